@@ -1,0 +1,1 @@
+"""limo-ablate: what made the difference when a few hundred examples were enough."""

@@ -1,0 +1,120 @@
+"""The content-addressed store: an artifact's path is its stage and a hash of all it depends on.
+
+`Store.build` returns the artifact if it exists and makes it otherwise. It appears whole or not at all:
+it is made in `KEY.partial` beside its final place and renamed. A lock on the key keeps two workers from
+doing the same work; the second waits and finds it done. After kill -9 the lock is free (the kernel drops
+it) and a stage that can resume finds what it left in `KEY.partial`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+MANIFEST = "artifact.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    stage: str
+    key: str
+    path: Path
+    """The artifact's folder."""
+    digest: str
+    """SHA-256 over names and bytes of its files."""
+    seconds: float
+    """What making it took; 0 cost when found."""
+
+    def identity(self) -> dict[str, str]:
+        """What a later stage puts among its inputs: bytes, not where they came from."""
+        return {"stage": self.stage, "digest": self.digest}
+
+
+def plain(value: Any) -> Any:
+    """Configs, artifacts and paths as JSON data."""
+    if isinstance(value, Artifact):
+        return value.identity()
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} can't be hashed")
+
+
+def content_key(stage: str, version: int, inputs: Mapping[str, Any]) -> str:
+    text = json.dumps([stage, version, inputs], sort_keys=True, default=plain)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def digest_folder(folder: Path) -> str:
+    total = hashlib.sha256()
+    for file in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST):
+        total.update(file.relative_to(folder).as_posix().encode() + b"\0")
+        with file.open("rb") as handle:
+            total.update(hashlib.file_digest(handle, "sha256").digest())
+    return total.hexdigest()
+
+
+class Store:
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+
+    def find(self, stage: str, version: int, inputs: Mapping[str, Any]) -> Artifact | None:
+        return self._read(stage, content_key(stage, version, inputs))
+
+    def build(
+        self,
+        stage: str,
+        version: int,
+        inputs: Mapping[str, Any],
+        make: Callable[[Path], None],
+        *,
+        resume: bool = False,
+    ) -> Artifact:
+        """The artifact of `stage` for `inputs`; `make(folder)` fills the folder if it is not there yet.
+
+        With `resume`, `make` finds the folder as an interrupted attempt left it; otherwise it is empty.
+        """
+        key = content_key(stage, version, inputs)
+        if found := self._read(stage, key):
+            return found
+        final = self.root / stage / key
+        final.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{final}.lock"):
+            if found := self._read(stage, key):
+                return found
+            partial = final.with_name(f"{key}.partial")
+            if partial.exists() and not resume:
+                shutil.rmtree(partial)
+            partial.mkdir(exist_ok=True)
+            started = time.perf_counter()
+            make(partial)
+            manifest = {
+                "stage": stage,
+                "version": version,
+                "digest": digest_folder(partial),
+                "seconds": round(time.perf_counter() - started, 3),
+                "inputs": inputs,
+            }
+            text = json.dumps(manifest, indent=1, sort_keys=True, default=plain)
+            (partial / MANIFEST).write_text(text + "\n")
+            partial.rename(final)
+        artifact = self._read(stage, key)
+        assert artifact is not None
+        return artifact
+
+    def _read(self, stage: str, key: str) -> Artifact | None:
+        path = self.root / stage / key
+        try:
+            manifest = json.loads((path / MANIFEST).read_text())
+        except FileNotFoundError:
+            return None
+        return Artifact(stage, key, path, manifest["digest"], manifest["seconds"])
