@@ -77,7 +77,7 @@ class SelectConfig:
 
     size: int | None
     """Training examples; null: all that pass the filters. Smaller sizes are subsets of larger ones."""
-    difficulty: str | float
+    difficulty: float | str
     """A band of `data.difficulty.bands`, `any`, or a threshold (level at least, pass rate at most)."""
     quality: Tier
     """Tier of the solution."""
@@ -257,6 +257,8 @@ class PathsConfig:
     """The content-addressed store, shared by all studies."""
     studies: str
     """A folder per study: ledger, trials, report."""
+    benchmarks: str
+    """Local benchmark files; only `conf/eval` refers to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,82 @@
+"""The command line: `limo-ablate VERB ...`, or Hydra overrides for one trial (`-m` for several).
+
+    limo-ablate select.size=64 select.quality=L5 model=mini_m seed=1
+    limo-ablate sweep miniature
+
+Exit codes: 0 done, 2 a user's error, 3 some trials failed, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from limo_ablate.errors import EXIT_INTERRUPTED, EXIT_TRIALS_FAILED, EXIT_USER_ERROR, TrialFailure, UserError
+
+VERBS = {
+    "sweep": "limo_ablate.sweep.cli:sweep",
+    "status": "limo_ablate.sweep.cli:status",
+    "report": "limo_ablate.report.cli:main",
+    "score": "limo_ablate.verify.cli:score",
+    "verify": "limo_ablate.verify.cli:verify",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        if argv and argv[0] in VERBS:
+            module, function = VERBS[argv[0]].split(":")
+            return int(getattr(import_module(module), function)(argv[1:]))
+        if argv and argv[0].isalpha():
+            raise UserError(f"{argv[0]}: neither a verb ({', '.join(VERBS)}) nor an override (key=value)")
+        return run_hydra(argv)
+    except UserError as error:
+        print(f"limo-ablate: {error}", file=sys.stderr)
+        return EXIT_USER_ERROR
+    except TrialFailure as error:
+        print(f"limo-ablate: the trial failed: {error}", file=sys.stderr)
+        return EXIT_TRIALS_FAILED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+
+
+def run_hydra(argv: list[str]) -> int:
+    """One trial, or a multirun, under Hydra's own command line."""
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from limo_ablate.compose import CONF, explain
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, and the error is ours to tell
+    sys.argv = [sys.argv[0], *argv]
+    try:
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(_one_trial)()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise explain(error, [a for a in argv if not a.startswith("-")]) from error
+    return 0
+
+
+def _one_trial(cfg: object) -> None:
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import DictConfig
+
+    from limo_ablate.compose import to_trial
+
+    assert isinstance(cfg, DictConfig)
+    config = to_trial(cfg)
+    hydra = HydraConfig.get()
+    overrides = dict(o.split("=", 1) for o in hydra.overrides.task if "=" in o)
+    folder = Path(hydra.runtime.output_dir)
+    from limo_ablate.trial import TrialLabels, run_trial
+    from limo_ablate.view import print_trial
+
+    metrics = run_trial(config, folder, TrialLabels(study=None, cell=dict(overrides), name=folder.name))
+    print_trial(metrics, folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,158 @@
+"""One trial, from pool to scores. Every stage is an artifact: what exists is not made again.
+
+pool -> selection -> tokens -> weights -> completions -> verdicts -> metrics.json
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from limo_ablate.artifacts import Artifact, Store, content_key
+from limo_ablate.config import TrialConfig
+from limo_ablate.evaluate import benchmark_scores, verdicts
+from limo_ablate.generate import completions
+from limo_ablate.pool import load_benchmark, load_pool
+from limo_ablate.provenance import write_provenance
+from limo_ablate.select import select
+from limo_ablate.track import Tracker, open_tracker
+from limo_ablate.train import base_model, parameter_count, tokenize, train
+
+
+@dataclass(frozen=True, slots=True)
+class TrialLabels:
+    """What the trial is called; nothing of it changes the result."""
+
+    study: str | None
+    cell: dict[str, object]
+    """The overrides that make this cell, key -> value."""
+    name: str
+
+
+class Stages:
+    """Times the stages of a trial and keeps their artifacts."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.artifacts: dict[str, Artifact] = {}
+
+    def run(self, name: str, stage: Callable[..., Artifact], *args: Any, **options: Any) -> Artifact:
+        started = time.perf_counter()
+        self.artifacts[name] = artifact = stage(*args, **options)
+        self.seconds[name] = round(time.perf_counter() - started, 3)
+        return artifact
+
+
+def run_trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> dict[str, Any]:
+    """Trains, evaluates and records one trial in `folder`; returns the content of metrics.json.
+
+    metrics.json is written last and atomically. Raises UserError or TrialFailure.
+    """
+    started = time.perf_counter()
+    folder.mkdir(parents=True, exist_ok=True)
+    write_provenance(config, [f"{key}={value}" for key, value in labels.cell.items()], folder)
+    tracker = open_tracker(config, labels, folder)
+    try:
+        stages = Stages()
+        model = trained_model(config, stages, tracker)
+        scores = evaluated(config, stages, model, folder)
+        metrics = {
+            "trial": trial_key(config),
+            "study": labels.study,
+            "cell": labels.cell,
+            "seed": config.seed,
+            "factors": factors(config, model),
+            "scores": scores,
+            "train": _train_facts(model),
+            "seconds": stages.seconds,
+            "total_seconds": round(time.perf_counter() - started, 3),
+            "artifacts": {s: {"key": a.key, "digest": a.digest} for s, a in stages.artifacts.items()},
+        }
+        tracker.finish(metrics, folder, stages.artifacts)
+    except BaseException as error:
+        tracker.fail(f"{type(error).__name__}: {error}")
+        raise
+    _write_whole(folder / "metrics.json", metrics)
+    return metrics
+
+
+def trained_model(config: TrialConfig, stages: Stages, tracker: Tracker) -> Artifact:
+    """The fine-tuned weights, or the base model itself when `select.size` is 0."""
+    store = Store(config.paths.artifacts)
+    pool = stages.run("pool", load_pool, store, config.data)
+    base = stages.run("base", base_model, store, config.model, pool)
+    if config.select.size == 0:
+        return base
+    selection = stages.run("selection", select, store, config.select, config.data, pool)
+    tokens = stages.run("tokens", tokenize, store, selection, base, config.train)
+    weights = stages.run("weights", train, store, tokens, base, config.train, config.hardware)
+    for row in pl.read_parquet(weights.path / "curve.parquet").iter_rows(named=True):
+        tracker.step(row)
+    return weights
+
+
+def evaluated(config: TrialConfig, stages: Stages, model: Artifact, folder: Path) -> dict[str, Any]:
+    """Scores of every benchmark; completions and verdicts are left in the trial's folder."""
+    store = Store(config.paths.artifacts)
+    scores: dict[str, Any] = {}
+    tables: dict[str, list[pl.DataFrame]] = {"completions": [], "verdicts": []}
+    for name, benchmark in config.eval.benchmarks.items():
+        problems = stages.run(f"benchmark/{name}", load_benchmark, store, name, benchmark)
+        texts = stages.run(
+            f"completions/{name}",
+            completions,
+            store,
+            model,
+            problems,
+            name,
+            benchmark,
+            config.eval,
+            config.hardware,
+        )
+        graded = stages.run(f"verdicts/{name}", verdicts, store, texts, problems)
+        tables["completions"].append(pl.read_parquet(texts.path / "completions.parquet"))
+        tables["verdicts"].append(pl.read_parquet(graded.path / "verdicts.parquet"))
+        scores |= benchmark_scores(name, tables["verdicts"][-1], benchmark.groups)
+    for table, parts in tables.items():
+        pl.concat(parts).write_parquet(folder / f"{table}.parquet")
+    if (model.path / "curve.parquet").exists():
+        shutil.copyfile(model.path / "curve.parquet", folder / "curve.parquet")
+    return scores
+
+
+def trial_key(config: TrialConfig) -> str:
+    """Hash of everything in the configuration that decides the result."""
+    content = {k: v for k, v in asdict(config).items() if k not in ("track", "launch", "paths")}
+    return content_key("trial", 1, content)
+
+
+def factors(config: TrialConfig, model: Artifact) -> dict[str, object]:
+    """The ablation's variables as flat values, named for tables and dashboards."""
+    return {
+        "train_size": config.select.size,
+        "difficulty": config.select.difficulty,
+        "quality_tier": config.select.quality,
+        "order": config.select.order,
+        "data": config.data.name,
+        "model": config.model.name,
+        "parameters": parameter_count(model),
+    }
+
+
+def _train_facts(model: Artifact) -> dict[str, Any]:
+    path = model.path / "train.json"
+    facts: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return facts
+
+
+def _write_whole(path: Path, content: dict[str, Any]) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(content, indent=1) + "\n")
+    partial.replace(path)
