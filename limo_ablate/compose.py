@@ -76,19 +76,20 @@ def _split(overrides: Sequence[str]) -> tuple[tuple[str, ...], list[tuple[str, A
     try:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
     except HydraException as error:
-        raise UserError(_first_line(error)) from error
+        raise UserError(f"can't read these overrides: {_first_line(error)}") from error
     groups, values = [], []
     for override in parsed:
-        plain_value = not (override.is_add() or override.is_delete() or override.is_sweep_override())
-        if (
-            plain_value
-            and not (CONF / override.key_or_group).is_dir()
-            and "@" not in override.get_key_element()
-        ):
-            values.append((override.key_or_group, override.value()))
+        key = override.get_key_element()
+        if _is_value(key) and not override.is_sweep_override():
+            values.append((key, override.value()))
         else:
             groups.append(str(override.input_line))
     return tuple(groups), values
+
+
+def _is_value(key: str) -> bool:
+    """Whether a key names one of our values; groups, `+new`, `~gone`, `a@b` and hydra's own are Hydra's."""
+    return not (key[0] in "+~" or "/" in key or "@" in key or key.startswith("hydra.") or (CONF / key).is_dir())
 
 
 def _compose(overrides: Sequence[str]) -> DictConfig:
@@ -115,16 +116,13 @@ def unknown_key(cfg: DictConfig, key: str) -> UserError | None:
     for part in key.split("."):
         if not isinstance(node, DictConfig):
             return UserError(f"{key}: {path} has no keys, it is {node!r}")
+        if node._is_none() or node._is_interpolation():
+            return None  # what it may hold is for the schema to say
+        name = f"{path}.{part}" if path else part
         if part not in node:
             allowed = [str(k) for k in node if k != "hydra"]
-            where = f"{path}.{part}" if path else part
-            return UserError(f"{where}: unknown key{nearest(part, allowed)} Allowed: {', '.join(allowed)}")
-        path = f"{path}.{part}" if path else part
-        node = node._get_node(part)
-        if OmegaConf.is_interpolation(cfg, path) or (isinstance(node, DictConfig) and node._is_none()):
-            return None
-        if not isinstance(node, DictConfig):
-            node = OmegaConf.select(cfg, path)
+            return UserError(f"{name}: unknown key{nearest(part, allowed)} Allowed: {', '.join(allowed)}")
+        path, node = name, node._get_node(part)
     return None
 
 
@@ -139,8 +137,8 @@ def explain(error: Exception, overrides: Sequence[str]) -> UserError:
     with _hydra():
         default = hydra_compose("config")
     for override in OverridesParser.create().parse_overrides(list(overrides)):
-        group = override.key_or_group
-        if not (override.is_add() or (CONF / group).is_dir()) and (problem := unknown_key(default, group)):
+        key = override.get_key_element()
+        if _is_value(key) and (problem := unknown_key(default, key)):
             return problem
     return UserError(_first_line(error))
 

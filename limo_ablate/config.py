@@ -34,7 +34,7 @@ class FieldsConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DifficultyConfig:
-    """How `select.difficulty` reads: a named band, or a number on the harder side of which problems are kept."""
+    """How `select.difficulty` reads: a named band, or a number beyond which (harder) problems are kept."""
 
     column: Literal["level", "pass_rate"]
     bands: dict[str, tuple[float, float]]

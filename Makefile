@@ -1,0 +1,46 @@
+# Everything a fresh machine needs: `make sweep` runs the miniature study, `make test` the tests.
+PYTHON ?= python3
+SWEEP ?= miniature
+ARGS ?=
+TORCH_ARGS ?=
+BIN := .venv/bin
+
+.PHONY: help setup sweep report status test lint types clean
+.DEFAULT_GOAL := help
+
+help:             ## list the targets
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+	@echo
+	@echo "  make sweep SWEEP=miniature_full ARGS='seeds=[0,1]'   another study, with overrides"
+
+setup: .venv/ready  ## make the environment (.venv)
+
+# torch goes first, by its pin: whatever asks for it later finds it there.
+.venv/ready: pyproject.toml constraints.txt
+	@echo "setup: making the environment in .venv (a minute or two)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -q $(TORCH_ARGS) "$$(grep '^torch==' constraints.txt)"
+	@$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
+	@touch $@
+
+sweep: setup      ## run a study: SWEEP=miniature, ARGS='key=value ...'; resumes what was interrupted
+	@$(BIN)/limo-ablate sweep $(SWEEP) $(ARGS)
+
+report: setup     ## draw a study's report again
+	@$(BIN)/limo-ablate report $(SWEEP) $(ARGS)
+
+status: setup     ## what is done, running and waiting
+	@$(BIN)/limo-ablate status $(SWEEP)
+
+test: setup       ## the tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: setup       ## ruff
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: setup      ## mypy, strict
+	@$(BIN)/mypy
+
+clean:            ## delete what sweeps made (outputs/), keep the environment
+	rm -rf outputs
