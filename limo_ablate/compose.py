@@ -89,7 +89,9 @@ def _split(overrides: Sequence[str]) -> tuple[tuple[str, ...], list[tuple[str, A
 
 def _is_value(key: str) -> bool:
     """Whether a key names one of our values; groups, `+new`, `~gone`, `a@b` and hydra's own are Hydra's."""
-    return not (key[0] in "+~" or "/" in key or "@" in key or key.startswith("hydra.") or (CONF / key).is_dir())
+    return not (
+        key[0] in "+~" or "/" in key or "@" in key or key.startswith("hydra.") or (CONF / key).is_dir()
+    )
 
 
 def _compose(overrides: Sequence[str]) -> DictConfig:

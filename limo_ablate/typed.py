@@ -19,7 +19,10 @@ from limo_ablate.errors import UserError
 
 T = TypeVar("T")
 
-_hints = cache(get_type_hints)
+
+@cache
+def _hints(cls: Any) -> dict[str, Any]:
+    return get_type_hints(cls)
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:

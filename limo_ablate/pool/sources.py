@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from limo_ablate.artifacts import digest_folder
 from limo_ablate.errors import UserError
 
 SUFFIXES = (".jsonl", ".json", ".parquet")
@@ -81,9 +82,7 @@ def source_digest(path: str) -> str | None:
     root = Path(path)
     if not root.exists():
         return None
-    total = hashlib.sha256()
-    for file in [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file()):
-        total.update(file.name.encode() + b"\0")
-        with file.open("rb") as handle:
-            total.update(hashlib.file_digest(handle, "sha256").digest())
-    return total.hexdigest()
+    if root.is_file():
+        with root.open("rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
+    return digest_folder(root)
