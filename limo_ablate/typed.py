@@ -47,7 +47,7 @@ def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "") -> T:
     ]
     if missing:
         raise UserError(f"{', '.join(missing)}: required, but not set")
-    hints = _hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]
     return cls(**{key: _convert(hints[key], value, _join(where, key)) for key, value in data.items()})
 
 
