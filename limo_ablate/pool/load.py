@@ -37,7 +37,7 @@ def _write_pool(data: DataConfig, folder: Path) -> None:
 
         assert data.miniature is not None
         problems = miniature.problems(data.miniature)
-        tables = Tables({p["id"]: p for p in problems}, miniature.solutions(data.miniature, problems))
+        tables = Tables({p["id"]: p for p in problems}, miniature.solutions(problems))
     else:
         tables = read(_rows(data), _fields(data, data.name), data.name, ids_by_text=True)
         if tables.rejected and data.bad_rows == "error":
