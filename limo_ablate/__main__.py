@@ -10,10 +10,15 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from limo_ablate.errors import EXIT_INTERRUPTED, EXIT_TRIALS_FAILED, EXIT_USER_ERROR, TrialFailure, UserError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 VERBS = {
     "sweep": "limo_ablate.sweep.cli:sweep",
@@ -41,40 +46,57 @@ def main(argv: list[str] | None = None) -> int:
         return EXIT_TRIALS_FAILED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader (`| head`) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def run_hydra(argv: list[str]) -> int:
     """One trial, or a multirun, under Hydra's own command line."""
     import hydra
     from hydra.errors import HydraException
+    from omegaconf import DictConfig
     from omegaconf.errors import OmegaConfBaseException
 
     from limo_ablate.compose import CONF, explain
 
+    failures: list[Exception] = []
+
+    def job(cfg: DictConfig) -> None:
+        try:
+            _one_trial(cfg)
+        except (UserError, TrialFailure) as error:  # told by main(), without Hydra's own report of it
+            failures.append(error)
+
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, and the error is ours to tell
     sys.argv = [sys.argv[0], *argv]
     try:
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(_one_trial)()
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(job)()
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error, [a for a in argv if not a.startswith("-")]) from error
+    if failures:
+        raise failures[0]
     return 0
 
 
-def _one_trial(cfg: object) -> None:
+def _one_trial(cfg: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
-    from omegaconf import DictConfig
 
     from limo_ablate.compose import to_trial
 
-    assert isinstance(cfg, DictConfig)
-    config = to_trial(cfg)
     hydra = HydraConfig.get()
-    overrides = dict(o.split("=", 1) for o in hydra.overrides.task if "=" in o)
     folder = Path(hydra.runtime.output_dir)
+    try:
+        config = to_trial(cfg)
+    except UserError:
+        with suppress(OSError):
+            folder.rmdir()  # made by Hydra; kept if anything else is in it
+        raise
+    cell: dict[str, object] = dict(o.split("=", 1) for o in hydra.overrides.task if "=" in o)
     from limo_ablate.trial import TrialLabels, run_trial
     from limo_ablate.view import print_trial
 
-    metrics = run_trial(config, folder, TrialLabels(study=None, cell=dict(overrides), name=folder.name))
+    metrics = run_trial(config, folder, TrialLabels(study=None, cell=cell, name=folder.name))
     print_trial(metrics, folder)
 
 

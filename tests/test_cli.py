@@ -59,7 +59,7 @@ def test_config_errors_load_nothing_heavy(tmp_path: Path) -> None:
 def test_one_trial_from_the_command_line(tmp_path: Path) -> None:
     done = run(
         "model=mini_s", "model.pretrain.tokens=20000", "select.size=8", "select.difficulty=hard",
-        "train.epochs=1", "eval.benchmarks.mini.miniature.per_level=2", "hydra.run.dir=out/here",
+        "train.steps=3", "eval.benchmarks.mini.miniature.per_level=2", "hydra.run.dir=out/here",
         "seed=1", cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -78,7 +78,7 @@ def test_one_trial_from_the_command_line(tmp_path: Path) -> None:
 
 def test_a_multirun_goes_through_our_sweeper(tmp_path: Path) -> None:
     done = run(
-        "-m", "select.size=4,8", "model=mini_s", "model.pretrain.tokens=20000", "train.epochs=1",
+        "-m", "select.size=4,8", "model=mini_s", "model.pretrain.tokens=20000", "train.steps=3",
         "track=none", "eval.benchmarks.mini.miniature.per_level=2", "hydra.sweep.dir=out/multi", cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -30,7 +30,11 @@ def test_the_seed_feeds_everything_that_draws() -> None:
 def test_the_paper_s_settings() -> None:
     v3, v1 = compose(["experiment=limo_v3"]), compose(["experiment=limo_v1"])
     assert (v3.select.size, v3.train.global_batch_size, v3.eval.benchmarks["aime"].samples) == (800, 64, 4)
-    assert (v1.select.size, v1.train.global_batch_size, v1.eval.benchmarks["aime"].temperature) == (817, 32, 0.7)
+    assert (v1.select.size, v1.train.global_batch_size, v1.eval.benchmarks["aime"].temperature) == (
+        817,
+        32,
+        0.7,
+    )
     for config in (v1, v3):
         assert config.model.path == "Qwen/Qwen2.5-32B-Instruct"
         assert (config.train.learning_rate, config.train.epochs, config.train.max_length) == (5e-6, 15, 16384)
@@ -52,7 +56,7 @@ def test_a_command_line_override_wins_over_an_experiment() -> None:
         ("model=mini_x", "model=mini_x: not a choice; did you mean mini_"),
         ("select.difficulty=hrd", "select.difficulty=hrd is no band .* choose any, easy"),
         ("+select.foo=1", "select.foo: unknown key"),
-        ("train.epochs=null", "exactly one is the budget, 0 are set"),
+        ("train.steps=null", "exactly one is the budget, 0 are set"),
         ("train.lora.rank=4", "train.lora"),
         ("select.size={", "can't read"),
     ],

@@ -13,7 +13,7 @@ from limo_ablate.config import TrialConfig
 from limo_ablate.trial import TrialLabels, run_trial, trial_key
 
 TINY = [
-    "model=mini_s", "model.pretrain.tokens=20000", "track=none", "select.size=8", "train.epochs=1",
+    "model=mini_s", "model.pretrain.tokens=20000", "track=none", "select.size=8", "train.steps=3",
     "data.miniature.per_level=20", "eval.benchmarks.mini.miniature.per_level=2",
 ]  # fmt: skip
 
