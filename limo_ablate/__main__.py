@@ -55,7 +55,6 @@ def run_hydra(argv: list[str]) -> int:
     """One trial, or a multirun, under Hydra's own command line."""
     import hydra
     from hydra.errors import HydraException
-    from omegaconf import DictConfig
     from omegaconf.errors import OmegaConfBaseException
 
     from limo_ablate.compose import CONF, explain
