@@ -92,7 +92,8 @@ def _one_trial(cfg: DictConfig) -> None:
             folder.rmdir()  # made by Hydra; kept if anything else is in it
         raise
     cell: dict[str, object] = dict(o.split("=", 1) for o in hydra.overrides.task if "=" in o)
-    from limo_ablate.trial import TrialLabels, run_trial
+    from limo_ablate.identity import TrialLabels
+    from limo_ablate.trial import run_trial
     from limo_ablate.view import print_trial
 
     metrics = run_trial(config, folder, TrialLabels(study=None, cell=cell, name=folder.name))

@@ -9,31 +9,21 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from limo_ablate.artifacts import Artifact, Store, content_key
+from limo_ablate.artifacts import Artifact, Store
 from limo_ablate.config import TrialConfig
 from limo_ablate.evaluate import benchmark_scores, verdicts
 from limo_ablate.generate import completions
+from limo_ablate.identity import TrialLabels, trial_key
 from limo_ablate.pool import load_benchmark, load_pool
 from limo_ablate.provenance import write_provenance
 from limo_ablate.select import select
 from limo_ablate.track import Tracker, open_tracker
 from limo_ablate.train import base_model, parameter_count, tokenize, train
-
-
-@dataclass(frozen=True, slots=True)
-class TrialLabels:
-    """What the trial is called; nothing of it changes the result."""
-
-    study: str | None
-    cell: dict[str, object]
-    """The overrides that make this cell, key -> value."""
-    name: str
 
 
 class Stages:
@@ -125,12 +115,6 @@ def evaluated(config: TrialConfig, stages: Stages, model: Artifact, folder: Path
     if (model.path / "curve.parquet").exists():
         shutil.copyfile(model.path / "curve.parquet", folder / "curve.parquet")
     return scores
-
-
-def trial_key(config: TrialConfig) -> str:
-    """Hash of everything in the configuration that decides the result."""
-    content = {k: v for k, v in asdict(config).items() if k not in ("track", "launch", "paths")}
-    return content_key("trial", 1, content)
 
 
 def factors(config: TrialConfig, model: Artifact) -> dict[str, object]:

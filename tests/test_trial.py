@@ -10,7 +10,8 @@ import yaml
 
 from limo_ablate.compose import compose
 from limo_ablate.config import TrialConfig
-from limo_ablate.trial import TrialLabels, run_trial, trial_key
+from limo_ablate.identity import TrialLabels, trial_key
+from limo_ablate.trial import run_trial
 
 TINY = [
     "model=mini_s", "model.pretrain.tokens=20000", "track=none", "select.size=8", "train.steps=3",
