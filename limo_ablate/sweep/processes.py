@@ -1,0 +1,135 @@
+"""Which processes belong to a study: one coordinator by a lock, all others by a mark in their environment.
+
+The kernel frees the lock when its holder dies, kill -9 included. The mark is inherited by everything a
+trial starts, whatever session or parent it has, and is found in /proc.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from limo_ablate.errors import UserError
+
+MARK = "LIMO_ABLATE_STUDY"
+GRACE = 5.0
+"""Seconds between SIGTERM and SIGKILL: enough to write a small checkpoint, short for someone who waits."""
+
+
+@contextmanager
+def coordinator(folder: Path) -> Iterator[None]:
+    """Holds the study in `folder`. Raises UserError, with the holder's pid, while another process does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "coordinator.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            raise UserError(
+                f"{folder}: a sweep is already running here ({lock.read().strip()}); wait for it or stop it"
+            ) from error
+        lock.truncate(0)
+        lock.write(f"pid {os.getpid()}")
+        lock.flush()
+        yield
+
+
+def holder(folder: Path) -> str | None:
+    """`pid 123`: who runs the study in `folder` now."""
+    path = folder / "coordinator.lock"
+    if not path.exists():
+        return None
+    with path.open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return lock.read().strip()
+    return None
+
+
+def marked(mark: str) -> list[int]:
+    """Ids of the live processes that started with `MARK=mark` in their environment.
+
+    Not this one, and not its children: the fork server and its tracker end with it by themselves.
+    """
+    entry = f"{MARK}={mark}".encode()
+    return [pid for pid in _pids() if entry in _environment(pid) and _foreign(pid)]
+
+
+def end(mark: str, grace: float = GRACE) -> int:
+    """Ends all marked processes, SIGTERM first; returns how many there were."""
+    found = marked(mark)
+    for number, wait in ((signal.SIGTERM, grace), (signal.SIGKILL, grace)):
+        for pid in marked(mark):
+            _signal(pid, number)
+        deadline = time.monotonic() + wait
+        while marked(mark) and time.monotonic() < deadline:
+            time.sleep(0.02)
+    return len(found)
+
+
+def end_group(group: int, number: signal.Signals = signal.SIGKILL) -> None:
+    """Signals a process group; one that is gone is fine."""
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGTERM and a closed terminal raise KeyboardInterrupt, as Ctrl-C does."""
+    with _handling(signal.default_int_handler, signal.SIGTERM, signal.SIGHUP):
+        yield
+
+
+@contextmanager
+def deaf() -> Iterator[None]:
+    """For cleaning up, which takes seconds at most and must not be cut short by a second Ctrl-C."""
+    with _handling(signal.SIG_IGN, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        yield
+
+
+@contextmanager
+def _handling(handler: Any, *numbers: signal.Signals) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def _pids() -> list[int]:
+    """All processes; none where there is no /proc (macOS), where trials still watch their runner."""
+    proc = Path("/proc")
+    return [int(entry.name) for entry in proc.iterdir() if entry.name.isdigit()] if proc.is_dir() else []
+
+
+def _environment(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:  # gone, or another user's
+        return []
+
+
+def _foreign(pid: int) -> bool:
+    """Alive, and neither this process nor a child of it."""
+    try:
+        state, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
+    except OSError:
+        return False
+    return state != "Z" and os.getpid() not in (pid, int(parent))

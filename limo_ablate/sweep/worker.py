@@ -1,0 +1,182 @@
+"""Jobs in processes forked from a server that has imported the stack already.
+
+Each job leads a session of its own, so that it ends with all it started; it watches its runner and dies
+with it; its output goes to its log. It leaves by `os._exit` once the job has returned: what had to be
+written is on disk by then, and destructors of the stack can hang (gloo).
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from limo_ablate.errors import EXIT_USER_ERROR, UserError
+from limo_ablate.sweep import preload
+from limo_ablate.sweep.processes import GRACE, MARK, end_group
+
+FAILED, BROKEN = 1, 70
+"""Exit codes: the job raised (2 when a UserError); the stack can't be imported, so no job can run."""
+LONGEST_REASON = 2000
+"""Characters; nobody reads the pipe before the job has ended, so a reason must fit its buffer (64 KiB)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A call by name, so that the runner need not import what only its workers use."""
+
+    function: str
+    """`package.module:function`."""
+    arguments: tuple[Any, ...]
+
+
+class Worker:
+    """One running job."""
+
+    def __init__(self, job: Job, environment: Mapping[str, str], log: Path) -> None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        context = multiprocessing.get_context("forkserver")
+        self._reasons, sender = context.Pipe(duplex=False)
+        self._process = context.Process(target=_main, args=(job, dict(environment), str(log), sender))
+        self._process.start()
+        sender.close()
+
+    @property
+    def sentinel(self) -> int:
+        """Ready, for `multiprocessing.connection.wait`, when the job has ended."""
+        return self._process.sentinel
+
+    @property
+    def running(self) -> bool:
+        return self._process.is_alive()
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def result(self) -> tuple[int, str | None]:
+        """(exit code, reason of failure) of a job that has ended; whatever it left running is ended too."""
+        self._process.join()
+        end_group(self.pid)
+        code = self._process.exitcode
+        assert code is not None
+        reason = self._reasons.recv() if self._reasons.poll() else None
+        self._reasons.close()
+        self._process.close()
+        return code, reason or (_describe(code) if code else None)
+
+    def terminate(self, number: signal.Signals) -> None:
+        if self.running:
+            end_group(self.pid, number)
+
+
+def _describe(code: int) -> str:
+    if code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}"
+
+
+def end_workers(workers: Sequence[Worker], grace: float = GRACE) -> None:
+    """Ends running jobs together: SIGTERM, `grace` seconds, SIGKILL."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for worker in workers:
+            worker.terminate(number)
+        deadline = time.monotonic() + grace
+        while (alive := [w for w in workers if w.running]) and time.monotonic() < deadline:
+            wait([w.sentinel for w in alive], timeout=deadline - time.monotonic())
+
+
+@contextmanager
+def fork_server(modules: Sequence[str], mark: str, threads: int) -> Iterator[None]:
+    """A server that has imported `modules`; all its processes carry the study's mark.
+
+    It starts with its first job. `threads` is fixed here: OpenMP reads it when torch is imported.
+    """
+    environment = {
+        preload.VARIABLE: ",".join(modules),
+        MARK: mark,
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+    }
+    before = {name: os.environ.get(name) for name in environment}
+    os.environ.update(environment)
+    multiprocessing.get_context("forkserver").set_forkserver_preload([preload.__name__])
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+        _stop_server()
+
+
+def _stop_server() -> None:
+    """Ends the server at once, also in the middle of its imports. Its jobs have ended."""
+    server: Any = forkserver._forkserver
+    if server._forkserver_pid is not None:
+        os.kill(server._forkserver_pid, signal.SIGKILL)
+        server._stop()
+
+
+def _main(job: Job, environment: dict[str, str], log: str, reasons: Connection) -> None:
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Thread(target=_die_with_runner, daemon=True).start()
+    os.environ.update(environment)
+    _redirect(log)
+    code = _call(job, reasons)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _call(job: Job, reasons: Connection) -> int:
+    if preload.FAILURE:
+        reasons.send(preload.FAILURE[:LONGEST_REASON])
+        return BROKEN
+    try:
+        _limit_threads(int(os.environ["OMP_NUM_THREADS"]))
+        module, _, function = job.function.partition(":")
+        getattr(import_module(module), function)(*job.arguments)
+    except BaseException as error:
+        traceback.print_exc()
+        reasons.send(f"{type(error).__name__}: {error}"[:LONGEST_REASON])
+        return EXIT_USER_ERROR if isinstance(error, UserError) else FAILED
+    return 0
+
+
+def _die_with_runner() -> None:
+    runner = multiprocessing.parent_process()
+    assert runner is not None
+    wait([runner.sentinel])
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def _redirect(log: str) -> None:
+    """Standard output and error, also of libraries and children, go to the end of `log`."""
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.close(file)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+
+
+def _limit_threads(threads: int) -> None:
+    """torch took its number of threads from the fork server; this trial's own may differ."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(threads)
