@@ -1,0 +1,37 @@
+"""The next token of each sequence, and the random numbers that draw it."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+
+def uniforms(seed: int, problem: str, sample: int, count: int) -> npt.NDArray[np.float32]:
+    """`count` numbers in [0, 1), one for each token of a completion; the completion's own."""
+    name = f"{seed}/{sample}/{problem}".encode()
+    key = int.from_bytes(hashlib.sha256(name).digest()[:16])
+    return np.random.Generator(np.random.Philox(key=key)).random(count, dtype=np.float32)
+
+
+def greedy(logits: Tensor) -> Tensor:
+    """(n, vocabulary) logits to (n,) tokens."""
+    return logits.argmax(-1)
+
+
+def draw(logits: Tensor, temperature: float, top_p: float, uniform: Tensor) -> Tensor:
+    """(n,) tokens of the nucleus that holds `top_p` of the probability, each drawn by its own uniform.
+
+    The nucleus is the fewest most probable tokens that together hold at least `top_p`.
+    """
+    probabilities = torch.softmax(logits.float() / temperature, -1)
+    probabilities, tokens = probabilities.sort(dim=-1, descending=True, stable=True)
+    cumulated = probabilities.cumsum(-1)
+    size = (cumulated - probabilities < top_p).sum(-1, keepdim=True)
+    mass = cumulated.gather(-1, size - 1)
+    drawn = (cumulated <= uniform[:, None] * mass).sum(-1, keepdim=True)
+    chosen: Tensor = tokens.gather(-1, drawn.minimum(size - 1)).squeeze(-1)
+    return chosen

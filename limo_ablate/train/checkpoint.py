@@ -1,0 +1,85 @@
+"""Checkpoints of a training: whole or not there, the newest two kept, a damaged one passed over.
+
+A checkpoint is a folder `step-NNNNNNNN`: `state/` is Accelerate's (weights as safetensors, optimizer and
+random states), `progress.json` holds the curve so far and the digest of `state/`. It is written beside,
+then renamed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from limo_ablate.artifacts import digest_folder
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+STATE, PROGRESS = "state", "progress.json"
+KEPT = 2
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Progress:
+    """How far a training is."""
+
+    step: int = 0
+    """Optimiser steps done."""
+    seconds: float = 0.0
+    """Spent training, over all attempts."""
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    """Rows of curve.parquet."""
+
+
+def save_checkpoint(accelerator: Accelerator, progress: Progress, folder: Path) -> None:
+    """Saves the state of all processes; every process calls it."""
+    final = folder / f"step-{progress.step:08d}"
+    partial = folder / "partial"
+    if accelerator.is_main_process:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+    accelerator.wait_for_everyone()
+    accelerator.save_state(str(partial / STATE))
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        record = asdict(progress) | {"digest": digest_folder(partial / STATE)}
+        (partial / PROGRESS).write_text(json.dumps(record))
+        shutil.rmtree(final, ignore_errors=True)
+        partial.rename(final)
+        for old in _newest_first(folder)[KEPT:]:
+            shutil.rmtree(old)
+    accelerator.wait_for_everyone()
+
+
+def resume(accelerator: Accelerator, folder: Path) -> Progress:
+    """Loads the newest whole checkpoint in `folder` into what `accelerator` prepared; else a beginning."""
+    for checkpoint in _newest_first(folder):
+        progress = _read(checkpoint)
+        if progress is None:
+            logger.warning("checkpoint %s is damaged; falling back to the one before", checkpoint.name)
+            continue
+        accelerator.load_state(str(checkpoint / STATE))
+        logger.info("resuming after step %d", progress.step)
+        return progress
+    return Progress()
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted(folder.glob("step-*"), reverse=True)
+
+
+def _read(checkpoint: Path) -> Progress | None:
+    """What a checkpoint says of itself; None when its bytes are not those that were written."""
+    try:
+        record = json.loads((checkpoint / PROGRESS).read_text())
+        digest = record.pop("digest")
+        progress = Progress(**record)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return progress if digest == digest_folder(checkpoint / STATE) else None

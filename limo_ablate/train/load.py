@@ -1,0 +1,86 @@
+"""Loading of tokenizers and models in the hub's format, the same for training and generation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from limo_ablate.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+DEFAULT_CHAT_TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if message['role'] == 'system' %}{{ message['content'] }}\n\n"
+    "{% elif message['role'] == 'user' %}Problem: {{ message['content'] }}\n\nSolution: "
+    "{% else %}{{ message['content'] }}{{ eos_token }}{% endif %}"
+    "{% endfor %}"
+)
+"""For base models without a chat template: plain text, since their vocabulary has no role tokens."""
+
+
+def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
+    """The tokenizer exactly as `tokenizer.json` in `path` says.
+
+    `AutoTokenizer` is not used: for a folder whose model is a Qwen2 it rebuilds Qwen2's own byte-level
+    tokenizer around the vocabulary, which gives wrong ids for any other kind of tokenizer. A tokenizer
+    without a chat template gets `DEFAULT_CHAT_TEMPLATE`. Raises UserError without `tokenizer.json`.
+    """
+    from transformers import PreTrainedTokenizerFast
+
+    if not (Path(path) / "tokenizer.json").is_file():
+        raise UserError(f"{path}: no tokenizer.json; save the tokenizer with transformers' save_pretrained")
+    tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(path)
+    if tokenizer.chat_template is None:
+        tokenizer.chat_template = DEFAULT_CHAT_TEMPLATE
+    return tokenizer
+
+
+def end_of_turn(tokenizer: PreTrainedTokenizerFast) -> int:
+    """Id of the token that ends an assistant's turn in the chat template; else the tokenizer's EOS.
+
+    Raises UserError when there is neither: the end of a response could not be learnt.
+    """
+    answer = "ANSWER"
+    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": answer}]
+    text: str = tokenizer.apply_chat_template(turns, tokenize=False)
+    tail = tokenizer(text.rpartition(answer)[2], add_special_tokens=False)["input_ids"]
+    special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    found = next((token for token in tail if token in special), tokenizer.eos_token_id)
+    if found is None:
+        raise UserError(
+            f"{tokenizer.name_or_path}: neither an EOS token nor one in its chat template; set eos_token"
+        )
+    return int(found)
+
+
+def load_model(
+    path: str | Path,
+    *,
+    dtype: Literal["float32", "bfloat16"],
+    attention: Literal["sdpa", "eager", "flash_attention_2"],
+    device: str,
+) -> PreTrainedModel:
+    """The causal language model in `path` (safetensors, sharded or not), in evaluation mode on `device`.
+
+    Raises UserError when weights are missing: transformers would fill them with random numbers.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    model, report = AutoModelForCausalLM.from_pretrained(
+        path,
+        dtype=getattr(torch, dtype),
+        attn_implementation=attention,
+        use_safetensors=True,
+        output_loading_info=True,
+    )
+    if missing := sorted(report["missing_keys"]):
+        raise UserError(
+            f"{path}: {len(missing)} weights are missing ({missing[0]}, ...); get the model again whole"
+        )
+    loaded: PreTrainedModel = model.to(device)
+    return loaded.eval()

@@ -1,0 +1,90 @@
+"""The model as it is trained: full-parameter or LoRA, and as it is saved: whole, in the hub's format."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from limo_ablate.config import HardwareConfig, TrainConfig
+from limo_ablate.errors import UserError
+from limo_ablate.train.base import Reference
+from limo_ablate.train.load import load_model
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from transformers import PreTrainedModel
+
+    from limo_ablate.train.loop import Job
+
+SHARDED = ("fsdp2", "zero3")
+"""Strategies under which a process holds only a part of the weights."""
+
+
+def trainable_model(
+    path: str, reference: Reference, train: TrainConfig, hardware: HardwareConfig, device: str
+) -> nn.Module:
+    """The model in training mode; what is trained is float32, also under bf16 mixed precision.
+
+    bf16 weights would lose updates as small as the paper's learning rate makes them. Weights that LoRA
+    leaves alone stay in the precision of the forward pass.
+    """
+    frozen_in_bf16 = train.lora is not None and hardware.precision == "bf16"
+    model: Any = load_model(
+        path,
+        dtype="bfloat16" if frozen_in_bf16 else "float32",
+        attention=reference.attention,
+        device=device,
+    )
+    if train.gradient_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    if train.lora is not None:
+        model = _with_lora(model, train)
+    network: nn.Module = model.train()
+    return network
+
+
+def _with_lora(model: PreTrainedModel, train: TrainConfig) -> nn.Module:
+    from peft import LoraConfig, get_peft_model
+
+    assert train.lora is not None
+    modules = {name.rpartition(".")[2] for name, _ in model.named_modules()}
+    if unknown := sorted(set(train.lora.targets) - modules):
+        raise UserError(f"train.lora.targets: the model has no module named {', '.join(unknown)}")
+    if train.gradient_checkpointing:
+        model.enable_input_require_grads()
+    config = LoraConfig(
+        r=train.lora.rank,
+        lora_alpha=train.lora.alpha,
+        lora_dropout=train.lora.dropout,
+        target_modules=list(train.lora.targets),
+        task_type="CAUSAL_LM",
+    )
+    adapted: nn.Module = get_peft_model(model, config)
+    return adapted
+
+
+def adamw(model: nn.Module, train: TrainConfig) -> torch.optim.AdamW:
+    """AdamW in one fused kernel; norms and biases are not decayed."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": train.weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    return torch.optim.AdamW(groups, lr=train.learning_rate, betas=train.betas, fused=True)
+
+
+def save_model(accelerator: Accelerator, model: nn.Module, job: Job) -> None:
+    """Saves the whole weights, adapters merged, from the main process; every process calls it."""
+    network: Any = accelerator.unwrap_model(model)
+    stored = getattr(torch, job.reference.dtype)
+    if job.hardware.strategy in SHARDED:
+        whole = accelerator.get_state_dict(model)
+        state = {name: value.to(stored) for name, value in whole.items()}
+    else:
+        network = network.merge_and_unload() if job.train.lora else network
+        state = network.to(stored).state_dict()
+    if accelerator.is_main_process:
+        network.save_pretrained(job.folder, state_dict=state)
