@@ -20,6 +20,8 @@ from typing import Any
 from filelock import FileLock
 
 MANIFEST = "artifact.json"
+TIMED = ("curve.parquet", "train.json", "pretrain.json")
+"""Records that hold seconds: in no digest, so that a model trained again to the same bytes is the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Artifact:
     path: Path
     """The artifact's folder."""
     digest: str
-    """SHA-256 over names and bytes of its files."""
+    """SHA-256 over names and bytes of its files, records with timings left out."""
     seconds: float
     """What making it took; 0 cost when found."""
 
@@ -56,7 +58,7 @@ def content_key(stage: str, version: int, inputs: Mapping[str, Any]) -> str:
 
 def digest_folder(folder: Path) -> str:
     total = hashlib.sha256()
-    for file in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST):
+    for file in sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in (MANIFEST, *TIMED)):
         total.update(file.relative_to(folder).as_posix().encode() + b"\0")
         with file.open("rb") as handle:
             total.update(hashlib.file_digest(handle, "sha256").digest())
