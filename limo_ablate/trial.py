@@ -73,6 +73,12 @@ def run_trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> dict[st
     return metrics
 
 
+def prepare_base(config: TrialConfig) -> None:
+    """Makes the base model of a trial, so that the trials that share it need not wait for each other."""
+    store = Store(config.paths.artifacts)
+    base_model(store, config.model, load_pool(store, config.data))
+
+
 def trained_model(config: TrialConfig, stages: Stages, tracker: Tracker) -> Artifact:
     """The fine-tuned weights, or the base model itself when `select.size` is 0."""
     store = Store(config.paths.artifacts)
@@ -82,9 +88,16 @@ def trained_model(config: TrialConfig, stages: Stages, tracker: Tracker) -> Arti
         return base
     selection = stages.run("selection", select, store, config.select, config.data, pool)
     tokens = stages.run("tokens", tokenize, store, selection, base, config.train)
-    weights = stages.run("weights", train, store, tokens, base, config.train, config.hardware)
-    for row in pl.read_parquet(weights.path / "curve.parquet").iter_rows(named=True):
+    told: list[dict[str, Any]] = []
+
+    def on_step(row: dict[str, Any]) -> None:
+        told.append(row)
         tracker.step(row)
+
+    weights = stages.run("weights", train, store, tokens, base, config.train, config.hardware, on_step)
+    if not told:  # trained before, by this trial or by another one
+        for row in pl.read_parquet(weights.path / "curve.parquet").iter_rows(named=True):
+            tracker.step(row)
     return weights
 
 
