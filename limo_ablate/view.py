@@ -6,26 +6,33 @@ import math
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-SHARES = ("boxed", "lenient", "no_answer", "undecided", "truncated")
+SHARES = {
+    "boxed": "boxed",
+    "lenient": "lenient",
+    "no_answer": "no answer",
+    "undecided": "undecided",
+    "truncated": "truncated",
+}
 
 
 def print_trial(metrics: dict[str, Any], folder: Path) -> None:
-    table = Table(title=title(metrics), title_justify="left")
-    table.add_column("benchmark")
-    for column in ("accuracy ± se", *SHARES, "tokens", "problems × samples"):
-        table.add_column(column.replace("_", " "), justify="right")
+    """The scores in percent, a line for each benchmark and group."""
+    table = Table(title=title(metrics), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("benchmark", no_wrap=True)
+    for column in ("accuracy ± se", *SHARES.values(), "tokens", "n"):
+        table.add_column(column, justify="right", no_wrap=True)
     for name, score in metrics["scores"].items():
         shares = [percent(score[share]) for share in SHARES]
-        counts = f"{score['problems']} × {score['samples']}"
-        table.add_row(
-            name, plus_minus(score["accuracy"], score["stderr"]), *shares, f"{score['tokens']:.0f}", counts
-        )
+        n = f"{score['problems']}×{score['samples']}"
+        accuracy = plus_minus(score["accuracy"], score["stderr"])
+        table.add_row(name, accuracy, *shares, f"{score['tokens']:.0f}", n)
     console = Console()
     console.print(table)
-    console.print(f"{metrics['total_seconds']:.1f} s; recorded in {folder}", highlight=False)
+    console.print(f"in percent; {metrics['total_seconds']:.1f} s; recorded in {folder}", highlight=False)
 
 
 def title(metrics: dict[str, Any]) -> str:
@@ -41,4 +48,4 @@ def percent(share: float) -> str:
 
 
 def plus_minus(mean: float, error: float) -> str:
-    return percent(mean) + (" %" if math.isnan(error) else f" ± {percent(error)} %")
+    return percent(mean) + ("" if math.isnan(error) else f" ± {percent(error)}")
