@@ -13,15 +13,17 @@ from rich.table import Table
 SHARES = {
     "boxed": "boxed",
     "lenient": "lenient",
-    "no_answer": "no answer",
-    "undecided": "undecided",
-    "truncated": "truncated",
+    "no_answer": "no ans.",
+    "undecided": "undec.",
+    "truncated": "trunc.",
 }
 
 
 def print_trial(metrics: dict[str, Any], folder: Path) -> None:
     """The scores in percent, a line for each benchmark and group."""
-    table = Table(title=title(metrics), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(
+        title=title(metrics), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
+    )
     table.add_column("benchmark", no_wrap=True)
     for column in ("accuracy ± se", *SHARES.values(), "tokens", "n"):
         table.add_column(column, justify="right", no_wrap=True)
