@@ -1,0 +1,92 @@
+"""A small real study through the command line: pre-training, SFT, evaluation, W&B, report; killed and resumed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+STUDY = """
+name: small
+question: Does the study survive?
+overrides: [model=mini_s, model.pretrain.tokens=20000, train.steps=4, eval.benchmarks.mini.miniature.per_level=2]
+seeds: [0, 1]
+blocks:
+  - name: size
+    design: factorial
+    axes: {select.size: [0, 4, 8], select.quality: [L1, L5]}
+figures:
+  - {title: Accuracy by size, block: size, x: select.size, line: select.quality, score: mini}
+"""
+
+
+def command(folder: Path) -> list[str]:
+    (folder / "small.yaml").write_text(STUDY)
+    return [sys.executable, "-m", "limo_ablate", "sweep", "small.yaml"]
+
+
+def finished(folder: Path) -> dict[str, str]:
+    """Cell -> its metrics.json."""
+    found = (folder / "outputs/studies/small/trials").glob("*/metrics.json")
+    return {file.parent.name: file.read_text() for file in found}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The study after kill -9 in the middle and a second start."""
+    folder = tmp_path_factory.mktemp("study")
+    with (folder / "log").open("w") as log:
+        runner = subprocess.Popen(command(folder), cwd=folder, stdout=log, stderr=log)
+    deadline = time.monotonic() + 240
+    while len(finished(folder)) < 3 and time.monotonic() < deadline:
+        assert runner.poll() is None, (folder / "log").read_text()
+        time.sleep(0.05)
+    os.kill(runner.pid, signal.SIGKILL)
+    runner.wait()
+    before = finished(folder)
+    assert 3 <= len(before) < 12
+    (folder / "before.json").write_text(json.dumps(before))
+    done = subprocess.run(command(folder), cwd=folder, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder / "second").write_text(done.stdout)
+    return folder
+
+
+def test_every_cell_is_finished_and_none_was_done_twice(study: Path) -> None:
+    before, after = json.loads((study / "before.json").read_text()), finished(study)
+    assert len(after) == 12
+    assert {cell: after[cell] for cell in before} == before
+
+
+def test_the_report_is_drawn(study: Path) -> None:
+    report = study / "outputs/studies/small/report"
+    assert "Does the study survive?" in (report / "index.html").read_text()
+    assert [png.stat().st_size > 5000 for png in report.glob("*.png")]
+    assert f"report: {Path('outputs/studies/small/report/index.html')}" in (study / "second").read_text()
+
+
+def test_every_trial_is_a_wandb_run(study: Path) -> None:
+    trials = study / "outputs/studies/small/trials"
+    for trial in trials.iterdir():
+        assert list(trial.glob("wandb/**/run-*.wandb")), trial.name
+
+
+def test_again_there_is_nothing_to_do(study: Path) -> None:
+    before = finished(study)
+    done = subprocess.run(command(study), cwd=study, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    assert "nothing left to do" in done.stdout
+    assert finished(study) == before
+
+
+def test_no_process_is_left(study: Path) -> None:
+    left = [
+        pid.name
+        for pid in Path("/proc").iterdir()
+        if pid.name.isdigit() and pid.joinpath("cwd").exists() and pid.joinpath("cwd").resolve() == study
+    ]
+    assert not left
