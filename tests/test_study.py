@@ -1,4 +1,4 @@
-"""A small real study through the command line: pre-training, SFT, evaluation, W&B, report; killed and resumed."""
+"""A small real study through the command line, from pre-training to report; killed and resumed."""
 
 import json
 import os
@@ -13,7 +13,11 @@ import pytest
 STUDY = """
 name: small
 question: Does the study survive?
-overrides: [model=mini_s, model.pretrain.tokens=20000, train.steps=4, eval.benchmarks.mini.miniature.per_level=2]
+overrides:
+  - model=mini_s
+  - model.pretrain.tokens=20000
+  - train.steps=4
+  - eval.benchmarks.mini.miniature.per_level=2
 seeds: [0, 1]
 blocks:
   - name: size
