@@ -19,13 +19,15 @@ from limo_ablate.sweep.design import SWEEPS, Study, load_study
 from limo_ablate.sweep.ledger import LEDGER, Ledger, mend
 from limo_ablate.sweep.live import Progress, rerun_command
 from limo_ablate.sweep.plan import reconcile
-from limo_ablate.sweep.processes import coordinator, end
+from limo_ablate.sweep.processes import Interrupts, coordinator, end
 from limo_ablate.sweep.runner import Jobs, Runner
 from limo_ablate.sweep.slots import local_slots
 from limo_ablate.sweep.status import status
-from limo_ablate.sweep.worker import fork_server
+from limo_ablate.sweep.worker import Job, fork_server
 
 __all__ = ["run", "status", "sweep"]
+
+JOBS = Jobs()
 
 
 def sweep(argv: list[str]) -> int:
@@ -37,17 +39,18 @@ def sweep(argv: list[str]) -> int:
     return run(load_study(argv[0], argv[1:]))
 
 
-def run(study: Study, folder: Path | None = None, jobs: Jobs | None = None) -> int:
+def run(study: Study, folder: Path | None = None, jobs: Jobs = JOBS) -> int:
     """Runs `study` in `folder` (by default its own under `paths.studies`); returns the exit code."""
     found = cells(study)
     folder = folder or Path(found[0].config.paths.studies) / study.name
     console = Console(soft_wrap=True, highlight=False, markup=False)
     try:
-        with coordinator(folder):
-            _write_study(study, folder)
-            given_up = _run_missing(study, found, folder, jobs or Jobs(), console)
+        with coordinator(folder), Interrupts() as interrupts:
+            _write_study(study, found, folder)
+            given_up = _run_missing(study, found, folder, jobs, console, interrupts)
             _tell_given_up(given_up, found, console)
-            _report(folder, console)
+            with interrupts.window():
+                _report(folder, jobs, console)
     except KeyboardInterrupt:
         console.print("interrupted: what was running waits again; the same command goes on")
         return EXIT_INTERRUPTED
@@ -55,7 +58,7 @@ def run(study: Study, folder: Path | None = None, jobs: Jobs | None = None) -> i
 
 
 def _run_missing(
-    study: Study, found: list[Cell], folder: Path, jobs: Jobs, console: Console
+    study: Study, found: list[Cell], folder: Path, jobs: Jobs, console: Console, interrupts: Interrupts
 ) -> list[tuple[Cell, str]]:
     """Runs what the ledger does not have; returns the cells that were given up, with the reason."""
     ledger = Ledger(study.ledger or mend(folder / LEDGER), study.name)
@@ -74,16 +77,32 @@ def _run_missing(
         Progress(console, total=len(found), done=plan.done, slots=len(slots)) as progress,
     ):
         runner = Runner(
-            study.name, folder, ledger, plan, slots, progress, attempts=launch.attempts, jobs=jobs
+            study.name, folder, ledger, plan, slots, progress, interrupts, attempts=launch.attempts, jobs=jobs
         )
         runner.run()
     return plan.given_up + runner.given_up
 
 
-def _write_study(study: Study, folder: Path) -> None:
-    """study.yaml; left as it is when nothing has changed, so that a report is known to be up to date."""
-    text = yaml.safe_dump(json.loads(json.dumps(asdict(study))), sort_keys=False, allow_unicode=True)
-    path = folder / "study.yaml"
+def _write_study(study: Study, found: list[Cell], folder: Path) -> None:
+    """study.yaml and cells.json, for the report."""
+    declared = json.loads(json.dumps(asdict(study)))
+    _update(folder / "study.yaml", yaml.safe_dump(declared, sort_keys=False, allow_unicode=True))
+    rows = [
+        {
+            "name": cell.name,
+            "key": cell.key,
+            "folder": cell.folder,
+            "seed": cell.seed,
+            "blocks": cell.blocks,
+            "overrides": cell.labels(study.name).cell,
+        }
+        for cell in found
+    ]
+    _update(folder / "cells.json", json.dumps(rows, indent=1) + "\n")
+
+
+def _update(path: Path, text: str) -> None:
+    """Leaves a file that says so already alone, so that a report is known to be up to date."""
     if not path.exists() or path.read_text() != text:
         path.write_text(text)
 
@@ -100,14 +119,12 @@ def _tell_given_up(given_up: list[tuple[Cell, str]], found: list[Cell], console:
     )
 
 
-def _report(folder: Path, console: Console) -> None:
+def _report(folder: Path, jobs: Jobs, console: Console) -> None:
     """Draws the report if there is anything to draw and what it shows has changed since."""
-    from limo_ablate.report import report_study
-
     if not any(folder.glob("trials/*/metrics.json")):
         return
     page = folder / "report" / "index.html"
-    sources = [folder / "study.yaml", *folder.glob("trials/*/metrics.json")]
-    if not page.exists() or any(s.stat().st_mtime > page.stat().st_mtime for s in sources):
-        page = report_study(folder)
+    sources = [folder / "cells.json", folder / "study.yaml", *folder.glob("trials/*/*.json")]
+    if not page.exists() or any(source.stat().st_mtime > page.stat().st_mtime for source in sources):
+        page = Job(jobs.report, (folder,))()
     console.print(f"report: {page}")

@@ -160,22 +160,23 @@ def _read(path: Path) -> Any:
 
 
 def _changed(study: Study, given: Given) -> Study:
+    axes = sorted({key for block in study.blocks for key in block.axes})
     first = given.values[0]
-    listed = tuple(first) if isinstance(first, list) and not given.swept else given.values
+    if isinstance(first, list) and given.key in ("seeds", *axes):
+        given = replace(given, values=tuple(first), swept=True)
     if given.key == "seeds":
-        if not all(type(seed) is int for seed in listed):
+        if not all(type(seed) is int for seed in given.values):
             raise UserError(f"{given.text}: seeds are whole numbers, as in seeds=[0,1,2]")
-        return replace(study, seeds=listed)
+        return replace(study, seeds=given.values)
     if given.key in ("name", "ledger"):
         value = None if first is None else str(first)
         return replace(study, ledger=value) if given.key == "ledger" else replace(study, name=str(value))
-    if given.swept and not any(given.key in block.axes for block in study.blocks):
-        axes = sorted({key for block in study.blocks for key in block.axes})
+    if given.swept and given.key not in axes:
         raise UserError(f"{given.text}: several values, but no axis of {study.name}; axes: {', '.join(axes)}")
-    return replace(study, blocks=tuple(_changed_block(block, given, listed) for block in study.blocks))
+    return replace(study, blocks=tuple(_changed_block(block, given) for block in study.blocks))
 
 
-def _changed_block(block: Block, given: Given, levels: tuple[Any, ...]) -> Block:
+def _changed_block(block: Block, given: Given) -> Block:
     if given.key in block.axes:
-        return replace(block, axes=block.axes | {given.key: levels})
+        return replace(block, axes=block.axes | {given.key: given.values})
     return block if given.swept else replace(block, overrides=(*block.overrides, given.text))

@@ -31,6 +31,8 @@ from limo_ablate.sweep.cells import Cell
 
 LEDGER = "ledger.log"
 """The journal in a study's folder."""
+SQLITE_PATIENCE = 60
+"""Seconds to wait for the database while another process writes."""
 INTERRUPTED = "interrupted"
 """Attribute of failed attempts that were not the cell's fault; they don't count against it."""
 
@@ -151,9 +153,25 @@ def _open(url: str | Path) -> BaseStorage:
     if isinstance(url, Path):
         return JournalStorage(JournalFileBackend(str(url)))
     try:
-        return RDBStorage(url)
+        return _database(url)
     except Exception as error:
         raise UserError(f"ledger={url}: can't be opened: {' '.join(str(error).split())}") from error
+
+
+def _database(url: str) -> RDBStorage:
+    from sqlalchemy import event
+
+    if not url.startswith("sqlite"):
+        return RDBStorage(url)
+    storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": SQLITE_PATIENCE}})
+    storage.engine.dispose()
+    # Optuna claims by SELECT ... FOR UPDATE, which SQLite ignores: two workers would get the same trial.
+    # https://docs.sqlalchemy.org/en/20/dialects/sqlite.html#pysqlite-serializable
+    event.listen(
+        storage.engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None)
+    )
+    event.listen(storage.engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    return storage
 
 
 def mend(journal: Path) -> Path:

@@ -1,4 +1,4 @@
-"""What a sweep says while it runs: a line for each trial that ends, in a terminal also a table of the rest."""
+"""What a sweep says while it runs: a line for each trial that ends; in a terminal, a table of the others."""
 
 from __future__ import annotations
 

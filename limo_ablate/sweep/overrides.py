@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from limo_ablate.errors import UserError
@@ -31,22 +31,25 @@ class Given:
 
 def parse(texts: Iterable[str], loader: ConfigLoader | None = None) -> list[Given]:
     """Reads overrides, also sweeps (`a,b`, `range(3)`, with `loader` `glob(*)`). Raises UserError."""
+    return [_given(text, loader) for text in texts]
+
+
+@cache  # the cells of a study repeat the same few overrides
+def _given(text: str, loader: ConfigLoader | None) -> Given:
     parser = OverridesParser.create(loader)
     try:
-        return [_given(parser, text) for text in texts]
+        override = parser.parse_override(text)
+        key = override.get_key_element()
+        if not override.is_sweep_override():
+            values = [override.value()]
+        else:
+            items = override.sweep_string_iterator()
+            values = [parser.parse_override(f"{key}={item}").value() for item in items]
     except HydraException as error:
-        raise UserError(" ".join(str(error).split())) from error
-
-
-def _given(parser: OverridesParser, text: str) -> Given:
-    override: Override = parser.parse_override(text)
-    key = override.get_key_element()
-    if not override.is_sweep_override():
-        return Given(key, text, (override.value(),), swept=False)
-    if override.is_interval_sweep():
-        raise UserError(f"{text}: an interval has no list of values; write them out, as in {key}=1,2,4")
-    values = (parser.parse_override(f"{key}={item}").value() for item in override.sweep_string_iterator())
-    return Given(key, text, tuple(values), swept=True)
+        raise UserError(f"{text}: no override (key=value): {' '.join(str(error).split())}") from error
+    if not key:
+        raise UserError(f"{text}: no override (key=value): the key is missing")
+    return Given(key, text, tuple(values), override.is_sweep_override())
 
 
 def override(key: str, value: Any) -> str:

@@ -13,7 +13,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, Self
 
 from limo_ablate.errors import UserError
 
@@ -82,28 +83,40 @@ def end_group(group: int, number: signal.Signals = signal.SIGKILL) -> None:
         return
 
 
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """SIGTERM and a closed terminal raise KeyboardInterrupt, as Ctrl-C does."""
-    with _handling(signal.default_int_handler, signal.SIGTERM, signal.SIGHUP):
-        yield
+class Interrupts:
+    """Ctrl-C, SIGTERM and a closed terminal raise KeyboardInterrupt, but only inside `window()`.
 
+    Elsewhere they wait for the next window: an exception in the middle of a write would tear the ledger,
+    and one in the middle of cleaning up would leave processes behind. Use as a context.
+    """
 
-@contextmanager
-def deaf() -> Iterator[None]:
-    """For cleaning up, which takes seconds at most and must not be cut short by a second Ctrl-C."""
-    with _handling(signal.SIG_IGN, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        yield
+    def __init__(self) -> None:
+        self._pending = self._open = False
+        self._before: dict[signal.Signals, Any] = {}
 
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            self._before[number] = signal.signal(number, self._handle)
+        return self
 
-@contextmanager
-def _handling(handler: Any, *numbers: signal.Signals) -> Iterator[None]:
-    before = {number: signal.signal(number, handler) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    @contextmanager
+    def window(self) -> Iterator[None]:
+        self._open = True
+        try:
+            if self._pending:
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._open = False
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self._pending = True
+        if self._open:
+            raise KeyboardInterrupt
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

@@ -7,6 +7,7 @@ A cell is eligible once its base model is made, so that no slot waits for a lock
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,21 +18,26 @@ from typing import Any
 from limo_ablate.errors import EXIT_USER_ERROR, UserError
 from limo_ablate.sweep.cells import Cell
 from limo_ablate.sweep.ledger import Ledger
-from limo_ablate.sweep.live import REFRESH_SECONDS, Progress
+from limo_ablate.sweep.live import REFRESH_SECONDS, Progress, rerun_command
 from limo_ablate.sweep.plan import Base, Plan, Todo, by_base, read_metrics
-from limo_ablate.sweep.processes import deaf, end, interruptible
+from limo_ablate.sweep.processes import Interrupts, end
 from limo_ablate.sweep.slots import Slot
 from limo_ablate.sweep.worker import BROKEN, Job, Worker, end_workers
+
+FAILED = "failed.json"
+"""In a trial's folder: why it failed, its log, the command that reruns it; gone once it runs again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Jobs:
-    """What the workers call, as `module:function`, and what the fork server imports for it."""
+    """What a sweep calls, as `module:function`, and what the fork server imports ahead for its workers."""
 
     trial: str = "limo_ablate.trial:run_trial"
     """(TrialConfig, folder, TrialLabels); leaves metrics.json in the folder."""
     prepare: str = "limo_ablate.trial:prepare_base"
     """(TrialConfig); makes the base model."""
+    report: str = "limo_ablate.report:report_study"
+    """(study's folder) -> the page; called in the end, by the sweep itself."""
     preload: tuple[str, ...] = (
         "torch",
         "accelerate",
@@ -62,6 +68,7 @@ class Runner:
         plan: Plan,
         slots: Sequence[Slot],
         progress: Progress,
+        interrupts: Interrupts,
         *,
         attempts: int,
         jobs: Jobs,
@@ -69,7 +76,7 @@ class Runner:
         self._study, self._folder = study, folder
         self._ledger, self._space = ledger, plan.space
         self._progress, self._attempts, self._jobs = progress, attempts, jobs
-        self._free = list(slots)
+        self._interrupts, self._free = interrupts, list(slots)
         self._running: dict[int, _Running] = {}
         """By the worker's sentinel."""
         self._claimed: dict[int, Todo] = {}
@@ -81,12 +88,13 @@ class Runner:
     def run(self) -> None:
         """Until nothing is left. However it ends, no process stays and no cell is left as running."""
         try:
-            with interruptible():
-                while self._fill() or self._running:
-                    self._progress.show((r.name, r.started, r.log) for r in self._running.values())
-                    for sentinel in wait(list(self._running), timeout=REFRESH_SECONDS):
-                        assert isinstance(sentinel, int)
-                        self._settle(sentinel)
+            while self._fill() or self._running:
+                self._progress.show((r.name, r.started, r.log) for r in self._running.values())
+                with self._interrupts.window():
+                    ended = wait(list(self._running), timeout=REFRESH_SECONDS)
+                for sentinel in ended:
+                    assert isinstance(sentinel, int)
+                    self._settle(sentinel)
         except BaseException:
             self._abandon()
             raise
@@ -120,8 +128,10 @@ class Runner:
         else:
             config, folder = what.config, self._folder / "bases" / what.name
             job = Job(self._jobs.prepare, (config,))
+        (folder / FAILED).unlink(missing_ok=True)
         started = time.monotonic()
-        worker = Worker(job, slot.environment(config.hardware), folder / "trial.log")
+        with self._interrupts.window():  # the first start waits until the fork server has imported the stack
+            worker = Worker(job, slot.environment(config.hardware), folder / "trial.log")
         self._running[worker.sentinel] = _Running(what, slot, worker, folder / "trial.log", started)
 
     def _trial_folder(self, todo: Todo) -> Path:
@@ -157,6 +167,9 @@ class Runner:
     def _fail(self, todo: Todo, reason: str, log: Path, *, again: bool) -> None:
         self._ledger.fail(todo.trial, reason, log=str(log))
         del self._claimed[todo.trial]
+        self._trial_folder(todo).mkdir(parents=True, exist_ok=True)
+        failure = {"reason": reason, "log": str(log), "command": rerun_command(todo.cell)}
+        (self._trial_folder(todo) / FAILED).write_text(json.dumps(failure, indent=1) + "\n")
         self._progress.failed(todo.cell, todo.attempt, self._attempts, reason, log, again=again)
         if again:
             trial = self._ledger.add(todo.cell, todo.attempt + 1, self._space)
@@ -178,12 +191,11 @@ class Runner:
 
     def _abandon(self) -> None:
         """Ends all jobs; a cell whose result made it to the disk is finished, the others wait again."""
-        with deaf():
-            end_workers([running.worker for running in self._running.values()])
-            end(self._ledger.mark)
-            for todo in list(self._claimed.values()):
-                if not self._finish(todo):
-                    self._ledger.release(todo.trial)
+        end_workers([running.worker for running in self._running.values()])
+        end(self._ledger.mark)
+        for todo in list(self._claimed.values()):
+            if not self._finish(todo):
+                self._ledger.release(todo.trial)
 
 
 def _retriable(code: int) -> bool:

@@ -41,6 +41,10 @@ class Job:
     """`package.module:function`."""
     arguments: tuple[Any, ...]
 
+    def __call__(self) -> Any:
+        module, _, function = self.function.partition(":")
+        return getattr(import_module(module), function)(*self.arguments)
+
 
 class Worker:
     """One running job."""
@@ -73,10 +77,17 @@ class Worker:
         end_group(self.pid)
         code = self._process.exitcode
         assert code is not None
-        reason = self._reasons.recv() if self._reasons.poll() else None
+        reason = self._told() or (_describe(code) if code else None)
         self._reasons.close()
         self._process.close()
-        return code, reason or (_describe(code) if code else None)
+        return code, reason
+
+    def _told(self) -> str | None:
+        """The reason the job itself gave; one that was killed gave none."""
+        try:
+            return str(self._reasons.recv()) if self._reasons.poll() else None
+        except EOFError:
+            return None
 
     def terminate(self, number: signal.Signals) -> None:
         if self.running:
@@ -151,8 +162,7 @@ def _call(job: Job, reasons: Connection) -> int:
         return BROKEN
     try:
         _limit_threads(int(os.environ["OMP_NUM_THREADS"]))
-        module, _, function = job.function.partition(":")
-        getattr(import_module(module), function)(*job.arguments)
+        job()
     except BaseException as error:
         traceback.print_exc()
         reasons.send(f"{type(error).__name__}: {error}"[:LONGEST_REASON])

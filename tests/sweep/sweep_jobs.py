@@ -1,0 +1,64 @@
+"""Small real jobs for the sweep's tests: they run in its forks, sleep, write metrics.json, fail or die.
+
+What a trial does is asked for by its tier: `skipped` raises, `shuffled` kills itself, `padded` is a user's
+error, `L1` never ends; `select.size` is its length in milliseconds. Each start and each end is a line of
+`events` in the study's folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from limo_ablate.config import TrialConfig
+from limo_ablate.errors import UserError
+from limo_ablate.identity import TrialLabels, trial_key
+
+
+def trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> None:
+    events = folder.parent.parent / "events"
+    _note(events, f"start {labels.name} {time.time()} {os.getpid()}")
+    print(f"training {labels.name}")
+    match config.select.quality:
+        case "skipped":
+            raise RuntimeError("the loss is not a number")
+        case "shuffled":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "padded":
+            raise UserError("select.size: too many")
+        case "L1":
+            subprocess.run(["sleep", "1000"], check=True)
+    time.sleep((config.select.size or 0) / 1000)
+    score = {"accuracy": 0.5, "stderr": 0.1}
+    metrics = {
+        "trial": trial_key(config),
+        "scores": {"mini": score},
+        "total_seconds": 0.1,
+        "artifacts": {"weights": {"key": "abc", "digest": "def"}},
+    }
+    (folder / "partial").write_text(json.dumps(metrics))
+    (folder / "partial").rename(folder / "metrics.json")
+    _note(events, f"end {labels.name} {time.time()}")
+
+
+def prepare(config: TrialConfig) -> None:
+    time.sleep(0.1)
+    if config.model.name == "mini_l":
+        raise RuntimeError("no room on the disk")
+
+
+def report(study: Path) -> Path:
+    page = study / "report" / "index.html"
+    page.parent.mkdir(exist_ok=True)
+    page.write_text("drawn")
+    _note(study / "events", "report")
+    return page
+
+
+def _note(events: Path, line: str) -> None:
+    with events.open("a") as file:  # one short append is whole, whoever else writes
+        file.write(line + "\n")

@@ -1,0 +1,302 @@
+"""Whole sweeps in processes of their own: real forks, a real ledger, real kill -9; small jobs."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+import pytest
+import yaml
+from optuna.storages.journal import JournalFileBackend, JournalStorage
+
+from limo_ablate.sweep.processes import marked
+from limo_ablate.sweep.status import states
+
+HERE = Path(__file__).parent
+PATIENCE = 60.0
+
+
+@dataclass
+class Sweeping:
+    """A study of small jobs in a temporary folder."""
+
+    root: Path
+
+    @property
+    def folder(self) -> Path:
+        return self.root / "studies" / "small"
+
+    def declare(self, *overrides: str, seeds: tuple[int, ...] = (0,), **axes: tuple[object, ...]) -> None:
+        shared = ["track=none", f"paths.studies={self.root / 'studies'}", "launch.slots=2", *overrides]
+        levels = {f"select.{axis}" if axis != "model" else axis: list(v) for axis, v in axes.items()}
+        study = {
+            "name": "small",
+            "overrides": shared,
+            "seeds": list(seeds),
+            "blocks": [{"name": "b", "axes": levels}],
+        }
+        (self.root / "small.yaml").write_text(yaml.safe_dump(study))
+
+    def start(self, *extra: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, str(HERE / "drive.py"), str(self.root / "small.yaml"), *extra],
+            env={**os.environ, "PYTHONPATH": str(HERE)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, *extra: str) -> tuple[int, str]:
+        process = self.start(*extra)
+        said, _ = process.communicate(timeout=PATIENCE)
+        return process.returncode, said
+
+    def events(self, kind: str) -> list[list[str]]:
+        path = self.folder / "events"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [line.split() for line in lines if line.split()[0] == kind]
+
+    def rows(self) -> list[optuna.trial.FrozenTrial]:
+        storage = JournalStorage(JournalFileBackend(str(self.folder / "ledger.log")))
+        return optuna.load_study(study_name="small", storage=storage).trials
+
+    def finished(self) -> Counter[str]:
+        return Counter(row.user_attrs["cell"] for row in self.rows() if row.state.name == "COMPLETE")
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < deadline, "it did not happen"
+            time.sleep(0.01)
+
+    def orphans(self) -> list[int]:
+        mark = JournalStorage(JournalFileBackend(str(self.folder / "ledger.log"))).get_study_user_attrs(0)[
+            "mark"
+        ]
+        return marked(mark)
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Sweeping:
+    return Sweeping(tmp_path)
+
+
+def test_every_cell_is_run_once_and_a_second_sweep_has_nothing_to_do(sweep: Sweeping) -> None:
+    sweep.declare(size=(1, 2, 3), quality=("L4", "L5"), seeds=(0, 1))
+    code, said = sweep.run()
+    assert code == 0, said
+    assert "[12/12]" in said
+    assert "50.0 ± 10.0" in said
+    assert set(sweep.finished().values()) == {1}
+    assert len(sweep.finished()) == len(sweep.events("end")) == 12
+    assert next(name for _, name, *_ in sweep.events("start")).endswith("s0")
+    code, said = sweep.run()
+    assert code == 0
+    assert "12 of 12 cells are finished, nothing left to do" in said
+    assert "not forked" in said
+    assert "no torch" in said
+    assert len(sweep.events("start")) == 12
+    assert len(sweep.events("report")) == 1
+
+
+def test_trials_run_side_by_side_but_no_more_than_there_are_slots(sweep: Sweeping) -> None:
+    sweep.declare(size=(200, 201, 202, 203, 204, 205))
+    assert sweep.run()[0] == 0
+    times = [(float(t), +1) for _, _, t, *_ in sweep.events("start")] + [
+        (float(t), -1) for _, _, t in sweep.events("end")
+    ]
+    running = most = 0
+    for _, change in sorted(times):
+        running += change
+        most = max(most, running)
+    assert most == 2
+
+
+def test_a_failing_cell_is_tried_again_then_left_alone_with_its_reason(sweep: Sweeping) -> None:
+    sweep.declare("launch.attempts=2", quality=("L5", "skipped", "shuffled"))
+    code, said = sweep.run()
+    assert code == 3
+    starts = Counter(name for _, name, *_ in sweep.events("start"))
+    assert starts == {"L5-s0": 1, "skipped-s0": 2, "shuffled-s0": 2}
+    assert "skipped-s0  FAILED, attempt 2 of 2, left alone: RuntimeError: the loss is not a number" in said
+    assert "shuffled-s0  FAILED, attempt 1 of 2, trying again: killed by SIGKILL" in said
+    (folder,) = sweep.folder.glob("trials/skipped*")
+    failure = json.loads((folder / "failed.json").read_text())
+    assert failure["reason"] == "RuntimeError: the loss is not a number"
+    assert failure["command"].startswith("limo-ablate track=none")
+    assert failure["command"].endswith("select.quality=skipped seed=0")
+    assert "RuntimeError: the loss is not a number" in Path(failure["log"]).read_text()
+    code, said = sweep.run()
+    assert code == 3
+    assert "2 of 3 cells failed" in said
+    assert len(sweep.events("start")) == 5
+    assert sweep.run("launch.attempts=3")[0] == 3
+    assert len(sweep.events("start")) == 7
+
+
+def test_a_users_error_is_not_tried_again_in_the_same_sweep(sweep: Sweeping) -> None:
+    sweep.declare(quality=("padded",))
+    code, said = sweep.run()
+    assert code == 3
+    assert "left alone: UserError: select.size: too many" in said
+    assert len(sweep.events("start")) == 1
+
+
+def test_without_its_base_model_a_cell_fails_and_the_others_run(sweep: Sweeping) -> None:
+    sweep.declare("launch.attempts=1", model=("mini_l", "mini_s"), size=(1, 2))
+    code, said = sweep.run()
+    assert code == 3
+    assert set(sweep.finished()) == {"mini_s-size1-s0", "mini_s-size2-s0"}
+    assert "mini_l-size1-s0  FAILED" in said
+    assert "its base model could not be made: RuntimeError: no room on the disk" in said
+
+
+def test_a_killed_runner_loses_and_repeats_nothing(sweep: Sweeping) -> None:
+    """Kill -9 at random moments, again and again, then one run in peace."""
+    sweep.declare(size=tuple(range(60, 76)))
+    moments = random.Random(0)
+    for kill in range(4):
+        done = len(sweep.events("end"))
+        runner = sweep.start()
+        sweep.until(lambda done=done: len(sweep.events("end")) > done)  # type: ignore[misc]
+        time.sleep(moments.random() * 0.1)
+        runner.kill()
+        runner.communicate()
+        assert len(sweep.events("end")) < 16, f"kill {kill} came too late to test anything"
+    code, said = sweep.run()
+    assert code == 0, said
+    assert sweep.finished() == Counter({f"size{size}-s0": 1 for size in range(60, 76)})
+    assert Counter(name for _, name, *_ in sweep.events("end")) == sweep.finished()
+    assert not any(row.state.name in ("RUNNING", "WAITING") for row in sweep.rows())
+
+
+def test_trials_die_with_a_killed_runner_and_their_cells_run_again(sweep: Sweeping) -> None:
+    sweep.declare("launch.attempts=1", quality=("L1", "L5"))
+    runner = sweep.start()
+    sweep.until(lambda: len(sweep.events("start")) == 2)
+    runner.kill()
+    runner.communicate()
+    sweep.until(lambda: not sweep.orphans())
+    again = sweep.start()
+    sweep.until(lambda: sum(name == "L1-s0" for _, name, *_ in sweep.events("start")) == 2)
+    again.terminate()
+    again.communicate()
+
+
+def test_a_killed_trial_is_run_again(sweep: Sweeping) -> None:
+    sweep.declare(quality=("L1",))
+    runner = sweep.start()
+    sweep.until(lambda: len(sweep.events("start")) == 1)
+    os.kill(int(sweep.events("start")[0][3]), signal.SIGKILL)
+    sweep.until(lambda: len(sweep.events("start")) == 2)
+    runner.terminate()
+    assert "attempt 1 of 3, trying again: killed by SIGKILL" in runner.communicate()[0]
+
+
+def test_a_killed_fork_server_is_replaced(sweep: Sweeping) -> None:
+    """As the kernel does when memory runs out; with it and its trials goes everything but the runner."""
+    sweep.declare(quality=("L1",))
+    runner = sweep.start()
+    sweep.until(lambda: len(sweep.events("start")) == 1)
+    for pid in sweep.orphans():
+        os.kill(pid, signal.SIGKILL)
+    sweep.until(lambda: len(sweep.events("start")) == 2)
+    runner.terminate()
+    assert "attempt 1 of 3, trying again" in runner.communicate()[0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_sweep_ends_all_and_gives_its_cells_back(
+    sweep: Sweeping, number: signal.Signals
+) -> None:
+    sweep.declare("launch.attempts=1", quality=("L1", "L2", "L5"))
+    runner = sweep.start()
+    sweep.until(lambda: len(sweep.events("end")) == 2)
+    runner.send_signal(number)
+    said, _ = runner.communicate(timeout=PATIENCE)
+    assert runner.returncode == 130, said
+    assert "interrupted" in said
+    assert "Traceback" not in said
+    assert not sweep.orphans()
+    assert Counter(row.state.name for row in sweep.rows()) == {"COMPLETE": 2, "WAITING": 1}
+
+
+def test_a_second_coordinator_is_refused(sweep: Sweeping) -> None:
+    sweep.declare(quality=("L1",))
+    runner = sweep.start()
+    sweep.until(lambda: len(sweep.events("start")) == 1)
+    code, said = sweep.run()
+    assert code == 2
+    assert f"already running here (pid {runner.pid})" in said
+    assert len(sweep.events("start")) == 1
+    runner.terminate()
+    runner.communicate()
+
+
+def test_a_grid_grows(sweep: Sweeping) -> None:
+    sweep.declare(size=(1, 2))
+    assert sweep.run()[0] == 0
+    code, said = sweep.run("select.size=1,2,3", "seeds=[0,1]")
+    assert code == 0
+    assert "6 cells, 2 finished, 4 to do" in said
+    assert len(sweep.events("start")) == len(sweep.finished()) == 6
+    assert [cell["name"] for cell in json.loads((sweep.folder / "cells.json").read_text())][:3] == [
+        "size1-s0", "size2-s0", "size3-s0",
+    ]  # fmt: skip
+    assert len(sweep.events("report")) == 2
+
+
+def test_a_broken_installation_stops_the_sweep_at_once(sweep: Sweeping) -> None:
+    sweep.declare(size=(1, 2, 3))
+    broken = sweep.root / "broken"
+    broken.mkdir()
+    (broken / "sweep_jobs.py").write_text("import no_such_library")
+    process = subprocess.run(
+        [sys.executable, str(HERE / "drive.py"), str(sweep.root / "small.yaml")],
+        env={**os.environ, "PYTHONPATH": str(broken), "PYTHONSAFEPATH": "1"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert process.returncode == 2, process.stderr
+    assert "no trial can run here: sweep_jobs can't be imported: ModuleNotFoundError" in process.stderr
+    assert sweep.run()[0] == 0
+    assert not any("reason" in row.user_attrs for row in sweep.rows() if row.state.name == "COMPLETE")
+
+
+def test_a_typo_stops_a_sweep_before_it_leaves_anything(sweep: Sweeping) -> None:
+    sweep.declare(size=(1, 2), quality=("L4", "L9"))
+    code, said = sweep.run()
+    assert code == 2
+    assert "select.quality=L9: not a choice" in said
+    assert not sweep.folder.exists()
+
+
+def test_a_database_serves_as_well(sweep: Sweeping) -> None:
+    sweep.declare(size=(1, 2, 3))
+    url = f"sqlite:///{sweep.root}/ledger.db"
+    assert sweep.run(f"ledger='{url}'")[0] == 0
+    assert len(sweep.events("end")) == 3
+    assert "nothing left" in sweep.run(f"ledger='{url}'")[1]
+    assert not (sweep.folder / "ledger.log").exists()
+
+
+def test_the_state_of_a_study_is_told(sweep: Sweeping) -> None:
+    sweep.declare("launch.attempts=1", quality=("L5", "skipped"), size=(1, 2))
+    sweep.run()
+    sweep.declare("launch.attempts=1", quality=("L5", "skipped"), size=(1, 2, 3))
+    sweep.run("select.quality=L5")
+    assert [(state.cell.name, state.state) for state in states(sweep.folder)] == [
+        ("L5-size1-s0", "finished"), ("L5-size2-s0", "finished"), ("L5-size3-s0", "finished"),
+    ]  # fmt: skip
