@@ -19,7 +19,13 @@ class TrialLabels:
 
 
 def trial_key(config: TrialConfig) -> str:
-    """Hash of everything in the configuration that decides the result."""
-    content = {k: v for k, v in asdict(config).items() if k not in ("track", "launch", "paths")}
+    """Hash of everything in the configuration that decides the result.
+
+    At `select.size=0` that is the base model and its evaluation: the untuned base is one trial for all cells.
+    """
+    left_out = {"track", "launch", "paths"}
+    if config.select.size == 0 and config.model.source != "scratch":
+        left_out |= {"data", "select", "train"}
+    content = {k: v for k, v in asdict(config).items() if k not in left_out}
     content["hardware"] = {k: v for k, v in content["hardware"].items() if k not in ("name", "threads")}
     return content_key("trial", 1, content)

@@ -79,6 +79,11 @@ def test_what_does_not_change_the_result_is_not_in_the_key() -> None:
     assert trial_key(config) != trial_key(replace(config, seed=9))
 
 
+def test_the_untuned_base_is_one_trial_for_all_cells() -> None:
+    base = [trial_key(compose(["select.size=0", f"select.quality={tier}"])) for tier in ("L1", "L5")]
+    assert base[0] == base[1] != trial_key(compose(["select.size=0", "model=mini_s"]))
+
+
 def _with_threads(config: TrialConfig, threads: int) -> TrialConfig:
     return replace(config, hardware=replace(config.hardware, threads=threads))
 
