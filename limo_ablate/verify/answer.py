@@ -1,0 +1,200 @@
+"""One answer's text, read: as a choice, a time or date, mathematics, or words."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+
+from limo_ablate.verify.limits import MAX_ANSWER, LimitReached
+from limo_ablate.verify.nodes import (
+    Clock,
+    Date,
+    Listing,
+    Mul,
+    Node,
+    NotParsed,
+    Number,
+    Numeral,
+    Relation,
+    Symbol,
+    Unit,
+    Words,
+)
+from limo_ablate.verify.parser import parse
+from limo_ablate.verify.text import clean, flatten, squeeze, words
+from limo_ablate.verify.vocabulary import CHINESE_NUMBERS, FUNCTIONS, IGNORED_WORDS, NUMBER_WORDS
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    text: str
+    """Cleaned."""
+    node: Node | None
+    problem: str | None
+    """Why it was not parsed."""
+    limited: bool = False
+
+
+_CHOICE = re.compile(
+    r"(?:(?:the\s+)?(?:correct\s+)?(?:option|choice|answer)\s*(?:is\s*)?:?\s*|选项?\s*|[（(\[]\s*(?=[A-Ja-j]\s*[)）\]]))?"
+    r"(?P<letters>[A-J](?:(?:\s*[,、]\s*|\s*(?:and|和)\s*|)[A-J])*)\s*[)）\]]?(?:\s*[.:：、．]|(?<=[)）\]])|(?=\s*$))"
+    r"\s*(?P<rest>.*)",
+    re.DOTALL,
+)
+_CLOCK = re.compile(r"(\d{1,2})(?::(\d{2})(?::(\d{2}))?)?\s*(?:([aApP])\s*\.?\s*[mM]?\s*\.*|o'clock|hours)?")
+_MONTHS = "january february march april may june july august september october november december".split()
+_DATE = re.compile(
+    rf"(?:(?:mon|tues|wednes|thurs|fri|satur|sun)day,?\s+)?(?:(?P<m1>{'|'.join(_MONTHS)})\s+(?P<d1>\d{{1,2}})(?:st|nd|rd|th)?"
+    rf"|(?P<d2>\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?(?P<m2>{'|'.join(_MONTHS)}))(?:\s*,?\s*(?P<y>\d{{4}}))?"
+    r"|(?P<y3>\d{4})[-/年](?P<m3>\d{1,2})[-/月](?P<d3>\d{1,2})日?",
+    re.IGNORECASE,
+)
+_BASE = re.compile(
+    r"\(?([0-9A-Za-z]*\d[0-9A-Za-z]*|[A-F]+)\)?\s*(?:_\s*\{?\s*\(?\s*(?:base\s*)?(\d{1,2}|[a-z]+)\s*\)?\s*\}?"
+    r"|[\s(,]*(?:in\s+)?base[\s-]*(\d{1,2}|[a-z]+)\s*\)?)"
+)
+_DEFINITION = re.compile(r"([A-Za-z](?:_\{?\w+\}?)?)\s*\(\s*([a-zA-Z])\s*\)\s*=(?!=)(.*)", re.DOTALL)
+_SENTENCE = re.compile(r"[A-Za-z][A-Za-z'’-]*(?:[ ,]+[A-Za-z'’-]+)+|[A-Za-z]{4,}")
+_CJK = re.compile(r"[\u2e80-\u9fff]")
+
+
+@lru_cache(maxsize=16384)
+def read(text: str) -> Answer:
+    """`text` read in its first reading; never raises for what the text says."""
+    cleaned = clean(text) if len(text) <= MAX_ANSWER else text
+    return _read(cleaned)
+
+
+@lru_cache(maxsize=1024)
+def readings(text: str) -> tuple[Answer, ...]:
+    """Further readings where notation is ambiguous: \\log as base 10, 2e-1 as 2e - 1, "1,250" as two numbers."""
+    cleaned = clean(text) if len(text) <= MAX_ANSWER else text
+    found = []
+    if re.search(r"\\?\blog(?!\s*_)", cleaned):
+        found.append(_mathematics(cleaned, log10=True))
+    if re.search(r"\d[eE][+-]\d", cleaned):
+        found.append(_mathematics(cleaned, scientific=False))
+    if re.search(r"\d,\d{3}", cleaned):
+        found.append(_mathematics(re.sub(r",(?=\d{3})", ", ", cleaned)))
+    return tuple(answer for answer in found if answer.node is not None)
+
+
+def choice(text: str) -> tuple[str, str] | None:
+    """(letters, what follows them) where `text` is a lettered option: "B", "(B) 5", "C. text", "Option B"."""
+    if len(text) > MAX_ANSWER or not re.search("[A-J]", text):
+        return None
+    match = _CHOICE.fullmatch(flatten(clean(text)).replace("**", "").strip(" ."))
+    if not match:
+        return None
+    letters = re.sub(r"[^A-J]", "", match["letters"].replace("and", ""))
+    return (letters, match["rest"].strip(" .")) if len(set(letters)) == len(letters) else None
+
+
+def _read(text: str) -> Answer:
+    if not text:
+        return Answer(text, None, "it is empty")
+    if len(text) > MAX_ANSWER:
+        return Answer(text, None, f"more than {MAX_ANSWER} characters", limited=True)
+    flat = flatten(text)
+    if (node := _special(flat)) is not None:
+        return Answer(text, node, None)
+    if _SENTENCE.fullmatch(flat) and flat.lower() not in FUNCTIONS and flat not in ("infinity", "infty"):
+        return Answer(text, Words(words(text)), None)
+    answer = _mathematics(text)
+    if answer.node is None and not answer.limited:
+        answer = _without_lead(text, flat) or answer
+    if answer.node is None and not answer.limited and _verbal(flat):
+        return Answer(text, Words(words(text)), answer.problem)
+    return answer
+
+
+def _mathematics(text: str, *, scientific: bool = True, log10: bool = False) -> Answer:
+    try:
+        definition = _DEFINITION.fullmatch(text)
+        if definition:
+            body = parse(definition[3], scientific=scientific, log10=log10)
+            if not isinstance(body, (Listing, Relation)):
+                name = f"{definition[1]}({definition[2]})"
+                return Answer(text, Relation((Symbol(name), body), ("=",)), None)
+        node = parse(text, scientific=scientific, log10=log10)
+    except NotParsed as error:
+        return Answer(text, None, str(error))
+    except LimitReached as limit:
+        return Answer(text, None, str(limit), limited=True)
+    if _only_units(node):
+        return Answer(text, Words(words(text)), None)
+    return Answer(text, node, None)
+
+
+def _only_units(node: Node) -> bool:
+    return isinstance(node, Unit) or (isinstance(node, Mul) and all(map(_only_units, node.factors)))
+
+
+def _without_lead(text: str, flat: str) -> Answer | None:
+    """ "approximately 5", "a total of 5": the words before a formula taken off, if they say nothing else."""
+    match = re.match(r"((?:[A-Za-z.]+[,:]?\s+)+)(?=[^A-Za-z])", flat)
+    if not match or not all(word.strip(",:.") in IGNORED_WORDS for word in match[1].lower().split()):
+        return None
+    answer = _mathematics(flat[match.end() :])
+    return answer if answer.node is not None else None
+
+
+def _verbal(flat: str) -> bool:
+    """Text that is words more than a formula nobody can read."""
+    letters = re.sub(r"\\[a-zA-Z]+", " ", flat)
+    return bool(_CJK.search(flat) or re.search(r"[A-Za-z]{3,}", letters))
+
+
+def _special(flat: str) -> Node | None:
+    if flat[0].isdigit() and (node := _clock(flat)):
+        return node
+    if (match := _DATE.fullmatch(flat)) and (date := _date(match)):
+        return date
+    if "base" in flat or "_" in flat:
+        match = _BASE.fullmatch(flat)
+        base = (match[2] or match[3]) if match else ""
+        if match and (value := NUMBER_WORDS.get(base) or (int(base) if base.isdigit() else 0)):
+            return Numeral(match[1], value) if 2 <= value <= 36 else None
+    return _number_words(flat)
+
+
+def _clock(flat: str) -> Clock | None:
+    match = _CLOCK.fullmatch(flat)
+    if not match or not (match[2] or (match[4] and "m" in flat.lower())) or "hours" in flat:
+        return None
+    hours, minutes, seconds = (int(part or 0) for part in match.group(1, 2, 3))
+    if hours > 24 or minutes > 59 or seconds > 59:
+        return None
+    return Clock(
+        Fraction(hours * 60 + minutes) + Fraction(seconds, 60), match[4].lower() + "m" if match[4] else None
+    )
+
+
+def _date(match: re.Match[str]) -> Date | None:
+    year = match["y"] or match["y3"]
+    month = match["m3"] or str(_MONTHS.index((match["m1"] or match["m2"]).lower()) + 1)
+    day = match["d1"] or match["d2"] or match["d3"]
+    date = Date(int(year) if year else None, int(month), int(day))
+    return date if 1 <= date.month <= 12 and 1 <= date.day <= 31 else None
+
+
+def _number_words(flat: str) -> Number | None:
+    """Twenty-five, three hundred, 三."""
+    if flat in CHINESE_NUMBERS:
+        return Number(Fraction(CHINESE_NUMBERS[flat]))
+    parts = flat.lower().replace("-", " ").replace(" and ", " ").split()
+    if not parts or len(parts) > 8 or not all(part in NUMBER_WORDS for part in parts):
+        return None
+    total = current = 0
+    for part in parts:
+        value = NUMBER_WORDS[part]
+        if value >= 1000:
+            total, current = total + max(current, 1) * value, 0
+        else:
+            current = max(current, 1) * value if value == 100 else current + value
+    return Number(Fraction(total + current))
+
+
+__all__ = ["Answer", "choice", "read", "readings", "squeeze"]

@@ -1,0 +1,90 @@
+"""The verifier's interface: one answer, or many over worker processes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from limo_ablate.verify.answer import read
+from limo_ablate.verify.extract import Extract, Extraction
+from limo_ablate.verify.extract import extract as find_answer
+from limo_ablate.verify.grade import grade
+from limo_ablate.verify.outcome import Outcome
+from limo_ablate.verify.show import show
+from limo_ablate.verify.verdict import Status, Verdict
+
+
+def verify(
+    completion: str,
+    gold: str,
+    *,
+    extract: Extract = "stated",
+    strict: bool = False,
+    choices: Mapping[str, str] | None = None,
+) -> Verdict:
+    """Grade one completion against the gold answer. Never raises for what the two texts say.
+
+    `extract` says where an answer may stand: in a box only, stated in words too, or as the last number as well.
+    `strict` takes no rounded decimal for an exact value. `choices` gives the text of each lettered option,
+    as they were shown, so that an option's text counts as its letter.
+
+    >>> verify("So it is $\\\\boxed{\\\\frac{-5}{12}}$.", "-\\\\frac{5}{12}").status
+    'correct'
+    """
+    started = time.perf_counter()
+    found = _extracted(completion, extract)
+    if found is None:
+        return _verdict("incorrect", "no_answer", "no answer found", None, gold, started)
+    outcome = grade(gold, found, strict=strict, choices=choices)
+    status: Status = "undecided" if outcome.equal is None else "correct" if outcome.equal else "incorrect"
+    return _verdict(status, outcome.rule, outcome.reason, found.text, gold, started)
+
+
+def verify_many(
+    pairs: Iterable[tuple[str, str]],
+    *,
+    extract: Extract = "stated",
+    strict: bool = False,
+    workers: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> list[Verdict]:
+    """Verdicts of (completion, gold) pairs, in their order; the same whatever the number of `workers`.
+
+    `progress` is called with the number of verdicts reached so far.
+    """
+    listed = list(pairs)
+    options: dict[str, Any] = {"extract": extract, "strict": strict}
+    if workers > 1 and len(listed) > 1:
+        from limo_ablate.verify.worker import verify_chunks
+
+        return verify_chunks(listed, options, workers, progress)
+    verdicts = []
+    for completion, gold in listed:
+        verdicts.append(verify(completion, gold, **options))
+        if progress:
+            progress(len(verdicts))
+    return verdicts
+
+
+def _extracted(completion: str, mode: Extract) -> Extraction | None:
+    return find_answer(completion, mode)
+
+
+def _verdict(
+    status: Status, rule: str, reason: str | None, answer: str | None, gold: str, started: float
+) -> Verdict:
+    forms = _form(gold), (None if answer is None else _form(answer))
+    return Verdict(status, rule, reason, answer, *forms, (time.perf_counter() - started) * 1000)
+
+
+@lru_cache(maxsize=16384)
+def _form(text: str) -> str | None:
+    node = read(text).node
+    return None if node is None else show(node)
+
+
+def outcome_of(gold: str, answer: str) -> Outcome:
+    """The comparison alone, of an answer that is already extracted."""
+    return grade(gold, Extraction(answer, "box"), strict=False, choices=None)

@@ -1,0 +1,88 @@
+"""One extracted answer against the gold: from cheap to dear, as soon as a check decides."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+
+from limo_ablate.verify.answer import Answer, choice, read, readings
+from limo_ablate.verify.compare import Comparison
+from limo_ablate.verify.extract import Extraction
+from limo_ablate.verify.nodes import Listing, SetOf, Words
+from limo_ablate.verify.outcome import Outcome, different, same, unknown
+from limo_ablate.verify.text import clean, squeeze, words
+
+
+def grade(gold: str, answer: Extraction, *, strict: bool, choices: Mapping[str, str] | None) -> Outcome:
+    """Correct, incorrect or undecided. `choices` maps the letters of a multiple-choice question to their texts."""
+    outcome = compare_texts(gold, answer.text, strict, choices)
+    if outcome.equal:
+        return outcome
+    if answer.boxes and isinstance(read(gold).node, (Listing, SetOf)):
+        together = compare_texts(gold, ", ".join(answer.boxes), strict, choices)
+        return together if together.equal else outcome
+    if answer.how in ("formula", "whole") and "=" in answer.text:
+        last = compare_texts(gold, answer.text.rpartition("=")[2], strict, choices)
+        return last if last.equal else outcome
+    return outcome
+
+
+def compare_texts(gold: str, answer: str, strict: bool, choices: Mapping[str, str] | None) -> Outcome:
+    if squeeze(gold.strip()) == squeeze(answer.strip()) and len(gold) < 10 * len(answer) + 100:
+        return same("text")
+    if (by_letter := _choices(gold, answer, choices)) is not None:
+        return by_letter
+    return _compare_read(gold, answer, strict)
+
+
+def _choices(gold: str, answer: str, choices: Mapping[str, str] | None) -> Outcome | None:
+    """Lettered options. An option's own text counts where `choices`, or the gold itself, says which it is."""
+    g = choice(gold)
+    if g is None:
+        a = choice(answer)
+        return _compare_read(gold, a[1], False) if a and a[1] and read(gold).node is not None else None
+    a = choice(answer)
+    if a is not None:
+        return same("choice") if a[0] == g[0] else different("choice", f"option {a[0]}, not {g[0]}")
+    text = g[1] or (choices or {}).get(g[0], "")
+    if text:
+        return _compare_read(text, answer, False)
+    if re.fullmatch(r"\(?[A-J]\)?[.:)]?", clean(gold)) or len(g[0]) > 1:
+        return different("choice", "no option's letter")
+    return None
+
+
+@lru_cache(maxsize=16384)
+def _compare_read(gold: str, answer: str, strict: bool) -> Outcome:
+    g, a = read(gold), read(answer)
+    outcome = _compare_answers(g, a, strict)
+    if outcome.equal is not False and outcome.equal is not None:
+        return outcome
+    for g_reading in (g, *readings(gold)):
+        for a_reading in (a, *readings(answer)):
+            if (g_reading, a_reading) != (g, a):
+                other = _compare_answers(g_reading, a_reading, strict)
+                if other.equal:
+                    return other
+    return outcome
+
+
+def _compare_answers(g: Answer, a: Answer, strict: bool) -> Outcome:
+    if squeeze(g.text) == squeeze(a.text) and g.text:
+        return same("text")
+    if g.node is not None and a.node is not None:
+        return Comparison(strict)(g.node, a.node)
+    if g.node is None and g.text and words(g.text) == words(a.text) and _verbal(g.text):
+        return same("words")
+    if g.node is None:
+        return unknown("limit" if g.limited else "unparsed gold", f"the gold answer: {g.problem}")
+    if a.limited:
+        return unknown("limit", f"the answer: {a.problem}")
+    if isinstance(g.node, Words):
+        return different("words", "not the same words")
+    return unknown("unparsed answer", f"the answer: {a.problem}")
+
+
+def _verbal(text: str) -> bool:
+    return bool(re.search(r"[^\W\d_]{2}", words(text)))

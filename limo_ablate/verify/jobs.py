@@ -1,0 +1,48 @@
+"""What helper processes run: SymPy comparisons under a memory limit, and chunks of a batch."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from limo_ablate.verify.limits import WORKER_BYTES
+
+
+def start(argument: None) -> str:
+    """Imports SymPy, then limits the address space to what is taken now and WORKER_BYTES more."""
+    import sympy
+
+    taken = (
+        int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() if _has_proc() else 0
+    )
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    limit = taken + WORKER_BYTES
+    resource.setrlimit(resource.RLIMIT_AS, (limit if hard < 0 else min(limit, hard), hard))
+    return str(sympy.__version__)
+
+
+def _has_proc() -> bool:
+    return Path("/proc/self/statm").exists()
+
+
+def symbolic(pair: tuple[Any, Any]) -> tuple[bool | None, str]:
+    from limo_ablate.verify.symbolic import equal
+
+    try:
+        return equal(*pair)
+    except MemoryError:
+        return None, "more memory than the worker may take"
+    except RecursionError:
+        return None, "nested too deep for SymPy"
+
+
+def verify_chunk(chunk: tuple[list[tuple[str, str]], dict[str, Any]]) -> list[Any]:
+    from limo_ablate.verify.api import verify
+
+    pairs, options = chunk
+    return [verify(completion, gold, **options) for completion, gold in pairs]
+
+
+JOBS: dict[str, Callable[[Any], Any]] = {"start": start, "symbolic": symbolic, "verify": verify_chunk}

@@ -1,0 +1,183 @@
+"""Tokens of a formula, from LaTeX, plain maths or both."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from limo_ablate.verify.limits import MAX_TOKENS, LimitReached
+from limo_ablate.verify.nodes import NotParsed
+from limo_ablate.verify.units import SPEED, UNITS
+from limo_ablate.verify.vocabulary import FONTS, FUNCTIONS, GREEK, NUMBER_SETS, SKIPPED, TEXTS
+
+
+class Token(NamedTuple):
+    kind: str
+    """num, repeating, name, cmd, text, op, begin, end or eof"""
+    text: str
+    space: bool
+    """White space stands before it."""
+
+
+END = Token("eof", "", False)
+
+_TOKEN = re.compile(
+    r"""
+    (?P<space>\s+|~|\\[,;:!>\s]|\\hspace\{[^{}]*\}|\\(?:left|right)\s*\.)
+  | (?P<repeating>\d*\.\d*(?:\\(?:overline|dot|bar)\s*\{\d+\}|\\dot\s*\d)(?:\d*\\dot\s*(?:\{\d\}|\d))?
+        |\d{0,20}\.\d{0,40}?(?P<block>\d{1,6}?)(?P=block){2,12}(?:\.\.\.|\\l?c?dots))
+  | (?P<safe>\d{1,3}(?:(?:\{,\}|\{,\\!\}|,\s?\\!\s?|\\,\s?|\\[;:\ ]|\ )\d{3})+(?!\d)(?:\.\d+)?)
+  | (?P<commas>(?<!\d,)\d{1,3}(?:,\d{3})+(?!\d|,\d)(?:\.\d+)?)
+  | (?P<num>(?:\d+\{,\}\d+|\d+(?:\.\d+|\.(?![\d.\w\\]))?|\.\d+)(?:[eE][+-]?\d+(?![\w{]))?)
+  | (?P<cmd>\\(?:[a-zA-Z]+\*?|[{}|%$&\#_\\]))
+  | (?P<name>(?:np\.|math\.)?[A-Za-z]+)
+  | (?P<word>[\u2e80-\u9fff]+)
+  | (?P<op>\*\*|<=|>=|==|!=|\|\||[-+*/^_()\[\]{}|<>=,;:!'%&$"°])
+    """,
+    re.VERBOSE,
+)
+_ENVIRONMENT = re.compile(r"\s*\{([a-zA-Z]+\*?)\}(?:\s*(?:\[[^\[\]]{0,9}\])?\s*\{[|lcr\s]*\})?")
+_BRACED = re.compile(r"\s*\{((?:[^{}]|\{[^{}]{0,200}\}){0,400})\}")
+_PLAIN_WORDS = re.compile(r"[^\\${}^_=<>+*/|]*[^\W\d_]{2}[^\\${}^_=<>+*|]*|[A-Za-z]")
+_UNIT_TEXT = re.compile(r"[A-Za-z]+(?:\^?\{?\d\}?)?(?:\s*/\s*[A-Za-z]+(?:\^?\{?\d\}?)?)*")
+_UNIT_LETTERS = frozenset("m s g h N J W V A K L".split())
+_OPENING, _CLOSING = frozenset(("(", "[", "\\{", "\\langle")), frozenset((")", "]", "\\}", "\\rangle"))
+_DIGIT_ARGUMENTS = frozenset(("frac", "dfrac", "tfrac", "cfrac", "binom", "dbinom", "tbinom"))
+
+
+def tokenize(text: str, *, scientific: bool = True) -> list[Token]:
+    """Tokens of `text`, `eof` last. NotParsed at a character no formula has, LimitReached past MAX_TOKENS.
+
+    With `scientific` off, 2e-1 is twice Euler's number less one.
+    """
+    tokens: list[Token] = []
+    at, depth, space, one_digit = 0, 0, False, 0
+    while at < len(text):
+        if len(tokens) > MAX_TOKENS:
+            raise LimitReached(f"more than {MAX_TOKENS} tokens")
+        match = _TOKEN.match(text, at)
+        if not match:
+            raise NotParsed(f"unexpected {text[at]!r}")
+        kind, value = str(match.lastgroup), match[0]
+        at = match.end()
+        if kind == "space":
+            space = True
+            continue
+        if kind in ("num", "safe", "commas"):
+            value = _cut(kind, value, one_digit, depth, scientific)
+            at = match.start() + len(value)
+            tokens.append(Token("num", _plain_number(value), space))
+            one_digit = max(one_digit - 1, 0)
+        elif kind == "cmd":
+            depth += (value in _OPENING) - (value in _CLOSING)
+            at, one_digit = _command(value[1:], text, at, space, tokens, one_digit)
+        elif kind == "name":
+            _names(value, space, tokens)
+            one_digit = max(one_digit - 1, 0)
+        else:
+            depth += (value in _OPENING) - (value in _CLOSING)
+            one_digit = 0 if value == "{" else one_digit
+            if value != "$":
+                tokens.append(Token("text" if kind == "word" else kind, value, space))
+        space = False
+    tokens.append(END)
+    return tokens
+
+
+def _cut(kind: str, value: str, one_digit: int, depth: int, scientific: bool) -> str:
+    """How much of a numeral belongs to it here: a digit in \\frac12, no comma in (1,250)."""
+    if one_digit:
+        return value[0]
+    if kind == "commas" and depth:
+        return value.partition(",")[0]
+    if kind == "num" and not scientific:
+        return re.split("[eE]", value)[0]
+    return value
+
+
+def _plain_number(text: str) -> str:
+    text = text.replace("{,\\!}", "")
+    if re.fullmatch(r"\d+\{,\}\d+", text) and not re.fullmatch(r"\d{1,3}\{,\}\d{3}", text):
+        return text.replace("{,}", ".")
+    return re.sub(r"[^\d.eE+-]", "", text)
+
+
+def _command(name: str, text: str, at: int, space: bool, out: list[Token], one_digit: int) -> tuple[int, int]:
+    """Adds what a command stands for; (where to go on, single digits still to be read as arguments)."""
+    if not name[0].isalpha():
+        out.append(Token("cmd", "\\" + name, space))
+        return at, one_digit
+    if name in SKIPPED:
+        return at, one_digit
+    if name in _DIGIT_ARGUMENTS:
+        out.append(Token("cmd", name, space))
+        return at, 2
+    if name in ("begin", "end"):
+        match = _ENVIRONMENT.match(text, at)
+        if not match:
+            raise NotParsed(f"\\{name} without an environment")
+        out.append(Token(name, match[1].rstrip("*"), space))
+        return match.end(), 0
+    if name in TEXTS or name.rstrip("*") in FONTS:
+        return _font(name.rstrip("*"), text, at, space, out), one_digit
+    if name == "mathbb":
+        match = _BRACED.match(text, at) or re.compile(r"\s*([A-Z])").match(text, at)
+        if not match:
+            raise NotParsed("\\mathbb without a letter")
+        out.append(Token("cmd", NUMBER_SETS.get(match[1].strip(), match[1].strip()), space))
+        return match.end(), 0
+    out.append(Token("cmd", NUMBER_SETS.get(name, name), space))
+    return at, max(one_digit - 1, 0)
+
+
+def _font(name: str, text: str, at: int, space: bool, out: list[Token]) -> int:
+    """Words in \\text or \\mathrm are one token; a formula inside them is read as if they were not there."""
+    match = _BRACED.match(text, at)
+    if not match:
+        return at
+    content = match[1].strip(" ~")
+    if name in TEXTS and not content:
+        return match.end()
+    unit = _UNIT_TEXT.fullmatch(content) and ("/" in content or _after_number(out)) and content not in "ei"
+    words = unit or _PLAIN_WORDS.fullmatch(content)
+    if words and (
+        name in TEXTS or (len(content) > 1 and (unit or content.isalpha())) or content in _UNIT_LETTERS
+    ):
+        if content in FUNCTIONS:
+            out.append(Token("name", content, space))
+        else:
+            out.append(Token("text", content, True))
+        return match.end()
+    return at
+
+
+def _names(run: str, space: bool, out: list[Token]) -> None:
+    """A run of letters: a known name, a unit after a number, a product of letters, or a word."""
+    run = run.removeprefix("np.").removeprefix("math.")
+    after_number = _after_number(out)
+    if (
+        len(run) == 1
+        or run in FUNCTIONS
+        or run in ("pi", "inf", "infty", "infinity", "oo", "and", "or", "in")
+    ):
+        out.append(Token("name", run, space))
+    elif (after_number and (run in UNITS or run in SPEED)) or run.lower() in ("percent", "degrees", "degree"):
+        out.append(Token("text", run, space))
+    elif run in GREEK or run in ("frac", "sqrt", "binom"):
+        out.append(Token("cmd", run, space))
+    elif split := _function_and_letter(run):
+        out.extend((Token("name", split[0], space), Token("name", split[1], True)))
+    elif len(run) <= 3:
+        out.extend(Token("name", letter, space and k == 0) for k, letter in enumerate(run))
+    else:
+        out.append(Token("text", run, space))
+
+
+def _after_number(out: list[Token]) -> bool:
+    return bool(out) and (out[-1].kind in ("num", "repeating") or out[-1].text in (")", "}"))
+
+
+def _function_and_letter(run: str) -> tuple[str, str] | None:
+    """sinx, lnx: what plain text runs together."""
+    name, letter = run[:-1], run[-1]
+    return (name, letter) if name in FUNCTIONS and letter in "xyztuabnk" else None

@@ -1,0 +1,417 @@
+"""A Pratt parser: tokens to the typed tree. The prefix forms of LaTeX are in `forms`."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from limo_ablate.verify.lexer import END, Token, tokenize
+from limo_ablate.verify.limits import MAX_DEPTH, MAX_DIGITS, MAX_EXPONENT, MAX_ITEMS, MAX_NODES, LimitReached
+from limo_ablate.verify.nodes import (
+    ZERO,
+    Add,
+    Builder,
+    Call,
+    Degrees,
+    Group,
+    Listing,
+    Logic,
+    Mul,
+    Node,
+    NotParsed,
+    Number,
+    Numeral,
+    Percent,
+    PlusMinus,
+    Power,
+    Ratio,
+    Relation,
+    SetOf,
+    SetOperation,
+    Symbol,
+    Unit,
+    divide,
+    negate,
+)
+from limo_ablate.verify.vocabulary import (
+    AND_WORDS,
+    LOGIC,
+    NUMBER_WORDS,
+    OR_WORDS,
+    RELATIONS,
+    SET_OPERATORS,
+    TIMES,
+)
+
+LOGIC_LEVEL, RELATION, SET_LEVEL, RATIO, SUM, PRODUCT, SIGN, POWER = 2, 10, 14, 16, 20, 30, 25, 50
+"""Binding powers, loosest first. A sign binds looser than a product: -2x^2 = -(2x^2)."""
+
+_ENDS = frozenset(
+    (")", "]", "}", "\\}", ",", ";", "&", "\\\\", "rangle", "rfloor", "rceil", "rvert", "rVert")
+)
+_NO_ATOM = (
+    frozenset(RELATIONS) | frozenset(SET_OPERATORS) | frozenset(LOGIC) | TIMES
+    | frozenset(("/", "div", "+", "-", "pm", "mp", "^", "_", "!", "'", "%", "\\%", ":", "mid", "colon", "°", "&", "over",
+                 "\\\\", "cdots", "ldots", "dots", "degree", "bmod", "pmod", "mod", "ge", "choose", '"'))
+)  # fmt: skip
+APPLIED = frozenset("f g h F G H".split())
+"""Letters that, before a bracket, are functions and no factors."""
+
+
+def parse(text: str, *, scientific: bool = True, log10: bool = False) -> Node:
+    """The tree of `text`, which must be mathematics from its first character to its last.
+
+    `log10` reads \\log as the decimal logarithm; `scientific` off reads 2e-1 as 2e - 1.
+    Raises NotParsed or LimitReached.
+    """
+    parser = Parser(tokenize(text, scientific=scientific), log10=log10)
+    node = parser.answer()
+    parser.expect_end()
+    return node
+
+
+class Parser:
+    def __init__(self, tokens: list[Token], *, log10: bool) -> None:
+        self.tokens = tokens
+        self.at = 0
+        self.log10 = log10
+        self.depth = 0
+        self.nodes = 0
+        self.bars = 0
+        """Open | of absolute values: the next one closes."""
+        self.differentials = 0
+        """Open integrals: d before a letter ends the integrand."""
+        self.conditions = 0
+        """Open set-builders: | and : end their element."""
+
+    @property
+    def token(self) -> Token:
+        return self.tokens[self.at]
+
+    def peek(self) -> str:
+        return self.tokens[self.at].text
+
+    def ahead(self, count: int = 1) -> Token:
+        place = self.at + count
+        return self.tokens[place] if place < len(self.tokens) else END
+
+    def next(self) -> Token:
+        token = self.tokens[self.at]
+        self.at += 1
+        return token
+
+    def take(self, *texts: str) -> bool:
+        if self.token.text in texts and self.token.kind not in ("text", "eof"):
+            self.at += 1
+            return True
+        return False
+
+    def expect(self, *texts: str) -> None:
+        if not self.take(*texts):
+            raise NotParsed(f"expected {texts[0]!r}, found {self.peek() or 'the end'!r}")
+
+    def expect_end(self) -> None:
+        if self.token.kind != "eof":
+            raise NotParsed(f"unexpected {self.peek()!r}")
+
+    def deeper(self) -> None:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise LimitReached(f"nested deeper than {MAX_DEPTH}")
+
+    # answers: one or several, with separators
+
+    def answer(self) -> Node:
+        items, separators = [self.expression()], list[str]()
+        while self.token.kind != "eof" and (separator := self.separator()):
+            if self.token.kind == "eof":
+                break
+            items.append(self.expression())
+            separators.append(separator)
+            if len(items) > MAX_ITEMS:
+                raise LimitReached(f"more than {MAX_ITEMS} items")
+        if len(items) == 1:
+            return items[0]
+        if any(_bounds(item) for item in items) and all(isinstance(i, (Relation, Logic)) for i in items):
+            return Logic("or" if set(separators) == {"or"} else "and", tuple(items))
+        return Listing(tuple(items))
+
+    def separator(self) -> str | None:
+        """Takes ", and" as one; what it says: "and", "or" or "," """
+        said = None
+        while True:
+            token = self.token
+            word = token.text.lower().strip(" ,.") if token.kind in ("text", "name") else token.text
+            if word in AND_WORDS or word in OR_WORDS:
+                said = "or" if word in OR_WORDS else "and"
+            elif token.kind != "text" and word in (",", ";", "\\\\", "&"):
+                said = said or ","
+            else:
+                return said
+            self.at += 1
+
+    # expressions
+
+    def expression(self, level: int = 0) -> Node:
+        self.deeper()
+        self.nodes += 1
+        if self.nodes > MAX_NODES:
+            raise LimitReached(f"more than {MAX_NODES} nodes")
+        left = self.prefix()
+        while True:
+            left, more = self.infix(left, level)
+            if not more:
+                break
+            self.nodes += 1
+        self.depth -= 1
+        return left
+
+    def prefix(self) -> Node:
+        from limo_ablate.verify.forms import prefix
+
+        token = self.token
+        if token.kind == "op" and token.text in "+-" and token.text:
+            self.at += 1
+            value = self.expression(SIGN)
+            return value if token.text == "+" else negate(value)
+        if token.kind == "cmd" and token.text in ("pm", "mp"):
+            self.at += 1
+            return PlusMinus(1 if token.text == "pm" else -1, ZERO, self.expression(SIGN))
+        return prefix(self)
+
+    def infix(self, left: Node, level: int) -> tuple[Node, bool]:
+        """`left` extended by the operator that follows, and whether there was one that binds here."""
+        token = self.token
+        text = token.text
+        if token.kind == "eof" or (token.kind not in ("text", "num") and text in _ENDS):
+            return left, False
+        if token.kind in ("op", "cmd", "name"):
+            if (postfix := self.postfix(left, token)) is not None:
+                return postfix, True
+            if text == "^" and level < POWER + 1:
+                self.at += 1
+                return self.power(left), True
+            if text in RELATIONS and text != "in" or (text == "in" and token.kind in ("cmd", "name")):
+                return (self.relation(left), True) if level < RELATION else (left, False)
+            binary = self.binary(left, token, level)
+            if binary is not None:
+                return binary
+        if isinstance(left, Degrees) and text in ("C", "F"):
+            self.at += 1
+            return _mul(left.value, Unit("celsius" if text == "C" else "fahrenheit", True)), True
+        if level < PRODUCT and self.starts_atom():
+            right = self.expression(PRODUCT)
+            return _mul(left, right), True
+        return left, False
+
+    def binary(self, left: Node, token: Token, level: int) -> tuple[Node, bool] | None:
+        """Operators with two sides; None where `token` is none of them."""
+        text = token.text
+        if text in ("+", "-", "pm", "mp"):
+            if level >= SUM:
+                return left, False
+            self.at += 1
+            right = self.expression(SUM)
+            if text in ("pm", "mp"):
+                return PlusMinus(1 if text == "pm" else -1, left, right), True
+            return _add(left, right if text == "+" else negate(right)), True
+        if text in TIMES or text in ("/", "div"):
+            if level >= PRODUCT:
+                return left, False
+            self.at += 1
+            right = self.expression(PRODUCT) if self.peek() not in ("-", "+") else self.prefix()
+            return (divide(left, right) if text in ("/", "div") else _mul(left, right)), True
+        if text == ":" and not self.conditions:
+            if level >= RATIO:
+                return left, False
+            self.at += 1
+            right = self.expression(RATIO)
+            return Ratio((*(left.parts if isinstance(left, Ratio) else (left,)), right)), True
+        if text in SET_OPERATORS and token.kind == "cmd":
+            return self._same(left, level, SET_LEVEL, SetOperation, SET_OPERATORS[text])
+        if text in LOGIC and token.kind == "cmd":
+            return self._same(left, level, LOGIC_LEVEL, Logic, LOGIC[text])
+        return None
+
+    def _same(
+        self, left: Node, level: int, own: int, node: type[SetOperation] | type[Logic], operator: str
+    ) -> tuple[Node, bool]:
+        if level >= own:
+            return left, False
+        self.at += 1
+        right = self.expression(own)
+        joins = isinstance(left, node) and left.operator == operator and operator != "setminus"
+        return node(operator, (*(left.parts if joins else (left,)), right)), True  # type: ignore[union-attr]
+
+    def relation(self, left: Node) -> Node:
+        """A chain: a < b = c."""
+        operands, operators = [left], list[str]()
+        while self.peek() in RELATIONS and self.token.kind in ("op", "cmd", "name"):
+            operators.append(RELATIONS[self.next().text])
+            operands.append(self.expression(RELATION))
+        return Relation(tuple(operands), tuple(operators))
+
+    def postfix(self, left: Node, token: Token) -> Node | None:
+        text = token.text
+        if text == "!" and self.ahead().text != "=":
+            self.at += 1
+            return Call("factorial", (left,))
+        if text in ("%", "\\%"):
+            self.at += 1
+            return Percent(left)
+        if text in ("°", "degree") or (text == "^" and self._degree_sign()):
+            self.at += 1
+            return Degrees(left)
+        if text in ("'", "prime") and isinstance(left, Symbol):
+            self.at += 1
+            return Symbol(left.name + "'")
+        return None
+
+    def _degree_sign(self) -> bool:
+        """^\\circ or ^{\\circ}; leaves the last of its tokens to be taken."""
+        if self.ahead().text == "circ":
+            self.at += 1
+            return True
+        if self.ahead().text == "{" and self.ahead(2).text == "circ" and self.ahead(3).text == "}":
+            self.at += 3
+            return True
+        return False
+
+    def power(self, base: Node) -> Node:
+        if self.take("{"):
+            if isinstance(base, Symbol) and self.peek() in ("'", "prime", "*", "+", "-", "top", "T"):
+                mark = self.peek() if self.ahead().text == "}" else ""
+                if mark or self.peek() in ("'", "prime"):
+                    return Symbol(base.name + self._marks())
+            exponent = self.answer()
+            self.expect("}")
+            return Power(base, exponent)
+        if isinstance(base, Symbol) and self.peek() in ("prime", "*", "'"):
+            return Symbol(base.name + ("'" if self.next().text != "*" else "*"))
+        if self.take("-"):
+            return Power(base, negate(self.expression(POWER)))
+        self.take("+")
+        return Power(base, self.expression(POWER))
+
+    def _marks(self) -> str:
+        marks = ""
+        while not self.take("}"):
+            mark = self.next()
+            if mark.kind == "eof" or len(marks) > 8:
+                raise NotParsed("superscript without an end")
+            marks += "'" if mark.text in ("'", "prime") else mark.text
+        return marks
+
+    def starts_atom(self) -> bool:
+        token = self.token
+        if token.kind == "num":
+            return self.tokens[self.at - 1].kind not in ("num", "repeating")
+        if token.kind == "text":
+            word = token.text.lower().strip(" ,.")
+            return word not in AND_WORDS and word not in OR_WORDS
+        if token.kind == "name":
+            return token.text not in ("and", "or", "in") and not self.differential()
+        if token.text == "|":
+            return not self.bars and not self.conditions
+        return token.kind in ("cmd", "op", "begin", "repeating") and token.text not in _NO_ATOM | _ENDS
+
+    def differential(self) -> bool:
+        """`d x` inside an integral ends the integrand."""
+        return bool(self.differentials) and self.peek() == "d" and self.ahead().kind in ("name", "cmd")
+
+    # brackets
+
+    def bracket(self, opening: str) -> Node:
+        """What stands between `opening`, already taken, and its end: a value, a tuple or an interval."""
+        bars, self.bars = self.bars, 0
+        conditions, self.conditions = self.conditions, 0
+        if opening == "(" and self.take(")"):
+            return Group("(", (), ")")
+        if opening == "[" and self.take("]"):
+            return Group("[", (), "]")
+        items = self.items(")", "]", "[" if opening == "]" else ")")
+        closing = self.next().text
+        self.bars, self.conditions = bars, conditions
+        if len(items) == 1:
+            if (opening, closing) not in (("(", ")"), ("[", "]")):
+                raise NotParsed(f"{opening!r} closed by {closing!r}")
+            return items[0]
+        opening, closing = ("(" if opening == "]" else opening), (")" if closing == "[" else closing)
+        return Group(opening, items, closing)
+
+    def items(self, *ends: str) -> tuple[Node, ...]:
+        """Expressions separated by commas, up to one of `ends`, which is left."""
+        found = [self.expression()]
+        while self.separator():
+            found.append(self.expression())
+            if len(found) > MAX_ITEMS:
+                raise LimitReached(f"more than {MAX_ITEMS} items")
+        if self.peek() not in ends or self.token.kind == "eof":
+            raise NotParsed(f"expected {ends[0]!r}, found {self.peek() or 'the end'!r}")
+        return tuple(found)
+
+    def braces(self, *ends: str) -> Node:
+        """A set, {1, 2} or {x | x > 0}, up to one of `ends`, which is taken."""
+        if self.take(*ends):
+            return SetOf(())
+        bars, self.bars = self.bars, 0
+        self.conditions += 1
+        first = self.expression()
+        self.conditions -= 1
+        if self.take("mid", "|", ":", "colon"):
+            condition = self.answer()
+            self.expect(*ends)
+            self.bars = bars
+            return Builder(first, condition)
+        found = [first]
+        while self.separator():
+            found.append(self.expression())
+        self.expect(*ends)
+        self.bars = bars
+        return SetOf(tuple(found))
+
+
+def number(text: str) -> Number:
+    """A numeral: exact if it shows no decimal point."""
+    mantissa, _, power = text.lower().partition("e")
+    whole, point, decimals = mantissa.partition(".")
+    if len(mantissa) > MAX_DIGITS:
+        raise LimitReached(f"a numeral of more than {MAX_DIGITS} digits")
+    if power and (len(power) > 7 or abs(int(power)) > MAX_EXPONENT):
+        raise LimitReached(f"a power of ten beyond {MAX_EXPONENT}")
+    value = Fraction(int((whole + decimals) or "0"))
+    shift = int(power or "0") - len(decimals)
+    value = value * 10**shift if shift >= 0 else value / 10**-shift
+    return Number(value, -shift if (point and decimals) or power else None)
+
+
+def numeral(digits: str, base: Node) -> Numeral:
+    value = base.value if isinstance(base, Number) else NUMBER_WORDS.get(getattr(base, "name", ""), 0)
+    if not 2 <= value <= 36 or not digits.isalnum():
+        raise NotParsed(f"{digits} in base {value}")
+    return Numeral(digits, int(value))
+
+
+def value_of_numeral(node: Numeral) -> Fraction:
+    try:
+        return Fraction(int(node.digits, node.base))
+    except ValueError as error:
+        raise NotParsed(f"{node.digits} has digits that base {node.base} lacks") from error
+
+
+def _bounds(node: Node) -> bool:
+    """An inequality, or a membership: several of them hold together, they are no list of answers."""
+    return isinstance(node, Logic) or (
+        isinstance(node, Relation) and any(op in ("<", ">", "<=", ">=", "!=", "in") for op in node.operators)
+    )
+
+
+def _mul(left: Node, right: Node) -> Node:
+    if isinstance(left, Mul):
+        return Mul((*left.factors, right))
+    return Mul((left, right))
+
+
+def _add(left: Node, right: Node) -> Node:
+    if isinstance(left, Add):
+        return Add((*left.terms, right))
+    return Add((left, right))

@@ -1,0 +1,144 @@
+"""Many digits: confirms what double precision could not tell apart. One mpmath context a thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Any
+
+import mpmath
+
+from limo_ablate.verify.algebra import Algebra, Bound, Undefined, Unsupported
+from limo_ablate.verify.limits import MAX_LOG10, MAX_PRECISION, PRECISION, LimitReached
+from limo_ablate.verify.nodes import Node, Number, children
+
+_LOCAL = threading.local()
+
+
+def digits_needed(*nodes: Node) -> int:
+    """Working digits: those to agree on, and what the numbers written down have themselves."""
+    return 2 * PRECISION + sum(map(_digits, nodes))
+
+
+def _digits(node: Node) -> int:
+    if isinstance(node, Number):
+        bits = node.value.numerator.bit_length() + node.value.denominator.bit_length()
+        return bits // 3 if bits > 30 else 0
+    return sum(map(_digits, children(node)))
+
+
+class Precise:
+    """Complex numbers of `digits` digits, at the given values of the letters."""
+
+    def __init__(self, digits: int, values: Mapping[str, Fraction] | None = None) -> None:
+        if digits > MAX_PRECISION:
+            raise LimitReached(f"more than {MAX_PRECISION} digits to compute")
+        if not hasattr(_LOCAL, "context"):
+            _LOCAL.context = mpmath.mp.clone()
+        self.ctx: Any = _LOCAL.context
+        self.ctx.dps = digits
+        self.values = values or {}
+        self.scale: Any = self.ctx.mpf(0)
+
+    def agree(self, a: Any, b: Any) -> bool:
+        """Whether the values agree to PRECISION digits of the largest number met on the way."""
+        return bool(abs(a - b) <= self.scale * self.ctx.mpf(10) ** -PRECISION)
+
+    def _seen(self, value: Any) -> Any:
+        size = abs(value)
+        if self.ctx.isnan(size) or self.ctx.isinf(size):
+            raise Undefined("no finite value")
+        if self.ctx.mag(size) > 4 * MAX_LOG10:
+            raise LimitReached(f"a magnitude beyond 10^{MAX_LOG10}")
+        self.scale = max(self.scale, size)
+        return value
+
+    def number(self, value: Fraction) -> Any:
+        return self._seen(self.ctx.mpf(value.numerator) / value.denominator)
+
+    def constant(self, name: str) -> Any:
+        if name == "inf":
+            raise Unsupported("infinity")
+        return {"pi": +self.ctx.pi, "e": +self.ctx.e, "i": self.ctx.mpc(0, 1)}[name]
+
+    def symbol(self, name: str) -> Any:
+        if name not in self.values:
+            raise Unsupported(name)
+        return self.number(self.values[name])
+
+    def add(self, a: Any, b: Any) -> Any:
+        return self._seen(a + b)
+
+    def mul(self, a: Any, b: Any) -> Any:
+        return self._seen(a * b)
+
+    def power(self, a: Any, b: Any) -> Any:
+        if a == 0 and (self.ctx.re(b) <= 0 or self.ctx.im(b) != 0):
+            raise Undefined("division by zero")
+        if a != 0 and abs(b) * (abs(self.ctx.mag(a)) + 2) > 4 * MAX_LOG10:
+            raise LimitReached(f"a magnitude beyond 10^{MAX_LOG10}")
+        return self._seen(self.ctx.power(a, b))
+
+    def call(self, name: str, args: list[Any]) -> Any:
+        function = _FUNCTIONS.get(name)
+        if function is None:
+            raise Unsupported(name)
+        if any(abs(arg) > 10**9 for arg in args) and name not in ("ln", "log", "abs", "max", "min"):
+            raise LimitReached(f"{name} of a large number")
+        try:
+            return self._seen(function(self.ctx, *args))
+        except TypeError as error:
+            raise Unsupported(name) from error
+        except (ValueError, ZeroDivisionError) as error:
+            raise Undefined(name) from error
+
+    def bound(self, name: str, value: int) -> Algebra:
+        return Bound(self, name, Fraction(value))
+
+
+def _plain(name: str) -> Callable[..., Any]:
+    return lambda ctx, *args: getattr(ctx, name)(*args)
+
+
+def _rounded(step: str) -> Callable[..., Any]:
+    """Floor or ceiling; a value within the working precision of an integer is that integer."""
+
+    def apply(ctx: Any, x: Any) -> Any:
+        if ctx.im(x) != 0:
+            raise Unsupported(step)
+        nearest = ctx.nint(ctx.re(x))
+        if abs(x - nearest) < ctx.mpf(10) ** -PRECISION:
+            return nearest
+        return getattr(ctx, step)(ctx.re(x))
+
+    return apply
+
+
+def _counted(name: str) -> Callable[..., Any]:
+    """Factorials and binomials of real arguments by the gamma function, bounded."""
+
+    def apply(ctx: Any, *args: Any) -> Any:
+        if any(abs(arg) > 2000 for arg in args):
+            raise LimitReached(f"{name} of a large number")
+        return getattr(ctx, name)(*args)
+
+    return apply
+
+
+_FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    **{name: _plain(name) for name in
+       "sin cos tan cot sec csc asin acos atan acot asec acsc sinh cosh tanh coth asinh acosh atanh arg erf".split()},
+    "acot": lambda ctx, x: ctx.pi / 2 - ctx.atan(x),
+    "ln": lambda ctx, x: ctx.ln(x),
+    "log": lambda ctx, x, base: ctx.ln(x) / ctx.ln(base),
+    "abs": lambda ctx, x: abs(x),
+    "re": lambda ctx, x: ctx.re(x),
+    "im": lambda ctx, x: ctx.im(x),
+    "floor": _rounded("floor"),
+    "ceil": _rounded("ceil"),
+    "factorial": _counted("factorial"),
+    "binomial": _counted("binomial"),
+    "max": lambda ctx, *args: max(args),
+    "min": lambda ctx, *args: min(args),
+}  # fmt: skip

@@ -1,0 +1,298 @@
+"""Whether two expressions are equal: exactly, at points, to many digits, and last by SymPy."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+
+from limo_ablate.verify.algebra import Deadline, Floats, Rational, Residues, Undefined, Unsupported, evaluate
+from limo_ablate.verify.limits import LimitReached
+from limo_ablate.verify.nodes import (
+    Call,
+    Constant,
+    Mul,
+    Node,
+    NotParsed,
+    Number,
+    Power,
+    Symbol,
+    children,
+    symbols,
+)
+from limo_ablate.verify.outcome import Outcome, different, same, unknown
+from limo_ablate.verify.precise import Precise, digits_needed
+
+REJECTS = 1e-9
+"""Relative difference, against the largest number met, that double precision can be trusted with."""
+
+_WHOLE_ONLY = frozenset(("factorial", "binomial", "gcd", "lcm", "mod"))
+_WHOLE_NAMES = frozenset("n m k j l N M K p q r s t".split())
+_DEAR = frozenset(("integral", "limit", "sum", "product", "det"))
+
+
+def equal(gold: Node, answer: Node) -> Outcome:
+    """Equality of two scalar trees as mathematics, symmetric in its arguments; roundings are not looked at."""
+    if gold == answer:
+        return same("identical")
+    deadline = Deadline()
+    try:
+        if infinite(gold) or infinite(answer):
+            return _infinities(gold, answer)
+        names = sorted(symbols(gold) | symbols(answer))
+        if names:
+            return _functions(gold, answer, names, deadline)
+        return _constants(gold, answer, deadline)
+    except LimitReached as limit:
+        return unknown("limit", str(limit))
+    except Undefined as error:
+        return different("undefined", f"one of the two has no value: {error}")
+    except NotParsed as error:
+        return different("undefined", str(error))
+    except RecursionError:
+        return unknown("limit", "nested too deep")
+
+
+def infinite(node: Node) -> bool:
+    return node == Constant("inf") or (isinstance(node, Mul) and any(map(infinite, node.factors)))
+
+
+def _infinities(gold: Node, answer: Node) -> Outcome:
+    signs = [_sign_of_infinity(node) for node in (gold, answer)]
+    if signs[0] == signs[1] and signs[0]:
+        return same("infinity")
+    return different("infinity", "not the same infinity")
+
+
+def _sign_of_infinity(node: Node) -> int:
+    """+1 or -1; 0 for what is finite or has no sign."""
+    if node == Constant("inf"):
+        return 1
+    if isinstance(node, Mul) and infinite(node):
+        sign = 1
+        for factor in node.factors:
+            sign *= _sign_of_infinity(factor) if infinite(factor) else _sign_of_number(factor)
+        return sign
+    return 0
+
+
+def _sign_of_number(node: Node) -> int:
+    value = exact(node)
+    return 0 if value is None else (value > 0) - (value < 0)
+
+
+def exact(node: Node) -> Fraction | None:
+    """The rational value of `node`, or None where it has none."""
+    if isinstance(node, Number):
+        return node.value
+    try:
+        value = evaluate(node, Rational())
+    except (Unsupported, Undefined, LimitReached, NotParsed):
+        return None
+    return value if isinstance(value, Fraction) else None
+
+
+def approximate(node: Node) -> float | None:
+    """The real value of a constant in double precision, or None."""
+    try:
+        value = evaluate(node, Floats())
+    except (Unsupported, Undefined, LimitReached, NotParsed):
+        return None
+    return float(value.real) if abs(value.imag) <= 1e-12 * max(1.0, abs(value.real)) else None
+
+
+def _constants(gold: Node, answer: Node, deadline: Deadline) -> Outcome:
+    exacts = []
+    limit: LimitReached | None = None
+    for node in (gold, answer):
+        try:
+            exacts.append(evaluate(node, Rational()))
+        except Unsupported:
+            pass
+        except LimitReached as error:
+            limit = error
+    if len(exacts) == 2:
+        return same("exact") if exacts[0] == exacts[1] else different("exact", "different rational numbers")
+    if needs_sympy(gold) or needs_sympy(answer):
+        return _dear(gold, answer)
+    try:
+        if _far_apart(gold, answer, {}):
+            return different("numeric", "different values")
+    except Unsupported:
+        if limit:
+            raise limit from None
+    deadline.check()
+    return _many_digits(gold, answer, [{}])
+
+
+def _far_apart(gold: Node, answer: Node, values: dict[str, complex]) -> bool:
+    algebra = Floats(values)
+    a, b = evaluate(gold, algebra), evaluate(answer, algebra)
+    return bool(abs(a - b) > REJECTS * max(algebra.scale if _cancels(algebra, a, b) else 0.0, abs(a), abs(b)))
+
+
+def _cancels(algebra: Floats, a: complex, b: complex) -> bool:
+    """Intermediate numbers dwarf the results: their rounding errors could be all of the difference."""
+    return algebra.scale > 1e4 * max(abs(a), abs(b))
+
+
+def _many_digits(gold: Node, answer: Node, points: list[dict[str, Fraction]]) -> Outcome:
+    digits = digits_needed(gold, answer)
+    try:
+        for point in points:
+            algebra = Precise(digits, point)
+            if not algebra.agree(evaluate(gold, algebra), evaluate(answer, algebra)):
+                return different("numeric", "different values")
+    except Unsupported as error:
+        return (
+            _dear(gold, answer)
+            if needs_sympy(gold, answer)
+            else unknown("unsupported", f"can't compute {error}")
+        )
+    return same("numeric")
+
+
+# functions of letters
+
+
+def _functions(gold: Node, answer: Node, names: list[str], deadline: Deadline) -> Outcome:
+    if needs_sympy(gold, answer) and any(call.name in ("integral", "limit") for call in _calls(gold, answer)):
+        return _dear(gold, answer)
+    try:
+        return _rational_identity(gold, answer, names)
+    except (Unsupported, Undefined):
+        pass
+    agreeing = _agreeing_points(gold, answer, names, deadline)
+    if isinstance(agreeing, Outcome):
+        return agreeing
+    if not agreeing:
+        return (
+            _dear(gold, answer)
+            if needs_sympy(gold, answer)
+            else unknown("unsupported", "no point to compare at")
+        )
+    return _many_digits(gold, answer, agreeing[:2])
+
+
+def _rational_identity(gold: Node, answer: Node, names: list[str]) -> Outcome:
+    """Rational functions: residues at two random points decide, up to a chance below 10^-14."""
+    for draw in (0, 1):
+        algebra = Residues({name: residue(name, draw) for name in (*names, "\\pi", "\\e")})
+        if evaluate(gold, algebra)[0] != evaluate(answer, algebra)[0]:
+            return different("identity", "not the same function")
+    return same("identity")
+
+
+def residue(name: str, draw: int) -> int:
+    digest = hashlib.blake2b(f"{name}/{draw}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % Residues.PRIME
+
+
+def _agreeing_points(
+    gold: Node, answer: Node, names: list[str], deadline: Deadline
+) -> list[dict[str, Fraction]] | Outcome:
+    """Points at which both have values that agree, or the finding that they differ.
+
+    Real points where both are real count; where there are fewer than two, complex values count as well.
+    """
+    complex_too = any(node == Constant("i") for node in _walk(gold)) or any(
+        n == Constant("i") for n in _walk(answer)
+    )
+    found: dict[bool, list[dict[str, Fraction]]] = {True: [], False: []}
+    apart: dict[bool, bool] = {True: False, False: False}
+    for point in points(names, whole=_wants_whole(gold) or _wants_whole(answer)):
+        deadline.check()
+        try:
+            algebra = Floats({name: complex(float(value)) for name, value in point.items()})
+            a, b = evaluate(gold, algebra), evaluate(answer, algebra)
+        except (Unsupported, Undefined):
+            continue
+        real = max(abs(a.imag), abs(b.imag)) <= 1e-9 * max(abs(a), abs(b), 1e-300) or complex_too
+        scale = max(abs(a), abs(b), algebra.scale if _cancels(algebra, a, b) else 0.0)
+        if abs(a - b) > REJECTS * scale:
+            apart[real] = True
+        else:
+            found[real].append(point)
+    if apart[True] or (apart[False] and len(found[True]) < 2):
+        return different("numeric", "not the same function")
+    return found[True] if len(found[True]) >= 2 else found[True] + found[False]
+
+
+def points(names: list[str], *, whole: bool) -> Iterator[dict[str, Fraction]]:
+    """Eight points, always the same for the same letters: signs, orders and parities mixed."""
+    for draw in range(8):
+        order = names if draw % 2 == 0 else names[::-1]
+        if whole:
+            yield {
+                name: Fraction((3, 2, 4, 7, 5, 9, 6, 8)[draw] + (3 + draw % 3) * k)
+                for k, name in enumerate(order)
+            }
+        else:
+            sign = -1 if draw in (4, 5) else 1
+            yield {
+                name: Fraction(
+                    (sign if (k + draw) % 2 or draw < 5 else -sign) * (residue(name, draw) % 997 + 211), 503
+                )
+                for k, name in enumerate(order)
+            }
+
+
+def _wants_whole(node: Node) -> bool:
+    """Whether `node` speaks of integers: factorials, (-1)^n, floors of n/2."""
+    for part in _walk(node):
+        match part:
+            case Call(name=name) if name in _WHOLE_ONLY or name in ("sum", "product"):
+                return True
+            case Call(name="floor" | "ceil") if symbols(part) and symbols(part) <= _WHOLE_NAMES:
+                return True
+            case Power(base=base, exponent=exponent) if symbols(exponent) and (exact(base) or 1) < 0:
+                return True
+    return False
+
+
+def _walk(*nodes: Node) -> Iterator[Node]:
+    for node in nodes:
+        yield node
+        yield from _walk(*children(node))
+
+
+def _calls(*nodes: Node) -> Iterator[Call]:
+    return (node for node in _walk(*nodes) if isinstance(node, Call))
+
+
+def needs_sympy(*nodes: Node) -> bool:
+    """Integrals, limits, sums without end: what no cheap check computes."""
+    for call in _calls(*nodes):
+        if call.name in ("integral", "limit", "det"):
+            return True
+        if call.name in ("sum", "product") and any(infinite(arg) for arg in call.args):
+            return True
+    return False
+
+
+def _dear(gold: Node, answer: Node) -> Outcome:
+    from limo_ablate.verify.worker import symbolic_equal
+
+    return symbolic_equal(gold, answer)
+
+
+def rename(node: Node, names: dict[str, str]) -> Node:
+    """`node` with letters renamed."""
+    return substitute(node, {old: Symbol(new) for old, new in names.items()})
+
+
+def substitute(node: Node, values: dict[str, Symbol]) -> Node:
+    from limo_ablate.verify.rewrite import rebuild
+
+    return rebuild(node, lambda part: values.get(part.name, part) if isinstance(part, Symbol) else part)
+
+
+def magnitude(node: Node) -> float:
+    """A number to sort by; infinities at the ends. Unsupported where it has no real value."""
+    if infinite(node):
+        return math.inf * _sign_of_infinity(node)
+    value = approximate(node)
+    if value is None:
+        raise Unsupported("no real value")
+    return value

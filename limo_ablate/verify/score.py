@@ -1,0 +1,141 @@
+"""Scores of a file of completions, with what another grader said beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from limo_ablate.errors import UserError
+from limo_ablate.verify.api import verify_many
+from limo_ablate.verify.extract import Extract
+from limo_ablate.verify.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Graded:
+    """One completion of a file, its verdict, and the other grader's where the file has one."""
+
+    line: int
+    sample: int
+    gold: str
+    verdict: Verdict
+    reference: bool | None
+
+    @property
+    def disagrees(self) -> bool:
+        return self.reference is not None and self.reference != self.verdict.correct
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Shares of all completions, 0..1."""
+
+    completions: int
+    problems: int
+    accuracy: float
+    """Mean over problems of the mean over samples; undecided count as wrong."""
+    no_answer: float
+    undecided: float
+    highest: float
+    """Accuracy if all undecided were right; with `accuracy`, the sensitivity band."""
+    reference: float | None
+    """The other grader's accuracy."""
+    disagreements: tuple[Graded, ...]
+
+
+def score_file(path: Path, *, extract: Extract = "stated", strict: bool = False, workers: int = 1) -> Score:
+    """Score a JSONL file of rows with `gold`, `completion` or `completions`, perhaps `reference_correct`.
+
+    Raises UserError with the line for a row that lacks them.
+    """
+    return score(grade_file(path, extract=extract, strict=strict, workers=workers))
+
+
+def grade_file(
+    path: Path, *, extract: Extract = "stated", strict: bool = False, workers: int = 1
+) -> list[Graded]:
+    rows = list(_rows(path))
+    pairs = [(completion, gold) for _, _, gold, completion, _ in rows]
+    verdicts = verify_many(pairs, extract=extract, strict=strict, workers=workers)
+    return [
+        Graded(line, sample, gold, verdict, reference)
+        for (line, sample, gold, _, reference), verdict in zip(rows, verdicts, strict=True)
+    ]
+
+
+def score(graded: list[Graded]) -> Score:
+    return Score(
+        completions=len(graded),
+        problems=len({item.line for item in graded}),
+        accuracy=_mean(graded, lambda item: item.verdict.correct),
+        no_answer=_mean(graded, lambda item: item.verdict.rule == "no_answer"),
+        undecided=_mean(graded, lambda item: item.verdict.status == "undecided"),
+        highest=_mean(graded, lambda item: item.verdict.status != "incorrect"),
+        reference=None
+        if any(item.reference is None for item in graded)
+        else _mean(graded, lambda item: item.reference),
+        disagreements=tuple(item for item in graded if item.disagrees),
+    )
+
+
+def _mean(graded: list[Graded], of: Any) -> float:
+    """Mean over problems of the mean over their samples."""
+    by_problem: dict[int, list[bool]] = {}
+    for item in graded:
+        by_problem.setdefault(item.line, []).append(bool(of(item)))
+    return sum(sum(hits) / len(hits) for hits in by_problem.values()) / len(by_problem)
+
+
+def verify_file(
+    path: Path, *, extract: Extract = "stated", strict: bool = False, workers: int = 1
+) -> Iterator[dict[str, Any]]:
+    """A verdict for each completion of a JSONL file, as rows: line, sample, gold and the verdict's fields."""
+    for item in grade_file(path, extract=extract, strict=strict, workers=workers):
+        yield {"line": item.line, "sample": item.sample, "gold": item.gold, **asdict(item.verdict)}
+
+
+def _rows(path: Path) -> Iterator[tuple[int, int, str, str, bool | None]]:
+    """(line, sample, gold, completion, reference); lines end at "\\n" only, completions may hold U+2028."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: can't be read: {error}") from error
+    found = False
+    for line, content in enumerate(text.split("\n"), start=1):
+        if not content.strip():
+            continue
+        row = _parsed(content, f"{path}:{line}")
+        gold, completions, references = _fields(row, f"{path}:{line}")
+        found = True
+        for sample, (completion, reference) in enumerate(zip(completions, references, strict=True)):
+            yield line, sample, gold, completion, reference
+    if not found:
+        raise UserError(f"{path}: there is no row in it")
+
+
+def _parsed(content: str, where: str) -> dict[str, Any]:
+    try:
+        row = json.loads(content)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{where}: no JSON: {error}") from error
+    if not isinstance(row, dict):
+        raise UserError(f"{where}: a row must be an object, not {type(row).__name__}")
+    return row
+
+
+def _fields(row: dict[str, Any], where: str) -> tuple[str, list[str], list[bool | None]]:
+    gold = row.get("gold")
+    if gold is None:
+        raise UserError(f"{where}: no `gold`; the row has {', '.join(row) or 'nothing'}")
+    completions = row.get("completions", row.get("completion"))
+    completions = [completions] if isinstance(completions, str) else completions
+    if not isinstance(completions, list) or not all(isinstance(text, str) for text in completions):
+        raise UserError(f"{where}: neither `completion` (text) nor `completions` (a list of texts)")
+    reference = row.get("reference_correct")
+    references = reference if isinstance(reference, list) else [reference] * len(completions)
+    if len(references) != len(completions):
+        raise UserError(f"{where}: {len(references)} `reference_correct` for {len(completions)} completions")
+    return str(gold), completions, [None if item is None else bool(item) for item in references]

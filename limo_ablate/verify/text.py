@@ -1,0 +1,84 @@
+"""An answer's text before it is parsed: wrappers and decoration off, and as plain words."""
+
+from __future__ import annotations
+
+import re
+
+from limo_ablate.verify.characters import to_ascii
+from limo_ablate.verify.vocabulary import SYNONYMS
+
+_DOLLARS = re.compile(r"(?<!\\)\$+|(?<!\\)\\[()\[\]]")
+_INVISIBLE = re.compile(
+    r"\\(?:phantom|hphantom|vphantom|tag|label|color|hspace|vspace)\*?\s*\{[^{}]*\}|\\textcolor\{\w+\}"
+)
+_BOXED = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{(.*)\}", re.DOTALL)
+_LEAD = re.compile(
+    r"(?:(?:so|thus|therefore|hence)[,\s]+)?(?:the\s+)?(?:final\s+|correct\s+)?answers?\s*(?:is|are|:|=)\s*(?=\S)"
+    r"|\\text\{\s*(?:the\s+)?(?:final\s+)?answers?\s*(?:is)?\s*:?\s*\}\s*:?|答案?\s*[:是为]+\s*",
+    re.IGNORECASE,
+)
+_WRAPPED = re.compile(
+    r"\\(?:text|textbf|textit|textrm|textsf|texttt|mbox|mathrm|mathbf|mathsf|mathit|mathcal|bf|rm|operatorname|emph|hbox"
+    r"|boldsymbol|bm|underline)\s*\{([^{}]*)\}"
+)
+_SQUEEZED = re.compile(
+    r"\s+|\\(?:left|right|displaystyle|big|Big|bigg|Bigg)(?![a-zA-Z])\.?|\\[,;:! ]|\\q?quad(?![a-zA-Z])|~|(?<=\d)\{,\}(?=\d{3})"
+)
+_FRAC_STYLE = re.compile(r"\\[dtc]frac")
+_SHORT_FRAC = re.compile(r"\\frac(\d)(\d)")
+_PUNCTUATION = re.compile(r"[^\w\s+\-/*=<>^.%°]|(?<!\d)\.|\.(?!\d)|_")
+_ARTICLE = re.compile(r"\b(?:a|an|the)\s+")
+
+
+def clean(text: str) -> str:
+    """`text` as ASCII and LaTeX, without math delimiters, boxes, emphasis and closing punctuation."""
+    text = to_ascii(text).strip()
+    text = _INVISIBLE.sub("", text) if "\\" in text else text
+    text = _DOLLARS.sub(" ", text) if "$" in text or "\\" in text else text
+    text = _ends(text)
+    while "\\" in text and (box := _BOXED.fullmatch(text)):
+        text = _ends(box[1])
+    return _ends(_LEAD.sub("", text, count=1)) if _LEAD.match(text) else text
+
+
+def _ends(text: str) -> str:
+    """Without emphasis marks, quotes and punctuation at both ends."""
+    before = None
+    while before != text:
+        before = text
+        text = text.strip(" \t\n,;`").strip()
+        if text.endswith(".") and not text.endswith(".."):
+            text = text[:-1]
+        for mark in ("**", "__", '"', "*"):
+            if len(text) > 2 * len(mark) and text.startswith(mark) and text.endswith(mark):
+                text = text[len(mark) : -len(mark)]
+        for end in ("\\\\", "\\ ", "\\,", "\\!"):
+            text = text.removesuffix(end) if not text.endswith("\\\\\\") else text
+    return text.removesuffix("**").removeprefix("**")
+
+
+def squeeze(text: str) -> str:
+    """What two spellings of one formula share: no spaces, no sizes, one kind of fraction."""
+    text = _SQUEEZED.sub("", text)
+    if "frac" in text:
+        text = _SHORT_FRAC.sub(r"\\frac{\1}{\2}", _FRAC_STYLE.sub(r"\\frac", text))
+    return text
+
+
+def flatten(text: str) -> str:
+    """`text` with \\text{...} and other wrappers of words taken off."""
+    for _ in range(3):
+        if "\\" not in text:
+            break
+        text = _WRAPPED.sub(r" \1 ", text)
+    return re.sub(r"\s+|\\[,;:! ]|~", " ", text).strip()
+
+
+def words(text: str) -> str:
+    """Plain words: lower case, no punctuation, no articles; synonyms as one."""
+    plain = re.sub(r"\\([a-zA-Z]+)", r" \1 ", flatten(text))
+    plain = _ARTICLE.sub("", _PUNCTUATION.sub(" ", plain.lower().replace("'", "")))
+    plain = re.sub(r"\s+", " ", plain).strip(" .")
+    if re.search(r"[\u2e80-\u9fff]", plain):
+        plain = plain.replace(" ", "")
+    return SYNONYMS.get(plain, plain)

@@ -1,0 +1,55 @@
+"""The interface: statuses, extraction modes, order of a batch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from limo_ablate.verify import verify, verify_many
+
+SHARED = Path(__file__).resolve().parents[3] / "shared/data"
+CONTRARY = {("\\frac{2}{3}", "0.667"), ("36\\pi", "113.1"), ("864", "1000")}
+"""Debatable labels decided otherwise: roundings to three digits count, text past the end of turn does not."""
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="needs ../shared/data")
+def test_labelled_examples() -> None:
+    for line in (SHARED / "verifier_examples.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        verdict = verify(row["completion"], row["gold"])
+        contrary = any(row["gold"] == gold and answer in row["completion"] for gold, answer in CONTRARY)
+        assert verdict.correct == (row["expected"] != contrary), (row, verdict)
+        assert verdict.status != "undecided"
+
+
+def test_nothing_found_is_no_answer() -> None:
+    verdict = verify("I can't say.", "5", extract="boxed")
+    assert (verdict.status, verdict.rule, verdict.answer) == ("incorrect", "no_answer", None)
+
+
+@pytest.mark.parametrize(
+    ("completion", "modes"),
+    [
+        ("so \\boxed{42}", {"boxed", "stated", "any"}),
+        ("The answer is 42.", {"stated", "any"}),
+        ("We had 40 first, then 42 apples were\nleft on the table", {"any"}),
+    ],
+)
+def test_modes_of_extraction(completion: str, modes: set[str]) -> None:
+    for mode in ("boxed", "stated", "any"):
+        assert verify(completion, "42", extract=mode).correct == (mode in modes), mode  # type: ignore[arg-type]
+
+
+def test_unparsed_gold_is_undecided() -> None:
+    verdict = verify("\\boxed{7}", "\\unknowncommand{5}")
+    assert verdict.status == "undecided"
+    assert "gold" in str(verdict.reason)
+
+
+def test_batches_keep_their_order_over_workers() -> None:
+    pairs = [(f"\\boxed{{{n}}}", str(n - n % 3)) for n in range(150)]
+    alone, shared = verify_many(pairs), verify_many(pairs, workers=2)
+    assert [v.correct for v in alone] == [n % 3 == 0 for n in range(150)]
+    assert [(v.status, v.rule, v.answer) for v in alone] == [(v.status, v.rule, v.answer) for v in shared]
