@@ -7,7 +7,7 @@ its last token. A prompt's last token is the first that is decoded, so prompts n
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,14 +16,18 @@ from transformers.cache_utils import DynamicCache
 
 from limo_ablate.generate.cache import SlotCache
 from limo_ablate.generate.engine import Completed, Request, Sampling
+from limo_ablate.generate.qwen2 import Qwen2Step
 from limo_ablate.generate.sampling import draw, greedy, uniforms
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+Forward = Callable[[Tensor, SlotCache], Tensor]
+"""The tokens (slots,) that are passed forward, and where they go; gives logits (slots, vocabulary)."""
+
 REFILL = 1 / 8
 """Share of slots that must be free before prompts are taken in: a prefill costs more than a free slot."""
-SHRINK = 1 / 4
+SHRINK = 1 / 16
 """Share of slots that must be free, with nothing waiting, before the cache is copied without them."""
 
 
@@ -36,8 +40,11 @@ class TransformersEngine:
         self.batch_size = batch_size
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completed]:
-        waiting = deque(sorted(requests, key=lambda request: len(request.ids)))
-        batch = Batch(self.model, self.stops, min(self.batch_size, len(requests)), sampling)
+        context = self.model.config.max_position_embeddings
+        fitting = [request for request in requests if len(request.ids) < context]
+        yield from (Completed(request, [], "length") for request in requests if len(request.ids) >= context)
+        waiting = deque(sorted(fitting, key=lambda request: len(request.ids)))
+        batch = Batch(self.model, self.stops, min(self.batch_size, len(fitting)), sampling)
         while waiting or batch.busy:
             if waiting and batch.free >= max(1, REFILL * batch.slots):
                 batch.admit([waiting.popleft() for _ in range(min(batch.free, len(waiting)))])
@@ -46,11 +53,29 @@ class TransformersEngine:
             yield from batch.step()
 
 
+class ModelStep:
+    """The next token's logits by the model's own forward pass, for any architecture."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.model = model
+
+    def __call__(self, token: Tensor, cache: SlotCache) -> Tensor:
+        logits: Tensor = self.model(
+            input_ids=token[:, None],
+            position_ids=cache.position[:, None],
+            attention_mask=cache.seen()[:, None, None],
+            past_key_values=cache,
+            use_cache=True,
+        ).logits
+        return logits[:, -1]
+
+
 class Batch:
     """The sequences in flight: tensors hold one entry a slot."""
 
     def __init__(self, model: PreTrainedModel, stops: set[int], slots: int, sampling: Sampling) -> None:
         self.model, self.sampling, self.slots = model, sampling, slots
+        self.forward: Forward = Qwen2Step(model) if Qwen2Step.fits(model) else ModelStep(model)
         device = model.device
         self.cache = SlotCache(slots, device)
         self.requests: list[Request | None] = [None] * slots
@@ -62,6 +87,8 @@ class Batch:
         """Where it stands in its sequence."""
         self.count = torch.zeros(slots, dtype=torch.long, device=device)
         """New tokens so far."""
+        self.limit = torch.zeros(slots, dtype=torch.long, device=device)
+        """New tokens it may have: as many as were asked for, or as the model's context leaves."""
         self.output = torch.zeros(slots, sampling.max_tokens, dtype=torch.long, device=device)
         self.uniform = torch.zeros(slots, sampling.max_tokens if sampling.temperature else 0, device=device)
         self.span = 0
@@ -95,6 +122,8 @@ class Batch:
         self.cache.fill(slots, prompts)
         self.token[slots] = torch.tensor([request.ids[-1] for request in requests], device=device)
         self.position[slots] = torch.tensor([len(request.ids) - 1 for request in requests], device=device)
+        room = [self.model.config.max_position_embeddings - len(request.ids) for request in requests]
+        self.limit[slots] = torch.tensor(room, device=device).clamp(max=self.sampling.max_tokens)
         self.count[slots] = 0
         self.alive[slots] = True
         self.span = max(self.span, longest)
@@ -104,7 +133,7 @@ class Batch:
         kept = [slot for slot, request in enumerate(self.requests) if request is not None]
         slots = torch.tensor(kept, device=self.model.device)
         self.cache.keep(slots)
-        for name in ("alive", "token", "position", "count", "output", "uniform"):
+        for name in ("alive", "token", "position", "count", "limit", "output", "uniform"):
             setattr(self, name, getattr(self, name)[slots])
         self.requests = [self.requests[slot] for slot in kept]
         self.slots = len(kept)
@@ -112,33 +141,22 @@ class Batch:
     @torch.inference_mode()
     def step(self) -> list[Completed]:
         """One token more for every sequence; returns those that ended with it."""
-        token = self._next(self._logits())
-        self.output[self.cache.index, self.count] = token
+        self.cache.place(self.position, self.span)
+        token = self._next(self.forward(self.token, self.cache))
+        self.output.scatter_(1, self.count[:, None], token[:, None])
         self.count += self.alive
         self.position += self.alive
         stopped = torch.isin(token, self.stops)
-        ended = self.alive & (stopped | (self.count == self.sampling.max_tokens))
+        ended = self.alive & (stopped | (self.count == self.limit))
         self.token = token
         any_ended, longest = torch.stack([ended.any().long(), self.position.max()]).tolist()
         self.span = longest + 1
         return self._take(ended, stopped) if any_ended else []
 
-    def _logits(self) -> Tensor:
-        self.cache.place(self.position, self.span)
-        seen = torch.arange(self.span, device=self.model.device) <= self.position[:, None]
-        logits: Tensor = self.model(
-            input_ids=self.token[:, None],
-            position_ids=self.position[:, None],
-            attention_mask=seen[:, None, None],
-            past_key_values=self.cache,
-            use_cache=True,
-        ).logits
-        return logits[:, -1]
-
     def _next(self, logits: Tensor) -> Tensor:
         if not self.sampling.temperature:
             return greedy(logits)
-        uniform = self.uniform[self.cache.index, self.count]
+        uniform = self.uniform.gather(1, self.count[:, None]).squeeze(1)
         return draw(logits, self.sampling.temperature, self.sampling.top_p, uniform)
 
     def _take(self, ended: Tensor, stopped: Tensor) -> list[Completed]:

@@ -41,6 +41,10 @@ def base_model(store: Store, model: ModelConfig, pool: Artifact | None) -> Artif
     """
     if model.source == "hub":
         return _referenced(store, model)
+    if model.architecture is None or (model.source == "miniature" and model.pretrain is None):
+        raise UserError(
+            f"model={model.name}: {model.source} needs model.architecture and, to learn, a pretrain"
+        )
     inputs = {
         "source": model.source,
         "architecture": model.architecture,

@@ -59,7 +59,7 @@ def load_model(
     path: str | Path,
     *,
     dtype: Literal["float32", "bfloat16"],
-    attention: Literal["sdpa", "eager", "flash_attention_2"],
+    attention: str,
     device: str,
 ) -> PreTrainedModel:
     """The causal language model in `path` (safetensors, sharded or not), in evaluation mode on `device`.

@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -85,48 +86,74 @@ def fine_tune(job: Job, on_step: OnStep | None = None) -> nn.Module:
 
 
 def accumulate_gradients(
-    accelerator: Accelerator, model: nn.Module, micro_batches: list[tuple[Tensor, Tensor]], trained: int
+    accelerator: Accelerator, model: nn.Module, micro_batches: list[Collated], trained: int
 ) -> Tensor:
     """Backward passes of one step, whose loss is the mean over the global batch's `trained` tokens.
 
     Returns this process's sums over them: (loss, tokens predicted right).
     """
     sums = torch.zeros(2, device=accelerator.device)
-    for number, (ids, labels) in enumerate(micro_batches, start=1):
+    for number, rows in enumerate(micro_batches, start=1):
         accelerator.sync_gradients = number == len(micro_batches)
         with nullcontext() if accelerator.sync_gradients else accelerator.no_sync(model):
-            loss, right = response_loss(model, ids, labels)
+            loss, right = response_loss(model, rows)
             # Gradients are averaged over the processes: times their number gives the sum.
             accelerator.backward(loss * (accelerator.num_processes / trained))
         sums += torch.stack([loss.detach(), right])
     return sums
 
 
-def response_loss(model: nn.Module, ids: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Sums over the labelled tokens of cross entropy and of right predictions.
+def response_loss(model: nn.Module, rows: Collated) -> tuple[Tensor, Tensor]:
+    """Sums over the rows' response tokens of cross entropy and of right predictions."""
+    logits = model(
+        input_ids=rows.ids,
+        position_ids=rows.positions,
+        logits_to_keep=rows.predicting,
+        row_lengths=rows.lengths,
+        use_cache=False,
+    ).logits[0]
+    loss = functional.cross_entropy(logits.float(), rows.labels, ignore_index=IGNORED, reduction="sum")
+    return loss, (logits.detach().argmax(-1) == rows.labels).sum()
 
-    `ids` (rows, n) are padded at the end, where causal attention needs no mask; `labels` (rows, m) belong
-    to the last m of them, so that the prompts common to all rows get no logits.
-    """
-    logits = model(input_ids=ids[:, :-1], logits_to_keep=labels.shape[1], use_cache=False).logits
-    logits = logits.flatten(0, 1).float()
-    targets = labels.flatten()
-    loss = functional.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
-    return loss, (logits.detach().argmax(-1) == targets).sum()
+
+@dataclass(frozen=True, slots=True)
+class Collated:
+    """Rows of a micro-batch, one after the other; the last token of each is only a label."""
+
+    ids: Tensor
+    """(1, tokens)"""
+    positions: Tensor
+    """(1, tokens) each token's place in its row."""
+    lengths: list[int]
+    """Tokens of each row."""
+    predicting: Tensor
+    """(labels,) positions in the sequence whose next token is learnt."""
+    labels: Tensor
+    """(labels,) those next tokens."""
 
 
-def collate(rows: TokenRows, part: Rows, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Ids and labels of the rows `part`, as `response_loss` takes them; no rows give no labels."""
+def collate(rows: TokenRows, part: Rows, device: torch.device) -> Collated:
+    """The rows `part`; none give one token without a label, for a process that must take part."""
     if len(part) == 0:
-        return torch.zeros(1, 2, dtype=torch.long, device=device), torch.full((1, 1), IGNORED, device=device)
-    length, prompt = int(rows.lengths[part].max()), int(rows.prompts[part].min())
-    ids = torch.zeros(len(part), length, dtype=torch.long)
-    labels = torch.full((len(part), length), IGNORED)
-    for target, number in enumerate(part):
-        row = torch.from_numpy(rows.row(number))
-        ids[target, : len(row)] = row
-        labels[target, rows.prompts[number] : len(row)] = row[rows.prompts[number] :]
-    return ids.to(device, non_blocking=True), labels[:, prompt:].to(device, non_blocking=True)
+        zero = torch.zeros(1, dtype=torch.long, device=device)
+        return Collated(zero[None], zero[None], [1], zero, torch.full_like(zero, IGNORED))
+    lengths = rows.lengths[part] - 1
+    begins = np.cumsum(lengths) - lengths
+    flat = [
+        np.concatenate([rows.row(row)[:-1] for row in part]),
+        np.concatenate([np.arange(length) for length in lengths]),
+        np.concatenate(
+            [
+                np.arange(begin + rows.prompts[row] - 1, begin + length)
+                for begin, length, row in zip(begins, lengths, part, strict=True)
+            ]
+        ),
+        np.concatenate([rows.row(row)[rows.prompts[row] :] for row in part]),
+    ]
+    ids, positions, predicting, labels = (
+        torch.from_numpy(a.astype(np.int64)).to(device, non_blocking=True) for a in flat
+    )
+    return Collated(ids[None], positions[None], lengths.tolist(), predicting, labels)
 
 
 def leave_beside_the_weights(job: Job, recorder: Recorder, plan: Plan) -> None:

@@ -9,6 +9,7 @@ from torch import nn
 
 from limo_ablate.config import HardwareConfig, TrainConfig
 from limo_ablate.errors import UserError
+from limo_ablate.train.attention import ROW_WISE_SDPA, register
 from limo_ablate.train.base import Reference
 from limo_ablate.train.load import load_model
 
@@ -30,11 +31,12 @@ def trainable_model(
     bf16 weights would lose updates as small as the paper's learning rate makes them. Weights that LoRA
     leaves alone stay in the precision of the forward pass.
     """
+    register()
     frozen_in_bf16 = train.lora is not None and hardware.precision == "bf16"
     model: Any = load_model(
         path,
         dtype="bfloat16" if frozen_in_bf16 else "float32",
-        attention=reference.attention,
+        attention=ROW_WISE_SDPA if reference.attention == "sdpa" else reference.attention,
         device=device,
     )
     if train.gradient_checkpointing:

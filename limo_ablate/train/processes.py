@@ -55,7 +55,8 @@ def released(accelerator: Accelerator) -> Iterator[Accelerator]:
     try:
         yield accelerator
     finally:
-        accelerator.free_memory()
+        if accelerator.device.type == "cuda":
+            accelerator.free_memory()
         AcceleratorState._reset_state(reset_partial_state=True)
 
 

@@ -12,6 +12,7 @@ import polars as pl
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+from transformers.utils import logging
 
 from limo_ablate.artifacts import Artifact
 from limo_ablate.config import ArchitectureConfig, ModelConfig
@@ -39,6 +40,7 @@ def build_scratch(model: ModelConfig, pool: Artifact | None, folder: Path) -> No
         raise UserError(f"model.architecture.vocab_size: model={model.name} is `scratch` and needs both")
     if pool is None:
         raise UserError(f"model={model.name}: a `scratch` model learns its tokens from a pool, and has none")
+    logging.disable_progress_bar()
     texts = [
         *pl.read_parquet(pool.path / "problems.parquet")["text"],
         *pl.read_parquet(pool.path / "solutions.parquet")["text"],
