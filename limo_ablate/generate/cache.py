@@ -80,10 +80,10 @@ class SlotCache(Cache):  # type: ignore[misc]
     def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_: Any, **__: Any
     ) -> tuple[Tensor, Tensor]:
-        """`add` as transformers' attention calls it: (slots, heads, 1, head_dim) to (slots, heads, span, head_dim)."""
+        """`add` as transformers' attention calls it: (slots, heads, 1 or span, head_dim) both ways."""
         keys, values = self.add(layer_idx, key_states[:, :, 0], value_states[:, :, 0])
-        heads = key_states.shape[1]
-        return keys.unflatten(0, (self.slots, heads)), values.unflatten(0, (self.slots, heads))
+        shape = (self.slots, key_states.shape[1], self.span, key_states.shape[3])
+        return keys.view(shape), values.view(shape)
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         return self.span

@@ -112,6 +112,6 @@ def _joined(projections: list[nn.Linear]) -> Tensor:
     """One matrix of the projections' weights, which become views of it: no memory is taken twice."""
     sizes = [projection.out_features for projection in projections]
     joined = torch.cat([projection.weight.detach() for projection in projections])
-    for projection, part in zip(projections, joined.split(sizes), strict=True):
+    for projection, part in zip(projections, joined.split_with_sizes(sizes), strict=True):
         projection.weight = nn.Parameter(part, requires_grad=False)
     return joined

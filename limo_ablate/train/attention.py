@@ -34,8 +34,9 @@ def row_wise_sdpa(
 
     `row_lengths` adds up to the tokens, and is an argument of the model's forward pass.
     """
-    parts = zip(*(states.split(list(row_lengths), dim=2) for states in (query, key, value)), strict=True)
-    outputs = [sdpa_attention_forward(module, *part, attention_mask, **settings)[0] for part in parts]
+    lengths = list(row_lengths)
+    rows = zip(*(states.split_with_sizes(lengths, dim=2) for states in (query, key, value)), strict=True)
+    outputs = [sdpa_attention_forward(module, *row, attention_mask, **settings)[0] for row in rows]
     return torch.cat(outputs, dim=1), None
 
 

@@ -42,9 +42,8 @@ def base_model(store: Store, model: ModelConfig, pool: Artifact | None) -> Artif
     if model.source == "hub":
         return _referenced(store, model)
     if model.architecture is None or (model.source == "miniature" and model.pretrain is None):
-        raise UserError(
-            f"model={model.name}: {model.source} needs model.architecture and, to learn, a pretrain"
-        )
+        missing = "pretrain" if model.architecture else "architecture"
+        raise UserError(f"model.{missing}: model={model.name} is made here ({model.source}) and needs it")
     inputs = {
         "source": model.source,
         "architecture": model.architecture,

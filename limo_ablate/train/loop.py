@@ -14,25 +14,23 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from limo_ablate.config import HardwareConfig, TrainConfig
 from limo_ablate.train.base import Reference, write_reference
+from limo_ablate.train.batch import IGNORED, Collated, collate
 from limo_ablate.train.checkpoint import resume
 from limo_ablate.train.curve import CHECKPOINTS, OnStep, Recorder, write_record
 from limo_ablate.train.load import load_tokenizer
 from limo_ablate.train.model import adamw, save_model, trainable_model
-from limo_ablate.train.plan import Plan, Rows
+from limo_ablate.train.plan import Plan
 from limo_ablate.train.processes import make_accelerator, released
-from limo_ablate.train.tokens import FACTS, TokenRows, read_tokens
+from limo_ablate.train.tokens import FACTS, read_tokens
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-
-IGNORED = -100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,46 +112,6 @@ def response_loss(model: nn.Module, rows: Collated) -> tuple[Tensor, Tensor]:
     ).logits[0]
     loss = functional.cross_entropy(logits.float(), rows.labels, ignore_index=IGNORED, reduction="sum")
     return loss, (logits.detach().argmax(-1) == rows.labels).sum()
-
-
-@dataclass(frozen=True, slots=True)
-class Collated:
-    """Rows of a micro-batch, one after the other; the last token of each is only a label."""
-
-    ids: Tensor
-    """(1, tokens)"""
-    positions: Tensor
-    """(1, tokens) each token's place in its row."""
-    lengths: list[int]
-    """Tokens of each row."""
-    predicting: Tensor
-    """(labels,) positions in the sequence whose next token is learnt."""
-    labels: Tensor
-    """(labels,) those next tokens."""
-
-
-def collate(rows: TokenRows, part: Rows, device: torch.device) -> Collated:
-    """The rows `part`; none give one token without a label, for a process that must take part."""
-    if len(part) == 0:
-        zero = torch.zeros(1, dtype=torch.long, device=device)
-        return Collated(zero[None], zero[None], [1], zero, torch.full_like(zero, IGNORED))
-    lengths = rows.lengths[part] - 1
-    begins = np.cumsum(lengths) - lengths
-    flat = [
-        np.concatenate([rows.row(row)[:-1] for row in part]),
-        np.concatenate([np.arange(length) for length in lengths]),
-        np.concatenate(
-            [
-                np.arange(begin + rows.prompts[row] - 1, begin + length)
-                for begin, length, row in zip(begins, lengths, part, strict=True)
-            ]
-        ),
-        np.concatenate([rows.row(row)[rows.prompts[row] :] for row in part]),
-    ]
-    ids, positions, predicting, labels = (
-        torch.from_numpy(a.astype(np.int64)).to(device, non_blocking=True) for a in flat
-    )
-    return Collated(ids[None], positions[None], lengths.tolist(), predicting, labels)
 
 
 def leave_beside_the_weights(job: Job, recorder: Recorder, plan: Plan) -> None:
