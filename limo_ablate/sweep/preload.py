@@ -10,16 +10,17 @@ import signal
 from importlib import import_module
 
 VARIABLE = "LIMO_ABLATE_PRELOAD"
-"""Environment variable with the modules, separated by commas."""
+"""Environment variable with the modules, separated by commas; one behind a `?` may be missing."""
 
 
 def _import(names: list[str]) -> str | None:
     """Imports the modules; why that was not possible, else None."""
     for name in names:
         try:
-            import_module(name)
+            import_module(name.lstrip("?"))
         except Exception as error:
-            return f"{name} can't be imported: {type(error).__name__}: {error}"
+            if not name.startswith("?"):
+                return f"{name} can't be imported: {type(error).__name__}: {error}"
     return None
 
 

@@ -41,9 +41,12 @@ class Jobs:
     preload: tuple[str, ...] = (
         "torch",
         "accelerate",
-        "transformers.models.qwen2.modeling_qwen2",
         "limo_ablate.trial",
+        "limo_ablate.train.loop",
+        "limo_ablate.generate.engine",
+        "?limo_ablate.track.run",
     )
+    """As `preload.VARIABLE` has them; tracking may be broken, and says so itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +132,9 @@ class Runner:
             config, folder = what.config, self._folder / "bases" / what.name
             job = Job(self._jobs.prepare, (config,))
         (folder / FAILED).unlink(missing_ok=True)
-        started = time.monotonic()
         with self._interrupts.window():  # the first start waits until the fork server has imported the stack
             worker = Worker(job, slot.environment(config.hardware), folder / "trial.log")
-        self._running[worker.sentinel] = _Running(what, slot, worker, folder / "trial.log", started)
+        self._running[worker.sentinel] = _Running(what, slot, worker, folder / "trial.log", time.monotonic())
 
     def _trial_folder(self, todo: Todo) -> Path:
         return self._folder / "trials" / todo.cell.folder

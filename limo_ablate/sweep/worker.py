@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from multiprocessing import forkserver
+from multiprocessing import forkserver, util
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -122,26 +122,23 @@ def fork_server(modules: Sequence[str], mark: str, threads: int) -> Iterator[Non
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
     }
+    server: Any = forkserver._forkserver
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
-    multiprocessing.get_context("forkserver").set_forkserver_preload([preload.__name__])
+    server.set_forkserver_preload([preload.__name__])
     try:
         yield
+    except BaseException:
+        if server._forkserver_pid is not None:  # it may be in the middle of its imports, which take seconds
+            os.kill(server._forkserver_pid, signal.SIGKILL)
+        raise
     finally:
+        server._stop()
         for name, value in before.items():
             if value is None:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-        _stop_server()
-
-
-def _stop_server() -> None:
-    """Ends the server at once, also in the middle of its imports. Its jobs have ended."""
-    server: Any = forkserver._forkserver
-    if server._forkserver_pid is not None:
-        os.kill(server._forkserver_pid, signal.SIGKILL)
-        server._stop()
 
 
 def _main(job: Job, environment: dict[str, str], log: str, reasons: Connection) -> None:
@@ -151,6 +148,7 @@ def _main(job: Job, environment: dict[str, str], log: str, reasons: Connection) 
     os.environ.update(environment)
     _redirect(log)
     code = _call(job, reasons)
+    util._run_finalizers(0)  # type: ignore[attr-defined]  # removes named semaphores, such as tqdm's
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

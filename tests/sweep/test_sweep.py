@@ -19,8 +19,9 @@ import pytest
 import yaml
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 
+from limo_ablate.errors import UserError
 from limo_ablate.sweep.processes import marked
-from limo_ablate.sweep.status import states
+from limo_ablate.sweep.status import states, status
 
 HERE = Path(__file__).parent
 PATIENCE = 60.0
@@ -292,11 +293,23 @@ def test_a_database_serves_as_well(sweep: Sweeping) -> None:
     assert not (sweep.folder / "ledger.log").exists()
 
 
-def test_the_state_of_a_study_is_told(sweep: Sweeping) -> None:
-    sweep.declare("launch.attempts=1", quality=("L5", "skipped"), size=(1, 2))
-    sweep.run()
-    sweep.declare("launch.attempts=1", quality=("L5", "skipped"), size=(1, 2, 3))
-    sweep.run("select.quality=L5")
-    assert [(state.cell.name, state.state) for state in states(sweep.folder)] == [
-        ("L5-size1-s0", "finished"), ("L5-size2-s0", "finished"), ("L5-size3-s0", "finished"),
-    ]  # fmt: skip
+def test_the_state_of_a_study_is_told(sweep: Sweeping, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep.declare("launch.attempts=1", quality=("L5", "skipped", "L1"), seeds=(0,))
+    runner = sweep.start()
+    sweep.until(lambda: len(sweep.events("start")) == 3)
+    sweep.until(lambda: [state.state for state in states(sweep.folder)] == ["finished", "failed", "running"])
+    where = f"paths.studies={sweep.folder.parent}"
+    assert status([where]) == status(["small", where]) == 0
+    short, *long = capsys.readouterr().out.splitlines()
+    assert (
+        short
+        == long[0]
+        == f"small: 3 cells: 1 finished, 1 running, 1 failed; a sweep is running (pid {runner.pid})"
+    )
+    assert "  failed: skipped-s0  RuntimeError: the loss is not a number" in long
+    assert "  running: L1-s0" in long
+    runner.terminate()
+    runner.communicate()
+    assert [state.state for state in states(sweep.folder)] == ["finished", "failed", "waiting"]
+    with pytest.raises(UserError, match=r"smal: no such study .* did you mean small"):
+        status(["smal", where])

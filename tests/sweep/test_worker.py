@@ -113,6 +113,13 @@ def test_a_stack_that_can_not_be_imported_is_noticed(tmp_path: Path) -> None:
     assert reason == "no_such_module can't be imported: ModuleNotFoundError: No module named 'no_such_module'"
 
 
+def test_an_optional_module_may_be_missing(tmp_path: Path) -> None:
+    with fork_server(["?no_such_module", "worker_jobs", "wave"], "worker-test", threads=1):
+        job = Job("worker_jobs:imported", (tmp_path / "wave", "wave"))
+        assert Worker(job, ENVIRONMENT, tmp_path / "log").result() == (0, None)
+    assert (tmp_path / "wave").read_text() == "True"
+
+
 def test_what_a_job_leaves_running_ends_with_it(start: Callable[..., Worker], tmp_path: Path) -> None:
     assert start("leave_children", tmp_path / "pid").result()[0] == 0
     until(lambda: not alive(int((tmp_path / "pid").read_text())))

@@ -1,0 +1,77 @@
+import io
+import re
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from limo_ablate.sweep.cells import Cell, cells
+from limo_ablate.sweep.design import Block, Study
+from limo_ablate.sweep.live import Progress, last_line, readable, rerun_command
+
+METRICS = {"scores": {"mini": {"accuracy": 0.5, "stderr": 0.1}}}
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+@pytest.fixture(scope="module")
+def found() -> list[Cell]:
+    block = Block(name="b", axes={"select.size": (4, 16, 64), "select.quality": ("L5",)})
+    return cells(Study(name="s", blocks=(block,), overrides=("track=none",)))
+
+
+def text(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return ESCAPES.sub("", console.file.getvalue())
+
+
+def test_each_end_is_a_plain_line_where_there_is_no_terminal(found: list[Cell], tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=40)
+    with Progress(console, total=3, done=0, slots=2) as progress:
+        progress.show([("size4-L5-s0", time.monotonic(), tmp_path / "log")])
+        progress.finished(found[0], METRICS, 10.0)
+        progress.failed(found[1], 1, 2, "OOM [at step 3]", tmp_path / "log", again=True)
+        progress.failed(found[1], 2, 2, "OOM", tmp_path / "log", again=False)
+        progress.finished(found[2], METRICS, 20.0)
+    lines = text(console).splitlines()
+    assert lines[0] == "[1/3] size4-L5-s0  50.0 ± 10.0  10.0 s, about 10 s left"
+    assert lines[1] == "[1/3] size16-L5-s0  FAILED, attempt 1 of 2, trying again: OOM [at step 3]"
+    assert lines[2] == f"    log:   {tmp_path / 'log'}"
+    assert lines[3] == "    rerun: limo-ablate track=none select.size=16 select.quality=L5 seed=0"
+    assert lines[4].endswith("FAILED, attempt 2 of 2, left alone: OOM")
+    assert lines[-1] == "[2/3] size64-L5-s0  50.0 ± 10.0  20.0 s"
+
+
+def test_a_terminal_also_shows_what_runs_and_what_it_last_said(found: list[Cell], tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("step 1\nstep 12/120 loss 1.31\n")
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    with Progress(console, total=3, done=1, slots=1) as progress:
+        progress.show([("size4-L5-s0", time.monotonic() - 65, tmp_path / "log")])
+    said = text(console)
+    assert re.search(r"size4-L5-s0 +65 s +step 12/120 loss 1\.31", said)
+    assert "1 of 3 done" in said
+
+
+def test_the_command_that_reruns_a_cell_survives_the_shell(found: list[Cell]) -> None:
+    study = Study(name="s", blocks=(Block(name="b", axes={"train.system_prompt": ('It\'s a "test"',)}),))
+    (cell,) = cells(study)
+    assert rerun_command(cell).startswith("limo-ablate 'train.system_prompt=")
+    assert cell.config.train.system_prompt == 'It\'s a "test"'
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.4, "0 s"), (99, "99 s"), (120, "2 min"), (5940, "99 min"), (7500, "2 h 5 min")]
+)
+def test_durations_are_readable(seconds: float, said: str) -> None:
+    assert readable(seconds) == said
+
+
+def test_the_last_line_of_a_log(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert last_line(log) == ""
+    log.write_bytes(b"")
+    assert last_line(log) == ""
+    log.write_bytes(b"x" * 10_000 + b"\nfirst\n 10%|#    |\r 20%|##   |\r\n\n")
+    assert last_line(log) == "20%|##   |"
+    log.write_bytes("ä".encode() * 5_000)  # cut in the middle of a letter
+    assert last_line(log).endswith("ä")
