@@ -52,7 +52,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     os.kill(runner.pid, signal.SIGKILL)
     runner.wait()
     before = finished(folder)
-    assert 3 <= len(before) < 12
+    assert 3 <= len(before) < 10
     (folder / "before.json").write_text(json.dumps(before))
     done = subprocess.run(command(folder), cwd=folder, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -62,7 +62,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_cell_is_finished_and_none_was_done_twice(study: Path) -> None:
     before, after = json.loads((study / "before.json").read_text()), finished(study)
-    assert len(after) == 12
+    assert len(after) == 10  # the untuned base is one cell for both tiers
     assert {cell: after[cell] for cell in before} == before
 
 
@@ -88,9 +88,11 @@ def test_again_there_is_nothing_to_do(study: Path) -> None:
 
 
 def test_no_process_is_left(study: Path) -> None:
-    left = [
-        pid.name
-        for pid in Path("/proc").iterdir()
-        if pid.name.isdigit() and pid.joinpath("cwd").exists() and pid.joinpath("cwd").resolve() == study
-    ]
-    assert not left
+    assert [pid for pid in Path("/proc").iterdir() if pid.name.isdigit() and _works_in(pid, study)] == []
+
+
+def _works_in(process: Path, folder: Path) -> bool:
+    try:
+        return process.joinpath("cwd").readlink() == folder
+    except OSError:  # gone, or not ours
+        return False
