@@ -91,7 +91,8 @@ def _one_trial(cfg: DictConfig) -> None:
         with suppress(OSError):
             folder.rmdir()  # made by Hydra; kept if anything else is in it
         raise
-    cell: dict[str, object] = dict(o.split("=", 1) for o in hydra.overrides.task if "=" in o)
+    given = (override.partition("=") for override in hydra.overrides.task)
+    cell: dict[str, object] = {key: value for key, _, value in given}
     from limo_ablate.identity import TrialLabels
     from limo_ablate.trial import run_trial
     from limo_ablate.view import print_trial

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from statistics import mean, stdev
 
 import polars as pl
 
@@ -16,10 +17,9 @@ def scores(verdicts: pl.DataFrame) -> Scores:
     `accuracy` counts `correct` only; `undecided` (could not be graded) is a share of its own.
     """
     correct = pl.col("status") == "correct"
-    by_problem = verdicts.group_by("problem").agg(correct.mean().alias("accuracy"))["accuracy"]
+    by_problem = verdicts.group_by("problem").agg(correct.mean().alias("accuracy"))["accuracy"].to_list()
     n = len(by_problem)
-    spread = by_problem.std()
-    stderr = float(spread) / math.sqrt(n) if isinstance(spread, float) else math.nan
+    stderr = stdev(by_problem) / math.sqrt(n) if n > 1 else math.nan
     shares = verdicts.select(
         boxed=pl.col("boxed").mean(),
         lenient=pl.col("lenient").mean(),
@@ -30,12 +30,12 @@ def scores(verdicts: pl.DataFrame) -> Scores:
     ).row(0, named=True)
     samples = verdicts.height // n
     return {
-        "accuracy": float(by_problem.mean()),
+        "accuracy": mean(by_problem),
         "stderr": stderr,
         **shares,
         "problems": n,
         "samples": samples,
-    }  # type: ignore[arg-type]
+    }
 
 
 def benchmark_scores(
