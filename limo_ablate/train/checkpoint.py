@@ -23,6 +23,8 @@ STATE, PROGRESS = "state", "progress.json"
 KEPT = 2
 
 logger = logging.getLogger(__name__)
+# It warns at each checkpoint that tied weights are stored once.
+logging.getLogger("accelerate.utils.other").setLevel(logging.ERROR)
 
 
 @dataclass

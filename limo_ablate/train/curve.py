@@ -43,14 +43,16 @@ class Recorder:
     def finished(self, step: int, trained: int, sums: Tensor, norm: Tensor) -> None:
         """Step `step` (from 0) is queued: `sums` are this process's (loss, right tokens) over `trained` ones.
 
-        Every process calls it. When the main process finds a checkpoint due, all write it one step later.
+        Every process calls it. When the main process finds a checkpoint due, the others hear of it with the
+        step's statistics, and all write it one step later; a process that is alone writes it at once.
         """
+        alone = self.accelerator.num_processes == 1
         due = time.perf_counter() - self._saved >= self.plan.train.checkpoint_seconds
-        due_here = float(due and self.accelerator.is_main_process)
-        totals = self.accelerator.reduce(torch.cat([sums, sums.new_tensor([due_here])]), "sum")
-        checkpoint = self._read()
+        told = float(due and not alone and self.accelerator.is_main_process)
+        totals = self.accelerator.reduce(torch.cat([sums, sums.new_tensor([told])]), "sum")
+        agreed = self._read()
         self._unread = step, trained, totals, norm
-        if checkpoint:
+        if agreed or (alone and due):
             self.flush()
             self._saved = time.perf_counter()
             save_checkpoint(self.accelerator, self.progress, self.folder / CHECKPOINTS)
