@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from limo_ablate.verify.limits import (
     CHEAP_SECONDS,
     MAX_BITS,
+    MAX_DETERMINANT,
     MAX_FACTORIAL,
     MAX_TERMS,
     LimitReached,
@@ -24,6 +25,7 @@ from limo_ablate.verify.nodes import (
     Call,
     Constant,
     Degrees,
+    Matrix,
     Mul,
     Node,
     Number,
@@ -92,6 +94,8 @@ def evaluate(node: Node, algebra: Algebra) -> Any:
             return algebra.power(evaluate(node.base, algebra), evaluate(node.exponent, algebra))
         case Call(name="sum" | "product"):
             return _iterate(node, algebra)
+        case Call(name="det", args=(Matrix(rows=rows),)):
+            return _determinant(rows, algebra)
         case Call(name="integral" | "limit" | "det"):
             raise Unsupported(node.name)
         case Call():
@@ -116,11 +120,7 @@ _MINUS = Fraction(-1)
 def _iterate(node: Call, algebra: Algebra) -> Any:
     """A finite sum or product over integers, term by term."""
     variable, lower, upper = series(node)
-    ends = [
-        evaluate(end, Rational()) if isinstance(algebra, Rational) else _integer(end, algebra)
-        for end in (lower, upper)
-    ]
-    low, high = (_whole(end) for end in ends)
+    low, high = (_whole(evaluate(end, algebra)) for end in (lower, upper))
     if high - low > MAX_TERMS:
         raise LimitReached(f"a sum or product of more than {MAX_TERMS} terms")
     total = algebra.number(Fraction(int(node.name == "product")))
@@ -132,6 +132,23 @@ def _iterate(node: Call, algebra: Algebra) -> Any:
     return total
 
 
+def _determinant(rows: tuple[tuple[Node, ...], ...], algebra: Algebra) -> Any:
+    """By the first row, up to MAX_DETERMINANT rows."""
+    if len(rows) > MAX_DETERMINANT:
+        raise LimitReached(f"a determinant of more than {MAX_DETERMINANT} rows")
+    if any(len(row) != len(rows) for row in rows):
+        raise Undefined("the determinant of a matrix that is not square")
+    if len(rows) == 1:
+        return evaluate(rows[0][0], algebra)
+    total = algebra.number(Fraction(0))
+    for column, entry in enumerate(rows[0]):
+        minor = tuple(row[:column] + row[column + 1 :] for row in rows[1:])
+        sign = algebra.number(Fraction(-1 if column % 2 else 1))
+        term = algebra.mul(evaluate(entry, algebra), _determinant(minor, algebra))
+        total = algebra.add(total, algebra.mul(sign, term))
+    return total
+
+
 def series(node: Call) -> tuple[str, Node, Node]:
     """(variable, lower, upper) of a sum or product; Unsupported where a bound is missing."""
     match node.args:
@@ -140,21 +157,16 @@ def series(node: Call) -> tuple[str, Node, Node]:
     raise Unsupported("a sum without bounds")
 
 
-def _integer(end: Node, algebra: Algebra) -> Any:
-    return evaluate(end, algebra)
-
-
 def _whole(value: Any) -> int:
-    if isinstance(value, Fraction) and value.denominator == 1:
-        return int(value)
-    if (
-        isinstance(value, complex)
-        and value.imag == 0
-        and value.real == round(value.real)
-        and abs(value) < 1e9
-    ):
-        return round(value.real)
-    raise Unsupported("a bound that is no integer")
+    """The integer that a value of any algebra is."""
+    if isinstance(value, tuple):  # a residue, and the exact number it stands for
+        value = value[1]
+    if isinstance(value, Fraction):
+        value = value if abs(value) < 10**9 else None
+    number = None if value is None else complex(value)
+    if number is None or number.imag or number.real != round(number.real) or abs(number) > 1e9:
+        raise Unsupported("a bound that is no integer")
+    return round(number.real)
 
 
 class Rational:

@@ -38,13 +38,26 @@ class Answer:
 
 
 _CHOICE = re.compile(
-    r"(?:(?:the\s+)?(?:correct\s+)?(?:option|choice|answer)\s*(?:is\s*)?:?\s*|选项?\s*|[（(\[]\s*(?=[A-Ja-j]\s*[)）\]]))?"
+    r"(?:(?i:(?:the\s+)?(?:correct\s+)?(?:option|choice|answer)\s*(?:is\s*)?):?\s*|选项?\s*|[（(\[]\s*(?=[A-Ja-j]\s*[)）\]]))?"
     r"(?P<letters>[A-J](?:(?:\s*[,、]\s*|\s*(?:and|和)\s*|)[A-J])*)\s*[)）\]]?(?:\s*[.:：、．]|(?<=[)）\]])|(?=\s*$))"
     r"\s*(?P<rest>.*)",
     re.DOTALL,
 )
 _CLOCK = re.compile(r"(\d{1,2})(?::(\d{2})(?::(\d{2}))?)?\s*(?:([aApP])\s*\.?\s*[mM]?\s*\.*|o'clock|hours)?")
-_MONTHS = "january february march april may june july august september october november december".split()
+_MONTHS = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+]
 _DATE = re.compile(
     rf"(?:(?:mon|tues|wednes|thurs|fri|satur|sun)day,?\s+)?(?:(?P<m1>{'|'.join(_MONTHS)})\s+(?P<d1>\d{{1,2}})(?:st|nd|rd|th)?"
     rf"|(?P<d2>\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?(?P<m2>{'|'.join(_MONTHS)}))(?:\s*,?\s*(?P<y>\d{{4}}))?"
@@ -56,7 +69,7 @@ _BASE = re.compile(
     r"|[\s(,]*(?:in\s+)?base[\s-]*(\d{1,2}|[a-z]+)\s*\)?)"
 )
 _DEFINITION = re.compile(r"([A-Za-z](?:_\{?\w+\}?)?)\s*\(\s*([a-zA-Z])\s*\)\s*=(?!=)(.*)", re.DOTALL)
-_SENTENCE = re.compile(r"[A-Za-z][A-Za-z'’-]*(?:[ ,]+[A-Za-z'’-]+)+|[A-Za-z]{4,}")
+_SENTENCE = re.compile(r"(?=.*[A-Za-z]{2})[A-Za-z][A-Za-z'’-]*(?:[ ,]+[A-Za-z][A-Za-z'’-]*)+|[A-Za-z]{4,}")
 _CJK = re.compile(r"[\u2e80-\u9fff]")
 
 
@@ -144,7 +157,9 @@ def _without_lead(text: str, flat: str) -> Answer | None:
 def _verbal(flat: str) -> bool:
     """Text that is words more than a formula nobody can read."""
     letters = re.sub(r"\\[a-zA-Z]+", " ", flat)
-    return bool(_CJK.search(flat) or re.search(r"[A-Za-z]{3,}", letters))
+    return bool(
+        _CJK.search(flat) or re.search(r"[A-Za-z]{3,}", letters) or re.fullmatch(r"[A-Za-z]{2}", flat)
+    )
 
 
 def _special(flat: str) -> Node | None:

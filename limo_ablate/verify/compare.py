@@ -16,6 +16,7 @@ from limo_ablate.verify.nodes import (
     Listing,
     Logic,
     Matrix,
+    Mul,
     Node,
     PlusMinus,
     Ratio,
@@ -146,6 +147,7 @@ class Comparison:
 
     def _tuples(self, gold: Node, answer: Node) -> Outcome | None:
         """Points, vectors, matrices, intervals with letters at their ends."""
+        gold, answer = _scaled(gold), _scaled(answer)
         g, a = _rows(gold), _rows(answer)
         if g is None and a is None:
             return None
@@ -359,6 +361,20 @@ def _member_of(node: Node) -> Node:
 
 def _all_groups(items: tuple[Node, ...]) -> bool:
     return all(isinstance(item, Group) for item in items)
+
+
+def _scaled(node: Node) -> Node:
+    """A number before a vector or matrix, multiplied into it."""
+    if not isinstance(node, Mul):
+        return node
+    blocks = [factor for factor in node.factors if isinstance(factor, (Matrix, Group))]
+    rest = tuple(factor for factor in node.factors if not isinstance(factor, (Matrix, Group)))
+    if len(blocks) != 1:
+        return node
+    block = blocks[0]
+    if isinstance(block, Matrix):
+        return Matrix(tuple(tuple(Mul((*rest, entry)) for entry in row) for row in block.rows))
+    return Group(block.open, tuple(Mul((*rest, item)) for item in block.items), block.close)
 
 
 def _rows(node: Node) -> list[list[Node]] | None:

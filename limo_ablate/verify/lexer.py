@@ -40,7 +40,7 @@ _ENVIRONMENT = re.compile(r"\s*\{([a-zA-Z]+\*?)\}(?:\s*(?:\[[^\[\]]{0,9}\])?\s*\
 _BRACED = re.compile(r"\s*\{((?:[^{}]|\{[^{}]{0,200}\}){0,400})\}")
 _PLAIN_WORDS = re.compile(r"[^\\${}^_=<>+*/|]*[^\W\d_]{2}[^\\${}^_=<>+*|]*|[A-Za-z]")
 _UNIT_TEXT = re.compile(r"[A-Za-z]+(?:\^?\{?\d\}?)?(?:\s*/\s*[A-Za-z]+(?:\^?\{?\d\}?)?)*")
-_UNIT_LETTERS = frozenset("m s g h N J W V A K L".split())
+_UNIT_LETTERS = frozenset(["m", "s", "g", "h", "N", "J", "W", "V", "A", "K", "L"])
 _OPENING, _CLOSING = frozenset(("(", "[", "\\{", "\\langle")), frozenset((")", "]", "\\}", "\\rangle"))
 _DIGIT_ARGUMENTS = frozenset(("frac", "dfrac", "tfrac", "cfrac", "binom", "dbinom", "tbinom"))
 
@@ -78,6 +78,7 @@ def tokenize(text: str, *, scientific: bool = True) -> list[Token]:
             depth += (value in _OPENING) - (value in _CLOSING)
             one_digit = 0 if value == "{" else one_digit
             if value != "$":
+                value = "^" if value == "**" else value
                 tokens.append(Token("text" if kind == "word" else kind, value, space))
         space = False
     tokens.append(END)

@@ -53,7 +53,7 @@ _NO_ATOM = (
     | frozenset(("/", "div", "+", "-", "pm", "mp", "^", "_", "!", "'", "%", "\\%", ":", "mid", "colon", "°", "&", "over",
                  "\\\\", "cdots", "ldots", "dots", "degree", "bmod", "pmod", "mod", "ge", "choose", '"'))
 )  # fmt: skip
-APPLIED = frozenset("f g h F G H".split())
+APPLIED = frozenset(["f", "g", "h", "F", "G", "H"])
 """Letters that, before a bracket, are functions and no factors."""
 
 
@@ -190,7 +190,7 @@ class Parser:
             if text == "^" and level < POWER + 1:
                 self.at += 1
                 return self.power(left), True
-            if text in RELATIONS and text != "in" or (text == "in" and token.kind in ("cmd", "name")):
+            if (text in RELATIONS and text != "in") or (text == "in" and token.kind in ("cmd", "name")):
                 return (self.relation(left), True) if level < RELATION else (left, False)
             binary = self.binary(left, token, level)
             if binary is not None:

@@ -12,6 +12,7 @@ from limo_ablate.verify.nodes import (
     Mul,
     Node,
     Number,
+    Numeral,
     Percent,
     Power,
     Symbol,
@@ -45,6 +46,8 @@ def equal_quantities(gold: Node, answer: Node, *, strict: bool = False) -> Outco
     Units of one dimension are converted; 35% is 35 or 0.35 where the other has no sign, never both of 35 and 0.35.
     With `strict`, a rounded decimal is not the exact value.
     """
+    if (digits := _digits_alone(gold, answer)) is not None:
+        return digits
     outcome = equal(gold, answer) if not _marked(gold) and not _marked(answer) else None
     if outcome is None:
         outcome = _with_units(gold, answer)
@@ -53,6 +56,14 @@ def equal_quantities(gold: Node, answer: Node, *, strict: bool = False) -> Outco
     if outcome.equal is False:
         return _same_constant_of_integration(gold, answer) or outcome
     return outcome
+
+
+def _digits_alone(gold: Node, answer: Node) -> Outcome | None:
+    """2021 for 2021_5: a base is left out like a unit; stated bases must agree, or the values be equal."""
+    for one, other in ((gold, answer), (answer, gold)):
+        if isinstance(one, Numeral) and isinstance(other, Number) and one.digits == str(other.value):
+            return same("base")
+    return None
 
 
 def _marked(node: Node) -> bool:

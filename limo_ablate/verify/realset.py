@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
 
-from limo_ablate.verify.algebra import Unsupported
+from limo_ablate.verify.algebra import Bound, Rational, Undefined, Unsupported, evaluate
+from limo_ablate.verify.limits import LimitReached
 from limo_ablate.verify.nodes import (
     MINUS_ONE,
+    Add,
     Builder,
+    Call,
     Constant,
     Group,
     Listing,
     Logic,
     Mul,
     Node,
+    NotParsed,
+    Number,
     Relation,
     SetOf,
     SetOperation,
     Symbol,
+    negate,
     symbols,
 )
 from limo_ablate.verify.outcome import Outcome, different, every
@@ -97,6 +104,8 @@ def _pieces(node: Node) -> list[Piece]:
     match node:
         case Group(items=(low, high)) if node.open in "([" and node.close in ")]":
             return [_interval(low, high, node.open == "[", node.close == "]")]
+        case Listing() if all(isinstance(item, Group) for item in node.items):
+            return [piece for item in node.items for piece in _pieces(item)]
         case SetOf() | Listing():
             return [_interval(item, item, True, True) for item in node.items]
         case Symbol(name="Reals"):
@@ -137,12 +146,18 @@ _MIRRORED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "!=": "!="}
 def _step(left: Node, operator: str, right: Node, name: str) -> list[Piece]:
     if operator not in _MIRRORED:
         raise Unsupported(operator)
-    if right == Symbol(name):
+    if name in symbols(right):
         left, operator, right = right, _MIRRORED[operator], left
-    if isinstance(left, Mul) and left.factors == (MINUS_ONE, Symbol(name)):
-        left, operator, right = Symbol(name), _MIRRORED[operator], Mul((MINUS_ONE, right))
-    if left != Symbol(name) or name in symbols(right):
+    if name in symbols(right):
         raise Unsupported("an inequality that is not solved")
+    if isinstance(left, Call) and left.name == "abs":
+        inside = left.args[0]
+        both = [_step(inside, operator, right, name), _step(inside, _MIRRORED[operator], negate(right), name)]
+        return _operate("cap" if operator in ("<", "<=", "!=") else "cup", both)
+    if left != Symbol(name):
+        slope, shift = _linear(left, name)
+        operator = operator if slope > 0 else _MIRRORED[operator]
+        right = Mul((Add((right, Number(-shift))), Number(1 / slope)))
     match operator:
         case "<" | "<=":
             return [_interval(MINUS_INF, right, False, operator == "<=")]
@@ -151,6 +166,20 @@ def _step(left: Node, operator: str, right: Node, name: str) -> list[Piece]:
         case "=":
             return [_interval(right, right, True, True)]
     return _operate("setminus", [_everything(), [_interval(right, right, True, True)]])
+
+
+def _linear(node: Node, name: str) -> tuple[Fraction, Fraction]:
+    """(a, b) of a x + b with rational a and b; Unsupported for anything else."""
+    if symbols(node) != {name}:
+        raise Unsupported("several letters")
+    try:
+        at = [evaluate(node, Bound(Rational(), name, Fraction(x))) for x in (0, 1, 2, 5)]
+    except (Undefined, LimitReached, NotParsed) as error:
+        raise Unsupported("not linear") from error
+    slope = at[1] - at[0]
+    if not slope or at[2] - at[1] != slope or at[3] - at[2] != 3 * slope:
+        raise Unsupported("not linear")
+    return slope, at[0]
 
 
 def _everything() -> list[Piece]:

@@ -9,7 +9,7 @@ from typing import Any
 import sympy
 
 from limo_ablate.verify.limits import LimitReached
-from limo_ablate.verify.nodes import Call, Constant, Matrix, Node, Relation, Symbol, children
+from limo_ablate.verify.nodes import Call, Node, Relation, Symbol
 from limo_ablate.verify.rewrite import rebuild
 
 _Evaluated = Callable[..., Any]
@@ -124,27 +124,16 @@ def _limit(node: Call, replaced: Mapping[str, Any]) -> Any:
     return sympy.limit(_build(body, replaced), letter, target)
 
 
-def _determinant(node: Call, replaced: Mapping[str, Any]) -> Any:
-    (matrix,) = node.args
-    if not isinstance(matrix, Matrix) or len(matrix.rows) > 8:
-        raise LimitReached("a large determinant")
-    return sympy.Matrix([[_build(entry, replaced) for entry in row] for row in matrix.rows]).det()
-
-
 _OPERATORS: Mapping[str, _Evaluated] = {
     "sum": _series,
     "product": _series,
     "integral": _integral,
     "limit": _limit,
-    "det": _determinant,
 }
 
 _FUNCTIONS: Mapping[str, _Evaluated] = {
     **{name: getattr(sympy, name) for name in
-       "sin cos tan cot sec csc asin acos atan acot asec acsc sinh cosh tanh coth asinh acosh atanh "
-       "factorial binomial floor erf gcd lcm sign re im arg".split()},
+       ["sin", "cos", "tan", "cot", "sec", "csc", "asin", "acos", "atan", "acot", "asec", "acsc", "sinh", "cosh", "tanh", "coth", "asinh", "acosh", "atanh", "factorial", "binomial", "floor", "erf", "gcd", "lcm", "sign", "re", "im", "arg"]},
     "ceil": sympy.ceiling, "ln": sympy.log, "log": sympy.log, "abs": sympy.Abs, "max": sympy.Max, "min": sympy.Min,
     "mod": sympy.Mod,
 }  # fmt: skip
-
-__all__ = ["Constant", "build", "children", "equal"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 
-
 def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
@@ -66,8 +65,7 @@ SKIPPED = _set(
 """Commands that change only how a formula looks; \\angle and \\triangle stand before letters that name it."""
 
 NUMBER_WORDS = {word: n for n, word in enumerate(
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen twenty".split())} | {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70,
+    ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"])} | {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70,
     "eighty": 80, "ninety": 90, "hundred": 100, "thousand": 1000, "million": 10**6, "dozen": 12}  # fmt: skip
 CHINESE_NUMBERS = {c: n for n, c in enumerate("零一二三四五六七八九十")} | {"两": 2}
 
