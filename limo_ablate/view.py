@@ -25,7 +25,7 @@ def print_trial(metrics: dict[str, Any], folder: Path) -> None:
         title=title(metrics), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
     )
     table.add_column("benchmark", no_wrap=True)
-    for column in ("acc. ± se", *SHARES.values(), "tokens", "n"):
+    for column in ("acc. ± se", *SHARES.values(), "tok.", "n"):
         table.add_column(column, justify="right", no_wrap=True)
     for name, score in metrics["scores"].items():
         shares = [percent(score[share]) for share in SHARES]
