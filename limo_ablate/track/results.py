@@ -13,7 +13,7 @@ import wandb
 
 from limo_ablate.artifacts import MANIFEST, Artifact
 
-TABLE_ROWS = 200
+TABLE_ROWS = 100
 """Completions shown of one trial: the same problems in each, spread evenly over all."""
 TEXT_LENGTH = 4000
 """Characters of a prompt or completion; a longer one loses its middle (a table must stay quick to open)."""

@@ -96,7 +96,7 @@ class WandbTracker:
             )
 
     def _serve(self) -> None:
-        with _own_directories(self._folder / "wandb"):
+        with _environment(self._folder / "wandb"):
             while (task := self._work.get()) is not None:
                 if not self._broken:
                     self._attempt(task)
@@ -134,10 +134,17 @@ def _settings(config: TrialConfig) -> Any:
 
 
 @contextmanager
-def _own_directories(folder: Path) -> Iterator[None]:
-    """W&B stages files for a later sync in the home directory; here they stay with the run."""
-    mine = {"WANDB_DATA_DIR": "data", "WANDB_CACHE_DIR": "cache"}
-    new = {name: str(folder / part) for name, part in mine.items() if name not in os.environ}
+def _environment(folder: Path) -> Iterator[None]:
+    """What W&B reads from the environment only, where the user has not set it.
+
+    Files staged for a later sync stay with the run, not in the home directory; no telemetry is sent.
+    """
+    ours = {
+        "WANDB_DATA_DIR": str(folder / "data"),
+        "WANDB_CACHE_DIR": str(folder / "cache"),
+        "WANDB_ERROR_REPORTING": "false",
+    }
+    new = {name: value for name, value in ours.items() if name not in os.environ}
     os.environ.update(new)
     try:
         yield
