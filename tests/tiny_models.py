@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -26,18 +25,15 @@ TRAIN = TrainConfig(
 
 def sums(count: int) -> pl.DataFrame:
     """Rows of a selection: sums of two to four numbers, so that rows differ in length."""
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, str]] = []
     for number in range(count):
         terms = [number + 7 * k for k in range(2 + number % 3)]
         text = " + ".join(map(str, terms))
-        steps = " ".join(
-            f"{sum(terms[:k])} and {terms[k]} is {sum(terms[: k + 1])}." for k in range(1, len(terms))
-        )
-        response = f"{steps} \\boxed{{{sum(terms)}}}"
-        rows.append(
-            {"problem": f"p{number}", "solution": f"s{number}", "text": f"What is {text}?", "response": response,
-             "gold": str(sum(terms)), "level": float(len(terms)), "tier": "L5", "score": 1.0}
-        )  # fmt: skip
+        totals = [sum(terms[:k]) for k in range(1, len(terms) + 1)]
+        steps = [f"{a} and {t} is {b}." for a, t, b in zip(totals, terms[1:], totals[1:], strict=False)]
+        row = {"problem": f"p{number}", "solution": f"s{number}", "text": f"What is {text}?"}
+        answer = f"\\boxed{{{totals[-1]}}}"
+        rows.append({**row, "response": " ".join([*steps, answer]), "gold": str(totals[-1])})
     return pl.DataFrame(rows)
 
 

@@ -68,7 +68,7 @@ def test_a_folder_that_is_no_model_is_refused(store: Store, tmp_path: Path, miss
 def test_models_that_are_not_there_are_named(store: Store, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"model\.path=.*/nowhere: no such folder"):
         base_model(store, hub_model(tmp_path / "nowhere"), None)
-    with pytest.raises(UserError, match="model.path=no-such/model .*can't be had from the hub"):
+    with pytest.raises(UserError, match=r"model\.path=no-such/model .*can't be had from the hub"):
         base_model(store, replace(hub_model(tmp_path), path="no-such/model"), None)
 
 

@@ -39,7 +39,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def bytes_tokenizer() -> PreTrainedTokenizerFast:
-    """Qwen2.5's special tokens and template; every other byte is its own token: id = 3 + place in the alphabet."""
+    """Qwen2.5's special tokens and template; every other byte is a token, 3 + its place in the alphabet."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     tokenizer = Tokenizer(models.BPE({t: n for n, t in enumerate([*special, *alphabet])}, []))
