@@ -115,7 +115,7 @@ def _tell_given_up(given_up: list[tuple[Cell, str]], found: list[Cell], console:
         console.print(f"  {cell.name}: {reason}\n    rerun: {rerun_command(cell)}")
     attempts = found[0].config.launch.attempts
     console.print(
-        f"Cells that failed {attempts} times are left alone; launch.attempts={attempts + 1} tries again"
+        f"After {attempts} failed attempts a cell is left alone; launch.attempts={attempts + 1} tries again"
     )
 
 

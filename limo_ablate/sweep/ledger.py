@@ -151,7 +151,8 @@ class Ledger:
 
 def _open(url: str | Path) -> BaseStorage:
     if isinstance(url, Path):
-        return JournalStorage(JournalFileBackend(str(url)))
+        # absolute, for Optuna's lock is a symbolic link to it
+        return JournalStorage(JournalFileBackend(str(url.resolve())))
     try:
         return _database(url)
     except Exception as error:

@@ -59,16 +59,17 @@ def states(folder: Path) -> list[State]:
     """The cells of the study in `folder`, as it was last run."""
     study = load_study(str(folder / "study.yaml"))
     histories = Ledger(study.ledger or folder / LEDGER, study.name).histories()
-    return [_state(cell, histories.get(cell.key, History(cell.name))) for cell in cells(study)]
+    live = holder(folder) is not None
+    return [_state(cell, histories.get(cell.key, History(cell.name)), live) for cell in cells(study)]
 
 
-def _state(cell: Cell, history: History) -> State:
+def _state(cell: Cell, history: History, live: bool) -> State:
     if history.done:
         return State(cell, "finished", None)
     reason = history.failures[-1] if history.failures else None
-    if history.running is not None:
+    if history.running is not None and live:
         return State(cell, "running", reason)
-    waiting = history.waiting is not None or reason is None
+    waiting = history.waiting is not None or history.running is not None or reason is None
     return State(cell, "waiting" if waiting else "failed", reason)
 
 

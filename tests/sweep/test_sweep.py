@@ -308,7 +308,7 @@ def test_the_state_of_a_study_is_told(sweep: Sweeping, capsys: pytest.CaptureFix
     )
     assert "  failed: skipped-s0  RuntimeError: the loss is not a number" in long
     assert "  running: L1-s0" in long
-    runner.terminate()
+    runner.kill()
     runner.communicate()
     assert [state.state for state in states(sweep.folder)] == ["finished", "failed", "waiting"]
     with pytest.raises(UserError, match=r"smal: no such study .* did you mean small"):
