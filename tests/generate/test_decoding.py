@@ -1,0 +1,130 @@
+"""Both forward passes (Qwen2's own, and transformers') against `model.generate`."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from transformers import PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
+
+from limo_ablate.generate import decoding
+from limo_ablate.generate.decoding import TransformersEngine
+from limo_ablate.generate.engine import Completed, Request, Sampling
+from limo_ablate.train.load import load_model
+
+STOP = 7
+GREEDY = Sampling(temperature=0.0, top_p=1.0, max_tokens=24, seed=0)
+SAMPLED = replace(GREEDY, temperature=1.0, top_p=0.9)
+
+
+@pytest.fixture(scope="module", params=["plain", "grouped heads", "sharded", "bfloat16"])
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> PreTrainedModel:
+    """A random Qwen2 that was saved in the hub's format and loaded again."""
+    torch.manual_seed(0)
+    config = Qwen2Config(
+        vocab_size=40, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2 if request.param == "grouped heads" else 4, max_position_embeddings=64,
+        initializer_range=0.4, bos_token_id=None, eos_token_id=STOP, pad_token_id=0,
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("model")
+    network = Qwen2ForCausalLM(config)
+    for projection in ("q_proj", "k_proj", "v_proj"):
+        for layer in network.model.layers:
+            torch.nn.init.normal_(getattr(layer.self_attn, projection).bias, std=0.5)
+    stored = network.to(torch.bfloat16) if request.param == "bfloat16" else network
+    stored.save_pretrained(folder, max_shard_size="10KB" if request.param == "sharded" else "5GB")
+    return load_model(folder, dtype="float32", attention="sdpa", device="cpu")
+
+
+@pytest.fixture(params=["weights", "model"])
+def forward(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "model":
+        monkeypatch.setattr(decoding.Qwen2Step, "fits", staticmethod(lambda _: False))
+    return str(request.param)
+
+
+def requests(count: int = 11, samples: int = 1) -> list[Request]:
+    """Prompts of 1 to 9 tokens."""
+    generator = torch.Generator().manual_seed(1)
+    prompts = [torch.randint(8, 40, (1 + n % 9,), generator=generator).tolist() for n in range(count)]
+    return [Request(f"p{n}", s, "", ids) for n, ids in enumerate(prompts) for s in range(samples)]
+
+
+def completed(
+    model: PreTrainedModel, wanted: list[Request], sampling: Sampling, batch_size: int
+) -> dict[tuple[str, int], Completed]:
+    done = list(TransformersEngine(model, {STOP}, batch_size).generate(wanted, sampling))
+    by_request = {(one.request.problem, one.request.sample): one for one in done}
+    assert len(by_request) == len(done) == len(wanted), "each request is answered once"
+    return by_request
+
+
+def generated(model: PreTrainedModel, request: Request, limit: int) -> list[int]:
+    prompt = torch.tensor([request.ids])
+    settings: dict[str, Any] = {"max_new_tokens": limit, "do_sample": False, "attention_mask": prompt * 0 + 1}
+    return list(model.generate(prompt, **settings)[0, len(request.ids) :])
+
+
+@pytest.mark.usefixtures("forward")
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+def test_greedy_is_what_generate_gives(model: PreTrainedModel, batch_size: int) -> None:
+    wanted = requests()
+    ours = completed(model, wanted, GREEDY, batch_size)
+    for request in wanted:
+        one = ours[request.problem, 0]
+        assert one.ids == generated(model, request, GREEDY.max_tokens)
+        assert one.finish == ("stop" if one.ids[-1] == STOP else "length")
+        assert STOP not in one.ids[:-1]
+    assert {one.finish for one in ours.values()} == {"stop", "length"}, "both ways to end are met"
+
+
+@pytest.mark.usefixtures("forward")
+def test_what_is_drawn_does_not_depend_on_the_batch(model: PreTrainedModel) -> None:
+    wanted = requests(samples=3)
+    together = completed(model, wanted, SAMPLED, 64)
+    refilled = completed(model, wanted[::-1], SAMPLED, 4)
+    alone = completed(model, wanted[5:6], SAMPLED, 1)
+    assert {key: one.ids for key, one in together.items()} == {key: one.ids for key, one in refilled.items()}
+    (key,) = alone
+    assert alone[key].ids == together[key].ids
+
+
+def test_samples_and_seeds_differ(model: PreTrainedModel) -> None:
+    wanted = requests(samples=2)
+    one, other = (completed(model, wanted, replace(SAMPLED, seed=seed), 64) for seed in (0, 1))
+    texts = [tuple(one[f"p{n}", s].ids) for n in range(11) for s in range(2)]
+    assert len(set(texts)) > 18
+    assert sum(one[key].ids == other[key].ids for key in one) < 4
+
+
+def test_both_forward_passes_give_the_same_logits(model: PreTrainedModel) -> None:
+    whole = torch.randint(8, 40, (3, 9), generator=torch.Generator().manual_seed(2))
+    expected = model(whole).logits
+    for step in (decoding.Qwen2Step(model), decoding.ModelStep(model)):
+        cache = decoding.SlotCache(3, model.device)
+        prompts = decoding.DynamicCache()
+        model(whole[:, :2], past_key_values=prompts, use_cache=True)
+        cache.fill(torch.tensor([2, 0, 1]), prompts)
+        for place in range(2, 9):
+            cache.place(torch.full((3,), place), place + 1)
+            logits = step(whole[[1, 2, 0], place], cache)
+            torch.testing.assert_close(logits, expected[[1, 2, 0], place], atol=1e-4, rtol=1e-4)
+
+
+def test_the_context_is_never_left(model: PreTrainedModel) -> None:
+    context = model.config.max_position_embeddings
+    long = [Request(f"p{n}", 0, "", [8] * n) for n in (context - 5, context - 1, context, context + 3)]
+    ours = completed(model, long, GREEDY, 4)
+    room = {name: len(one.ids) for (name, _), one in ours.items() if one.finish == "length"}
+    assert room[f"p{context}"] == room[f"p{context + 3}"] == 0
+    assert len(ours[f"p{context - 1}", 0].ids) == 1
+    assert len(ours[f"p{context - 5}", 0].ids) <= 5
+
+
+def test_architectures_beside_qwen2_are_decoded_by_their_own_forward_pass(model: PreTrainedModel) -> None:
+    assert decoding.Qwen2Step.fits(model)
+    sliding = Qwen2Config(use_sliding_window=True, sliding_window=8, max_window_layers=0, num_hidden_layers=2)
+    stretched = Qwen2Config(rope_parameters={"rope_type": "yarn", "factor": 4.0, "rope_theta": 1e4})
+    for config in (sliding, stretched):
+        assert not decoding.Qwen2Step.fits(SimpleNamespace(config=config))
