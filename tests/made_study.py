@@ -107,9 +107,9 @@ class Making:
             prompt=pl.format("Start {}. Rule +7 *3 -4.", "problem"), completion=pl.lit(self.completion)
         )
         texts.write_parquet(folder / "completions.parquet")
-        trained = asked.get("select.size") != 0
+        trained = asked["select.size"] != 0
         if trained:
-            curve(asked.get("select.size", 64), seed).write_parquet(folder / "curve.parquet")
+            curve(asked["select.size"] or 800, seed).write_parquet(folder / "curve.parquet")
         (folder / "metrics.json").write_text(json.dumps(metrics(cell, verdicts, trained)))
 
     def _verdicts(self, chance: np.ndarray) -> pl.DataFrame:
