@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -80,6 +81,7 @@ class Runner:
         self._ledger, self._space = ledger, plan.space
         self._progress, self._attempts, self._jobs = progress, attempts, jobs
         self._interrupts, self._free = interrupts, list(slots)
+        self._warm = False
         self._running: dict[int, _Running] = {}
         """By the worker's sentinel."""
         self._claimed: dict[int, Todo] = {}
@@ -132,8 +134,10 @@ class Runner:
             config, folder = what.config, self._folder / "bases" / what.name
             job = Job(self._jobs.prepare, (config,))
         (folder / FAILED).unlink(missing_ok=True)
-        with self._interrupts.window():  # the first start waits until the fork server has imported the stack
+        # the first start waits for seconds, until the fork server has imported the stack
+        with nullcontext() if self._warm else self._interrupts.window():
             worker = Worker(job, slot.environment(config.hardware), folder / "trial.log")
+        self._warm = True
         self._running[worker.sentinel] = _Running(what, slot, worker, folder / "trial.log", time.monotonic())
 
     def _trial_folder(self, todo: Todo) -> Path:
