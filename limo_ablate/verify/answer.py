@@ -18,6 +18,7 @@ from limo_ablate.verify.nodes import (
     Number,
     Numeral,
     Relation,
+    SetOf,
     Symbol,
     Unit,
     Words,
@@ -38,29 +39,20 @@ class Answer:
 
 
 _CHOICE = re.compile(
-    r"(?:(?i:(?:the\s+)?(?:correct\s+)?(?:option|choice|answer)\s*(?:is\s*)?):?\s*|选项?\s*|[（(\[]\s*(?=[A-Ja-j]\s*[)）\]]))?"
-    r"(?P<letters>[A-J](?:(?:\s*[,、]\s*|\s*(?:and|和)\s*|)[A-J])*)\s*[)）\]]?(?:\s*[.:：、．]|(?<=[)）\]])|(?=\s*$))"
+    r"(?:(?i:hence|thus|so|therefore),?\s+)?(?:(?i:(?:the\s+)?(?:correct\s+)?(?:option|choice|answer)\s*(?:is\s*)?):?\s*|选项?\s*|[（(\[]\s*(?=[A-Ja-j]\s*[)）\]]))?"
+    r"(?P<letters>[A-J](?:(?:\s*[,、]\s*|\s*(?:and|和)\s*|)[A-J])*)\s*[)）\]]?(?:\s*[.:：、．]|(?<=[)）\]])|选?项|\s+is\s+(?:the\s+)?(?:correct|right|true)\b|(?=\s*$))"
     r"\s*(?P<rest>.*)",
     re.DOTALL,
 )
 _CLOCK = re.compile(r"(\d{1,2})(?::(\d{2})(?::(\d{2}))?)?\s*(?:([aApP])\s*\.?\s*[mM]?\s*\.*|o'clock|hours)?")
-_MONTHS = [
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-]
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTH = (
+    r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?"
+    r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
+)
 _DATE = re.compile(
-    rf"(?:(?:mon|tues|wednes|thurs|fri|satur|sun)day,?\s+)?(?:(?P<m1>{'|'.join(_MONTHS)})\s+(?P<d1>\d{{1,2}})(?:st|nd|rd|th)?"
-    rf"|(?P<d2>\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?(?P<m2>{'|'.join(_MONTHS)}))(?:\s*,?\s*(?P<y>\d{{4}}))?"
+    rf"(?:(?:mon|tues|wednes|thurs|fri|satur|sun)day,?\s+)?(?:(?P<m1>{_MONTH})\s+(?P<d1>\d{{1,2}})(?:st|nd|rd|th)?"
+    rf"|(?P<d2>\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?(?P<m2>{_MONTH}))(?:\s*,?\s*(?P<y>\d{{4}}))?"
     r"|(?P<y3>\d{4})[-/年](?P<m3>\d{1,2})[-/月](?P<d3>\d{1,2})日?",
     re.IGNORECASE,
 )
@@ -68,8 +60,18 @@ _BASE = re.compile(
     r"\(?([0-9A-Za-z]*\d[0-9A-Za-z]*|[A-F]+)\)?\s*(?:_\s*\{?\s*\(?\s*(?:base\s*)?(\d{1,2}|[a-z]+)\s*\)?\s*\}?"
     r"|[\s(,]*(?:in\s+)?base[\s-]*(\d{1,2}|[a-z]+)\s*\)?)"
 )
-_DEFINITION = re.compile(r"([A-Za-z](?:_\{?\w+\}?)?)\s*\(\s*([a-zA-Z])\s*\)\s*=(?!=)(.*)", re.DOTALL)
+_DEFINITION = re.compile(
+    r"([A-Za-z](?:_\{?\w+\}?|\^\{-1\})?'*)\s*\(\s*([a-zA-Z])\s*\)\s*=(?!=)(.*)", re.DOTALL
+)
 _SENTENCE = re.compile(r"(?=.*[A-Za-z]{2})[A-Za-z][A-Za-z'’-]*(?:[ ,]+[A-Za-z][A-Za-z'’-]*)+|[A-Za-z]{4,}")
+_PHRASES: dict[str, Node] = {
+    **dict.fromkeys(
+        ("all real numbers", "all reals", "real numbers", "全体实数", "任意实数"), Symbol("Reals")
+    ),
+    **dict.fromkeys(("empty set", "空集"), SetOf(())),
+}
+_PARTS = {"half": 2, "halve": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7,
+          "eighth": 8, "ninth": 9, "tenth": 10}  # fmt: skip
 _CJK = re.compile(r"[\u2e80-\u9fff]")
 
 
@@ -116,7 +118,7 @@ def _read(text: str) -> Answer:
     if _SENTENCE.fullmatch(flat) and flat.lower() not in FUNCTIONS and flat not in ("infinity", "infty"):
         return Answer(text, Words(words(text)), None)
     answer = _mathematics(text)
-    if answer.node is None and not answer.limited:
+    if (answer.node is None or isinstance(answer.node, Words)) and not answer.limited:
         answer = _without_lead(text, flat) or answer
     if answer.node is None and not answer.limited and _verbal(flat):
         return Answer(text, Words(words(text)), answer.problem)
@@ -129,14 +131,14 @@ def _mathematics(text: str, *, scientific: bool = True, log10: bool = False) -> 
         if definition:
             body = parse(definition[3], scientific=scientific, log10=log10)
             if not isinstance(body, (Listing, Relation)):
-                name = f"{definition[1]}({definition[2]})"
+                name = f"{definition[1].replace('^{-1}', '_inverse')}({definition[2]})"
                 return Answer(text, Relation((Symbol(name), body), ("=",)), None)
         node = parse(text, scientific=scientific, log10=log10)
     except NotParsed as error:
         return Answer(text, None, str(error))
     except LimitReached as limit:
         return Answer(text, None, str(limit), limited=True)
-    if _only_units(node):
+    if _only_units(node) or _starts_with_noun(node):
         return Answer(text, Words(words(text)), None)
     return Answer(text, node, None)
 
@@ -145,10 +147,15 @@ def _only_units(node: Node) -> bool:
     return isinstance(node, Unit) or (isinstance(node, Mul) and all(map(_only_units, node.factors)))
 
 
+def _starts_with_noun(node: Node) -> bool:
+    """Words before a number say something about it; only behind it do they name what is counted."""
+    return isinstance(node, Mul) and isinstance(node.factors[0], Unit) and not node.factors[0].known
+
+
 def _without_lead(text: str, flat: str) -> Answer | None:
     """ "approximately 5", "a total of 5": the words before a formula taken off, if they say nothing else."""
-    match = re.match(r"((?:[A-Za-z.]+[,:]?\s+)+)(?=[^A-Za-z])", flat)
-    if not match or not all(word.strip(",:.") in IGNORED_WORDS for word in match[1].lower().split()):
+    match = re.match(r"((?:[A-Za-z.]+[,:]?\s+)+)(?=[^A-Za-z])|(?:一共|总共|共|大)?[有约]\s*(?=\d)", flat)
+    if not match or (match[1] and not all(w.strip(",:.") in IGNORED_WORDS for w in match[1].lower().split())):
         return None
     answer = _mathematics(flat[match.end() :])
     return answer if answer.node is not None else None
@@ -172,12 +179,27 @@ def _special(flat: str) -> Node | None:
         base = (match[2] or match[3]) if match else ""
         if match and (value := NUMBER_WORDS.get(base) or (int(base) if base.isdigit() else 0)):
             return Numeral(match[1], value) if 2 <= value <= 36 else None
-    return _number_words(flat)
+    return _number_words(flat) or (_phrase(words(flat)) if flat[0].isalpha() and len(flat) < 40 else None)
+
+
+def _phrase(text: str) -> Node | None:
+    """All real numbers, empty set, one half, three quarters."""
+    if text in _PHRASES:
+        return _PHRASES[text]
+    top, _, part = text.rpartition(" ")
+    if part.removesuffix("s") in _PARTS and (top in NUMBER_WORDS or not top):
+        return (
+            Number(Fraction(NUMBER_WORDS.get(top, 1), _PARTS[part.removesuffix("s")]))
+            if top or part == "half"
+            else None
+        )
+    return None
 
 
 def _clock(flat: str) -> Clock | None:
     match = _CLOCK.fullmatch(flat)
-    if not match or not (match[2] or (match[4] and "m" in flat.lower())) or "hours" in flat:
+    spoken = "o'clock" in flat
+    if not match or not (match[2] or spoken or (match[4] and "m" in flat.lower())) or "hours" in flat:
         return None
     hours, minutes, seconds = (int(part or 0) for part in match.group(1, 2, 3))
     if hours > 24 or minutes > 59 or seconds > 59:
@@ -189,7 +211,7 @@ def _clock(flat: str) -> Clock | None:
 
 def _date(match: re.Match[str]) -> Date | None:
     year = match["y"] or match["y3"]
-    month = match["m3"] or str(_MONTHS.index((match["m1"] or match["m2"]).lower()) + 1)
+    month = match["m3"] or str(_MONTHS.index((match["m1"] or match["m2"]).lower()[:3]) + 1)
     day = match["d1"] or match["d2"] or match["d3"]
     date = Date(int(year) if year else None, int(month), int(day))
     return date if 1 <= date.month <= 12 and 1 <= date.day <= 31 else None
@@ -197,8 +219,12 @@ def _date(match: re.Match[str]) -> Date | None:
 
 def _number_words(flat: str) -> Number | None:
     """Twenty-five, three hundred, 三."""
-    if flat in CHINESE_NUMBERS:
-        return Number(Fraction(CHINESE_NUMBERS[flat]))
+    if (
+        flat[0] in CHINESE_NUMBERS
+        and flat[1:] not in CHINESE_NUMBERS
+        and (len(flat) == 1 or _CJK.fullmatch(flat[1:]))
+    ):
+        return Number(Fraction(CHINESE_NUMBERS[flat[0]]))
     parts = flat.lower().replace("-", " ").replace(" and ", " ").split()
     if not parts or len(parts) > 8 or not all(part in NUMBER_WORDS for part in parts):
         return None

@@ -37,7 +37,10 @@ def verify(
     found = _extracted(completion, extract)
     if found is None:
         return _verdict("incorrect", "no_answer", "no answer found", None, gold, started)
-    outcome = grade(gold, found, strict=strict, choices=choices)
+    try:
+        outcome = grade(gold, found, strict=strict, choices=choices)
+    except Exception as error:  # noqa: BLE001 - one hostile text must not end a run of a million
+        return _verdict("undecided", "error", f"{type(error).__name__}: {error}", found.text, None, started)
     status: Status = "undecided" if outcome.equal is None else "correct" if outcome.equal else "incorrect"
     return _verdict(status, outcome.rule, outcome.reason, found.text, gold, started)
 
@@ -73,14 +76,14 @@ def _extracted(completion: str, mode: Extract) -> Extraction | None:
 
 
 def _verdict(
-    status: Status, rule: str, reason: str | None, answer: str | None, gold: str, started: float
+    status: Status, rule: str, reason: str | None, answer: str | None, gold: str | None, started: float
 ) -> Verdict:
-    forms = _form(gold), (None if answer is None else _form(answer))
+    forms = (None, None) if gold is None else (form(gold), None if answer is None else form(answer))
     return Verdict(status, rule, reason, answer, *forms, (time.perf_counter() - started) * 1000)
 
 
 @lru_cache(maxsize=16384)
-def _form(text: str) -> str | None:
+def form(text: str) -> str | None:
     node = read(text).node
     return None if node is None else show(node)
 

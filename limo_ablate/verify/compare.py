@@ -9,8 +9,11 @@ from itertools import product
 
 from limo_ablate.verify.limits import MAX_MATCHES
 from limo_ablate.verify.nodes import (
+    ZERO,
+    Add,
     Cases,
     Clock,
+    Constant,
     Date,
     Group,
     Listing,
@@ -19,6 +22,7 @@ from limo_ablate.verify.nodes import (
     Mul,
     Node,
     PlusMinus,
+    Power,
     Ratio,
     Relation,
     SetOf,
@@ -27,6 +31,8 @@ from limo_ablate.verify.nodes import (
     Words,
     children,
     divide,
+    negate,
+    symbols,
 )
 from limo_ablate.verify.outcome import Outcome, different, every, same, unknown
 from limo_ablate.verify.quantities import equal_quantities
@@ -48,7 +54,7 @@ class Comparison:
     def __call__(self, gold: Node, answer: Node) -> Outcome:
         if gold == answer:
             return same("identical")
-        gold, answer = _without_approximation(gold), _without_approximation(answer)
+        gold, answer = _essential(gold), _essential(answer)
         for rule in (_words, _times, self._signs, self._assignments, self._sets, self._lists, self._tuples):
             outcome = rule(gold, answer)
             if outcome is not None:
@@ -151,6 +157,8 @@ class Comparison:
         g, a = _rows(gold), _rows(answer)
         if g is None and a is None:
             return None
+        if (g is None) != (a is None) and (sums := _as_unit_vectors(gold, answer)):
+            return equal(*sums)
         if g is None or a is None:
             return different("tuple", "several values against one")
         if isinstance(gold, Group) and isinstance(answer, Group) and not _same_brackets(gold, answer):
@@ -244,6 +252,8 @@ def _words(gold: Node, answer: Node) -> Outcome | None:
             return same("words")
     if isinstance(gold, Words) and isinstance(answer, Words):
         g, a = gold.text.split(), answer.text.split()
+        if sorted(g) == sorted(a) and "and" in g:
+            return same("words")
         verdicts = {"yes", "no", "true", "false"}
         if g == a or (g and a and g[0] == a[0] and g[0] in verdicts and 1 in (len(g), len(a))):
             return same("words")
@@ -271,6 +281,25 @@ def _daytime(clock: Clock) -> Fraction:
     if clock.half is None:
         return clock.minutes % 1440
     return clock.minutes % 720 + (720 if clock.half == "pm" else 0)
+
+
+def _essential(node: Node) -> Node:
+    """`node` without approximations behind it and remarks on what a letter ranges over."""
+    if isinstance(node, Logic) and node.operator == "and":
+        bounded = {
+            name for part in node.parts if not _remark(part) and _inequality(part) for name in symbols(part)
+        }
+        kept = tuple(part for part in node.parts if not _remark(part) or symbols(part) & bounded)
+        if len(kept) == 1:
+            return _without_approximation(kept[0])
+        return Listing(kept) if kept and not any(map(_inequality, kept)) else node
+    return _without_approximation(node)
+
+
+def _inequality(node: Node) -> bool:
+    return isinstance(node, Logic) or (
+        isinstance(node, Relation) and any(op in ("<", ">", "<=", ">=", "!=", "in") for op in node.operators)
+    )
 
 
 def _without_approximation(node: Node) -> Node:
@@ -310,8 +339,6 @@ def _readings_of_signs(node: Node) -> list[Node]:
 
 
 def _choose(node: Node, sign: int) -> Node:
-    from limo_ablate.verify.nodes import ZERO, Add, negate
-
     def pick(part: Node) -> Node:
         if not isinstance(part, PlusMinus):
             return part
@@ -345,6 +372,10 @@ def _remark(node: Node) -> bool:
 
 def _values(node: Node) -> dict[str, Node] | None:
     """{x: 3, y: -1} from x = 3, y = -1; None unless there are several different letters."""
+    match node:
+        case Relation(operands=(Group(items=letters), Group(items=values)), operators=("=",)):
+            if len(letters) == len(values) and all(isinstance(letter, Symbol) for letter in letters):
+                node = Listing(tuple(Relation(pair, ("=",)) for pair in zip(letters, values, strict=True)))
     parts = node.items if isinstance(node, Listing) else node.parts if isinstance(node, Logic) else ()
     found = [assigned(part) for part in parts]
     names = {item[0] for item in found if item}
@@ -363,8 +394,38 @@ def _all_groups(items: tuple[Node, ...]) -> bool:
     return all(isinstance(item, Group) for item in items)
 
 
+_UNIT_VECTORS = ("i", "j", "k")
+_ACCENTED = {f"{accent} {name}": Symbol(name) for accent in ("hat", "vec") for name in _UNIT_VECTORS}
+
+
+def _as_unit_vectors(gold: Node, answer: Node) -> tuple[Node, Node] | None:
+    """3i + 4j against <3, 4>: both as sums of i, j, k; None where the sum has other letters."""
+    found = []
+    for node in (gold, answer):
+        rows = _rows(node)
+        if rows is None:
+            form = rebuild(node, lambda part: Symbol("i") if part == Constant("i") else part)
+            form = rebuild(
+                form, lambda part: _ACCENTED.get(part.name, part) if isinstance(part, Symbol) else part
+            )
+            if not symbols(form) or not symbols(form) <= set(_UNIT_VECTORS):
+                return None
+            found.append(form)
+        else:
+            entries = [entry for row in rows for entry in row]
+            if len(entries) not in (2, 3) or 1 not in (len(rows), len(rows[0])):
+                return None
+            terms = zip(entries, _UNIT_VECTORS, strict=False)
+            found.append(Add(tuple(Mul((entry, Symbol(name))) for entry, name in terms)))
+    return found[0], found[1]
+
+
 def _scaled(node: Node) -> Node:
-    """A number before a vector or matrix, multiplied into it."""
+    """A number before a vector or matrix, multiplied into it; a transposed one, turned."""
+    if isinstance(node, Power) and node.exponent == Symbol("T"):
+        if isinstance(node.base, Matrix):
+            return Matrix(tuple(zip(*node.base.rows, strict=True)))
+        return node.base if isinstance(node.base, Group) else node
     if not isinstance(node, Mul):
         return node
     blocks = [factor for factor in node.factors if isinstance(factor, (Matrix, Group))]

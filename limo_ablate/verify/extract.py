@@ -46,13 +46,13 @@ _PHRASE = re.compile(
         \W{0,4} (?: \s*(?:is|are|=|:|：|would\s+be|must\s+be|equals)\s* \W{0,3}? )+ (?:thus|therefore|simply|option|choice)?
     | (?:\*\*)?(?:final\ answer)(?:\*\*)? \s* [:：]? (?=\s*\n)
     | (?:最终)?(?:答案|正确选项|结果)(?:应该|应|就)?\s*(?:是|为|选|:|：)+\s*
-    | (?:故选|应选|因此选|所以选|故答案为|选)\s*[:：]?\s*
+    | 【答案】\s* | (?:故|应|因此|所以|答案)?选(?!项)择?\s*[:：]?\s* | 故答案为\s*[:：]?\s*
     | (?<![回解作])答\s*[:：]\s*
     )""",
     re.VERBOSE | re.IGNORECASE,
 )
 _CLAUSE_END = re.compile(
-    r"\n\s*\n|\n(?=\s*[A-Z*#\\-])|\.(?=\s+[A-Z])|\.\s*$|[。；]"
+    r"\n\s*\n|\n(?=\s*[A-Z*#\\【-])|\.(?=\s+[A-Z])|\.\s*$|[。；]"
     r"|,?\s+(?:because|since|which|as\s+required|so\s+that|I\s+hope)\b",
 )
 _FORMULA = re.compile(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<!\\)\$([^$\n]+?)(?<!\\)\$", re.DOTALL)

@@ -24,11 +24,13 @@ from limo_ablate.verify.nodes import (
     Number,
     Percent,
     Power,
+    Relation,
     SetOf,
     Symbol,
     Unit,
     divide,
 )
+from limo_ablate.verify.rewrite import rebuild
 from limo_ablate.verify.units import SPEED, UNITS
 from limo_ablate.verify.vocabulary import (
     ACCENTS,
@@ -140,6 +142,8 @@ def _repeating(text: str) -> Number:
         fixed, _, block = decimals.partition("\\")
     elif "dot{" in decimals or "\\dot" in decimals:
         fixed, _, block = decimals.partition("\\dot")
+    elif "(" in decimals:
+        fixed, _, block = decimals.partition("(")
     else:
         digits = "".join(c for c in decimals if c.isdigit())
         size = next(n for n in range(1, 7) if digits.endswith(digits[-n:] * 3))
@@ -181,6 +185,9 @@ def _words(p: Parser, text: str) -> Node:
         return Constant(lower)
     if lower in NUMBER_WORDS:
         return Number(Fraction(NUMBER_WORDS[lower]))
+    if "/" in word and p.take("^"):
+        top, _, bottom = word.rpartition("/")
+        return divide(_unit(top), Power(_unit(bottom), _argument(p)))
     parts = [_unit(part) for part in _unit_words(word)]
     if any(part.lower() in STOP_WORDS for part in word.split()) or len(parts) > 4:
         raise NotParsed(f"a sentence: {word[:40]!r}")
@@ -202,6 +209,9 @@ def _unit(word: str) -> Node:
     name, digits = word.rstrip("0123456789^{}"), "".join(c for c in word if c.isdigit())
     if name in UNITS and digits:
         return Power(Unit(name, True), Number(Fraction(int(digits[:2]))))
+    for prefix_word, power in (("平方", 2), ("立方", 3)):
+        if word.startswith(prefix_word) and word[2:] in UNITS:
+            return Power(Unit(word[2:], True), Number(Fraction(power)))
     if word in SPEED:
         return divide(*(Unit(name, True) for name in SPEED[word]))
     stem = word if word in UNITS else word.lower()
@@ -242,6 +252,9 @@ def _subscripted(p: Parser, name: str) -> Node:
     while p.peek() == "'" and p.token.kind == "op":
         p.next()
         name += "'"
+    if name == "C" and p.peek() == "(" and p.ahead(2).text == ",":
+        p.next()
+        return Call("binomial", p.bracket("(").items)  # type: ignore[union-attr]
     letter = name.rstrip("'")
     if p.peek() == "(" and ((p.ahead().kind == "num" and p.ahead(2).text == ")") or letter in APPLIED):
         p.next()
@@ -272,6 +285,8 @@ def _function(p: Parser, name: str) -> Node:
 def _call(p: Parser, name: str, base: Node | None, args: tuple[Node, ...]) -> Node:
     if name == "exp":
         return Power(Constant("e"), args[0])
+    if name == "cis":
+        return Power(Constant("e"), Mul((Constant("i"), args[0])))
     if name == "cbrt":
         return Power(args[0], Number(Fraction(1, 3)))
     if name == "lg" or (name == "log" and base is None and p.log10 and len(args) == 1):
@@ -361,6 +376,10 @@ def _big(p: Parser, name: str) -> Node:
     from limo_ablate.verify.parser import SUM
 
     body = p.expression(SUM)
+    if isinstance(lower, Relation) and lower.operands[0] == Constant("i"):  # an index, not the imaginary unit
+        lower, body = (
+            rebuild(part, lambda n: Symbol("i") if n == Constant("i") else n) for part in (lower, body)
+        )
     parts = () if lower is None else (lower,)
     return Call(name, (body, *parts, *(() if upper is None else (upper,))))
 
@@ -395,6 +414,20 @@ def _absolute(p: Parser) -> Node:
     p.bars -= 1
     p.expect("|", "rvert", "\\|", "||", "rVert")
     return Call("abs", (node,))
+
+
+def _angle_name(p: Parser) -> Node:
+    """\\angle ABC: the letters are one name."""
+    if p.take("{"):
+        node = p.expression()
+        p.expect("}")
+        return node
+    name = "angle "
+    while p.token.kind == "name" and len(p.peek()) == 1 and p.peek().isupper():
+        letter = p.next().text
+        node = _subscripted(p, letter) if p.peek() == "_" else Symbol(letter)
+        name += node.name if isinstance(node, Symbol) else letter
+    return Symbol(name) if name != "angle " else prefix(p)
 
 
 def _delimited(name: str, closing: str) -> Callable[[Parser], Node]:
@@ -473,8 +506,6 @@ def _rows(p: Parser, name: str) -> tuple[tuple[Node, ...], ...]:
 
 
 def _cases(rows: tuple[tuple[Node, ...], ...]) -> Cases | None:
-    from limo_ablate.verify.nodes import Relation
-
     conditions = [row[1] for row in rows if len(row) == 2]
     if len(conditions) != len(rows) or not all(
         isinstance(c, Relation) or c == Symbol("otherwise") for c in conditions
@@ -519,6 +550,7 @@ _FORMS: dict[str, Callable[[Parser], Node]] = {
     "lVert": _absolute,
     "langle": _angle,
     "<": _angle,
+    "angle": _angle_name,
     "lfloor": _delimited("floor", "rfloor"),
     "lceil": _delimited("ceil", "rceil"),
     "sqrt": _root,

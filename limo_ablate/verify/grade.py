@@ -33,7 +33,7 @@ def compare_texts(gold: str, answer: str, strict: bool, choices: Mapping[str, st
         return same("text")
     if (by_letter := _choices(gold, answer, choices)) is not None:
         return by_letter
-    return _compare_read(gold, answer, strict)
+    return compare_read(gold, answer, strict)
 
 
 def _choices(gold: str, answer: str, choices: Mapping[str, str] | None) -> Outcome | None:
@@ -41,20 +41,24 @@ def _choices(gold: str, answer: str, choices: Mapping[str, str] | None) -> Outco
     g = choice(gold)
     if g is None:
         a = choice(answer)
-        return _compare_read(gold, a[1], False) if a and a[1] and read(gold).node is not None else None
+        return compare_read(gold, a[1], False) if a and a[1] and read(gold).node is not None else None
     a = choice(answer)
     if a is not None:
-        return same("choice") if a[0] == g[0] else different("choice", f"option {a[0]}, not {g[0]}")
+        return (
+            same("choice")
+            if sorted(a[0]) == sorted(g[0])
+            else different("choice", f"option {a[0]}, not {g[0]}")
+        )
     text = g[1] or (choices or {}).get(g[0], "")
     if text:
-        return _compare_read(text, answer, False)
+        return compare_read(text, answer, False)
     if re.fullmatch(r"\(?[A-J]\)?[.:)]?", clean(gold)) or len(g[0]) > 1:
         return different("choice", "no option's letter")
     return None
 
 
 @lru_cache(maxsize=16384)
-def _compare_read(gold: str, answer: str, strict: bool) -> Outcome:
+def compare_read(gold: str, answer: str, strict: bool) -> Outcome:
     g, a = read(gold), read(answer)
     outcome = _compare_answers(g, a, strict)
     if outcome.equal is not False and outcome.equal is not None:

@@ -25,7 +25,7 @@ _TOKEN = re.compile(
     r"""
     (?P<space>\s+|~|\\[,;:!>\s]|\\hspace\{[^{}]*\}|\\(?:left|right)\s*\.)
   | (?P<repeating>\d*\.\d*(?:\\(?:overline|dot|bar)\s*\{\d+\}|\\dot\s*\d)(?:\d*\\dot\s*(?:\{\d\}|\d))?
-        |\d{0,20}\.\d{0,40}?(?P<block>\d{1,6}?)(?P=block){2,12}(?:\.\.\.|\\l?c?dots))
+        |\d+\.\(\d+\)|\d{0,20}\.\d{0,40}?(?P<block>\d{1,6}?)(?P=block){2,12}(?:\.\.\.|\\l?c?dots))
   | (?P<safe>\d{1,3}(?:(?:\{,\}|\{,\\!\}|,\s?\\!\s?|\\,\s?|\\[;:\ ]|\ )\d{3})+(?!\d)(?:\.\d+)?)
   | (?P<commas>(?<!\d,)\d{1,3}(?:,\d{3})+(?!\d|,\d)(?:\.\d+)?)
   | (?P<num>(?:\d+\{,\}\d+|\d+(?:\.\d+|\.(?![\d.\w\\]))?|\.\d+)(?:[eE][+-]?\d+(?![\w{]))?)
@@ -139,6 +139,9 @@ def _font(name: str, text: str, at: int, space: bool, out: list[Token]) -> int:
     content = match[1].strip(" ~")
     if name in TEXTS and not content:
         return match.end()
+    if content in ("%", "\\%"):
+        out.append(Token("op", "%", space))
+        return match.end()
     unit = _UNIT_TEXT.fullmatch(content) and ("/" in content or _after_number(out)) and content not in "ei"
     words = unit or _PLAIN_WORDS.fullmatch(content)
     if words and (
@@ -156,7 +159,9 @@ def _names(run: str, space: bool, out: list[Token]) -> None:
     """A run of letters: a known name, a unit after a number, a product of letters, or a word."""
     run = run.removeprefix("np.").removeprefix("math.")
     after_number = _after_number(out)
-    if (
+    if run == "in" and after_number:
+        out.append(Token("text", run, space))
+    elif (
         len(run) == 1
         or run in FUNCTIONS
         or run in ("pi", "inf", "infty", "infinity", "oo", "and", "or", "in")

@@ -42,7 +42,7 @@ from limo_ablate.verify.vocabulary import (
     TIMES,
 )
 
-LOGIC_LEVEL, RELATION, SET_LEVEL, RATIO, SUM, PRODUCT, SIGN, POWER = 2, 10, 14, 16, 20, 30, 25, 50
+OVER, LOGIC_LEVEL, RELATION, SET_LEVEL, RATIO, SUM, PRODUCT, SIGN, POWER = 1, 2, 10, 14, 16, 20, 30, 25, 50
 """Binding powers, loosest first. A sign binds looser than a product: -2x^2 = -(2x^2)."""
 
 _ENDS = frozenset(
@@ -51,7 +51,7 @@ _ENDS = frozenset(
 _NO_ATOM = (
     frozenset(RELATIONS) | frozenset(SET_OPERATORS) | frozenset(LOGIC) | TIMES
     | frozenset(("/", "div", "+", "-", "pm", "mp", "^", "_", "!", "'", "%", "\\%", ":", "mid", "colon", "°", "&", "over",
-                 "\\\\", "cdots", "ldots", "dots", "degree", "bmod", "pmod", "mod", "ge", "choose", '"'))
+                 "\\\\", "cdots", "ldots", "dots", "degree", "bmod", "pmod", "choose", '"'))
 )  # fmt: skip
 APPLIED = frozenset(["f", "g", "h", "F", "G", "H"])
 """Letters that, before a bracket, are functions and no factors."""
@@ -198,7 +198,12 @@ class Parser:
         if isinstance(left, Degrees) and text in ("C", "F"):
             self.at += 1
             return _mul(left.value, Unit("celsius" if text == "C" else "fahrenheit", True)), True
+        if token.kind == "text" and text == "to" and level < RATIO:
+            self.at += 1
+            return Ratio((left, self.expression(RATIO))), True
         if level < PRODUCT and self.starts_atom():
+            if token.kind == "num" and isinstance(left, Mul) and isinstance(left.factors[-1], Unit):
+                return _add(left, self.expression(SUM)), True  # 2 hours 30 minutes
             right = self.expression(PRODUCT)
             return _mul(left, right), True
         return left, False
@@ -226,6 +231,10 @@ class Parser:
             self.at += 1
             right = self.expression(RATIO)
             return Ratio((*(left.parts if isinstance(left, Ratio) else (left,)), right)), True
+        if text in ("over", "choose") and level < OVER:
+            self.at += 1
+            right = self.expression(OVER)
+            return (divide(left, right) if text == "over" else Call("binomial", (left, right))), True
         if text in SET_OPERATORS and token.kind == "cmd":
             return self._same(left, level, SET_LEVEL, SetOperation, SET_OPERATORS[text])
         if text in LOGIC and token.kind == "cmd":
@@ -261,14 +270,31 @@ class Parser:
         if text in ("°", "degree") or (text == "^" and self._degree_sign()):
             self.at += 1
             return Degrees(left)
+        if (modulus := self._modulus()) is not None:
+            return Call("residue", (left, modulus))
         if text in ("'", "prime") and isinstance(left, Symbol):
             self.at += 1
             return Symbol(left.name + "'")
         return None
 
+    def _modulus(self) -> Node | None:
+        """The n of \\pmod{n}, \\bmod n and (mod n)."""
+        if self.take("pmod", "bmod"):
+            braced = self.take("{")
+            modulus = self.expression(PRODUCT)
+            if braced:
+                self.expect("}")
+            return modulus
+        if self.peek() == "(" and self.ahead().text == "mod":
+            self.at += 2
+            modulus = self.expression()
+            self.expect(")")
+            return modulus
+        return None
+
     def _degree_sign(self) -> bool:
         """^\\circ or ^{\\circ}; leaves the last of its tokens to be taken."""
-        if self.ahead().text == "circ":
+        if self.ahead().text in ("circ", "o"):
             self.at += 1
             return True
         if self.ahead().text == "{" and self.ahead(2).text == "circ" and self.ahead(3).text == "}":
@@ -310,7 +336,9 @@ class Parser:
             return word not in AND_WORDS and word not in OR_WORDS
         if token.kind == "name":
             return token.text not in ("and", "or", "in") and not self.differential()
-        if token.text == "|":
+        if token.text == "[" and (self.ahead().kind == "eof" or self.ahead().text in _NO_ATOM | _ENDS):
+            return False
+        if token.text in ("|", "\\|", "||"):
             return not self.bars and not self.conditions
         return token.kind in ("cmd", "op", "begin", "repeating") and token.text not in _NO_ATOM | _ENDS
 
@@ -328,7 +356,7 @@ class Parser:
             return Group("(", (), ")")
         if opening == "[" and self.take("]"):
             return Group("[", (), "]")
-        items = self.items(")", "]", "[" if opening == "]" else ")")
+        items = self.items(")", "]", ")" if opening == "(" else "[")
         closing = self.next().text
         self.bars, self.conditions = bars, conditions
         if len(items) == 1:
@@ -363,7 +391,7 @@ class Parser:
             self.bars = bars
             return Builder(first, condition)
         found = [first]
-        while self.separator():
+        while self.separator() and self.peek() not in ends:
             found.append(self.expression())
         self.expect(*ends)
         self.bars = bars

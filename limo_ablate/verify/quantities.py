@@ -7,6 +7,8 @@ from fractions import Fraction
 
 from limo_ablate.verify.nodes import (
     ONE,
+    Add,
+    Call,
     Constant,
     Degrees,
     Mul,
@@ -20,10 +22,13 @@ from limo_ablate.verify.nodes import (
     children,
     symbols,
 )
-from limo_ablate.verify.outcome import Outcome, different, same
+from limo_ablate.verify.outcome import Outcome, different, every, same
 from limo_ablate.verify.rewrite import rebuild
 from limo_ablate.verify.scalar import approximate, equal, exact, rename
 from limo_ablate.verify.units import UNITS
+
+_OHM = Symbol("Omega")
+"""Behind a number it is a unit."""
 
 SIGNIFICANT = 3
 """Digits a decimal must show to pass as a rounding of an exact value."""
@@ -48,6 +53,8 @@ def equal_quantities(gold: Node, answer: Node, *, strict: bool = False) -> Outco
     """
     if (digits := _digits_alone(gold, answer)) is not None:
         return digits
+    if (residues := _residues(gold, answer)) is not None:
+        return residues
     outcome = equal(gold, answer) if not _marked(gold) and not _marked(answer) else None
     if outcome is None:
         outcome = _with_units(gold, answer)
@@ -66,8 +73,25 @@ def _digits_alone(gold: Node, answer: Node) -> Outcome | None:
     return None
 
 
+def _residues(gold: Node, answer: Node) -> Outcome | None:
+    """7 mod 12 is 19 mod 12, and 7 where the other side names no modulus."""
+    g, a = (
+        node.args if isinstance(node, Call) and node.name == "residue" else None for node in (gold, answer)
+    )
+    if g and a:
+        values = [exact(part) for part in (*g, *a)]
+        if any(value is None for value in values):
+            return every((equal(x, y) for x, y in zip(g, a, strict=True)), "residue")
+        g_value, g_modulus, a_value, a_modulus = (value or Fraction(0) for value in values)
+        agree = g_modulus == a_modulus and g_modulus and not (g_value - a_value) % g_modulus
+        return same("residue") if agree else different("residue", "not the same residue")
+    if g or a:
+        return equal(g[0] if g else gold, a[0] if a else answer)
+    return None
+
+
 def _marked(node: Node) -> bool:
-    return isinstance(node, (Percent, Degrees, Unit)) or any(map(_marked, children(node)))
+    return isinstance(node, (Percent, Degrees, Unit)) or node == _OHM or any(map(_marked, children(node)))
 
 
 def _with_units(gold: Node, answer: Node) -> Outcome:
@@ -81,6 +105,8 @@ def _with_units(gold: Node, answer: Node) -> Outcome:
             outcome = _signed(_times(g.value, g.factor), _times(a.value, a.factor))
             return Outcome(outcome.equal, "unit", outcome.reason)
         return _signed(g.value, a.value)
+    if (g.dimensions and a.unknown) or (a.dimensions and g.unknown):
+        return different("unit", "a unit against something else")
     if g.dimensions != a.dimensions and (read := _letter_units(gold, answer, g, a)) is not None:
         return read
     return _signed(g.value, a.value)
@@ -93,16 +119,12 @@ def _letters_as_unit(gold: Node, a: Quantity) -> bool:
 def _letter_units(gold: Node, answer: Node, g: Quantity, a: Quantity) -> Outcome | None:
     """2500 m: a bare letter beside a number is read as the unit the other side names."""
     bare, other = (answer, g) if g.dimensions else (gold, a)
-    if (
-        isinstance(bare, Mul)
-        and isinstance(bare.factors[-1], Symbol)
-        and symbols(bare) == {bare.factors[-1].name}
-    ):
-        name = bare.factors[-1].name
-        if name in UNITS and ((UNITS[name][0], Fraction(1)),) == other.dimensions:
-            unit = Mul((*bare.factors[:-1], Unit(name, True)))
-            return _with_units(unit, answer) if bare is gold else _with_units(gold, unit)
-    return None
+    if not symbols(bare) or not symbols(bare) <= set(UNITS):
+        return None
+    read = rebuild(bare, lambda part: Unit(part.name, True) if isinstance(part, Symbol) else part)
+    if quantity(read).dimensions != other.dimensions:
+        return None
+    return _with_units(read, answer) if bare is gold else _with_units(gold, read)
 
 
 def _named(q: Quantity) -> str:
@@ -137,6 +159,8 @@ def _without(node: Node, sign: type[Percent] | type[Degrees]) -> Node:
 
 def quantity(node: Node) -> Quantity:
     """The value and units of a product; words "percent" and "degrees" are signs."""
+    if isinstance(node, Add) and (whole := _sum_of_quantities(node)):
+        return whole
     powers: dict[str, Fraction] = {}
     values: list[Node] = []
     unknown: list[str] = []
@@ -144,6 +168,7 @@ def quantity(node: Node) -> Quantity:
     signs: list[type[Percent] | type[Degrees]] = []
     squared = ONE
     for part, power in _factors(node, Fraction(1)):
+        part = Unit("ohm", True) if part == _OHM and values else part
         if not isinstance(part, Unit):
             values.append(part if power == 1 else Power(part, Number(power)))
             continue
@@ -165,6 +190,16 @@ def quantity(node: Node) -> Quantity:
     return Quantity(value, tuple(sorted((d, p) for d, p in powers.items() if p)), factor, tuple(unknown))
 
 
+def _sum_of_quantities(node: Add) -> Quantity | None:
+    """2 hours 30 minutes, in base units."""
+    parts = [quantity(term) for term in node.terms]
+    if not parts[0].dimensions or any(part.dimensions != parts[0].dimensions for part in parts):
+        return None
+    return Quantity(
+        Add(tuple(_times(p.value, p.factor) for p in parts)), parts[0].dimensions, Fraction(1), ()
+    )
+
+
 def _factors(node: Node, power: Fraction) -> list[tuple[Node, Fraction]]:
     """(factor, power) of a product, units taken out of quotients and powers; after "per" they divide."""
     if isinstance(node, Mul):
@@ -178,6 +213,8 @@ def _factors(node: Node, power: Fraction) -> list[tuple[Node, Fraction]]:
 
 
 def _has_unit(node: Node) -> bool:
+    if isinstance(node, Power):
+        return _has_unit(node.base)
     return isinstance(node, Unit) or (isinstance(node, Mul) and any(map(_has_unit, node.factors)))
 
 
@@ -246,12 +283,28 @@ def _terminates(value: Fraction) -> bool:
 
 
 def _same_constant_of_integration(gold: Node, answer: Node) -> Outcome | None:
-    """+ C against + c: an arbitrary constant that only its case tells apart."""
+    """+ C against + c, 2 k pi against 2 n pi: arbitrary constants and integers by another letter."""
     mine, yours = symbols(gold) - symbols(answer), symbols(answer) - symbols(gold)
     if not mine or len(mine) != len(yours):
         return None
     pairs = {name: next((o for o in mine if o.lower() == name.lower()), "") for name in yours}
-    if any(not new or old[0].lower() not in "c" for old, new in pairs.items()):
+    if mine | yours <= set("kmn") and len(mine) == 1:
+        pairs = {name: next(iter(mine)) for name in yours}
+        if not _periodic(gold) or not _periodic(answer):
+            return None
+    elif any(not new or old[0].lower() not in "c" for old, new in pairs.items()):
         return None
     outcome = equal(gold, rename(answer, pairs))
     return same(outcome.rule) if outcome.equal else None
+
+
+def _periodic(node: Node) -> bool:
+    """Whether a multiple of pi by a lone integer letter is added, as in the solutions of sin x = 0."""
+    return any(
+        isinstance(part, Mul) and any(_has_pi(f) for f in part.factors) and symbols(part) & set("kmn")
+        for part in (node.terms if isinstance(node, Add) else (node,))
+    )
+
+
+def _has_pi(node: Node) -> bool:
+    return node == Constant("pi") or any(map(_has_pi, children(node)))

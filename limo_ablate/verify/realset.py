@@ -94,7 +94,7 @@ def _end(node: Node, closed: bool) -> End:
 
 
 def _interval(low: Node, high: Node, closed_low: bool, closed_high: bool) -> Piece:
-    piece = Piece(_end(low, closed_low and low != MINUS_INF), _end(high, closed_high and high != INF))
+    piece = Piece(_end(low, closed_low), _end(high, closed_high))
     if piece.low.place > piece.high.place:
         raise Unsupported("an interval from high to low")
     return piece

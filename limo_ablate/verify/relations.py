@@ -16,7 +16,7 @@ _FUNCTION = re.compile(r"([A-Za-z]+(?:_\w+)?)\((\w)\)")
 
 def assigned(node: Node) -> tuple[str, Node] | None:
     """(name, value) of x = 5, f(x) = ..., 5 = x and x = 2 + 3 = 5; None for other relations."""
-    if not isinstance(node, Relation) or set(node.operators) != {"="}:
+    if not isinstance(node, Relation) or set(node.operators) not in ({"="}, {"equiv"}):
         return None
     left, right = node.operands[0], node.operands[-1]
     if not isinstance(left, Symbol) and isinstance(right, Symbol) and len(node.operands) == 2:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator
 from fractions import Fraction
@@ -184,8 +183,9 @@ def _rational_identity(gold: Node, answer: Node, names: list[str]) -> Outcome:
 
 
 def residue(name: str, draw: int) -> int:
-    digest = hashlib.blake2b(f"{name}/{draw}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") % Residues.PRIME
+    """The same for the same letter and draw, and scattered over all residues."""
+    seed = int.from_bytes(f"{name}/{draw}".encode(), "big")
+    return pow(seed, 65537, Residues.PRIME)
 
 
 def _agreeing_points(

@@ -27,13 +27,16 @@ _SQUEEZED = re.compile(
 _FRAC_STYLE = re.compile(r"\\[dtc]frac")
 _SHORT_FRAC = re.compile(r"\\frac(\d)(\d)")
 _PUNCTUATION = re.compile(r"[^\w\s+\-/*=<>^.%°]|(?<!\d)\.|\.(?!\d)|_")
-_ARTICLE = re.compile(r"\b(?:a|an|the)\s+")
+_ARTICLE = re.compile(r"\b(?:a|an|the)\s+|^(?:on|at|in)\s+")
+_RANGE = re.compile(
+    r"\s*[(（]\s*[a-zA-Z]\s*\\in\s*(?:\\mathbb\s*\{?[ZNRQ]\}?|\\?[ZNRQ])\s*(?:\^[+*])?\s*[)）]\s*$"
+)
 
 
 def clean(text: str) -> str:
     """`text` as ASCII and LaTeX, without math delimiters, boxes, emphasis and closing punctuation."""
     text = to_ascii(text).strip()
-    text = _INVISIBLE.sub("", text) if "\\" in text else text
+    text = _RANGE.sub("", _INVISIBLE.sub("", text)) if "\\" in text else text
     text = _DOLLARS.sub(" ", text) if "$" in text or "\\" in text else text
     text = _ends(text)
     while "\\" in text and (box := _BOXED.fullmatch(text)):
@@ -52,14 +55,19 @@ def _ends(text: str) -> str:
         for mark in ("**", "__", '"', "*"):
             if len(text) > 2 * len(mark) and text.startswith(mark) and text.endswith(mark):
                 text = text[len(mark) : -len(mark)]
-        for end in ("\\\\", "\\ ", "\\,", "\\!"):
-            text = text.removesuffix(end) if not text.endswith("\\\\\\") else text
+        for end in ("\\\\", "\\,", "\\!", "\\;", "\\"):
+            text = text.removesuffix(end)
     return text.removesuffix("**").removeprefix("**")
 
 
 def squeeze(text: str) -> str:
     """What two spellings of one formula share: no spaces, no sizes, one kind of fraction."""
     text = _SQUEEZED.sub("", text)
+    text = (
+        text.replace("\\ldots", "...").replace("\\dots", "...").replace("\\cdots", "...")
+        if "dots" in text
+        else text
+    )
     if "frac" in text:
         text = _SHORT_FRAC.sub(r"\\frac{\1}{\2}", _FRAC_STYLE.sub(r"\\frac", text))
     return text

@@ -22,7 +22,7 @@ def _metric(name: str, words: str, dimension: str, scale: str) -> dict[str, tupl
 
 _LENGTH = {"inch": "127/5000", "inches": "127/5000", "foot": "381/1250", "feet": "381/1250", "ft": "381/1250",
            "yard": "1143/1250", "yards": "1143/1250", "yd": "1143/1250", "mile": "201168/125", "miles": "201168/125",
-           "mi": "201168/125", "mu m": "1e-6"}  # fmt: skip
+           "mi": "201168/125", "in": "127/5000", "cms": "1/100"}  # fmt: skip
 _TIME = {"s": "1", "sec": "1", "secs": "1", "second": "1", "seconds": "1", "ms": "1/1000", "min": "60", "mins": "60",
          "minute": "60", "minutes": "60", "h": "3600", "hr": "3600", "hrs": "3600", "hour": "3600", "hours": "3600",
          "day": "86400", "days": "86400", "week": "604800", "weeks": "604800"}  # fmt: skip
@@ -37,7 +37,7 @@ _OTHER = {
     "gbp": ("gbp", "1"), "yen": ("yen", "1"), "yuan": ("yuan", "1"), "rupees": ("rupee", "1"),
     "rad": ("angle", "1"), "radian": ("angle", "1"), "radians": ("angle", "1"),
     "month": ("month", "1"), "months": ("month", "1"), "year": ("month", "12"), "years": ("month", "12"),
-    "yr": ("month", "12"), "yrs": ("month", "12"), "K": ("kelvin", "1"), "kelvin": ("kelvin", "1"),
+    "yr": ("month", "12"), "yrs": ("month", "12"), "ohm": ("ohm", "1"), "ohms": ("ohm", "1"), "K": ("kelvin", "1"), "kelvin": ("kelvin", "1"),
     "celsius": ("celsius", "1"), "fahrenheit": ("fahrenheit", "1"),
     "元": ("yuan", "1"), "厘米": ("length", "1/100"), "米": ("length", "1"), "千米": ("length", "1000"),
     "公里": ("length", "1000"), "千克": ("mass", "1000"), "公斤": ("mass", "1000"), "克": ("mass", "1"),

@@ -17,7 +17,7 @@ FUNCTIONS = {
     "ln": "ln", "log": "log", "lg": "lg", "exp": "exp", "sqrt": "sqrt", "cbrt": "cbrt", "abs": "abs",
     "floor": "floor", "ceil": "ceil", "ceiling": "ceil", "factorial": "factorial", "binomial": "binomial",
     "binom": "binomial", "gcd": "gcd", "lcm": "lcm", "max": "max", "min": "min", "Re": "re", "Im": "im",
-    "arg": "arg", "det": "det", "sgn": "sign", "sign": "sign", "erf": "erf", "comb": "binomial", "mod": "mod",
+    "arg": "arg", "det": "det", "sgn": "sign", "sign": "sign", "erf": "erf", "comb": "binomial", "mod": "mod", "cis": "cis",
 }  # fmt: skip
 """As written, without backslash -> the name in `nodes.Call`."""
 
@@ -59,10 +59,10 @@ ACCENTS = _set(
 SKIPPED = _set(
     "left right middle big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr displaystyle textstyle "
     "scriptstyle limits nolimits quad qquad hfill mathstrut strut null space thinspace enspace nonumber "
-    "large Large tiny small normalsize centering cal angle triangle because therefore mathord mathop mathopen "
+    "large Large tiny small normalsize centering cal triangle because therefore mathord mathop mathopen "
     "mathclose mathbin mathrel vphantom relax "
 )
-"""Commands that change only how a formula looks; \\angle and \\triangle stand before letters that name it."""
+"""Commands that change only how a formula looks; \\triangle stands before letters that name it."""
 
 NUMBER_WORDS = {word: n for n, word in enumerate(
     ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"])} | {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70,
