@@ -248,7 +248,7 @@ class LaunchConfig:
     slots: int | None
     """Trials side by side; null: as many as the cores (or GPUs) allow."""
     attempts: int
-    """A cell that failed so often is left alone until `limo-ablate retry`."""
+    """A cell that failed so often is left alone; a larger number tries again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from limo_ablate.config import TrialConfig
 from limo_ablate.evaluate import benchmark_scores, verdicts
 from limo_ablate.generate import completions
 from limo_ablate.identity import TrialLabels, trial_key
+from limo_ablate.overrides import override
 from limo_ablate.pool import load_benchmark, load_pool
 from limo_ablate.provenance import write_provenance
 from limo_ablate.select import select
@@ -40,6 +41,23 @@ class Stages:
         return artifact
 
 
+class Told:
+    """Passes the steps of a training on to the tracker and, about once a second, to the log."""
+
+    def __init__(self, tracker: Tracker) -> None:
+        self.tracker = tracker
+        self.steps = 0
+        self._printed = time.monotonic()
+
+    def step(self, row: dict[str, Any]) -> None:
+        self.steps += 1
+        self.tracker.step(row)
+        if time.monotonic() - self._printed >= 1:
+            self._printed = time.monotonic()
+            speed = row["tokens"] / max(row["seconds"], 1e-9)
+            print(f"step {row['step']}  loss {row['loss']:.3f}  {speed:.0f} trained tokens/s", flush=True)
+
+
 def run_trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> dict[str, Any]:
     """Trains, evaluates and records one trial in `folder`; returns the content of metrics.json.
 
@@ -47,7 +65,7 @@ def run_trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> dict[st
     """
     started = time.perf_counter()
     folder.mkdir(parents=True, exist_ok=True)
-    write_provenance(config, [f"{key}={value}" for key, value in labels.cell.items()], folder)
+    write_provenance(config, [override(key, value) for key, value in labels.cell.items()], folder)
     tracker = open_tracker(config, labels, folder)
     try:
         stages = Stages()
@@ -88,14 +106,9 @@ def trained_model(config: TrialConfig, stages: Stages, tracker: Tracker) -> Arti
         return base
     selection = stages.run("selection", select, store, config.select, config.data, pool)
     tokens = stages.run("tokens", tokenize, store, selection, base, config.train)
-    told: list[dict[str, Any]] = []
-
-    def on_step(row: dict[str, Any]) -> None:
-        told.append(row)
-        tracker.step(row)
-
-    weights = stages.run("weights", train, store, tokens, base, config.train, config.hardware, on_step)
-    if not told:  # trained before, by this trial or by another one
+    told = Told(tracker)
+    weights = stages.run("weights", train, store, tokens, base, config.train, config.hardware, told.step)
+    if not told.steps:  # trained before, by this trial or by another one
         for row in pl.read_parquet(weights.path / "curve.parquet").iter_rows(named=True):
             tracker.step(row)
     return weights

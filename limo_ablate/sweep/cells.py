@@ -14,8 +14,8 @@ from typing import Any
 from limo_ablate.compose import compose_cells
 from limo_ablate.config import TrialConfig
 from limo_ablate.identity import TrialLabels, trial_key
+from limo_ablate.overrides import override, parse
 from limo_ablate.sweep.design import Block, Study
-from limo_ablate.sweep.overrides import override, parse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ from typing import Any, Literal
 from hydra.core.config_loader import ConfigLoader
 
 from limo_ablate.errors import UserError
-from limo_ablate.sweep.overrides import Given, parse
+from limo_ablate.overrides import Given, parse
 from limo_ablate.typed import from_dict, nearest
 
 SWEEPS = Path(__file__).resolve().parents[2] / "sweeps"

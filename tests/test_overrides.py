@@ -1,7 +1,7 @@
 import pytest
 
 from limo_ablate.errors import UserError
-from limo_ablate.sweep.overrides import literal, override, parse
+from limo_ablate.overrides import literal, override, parse
 
 
 @pytest.mark.parametrize(
