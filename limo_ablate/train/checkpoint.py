@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,14 +29,24 @@ logging.getLogger("accelerate.utils.other").setLevel(logging.ERROR)
 
 @dataclass
 class Progress:
-    """How far a training is."""
+    """How far a training is: the rows of curve.parquet, one a step."""
 
-    step: int = 0
-    """Optimiser steps done."""
-    seconds: float = 0.0
-    """Spent training, over all attempts."""
     curve: list[dict[str, Any]] = field(default_factory=list)
-    """Rows of curve.parquet."""
+
+    @property
+    def step(self) -> int:
+        """Optimiser steps done."""
+        return len(self.curve)
+
+    @property
+    def tokens(self) -> int:
+        """Response tokens trained."""
+        return int(self.curve[-1]["tokens"]) if self.curve else 0
+
+    @property
+    def seconds(self) -> float:
+        """Spent training, over all attempts."""
+        return float(self.curve[-1]["seconds"]) if self.curve else 0.0
 
 
 def save_checkpoint(accelerator: Accelerator, progress: Progress, folder: Path) -> None:
@@ -50,7 +60,7 @@ def save_checkpoint(accelerator: Accelerator, progress: Progress, folder: Path) 
     accelerator.save_state(str(partial / STATE))
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        record = asdict(progress) | {"digest": digest_folder(partial / STATE)}
+        record = {"digest": digest_folder(partial / STATE), "curve": progress.curve}
         (partial / PROGRESS).write_text(json.dumps(record))
         shutil.rmtree(final, ignore_errors=True)
         partial.rename(final)
@@ -80,8 +90,7 @@ def _read(checkpoint: Path) -> Progress | None:
     """What a checkpoint says of itself; None when its bytes are not those that were written."""
     try:
         record = json.loads((checkpoint / PROGRESS).read_text())
-        digest = record.pop("digest")
-        progress = Progress(**record)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError):
         return None
-    return progress if digest == digest_folder(checkpoint / STATE) else None
+    whole = record["digest"] == digest_folder(checkpoint / STATE)
+    return Progress(record["curve"]) if whole else None

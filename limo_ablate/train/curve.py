@@ -36,9 +36,13 @@ class Recorder:
     progress: Progress
     folder: Path
     on_step: OnStep | None
-    _started: float = field(default_factory=time.perf_counter)
-    _saved: float = field(default_factory=time.perf_counter)
-    _unread: tuple[int, int, Tensor, Tensor] | None = None
+    _started: float = field(init=False)
+    _saved: float = field(init=False)
+    _unread: tuple[int, int, Tensor, Tensor] | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self._saved = time.perf_counter()
+        self._started = self._saved - self.progress.seconds
 
     def finished(self, step: int, trained: int, sums: Tensor, norm: Tensor) -> None:
         """Step `step` (from 0) is queued: `sums` are this process's (loss, right tokens) over `trained` ones.
@@ -71,7 +75,6 @@ class Recorder:
             raise TrialFailure(
                 f"the loss is {loss} at step {step + 1}; lower train.learning_rate or train.grad_clip"
             )
-        before = self.progress.curve[-1]["tokens"] if self.progress.curve else 0
         row = {
             "step": step + 1,
             "epoch": (step + 1) / self.plan.steps_per_epoch,
@@ -79,18 +82,20 @@ class Recorder:
             "token_accuracy": right / trained,
             "learning_rate": self.plan.learning_rate(step),
             "grad_norm": float(norm),
-            "tokens": before + trained,
-            "seconds": round(self.progress.seconds + time.perf_counter() - self._started, 4),
+            "tokens": self.progress.tokens + trained,
+            "seconds": round(time.perf_counter() - self._started, 4),
         }
         self.progress.curve.append(row)
-        self.progress.step = step + 1
         if self.on_step and self.accelerator.is_main_process:
             self.on_step(row)
         return bool(due)
 
 
 def write_record(progress: Progress, plan: Plan, facts: dict[str, Any], folder: Path) -> None:
-    """Writes curve.parquet and train.json; loss and accuracy are means over the last epoch's tokens."""
+    """Writes curve.parquet and train.json.
+
+    Loss and accuracy are means over the last epoch's response tokens; tokens per second count prompts too.
+    """
     curve = pl.DataFrame(progress.curve)
     curve.write_parquet(folder / CURVE)
     last = curve.with_columns(trained=pl.col("tokens").diff().fill_null(pl.col("tokens"))).tail(
@@ -99,17 +104,16 @@ def write_record(progress: Progress, plan: Plan, facts: dict[str, Any], folder: 
     means = last.select(
         (pl.col("loss", "token_accuracy") * pl.col("trained")).sum() / pl.col("trained").sum()
     ).row(0, named=True)
-    seconds = curve["seconds"][-1]
     passed = sum(int(plan.lengths[batch].sum()) for batch in islice(plan.batches(), progress.step))
     record = {
         "rows": facts["rows"],
         "rows_over_length": facts["rows_over_length"],
         "steps": progress.step,
         "epochs": curve["epoch"][-1],
-        "tokens": curve["tokens"][-1],
+        "tokens": progress.tokens,
         "loss": means["loss"],
         "token_accuracy": means["token_accuracy"],
-        "tokens_per_second": round(passed / seconds, 1),  # prompts counted, padding not
-        "seconds": seconds,
+        "tokens_per_second": round(passed / progress.seconds, 1),
+        "seconds": progress.seconds,
     }
     (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n")

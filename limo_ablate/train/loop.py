@@ -58,7 +58,7 @@ def fine_tune(job: Job, on_step: OnStep | None = None) -> nn.Module:
     with released(make_accelerator(job.train, job.hardware)) as accelerator:
         folder, rows = Path(job.folder), read_tokens(Path(job.tokens))
         plan = Plan(rows.lengths, rows.responses, job.train)
-        model = trainable_model(job.model, job.reference, job.train, job.hardware, str(accelerator.device))
+        model = trainable_model(job, accelerator.device)
         model, optimizer = accelerator.prepare(model, adamw(model, job.train))
         network: nn.Module = model
         recorder = Recorder(accelerator, plan, resume(accelerator, folder / CHECKPOINTS), folder, on_step)

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from limo_ablate.config import HardwareConfig, TrainConfig
+from limo_ablate.config import TrainConfig
 from limo_ablate.errors import UserError
 from limo_ablate.train.attention import ROW_WISE_SDPA, register
-from limo_ablate.train.base import Reference
 from limo_ablate.train.load import load_model
 
 if TYPE_CHECKING:
@@ -23,26 +22,26 @@ SHARDED = ("fsdp2", "zero3")
 """Strategies under which a process holds only a part of the weights."""
 
 
-def trainable_model(
-    path: str, reference: Reference, train: TrainConfig, hardware: HardwareConfig, device: str
-) -> nn.Module:
+def trainable_model(job: Job, device: torch.device) -> nn.Module:
     """The model in training mode; what is trained is float32, also under bf16 mixed precision.
 
     bf16 weights would lose updates as small as the paper's learning rate makes them. Weights that LoRA
-    leaves alone stay in the precision of the forward pass.
+    leaves alone stay in the precision of the forward pass. A model that will be sharded is not put on
+    `device`, which could not hold it.
     """
     register()
-    frozen_in_bf16 = train.lora is not None and hardware.precision == "bf16"
+    frozen_in_bf16 = job.train.lora is not None and job.hardware.precision == "bf16"
+    attention = job.reference.attention
     model: Any = load_model(
-        path,
+        job.model,
         dtype="bfloat16" if frozen_in_bf16 else "float32",
-        attention=ROW_WISE_SDPA if reference.attention == "sdpa" else reference.attention,
-        device=device,
+        attention=ROW_WISE_SDPA if attention == "sdpa" else attention,
+        device="cpu" if job.hardware.strategy in SHARDED else str(device),
     )
-    if train.gradient_checkpointing:
+    if job.train.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    if train.lora is not None:
-        model = _with_lora(model, train)
+    if job.train.lora is not None:
+        model = _with_lora(model, job.train)
     network: nn.Module = model.train()
     return network
 
@@ -54,8 +53,6 @@ def _with_lora(model: PreTrainedModel, train: TrainConfig) -> nn.Module:
     modules = {name.rpartition(".")[2] for name, _ in model.named_modules()}
     if unknown := sorted(set(train.lora.targets) - modules):
         raise UserError(f"train.lora.targets: the model has no module named {', '.join(unknown)}")
-    if train.gradient_checkpointing:
-        model.enable_input_require_grads()
     config = LoraConfig(
         r=train.lora.rank,
         lora_alpha=train.lora.alpha,

@@ -102,6 +102,14 @@ def test_a_gpu_that_is_not_there_is_missed(store: Store) -> None:
         )  # fmt: skip
 
 
+def test_bfloat16_generates(store: Store) -> None:
+    half = completions(
+        store, made_base(store), made_problems(store), "sums", GREEDY, EVAL, replace(CPU, precision="bf16")
+    )
+    assert half != generated(store, GREEDY)
+    assert table(half)["tokens"].min() > 0
+
+
 def test_every_line_is_on_disk_before_the_next_is_asked_for(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,6 +53,7 @@ def test_after_kill_9_the_training_goes_on_exactly(uninterrupted: Artifact, tmp_
     resumed = run(store, lambda row: steps.append(row["step"]))
     assert steps == [6, 7, 8, 9]
     assert curve(resumed).equals(curve(uninterrupted))
+    assert pl.read_parquet(resumed.path / "curve.parquet")["seconds"].is_sorted()
     assert resumed.digest == uninterrupted.digest, "bit-identical weights"
     assert not checkpoints.exists()
 

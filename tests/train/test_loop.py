@@ -144,6 +144,8 @@ def test_lora_changes_its_targets_alone_and_is_merged(store: Store, base: Artifa
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed == {n for n in before if n.endswith(("q_proj.weight", "down_proj.weight"))}
     assert losses(weights)[-1] < losses(weights)[0]
+    checkpointed = trained(store, base, replace(config, gradient_checkpointing=True))
+    assert losses(checkpointed) == pytest.approx(losses(weights), rel=1e-5)
     with pytest.raises(UserError, match="no module named nonsense"):
         trained(store, base, replace(TRAIN, lora=replace(lora, targets=("nonsense",))))
 
