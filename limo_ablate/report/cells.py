@@ -1,0 +1,79 @@
+"""The table of all cells, and the table behind each figure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from limo_ablate.report.figures import FigureData
+from limo_ablate.report.load import StudyView
+from limo_ablate.report.names import axis, level, percent, plus_minus
+
+SHARES = ("boxed", "lenient", "no_answer", "undecided", "truncated")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Text for the page."""
+
+    header: list[str]
+    rows: list[list[str]]
+    words: int
+    """How many columns from the left are words; the others are numbers."""
+    notes: list[str] = field(default_factory=list)
+
+
+def cell_table(view: StudyView) -> Table:
+    """A row for each cell: mean ± standard error over seeds of every score, and the main one's health."""
+    cells = view.cells
+    main, *others = view.scores
+    header = [*map(axis, view.keys), "seeds", f"{main} ± se", "95 % interval", *(f"{o} ± se" for o in others)]
+    header += [share.replace("_", " ") for share in SHARES] + ["tokens"]
+    rest = {name: cells.filter(pl.col("score") == name) for name in others}
+    rows = []
+    for row in cells.filter(pl.col("score") == main).iter_rows(named=True):
+        levels = {key: row[key] for key in view.keys}
+        rows.append(
+            [
+                *map(level, levels.values()),
+                str(row["seeds"]),
+                plus_minus(row["mean"], row["seed_error"]),
+                interval(row["low"], row["high"]),
+                *(_score(rest[name], levels) for name in others),
+                *(percent(row[share]) for share in SHARES),
+                f"{row['tokens']:.0f}",
+            ]
+        )
+    return Table(header, rows, len(view.keys))
+
+
+def _score(cells: pl.DataFrame, levels: dict[str, object]) -> str:
+    found = cells.filter(*(pl.col(key).eq_missing(pl.lit(value)) for key, value in levels.items()))
+    return plus_minus(found["mean"][0], found["seed_error"][0]) if found.height else "–"
+
+
+def interval(low: float, high: float) -> str:
+    return f"{percent(low)} to {percent(high)}"
+
+
+def figure_table(data: FigureData) -> Table:
+    """The points of a figure, with both parts of their error."""
+    header = [axis(data.figure.line), axis(data.figure.x), "seeds", "accuracy ± se", "95 % interval"]
+    header += ["se over seeds", "se over problems", "boxed", "lenient"]
+    rows = [
+        [
+            row["line"],
+            level(row["x"]),
+            str(row["seeds"]),
+            plus_minus(row["mean"], row["seed_error"]),
+            interval(row["low"], row["high"]),
+            percent(row["seed_error"]),
+            percent(row["item_error"]),
+            percent(row["boxed"]),
+            percent(row["lenient"]),
+        ]
+        for line in data.lines
+        for row in data.points.filter(pl.col("line") == line).sort("x").iter_rows(named=True)
+    ]
+    return Table(header, rows, 1)

@@ -1,0 +1,125 @@
+"""What the page says in words: the study at a glance, what came out, how it was made."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import polars as pl
+
+from limo_ablate.effects import Trial
+from limo_ablate.effects.trials import resolved
+from limo_ablate.report.figures import FigureData
+from limo_ablate.report.load import StudyView
+from limo_ablate.report.names import axis, duration, level, plus_minus
+
+METHOD = {
+    "Data": "data.name",
+    "Order of choice": "select.order",
+    "Epochs": "train.epochs",
+    "Steps": "train.steps",
+    "Tokens": "train.tokens",
+    "Learning rate": "train.learning_rate",
+    "Schedule": "train.schedule",
+    "Global batch size": "train.global_batch_size",
+    "Longest row (tokens)": "train.max_length",
+    "LoRA": "train.lora",
+    "Hardware": "hardware.name",
+    "Mixed precision": "hardware.precision",
+}
+"""What the page tells of the recipe, and the key it stands under."""
+
+
+def glance(view: StudyView) -> list[tuple[str, str]]:
+    """(figure, what it counts), the first things to know."""
+    seconds = sum((t.metrics or {})["total_seconds"] for t in view.done)
+    tiles = [(f"{len(view.done)} of {len(view.trials)}", "trials finished")]
+    if view.failed:
+        tiles.append((str(len(view.failed)), "failed"))
+    tiles.append((str(len(view.study.seeds)), "seeds"))
+    if view.done:
+        cells = view.cells.filter(pl.col("score") == view.scores[0])
+        best = cells.sort("mean").row(-1, named=True)
+        where = ", ".join(level(best[key]) for key in view.keys)
+        tiles.insert(1, (str(cells.height), "cells"))
+        tiles.append(
+            (f"{plus_minus(best['mean'], best['seed_error'])} %", f"best on {view.scores[0]}: {where}")
+        )
+    return [*tiles, (duration(seconds), "of machine time")]
+
+
+def finding(data: FigureData) -> str:
+    """The figure in a sentence: where its best line starts and ends, and how far the others get."""
+    ends = data.points.sort("x") if data.scale != "category" else data.points
+    last = ends.group_by("line", maintain_order=True).last().sort("mean", descending=True)
+    if data.scale == "category":
+        ranked = data.points.sort("mean", descending=True)
+        several = len(data.lines) > 1
+        named = [
+            f"{row['line']}, {row['x']}: {_percent(row)}" if several else f"{row['x']}: {_percent(row)}"
+            for row in ranked.iter_rows(named=True)
+        ]
+        return "; ".join(named if len(named) <= 5 else [*named[:3], "…", named[-1]]) + "."
+    best = last.row(0, named=True)
+    first = ends.filter(pl.col("line") == best["line"]).row(0, named=True)
+    start, end = (f"{_percent(row)} at {level(row['x'])}" for row in (first, best))
+    others = [f"{row['line']} to {_percent(row)}" for row in last[1:].iter_rows(named=True)]
+    return f"{best['line']} goes from {start} to {end} {axis(data.figure.x)}" + "; ".join(["", *others]) + "."
+
+
+def _percent(row: dict[str, Any]) -> str:
+    return f"{plus_minus(row['mean'], row['seed_error'])} %"
+
+
+def recipe(view: StudyView) -> list[tuple[str, str]]:
+    """(what, value) of the configuration; what the study varies is said to vary."""
+    first = view.done[0]
+    groups = {key.partition(".")[0] for key in view.keys if "." not in key}
+    rows = []
+    for name, key in METHOD.items():
+        varies = key in view.keys or key.partition(".")[0] in groups
+        value = first.level_if_any(key)
+        if varies or value is not None:
+            rows.append((name, "varied" if varies else str(value)))
+    return [*rows, *_benchmarks(first)]
+
+
+def _benchmarks(trial: Trial) -> list[tuple[str, str]]:
+    scores = (trial.metrics or {})["scores"]
+    return [
+        (
+            f"Benchmark {name}",
+            f"{scores[name]['problems']} problems × {scores[name]['samples']} samples, temperature "
+            f"{b['temperature']:g}, top-p {b['top_p']:g}, at most {b['max_tokens']} new tokens",
+        )
+        for name, b in resolved(trial.folder)["eval"]["benchmarks"].items()
+    ]
+
+
+def provenance(view: StudyView) -> list[tuple[str, str]]:
+    """(what, value) over all trials: commits, versions, hardware, dates."""
+    facts = [json.loads((t.folder / "provenance.json").read_text()) for t in view.done]
+    commits = {_commit(fact["git"]) for fact in facts}
+    machines = {_machine(fact["hardware"]) for fact in facts}
+    started = sorted(fact["started"] for fact in facts)
+    versions = ", ".join(f"{name} {version}" for name, version in facts[0]["versions"].items() if version)
+    return [
+        ("Commit", ", ".join(sorted(commits))),
+        ("Started", started[0] if started[0] == started[-1] else f"{started[0]} to {started[-1]}"),
+        ("Machine", "; ".join(sorted(machines))),
+        ("Versions of the first trial", versions),
+    ]
+
+
+def _commit(git: dict[str, Any]) -> str:
+    if git["commit"] is None:
+        return "not in a git repository"
+    return str(git["commit"])[:12] + (" with uncommitted changes (diff.patch)" if git["dirty"] else "")
+
+
+def _machine(hardware: dict[str, Any]) -> str:
+    gpus = [gpu["name"] for gpu in hardware["gpus"]]
+    devices = [f"{gpus.count(name)} × {name}" for name in dict.fromkeys(gpus)]
+    return ", ".join(
+        [f"{hardware['processor']}, {hardware['cores']} cores, {hardware['memory_gib']} GiB", *devices]
+    )

@@ -1,0 +1,116 @@
+"""The figures a study declares, and the numbers each one shows.
+
+    figures:
+      - {title: Accuracy by size, block: sizes, x: select.size, line: select.quality, score: mini}
+
+A point is the mean over seeds of the block's trials at one level of `x` and `line`. A block with a further
+axis gives a figure for each of its levels; a further axis of seeds (`model.pretrain.seed`) is what the
+error bars are over.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import polars as pl
+
+from limo_ablate.effects import Trial, items, summary, table
+from limo_ablate.errors import UserError
+from limo_ablate.sweep.design import Block, Study
+from limo_ablate.typed import from_dict, nearest
+
+LOG_RATIO = 8
+"""Sizes that span more than this are drawn on a logarithmic axis."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """Accuracy against `x`, one line for each level of `line`."""
+
+    title: str
+    block: str
+    x: str
+    line: str
+    score: str
+    """A benchmark or a group of it, as in metrics.json: `mini`, `mini/hard`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FigureData:
+    figure: Figure
+    points: pl.DataFrame
+    """x, line (text), and the columns of `effects.summary`."""
+    lines: list[str]
+    """Levels of `line` in the study's order."""
+    levels: list[Any]
+    """Levels of `x` in the study's order."""
+    scale: Literal["log", "linear", "category"]
+
+
+def read_figures(study: Study) -> list[Figure]:
+    """The declared figures. Raises UserError for one that names no block of the study."""
+    blocks = [block.name for block in study.blocks]
+    figures = [from_dict(Figure, f, f"{study.name}: figures[{i}]") for i, f in enumerate(study.figures)]
+    for place, figure in enumerate(figures):
+        if figure.block not in blocks:
+            raise UserError(
+                f"{study.name}: figures[{place}].block={figure.block}: no block of the study"
+                f"{nearest(figure.block, blocks)} Blocks: {', '.join(blocks)}"
+            )
+    return figures
+
+
+def figure_data(figure: Figure, block: Block, trials: Sequence[Trial]) -> Iterator[FigureData]:
+    """The numbers of the figure, from the block's finished trials: one `FigureData` for each combination of
+    levels of the block's other axes that has any. Raises UserError for a key or score the trials don't have.
+    """
+    own = [t for t in trials if figure.block in t.blocks and t.metrics]
+    others = [key for key in block.axes if key not in (figure.x, figure.line)]
+    if block.design == "ofat":
+        own = [t for t in own if all(t.level(key) == (block.base or {})[key] for key in others)]
+        others = []
+    seeds = [key for key in others if key.endswith("seed")] or ["seed"]
+    panels = [key for key in others if key not in seeds]
+    for chosen in itertools.product(*(block.axes[key] for key in panels)):
+        part = [t for t in own if all(t.level(k) == v for k, v in zip(panels, chosen, strict=True))]
+        if part:
+            named = ", ".join(f"{k.split('.')[-1]} {v}" for k, v in zip(panels, chosen, strict=True))
+            title = f"{figure.title} ({named})" if named else figure.title
+            yield _data(replace(figure, title=title), block, part, seeds)
+
+
+def _data(figure: Figure, block: Block, trials: list[Trial], seeds: list[str]) -> FigureData:
+    keys = list(dict.fromkeys([figure.x, figure.line, *seeds]))
+    rows = table(trials, [key for key in keys if key != "seed"]).filter(pl.col("score") == figure.score)
+    if rows.is_empty():
+        known = list(dict.fromkeys(name for t in trials for name in (t.metrics or {})["scores"]))
+        raise UserError(
+            f"figure '{figure.title}': score={figure.score}{nearest(figure.score, known)} "
+            f"Scores: {', '.join(known)}"
+        )
+    cells = summary(rows, items(trials), list(dict.fromkeys([figure.x, figure.line])), seeds)
+    points = cells.with_columns(x=pl.col(figure.x), line=pl.col(figure.line).cast(pl.String).fill_null("all"))
+    levels = _ordered(points["x"].to_list(), block.axes.get(figure.x, ()))
+    scale = _scale(levels)
+    if scale == "category":
+        levels = ["all" if level is None else str(level) for level in levels]
+        points = points.with_columns(pl.col("x").cast(pl.String).fill_null("all"))
+    lines = _ordered(points["line"].to_list(), [str(level) for level in block.axes.get(figure.line, ())])
+    return FigureData(figure=figure, points=points, lines=lines, levels=levels, scale=scale)
+
+
+def _ordered(found: Sequence[Any], declared: Sequence[Any]) -> list[Any]:
+    """What was found, each once, in the declared order where there is one."""
+    return [level for level in dict.fromkeys([*declared, *found]) if level in found]
+
+
+def _scale(levels: Sequence[Any]) -> Literal["log", "linear", "category"]:
+    if not all(isinstance(level, int | float) and not isinstance(level, bool) for level in levels):
+        return "category"
+    positive = [level for level in levels if level > 0]
+    if min(levels) >= 0 and len(positive) > 1 and max(positive) / min(positive) >= LOG_RATIO:
+        return "log"
+    return "linear"

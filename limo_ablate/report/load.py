@@ -1,0 +1,61 @@
+"""A study as the report reads it: its declaration as it was run, its trials, its figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import polars as pl
+
+from limo_ablate.effects import Trial, items, load_trials, summary, table
+from limo_ablate.report.figures import Figure, read_figures
+from limo_ablate.sweep.design import Block, Study, load_study
+
+
+@dataclass(frozen=True)
+class StudyView:
+    folder: Path
+    study: Study
+    trials: list[Trial]
+    figures: list[Figure]
+
+    @cached_property
+    def done(self) -> list[Trial]:
+        return [trial for trial in self.trials if trial.metrics]
+
+    @cached_property
+    def failed(self) -> list[Trial]:
+        return [trial for trial in self.trials if trial.failure]
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """The factors: keys that differ between cells, in the order of the study's blocks."""
+        keys = dict.fromkeys(key for block in self.study.blocks for key in (*block.axes, *(block.base or {})))
+        keys |= dict.fromkeys(key for trial in self.trials for key in trial.asked if key != "seed")
+        return [key for key in keys if len({repr(trial.level_if_any(key)) for trial in self.done}) > 1]
+
+    @cached_property
+    def table(self) -> pl.DataFrame:
+        """`effects.table` of the whole study."""
+        return table(self.done)
+
+    @cached_property
+    def cells(self) -> pl.DataFrame:
+        """`effects.summary` of the factors: every cell's mean and errors over seeds."""
+        return summary(self.table, items(self.done), self.keys)
+
+    @cached_property
+    def scores(self) -> list[str]:
+        """Benchmarks and their groups; the first one is the study's main score."""
+        return list(dict.fromkeys(name for trial in self.done for name in (trial.metrics or {})["scores"]))
+
+    def block(self, name: str) -> Block:
+        return next(block for block in self.study.blocks if block.name == name)
+
+
+def load(folder: Path) -> StudyView:
+    """The study in `folder`. Raises UserError if there is none, or a figure names what it does not have."""
+    trials = load_trials(folder)
+    study = load_study(str(folder / "study.yaml"))
+    return StudyView(folder, study, trials, read_figures(study))

@@ -1,0 +1,52 @@
+"""How factors and scores are called on axes and in tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+AXES = {
+    "select.size": "training examples",
+    "select.quality": "solution tier",
+    "select.difficulty": "difficulty of the training problems",
+    "select.order": "order of choice",
+    "model": "model",
+    "data": "data",
+    "model.pretrain.seed": "pre-training seed",
+    "model.pretrain.tokens": "pre-training tokens",
+    "train.learning_rate": "learning rate",
+    "train.epochs": "epochs",
+}
+
+
+def axis(key: str) -> str:
+    """`training examples` for `select.size`; other keys as they are written, dots and all."""
+    return AXES.get(key, key)
+
+
+def score_title(score: str) -> str:
+    """`mini/hard` -> `accuracy on mini (hard)`."""
+    benchmark, _, group = score.partition("/")
+    return f"accuracy on {benchmark}" + (f" ({group})" if group else "")
+
+
+def level(value: Any) -> str:
+    """A level as text: `64`, `L5`, `all` where nothing was cut off."""
+    if value is None:
+        return "all"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share of 0..1 in per cent, without the sign; a dash for nothing."""
+    return "–" if share is None or share != share else f"{100 * share:.{digits}f}"
+
+
+def plus_minus(mean: float, error: float | None) -> str:
+    return percent(mean) if error is None or error != error else f"{percent(mean)} ± {percent(error)}"
+
+
+def duration(seconds: float) -> str:
+    """`48 s`, `12 min`, `3.4 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

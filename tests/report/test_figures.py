@@ -1,0 +1,124 @@
+"""What the figures show: which trials, in which order, on which axis; and how a declaration can be wrong."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from limo_ablate.effects import table
+from limo_ablate.errors import UserError
+from limo_ablate.report.figures import FigureData, figure_data
+from limo_ablate.report.load import StudyView, load
+from tests.made_study import FIGURES, SIZE_MODEL, SIZE_QUALITY, Making
+
+
+@pytest.fixture(scope="module")
+def view(tmp_path_factory: pytest.TempPathFactory) -> StudyView:
+    return load(Making(tmp_path_factory.mktemp("study")).write())
+
+
+def data(view: StudyView, place: int) -> FigureData:
+    figure = view.figures[place]
+    (found,) = figure_data(figure, view.block(figure.block), view.trials)
+    return found
+
+
+def panels(folder: Path, block: dict[str, Any], **figure: str) -> list[FigureData]:
+    declared = {
+        "title": "T",
+        "block": block["name"],
+        "x": "select.size",
+        "line": "select.quality",
+        "score": "mini",
+    }
+    made = Making(
+        folder, blocks=[block], figures=[declared | figure], seeds=[0, 1], accuracy=lambda asked: 0.5
+    )
+    view = load(made.write())
+    return list(figure_data(view.figures[0], view.block(block["name"]), view.trials))
+
+
+def test_a_point_is_the_mean_over_the_seeds_of_a_blocks_cell(view: StudyView) -> None:
+    shown = data(view, 0)
+    rows = table(view.folder).filter(
+        pl.col("select.size") == 64, pl.col("select.quality") == "L4", pl.col("model") == "mini_m",
+        pl.col("select.difficulty") == "any", pl.col("score") == "mini",
+    )  # fmt: skip
+    point = shown.points.row(by_predicate=(pl.col("x") == 64) & (pl.col("line") == "L4"), named=True)
+    assert point["seeds"] == rows.height == 3
+    assert point["mean"] == pytest.approx(rows["accuracy"].mean())
+    assert shown.points.height == 4 * 5
+
+
+def test_levels_and_lines_keep_the_declared_order(view: StudyView) -> None:
+    assert data(view, 0).lines == ["L1", "L2", "L3", "L4", "L5"]
+    assert data(view, 0).levels == [4, 16, 64, 256]
+    assert data(view, 1).levels == ["easy", "medium", "hard"]
+    assert data(view, 2).lines == ["mini_s", "mini_m"]
+
+
+def test_the_axis_fits_the_levels(view: StudyView) -> None:
+    assert [data(view, place).scale for place in range(3)] == ["log", "category", "log"]
+
+
+def test_a_narrow_range_is_linear(tmp_path: Path) -> None:
+    block = {**SIZE_QUALITY, "axes": {"select.size": [40, 60, 80], "select.quality": ["L4"]}}
+    (shown,) = panels(tmp_path, block)
+    assert shown.scale == "linear"
+
+
+def test_all_rows_is_a_category(tmp_path: Path) -> None:
+    block = {**SIZE_QUALITY, "axes": {"select.size": [64, None], "select.quality": ["L4"]}}
+    (shown,) = panels(tmp_path, block)
+    assert (shown.scale, shown.levels) == ("category", ["64", "all"])
+    assert shown.points["x"].to_list() == ["64", "all"]
+
+
+def test_a_further_axis_gives_a_figure_for_each_of_its_levels(tmp_path: Path) -> None:
+    block = {**SIZE_MODEL, "axes": {**SIZE_MODEL["axes"], "select.quality": ["L4", "L5"]}, "overrides": ["select.difficulty=any"]}  # noqa: E501 # fmt: skip
+    shown = panels(tmp_path, block)
+    assert [d.figure.title for d in shown] == ["T (model mini_s)", "T (model mini_m)"]
+    assert all(d.points["seeds"].to_list() == [2] * 8 for d in shown)
+
+
+def test_a_further_axis_of_seeds_is_what_the_bars_are_over(tmp_path: Path) -> None:
+    axes = {"select.size": [4, 64], "select.quality": ["L4"], "model.pretrain.seed": [0, 1, 2]}
+    (shown,) = panels(tmp_path, {**SIZE_QUALITY, "axes": axes})
+    assert shown.points["seeds"].to_list() == [3, 3]
+
+
+def test_one_factor_at_a_time_leaves_the_others_at_the_base(tmp_path: Path) -> None:
+    block = {
+        "name": "ofat", "design": "ofat", "base": {"select.size": 64, "select.quality": "L4"},
+        "axes": {"select.size": [4, 64], "select.quality": ["L3", "L4"]},
+        "overrides": ["model=mini_m", "select.difficulty=any"],
+    }  # fmt: skip
+    (shown,) = panels(tmp_path, block, line="model")
+    assert shown.points["seeds"].to_list() == [2, 2]
+    assert sorted(shown.points["x"].to_list()) == [4, 64]
+
+
+def test_a_block_without_results_has_no_figure(tmp_path: Path) -> None:
+    folder = Making(tmp_path, seeds=[0], failing=lambda asked, seed: True).write()
+    view = load(folder)
+    assert list(figure_data(view.figures[0], view.block("size x quality"), view.trials)) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"score": "mini/hrad"}, "score=mini/hrad; did you mean mini/hard?"),
+        ({"x": "select.sise"}, "select.sise: no key"),
+    ],
+)
+def test_a_wrong_score_or_key_is_named(tmp_path: Path, wrong: dict[str, str], message: str) -> None:
+    with pytest.raises(UserError) as error:
+        panels(tmp_path, SIZE_QUALITY, **wrong)
+    assert message in str(error.value)
+
+
+def test_a_wrong_block_is_named_before_anything_is_drawn(tmp_path: Path) -> None:
+    folder = Making(tmp_path, seeds=[0], figures=[FIGURES[0] | {"block": "size x qualty"}]).write()
+    with pytest.raises(UserError, match=r"block=size x qualty: no block .* did you mean size x quality"):
+        load(folder)

@@ -1,0 +1,162 @@
+"""The page as a whole: what it says, that it needs no network, that model text stays text."""
+
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from limo_ablate.__main__ import main
+from limo_ablate.report import report_study
+from limo_ablate.report.cells import cell_table
+from limo_ablate.report.load import load
+from limo_ablate.report.page import json_for_html
+from tests.made_study import FIGURES, Making
+
+HOSTILE = "</pre></script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"> \\boxed{99}"  # noqa: E501
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def fails(asked: dict, seed: int) -> bool:
+    return asked["select.size"] == 16 and asked["select.quality"] == "L3" and seed == 1
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = Making(tmp_path_factory.mktemp("study"), completion=HOSTILE, failing=fails)
+    folder = made.write()
+    report_study(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(study: Path) -> str:
+    return (study / "report" / "index.html").read_text()
+
+
+class Reader(HTMLParser):
+    """Elements with their attributes, and the text outside of scripts and styles."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self._inside = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._inside = tag if tag in ("script", "style") else self._inside
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == self._inside:
+            self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if not self._inside:
+            self.text += data
+
+
+def test_each_figure_is_on_the_page_and_a_png(study: Path, page: str) -> None:
+    pictures = sorted((study / "report").glob("*.png"))
+    assert len(pictures) == len(FIGURES)
+    for picture in pictures:
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        assert f'id="{picture.stem}"' in page
+    charts = re.search(r'<script type="application/json" id="charts">(.*?)</script>', page, re.DOTALL)
+    assert charts
+    specs = json.loads(charts[1])["specs"]
+    assert {p.stem for p in pictures} < specs.keys()
+
+
+def test_the_page_says_what_the_study_asks_and_what_came_out(study: Path, page: str) -> None:
+    text = Reader(page).text
+    assert "How many, how good, how hard?" in text
+    assert "83 of 84" in text
+    (data,) = cell_table(load(study)).rows[4:5]
+    for value in data:
+        assert value in text
+    for figure in FIGURES:
+        assert str(figure["title"]) in text
+    assert "0123456789ab with uncommitted changes" in text
+
+
+def test_a_failed_trial_is_told_with_reason_log_and_command(page: str) -> None:
+    text = Reader(page).text
+    assert "RuntimeError: out of memory" in text
+    assert "trial.log" in text
+    assert "limo-ablate x=1" in text
+
+
+def test_the_page_asks_for_nothing_from_elsewhere(page: str) -> None:
+    for tag, attributes in Reader(page).elements:
+        assert tag not in ("link", "iframe", "img", "object", "embed")
+        assert "src" not in attributes
+        assert attributes.get("href", "#").startswith("#")  # type: ignore[union-attr]
+    policy = next(a["content"] for t, a in Reader(page).elements if a.get("http-equiv"))
+    assert policy is not None
+    assert policy.startswith("default-src 'none'")
+    assert "http" not in policy
+
+
+def test_model_text_is_text(page: str) -> None:
+    reader = Reader(page)
+    assert "document.title='owned'" in reader.text
+    scripts = [attributes for tag, attributes in reader.elements if tag == "script"]
+    assert len(scripts) == 3
+    assert not any(name.startswith("on") for _, attributes in reader.elements for name in attributes)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+def test_in_a_browser_the_charts_are_drawn_and_model_text_runs_nothing(study: Path) -> None:
+    assert CHROMIUM is not None
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000", "--dump-dom"]
+    address = (study / "report" / "index.html").as_uri()
+    done = subprocess.run([CHROMIUM, *flags, address], capture_output=True, text=True, timeout=120)
+    assert "<title>made · limo-ablate</title>" in done.stdout
+    assert done.stdout.count('class="marks"') == len(FIGURES) + 3
+
+
+def test_data_in_a_script_can_not_end_it() -> None:
+    text = json_for_html({"title": HOSTILE})
+    assert "<" not in text
+    assert json.loads(text) == {"title": HOSTILE}
+
+
+def test_a_figure_that_can_not_be_drawn_says_so_and_the_others_are(tmp_path: Path) -> None:
+    wrong = {**FIGURES[0], "title": "Wrong", "score": "mini/hrad"}
+    page = report_study(Making(tmp_path, figures=[wrong, FIGURES[1]], seeds=[0]).write())
+    text = Reader(page.read_text()).text
+    assert "can't be drawn: figure 'Wrong': score=mini/hrad; did you mean mini/hard?" in text
+    assert [p.stem for p in page.parent.glob("*.png")] == ["hard-problems-by-training-difficulty"]
+
+
+def test_a_study_in_which_all_failed_has_a_report(tmp_path: Path) -> None:
+    made = Making(tmp_path, seeds=[0])
+    page = report_study(replace(made, failing=lambda asked, seed: True).write())
+    text = Reader(page.read_text()).text
+    assert "0 of 28" in text
+    assert "None of its trials has finished yet." in text
+
+
+def test_drawn_again_nothing_old_stays(study: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    shutil.copytree(study, folder)
+    (folder / "report" / "an-earlier-title.png").write_bytes(b"")
+    report_study(folder)
+    assert sorted(p.name for p in (folder / "report").iterdir()) == sorted(
+        p.name for p in (study / "report").iterdir()
+    )
+
+
+def test_the_command_takes_a_name_or_a_folder(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = str(study / "report" / "index.html")
+    for argument in (str(study), study.name):
+        assert main(["report", argument, f"paths.studies={study.parent}"]) == 0
+        assert capsys.readouterr().out.strip() == page
+    assert main(["report", "mnature", f"paths.studies={study.parent}"]) == 2
+    assert "mnature: no such study" in capsys.readouterr().err
