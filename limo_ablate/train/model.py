@@ -11,15 +11,13 @@ from limo_ablate.config import TrainConfig
 from limo_ablate.errors import UserError
 from limo_ablate.train.attention import ROW_WISE_SDPA, register
 from limo_ablate.train.load import load_model
+from limo_ablate.train.processes import SHARDED
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
     from transformers import PreTrainedModel
 
     from limo_ablate.train.loop import Job
-
-SHARDED = ("fsdp2", "zero3")
-"""Strategies under which a process holds only a part of the weights."""
 
 
 def trainable_model(job: Job, device: torch.device) -> nn.Module:

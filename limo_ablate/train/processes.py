@@ -12,12 +12,15 @@ from limo_ablate.errors import TrialFailure, UserError
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+SHARDED = ("fsdp2", "zero3")
+"""Strategies under which a process holds only a part of the weights."""
+
 
 def check_hardware(train: TrainConfig, hardware: HardwareConfig) -> None:
     """Raises UserError when this machine or its libraries can't do what `hardware` asks for."""
     import torch
 
-    if hardware.device == "cpu" and hardware.strategy in ("fsdp2", "zero3"):
+    if hardware.device == "cpu" and hardware.strategy in SHARDED:
         raise UserError(
             f"hardware.strategy={hardware.strategy} needs hardware.device=cuda: on a CPU Accelerate would "
             "quietly do something else; use hardware.strategy=ddp"
@@ -27,7 +30,7 @@ def check_hardware(train: TrainConfig, hardware: HardwareConfig) -> None:
             f"hardware={hardware.name} wants {hardware.processes} GPU(s), {torch.cuda.device_count()} can be "
             "seen here; use hardware=cpu or fewer hardware.processes"
         )
-    if train.lora is not None and hardware.strategy in ("fsdp2", "zero3"):
+    if train.lora is not None and hardware.strategy in SHARDED:
         raise UserError(
             f"train.lora does not go with hardware.strategy={hardware.strategy}; use ddp or single"
         )
