@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from limo_ablate.report.figures import FigureData
+from limo_ablate.report.figures import UNTRAINED, FigureData
 from limo_ablate.report.load import StudyView
 from limo_ablate.report.names import axis, level, percent, plus_minus
 
@@ -36,7 +36,7 @@ def cell_table(view: StudyView) -> Table:
         levels = {key: row[key] for key in view.keys}
         rows.append(
             [
-                *map(level, levels.values()),
+                *view.levels(row),
                 str(row["seeds"]),
                 plus_minus(row["mean"], row["seed_error"]),
                 interval(row["low"], row["high"]),
@@ -73,7 +73,7 @@ def figure_table(data: FigureData) -> Table:
             percent(row["boxed"]),
             percent(row["lenient"]),
         ]
-        for line in data.lines
+        for line in dict.fromkeys([UNTRAINED, *data.lines])
         for row in data.points.filter(pl.col("line") == line).sort("x").iter_rows(named=True)
     ]
     return Table(header, rows, 1)

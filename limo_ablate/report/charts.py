@@ -12,7 +12,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from limo_ablate.report.figures import FigureData
+from limo_ablate.report.figures import SIZE, UNTRAINED, FigureData
 from limo_ablate.report.names import axis, level, percent, score_title
 
 HEIGHT = 340
@@ -33,7 +33,8 @@ def note(data: FigureData) -> str:
     seeds = sorted(set(data.points["seeds"]))
     count = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
     over = "seeds" if seeds[-1] > 1 else "problems"
-    dashed = " Dashed: before fine-tuning." if data.scale == "log" and 0 in data.levels else ""
+    zero = "before fine-tuning" if data.figure.x == SIZE else f"{axis(data.figure.x)} 0"
+    dashed = "" if data.base.is_empty() else f" Dashed: {zero}."
     return f"Mean of {count} seed{'s' * (seeds[-1] > 1)}, bars ± 1 standard error over {over}.{dashed}"
 
 
@@ -80,8 +81,8 @@ def _tooltip(data: FigureData) -> list[alt.Tooltip]:
 def _sizes(data: FigureData) -> alt.LayerChart | alt.FacetChart:
     log = data.scale == "log"
     points = _points(data)
-    drawn = points.filter(pl.col("x") > 0) if log else points
-    ticks = [x for x in data.levels if x > 0 or not log]
+    drawn, base_points = (points.join(part, on=["x", "line"], how="semi") for part in (data.curve, data.base))
+    ticks = sorted(set(drawn["x"]))
     low, high = _domain(ticks, log)
     x = alt.X(
         "place:Q",
@@ -100,11 +101,10 @@ def _sizes(data: FigureData) -> alt.LayerChart | alt.FacetChart:
         base.mark_point(filled=True, size=70, opacity=1).encode(y=y, shape=shape, tooltip=_tooltip(data)),
         named.mark_text(align="left", dx=6, fontWeight=600).encode(y="label_y:Q", text="line:N"),
     ]
-    if log and 0 in data.levels:
-        untrained = alt.Chart(points.filter(pl.col("x") == 0)).encode(color=colour, y=y)
-        layers.insert(
-            0, untrained.mark_rule(strokeDash=[5, 4], strokeWidth=1.5).encode(tooltip=_tooltip(data))
-        )
+    if not base_points.is_empty():
+        dashed = alt.Chart(base_points).mark_rule(strokeDash=[5, 4], strokeWidth=1.5)
+        dashed = dashed.encode(y=y, tooltip=_tooltip(data))
+        layers.insert(0, dashed if UNTRAINED in base_points["line"] else dashed.encode(color=colour))
     return alt.layer(*layers).properties(height=HEIGHT)
 
 

@@ -40,7 +40,7 @@ def glance(view: StudyView) -> list[tuple[str, str]]:
     if view.done:
         cells = view.cells.filter(pl.col("score") == view.scores[0])
         best = cells.sort("mean").row(-1, named=True)
-        where = ", ".join(level(best[key]) for key in view.keys)
+        where = ", ".join(text for text in view.levels(best) if text != "–")
         tiles.insert(1, (str(cells.height), "cells"))
         tiles.append(
             (f"{plus_minus(best['mean'], best['seed_error'])} %", f"best on {view.scores[0]}: {where}")
@@ -50,8 +50,6 @@ def glance(view: StudyView) -> list[tuple[str, str]]:
 
 def finding(data: FigureData) -> str:
     """The figure in a sentence: where its best line starts and ends, and how far the others get."""
-    ends = data.points.sort("x") if data.scale != "category" else data.points
-    last = ends.group_by("line", maintain_order=True).last().sort("mean", descending=True)
     if data.scale == "category":
         ranked = data.points.sort("mean", descending=True)
         several = len(data.lines) > 1
@@ -60,10 +58,14 @@ def finding(data: FigureData) -> str:
             for row in ranked.iter_rows(named=True)
         ]
         return "; ".join(named if len(named) <= 5 else [*named[:3], "…", named[-1]]) + "."
+    ends = data.points.filter(pl.col("line").is_in(data.lines)).sort("x")
+    last = ends.group_by("line", maintain_order=True).last().sort("mean", descending=True)
     best = last.row(0, named=True)
     first = ends.filter(pl.col("line") == best["line"]).row(0, named=True)
     start, end = (f"{_percent(row)} at {level(row['x'])}" for row in (first, best))
     others = [f"{row['line']} to {_percent(row)}" for row in last[1:].iter_rows(named=True)]
+    base = data.base.filter(~pl.col("line").is_in(data.lines)).iter_rows(named=True)
+    others += [f"{row['line']}: {_percent(row)}" for row in base]
     return f"{best['line']} goes from {start} to {end} {axis(data.figure.x)}" + "; ".join(["", *others]) + "."
 
 

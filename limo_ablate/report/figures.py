@@ -24,6 +24,9 @@ from limo_ablate.typed import from_dict, nearest
 
 LOG_RATIO = 8
 """Sizes that span more than this are drawn on a logarithmic axis."""
+SIZE = "select.size"
+UNTRAINED = "untrained"
+"""The line of size 0 when the lines are selections: nothing was selected, so it belongs to none of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +45,24 @@ class Figure:
 class FigureData:
     figure: Figure
     points: pl.DataFrame
-    """x, line (text), and the columns of `effects.summary`."""
+    """`effects.summary` by x and line (text)."""
     lines: list[str]
-    """Levels of `line` in the study's order."""
+    """Levels of `line` in the study's order, without `UNTRAINED`."""
     levels: list[Any]
     """Levels of `x` in the study's order."""
     scale: Literal["log", "linear", "category"]
+
+    @property
+    def base(self) -> pl.DataFrame:
+        """Points that are a level to compare with rather than a place on the axis: size 0, the base model."""
+        across = self.scale == "log" or self.figure.x == SIZE
+        here = across and 0 in self.levels and len(self.levels) > 1
+        return self.points.filter(pl.col("x") == 0) if here else self.points.clear()
+
+    @property
+    def curve(self) -> pl.DataFrame:
+        """All other points."""
+        return self.points if self.base.is_empty() else self.points.filter(pl.col("x") != 0)
 
 
 def read_figures(study: Study) -> list[Figure]:
@@ -70,16 +85,21 @@ def figure_data(figure: Figure, block: Block, trials: Sequence[Trial]) -> Iterat
     own = [t for t in trials if figure.block in t.blocks and t.metrics]
     others = [key for key in block.axes if key not in (figure.x, figure.line)]
     if block.design == "ofat":
-        own = [t for t in own if all(t.level(key) == (block.base or {})[key] for key in others)]
+        own = [t for t in own if all(_is(t, key, (block.base or {})[key]) for key in others)]
         others = []
     seeds = [key for key in others if key.endswith("seed")] or ["seed"]
     panels = [key for key in others if key not in seeds]
     for chosen in itertools.product(*(block.axes[key] for key in panels)):
-        part = [t for t in own if all(t.level(k) == v for k, v in zip(panels, chosen, strict=True))]
+        part = [t for t in own if all(_is(t, k, v) for k, v in zip(panels, chosen, strict=True))]
         if part:
             named = ", ".join(f"{k.split('.')[-1]} {v}" for k, v in zip(panels, chosen, strict=True))
             title = f"{figure.title} ({named})" if named else figure.title
             yield _data(replace(figure, title=title), block, part, seeds)
+
+
+def _is(trial: Trial, key: str, level: Any) -> bool:
+    """Whether the trial is at this level; one that was trained on nothing is at any level of a selection."""
+    return trial.level(key) == level or (key.startswith("select.") and trial.level(SIZE) == 0)
 
 
 def _data(figure: Figure, block: Block, trials: list[Trial], seeds: list[str]) -> FigureData:
@@ -91,15 +111,24 @@ def _data(figure: Figure, block: Block, trials: list[Trial], seeds: list[str]) -
             f"figure '{figure.title}': score={figure.score}{nearest(figure.score, known)} "
             f"Scores: {', '.join(known)}"
         )
-    cells = summary(rows, items(trials), list(dict.fromkeys([figure.x, figure.line])), seeds)
-    points = cells.with_columns(x=pl.col(figure.x), line=pl.col(figure.line).cast(pl.String).fill_null("all"))
+    rows = rows.with_columns(x=pl.col(figure.x), line=_line(figure))
+    points = summary(rows, items(trials), ["x", "line"], seeds)
     levels = _ordered(points["x"].to_list(), block.axes.get(figure.x, ()))
     scale = _scale(levels)
     if scale == "category":
         levels = ["all" if level is None else str(level) for level in levels]
         points = points.with_columns(pl.col("x").cast(pl.String).fill_null("all"))
-    lines = _ordered(points["line"].to_list(), [str(level) for level in block.axes.get(figure.line, ())])
+    named = [line for line in points["line"] if line != UNTRAINED]
+    lines = _ordered(named, [str(level) for level in block.axes.get(figure.line, ())])
+    lines = lines or [UNTRAINED]
     return FigureData(figure=figure, points=points, lines=lines, levels=levels, scale=scale)
+
+
+def _line(figure: Figure) -> pl.Expr:
+    line = pl.col(figure.line).cast(pl.String).fill_null("all")
+    if figure.x == SIZE and figure.line.startswith("select."):
+        return pl.when(pl.col(SIZE) == 0).then(pl.lit(UNTRAINED)).otherwise(line)
+    return line
 
 
 def _ordered(found: Sequence[Any], declared: Sequence[Any]) -> list[Any]:

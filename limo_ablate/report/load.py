@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from limo_ablate.effects import Trial, items, load_trials, summary, table
-from limo_ablate.report.figures import Figure, read_figures
+from limo_ablate.report.figures import SIZE, Figure, read_figures
+from limo_ablate.report.names import level
 from limo_ablate.sweep.design import Block, Study, load_study
 
 
@@ -49,6 +52,14 @@ class StudyView:
     def scores(self) -> list[str]:
         """Benchmarks and their groups; the first one is the study's main score."""
         return list(dict.fromkeys(name for trial in self.done for name in (trial.metrics or {})["scores"]))
+
+    def levels(self, cell: Mapping[str, Any]) -> list[str]:
+        """A cell's levels as text, in the order of `keys`; of a selection of nothing only that it is one."""
+        nothing = cell.get(SIZE) == 0
+        return [
+            "–" if nothing and key.startswith("select.") and key != SIZE else level(cell[key])
+            for key in self.keys
+        ]
 
     def block(self, name: str) -> Block:
         return next(block for block in self.study.blocks if block.name == name)

@@ -124,7 +124,7 @@ def html(view: StudyView, figures: list[Drawn]) -> str:
         cells=cell_table(view) if view.done else None,
         failed=view.failed,
         waiting=[t for t in view.trials if not t.metrics and not t.failure],
-        samples=samples(view.done, view.keys),
+        samples=samples(view),
         recipe=recipe(view) if view.done else [],
         provenance=provenance(view) if view.done else [],
     )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from limo_ablate.effects import Trial
-from limo_ablate.report.names import level
+from limo_ablate.report.load import StudyView
 
 CELLS = 120
 """Cells shown; of more, every so many."""
@@ -32,11 +31,12 @@ class Sample:
     finish: str
 
 
-def samples(trials: Sequence[Trial], keys: Sequence[str]) -> list[tuple[str, list[Sample]]]:
+def samples(view: StudyView) -> list[tuple[str, list[Sample]]]:
     """(cell, its samples), of each cell's first finished trial."""
     cells: dict[str, Trial] = {}
-    for trial in trials:
-        cells.setdefault(" · ".join(level(trial.level_if_any(key)) for key in keys), trial)
+    for trial in view.done:
+        levels = {key: trial.level_if_any(key) for key in view.keys}
+        cells.setdefault(" · ".join(view.levels(levels)), trial)
     chosen = list(cells.items())[:: -(-len(cells) // CELLS) or 1]
     return [(name, trial_samples(trial)) for name, trial in chosen]
 

@@ -38,6 +38,8 @@ FAILED_PATIENCE = 10.0
 """The same for a failed or interrupted trial."""
 TAG_LENGTH = 64
 """W&B refuses longer tags."""
+UNTAGGED = ("seed", "track", "launch", "paths")
+"""Overrides that make no cell; the seed has a tag in any case."""
 
 
 class WandbTracker:
@@ -66,14 +68,14 @@ class WandbTracker:
         self._close(1, FAILED_PATIENCE)
 
     def _open(self, config: TrialConfig, labels: TrialLabels) -> None:
-        tags = [f"seed={config.seed}", *(f"{k}={v}" for k, v in labels.cell.items() if k != "seed")]
+        cell = [f"{k}={v}" for k, v in labels.cell.items() if k.partition(".")[0] not in UNTAGGED]
         self._run = wandb.init(
             entity=config.track.entity,
             project=config.track.project,
             group=labels.study,
             job_type="trial",
             name=labels.name,
-            tags=[tag[:TAG_LENGTH] for tag in dict.fromkeys(tags)],
+            tags=[tag[:TAG_LENGTH] for tag in (f"seed={config.seed}", *cell)],
             config={"seed": config.seed, "resolved": asdict(config), "provenance": provenance(self._folder)},
             mode=config.track.mode,
             dir=str(self._folder),

@@ -8,7 +8,9 @@ import pytest
 
 from limo_ablate.effects import table
 from limo_ablate.errors import UserError
-from limo_ablate.report.figures import FigureData, figure_data
+from limo_ablate.report.charts import efficiency_chart
+from limo_ablate.report.facts import finding
+from limo_ablate.report.figures import UNTRAINED, FigureData, figure_data
 from limo_ablate.report.load import StudyView, load
 from tests.made_study import FIGURES, SIZE_MODEL, SIZE_QUALITY, Making
 
@@ -75,11 +77,33 @@ def test_all_rows_is_a_category(tmp_path: Path) -> None:
     assert shown.points["x"].to_list() == ["64", "all"]
 
 
+def test_the_untrained_base_belongs_to_no_selection(tmp_path: Path) -> None:
+    block = {**SIZE_QUALITY, "axes": {"select.size": [0, 4, 64], "select.quality": ["L4", "L5"]}}
+    (shown,) = panels(tmp_path, block)
+    assert shown.lines == ["L4", "L5"]
+    assert shown.base.select("x", "line", "seeds").rows() == [(0, UNTRAINED, 2)]
+    assert UNTRAINED in finding(shown)
+    assert sorted(set(shown.curve["x"])) == [4, 64]
+
+
+def test_the_untrained_base_belongs_to_its_model(view: StudyView) -> None:
+    base = data(view, 2).base
+    assert base.select("x", "line").rows() == [(0, "mini_s"), (0, "mini_m")]
+
+
+def test_a_study_of_the_base_alone_has_points(tmp_path: Path) -> None:
+    block = {**SIZE_QUALITY, "axes": {"select.size": [0], "select.quality": ["L4"]}}
+    (shown,) = panels(tmp_path, block)
+    assert (shown.lines, shown.base.height, shown.curve.height) == ([UNTRAINED], 0, 1)
+    assert "untrained" in finding(shown)
+    efficiency_chart(shown).to_dict()
+
+
 def test_a_further_axis_gives_a_figure_for_each_of_its_levels(tmp_path: Path) -> None:
     block = {**SIZE_MODEL, "axes": {**SIZE_MODEL["axes"], "select.quality": ["L4", "L5"]}, "overrides": ["select.difficulty=any"]}  # noqa: E501 # fmt: skip
     shown = panels(tmp_path, block)
     assert [d.figure.title for d in shown] == ["T (model mini_s)", "T (model mini_m)"]
-    assert all(d.points["seeds"].to_list() == [2] * 8 for d in shown)
+    assert all(d.points["seeds"].to_list() == [2] * 7 for d in shown)
 
 
 def test_a_further_axis_of_seeds_is_what_the_bars_are_over(tmp_path: Path) -> None:

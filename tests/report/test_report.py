@@ -85,6 +85,14 @@ def test_the_page_says_what_the_study_asks_and_what_came_out(study: Path, page: 
     assert "0123456789ab with uncommitted changes" in text
 
 
+def test_the_untrained_base_has_no_tier(study: Path) -> None:
+    view = load(study)
+    tier = view.keys.index("select.quality")
+    sizes = {row[view.keys.index("select.size")]: row[tier] for row in cell_table(view).rows}
+    assert sizes["0"] == "–"
+    assert sizes["64"] == "L4"
+
+
 def test_a_failed_trial_is_told_with_reason_log_and_command(page: str) -> None:
     text = Reader(page).text
     assert "RuntimeError: out of memory" in text

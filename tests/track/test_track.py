@@ -19,7 +19,7 @@ from tests.made_study import Making, curve
 from tests.track.offline_run import OfflineRun, read_run
 from tests.track.wandb_server import serve
 
-CELL: dict[str, object] = {"select.size": 64, "select.quality": "L5", "seed": 3}
+CELL: dict[str, object] = {"select.size": 64, "select.quality": "L5", "paths.studies": "elsewhere", "seed": 3}
 LABELS = TrialLabels(study="made", cell=CELL, name="size64-L5-s3")
 CURVE = curve(8, 0)
 BIG = 2 << 20
