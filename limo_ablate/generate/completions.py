@@ -14,7 +14,7 @@ from limo_ablate.config import BenchmarkConfig, EvalConfig, HardwareConfig
 from limo_ablate.errors import UserError
 from limo_ablate.generate.engine import Completed, Engine, Request, Sampling
 from limo_ablate.train.base import model_path
-from limo_ablate.train.load import end_of_turn, load_model, load_tokenizer
+from limo_ablate.train.load import end_of_turn, load_model, load_tokenizer, windowed
 from limo_ablate.train.tokens import encode_texts, prompt_texts
 
 if TYPE_CHECKING:
@@ -109,6 +109,11 @@ def open_engine(
         attention="sdpa",  # decoding masks each sequence by itself, which FlashAttention's kernels can't
         device=hardware.device,
     )
+    if windowed(network):
+        raise UserError(
+            f"{model_path(model)}: eval.engine=transformers decodes models with full attention only, "
+            "this one has sliding windows"
+        )
     return TransformersEngine(network, stop_ids(network, tokenizer), evaluation.batch_size)
 
 

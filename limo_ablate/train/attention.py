@@ -14,8 +14,12 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from limo_ablate.train.load import windowed
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from transformers import PreTrainedModel
 
 ROW_WISE_SDPA = "row_wise_sdpa"
 
@@ -40,6 +44,11 @@ def row_wise_sdpa(
     return torch.cat(outputs, dim=1), None
 
 
-def register() -> None:
-    """Makes `attention=ROW_WISE_SDPA` known to transformers, which then builds no mask for it."""
-    AttentionInterface.register(ROW_WISE_SDPA, row_wise_sdpa)
+def attend_row_wise(model: PreTrainedModel) -> None:
+    """Has a model that is loaded with `sdpa` attend to each row by itself.
+
+    Windowed layers keep transformers' masks, which know the window; so do the other implementations.
+    """
+    if model.config._attn_implementation == "sdpa" and not windowed(model):
+        AttentionInterface.register(ROW_WISE_SDPA, row_wise_sdpa)
+        model.set_attn_implementation(ROW_WISE_SDPA)

@@ -59,7 +59,7 @@ def load_model(
     path: str | Path,
     *,
     dtype: Literal["float32", "bfloat16"],
-    attention: str,
+    attention: Literal["sdpa", "eager", "flash_attention_2"],
     device: str,
 ) -> PreTrainedModel:
     """The causal language model in `path` (safetensors, sharded or not), in evaluation mode on `device`.
@@ -84,3 +84,9 @@ def load_model(
         )
     loaded: PreTrainedModel = model.to(device)
     return loaded.eval()
+
+
+def windowed(model: PreTrainedModel) -> bool:
+    """Whether some layer attends to less than all tokens before (a sliding window, say)."""
+    kinds = set(getattr(model.config, "layer_types", None) or ["full_attention"])
+    return kinds != {"full_attention"} or bool(getattr(model.config, "sliding_window", None))

@@ -9,7 +9,7 @@ from torch import nn
 
 from limo_ablate.config import TrainConfig
 from limo_ablate.errors import UserError
-from limo_ablate.train.attention import ROW_WISE_SDPA, register
+from limo_ablate.train.attention import attend_row_wise
 from limo_ablate.train.load import load_model
 from limo_ablate.train.processes import SHARDED
 
@@ -27,15 +27,14 @@ def trainable_model(job: Job, device: torch.device) -> nn.Module:
     leaves alone stay in the precision of the forward pass. A model that will be sharded is not put on
     `device`, which could not hold it.
     """
-    register()
     frozen_in_bf16 = job.train.lora is not None and job.hardware.precision == "bf16"
-    attention = job.reference.attention
     model: Any = load_model(
         job.model,
         dtype="bfloat16" if frozen_in_bf16 else "float32",
-        attention=ROW_WISE_SDPA if attention == "sdpa" else attention,
+        attention=job.reference.attention,
         device="cpu" if job.hardware.strategy in SHARDED else str(device),
     )
+    attend_row_wise(model)
     if job.train.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     if job.train.lora is not None:

@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +12,10 @@ from limo_ablate.config import BenchmarkConfig, EvalConfig
 from limo_ablate.errors import UserError
 from limo_ablate.generate import completions
 from limo_ablate.generate.decoding import TransformersEngine
-from limo_ablate.train import model_path
+from limo_ablate.train import base_model, model_path
 from limo_ablate.train.load import load_tokenizer
 from limo_ablate.train.tokens import prompt_texts
-from tests.tiny_models import CPU, made_base, sums
+from tests.tiny_models import CPU, hub_model, made_base, sums
 
 SAMPLED = BenchmarkConfig(source="file", samples=3, temperature=1.0, top_p=1.0, max_tokens=12)
 GREEDY = replace(SAMPLED, samples=1, temperature=0.0)
@@ -108,6 +109,17 @@ def test_bfloat16_generates(store: Store) -> None:
     )
     assert half != generated(store, GREEDY)
     assert table(half)["tokens"].min() > 0
+
+
+def test_models_with_sliding_windows_are_refused(store: Store, tmp_path: Path) -> None:
+    folder = tmp_path / "windowed"
+    shutil.copytree(made_base(store).path, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"use_sliding_window": True, "sliding_window": 8, "layer_types": ["sliding_attention"] * 2}
+    (folder / "config.json").write_text(json.dumps(config))
+    base = base_model(store, hub_model(folder), None)
+    with pytest.raises(UserError, match="full attention only"):
+        completions(store, base, made_problems(store), "sums", GREEDY, EVAL, CPU)
 
 
 def test_every_line_is_on_disk_before_the_next_is_asked_for(

@@ -1,7 +1,9 @@
 import json
 import math
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -9,12 +11,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch.nn import functional
+from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from limo_ablate.artifacts import Artifact, Store
 from limo_ablate.config import HardwareConfig, LoraConfig, TrainConfig
 from limo_ablate.errors import TrialFailure, UserError
 from limo_ablate.train import model_path, parameter_count, train
-from limo_ablate.train.attention import ROW_WISE_SDPA, register
+from limo_ablate.train.attention import ROW_WISE_SDPA, attend_row_wise
 from limo_ablate.train.batch import collate
 from limo_ablate.train.load import load_model, load_tokenizer
 from limo_ablate.train.loop import response_loss
@@ -43,15 +46,26 @@ def losses(weights: Artifact) -> list[float]:
     return pl.read_parquet(weights.path / "curve.parquet")["loss"].to_list()
 
 
-@pytest.mark.parametrize("attention", [ROW_WISE_SDPA, "eager"])
-def test_rows_together_have_the_loss_of_rows_apart(store: Store, base: Artifact, attention: str) -> None:
+@pytest.mark.parametrize(
+    ("attention", "window", "used"),
+    [("sdpa", None, ROW_WISE_SDPA), ("sdpa", 8, "sdpa"), ("eager", None, "eager")],
+)
+def test_rows_together_have_the_loss_of_rows_apart(
+    store: Store, base: Artifact, attention: Any, window: int | None, used: str
+) -> None:
     """Nothing is seen across the border of two rows; the reference is a plain forward pass a row."""
-    register()
     rows = read_tokens(made_tokens(store, base).path)
     part = np.array([2, 7, 0, 5])
-    packed = load_model(model_path(base), dtype="float32", attention=attention, device="cpu")
+    torch.manual_seed(0)
+    config = Qwen2Config.from_pretrained(model_path(base), initializer_range=0.3, max_window_layers=0)
+    config.layer_types = ["sliding_attention" if window else "full_attention"] * 2
+    config.sliding_window = window
+    plain = Qwen2ForCausalLM._from_config(config, attn_implementation="eager")
+    packed = Qwen2ForCausalLM._from_config(deepcopy(config), attn_implementation=attention)
+    packed.load_state_dict(plain.state_dict())
+    attend_row_wise(packed)
+    assert packed.config._attn_implementation == used
     loss, right = response_loss(packed, collate(rows, part, torch.device("cpu")))
-    plain = load_model(model_path(base), dtype="float32", attention="sdpa", device="cpu")
     expected, expected_right = 0.0, 0
     for number in part:
         ids = torch.from_numpy(rows.row(number).astype(np.int64))
