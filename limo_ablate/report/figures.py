@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from limo_ablate.effects import Trial, items, summary, table
+from limo_ablate.effects import Trial, summary, table
 from limo_ablate.errors import UserError
 from limo_ablate.sweep.design import Block, Study
 from limo_ablate.typed import from_dict, nearest
@@ -78,9 +78,13 @@ def read_figures(study: Study) -> list[Figure]:
     return figures
 
 
-def figure_data(figure: Figure, block: Block, trials: Sequence[Trial]) -> Iterator[FigureData]:
+def figure_data(
+    figure: Figure, block: Block, trials: Sequence[Trial], answers: pl.DataFrame
+) -> Iterator[FigureData]:
     """The numbers of the figure, from the block's finished trials: one `FigureData` for each combination of
-    levels of the block's other axes that has any. Raises UserError for a key or score the trials don't have.
+    levels of the block's other axes that has any. `answers` is `effects.items` of the trials.
+
+    Raises UserError for a key or score the trials don't have.
     """
     own = [t for t in trials if figure.block in t.blocks and t.metrics]
     others = [key for key in block.axes if key not in (figure.x, figure.line)]
@@ -94,7 +98,7 @@ def figure_data(figure: Figure, block: Block, trials: Sequence[Trial]) -> Iterat
         if part:
             named = ", ".join(f"{k.split('.')[-1]} {v}" for k, v in zip(panels, chosen, strict=True))
             title = f"{figure.title} ({named})" if named else figure.title
-            yield _data(replace(figure, title=title), block, part, seeds)
+            yield _data(replace(figure, title=title), block, part, answers, seeds)
 
 
 def _is(trial: Trial, key: str, level: Any) -> bool:
@@ -102,7 +106,9 @@ def _is(trial: Trial, key: str, level: Any) -> bool:
     return trial.level(key) == level or (key.startswith("select.") and trial.level(SIZE) == 0)
 
 
-def _data(figure: Figure, block: Block, trials: list[Trial], seeds: list[str]) -> FigureData:
+def _data(
+    figure: Figure, block: Block, trials: list[Trial], answers: pl.DataFrame, seeds: list[str]
+) -> FigureData:
     keys = list(dict.fromkeys([figure.x, figure.line, *seeds]))
     rows = table(trials, [key for key in keys if key != "seed"]).filter(pl.col("score") == figure.score)
     if rows.is_empty():
@@ -112,7 +118,7 @@ def _data(figure: Figure, block: Block, trials: list[Trial], seeds: list[str]) -
             f"Scores: {', '.join(known)}"
         )
     rows = rows.with_columns(x=pl.col(figure.x), line=_line(figure))
-    points = summary(rows, items(trials), ["x", "line"], seeds)
+    points = summary(rows, answers, ["x", "line"], seeds)
     levels = _ordered(points["x"].to_list(), block.axes.get(figure.x, ()))
     scale = _scale(levels)
     if scale == "category":

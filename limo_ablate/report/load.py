@@ -11,9 +11,9 @@ from typing import Any
 import polars as pl
 
 from limo_ablate.effects import Trial, items, load_trials, summary, table
-from limo_ablate.report.figures import SIZE, Figure, read_figures
+from limo_ablate.report.figures import SIZE, Figure, FigureData, figure_data, read_figures
 from limo_ablate.report.names import level
-from limo_ablate.sweep.design import Block, Study, load_study
+from limo_ablate.sweep.design import Study, load_study
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,14 @@ class StudyView:
         return table(self.done)
 
     @cached_property
+    def answers(self) -> pl.DataFrame:
+        """`effects.items` of the whole study."""
+        return items(self.done)
+
+    @cached_property
     def cells(self) -> pl.DataFrame:
         """`effects.summary` of the factors: every cell's mean and errors over seeds."""
-        return summary(self.table, items(self.done), self.keys)
+        return summary(self.table, self.answers, self.keys)
 
     @cached_property
     def scores(self) -> list[str]:
@@ -61,8 +66,10 @@ class StudyView:
             for key in self.keys
         ]
 
-    def block(self, name: str) -> Block:
-        return next(block for block in self.study.blocks if block.name == name)
+    def data(self, figure: Figure) -> list[FigureData]:
+        """The numbers of a figure, for each of its panels. Raises UserError as `figure_data` does."""
+        block = next(block for block in self.study.blocks if block.name == figure.block)
+        return list(figure_data(figure, block, self.done, self.answers))
 
 
 def load(folder: Path) -> StudyView:

@@ -21,7 +21,7 @@ from limo_ablate.errors import UserError
 from limo_ablate.report.cells import Table, cell_table, figure_table
 from limo_ablate.report.charts import efficiency_chart, note
 from limo_ablate.report.facts import finding, glance, provenance, recipe
-from limo_ablate.report.figures import Figure, figure_data
+from limo_ablate.report.figures import Figure
 from limo_ablate.report.load import StudyView, load
 from limo_ablate.report.samples import samples
 from limo_ablate.report.theme import DARK, LIGHT, config
@@ -71,7 +71,7 @@ def draw(view: StudyView, figure: Figure) -> list[Drawn]:
                 efficiency_chart(data).to_dict(),
                 figure_table(data),
             )
-            for data in figure_data(figure, view.block(figure.block), view.trials)
+            for data in view.data(figure)
         ]
     except UserError as error:
         return [Drawn(slug(figure.title), figure.title, f"This figure can't be drawn: {error}")]

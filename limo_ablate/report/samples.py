@@ -13,6 +13,7 @@ CELLS = 120
 """Cells shown; of more, every so many."""
 LENGTH = 1500
 """Characters shown of a text; a longer one loses its middle."""
+ANSWER_LENGTH = 80
 COLUMNS = ["benchmark", "problem", "sample", "gold", "answer", "status", "rule", "reason", "tokens", "finish"]
 
 
@@ -59,7 +60,7 @@ def trial_samples(trial: Trial) -> list[Sample]:
             prompt=_shortened(row["prompt"]),
             completion=_shortened(row["completion"]),
             gold=row["gold"],
-            answer=row["answer"] or "none",
+            answer=_shortened(row["answer"] or "none", ANSWER_LENGTH),
             reason=": ".join(part for part in (row["rule"], row["reason"]) if part),
             tokens=row["tokens"],
             finish=row["finish"],
@@ -68,6 +69,6 @@ def trial_samples(trial: Trial) -> list[Sample]:
     ]
 
 
-def _shortened(text: str) -> str:
-    half = LENGTH // 2
-    return text if len(text) <= LENGTH else f"{text[:half]} [...] {text[-half:]}"
+def _shortened(text: str, length: int = LENGTH) -> str:
+    half = length // 2
+    return text if len(text) <= length else f"{text[:half]} [...] {text[-half:]}"

@@ -41,7 +41,7 @@ def config(palette: dict[str, Any]) -> dict[str, Any]:
         "axisY": {"domain": False, "ticks": False},
         "legend": {
             "labelColor": palette["text"], "titleColor": palette["text"], "labelFontSize": 12,
-            "titleFontSize": 12, "titleFontWeight": 500, "symbolSize": 80, "orient": "top",
+            "titleFontSize": 12, "titleFontWeight": 500, "symbolSize": 80, "titleLimit": 0, "orient": "top",
         },
         "text": {"color": palette["text"], "fontSize": 12},
         "rule": {"color": palette["muted"]},

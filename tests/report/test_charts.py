@@ -7,7 +7,6 @@ import polars as pl
 import pytest
 
 from limo_ablate.report.charts import efficiency_chart, note, spread
-from limo_ablate.report.figures import figure_data
 from limo_ablate.report.load import StudyView, load
 from limo_ablate.report.training import POINTS, curves, training_chart
 from tests.made_study import Making
@@ -20,7 +19,7 @@ def view(tmp_path_factory: pytest.TempPathFactory) -> StudyView:
 
 def spec(view: StudyView, place: int) -> dict:
     figure = view.figures[place]
-    (data,) = figure_data(figure, view.block(figure.block), view.trials)
+    (data,) = view.data(figure)
     return efficiency_chart(data).to_dict()
 
 
@@ -58,7 +57,7 @@ def test_size_zero_is_a_dashed_line(view: StudyView) -> None:
 
 def test_bars_are_one_standard_error_over_seeds(view: StudyView) -> None:
     figure = view.figures[0]
-    (data,) = figure_data(figure, view.block(figure.block), view.trials)
+    (data,) = view.data(figure)
     chart = efficiency_chart(data).to_dict()
     rows = pl.DataFrame(chart["datasets"][chart["layer"][1]["data"]["name"]]).filter(pl.col("line") == "L5")
     points = data.points.filter(pl.col("line") == "L5")
@@ -68,7 +67,7 @@ def test_bars_are_one_standard_error_over_seeds(view: StudyView) -> None:
 
 def test_one_seed_says_that_its_bars_are_over_problems(tmp_path: Path) -> None:
     view = load(Making(tmp_path, seeds=[4]).write())
-    (data,) = figure_data(view.figures[0], view.block("size x quality"), view.trials)
+    (data,) = view.data(view.figures[0])
     assert note(data).startswith("Mean of 1 seed, bars ± 1 standard error over problems.")
 
 

@@ -10,7 +10,7 @@ from limo_ablate.effects import table
 from limo_ablate.errors import UserError
 from limo_ablate.report.charts import efficiency_chart
 from limo_ablate.report.facts import finding
-from limo_ablate.report.figures import UNTRAINED, FigureData, figure_data
+from limo_ablate.report.figures import UNTRAINED, FigureData
 from limo_ablate.report.load import StudyView, load
 from tests.made_study import FIGURES, SIZE_MODEL, SIZE_QUALITY, Making
 
@@ -22,7 +22,7 @@ def view(tmp_path_factory: pytest.TempPathFactory) -> StudyView:
 
 def data(view: StudyView, place: int) -> FigureData:
     figure = view.figures[place]
-    (found,) = figure_data(figure, view.block(figure.block), view.trials)
+    (found,) = view.data(figure)
     return found
 
 
@@ -38,7 +38,7 @@ def panels(folder: Path, block: dict[str, Any], **figure: str) -> list[FigureDat
         folder, blocks=[block], figures=[declared | figure], seeds=[0, 1], accuracy=lambda asked: 0.5
     )
     view = load(made.write())
-    return list(figure_data(view.figures[0], view.block(block["name"]), view.trials))
+    return view.data(view.figures[0])
 
 
 def test_a_point_is_the_mean_over_the_seeds_of_a_blocks_cell(view: StudyView) -> None:
@@ -126,7 +126,7 @@ def test_one_factor_at_a_time_leaves_the_others_at_the_base(tmp_path: Path) -> N
 def test_a_block_without_results_has_no_figure(tmp_path: Path) -> None:
     folder = Making(tmp_path, seeds=[0], failing=lambda asked, seed: True).write()
     view = load(folder)
-    assert list(figure_data(view.figures[0], view.block("size x quality"), view.trials)) == []
+    assert view.data(view.figures[0]) == []
 
 
 @pytest.mark.parametrize(
