@@ -44,7 +44,8 @@ class Jobs:
         "accelerate",
         "limo_ablate.trial",
         "limo_ablate.train.loop",
-        "limo_ablate.generate.engine",
+        "limo_ablate.generate.decoding",
+        "transformers.models.qwen2.modeling_qwen2",
         "?limo_ablate.track.run",
     )
     """As `preload.VARIABLE` has them; tracking may be broken, and says so itself."""
