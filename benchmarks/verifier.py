@@ -71,7 +71,9 @@ def accuracy(pairs: list[Pair], results: list[tuple[bool, float]]) -> list[str]:
         right = sum(expected == correct for expected, correct in labels)
         negatives = sum(expected and not correct for expected, correct in labels)
         positives = sum(correct and not expected for expected, correct in labels)
-        lines.append(f"| {suite} | {len(labels)} | {100 * right / len(labels):.2f} | {negatives} | {positives} |")
+        lines.append(
+            f"| {suite} | {len(labels)} | {100 * right / len(labels):.2f} | {negatives} | {positives} |"
+        )
     return lines
 
 
@@ -80,7 +82,9 @@ def speed(pairs: list[Pair], results: list[tuple[bool, float]]) -> list[str]:
     for name in ("completions", "rewrites"):
         seconds = [s for pair, (_, s) in zip(pairs, results, strict=True) if pair.suite.startswith(name)]
         lines.append(_latency(name, seconds))
-    both = [s for p, (_, s) in zip(pairs, results, strict=True) if p.suite.startswith(("completions", "rewrites"))]
+    both = [
+        s for p, (_, s) in zip(pairs, results, strict=True) if p.suite.startswith(("completions", "rewrites"))
+    ]
     return [*lines, _latency("together", both)]
 
 
@@ -94,7 +98,9 @@ def misses(pairs: list[Pair], results: list[tuple[bool, float]]) -> list[str]:
     found = []
     for pair, (correct, _) in zip(pairs, results, strict=True):
         if correct != pair.expected:
-            found.append(f"- {pair.suite}, {pair.kind}: gold `{pair.gold}`, completion `{pair.completion[-90:]!r}`")
+            found.append(
+                f"- {pair.suite}, {pair.kind}: gold `{pair.gold}`, completion `{pair.completion[-90:]!r}`"
+            )
     return found
 
 
@@ -110,7 +116,12 @@ def import_seconds(module: str) -> float:
 
 
 def report(names: list[str], pairs: list[Pair]) -> tuple[str, list[str]]:
-    lines = ["# The verifier beside its peer", "", f"Python {platform.python_version()}, one core, no cache, CPU time.", ""]
+    lines = [
+        "# The verifier beside its peer",
+        "",
+        f"Python {platform.python_version()}, one core, no cache, CPU time.",
+        "",
+    ]
     own: list[str] = []
     for name in names:
         results = run(GRADERS[name](), pairs)

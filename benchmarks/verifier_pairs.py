@@ -76,7 +76,12 @@ def rewrites() -> Iterator[Pair]:
     for keeps, table in ((True, KEEPING), (False, CHANGING)):
         suite = "rewrites that keep" if keeps else "rewrites that change"
         for kind, rewrite in table.items():
-            made = [(gold, new) for golds in limo_golds().values() for gold in golds if (new := rewrite(gold.strip()))]
+            made = [
+                (gold, new)
+                for golds in limo_golds().values()
+                for gold in golds
+                if (new := rewrite(gold.strip()))
+            ]
             for gold, new in random.Random(kind).sample(made, min(len(made), 120)):
                 completion = new if new.startswith("\n") else _say(new)
                 yield Pair(suite, kind, completion.lstrip("\n"), gold, keeps)
@@ -127,16 +132,26 @@ def _where(pattern: str, template: str) -> Rewrite:
 
 def _thousands(separator: str) -> Rewrite:
     def rewrite(gold: str) -> str | None:
-        return re.sub(r"(?<=\d)(?=(\d{3})+$)", lambda _: separator, gold) if re.fullmatch(r"-?\d{4,9}", gold) else None
+        return (
+            re.sub(r"(?<=\d)(?=(\d{3})+$)", lambda _: separator, gold)
+            if re.fullmatch(r"-?\d{4,9}", gold)
+            else None
+        )
 
     return rewrite
 
 
 def _boxes(gold: str) -> str | None:
     items = gold.replace("$", "").split(",")
-    simple = 2 <= len(items) <= 4 and all(re.fullmatch(r"\s*-?\d{1,2}\s*|\\frac\{\d+\}\{\d+\}", item) for item in items)
+    simple = 2 <= len(items) <= 4 and all(
+        re.fullmatch(r"\s*-?\d{1,2}\s*|\\frac\{\d+\}\{\d+\}", item) for item in items
+    )
     distinct = len(set(items)) == len(items)
-    return "\nThe answers are " + " and ".join(f"\\boxed{{{item.strip()}}}" for item in items) if simple and distinct else None
+    return (
+        "\nThe answers are " + " and ".join(f"\\boxed{{{item.strip()}}}" for item in items)
+        if simple and distinct
+        else None
+    )
 
 
 def _reversed(gold: str) -> str | None:
@@ -171,7 +186,11 @@ NUMBER = r"-?\d+(?:\.\d+)?"
 KEEPING: dict[str, Rewrite] = {
     "dfrac": _replace(r"\\frac", r"\\dfrac"),
     "tfrac": _replace(r"\\frac", r"\\tfrac"),
-    "slash": _replace(r"(?<![\d} ])\\frac\{(\d+)\}\{(\d+)\}", r"\1/\2", unless=r"[a-zA-Z]\^|\}\^|\^\{|\\frac.*\\frac|\\pi|[a-z] ?\\f|frac\{\d+\}\{\d+\} ?[\\a-z(]"),
+    "slash": _replace(
+        r"(?<![\d} ])\\frac\{(\d+)\}\{(\d+)\}",
+        r"\1/\2",
+        unless=r"[a-zA-Z]\^|\}\^|\^\{|\\frac.*\\frac|\\pi|[a-z] ?\\f|frac\{\d+\}\{\d+\} ?[\\a-z(]",
+    ),
     "short frac": _replace(r"\\frac\{(\d)\}\{(\d)\}", r"\\frac\1\2"),
     "left right": _replace(r"^\((.*)\)$", r"\\left(\1\\right)", unless=r"\).*\("),
     "no left right": _replace(r"\\left|\\right", "", unless=r"\\left\\?[{.]"),

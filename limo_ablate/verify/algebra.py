@@ -317,6 +317,13 @@ _EXACT: Mapping[str, Any] = {
 }
 
 
+MAX_FLOAT_POWER = 1e5
+MAX_FLOAT_ANGLE = 1e6
+"""Beyond these, rounding the argument changes digits of the value that comparisons rely on."""
+
+_CIRCULAR = frozenset(("sin", "cos", "tan", "cot", "sec", "csc"))
+
+
 class Floats:
     """Complex double precision: rejects what differs. `scale` is the largest magnitude met on the way."""
 
@@ -358,7 +365,9 @@ class Floats:
         if a == 0 and (b.real <= 0 or b.imag):
             raise Undefined("division by zero")
         try:
-            if b.imag == 0 and b.real == round(b.real) and abs(b.real) < 1e6:
+            if abs(b) > MAX_FLOAT_POWER:
+                raise Unsupported("a power that double precision blurs")
+            if b.imag == 0 and b.real == round(b.real):
                 return self._seen(a ** int(b.real))
             return self._seen(cmath.exp(b * cmath.log(a)) if a != 0 else 0j)
         except (OverflowError, ZeroDivisionError) as error:
@@ -366,7 +375,7 @@ class Floats:
 
     def call(self, name: str, args: list[complex]) -> complex:
         function = _FLOAT.get(name)
-        if function is None:
+        if function is None or (name in _CIRCULAR and abs(args[0]) > MAX_FLOAT_ANGLE):
             raise Unsupported(name)
         try:
             return self._seen(function(*args))

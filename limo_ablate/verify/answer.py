@@ -22,8 +22,9 @@ from limo_ablate.verify.nodes import (
     Symbol,
     Unit,
     Words,
+    negate,
 )
-from limo_ablate.verify.parser import parse
+from limo_ablate.verify.parser import number, parse
 from limo_ablate.verify.text import clean, flatten, squeeze, words
 from limo_ablate.verify.vocabulary import CHINESE_NUMBERS, FUNCTIONS, IGNORED_WORDS, NUMBER_WORDS
 
@@ -72,6 +73,7 @@ _PHRASES: dict[str, Node] = {
 }
 _PARTS = {"half": 2, "halve": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7,
           "eighth": 8, "ninth": 9, "tenth": 10}  # fmt: skip
+_PLAIN = re.compile(r"-?\d{1,40}(?:\.\d{1,40})?")
 _CJK = re.compile(r"[\u2e80-\u9fff]")
 
 
@@ -112,6 +114,8 @@ def _read(text: str) -> Answer:
         return Answer(text, None, "it is empty")
     if len(text) > MAX_ANSWER:
         return Answer(text, None, f"more than {MAX_ANSWER} characters", limited=True)
+    if _PLAIN.fullmatch(text):
+        return Answer(text, number(text) if text[0] != "-" else negate(number(text[1:])), None)
     flat = flatten(text)
     if (node := _special(flat)) is not None:
         return Answer(text, node, None)

@@ -11,8 +11,10 @@ from limo_ablate.verify.answer import read
 from limo_ablate.verify.extract import Extract, Extraction
 from limo_ablate.verify.extract import extract as find_answer
 from limo_ablate.verify.grade import grade
+from limo_ablate.verify.limits import MAX_ANSWER
 from limo_ablate.verify.outcome import Outcome
 from limo_ablate.verify.show import show
+from limo_ablate.verify.text import clean, squeeze
 from limo_ablate.verify.verdict import Status, Verdict
 
 
@@ -78,8 +80,21 @@ def _extracted(completion: str, mode: Extract) -> Extraction | None:
 def _verdict(
     status: Status, rule: str, reason: str | None, answer: str | None, gold: str | None, started: float
 ) -> Verdict:
-    forms = (None, None) if gold is None else (form(gold), None if answer is None else form(answer))
+    if rule == "text":
+        forms: tuple[str | None, str | None] = (squeeze(clean(answer or "")[:MAX_ANSWER]),) * 2
+    else:
+        forms = (
+            None if gold is None else form(gold),
+            None if answer is None or gold is None else form(answer),
+        )
+    answer = None if answer is None else _storable(answer)
     return Verdict(status, rule, reason, answer, *forms, (time.perf_counter() - started) * 1000)
+
+
+def _storable(text: str) -> str:
+    """`text` as tables can hold it: no lone surrogates, no more than is ever parsed."""
+    text = text[: MAX_ANSWER + 1]
+    return text if text.isascii() else text.encode("utf-8", "ignore").decode()
 
 
 @lru_cache(maxsize=16384)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,8 @@ class Child:
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
-                pipe.close()
+                with suppress(OSError):  # what was still to be written to a dead process
+                    pipe.close()
 
 
 def _cpu_seconds(pid: int) -> float | None:
@@ -139,6 +141,9 @@ class Worker:
     def call(self, job: str, argument: Any, *, start_seconds: float, seconds: float) -> Any:
         """One job at a time; waiting for the lock or for a start is not counted."""
         with self.lock:
+            if self.child is not None and self.child.process.poll() is not None:
+                self.child.kill()  # it died while it was idle
+                self.child = None
             if self.child is None:
                 self.child = Child()
                 self.guarded("start", None, start_seconds)

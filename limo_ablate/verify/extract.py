@@ -184,11 +184,10 @@ def _formula(tail: str) -> Extraction | None:
     if letter := _LETTER_AT_END.search(tail):
         return Extraction(letter[1], "formula")
     formulas = list(_FORMULA.finditer(tail))
-    last = tail.rstrip().rpartition("\n")[2]
-    if said := _SAID_AT_END.search(last):
-        inside = any(m.end() >= len(tail.rstrip()) - 2 for m in formulas[-1:])
-        if not inside and _NUMBER.search(said["said"]):
-            return Extraction(said["said"].strip(), "formula")
+    behind = tail[formulas[-1].end() :] if formulas else tail
+    said = _SAID_AT_END.search(behind.rstrip().rpartition("\n")[2])
+    if said and _NUMBER.search(said["said"]):
+        return Extraction(said["said"].strip(), "formula")
     if formulas:
         return Extraction(next(g for g in formulas[-1].groups() if g).strip(), "formula")
     return None

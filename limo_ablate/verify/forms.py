@@ -93,7 +93,7 @@ def _number(p: Parser, text: str) -> Node:
 
 
 def _mixed(p: Parser, whole: Number) -> Number | None:
-    """7 3/5 and 7\\frac{3}{5}: a proper fraction after an integer is added to it."""
+    """7 3/5 and 7\\frac{3}{5}: a numeric fraction after an integer is added to it."""
     if whole.shown is not None or whole.value == 0:
         return None
     token = p.token
@@ -109,7 +109,7 @@ def _mixed(p: Parser, whole: Number) -> Number | None:
     if not all(d.isdigit() and len(d) < MAX_DIGITS for d in digits):
         return None
     top, bottom = map(int, digits)
-    if not 0 < top < bottom:
+    if not top or not bottom:
         return None
     if length == 7:
         length = 1 + sum(3 if p.ahead(k).text == "{" else 1 for k in _argument_starts(p))
@@ -245,8 +245,7 @@ def _subscripted(p: Parser, name: str) -> Node:
 
     if p.take("_"):
         if p.take("{"):
-            name += "_" + show(p.answer())
-            p.expect("}")
+            name += "_" + _raw(p)
         else:
             name += "_" + p.next().text
     while p.peek() == "'" and p.token.kind == "op":
@@ -261,6 +260,19 @@ def _subscripted(p: Parser, name: str) -> Node:
         argument = p.bracket("(")
         return Symbol(f"{name}({show(argument)})")
     return Symbol(name)
+
+
+def _raw(p: Parser) -> str:
+    """The tokens up to the closing brace, as they are written: a subscript names, it is not computed."""
+    text, depth = "", 1
+    while True:
+        token = p.next()
+        if token.kind == "eof":
+            raise NotParsed("a subscript without an end")
+        depth += (token.text == "{") - (token.text == "}")
+        if not depth:
+            return text
+        text += token.text if token.text not in "{}" else ""
 
 
 def _function(p: Parser, name: str) -> Node:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from limo_ablate.verify.answer import Answer, choice, read, readings
 from limo_ablate.verify.compare import Comparison
 from limo_ablate.verify.extract import Extraction
+from limo_ablate.verify.limits import MAX_ANSWER
 from limo_ablate.verify.nodes import Listing, SetOf, Words
 from limo_ablate.verify.outcome import Outcome, different, same, unknown
 from limo_ablate.verify.text import clean, squeeze, words
@@ -29,7 +30,13 @@ def grade(gold: str, answer: Extraction, *, strict: bool, choices: Mapping[str, 
 
 
 def compare_texts(gold: str, answer: str, strict: bool, choices: Mapping[str, str] | None) -> Outcome:
-    if squeeze(gold.strip()) == squeeze(answer.strip()) and len(gold) < 10 * len(answer) + 100:
+    gold, answer = gold.strip(), answer.strip()
+    if max(len(gold), len(answer)) > MAX_ANSWER:
+        if gold == answer:
+            return same("text")
+        which = "gold answer" if len(gold) > MAX_ANSWER else "answer"
+        return unknown("limit", f"the {which}: more than {MAX_ANSWER} characters")
+    if squeeze(gold) == squeeze(answer):
         return same("text")
     if (by_letter := _choices(gold, answer, choices)) is not None:
         return by_letter

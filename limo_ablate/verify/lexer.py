@@ -40,6 +40,7 @@ _ENVIRONMENT = re.compile(r"\s*\{([a-zA-Z]+\*?)\}(?:\s*(?:\[[^\[\]]{0,9}\])?\s*\
 _BRACED = re.compile(r"\s*\{((?:[^{}]|\{[^{}]{0,200}\}){0,400})\}")
 _PLAIN_WORDS = re.compile(r"[^\\${}^_=<>+*/|]*[^\W\d_]{2}[^\\${}^_=<>+*|]*|[A-Za-z]")
 _UNIT_TEXT = re.compile(r"[A-Za-z]+(?:\^?\{?\d\}?)?(?:\s*/\s*[A-Za-z]+(?:\^?\{?\d\}?)?)*")
+_ONE_SYMBOL = re.compile(r"\\[a-zA-Z]+|[a-zA-Z]")
 _UNIT_LETTERS = frozenset(["m", "s", "g", "h", "N", "J", "W", "V", "A", "K", "L"])
 _OPENING, _CLOSING = frozenset(("(", "[", "\\{", "\\langle")), frozenset((")", "]", "\\}", "\\rangle"))
 _DIGIT_ARGUMENTS = frozenset(("frac", "dfrac", "tfrac", "cfrac", "binom", "dbinom", "tbinom"))
@@ -143,6 +144,9 @@ def _font(name: str, text: str, at: int, space: bool, out: list[Token]) -> int:
         out.append(Token("op", "%", space))
         return match.end()
     unit = _UNIT_TEXT.fullmatch(content) and ("/" in content or _after_number(out)) and content not in "ei"
+    if name in FONTS and _ONE_SYMBOL.fullmatch(content) and content not in _UNIT_LETTERS:
+        out.append(Token("cmd", content[1:], space) if content[0] == "\\" else Token("name", content, space))
+        return match.end()
     words = unit or _PLAIN_WORDS.fullmatch(content)
     if words and (
         name in TEXTS or (len(content) > 1 and (unit or content.isalpha())) or content in _UNIT_LETTERS

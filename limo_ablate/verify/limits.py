@@ -34,8 +34,8 @@ MAX_FACTORIAL = 6_000
 MAX_TERMS = 10_000
 """Terms of a finite sum or product that are added up."""
 
-MAX_DETERMINANT = 6
-"""Rows of a determinant that is computed: 720 products."""
+MAX_DETERMINANT = 5
+"""Rows of a determinant that is computed: 120 products."""
 
 MAX_ITEMS = 400
 """Items of a list, set or tuple, entries of a matrix."""

@@ -9,9 +9,12 @@ from typing import Any
 
 import mpmath
 
-from limo_ablate.verify.algebra import Algebra, Bound, Undefined, Unsupported
+from limo_ablate.verify.algebra import Algebra, Bound, Undefined, Unsupported, evaluate
 from limo_ablate.verify.limits import MAX_LOG10, MAX_PRECISION, PRECISION, LimitReached
 from limo_ablate.verify.nodes import Node, Number, children
+
+GUARD = 30
+"""More digits, to see which of the others are right."""
 
 _LOCAL = threading.local()
 
@@ -28,6 +31,28 @@ def _digits(node: Node) -> int:
     return sum(map(_digits, children(node)))
 
 
+def agree(gold: Node, answer: Node, point: Mapping[str, Fraction]) -> bool:
+    """Whether two values agree to PRECISION digits, or are both zero to twice as many.
+
+    Each is computed with two precisions: what they differ by is the rounding error, and digits are doubled
+    until it is small beside the values. Raises LimitReached where MAX_PRECISION digits are not enough.
+    """
+    digits = digits_needed(gold, answer)
+    while True:
+        values = []
+        for working in (digits, digits + GUARD):
+            algebra = Precise(working, point)
+            values.append((evaluate(gold, algebra), evaluate(answer, algebra)))
+        (a, b), (finer_a, finer_b) = values
+        size, error = max(abs(finer_a), abs(finer_b)), max(abs(a - finer_a), abs(b - finer_b))
+        ten = algebra.ctx.mpf(10)
+        if error <= size * ten ** -(PRECISION + 5):
+            return bool(abs(finer_a - finer_b) <= size * ten**-PRECISION)
+        if digits >= 4 * PRECISION and size < ten ** -(digits // 2):
+            return True
+        digits *= 2
+
+
 class Precise:
     """Complex numbers of `digits` digits, at the given values of the letters."""
 
@@ -39,11 +64,6 @@ class Precise:
         self.ctx: Any = _LOCAL.context
         self.ctx.dps = digits
         self.values = values or {}
-        self.scale: Any = self.ctx.mpf(0)
-
-    def agree(self, a: Any, b: Any) -> bool:
-        """Whether the values agree to PRECISION digits of the largest number met on the way."""
-        return bool(abs(a - b) <= self.scale * self.ctx.mpf(10) ** -PRECISION)
 
     def _seen(self, value: Any) -> Any:
         size = abs(value)
@@ -51,7 +71,6 @@ class Precise:
             raise Undefined("no finite value")
         if self.ctx.mag(size) > 4 * MAX_LOG10:
             raise LimitReached(f"a magnitude beyond 10^{MAX_LOG10}")
-        self.scale = max(self.scale, size)
         return value
 
     def number(self, value: Fraction) -> Any:

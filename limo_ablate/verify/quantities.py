@@ -86,6 +86,8 @@ def _residues(gold: Node, answer: Node) -> Outcome | None:
         agree = g_modulus == a_modulus and g_modulus and not (g_value - a_value) % g_modulus
         return same("residue") if agree else different("residue", "not the same residue")
     if g or a:
+        if exact((g or a or ())[1]) == 0:
+            return different("undefined", "a residue modulo 0")
         return equal(g[0] if g else gold, a[0] if a else answer)
     return None
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 
-from limo_ablate.verify.algebra import Floats, Residues, Undefined, Unsupported, evaluate
-from limo_ablate.verify.nodes import Add, Node, Relation, Symbol, negate, symbols
-from limo_ablate.verify.outcome import Outcome, different, every, same
-from limo_ablate.verify.precise import Precise, digits_needed
-from limo_ablate.verify.scalar import REJECTS, equal, points, rename, residue
+from limo_ablate.verify.nodes import Add, Mul, Node, Number, Relation, Symbol, negate, symbols
+from limo_ablate.verify.outcome import Outcome, different, every, same, unknown
+from limo_ablate.verify.scalar import approximate, equal, points, rename, substitute
 
 _MIRRORED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "!=": "!=", "equiv": "equiv"}
 _FUNCTION = re.compile(r"([A-Za-z]+(?:_\w+)?)\((\w)\)")
@@ -106,58 +104,22 @@ def _difference(relation: Relation) -> Node:
 
 
 def _proportional(gold: Relation, answer: Relation, *, ordered: bool) -> Outcome:
-    """Whether left - right is a constant multiple, positive where the order of the sides matters."""
+    """Whether left - right is a constant multiple, positive where the order of the sides matters.
+
+    f is a multiple of g if f(x) g(p) = g(x) f(p) for all x, at a point p where neither is zero.
+    """
     f, g = _difference(gold), _difference(answer)
     names = sorted(symbols(f))
     if not names or symbols(g) != set(names):
         return different("relation", "not the same letters")
-    try:
-        outcome = _rational_ratio(f, g, names)
-    except (Unsupported, Undefined):
-        outcome = _numeric_ratio(f, g, names)
-    if outcome.equal and ordered and not _positive_ratio(f, g, names):
-        return different("relation", "the inequality points the other way")
-    return outcome
-
-
-def _rational_ratio(f: Node, g: Node, names: list[str]) -> Outcome:
-    values = []
-    for draw in (0, 1, 2):
-        algebra = Residues({name: residue(name, draw) for name in (*names, "\\pi", "\\e")})
-        values.append((evaluate(f, algebra)[0], evaluate(g, algebra)[0]))
-    (f0, g0), *others = values
-    if not f0 or not g0 or any((f0 * g1 - f1 * g0) % Residues.PRIME for f1, g1 in others):
-        return different("relation", "not a constant multiple")
-    return same("relation")
-
-
-def _numeric_ratio(f: Node, g: Node, names: list[str]) -> Outcome:
-    """The same by many digits at the points where both have values."""
-    digits = digits_needed(f, g)
-    found = []
     for point in points(names, whole=False):
-        try:
-            algebra = Precise(digits, point)
-            found.append((algebra, evaluate(f, algebra), evaluate(g, algebra)))
-        except (Unsupported, Undefined):
+        at = {name: Number(value) for name, value in point.items()}
+        f_there, g_there = substitute(f, at), substitute(g, at)
+        signs = approximate(f_there), approximate(g_there)
+        if not signs[0] or not signs[1] or min(map(abs, filter(None, signs))) < 1e-9:
             continue
-        if len(found) == 3:
-            break
-    if len(found) < 2:
-        return Outcome(None, "relation", "no point to compare at")
-    _, f0, g0 = found[0]
-    for algebra, f1, g1 in found[1:]:
-        if abs(f0 * g1 - f1 * g0) > abs(f0 * g1) * algebra.ctx.mpf(10) ** -40 or f0 == 0:
-            return different("relation", "not a constant multiple")
-    return same("relation")
-
-
-def _positive_ratio(f: Node, g: Node, names: list[str]) -> bool:
-    for point in points(names, whole=False):
-        algebra = Floats({name: complex(float(value)) for name, value in point.items()})
-        try:
-            ratio = evaluate(f, algebra) / evaluate(g, algebra)
-        except (Unsupported, Undefined, ZeroDivisionError):
-            continue
-        return bool(ratio.real > REJECTS)
-    return False
+        if ordered and signs[0] * signs[1] < 0:
+            return different("relation", "the inequality points the other way")
+        outcome = equal(Mul((f, g_there)), Mul((g, f_there)))
+        return Outcome(outcome.equal, "relation", outcome.reason and "not a constant multiple")
+    return unknown("relation", "no point to compare at")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
 from limo_ablate.verify.algebra import Deadline, Floats, Rational, Residues, Undefined, Unsupported, evaluate
@@ -21,7 +21,8 @@ from limo_ablate.verify.nodes import (
     symbols,
 )
 from limo_ablate.verify.outcome import Outcome, different, same, unknown
-from limo_ablate.verify.precise import Precise, digits_needed
+from limo_ablate.verify.precise import agree
+from limo_ablate.verify.rewrite import rebuild
 
 REJECTS = 1e-9
 """Relative difference, against the largest number met, that double precision can be trusted with."""
@@ -136,11 +137,9 @@ def _cancels(algebra: Floats, a: complex, b: complex) -> bool:
 
 
 def _many_digits(gold: Node, answer: Node, points: list[dict[str, Fraction]]) -> Outcome:
-    digits = digits_needed(gold, answer)
     try:
         for point in points:
-            algebra = Precise(digits, point)
-            if not algebra.agree(evaluate(gold, algebra), evaluate(answer, algebra)):
+            if not agree(gold, answer, point):
                 return different("numeric", "different values")
     except Unsupported as error:
         return (
@@ -281,9 +280,7 @@ def rename(node: Node, names: dict[str, str]) -> Node:
     return substitute(node, {old: Symbol(new) for old, new in names.items()})
 
 
-def substitute(node: Node, values: dict[str, Symbol]) -> Node:
-    from limo_ablate.verify.rewrite import rebuild
-
+def substitute(node: Node, values: Mapping[str, Node]) -> Node:
     return rebuild(node, lambda part: values.get(part.name, part) if isinstance(part, Symbol) else part)
 
 

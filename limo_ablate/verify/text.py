@@ -21,6 +21,12 @@ _WRAPPED = re.compile(
     r"\\(?:text|textbf|textit|textrm|textsf|texttt|mbox|mathrm|mathbf|mathsf|mathit|mathcal|bf|rm|operatorname|emph|hbox"
     r"|boldsymbol|bm|underline)\s*\{([^{}]*)\}"
 )
+_DICTIONARY = re.compile(r"'(?:[^'\\]|\\.)*'\s*:\s*'((?:[^'\\]|\\.)*)'")
+"""A gold of several parts as Python prints a dictionary: its values are the answers."""
+_SPACES = re.compile(r"\s+|\\[,;:! ]|~")
+_COMMAND = re.compile(r"\\([a-zA-Z]+)")
+_BLANKS = re.compile(r"\s+")
+_HAN = re.compile(r"[\u2e80-\u9fff]")
 _SQUEEZED = re.compile(
     r"\s+|\\(?:left|right|displaystyle|big|Big|bigg|Bigg)(?![a-zA-Z])\.?|\\[,;:! ]|\\q?quad(?![a-zA-Z])|~|(?<=\d)\{,\}(?=\d{3})"
 )
@@ -36,6 +42,8 @@ _RANGE = re.compile(
 def clean(text: str) -> str:
     """`text` as ASCII and LaTeX, without math delimiters, boxes, emphasis and closing punctuation."""
     text = to_ascii(text).strip()
+    if text.startswith("{'") and (values := _DICTIONARY.findall(text)):
+        text = ", ".join(value.replace("\\\\", "\\") for value in values)
     text = _RANGE.sub("", _INVISIBLE.sub("", text)) if "\\" in text else text
     text = _DOLLARS.sub(" ", text) if "$" in text or "\\" in text else text
     text = _ends(text)
@@ -79,14 +87,14 @@ def flatten(text: str) -> str:
         if "\\" not in text:
             break
         text = _WRAPPED.sub(r" \1 ", text)
-    return re.sub(r"\s+|\\[,;:! ]|~", " ", text).strip()
+    return _SPACES.sub(" ", text).strip()
 
 
 def words(text: str) -> str:
     """Plain words: lower case, no punctuation, no articles; synonyms as one."""
-    plain = re.sub(r"\\([a-zA-Z]+)", r" \1 ", flatten(text))
+    plain = _COMMAND.sub(r" \1 ", flatten(text))
     plain = _ARTICLE.sub("", _PUNCTUATION.sub(" ", plain.lower().replace("'", "")))
-    plain = re.sub(r"\s+", " ", plain).strip(" .")
-    if re.search(r"[\u2e80-\u9fff]", plain):
+    plain = _BLANKS.sub(" ", plain).strip(" .")
+    if _HAN.search(plain):
         plain = plain.replace(" ", "")
     return SYNONYMS.get(plain, plain)

@@ -15,13 +15,13 @@ from limo_ablate.verify.verdict import Verdict
 CHUNK = 64
 """Pairs sent to a process at a time."""
 
-_SYMPY = Worker()
+SYMPY = Worker()
 
 
 def symbolic_equal(gold: Node, answer: Node) -> Outcome:
     """SymPy's opinion, in a process that is killed when it takes too long or too much memory."""
     try:
-        equal, reason = _SYMPY.call(
+        equal, reason = SYMPY.call(
             "symbolic", (gold, answer), start_seconds=WORKER_START_SECONDS, seconds=WORKER_SECONDS
         )
     except ChildDied as error:

@@ -1,0 +1,81 @@
+"""Where an answer is found, and that a megabyte is scanned from its end."""
+
+from __future__ import annotations
+
+import pytest
+
+from limo_ablate.verify.extract import extract, last_boxed
+
+
+@pytest.mark.parametrize(
+    ("completion", "answer"),
+    [
+        (r"so \boxed{5}", "5"),
+        (r"so \boxed{\frac{1}{2}} and on", r"\frac{1}{2}"),
+        (r"\fbox{7}", "7"),
+        (r"\boxed 5", "5"),
+        (r"first \boxed{3}, later \boxed{4}", "4"),
+        (r"\boxed{3} and \boxed{4}", "3, 4"),
+        (r"\boxed{4}, \boxed{4}", "4"),
+        (r"\boxed{\{1,2\}}", r"\{1,2\}"),
+        (
+            r"\boxed{\left\{\begin{array}{l} x \\ y\end{array}\right.}",
+            r"\left\{\begin{array}{l} x \\ y\end{array}\right.",
+        ),
+        (r"\boxed{12", "12"),
+        (r"\boxed{7} \boxed{}", "7"),
+        (r"\boxed{\boxed{7}}", "7"),
+        (r"\boxed{8}<|im_end|> \boxed{9}", "8"),
+        ("no box", None),
+        (r"\boxed{}", None),
+        (r"\boxedtext{5}", None),
+        ("", None),
+    ],
+)
+def test_boxes(completion: str, answer: str | None) -> None:
+    assert last_boxed(completion) == answer
+
+
+@pytest.mark.parametrize(
+    ("completion", "answer", "how"),
+    [
+        ("The answer is 12.", "12", "stated"),
+        ("the answer is $x=3$ and $y=4$.", "$x=3$ and $y=4$", "stated"),
+        ("The answer is 3.5. Next we check.", "3.5", "stated"),
+        ("The answer is 12 because 3*4 = 12.", "12", "stated"),
+        ("#### 18", "18", "stated"),
+        ("**Answer:** 12 apples", "12 apples", "stated"),
+        ("**Final Answer**\n\n12", "12", "stated"),
+        ("答案是12。", "12", "stated"),
+        ("故选：B．", "B．", "stated"),
+        ("The answer is 6. No: the answer is 7.", "7", "stated"),
+        ("42", "42", "whole"),
+        ("Option B", "Option B", "whole"),
+        ("We add the two parts and then get $2+3=5$ and so on.", "2+3=5", "formula"),
+        ("We add the two parts\nso the total is 42.", "42", "formula"),
+    ],
+)
+def test_stated(completion: str, answer: str, how: str) -> None:
+    found = extract(completion, "stated")
+    assert found is not None
+    assert (found.text, found.how) == (answer, how)
+
+
+def test_the_last_number_counts_only_when_asked_for() -> None:
+    text = "We bought 12 apples and later 30 pears\nfor all of the children"
+    assert extract(text, "stated") is None
+    found = extract(text, "any")
+    assert found is not None
+    assert found.text == "30"
+
+
+def test_a_box_is_found_before_a_megabyte_of_text() -> None:
+    found = extract(r"\boxed{5}" + " and so on" * 100_000, "stated")
+    assert found is not None
+    assert found.text == "5"
+
+
+def test_boxes_apart_are_kept_for_golds_of_several_answers() -> None:
+    found = extract(r"First \boxed{3}. With more work we find \boxed{5}.")
+    assert found is not None
+    assert (found.text, found.boxes) == ("5", ("3", "5"))

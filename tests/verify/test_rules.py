@@ -1,0 +1,92 @@
+"""Which rule decides, symmetry, options, and what is not decided."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from limo_ablate.verify import verify
+from limo_ablate.verify.api import outcome_of
+from limo_ablate.verify.extract import extract
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "rule"),
+    [
+        ("5", "5", "text"),
+        (r"\frac12", "0.5", "exact"),
+        (r"(x+1)^2", "x^2+2x+1", "identity"),
+        (r"\sqrt{8}", r"2\sqrt2", "numeric"),
+        (r"2^{10^5}+1", "2^{10^5}", "limit"),
+        (r"35\%", "35", "percent"),
+        (r"90^\circ", "90", "degrees"),
+        (r"2.5\text{ km}", r"2500\text{ m}", "unit"),
+        (r"\frac13", "0.333", "rounding"),
+        ("B", "(B)", "choice"),
+        (r"\{1,2\}", "2,1", "set"),
+        ("1,2", "2,1", "list"),
+        ("(1,2)", "(1,3)", "tuple"),
+        ("x>2", r"(2,\infty)", "interval"),
+        ("x+y=1", "2x+2y=2", "relation"),
+        (r"3\pm 1", "4,2", "plus-minus"),
+        ("2:00 PM", "14:00", "time"),
+        (r"\text{east}", "East", "words"),
+        (r"\int_0^1 2x\,dx", "1", "symbolic"),
+    ],
+)
+def test_rules(gold: str, answer: str, rule: str) -> None:
+    assert outcome_of(gold, answer).rule == rule
+
+
+def test_symmetry_over_the_golden_set() -> None:
+    for file in sorted(GOLDEN.glob("*.jsonl")):
+        for line in file.read_text(encoding="utf-8").split("\n"):
+            row = json.loads(line) if line else {}
+            found = extract(row.get("completion", ""))
+            if found is not None and not found.boxes and found.how == "box" and r"\int" not in row["gold"]:
+                assert (
+                    outcome_of(row["gold"], found.text).equal == outcome_of(found.text, row["gold"]).equal
+                ), row
+
+
+def test_strict_takes_no_roundings() -> None:
+    assert verify(r"\boxed{0.667}", r"\frac23").correct
+    assert not verify(r"\boxed{0.667}", r"\frac23", strict=True).correct
+
+
+def test_an_options_text_counts_when_the_options_are_known() -> None:
+    choices = {"A": r"\frac{1}{2}", "B": "15"}
+    assert verify(r"\boxed{15}", "B", choices=choices).correct
+    assert not verify(r"\boxed{15}", "A", choices=choices).correct
+    assert not verify(r"\boxed{15}", "B").correct
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer"),
+    [
+        (r"\sqrt{10^{40}+1}", "10^{20}"),
+        (r"10^{-200}\sqrt2", r"10^{-200}\sqrt3"),
+        (r"\sqrt{2}+10^{-50}", r"\sqrt2"),
+    ],
+)
+def test_what_double_precision_takes_for_equal_is_not(gold: str, answer: str) -> None:
+    assert outcome_of(gold, answer).equal is False
+
+
+def test_cancellation_does_not_hide_equality() -> None:
+    assert outcome_of(r"(10^{30}+\sqrt2)-10^{30}", r"\sqrt2").equal is True
+
+
+def test_exact_numbers_beyond_the_bound_are_undecided() -> None:
+    verdict = verify(r"\boxed{9^{9^{9^9}}}", "5")
+    assert (verdict.status, verdict.rule) == ("undecided", "limit")
+
+
+def test_surrogates_are_not_stored() -> None:
+    verdict = verify("\\boxed{5\ud800}", "5")
+    assert verdict.correct
+    assert verdict.answer == "5"

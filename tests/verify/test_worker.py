@@ -1,0 +1,81 @@
+"""Helper processes: under threads and forks, when they die, and what importing the verifier loads."""
+
+from __future__ import annotations
+
+import multiprocessing
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from limo_ablate.verify import verify, worker
+
+ROOT = Path(__file__).resolve().parents[2]
+INTEGRAL = r"\boxed{\int_0^1 2x\,dx}"
+
+
+def test_importing_loads_neither_sympy_nor_torch() -> None:
+    code = "import sys, limo_ablate.verify; print([m for m in ('sympy', 'torch', 'polars', 'numpy') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
+
+
+def test_cheap_checks_start_no_process() -> None:
+    code = (
+        "from limo_ablate.verify import verify, worker\n"
+        r"verify(r'\boxed{2\sqrt2}', r'\sqrt8'); verify(r'\boxed{x^2-1}', '(x-1)(x+1)')"
+        "\nprint(worker.SYMPY.child)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.strip() == "None"
+
+
+def test_threads_share_a_worker() -> None:
+    verdicts = []
+
+    def grade(k: int) -> None:
+        verdicts.append((k, verify(rf"\boxed{{\int_0^1 {k}x\,dx}}", rf"\frac{{{k}}}{{2}}").status))
+
+    threads = [threading.Thread(target=grade, args=(k,)) for k in range(2, 8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(verdicts) == [(k, "correct") for k in range(2, 8)]
+
+
+def _in_child(queue: multiprocessing.Queue[str]) -> None:
+    queue.put(verify(r"\boxed{\int_0^3 x^2\,dx}", "9").status)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_in_processes_however_they_start(method: str) -> None:
+    assert verify(INTEGRAL, "1").correct  # the parent's worker must not be used by the child
+    context = multiprocessing.get_context(method)
+    queue = context.Queue()
+    process = context.Process(target=_in_child, args=(queue,))
+    process.start()
+    assert queue.get(timeout=120) == "correct"
+    process.join()
+    assert verify(r"\boxed{\int_0^1 4x\,dx}", "2").correct
+
+
+def test_a_killed_worker_is_replaced() -> None:
+    assert verify(INTEGRAL, "1").correct
+    assert worker.SYMPY.child is not None
+    worker.SYMPY.child.process.kill()
+    worker.SYMPY.child.process.wait()
+    assert verify(r"\boxed{\int_0^1 11x^2\,dx}", r"\frac{11}{3}").correct
+
+
+def test_memory_of_a_worker_is_bounded() -> None:
+    code = (
+        "from limo_ablate.verify import jobs, limits\n"
+        "jobs.start(None)\n"
+        "try: bytearray(2 * limits.WORKER_BYTES); print('taken')\n"
+        "except MemoryError: print('refused')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.strip() == "refused"
