@@ -206,7 +206,10 @@ class Rational:
         function = _EXACT.get(name)
         if function is None:
             raise Unsupported(name)
-        return _sized(function(*args))
+        try:
+            return _sized(function(*args))
+        except TypeError as error:
+            raise Unsupported(f"{name} of {len(args)} values") from error
 
     def bound(self, name: str, value: int) -> Algebra:
         return Bound(self, name, Fraction(value))

@@ -117,6 +117,8 @@ def _read(text: str) -> Answer:
     if _PLAIN.fullmatch(text):
         return Answer(text, number(text) if text[0] != "-" else negate(number(text[1:])), None)
     flat = flatten(text)
+    if not flat:
+        return Answer(text, None, "it is empty")
     if (node := _special(flat)) is not None:
         return Answer(text, node, None)
     if _SENTENCE.fullmatch(flat) and flat.lower() not in FUNCTIONS and flat not in ("infinity", "infty"):

@@ -41,7 +41,7 @@ def verify(
         return _verdict("incorrect", "no_answer", "no answer found", None, gold, started)
     try:
         outcome = grade(gold, found, strict=strict, choices=choices)
-    except Exception as error:  # noqa: BLE001 - one hostile text must not end a run of a million
+    except Exception as error:
         return _verdict("undecided", "error", f"{type(error).__name__}: {error}", found.text, None, started)
     status: Status = "undecided" if outcome.equal is None else "correct" if outcome.equal else "incorrect"
     return _verdict(status, outcome.rule, outcome.reason, found.text, gold, started)

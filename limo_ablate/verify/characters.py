@@ -46,6 +46,9 @@ _TABLE |= dict.fromkeys(map(ord, _DROPPED), "") | dict.fromkeys(map(ord, _SPACES
 _TABLE |= {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F) if code not in _TABLE}
 _TABLE |= dict.fromkeys(range(0xD800, 0xE000), "")
 
+_CONTROLS = {code: "" for code in (*range(32), 127) if chr(code) not in "\t\n\r\v\f"}
+_TABLE |= _CONTROLS
+
 _RUN_RAISED = re.compile(f"[{''.join(_RAISED)}]+")
 _RUN_LOWERED = re.compile(f"[{''.join(_LOWERED)}]+")
 _BARE_ROOT = re.compile(r"√\s*(?=[\d.]*\d)([\d.]+)")
@@ -55,7 +58,7 @@ _CHINESE_POINT = re.compile(r"(?<=\d)。(?=\d)")
 def to_ascii(text: str) -> str:
     """`text` with mathematical Unicode as LaTeX; letters of other scripts stay. One pass, linear."""
     if text.isascii():
-        return text.replace("\0", "") if "\0" in text else text
+        return text if text.isprintable() else text.translate(_CONTROLS)
     text = _BARE_ROOT.sub(r"\\sqrt{\1}", text)
     text = _RUN_RAISED.sub(lambda m: "^{" + "".join(_RAISED[c] for c in m[0]) + "}", text)
     text = _RUN_LOWERED.sub(lambda m: "_{" + "".join(_LOWERED[c] for c in m[0]) + "}", text)

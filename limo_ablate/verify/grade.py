@@ -12,7 +12,7 @@ from limo_ablate.verify.extract import Extraction
 from limo_ablate.verify.limits import MAX_ANSWER
 from limo_ablate.verify.nodes import Listing, SetOf, Words
 from limo_ablate.verify.outcome import Outcome, different, same, unknown
-from limo_ablate.verify.text import clean, squeeze, words
+from limo_ablate.verify.text import squeeze, words
 
 
 def grade(gold: str, answer: Extraction, *, strict: bool, choices: Mapping[str, str] | None) -> Outcome:
@@ -45,23 +45,17 @@ def compare_texts(gold: str, answer: str, strict: bool, choices: Mapping[str, st
 
 def _choices(gold: str, answer: str, choices: Mapping[str, str] | None) -> Outcome | None:
     """Lettered options. An option's own text counts where `choices`, or the gold itself, says which it is."""
-    g = choice(gold)
-    if g is None:
-        a = choice(answer)
-        return compare_read(gold, a[1], False) if a and a[1] and read(gold).node is not None else None
-    a = choice(answer)
-    if a is not None:
-        return (
-            same("choice")
-            if sorted(a[0]) == sorted(g[0])
-            else different("choice", f"option {a[0]}, not {g[0]}")
-        )
-    text = g[1] or (choices or {}).get(g[0], "")
+    g, a = choice(gold), choice(answer)
+    if g and a:
+        same_letters = sorted(a[0]) == sorted(g[0])
+        return same("choice") if same_letters else different("choice", f"option {a[0]}, not {g[0]}")
+    if g is None and a is None:
+        return None
+    letters, text = g or a or ("", "")
+    text = text or (choices or {}).get(letters if g else "", "")
     if text:
-        return compare_read(text, answer, False)
-    if re.fullmatch(r"\(?[A-J]\)?[.:)]?", clean(gold)) or len(g[0]) > 1:
-        return different("choice", "no option's letter")
-    return None
+        return compare_read(text if g else gold, answer if g else text, False)
+    return different("choice", "no option's letter")
 
 
 @lru_cache(maxsize=16384)
@@ -87,7 +81,7 @@ def _compare_answers(g: Answer, a: Answer, strict: bool) -> Outcome:
         return same("words")
     if g.node is not None and a.node is not None:
         return Comparison(strict)(g.node, a.node)
-    if g.node is None and g.text and words(g.text) == words(a.text) and _verbal(g.text):
+    if g.node is None and a.node is None and g.text and words(g.text) == words(a.text) and _verbal(g.text):
         return same("words")
     if g.node is None:
         return unknown("limit" if g.limited else "unparsed gold", f"the gold answer: {g.problem}")

@@ -95,8 +95,9 @@ class Parser:
         return self.tokens[place] if place < len(self.tokens) else END
 
     def next(self) -> Token:
+        """The token here, which is left behind; the end stays where it is."""
         token = self.tokens[self.at]
-        self.at += 1
+        self.at += token.kind != "eof"
         return token
 
     def take(self, *texts: str) -> bool:

@@ -102,9 +102,7 @@ TEXT = st.text(
 )
 PIECES = st.lists(
     st.sampled_from(
-        r"\frac \sqrt \sin \log \binom \begin{pmatrix} \end{pmatrix} \begin{cases} \end{cases} \\ & \{ \} { } ( ) [ ] "
-        r"\left \right \cup \cap \pm \le \in \text{or} \text{cm} \mathrm{m} \% ^\circ \int \sum_{k=1} \lim \to \infty "
-        r"^ _ ! | , ; = < + - * / 1 23 4.5 x y \pi e i \boxed{ \text{ d \mid \ldots \pmod{7} \overline{AB} 2e5 B".split()
+        [r"\frac", r"\sqrt", r"\sin", r"\log", r"\binom", r"\begin{pmatrix}", r"\end{pmatrix}", r"\begin{cases}", r"\end{cases}", r"\\", r"&", r"\{", r"\}", r"{", r"}", r"(", r")", r"[", r"]", r"\left", r"\right", r"\cup", r"\cap", r"\pm", r"\le", r"\in", r"\text{or}", r"\text{cm}", r"\mathrm{m}", r"\%", r"^\circ", r"\int", r"\sum_{k=1}", r"\lim", r"\to", r"\infty", r"^", r"_", r"!", r"|", r",", r";", r"=", r"<", r"+", r"-", r"*", r"/", r"1", r"23", r"4.5", r"x", r"y", r"\pi", r"e", r"i", r"\boxed{", r"\text{", r"d", r"\mid", r"\ldots", r"\pmod{7}", r"\overline{AB}", r"2e5", r"B"]
     ),
     max_size=30,
 ).map("".join)
