@@ -15,7 +15,7 @@ import random
 from collections.abc import Iterator
 
 from limo_ablate.pool.miniature.recurrence import LEVELS, Problem, apply, draw_operation, draw_problem
-from limo_ablate.pool.miniature.solutions import STEPS, Step, solve
+from limo_ablate.pool.miniature.solutions import STEPS, Step, solve, value, working
 
 Document = list[tuple[str, bool]]
 
@@ -36,10 +36,10 @@ def documents(seed: int) -> Iterator[Document]:
 
 
 def facts(rng: random.Random) -> Document:
-    """Single operations: `26+7=33. `"""
+    """Single operations, `26+7=33. `; half of them products, which are harder to learn."""
     pieces: Document = []
     for _ in range(rng.randint(8, 14)):
-        before, operation = rng.randrange(100), draw_operation(rng)
+        before, operation = rng.randrange(100), draw_operation(rng, "+-**")
         sign, number = operation
         pieces += [(f"{before:02d}{sign}{number}=", False), (f"{apply(before, operation):02d}. ", True)]
     return [*pieces, (END, True)]
@@ -51,7 +51,7 @@ def pairs(rng: random.Random) -> Document:
     for _ in range(4):
         problem = _any_problem(rng, fewest=2)
         step, style = rng.randrange(problem.steps - 1), rng.choice(STYLES)
-        pieces += [*_guessed(style, problem, step), (f". {style(problem, step + 1)}. ", True)]
+        pieces += _pair(style, problem, step)
     return [*pieces, (END, True)]
 
 
@@ -92,7 +92,17 @@ def _any_problem(rng: random.Random, fewest: int = LEVELS[0]) -> Problem:
     return draw_problem(rng, rng.randint(fewest, LEVELS[1]), held_out=False)
 
 
-def _guessed(style: Step, problem: Problem, step: int) -> Document:
-    """A step that comes from nowhere: only what follows its `=` can be predicted."""
-    head, sign, tail = style(problem, step).partition("=")
-    return [(head + sign, False), (tail, True)] if sign else [(head, False)]
+def _pair(style: Step, problem: Problem, step: int) -> Document:
+    """Two steps that come from nowhere: of the first, only what follows its `=` can be predicted.
+
+    So can all of the second when it carries the rule (L5, L4), its value and its outcome when it carries
+    the working (L3), and the steps left when it carries the value only (L2).
+    """
+    first, second = style(problem, step), style(problem, step + 1)
+    head, sign, tail = first.partition("=")
+    pieces: Document = [(head + sign, False), (tail + ". ", True)]
+    if style is value:
+        return [*pieces, (second[:3], True), (second[3:], False), (". ", True)]
+    if style is working:
+        return [*pieces, (second[:5], True), (second[5:8], False), (second[8:] + ". ", True)]
+    return [*pieces, (second + ". ", True)]

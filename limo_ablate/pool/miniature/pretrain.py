@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
+from transformers.utils import logging
 
 from limo_ablate.config import ModelConfig, PretrainConfig
 from limo_ablate.pool.miniature.base import make_model
@@ -52,6 +53,7 @@ def build_base(model: ModelConfig, folder: Path) -> None:
         probes = probe(network, tokenizer)
     finally:
         torch.set_num_threads(threads)
+    logging.disable_progress_bar()
     network.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     (folder / "pretrain.json").write_text(json.dumps({"probes": probes, "log": log}, indent=1) + "\n")
@@ -133,8 +135,8 @@ def _train_step(
 
 
 def _rate(step: int, progress: float) -> float:
-    """Share of the learning rate: warm-up, constant, then linear to zero over the second half."""
-    return min(1.0, (step + 1) / WARMUP_STEPS) * min(1.0, max(0.02, 2 * (1 - progress)))
+    """Share of the learning rate: warm-up, constant for a fifth of the budget, then linear to zero."""
+    return min(1.0, (step + 1) / WARMUP_STEPS) * min(1.0, max(0.02, 1.25 * (1 - progress)))
 
 
 def _set_rate(optimizers: list[torch.optim.Optimizer], rate: float) -> None:

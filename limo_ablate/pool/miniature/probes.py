@@ -1,74 +1,69 @@
-"""What a base model has learned, measured without fine-tuning it: shares right under teacher forcing.
+"""What a base model has learned, measured without fine-tuning it: skills predicted right, token for token.
 
-`fact`: results of single operations. `head`, `value`, `result`: of the steps of complete (L4) solutions,
-the steps left with the turned rule, the value carried over, and the outcome of the operation.
+`fact`: the result of a single operation. `first`: the first step (L4) of a problem posed in chat format,
+after the steps left and one operation, which show the style. `next`: a step (L4) that follows another one
+out of the middle of a problem.
 """
 
 from __future__ import annotations
 
 import random
-import re
+from collections.abc import Callable
 
 import torch
 from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 
-from limo_ablate.pool.miniature.recurrence import Problem, apply, draw_operation, draw_problem
-from limo_ablate.pool.miniature.solutions import solve
+from limo_ablate.pool.miniature.recurrence import apply, draw_operation, draw_problem
+from limo_ablate.pool.miniature.solutions import full
 
-FACTS = 500
-PROBLEMS = 60
+ITEMS = 300
+"""Of each skill."""
 SEED = 5
+
+Item = tuple[str, str]
+"""What is given, and what should follow."""
 
 
 def probe(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast) -> dict[str, float]:
-    """Shares (0..1) of facts and of the parts of steps that the model predicts whole."""
+    """The share (0..1) of each skill's items whose every token is the model's first choice."""
+    makers: dict[str, Callable[[random.Random], Item]] = {
+        "fact": _fact,
+        "first": lambda rng: _first(rng, tokenizer),
+        "next": _next,
+    }
     rng = random.Random(f"probes:{SEED}")
-    facts = [_fact(rng) for _ in range(FACTS)]
-    asked = [draw_problem(rng, 5, held_out=False) for _ in range(PROBLEMS)]
-    right = _share(model, tokenizer, [(text, {"fact": [span]}) for text, span in facts])
-    return right | _share(model, tokenizer, [_chain(problem, tokenizer) for problem in asked])
+    return {
+        skill: round(_share(model, tokenizer, [make(rng) for _ in range(ITEMS)]), 4)
+        for skill, make in makers.items()
+    }
 
 
-Spans = dict[str, list[tuple[int, int]]]
-"""Kind of part -> its (start, end) characters in a text."""
-
-
-def _fact(rng: random.Random) -> tuple[str, tuple[int, int]]:
+def _fact(rng: random.Random) -> Item:
     before, operation = rng.randrange(100), draw_operation(rng)
-    sign, number = operation
-    text = f"{before:02d}{sign}{number}={apply(before, operation):02d}. "
-    return text, (len(text) - 4, len(text) - 2)
+    return f"{before:02d}{operation[0]}{operation[1]}=", f"{apply(before, operation):02d}"
 
 
-def _chain(problem: Problem, tokenizer: PreTrainedTokenizerFast) -> tuple[str, Spans]:
-    asked = tokenizer.apply_chat_template(
-        [{"role": "user", "content": problem.text}], tokenize=False, add_generation_prompt=True
-    )
-    text = asked + solve(problem, "L4")
-    spans: Spans = {"head": [], "value": [], "result": []}
-    for step in re.finditer(r"(?P<head>\d([-+*]\d){3}): (?P<value>\d\d)[-+*]\d=(?P<result>\d\d)", text):
-        for kind in spans:
-            spans[kind].append(step.span(kind))
-    return text, spans
+def _first(rng: random.Random, tokenizer: PreTrainedTokenizerFast) -> Item:
+    problem = draw_problem(rng, rng.randint(1, 9), held_out=False)
+    asked = [{"role": "user", "content": problem.text}]
+    prompt = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+    step = full(problem, 0)
+    return prompt + step[:3], step[3:]
+
+
+def _next(rng: random.Random) -> Item:
+    problem = draw_problem(rng, rng.randint(2, 9), held_out=False)
+    step = rng.randrange(problem.steps - 1)
+    return full(problem, step) + ". ", full(problem, step + 1)
 
 
 @torch.no_grad()
-def _share(
-    model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, texts: list[tuple[str, Spans]]
-) -> dict[str, float]:
-    encoded = tokenizer(
-        [text for text, _ in texts],
-        add_special_tokens=False,
-        return_offsets_mapping=True,
-        padding=True,
-        padding_side="right",
-        return_tensors="pt",
-    )
-    right = model(input_ids=encoded["input_ids"]).logits[:, :-1].argmax(-1) == encoded["input_ids"][:, 1:]
-    found: dict[str, list[bool]] = {}
-    for (_, spans), offsets, hits in zip(texts, encoded["offset_mapping"], right, strict=True):
-        starts = offsets[1:, 0]
-        for kind, parts in spans.items():
-            inside = ((starts >= start) & (starts < end) for start, end in parts)
-            found.setdefault(kind, []).extend(bool(hits[part].all()) for part in inside)
-    return {kind: round(sum(hits) / len(hits), 4) for kind, hits in found.items()}
+def _share(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, items: list[Item]) -> float:
+    given = tokenizer([given for given, _ in items], add_special_tokens=False)["input_ids"]
+    wanted = tokenizer([wanted for _, wanted in items], add_special_tokens=False)["input_ids"]
+    rows = [before + after for before, after in zip(given, wanted, strict=True)]
+    longest = max(map(len, rows))
+    ids = torch.tensor([row + [tokenizer.pad_token_id] * (longest - len(row)) for row in rows])
+    hits = model(input_ids=ids, use_cache=False).logits[:, :-1].argmax(-1) == ids[:, 1:]
+    spans = [(len(before) - 1, len(row) - 1) for before, row in zip(given, rows, strict=True)]
+    return sum(bool(hit[start:end].all()) for hit, (start, end) in zip(hits, spans, strict=True)) / len(items)

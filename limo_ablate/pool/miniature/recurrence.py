@@ -1,6 +1,6 @@
 """The miniature's problems: recurrences modulo 100.
 
-    Start 26. Rule +7 *3 -4. Steps 8.
+    Steps 8. Rule +7*3-4. Start x=26.
 
 The three operations of the rule are applied in turn, `steps` times, and the last two digits are kept.
 The number of steps is the difficulty. A hash of the problem decides whether it is for training or for
@@ -25,10 +25,12 @@ LEVELS = (1, 9)
 """Fewest and most steps: the number of steps left is one digit."""
 OPERATORS = "+++---**"
 """Drawn from: a product is rarer, since products modulo 100 tend to end in 0 or 5."""
+NUMBERS = {"+": (1, 9), "-": (1, 9), "*": (2, 5)}
+"""Lowest and highest number of each operator: larger products cost most of the pre-training."""
 
 Operation = tuple[str, int]
 
-_TEXT = re.compile(r"Start (\d\d)\. Rule ([-+*]\d) ([-+*]\d) ([-+*]\d)\. Steps ([1-9])\.")
+_TEXT = re.compile(r"Steps ([1-9])\. Rule ([-+*]\d)([-+*]\d)([-+*]\d)\. Start x=(\d\d)\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,7 @@ class Problem:
 
     @property
     def text(self) -> str:
-        rule = " ".join(f"{sign}{number}" for sign, number in self.rule)
-        return f"Start {self.start:02d}. Rule {rule}. Steps {self.steps}."
+        return f"Steps {self.steps}. Rule {self.turned(0)}. Start x={self.start:02d}."
 
     @property
     def id(self) -> str:
@@ -78,9 +79,9 @@ def apply(value: int, operation: Operation) -> int:
     return result % MODULUS
 
 
-def draw_operation(rng: random.Random) -> Operation:
-    sign = rng.choice(OPERATORS)
-    return sign, rng.randint(2 if sign == "*" else 1, 9)
+def draw_operation(rng: random.Random, operators: str = OPERATORS) -> Operation:
+    sign = rng.choice(operators)
+    return sign, rng.randint(*NUMBERS[sign])
 
 
 def draw_problem(rng: random.Random, steps: int, *, held_out: bool) -> Problem:
@@ -97,7 +98,7 @@ def parse(text: str) -> Problem:
     found = _TEXT.fullmatch(text)
     if found is None:
         raise UserError(f"not a problem of the miniature: {text!r}")
-    start, *rule, steps = found.groups()
+    steps, *rule, start = found.groups()
     first, second, third = ((part[0], int(part[1])) for part in rule)
     return Problem(int(start), (first, second, third), int(steps))
 
