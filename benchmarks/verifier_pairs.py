@@ -1,4 +1,5 @@
-"""The pairs of the verifier benchmark: golden set, real completions, golds against golds, rewrites, near misses."""
+"""The pairs of the verifier benchmark: golden set, real completions, golds against golds, rewrites, near
+misses."""
 
 from __future__ import annotations
 
@@ -64,7 +65,8 @@ def others() -> Iterator[Pair]:
 
 
 def _bare(gold: str) -> str:
-    """Golds that differ only so are one answer: order of a list, k= before a value, signs, brackets of a letter."""
+    """Golds that differ only so are one answer: order of a list, k= before a value, signs, brackets of a
+    letter."""
     if re.match(r"（([A-D])）", gold):
         return gold[1]
     text = re.sub(r"[$\s（）()．.{}]|\\left|\\right|\\d?frac|\\%|^[a-z]=", "", gold)

@@ -24,7 +24,8 @@ from limo_ablate.verify.nodes import (
     Words,
     negate,
 )
-from limo_ablate.verify.parser import number, parse
+from limo_ablate.verify.numerals import number
+from limo_ablate.verify.parser import parse
 from limo_ablate.verify.text import clean, flatten, squeeze, words
 from limo_ablate.verify.vocabulary import CHINESE_NUMBERS, FUNCTIONS, IGNORED_WORDS, NUMBER_WORDS
 
@@ -86,7 +87,8 @@ def read(text: str) -> Answer:
 
 @lru_cache(maxsize=1024)
 def readings(text: str) -> tuple[Answer, ...]:
-    """Further readings where notation is ambiguous: \\log as base 10, 2e-1 as 2e - 1, "1,250" as two numbers."""
+    """Further readings where notation is ambiguous: \\log as base 10, 2e-1 as 2e - 1, "1,250" as two
+    numbers."""
     cleaned = clean(text) if len(text) <= MAX_ANSWER else text
     found = []
     if re.search(r"\\?\blog(?!\s*_)", cleaned):

@@ -28,7 +28,8 @@ def verify(
 ) -> Verdict:
     """Grade one completion against the gold answer. Never raises for what the two texts say.
 
-    `extract` says where an answer may stand: in a box only, stated in words too, or as the last number as well.
+    `extract` says where an answer may stand: in a box only, stated in words too, or as the last number as
+    well.
     `strict` takes no rounded decimal for an exact value. `choices` gives the text of each lettered option,
     as they were shown, so that an option's text counts as its letter.
 

@@ -27,7 +27,8 @@ class ChildDied(Exception):
 
 
 class Child:
-    """A Python process that runs named functions of `limo_ablate.verify.jobs`. Use from one thread at a time."""
+    """A Python process that runs named functions of `limo_ablate.verify.jobs`. Use from one thread at a
+    time."""
 
     def __init__(self) -> None:
         root = str(Path(__file__).resolve().parents[2])

@@ -35,7 +35,8 @@ def score(argv: list[str]) -> int:
         verdict = item.verdict
         print(
             f"  line {item.line}, sample {item.sample}: {verdict.status} by {verdict.rule}"
-            f"{f' ({verdict.reason})' if verdict.reason else ''}; gold {item.gold!r}, answer {verdict.answer!r}"
+            f"{f' ({verdict.reason})' if verdict.reason else ''}; "
+            f"gold {item.gold!r}, answer {verdict.answer!r}"
         )
     return 0
 

@@ -1,6 +1,7 @@
 """Where a completion says its answer: in a box, in a stated-answer phrase, in its last formula or number.
 
-Everything scans from the end, and only boxes are looked for beyond the tail, so a megabyte costs milliseconds.
+Everything scans from the end, and only boxes are looked for beyond the tail, so a megabyte costs
+milliseconds.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ class Extraction:
     text: str
     how: How
     boxes: tuple[str, ...] = ()
-    """All boxes, first to last, where there are several apart from each other: several answers may have one each."""
+    """All boxes, first to last, where there are several apart from each other: several answers may have
+    one each."""
 
 
 END_OF_TURN = (
@@ -43,7 +45,8 @@ _PHRASE = re.compile(
       \#\#\#\#\s* (?!\#)
     | (?:final\s+|correct\s+)? \b(?:answers?|ans|choice|option)\b
         (?: \s+ to \s+ (?:the|this) \s+ (?:problem|question) )?
-        \W{0,4} (?: \s*(?:is|are|=|:|：|would\s+be|must\s+be|equals)\s* \W{0,3}? )+ (?:thus|therefore|simply|option|choice)?
+        \W{0,4} (?: \s*(?:is|are|=|:|：|would\s+be|must\s+be|equals)\s* \W{0,3}? )+
+        (?:thus|therefore|simply|option|choice)?
     | (?:\*\*)?(?:final\ answer)(?:\*\*)? \s* [:：]? (?=\s*\n)
     | (?:最终)?(?:答案|正确选项|结果)(?:应该|应|就)?\s*(?:是|为|选|:|：)+\s*
     | 【答案】\s* | (?:故|应|因此|所以|答案)?选(?!项)择?\s*[:：]?\s* | 故答案为\s*[:：]?\s*
@@ -92,7 +95,8 @@ def cut_turn(text: str) -> str:
 
 
 def _boxes(text: str) -> Extraction | None:
-    """The last box; with others beside it (nothing but "and", commas or space between) they are one answer."""
+    """The last box; with others beside it (nothing but "and", commas or space between) they are one
+    answer."""
     found = _find_boxes(text)
     if not found:
         return None
@@ -107,7 +111,8 @@ def _boxes(text: str) -> Extraction | None:
 
 
 def _find_boxes(text: str) -> list[tuple[int, int, str]]:
-    """(start, end, content) of the last boxes that hold something, first to last; inner ones of nested boxes."""
+    """(start, end, content) of the last boxes that hold something, first to last; inner ones of nested
+    boxes."""
     boxes: list[tuple[int, int, str]] = []
     end = len(text)
     for _ in range(MAX_BOXES):
@@ -163,7 +168,8 @@ def _clause(rest: str) -> str:
 
 
 def _only_formulas(clause: str) -> str:
-    """The formulas of a clause that also explains ("$5$ for all $x$" keeps its words, a sentence loses them)."""
+    """The formulas of a clause that also explains ("$5$ for all $x$" keeps its words, a sentence loses
+    them)."""
     formulas = [next(g for g in m.groups() if g) for m in _FORMULA.finditer(clause)]
     words = re.findall(r"[A-Za-z]{2,}", _FORMULA.sub(" ", clause))
     return formulas[0] if formulas and len(words) > 4 else clause
@@ -180,7 +186,8 @@ def _whole(tail: str) -> Extraction | None:
 
 
 def _formula(tail: str) -> Extraction | None:
-    """The last formula; a letter in brackets, or what the last line says after "=" or "is", if it comes later."""
+    """The last formula; a letter in brackets, or what the last line says after "=" or "is", if it comes
+    later."""
     if letter := _LETTER_AT_END.search(tail):
         return Extraction(letter[1], "formula")
     formulas = list(_FORMULA.finditer(tail))

@@ -16,7 +16,8 @@ from limo_ablate.verify.text import squeeze, words
 
 
 def grade(gold: str, answer: Extraction, *, strict: bool, choices: Mapping[str, str] | None) -> Outcome:
-    """Correct, incorrect or undecided. `choices` maps the letters of a multiple-choice question to their texts."""
+    """Correct, incorrect or undecided. `choices` maps the letters of a multiple-choice question to their
+    texts."""
     outcome = compare_texts(gold, answer.text, strict, choices)
     if outcome.equal:
         return outcome

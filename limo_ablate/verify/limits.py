@@ -28,7 +28,8 @@ MAX_EXPONENT = 20_000
 """Power of ten in scientific notation."""
 
 MAX_BITS = 80_000
-"""Bits of an exact integer: 2024! has 19,500, (10^9)! more than memory. Operations stay under a millisecond."""
+"""Bits of an exact integer: 2024! has 19,500, (10^9)! more than memory. Operations stay under a
+millisecond."""
 
 MAX_FACTORIAL = 6_000
 MAX_TERMS = 10_000

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Union
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,10 +172,11 @@ class Date:
     day: int
 
 
-Node = Union[
-    Number, Numeral, Symbol, Constant, Add, Mul, Power, Call, PlusMinus, Percent, Degrees, Unit, Relation, Group,
-    SetOf, Builder, SetOperation, Logic, Matrix, Cases, Listing, Ratio, Words, Clock, Date,
-]  # fmt: skip
+Node = (
+    Number | Numeral | Symbol | Constant | Add | Mul | Power | Call | PlusMinus | Percent | Degrees | Unit
+    | Relation | Group | SetOf | Builder | SetOperation | Logic | Matrix | Cases | Listing | Ratio | Words
+    | Clock | Date
+)  # fmt: skip
 
 
 class NotParsed(Exception):

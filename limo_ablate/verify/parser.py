@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
+from limo_ablate.verify.forms import prefix
+from limo_ablate.verify.levels import (
+    ENDS,
+    LOGIC_LEVEL,
+    NO_ATOM,
+    OVER,
+    POWER,
+    PRODUCT,
+    RATIO,
+    RELATION,
+    SET_LEVEL,
+    SIGN,
+    SUM,
+)
 from limo_ablate.verify.lexer import END, Token, tokenize
-from limo_ablate.verify.limits import MAX_DEPTH, MAX_DIGITS, MAX_EXPONENT, MAX_ITEMS, MAX_NODES, LimitReached
+from limo_ablate.verify.limits import MAX_DEPTH, MAX_ITEMS, MAX_NODES, LimitReached
 from limo_ablate.verify.nodes import (
     ZERO,
     Add,
@@ -18,8 +30,6 @@ from limo_ablate.verify.nodes import (
     Mul,
     Node,
     NotParsed,
-    Number,
-    Numeral,
     Percent,
     PlusMinus,
     Power,
@@ -35,26 +45,11 @@ from limo_ablate.verify.nodes import (
 from limo_ablate.verify.vocabulary import (
     AND_WORDS,
     LOGIC,
-    NUMBER_WORDS,
     OR_WORDS,
     RELATIONS,
     SET_OPERATORS,
     TIMES,
 )
-
-OVER, LOGIC_LEVEL, RELATION, SET_LEVEL, RATIO, SUM, PRODUCT, SIGN, POWER = 1, 2, 10, 14, 16, 20, 30, 25, 50
-"""Binding powers, loosest first. A sign binds looser than a product: -2x^2 = -(2x^2)."""
-
-_ENDS = frozenset(
-    (")", "]", "}", "\\}", ",", ";", "&", "\\\\", "rangle", "rfloor", "rceil", "rvert", "rVert")
-)
-_NO_ATOM = (
-    frozenset(RELATIONS) | frozenset(SET_OPERATORS) | frozenset(LOGIC) | TIMES
-    | frozenset(("/", "div", "+", "-", "pm", "mp", "^", "_", "!", "'", "%", "\\%", ":", "mid", "colon", "°", "&", "over",
-                 "\\\\", "cdots", "ldots", "dots", "degree", "bmod", "pmod", "choose", '"'))
-)  # fmt: skip
-APPLIED = frozenset(["f", "g", "h", "F", "G", "H"])
-"""Letters that, before a bracket, are functions and no factors."""
 
 
 def parse(text: str, *, scientific: bool = True, log10: bool = False) -> Node:
@@ -167,8 +162,6 @@ class Parser:
         return left
 
     def prefix(self) -> Node:
-        from limo_ablate.verify.forms import prefix
-
         token = self.token
         if token.kind == "op" and token.text in "+-" and token.text:
             self.at += 1
@@ -179,11 +172,24 @@ class Parser:
             return PlusMinus(1 if token.text == "pm" else -1, ZERO, self.expression(SIGN))
         return prefix(self)
 
+    def argument(self) -> Node:
+        """One argument of a command: a group, or a single atom."""
+        if self.take("{"):
+            node = self.answer()
+            self.expect("}")
+            return node
+        if self.take("-"):
+            return negate(self.prefix())
+        self.deeper()
+        node = self.prefix()
+        self.depth -= 1
+        return node
+
     def infix(self, left: Node, level: int) -> tuple[Node, bool]:
         """`left` extended by the operator that follows, and whether there was one that binds here."""
         token = self.token
         text = token.text
-        if token.kind == "eof" or (token.kind not in ("text", "num") and text in _ENDS):
+        if token.kind == "eof" or (token.kind not in ("text", "num") and text in ENDS):
             return left, False
         if token.kind in ("op", "cmd", "name"):
             if (postfix := self.postfix(left, token)) is not None:
@@ -337,11 +343,11 @@ class Parser:
             return word not in AND_WORDS and word not in OR_WORDS
         if token.kind == "name":
             return token.text not in ("and", "or", "in") and not self.differential()
-        if token.text == "[" and (self.ahead().kind == "eof" or self.ahead().text in _NO_ATOM | _ENDS):
+        if token.text == "[" and (self.ahead().kind == "eof" or self.ahead().text in NO_ATOM | ENDS):
             return False
         if token.text in ("|", "\\|", "||"):
             return not self.bars and not self.conditions
-        return token.kind in ("cmd", "op", "begin", "repeating") and token.text not in _NO_ATOM | _ENDS
+        return token.kind in ("cmd", "op", "begin", "repeating") and token.text not in NO_ATOM | ENDS
 
     def differential(self) -> bool:
         """`d x` inside an integral ends the integrand."""
@@ -397,34 +403,6 @@ class Parser:
         self.expect(*ends)
         self.bars = bars
         return SetOf(tuple(found))
-
-
-def number(text: str) -> Number:
-    """A numeral: exact if it shows no decimal point."""
-    mantissa, _, power = text.lower().partition("e")
-    whole, point, decimals = mantissa.partition(".")
-    if len(mantissa) > MAX_DIGITS:
-        raise LimitReached(f"a numeral of more than {MAX_DIGITS} digits")
-    if power and (len(power) > 7 or abs(int(power)) > MAX_EXPONENT):
-        raise LimitReached(f"a power of ten beyond {MAX_EXPONENT}")
-    value = Fraction(int((whole + decimals) or "0"))
-    shift = int(power or "0") - len(decimals)
-    value = value * 10**shift if shift >= 0 else value / 10**-shift
-    return Number(value, -shift if (point and decimals) or power else None)
-
-
-def numeral(digits: str, base: Node) -> Numeral:
-    value = base.value if isinstance(base, Number) else NUMBER_WORDS.get(getattr(base, "name", ""), 0)
-    if not 2 <= value <= 36 or not digits.isalnum():
-        raise NotParsed(f"{digits} in base {value}")
-    return Numeral(digits, int(value))
-
-
-def value_of_numeral(node: Numeral) -> Fraction:
-    try:
-        return Fraction(int(node.digits, node.base))
-    except ValueError as error:
-        raise NotParsed(f"{node.digits} has digits that base {node.base} lacks") from error
 
 
 def _bounds(node: Node) -> bool:

@@ -147,7 +147,8 @@ def _counted(name: str) -> Callable[..., Any]:
 
 _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     **{name: _plain(name) for name in
-       ["sin", "cos", "tan", "cot", "sec", "csc", "asin", "acos", "atan", "acot", "asec", "acsc", "sinh", "cosh", "tanh", "coth", "asinh", "acosh", "atanh", "arg", "erf"]},
+       ["sin", "cos", "tan", "cot", "sec", "csc", "asin", "acos", "atan", "acot", "asec", "acsc", "sinh",
+       "cosh", "tanh", "coth", "asinh", "acosh", "atanh", "arg", "erf"]},
     "acot": lambda ctx, x: ctx.pi / 2 - ctx.atan(x),
     "ln": lambda ctx, x: ctx.ln(x),
     "log": lambda ctx, x, base: ctx.ln(x) / ctx.ln(base),

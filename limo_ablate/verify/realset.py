@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
-from limo_ablate.verify.algebra import Bound, Rational, Undefined, Unsupported, evaluate
+from limo_ablate.verify.algebra import Bound, Undefined, Unsupported, evaluate
 from limo_ablate.verify.limits import LimitReached
 from limo_ablate.verify.nodes import (
     MINUS_ONE,
@@ -29,6 +29,7 @@ from limo_ablate.verify.nodes import (
     symbols,
 )
 from limo_ablate.verify.outcome import Outcome, different, every
+from limo_ablate.verify.rational import Rational
 from limo_ablate.verify.scalar import equal, magnitude
 
 INF = Constant("inf")

@@ -6,7 +6,8 @@ import re
 
 from limo_ablate.verify.nodes import Add, Mul, Node, Number, Relation, Symbol, negate, symbols
 from limo_ablate.verify.outcome import Outcome, different, every, same, unknown
-from limo_ablate.verify.scalar import approximate, equal, points, rename, substitute
+from limo_ablate.verify.points import points
+from limo_ablate.verify.scalar import approximate, equal, rename, substitute
 
 _MIRRORED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "!=": "!=", "equiv": "equiv"}
 _FUNCTION = re.compile(r"([A-Za-z]+(?:_\w+)?)\((\w)\)")

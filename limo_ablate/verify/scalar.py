@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
 
-from limo_ablate.verify.algebra import Deadline, Floats, Rational, Residues, Undefined, Unsupported, evaluate
+from limo_ablate.verify.algebra import Deadline, Undefined, Unsupported, evaluate
+from limo_ablate.verify.floats import Floats
 from limo_ablate.verify.limits import LimitReached
 from limo_ablate.verify.nodes import (
-    Call,
     Constant,
     Mul,
     Node,
     NotParsed,
-    Number,
-    Power,
     Symbol,
-    children,
     symbols,
 )
 from limo_ablate.verify.outcome import Outcome, different, same, unknown
+from limo_ablate.verify.points import calls, points, residue, walk, wants_whole
 from limo_ablate.verify.precise import agree
+from limo_ablate.verify.rational import Rational, exact
+from limo_ablate.verify.residues import Residues
 from limo_ablate.verify.rewrite import rebuild
 
 REJECTS = 1e-9
 """Relative difference, against the largest number met, that double precision can be trusted with."""
 
-_WHOLE_ONLY = frozenset(("factorial", "binomial", "gcd", "lcm", "mod"))
-_WHOLE_NAMES = frozenset(["n", "m", "k", "j", "l", "N", "M", "K", "p", "q", "r", "s", "t"])
-
 
 def equal(gold: Node, answer: Node) -> Outcome:
-    """Equality of two scalar trees as mathematics, symmetric in its arguments; roundings are not looked at."""
+    """Equality of two scalar trees as mathematics, symmetric in its arguments; roundings are not looked
+    at."""
     if gold == answer:
         return same("identical")
     deadline = Deadline()
@@ -79,17 +77,6 @@ def _sign_of_infinity(node: Node) -> int:
 def _sign_of_number(node: Node) -> int:
     value = exact(node)
     return 0 if value is None else (value > 0) - (value < 0)
-
-
-def exact(node: Node) -> Fraction | None:
-    """The rational value of `node`, or None where it has none."""
-    if isinstance(node, Number):
-        return node.value
-    try:
-        value = evaluate(node, Rational())
-    except (Unsupported, Undefined, LimitReached, NotParsed):
-        return None
-    return value if isinstance(value, Fraction) else None
 
 
 def approximate(node: Node) -> float | None:
@@ -150,11 +137,8 @@ def _many_digits(gold: Node, answer: Node, points: list[dict[str, Fraction]]) ->
     return same("numeric")
 
 
-# functions of letters
-
-
 def _functions(gold: Node, answer: Node, names: list[str], deadline: Deadline) -> Outcome:
-    if needs_sympy(gold, answer) and any(call.name in ("integral", "limit") for call in _calls(gold, answer)):
+    if needs_sympy(gold, answer) and any(call.name in ("integral", "limit") for call in calls(gold, answer)):
         return _dear(gold, answer)
     try:
         return _rational_identity(gold, answer, names)
@@ -181,12 +165,6 @@ def _rational_identity(gold: Node, answer: Node, names: list[str]) -> Outcome:
     return same("identity")
 
 
-def residue(name: str, draw: int) -> int:
-    """The same for the same letter and draw, and scattered over all residues."""
-    seed = int.from_bytes(f"{name}/{draw}".encode(), "big")
-    return pow(seed, 65537, Residues.PRIME)
-
-
 def _agreeing_points(
     gold: Node, answer: Node, names: list[str], deadline: Deadline
 ) -> list[dict[str, Fraction]] | Outcome:
@@ -194,12 +172,12 @@ def _agreeing_points(
 
     Real points where both are real count; where there are fewer than two, complex values count as well.
     """
-    complex_too = any(node == Constant("i") for node in _walk(gold)) or any(
-        n == Constant("i") for n in _walk(answer)
+    complex_too = any(node == Constant("i") for node in walk(gold)) or any(
+        n == Constant("i") for n in walk(answer)
     )
     found: dict[bool, list[dict[str, Fraction]]] = {True: [], False: []}
     apart: dict[bool, bool] = {True: False, False: False}
-    for point in points(names, whole=_wants_whole(gold) or _wants_whole(answer)):
+    for point in points(names, whole=wants_whole(gold) or wants_whole(answer)):
         deadline.check()
         try:
             algebra = Floats({name: complex(float(value)) for name, value in point.items()})
@@ -217,51 +195,9 @@ def _agreeing_points(
     return found[True] if len(found[True]) >= 2 else found[True] + found[False]
 
 
-def points(names: list[str], *, whole: bool) -> Iterator[dict[str, Fraction]]:
-    """Eight points, always the same for the same letters: signs, orders and parities mixed."""
-    for draw in range(8):
-        order = names if draw % 2 == 0 else names[::-1]
-        if whole:
-            yield {
-                name: Fraction((3, 2, 4, 7, 5, 9, 6, 8)[draw] + (3 + draw % 3) * k)
-                for k, name in enumerate(order)
-            }
-        else:
-            sign = -1 if draw in (4, 5) else 1
-            yield {
-                name: Fraction(
-                    (sign if (k + draw) % 2 or draw < 5 else -sign) * (residue(name, draw) % 997 + 211), 503
-                )
-                for k, name in enumerate(order)
-            }
-
-
-def _wants_whole(node: Node) -> bool:
-    """Whether `node` speaks of integers: factorials, (-1)^n, floors of n/2."""
-    for part in _walk(node):
-        match part:
-            case Call(name=name) if name in _WHOLE_ONLY or name in ("sum", "product"):
-                return True
-            case Call(name="floor" | "ceil") if symbols(part) and symbols(part) <= _WHOLE_NAMES:
-                return True
-            case Power(base=base, exponent=exponent) if symbols(exponent) and (exact(base) or 1) < 0:
-                return True
-    return False
-
-
-def _walk(*nodes: Node) -> Iterator[Node]:
-    for node in nodes:
-        yield node
-        yield from _walk(*children(node))
-
-
-def _calls(*nodes: Node) -> Iterator[Call]:
-    return (node for node in _walk(*nodes) if isinstance(node, Call))
-
-
 def needs_sympy(*nodes: Node) -> bool:
     """Integrals, limits, sums without end: what no cheap check computes."""
-    for call in _calls(*nodes):
+    for call in calls(*nodes):
         if call.name in ("integral", "limit"):
             return True
         if call.name in ("sum", "product") and any(infinite(arg) for arg in call.args):

@@ -1,4 +1,5 @@
-"""The last resort: SymPy objects by construction (nothing is parsed or evaluated as text). Runs in a worker."""
+"""The last resort: SymPy objects by construction (nothing is parsed or evaluated as text). Runs in a
+worker."""
 
 from __future__ import annotations
 
@@ -133,7 +134,10 @@ _OPERATORS: Mapping[str, _Evaluated] = {
 
 _FUNCTIONS: Mapping[str, _Evaluated] = {
     **{name: getattr(sympy, name) for name in
-       ["sin", "cos", "tan", "cot", "sec", "csc", "asin", "acos", "atan", "acot", "asec", "acsc", "sinh", "cosh", "tanh", "coth", "asinh", "acosh", "atanh", "factorial", "binomial", "floor", "erf", "gcd", "lcm", "sign", "re", "im", "arg"]},
-    "ceil": sympy.ceiling, "ln": sympy.log, "log": sympy.log, "abs": sympy.Abs, "max": sympy.Max, "min": sympy.Min,
+       ["sin", "cos", "tan", "cot", "sec", "csc", "asin", "acos", "atan", "acot", "asec", "acsc", "sinh",
+       "cosh", "tanh", "coth", "asinh", "acosh", "atanh", "factorial", "binomial", "floor", "erf", "gcd",
+       "lcm", "sign", "re", "im", "arg"]},
+    "ceil": sympy.ceiling, "ln": sympy.log, "log": sympy.log, "abs": sympy.Abs, "max": sympy.Max,
+    "min": sympy.Min,
     "mod": sympy.Mod,
 }  # fmt: skip

@@ -28,7 +28,8 @@ _COMMAND = re.compile(r"\\([a-zA-Z]+)")
 _BLANKS = re.compile(r"\s+")
 _HAN = re.compile(r"[\u2e80-\u9fff]")
 _SQUEEZED = re.compile(
-    r"\s+|\\(?:left|right|displaystyle|big|Big|bigg|Bigg)(?![a-zA-Z])\.?|\\[,;:! ]|\\q?quad(?![a-zA-Z])|~|(?<=\d)\{,\}(?=\d{3})"
+    r"\s+|\\(?:left|right|displaystyle|big|Big|bigg|Bigg)(?![a-zA-Z])\.?"
+    r"|\\[,;:! ]|\\q?quad(?![a-zA-Z])|~|(?<=\d)\{,\}(?=\d{3})"
 )
 _FRAC_STYLE = re.compile(r"\\[dtc]frac")
 _SHORT_FRAC = re.compile(r"\\frac(\d)(\d)")

@@ -9,7 +9,8 @@ def _set(words: str) -> frozenset[str]:
 
 FUNCTIONS = {
     "sin": "sin", "cos": "cos", "tan": "tan", "cot": "cot", "sec": "sec", "csc": "csc",
-    "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arccot": "acot", "arcsec": "asec", "arccsc": "acsc",
+    "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arccot": "acot", "arcsec": "asec",
+    "arccsc": "acsc",
     "asin": "asin", "acos": "acos", "atan": "atan", "tg": "tan", "ctg": "cot", "arctg": "atan",
     "sinh": "sinh", "cosh": "cosh", "tanh": "tanh", "coth": "coth",
     "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh", "arsinh": "asinh", "arcosh": "acosh",
@@ -17,7 +18,8 @@ FUNCTIONS = {
     "ln": "ln", "log": "log", "lg": "lg", "exp": "exp", "sqrt": "sqrt", "cbrt": "cbrt", "abs": "abs",
     "floor": "floor", "ceil": "ceil", "ceiling": "ceil", "factorial": "factorial", "binomial": "binomial",
     "binom": "binomial", "gcd": "gcd", "lcm": "lcm", "max": "max", "min": "min", "Re": "re", "Im": "im",
-    "arg": "arg", "det": "det", "sgn": "sign", "sign": "sign", "erf": "erf", "comb": "binomial", "mod": "mod", "cis": "cis",
+    "arg": "arg", "det": "det", "sgn": "sign", "sign": "sign", "erf": "erf", "comb": "binomial",
+    "mod": "mod", "cis": "cis",
 }  # fmt: skip
 """As written, without backslash -> the name in `nodes.Call`."""
 
@@ -25,20 +27,24 @@ INVERSE = {"sin": "asin", "cos": "acos", "tan": "atan", "cot": "acot", "sec": "a
            "sinh": "asinh", "cosh": "acosh", "tanh": "atanh"}  # fmt: skip
 
 GREEK = _set(
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron rho sigma tau upsilon phi chi psi "
-    "omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron rho sigma tau upsilon "
+    "phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
 )
-SPELLINGS = {"varepsilon": "epsilon", "varphi": "phi", "vartheta": "theta", "varrho": "rho", "varsigma": "sigma",
-             "varpi": "varpi", "ell": "ell", "hbar": "hbar", "partial": "partial", "nabla": "nabla", "Re": "Re",
+SPELLINGS = {"varepsilon": "epsilon", "varphi": "phi", "vartheta": "theta", "varrho": "rho",
+             "varsigma": "sigma",
+             "varpi": "varpi", "ell": "ell", "hbar": "hbar", "partial": "partial", "nabla": "nabla",
+             "Re": "Re",
              "aleph": "aleph", "mho": "mho", "odot": "odot", "oplus": "oplus", "star": "star", "imath": "i",
              "bullet": "bullet", "perp": "perp", "parallel": "parallel", "prime": "prime"}  # fmt: skip
 
 NUMBER_SETS = {"R": "Reals", "Z": "Integers", "N": "Naturals", "Q": "Rationals", "C": "Complexes"}
 
 RELATIONS = {
-    "=": "=", "<": "<", ">": ">", "le": "<=", "leq": "<=", "leqslant": "<=", "leqq": "<=", "ge": ">=", "geq": ">=",
+    "=": "=", "<": "<", ">": ">", "le": "<=", "leq": "<=", "leqslant": "<=", "leqq": "<=", "ge": ">=",
+    "geq": ">=",
     "geqslant": ">=", "geqq": ">=", "lt": "<", "gt": ">", "ne": "!=", "neq": "!=", "<=": "<=", ">=": ">=",
-    "!=": "!=", "==": "=", "equiv": "equiv", "in": "in", "notin": "notin", "approx": "approx", "sim": "approx",
+    "!=": "!=", "==": "=", "equiv": "equiv", "in": "in", "notin": "notin", "approx": "approx",
+    "sim": "approx",
     "simeq": "approx", "cong": "approx", "subset": "subset", "subseteq": "subset", "to": "to", "mapsto": "to",
     "rightarrow": "to", "implies": "implies", "Rightarrow": "implies", "iff": "iff", "Leftrightarrow": "iff",
     "coloneqq": "=", "doteq": "=", "propto": "propto",
@@ -65,27 +71,31 @@ SKIPPED = _set(
 """Commands that change only how a formula looks; \\triangle stands before letters that name it."""
 
 NUMBER_WORDS = {word: n for n, word in enumerate(
-    ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"])} | {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70,
+    ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
+    "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+    "twenty"])} | {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70,
     "eighty": 80, "ninety": 90, "hundred": 100, "thousand": 1000, "million": 10**6, "dozen": 12}  # fmt: skip
 CHINESE_NUMBERS = {c: n for n, c in enumerate("零一二三四五六七八九十")} | {"两": 2}
 
 AND_WORDS = frozenset(("and", "和", "与", "且", "及", "以及"))
 OR_WORDS = frozenset(("or", "或", "或者"))
 IGNORED_WORDS = _set(
-    "approximately about exactly only just roughly i.e. ie so thus therefore hence namely equals the a an is are "
-    "total of"
+    "approximately about exactly only just roughly i.e. ie so thus therefore hence namely equals the a an is "
+    "are total of"
 )
 STOP_WORDS = _set(
-    "is are not no if when while where for all any but except without never than then that this because since does "
-    "do did wrong or"
+    "is are not no if when while where for all any but except without never than then that this because "
+    "since does do did wrong or"
 )
 """Words that make a sentence: what holds them is text, not a quantity with a noun."""
 
 SYNONYMS = {
-    "dne": "does not exist", "doesnt exist": "does not exist", "undefined": "undefined", "不存在": "does not exist",
+    "dne": "does not exist", "doesnt exist": "does not exist", "undefined": "undefined",
+    "不存在": "does not exist",
     "no solutions": "no solution", "no real solution": "no solution", "no real solutions": "no solution",
     "none": "no solution", "无解": "no solution", "there are no solutions": "no solution",
-    "infinitely many solutions": "infinitely many", "infinite": "infinitely many", "无穷多": "infinitely many",
+    "infinitely many solutions": "infinitely many", "infinite": "infinitely many",
+    "无穷多": "infinitely many",
     "是": "yes", "否": "no", "正确": "true", "错误": "false", "对": "true", "错": "false",
     "充分必要条件": "充要条件", "充分且必要条件": "充要条件", "必要而不充分条件": "必要不充分条件",
     "充分而不必要条件": "充分不必要条件", "既不充分又不必要条件": "既不充分也不必要条件",

@@ -62,7 +62,8 @@ ANSWERS, COMPLETIONS = map(runpy.run_path("tests/verify/hostile.py").get, ("ANSW
 verify(r"\\boxed{{\\sqrt8}}", r"2\\sqrt2")
 seen = []
 watched = ("exec", "compile", "import", "open", "os.", "subprocess", "socket", "ctypes", "shutil", "pty")
-sys.addaudithook(lambda event, args: seen.append((event, repr(args)[:200])) if event.startswith(watched) else None)
+sys.addaudithook(lambda event, args: seen.append((event, repr(args)[:200])) if event.startswith(watched)
+else None)
 for name, text in ANSWERS.items():
     if name not in {dear!r}:
         for gold in ("5", "x+1", "(1,2)", "yes"):

@@ -1,0 +1,107 @@
+"""Numerals as formulas write them: mixed numbers, repeating decimals, digits in a base."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from limo_ablate.verify.limits import MAX_DIGITS, LimitReached
+from limo_ablate.verify.nodes import (
+    Node,
+    Number,
+    Symbol,
+)
+from limo_ablate.verify.numerals import number, numeral
+
+if TYPE_CHECKING:
+    from limo_ablate.verify.parser import Parser
+
+
+def read_number(p: Parser, text: str) -> Node:
+
+    if p.peek() == "_" and text.isdigit():
+        p.next()
+        return numeral(text, subscript_base(p))
+    value = number(text)
+    return mixed(p, value) or value
+
+
+def mixed(p: Parser, whole: Number) -> Number | None:
+    """7 3/5 and 7\\frac{3}{5}: a numeric fraction after an integer is added to it."""
+    if whole.shown is not None or whole.value == 0:
+        return None
+    token = p.token
+    if token.text in ("frac", "dfrac", "tfrac") and token.kind == "cmd":
+        digits = _digits(p, 1)
+        length = 7
+        if not digits:
+            return None
+    elif token.kind == "num" and token.space and p.ahead().text == "/" and p.ahead(2).kind == "num":
+        digits, length = (token.text, p.ahead(2).text), 3
+    else:
+        return None
+    if not all(d.isdigit() and len(d) < MAX_DIGITS for d in digits):
+        return None
+    top, bottom = map(int, digits)
+    if not top or not bottom:
+        return None
+    if length == 7:
+        length = 1 + sum(3 if p.ahead(k).text == "{" else 1 for k in _argument_starts(p))
+    if p.ahead(length).text == "^":
+        return None
+    p.at += length
+    return Number(whole.value + Fraction(top, bottom))
+
+
+def _argument_starts(p: Parser) -> tuple[int, int]:
+    return 1, 4 if p.ahead(1).text == "{" else 2
+
+
+def _digits(p: Parser, start: int) -> tuple[str, str] | None:
+    """The two numerals of the \\frac ahead, braced or single digits."""
+    found = []
+    for at in _argument_starts(p):
+        braced = p.ahead(at).text == "{"
+        numeral = p.ahead(at + braced)
+        if numeral.kind != "num" or (braced and p.ahead(at + 2).text != "}"):
+            return None
+        found.append(numeral.text)
+    return found[0], found[1]
+
+
+def repeating(text: str) -> Number:
+    """0.1\\overline{6}, 0.\\dot{1}4\\dot{2}, 0.333...: exact."""
+    whole, _, decimals = text.partition(".")
+    if "overline" in decimals or "bar" in decimals:
+        fixed, _, block = decimals.partition("\\")
+    elif "dot{" in decimals or "\\dot" in decimals:
+        fixed, _, block = decimals.partition("\\dot")
+    elif "(" in decimals:
+        fixed, _, block = decimals.partition("(")
+    else:
+        digits = "".join(c for c in decimals if c.isdigit())
+        size = next(n for n in range(1, 7) if digits.endswith(digits[-n:] * 3))
+        fixed, block = digits[:-size], digits[-size:]
+    block = "".join(c for c in block if c.isdigit())
+    if len(fixed) + len(block) > MAX_DIGITS or not block:
+        raise LimitReached(f"a numeral of more than {MAX_DIGITS} digits")
+    scale = 10 ** len(fixed)
+    return Number(
+        Fraction(int(whole or "0")) + Fraction(int(fixed or "0"), scale)
+        + Fraction(int(block), scale * (10 ** len(block) - 1))
+    )  # fmt: skip
+
+
+def subscript_base(p: Parser) -> Node:
+
+    braced = p.take("{")
+    round_ = p.take("(")
+    words = []
+    while p.token.kind in ("num", "text", "name"):
+        words.append(p.next().text.lower())
+    if round_:
+        p.expect(")")
+    if braced:
+        p.expect("}")
+    word = "".join(words).replace("base", "").strip()
+    return number(word) if word.isdigit() else Symbol({"ten": "ten"}.get(word, word))

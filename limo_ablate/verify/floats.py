@@ -1,0 +1,135 @@
+"""Complex double precision: rejects what differs, cheaply."""
+
+from __future__ import annotations
+
+import cmath
+import math
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+from limo_ablate.verify.algebra import Algebra, Undefined, Unsupported
+
+MAX_FLOAT_POWER = 1e5
+
+
+MAX_FLOAT_ANGLE = 1e6
+"""Beyond these, rounding the argument changes digits of the value that comparisons rely on."""
+
+
+_CIRCULAR = frozenset(("sin", "cos", "tan", "cot", "sec", "csc"))
+
+
+class Floats:
+    """Complex double precision: rejects what differs. `scale` is the largest magnitude met on the way."""
+
+    def __init__(self, values: Mapping[str, complex] | None = None) -> None:
+        self.values = values or {}
+        self.scale = 0.0
+
+    def _seen(self, value: complex) -> complex:
+        size = abs(value)
+        if size > self.scale:
+            self.scale = size
+        if size != size or size == math.inf:
+            raise Unsupported("beyond double precision")
+        return value
+
+    def number(self, value: Fraction) -> complex:
+        try:
+            return self._seen(complex(value.numerator / value.denominator))
+        except OverflowError as error:
+            raise Unsupported("beyond double precision") from error
+
+    def constant(self, name: str) -> complex:
+        if name == "inf":
+            raise Unsupported("infinity")
+        return {"pi": complex(math.pi), "e": complex(math.e), "i": 1j}[name]
+
+    def symbol(self, name: str) -> complex:
+        if name not in self.values:
+            raise Unsupported(name)
+        return self.values[name]
+
+    def add(self, a: complex, b: complex) -> complex:
+        return self._seen(a + b)
+
+    def mul(self, a: complex, b: complex) -> complex:
+        return self._seen(a * b)
+
+    def power(self, a: complex, b: complex) -> complex:
+        if a == 0 and (b.real <= 0 or b.imag):
+            raise Undefined("division by zero")
+        try:
+            if abs(b) > MAX_FLOAT_POWER:
+                raise Unsupported("a power that double precision blurs")
+            if b.imag == 0 and b.real == round(b.real):
+                return self._seen(a ** int(b.real))
+            return self._seen(cmath.exp(b * cmath.log(a)) if a != 0 else 0j)
+        except (OverflowError, ZeroDivisionError) as error:
+            raise Unsupported("beyond double precision") from error
+
+    def call(self, name: str, args: list[complex]) -> complex:
+        function = _FLOAT.get(name)
+        if function is None or (name in _CIRCULAR and abs(args[0]) > MAX_FLOAT_ANGLE):
+            raise Unsupported(name)
+        try:
+            return self._seen(function(*args))
+        except (OverflowError, TypeError) as error:
+            raise Unsupported(name) from error
+        except (ValueError, ZeroDivisionError) as error:
+            raise Undefined(name) from error
+
+    def bound(self, name: str, value: int) -> Algebra:
+        inner = Floats({**self.values, name: complex(value)})
+        inner._seen = self._seen  # type: ignore[method-assign]
+        return inner
+
+
+def real(value: complex) -> float:
+    if abs(value.imag) > 1e-12 * max(1.0, abs(value.real)):
+        raise Unsupported("not real")
+    return value.real
+
+
+def whole(value: complex) -> int:
+    number = real(value)
+    if number != round(number) or abs(number) > 1e15:
+        raise Unsupported("not an integer")
+    return round(number)
+
+
+def _float_factorial(x: complex) -> complex:
+    n = whole(x)
+    if n < 0:
+        raise Undefined("factorial")
+    if n > 170:
+        raise Unsupported("beyond double precision")
+    return complex(math.factorial(n))
+
+
+def _float_binomial(n: complex, k: complex) -> complex:
+    top, bottom = whole(n), whole(k)
+    if top < 0 or bottom < 0 or min(bottom, abs(top - bottom)) > 1000:
+        raise Unsupported("binomial")
+    return complex(math.comb(top, bottom))
+
+
+_FLOAT: Mapping[str, Any] = {
+    "sin": cmath.sin, "cos": cmath.cos, "tan": cmath.tan,
+    "cot": lambda x: 1 / cmath.tan(x), "sec": lambda x: 1 / cmath.cos(x), "csc": lambda x: 1 / cmath.sin(x),
+    "asin": cmath.asin, "acos": cmath.acos, "atan": cmath.atan,
+    "acot": lambda x: math.pi / 2 - cmath.atan(x), "asec": lambda x: cmath.acos(1 / x),
+    "acsc": lambda x: cmath.asin(1 / x),
+    "sinh": cmath.sinh, "cosh": cmath.cosh, "tanh": cmath.tanh, "coth": lambda x: 1 / cmath.tanh(x),
+    "asinh": cmath.asinh, "acosh": cmath.acosh, "atanh": cmath.atanh,
+    "ln": cmath.log, "log": lambda x, b: cmath.log(x) / cmath.log(b),
+    "abs": lambda x: complex(abs(x)), "re": lambda x: complex(x.real), "im": lambda x: complex(x.imag),
+    "arg": lambda x: complex(cmath.phase(x)), "sign": lambda x: complex((real(x) > 0) - (real(x) < 0)),
+    "floor": lambda x: complex(math.floor(real(x) + 1e-12)),
+    "ceil": lambda x: complex(math.ceil(real(x) - 1e-12)),
+    "factorial": _float_factorial, "binomial": _float_binomial,
+    "max": lambda *a: complex(max(map(real, a))), "min": lambda *a: complex(min(map(real, a))),
+    "gcd": lambda *a: complex(math.gcd(*map(whole, a))), "lcm": lambda *a: complex(math.lcm(*map(whole, a))),
+    "mod": lambda a, b: complex(real(a) % real(b)), "erf": lambda x: complex(math.erf(real(x))),
+}  # fmt: skip

@@ -1,0 +1,182 @@
+"""Letters, constants and functions, with their subscripts and arguments."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from limo_ablate.verify.levels import APPLIED, POWER
+from limo_ablate.verify.nodes import (
+    HALF,
+    MINUS_ONE,
+    TWO,
+    Call,
+    Constant,
+    Group,
+    Mul,
+    Node,
+    NotParsed,
+    Number,
+    Power,
+    Symbol,
+    divide,
+)
+from limo_ablate.verify.show import show
+from limo_ablate.verify.vocabulary import (
+    FUNCTIONS,
+    GREEK,
+    INVERSE,
+    NUMBER_SETS,
+    SPELLINGS,
+)
+
+if TYPE_CHECKING:
+    from limo_ablate.verify.parser import Parser
+
+_CONSTANTS = {"pi": "pi", "infty": "inf", "infinity": "inf", "inf": "inf", "oo": "inf", "e": "e", "i": "i",
+              "varinfty": "inf"}  # fmt: skip
+
+
+_SETS = frozenset(NUMBER_SETS.values())
+
+
+def named(p: Parser, text: str, *, command: bool) -> Node:
+    if text in FUNCTIONS and (command or len(text) > 1):
+        return function(p, FUNCTIONS[text])
+    if text in _CONSTANTS:
+        constant = Constant(_CONSTANTS[text])
+        return subscripted(p, text) if p.peek() == "_" and text in "ei" else constant
+    if text in _SETS:
+        return Symbol(text)
+    if command:
+        name = SPELLINGS.get(text, text)
+        if text not in GREEK and text not in SPELLINGS and len(text) > 1:
+            raise NotParsed(f"unknown command \\{text}")
+    else:
+        name = text
+    return subscripted(p, name)
+
+
+def subscripted(p: Parser, name: str) -> Node:
+    """A letter with its subscript; f(2) and I(0) are values of a function, f(x) of a named one."""
+
+    if p.take("_"):
+        if p.take("{"):
+            name += "_" + _raw(p)
+        else:
+            name += "_" + p.next().text
+    while p.peek() == "'" and p.token.kind == "op":
+        p.next()
+        name += "'"
+    if name == "C" and p.peek() == "(" and p.ahead(2).text == ",":
+        p.next()
+        return Call("binomial", p.bracket("(").items)  # type: ignore[union-attr]
+    letter = name.rstrip("'")
+    if p.peek() == "(" and ((p.ahead().kind == "num" and p.ahead(2).text == ")") or letter in APPLIED):
+        p.next()
+        argument = p.bracket("(")
+        return Symbol(f"{name}({show(argument)})")
+    return Symbol(name)
+
+
+def _raw(p: Parser) -> str:
+    """The tokens up to the closing brace, as they are written: a subscript names, it is not computed."""
+    text, depth = "", 1
+    while True:
+        token = p.next()
+        if token.kind == "eof":
+            raise NotParsed("a subscript without an end")
+        depth += (token.text == "{") - (token.text == "}")
+        if not depth:
+            return text
+        text += token.text if token.text not in "{}" else ""
+
+
+def function(p: Parser, name: str) -> Node:
+    """\\sin^2 x, \\log_2 x, \\sin^{-1} x, f{x}, f(x, y)."""
+    if name == "sqrt":
+        return root(p)
+    base: Node | None = None
+    exponent: Node | None = None
+    for _ in range(2):
+        if p.take("_"):
+            base = p.argument()
+        elif p.peek() == "^" and p.ahead().text != "circ":
+            p.next()
+            exponent = p.argument()
+    if exponent == MINUS_ONE and name in INVERSE:
+        name, exponent = INVERSE[name], None
+    args = _function_arguments(p)
+    node = _call(p, name, base, args)
+    return Power(node, exponent) if exponent is not None else node
+
+
+def _call(p: Parser, name: str, base: Node | None, args: tuple[Node, ...]) -> Node:
+    if name == "exp":
+        return Power(Constant("e"), args[0])
+    if name == "cis":
+        return Power(Constant("e"), Mul((Constant("i"), args[0])))
+    if name == "cbrt":
+        return Power(args[0], Number(Fraction(1, 3)))
+    if name == "lg" or (name == "log" and base is None and p.log10 and len(args) == 1):
+        base = Number(Fraction(10))
+    if name in ("log", "ln", "lg"):
+        if base is None and len(args) == 2:
+            return Call("log", args)
+        return Call("ln", args) if base is None else Call("log", (args[0], base))
+    if base is not None:
+        raise NotParsed(f"{name} with a subscript")
+    return Call(name, args)
+
+
+def _function_arguments(p: Parser) -> tuple[Node, ...]:
+    """Braced or bracketed, or the factors that follow up to the next function."""
+
+    for opening, closing in (("(", ")"), ("[", "]"), ("{", "}")):
+        if p.take(opening):
+            bars, p.bars = p.bars, 0
+            args = p.items(closing)
+            p.expect(closing)
+            p.bars = bars
+            return args
+    sign = p.take("-")
+    factors = [p.expression(POWER - 1)]
+    while (
+        p.starts_atom()
+        and p.peek() not in FUNCTIONS
+        and p.peek() not in ("(", "[")
+        and p.token.kind != "text"
+    ):
+        factors.append(p.expression(POWER - 1))
+    if sign:
+        factors.insert(0, MINUS_ONE)
+    return (factors[0] if len(factors) == 1 else Mul(tuple(factors)),)
+
+
+def root(p: Parser) -> Node:
+    index: Node = TWO
+    if p.take("["):
+        index = p.expression()
+        p.expect("]")
+    if p.peek() == "(":
+        p.next()
+        radicand = p.bracket("(")
+        if isinstance(radicand, Group):
+            raise NotParsed("a root of several values")
+    else:
+        radicand = p.argument()
+    return Power(radicand, HALF if index == TWO else divide(Number(Fraction(1)), index))
+
+
+def angle_name(p: Parser) -> Node:
+    """\\angle ABC: the letters are one name."""
+    if p.take("{"):
+        node = p.expression()
+        p.expect("}")
+        return node
+    name = "angle "
+    while p.token.kind == "name" and len(p.peek()) == 1 and p.peek().isupper():
+        letter = p.next().text
+        node = subscripted(p, letter) if p.peek() == "_" else Symbol(letter)
+        name += node.name if isinstance(node, Symbol) else letter
+    return Symbol(name) if name != "angle " else p.prefix()
