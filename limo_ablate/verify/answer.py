@@ -74,6 +74,7 @@ _PHRASES: dict[str, Node] = {
 }
 _PARTS = {"half": 2, "halve": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7,
           "eighth": 8, "ninth": 9, "tenth": 10}  # fmt: skip
+_YES_NO = re.compile(r"(yes|no|true|false)\s*[,.;:]\s.+", re.IGNORECASE | re.DOTALL)
 _PLAIN = re.compile(r"-?\d{1,40}(?:\.\d{1,40})?")
 _CJK = re.compile(r"[\u2e80-\u9fff]")
 
@@ -187,6 +188,8 @@ def _special(flat: str) -> Node | None:
         base = (match[2] or match[3]) if match else ""
         if match and (value := NUMBER_WORDS.get(base) or (int(base) if base.isdigit() else 0)):
             return Numeral(match[1], value) if 2 <= value <= 36 else None
+    if match := _YES_NO.fullmatch(flat):
+        return Words(match[1].lower())
     return _number_words(flat) or (_phrase(words(flat)) if flat[0].isalpha() and len(flat) < 40 else None)
 
 

@@ -28,6 +28,8 @@ def environment(p: Parser, name: str) -> Node:
         cases = _cases(rows)
         if cases is not None:
             return cases
+    if len(rows) == 1 and len(rows[0]) == 1 and not name.endswith("matrix"):
+        return rows[0][0]
     if name in ("vmatrix", "Vmatrix"):
         return Call("det", (Matrix(rows),))
     if not name.endswith("matrix") and name != "array":

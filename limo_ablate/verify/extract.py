@@ -56,14 +56,18 @@ _PHRASE = re.compile(
 )
 _CLAUSE_END = re.compile(
     r"\n\s*\n|\n(?=\s*[A-Z*#\\【-])|\.(?=\s+[A-Z])|\.\s*$|[。；]"
-    r"|,?\s+(?:because|since|which|as\s+required|so\s+that|I\s+hope)\b",
+    r"|,?\s+(?:because|since|which|as\s+required|of\s+the|so\s+that|I\s+hope)\b",
 )
 _FORMULA = re.compile(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<!\\)\$([^$\n]+?)(?<!\\)\$", re.DOTALL)
 _SAID_AT_END = re.compile(
     r"(?:=|\bis|\bare|\bequals|\bget|\bto\ be|\btotal\ of|为|是|得)\s*(?P<said>[^=\n]{1,80}?)[.。]?\s*$"
 )
 _NUMBER = re.compile(r"[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:\s?/\s?\d+)?%?|[-−]?\.\d+")
-_LETTER_AT_END = re.compile(r"(?:^|[\s*])\(?\**([A-J])\**\)\s*\**\.?\s*$")
+_LETTER_AT_END = re.compile(
+    r"(?:^|[\s*])\(?\**([A-J])\**\)\s*\**\.?\s*$"
+    r"|\b([A-J])\**\)?\s+is\s+(?:the\s+)?(?:correct|right|best)(?:\s+(?:answer|choice|option))?\.?\s*$"
+    r"|\b(?:choose|select|pick)\s+(?:option\s+)?\(?\**([A-J])\b\**\)?\.?\s*$"
+)
 
 
 def extract(completion: str, mode: Extract = "stated") -> Extraction | None:
@@ -73,25 +77,34 @@ def extract(completion: str, mode: Extract = "stated") -> Extraction | None:
     "**Answer:**", "答案是"), else a completion that is nothing but an answer, else the last formula.
     `any`: else the last number.
     """
-    text = cut_turn(completion)
+    text = final_part(cut_turn(completion))
     if found := _boxes(text):
         return found
     if mode == "boxed":
         return None
     tail = text[-MAX_TAIL:]
-    answer = _stated(tail) or _whole(tail) or _formula(tail)
+    answer = _stated(tail) or _letter(tail) or _whole(tail) or _formula(tail)
     return answer or (_last_number(tail) if mode == "any" else None)
 
 
 def last_boxed(text: str) -> str | None:
     """The content of the last box that is not empty; also of one that the text's end cuts off."""
-    found = _boxes(cut_turn(text))
+    found = _boxes(final_part(cut_turn(text)))
     return found.text if found else None
 
 
 def cut_turn(text: str) -> str:
     ends = [at for marker in END_OF_TURN if (at := text.find(marker)) > 0]
     return text[: min(ends)] if ends else text
+
+
+def final_part(text: str) -> str:
+    """What stands in the last <answer> tag, or behind the last </think>, where the completion has them."""
+    at = text.rfind("<answer>")
+    if at >= 0 and (inside := text[at + 8 :].partition("</answer>")[0].strip()):
+        return inside
+    behind = text[text.rfind("</think>") + 8 :] if "</think>" in text else text
+    return behind if behind.strip() else text
 
 
 def _boxes(text: str) -> Extraction | None:
@@ -185,19 +198,33 @@ def _whole(tail: str) -> Extraction | None:
     return Extraction(line, "whole") if bare else None
 
 
+def _letter(tail: str) -> Extraction | None:
+    """An option's letter that ends the text: "(B)", "B is correct", "I choose B"."""
+    letter = _LETTER_AT_END.search(tail)
+    return Extraction(letter[1] or letter[2] or letter[3], "stated") if letter else None
+
+
 def _formula(tail: str) -> Extraction | None:
-    """The last formula; a letter in brackets, or what the last line says after "=" or "is", if it comes
-    later."""
-    if letter := _LETTER_AT_END.search(tail):
-        return Extraction(letter[1], "formula")
+    """The last formula, or what the last line says after "=" or "is", if it comes later."""
     formulas = list(_FORMULA.finditer(tail))
     behind = tail[formulas[-1].end() :] if formulas else tail
     said = _SAID_AT_END.search(behind.rstrip().rpartition("\n")[2])
     if said and _NUMBER.search(said["said"]):
         return Extraction(said["said"].strip(), "formula")
-    if formulas:
-        return Extraction(next(g for g in formulas[-1].groups() if g).strip(), "formula")
-    return None
+    return Extraction(_last_formulas(tail, formulas), "formula") if formulas else None
+
+
+def _last_formulas(tail: str, formulas: list[re.Match[str]]) -> str:
+    """The last formula, and those joined to it: $x = 3$ or $x = 5$."""
+    first = len(formulas) - 1
+    while first and _BETWEEN_BOXES.fullmatch(
+        tail[formulas[first - 1].end() : formulas[first].start()][:40].strip()
+    ):
+        joined = tail[formulas[first - 1].end() : formulas[first].start()].strip()
+        if not joined:
+            break
+        first -= 1
+    return ", ".join(next(g for g in match.groups() if g).strip() for match in formulas[first:])
 
 
 def _last_number(tail: str) -> Extraction | None:

@@ -10,7 +10,7 @@ from limo_ablate.verify.answer import Answer, choice, read, readings
 from limo_ablate.verify.compare import Comparison
 from limo_ablate.verify.extract import Extraction
 from limo_ablate.verify.limits import MAX_ANSWER
-from limo_ablate.verify.nodes import Listing, SetOf, Words
+from limo_ablate.verify.nodes import Group, Listing, SetOf, Words
 from limo_ablate.verify.outcome import Outcome, different, same, unknown
 from limo_ablate.verify.text import squeeze, words
 
@@ -21,7 +21,7 @@ def grade(gold: str, answer: Extraction, *, strict: bool, choices: Mapping[str, 
     outcome = compare_texts(gold, answer.text, strict, choices)
     if outcome.equal:
         return outcome
-    if answer.boxes and isinstance(read(gold).node, (Listing, SetOf)):
+    if answer.boxes and isinstance(read(gold).node, (Listing, SetOf, Group)):
         together = compare_texts(gold, ", ".join(answer.boxes), strict, choices)
         return together if together.equal else outcome
     if answer.how in ("formula", "whole") and "=" in answer.text:

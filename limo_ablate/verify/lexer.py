@@ -8,7 +8,7 @@ from typing import NamedTuple
 from limo_ablate.verify.limits import MAX_TOKENS, LimitReached
 from limo_ablate.verify.nodes import NotParsed
 from limo_ablate.verify.units import SPEED, UNITS
-from limo_ablate.verify.vocabulary import FONTS, FUNCTIONS, GREEK, NUMBER_SETS, SKIPPED, TEXTS
+from limo_ablate.verify.vocabulary import FONTS, FUNCTIONS, GREEK, NUMBER_SETS, SHORT_WORDS, SKIPPED, TEXTS
 
 
 class Token(NamedTuple):
@@ -177,7 +177,7 @@ def _names(run: str, space: bool, out: list[Token]) -> None:
         out.append(Token("cmd", run, space))
     elif split := _function_and_letter(run):
         out.extend((Token("name", split[0], space), Token("name", split[1], True)))
-    elif len(run) <= 3:
+    elif len(run) <= 3 and run.lower() not in SHORT_WORDS:
         out.extend(Token("name", letter, space and k == 0) for k, letter in enumerate(run))
     else:
         out.append(Token("text", run, space))

@@ -92,11 +92,17 @@ def _with_units(gold: Node, answer: Node) -> Outcome:
             outcome = _signed(times(g.value, g.factor), times(a.value, a.factor))
             return Outcome(outcome.equal, "unit", outcome.reason)
         return _signed(g.value, a.value)
+    if (_signs_as_unit(gold) and a.dimensions) or (_signs_as_unit(answer) and g.dimensions):
+        return different("unit", "a percent or degree sign against a unit")
     if (g.dimensions and a.unknown) or (a.dimensions and g.unknown):
         return different("unit", "a unit against something else")
     if g.dimensions != a.dimensions and (read := _letter_units(gold, answer, g, a)) is not None:
         return read
     return _signed(g.value, a.value)
+
+
+def _signs_as_unit(node: Node) -> bool:
+    return _has(quantity(node).value, Percent) or _has(quantity(node).value, Degrees)
 
 
 def _letters_as_unit(gold: Node, a: Quantity) -> bool:

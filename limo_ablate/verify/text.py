@@ -13,10 +13,12 @@ _INVISIBLE = re.compile(
 )
 _BOXED = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{(.*)\}", re.DOTALL)
 _LEAD = re.compile(
-    r"\\triangle\s+|(?:(?:so|thus|therefore|hence)[,\s]+)?(?:the\s+)?(?:final\s+|correct\s+)?answers?\s*(?:is|are|:|=)\s*(?=\S)"
+    r"\\triangle\s+|(?:so|thus|therefore|hence),\s*|(?:(?:so|thus|therefore|hence)[,\s]+)?(?:the\s+)?(?:final\s+|correct\s+)?answers?\s*(?:is|are|:|=)\s*(?=\S)"
     r"|\\text\{\s*(?:the\s+)?(?:final\s+)?answers?\s*(?:is)?\s*:?\s*\}\s*:?|答案?\s*[:是为]+\s*",
     re.IGNORECASE,
 )
+_REMARK = re.compile(r"\s*(?:\\text\{\s*)?\((?:about|approximately|approx\.?|i\.e\.)[^()]*\)\s*\}?$")
+"""How large a value is about, in brackets behind it."""
 _WRAPPED = re.compile(
     r"\\(?:text|textbf|textit|textrm|textsf|texttt|mbox|mathrm|mathbf|mathsf|mathit|mathcal|bf|rm|operatorname|emph|hbox"
     r"|boldsymbol|bm|underline)\s*\{([^{}]*)\}"
@@ -47,7 +49,7 @@ def clean(text: str) -> str:
         text = ", ".join(value.replace("\\\\", "\\") for value in values)
     text = _RANGE.sub("", _INVISIBLE.sub("", text)) if "\\" in text else text
     text = _DOLLARS.sub(" ", text) if "$" in text or "\\" in text else text
-    text = _ends(text)
+    text = _ends(_REMARK.sub("", text) if text.endswith((")", ")}")) else text)
     while "\\" in text and (box := _BOXED.fullmatch(text)):
         text = _ends(box[1])
     return _ends(_LEAD.sub("", text, count=1)) if _LEAD.match(text) else text

@@ -56,11 +56,12 @@ LOGIC = {"land": "and", "wedge": "and", "lor": "or", "vee": "or"}
 TIMES = frozenset(("*", "cdot", "times", "ast", "bullet", "star"))
 
 FONTS = _set(
-    "mathrm rm mathbf boldsymbol bm mathit mathsf mathtt mathcal mathscr mathfrak operatorname pmb bf it Bbb"
+    "mathrm rm mathbf boldsymbol bm mathit mathsf mathtt mathcal mathscr mathfrak operatorname pmb bf it "
+    "Bbb underline"
 )
 TEXTS = _set("text mbox textbf textit textrm texttt textsf hbox textnormal emph")
 ACCENTS = _set(
-    "vec hat bar overline dot ddot tilde overrightarrow widehat widetilde underline overleftarrow acute check"
+    "vec hat bar overline dot ddot tilde overrightarrow widehat widetilde overleftarrow acute check"
 )
 SKIPPED = _set(
     "left right middle big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr displaystyle textstyle "
@@ -83,6 +84,11 @@ IGNORED_WORDS = _set(
     "approximately about exactly only just roughly i.e. ie so thus therefore hence namely equals the a an is "
     "are total of"
 )
+SHORT_WORDS = _set(
+    "of the are was for not per has can its his her who all any but out off own way day men boy one two six "
+    "ten red yes"
+)
+"""Words of two and three letters that are no products of letters."""
 STOP_WORDS = _set(
     "is are not no if when while where for all any but except without never than then that this because "
     "since does do did wrong or"

@@ -1,0 +1,82 @@
+"""Files of completions: scores, disagreements, verdicts and one-line errors, through the real command."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from limo_ablate.errors import UserError
+from limo_ablate.verify.score import score_file, verify_file
+
+ROOT = Path(__file__).resolve().parents[2]
+ROWS = [
+    {"problem": "a", "gold": "5", "completions": ["\\boxed{5}", "\\boxed{6}"], "reference_correct": [True, True]},
+    {"problem": "b\u2028c", "gold": "7", "completions": ["\\boxed{7}", "no idea at all,\nreally none"],
+     "reference_correct": [True, False]},
+    {"problem": "d", "gold": "\\unknown{1}", "completions": ["\\boxed{7}"] * 2, "reference_correct": [False] * 2},
+]  # fmt: skip
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "completions.jsonl"
+    path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in ROWS) + "\n", encoding="utf-8")
+    return path
+
+
+def test_scores(file: Path) -> None:
+    score = score_file(file)
+    assert (score.completions, score.problems) == (6, 3)
+    assert score.accuracy == pytest.approx((0.5 + 0.5 + 0) / 3)
+    assert score.no_answer == pytest.approx(0.5 / 3)
+    assert score.undecided == pytest.approx(1 / 3)
+    assert score.highest == pytest.approx(score.accuracy + 1 / 3)
+    assert [(item.line, item.sample) for item in score.disagreements] == [(1, 1)]
+
+
+def test_verdicts_are_rows_in_order(file: Path) -> None:
+    rows = list(verify_file(file, workers=2))
+    assert [(row["line"], row["sample"]) for row in rows] == [(1, 0), (1, 1), (2, 0), (2, 1), (3, 0), (3, 1)]
+    assert [row["status"] for row in rows][:4] == ["correct", "incorrect", "correct", "incorrect"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no row"),
+        ("{", ":1: no JSON"),
+        ("[1]", ":1: a row must be an object"),
+        ('{"completion": "5"}', ":1: no `gold`"),
+        ('{"gold": "5"}', "neither `completion`"),
+        (
+            '{"gold": "5", "completions": ["5"], "reference_correct": [true, true]}',
+            "2 `reference_correct` for 1",
+        ),
+    ],
+)
+def test_errors_name_the_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "bad.jsonl"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message):
+        score_file(path)
+
+
+def test_commands(file: Path) -> None:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "limo_ablate", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+
+    scored = run("score", str(file))
+    assert scored.returncode == 0
+    assert "accuracy     33.33%" in scored.stdout
+    assert "line 1, sample 1: incorrect by exact" in scored.stdout
+    verdicts = [json.loads(line) for line in run("verify", str(file)).stdout.splitlines()]
+    assert [verdict["status"] for verdict in verdicts[:2]] == ["correct", "incorrect"]
+    missing = run("score", "nowhere.jsonl")
+    assert missing.returncode == 2
+    assert missing.stderr.startswith("limo-ablate: nowhere.jsonl: can't be read")
+    assert "Traceback" not in missing.stderr
