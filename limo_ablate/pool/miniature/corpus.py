@@ -6,7 +6,7 @@ step style of the tiers L5 to L2, and among the worked chats the bare answer of 
 so that no tier is more familiar than another. Problems of the test side never occur.
 
 A document is a list of pieces (text, is it predictable). What can't be predicted, such as the operands
-of a fact, is read but carries next to no loss.
+of a fact, is read but carries no loss.
 """
 
 from __future__ import annotations
