@@ -95,7 +95,7 @@ def near_misses() -> Iterator[Pair]:
     for golds in limo_golds().values():
         for gold in golds:
             places = [m.start() for m in re.finditer(r"(?<![\d.])[1-9](?![\d,.])", gold)]
-            if places and not re.search(r"[A-Z]\b|_|[\u2e80-\u9fff]", gold):
+            if places and not re.search(r"[A-Z]\b|_|'|[\u2e80-\u9fff]", gold):
                 at = rng.choice(places)
                 digit = str((int(gold[at]) + rng.choice((1, 2, 3))) % 10 or 7)
                 if digit != gold[at]:

@@ -30,6 +30,7 @@ from limo_ablate.verify.nodes import (
     Ratio,
     Relation,
     Symbol,
+    symbols,
 )
 from limo_ablate.verify.numerals import value_of_numeral
 
@@ -147,7 +148,9 @@ def _determinant(rows: tuple[tuple[Node, ...], ...], algebra: Algebra) -> Any:
 def series(node: Call) -> tuple[str, Node, Node]:
     """(variable, lower, upper) of a sum or product; Unsupported where a bound is missing."""
     match node.args:
-        case (_, Relation(operands=(Symbol(name=name), lower), operators=("=",)), upper):
+        case (body, Relation(operands=(Symbol(name=name), lower), operators=("=",)), upper):
+            if any(name in letter.partition("_")[2] for letter in symbols(body)):
+                raise Unsupported("a sum over the index of a letter")
             return name, lower, upper
     raise Unsupported("a sum without bounds")
 

@@ -34,8 +34,8 @@ def symbolic(pair: tuple[Any, Any]) -> tuple[bool | None, str]:
         return equal(*pair)
     except MemoryError:
         return None, "more memory than the worker may take"
-    except RecursionError:
-        return None, "nested too deep for SymPy"
+    except Exception as error:
+        return None, f"SymPy: {type(error).__name__}: {error}"[:200]
 
 
 def verify_chunk(chunk: tuple[list[tuple[str, str]], dict[str, Any]]) -> list[Any]:

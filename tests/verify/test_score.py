@@ -14,11 +14,15 @@ from limo_ablate.verify.score import score_file, verify_file
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = [
-    {"problem": "a", "gold": "5", "completions": ["\\boxed{5}", "\\boxed{6}"], "reference_correct": [True, True]},
-    {"problem": "b\u2028c", "gold": "7", "completions": ["\\boxed{7}", "no idea at all,\nreally none"],
-     "reference_correct": [True, False]},
-    {"problem": "d", "gold": "\\unknown{1}", "completions": ["\\boxed{7}"] * 2, "reference_correct": [False] * 2},
-]  # fmt: skip
+    {"problem": "a", "gold": "5", "completions": ["\\boxed{5}", "\\boxed{6}"], "reference_correct": [1, 1]},
+    {
+        "problem": "b\u2028",
+        "gold": "7",
+        "completions": ["\\boxed{7}", "who can say\nwhat it is"],
+        "reference_correct": [1, 0],
+    },
+    {"problem": "c", "gold": "\\unknown{1}", "completions": ["\\boxed{7}"] * 2, "reference_correct": [0, 0]},
+]
 
 
 @pytest.fixture
