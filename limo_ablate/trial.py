@@ -6,6 +6,7 @@ pool -> selection -> tokens -> weights -> completions -> verdicts -> metrics.jso
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import time
 from collections.abc import Callable
@@ -25,6 +26,8 @@ from limo_ablate.provenance import write_provenance
 from limo_ablate.select import select
 from limo_ablate.track import Tracker, open_tracker
 from limo_ablate.train import base_model, parameter_count, tokenize, train
+
+log = logging.getLogger(__name__)
 
 
 class Stages:
@@ -55,7 +58,7 @@ class Told:
         if time.monotonic() - self._printed >= 1:
             self._printed = time.monotonic()
             speed = row["tokens"] / max(row["seconds"], 1e-9)
-            print(f"step {row['step']}  loss {row['loss']:.3f}  {speed:.0f} trained tokens/s", flush=True)
+            log.info("step %d  loss %.3f  %.0f trained tokens/s", row["step"], row["loss"], speed)
 
 
 def run_trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> dict[str, Any]:
@@ -66,6 +69,7 @@ def run_trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> dict[st
     started = time.perf_counter()
     folder.mkdir(parents=True, exist_ok=True)
     write_provenance(config, [override(key, value) for key, value in labels.cell.items()], folder)
+    log.info("trial %s of %s", labels.name, labels.study or "no study")
     tracker = open_tracker(config, labels, folder)
     try:
         stages = Stages()
@@ -88,6 +92,7 @@ def run_trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> dict[st
         tracker.fail(f"{type(error).__name__}: {error}")
         raise
     _write_whole(folder / "metrics.json", metrics)
+    log.info("done in %.1f s: %s", metrics["total_seconds"], _summary(scores))
     return metrics
 
 
@@ -154,6 +159,10 @@ def factors(config: TrialConfig, model: Artifact) -> dict[str, object]:
         "model": config.model.name,
         "parameters": parameter_count(model),
     }
+
+
+def _summary(scores: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {100 * score['accuracy']:.1f} %" for name, score in scores.items())
 
 
 def _train_facts(model: Artifact) -> dict[str, Any]:

@@ -7,6 +7,7 @@ written is on disk by then, and destructors of the stack can hang (gloo).
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -147,6 +148,7 @@ def _main(job: Job, environment: dict[str, str], log: str, reasons: Connection) 
     threading.Thread(target=_die_with_runner, daemon=True).start()
     os.environ.update(environment)
     _redirect(log)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     code = _call(job, reasons)
     util._run_finalizers(0)  # type: ignore[attr-defined]  # removes named semaphores, such as tqdm's
     sys.stdout.flush()

@@ -36,7 +36,9 @@ def trainable_model(job: Job, device: torch.device) -> nn.Module:
     )
     attend_row_wise(model)
     if job.train.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        # transformers 5.23 renames it; 5.17 has the old name only
+        enable = getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)
+        enable({"use_reentrant": False})
     if job.train.lora is not None:
         model = _with_lora(model, job.train)
     network: nn.Module = model.train()
