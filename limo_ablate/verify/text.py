@@ -33,6 +33,8 @@ _SQUEEZED = re.compile(
     r"\s+|\\(?:left|right|displaystyle|big|Big|bigg|Bigg)(?![a-zA-Z])\.?"
     r"|\\[,;:! ]|\\q?quad(?![a-zA-Z])|~|(?<=\d)\{,\}(?=\d{3})"
 )
+_GAP = re.compile(r"(?<=\d)(?:\s|~|\\[,;:! ]|\\q?quad(?![a-zA-Z]))+(?=\d)")
+"""Between digits a space says something: 7 3/5 is not 73/5."""
 _FRAC_STYLE = re.compile(r"\\[dtc]frac")
 _SHORT_FRAC = re.compile(r"\\frac(\d)(\d)")
 _PUNCTUATION = re.compile(r"[^\w\s+\-/*=<>^.%°]|(?<!\d)\.|\.(?!\d)|_")
@@ -73,7 +75,7 @@ def _ends(text: str) -> str:
 
 def squeeze(text: str) -> str:
     """What two spellings of one formula share: no spaces, no sizes, one kind of fraction."""
-    text = _SQUEEZED.sub("", text)
+    text = _SQUEEZED.sub("", _GAP.sub("\0", text))
     text = (
         text.replace("\\ldots", "...").replace("\\dots", "...").replace("\\cdots", "...")
         if "dots" in text
