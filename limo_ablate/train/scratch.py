@@ -11,12 +11,13 @@ from pathlib import Path
 import polars as pl
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2ForCausalLM
 from transformers.utils import logging
 
 from limo_ablate.artifacts import Artifact
-from limo_ablate.config import ArchitectureConfig, ModelConfig
+from limo_ablate.config import ModelConfig
 from limo_ablate.errors import UserError
+from limo_ablate.pool.miniature.base import qwen2_config
 
 PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 CHAT_TEMPLATE = (
@@ -80,21 +81,4 @@ def byte_level_bpe(texts: list[str], vocab_size: int) -> PreTrainedTokenizerFast
         additional_special_tokens=[START],
         clean_up_tokenization_spaces=False,
         chat_template=CHAT_TEMPLATE,
-    )
-
-
-def qwen2_config(architecture: ArchitectureConfig, tokenizer: PreTrainedTokenizerFast) -> Qwen2Config:
-    return Qwen2Config(
-        vocab_size=len(tokenizer),
-        hidden_size=architecture.width,
-        intermediate_size=3 * architecture.width,
-        num_hidden_layers=architecture.layers,
-        num_attention_heads=architecture.heads,
-        num_key_value_heads=architecture.heads,
-        head_dim=architecture.head_dim,
-        max_position_embeddings=architecture.context,
-        tie_word_embeddings=True,
-        bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
     )

@@ -8,6 +8,7 @@ on. Without it, a model of this size does not learn to look things up within a f
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +29,9 @@ def make_model(
 ) -> Qwen2ForCausalLM:
     """An untrained Qwen2 with the hand-built beginning; seeds torch's global generator."""
     torch.manual_seed(seed)
-    model = Qwen2ForCausalLM(_qwen2(architecture, tokenizer))
+    # Qwen2's range of 0.02 is for widths of thousands: with it, facts are hardly learned in our budget.
+    spread = architecture.width**-0.5
+    model = Qwen2ForCausalLM(qwen2_config(architecture, tokenizer, initializer_range=spread))
     model.generation_config = GenerationConfig(
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, do_sample=False
     )
@@ -41,7 +44,10 @@ def make_model(
     return model
 
 
-def _qwen2(architecture: ArchitectureConfig, tokenizer: PreTrainedTokenizerFast) -> Qwen2Config:
+def qwen2_config(
+    architecture: ArchitectureConfig, tokenizer: PreTrainedTokenizerFast, **others: Any
+) -> Qwen2Config:
+    """Qwen2 of this shape for this vocabulary; `others` are keys of Qwen2Config."""
     return Qwen2Config(
         vocab_size=len(tokenizer),
         hidden_size=architecture.width,
@@ -52,12 +58,10 @@ def _qwen2(architecture: ArchitectureConfig, tokenizer: PreTrainedTokenizerFast)
         head_dim=architecture.head_dim,
         max_position_embeddings=architecture.context,
         tie_word_embeddings=True,
-        rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
-        # Qwen2's 0.02 is for widths of thousands: with it, facts are hardly learned in our budget.
-        initializer_range=architecture.width**-0.5,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
+        **others,
     )
 
 
