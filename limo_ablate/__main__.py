@@ -73,6 +73,10 @@ def run_hydra(argv: list[str]) -> int:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(job)()
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error, [a for a in argv if not a.startswith("-")]) from error
+    except ValueError as error:
+        if "can be specified" not in str(error):
+            raise
+        raise UserError(str(error)) from error  # two of Hydra's flags that exclude each other
     if failures:
         raise failures[0]
     return 0
