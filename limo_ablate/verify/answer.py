@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
 
+from limo_ablate.verify.cache import remembered
 from limo_ablate.verify.limits import MAX_ANSWER, LimitReached
 from limo_ablate.verify.nodes import (
     Clock,
@@ -79,14 +79,14 @@ _PLAIN = re.compile(r"-?\d{1,40}(?:\.\d{1,40})?")
 _CJK = re.compile(r"[\u2e80-\u9fff]")
 
 
-@lru_cache(maxsize=16384)
+@remembered
 def read(text: str) -> Answer:
     """`text` read in its first reading; never raises for what the text says."""
     cleaned = clean(text) if len(text) <= MAX_ANSWER else text
     return _read(cleaned)
 
 
-@lru_cache(maxsize=1024)
+@remembered
 def readings(text: str) -> tuple[Answer, ...]:
     """Further readings where notation is ambiguous: \\log as base 10, 2e-1 as 2e - 1, "1,250" as two
     numbers."""

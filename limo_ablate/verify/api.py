@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
 from typing import Any
 
 from limo_ablate.verify.answer import read
+from limo_ablate.verify.cache import remembered
 from limo_ablate.verify.extract import Extract, Extraction
 from limo_ablate.verify.extract import extract as find_answer
 from limo_ablate.verify.grade import grade
@@ -98,7 +98,7 @@ def _storable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "ignore").decode()
 
 
-@lru_cache(maxsize=16384)
+@remembered
 def form(text: str) -> str | None:
     node = read(text).node
     return None if node is None else show(node)

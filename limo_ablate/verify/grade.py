@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 
 from limo_ablate.verify.answer import Answer, choice, read, readings
+from limo_ablate.verify.cache import remembered
 from limo_ablate.verify.compare import Comparison
 from limo_ablate.verify.extract import Extraction
 from limo_ablate.verify.limits import MAX_ANSWER
@@ -59,7 +59,7 @@ def _choices(gold: str, answer: str, choices: Mapping[str, str] | None) -> Outco
     return different("choice", "no option's letter")
 
 
-@lru_cache(maxsize=16384)
+@remembered
 def compare_read(gold: str, answer: str, strict: bool) -> Outcome:
     g, a = read(gold), read(answer)
     outcome = _compare_answers(g, a, strict)

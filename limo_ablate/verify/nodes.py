@@ -8,6 +8,8 @@ from fractions import Fraction
 
 @dataclass(frozen=True, slots=True)
 class Number:
+    """A rational number, and how many decimals were written."""
+
     value: Fraction
     shown: int | None = None
     """Digits after the point of a decimal, may be negative in scientific notation; None: exact."""
@@ -23,6 +25,8 @@ class Numeral:
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
+    """A letter, with its subscript and marks: x, v_o, y'."""
+
     name: str
 
 
@@ -34,16 +38,22 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class Add:
+    """A sum."""
+
     terms: tuple[Node, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Mul:
+    """A product."""
+
     factors: tuple[Node, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Power:
+    """A power; roots and quotients are powers too."""
+
     base: Node
     exponent: Node
 
@@ -67,11 +77,15 @@ class PlusMinus:
 
 @dataclass(frozen=True, slots=True)
 class Percent:
+    """A value with a percent sign."""
+
     value: Node
 
 
 @dataclass(frozen=True, slots=True)
 class Degrees:
+    """A value with a degree sign."""
+
     value: Node
 
 
@@ -102,6 +116,8 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class SetOf:
+    """A set by its elements."""
+
     items: tuple[Node, ...]
 
 
@@ -115,6 +131,8 @@ class Builder:
 
 @dataclass(frozen=True, slots=True)
 class SetOperation:
+    """Union, intersection or difference of sets."""
+
     operator: str
     """cup, cap or setminus"""
     parts: tuple[Node, ...]
@@ -122,6 +140,8 @@ class SetOperation:
 
 @dataclass(frozen=True, slots=True)
 class Logic:
+    """Conditions that hold together, or one of which holds."""
+
     operator: str
     """and, or"""
     parts: tuple[Node, ...]
@@ -129,6 +149,8 @@ class Logic:
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
+    """A matrix, row by row."""
+
     rows: tuple[tuple[Node, ...], ...]
 
 
@@ -148,17 +170,23 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
+    """3:4 or 1:2:3."""
+
     parts: tuple[Node, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
+    """An answer in words."""
+
     text: str
     """Lower case, single spaces, no punctuation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
+    """A time of day."""
+
     minutes: Fraction
     """Since midnight on the clock face as written."""
     half: str | None
@@ -167,6 +195,8 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Date:
+    """A day of a year, or of any year."""
+
     year: int | None
     month: int
     day: int
