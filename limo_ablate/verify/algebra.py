@@ -57,7 +57,7 @@ class Algebra(Protocol):
 
 
 class Deadline:
-    """The processor time the calling thread gives to one comparison; others on the machine don't shorten it."""
+    """The processor time the calling thread gives to one comparison, however busy the machine."""
 
     def __init__(self, seconds: float = CHEAP_SECONDS) -> None:
         self.ends = time.thread_time() + seconds
