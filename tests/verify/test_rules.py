@@ -90,3 +90,21 @@ def test_surrogates_are_not_stored() -> None:
     verdict = verify("\\boxed{5\ud800}", "5")
     assert verdict.correct
     assert verdict.answer == "5"
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer"),
+    [
+        (r"\frac{31}{40}", "\\frac{31}{40\1}"),
+        ("B&&&&", "(B)"),
+        ("B%", "B"),
+        ("12:00 A_", "0:00"),
+        ("binom{10}{3}", r"\frac{10!}{3>ac"),
+        ("~", "58,5-1"),
+        (r"\gcd(2)", r"\binomial(3)"),
+    ],
+)
+def test_what_fuzzing_found(gold: str, answer: str) -> None:
+    forth, back = verify(f"\\boxed{{{answer}}}", gold), verify(f"\\boxed{{{gold}}}", answer)
+    assert "error" not in (forth.rule, back.rule)
+    assert forth.correct == back.correct
