@@ -32,10 +32,11 @@ def note(data: FigureData) -> str:
     """What the error bars and the dashed lines are."""
     seeds = sorted(set(data.points["seeds"]))
     count = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
-    over = "seeds" if seeds[-1] > 1 else "problems"
+    name = data.over + "s" * (seeds[-1] > 1)
+    over = name if seeds[-1] > 1 else "problems"
     zero = "before fine-tuning" if data.figure.x == SIZE else f"{axis(data.figure.x)} 0"
     dashed = "" if data.base.is_empty() else f" Dashed: {zero}."
-    return f"Mean of {count} seed{'s' * (seeds[-1] > 1)}, bars ± 1 standard error over {over}.{dashed}"
+    return f"Mean of {count} {name}, bars ± 1 standard error over {over}.{dashed}"
 
 
 def _points(data: FigureData) -> pl.DataFrame:

@@ -19,6 +19,7 @@ import polars as pl
 
 from limo_ablate.effects import Trial, summary, table
 from limo_ablate.errors import UserError
+from limo_ablate.report.names import axis
 from limo_ablate.sweep.design import Block, Study
 from limo_ablate.typed import from_dict, nearest
 
@@ -51,6 +52,8 @@ class FigureData:
     levels: list[Any]
     """Levels of `x` in the study's order."""
     scale: Literal["log", "linear", "category"]
+    over: str
+    """What the mean is over: `seed`, or `pre-training seed` where the block has such an axis."""
 
     @property
     def base(self) -> pl.DataFrame:
@@ -127,7 +130,8 @@ def _data(
     named = [line for line in points["line"] if line != UNTRAINED]
     lines = _ordered(named, [str(level) for level in block.axes.get(figure.line, ())])
     lines = lines or [UNTRAINED]
-    return FigureData(figure=figure, points=points, lines=lines, levels=levels, scale=scale)
+    over = " and ".join(map(axis, seeds))
+    return FigureData(figure=figure, points=points, lines=lines, levels=levels, scale=scale, over=over)
 
 
 def _line(figure: Figure) -> pl.Expr:
