@@ -75,7 +75,7 @@ def compare_read(gold: str, answer: str, strict: bool) -> Outcome:
 
 
 def _compare_answers(g: Answer, a: Answer, strict: bool) -> Outcome:
-    if squeeze(g.text) == squeeze(a.text) and g.text:
+    if (bare := squeeze(g.text)) and bare == squeeze(a.text):
         return same("text")
     verbal = isinstance(g.node, Words) or isinstance(a.node, Words)
     if verbal and words(g.text) == words(a.text):
