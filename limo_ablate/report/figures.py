@@ -20,26 +20,14 @@ import polars as pl
 from limo_ablate.effects import Trial, summary, table
 from limo_ablate.errors import UserError
 from limo_ablate.report.names import axis
-from limo_ablate.sweep.design import Block, Study
-from limo_ablate.typed import from_dict, nearest
+from limo_ablate.sweep.design import Block, Figure
+from limo_ablate.typed import nearest
 
 LOG_RATIO = 8
 """Sizes that span more than this are drawn on a logarithmic axis."""
 SIZE = "select.size"
 UNTRAINED = "untrained"
 """The line of size 0 when the lines are selections: nothing was selected, so it belongs to none of them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
-    """Accuracy against `x`, one line for each level of `line`."""
-
-    title: str
-    block: str
-    x: str
-    line: str
-    score: str
-    """A benchmark or a group of it, as in metrics.json: `mini`, `mini/hard`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,19 +54,6 @@ class FigureData:
     def curve(self) -> pl.DataFrame:
         """All other points."""
         return self.points if self.base.is_empty() else self.points.filter(pl.col("x") != 0)
-
-
-def read_figures(study: Study) -> list[Figure]:
-    """The declared figures. Raises UserError for one that names no block of the study."""
-    blocks = [block.name for block in study.blocks]
-    figures = [from_dict(Figure, f, f"{study.name}: figures[{i}]") for i, f in enumerate(study.figures)]
-    for place, figure in enumerate(figures):
-        if figure.block not in blocks:
-            raise UserError(
-                f"{study.name}: figures[{place}].block={figure.block}: no block of the study"
-                f"{nearest(figure.block, blocks)} Blocks: {', '.join(blocks)}"
-            )
-    return figures
 
 
 def figure_data(

@@ -11,9 +11,9 @@ from typing import Any
 import polars as pl
 
 from limo_ablate.effects import Trial, items, load_trials, summary, table
-from limo_ablate.report.figures import SIZE, Figure, FigureData, figure_data, read_figures
+from limo_ablate.report.figures import SIZE, FigureData, figure_data
 from limo_ablate.report.names import level
-from limo_ablate.sweep.design import Study, load_study
+from limo_ablate.sweep.design import Figure, Study, load_study
 
 
 @dataclass(frozen=True)
@@ -76,4 +76,4 @@ def load(folder: Path) -> StudyView:
     """The study in `folder`. Raises UserError if there is none, or a figure names what it does not have."""
     trials = load_trials(folder)
     study = load_study(str(folder / "study.yaml"))
-    return StudyView(folder, study, trials, read_figures(study))
+    return StudyView(folder, study, trials, list(study.figures))

@@ -21,11 +21,11 @@ from limo_ablate.errors import UserError
 from limo_ablate.report.cells import Table, cell_table, figure_table
 from limo_ablate.report.charts import efficiency_chart, note
 from limo_ablate.report.facts import finding, glance, provenance, recipe
-from limo_ablate.report.figures import Figure
 from limo_ablate.report.load import StudyView, load
 from limo_ablate.report.samples import samples
 from limo_ablate.report.theme import DARK, LIGHT, config
 from limo_ablate.report.training import curves, training_chart
+from limo_ablate.sweep.design import Figure
 
 HERE = Path(__file__).parent
 PNG_WIDTH = 560

@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 
 from limo_ablate.effects import Trial
-from limo_ablate.report.figures import Figure
 from limo_ablate.report.names import axis, level
+from limo_ablate.sweep.design import Figure
 
 POINTS = 40
 """Steps drawn of each curve, denser at the start."""

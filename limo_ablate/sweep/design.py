@@ -75,6 +75,18 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """Accuracy against `x`, one line for each level of `line`."""
+
+    title: str
+    block: str
+    x: str
+    line: str
+    score: str
+    """A benchmark or a group of it, as in metrics.json: `mini`, `mini/hard`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Study:
     name: str
     blocks: tuple[Block, ...]
@@ -83,8 +95,8 @@ class Study:
     """Of every cell."""
     seeds: tuple[int, ...] = (0,)
     """Each cell is run with every seed."""
-    figures: tuple[dict[str, Any], ...] = ()
-    """Read by the report."""
+    figures: tuple[Figure, ...] = ()
+    """What the report draws."""
     ledger: str | None = None
     """URL of an Optuna storage (sqlite:///..., postgresql://...); null: a file in the study's folder."""
 
@@ -100,6 +112,12 @@ class Study:
             raise UserError(f"study {self.name}: two blocks are named '{twice.pop()}'")
         for given in parse(self.overrides):
             _fixed(given.key, given.swept, f"study {self.name}")
+        for figure in self.figures:
+            if figure.block not in names:
+                raise UserError(
+                    f"study {self.name}: figure '{figure.title}' is of block {figure.block}, which it has not"
+                    f"{nearest(figure.block, names)} Blocks: {', '.join(names)}"
+                )
 
 
 def _no_seed(key: str, where: str) -> None:

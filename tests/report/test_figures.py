@@ -144,5 +144,5 @@ def test_a_wrong_score_or_key_is_named(tmp_path: Path, wrong: dict[str, str], me
 
 def test_a_wrong_block_is_named_before_anything_is_drawn(tmp_path: Path) -> None:
     folder = Making(tmp_path, seeds=[0], figures=[FIGURES[0] | {"block": "size x qualty"}]).write()
-    with pytest.raises(UserError, match=r"block=size x qualty: no block .* did you mean size x quality"):
+    with pytest.raises(UserError, match=r"of block size x qualty, .* did you mean size x quality"):
         load(folder)

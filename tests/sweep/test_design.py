@@ -91,6 +91,11 @@ def test_a_numeral_in_scientific_notation_is_a_number(folder: Path) -> None:
         ("name: model", "name: model\n    design: ofat", "needs base.model"),
         ("name: model", "name: model\n    base: {model: mini_s}", "base belongs to design: ofat"),
         ("name: model", "name: grid", "two blocks are named 'grid'"),
+        (
+            "seeds: [0, 1]",
+            "seeds: [0]\nfigures: [{title: t, block: gird, x: model, line: model, score: mini}]",
+            "figure 't' is of block gird, which it has not; did you mean grid",
+        ),
         ("axes: {model", "axes: {seed: [1], model", "seed is no factor"),
         ("[data=miniature]", "[data=miniature, seed=1]", "seed is no factor"),
         ("[data=miniature]", "['select.size=4,16']", "what varies belongs into axes"),
