@@ -12,7 +12,7 @@ from limo_ablate.report.charts import efficiency_chart
 from limo_ablate.report.facts import finding
 from limo_ablate.report.figures import UNTRAINED, FigureData
 from limo_ablate.report.load import StudyView, load
-from tests.made_study import FIGURES, SIZE_MODEL, SIZE_QUALITY, Making
+from tests.made_study import SIZE_MODEL, SIZE_QUALITY, Making
 
 
 @pytest.fixture(scope="module")
@@ -140,9 +140,3 @@ def test_a_wrong_score_or_key_is_named(tmp_path: Path, wrong: dict[str, str], me
     with pytest.raises(UserError) as error:
         panels(tmp_path, SIZE_QUALITY, **wrong)
     assert message in str(error.value)
-
-
-def test_a_wrong_block_is_named_before_anything_is_drawn(tmp_path: Path) -> None:
-    folder = Making(tmp_path, seeds=[0], figures=[FIGURES[0] | {"block": "size x qualty"}]).write()
-    with pytest.raises(UserError, match=r"of block size x qualty, .* did you mean size x quality"):
-        load(folder)
