@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 VERBS = {
+    "select": "limo_ablate.preview.cli:main",
     "sweep": "limo_ablate.sweep.cli:sweep",
     "status": "limo_ablate.sweep.cli:status",
     "report": "limo_ablate.report.cli:main",

@@ -65,6 +65,11 @@ def digest_folder(folder: Path) -> str:
     return total.hexdigest()
 
 
+def digest_file(file: Path) -> str:
+    with file.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
 class Store:
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
@@ -112,6 +117,17 @@ class Store:
         artifact = self._read(stage, key)
         assert artifact is not None
         return artifact
+
+    def path_digest(self, path: Path) -> str:
+        """SHA-256 of a file, or over a folder's files; read again when a size or time of change differs."""
+        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        state = [(str(p.relative_to(path)), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
+
+        def make(target: Path) -> None:
+            (target / "digest").write_text(digest_folder(path) if path.is_dir() else digest_file(path))
+
+        found = self.build("digest", 1, {"path": path.absolute(), "files": state}, make)
+        return (found.path / "digest").read_text()
 
     def _read(self, stage: str, key: str) -> Artifact | None:
         path = self.root / stage / key

@@ -7,38 +7,49 @@ place, and past it no DictConfig travels. Nothing heavy is imported here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from limo_ablate.errors import UserError
+from limo_ablate.typed import nearest
 
 Tier = Literal["any", "L1", "L2", "L3", "L4", "L5", "skipped", "shuffled", "padded"]
+RULES = ("random", "pool", "longest", "shortest", "score", "residual", "column")
+"""What comes first: by chance, in the pool's order, long or short solutions, a high score, a high score for
+their length, a high `data.fields.score`. Each feature of the score is a rule too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldsConfig:
-    """Which column of a source holds what; null where the source has no such column."""
+    """Where a row of a source holds what; null where it does not.
+
+    A field is a column (`answer`), a path into nested ones (`conversations.0.value`), or a text around such
+    (`{instruction}\n{input}`).
+    """
 
     problem: str
     answer: str | None
-    """Gold answer; null: the last \\boxed of the solution."""
-    solution: str | None = None
+    """Gold answer; null: the one that the first solution states (its last \\boxed, else `#### x`)."""
+    solution: str | dict[str, str] | None = None
+    """A text or a list of texts; or each teacher's field: {r1: deepseek_attempt, gemini: gemini_attempt}."""
     id: str | None = None
     level: str | None = None
+    """A difficulty, higher is harder."""
     subject: str | None = None
     source: str | None = None
     pass_rate: str | None = None
-    """Share of a reference model's samples that were right, 0..1."""
+    """Share of a reference model's samples that were right, 0..1; null: the share of `correct`, if given."""
     tier: str | None = None
     """A quality tier the data already carries (L1..L5); null: tiers come from the reasoning-chain score."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DifficultyConfig:
-    """How `select.difficulty` reads: a named band, or a number beyond which (harder) problems are kept."""
-
-    column: Literal["level", "pass_rate"]
-    bands: dict[str, tuple[float, float]]
-    """Name -> (lowest, highest), both included."""
+    teacher: str | None = None
+    """What wrote the solutions."""
+    correct: str | None = None
+    """Whether each solution is right, as the data says: a flag, or a list beside a list of solutions."""
+    complete: str | None = None
+    """Whether each solution came to its end; others are left out and listed."""
+    tokens: str | None = None
+    """Tokens of each solution."""
+    score: str | None = None
+    """A number for each solution, which `select.order=column` goes by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,35 +66,242 @@ class MiniatureProblemsConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DataConfig:
-    """A pool of problems and solutions."""
+class ProblemsConfig:
+    """Where problems come from."""
 
-    name: str
     source: Literal["miniature", "hub", "file"]
-    difficulty: DifficultyConfig
     path: str | None = None
-    """Hub id, or a local file or folder (.json, .jsonl, .parquet, a snapshot folder)."""
+    """Hub id, or a local file or folder (.jsonl, .json, .csv, .parquet, a snapshot folder)."""
+    subset: str | None = None
+    """A hub data set's configuration, where it has several."""
     split: str = "train"
     revision: str | None = None
     fields: FieldsConfig | None = None
+    where: dict[str, Any] | None = None
+    """Only rows whose fields have these values, or one of a list of them: {domain: [math, logic]}."""
     miniature: MiniatureProblemsConfig | None = None
+    limit: int | None = None
+    """Only the first so many problems."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuneConfig:
+    """Rows of its own that a reference model is fine-tuned on first."""
+
+    data: DataConfig
+    select: SelectConfig
+    train: TrainConfig
+
+    def __post_init__(self) -> None:
+        if self.select.difficulty != "any":
+            raise UserError(
+                f"tune.select.difficulty={self.select.difficulty}: a reference model measures difficulty and "
+                "can't be chosen by it; use any"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceStageConfig:
+    """A model that tries each problem several times; the verifier counts what it got right."""
+
+    model: ModelConfig
+    tune: TuneConfig | None = None
+    """Null: the model as it is."""
+    samples: int
+    temperature: float
+    top_p: float
+    max_tokens: int
+    goes_on: tuple[int, int] | None
+    """Fewest and most right samples with which a problem goes on to the next stage; null: all go on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceConfig:
+    """How pass rates are measured (LIMO, section 3.1): one stage after the other, the last one's count."""
+
+    stages: dict[str, ReferenceStageConfig]
+    system_prompt: str | None
+    engine: Literal["transformers"]
+    batch_size: int
+    """Completions decoded side by side."""
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DifficultyConfig:
+    """What `select.difficulty` reads: a named band, or a number beyond which (harder) problems are kept."""
+
+    measure: Literal["level", "pass_rate", "solutions", "reference"]
+    """The data's level; the pass rate it carries; the share of the pool's own solutions that the verifier
+    accepts; or the pass rate of reference models, measured here."""
+    bands: dict[str, tuple[float, float]]
+    """Name -> (lowest, highest), both included."""
+    reference: ReferenceConfig | None = None
+
+    def __post_init__(self) -> None:
+        if self.measure == "reference" and not (self.reference and self.reference.stages):
+            raise UserError(
+                "data.difficulty.measure=reference needs data.difficulty.reference.stages; "
+                "data/difficulty=limo has two"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataConfig(ProblemsConfig):
+    """A pool of problems and solutions."""
+
+    name: str
+    difficulty: DifficultyConfig
+    parts: dict[str, ProblemsConfig] | None = None
+    """Several sources instead of `path`; a part's name is the source of its rows."""
     bad_rows: Literal["skip", "error"] = "skip"
     """Rows that don't fit are listed with file, line and reason; then the rest goes on, or it stops."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreConfig:
+    """The reasoning-chain score (LIMO, section 3.2): features and weights are the paper's, the rest ours."""
+
+    name: str
+    """Of this version of the word lists, scaling and edges; selections and manifests carry it."""
+    weights: dict[str, float]
+    """Of `elaborated` (length) and of each lexicon."""
+    lexicons: dict[str, tuple[str, ...]]
+    """Feature -> words and phrases, any language; counted per 100 words, numbers and symbols."""
+    scaling: Literal["rank", "zscore", "minmax"]
+    """How a feature is made comparable with the others over all solutions."""
+    edges: tuple[float, float, float, float]
+    """Shares of the solutions, by score, at which tiers L2, L3, L4, L5 begin."""
+    within: Literal["pool", "problem"]
+    """Tiers by place among all solutions, or among those of the same problem (RQ1: each in every tier)."""
+
+    def __post_init__(self) -> None:
+        unknown = set(self.weights) ^ {"elaborated", *self.lexicons}
+        if unknown:
+            raise UserError(
+                f"select.score: {', '.join(sorted(unknown))} must be in both weights and lexicons "
+                "(elaborated, which has no words, in weights only)"
+            )
+        if list(self.edges) != sorted(self.edges) or not 0 < self.edges[0] <= self.edges[-1] < 1:
+            raise UserError(f"select.score.edges={list(self.edges)}: four rising shares between 0 and 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MinHashConfig:
+    threshold: float
+    """Estimated Jaccard similarity of the word shingles from which two problems are near-duplicates, 0..1."""
+    shingle: int
+    """Words of a shingle."""
+    permutations: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        if not (0 < self.threshold <= 1 and self.shingle > 0 and self.permutations > 0):
+            raise UserError(
+                f"minhash: threshold={self.threshold} must be above 0 and at most 1, shingle={self.shingle} "
+                f"and permutations={self.permutations} at least 1"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContaminationConfig:
+    """The gate between the pool and the benchmarks that the cell evaluates."""
+
+    policy: Literal["none", "report", "drop", "error"]
+    """`report` keeps flagged problems and scores on clean benchmark items too."""
+    punctuation: Literal["separate", "delete"]
+    """What is neither a-z, 0-9 nor a Chinese character (each a word) ends a word; or is nothing at all, when
+    only white space ends one and an underscore is part of it."""
+    exact: bool
+    """Flag problems with the same words."""
+    ngrams: tuple[int, ...]
+    """Flag problems that share a run of so many words, for each of these lengths."""
+    masked_ngrams: tuple[int, ...]
+    """The same with every number replaced by one mark: the same problem with other numbers."""
+    minhash: MinHashConfig | None
+    also: dict[str, ProblemsConfig]
+    """Benchmarks to look at besides those that are evaluated."""
+
+    def __post_init__(self) -> None:
+        for key in ("ngrams", "masked_ngrams"):
+            lengths = getattr(self, key)
+            if any(n < 1 for n in lengths):
+                raise UserError(f"select.contamination.{key}={list(lengths)}: lengths must be 1 or more")
+        searching = self.exact or self.ngrams or self.masked_ngrams or self.minhash
+        if self.policy != "none" and not searching:
+            raise UserError(
+                "select.contamination looks for nothing: set exact, ngrams, masked_ngrams or minhash, "
+                "or select/contamination=none"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StratifyConfig:
+    by: Literal["source", "level", "subject", "teacher", "difficulty", "cluster"]
+    """`difficulty`: fifths of `data.difficulty.measure`; `cluster`: problems alike by MinHash."""
+    shares: Literal["proportional", "equal"]
+    """Of the subset: as in the pool (iso-difficulty, say), or the same for each (s1's diversity)."""
+    minhash: MinHashConfig | None = None
+    """For `cluster`: what is alike."""
+
+    def __post_init__(self) -> None:
+        if (self.by == "cluster") != (self.minhash is not None):
+            raise UserError(
+                f"select.stratify.by={self.by}: `cluster`, and nothing else, needs select.stratify.minhash "
+                "(threshold, shingle, permutations, seed); select=s1k_clusters has one"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SelectConfig:
-    """Which rows of the pool are trained on: what the study varies."""
+    """Which rows of the pool are trained on: what the study varies; see docs/selection.md."""
 
     size: int | None
     """Training examples; null: all that pass the filters. Smaller sizes are subsets of larger ones."""
+    tokens: int | Literal["match"] | None
+    """Response tokens to train on, met within 0.5 %. With `size`, exactly so many rows that have them;
+    `match`: as many as the tier with the fewest has at this size, so that arms that differ in tier agree."""
     difficulty: float | str
     """A band of `data.difficulty.bands`, `any`, or a threshold (level at least, pass rate at most)."""
     quality: Tier
     """Tier of the solution."""
-    order: Literal["random", "score", "longest", "shortest", "pool"]
-    """What comes first when only `size` rows are taken."""
+    correctness: Literal["any", "correct", "wrong"]
+    """Only solutions that the verifier accepts, or refuses."""
+    teacher: str
+    """Only this teacher's solutions, or `any`."""
+    duplicates: Literal["keep", "drop"]
+    """Problems with the same words as an earlier one of the pool."""
+    same_problems: bool
+    """Only problems that have a solution in each of L1..L5: the same questions in every arm (RQ1)."""
+    solutions: int
+    """At most so many solutions of a problem; 0 chooses questions, for a teacher to solve."""
+    best: str
+    """The rule by which a problem's solutions are chosen."""
+    order: str
+    """The rule by which problems are chosen. A rule is one of `RULES`; `-` before it turns it round."""
+    stratify: StratifyConfig | None
+    perturb: Literal["none", "shuffled_steps", "keywords_stripped", "format_only"]
+    """Negative controls: what is done to each chosen solution."""
+    score: ScoreConfig
+    contamination: ContaminationConfig
     seed: int
+
+    def __post_init__(self) -> None:
+        for key, rule in (("best", self.best), ("order", self.order)):
+            known = (*RULES, *self.score.weights)
+            if rule.removeprefix("-") not in known:
+                raise UserError(
+                    f"select.{key}={rule}: not a rule{nearest(rule, known)} Rules: {', '.join(known)}, "
+                    "each also with - before it"
+                )
+        if self.tokens == "match" and self.size is None:
+            raise UserError(
+                "select.tokens=match needs select.size: the rows of the tier with the fewest tokens"
+            )
+        for key in ("size", "tokens", "solutions"):
+            value = getattr(self, key)
+            if isinstance(value, int) and value < (1 if key == "tokens" else 0):
+                raise UserError(f"select.{key}={value}: can't be that few")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,10 +412,9 @@ class HardwareConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BenchmarkConfig:
+class BenchmarkConfig(ProblemsConfig):
     """Problems with gold answers, and how they are sampled."""
 
-    source: Literal["miniature", "hub", "file"]
     samples: int
     """Completions per problem."""
     temperature: float
@@ -205,15 +422,9 @@ class BenchmarkConfig:
     top_p: float
     max_tokens: int
     """New tokens a completion may have."""
-    path: str | None = None
     split: str = "test"
-    revision: str | None = None
-    fields: FieldsConfig | None = None
-    miniature: MiniatureProblemsConfig | None = None
     groups: dict[str, tuple[float, float]] | None = None
     """Scores are also given for these ranges of the problems' level, both ends included."""
-    limit: int | None = None
-    """Only the first so many problems."""
 
     def __post_init__(self) -> None:
         if self.temperature == 0 and self.samples > 1:
@@ -255,10 +466,14 @@ class LaunchConfig:
 class PathsConfig:
     artifacts: str
     """The content-addressed store, shared by all studies."""
+    selections: str
+    """A folder per selection that `limo-ablate select` shows."""
     studies: str
     """A folder per study: ledger, trials, report."""
     benchmarks: str
     """Local benchmark files; only `conf/eval` refers to it."""
+    pools: str
+    """Local pool files; only `conf/data` refers to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

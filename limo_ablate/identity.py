@@ -26,6 +26,10 @@ def trial_key(config: TrialConfig) -> str:
     left_out = {"track", "launch", "paths"}
     if config.select.size == 0 and config.model.source != "scratch":
         left_out |= {"data", "select", "train"}
-    content = {k: v for k, v in asdict(config).items() if k not in left_out}
+    everything = asdict(config)
+    content = {k: v for k, v in everything.items() if k not in left_out}
+    if config.select.contamination.policy == "report" and "select" in left_out:
+        # the clean benchmark items are those that the pool has not
+        content |= {"data": everything["data"], "contamination": everything["select"]["contamination"]}
     content["hardware"] = {k: v for k, v in content["hardware"].items() if k not in ("name", "threads")}
     return content_key("trial", 1, content)

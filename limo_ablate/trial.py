@@ -9,7 +9,6 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,25 +22,12 @@ from limo_ablate.identity import TrialLabels, trial_key
 from limo_ablate.overrides import override
 from limo_ablate.pool import load_benchmark, load_pool
 from limo_ablate.provenance import write_provenance
-from limo_ablate.select import select
+from limo_ablate.selection import flagged, flagged_items, selection
+from limo_ablate.stages import Stages
 from limo_ablate.track import Tracker, open_tracker
 from limo_ablate.train import base_model, parameter_count, tokenize, train
 
 log = logging.getLogger(__name__)
-
-
-class Stages:
-    """Times the stages of a trial and keeps their artifacts."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self.artifacts: dict[str, Artifact] = {}
-
-    def run(self, name: str, stage: Callable[..., Artifact], *args: Any, **options: Any) -> Artifact:
-        started = time.perf_counter()
-        self.artifacts[name] = artifact = stage(*args, **options)
-        self.seconds[name] = round(time.perf_counter() - started, 3)
-        return artifact
 
 
 class Told:
@@ -109,8 +95,8 @@ def trained_model(config: TrialConfig, stages: Stages, tracker: Tracker) -> Arti
     base = stages.run("base", base_model, store, config.model, pool)
     if config.select.size == 0:
         return base
-    selection = stages.run("selection", select, store, config.select, config.data, pool)
-    tokens = stages.run("tokens", tokenize, store, selection, base, config.train)
+    rows = selection(config, stages, pool, base)
+    tokens = stages.run("tokens", tokenize, store, rows, base, config.train)
     told = Told(tracker)
     weights = stages.run("weights", train, store, tokens, base, config.train, config.hardware, told.step)
     if not told.steps:  # trained before, by this trial or by another one
@@ -122,6 +108,7 @@ def trained_model(config: TrialConfig, stages: Stages, tracker: Tracker) -> Arti
 def evaluated(config: TrialConfig, stages: Stages, model: Artifact, folder: Path) -> dict[str, Any]:
     """Scores of every benchmark; completions and verdicts are left in the trial's folder."""
     store = Store(config.paths.artifacts)
+    flagged_in = _flagged_items(config, stages)
     scores: dict[str, Any] = {}
     tables: dict[str, list[pl.DataFrame]] = {"completions": [], "verdicts": []}
     for name, benchmark in config.eval.benchmarks.items():
@@ -140,12 +127,21 @@ def evaluated(config: TrialConfig, stages: Stages, model: Artifact, folder: Path
         graded = stages.run(f"verdicts/{name}", verdicts, store, texts, problems)
         tables["completions"].append(pl.read_parquet(texts.path / "completions.parquet"))
         tables["verdicts"].append(pl.read_parquet(graded.path / "verdicts.parquet"))
-        scores |= benchmark_scores(name, tables["verdicts"][-1], benchmark.groups)
+        flagged = None if flagged_in is None else flagged_in.get(name, set())
+        scores |= benchmark_scores(name, tables["verdicts"][-1], benchmark.groups, flagged)
     for table, parts in tables.items():
         pl.concat(parts).write_parquet(folder / f"{table}.parquet")
     if (model.path / "curve.parquet").exists():
         shutil.copyfile(model.path / "curve.parquet", folder / "curve.parquet")
     return scores
+
+
+def _flagged_items(config: TrialConfig, stages: Stages) -> dict[str, set[str]] | None:
+    """Benchmark items that the gate flags, where it only reports them; the same for all cells of a pool."""
+    if config.select.contamination.policy != "report":
+        return None
+    found = stages.artifacts.get("flags") or flagged(config, stages, stages.artifacts["pool"])
+    return flagged_items(found) if found else None
 
 
 def factors(config: TrialConfig, model: Artifact) -> dict[str, object]:
@@ -155,6 +151,9 @@ def factors(config: TrialConfig, model: Artifact) -> dict[str, object]:
         "difficulty": config.select.difficulty,
         "quality_tier": config.select.quality,
         "order": config.select.order,
+        "correctness": config.select.correctness,
+        "teacher": config.select.teacher,
+        "perturb": config.select.perturb,
         "data": config.data.name,
         "model": config.model.name,
         "parameters": parameter_count(model),

@@ -9,16 +9,24 @@ from limo_ablate.compose import CONF, compose, compose_cells
 from limo_ablate.errors import UserError
 
 CHOICES = [
-    f"{folder.name}={file.stem}"
-    for folder in sorted(CONF.iterdir())
-    if folder.is_dir() and folder.name != "local"
-    for file in sorted(folder.glob("*.yaml"))
+    f"{file.parent.relative_to(CONF)}={file.stem}"
+    for file in sorted(CONF.glob("*/**/*.yaml"))
+    if file.parts[len(CONF.parts)] != "local"
 ]
+NEEDS = dict.fromkeys(("select=limo_800", "select=limo_rq5"), "data/difficulty=limo")
+"""Selections that go by a band, and what has it."""
 
 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_fits_the_schema(choice: str) -> None:
-    compose([choice])
+    compose([choice, *([NEEDS[choice]] if choice in NEEDS else [])])
+
+
+def test_a_pool_of_real_text_turns_the_gate_on_and_an_override_off() -> None:
+    assert compose([]).select.contamination.policy == "none"
+    assert compose(["data=limo"]).select.contamination.policy == "report"
+    assert compose(["data=limo", "select=limo_rq1"]).select.contamination.policy == "drop"
+    assert compose(["data=limo", "select/contamination=none"]).select.contamination.policy == "none"
 
 
 def test_the_seed_feeds_everything_that_draws() -> None:

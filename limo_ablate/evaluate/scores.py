@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from statistics import mean, stdev
 
 import polars as pl
@@ -39,12 +39,22 @@ def scores(verdicts: pl.DataFrame) -> Scores:
 
 
 def benchmark_scores(
-    name: str, verdicts: pl.DataFrame, groups: Mapping[str, tuple[float, float]] | None
+    name: str,
+    verdicts: pl.DataFrame,
+    groups: Mapping[str, tuple[float, float]] | None,
+    flagged: Collection[str] | None = None,
 ) -> dict[str, Scores]:
-    """The scores of a benchmark and of each group of its problems (a range of their level)."""
+    """The scores of a benchmark and of each group of its problems (a range of their level).
+
+    With `flagged`, the problems that the contamination gate found in the pool, also of the clean ones.
+    """
     result = {name: scores(verdicts)}
     for group, (low, high) in (groups or {}).items():
         part = verdicts.filter(pl.col("level").is_between(low, high))
         if part.height:
             result[f"{name}/{group}"] = scores(part)
+    if flagged is not None:
+        clean = verdicts.filter(~pl.col("problem").is_in(list(flagged)))
+        if clean.height:
+            result[f"{name}/clean"] = scores(clean)
     return result

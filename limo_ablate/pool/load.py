@@ -2,107 +2,145 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+import json
+from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from limo_ablate.artifacts import Artifact, Store
-from limo_ablate.config import BenchmarkConfig, DataConfig, FieldsConfig
+from limo_ablate.config import DataConfig, FieldsConfig, ProblemsConfig
 from limo_ablate.errors import UserError
-from limo_ablate.pool.schema import PROBLEMS, REJECTED, SOLUTIONS, Row, Tables, read
-from limo_ablate.pool.sources import file_rows, hub_rows, source_digest
+from limo_ablate.pool.book import Source
+from limo_ablate.pool.fields import Row, check_fields
+from limo_ablate.pool.schema import Entry, matches, read_row
+from limo_ablate.pool.sources import source_rows
+from limo_ablate.pool.tables import Tables
+from limo_ablate.pool.values import Misfit
 
-VERSION = 1
+VERSION = 2
 
 
 def load_pool(store: Store, data: DataConfig) -> Artifact:
-    """The pool as `problems.parquet`, `solutions.parquet`, `rejected.parquet`."""
-    inputs = {"data": _content(data, ("difficulty", "bad_rows")), "file": _digest(data.path)}
-    return store.build("pool", VERSION, inputs, lambda folder: _write_pool(data, folder))
+    """The pool as `problems.parquet`, `solutions.parquet`, `rejected.parquet` and its counts, `pool.json`."""
+    sources = _sources(data)
+    content = {name: _content(store, source) for name, source in sources.items()}
+    inputs = {"bad_rows": data.bad_rows, "sources": list(content.items())}
+    return store.build("pool", VERSION, inputs, lambda folder: _write_pool(data, sources, folder))
 
 
-def load_benchmark(store: Store, name: str, benchmark: BenchmarkConfig) -> Artifact:
-    """The benchmark's problems as `problems.parquet`, `rejected.parquet`."""
-    sampling = ("samples", "temperature", "top_p", "max_tokens", "groups")
-    inputs = {"name": name, "benchmark": _content(benchmark, sampling), "file": _digest(benchmark.path)}
+def load_benchmark(store: Store, name: str, benchmark: ProblemsConfig) -> Artifact:
+    """The benchmark's problems as `problems.parquet`, `rejected.parquet`; sampling is no part of its key."""
+    inputs = {"name": name, "benchmark": _content(store, benchmark)}
     return store.build("benchmark", VERSION, inputs, lambda folder: _write_benchmark(name, benchmark, folder))
 
 
-def _write_pool(data: DataConfig, folder: Path) -> None:
-    if data.source == "miniature":
-        from limo_ablate.pool import miniature
-
-        assert data.miniature is not None
-        problems = miniature.problems(data.miniature)
-        tables = Tables({p["id"]: p for p in problems}, miniature.solutions(problems))
-    else:
-        tables = read(_rows(data), _fields(data, data.name), data.name, ids_by_text=True)
-        if tables.rejected and data.bad_rows == "error":
-            first = tables.rejected[0]
-            raise UserError(
-                f"data={data.name}: {len(tables.rejected)} rows don't fit, the first: {first['where']}: "
-                f"{first['reason']}; mend the file or set data.bad_rows=skip"
-            )
-    _require(tables, data.name)
-    if not tables.solutions:
+def _sources(data: DataConfig) -> dict[str, ProblemsConfig]:
+    """The pool's sources by name: its parts, or the pool itself."""
+    if not data.parts:
+        return {data.name: data}
+    own = ("path", "subset", "revision", "fields", "where", "miniature", "limit")
+    if given := [f"data.{key}" for key in own if getattr(data, key) is not None]:
         raise UserError(
-            f"data={data.name}: no solutions to train on; set data.fields.solution to their column"
+            f"data={data.name} has data.parts, each with its own keys; set {', '.join(given)} to null, "
+            f"or {given[0].replace('data', 'data.parts.NAME')}"
         )
-    _write(tables.problems.values(), PROBLEMS, folder / "problems.parquet")
-    _write(tables.solutions, SOLUTIONS, folder / "solutions.parquet")
-    _write(tables.rejected, REJECTED, folder / "rejected.parquet")
+    return data.parts
 
 
-def _write_benchmark(name: str, benchmark: BenchmarkConfig, folder: Path) -> None:
-    if benchmark.source == "miniature":
-        from limo_ablate.pool import miniature
+def _write_pool(data: DataConfig, sources: dict[str, ProblemsConfig], folder: Path) -> None:
+    name = f"data={data.name}"
+    with Tables(folder, pool=True) as tables:
+        for number, (part, config) in enumerate(sources.items()):
+            source = Source(number, config.limit)
+            for where, entry in _entries(config, part):
+                where = f"{part}: {where}" if data.parts else where
+                _take(tables, where, entry, source)
+                if tables.first_rejected and data.bad_rows == "error":
+                    raise UserError(
+                        f"{name}: {tables.first_rejected}; mend the source or set data.bad_rows=skip"
+                    )
+    _require_problems(tables, name)
+    (folder / "pool.json").write_text(json.dumps(tables.counts, indent=1) + "\n")
 
-        assert benchmark.miniature is not None
-        tables = Tables({p["id"]: p for p in miniature.problems(benchmark.miniature)})
+
+def _write_benchmark(name: str, benchmark: ProblemsConfig, folder: Path) -> None:
+    source = Source(0, benchmark.limit)
+    with Tables(folder, pool=False) as tables:
+        for number, (where, entry) in enumerate(_entries(benchmark, name)):
+            if source.full:
+                break
+            if isinstance(entry, Entry):
+                entry.problem["id"] = entry.problem["id"] or str(number)
+            _take(tables, where, entry, source)
+    _require_problems(tables, name)
+
+
+def _take(tables: Tables, where: str, entry: Entry | str | None, source: Source) -> None:
+    tables.counts["rows"] += 1
+    if entry is None:
+        tables.counts["left_out"] += 1
+    elif isinstance(entry, str):
+        tables.reject(where, entry)
     else:
-        tables = read(_rows(benchmark), _fields(benchmark, name), name, ids_by_text=False)
-    _require(tables, name)
-    _write(list(tables.problems.values())[: benchmark.limit], PROBLEMS, folder / "problems.parquet")
-    _write(tables.rejected, REJECTED, folder / "rejected.parquet")
+        try:
+            tables.add(entry, where, source)
+        except Misfit as misfit:
+            tables.reject(where, str(misfit))
 
 
-def _rows(config: DataConfig | BenchmarkConfig) -> Iterator[tuple[str, Row | str]]:
+def _entries(config: ProblemsConfig, name: str) -> Iterator[tuple[str, Entry | str | None]]:
+    """(where, entry) for each row: the reason where it is none, None where `where` leaves it out."""
+    if config.source == "miniature":
+        yield from _miniature(config, name)
+        return
     if config.path is None:
-        raise UserError("no path given: set data.path (or eval.benchmarks.NAME.path) to a file or a hub id")
-    if config.source == "file":
-        return file_rows(config.path)
-    return hub_rows(config.path, config.split, config.revision)
-
-
-def _fields(config: DataConfig | BenchmarkConfig, name: str) -> FieldsConfig:
+        raise UserError(f"{name}: no path given: set `path` to a file or a hub id, as in data.path=FILE")
     if config.fields is None:
         raise UserError(f"{name}: `fields` must say which column holds what")
-    return config.fields
+    checked = False
+    for where, row in source_rows(config, config.path):
+        if isinstance(row, dict) and not checked:
+            check_fields(config.fields, config.where, row, name)
+            checked = True
+        yield where, row if isinstance(row, str) else _entry(row, config, config.fields, name)
 
 
-def _require(tables: Tables, name: str) -> None:
-    if not tables.problems:
-        first = tables.rejected[0] if tables.rejected else {"where": "source", "reason": "empty"}
+def _entry(row: Row, config: ProblemsConfig, fields: FieldsConfig, name: str) -> Entry | str | None:
+    try:
+        return read_row(row, fields, name) if matches(row, config.where) else None
+    except Misfit as misfit:
+        return str(misfit)
+
+
+def _miniature(config: ProblemsConfig, name: str) -> Iterator[tuple[str, Entry | str | None]]:
+    from limo_ablate.pool import miniature
+
+    if config.path or config.fields or not config.miniature:
+        raise UserError(f"{name}: source=miniature needs `miniature`, and neither `path` nor `fields`")
+    for problem in miniature.problems(config.miniature):
+        entry = Entry(problem, miniature.solutions([problem]))
+        yield problem["id"], entry if matches(problem, config.where) else None
+
+
+def _require_problems(tables: Tables, name: str) -> None:
+    if not tables.counts["problems"]:
+        counts = ", ".join(
+            f"{tables.counts[key]} {what}"
+            for key, what in (("rejected", "rejected"), ("left_out", "left out by `where`"))
+            if tables.counts[key]
+        )
         raise UserError(
-            f"{name}: no usable problem ({len(tables.rejected)} rows rejected, "
-            f"the first: {first['where']}: {first['reason']})"
+            f"{name}: no usable problem among {tables.counts['rows']} rows"
+            + (f" ({counts})" if counts else "")
+            + (f", the first: {tables.first_rejected}" if tables.first_rejected else "")
         )
 
 
-def _content(config: DataConfig | BenchmarkConfig, left_out: tuple[str, ...]) -> dict[str, Any]:
-    """The part of a config that decides which rows there are; a local path counts by its bytes only."""
-    content = {k: v for k, v in asdict(config).items() if k not in (*left_out, "name")}
-    if _digest(config.path) is not None:
-        del content["path"]
-    return content
-
-
-def _digest(path: str | None) -> str | None:
-    return None if path is None else source_digest(path)
-
-
-def _write(rows: Iterable[Row], schema: dict[str, Any], path: Path) -> None:
-    pl.DataFrame(list(rows), schema=schema, orient="row").write_parquet(path)
+def _content(store: Store, config: ProblemsConfig) -> dict[str, Any]:
+    """What decides which rows there are; a local path counts by its bytes only."""
+    content = {field.name: getattr(config, field.name) for field in fields(ProblemsConfig)}
+    if config.fields and isinstance(config.fields.solution, dict):
+        content["teachers"] = list(config.fields.solution)  # keys are hashed sorted, but order solutions
+    local = config.path is not None and Path(config.path).exists()
+    return {**content, "path": store.path_digest(Path(config.path or ""))} if local else content

@@ -1,161 +1,150 @@
-"""One schema for every source: a row becomes a problem and its solutions, or a rejection with its reason."""
+"""One schema for every source: what a row says about its problem, and its solutions."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-import polars as pl
+import pyarrow as pa
 
 from limo_ablate.config import FieldsConfig
-from limo_ablate.errors import UserError
-from limo_ablate.typed import nearest
+from limo_ablate.pool.fields import Row, value
+from limo_ablate.pool.values import Misfit, flag, given_gold, level, number, right_of, stated_gold
 
-PROBLEMS = {
-    "id": pl.String,
-    "text": pl.String,
-    "gold": pl.String,
-    "source": pl.String,
-    "level": pl.Float64,
-    "subject": pl.String,
-    "pass_rate": pl.Float64,
-}
-SOLUTIONS = {
-    "id": pl.String,
-    "problem": pl.String,
-    "text": pl.String,
-    "tier": pl.String,
-    "teacher": pl.String,
-}
-REJECTED = {"where": pl.String, "reason": pl.String}
+PROBLEMS = pa.schema(
+    {
+        "id": pa.string(),
+        "text": pa.string(),
+        "gold": pa.string(),
+        "source": pa.string(),
+        "level": pa.float64(),
+        "subject": pa.string(),
+        "pass_rate": pa.float64(),
+    }
+)
+SOLUTIONS = pa.schema(
+    {
+        "id": pa.string(),
+        "problem": pa.string(),
+        "text": pa.string(),
+        "tier": pa.string(),
+        "teacher": pa.string(),
+        "correct": pa.bool_(),
+        "tokens": pa.int64(),
+        "score": pa.float64(),
+        "digest": pa.string(),
+    }
+)
+REJECTED = pa.schema({"where": pa.string(), "reason": pa.string()})
 
-Row = dict[str, Any]
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one row holds."""
 
-@dataclass
-class Tables:
-    """What a source holds, row by row."""
-
-    problems: dict[str, Row] = field(default_factory=dict)
+    problem: Row
+    """A row of `problems.parquet`; its id and its gold answer are None where the row doesn't give one."""
     solutions: list[Row] = field(default_factory=list)
-    rejected: list[Row] = field(default_factory=list)
+    incomplete: list[int] = field(default_factory=list)
+    """Positions of the row's solutions that broke off."""
+    tries: tuple[float, float] = (0.0, 0.0)
+    """Right ones and all of a reference model's tries."""
+    stated: bool = False
+    """Whether the gold answer is what the first solution states."""
 
 
-def text_id(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+def matches(row: Row, where: dict[str, Any] | None) -> bool:
+    """Whether each field has the wanted value, or one of those in a list."""
+    return all(
+        value(row, field) in (wanted if isinstance(wanted, list) else [wanted])
+        for field, wanted in (where or {}).items()
+    )
 
 
-def gold_text(value: Any) -> str | None:
-    """A gold answer as text: 27.0 is "27", several answers are joined by commas; None when there is none."""
-    if value is None or isinstance(value, bool | str):
-        return None if value is None else str(value).strip()
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    if isinstance(value, list | dict):
-        parts = [gold_text(v) for v in (value.values() if isinstance(value, dict) else value)]
-        return ", ".join(p for p in parts if p)
-    return str(value)
-
-
-def check_fields(fields: FieldsConfig, first: Row, name: str) -> None:
-    """UserError when the source's first row lacks a named column: a mistake in the config, not in a row."""
-    for role in fields.__dataclass_fields__:
-        column = getattr(fields, role)
-        if column is not None and column not in first:
-            hint = nearest(column, first)
-            raise UserError(
-                f"{name}: fields.{role}={column} is not a column{hint} Columns: {', '.join(first)}"
-            )
-
-
-def read(
-    rows: Iterable[tuple[str, Row | str]], fields: FieldsConfig, name: str, *, ids_by_text: bool
-) -> Tables:
-    """Every row of a source in the schema.
-
-    With `ids_by_text` (pools), rows with the same problem text are one problem with several solutions;
-    otherwise (benchmarks) a row without an id is named by its position, and each row is a problem.
-    """
-    tables = Tables()
-    checked = False
-    for number, (where, row) in enumerate(rows):
-        if isinstance(row, str):
-            tables.rejected.append({"where": where, "reason": row})
-            continue
-        if not checked:
-            check_fields(fields, row, name)
-            checked = True
-        default_id = None if ids_by_text else str(number)
-        if reason := _add(tables, row, fields, name, default_id):
-            tables.rejected.append({"where": where, "reason": reason})
-    return tables
-
-
-def _add(tables: Tables, row: Row, fields: FieldsConfig, name: str, default_id: str | None) -> str | None:
-    """Adds a row to the tables, or says why it does not fit."""
-    text = row.get(fields.problem)
+def read_row(row: Row, fields: FieldsConfig, source: str) -> Entry:
+    """The row in the schema; Misfit says why it is none."""
+    text = value(row, fields.problem)
     if not isinstance(text, str) or not text.strip():
-        return f"{fields.problem}: no problem text"
-    solutions = _solutions(row, fields)
-    gold = gold_text(row.get(fields.answer)) if fields.answer else _boxed(solutions[0] if solutions else "")
-    if not gold:
-        return f"{fields.answer or 'solution'}: no gold answer"
-    given = row.get(fields.id) if fields.id else None
-    problem_id = str(given) if given is not None else default_id or text_id(text)
+        raise Misfit("problem: no text")
+    solutions, incomplete = _solutions(row, fields)
+    gold = given_gold(value(row, fields.answer)) if fields.answer else _stated(solutions)
+    if fields.answer and gold is None:
+        raise Misfit("answer: no gold answer")
     problem = {
-        "id": problem_id,
+        "id": _text(value(row, fields.id)),
         "text": text,
         "gold": gold,
-        "source": _text(row, fields.source) or name,
-        "level": _number(row, fields.level),
-        "subject": _text(row, fields.subject),
-        "pass_rate": _number(row, fields.pass_rate),
+        "source": _text(value(row, fields.source)) or source,
+        "level": level(value(row, fields.level)),
+        "subject": _text(value(row, fields.subject)),
     }
-    known = tables.problems.setdefault(problem_id, problem)
-    if known is not problem and (known["text"], known["gold"]) != (text, gold):
-        return f"problem {problem_id} is there already with another text or gold answer"
-    if known is not problem and default_id is not None:
-        return f"problem {problem_id} is there already"
-    for solution in solutions:
-        number = len(tables.solutions)
-        tier = _text(row, fields.tier)
-        tables.solutions.append(
-            {
-                "id": f"{problem_id}-{number}",
-                "problem": problem_id,
-                "text": solution,
-                "tier": tier,
-                "teacher": None,
-            }
-        )
-    return None
+    tries = _tries(row, fields, len(solutions) + len(incomplete))
+    return Entry(problem, solutions, incomplete, tries, stated=fields.answer is None)
 
 
-def _solutions(row: Row, fields: FieldsConfig) -> list[str]:
-    value = row.get(fields.solution) if fields.solution else None
-    values = value if isinstance(value, list) else [value]
-    return [v for v in values if isinstance(v, str) and v.strip()]
+def _solutions(row: Row, fields: FieldsConfig) -> tuple[list[Row], list[int]]:
+    texts = _texts(row, fields.solution)
+    beside = {
+        role: _beside(value(row, getattr(fields, role)), role, len(texts))
+        for role in ("teacher", "tier", "correct", "complete", "tokens", "score")
+    }
+    solutions: list[Row] = []
+    incomplete = []
+    for number_, (teacher, text) in enumerate(texts):
+        if text is None or (isinstance(text, str) and not text.strip()):
+            continue
+        if not isinstance(text, str):
+            raise Misfit(f"solution {number_}: not text but a {type(text).__name__}")
+        own = {role: values[number_] for role, values in beside.items()}
+        if flag(own.pop("complete"), "complete") is False:
+            incomplete.append(number_)
+        else:
+            solutions.append(_solution(text, {**own, "teacher": teacher or own["teacher"]}))
+    return solutions, incomplete
 
 
-def _boxed(text: str) -> str | None:
-    from limo_ablate.verify.extract import last_boxed
+def _solution(text: str, own: Row) -> Row:
+    tokens = number(own["tokens"], "tokens")
+    return {
+        "text": text,
+        "tier": _text(own["tier"]),
+        "teacher": _text(own["teacher"]),
+        "correct": flag(own["correct"], "correct"),
+        "tokens": None if tokens is None else int(tokens),
+        "score": number(own["score"], "score"),
+    }
 
-    return last_boxed(text)
+
+def _texts(row: Row, field: str | dict[str, str] | None) -> list[tuple[str | None, Any]]:
+    """(teacher, text) of each solution the row has room for; a missing one is None."""
+    teachers = field.items() if isinstance(field, dict) else [(None, field)]
+    found = [(teacher, value(row, path)) for teacher, path in teachers]
+    if all(texts is None for _, texts in found):
+        return []
+    return [(t, text) for t, texts in found for text in (texts if isinstance(texts, list) else [texts])]
 
 
-def _text(row: Row, column: str | None) -> str | None:
-    value = row.get(column) if column else None
-    return None if value is None else str(value)
+def _beside(found: Any, role: str, solutions: int) -> list[Any]:
+    """A value for each solution: a list's by position, any other for all."""
+    if not isinstance(found, list) or not solutions:
+        return [found] * solutions
+    if len(found) != solutions:
+        raise Misfit(f"{role}: {len(found)} values beside {solutions} solutions")
+    return found
 
 
-def _number(row: Row, column: str | None) -> float | None:
-    """A number, also from text such as MATH's "Level 5"."""
-    value = row.get(column) if column else None
-    if isinstance(value, str):
-        value = value.removeprefix("Level").strip()
-    try:
-        return None if value is None else float(value)
-    except ValueError:
-        return None
+def _stated(solutions: list[Row]) -> str | None:
+    return stated_gold(solutions[0]["text"]) if solutions else None
+
+
+def _tries(row: Row, fields: FieldsConfig, solutions: int) -> tuple[float, float]:
+    if fields.pass_rate:
+        return right_of(value(row, fields.pass_rate))
+    found = value(row, fields.correct)
+    flags = [flag(f, "correct") for f in (found if isinstance(found, list) else [found] * solutions)]
+    judged = [f for f in flags if f is not None]
+    return float(sum(judged)), float(len(judged))
+
+
+def _text(found: Any) -> str | None:
+    return None if found is None or found == "" else str(found)

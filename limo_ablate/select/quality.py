@@ -1,56 +1,62 @@
-"""The reasoning-chain score and the tiers L1..L5 (LIMO, section 3: four weighted features).
+"""The reasoning-chain score and the tiers L1..L5 (LIMO, section 3.2), from a solution's features.
 
-The paper gives the features and their weights; its word lists, feature scaling and tier edges are not
-public. Those below are ours: counts per 100 words, each feature scaled to its rank within the pool,
-tiers at the quintiles of the score. VERSION changes with them.
+The paper gives the features and their weights. Word lists, scaling and tier edges are `select.score`'s.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 
-VERSION = 1
-
-WEIGHTS = {"elaborated": 0.30, "self_verification": 0.20, "exploratory": 0.25, "granularity": 0.25}
-
-LEXICONS = {
-    "self_verification": (
-        "check",
-        "checking",
-        "verify",
-        "verifying",
-        "confirm",
-        "double-check",
-        "make sure",
-        "检查",
-        "验证",
-    ),
-    "exploratory": ("perhaps", "might", "maybe", "alternatively", "wait", "suppose", "could", "或许", "可能"),
-    "granularity": ("therefore", "since", "thus", "hence", "because", "so", "then", "因此", "因为", "所以"),
-}
+from limo_ablate.config import ScoreConfig
 
 TIERS = ("L1", "L2", "L3", "L4", "L5")
 
 
-def chain_features(text: pl.Expr) -> dict[str, pl.Expr]:
-    """The raw features of a solution: words, and lexicon hits per 100 words."""
-    words = text.str.count_matches(r"\S+").clip(lower_bound=1)
-    features = {"elaborated": words.cast(pl.Float64)}
-    for name, lexicon in LEXICONS.items():
-        latin = "|".join(rf"\b{w}\b" for w in lexicon if w.isascii())
-        other = "|".join(w for w in lexicon if not w.isascii())
-        features[name] = 100 * text.str.to_lowercase().str.count_matches(f"{latin}|{other}") / words
-    return features
+def scored(rows: pl.DataFrame, config: ScoreConfig) -> pl.DataFrame:
+    """`rows` with `elaborated`, `score` and `residual`; rows without a solution have none of them.
+
+    `score` is the weighted sum of the features, scaled over all rows; `residual` is what is left of it
+    when its straight-line dependence on log(length) is taken out: a score that length can't buy.
+    """
+    rows = rows.with_columns(elaborated=pl.col("length").cast(pl.Float64))
+    parts = [weight * _scaled(pl.col(name), config.scaling) for name, weight in config.weights.items()]
+    rows = rows.with_columns(score=pl.sum_horizontal(parts, ignore_nulls=False))
+    return rows.with_columns(_residual(rows))
 
 
-def chain_scores(solutions: pl.DataFrame) -> pl.Series:
-    """The score in (0, 1] of each row's `text`: the weighted mean of the features' ranks in this pool."""
-    features = chain_features(pl.col("text"))
-    ranks = [weight * features[name].rank("average") / pl.len() for name, weight in WEIGHTS.items()]
-    return solutions.select(pl.sum_horizontal(ranks).alias("score")).to_series()
+def _scaled(feature: pl.Expr, scaling: str) -> pl.Expr:
+    if scaling == "rank":
+        return feature.rank("average") / feature.count()
+    if scaling == "zscore":
+        spread = feature.std(ddof=0)
+        return pl.when(spread > 0).then((feature - feature.mean()) / spread).otherwise(feature * 0.0)
+    width = feature.max() - feature.min()
+    return pl.when(width > 0).then((feature - feature.min()) / width).otherwise(feature * 0.0)
 
 
-def tiers_by_score(scores: pl.Series) -> pl.Series:
-    """L1 for the lowest fifth of the scores to L5 for the highest."""
-    fifth = ((scores.rank("ordinal") - 1) * 5 // len(scores)).cast(pl.Int64)
-    return fifth.replace_strict(list(range(5)), list(TIERS), return_dtype=pl.String).alias("tier")
+def _residual(rows: pl.DataFrame) -> pl.Series:
+    known = rows.select("length", "score").drop_nulls()
+    if known.is_empty():
+        return pl.Series("residual", [None] * rows.height, dtype=pl.Float64)
+    logs = np.log(known["length"].cast(pl.Float64).clip(lower_bound=1).to_numpy())
+    spread = logs.std()
+    slope = np.cov(logs, known["score"].to_numpy(), ddof=0)[0, 1] / spread**2 if spread else 0.0
+    log_length = rows["length"].cast(pl.Float64).clip(lower_bound=1).log()
+    level = (known["score"].mean(), float(logs.mean()))
+    return (rows["score"] - level[0] - slope * (log_length - level[1])).alias("residual")
+
+
+def tiers(rows: pl.DataFrame, config: ScoreConfig) -> pl.Series:
+    """L1 for the lowest scores to L5 for the highest, by place among all rows or among their problem's.
+
+    Of m rows the one with place r (from 0) stands at (r + 0.5) / m, so five solutions of a problem are in
+    five tiers when the edges are fifths.
+    """
+    place, count = pl.col("score").rank("ordinal"), pl.col("score").count()
+    if config.within == "problem":
+        place, count = place.over("problem"), count.over("problem")
+    at = (place - 0.5) / count
+    below = pl.sum_horizontal([(at >= edge).cast(pl.Int32) for edge in config.edges], ignore_nulls=False)
+    named = below.replace_strict(list(range(5)), list(TIERS), default=None, return_dtype=pl.String)
+    return rows.select(named.alias("tier")).to_series()

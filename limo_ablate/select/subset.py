@@ -1,38 +1,63 @@
-"""Which rows come first: seeded, nested and independent of the pool's own order.
+"""The order of the rows that passed: each problem's solutions, then the problems, then shares of strata.
 
-With `order=random` each row's place is a hash of (seed, ids), so 100 rows are among the 200 of the same
-seed whatever else the pool holds, and another seed draws another subset.
+Every prefix of the order is the subset of that size, so 100 rows are among the first 200.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
-
 import polars as pl
 
+from limo_ablate.config import SelectConfig
+from limo_ablate.errors import UserError
+from limo_ablate.select.rules import draw, key
 
-def _seeded(seed: int) -> Callable[[str], str]:
-    return lambda name: hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()
-
-
-def ordered(rows: pl.DataFrame, order: str, seed: int) -> pl.DataFrame:
-    """Rows (columns `problem`, `solution`, `response`, `score`) from first to last; ties by the seed."""
-    tie = rows["solution"].map_elements(_seeded(seed), return_dtype=pl.String).alias("_tie")
-    rows = rows.with_columns(tie)
-    length = pl.col("response").str.len_chars()
-    keys = {
-        "random": ([pl.col("_tie")], [False]),
-        "score": ([pl.col("score"), pl.col("_tie")], [True, False]),
-        "longest": ([length, pl.col("_tie")], [True, False]),
-        "shortest": ([length, pl.col("_tie")], [False, False]),
-    }
-    if order in keys:
-        by, descending = keys[order]
-        rows = rows.sort(by, descending=descending)
-    return rows.drop("_tie")
+FIFTHS = 5
 
 
-def one_per_problem(rows: pl.DataFrame) -> pl.DataFrame:
-    """The first row of each problem."""
-    return rows.unique("problem", keep="first", maintain_order=True)
+def in_order(rows: pl.DataFrame, config: SelectConfig) -> pl.DataFrame:
+    """At most `config.solutions` rows of each problem, first to last.
+
+    Needs the columns problem, solution, row, what the rules go by, and `stratum` where strata are asked for.
+    """
+    questions = rows["solution"].null_count() == rows.height
+    best = "pool" if questions else config.best
+    rows = rows.with_columns(
+        key(rows, best, config.seed, "solution").alias("_best"),
+        key(rows, config.order, config.seed, "problem").alias("_order"),
+        draw(rows["solution"], config.seed).alias("_tie"),
+    )
+    nth = pl.int_range(pl.len()).over("problem").alias("_nth")
+    rows = rows.sort("_best", "_tie", nulls_last=True).with_columns(nth)
+    rows = rows.filter(pl.col("_nth") < max(1, config.solutions))
+    places = _places(rows.filter(pl.col("_nth") == 0), config)
+    ordered = rows.join(places, on="problem").sort("_place", "_nth")
+    return ordered.drop("_best", "_order", "_tie", "_nth", "_place")
+
+
+def _places(problems: pl.DataFrame, config: SelectConfig) -> pl.DataFrame:
+    """problem, _place: where each problem stands, by the order's rule and the strata."""
+    tie = draw(problems["problem"], config.seed).alias("_tie")
+    ranked = problems.with_columns(tie).sort("_order", "_tie", nulls_last=True).with_row_index("_place")
+    if config.stratify:
+        rank = pl.int_range(pl.len()).over("stratum")
+        within = rank if config.stratify.shares == "equal" else (rank + 0.5) / pl.len().over("stratum")
+        ranked = ranked.with_columns(_within=within).sort("_within", "_place")
+        ranked = ranked.drop("_place").with_row_index("_place")
+    return ranked.select("problem", "_place")
+
+
+def strata(rows: pl.DataFrame, config: SelectConfig, difficulty: str) -> pl.Series:
+    """The stratum of each row, as text; `difficulty` is the column that measures it.
+
+    Raises UserError when no row has one.
+    """
+    assert config.stratify is not None
+    by = config.stratify.by
+    column = difficulty if by == "difficulty" else by
+    if rows[column].null_count() == rows.height:
+        raise UserError(f"select.stratify.by={by}: this pool has no {column}; see data.fields")
+    if by != "difficulty":
+        return rows[column].cast(pl.String).fill_null("none").alias("stratum")
+    share = pl.col(column).rank("average") / pl.col(column).count()
+    fifth = (share * FIFTHS).ceil().cast(pl.Int32).cast(pl.String).fill_null("none")
+    return rows.select(fifth.alias("stratum")).to_series()

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from limo_ablate.artifacts import Artifact, Store, digest_folder
+from limo_ablate.artifacts import Artifact, Store
 from limo_ablate.config import ModelConfig
 from limo_ablate.errors import UserError
 
@@ -99,7 +99,7 @@ def _referenced(store: Store, model: ModelConfig) -> Artifact:
     inputs: dict[str, Any] = {"dtype": model.dtype, "attention": model.attention}
     if local.is_dir():
         _check_folder(local)
-        inputs |= {"folder": local, "digest": _folder_digest(store, local)}
+        inputs |= {"folder": local, "digest": store.path_digest(local)}
     elif model.path.startswith((".", "/", "~")):
         raise UserError(f"model.path={model.path}: no such folder")
     else:
@@ -116,18 +116,6 @@ def _referenced(store: Store, model: ModelConfig) -> Artifact:
         write_reference(folder, Reference(**facts))
 
     return store.build("base", VERSION, inputs, make)
-
-
-def _folder_digest(store: Store, folder: Path) -> str:
-    """Digest of a model folder's bytes; read again only when a file's size or time of change differs."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file())
-    state = [(p.relative_to(folder).as_posix(), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
-
-    def make(target: Path) -> None:
-        (target / "digest").write_text(digest_folder(folder))
-
-    found = store.build("digest", VERSION, {"folder": folder, "files": state}, make)
-    return (found.path / "digest").read_text()
 
 
 def _check_folder(folder: Path) -> None:

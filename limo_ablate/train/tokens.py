@@ -109,8 +109,11 @@ def encode(
     rows: pl.DataFrame, tokenizer: PreTrainedTokenizerFast, system_prompt: str | None
 ) -> list[tuple[list[int], list[int]]]:
     """(prompt ids, response ids with the end of turn) of each row of `text` and `response`."""
-    if rows.is_empty():
-        raise UserError("the selection is empty; loosen select.difficulty or select.quality")
+    if missing := rows["response"].null_count():
+        raise UserError(
+            f"{missing} of the {rows.height} selected problems have no solution to train on; "
+            "set data.fields.solution to their column"
+        )
     end = end_of_turn(tokenizer)
     prompts = encode_texts(tokenizer, prompt_texts(tokenizer, rows["text"].to_list(), system_prompt))
     responses = encode_texts(tokenizer, rows["response"].to_list())

@@ -6,7 +6,6 @@ import polars as pl
 
 from limo_ablate.artifacts import Artifact, Store
 from limo_ablate.evaluate import verdicts
-from limo_ablate.pool.schema import PROBLEMS
 
 TEXTS = {
     "boxed": r"so \boxed{42}",
@@ -24,7 +23,7 @@ def _store(tmp_path: Path) -> tuple[Store, Artifact, Artifact]:
 
     def problems(folder: Path) -> None:
         row = {"text": "q", "gold": "42", "source": "t", "level": 3.0, "subject": None, "pass_rate": None}
-        table = pl.DataFrame([{"id": name, **row} for name in TEXTS], schema=PROBLEMS)
+        table = pl.DataFrame([{"id": name, **row} for name in TEXTS])
         table.write_parquet(folder / "problems.parquet")
 
     def completions(folder: Path) -> None:

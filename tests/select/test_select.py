@@ -7,17 +7,12 @@ import polars as pl
 import pytest
 
 from limo_ablate.artifacts import Artifact, Store
-from limo_ablate.config import DataConfig, DifficultyConfig, SelectConfig
+from limo_ablate.config import DataConfig, DifficultyConfig
 from limo_ablate.errors import UserError
-from limo_ablate.pool.schema import PROBLEMS, SOLUTIONS
-from limo_ablate.select import quality, select
+from limo_ablate.select import Selected, select
+from tests.select.made_pool import DATA, SELECT, curated, evidence, made_pool
 
-DATA = DataConfig(
-    name="test",
-    source="file",
-    difficulty=DifficultyConfig(column="level", bands={"hard": (7, 9), "easy": (1, 3)}),
-)
-CONFIG = SelectConfig(size=10, difficulty="any", quality="L5", order="random", seed=0)
+CONFIG = replace(SELECT, size=10)
 
 
 @pytest.fixture
@@ -27,84 +22,175 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def pool(store: Store) -> Artifact:
-    """90 problems of level 1..9, each with a solution of tier L1 and one of L5."""
-
-    def make(folder: Path) -> None:
-        facts = {"source": "t", "subject": None}
-        problems = [
-            {"id": f"p{i}", "text": f"q{i}", "gold": str(i), "level": i % 9 + 1, "pass_rate": i / 90, **facts}
-            for i in range(90)
-        ]
-        solutions = [
-            {"id": f"p{i}-{t}", "problem": f"p{i}", "text": f"{t} " * (i + 1), "tier": t, "teacher": None}
-            for i in range(90)
-            for t in ("L1", "L5", "padded")
-        ]
-        pl.DataFrame(problems, schema=PROBLEMS).write_parquet(folder / "problems.parquet")
-        pl.DataFrame(solutions, schema=SOLUTIONS).write_parquet(folder / "solutions.parquet")
-
-    return store.build("pool", 1, {}, make)
+    """90 problems of level 1..9 of two sources, each with solutions of two tiers and a control."""
+    problems = [
+        {
+            "id": f"p{i}", "gold": str(i), "level": i % 9 + 1, "pass_rate": i / 90,
+            "source": "few" if i % 10 == 0 else "many",
+        }
+        for i in range(90)
+    ]  # fmt: skip
+    solutions = [
+        {"problem": f"p{i}", "text": f"{t} " * (i + 1), "tier": t, "teacher": "r1" if t == "L5" else "qwq",
+         "score": float(i)}
+        for i in range(90)
+        for t in ("L1", "L5", "padded")
+    ]  # fmt: skip
+    return made_pool(store, problems, solutions)
 
 
-def rows(store: Store, pool: Artifact, data: DataConfig = DATA, **changes: object) -> pl.DataFrame:
-    made = select(store, replace(CONFIG, **changes), data, pool)  # type: ignore[arg-type]
-    return pl.read_parquet(made.path / "rows.parquet")
+def chosen(store: Store, pool: Artifact, data: DataConfig = DATA, **changes: object) -> Selected:
+    return curated(store, pool, replace(CONFIG, **changes), data)  # type: ignore[arg-type]
 
 
-def test_smaller_sizes_are_subsets_and_seeds_redraw(store: Store, pool: Artifact) -> None:
-    small, large = (rows(store, pool, size=n)["problem"].to_list() for n in (10, 40))
+def problems(store: Store, pool: Artifact, **changes: object) -> list[str]:
+    return chosen(store, pool, **changes).rows["problem"].to_list()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("order", ["random", "score", "-longest", "elaborated", "column"])
+def test_smaller_sizes_are_subsets(store: Store, pool: Artifact, order: str) -> None:
+    small, large = (problems(store, pool, size=n, order=order) for n in (10, 40))
     assert large[:10] == small
-    assert rows(store, pool, seed=1)["problem"].to_list() != small
     assert len(set(large)) == 40
 
 
-def test_tiers_share_their_problems(store: Store, pool: Artifact) -> None:
-    """RQ1's design: the same questions in every arm."""
-    chosen = {tier: set(rows(store, pool, quality=tier, size=90)["problem"]) for tier in ("L1", "L5")}
-    assert chosen["L1"] == chosen["L5"]
-    assert rows(store, pool, quality="L1")["tier"].unique().to_list() == ["L1"]
+def test_another_seed_draws_another_subset(store: Store, pool: Artifact) -> None:
+    assert problems(store, pool, seed=1) != problems(store, pool, seed=0)
+
+
+def test_arms_that_differ_in_tier_have_the_same_problems(store: Store, pool: Artifact) -> None:
+    """RQ1's design, at any size."""
+    assert problems(store, pool, quality="L1") == problems(store, pool, quality="L5")
+    assert chosen(store, pool, quality="L1").rows["tier"].unique().to_list() == ["L1"]
 
 
 def test_any_quality_is_one_solution_a_problem_and_no_control(store: Store, pool: Artifact) -> None:
-    made = rows(store, pool, quality="any", size=90)
+    made = chosen(store, pool, quality="any", size=90).rows
     assert made["problem"].n_unique() == 90
-    assert set(made["tier"]) == {"L1", "L5"}
+    assert set(made["tier"]) <= {"L1", "L5"}
+
+
+def test_several_solutions_a_problem(store: Store, pool: Artifact) -> None:
+    made = chosen(store, pool, quality="any", solutions=2, size=20).rows
+    assert made["problem"].n_unique() == 10
+    assert made["problem"].to_list()[::2] == made["problem"].to_list()[1::2]
 
 
 @pytest.mark.parametrize(
-    ("difficulty", "column", "kept"),
+    ("difficulty", "measure", "kept"),
     [("hard", "level", 30), ("easy", "level", 30), (9, "level", 10), (0.1, "pass_rate", 10)],
 )
 def test_difficulty_is_a_band_or_a_threshold(
-    store: Store, pool: Artifact, difficulty: str | float, column: str, kept: int
+    store: Store, pool: Artifact, difficulty: str | float, measure: str, kept: int
 ) -> None:
-    data = replace(DATA, difficulty=DifficultyConfig(column=column, bands=DATA.difficulty.bands))  # type: ignore[arg-type]
-    assert rows(store, pool, data, difficulty=difficulty, size=None).height == kept
+    data = replace(DATA, difficulty=DifficultyConfig(measure=measure, bands=DATA.difficulty.bands))  # type: ignore[arg-type]
+    made = chosen(store, pool, data, difficulty=difficulty, size=None)
+    assert made.rows.height == kept
+    reason = made.funnel.excluded().filter(pl.col("step") == f"difficulty={difficulty}")["reason"][0]
+    assert reason.startswith(f"{measure} ")
 
 
-@pytest.mark.parametrize(("order", "first"), [("longest", "p89"), ("shortest", "p0"), ("pool", "p0")])
+def test_a_difficulty_the_pool_does_not_have(store: Store) -> None:
+    pool = made_pool(store, [{"id": "a", "gold": "1"}], [{"problem": "a", "text": "s", "tier": "L5"}])
+    with pytest.raises(UserError, match=r"no problem of data=made has a level; name its column"):
+        curated(store, pool, replace(CONFIG, difficulty="hard"))
+
+
+@pytest.mark.parametrize(
+    ("order", "first"),
+    [
+        ("longest", "p89"), ("shortest", "p0"), ("pool", "p0"), ("-pool", "p89"), ("column", "p89"),
+        ("-column", "p0"), ("-longest", "p0"),
+    ],
+)  # fmt: skip
 def test_orders(store: Store, pool: Artifact, order: str, first: str) -> None:
-    assert rows(store, pool, order=order)["problem"][0] == first
+    assert problems(store, pool, order=order)[0] == first
+
+
+def test_a_rule_that_the_pool_can_t_serve(store: Store) -> None:
+    pool = made_pool(store, [{"id": "a", "gold": "1"}], [{"problem": "a", "text": "s", "tier": "L5"}])
+    with pytest.raises(UserError, match=r"rule `column` .* data.fields.score"):
+        curated(store, pool, replace(CONFIG, order="column", size=1))
+
+
+def test_an_unknown_rule_names_the_nearest() -> None:
+    with pytest.raises(UserError, match=r"select.order=longst: not a rule; did you mean longest\?"):
+        replace(CONFIG, order="longst")
+
+
+def test_a_teacher_is_a_factor(store: Store, pool: Artifact) -> None:
+    made = chosen(store, pool, teacher="qwq", quality="any", size=90).rows
+    assert set(made["teacher"]) == {"qwq"}
+    with pytest.raises(UserError, match=r"select.teacher=qwqq: no such teacher; did you mean qwq\?"):
+        chosen(store, pool, teacher="qwqq")
+
+
+@pytest.mark.parametrize(("shares", "few"), [("proportional", {2}), ("equal", {10})])
+def test_strata(store: Store, pool: Artifact, shares: str, few: set[int]) -> None:
+    """9 of 90 problems are of the small source: 2 of 20 as in the pool, or as many as there are (9)."""
+    stratify = replace(_stratify(), shares=shares)
+    made = chosen(store, pool, size=20, stratify=stratify)
+    count = made.rows.filter(pl.col("source") == "few").height
+    assert count in ({2} if shares == "proportional" else {9})
+    smaller = chosen(store, pool, size=8, stratify=stratify).rows
+    assert made.rows["problem"].to_list()[:8] == smaller["problem"].to_list()
+    if shares == "equal":
+        assert smaller.filter(pl.col("source") == "few").height == 4
+
+
+def _stratify(by: str = "source") -> object:
+    from limo_ablate.config import StratifyConfig
+
+    return StratifyConfig(by=by, shares="proportional")  # type: ignore[arg-type]
+
+
+def test_iso_difficulty_keeps_the_pool_s_difficulty(store: Store, pool: Artifact) -> None:
+    """The longest solutions are not the hardest problems' when fifths of the level keep their shares."""
+    made = chosen(store, pool, order="longest", stratify=_stratify("difficulty"), size=45).rows
+    bands = made.select((pl.col("level") - 1) // 1.8)["level"].value_counts()["count"]
+    assert bands.max() - bands.min() <= 5  # type: ignore[operator]
+    assert made["length"].mean() > chosen(store, pool, order="shortest", size=45).rows["length"].mean()  # type: ignore[operator]
 
 
 def test_too_few_rows_are_refused_with_the_funnel(store: Store, pool: Artifact) -> None:
-    with pytest.raises(
-        UserError, match=r"only 30 rows pass \(problems: 90 .* difficulty=hard: 90 .* quality=L5: 30"
-    ):
-        select(store, replace(CONFIG, size=31, difficulty="hard"), DATA, pool)
+    message = r"only 30 rows pass \(pool: 270 -> difficulty=hard: 90 -> quality=L5: 30"
+    with pytest.raises(UserError, match=message):
+        select(store, replace(CONFIG, size=31, difficulty="hard"), DATA, pool, evidence(store, pool))
 
 
-def test_score_rewards_the_paper_s_four_features() -> None:
-    plain = "x = 1. " * 40
-    careful = "Perhaps x = 1. Let us check and verify that, since it might fail; therefore x = 1. " * 10
-    texts = pl.DataFrame({"text": [plain[:70], plain, careful, "x = 1", careful * 3]})
-    scores = quality.chain_scores(texts)
-    assert scores.arg_max() == 4
-    assert quality.tiers_by_score(scores).to_list()[4] == "L5"
-    assert sorted(quality.tiers_by_score(scores)) == ["L1", "L2", "L3", "L4", "L5"]
+def test_nothing_left_is_refused_with_the_counts_that_emptied_it(store: Store, pool: Artifact) -> None:
+    message = r"nothing is left to train on: pool: 270 -> difficulty=10.0: 0"
+    with pytest.raises(UserError, match=message):
+        chosen(store, pool, difficulty=10.0)
 
 
-def test_chinese_words_count() -> None:
-    table = pl.DataFrame({"text": ["因此 x = 1", "x = 1"]})
-    counts = table.select(quality.chain_features(pl.col("text"))["granularity"]).to_series()
-    assert counts[0] > counts[1] == 0
+def test_every_row_of_the_pool_is_accounted_for_once(store: Store, pool: Artifact) -> None:
+    made = chosen(store, pool, difficulty="hard")
+    every = pl.concat(
+        [made.rows.select("problem", "solution"), made.funnel.excluded().select("problem", "solution")]
+    )
+    assert every.height == every.n_unique() == 270
+    assert made.funnel.excluded()["reason"].null_count() == 0
+    assert [step.rows for step in made.funnel.steps] == [270, 90, 30, 10]
+
+
+def test_the_same_selection_twice_is_bit_identical(store: Store, pool: Artifact, tmp_path: Path) -> None:
+    made = [select(Store(tmp_path / name), CONFIG, DATA, pool, evidence(store, pool)) for name in ("a", "b")]
+    assert made[0].digest == made[1].digest
+    files = [(artifact.path / "rows.parquet").read_bytes() for artifact in made]
+    assert files[0] == files[1]
+
+
+def test_questions_without_solutions_can_be_chosen(store: Store) -> None:
+    pool = made_pool(store, [{"id": f"p{i}", "gold": "1", "level": i} for i in range(9)], [])
+    made = curated(store, pool, replace(CONFIG, size=2, quality="any", difficulty="hard")).rows
+    assert made["response"].null_count() == 2
+    assert made["level"].min() >= 7  # type: ignore[operator]
+    with pytest.raises(UserError, match="quality=L5"):
+        curated(store, pool, CONFIG)
+
+
+def test_questions_of_a_pool_that_has_solutions(store: Store, pool: Artifact) -> None:
+    made = chosen(store, pool, solutions=0, quality="any", difficulty="hard", size=20)
+    assert made.rows["response"].null_count() == made.rows["problem"].n_unique() == 20
+    assert [step.rows for step in made.funnel.steps] == [90, 30, 20]

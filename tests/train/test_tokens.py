@@ -114,9 +114,10 @@ def test_nothing_left_is_an_error_that_says_what_would_fit(store: Store) -> None
         UserError, match=f"all 12 rows are longer .{every.lengths.min()} to {every.lengths.max()}"
     ):
         made_tokens(store, base, train=replace(TRAIN, max_length=5))
-    empty = store.build("selection", 1, {}, lambda f: sums(1).clear().write_parquet(f / "rows.parquet"))
-    with pytest.raises(UserError, match="the selection is empty"):
-        tokenize(store, empty, base, TRAIN)
+    rows = sums(2).with_columns(response=pl.lit(None, pl.String))
+    questions = store.build("selection", 1, {}, lambda f: rows.write_parquet(f / "rows.parquet"))
+    with pytest.raises(UserError, match="2 of the 2 selected problems have no solution"):
+        tokenize(store, questions, base, TRAIN)
 
 
 def test_trainings_that_differ_only_in_how_they_learn_share_their_tokens(store: Store) -> None:

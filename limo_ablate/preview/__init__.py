@@ -1,0 +1,1 @@
+"""`limo-ablate select`: a selection before anything trains: counts, distributions, pictures, a manifest."""

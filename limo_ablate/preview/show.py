@@ -1,0 +1,138 @@
+"""A selection in the terminal: the funnel, distributions, flagged pairs, rows to read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from limo_ablate.preview.made import Preview
+
+QUANTILES = (0.05, 0.5, 0.95)
+KINDS = ("source", "teacher", "subject", "tier")
+SHOWN_KINDS = 8
+SHOWN_PAIRS = 10
+EVIDENCE = 110
+"""Characters shown of what two texts share."""
+HEAD, TAIL = 280, 160
+"""Characters shown of a text's beginning and end."""
+
+
+def print_selection(preview: Preview, folder: Path, shown: int) -> None:
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    _print_rows(console, preview, shown)
+    console.print(_funnel(preview))
+    if preview.rejected.height:
+        first = preview.rejected.row(0, named=True)
+        console.print(
+            f"{preview.rejected.height} rows of the source don't fit, such as {first['where']}: "
+            f"{first['reason']} (rejected.parquet)\n"
+        )
+    console.print(_distributions(preview))
+    for line in _kinds(preview):
+        console.print(line)
+    _print_flags(console, preview)
+    console.print(f"\nwritten: {folder}")
+
+
+def _table(title: str, columns: list[str]) -> Table:
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(columns[0], no_wrap=True)
+    for column in columns[1:]:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
+def _funnel(preview: Preview) -> Table:
+    table = _table("Funnel", ["after", "problems", "rows", "left out"])
+    before = None
+    for step in preview.selected.funnel.steps:
+        gone = "" if before is None else str(before - step.rows)
+        table.add_row(step.name, str(step.problems), str(step.rows), gone)
+        before = step.rows
+    return table
+
+
+def _distributions(preview: Preview) -> Table:
+    """5 %, median and 95 % of every number, of the rows that could be chosen and of the chosen ones."""
+    selected = preview.selected
+    table = _table(
+        "Distributions: 5 % / median / 95 %", ["", f"candidates ({selected.candidates.height})", "chosen"]
+    )
+    features = [name for name in preview.config.select.score.weights if name != "elaborated"]
+    for name in ("length", "tokens", "level", "pass_rate", "score", *features):
+        cells = [_quantiles(frame[name]) for frame in (selected.candidates, selected.rows)]
+        if any(cells):
+            table.add_row(name, *cells)
+    tokens = selected.rows["tokens"].sum()
+    if tokens:
+        table.caption = f"{tokens} response tokens in {selected.rows.height} rows"
+    return table
+
+
+def _quantiles(values: pl.Series) -> str:
+    if values.null_count() == values.len():
+        return ""
+    return " / ".join(f"{values.quantile(q, 'linear'):.4g}" for q in QUANTILES)
+
+
+def _kinds(preview: Preview) -> Iterator[str]:
+    """Counts of the chosen rows by each kind that has several."""
+    for kind in KINDS:
+        counts = preview.selected.rows[kind].drop_nulls().value_counts(sort=True)
+        if counts.height:
+            shown = [f"{name} {count}" for name, count in counts.head(SHOWN_KINDS).iter_rows()]
+            more = f", and {counts.height - SHOWN_KINDS} more" if counts.height > SHOWN_KINDS else ""
+            yield f"{kind}: {', '.join(shown)}{more}"
+
+
+def _print_flags(console: Console, preview: Preview) -> None:
+    flags = preview.flags
+    if flags is None:
+        console.print("contamination: not looked at; select/contamination=report turns the gate on")
+        return
+    problems, pairs = flags["problem"].n_unique(), flags.select("problem", "benchmark", "item").n_unique()
+    chosen = flags.filter(pl.col("problem").is_in(preview.selected.rows["problem"].implode()))
+    policy = preview.config.select.contamination.policy
+    console.print(
+        f"\nContamination (policy {policy}): {problems} problems of the pool in {pairs} pairs with benchmark "
+        f"items; {chosen['problem'].n_unique()} of them are among the chosen"
+    )
+    if flags.is_empty():
+        return
+    counts = flags.group_by("benchmark", "method", "n", maintain_order=True).agg(
+        pl.col("problem").n_unique().alias("problems"), pl.col("item").n_unique().alias("items")
+    )
+    table = _table("", ["benchmark", "method", "n", "problems", "items"])
+    for count in counts.sort("benchmark", "method", "n").iter_rows():
+        table.add_row(*("" if value is None else str(value) for value in count))
+    console.print(table)
+    for row in _spread(flags, SHOWN_PAIRS).iter_rows(named=True):
+        pair = f"{row['problem']} ~ {row['benchmark']} {row['item']}"
+        console.print(f"  {pair} ({row['method']}): {row['evidence'][:EVIDENCE]}")
+    console.print(f"  all {flags.height}: flags.parquet")
+
+
+def _spread(rows: pl.DataFrame, count: int) -> pl.DataFrame:
+    """`count` rows from first to last."""
+    step = max(1, rows.height // max(1, count))
+    return rows.gather_every(step).head(count)
+
+
+def _print_rows(console: Console, preview: Preview, shown: int) -> None:
+    for row in _spread(preview.selected.rows.with_row_index("place"), shown).iter_rows(named=True):
+        facts = [f"{key} {row[key]:.4g}" for key in ("level", "pass_rate", "score") if row[key] is not None]
+        named = [row[key] for key in ("source", "teacher", "tier") if row[key]]
+        console.rule(f"{row['place'] + 1}: {', '.join([row['solution'] or row['problem'], *named, *facts])}")
+        console.print(_shortened(row["text"]))
+        console.print(f"gold: {row['gold']}")
+        if row["response"] is not None:
+            console.print(_shortened(row["response"]))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= HEAD + TAIL + 20 else f"{text[:HEAD]} [...] {text[-TAIL:]}"

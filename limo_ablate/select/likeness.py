@@ -1,0 +1,43 @@
+"""Problems of a pool that are the same in words, or alike, as artifacts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from limo_ablate.artifacts import Artifact, Store
+from limo_ablate.config import MinHashConfig
+from limo_ablate.select.words import Punctuation, duplicate_of
+
+VERSION = 1
+
+
+def duplicates(store: Store, punctuation: Punctuation, pool: Artifact) -> Artifact:
+    """`duplicates.parquet`: problem, duplicate_of (the first problem of the pool with the same words)."""
+
+    def make(folder: Path) -> None:
+        problems = _problems(pool)
+        places = pl.Series("duplicate_of", duplicate_of(problems["text"], punctuation), dtype=pl.Int64)
+        first = problems["id"].gather(places.drop_nulls())
+        rows = problems.select(problem="id").filter(places.is_not_null())
+        rows.with_columns(duplicate_of=first).write_parquet(folder / "duplicates.parquet")
+
+    return store.build("duplicates", VERSION, {"pool": pool, "punctuation": punctuation}, make)
+
+
+def clusters(store: Store, minhash: MinHashConfig, pool: Artifact) -> Artifact:
+    """`clusters.parquet`: problem, cluster (the id of the first problem that it is alike to, or its own)."""
+
+    def make(folder: Path) -> None:
+        from limo_ablate.select.minhash import clusters as found
+
+        problems = _problems(pool)
+        heads = problems["id"].gather(found(problems["text"], minhash)).alias("cluster")
+        problems.select(problem="id").with_columns(heads).write_parquet(folder / "clusters.parquet")
+
+    return store.build("clusters", VERSION, {"pool": pool, "minhash": minhash}, make)
+
+
+def _problems(pool: Artifact) -> pl.DataFrame:
+    return pl.read_parquet(pool.path / "problems.parquet", columns=["id", "text"])

@@ -1,0 +1,81 @@
+"""docs/own_data.md exactly as written: its commands and its file, on a small company's JSONL made here."""
+
+import json
+import random
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tests.conftest import ROOT
+
+DOC = (ROOT / "docs" / "own_data.md").read_text()
+COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", DOC, re.DOTALL) for line in block.splitlines()]
+FILES = dict(re.findall(r"```yaml\n# (\S+)\n(.*?)```", DOC, re.DOTALL))
+
+
+def ticket(number: int, rng: random.Random) -> dict[str, object]:
+    """Numeric, text and choice answers in turn; two solutions, of which the second is at times wrong."""
+    boxes, price = rng.randint(2, 40), rng.randint(2, 90)
+    if number % 3 == 0:
+        prompt, gold = f"Order {number}: {boxes} boxes at {price} EUR. What is the total?", boxes * price
+        final = str(gold)
+    elif number % 3 == 1:
+        late = rng.random() < 0.5
+        prompt, gold = f"Ticket {number}: {boxes} days {'late' if late else 'early'}. Refund or none?", ""
+        gold = final = "refund" if late else "none"
+    else:
+        prompt = f"Case {number}: is {boxes} dozen more than {price}? A) yes B) no"
+        gold = final = "A" if 12 * boxes > price else "B"
+    long = f"We check {boxes} and {price} one by one, since both matter. Therefore the answer is {final}."
+    short = f"The answer is {final if number % 5 else 'unknown'}."
+    return {
+        "ticket": number, "prompt": prompt, "expected": gold, "worked": [long, short],
+        "writer": "ana" if number % 2 else "ben", "hardness": number % 5 + 1,
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """tickets.jsonl: 120 tickets, a broken line, one without an answer; exam.jsonl knows two of them."""
+    folder, rng = tmp_path_factory.mktemp("company"), random.Random(0)
+    tickets = [ticket(number, rng) for number in range(120)]
+    lines = [json.dumps(row) for row in tickets] + ["{broken", json.dumps({**tickets[0], "expected": None})]
+    (folder / "tickets.jsonl").write_text("\n".join(lines) + "\n")
+    asked = [*tickets[:2], *(ticket(number, rng) for number in range(200, 210))]
+    exam = [{"question": row["prompt"], "key": row["expected"], "topic": "orders"} for row in asked]
+    (folder / "exam.jsonl").write_text("\n".join(map(json.dumps, exam)) + "\n")
+    for name, text in FILES.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+def test_the_page_as_written(folder: Path) -> None:
+    assert len(COMMANDS) == 4
+    assert list(FILES) == ["tickets.yaml"]
+    printed = []
+    for command in COMMANDS:
+        verb, *arguments = shlex.split(command)
+        assert verb == "limo-ablate"
+        done = subprocess.run(
+            [sys.executable, "-m", "limo_ablate", *arguments], cwd=folder, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        printed.append(done.stdout)
+    rejected = pl.read_parquet(folder / "seen/rejected.parquet")
+    assert rejected["where"].to_list() == ["tickets.jsonl:121", "tickets.jsonl:122"]
+    flags = pl.read_parquet(folder / "seen/flags.parquet").filter(pl.col("method") == "exact")
+    assert sorted(flags["problem"]) == ["0", "1"]
+    assert "exact" in printed[0]
+    wrong = [json.loads(line) for line in (folder / "wrong/rows.jsonl").read_text().splitlines()]
+    assert sorted(int(row["id"]) for row in wrong) == list(range(0, 120, 5))
+    trials = sorted((folder / "outputs/studies/tickets/trials").glob("*/metrics.json"))
+    assert len(trials) == 12
+    metrics = json.loads(trials[0].read_text())
+    assert metrics["train"]["rows"] in (8, 32)
+    assert metrics["scores"]["own"]["problems"] == 12
+    assert (folder / "outputs/studies/tickets/report/index.html").is_file()

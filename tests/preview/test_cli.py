@@ -1,0 +1,105 @@
+"""`limo-ablate select` on the real command line: what it prints, writes, draws and refuses."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from limo_ablate.artifacts import Store
+from limo_ablate.compose import compose
+from limo_ablate.pool import load_pool
+
+
+def run(*argv: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "limo_ablate", "select", *argv],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Two selections of the miniature, a and b, and what the first one printed."""
+    folder = tmp_path_factory.mktemp("select")
+    overrides = ["data.miniature.per_level=20", "select.quality=L4", "select.difficulty=hard"]
+    first = run(*overrides, "select.size=12", "--out", "a", "--rows", "3", cwd=folder)
+    second = run(*overrides, "select.size=20", "select.difficulty=medium", "--out", "b", cwd=folder)
+    assert first.returncode == second.returncode == 0, first.stderr + second.stderr
+    return folder, first.stdout
+
+
+def test_the_folder_holds_rows_manifest_and_pictures(made: tuple[Path, str]) -> None:
+    folder = made[0] / "a"
+    names = {"rows.jsonl", "manifest.parquet", "rejected.parquet", "selection.json", "funnel.png"}
+    assert {*names, "length_by_tier.png"} == {path.name for path in folder.iterdir()}
+    assert (folder / "funnel.png").read_bytes().startswith(b"\x89PNG")
+    manifest = pl.read_parquet(folder / "manifest.parquet")
+    assert manifest.height == manifest.select("problem", "solution").n_unique() == 20 * 9 * 8
+    assert manifest["digest"].null_count() == 0
+    assert manifest["place"].drop_nulls().to_list() == list(range(12))
+    gone = manifest.filter(pl.col("place").is_null())
+    assert gone.filter(pl.col("step").is_null() | pl.col("reason").is_null()).is_empty()
+    facts = json.loads((folder / "selection.json").read_text())
+    assert [step["rows"] for step in facts["funnel"]] == [1440, 480, 60, 12]
+    assert facts["score"] == "ours_2"
+
+
+def test_it_prints_rows_the_funnel_and_distributions(made: tuple[Path, str]) -> None:
+    for text in (
+        "Steps ",
+        "difficulty=hard",
+        "candidates (480)",
+        "contamination: not looked at",
+        "written: a",
+    ):
+        assert text in made[1]
+    assert made[1].count("gold: ") == 3
+
+
+def test_chosen_rows_are_a_pool_again(made: tuple[Path, str], tmp_path: Path) -> None:
+    rows = made[0] / "a" / "rows.jsonl"
+    data = compose(["data=jsonl", f"data.path={rows}", "data.fields.id=id", "data.fields.tier=tier"]).data
+    pool = load_pool(Store(tmp_path), data)
+    assert pl.read_parquet(pool.path / "problems.parquet").height == 12
+    assert set(pl.read_parquet(pool.path / "solutions.parquet")["tier"]) == {"L4"}
+
+
+def test_two_selections_are_compared_with_the_reasons(made: tuple[Path, str]) -> None:
+    done = run("--diff", "a", "b", cwd=made[0])
+    assert done.returncode == 0
+    for line in ("A a: 12 rows chosen of 1440", "in both: 0", "only in A; in B: 12", "difficulty=medium"):
+        assert line in done.stdout
+    assert "level 7.0 is not 4 to 6" in done.stdout or "level 8.0 is not 4 to 6" in done.stdout
+
+
+def test_a_selection_and_itself_do_not_differ(made: tuple[Path, str]) -> None:
+    done = run("--diff", "a", "a", cwd=made[0])
+    assert "in both: 12, of which 0 at another place" in done.stdout
+    assert "only in A; in B: 0" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--diff", "a", "nowhere"], "nowhere: no manifest.parquet there"),
+        (["--dif", "a"], "--dif: no such option"),
+        (["select.quality=L9"], "select.quality=L9: not a choice"),
+        (["select.size=0"], "select.size=0: nothing is selected"),
+        (
+            ["select.size=5000", "data.miniature.per_level=3"],
+            "only 27 rows pass (pool: 216 -> quality=L5: 27)",
+        ),
+        (["data=jsonl", "data.path=none.jsonl"], "no such file: none.jsonl"),
+    ],
+)
+def test_mistakes_are_one_line(made: tuple[Path, str], argv: list[str], message: str) -> None:
+    done = run(*argv, cwd=made[0])
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
