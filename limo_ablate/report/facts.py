@@ -15,7 +15,12 @@ from limo_ablate.report.names import axis, duration, level, plus_minus
 
 METHOD = {
     "Data": "data.name",
+    "Difficulty by": "data.difficulty.measure",
+    "Solutions by the verifier": "select.correctness",
+    "Contamination gate": "select.contamination.policy",
+    "Chain score": "select.score.name",
     "Order of choice": "select.order",
+    "Response tokens": "select.tokens",
     "Epochs": "train.epochs",
     "Steps": "train.steps",
     "Tokens": "train.tokens",
