@@ -1,10 +1,10 @@
 """Choosing 800 of 100,000 solutions by LIMO's chain score, beside the same in plain Python.
 
-    .venv/bin/python benchmarks/selection.py [--rows 100000] [--correct]
+    .venv/bin/python benchmarks/selection.py [--rows 100000] [--correct] [--out FILE]
 
 A seeded pool of 25,000 problems with four solutions each (6,000 characters in the median) is made in a
-temporary folder. Timed: what the first cell of a study pays (features of all solutions, then the selection),
-and what every further cell pays (the selection alone). `--correct` adds the verifier's gate. The peer counts
+temporary folder by another process. Timed: what the first cell of a study pays (features of all
+solutions, then the selection), and what every further cell pays (the selection alone). `--correct` adds the verifier's gate. The peer counts
 the same word lists with one compiled regular expression each of Python's `re`, sorts and takes the best.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import multiprocessing
 import random
 import re
 import resource
@@ -122,6 +123,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--correct", action="store_true")
+    parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     config = compose(["select=limo_800", "select.difficulty=any"])
     chosen = replace(
@@ -133,9 +135,13 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
+        maker = multiprocessing.get_context("spawn").Process(target=make_pool, args=(store, args.rows))
+        maker.start()
+        maker.join()
+        before = peak_gb()
         pool = make_pool(store, args.rows)
         started = time.perf_counter()
-        evidence = Evidence(features=features(store, chosen.score.lexicons, pool))
+        evidence = Evidence(features=features(store, chosen.score.phrases(), pool))
         counted = time.perf_counter()
         if args.correct:
             evidence = replace(evidence, grades=grades(store, pool))
@@ -143,7 +149,8 @@ def main() -> None:
         rows = curate(chosen, config.data, pool, evidence).rows
         done = time.perf_counter()
         again = curate(chosen, config.data, pool, evidence).rows
-        peer = plain_python(pool, dict(chosen.score.lexicons)) * args.rows / PEER_ROWS
+        peak = peak_gb()
+        peer = plain_python(pool, dict(chosen.score.phrases())) * args.rows / PEER_ROWS
         result = {
             "rows": args.rows,
             "gigabytes": round((pool.path / "solutions.parquet").stat().st_size / 1e9, 2),
@@ -155,9 +162,17 @@ def main() -> None:
             "peer_over_first_cell_without_verifier": round(peer / (done - graded + counted - started), 2),
             "identical_twice": rows.equals(again),
             "chosen": rows.height,
-            "peak_rss_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2),
+            "peak_rss_gb": peak,
+            "of_it_before_gb": before,
         }
-        print(json.dumps(result, indent=1))
+        text = json.dumps(result, indent=1)
+        print(text)
+        if args.out:
+            args.out.write_text(text + "\n")
+
+
+def peak_gb() -> float:
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2)
 
 
 if __name__ == "__main__":

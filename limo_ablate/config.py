@@ -166,8 +166,8 @@ class ScoreConfig:
     """Of this version of the word lists, scaling and edges; selections and manifests carry it."""
     weights: dict[str, float]
     """Of `elaborated` (length) and of each lexicon."""
-    lexicons: dict[str, tuple[str, ...]]
-    """Feature -> words and phrases, any language; counted per 100 words, numbers and symbols."""
+    lexicons: dict[str, str]
+    """Feature -> words and phrases between commas, any language; counted per 100 of the length."""
     scaling: Literal["rank", "zscore", "minmax"]
     """How a feature is made comparable with the others over all solutions."""
     edges: tuple[float, float, float, float]
@@ -184,6 +184,16 @@ class ScoreConfig:
             )
         if list(self.edges) != sorted(self.edges) or not 0 < self.edges[0] <= self.edges[-1] < 1:
             raise UserError(f"select.score.edges={list(self.edges)}: four rising shares between 0 and 1")
+        for name, phrases in self.phrases().items():
+            if not phrases:
+                raise UserError(f"select.score.lexicons.{name}: no words; list them, with commas between")
+
+    def phrases(self) -> dict[str, tuple[str, ...]]:
+        """Feature -> its words and phrases."""
+        return {
+            name: tuple(word for part in lexicon.split(",") if (word := part.strip()))
+            for name, lexicon in self.lexicons.items()
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

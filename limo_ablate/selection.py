@@ -51,7 +51,7 @@ def gather(config: TrialConfig, stages: Stages, pool: Artifact, base: Artifact |
 
         rates = stages.run("rates", pass_rates, config, pool, stages)
     return Evidence(
-        features=stages.run("features", features, store, chosen.score.lexicons, pool),
+        features=stages.run("features", features, store, chosen.score.phrases(), pool),
         grades=stages.run("grades", grades, store, pool) if graded else None,
         flags=flagged(config, stages, pool),
         rates=rates,

@@ -90,7 +90,7 @@ def curate(config: SelectConfig, data: DataConfig, pool: Artifact, evidence: Evi
     if rows.height < funnel.rows.height:
         step = f"{config.solutions} a problem"
         funnel.replace(step, rows, f"another one comes first by {config.best}")
-    change = perturbation(config.perturb, config.score.lexicons, config.seed)
+    change = perturbation(config.perturb, config.score.phrases(), config.seed)
     if config.tokens is not None:
         counts = counting(pool, evidence.counter, change)
         arms = {

@@ -51,7 +51,7 @@ def made_pool(
 
 def evidence(store: Store, pool: Artifact, *, graded: bool = False, **others: Any) -> Evidence:
     return Evidence(
-        features=features(store, SCORE.lexicons, pool),
+        features=features(store, SCORE.phrases(), pool),
         grades=grades(store, pool) if graded else None,
         **others,
     )

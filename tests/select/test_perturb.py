@@ -15,7 +15,7 @@ CHINESE = "先设未知数。然后解方程。再检查。所以答案是\\boxe
 
 
 def perturbed(name: str, text: str, seed: int = 0) -> str:
-    return perturbation(name, SCORE.lexicons, seed)(text, "4")
+    return perturbation(name, SCORE.phrases(), seed)(text, "4")
 
 
 @pytest.mark.parametrize("text", [PARAGRAPHS, PARAGRAPHS.replace("\n\n", "\n"), SENTENCES, CHINESE])

@@ -22,7 +22,7 @@ def rows_of(texts: list[str], problem: str | None = None) -> pl.DataFrame:
     frame = pl.DataFrame({"text": texts, "problem": [problem or str(i) for i in range(len(texts))]})
     text = pl.col("text")
     pieces = length(text)
-    counts = {name: 100 * hits(text, lexicon) / pieces for name, lexicon in SCORE.lexicons.items()}
+    counts = {name: 100 * hits(text, lexicon) / pieces for name, lexicon in SCORE.phrases().items()}
     return frame.with_columns(length=pieces, **counts)
 
 
@@ -56,7 +56,7 @@ def test_counts_are_normalised_by_length() -> None:
 )
 def test_words_are_whole_words_in_any_case_and_chinese_anywhere(text: str, found: int) -> None:
     table = pl.DataFrame({"text": [text]})
-    assert table.select(hits(pl.col("text"), SCORE.lexicons["self_verification"])).item() == found
+    assert table.select(hits(pl.col("text"), SCORE.phrases()["self_verification"])).item() == found
 
 
 def test_length_counts_words_numbers_symbols_and_chinese_characters() -> None:
@@ -93,8 +93,8 @@ def test_weights_and_lexicons_must_name_the_same_features() -> None:
 def test_features_are_made_once_for_all_weights(tmp_path: Path) -> None:
     store = Store(tmp_path)
     pool = made_pool(store, [{"id": "a", "gold": "1"}], [{"problem": "a", "text": CAREFUL}])
-    one = features(store, SCORE.lexicons, pool)
-    assert features(store, dict(reversed(SCORE.lexicons.items())), pool).key == one.key
+    one = features(store, SCORE.phrases(), pool)
+    assert features(store, dict(reversed(SCORE.phrases().items())), pool).key == one.key
     assert pl.read_parquet(one.path / "features.parquet").columns == ["solution", "length", *SCORE.lexicons]
 
 
