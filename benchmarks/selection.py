@@ -4,8 +4,9 @@
 
 A seeded pool of 25,000 problems with four solutions each (6,000 characters in the median) is made in a
 temporary folder by another process. Timed: what the first cell of a study pays (features of all
-solutions, then the selection), and what every further cell pays (the selection alone). `--correct` adds the verifier's gate. The peer counts
-the same word lists with one compiled regular expression each of Python's `re`, sorts and takes the best.
+solutions, then the selection), and what every further cell pays (the selection alone). `--correct` adds
+the verifier's gate. The peer counts the same word lists with one compiled regular expression each of
+Python's `re`, sorts and takes the best.
 """
 
 from __future__ import annotations

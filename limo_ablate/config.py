@@ -507,5 +507,5 @@ class TrialConfig:
         if isinstance(difficulty, str) and difficulty not in ("any", *bands):
             raise UserError(
                 f"select.difficulty={difficulty} is no band of data={self.data.name}; "
-                f"choose any, {', '.join(bands)}, or a number"
+                f"choose any, {', '.join(bands)}, or a number; data/difficulty= chooses other bands"
             )

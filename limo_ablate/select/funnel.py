@@ -38,11 +38,13 @@ class Funnel:
             raise UserError(f"nothing is left to train on: {self.text()}")
 
     def replace(self, step: str, rows: pl.DataFrame, reason: str) -> None:
-        """`rows`, some of those left in an order of their own, are all that is kept."""
+        """Only `rows`, some of those left in an order of their own; no step where they are all of them."""
+        everything = rows.height == self.rows.height
         gone = self.rows.join(rows, on=["problem", "solution"], how="anti", nulls_equal=True)
         self._out.append(gone.select("problem", "solution", step=pl.lit(step), reason=pl.lit(reason)))
         self.rows = rows
-        self._count(step)
+        if not everything:
+            self._count(step)
 
     def excluded(self) -> pl.DataFrame:
         """problem, solution, step, reason of every row that went."""

@@ -47,23 +47,33 @@ def with_texts(
     return joined.with_columns(pl.Series("response", changed, dtype=pl.String)).select(*COLUMNS, *features)
 
 
+def require_size(rows: pl.DataFrame, size: int, funnel: str) -> None:
+    """UserError, with the funnel's counts, when there are fewer rows than that."""
+    if rows.height < size:
+        raise UserError(f"select.size={size}, but only {rows.height} rows pass ({funnel})")
+
+
 def token_matched(
     rows: pl.DataFrame,
     arms: dict[str, pl.DataFrame],
     config: SelectConfig,
     counts: Callable[[pl.DataFrame], list[int]],
+    funnel: str,
 ) -> pl.DataFrame:
     """Rows that have `config.tokens` response tokens together, with `config.size` exactly so many rows.
 
     For `match`, `arms` are the tiers' rows in order: the arm whose first `size` rows have the fewest tokens
     says how many. Raises UserError when that can't be met.
     """
+    if rows["solution"].null_count():
+        raise UserError(f"select.tokens={config.tokens}: these are questions, without solutions ({funnel})")
     if config.tokens == "match":
         target, size = min(_arm_tokens(name, arm, config, counts) for name, arm in arms.items()), None
     else:
         assert config.tokens is not None
         target, size = config.tokens, config.size
-    window = WINDOW
+        require_size(rows, size or 1, funnel)
+    window = max(WINDOW, 2 * (size or 0))
     while True:
         part = rows.head(window)
         lengths = counts(part)

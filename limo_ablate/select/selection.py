@@ -15,7 +15,7 @@ from limo_ablate.select import difficulty, quality
 from limo_ablate.select.budget import TokenCounter
 from limo_ablate.select.funnel import Funnel
 from limo_ablate.select.perturb import perturbation
-from limo_ablate.select.responses import counting, token_matched, with_texts
+from limo_ablate.select.responses import counting, require_size, token_matched, with_texts
 from limo_ablate.select.subset import in_order, strata
 from limo_ablate.typed import nearest
 
@@ -87,22 +87,19 @@ def curate(config: SelectConfig, data: DataConfig, pool: Artifact, evidence: Evi
     candidates = funnel.rows
     _keep_quality(funnel, config)
     rows = _ordered(funnel.rows, config, data, evidence.clusters)
-    if rows.height < funnel.rows.height:
-        step = f"{config.solutions} a problem"
-        funnel.replace(step, rows, f"another one comes first by {config.best}")
+    funnel.replace(f"{config.solutions} a problem", rows, f"another one comes first by {config.best}")
     change = perturbation(config.perturb, config.score.phrases(), config.seed)
     if config.tokens is not None:
         counts = counting(pool, evidence.counter, change)
         arms = {
-            tier: _ordered(arm, config, data, evidence.clusters)
+            str(tier): _ordered(arm, config, data, evidence.clusters)
             for (tier,), arm in candidates.group_by("tier", maintain_order=True)
             if tier in quality.TIERS
         }
-        rows = token_matched(rows, arms, config, counts)
+        rows = token_matched(rows, arms, config, counts, funnel.text())
         funnel.replace(f"tokens={config.tokens}", rows, "not needed for this many tokens")
     elif config.size is not None:
-        if rows.height < config.size:
-            raise UserError(f"select.size={config.size}, but only {rows.height} rows pass ({funnel.text()})")
+        require_size(rows, config.size, funnel.text())
         rows = rows.head(config.size)
         funnel.replace(f"size={config.size}", rows, f"comes later by {config.order}")
     features = [name for name in config.score.weights if name != "elaborated"]
@@ -116,11 +113,10 @@ def _index(pool: Artifact, evidence: Evidence, data: DataConfig, config: SelectC
         pool.path / "solutions.parquet",
         columns=["id", "problem", "tier", "teacher", "tokens", "score", "digest"],
     ).rename({"id": "solution", "score": "given"})
-    features = pl.read_parquet(evidence.features.path / "features.parquet")
-    solutions = pl.concat([solutions, features.drop("solution")], how="horizontal")
-    if evidence.grades:
-        grades = pl.read_parquet(evidence.grades.path / "grades.parquet")
-        solutions = pl.concat([solutions, grades.drop("solution")], how="horizontal")
+    known = [evidence.features.path / "features.parquet"]
+    known += [evidence.grades.path / "grades.parquet"] if evidence.grades else []
+    for table in known:
+        solutions = solutions.join(pl.read_parquet(table), on="solution", how="left", maintain_order="left")
     problems = difficulty.with_pass_rates(problems, solutions, data, evidence.rates)
     if not config.solutions:
         solutions = solutions.clear()

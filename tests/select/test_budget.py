@@ -73,6 +73,19 @@ def test_tiers_matched_by_tokens(tmp_path: Path, carried: bool) -> None:
     assert totals["L1"] == sum(len(text.split()) for text in curated(store, pool, config).rows["response"])
 
 
+def test_many_rows_with_many_tokens_and_too_few_rows(tmp_path: Path) -> None:
+    """More rows than are looked at first; and a size that does not pass is refused, tokens or not."""
+    store = Store(tmp_path)
+    problems = [{"id": f"p{n}", "gold": "1"} for n in range(4000)]
+    solutions = [{"problem": f"p{n}", "text": "w", "tier": "L5", "tokens": 10 + n % 7} for n in range(4000)]
+    pool = made_pool(store, problems, solutions)
+    made = curated(store, pool, replace(SELECT, size=3000, tokens=39_500)).rows
+    assert made.height == 3000
+    assert abs(made["tokens"].sum() - 39_500) <= TOLERANCE * 39_500
+    with pytest.raises(UserError, match=r"select.size=4001, but only 4000 rows pass"):
+        curated(store, pool, replace(SELECT, size=4001, tokens=10_000))
+
+
 def test_a_match_needs_every_tier_at_this_size(tmp_path: Path) -> None:
     store = Store(tmp_path)
     problems = [{"id": f"p{n}", "gold": "1"} for n in range(4)]
