@@ -19,6 +19,8 @@ from typing import Any
 
 from filelock import FileLock
 
+from limo_ablate.errors import UserError
+
 MANIFEST = "artifact.json"
 TIMED = ("curve.parquet", "train.json", "pretrain.json")
 """Records that hold seconds: in no digest, so that a model trained again to the same bytes is the same."""
@@ -94,7 +96,10 @@ class Store:
         if found := self._read(stage, key):
             return found
         final = self.root / stage / key
-        final.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            final.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"paths.artifacts={self.root}: can't be written: {error.strerror}") from error
         with FileLock(f"{final}.lock"):
             if found := self._read(stage, key):
                 return found
@@ -133,6 +138,6 @@ class Store:
         path = self.root / stage / key
         try:
             manifest = json.loads((path / MANIFEST).read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         return Artifact(stage, key, path, manifest["digest"], manifest["seconds"])

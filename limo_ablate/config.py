@@ -6,13 +6,21 @@ place, and past it no DictConfig travels. Nothing heavy is imported here.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 from limo_ablate.errors import UserError
 from limo_ablate.typed import nearest
 
 Tier = Literal["any", "L1", "L2", "L3", "L4", "L5", "skipped", "shuffled", "padded"]
+TAKEN = (
+    "problem", "solution", "text", "response", "gold", "source", "level", "subject", "pass_rate", "note",
+    "tier", "teacher", "tokens", "digest", "given", "length", "row", "status", "rule", "answer", "elaborated",
+    "group", "first", "flag", "cluster", "stratum",
+)  # fmt: skip
+"""Columns of a selection, which no lexicon may be named like."""
 RULES = ("random", "pool", "longest", "shortest", "score", "residual", "column")
 """What comes first: by chance, in the pool's order, long or short solutions, a high score, a high score for
 their length, a high `data.fields.score`. Each feature of the score is a rule too."""
@@ -83,6 +91,10 @@ class ProblemsConfig:
     limit: int | None = None
     """Only the first so many problems."""
 
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise UserError(f"limit={self.limit}: at least one problem is needed; null takes all")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuneConfig:
@@ -139,6 +151,9 @@ class DifficultyConfig:
     reference: ReferenceConfig | None = None
 
     def __post_init__(self) -> None:
+        for name, (low, high) in self.bands.items():
+            if low > high:
+                raise UserError(f"data.difficulty.bands.{name}=[{low:g}, {high:g}]: the lowest comes first")
         if self.measure == "reference" and not (self.reference and self.reference.stages):
             raise UserError(
                 "data.difficulty.measure=reference needs data.difficulty.reference.stages; "
@@ -182,7 +197,12 @@ class ScoreConfig:
                 f"select.score: {', '.join(sorted(unknown))} must be in both weights and lexicons "
                 "(elaborated, which has no words, in weights only)"
             )
-        if list(self.edges) != sorted(self.edges) or not 0 < self.edges[0] <= self.edges[-1] < 1:
+        if taken := sorted(set(self.lexicons) & {*RULES, *TAKEN}):
+            raise UserError(f"select.score.lexicons.{taken[0]}: that name is taken; choose another")
+        if not all(math.isfinite(weight) for weight in self.weights.values()):
+            raise UserError(f"select.score.weights={self.weights}: every weight must be a number")
+        rising = all(low <= high for low, high in pairwise(self.edges))
+        if not (rising and self.edges[0] > 0 and self.edges[-1] < 1):
             raise UserError(f"select.score.edges={list(self.edges)}: four rising shares between 0 and 1")
         for name, phrases in self.phrases().items():
             if not phrases:
@@ -206,6 +226,8 @@ class MinHashConfig:
     seed: int
 
     def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**64:
+            raise UserError(f"minhash: seed={self.seed} must be 0 or more, and below 2^64")
         if not (0 < self.threshold <= 1 and self.shingle > 0 and self.permutations > 0):
             raise UserError(
                 f"minhash: threshold={self.threshold} must be above 0 and at most 1, shingle={self.shingle} "
@@ -282,7 +304,8 @@ class SelectConfig:
     duplicates: Literal["keep", "drop"]
     """Problems with the same words as an earlier one of the pool."""
     same_problems: bool
-    """Only problems that have a solution in each of L1..L5: the same questions in every arm (RQ1)."""
+    """Only problems that have a solution in each of L1..L5. With order=random or pool, arms of one size that
+    differ in tier then have the same questions (RQ1)."""
     solutions: int
     """At most so many solutions of a problem; 0 chooses questions, for a teacher to solve."""
     best: str
@@ -437,6 +460,7 @@ class BenchmarkConfig(ProblemsConfig):
     """Scores are also given for these ranges of the problems' level, both ends included."""
 
     def __post_init__(self) -> None:
+        super(BenchmarkConfig, self).__post_init__()
         if self.temperature == 0 and self.samples > 1:
             raise UserError(
                 f"samples={self.samples} at temperature=0: greedy samples are all the same; "
@@ -507,5 +531,11 @@ class TrialConfig:
         if isinstance(difficulty, str) and difficulty not in ("any", *bands):
             raise UserError(
                 f"select.difficulty={difficulty} is no band of data={self.data.name}; "
-                f"choose any, {', '.join(bands)}, or a number; data/difficulty= chooses other bands"
+                f"choose {', '.join(['any', *bands])} or a number; data/difficulty= chooses other bands"
             )
+        for name, problems in self.select.contamination.also.items():
+            if name in self.eval.benchmarks:
+                raise UserError(
+                    f"select.contamination.also.{name}: a benchmark of that name is evaluated (path "
+                    f"{self.eval.benchmarks[name].path}); give this one ({problems.path}) another name"
+                )

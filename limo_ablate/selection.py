@@ -61,7 +61,7 @@ def gather(config: TrialConfig, stages: Stages, pool: Artifact, base: Artifact |
         clusters=stages.run("clusters", clusters, store, stratify.minhash, pool)
         if stratify and stratify.minhash
         else None,
-        counter=_counter(base) if chosen.tokens is not None and base and not _counted(pool) else None,
+        counter=_counter(base) if base and _counts(config, pool) else None,
     )
 
 
@@ -104,9 +104,12 @@ def _refuse(found: Artifact, gate: ContaminationConfig) -> None:
     )
 
 
-def _counted(pool: Artifact) -> bool:
+def _counts(config: TrialConfig, pool: Artifact) -> bool:
+    """Whether tokens must be counted: asked for, and not those of the pool's own texts as it carries them."""
+    if config.select.tokens is None:
+        return False
     tokens = pl.read_parquet(pool.path / "solutions.parquet", columns=["tokens"])["tokens"]
-    return bool(tokens.len()) and not tokens.null_count()
+    return config.select.perturb != "none" or not tokens.len() or tokens.null_count() > 0
 
 
 def _counter(base: Artifact) -> TokenCounter:

@@ -137,11 +137,15 @@ def evaluated(config: TrialConfig, stages: Stages, model: Artifact, folder: Path
 
 
 def _flagged_items(config: TrialConfig, stages: Stages) -> dict[str, set[str]] | None:
-    """Benchmark items that the gate flags, where it only reports them; the same for all cells of a pool."""
-    if config.select.contamination.policy != "report":
+    """Benchmark items that the gate flags, where it only reports them; the same for all cells of a pool.
+
+    Raises UserError under policy=error, for the untuned base too.
+    """
+    policy = config.select.contamination.policy
+    if policy not in ("report", "error"):
         return None
     found = stages.artifacts.get("flags") or flagged(config, stages, stages.artifacts["pool"])
-    return flagged_items(found) if found else None
+    return flagged_items(found) if found and policy == "report" else None
 
 
 def factors(config: TrialConfig, model: Artifact) -> dict[str, object]:

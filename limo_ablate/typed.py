@@ -26,9 +26,9 @@ def _hints(cls: Any) -> dict[str, Any]:
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:
-    """`; did you mean X?` when something allowed is close, else nothing."""
+    """`; did you mean X?` when something allowed is close, else a full stop."""
     match = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.5)
-    return f"; did you mean {match[0]}?" if match else ""
+    return f"; did you mean {match[0]}?" if match else "."
 
 
 def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "") -> T:

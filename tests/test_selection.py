@@ -179,3 +179,28 @@ def test_the_same_selection_twice_has_the_same_key(own: list[str], tmp_path: Pat
     again = replace(config, paths=replace(config.paths, artifacts=str(tmp_path / "elsewhere")))
     assert make(config).key == make(again).key
     assert make(compose([*own, "select.size=8", "seed=1"])).key != make(config).key
+
+
+def test_a_benchmark_s_name_is_taken(own: list[str]) -> None:
+    also = "+select.contamination.also={own:{source:file,path:x.jsonl,fields:{problem:p,answer:a}}}"
+    with pytest.raises(UserError, match=r"also.own: a benchmark of that name is evaluated"):
+        compose([*own, also])
+
+
+def test_policy_error_stops_the_untuned_base_too(own: list[str], tmp_path: Path) -> None:
+    config = compose([*own, "select.contamination.policy=error", "select.size=0"])
+    with pytest.raises(UserError, match="policy=error: 3 problems"):
+        run_trial(config, tmp_path / "trial", TrialLabels(None, {}, "t"))
+
+
+def test_a_pass_rate_said_on_every_row_is_that_rate(tmp_path: Path) -> None:
+    rows = [{"problem": f"q{n}", "answer": 1, "solution": "1", "rate": 0.1} for n in range(3)] * 3
+    path = jsonl(tmp_path / "p.jsonl", rows)
+    config = compose(
+        [
+            "data=jsonl", f"data.path={path}", "data.fields.pass_rate=rate", "data/difficulty=pass_rate",
+            "select.difficulty=0.1", "select.size=null", "select.quality=any", "select/contamination=none",
+            f"paths.artifacts={tmp_path}",
+        ]
+    )  # fmt: skip
+    assert selected(config).rows["pass_rate"].to_list() == [0.1] * 3

@@ -81,4 +81,7 @@ class Book:
         return number
 
     def pass_rates(self) -> list[float | None]:
-        return [right / tries if tries else None for right, tries in zip(self.right, self.tries, strict=True)]
+        return [
+            round(right / tries, 12) if tries else None
+            for right, tries in zip(self.right, self.tries, strict=True)
+        ]

@@ -105,6 +105,8 @@ def _solutions(row: Row, fields: FieldsConfig) -> tuple[list[Row], list[int]]:
 
 def _solution(text: str, own: Row) -> Row:
     tokens = number(own["tokens"], "tokens")
+    if tokens is not None and not (1 <= tokens < 2**31 and tokens == int(tokens)):
+        raise Misfit(f"tokens: {own['tokens']} is no number of tokens")
     return {
         "text": text,
         "tier": _text(own["tier"]),
@@ -147,4 +149,4 @@ def _tries(row: Row, fields: FieldsConfig, solutions: int) -> tuple[float, float
 
 
 def _text(found: Any) -> str | None:
-    return None if found is None or found == "" else str(found)
+    return None if found is None or found == "" or found != found else str(found)  # NaN too

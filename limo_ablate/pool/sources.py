@@ -72,7 +72,7 @@ def _json(file: Path) -> Iterator[tuple[str, Row | str]]:
         rows = json.loads(file.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
         raise UserError(f"{file}: not JSON (line {error.lineno}: {error.msg})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{file}: can't be read: {error}") from error
     if not isinstance(rows, list):
         raise UserError(f"{file}: expected a list of objects, found {type(rows).__name__}")

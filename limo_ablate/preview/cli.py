@@ -5,14 +5,14 @@
 
 Nothing trains. The folder that it prints the path of holds rows.jsonl (a pool again: data=jsonl reads it),
 manifest.parquet (every row of the pool with what became of it and why), the flagged pairs and two pictures.
---rows N shows so many rows (10), --out DIR is the folder.
+--rows N shows so many rows (10); --out DIR is the folder, whose earlier selection it replaces.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from limo_ablate.errors import UserError
 
@@ -41,8 +41,13 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"limo-ablate select: {message}")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="limo-ablate select", add_help=False, allow_abbrev=False)
+    parser = _Parser(prog="limo-ablate select", add_help=False, allow_abbrev=False)
     parser.add_argument("-h", "--help", action="store_true")
     parser.add_argument("--diff", nargs=2, metavar=("A", "B"))
     parser.add_argument("--out", type=Path)
@@ -57,6 +62,9 @@ def _show(config: TrialConfig, folder: Path | None, shown: int) -> None:
 
     preview = make(config)
     folder = folder or Path(config.paths.selections) / f"{config.data.name}-{preview.key}"
-    preview.write(folder)
-    draw(preview, folder)
+    try:
+        preview.write(folder)
+        draw(preview, folder)
+    except OSError as error:
+        raise UserError(f"--out={folder}: can't be written: {error.strerror}") from error
     print_selection(preview, folder, shown)

@@ -18,6 +18,11 @@ from limo_ablate.selection import gather
 from limo_ablate.stages import Stages
 from limo_ablate.train import base_model
 
+WRITTEN = (
+    "rows.jsonl", "manifest.parquet", "flags.parquet", "rejected.parquet", "selection.json", "funnel.png",
+    "length_by_tier.png",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Preview:
@@ -29,18 +34,24 @@ class Preview:
     manifest: pl.DataFrame
     rejected: pl.DataFrame
     """Rows of the source that did not fit: where, reason."""
-    seconds: dict[str, float]
+    read: int
+    """Rows of the source."""
+    benchmarks: dict[str, tuple[int, int]]
+    """What the gate compared with: (items, rows that are none) of each benchmark."""
 
     @property
     def key(self) -> str:
-        """Of the chosen rows: the same rows in the same order give the same key."""
+        """Of the selection's configuration and of what it chose, in order."""
         chosen = self.manifest.filter(pl.col("place").is_not_null()).sort("place")
         rows = list(chosen.select("problem", "solution", "digest").iter_rows())
-        return content_key("rows", 1, {"rows": rows, "perturb": self.config.select.perturb})[:8]
+        inputs = {"rows": rows, "select": self.config.select, "difficulty": self.config.data.difficulty}
+        return content_key("preview", 1, inputs)[:8]
 
     def write(self, folder: Path) -> None:
-        """rows.jsonl, manifest.parquet, flags.parquet, rejected.parquet, selection.json."""
+        """rows.jsonl, manifest.parquet, flags.parquet, rejected.parquet, selection.json; older ones go."""
         folder.mkdir(parents=True, exist_ok=True)
+        for name in WRITTEN:
+            (folder / name).unlink(missing_ok=True)
         rows = self.selected.rows.select(
             "text", "response", "gold", "problem", "level", "subject", "source", "pass_rate", "tier",
             "teacher", "score",
@@ -55,9 +66,10 @@ class Preview:
         if self.flags is not None:
             self.flags.write_parquet(folder / "flags.parquet")
         facts = {
-            "rows": self.key,
+            "key": self.key,
             "pool": {"key": self.pool.key, "digest": self.pool.digest},
             "score": self.config.select.score.name,
+            "benchmarks": self.benchmarks,
             "funnel": [asdict(step) for step in self.selected.funnel.steps],
             "data": asdict(self.config.data),
             "select": asdict(self.config.select),
@@ -78,5 +90,18 @@ def make(config: TrialConfig) -> Preview:
     selected = curate(config.select, config.data, pool, evidence)
     flags = pl.read_parquet(evidence.flags.path / "flags.parquet") if evidence.flags else None
     rejected = pl.read_parquet(pool.path / "rejected.parquet")
-    listed = manifest(selected, pool)
-    return Preview(config, selected, pool, flags, listed, rejected, stages.seconds)
+    read = json.loads((pool.path / "pool.json").read_text())["rows"]
+    listed = manifest(selected, pool, config.select.perturb)
+    return Preview(config, selected, pool, flags, listed, rejected, read, _compared(stages))
+
+
+def _compared(stages: Stages) -> dict[str, tuple[int, int]]:
+    counts = {}
+    for name, artifact in stages.artifacts.items():
+        if artifact.stage == "benchmark":
+            items, none = (
+                pl.scan_parquet(artifact.path / f"{table}.parquet").select(pl.len()).collect().item()
+                for table in ("problems", "rejected")
+            )
+            counts[name.removeprefix("benchmark/")] = (items, none)
+    return counts

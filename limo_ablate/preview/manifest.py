@@ -9,6 +9,7 @@ from rich.console import Console
 
 from limo_ablate.artifacts import Artifact
 from limo_ablate.errors import UserError
+from limo_ablate.pool.values import digest
 from limo_ablate.select import Selected
 
 NAME = "manifest.parquet"
@@ -16,16 +17,29 @@ SHOWN = 10
 ID = ["problem", "solution"]
 
 
-def manifest(selected: Selected, pool: Artifact) -> pl.DataFrame:
+def manifest(selected: Selected, pool: Artifact, perturb: str) -> pl.DataFrame:
     """problem, solution?, digest, place? (from 0, of a chosen row), step?, reason?; chosen rows first.
 
-    `digest` is the solution's, or the problem's where it has none.
+    `digest` is the solution's (of a chosen one as it is trained on), or the problem's where it has none.
     """
     chosen = selected.rows.select(*ID, place=pl.int_range(pl.len(), dtype=pl.Int64))
     rows = pl.concat([chosen, selected.funnel.excluded()], how="diagonal")
     solutions = pl.read_parquet(pool.path / "solutions.parquet", columns=["id", "digest"])
     rows = rows.join(solutions, left_on="solution", right_on="id", how="left", maintain_order="left")
+    problems = pl.read_parquet(pool.path / "problems.parquet", columns=["id", "text"])
+    if rows["digest"].null_count():
+        asked = problems.select(problem="id", asked=_digests(problems["text"]))
+        rows = rows.join(asked, on="problem", how="left", maintain_order="left")
+        rows = rows.with_columns(digest=pl.coalesce("digest", "asked"))
+    if perturb != "none":
+        trained = selected.rows.select(*ID, trained=_digests(selected.rows["response"]))
+        rows = rows.join(trained, on=ID, how="left", maintain_order="left", nulls_equal=True)
+        rows = rows.with_columns(digest=pl.coalesce("trained", "digest"))
     return rows.select(*ID, "digest", "place", "step", "reason")
+
+
+def _digests(texts: pl.Series) -> pl.Series:
+    return texts.map_elements(lambda text: digest(text)[:16], return_dtype=pl.String)
 
 
 def print_difference(first: Path, second: Path) -> None:
@@ -39,6 +53,10 @@ def print_difference(first: Path, second: Path) -> None:
     console.print(f"A {first}: {rows['a'].sum()} rows chosen of {pair[0].height}")
     console.print(f"B {second}: {rows['b'].sum()} rows chosen of {pair[1].height}")
     console.print(f"in both: {both.height}, of which {moved} at another place")
+    shared = set(rows.filter("a")["problem"]) & set(rows.filter("b")["problem"])
+    if len(shared) > both["problem"].n_unique():
+        more = len(shared) - both["problem"].n_unique()
+        console.print(f"in both with other solutions: {more} problems")
     _print_only(console, "only in A; in B", rows.filter(pl.col("a") & ~pl.col("b")).sort("place"), "_b")
     _print_only(console, "only in B; in A", rows.filter(~pl.col("a") & pl.col("b")).sort("place_b"), "")
     changed = rows.filter(pl.col("digest") != pl.col("digest_b"))
@@ -60,7 +78,10 @@ def _read(path: Path) -> pl.DataFrame:
     file = path / NAME if path.is_dir() else path
     if not file.is_file():
         raise UserError(f"{path}: no {NAME} there; give a folder that `limo-ablate select` wrote")
-    rows = pl.read_parquet(file)
+    try:
+        rows = pl.read_parquet(file)
+    except pl.exceptions.PolarsError as error:
+        raise UserError(f"{file}: no manifest, it can't be read as parquet") from error
     if missing := {*ID, "digest", "place", "step", "reason"} - set(rows.columns):
         raise UserError(f"{file}: no manifest, it lacks {', '.join(sorted(missing))}")
     return rows

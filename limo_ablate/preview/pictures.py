@@ -14,7 +14,7 @@ from limo_ablate.report.theme import LIGHT, config
 WIDTH, BAR = 560, 26
 """Pixels of the plot, and of one bar with its gap."""
 SCALE = 2
-INK, BLUE = str(LIGHT["text"]), str(LIGHT["colours"][0])
+BLUE = str(LIGHT["colours"][0])
 Chart = alt.LayerChart | alt.FacetChart
 QUANTILES = {"p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
 
@@ -22,7 +22,10 @@ QUANTILES = {"p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
 def draw(preview: Preview, folder: Path) -> None:
     """funnel.png and, where the pool has solutions, length_by_tier.png."""
     _save(
-        _funnel(preview), f"Which rows are trained on ({preview.config.data.name})", "", folder / "funnel.png"
+        _funnel(preview),
+        f"From the pool to the selection ({preview.config.data.name})",
+        "",
+        folder / "funnel.png",
     )
     lengths = _lengths(preview)
     if not lengths.is_empty():
@@ -30,7 +33,7 @@ def draw(preview: Preview, folder: Path) -> None:
         _save(
             _length_chart(lengths),
             title,
-            "Bars: middle half; lines: 5 % to 95 %; ticks: median",
+            "Bars: middle half; lines: 5 % to 95 %; points: median",
             folder / "length_by_tier.png",
         )
 
@@ -49,7 +52,7 @@ def _funnel(preview: Preview) -> Chart:
             "rows:Q",
             title="rows left",
             scale=alt.Scale(domain=[0, 1.45 * steps[0].rows]),
-            axis=alt.Axis(format="~s", tickCount=5),
+            axis=alt.Axis(format="," if steps[0].rows < 10_000 else "~s", tickCount=5),
         ),
     )
     bars = base.mark_bar(color=BLUE, height=BAR - 8)
@@ -81,7 +84,7 @@ def _length_chart(lengths: pl.DataFrame) -> Chart:
     layers = [
         base.mark_rule(strokeWidth=1.5).encode(x=alt.X("p5:Q", title=title, scale=scale), x2="p95:Q"),
         base.mark_bar(height=8).encode(x="p25:Q", x2="p75:Q"),
-        base.mark_tick(thickness=2, size=14, color=INK).encode(x="p50:Q", color=alt.value(INK)),
+        base.mark_point(filled=True, size=55, stroke="white", strokeWidth=1, opacity=1).encode(x="p50:Q"),
     ]
     return alt.layer(*layers).properties(width=WIDTH, height=2 * BAR * shown["tier"].n_unique())
 

@@ -25,18 +25,39 @@ HEAD, TAIL = 280, 160
 def print_selection(preview: Preview, folder: Path, shown: int) -> None:
     console = Console(highlight=False, markup=False, soft_wrap=True)
     _print_rows(console, preview, shown)
+    _print_rejected(console, preview)
     console.print(_funnel(preview))
-    if preview.rejected.height:
-        first = preview.rejected.row(0, named=True)
-        console.print(
-            f"{preview.rejected.height} rows of the source don't fit, such as {first['where']}: "
-            f"{first['reason']} (rejected.parquet)\n"
-        )
+    _print_unchanged(console, preview)
     console.print(_distributions(preview))
     for line in _kinds(preview):
         console.print(line)
     _print_flags(console, preview)
     console.print(f"\nwritten: {folder}")
+
+
+def _print_rejected(console: Console, preview: Preview) -> None:
+    if preview.rejected.height:
+        first = preview.rejected.row(0, named=True)
+        where = preview.rejected["where"].n_unique()
+        console.print(
+            f"{_some(where, 'row')} of the source's {preview.read} don't fit, such as {first['where']}: "
+            f"{first['reason']} (rejected.parquet)\n"
+        )
+
+
+def _print_unchanged(console: Console, preview: Preview) -> None:
+    """How many responses a perturbation could not change."""
+    perturb = preview.config.select.perturb
+    if perturb == "none":
+        return
+    before = pl.read_parquet(preview.pool.path / "solutions.parquet", columns=["id", "text"])
+    rows = preview.selected.rows.join(before, left_on="solution", right_on="id", suffix="_before")
+    same = rows.filter(pl.col("response") == pl.col("text_before")).height
+    console.print(f"perturb={perturb}: {rows.height - same} of {rows.height} responses are changed\n")
+
+
+def _some(count: int, name: str) -> str:
+    return f"{count} {name}" + ("" if count == 1 else "s")
 
 
 def _table(title: str, columns: list[str]) -> Table:
@@ -48,7 +69,7 @@ def _table(title: str, columns: list[str]) -> Table:
 
 
 def _funnel(preview: Preview) -> Table:
-    table = _table("Funnel", ["after", "problems", "rows", "left out"])
+    table = _table("Funnel", ["after", "problems", "rows", "rows left out"])
     before = None
     for step in preview.selected.funnel.steps:
         gone = "" if before is None else str(before - step.rows)
@@ -70,7 +91,7 @@ def _distributions(preview: Preview) -> Table:
             table.add_row(name, *cells)
     tokens = selected.rows["tokens"].sum()
     if tokens:
-        table.caption = f"{tokens} response tokens in {selected.rows.height} rows"
+        table.caption = f"{tokens} response tokens in {_some(selected.rows.height, 'row')}"
     return table
 
 
@@ -98,9 +119,14 @@ def _print_flags(console: Console, preview: Preview) -> None:
     problems, pairs = flags["problem"].n_unique(), flags.select("problem", "benchmark", "item").n_unique()
     chosen = flags.filter(pl.col("problem").is_in(preview.selected.rows["problem"].implode()))
     policy = preview.config.select.contamination.policy
+    compared = [
+        f"{name} ({_some(items, 'item')}{f', {none} rows that are none' if none else ''})"
+        for name, (items, none) in preview.benchmarks.items()
+    ]
+    console.print(f"\nContamination (policy {policy}), compared with {', '.join(compared)}:")
     console.print(
-        f"\nContamination (policy {policy}): {problems} problems of the pool in {pairs} pairs with benchmark "
-        f"items; {chosen['problem'].n_unique()} of them are among the chosen"
+        f"{_some(problems, 'problem')} of the pool in {_some(pairs, 'pair')} with benchmark items; "
+        f"{chosen['problem'].n_unique()} among the chosen"
     )
     if flags.is_empty():
         return
@@ -111,10 +137,14 @@ def _print_flags(console: Console, preview: Preview) -> None:
     for count in counts.sort("benchmark", "method", "n").iter_rows():
         table.add_row(*("" if value is None else str(value) for value in count))
     console.print(table)
-    for row in _spread(flags, SHOWN_PAIRS).iter_rows(named=True):
-        pair = f"{row['problem']} ~ {row['benchmark']} {row['item']}"
+    alike = flags.group_by("method", "evidence", maintain_order=True).agg(
+        pl.col("problem").first(), pl.col("benchmark").first(), pl.col("item").first(), others=pl.len() - 1
+    )
+    for row in _spread(alike, SHOWN_PAIRS).iter_rows(named=True):
+        more = f" and {row['others']} more" if row["others"] else ""
+        pair = f"{row['problem']} ~ {row['benchmark']} {row['item']}{more}"
         console.print(f"  {pair} ({row['method']}): {row['evidence'][:EVIDENCE]}")
-    console.print(f"  all {flags.height}: flags.parquet")
+    console.print(f"  {_some(flags.height, 'flag')} of {_some(pairs, 'pair')}, all in flags.parquet")
 
 
 def _spread(rows: pl.DataFrame, count: int) -> pl.DataFrame:
@@ -129,7 +159,8 @@ def _print_rows(console: Console, preview: Preview, shown: int) -> None:
         named = [row[key] for key in ("source", "teacher", "tier") if row[key]]
         console.rule(f"{row['place'] + 1}: {', '.join([row['solution'] or row['problem'], *named, *facts])}")
         console.print(_shortened(row["text"]))
-        console.print(f"gold: {row['gold']}")
+        read = f"; read: {row['answer']} ({row['status']} by {row['rule']})" if "status" in row else ""
+        console.print(f"gold: {row['gold']}{read}")
         if row["response"] is not None:
             console.print(_shortened(row["response"]))
 

@@ -89,7 +89,12 @@ def _sizes(data: FigureData) -> alt.LayerChart | alt.FacetChart:
         "place:Q",
         title=axis(data.figure.x) + (" (log scale)" if log else ""),
         scale=alt.Scale(type="log" if log else "linear", domain=[low, high], nice=False),
-        axis=alt.Axis(values=ticks, format="~g" if max(ticks) < 10_000 else "~s", labelOverlap="greedy"),
+        # by labelExpr: an axis would round a `format` to the distance of its ticks, 32 to 3e+1
+        axis=alt.Axis(
+            values=ticks,
+            labelExpr=f"format(datum.value, '{'~r' if max(ticks) < 10_000 else '~s'}')",
+            labelOverlap="greedy",
+        ),
     )
     shape = alt.Shape("line:N", scale=alt.Scale(domain=data.lines), legend=None)
     ceiling = _ceiling(points)
@@ -134,7 +139,7 @@ def _line_ends(points: pl.DataFrame, ceiling: float) -> pl.DataFrame:
 
 
 def spread(values: Sequence[float], gap: float, ceiling: float) -> list[float]:
-    """Ascending `values`, moved as little as it takes to keep `gap` between neighbours, below `ceiling`."""
+    """Ascending `values`, moved as little as it takes to keep `gap` between neighbours, 0 to `ceiling`."""
     placed: list[list[float]] = []  # runs of names that touch: [sum of the wished middles, number of names]
     for value in values:
         placed.append([value, 1])
@@ -145,7 +150,9 @@ def spread(values: Sequence[float], gap: float, ceiling: float) -> list[float]:
     result: list[float] = []
     for run in placed:
         shift = min(0.0, ceiling - _top(run, gap))
-        result += [_bottom(run, gap) + shift + i * gap for i in range(int(run[1]))]
+        for i in range(int(run[1])):
+            lowest = result[-1] + gap if result else 0.0
+            result.append(max(lowest, _bottom(run, gap) + shift + i * gap))
     return result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,9 @@ from limo_ablate.errors import UserError
 
 TOLERANCE = 0.005
 """Of the wanted tokens: two arms that both keep to it agree within 1 %."""
+
+MOST_BITS = 4_000_000_000
+"""What `_subset` may hold: half a gigabyte."""
 
 Numbers = npt.NDArray[np.int64]
 
@@ -37,12 +41,39 @@ def fill(lengths: Sequence[int], target: int, size: int | None) -> list[int]:
     while abs(missing := target - int(numbers[chosen].sum())) > TOLERANCE * target:
         change = _best_change(numbers, chosen, missing, adding=size is None)
         if change is None:
+            if size is None and (exact := _subset(lengths, target)) is not None:
+                return exact
             raise UserError(_unreachable(numbers, chosen, target, size))
         out, new = change
         chosen[new] = True
         if out is not None:
             chosen[out] = False
     return [int(place) for place in np.flatnonzero(chosen)]
+
+
+def _subset(lengths: Sequence[int], target: int) -> list[int] | None:
+    """Rows of the shortest prefix that has any with such a sum; None if there are none, or too much to try.
+
+    Which sums each prefix can have is a number whose bits are the sums.
+    """
+    low, high = math.ceil(target * (1 - TOLERANCE)), math.floor(target * (1 + TOLERANCE))
+    if high * len(lengths) > MOST_BITS:
+        return None
+    below = (1 << (high + 1)) - 1
+    sums = [1]
+    for length in lengths:
+        sums.append((sums[-1] | sums[-1] << length) & below)
+        if sums[-1] >> low:
+            break
+    else:
+        return None
+    total = min((s for s in range(low, high + 1) if sums[-1] >> s & 1), key=lambda s: abs(s - target))
+    places = []
+    for place in range(len(sums) - 2, -1, -1):
+        if not sums[place] >> total & 1:
+            places.append(place)
+            total -= lengths[place]
+    return places[::-1]
 
 
 def _first_that_fit(lengths: Numbers, target: int) -> list[int]:
@@ -81,7 +112,7 @@ def _unreachable(lengths: Numbers, chosen: npt.NDArray[np.bool_], target: int, s
     total, rows = int(lengths[chosen].sum()), len(lengths)
     text = f"select.tokens={target}: "
     if size is None:
-        return text + f"{rows} rows pass, and the nearest to it that they come together is {total} tokens"
+        return text + f"{rows} rows pass; the nearest found is {total} tokens"
     ordered = np.sort(lengths)
     low, high = int(ordered[:size].sum()), int(ordered[rows - size :].sum())
     return (

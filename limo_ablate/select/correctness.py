@@ -12,13 +12,16 @@ from limo_ablate.artifacts import Artifact, Store
 from limo_ablate.verify import VERSION as VERIFIER
 from limo_ablate.verify import verify_many
 
-VERSION = 1
+VERSION = 2
+READ = ("status", "rule", "answer")
+SHOWN = 100
+"""Characters kept of an answer."""
 BATCH = 20_000
 """Solutions in memory at a time; beyond one batch, grading uses all cores."""
 
 
 def grades(store: Store, pool: Artifact) -> Artifact:
-    """`grades.parquet`: solution, status (`correct`, `incorrect`, `undecided`), in the pool's order."""
+    """`grades.parquet`: solution, status (`correct`, `incorrect`, `undecided`), rule, answer? (as read)."""
     return store.build(
         "grades", VERSION, {"pool": pool, "verifier": VERIFIER}, lambda folder: _write(pool, folder)
     )
@@ -27,7 +30,7 @@ def grades(store: Store, pool: Artifact) -> Artifact:
 def _write(pool: Artifact, folder: Path) -> None:
     golds = pl.read_parquet(pool.path / "problems.parquet", columns=["id", "gold"])
     graded = [_graded(batch, golds, workers) for batch, workers in _batches(pool)]
-    schema = {"solution": pl.String, "status": pl.String}
+    schema = dict.fromkeys(("solution", *READ), pl.String)
     pl.concat([pl.DataFrame(schema=schema), *graded]).write_parquet(folder / "grades.parquet")
 
 
@@ -45,5 +48,5 @@ def _batches(pool: Artifact) -> Iterator[tuple[pl.DataFrame, int]]:
 def _graded(batch: pl.DataFrame, golds: pl.DataFrame, workers: int) -> pl.DataFrame:
     rows = batch.join(golds, left_on="problem", right_on="id", how="left", maintain_order="left")
     verdicts = verify_many(zip(rows["text"], rows["gold"], strict=True), workers=workers)
-    status = pl.Series("status", [verdict.status for verdict in verdicts], dtype=pl.String)
-    return rows.select(solution="id").with_columns(status)
+    read = [pl.Series(name, [getattr(v, name) for v in verdicts], dtype=pl.String) for name in READ]
+    return rows.select(solution="id").with_columns(read).with_columns(pl.col("answer").str.head(SHOWN))

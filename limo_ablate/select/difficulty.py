@@ -44,6 +44,11 @@ def keep(funnel: Funnel, difficulty: float | str, data: DataConfig) -> None:
         return
     name = column(data)
     if funnel.rows[name].null_count() == funnel.rows.height:
+        notes = funnel.rows["note"].drop_nulls()
+        if notes.len():
+            raise UserError(
+                f"select.difficulty={difficulty}: no problem has a {name}, as in: {notes.mode().sort()[0]}"
+            )
         raise UserError(
             f"select.difficulty={difficulty}: no problem of data={data.name} has a {name}; name its "
             f"column in data.fields.{name}, or measure it (data/difficulty=...)"
@@ -57,5 +62,5 @@ def keep(funnel: Funnel, difficulty: float | str, data: DataConfig) -> None:
     else:
         kept, wanted = value <= difficulty, f"at most {difficulty:g}"
     unknown = pl.coalesce("note", pl.lit(f"no {name}"))
-    given = pl.format("{} {} is not {}", pl.lit(name), value.round(4), pl.lit(wanted))
+    given = pl.format("{} {} is not {}", pl.lit(name), value, pl.lit(wanted))
     funnel.keep(f"difficulty={difficulty}", kept, pl.when(value.is_null()).then(unknown).otherwise(given))

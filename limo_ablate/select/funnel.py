@@ -35,7 +35,10 @@ class Funnel:
         self._out.append(out.select(list(OUT)).cast(OUT))  # type: ignore[arg-type]
         self._count(step)
         if self.rows.is_empty():
-            raise UserError(f"nothing is left to train on: {self.text()}")
+            reasons = self._out[-1]["reason"].value_counts(sort=True)
+            raise UserError(
+                f"nothing is left to train on: {self.text()} (most often: {reasons['reason'][0]})"
+            )
 
     def replace(self, step: str, rows: pl.DataFrame, reason: str) -> None:
         """Only `rows`, some of those left in an order of their own; no step where they are all of them."""

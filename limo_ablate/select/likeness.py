@@ -10,18 +10,22 @@ from limo_ablate.artifacts import Artifact, Store
 from limo_ablate.config import MinHashConfig
 from limo_ablate.select.words import Punctuation, duplicate_of
 
-VERSION = 1
+VERSION = 2
 
 
 def duplicates(store: Store, punctuation: Punctuation, pool: Artifact) -> Artifact:
-    """`duplicates.parquet`: problem, duplicate_of (the first problem of the pool with the same words)."""
+    """`duplicates.parquet`: problem, group (the first problem with the same words and gold answer).
+
+    The gold answer counts because signs are no words: 7-3 and 7+3 are different problems.
+    """
 
     def make(folder: Path) -> None:
         problems = _problems(pool)
-        places = pl.Series("duplicate_of", duplicate_of(problems["text"], punctuation), dtype=pl.Int64)
-        first = problems["id"].gather(places.drop_nulls())
-        rows = problems.select(problem="id").filter(places.is_not_null())
-        rows.with_columns(duplicate_of=first).write_parquet(folder / "duplicates.parquet")
+        first = pl.Series("first", duplicate_of(problems["text"], punctuation), dtype=pl.Int64)
+        places = problems.with_columns(first).with_row_index("place")
+        same = pl.coalesce("first", "place"), pl.col("gold").str.strip_chars()
+        groups = places.select(problem="id", group=pl.col("id").first().over(same))
+        groups.write_parquet(folder / "duplicates.parquet")
 
     return store.build("duplicates", VERSION, {"pool": pool, "punctuation": punctuation}, make)
 
@@ -40,4 +44,4 @@ def clusters(store: Store, minhash: MinHashConfig, pool: Artifact) -> Artifact:
 
 
 def _problems(pool: Artifact) -> pl.DataFrame:
-    return pl.read_parquet(pool.path / "problems.parquet", columns=["id", "text"])
+    return pl.read_parquet(pool.path / "problems.parquet", columns=["id", "text", "gold"])

@@ -15,36 +15,42 @@ from limo_ablate.select.features import pattern
 _PARAGRAPH = re.compile(r"\n\s*\n")
 _LINE = re.compile(r"\n")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\\$])|(?<=[。！？])|(?<=[.;,])\s+(?=\S+\s*[:=])")
+_BOX = r"\\boxed\{(?:[^{}]|\{[^{}]*\})*\}"
 FEWEST_STEPS = 4
 """A text with fewer paragraphs is cut at lines, with fewer lines at sentences."""
 
 
 def shuffled_steps(text: str, gold: str, seed: int) -> str:
-    """The steps in random order; the last one, which states the answer, stays last."""
+    """The steps in random order; from the one with the last box on they stay last."""
     cut, joint = _steps(text)
-    if len(cut) < 3:
+    boxed = [place for place, step in enumerate(cut) if "\\boxed" in step]
+    end = boxed[-1] if boxed else len(cut) - 1
+    if end < 2:
         return text
-    order = list(range(len(cut) - 1))
+    order = list(range(end))
     rng = random.Random(f"{seed}:{hashlib.sha256(text.encode()).hexdigest()}")
     while order == sorted(order):
         rng.shuffle(order)
-    return joint.join([*(cut[i] for i in order), cut[-1]])
+    return joint.join([*(cut[i] for i in order), *cut[end:]])
 
 
 def _steps(text: str) -> tuple[list[str], str]:
-    steps, joint = [text], ""
-    for border, between in ((_PARAGRAPH, "\n\n"), (_LINE, "\n"), (_SENTENCE, " ")):
-        steps, joint = [step for step in border.split(text.strip()) if step.strip()], between
+    """Steps and what joins them: by the first way to cut that gives enough, else by the one with most."""
+    most: tuple[list[str], str] = [text], ""
+    for border, joint in ((_PARAGRAPH, "\n\n"), (_LINE, "\n"), (_SENTENCE, " ")):
+        steps = [step for step in border.split(text.strip()) if step.strip()]
+        if len(steps) > len(most[0]):
+            most = steps, joint
         if len(steps) >= FEWEST_STEPS:
             break
-    return steps, joint
+    return most
 
 
 def keywords_stripped(text: str, lexicons: Mapping[str, Sequence[str]]) -> str:
-    """Without the words that the score counts; lines and the answer stay as they are."""
+    """Without the words that the score counts; lines and boxes stay as they are."""
     words = pattern([word for lexicon in lexicons.values() for word in lexicon])
-    found = re.compile(words.replace("(?-u:\\b)", r"(?a:\b)") + r",?[ \t]?")
-    return found.sub("", text)
+    words = words.replace("(?-u:\\b)", r"(?a:\b)").replace(r"\s+", r"[ \t]+")
+    return re.sub(rf"({_BOX})|{words},?[ \t]?", lambda found: found[1] or "", text)
 
 
 def format_only(text: str, gold: str) -> str:

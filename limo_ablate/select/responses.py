@@ -65,9 +65,9 @@ def token_matched(
     For `match`, `arms` are the tiers' rows in order: the arm whose first `size` rows have the fewest tokens
     says how many. Raises UserError when that can't be met.
     """
-    if rows["solution"].null_count():
-        raise UserError(f"select.tokens={config.tokens}: these are questions, without solutions ({funnel})")
     if config.tokens == "match":
+        if not arms:
+            raise UserError(f"select.tokens=match: none of these rows is of a tier L1 to L5 ({funnel})")
         target, size = min(_arm_tokens(name, arm, config, counts) for name, arm in arms.items()), None
     else:
         assert config.tokens is not None
@@ -83,10 +83,19 @@ def token_matched(
                 return part[places].with_columns(
                     tokens=pl.Series([lengths[i] for i in places], dtype=pl.Int64)
                 )
-        except UserError:
+        except UserError as error:
             if part.height == rows.height:
-                raise
+                raise _for_match(error, target, config) from error
         window *= 4
+
+
+def _for_match(error: UserError, target: int, config: SelectConfig) -> UserError:
+    if config.tokens != "match":
+        return error
+    return UserError(
+        f"select.tokens=match: the tier with the fewest tokens has {target} in its first {config.size} rows, "
+        f"which can't be met here; a larger select.size can ({error})"
+    )
 
 
 def _arm_tokens(

@@ -13,6 +13,7 @@ from limo_ablate.config import DataConfig, SelectConfig
 from limo_ablate.errors import UserError
 from limo_ablate.select import difficulty, quality
 from limo_ablate.select.budget import TokenCounter
+from limo_ablate.select.correctness import READ
 from limo_ablate.select.funnel import Funnel
 from limo_ablate.select.perturb import perturbation
 from limo_ablate.select.responses import counting, require_size, token_matched, with_texts
@@ -82,12 +83,21 @@ def select(
 def curate(config: SelectConfig, data: DataConfig, pool: Artifact, evidence: Evidence) -> Selected:
     """The chosen rows and why each other row of the pool went. Raises UserError when too few pass."""
     funnel = Funnel(_index(pool, evidence, data, config))
+    if funnel.rows["solution"].null_count() == funnel.rows.height:
+        _refuse_for_questions(config)
     _gate(funnel, config, evidence)
     difficulty.keep(funnel, config.difficulty, data)
+    if config.same_problems:
+        tier = pl.col("tier")
+        has = tier.filter(tier.is_in(quality.TIERS)).n_unique().over("problem")
+        reason = pl.lit("no solution in each of L1 to L5; five of a problem are needed")
+        funnel.keep("same_problems", has == len(quality.TIERS), reason)
     candidates = funnel.rows
     _keep_quality(funnel, config)
     rows = _ordered(funnel.rows, config, data, evidence.clusters)
     funnel.replace(f"{config.solutions} a problem", rows, f"another one comes first by {config.best}")
+    if config.perturb != "none":  # whatever tokens the pool carries are not those of the changed texts
+        rows = rows.with_columns(tokens=pl.lit(None, pl.Int64))
     change = perturbation(config.perturb, config.score.phrases(), config.seed)
     if config.tokens is not None:
         counts = counting(pool, evidence.counter, change)
@@ -103,7 +113,25 @@ def curate(config: SelectConfig, data: DataConfig, pool: Artifact, evidence: Evi
         rows = rows.head(config.size)
         funnel.replace(f"size={config.size}", rows, f"comes later by {config.order}")
     features = [name for name in config.score.weights if name != "elaborated"]
+    features += [name for name in READ if name in rows.columns]
     return Selected(with_texts(rows, pool, change, features), candidates, funnel)
+
+
+def _refuse_for_questions(config: SelectConfig) -> None:
+    """UserError where the configuration goes by solutions, and there are none."""
+    asked = {
+        f"quality={config.quality}": config.quality != "any",
+        f"correctness={config.correctness}": config.correctness != "any",
+        f"teacher={config.teacher}": config.teacher != "any",
+        "same_problems=true": config.same_problems,
+        f"tokens={config.tokens}": config.tokens is not None,
+        f"perturb={config.perturb}": config.perturb != "none",
+    }
+    if found := [name for name, goes_by_solutions in asked.items() if goes_by_solutions]:
+        raise UserError(
+            f"select.{found[0]} goes by solutions, and these are questions only: set data.fields.solution "
+            "and select.solutions=1, or leave that key at its neutral value"
+        )
 
 
 def _index(pool: Artifact, evidence: Evidence, data: DataConfig, config: SelectConfig) -> pl.DataFrame:
@@ -130,16 +158,20 @@ def _gate(funnel: Funnel, config: SelectConfig, evidence: Evidence) -> None:
         funnel.keep("solved", pl.col("solution").is_not_null(), pl.lit("no solution"))
     if config.correctness != "any":
         wanted = "correct" if config.correctness == "correct" else "incorrect"
-        reason = pl.format("the verifier says {}", pl.col("status"))
+        answer = pl.col("answer").fill_null("nothing")
+        reason = pl.format("the verifier says {} ({}), it read: {}", "status", "rule", answer)
         funnel.keep(f"correctness={config.correctness}", pl.col("status") == wanted, reason)
     funnel.rows = quality.scored(funnel.rows, config.score)
-    if funnel.rows["tier"].null_count():
+    if funnel.rows["tier"].null_count() == funnel.rows.height:
         funnel.rows = funnel.rows.with_columns(quality.tiers(funnel.rows, config.score))
     if evidence.duplicates:
-        twins = pl.read_parquet(evidence.duplicates.path / "duplicates.parquet")
-        funnel.rows = funnel.rows.join(twins, on="problem", how="left", maintain_order="left")
-        reason = pl.format("same words as problem {}", pl.col("duplicate_of"))
-        funnel.keep("duplicates=drop", pl.col("duplicate_of").is_null(), reason)
+        groups = pl.read_parquet(evidence.duplicates.path / "duplicates.parquet")
+        rows = funnel.rows.join(groups, on="problem", how="left", maintain_order="left")
+        funnel.rows = rows.with_columns(
+            first=pl.col("problem").first().over("group")
+        )  # of those that are left
+        reason = pl.format("same words and answer as problem {}", pl.col("first"))
+        funnel.keep("duplicates=drop", pl.col("problem") == pl.col("first"), reason)
     if evidence.flags and config.contamination.policy == "drop":
         found = pl.read_parquet(evidence.flags.path / "flags.parquet")
         _keep_clean(funnel, found)
@@ -165,12 +197,9 @@ def _keep_clean(funnel: Funnel, flags: pl.DataFrame) -> None:
 
 def _keep_quality(funnel: Funnel, config: SelectConfig) -> None:
     """`any` is any of L1..L5: the controls are only for those who ask for them."""
-    if funnel.rows["solution"].null_count() == funnel.rows.height and config.quality == "any":
+    if funnel.rows["solution"].null_count() == funnel.rows.height:
         return  # a pool of questions
     tier = pl.col("tier")
-    if config.same_problems:
-        has = tier.filter(tier.is_in(quality.TIERS)).n_unique().over("problem")
-        funnel.keep("same_problems", has == len(quality.TIERS), pl.lit("no solution in each of L1 to L5"))
     kept = tier.is_in(quality.TIERS) if config.quality == "any" else tier == config.quality
     reason = pl.format("tier {}", tier.fill_null("unknown"))
     funnel.keep(f"quality={config.quality}", kept, reason)

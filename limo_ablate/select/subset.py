@@ -57,7 +57,7 @@ def strata(rows: pl.DataFrame, config: SelectConfig, difficulty: str) -> pl.Seri
     if rows[column].null_count() == rows.height:
         raise UserError(f"select.stratify.by={by}: this pool has no {column}; see data.fields")
     if by != "difficulty":
-        return rows[column].cast(pl.String).fill_null("none").alias("stratum")
+        return rows[column].cast(pl.String).fill_null("(none)").alias("stratum")
     share = pl.col(column).rank("average") / pl.col(column).count()
     fifth = (share * FIFTHS).ceil().cast(pl.Int32).cast(pl.String).fill_null("none")
     return rows.select(fifth.alias("stratum")).to_series()

@@ -102,6 +102,8 @@ def _names(wanted: list[_Wanted]) -> list[str]:
 
 def _level(key: str, level: Any) -> str:
     """`L5`, `mini_m`, but `size64`: a bare number would not say what it is of."""
+    if isinstance(level, str) and level[:1] == "-" and level[1:2].isalpha():
+        level = f"minus_{level[1:]}"  # a rule turned round
     named = isinstance(level, str) and level[:1].isalpha()
     return _slug(str(level) if named else f"{key.rpartition('.')[2]}{level}")
 

@@ -27,7 +27,7 @@ from limo_ablate.verify.nodes import (
 from limo_ablate.verify.numerals import number
 from limo_ablate.verify.parser import parse
 from limo_ablate.verify.text import clean, flatten, squeeze, words
-from limo_ablate.verify.vocabulary import CHINESE_NUMBERS, FUNCTIONS, IGNORED_WORDS, NUMBER_WORDS
+from limo_ablate.verify.vocabulary import CHINESE_NUMBERS, FUNCTIONS, IGNORED_WORDS, LONE_WORDS, NUMBER_WORDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,7 @@ _PHRASES: dict[str, Node] = {
 _PARTS = {"half": 2, "halve": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7,
           "eighth": 8, "ninth": 9, "tenth": 10}  # fmt: skip
 _YES_NO = re.compile(r"(yes|no|true|false)\s*[,.;:]\s.+", re.IGNORECASE | re.DOTALL)
+_LONE = re.compile(r"[A-Za-z][a-z]{1,2}|[A-Z]{2,3}")
 _PLAIN = re.compile(r"-?\d{1,40}(?:\.\d{1,40})?")
 _CJK = re.compile(r"[\u2e80-\u9fff]")
 
@@ -89,7 +90,7 @@ def read(text: str) -> Answer:
 @remembered
 def readings(text: str) -> tuple[Answer, ...]:
     """Further readings where notation is ambiguous: \\log as base 10, 2e-1 as 2e - 1, "1,250" as two
-    numbers."""
+    numbers, "up" as u times p."""
     cleaned = clean(text) if len(text) <= MAX_ANSWER else text
     found = []
     if re.search(r"\\?\blog(?!\s*_)", cleaned):
@@ -98,7 +99,15 @@ def readings(text: str) -> tuple[Answer, ...]:
         found.append(_mathematics(cleaned, scientific=False))
     if re.search(r"\d,\d{3}", cleaned):
         found.append(_mathematics(re.sub(r",(?=\d{3})", ", ", cleaned)))
+    if len(cleaned) < 40 and lone_word(flatten(cleaned)):
+        found.append(_mathematics(cleaned))
     return tuple(answer for answer in found if answer.node is not None)
+
+
+def lone_word(flat: str) -> bool:
+    """No, OK, N/A: words that are a whole answer, though a formula could hold them as letters."""
+    bare = flat.strip("(){}[] ")
+    return flat in ("n/a", "N/A") or bool(_LONE.fullmatch(bare) and bare.lower() in LONE_WORDS)
 
 
 def choice(text: str) -> tuple[str, str] | None:
@@ -124,6 +133,8 @@ def _read(text: str) -> Answer:
         return Answer(text, None, "it is empty")
     if (node := _special(flat)) is not None:
         return Answer(text, node, None)
+    if lone_word(flat):
+        return Answer(text, Words(words(text)), None)
     if _SENTENCE.fullmatch(flat) and flat.lower() not in FUNCTIONS and flat not in ("infinity", "infty"):
         return Answer(text, Words(words(text)), None)
     answer = _mathematics(text)
@@ -249,4 +260,4 @@ def _number_words(flat: str) -> Number | None:
     return Number(Fraction(total + current))
 
 
-__all__ = ["Answer", "choice", "read", "readings", "squeeze"]
+__all__ = ["Answer", "choice", "lone_word", "read", "readings", "squeeze"]

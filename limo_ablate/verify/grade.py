@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from limo_ablate.verify.answer import Answer, choice, read, readings
+from limo_ablate.verify.answer import Answer, choice, lone_word, read, readings
 from limo_ablate.verify.cache import remembered
 from limo_ablate.verify.compare import Comparison
 from limo_ablate.verify.extract import Extraction
@@ -13,6 +13,8 @@ from limo_ablate.verify.limits import MAX_ANSWER
 from limo_ablate.verify.nodes import Group, Listing, SetOf, Words
 from limo_ablate.verify.outcome import Outcome, different, same, unknown
 from limo_ablate.verify.text import squeeze, words
+
+_MIXED = re.compile(r"[a-z]/?[A-Z]|[A-Z]/[a-z]|[A-Z]{2}[a-z]")
 
 
 def grade(gold: str, answer: Extraction, *, strict: bool, choices: Mapping[str, str] | None) -> Outcome:
@@ -65,6 +67,8 @@ def compare_read(gold: str, answer: str, strict: bool) -> Outcome:
     outcome = _compare_answers(g, a, strict)
     if outcome.equal is not False and outcome.equal is not None:
         return outcome
+    if isinstance(g.node, Words) and isinstance(a.node, Words):
+        return outcome  # "no" and "on" are not also n o and o n
     for g_reading in (g, *readings(gold)):
         for a_reading in (a, *readings(answer)):
             if (g_reading, a_reading) != (g, a):
@@ -78,7 +82,7 @@ def _compare_answers(g: Answer, a: Answer, strict: bool) -> Outcome:
     if (bare := squeeze(g.text)) and bare == squeeze(a.text):
         return same("text")
     verbal = isinstance(g.node, Words) or isinstance(a.node, Words)
-    if verbal and words(g.text) == words(a.text):
+    if verbal and words(g.text) == words(a.text) and not (_letters(g.text) or _letters(a.text)):
         return same("words")
     if g.node is not None and a.node is not None:
         return Comparison(strict)(g.node, a.node)
@@ -91,6 +95,11 @@ def _compare_answers(g: Answer, a: Answer, strict: bool) -> Outcome:
     if isinstance(g.node, Words):
         return different("words", "not the same words")
     return unknown("unparsed answer", f"the answer: {a.problem}")
+
+
+def _letters(text: str) -> bool:
+    """nO, N/a: no spelling of a word that could be letters, so letters."""
+    return bool(_MIXED.search(text)) and lone_word(words(text))
 
 
 def _verbal(text: str) -> bool:

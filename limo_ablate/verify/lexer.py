@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from limo_ablate.verify.limits import MAX_TOKENS, LimitReached
 from limo_ablate.verify.nodes import NotParsed
-from limo_ablate.verify.units import SPEED, UNITS
+from limo_ablate.verify.units import CURRENCIES, SPEED, UNITS
 from limo_ablate.verify.vocabulary import FONTS, FUNCTIONS, GREEK, NUMBER_SETS, SHORT_WORDS, SKIPPED, TEXTS
 
 
@@ -42,6 +42,8 @@ _PLAIN_WORDS = re.compile(r"[^\\${}^_=<>+*/|]*[^\W\d_]{2}[^\\${}^_=<>+*|]*|[A-Za
 _UNIT_TEXT = re.compile(r"[A-Za-z]+(?:\^?\{?\d\}?)?(?:\s*/\s*[A-Za-z]+(?:\^?\{?\d\}?)?)*")
 _ONE_SYMBOL = re.compile(r"\\[a-zA-Z]+|[a-zA-Z]")
 _UNIT_LETTERS = frozenset(["m", "s", "g", "h", "N", "J", "W", "V", "A", "K", "L"])
+_AMOUNT = re.compile(r"(?:\s|~|\\[,;:! ])*\.?\d")
+_DOLLARS = re.compile(r"\\\$|\s+dollars?\b")
 _OPENING, _CLOSING = frozenset(("(", "[", "\\{", "\\langle")), frozenset((")", "]", "\\}", "\\rangle"))
 _DIGIT_ARGUMENTS = frozenset(("frac", "dfrac", "tfrac", "cfrac", "binom", "dbinom", "tbinom"))
 
@@ -73,7 +75,8 @@ def tokenize(text: str, *, scientific: bool = True) -> list[Token]:
             depth += (value in _OPENING) - (value in _CLOSING)
             at, one_digit = _command(value[1:], text, at, space, tokens, one_digit)
         elif kind == "name":
-            _names(value, space, tokens)
+            if not _currency(value, text, at, space, tokens):
+                _names(value, space, tokens)
             one_digit = max(one_digit - 1, 0)
         else:
             depth += (value in _OPENING) - (value in _CLOSING)
@@ -181,6 +184,14 @@ def _names(run: str, space: bool, out: list[Token]) -> None:
         out.extend(Token("name", letter, space and k == 0) for k, letter in enumerate(run))
     else:
         out.append(Token("text", run, space))
+
+
+def _currency(run: str, text: str, at: int, space: bool, out: list[Token]) -> bool:
+    """EUR 12, US\\$12: a code before its amount, or a country before its sign, that says nothing more."""
+    if run in CURRENCIES and _AMOUNT.match(text, at) and (not out or out[-1].kind in ("op", "text")):
+        out.append(Token("text", run, space))
+        return True
+    return run == "US" and bool(_DOLLARS.match(text, at))
 
 
 def _after_number(out: list[Token]) -> bool:

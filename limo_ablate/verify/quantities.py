@@ -27,6 +27,9 @@ from limo_ablate.verify.rounding import rounded
 from limo_ablate.verify.scalar import equal, rename
 from limo_ablate.verify.units import UNITS
 
+_MASS = (("mass", Fraction(1)),)
+_STERLING = (("gbp", Fraction(1)),)
+
 
 def equal_quantities(gold: Node, answer: Node, *, strict: bool = False) -> Outcome:
     """Scalars with or without units, percent and degree signs; a sign or unit only one of them has is no
@@ -86,6 +89,8 @@ def _with_units(gold: Node, answer: Node) -> Outcome:
     if a.unknown and not g.unknown and not g.dimensions and _letters_as_unit(gold, a):
         return different("unit", "letters against a unit")
     if g.dimensions and a.dimensions:
+        if {g.dimensions, a.dimensions} == {_MASS, _STERLING}:
+            g, a = quantity(_pounds_as_money(gold)), quantity(_pounds_as_money(answer))
         if g.dimensions != a.dimensions:
             return different("unit", f"{_named(g)} against {_named(a)}")
         if g.factor != a.factor:
@@ -99,6 +104,12 @@ def _with_units(gold: Node, answer: Node) -> Outcome:
     if g.dimensions != a.dimensions and (read := _letter_units(gold, answer, g, a)) is not None:
         return read
     return _signed(g.value, a.value)
+
+
+def _pounds_as_money(node: Node) -> Node:
+    """Five pounds are a weight, and the money that the other side names."""
+    pounds = (Unit("pound", True), Unit("pounds", True))
+    return rebuild(node, lambda part: Unit("gbp", True) if part in pounds else part)
 
 
 def _signs_as_unit(node: Node) -> bool:

@@ -38,10 +38,18 @@ _MASS = {"lb": "45359237/100000", "lbs": "45359237/100000", "pound": "45359237/1
 _VOLUME = {"gallon": "473176473/125000", "gallons": "473176473/125000", "quart": "473176473/500000",
            "quarts": "473176473/500000", "pint": "473176473/1000000",
            "pints": "473176473/1000000"}  # fmt: skip
+CURRENCIES = {
+    "USD": "dollar", "EUR": "euro", "GBP": "gbp", "JPY": "yen", "CNY": "yuan", "RMB": "yuan", "CHF": "franc",
+    "INR": "rupee", "AUD": "aud", "CAD": "cad", "NZD": "nzd", "SGD": "sgd", "HKD": "hkd", "KRW": "krw",
+    "MXN": "mxn", "BRL": "brl", "ZAR": "zar", "SEK": "sek", "NOK": "nok", "DKK": "dkk", "PLN": "pln",
+}  # fmt: skip
+"""Code -> dimension. Codes are units behind a number and before one; no rate of exchange is known."""
 _OTHER = {
-    "dollar": ("dollar", "1"), "dollars": ("dollar", "1"), "usd": ("dollar", "1"), "USD": ("dollar", "1"),
+    **{code: (dimension, "1") for code, dimension in CURRENCIES.items()},
+    "dollar": ("dollar", "1"), "dollars": ("dollar", "1"), "usd": ("dollar", "1"), "eur": ("euro", "1"),
     "cent": ("dollar", "1/100"), "cents": ("dollar", "1/100"), "euro": ("euro", "1"), "euros": ("euro", "1"),
-    "gbp": ("gbp", "1"), "yen": ("yen", "1"), "yuan": ("yuan", "1"), "rupees": ("rupee", "1"),
+    "gbp": ("gbp", "1"), "yen": ("yen", "1"), "Yen": ("yen", "1"), "yuan": ("yuan", "1"),
+    "rupee": ("rupee", "1"), "rupees": ("rupee", "1"),
     "rad": ("angle", "1"), "radian": ("angle", "1"), "radians": ("angle", "1"),
     "month": ("month", "1"), "months": ("month", "1"), "year": ("month", "12"), "years": ("month", "12"),
     "yr": ("month", "12"), "yrs": ("month", "12"), "ohm": ("ohm", "1"), "ohms": ("ohm", "1"),

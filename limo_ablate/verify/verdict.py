@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-VERSION = 1
+VERSION = 2
 """Part of the key of every stored verdict: raise it with any change that can change a verdict."""
 
 Status = Literal["correct", "incorrect", "undecided"]

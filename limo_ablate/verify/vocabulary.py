@@ -89,6 +89,12 @@ SHORT_WORDS = _set(
     "ten red yes"
 )
 """Words of two and three letters that are no products of letters."""
+LONE_WORDS = _set(
+    "no ok on off up in out low mid top end odd big old new bad hot dry wet mon tue wed thu fri sat sun win "
+    "tie nil not owl now own won pot opt dim dab den ton cat act dog god cow hen pig"
+)
+"""Words of two and three letters that are words where they are a whole answer, products of letters in a
+formula. Where the letters of one make another ("no", "on"), both are here."""
 STOP_WORDS = _set(
     "is are not no if when while where for all any but except without never than then that this because "
     "since does do did wrong or"

@@ -73,9 +73,9 @@ def test_the_page_as_written(folder: Path) -> None:
     assert "exact" in printed[0]
     wrong = [json.loads(line) for line in (folder / "wrong/rows.jsonl").read_text().splitlines()]
     assert sorted(int(row["id"]) for row in wrong) == list(range(0, 120, 5))
-    trials = sorted((folder / "outputs/studies/tickets/trials").glob("*/metrics.json"))
+    trials = sorted((folder / "outputs/studies/tickets_dry/trials").glob("*/metrics.json"))
     assert len(trials) == 12
     metrics = json.loads(trials[0].read_text())
     assert metrics["train"]["rows"] in (8, 32)
     assert metrics["scores"]["own"]["problems"] == 12
-    assert (folder / "outputs/studies/tickets/report/index.html").is_file()
+    assert (folder / "outputs/studies/tickets_dry/report/index.html").is_file()

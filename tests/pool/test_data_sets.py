@@ -84,7 +84,7 @@ SETS: dict[str, tuple[Rows, str, dict[str, Any]]] = {
             "id": "u-1",
             "source": "olympiads",
             "subject": "Algebra",
-            "pass_rate": 2 / 3,
+            "pass_rate": round(2 / 3, 12),
             "rejected": ["solution 1: not complete", "answer: no gold answer"],
         },
     ),

@@ -78,6 +78,26 @@ def test_two_selections_are_compared_with_the_reasons(made: tuple[Path, str]) ->
     assert "level 7.0 is not 4 to 6" in done.stdout or "level 8.0 is not 4 to 6" in done.stdout
 
 
+def test_another_selection_in_the_same_folder_leaves_nothing_of_the_first(tmp_path: Path) -> None:
+    questions = tmp_path / "q.jsonl"
+    questions.write_text('{"problem": "What is 1 + 1?", "answer": 2}\n{"problem": "2 + 2?", "answer": 4}\n')
+    small = ["data.miniature.per_level=2", "select.size=4"]
+    first = run(*small, "select/contamination=report", "--out", "s", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert "compared with mini (180 items)" in first.stdout
+    assert (tmp_path / "s/flags.parquet").exists()
+    fields = "data.fields.solution=null"
+    asked = ["data=jsonl", "data.path=q.jsonl", fields, "select.quality=any", "select.size=2"]
+    second = run(*asked, "select/contamination=none", "--out", "s", cwd=tmp_path)
+    assert second.returncode == 0, second.stderr
+    assert {path.name for path in (tmp_path / "s").iterdir()} == {
+        "rows.jsonl", "manifest.parquet", "rejected.parquet", "selection.json", "funnel.png",
+    }  # fmt: skip
+    digests = pl.read_parquet(tmp_path / "s/manifest.parquet")["digest"]
+    assert digests.null_count() == 0
+    assert digests.n_unique() == 2
+
+
 def test_a_selection_and_itself_do_not_differ(made: tuple[Path, str]) -> None:
     done = run("--diff", "a", "a", cwd=made[0])
     assert "in both: 12, of which 0 at another place" in done.stdout
@@ -88,6 +108,12 @@ def test_a_selection_and_itself_do_not_differ(made: tuple[Path, str]) -> None:
     ("argv", "message"),
     [
         (["--diff", "a", "nowhere"], "nowhere: no manifest.parquet there"),
+        (
+            ["--out", "a/rows.jsonl", "data.miniature.per_level=2", "select.size=1"],
+            "--out=a/rows.jsonl: can't be",
+        ),
+        (["--rows", "x"], "argument --rows: invalid int value"),
+        (["--diff", "a/rows.jsonl", "a"], "a/rows.jsonl: no manifest"),
         (["--dif", "a"], "--dif: no such option"),
         (["select.quality=L9"], "select.quality=L9: not a choice"),
         (["select.size=0"], "select.size=0: nothing is selected"),

@@ -60,3 +60,19 @@ def test_a_perturbed_selection_is_the_same_rows(tmp_path: Path) -> None:
     )
     assert plain["problem"].to_list() == changed["problem"].to_list()
     assert changed["response"].unique().to_list() == ["\\boxed{4}"]
+
+
+def test_three_paragraphs_are_enough_to_shuffle() -> None:
+    assert perturbed("shuffled_steps", "a\n\nb\n\nc") == "b\n\na\n\nc"
+
+
+def test_what_follows_the_last_box_stays_behind_it() -> None:
+    text = "one\n\ntwo\n\nthree\n\nso \\boxed{4}\n\nA remark on this."
+    made = perturbed("shuffled_steps", text)
+    assert made != text
+    assert made.endswith("so \\boxed{4}\n\nA remark on this.")
+
+
+def test_keywords_in_a_box_and_over_lines_stay() -> None:
+    text = "so\nthen \\boxed{\\text{first}}"
+    assert perturbed("keywords_stripped", text) == "\n\\boxed{\\text{first}}"

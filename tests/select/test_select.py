@@ -10,6 +10,7 @@ from limo_ablate.artifacts import Artifact, Store
 from limo_ablate.config import DataConfig, DifficultyConfig
 from limo_ablate.errors import UserError
 from limo_ablate.select import Selected, select
+from limo_ablate.select.likeness import duplicates
 from tests.select.made_pool import DATA, SELECT, curated, evidence, made_pool
 
 CONFIG = replace(SELECT, size=10)
@@ -194,3 +195,38 @@ def test_questions_of_a_pool_that_has_solutions(store: Store, pool: Artifact) ->
     made = chosen(store, pool, solutions=0, quality="any", difficulty="hard", size=20)
     assert made.rows["response"].null_count() == made.rows["problem"].n_unique() == 20
     assert [step.rows for step in made.funnel.steps] == [90, 30, 20]
+
+
+def test_one_of_two_equal_problems_stays_whichever_is_left(store: Store) -> None:
+    """The first has no right solution, so the second is no duplicate; nor is one with another answer."""
+    question = "What is one plus one?"
+    pool = made_pool(
+        store,
+        [
+            {"id": "a", "gold": "2", "text": question}, {"id": "b", "gold": "2", "text": question.upper()},
+            {"id": "c", "gold": "2", "text": question + "!"}, {"id": "d", "gold": "3", "text": question},
+        ],
+        [{"problem": p, "text": rf"\boxed{{{n}}}"} for p, n in (("a", 1), ("b", 2), ("c", 2), ("d", 3))],
+    )  # fmt: skip
+    config = replace(CONFIG, size=None, quality="any", duplicates="drop", correctness="correct")
+    made = curated(store, pool, config, graded=True, duplicates=duplicates(store, "separate", pool))
+    assert sorted(made.rows["problem"]) == ["b", "d"]
+    reasons = dict(made.funnel.excluded().select("problem", "reason").iter_rows())
+    assert reasons["c"] == "same words and answer as problem b"
+
+
+def test_tiers_that_some_rows_carry_are_kept(store: Store) -> None:
+    problems = [{"id": f"p{n}", "gold": "1"} for n in range(6)]
+    solutions = [{"problem": f"p{n}", "text": "s", "tier": "L5" if n % 2 else None} for n in range(6)]
+    made = curated(store, made_pool(store, problems, solutions), replace(CONFIG, size=None))
+    assert sorted(made.rows["problem"]) == ["p1", "p3", "p5"]
+    assert set(made.funnel.excluded()["reason"]) == {"tier unknown"}
+
+
+@pytest.mark.parametrize(
+    "changes", [{"perturb": "format_only"}, {"tokens": 9}, {"same_problems": True}, {"correctness": "wrong"}]
+)
+def test_what_goes_by_solutions_is_refused_for_questions(store: Store, changes: dict[str, object]) -> None:
+    pool = made_pool(store, [{"id": "a", "gold": "1"}], [])
+    with pytest.raises(UserError, match="goes by solutions, and these are questions only"):
+        curated(store, pool, replace(CONFIG, quality="any", **changes), graded=True)  # type: ignore[arg-type]
