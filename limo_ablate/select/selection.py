@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 
 from limo_ablate.artifacts import Artifact, Store
 from limo_ablate.config import DataConfig, SelectConfig
-from limo_ablate.errors import UserError
 from limo_ablate.select import difficulty, quality
 from limo_ablate.select.budget import TokenCounter
 from limo_ablate.select.correctness import READ
+from limo_ablate.select.filters import keep_fit, keep_quality, keep_same_problems, refuse_for_questions
 from limo_ablate.select.funnel import Funnel
 from limo_ablate.select.perturb import perturbation
 from limo_ablate.select.responses import counting, require_size, token_matched, with_texts
 from limo_ablate.select.subset import in_order, strata
-from limo_ablate.typed import nearest
 
 VERSION = 2
 
@@ -84,54 +85,18 @@ def curate(config: SelectConfig, data: DataConfig, pool: Artifact, evidence: Evi
     """The chosen rows and why each other row of the pool went. Raises UserError when too few pass."""
     funnel = Funnel(_index(pool, evidence, data, config))
     if funnel.rows["solution"].null_count() == funnel.rows.height:
-        _refuse_for_questions(config)
-    _gate(funnel, config, evidence)
+        refuse_for_questions(config)
+    keep_fit(funnel, config, evidence.duplicates, evidence.flags)
     difficulty.keep(funnel, config.difficulty, data)
     if config.same_problems:
-        tier = pl.col("tier")
-        has = tier.filter(tier.is_in(quality.TIERS)).n_unique().over("problem")
-        reason = pl.lit("no solution in each of L1 to L5; five of a problem are needed")
-        funnel.keep("same_problems", has == len(quality.TIERS), reason)
+        keep_same_problems(funnel)
     candidates = funnel.rows
-    _keep_quality(funnel, config)
-    rows = _ordered(funnel.rows, config, data, evidence.clusters)
-    funnel.replace(f"{config.solutions} a problem", rows, f"another one comes first by {config.best}")
-    if config.perturb != "none":  # whatever tokens the pool carries are not those of the changed texts
-        rows = rows.with_columns(tokens=pl.lit(None, pl.Int64))
+    keep_quality(funnel, config)
     change = perturbation(config.perturb, config.score.phrases(), config.seed)
-    if config.tokens is not None:
-        counts = counting(pool, evidence.counter, change)
-        arms = {
-            str(tier): _ordered(arm, config, data, evidence.clusters)
-            for (tier,), arm in candidates.group_by("tier", maintain_order=True)
-            if tier in quality.TIERS
-        }
-        rows = token_matched(rows, arms, config, counts, funnel.text())
-        funnel.replace(f"tokens={config.tokens}", rows, "not needed for this many tokens")
-    elif config.size is not None:
-        require_size(rows, config.size, funnel.text())
-        rows = rows.head(config.size)
-        funnel.replace(f"size={config.size}", rows, f"comes later by {config.order}")
+    rows = _cut(funnel, candidates, config, data, evidence, counting(pool, evidence.counter, change))
     features = [name for name in config.score.weights if name != "elaborated"]
     features += [name for name in READ if name in rows.columns]
     return Selected(with_texts(rows, pool, change, features), candidates, funnel)
-
-
-def _refuse_for_questions(config: SelectConfig) -> None:
-    """UserError where the configuration goes by solutions, and there are none."""
-    asked = {
-        f"quality={config.quality}": config.quality != "any",
-        f"correctness={config.correctness}": config.correctness != "any",
-        f"teacher={config.teacher}": config.teacher != "any",
-        "same_problems=true": config.same_problems,
-        f"tokens={config.tokens}": config.tokens is not None,
-        f"perturb={config.perturb}": config.perturb != "none",
-    }
-    if found := [name for name, goes_by_solutions in asked.items() if goes_by_solutions]:
-        raise UserError(
-            f"select.{found[0]} goes by solutions, and these are questions only: set data.fields.solution "
-            "and select.solutions=1, or leave that key at its neutral value"
-        )
 
 
 def _index(pool: Artifact, evidence: Evidence, data: DataConfig, config: SelectConfig) -> pl.DataFrame:
@@ -152,57 +117,33 @@ def _index(pool: Artifact, evidence: Evidence, data: DataConfig, config: SelectC
     return rows.with_row_index("row")
 
 
-def _gate(funnel: Funnel, config: SelectConfig, evidence: Evidence) -> None:
-    """What a row must be whatever the study varies; tiers are given to the rows that are right."""
-    if 0 < funnel.rows["solution"].null_count() < funnel.rows.height:
-        funnel.keep("solved", pl.col("solution").is_not_null(), pl.lit("no solution"))
-    if config.correctness != "any":
-        wanted = "correct" if config.correctness == "correct" else "incorrect"
-        answer = pl.col("answer").fill_null("nothing")
-        reason = pl.format("the verifier says {} ({}), it read: {}", "status", "rule", answer)
-        funnel.keep(f"correctness={config.correctness}", pl.col("status") == wanted, reason)
-    funnel.rows = quality.scored(funnel.rows, config.score)
-    if funnel.rows["tier"].null_count() == funnel.rows.height:
-        funnel.rows = funnel.rows.with_columns(quality.tiers(funnel.rows, config.score))
-    if evidence.duplicates:
-        groups = pl.read_parquet(evidence.duplicates.path / "duplicates.parquet")
-        rows = funnel.rows.join(groups, on="problem", how="left", maintain_order="left")
-        funnel.rows = rows.with_columns(
-            first=pl.col("problem").first().over("group")
-        )  # of those that are left
-        reason = pl.format("same words and answer as problem {}", pl.col("first"))
-        funnel.keep("duplicates=drop", pl.col("problem") == pl.col("first"), reason)
-    if evidence.flags and config.contamination.policy == "drop":
-        found = pl.read_parquet(evidence.flags.path / "flags.parquet")
-        _keep_clean(funnel, found)
-    if config.teacher != "any":
-        known = funnel.rows["teacher"].drop_nulls().unique().sort().to_list()
-        if config.teacher not in known:
-            raise UserError(
-                f"select.teacher={config.teacher}: no such teacher{nearest(config.teacher, known)} "
-                f"Teachers: {', '.join(known) or 'none; see data.fields.teacher'}"
-            )
-        reason = pl.format("teacher {}", pl.col("teacher").fill_null("unknown"))
-        funnel.keep(f"teacher={config.teacher}", pl.col("teacher") == config.teacher, reason)
-
-
-def _keep_clean(funnel: Funnel, flags: pl.DataFrame) -> None:
-    first = flags.group_by("problem", maintain_order=True).first()
-    first = first.select(
-        "problem", flag=pl.format("{} with {} {}: {}", "method", "benchmark", "item", "evidence")
-    )
-    funnel.rows = funnel.rows.join(first, on="problem", how="left", maintain_order="left")
-    funnel.keep("contamination=drop", pl.col("flag").is_null(), pl.col("flag"))
-
-
-def _keep_quality(funnel: Funnel, config: SelectConfig) -> None:
-    """`any` is any of L1..L5: the controls are only for those who ask for them."""
-    if funnel.rows["solution"].null_count() == funnel.rows.height:
-        return  # a pool of questions
-    tier = pl.col("tier")
-    kept = tier.is_in(quality.TIERS) if config.quality == "any" else tier == config.quality
-    reason = pl.format("tier {}", tier.fill_null("unknown"))
-    funnel.keep(f"quality={config.quality}", kept, reason)
+def _cut(
+    funnel: Funnel,
+    candidates: pl.DataFrame,
+    config: SelectConfig,
+    data: DataConfig,
+    evidence: Evidence,
+    counts: Callable[[pl.DataFrame], list[int]],
+) -> pl.DataFrame:
+    """The first rows by the rules, as many as size or tokens want. `candidates` are those of all tiers."""
+    ordered = partial(_ordered, config=config, data=data, clusters=evidence.clusters)
+    rows = ordered(funnel.rows)
+    funnel.replace(f"{config.solutions} a problem", rows, f"another one comes first by {config.best}")
+    if config.perturb != "none":  # whatever tokens the pool carries are not those of the changed texts
+        rows = rows.with_columns(tokens=pl.lit(None, pl.Int64))
+    if config.tokens is not None:
+        arms = {
+            str(tier): ordered(arm)
+            for (tier,), arm in candidates.group_by("tier", maintain_order=True)
+            if tier in quality.TIERS
+        }
+        rows = token_matched(rows, arms, config, counts, funnel.text())
+        funnel.replace(f"tokens={config.tokens}", rows, "not needed for this many tokens")
+    elif config.size is not None:
+        require_size(rows, config.size, funnel.text())
+        rows = rows.head(config.size)
+        funnel.replace(f"size={config.size}", rows, f"comes later by {config.order}")
+    return rows
 
 
 def _ordered(
