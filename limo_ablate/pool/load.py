@@ -18,7 +18,7 @@ from limo_ablate.pool.sources import source_rows
 from limo_ablate.pool.tables import Tables
 from limo_ablate.pool.values import Misfit
 
-VERSION = 2
+VERSION = 3
 
 
 def load_pool(store: Store, data: DataConfig) -> Artifact:
@@ -99,11 +99,19 @@ def _entries(config: ProblemsConfig, name: str) -> Iterator[tuple[str, Entry | s
     if config.fields is None:
         raise UserError(f"{name}: `fields` must say which column holds what")
     checked = False
-    for where, row in source_rows(config, config.path):
+    for where, row in _named(source_rows(config, config.path), name):
         if isinstance(row, dict) and not checked:
             check_fields(config.fields, config.where, row, name)
             checked = True
         yield where, row if isinstance(row, str) else _entry(row, config, config.fields, name)
+
+
+def _named(rows: Iterator[tuple[str, Row | str]], name: str) -> Iterator[tuple[str, Row | str]]:
+    """The same rows; an error says whose source it is."""
+    try:
+        yield from rows
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from error
 
 
 def _entry(row: Row, config: ProblemsConfig, fields: FieldsConfig, name: str) -> Entry | str | None:

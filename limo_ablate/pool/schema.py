@@ -51,6 +51,8 @@ class Entry:
     """Right ones and all of a reference model's tries."""
     stated: bool = False
     """Whether the gold answer is what the first solution states."""
+    level_unread: bool = False
+    """Whether its level is there, and no number."""
 
 
 def matches(row: Row, where: dict[str, Any] | None) -> bool:
@@ -70,16 +72,18 @@ def read_row(row: Row, fields: FieldsConfig, source: str) -> Entry:
     gold = given_gold(value(row, fields.answer)) if fields.answer else _stated(solutions)
     if fields.answer and gold is None:
         raise Misfit("answer: no gold answer")
+    given_level = value(row, fields.level)
     problem = {
         "id": _text(value(row, fields.id)),
         "text": text,
         "gold": gold,
         "source": _text(value(row, fields.source)) or source,
-        "level": level(value(row, fields.level)),
+        "level": level(given_level),
         "subject": _text(value(row, fields.subject)),
     }
     tries = _tries(row, fields, len(solutions) + len(incomplete))
-    return Entry(problem, solutions, incomplete, tries, stated=fields.answer is None)
+    unread = problem["level"] is None and _text(given_level) is not None
+    return Entry(problem, solutions, incomplete, tries, stated=fields.answer is None, level_unread=unread)
 
 
 def _solutions(row: Row, fields: FieldsConfig) -> tuple[list[Row], list[int]]:

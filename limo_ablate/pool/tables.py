@@ -19,7 +19,16 @@ BATCH_ROWS = 50_000
 BATCH_CHARACTERS = 2**25
 """A batch is a row group: large enough to compress well, small enough to hold several."""
 
-COUNTED = ("rows", "left_out", "over_limit", "rejected", "incomplete", "problems", "solutions")
+COUNTED = (
+    "rows",
+    "left_out",
+    "over_limit",
+    "rejected",
+    "incomplete",
+    "levels_unread",
+    "problems",
+    "solutions",
+)
 UNRATED = PROBLEMS.remove(PROBLEMS.get_field_index("pass_rate"))
 
 
@@ -90,6 +99,7 @@ class Tables:
         if position is None:
             self.counts["over_limit"] += 1
             return
+        self.counts["levels_unread"] += entry.level_unread
         if position == self.counts["problems"]:
             self.counts["problems"] += 1
             self._problems.add(problem)

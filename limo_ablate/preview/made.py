@@ -34,8 +34,8 @@ class Preview:
     manifest: pl.DataFrame
     rejected: pl.DataFrame
     """Rows of the source that did not fit: where, reason."""
-    read: int
-    """Rows of the source."""
+    counts: dict[str, int]
+    """What the source holds: pool.json."""
     benchmarks: dict[str, tuple[int, int]]
     """What the gate compared with: (items, rows that are none) of each benchmark."""
 
@@ -90,9 +90,9 @@ def make(config: TrialConfig) -> Preview:
     selected = curate(config.select, config.data, pool, evidence)
     flags = pl.read_parquet(evidence.flags.path / "flags.parquet") if evidence.flags else None
     rejected = pl.read_parquet(pool.path / "rejected.parquet")
-    read = json.loads((pool.path / "pool.json").read_text())["rows"]
+    counts = json.loads((pool.path / "pool.json").read_text())
     listed = manifest(selected, pool, config.select.perturb)
-    return Preview(config, selected, pool, flags, listed, rejected, read, _compared(stages))
+    return Preview(config, selected, pool, flags, listed, rejected, counts, _compared(stages))
 
 
 def _compared(stages: Stages) -> dict[str, tuple[int, int]]:

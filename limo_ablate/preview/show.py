@@ -40,9 +40,12 @@ def _print_rejected(console: Console, preview: Preview) -> None:
         first = preview.rejected.row(0, named=True)
         where = preview.rejected["where"].n_unique()
         console.print(
-            f"{_some(where, 'row')} of the source's {preview.read} don't fit, such as {first['where']}: "
-            f"{first['reason']} (rejected.parquet)\n"
+            f"{_some(where, 'row')} of the source's {preview.counts['rows']} don't fit, such as "
+            f"{first['where']}: {first['reason']} (rejected.parquet)\n"
         )
+
+    if unread := preview.counts["levels_unread"]:
+        console.print(f"{_some(unread, 'row')} with a level that is no number: any band leaves these out\n")
 
 
 def _print_unchanged(console: Console, preview: Preview) -> None:

@@ -129,3 +129,16 @@ def test_mistakes_are_one_line(made: tuple[Path, str], argv: list[str], message:
     assert done.returncode == 2, done.stderr
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_what_the_source_has_and_can_t_be_used_is_said(tmp_path: Path) -> None:
+    rows = [
+        {"problem": f"What is {n} + {n}?", "answer": 2 * n, "solution": str(2 * n), "level": level}
+        for n, level in enumerate(("Level 5", "high", 3, None))
+    ]
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"problem": ""}]))
+    asked = ["data=jsonl", "data.path=p.jsonl", "data.fields.level=level", "select.quality=any"]
+    done = run(*asked, "select.size=4", "select/contamination=none", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "1 row of the source's 5 don't fit, such as p.jsonl:5: problem: no text" in done.stdout
+    assert "1 row with a level that is no number" in done.stdout
