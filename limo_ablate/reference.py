@@ -15,8 +15,6 @@ import polars as pl
 from limo_ablate.artifacts import Artifact, Store
 from limo_ablate.config import BenchmarkConfig, EvalConfig, ReferenceStageConfig, TrialConfig
 from limo_ablate.errors import UserError
-from limo_ablate.evaluate import verdicts
-from limo_ablate.generate import completions
 from limo_ablate.stages import Stages
 from limo_ablate.train import base_model
 
@@ -82,18 +80,7 @@ def _tried(
         seed=reference.seed,
     )
     model = _model(config, name, stage, pool, stages)
-    texts = stages.run(
-        f"completions/{name}",
-        completions,
-        store,
-        model,
-        problems,
-        name,
-        sampling,
-        evaluation,
-        config.hardware,
-    )
-    graded = stages.run(f"verdicts/{name}", verdicts, store, texts, problems)
+    _, graded = stages.graded(store, model, problems, name, sampling, evaluation, config.hardware)
 
     def make(folder: Path) -> None:
         status = pl.col("status")

@@ -16,8 +16,7 @@ import polars as pl
 
 from limo_ablate.artifacts import Artifact, Store
 from limo_ablate.config import TrialConfig
-from limo_ablate.evaluate import benchmark_scores, verdicts
-from limo_ablate.generate import completions
+from limo_ablate.evaluate import benchmark_scores
 from limo_ablate.identity import TrialLabels, trial_key
 from limo_ablate.overrides import override
 from limo_ablate.pool import load_benchmark, load_pool
@@ -113,22 +112,11 @@ def evaluated(config: TrialConfig, stages: Stages, model: Artifact, folder: Path
     tables: dict[str, list[pl.DataFrame]] = {"completions": [], "verdicts": []}
     for name, benchmark in config.eval.benchmarks.items():
         problems = stages.run(f"benchmark/{name}", load_benchmark, store, name, benchmark)
-        texts = stages.run(
-            f"completions/{name}",
-            completions,
-            store,
-            model,
-            problems,
-            name,
-            benchmark,
-            config.eval,
-            config.hardware,
-        )
-        graded = stages.run(f"verdicts/{name}", verdicts, store, texts, problems)
+        texts, graded = stages.graded(store, model, problems, name, benchmark, config.eval, config.hardware)
         tables["completions"].append(pl.read_parquet(texts.path / "completions.parquet"))
         tables["verdicts"].append(pl.read_parquet(graded.path / "verdicts.parquet"))
-        flagged = None if flagged_in is None else flagged_in.get(name, set())
-        scores |= benchmark_scores(name, tables["verdicts"][-1], benchmark.groups, flagged)
+        unclean = None if flagged_in is None else flagged_in.get(name, set())
+        scores |= benchmark_scores(name, tables["verdicts"][-1], benchmark.groups, unclean)
     for table, parts in tables.items():
         pl.concat(parts).write_parquet(folder / f"{table}.parquet")
     if (model.path / "curve.parquet").exists():

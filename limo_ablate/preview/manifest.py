@@ -26,8 +26,8 @@ def manifest(selected: Selected, pool: Artifact, perturb: str) -> pl.DataFrame:
     rows = pl.concat([chosen, selected.funnel.excluded()], how="diagonal")
     solutions = pl.read_parquet(pool.path / "solutions.parquet", columns=["id", "digest"])
     rows = rows.join(solutions, left_on="solution", right_on="id", how="left", maintain_order="left")
-    problems = pl.read_parquet(pool.path / "problems.parquet", columns=["id", "text"])
     if rows["digest"].null_count():
+        problems = pl.read_parquet(pool.path / "problems.parquet", columns=["id", "text"])
         asked = problems.select(problem="id", asked=_digests(problems["text"]))
         rows = rows.join(asked, on="problem", how="left", maintain_order="left")
         rows = rows.with_columns(digest=pl.coalesce("digest", "asked"))

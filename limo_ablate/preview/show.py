@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from limo_ablate.preview.made import Preview
+from limo_ablate.select.responses import with_texts
 
 QUANTILES = (0.05, 0.5, 0.95)
 KINDS = ("source", "teacher", "subject", "tier")
@@ -43,7 +44,6 @@ def _print_rejected(console: Console, preview: Preview) -> None:
             f"{_some(where, 'row')} of the source's {preview.counts['rows']} don't fit, such as "
             f"{first['where']}: {first['reason']} (rejected.parquet)\n"
         )
-
     if unread := preview.counts["levels_unread"]:
         console.print(f"{_some(unread, 'row')} with a level that is no number: any band leaves these out\n")
 
@@ -53,9 +53,9 @@ def _print_unchanged(console: Console, preview: Preview) -> None:
     perturb = preview.config.select.perturb
     if perturb == "none":
         return
-    before = pl.read_parquet(preview.pool.path / "solutions.parquet", columns=["id", "text"])
-    rows = preview.selected.rows.join(before, left_on="solution", right_on="id", suffix="_before")
-    same = rows.filter(pl.col("response") == pl.col("text_before")).height
+    rows = preview.selected.rows
+    before = with_texts(rows.drop("text", "response"), preview.pool, lambda text, gold: text)
+    same = (rows["response"] == before["response"]).sum()
     console.print(f"perturb={perturb}: {rows.height - same} of {rows.height} responses are changed\n")
 
 
