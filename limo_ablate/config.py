@@ -7,7 +7,7 @@ place, and past it no DictConfig travels. Nothing heavy is imported here.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -128,14 +128,33 @@ class ReferenceStageConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReferenceConfig:
+class EngineConfig:
+    """What generates completions, and how fast; what is drawn depends on `engine` alone."""
+
+    engine: Literal["transformers", "paged", "vllm"]
+    batch_size: int
+    """Completions that each replica decodes side by side."""
+    tensor_parallel: int = 1
+    """GPUs that share a copy of the model; `hardware.processes` / this many copies generate side by side."""
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1 or self.tensor_parallel < 1:
+            raise UserError(
+                f"batch_size={self.batch_size} and tensor_parallel={self.tensor_parallel} must be at least 1"
+            )
+        if self.tensor_parallel > 1 and self.engine != "vllm":
+            raise UserError(
+                f"tensor_parallel={self.tensor_parallel}: engine={self.engine} holds a whole model on each "
+                "GPU; use engine=vllm or tensor_parallel=1"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceConfig(EngineConfig):
     """How pass rates are measured (LIMO, section 3.1): one stage after the other, the last one's count."""
 
     stages: dict[str, ReferenceStageConfig]
     system_prompt: str | None
-    engine: Literal["transformers"]
-    batch_size: int
-    """Completions decoded side by side."""
     seed: int
 
 
@@ -251,7 +270,7 @@ class ContaminationConfig:
     masked_ngrams: tuple[int, ...]
     """The same with every number replaced by one mark: the same problem with other numbers."""
     minhash: MinHashConfig | None
-    also: dict[str, ProblemsConfig]
+    also: dict[str, BenchmarkSetConfig]
     """Benchmarks to look at besides those that are evaluated."""
 
     def __post_init__(self) -> None:
@@ -381,6 +400,26 @@ class LoraConfig:
     alpha: float
     dropout: float
     targets: tuple[str, ...]
+    save: Literal["merged", "adapter"] = "merged"
+    """The whole model, or the adapter beside a reference to its base: small, and gone with its base."""
+    quantize: Literal["none", "nf4"] = "none"
+    """How the frozen weights are held while training: nf4 is QLoRA's four bits (`qlora` extra)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DevConfig:
+    """Rows that are held out of training."""
+
+    rows: int
+    """Drawn by the training's seed; with several solutions of a problem, all of them are held out."""
+    every: int
+    """Optimiser steps between measurements of their loss; it is measured after the last step too."""
+    keep: Literal["last", "best"]
+    """Which weights are saved: the last, or those of the step with the lowest dev loss."""
+
+    def __post_init__(self) -> None:
+        if self.rows < 1 or self.every < 1:
+            raise UserError(f"train.dev: rows={self.rows} and every={self.every} must be at least 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -399,15 +438,22 @@ class TrainConfig:
     grad_clip: float
     global_batch_size: int
     """Rows per optimiser step, over all processes."""
-    micro_batch_size: int
-    """Rows per forward pass of one process."""
+    micro_batch_tokens: int
+    """Tokens per forward pass of one process: rows are packed up to it, a longer one goes alone."""
     max_length: int
     """Tokens a row may have; longer rows are dropped and counted, never cut."""
     system_prompt: str | None
     gradient_checkpointing: bool
+    loss: Literal["torch", "liger"] = "torch"
+    """What computes LM head and cross entropy: PyTorch, or on a GPU Liger's fused kernel (`liger` extra)."""
+    compile: bool = False
+    """Compiles each decoder layer: faster steps where they are many and large, a slow start."""
     checkpoint_seconds: float
-    """Seconds between checkpoints; null-free: 0 writes one after every step."""
+    """Seconds between checkpoints; 0 writes one after every step."""
+    checkpoint_steps: int | None = None
+    """Optimiser steps between checkpoints, besides; null: only time counts."""
     lora: LoraConfig | None
+    dev: DevConfig | None = None
     seed: int
 
     def __post_init__(self) -> None:
@@ -419,8 +465,10 @@ class TrainConfig:
             )
         if budgets[0] <= 0:
             raise UserError(f"the training budget must be positive, not {budgets[0]}")
-        if self.global_batch_size < 1 or self.micro_batch_size < 1:
-            raise UserError("train.global_batch_size and train.micro_batch_size must be at least 1")
+        if self.global_batch_size < 1 or self.micro_batch_tokens < 1:
+            raise UserError("train.global_batch_size and train.micro_batch_tokens must be at least 1")
+        if self.checkpoint_steps is not None and self.checkpoint_steps < 1:
+            raise UserError(f"train.checkpoint_steps={self.checkpoint_steps} must be at least 1, or null")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -435,6 +483,16 @@ class HardwareConfig:
     precision: Literal["no", "bf16"]
     threads: int
     """CPU threads of each process."""
+    cpu_offload: bool = False
+    """Weights, gradients and optimiser states wait in the CPU's memory (fsdp2 and zero3): slower, smaller."""
+    context_parallel: int = 1
+    """Processes that share each row, for rows too long for one."""
+    nodes: int = 1
+    """Machines of one trial; `processes` counts the ranks of all."""
+    hosts: tuple[str, ...] | None = None
+    """Their names, the one the trial starts on first; null: those of the Slurm allocation."""
+    remote: str | None = None
+    """What runs a shell command line, its last argument, on a host, e.g. `ssh {host}`; null: Slurm's srun."""
 
     def __post_init__(self) -> None:
         if (self.processes == 1) != (self.strategy == "single"):
@@ -442,11 +500,50 @@ class HardwareConfig:
                 f"hardware.strategy={self.strategy} does not fit hardware.processes={self.processes}: "
                 "one process is `single`, several are `ddp`, `fsdp2` or `zero3`"
             )
+        if self.cpu_offload and self.strategy not in ("fsdp2", "zero3"):
+            raise UserError(f"hardware.cpu_offload goes with fsdp2 and zero3, not with {self.strategy}")
+        for key in ("context_parallel", "nodes"):
+            parts = getattr(self, key)
+            if parts < 1 or self.processes % parts:
+                raise UserError(f"hardware.{key}={parts} must divide hardware.processes={self.processes}")
+        if self.hosts is not None and len(self.hosts) != self.nodes:
+            raise UserError(f"hardware.hosts names {len(self.hosts)} machines, hardware.nodes={self.nodes}")
+        if self.hosts is not None and self.remote is None:
+            raise UserError("hardware.hosts needs hardware.remote, how to reach them, e.g. 'ssh {host}'")
+        if self.context_parallel > 1 and self.strategy == "zero3":
+            raise UserError("hardware.context_parallel goes with ddp and fsdp2, not with zero3")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BenchmarkConfig(ProblemsConfig):
-    """Problems with gold answers, and how they are sampled."""
+class ChoicesConfig:
+    """Options of a multiple-choice set, shuffled for each problem: where they stand, how they are asked."""
+
+    wrong: tuple[str, ...] | None = None
+    """Fields of the wrong options, the answer being the text of the right one; null: the options stand
+    lettered inside the problem's text, and the answer is a letter."""
+    instruction: str | None = None
+    """What follows the options; null: the last paragraph of the problem's text, where they stand in it."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.wrong is not None and not 1 <= len(self.wrong) <= 9:
+            raise UserError(f"choices.wrong={list(self.wrong)}: one to nine fields, or null")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkSetConfig(ProblemsConfig):
+    """Problems with gold answers."""
+
+    split: str = "test"
+    choices: ChoicesConfig | None = None
+    """For multiple choice; null leaves the problem as it is."""
+    groups: dict[str, tuple[float, float]] | None = None
+    """Scores are also given for these ranges of the problems' level, both ends included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkConfig(BenchmarkSetConfig):
+    """A set, and how it is sampled."""
 
     samples: int
     """Completions per problem."""
@@ -455,9 +552,6 @@ class BenchmarkConfig(ProblemsConfig):
     top_p: float
     max_tokens: int
     """New tokens a completion may have."""
-    split: str = "test"
-    groups: dict[str, tuple[float, float]] | None = None
-    """Scores are also given for these ranges of the problems' level, both ends included."""
 
     def __post_init__(self) -> None:
         super(BenchmarkConfig, self).__post_init__()
@@ -469,13 +563,62 @@ class BenchmarkConfig(ProblemsConfig):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EvalConfig:
-    benchmarks: dict[str, BenchmarkConfig]
-    engine: Literal["transformers"]
-    batch_size: int
-    """Completions decoded side by side."""
+class JudgeConfig:
+    """A model that is asked, greedily, about the answers that the verifier leaves undecided."""
+
+    model: ModelConfig
     system_prompt: str | None
+    prompt: str
+    """With {problem}, {gold} and {answer}; it must ask for a last line that is `correct` or `incorrect`."""
+    max_tokens: int
+    sample: int
+    """Decided answers of each benchmark that it is asked about too: how far it agrees with the verifier."""
     seed: int
+    """Draws that sample."""
+
+    def __post_init__(self) -> None:
+        missing = [part for part in ("{problem}", "{gold}", "{answer}") if part not in self.prompt]
+        if missing:
+            raise UserError(f"eval.judge.prompt lacks {', '.join(missing)}: the judge must be shown them")
+        if self.sample < 0 or self.max_tokens < 1:
+            raise UserError(
+                f"eval.judge: sample={self.sample} must be 0 or more, max_tokens={self.max_tokens} 1 or more"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeConfig:
+    """Whether the model completes a benchmark's problems by heart (Wu et al. 2025, 2507.10532)."""
+
+    share: float
+    """Of a problem's words, which the model is given."""
+    max_tokens: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share < 1 or self.max_tokens < 1:
+            raise UserError(
+                f"eval.probe: share={self.share:g} must lie between 0 and 1, "
+                f"max_tokens={self.max_tokens} be 1 or more"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalConfig(EngineConfig):
+    benchmarks: dict[str, BenchmarkConfig]
+    system_prompt: str | None
+    noise_floor: int | None = None
+    """Batch size of a second pass over the greedy benchmarks, whose differences are rounding; null: none."""
+    judge: JudgeConfig | None = None
+    probe: ProbeConfig | None = None
+    seed: int
+
+    def __post_init__(self) -> None:
+        super(EvalConfig, self).__post_init__()
+        if self.noise_floor is not None and (self.noise_floor < 1 or self.noise_floor == self.batch_size):
+            raise UserError(
+                f"eval.noise_floor={self.noise_floor}: a batch size of 1 or more, other than "
+                f"eval.batch_size={self.batch_size}; null for no second pass"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -534,8 +677,14 @@ class TrialConfig:
                 f"choose {', '.join(['any', *bands])} or a number; data/difficulty= chooses other bands"
             )
         for name, problems in self.select.contamination.also.items():
-            if name in self.eval.benchmarks:
+            evaluated = self.eval.benchmarks.get(name)
+            if evaluated and not _same_problems(evaluated, problems):
                 raise UserError(
                     f"select.contamination.also.{name}: a benchmark of that name is evaluated (path "
-                    f"{self.eval.benchmarks[name].path}); give this one ({problems.path}) another name"
+                    f"{evaluated.path}); give this one ({problems.path}) another name"
                 )
+
+
+def _same_problems(one: BenchmarkSetConfig, other: BenchmarkSetConfig) -> bool:
+    decisive = [field.name for field in fields(BenchmarkSetConfig) if field.name != "groups"]
+    return all(getattr(one, name) == getattr(other, name) for name in decisive)

@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass
 from limo_ablate.artifacts import content_key
 from limo_ablate.config import TrialConfig
 
+WHEREVER = ("name", "threads", "cpu_offload", "nodes", "hosts", "remote")
+"""Keys of the hardware that change no result."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrialLabels:
@@ -31,5 +34,5 @@ def trial_key(config: TrialConfig) -> str:
     if config.select.contamination.policy == "report" and "select" in left_out:
         # the clean benchmark items are those that the pool has not
         content |= {"data": everything["data"], "contamination": everything["select"]["contamination"]}
-    content["hardware"] = {k: v for k, v in content["hardware"].items() if k not in ("name", "threads")}
+    content["hardware"] = {k: v for k, v in content["hardware"].items() if k not in WHEREVER}
     return content_key("trial", 1, content)

@@ -13,8 +13,9 @@ from pathlib import Path
 import polars as pl
 
 from limo_ablate.artifacts import Artifact, Store
-from limo_ablate.config import BenchmarkConfig, EvalConfig, ReferenceStageConfig, TrialConfig
+from limo_ablate.config import ReferenceStageConfig, TrialConfig
 from limo_ablate.errors import UserError
+from limo_ablate.generate import asked
 from limo_ablate.stages import Stages
 from limo_ablate.train import base_model
 
@@ -65,22 +66,9 @@ def _tried(
     """`tried.parquet`: how many samples of each problem the stage's model got right."""
     store, reference = Store(config.paths.artifacts), config.data.difficulty.reference
     assert reference is not None
-    sampling = BenchmarkConfig(
-        source="file",
-        samples=stage.samples,
-        temperature=stage.temperature,
-        top_p=stage.top_p,
-        max_tokens=stage.max_tokens,
-    )
-    evaluation = EvalConfig(
-        benchmarks={name: sampling},
-        engine=reference.engine,
-        batch_size=reference.batch_size,
-        system_prompt=reference.system_prompt,
-        seed=reference.seed,
-    )
+    ask = asked(problems, stage, reference.system_prompt, reference.seed)
     model = _model(config, name, stage, pool, stages)
-    _, graded = stages.graded(store, model, problems, name, sampling, evaluation, config.hardware)
+    _, graded = stages.graded(store, model, {name: ask}, reference, config.hardware)[name]
 
     def make(folder: Path) -> None:
         status = pl.col("status")

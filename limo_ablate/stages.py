@@ -3,39 +3,57 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from limo_ablate.artifacts import Artifact, Store
-from limo_ablate.config import BenchmarkConfig, EvalConfig, HardwareConfig
+from limo_ablate.config import EngineConfig, HardwareConfig
 from limo_ablate.evaluate import verdicts
-from limo_ablate.generate import completions
+from limo_ablate.generate import Asked, completions
 
 
 class Stages:
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
-        """Next to nothing where the artifact was found."""
+        """Next to nothing where the artifact was found. `completions` of all benchmarks are one pass."""
         self.artifacts: dict[str, Artifact] = {}
 
     def run(self, name: str, stage: Callable[..., Artifact], *args: Any, **options: Any) -> Artifact:
         started = time.perf_counter()
         self.artifacts[name] = artifact = stage(*args, **options)
-        spent = self.seconds.get(name, 0.0) + time.perf_counter() - started
-        self.seconds[name] = round(spent, 3)
+        self._spent(name, started)
         return artifact
+
+    def generated(
+        self,
+        store: Store,
+        model: Artifact,
+        wanted: Mapping[str, Asked],
+        settings: EngineConfig,
+        hardware: HardwareConfig,
+    ) -> dict[str, Artifact]:
+        """The model's completions of everything wanted: `completions/NAME` of each."""
+        started = time.perf_counter()
+        made = completions(store, model, wanted, settings, hardware)
+        self.artifacts |= {f"completions/{name}": artifact for name, artifact in made.items()}
+        self._spent("completions", started)
+        return made
 
     def graded(
         self,
         store: Store,
         model: Artifact,
-        problems: Artifact,
-        name: str,
-        benchmark: BenchmarkConfig,
-        evaluation: EvalConfig,
+        wanted: Mapping[str, Asked],
+        settings: EngineConfig,
         hardware: HardwareConfig,
-    ) -> tuple[Artifact, Artifact]:
-        """The model's completions of the problems, and their verdicts."""
-        arguments = (store, model, problems, name, benchmark, evaluation, hardware)
-        texts = self.run(f"completions/{name}", completions, *arguments)
-        return texts, self.run(f"verdicts/{name}", verdicts, store, texts, problems)
+    ) -> dict[str, tuple[Artifact, Artifact]]:
+        """The completions of everything wanted, and their verdicts."""
+        texts = self.generated(store, model, wanted, settings, hardware)
+        return {
+            name: (texts[name], self.run(f"verdicts/{name}", verdicts, store, texts[name], ask.problems))
+            for name, ask in wanted.items()
+        }
+
+    def _spent(self, name: str, started: float) -> None:
+        spent = self.seconds.get(name, 0.0) + time.perf_counter() - started
+        self.seconds[name] = round(spent, 3)

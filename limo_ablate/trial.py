@@ -16,12 +16,12 @@ import polars as pl
 
 from limo_ablate.artifacts import Artifact, Store
 from limo_ablate.config import TrialConfig
-from limo_ablate.evaluate import benchmark_scores
+from limo_ablate.evaluation import evaluated
 from limo_ablate.identity import TrialLabels, trial_key
 from limo_ablate.overrides import override
-from limo_ablate.pool import load_benchmark, load_pool
+from limo_ablate.pool import load_pool
 from limo_ablate.provenance import write_provenance
-from limo_ablate.selection import flagged, flagged_items, selection
+from limo_ablate.selection import selection
 from limo_ablate.stages import Stages
 from limo_ablate.track import Tracker, open_tracker
 from limo_ablate.train import base_model, parameter_count, tokenize, train
@@ -60,6 +60,8 @@ def run_trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> dict[st
         stages = Stages()
         model = trained_model(config, stages, tracker)
         scores = evaluated(config, stages, model, folder)
+        if (model.path / "curve.parquet").exists():
+            shutil.copyfile(model.path / "curve.parquet", folder / "curve.parquet")
         metrics = {
             "trial": trial_key(config),
             "study": labels.study,
@@ -102,38 +104,6 @@ def trained_model(config: TrialConfig, stages: Stages, tracker: Tracker) -> Arti
         for row in pl.read_parquet(weights.path / "curve.parquet").iter_rows(named=True):
             tracker.step(row)
     return weights
-
-
-def evaluated(config: TrialConfig, stages: Stages, model: Artifact, folder: Path) -> dict[str, Any]:
-    """Scores of every benchmark; completions and verdicts are left in the trial's folder."""
-    store = Store(config.paths.artifacts)
-    flagged_in = _flagged_items(config, stages)
-    scores: dict[str, Any] = {}
-    tables: dict[str, list[pl.DataFrame]] = {"completions": [], "verdicts": []}
-    for name, benchmark in config.eval.benchmarks.items():
-        problems = stages.run(f"benchmark/{name}", load_benchmark, store, name, benchmark)
-        texts, graded = stages.graded(store, model, problems, name, benchmark, config.eval, config.hardware)
-        tables["completions"].append(pl.read_parquet(texts.path / "completions.parquet"))
-        tables["verdicts"].append(pl.read_parquet(graded.path / "verdicts.parquet"))
-        unclean = None if flagged_in is None else flagged_in.get(name, set())
-        scores |= benchmark_scores(name, tables["verdicts"][-1], benchmark.groups, unclean)
-    for table, parts in tables.items():
-        pl.concat(parts).write_parquet(folder / f"{table}.parquet")
-    if (model.path / "curve.parquet").exists():
-        shutil.copyfile(model.path / "curve.parquet", folder / "curve.parquet")
-    return scores
-
-
-def _flagged_items(config: TrialConfig, stages: Stages) -> dict[str, set[str]] | None:
-    """Benchmark items that the gate flags, where it only reports them; the same for all cells of a pool.
-
-    Raises UserError under policy=error, for the untuned base too.
-    """
-    policy = config.select.contamination.policy
-    if policy not in ("report", "error"):
-        return None
-    found = stages.artifacts.get("flags") or flagged(config, stages, stages.artifacts["pool"])
-    return flagged_items(found) if found and policy == "report" else None
 
 
 def factors(config: TrialConfig, model: Artifact) -> dict[str, object]:

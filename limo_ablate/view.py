@@ -34,7 +34,19 @@ def print_trial(metrics: dict[str, Any], folder: Path) -> None:
         table.add_row(name, accuracy, *shares, f"{score['tokens']:.0f}", n)
     console = Console()
     console.print(table)
+    for name, score in metrics["scores"].items():
+        if more := further(score):
+            console.print(f"{name}: {more}", highlight=False)
     console.print(f"in percent; {metrics['total_seconds']:.1f} s; recorded in {folder}", highlight=False)
+
+
+def further(score: dict[str, Any]) -> str:
+    """What the table has no column for: pass@k, maj@n, what a judge or a probe says."""
+    shown = ("accuracy", "tokens", "problems", "samples", "loops", *SHARES)
+    kept = {key: value for key, value in score.items() if key not in shown and not key.endswith("stderr")}
+    return ", ".join(
+        f"{key} {value if isinstance(value, int) else percent(value)}" for key, value in kept.items()
+    )
 
 
 def title(metrics: dict[str, Any]) -> str:

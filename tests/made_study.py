@@ -13,7 +13,7 @@ import polars as pl
 import yaml
 
 from limo_ablate.compose import compose
-from limo_ablate.evaluate.scores import benchmark_scores
+from limo_ablate.evaluate.scores import Results, benchmark_scores
 from limo_ablate.sweep.design import Study, load_study
 
 PROBLEMS = 60
@@ -103,7 +103,7 @@ class Making:
         chance = self.accuracy(asked) + self.rng.normal(0, self.spread) + skills
         verdicts = self._verdicts(np.clip(chance, 0, 1))
         verdicts.write_parquet(folder / "verdicts.parquet")
-        texts = verdicts.select("benchmark", "problem", "sample", "tokens", "finish").with_columns(
+        texts = verdicts.select("benchmark", "problem", "sample", "tokens", "finish", "loops").with_columns(
             prompt=pl.format("Start {}. Rule +7 *3 -4.", "problem"), completion=pl.lit(self.completion)
         )
         texts.write_parquet(folder / "completions.parquet")
@@ -123,9 +123,9 @@ class Making:
                 "benchmark": "mini", "problem": [f"p{i}" for i in range(self.problems)], "sample": 0,
                 "level": levels, "gold": "99", "answer": np.where(right, "99", "12"), "status": status,
                 "rule": np.where(right | (levels > 1), "boxed", "no_answer"), "reason": "text",
-                "boxed": right,
+                "boxed": right, "vote": np.where(right, 0, 1),
                 "lenient": right | (levels == 3), "tokens": 10 + 4 * levels.astype(int),
-                "finish": np.where(levels == 9, "length", "stop"),
+                "finish": np.where(levels == 9, "length", "stop"), "loops": False
             }
         )  # fmt: skip
 
@@ -160,7 +160,7 @@ def metrics(cell: dict[str, Any], verdicts: pl.DataFrame, trained: bool) -> dict
     factors = {"train_size": asked.get("select.size"), "quality_tier": asked.get("select.quality"), "parameters": 42000}  # noqa: E501 # fmt: skip
     return {
         "trial": cell["key"], "study": "made", "cell": asked, "seed": cell["seed"], "factors": factors,
-        "scores": benchmark_scores("mini", verdicts, {"easy": (1, 3), "hard": (7, 9)}),
+        "scores": benchmark_scores("mini", Results(verdicts=verdicts), {"easy": (1, 3), "hard": (7, 9)}),
         "train": train if trained else {}, "seconds": {"pool": 0.0, "weights": 2.5}, "total_seconds": 3.5,
         "artifacts": {"pool": {"key": "k", "digest": "d"}},
     }  # fmt: skip

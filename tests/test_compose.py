@@ -15,11 +15,18 @@ CHOICES = [
 ]
 NEEDS = dict.fromkeys(("select=limo_800", "select=limo_rq5"), "data/difficulty=limo")
 """Selections that go by a band, and what has it."""
+PLACES = {
+    "eval/common": "eval/common@eval",
+    "eval/decoding": "eval/decoding@eval.benchmarks.mini",
+    "eval/set": "eval/set@eval.benchmarks.mini",
+}
+"""Groups that a protocol places, and where."""
 
 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_fits_the_schema(choice: str) -> None:
-    compose([choice, *([NEEDS[choice]] if choice in NEEDS else [])])
+    group, _, name = choice.partition("=")
+    compose([f"{PLACES.get(group, group)}={name}", *([NEEDS[choice]] if choice in NEEDS else [])])
 
 
 def test_a_pool_of_real_text_turns_the_gate_on_and_an_override_off() -> None:

@@ -94,8 +94,8 @@ def test_real_text_passes_through_the_whole_chain(store: Path, tmp_path: Path, s
     overrides = [
         "data=jsonl", f"data.path={pool}", "data.fields.level=difficulty",
         "model=scratch", "train=limo", "train.max_length=512", "train.epochs=null", "train.steps=2",
-        "train.micro_batch_size=8", "train.global_batch_size=8", "select.quality=any", "select.size=64",
-        "eval=math500_jsonl", f"eval.benchmarks.math500.path={math500}",
+        "train.global_batch_size=8", "select.quality=any", "select.size=64",
+        "eval=math500", "eval/set@eval.benchmarks.math500=math", f"eval.benchmarks.math500.path={math500}",
         "eval.benchmarks.math500.limit=6", "eval.benchmarks.math500.max_tokens=16", "track=none",
         f"paths.artifacts={store}",
     ]  # fmt: skip

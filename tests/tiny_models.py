@@ -17,7 +17,7 @@ CPU = HardwareConfig(name="cpu", device="cpu", processes=1, strategy="single", p
 TWO_RANKS = replace(CPU, name="cpu2", processes=2, strategy="ddp")
 TRAIN = TrainConfig(
     epochs=None, steps=6, tokens=None, learning_rate=1e-2, schedule="cosine", warmup_ratio=0.0,
-    weight_decay=0.1, betas=(0.9, 0.95), grad_clip=1.0, global_batch_size=5, micro_batch_size=2,
+    weight_decay=0.1, betas=(0.9, 0.95), grad_clip=1.0, global_batch_size=5, micro_batch_tokens=150,
     max_length=256, system_prompt=None, gradient_checkpointing=False, checkpoint_seconds=1e9, lora=None,
     seed=0,
 )  # fmt: skip

@@ -24,8 +24,9 @@ def table(study: Path | Iterable[Trial], keys: Sequence[str] | None = None) -> p
     """The finished trials of a study (its folder, or trials of it), a row for each trial and score.
 
     Columns: trial, one for each of `keys` (default: every override a trial asked for but the seed), seed,
-    score (`mini`, `mini/hard`), `SCORES` as in metrics.json, parameters, `TRAINED` with the prefix
-    `trained_` (null for an untrained base), total_seconds. Raises UserError for a key no trial has.
+    score (`mini`, `mini/hard`), `SCORES` and whatever else a score of metrics.json has (null where another
+    lacks it), parameters, `TRAINED` with the prefix `trained_` (null for an untrained base), total_seconds.
+    Raises UserError for a key no trial has.
     """
     trials = load_trials(study) if isinstance(study, Path) else list(study)
     done = [trial for trial in trials if trial.metrics]
@@ -34,14 +35,15 @@ def table(study: Path | Iterable[Trial], keys: Sequence[str] | None = None) -> p
         keys = [key for key in dict.fromkeys(k for trial in done for k in trial.asked) if key != "seed"]
         level = Trial.level_if_any  # a group that only some blocks choose
     levels = {key: _one_type([level(trial, key) for trial in done]) for key in keys}
+    scores = dict.fromkeys([*SCORES, *(key for trial in done for score in _scores(trial) for key in score)])
     rows = []
     for place, trial in enumerate(done):
         factors = {key: column[place] for key, column in levels.items()}
-        rows += _rows(trial, factors)
+        rows += _rows(trial, factors, list(scores))
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
-def _rows(trial: Trial, factors: dict[str, Any]) -> list[dict[str, Any]]:
+def _rows(trial: Trial, factors: dict[str, Any], scores: list[str]) -> list[dict[str, Any]]:
     assert trial.metrics is not None
     trained = {f"trained_{key}": trial.metrics["train"].get(key) for key in TRAINED}
     after = {
@@ -51,9 +53,13 @@ def _rows(trial: Trial, factors: dict[str, Any]) -> list[dict[str, Any]]:
     }
     before = {"trial": trial.name, **factors, "seed": trial.seed}
     return [
-        {**before, "score": name, **{key: score[key] for key in SCORES}, **after}
+        {**before, "score": name, **{key: score.get(key) for key in scores}, **after}
         for name, score in trial.metrics["scores"].items()
     ]
+
+
+def _scores(trial: Trial) -> list[dict[str, Any]]:
+    return list((trial.metrics or {})["scores"].values())
 
 
 def _one_type(levels: list[Any]) -> list[Any]:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from limo_ablate.generate.completions import completions
+from limo_ablate.generate.completions import Asked, asked, completions
 
-__all__ = ["completions"]
+__all__ = ["Asked", "asked", "completions"]

@@ -1,96 +1,146 @@
-"""Keys and values of the sequences that are decoded side by side, each at its own position."""
+"""Keys and values of the sequences that are decoded side by side, aligned at their newest token."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicCache
 
-GROWTH = 1.5
+GROWTH, BLOCK = 1.5, 64
+"""Room is made for half as many columns more, in steps of 64."""
 
 
 class SlotCache(Cache):  # type: ignore[misc]
-    """A slot holds one sequence, from its first token on; each forward pass adds one token to each.
+    """A slot holds one sequence; each forward pass adds one token to each, all of them in the same column.
 
-    Before it, `place` says where the new tokens go. Slots get new prompts by `fill`, and are given up by
-    `keep`. Being a `Cache`, it can be handed to any transformers model.
+    A prompt is filled in before that column, whatever its length, so that nothing is scattered, and what a
+    slot sees (all columns from its first on) changes only when it gets a new prompt. The window, the columns
+    that some slot sees, is all that is computed with. Being a `Cache`, it goes into any transformers model.
     """
 
     def __init__(self, slots: int, device: torch.device) -> None:
         super().__init__(layers=[])
         self.slots, self.device = slots, device
         self.keys: list[Tensor] = []
-        """One a layer: (slots, heads, capacity, head_dim)."""
+        """One a layer: (slots, heads, columns, head_dim)."""
         self.values: list[Tensor] = []
-        self.position = torch.zeros(slots, dtype=torch.long, device=device)
-        self.span = 0
+        self.bias = torch.empty(0)
+        """(slots, heads, columns) what is added to attention scores: 0 where seen, else minus infinity."""
+        self.first = [0] * slots
+        """Column of each slot's first token."""
+        self.column = 0
+        """Where the next tokens go."""
+        self.window = slice(0, 1)
+        """The columns that some slot sees, the next tokens' included."""
 
-    def fill(self, slots: Tensor, prompts: DynamicCache) -> None:
-        """Puts the prompts' keys and values, (n, heads, length, head_dim), into the n `slots`."""
-        for number, layer in enumerate(prompts.layers):
-            length = layer.keys.shape[2]
-            if number == len(self.keys):
-                empty = (self.slots, layer.keys.shape[1], 0, layer.keys.shape[3])
-                self.keys.append(layer.keys.new_zeros(empty))
-                self.values.append(layer.values.new_zeros(empty))
-            self._reserve(number, length)
-            self.keys[number][slots, :, :length] = layer.keys
-            self.values[number][slots, :, :length] = layer.values
+    def fill(
+        self, slots: Sequence[int], prompts: DynamicCache, rows: Sequence[int], lengths: Sequence[int]
+    ) -> None:
+        """Gives each of `slots` the first `lengths` tokens of a row of `prompts`."""
+        if not self.keys:
+            self._allocate(prompts)
+        self._make_room(before=max(lengths))
+        for slot, length in zip(slots, lengths, strict=True):
+            self.first[slot] = self.column - length
+            self.bias[slot, :, : self.first[slot]] = -torch.inf
+            self.bias[slot, :, self.first[slot] :] = 0
+        for length in set(lengths):
+            alike = [place for place, other in enumerate(lengths) if other == length]
+            to, of = [torch.tensor([s[k] for k in alike], device=self.device) for s in (slots, rows)]
+            columns = slice(self.column - length, self.column)
+            for number, layer in enumerate(prompts.layers):
+                self.keys[number][to, :, columns] = layer.keys[of, :, :length]
+                self.values[number][to, :, columns] = layer.values[of, :, :length]
+        self._look()
 
-    def place(self, position: Tensor, span: int) -> None:
-        """The next token of each slot goes to `position` (slots,), all of them below `span`."""
-        self.position, self.span = position, span
-        if self.keys[0].shape[2] < span:
-            for number in range(len(self.keys)):
-                self._reserve(number, int(span * GROWTH))
-        heads, capacity = self.keys[0].shape[1:3]
-        rows = torch.arange(self.slots * heads, device=self.device).view(self.slots, heads)
-        self._rows = (rows * capacity + position[:, None]).flatten()
+    def keep(self, moves: Sequence[tuple[int, int]], slots: int) -> None:
+        """Only the first `slots`, after each (source, target) of `moves` has been copied over."""
+        if moves:
+            source, target = torch.tensor(moves, device=self.device).T
+            for tensor in (*self.keys, *self.values):
+                tensor[target, :, self.window] = tensor[source, :, self.window]
+            self.bias[target] = self.bias[source]
+            for one, other in moves:
+                self.first[other] = self.first[one]
+        self.keys = [tensor[:slots] for tensor in self.keys]
+        self.values = [tensor[:slots] for tensor in self.values]
+        self.bias, self.first, self.slots = self.bias[:slots], self.first[:slots], slots
+        self._look()
 
-    def keep(self, slots: Tensor) -> None:
-        """Only these slots, in this order."""
-        self.slots = len(slots)
-        for store in (self.keys, self.values):
-            for number, tensor in enumerate(store):
-                store[number] = tensor[slots]
+    def free(self, slot: int) -> None:
+        """The slot's sequence is not needed any more."""
+        self.first[slot] = self.column
+
+    def advance(self) -> None:
+        """The column is full: the next tokens go behind it."""
+        self.column += 1
+        self._make_room(before=0)
+        self._look()
+
+    def seen_bias(self) -> Tensor:
+        """(slots * heads, 1, window) of `bias`."""
+        return self.bias.flatten(0, 1)[:, None, self.window]
 
     def seen(self) -> Tensor:
-        """(slots, span) whether a place is part of the slot's sequence, its new token included."""
-        return torch.arange(self.span, device=self.device) <= self.position[:, None]
-
-    def bias(self, dtype: torch.dtype) -> Tensor:
-        """(slots * heads, 1, span) what is added to attention scores: 0 where seen, else minus infinity."""
-        bias = torch.zeros(self.slots, 1, self.span, dtype=dtype, device=self.device)
-        bias.masked_fill_(~self.seen()[:, None], -torch.inf)
-        return bias.repeat_interleave(self.keys[0].shape[1], dim=0)
+        """(slots, window) whether a column is part of the slot's sequence, its new token included."""
+        return self.bias[:, 0, self.window] == 0
 
     def add(self, number: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Layer `number`'s new keys and values, (slots, heads, head_dim), to their places.
+        """Layer `number`'s new keys and values, (slots, heads, head_dim), to their column.
 
-        Returns all of its keys and values, (slots * heads, span, head_dim).
+        Returns all of its keys and values, (slots * heads, window, head_dim).
         """
         stored = self.keys[number], self.values[number]
         for store, new in zip(stored, (keys, values), strict=True):
-            store.view(-1, store.shape[3]).index_copy_(0, self._rows, new.reshape(-1, store.shape[3]))
-        all_keys, all_values = (store.flatten(0, 1)[:, : self.span] for store in stored)
+            store[:, :, self.column] = new
+        all_keys, all_values = (store.flatten(0, 1)[:, self.window] for store in stored)
         return all_keys, all_values
 
     def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_: Any, **__: Any
     ) -> tuple[Tensor, Tensor]:
-        """`add` as transformers' attention calls it: (slots, heads, 1 or span, head_dim) both ways."""
+        """`add` as transformers' attention calls it: (slots, heads, 1 or window, head_dim) both ways."""
         keys, values = self.add(layer_idx, key_states[:, :, 0], value_states[:, :, 0])
-        shape = (self.slots, key_states.shape[1], self.span, key_states.shape[3])
+        shape = (*key_states.shape[:2], self.get_seq_length(), key_states.shape[3])
         return keys.view(shape), values.view(shape)
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
-        return self.span
+        return self.window.stop - self.window.start
 
-    def _reserve(self, number: int, length: int) -> None:
+    def _allocate(self, prompts: DynamicCache) -> None:
+        for layer in prompts.layers:
+            _, heads, _, dim = layer.keys.shape
+            self.keys.append(layer.keys.new_zeros((self.slots, heads, 0, dim)))
+            self.values.append(layer.values.new_zeros((self.slots, heads, 0, dim)))
+        self.bias = layer.keys.new_zeros((self.slots, heads, 0))
+
+    def _look(self) -> None:
+        self.window = slice(min(self.first), self.column + 1)
+
+    def _make_room(self, before: int) -> None:
+        """At least `before` columns before the next one, and the next one itself."""
+        columns, low = self.bias.shape[2], min(self.first)
+        if self.column >= before and self.column < columns:
+            return
+        used = self.column - low
+        start = max(before - used, 0)
+        if columns < GROWTH * (start + used + 1):
+            columns = int(GROWTH * (start + used + 1)) // BLOCK * BLOCK + BLOCK
+
+        def moved(tensor: Tensor, ahead: float) -> Tensor:
+            """The window in its new place, `ahead` before it; what is behind is written before it is read."""
+            result = tensor.new_empty((*tensor.shape[:2], columns, *tensor.shape[3:]))
+            result[:, :, :start] = ahead
+            result[:, :, start : start + used] = tensor[:, :, low : self.column]
+            return result
+
         for store in (self.keys, self.values):
-            slots, heads, capacity, dim = store[number].shape
-            if capacity < length:
-                more = store[number].new_zeros((slots, heads, length - capacity, dim))
-                store[number] = torch.cat([store[number], more], dim=2)
+            for number, tensor in enumerate(store):
+                store[number] = moved(tensor, 0.0)  # unseen, but 0 times what memory held could be NaN
+        self.bias = moved(self.bias, -torch.inf)
+        self.bias[:, :, start + used :] = 0
+        self.column += start - low
+        self.first = [column + start - low for column in self.first]

@@ -1,27 +1,29 @@
-"""Completions of a benchmark's problems as a stage; what is finished is on disk at once."""
+"""Completions of several benchmarks: drawn in one pass, kept sample by sample, an artifact of each."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from limo_ablate.artifacts import Artifact, Store
-from limo_ablate.config import BenchmarkConfig, EvalConfig, HardwareConfig
-from limo_ablate.errors import UserError
-from limo_ablate.generate.engine import Completed, Engine, Request, Sampling
+from limo_ablate.config import BenchmarkConfig, EngineConfig, HardwareConfig, ReferenceStageConfig
+from limo_ablate.generate.drawn import Drawn, Text, drawn_by, opened
+from limo_ablate.generate.engine import Request, Sampling
+from limo_ablate.generate.health import ends_in_a_loop, warn_of_unlearnt_ends
 from limo_ablate.train.base import model_path
-from limo_ablate.train.load import end_of_turn, load_model, load_tokenizer, windowed
+from limo_ablate.train.load import load_tokenizer
 from limo_ablate.train.tokens import encode_texts, prompt_texts
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
-VERSION = 1
-TABLE, LINES = "completions.parquet", "completions.jsonl"
+VERSION = 2
+TABLE = "completions.parquet"
 SCHEMA = {
     "benchmark": pl.String,
     "problem": pl.String,
@@ -30,138 +32,134 @@ SCHEMA = {
     "completion": pl.String,
     "tokens": pl.Int64,
     "finish": pl.String,
+    "loops": pl.Boolean,
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is wanted of a model: `samples` completions of each problem."""
+
+    problems: Artifact
+    """`problems.parquet` with `id` and `text`."""
+    samples: int
+    sampling: Sampling
+    system_prompt: str | None
+    raw: bool = False
+    """The problem's text itself is the prompt, without chat template and system prompt."""
+
+
+def asked(
+    problems: Artifact,
+    how: BenchmarkConfig | ReferenceStageConfig,
+    system_prompt: str | None,
+    seed: int,
+) -> Asked:
+    """As `how` samples them; greedy completions depend on neither seed nor top_p."""
+    drawn = how.temperature > 0
+    sampling = Sampling(how.temperature, how.top_p if drawn else 1.0, how.max_tokens, seed if drawn else 0)
+    return Asked(problems=problems, samples=how.samples, sampling=sampling, system_prompt=system_prompt)
 
 
 def completions(
     store: Store,
     model: Artifact,
-    problems: Artifact,
-    name: str,
-    benchmark: BenchmarkConfig,
-    evaluation: EvalConfig,
+    wanted: Mapping[str, Asked],
+    settings: EngineConfig,
     hardware: HardwareConfig,
-) -> Artifact:
-    """`benchmark.samples` completions of each problem by a base or fine-tuned model.
+) -> dict[str, Artifact]:
+    """`completions.parquet` of each of `wanted`, by a base or fine-tuned model that is loaded once for all.
 
-    An interrupted stage goes on with the completions that are missing. Raises UserError when the
-    hardware is not there.
+    Only what was never drawn is generated: an interrupted pass goes on, more samples are added to those that
+    are there. Raises UserError when the hardware is not there, TrialFailure when a replica dies.
     """
-    seed = evaluation.seed if benchmark.temperature else 0
-    sampling = Sampling(benchmark.temperature, benchmark.top_p, benchmark.max_tokens, seed)
     inputs = {
-        "model": model,
-        "problems": problems,
-        "benchmark": name,
-        "samples": benchmark.samples,
-        "sampling": sampling,
-        "system_prompt": evaluation.system_prompt,
-        "engine": evaluation.engine,
-        "hardware": {"device": hardware.device, "precision": hardware.precision},
+        name: {"benchmark": name, **_inputs(ask), **drawn_by(model, settings, hardware)}
+        for name, ask in wanted.items()
     }
-
-    def make(folder: Path) -> None:
+    found = {name: store.find("completions", VERSION, inputs[name]) for name in wanted}
+    if missing := {name: ask for name, ask in wanted.items() if found[name] is None}:
         tokenizer = load_tokenizer(model_path(model))
-        table = pl.read_parquet(problems.path / "problems.parquet")
-        wanted = requests(table, tokenizer, benchmark.samples, evaluation.system_prompt)
-        rows = _read_lines(folder / LINES)
-        done = {(row["problem"], row["sample"]) for row in rows}
-        missing = [request for request in wanted if (request.problem, request.sample) not in done]
-        if missing:
-            engine = open_engine(model, tokenizer, evaluation, hardware)
-            with (folder / LINES).open("a") as lines:
-                for row in _rows(engine, missing, sampling, tokenizer, name):
-                    lines.write(json.dumps(row) + "\n")
-                    lines.flush()
-                    rows.append(row)
-        _write_table(rows, wanted, folder)
+        requests = {name: requests_of(ask, tokenizer) for name, ask in missing.items()}
+        with ExitStack() as files:
+            drawn = {
+                sampling: files.enter_context(opened(store, model, sampling, settings, hardware))
+                for sampling in sorted({ask.sampling for ask in missing.values()}, key=repr)  # no deadlock
+            }
+            _draw(model, tokenizer, requests, drawn, settings, hardware)
+            for name, ask in missing.items():
+                table = _table(name, requests[name], drawn[ask.sampling])
+                if not ask.raw:  # a probe's continuation has no end to find
+                    warn_of_unlearnt_ends(name, table, ask.sampling.max_tokens)
 
-    return store.build("completions", VERSION, inputs, make, resume=True)
+                def make(folder: Path, table: pl.DataFrame = table) -> None:
+                    table.write_parquet(folder / TABLE)
+
+                found[name] = store.build("completions", VERSION, inputs[name], make)
+    return {name: artifact for name, artifact in found.items() if artifact is not None}
 
 
-def requests(
-    problems: pl.DataFrame, tokenizer: PreTrainedTokenizerFast, samples: int, system_prompt: str | None
-) -> list[Request]:
-    """What is asked for: `samples` completions of each problem, in the table's order."""
-    prompts = prompt_texts(tokenizer, problems["text"].to_list(), system_prompt)
+def requests_of(ask: Asked, tokenizer: PreTrainedTokenizerFast) -> list[Request]:
+    """One for each sample of each problem, in the table's order."""
+    problems = pl.read_parquet(ask.problems.path / "problems.parquet", columns=["id", "text"])
+    texts = problems["text"].to_list()
+    prompts = texts if ask.raw else prompt_texts(tokenizer, texts, ask.system_prompt)
     ids = encode_texts(tokenizer, prompts)
     return [
-        Request(problem, sample, prompt, tokens)
+        Request(problem, sample, prompt, tokens, ask.sampling)
         for problem, prompt, tokens in zip(problems["id"], prompts, ids, strict=True)
-        for sample in range(samples)
+        for sample in range(ask.samples)
     ]
 
 
-def open_engine(
-    model: Artifact, tokenizer: PreTrainedTokenizerFast, evaluation: EvalConfig, hardware: HardwareConfig
-) -> Engine:
-    """The engine of `evaluation.engine` with `model` loaded on the hardware, seeded, ready to generate."""
-    import torch
-
-    from limo_ablate.generate.decoding import TransformersEngine
-
-    if hardware.device == "cuda" and not torch.cuda.is_available():
-        raise UserError(f"hardware={hardware.name} wants a GPU, none can be seen here; use hardware=cpu")
-    torch.set_num_threads(hardware.threads)
-    network = load_model(
-        model_path(model),
-        dtype="bfloat16" if hardware.precision == "bf16" else "float32",
-        attention="sdpa",  # decoding masks each sequence by itself, which FlashAttention's kernels can't
-        device=hardware.device,
-    )
-    if windowed(network):
-        raise UserError(
-            f"{model_path(model)}: eval.engine=transformers decodes models with full attention only, "
-            "this one has sliding windows"
-        )
-    return TransformersEngine(network, stop_ids(network, tokenizer), evaluation.batch_size)
-
-
-def stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> set[int]:
-    """Tokens that end a completion: the template's end of turn, and what the model's own settings name."""
-    named: Any = model.generation_config.eos_token_id if model.generation_config else None
-    own = named if isinstance(named, list) else [named]
+def _inputs(ask: Asked) -> dict[str, object]:
+    """Fields of `ask` as an artifact's inputs: bytes of the problems, not where they lie."""
     return {
-        int(token) for token in (end_of_turn(tokenizer), tokenizer.eos_token_id, *own) if token is not None
+        "problems": ask.problems,
+        "samples": ask.samples,
+        "sampling": ask.sampling,
+        "system_prompt": ask.system_prompt,
+        "raw": ask.raw,
     }
 
 
-def _rows(
-    engine: Engine,
-    wanted: list[Request],
-    sampling: Sampling,
+def _draw(
+    model: Artifact,
     tokenizer: PreTrainedTokenizerFast,
-    benchmark: str,
-) -> Iterator[dict[str, Any]]:
-    """Rows of completions.parquet as the engine finishes them."""
-    for done in engine.generate(wanted, sampling):
-        yield _row(done, tokenizer, benchmark)
-
-
-def _row(done: Completed, tokenizer: PreTrainedTokenizerFast, benchmark: str) -> dict[str, Any]:
-    return {
-        "benchmark": benchmark,
-        "problem": done.request.problem,
-        "sample": done.request.sample,
-        "prompt": done.request.prompt,
-        "completion": tokenizer.decode(done.ids, skip_special_tokens=True),
-        "tokens": len(done.ids),
-        "finish": done.finish,
+    requests: Mapping[str, list[Request]],
+    drawn: Mapping[Sampling, Drawn],
+    settings: EngineConfig,
+    hardware: HardwareConfig,
+) -> None:
+    """Generates what `drawn` lacks, each completion once, and adds it as soon as it is finished."""
+    asked_for = {
+        (request.prompt, request.problem, request.sample, request.sampling): request
+        for part in requests.values()
+        for request in part
+        if request not in drawn[request.sampling]
     }
+    if not asked_for:
+        return
+    from limo_ablate.generate.open import open_engine
+
+    engine = open_engine(model_path(model), settings, hardware)
+    for done in engine.generate(list(asked_for.values())):
+        text = tokenizer.decode(done.ids, skip_special_tokens=True)
+        drawn[done.request.sampling].add(done.request, Text(text, len(done.ids), done.finish))
 
 
-def _read_lines(path: Path) -> list[dict[str, Any]]:
-    """Whole lines of an interrupted attempt; the line it was killed in is cut off."""
-    if not path.exists():
-        return []
-    text = path.read_text()
-    whole = text[: text.rfind("\n") + 1]
-    path.write_text(whole)
-    return [json.loads(line) for line in whole.splitlines()]
-
-
-def _write_table(rows: list[dict[str, Any]], wanted: list[Request], folder: Path) -> None:
-    order = {(request.problem, request.sample): number for number, request in enumerate(wanted)}
-    rows.sort(key=lambda row: order[row["problem"], row["sample"]])
-    pl.DataFrame(rows, schema=SCHEMA).write_parquet(folder / TABLE)
-    (folder / LINES).unlink(missing_ok=True)
+def _table(name: str, requests: list[Request], drawn: Drawn) -> pl.DataFrame:
+    rows = []
+    for request in requests:
+        text = drawn[request]
+        row = (
+            name,
+            request.problem,
+            request.sample,
+            request.prompt,
+            text.completion,
+            text.tokens,
+            text.finish,
+        )
+        rows.append((*row, ends_in_a_loop(text.completion)))
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row")

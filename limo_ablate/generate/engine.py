@@ -8,6 +8,16 @@ from typing import Literal, Protocol
 
 
 @dataclass(frozen=True, slots=True)
+class Sampling:
+    temperature: float
+    """0 is greedy."""
+    top_p: float
+    max_tokens: int
+    """New tokens a completion may have."""
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One completion that is wanted."""
 
@@ -18,16 +28,7 @@ class Request:
     prompt: str
     ids: list[int]
     """Tokens of `prompt`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    temperature: float
-    """0 is greedy."""
-    top_p: float
-    max_tokens: int
-    """New tokens a completion may have."""
-    seed: int
+    sampling: Sampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +40,29 @@ class Completed:
 
 
 class Engine(Protocol):
-    def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completed]:
-        """Every request's completion, once each.
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completed]:
+        """Every request's completion, once each; requests may differ in how they are sampled.
 
-        What is drawn for a request depends on the seed, its problem and its sample alone, not on which
-        requests it is decoded with.
+        What is drawn for a request depends on its seed, problem, sample and prompt alone, not on which
+        requests it is decoded with. A prompt that leaves no room in the context gets no token, finish
+        `length`.
         """
         ...
+
+
+def longest_first(requests: Sequence[Request]) -> list[Request]:
+    """In the order in which they are begun: what may take long first, samples of one prompt side by side.
+
+    The short ones then fill up at the end, and what does not fit into memory shows at once.
+    """
+    return sorted(requests, key=lambda r: (-r.sampling.max_tokens, -len(r.ids), r.ids, r.sample))
+
+
+def room(request: Request, context: int) -> int:
+    """New tokens it may have in a model with a context of so many tokens; 0 or less: its prompt fills it."""
+    return min(request.sampling.max_tokens, context - len(request.ids))
+
+
+def without_room(requests: Sequence[Request], context: int) -> list[Completed]:
+    """The completions of those whose prompt fills the context."""
+    return [Completed(request, [], "length") for request in requests if room(request, context) <= 0]

@@ -36,7 +36,8 @@ class Qwen2Step:
     def __init__(self, model: Any) -> None:
         self.model, self.config = model, model.config
         self.layers = [_layer(layer) for layer in model.model.layers]
-        self.cos = self.sin = torch.empty(0)
+        self.rotary = torch.empty(0, 2, 1, 1)
+        """(positions, 2, 1, head_dim) cosines and sines, the first half of the sines negative."""
 
     @staticmethod
     def fits(model: Any) -> bool:
@@ -48,15 +49,16 @@ class Qwen2Step:
             and set(config.layer_types) == {"full_attention"}
         )
 
-    def __call__(self, token: Tensor, cache: SlotCache) -> Tensor:
+    def __call__(self, token: Tensor, position: Tensor, cache: SlotCache) -> Tensor:
+        """Tokens (slots,) at their positions (slots,), the last of each slot's sequence."""
         core, width, eps = self.model.model, self.config.hidden_size, self.config.rms_norm_eps
-        hidden: Tensor = core.embed_tokens.weight[token]
-        self._extend_rotary(cache.span, hidden)
-        rotary = self.cos[cache.position][:, None], self.sin[cache.position][:, None]
-        bias = cache.bias(hidden.dtype)
+        hidden: Tensor = functional.embedding(token, core.embed_tokens.weight)
+        self._extend_rotary(cache.get_seq_length(), hidden)
+        cos, sin = self.rotary.index_select(0, position).unbind(1)
+        bias = cache.seen_bias()
         for number, layer in enumerate(self.layers):
             normed = functional.rms_norm(hidden, (width,), layer.attention_norm, eps)
-            hidden = hidden + self._attention(normed, layer, rotary, bias, number, cache)
+            hidden = hidden + self._attention(normed, layer, (cos, sin), bias, number, cache)
             normed = functional.rms_norm(hidden, (width,), layer.mlp_norm, eps)
             gate, up = functional.linear(normed, layer.gate_up).chunk(2, dim=-1)
             hidden = hidden + functional.linear(functional.silu(gate) * up, layer.down)
@@ -83,16 +85,18 @@ class Qwen2Step:
         return functional.linear(torch.bmm(weights, values).view(slots, heads * dim), layer.output)
 
     def _extend_rotary(self, span: int, hidden: Tensor) -> None:
-        if len(self.cos) < span:
+        if len(self.rotary) < span:
             places = torch.arange(2 * span, device=hidden.device)[None]
             cos, sin = self.model.model.rotary_emb(hidden, places)
-            self.cos, self.sin = cos[0], sin[0]
+            half = sin.shape[-1] // 2
+            signed = torch.cat([-sin[0, :, :half], sin[0, :, half:]], dim=-1)
+            self.rotary = torch.stack([cos[0], signed], dim=1)[:, :, None]
 
 
 def _rotate(states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotary position embedding of (slots, heads, dim)."""
     first, second = states.chunk(2, dim=-1)
-    return states * cos + torch.cat((-second, first), dim=-1) * sin
+    return torch.addcmul(states * cos, torch.cat((second, first), dim=-1), sin)
 
 
 def _layer(layer: Any) -> Layer:

@@ -22,15 +22,17 @@ def greedy(logits: Tensor) -> Tensor:
     return logits.argmax(-1)
 
 
-def draw(logits: Tensor, temperature: float, top_p: float, uniform: Tensor) -> Tensor:
+def draw(logits: Tensor, temperature: Tensor, top_p: Tensor, uniform: Tensor) -> Tensor:
     """(n,) tokens of the nucleus that holds `top_p` of the probability, each drawn by its own uniform.
+
+    Logits are (n, vocabulary), all else (n,). At temperature 0 what comes out means nothing.
 
     The nucleus is the fewest most probable tokens that together hold at least `top_p`.
     """
-    probabilities = torch.softmax(logits.float() / temperature, -1)
+    probabilities = torch.softmax(logits.float() / temperature.clamp(min=1e-6)[:, None], -1)
     probabilities, tokens = probabilities.sort(dim=-1, descending=True, stable=True)
     cumulated = probabilities.cumsum(-1)
-    size = (cumulated - probabilities < top_p).sum(-1, keepdim=True)
+    size = (cumulated - probabilities < top_p[:, None]).sum(-1, keepdim=True)
     mass = cumulated.gather(-1, size - 1)
     drawn = (cumulated <= uniform[:, None] * mass).sum(-1, keepdim=True)
     chosen: Tensor = tokens.gather(-1, drawn.minimum(size - 1)).squeeze(-1)

@@ -72,15 +72,16 @@ def check_fields(fields: FieldsConfig | None, where: dict[str, Any] | None, firs
     if fields and fields.teacher and isinstance(fields.solution, dict):
         raise UserError(f"{name}: fields.solution names the teachers already; set fields.teacher to null")
     for key in where or {}:
-        _check(first, key, "where", name)
+        check_field(first, key, "where", name)
     for role in fields.__dataclass_fields__ if fields else ():
         field = getattr(fields, role)
         for teacher, path in field.items() if isinstance(field, dict) else ((None, field),):
             if path is not None:
-                _check(first, path, f"fields.{role}.{teacher}" if teacher else f"fields.{role}", name)
+                check_field(first, path, f"fields.{role}.{teacher}" if teacher else f"fields.{role}", name)
 
 
-def _check(first: Row, field: str, key: str, name: str) -> None:
+def check_field(first: Row, field: str, key: str, name: str) -> None:
+    """UserError when `field`, named under `key`, is not in the source's first row."""
     for part in () if field in first else _parts(field) or (field,):
         steps = (part,) if part in first else _steps(part)
         node: Any = first

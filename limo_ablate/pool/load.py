@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from limo_ablate.artifacts import Artifact, Store
-from limo_ablate.config import DataConfig, FieldsConfig, ProblemsConfig
+from limo_ablate.config import BenchmarkSetConfig, ChoicesConfig, DataConfig, FieldsConfig, ProblemsConfig
 from limo_ablate.errors import UserError
 from limo_ablate.pool.book import Source
-from limo_ablate.pool.fields import Row, check_fields
+from limo_ablate.pool.choices import read_choice, shuffle, write_options
+from limo_ablate.pool.fields import Row, check_field, check_fields
 from limo_ablate.pool.schema import Entry, matches, read_row
 from limo_ablate.pool.sources import source_rows
 from limo_ablate.pool.tables import Tables
@@ -29,9 +30,12 @@ def load_pool(store: Store, data: DataConfig) -> Artifact:
     return store.build("pool", VERSION, inputs, lambda folder: _write_pool(data, sources, folder))
 
 
-def load_benchmark(store: Store, name: str, benchmark: ProblemsConfig) -> Artifact:
-    """The benchmark's problems as `problems.parquet`, `rejected.parquet`; sampling is no part of its key."""
-    inputs = {"name": name, "benchmark": _content(store, benchmark)}
+def load_benchmark(store: Store, name: str, benchmark: BenchmarkSetConfig) -> Artifact:
+    """The benchmark's problems as `problems.parquet`, `rejected.parquet`; sampling is no part of its key.
+
+    Multiple choice has its options shuffled, and written to `options.json`.
+    """
+    inputs = {"name": name, "benchmark": _content(store, benchmark), "choices": benchmark.choices}
     return store.build("benchmark", VERSION, inputs, lambda folder: _write_benchmark(name, benchmark, folder))
 
 
@@ -64,15 +68,21 @@ def _write_pool(data: DataConfig, sources: dict[str, ProblemsConfig], folder: Pa
     (folder / "pool.json").write_text(json.dumps(tables.counts, indent=1) + "\n")
 
 
-def _write_benchmark(name: str, benchmark: ProblemsConfig, folder: Path) -> None:
+def _write_benchmark(name: str, benchmark: BenchmarkSetConfig, folder: Path) -> None:
     source = Source(0, benchmark.limit)
+    choices, asked = benchmark.choices, {}
     with Tables(folder, pool=False) as tables:
-        for number, (where, entry) in enumerate(_entries(benchmark, name)):
+        for number, (where, entry) in enumerate(_entries(benchmark, name, choices)):
             if source.full:
                 break
             if isinstance(entry, Entry):
                 entry.problem["id"] = entry.problem["id"] or str(number)
+                if choices and entry.choice:
+                    options = shuffle(entry.choice, entry.problem, choices.seed)
+                    asked[entry.problem["id"]] = {"question": entry.choice.question, "options": options}
             _take(tables, where, entry, source)
+    if choices:
+        write_options(folder, asked)
     _require_problems(tables, name)
 
 
@@ -89,9 +99,13 @@ def _take(tables: Tables, where: str, entry: Entry | str | None, source: Source)
             tables.reject(where, str(misfit))
 
 
-def _entries(config: ProblemsConfig, name: str) -> Iterator[tuple[str, Entry | str | None]]:
+def _entries(
+    config: ProblemsConfig, name: str, choices: ChoicesConfig | None = None
+) -> Iterator[tuple[str, Entry | str | None]]:
     """(where, entry) for each row: the reason where it is none, None where `where` leaves it out."""
     if config.source == "miniature":
+        if choices:
+            raise UserError(f"{name}: the miniature has no multiple choice; set choices to null")
         yield from _miniature(config, name)
         return
     if config.path is None:
@@ -102,8 +116,10 @@ def _entries(config: ProblemsConfig, name: str) -> Iterator[tuple[str, Entry | s
     for where, row in _named(source_rows(config, config.path), name):
         if isinstance(row, dict) and not checked:
             check_fields(config.fields, config.where, row, name)
+            for field in (choices and choices.wrong) or ():
+                check_field(row, field, "choices.wrong", name)
             checked = True
-        yield where, row if isinstance(row, str) else _entry(row, config, config.fields, name)
+        yield where, row if isinstance(row, str) else _entry(row, config, config.fields, name, choices)
 
 
 def _named(rows: Iterator[tuple[str, Row | str]], name: str) -> Iterator[tuple[str, Row | str]]:
@@ -114,9 +130,14 @@ def _named(rows: Iterator[tuple[str, Row | str]], name: str) -> Iterator[tuple[s
         raise UserError(f"{name}: {error}") from error
 
 
-def _entry(row: Row, config: ProblemsConfig, fields: FieldsConfig, name: str) -> Entry | str | None:
+def _entry(
+    row: Row, config: ProblemsConfig, fields: FieldsConfig, name: str, choices: ChoicesConfig | None
+) -> Entry | str | None:
     try:
-        return read_row(row, fields, name) if matches(row, config.where) else None
+        if not matches(row, config.where):
+            return None
+        entry = read_row(row, fields, name)
+        return replace(entry, choice=read_choice(row, entry.problem, choices)) if choices else entry
     except Misfit as misfit:
         return str(misfit)
 

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from limo_ablate.config import FieldsConfig
+from limo_ablate.pool.choices import Choice
 from limo_ablate.pool.fields import Row, value
 from limo_ablate.pool.values import Misfit, flag, given_gold, level, number, right_of, stated_gold
 
@@ -53,6 +54,8 @@ class Entry:
     """Whether the gold answer is what the first solution states."""
     level_unread: bool = False
     """Whether its level is there, and no number."""
+    choice: Choice | None = None
+    """The problem taken apart, where it is one of multiple choice."""
 
 
 def matches(row: Row, where: dict[str, Any] | None) -> bool:

@@ -1,47 +1,109 @@
 """Attention over rows that lie one after the other in a single sequence, without padding or masks.
 
 transformers' own way for `sdpa` is a mask of all tokens by all tokens. Here each row is attended to by
-itself, with the kernels that plain causal attention has. FlashAttention and `eager` find the rows'
-borders in the position ids.
+itself: on a GPU by PyTorch's own variable-length FlashAttention, elsewhere row by row with the kernels
+that plain causal attention has. `flash_attention_2` and `eager` find the rows' borders in the position ids.
 """
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 
+from limo_ablate.train.batch import Borders
 from limo_ablate.train.load import windowed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from transformers import PreTrainedModel
 
-ROW_WISE_SDPA = "row_wise_sdpa"
+PACKED = "packed_sdpa"
+FLASH_HEAD_DIM = 256
+"""The largest that FlashAttention's kernels have."""
 
 
-def row_wise_sdpa(
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # rows differ in each batch: a graph for each would be made
+def packed_attention(
     module: nn.Module,
     query: Tensor,
     key: Tensor,
     value: Tensor,
     attention_mask: Tensor | None,
     *,
-    row_lengths: Sequence[int],
+    borders: Borders,
+    dropout: float = 0.0,
+    scaling: float | None = None,
     **settings: Any,
 ) -> tuple[Tensor, None]:
     """Causal attention within each row; (1, heads, tokens, head_dim) to (1, tokens, heads, head_dim).
 
-    `row_lengths` adds up to the tokens, and is an argument of the model's forward pass.
+    `borders` is an argument of the model's forward pass.
     """
-    lengths = list(row_lengths)
-    rows = zip(*(states.split_with_sizes(lengths, dim=2) for states in (query, key, value)), strict=True)
-    outputs = [sdpa_attention_forward(module, *row, attention_mask, **settings)[0] for row in rows]
+    varlen = varlen_attention() if varlen_fits(query, dropout) else None  # its import takes long
+    if varlen is not None:
+        return varlen_rows(varlen, query, key, value, borders, scaling), None
+    parts = (tensor.split_with_sizes(borders.lengths, dim=2) for tensor in (query, key, value))
+    outputs = [
+        sdpa_attention_forward(module, *row, attention_mask, dropout=dropout, scaling=scaling, **settings)[0]
+        for row in zip(*parts, strict=True)
+    ]
     return torch.cat(outputs, dim=1), None
+
+
+def varlen_fits(query: Tensor, dropout: float) -> bool:
+    return (
+        query.is_cuda
+        and _precision(query).itemsize == 2
+        and dropout == 0
+        and query.shape[3] <= FLASH_HEAD_DIM
+    )
+
+
+def _precision(query: Tensor) -> torch.dtype:
+    return torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else query.dtype
+
+
+@cache
+def varlen_attention() -> Callable[..., Any] | None:
+    """torch.nn.attention.varlen.varlen_attn; None where torch has none yet, or none with a window."""
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:
+        return None
+    return varlen_attn if "window_size" in inspect.signature(varlen_attn).parameters else None
+
+
+def varlen_rows(
+    varlen: Callable[..., Any],
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    borders: Borders,
+    scaling: float | None,
+    key_borders: Borders | None = None,
+) -> Tensor:
+    """All rows by one call of `varlen`, a `varlen_attn`; shapes as in `packed_attention`.
+
+    With `key_borders`, rows have more keys than queries, and the queries are the last ones.
+    """
+    key_borders = key_borders or borders
+    if "enable_gqa" in inspect.signature(varlen).parameters:
+        heads = {"enable_gqa": query.shape[1] != key.shape[1]}
+    else:
+        heads, groups = {}, query.shape[1] // key.shape[1]
+        key, value = repeat_kv(key, groups), repeat_kv(value, groups)
+    states = (tensor[0].transpose(0, 1).to(_precision(query)).contiguous() for tensor in (query, key, value))
+    output: Tensor = varlen(
+        *states, borders.offsets, key_borders.offsets, max(borders.lengths), max(key_borders.lengths),
+        scale=scaling, window_size=(-1, 0), **heads,
+    )  # fmt: skip
+    return output[None]
 
 
 def attend_row_wise(model: PreTrainedModel) -> None:
@@ -50,5 +112,5 @@ def attend_row_wise(model: PreTrainedModel) -> None:
     Windowed layers keep transformers' masks, which know the window; so do the other implementations.
     """
     if model.config._attn_implementation == "sdpa" and not windowed(model):
-        AttentionInterface.register(ROW_WISE_SDPA, row_wise_sdpa)
-        model.set_attn_implementation(ROW_WISE_SDPA)
+        AttentionInterface.register(PACKED, packed_attention)
+        model.set_attn_implementation(PACKED)

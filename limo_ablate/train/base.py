@@ -32,6 +32,8 @@ class Reference:
     folder: str | None = None
     digest: str | None = None
     """Of the bytes in `folder`."""
+    adapter: bool = False
+    """The artifact holds a LoRA adapter, and the above is its base; `folder` may be relative to it."""
 
 
 def base_model(store: Store, model: ModelConfig, pool: Artifact | None) -> Artifact:
@@ -75,11 +77,22 @@ def read_reference(model: Artifact) -> Reference:
 
 
 def model_path(model: Artifact) -> str:
-    """Folder that `from_pretrained` takes, for a base or fine-tuned model."""
+    """Folder that `load_model` takes, for a base or fine-tuned model; an adapter's own."""
     reference = read_reference(model)
+    if reference.hub and not reference.adapter:
+        return _snapshot(reference.hub, reference.commit)
+    return reference.folder if reference.folder and not reference.adapter else str(model.path)
+
+
+def adapter_base(folder: Path) -> str:
+    """Folder of the base model of the adapter in `folder`; raises UserError when it is not there any more."""
+    reference = Reference(**json.loads((folder / REFERENCE).read_text()))
     if reference.hub:
         return _snapshot(reference.hub, reference.commit)
-    return reference.folder or str(model.path)
+    base = (folder / str(reference.folder)).resolve()
+    if not base.is_dir():
+        raise UserError(f"{folder}: its base model, {base}, is gone; make it again")
+    return str(base)
 
 
 def parameter_count(model: Artifact) -> int:

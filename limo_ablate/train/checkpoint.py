@@ -1,26 +1,33 @@
 """Checkpoints of a training: whole or not there, the newest two kept, a damaged one passed over.
 
 A checkpoint is a folder `step-NNNNNNNN`: `state/` is Accelerate's (weights as safetensors, optimizer and
-random states), `progress.json` holds the curve so far and the digest of `state/`. It is written beside,
-then renamed.
+random states; under FSDP2 the weights and the optimizer as each process's shards), `progress.json` holds
+the curve so far and the digest of `state/`. It is written beside, then renamed.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from limo_ablate.artifacts import digest_folder
+from limo_ablate.errors import TrialFailure
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-STATE, PROGRESS = "state", "progress.json"
+STATE, PROGRESS, PARTIAL = "state", "progress.json", "partial"
 KEPT = 2
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""The system's errors for a full disk, a user's full share of it, and a file over the limit."""
 
 logger = logging.getLogger(__name__)
 # It warns at each checkpoint that tied weights are stored once.
@@ -50,18 +57,23 @@ class Progress:
 
 
 def save_checkpoint(accelerator: Accelerator, progress: Progress, folder: Path) -> None:
-    """Saves the state of all processes; every process calls it."""
+    """Saves the state of all processes; every process calls it.
+
+    Raises TrialFailure when the disk is full; the checkpoints before stay as they are.
+    """
     final = folder / f"step-{progress.step:08d}"
-    partial = folder / "partial"
+    partial = folder / PARTIAL
     if accelerator.is_main_process:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
     accelerator.wait_for_everyone()
-    accelerator.save_state(str(partial / STATE))
-    accelerator.wait_for_everyone()
+    with told_when_full(folder, sum(map(_size, _newest_first(folder)[:1])), "a checkpoint", partial):
+        accelerator.save_state(str(partial / STATE))
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            record = {"digest": digest_folder(partial / STATE), "curve": progress.curve}
+            (partial / PROGRESS).write_text(json.dumps(record))
     if accelerator.is_main_process:
-        record = {"digest": digest_folder(partial / STATE), "curve": progress.curve}
-        (partial / PROGRESS).write_text(json.dumps(record))
         shutil.rmtree(final, ignore_errors=True)
         partial.rename(final)
         for old in _newest_first(folder)[KEPT:]:
@@ -71,6 +83,8 @@ def save_checkpoint(accelerator: Accelerator, progress: Progress, folder: Path) 
 
 def resume(accelerator: Accelerator, folder: Path) -> Progress:
     """Loads the newest whole checkpoint in `folder` into what `accelerator` prepared; else a beginning."""
+    if accelerator.is_main_process:
+        shutil.rmtree(folder / PARTIAL, ignore_errors=True)
     for checkpoint in _newest_first(folder):
         progress = _read(checkpoint)
         if progress is None:
@@ -80,6 +94,36 @@ def resume(accelerator: Accelerator, folder: Path) -> Progress:
         logger.info("resuming after step %d", progress.step)
         return progress
     return Progress()
+
+
+@contextmanager
+def told_when_full(folder: Path, needed: int, what: str, partial: Path | None = None) -> Iterator[None]:
+    """Turns any error that a full disk makes while `what` is written to `folder` into one clear TrialFailure.
+
+    `needed` bytes are about what it takes, 0 when that is not known. What `partial` holds by then is removed.
+    """
+    try:
+        yield
+    except Exception as error:
+        written = _size(partial) if partial else 0
+        if not _says_full(error) and shutil.disk_usage(folder).free >= max(needed, written):
+            raise
+        if partial:
+            shutil.rmtree(partial, ignore_errors=True)  # other processes may be at it too
+        size = f"about {needed / 1e6:.1f}" if needed else f"more than {written / 1e6:.1f}"
+        raise TrialFailure(
+            f"no space left: {folder} needs {size} MB for {what}; "
+            "free some, or set paths.artifacts to a larger disk, and run it again"
+        ) from error
+
+
+def _says_full(error: BaseException) -> bool:
+    says = any(os.strerror(number) in str(error) for number in FULL)
+    return says or getattr(error, "errno", None) in FULL
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def _newest_first(folder: Path) -> list[Path]:

@@ -11,20 +11,52 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
+import numpy as np
 import torch
 from torch import Tensor
 
 from limo_ablate.errors import TrialFailure
 from limo_ablate.train.checkpoint import Progress, save_checkpoint
-from limo_ablate.train.plan import Plan
+from limo_ablate.train.dev import Dev
+from limo_ablate.train.plan import Plan, Rows
+from limo_ablate.train.speed import Speed, peak_memory
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
 CURVE, RECORD, CHECKPOINTS = "curve.parquet", "train.json", "checkpoints"
 
+SCHEMA = {
+    "step": int,
+    "epoch": float,
+    "loss": float,
+    "token_accuracy": float,
+    "dev_loss": float,
+    "learning_rate": float,
+    "grad_norm": float,
+    "tokens": int,
+    "seconds": float,
+    "tokens_per_second": float,
+    "mfu": float,
+    "peak_memory": int,
+}
+MEASURED = ("seconds", "tokens_per_second", "mfu", "peak_memory")
+"""Columns that differ from run to run."""
+
 OnStep = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A step whose statistics may still be on their way."""
+
+    number: int
+    """From 0."""
+    batch: Rows
+    totals: Tensor
+    """(3,) loss, right tokens, whether a checkpoint is due: sums over all processes."""
+    norm: Tensor
+    ended: float
 
 
 @dataclass
@@ -36,30 +68,36 @@ class Recorder:
     progress: Progress
     folder: Path
     on_step: OnStep | None
+    dev: Dev | None
+    speed: Speed
     _started: float = field(init=False)
+    _ended: float = field(init=False)
     _saved: float = field(init=False)
-    _unread: tuple[int, int, Tensor, Tensor] | None = field(init=False, default=None)
+    _unread: Queued | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self._saved = time.perf_counter()
+        self._saved = self._ended = time.perf_counter()
         self._started = self._saved - self.progress.seconds
 
-    def finished(self, step: int, trained: int, sums: Tensor, norm: Tensor) -> None:
-        """Step `step` (from 0) is queued: `sums` are this process's (loss, right tokens) over `trained` ones.
+    def finished(self, step: int, batch: Rows, sums: Tensor, norm: Tensor) -> None:
+        """Step `step` (from 0) is queued: `sums` are this process's (loss, right tokens) over `batch`.
 
-        Every process calls it. When the main process finds a checkpoint due, the others hear of it with the
-        step's statistics, and all write it one step later; a process that is alone writes it at once.
+        Every process calls it. When the main process finds it time for a checkpoint, the others hear of it
+        with the step's statistics, and all write it one step later; a process that is alone does so at once.
         """
-        alone = self.accelerator.num_processes == 1
-        due = time.perf_counter() - self._saved >= self.plan.train.checkpoint_seconds
+        alone, now = self.accelerator.num_processes == 1, time.perf_counter()
+        due = now - self._saved >= self.plan.train.checkpoint_seconds
+        counted = (step + 1) % (self.plan.train.checkpoint_steps or step + 2) == 0
         told = float(due and not alone and self.accelerator.is_main_process)
         totals = self.accelerator.reduce(torch.cat([sums, sums.new_tensor([told])]), "sum")
         agreed = self._read()
-        self._unread = step, trained, totals, norm
-        if agreed or (alone and due):
+        self._unread = Queued(step, batch, totals, norm, now)
+        if agreed or counted or (alone and due):
             self.flush()
-            self._saved = time.perf_counter()
             save_checkpoint(self.accelerator, self.progress, self.folder / CHECKPOINTS)
+            self._saved = self._ended = time.perf_counter()
+        elif self.dev and self.dev.due(step):
+            self.flush()
 
     def flush(self) -> None:
         """Reads what is left to read."""
@@ -69,51 +107,71 @@ class Recorder:
         """Adds the unread step to the curve; returns whether a checkpoint is due."""
         if self._unread is None:
             return False
-        (step, trained, totals, norm), self._unread = self._unread, None
-        loss, right, due = totals.tolist()
+        queued, self._unread = self._unread, None
+        loss, right, due = queued.totals.tolist()
         if not math.isfinite(loss):
             raise TrialFailure(
-                f"the loss is {loss} at step {step + 1}; lower train.learning_rate or train.grad_clip"
+                f"the loss is {loss} at step {queued.number + 1}; "
+                "lower train.learning_rate or train.grad_clip"
             )
-        row = {
-            "step": step + 1,
-            "epoch": (step + 1) / self.plan.steps_per_epoch,
-            "loss": loss / trained,
-            "token_accuracy": right / trained,
-            "learning_rate": self.plan.learning_rate(step),
-            "grad_norm": float(norm),
-            "tokens": self.progress.tokens + trained,
-            "seconds": round(time.perf_counter() - self._started, 4),
-        }
-        self.progress.curve.append(row)
+        self.progress.curve.append(self._row(queued, loss, right))
         if self.on_step and self.accelerator.is_main_process:
-            self.on_step(row)
+            self.on_step(self.progress.curve[-1])
         return bool(due)
 
+    def _row(self, queued: Queued, loss: float, right: float) -> dict[str, Any]:
+        device = self.accelerator.device
+        # A CPU has done a step's work when it is queued, a GPU when its statistics can be read.
+        ended = queued.ended if device.type == "cpu" else time.perf_counter()
+        facts = self.speed.facts(queued.batch, ended - self._ended)
+        dev_loss = self.dev.loss(queued.number) if self.dev and self.dev.due(queued.number) else None
+        self._ended = ended if dev_loss is None else time.perf_counter()
+        trained = int(self.plan.responses[queued.batch].sum())
+        return {
+            "step": queued.number + 1,
+            "epoch": (queued.number + 1) / self.plan.steps_per_epoch,
+            "loss": loss / trained,
+            "token_accuracy": right / trained,
+            "dev_loss": dev_loss,
+            "learning_rate": self.plan.learning_rate(queued.number),
+            "grad_norm": float(queued.norm),
+            "tokens": self.progress.tokens + trained,
+            "seconds": round(ended - self._started, 4),
+            **facts,
+            "peak_memory": peak_memory(device),
+        }
 
-def write_record(progress: Progress, plan: Plan, facts: dict[str, Any], folder: Path) -> None:
-    """Writes curve.parquet and train.json.
 
-    Loss and accuracy are means over the last epoch's response tokens; tokens per second count prompts too.
+def write_record(recorder: Recorder, facts: dict[str, Any]) -> None:
+    """Writes curve.parquet and train.json; `facts` are those of the tokens.
+
+    Loss and accuracy are means over the last epoch's response tokens; tokens per second count prompts too,
+    and seconds everything between the steps.
     """
-    curve = pl.DataFrame(progress.curve)
-    curve.write_parquet(folder / CURVE)
+    import polars as pl
+
+    progress, plan, dev = recorder.progress, recorder.plan, recorder.dev
+    curve = pl.DataFrame(progress.curve, schema=SCHEMA)
+    curve.write_parquet(recorder.folder / CURVE)
     last = curve.with_columns(trained=pl.col("tokens").diff().fill_null(pl.col("tokens"))).tail(
         plan.steps_per_epoch
     )
     means = last.select(
         (pl.col("loss", "token_accuracy") * pl.col("trained")).sum() / pl.col("trained").sum()
     ).row(0, named=True)
-    passed = sum(int(plan.lengths[batch].sum()) for batch in islice(plan.batches(), progress.step))
+    passed = np.concatenate(list(islice(plan.batches(), progress.step)))
     record = {
-        "rows": facts["rows"],
+        "rows": len(plan.rows),
         "rows_over_length": facts["rows_over_length"],
         "steps": progress.step,
         "epochs": curve["epoch"][-1],
         "tokens": progress.tokens,
         "loss": means["loss"],
         "token_accuracy": means["token_accuracy"],
-        "tokens_per_second": round(passed / progress.seconds, 1),
+        **(dev.facts(progress.curve) if dev else {}),
+        "micro_batch_tokens": plan.train.micro_batch_tokens,
+        **recorder.speed.facts(passed, progress.seconds),
+        "peak_memory": curve["peak_memory"].max(),
         "seconds": progress.seconds,
     }
-    (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n")
+    (recorder.folder / RECORD).write_text(json.dumps(record, indent=1) + "\n")

@@ -12,7 +12,9 @@ from limo_ablate.config import HardwareConfig, TrainConfig
 from limo_ablate.train.base import model_path, read_reference
 
 VERSION = 1
-WITHOUT_EFFECT = ("checkpoint_seconds", "max_length", "system_prompt")
+WITH_EFFECT = ("device", "precision", "processes", "strategy", "context_parallel")
+"""Keys of HardwareConfig that change how sums are rounded."""
+WITHOUT_EFFECT = ("checkpoint_seconds", "checkpoint_steps", "max_length", "system_prompt")
 """Keys of TrainConfig that change no weight, or have had their effect on the tokens already."""
 
 
@@ -27,7 +29,8 @@ def train(
     """`base` fine-tuned on `tokens`: weights with tokenizer in the hub's format, curve.parquet, train.json.
 
     `on_step` gets each row of the curve while it grows. An interrupted training goes on from its last
-    checkpoint. Raises UserError for hardware that is not there, TrialFailure when the training dies.
+    checkpoint, one that runs out of memory with fewer tokens at a time. Raises UserError for hardware that
+    is not there or too small, TrialFailure when the training dies.
     """
     from limo_ablate.train.processes import check_hardware
 
@@ -36,11 +39,14 @@ def train(
         "tokens": tokens,
         "base": base,
         "train": {key: value for key, value in asdict(train).items() if key not in WITHOUT_EFFECT},
-        "hardware": {key: getattr(hardware, key) for key in ("device", "precision", "processes", "strategy")},
+        "hardware": {key: getattr(hardware, key) for key in WITH_EFFECT},
     }
 
     def make(folder: Path) -> None:
-        from limo_ablate.train.loop import Job, fine_tune
+        from limo_ablate.train.loop import Job
+        from limo_ablate.train.oom import fit
+        from limo_ablate.train.room import Demand, check_memory
+        from limo_ablate.train.tokens import read_tokens
 
         job = Job(
             tokens=str(tokens.path),
@@ -50,11 +56,7 @@ def train(
             hardware=hardware,
             folder=str(folder),
         )
-        if hardware.processes == 1:
-            fine_tune(job, on_step)
-        else:
-            from limo_ablate.train.ranks import run_ranks
-
-            run_ranks(job, on_step)
+        demand = Demand(read_tokens(tokens.path), job.model, train, hardware)
+        fit(job, check_memory(demand).load, on_step)
 
     return store.build("weights", VERSION, inputs, make, resume=True)

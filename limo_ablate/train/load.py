@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from limo_ablate.errors import UserError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+ADAPTER = "adapter_config.json"
 DEFAULT_CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "{% if message['role'] == 'system' %}{{ message['content'] }}\n\n"
@@ -61,8 +62,12 @@ def load_model(
     dtype: Literal["float32", "bfloat16"],
     attention: Literal["sdpa", "eager", "flash_attention_2"],
     device: str,
+    quantize: Literal["none", "nf4"] = "none",
 ) -> PreTrainedModel:
     """The causal language model in `path` (safetensors, sharded or not), in evaluation mode on `device`.
+
+    A LoRA adapter in `path` is merged into its base. On `meta` the model has no weights, and reads none; its
+    buffers are on the CPU.
 
     Raises UserError when weights are missing: transformers would fill them with random numbers.
     """
@@ -70,6 +75,10 @@ def load_model(
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
+    if device == "meta":
+        return _empty_model(path, dtype, attention)
+    if (Path(path) / ADAPTER).exists():
+        return _with_adapter(Path(path), dtype, attention, device)
     logging.disable_progress_bar()
     model, report = AutoModelForCausalLM.from_pretrained(
         path,
@@ -77,13 +86,57 @@ def load_model(
         attn_implementation=attention,
         use_safetensors=True,
         output_loading_info=True,
+        **(_four_bits(dtype, device) if quantize == "nf4" else {}),
     )
     if missing := sorted(report["missing_keys"]):
         raise UserError(
             f"{path}: {len(missing)} weights are missing ({missing[0]}, ...); get the model again whole"
         )
-    loaded: PreTrainedModel = model.to(device)
+    loaded: PreTrainedModel = model if quantize == "nf4" else model.to(device)
     return loaded.eval()
+
+
+def _with_adapter(
+    path: Path,
+    dtype: Literal["float32", "bfloat16"],
+    attention: Literal["sdpa", "eager", "flash_attention_2"],
+    device: str,
+) -> PreTrainedModel:
+    from peft import PeftModel
+
+    from limo_ablate.train.base import adapter_base
+
+    base = load_model(adapter_base(path), dtype=dtype, attention=attention, device=device)
+    merged: PreTrainedModel = PeftModel.from_pretrained(base, path).merge_and_unload()
+    return merged.eval()
+
+
+def _four_bits(dtype: str, device: str) -> dict[str, Any]:
+    """QLoRA's NormalFloat with its own constants quantised too; products are in `dtype`."""
+    from transformers import BitsAndBytesConfig
+
+    settings = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+    return {"quantization_config": settings, "device_map": {"": device}}
+
+
+def _empty_model(path: str | Path, dtype: str, attention: str) -> PreTrainedModel:
+    import torch
+    from accelerate import init_empty_weights
+    from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
+
+    with init_empty_weights(include_buffers=False):
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(
+            AutoConfig.from_pretrained(path), dtype=getattr(torch, dtype), attn_implementation=attention
+        )
+    model.tie_weights()  # the context manager parts them
+    if (Path(path) / "generation_config.json").exists():
+        model.generation_config = GenerationConfig.from_pretrained(path)
+    return model.eval()
 
 
 def windowed(model: PreTrainedModel) -> bool:

@@ -1,6 +1,6 @@
 """Which rows each optimiser step sees, on which process, at which rate: decided before training begins.
 
-The order depends on the seed and the epoch alone, so any number of processes and any micro-batch size
+The order depends on the seed and the epoch alone, so any number of processes and any packing
 gives the same global batches, and a resumed run goes on where it was.
 """
 
@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from limo_ablate.config import TrainConfig
+from limo_ablate.errors import UserError
+from limo_ablate.train.packing import pack
 
 Rows: TypeAlias = npt.NDArray[np.int64]
 """Row numbers, or a figure of each row."""
@@ -29,10 +31,38 @@ class Plan:
     responses: Rows
     """(rows,) of them learnt."""
     train: TrainConfig
+    problems: Rows | None = None
+    """(rows,) number of each row's problem; null: each has its own."""
+
+    @cached_property
+    def dev(self) -> Rows:
+        """Rows held out of training: whole problems, drawn by the seed, until there are `train.dev.rows`.
+
+        Raises UserError when none would be left to train on.
+        """
+        if self.train.dev is None:
+            return np.array([], np.int64)
+        problems = np.arange(len(self.lengths)) if self.problems is None else self.problems
+        draw = np.random.default_rng(np.random.SeedSequence(self.train.seed, spawn_key=(1,)))
+        names, sizes = np.unique(problems, return_counts=True)
+        order = draw.permutation(len(names))
+        before = np.cumsum(sizes[order]) - sizes[order]
+        held_out = np.flatnonzero(np.isin(problems, names[order[before < self.train.dev.rows]]))
+        if len(held_out) == len(self.lengths):
+            raise UserError(
+                f"train.dev.rows={self.train.dev.rows}: all {len(self.lengths)} rows would be held out; "
+                "use fewer, or null for no dev split"
+            )
+        return held_out
+
+    @cached_property
+    def rows(self) -> Rows:
+        """Rows that are trained on."""
+        return np.setdiff1d(np.arange(len(self.lengths)), self.dev)
 
     @property
     def steps_per_epoch(self) -> int:
-        return math.ceil(len(self.lengths) / self.train.global_batch_size)
+        return math.ceil(len(self.rows) / self.train.global_batch_size)
 
     @cached_property
     def total_steps(self) -> int:
@@ -53,18 +83,17 @@ class Plan:
         """Rows of each global batch, without end; the last batch of an epoch may be smaller."""
         size = self.train.global_batch_size
         for epoch in count():
-            order = np.random.default_rng([self.train.seed, epoch]).permutation(len(self.lengths))
+            order = self.rows[np.random.default_rng([self.train.seed, epoch]).permutation(len(self.rows))]
             yield from np.split(order, range(size, len(order), size))
 
     def micro_batches(self, batch: Rows, rank: int, world: int) -> list[Rows]:
-        """The rows of `batch` that `rank` passes forward, rows of similar length together.
+        """The rows of `batch` that `rank` passes forward, packed by `train.micro_batch_tokens`.
 
-        Every rank gets the same number of micro-batches, since collectives must match; where rows run
-        out, one is empty.
+        Every rank gets the same number of micro-batches, since collectives must match, and about the same
+        number of tokens in each; where rows run out, one is empty.
         """
-        by_length = batch[np.argsort(-self.lengths[batch], kind="stable")]
-        passes = math.ceil(len(batch) / (world * self.train.micro_batch_size))
-        return list(np.array_split(by_length[rank::world], passes))
+        bins = pack(self.lengths[batch].tolist(), self.train.micro_batch_tokens, world)
+        return [batch[places] for places in bins[rank::world]]
 
     def learning_rate(self, step: int) -> float:
         """Rate of optimiser step `step` (from 0): warm-up to the peak, then down to zero after the last."""

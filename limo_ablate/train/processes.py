@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from limo_ablate.config import HardwareConfig, TrainConfig
 from limo_ablate.errors import TrialFailure, UserError
+from limo_ablate.train.nodes import hosts_of
+from limo_ablate.train.zero3 import check_zero3, zero3_plugin
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -20,19 +22,15 @@ def check_hardware(train: TrainConfig, hardware: HardwareConfig) -> None:
     """Raises UserError when this machine or its libraries can't do what `hardware` asks for."""
     import torch
 
-    if hardware.device == "cpu" and hardware.strategy in SHARDED:
+    if hardware.strategy == "zero3":
+        check_zero3(train, hardware)
+    if hardware.nodes > 1:
+        hosts_of(hardware)
+    here = hardware.processes // hardware.nodes
+    if hardware.device == "cuda" and torch.cuda.device_count() < here:
         raise UserError(
-            f"hardware.strategy={hardware.strategy} needs hardware.device=cuda: on a CPU Accelerate would "
-            "quietly do something else; use hardware.strategy=ddp"
-        )
-    if hardware.device == "cuda" and torch.cuda.device_count() < hardware.processes:
-        raise UserError(
-            f"hardware={hardware.name} wants {hardware.processes} GPU(s), {torch.cuda.device_count()} can be "
+            f"hardware={hardware.name} wants {here} GPU(s), {torch.cuda.device_count()} can be "
             "seen here; use hardware=cpu or fewer hardware.processes"
-        )
-    if train.lora is not None and hardware.strategy in SHARDED:
-        raise UserError(
-            f"train.lora does not go with hardware.strategy={hardware.strategy}; use ddp or single"
         )
 
 
@@ -41,7 +39,9 @@ def make_accelerator(train: TrainConfig, hardware: HardwareConfig) -> Accelerato
     from accelerate import Accelerator
 
     accelerator = Accelerator(
-        cpu=hardware.device == "cpu", mixed_precision=hardware.precision, **_plugin(train, hardware)
+        cpu=hardware.device == "cpu",
+        mixed_precision=hardware.precision,
+        deepspeed_plugin=zero3_plugin(train, hardware) if hardware.strategy == "zero3" else None,
     )
     if accelerator.num_processes != hardware.processes:
         raise TrialFailure(
@@ -61,28 +61,3 @@ def released(accelerator: Accelerator) -> Iterator[Accelerator]:
         if accelerator.device.type == "cuda":
             accelerator.free_memory()
         AcceleratorState._reset_state(reset_partial_state=True)
-
-
-def _plugin(train: TrainConfig, hardware: HardwareConfig) -> dict[str, Any]:
-    if hardware.strategy == "fsdp2":
-        from accelerate import FullyShardedDataParallelPlugin
-
-        return {
-            "fsdp_plugin": FullyShardedDataParallelPlugin(
-                fsdp_version=2,
-                auto_wrap_policy="transformer_based_wrap",
-                state_dict_type="SHARDED_STATE_DICT",
-            )
-        }
-    if hardware.strategy == "zero3":
-        from accelerate import DeepSpeedPlugin
-
-        plugin = DeepSpeedPlugin(
-            zero_stage=3,
-            gradient_accumulation_steps=1,  # the loop scales the loss itself
-            gradient_clipping=train.grad_clip,
-            zero3_save_16bit_model=True,
-        )
-        plugin.deepspeed_config["train_micro_batch_size_per_gpu"] = train.micro_batch_size
-        return {"deepspeed_plugin": plugin}
-    return {}

@@ -1,6 +1,6 @@
-"""A training in several processes of this machine: started together, ended together.
+"""A training in several processes, of this machine or of several: started together, ended together.
 
-Each rank is `python -m limo_ablate.train.worker` in a process group of its own. When one dies, all are
+Each rank is `python -m limo_ablate.train.worker`, in a process group of its own. When one dies, all are
 killed at once and its traceback is the trial's failure; when this process dies, the kernel kills them.
 """
 
@@ -9,33 +9,25 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
-import subprocess
 import sys
 import time
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from limo_ablate.errors import TrialFailure
+from limo_ablate.train.failure import has_failure, told_failure
+from limo_ablate.train.nodes import free_port, node_commands
+from limo_ablate.train.parts import POLL_SECONDS, Order, Part, end, failure, killed, start
 
 if TYPE_CHECKING:
     from limo_ablate.train.curve import OnStep
     from limo_ablate.train.loop import Job
 
-POLL_SECONDS = 0.05
 LINGER_SECONDS = 30.0
 """What the other ranks get to leave once rank 0 has written everything."""
-TRACEBACK_LINES = 30
 DESK, JOB, STEPS = "ranks", "job.json", "steps.jsonl"
-
-
-@dataclass(frozen=True, slots=True)
-class Rank:
-    number: int
-    process: subprocess.Popen[bytes]
-    log: Path
 
 
 def run_ranks(job: Job, on_step: OnStep | None) -> None:
@@ -45,47 +37,49 @@ def run_ranks(job: Job, on_step: OnStep | None) -> None:
     desk.mkdir()
     (desk / JOB).write_text(json.dumps(asdict(job)))
     (desk / STEPS).touch()
-    ranks: list[Rank] = []
+    parts: list[Part] = []
     try:
-        ranks += [_start(job, number, desk) for number in range(job.hardware.processes)]
+        for order in _ranks(job, desk) if job.hardware.nodes == 1 else _nodes(job, desk):
+            parts.append(start(order))
         with (desk / STEPS).open() as steps:
-            _wait(ranks, steps, on_step)
+            _wait(parts, desk, steps, on_step)
     finally:
-        for rank in ranks:
-            _kill(rank)
+        for part in parts:
+            end(part)
     shutil.rmtree(desk)
 
 
-def _start(job: Job, number: int, desk: Path) -> Rank:
+def _ranks(job: Job, desk: Path) -> Iterator[Order]:
     world = str(job.hardware.processes)
-    environment = os.environ | {
-        "RANK": str(number),
-        "LOCAL_RANK": str(number),
-        "WORLD_SIZE": world,
-        "LOCAL_WORLD_SIZE": world,
-        "OMP_NUM_THREADS": str(job.hardware.threads),
-    }
-    if job.hardware.device == "cpu":
-        environment["ACCELERATE_USE_CPU"] = "true"
-        environment.setdefault("GLOO_SOCKET_IFNAME", "lo")  # by host name it may find an address it can't use
-    log = desk / f"rank{number}.log"
     command = [sys.executable, "-m", "limo_ablate.train.worker", str(desk / JOB), str(os.getpid())]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            start_new_session=True,
-        )  # fmt: skip
-    return Rank(number, process, log)
+    for number in range(job.hardware.processes):
+        environment = os.environ | {
+            "RANK": str(number),
+            "LOCAL_RANK": str(number),
+            "WORLD_SIZE": world,
+            "LOCAL_WORLD_SIZE": world,
+            "OMP_NUM_THREADS": str(job.hardware.threads),
+        }
+        if job.hardware.device == "cpu":
+            environment["ACCELERATE_USE_CPU"] = "true"
+            environment.setdefault("GLOO_SOCKET_IFNAME", "lo")  # the host's name may lead to a wrong address
+        yield Order(f"rank {number} of {world}", command, environment, desk / f"rank{number}.log")
 
 
-def _wait(ranks: list[Rank], steps: TextIO, on_step: OnStep | None) -> None:
-    """Until all ranks have left; hands on rank 0's steps meanwhile."""
+def _nodes(job: Job, desk: Path) -> Iterator[Order]:
+    for number, command in enumerate(node_commands(job.hardware, desk / JOB, free_port())):
+        name, log = f"node {number} of {job.hardware.nodes}", desk / f"node{number}.log"
+        yield Order(name, command, dict(os.environ), log)
+
+
+def _wait(parts: list[Part], desk: Path, steps: TextIO, on_step: OnStep | None) -> None:
+    """Until all parts have ended; hands on rank 0's steps meanwhile."""
     deadline = float("inf")
     while True:
-        states = [rank.process.poll() for rank in ranks]
+        states = [part.process.poll() for part in parts]
         _pass_on(steps, on_step)
-        if any(states):
-            raise _failure(ranks)
+        if any(states) or has_failure(desk):
+            raise _failure(parts, desk)
         if all(state == 0 for state in states) or time.monotonic() > deadline:
             return
         if states[0] == 0:
@@ -95,26 +89,15 @@ def _wait(ranks: list[Rank], steps: TextIO, on_step: OnStep | None) -> None:
 
 def _pass_on(steps: TextIO, on_step: OnStep | None) -> None:
     while True:
-        start, line = steps.tell(), steps.readline()
+        place, line = steps.tell(), steps.readline()
         if not line.endswith("\n"):
-            steps.seek(start)  # rank 0 is in the middle of it
+            steps.seek(place)  # rank 0 is in the middle of it
             return
         if on_step:
             on_step(json.loads(line))
 
 
-def _failure(ranks: list[Rank]) -> TrialFailure:
-    """Of the rank that failed first: the others then fail for want of it, and write so later."""
-    failed = min((rank for rank in ranks if rank.process.poll()), key=lambda rank: rank.log.stat().st_mtime)
-    code = failed.process.returncode
-    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-    end = "\n".join(failed.log.read_text(errors="replace").splitlines()[-TRACEBACK_LINES:])
-    return TrialFailure(
-        f"rank {failed.number} of {len(ranks)} {how}; its log is {failed.log}\n{end}".rstrip()
-    )
-
-
-def _kill(rank: Rank) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(rank.process.pid, signal.SIGKILL)
-    rank.process.wait()
+def _failure(parts: list[Part], desk: Path) -> TrialFailure:
+    """A clear reason, else of a rank that was killed, else the first traceback: the other ranks miss it."""
+    told = told_failure(desk)
+    return told.error(desk) if told and (told.expected or not killed(parts)) else failure(parts)

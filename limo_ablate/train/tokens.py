@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
-import polars as pl
 
 from limo_ablate.artifacts import Artifact, Store
 from limo_ablate.config import TrainConfig
@@ -25,10 +25,15 @@ from limo_ablate.train.load import end_of_turn, load_tokenizer
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+    import polars as pl
     from transformers import PreTrainedTokenizerFast
 
-VERSION = 1
+VERSION = 2
 IDS, FACTS = "tokens.safetensors", "tokens.json"
+AT_ONCE = 1024
+"""Rows that are in memory together."""
+HEADER = 1024
+"""Bytes before the ids, whose number is known last."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,8 @@ class TokenRows:
     """(rows + 1,) where each row begins in `ids`, and where the last ends."""
     prompts: npt.NDArray[np.int64]
     """(rows,) tokens of each row's prompt; what follows them is learnt."""
+    problems: npt.NDArray[np.int64]
+    """(rows,) the same number for rows of the same problem."""
 
     @cached_property
     def lengths(self) -> npt.NDArray[np.int64]:
@@ -69,16 +76,23 @@ def tokenize(store: Store, selection: Artifact, base: Artifact, train: TrainConf
     }
 
     def make(folder: Path) -> None:
-        rows = pl.read_parquet(selection.path / "rows.parquet")
-        _write(encode(rows, tokenizer, train.system_prompt), rows, train.max_length, folder)
+        _write(_encoded(selection.path / "rows.parquet", tokenizer, train), train.max_length, folder)
 
     return store.build("tokens", VERSION, inputs, make)
 
 
 def read_tokens(folder: Path) -> TokenRows:
-    from safetensors.numpy import load_file
+    """The rows of a `tokens` artifact; their ids stay on the disk until they are looked at."""
+    from safetensors import safe_open
 
-    return TokenRows(**load_file(folder / IDS))
+    with (folder / IDS).open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        begin, _ = json.loads(file.read(size))["ids"]["data_offsets"]
+    with safe_open(folder / IDS, "numpy") as tensors:
+        (count,) = tensors.get_slice("ids").get_shape()
+        figures = {name: tensors.get_tensor(name) for name in tensors.keys() if name != "ids"}  # noqa: SIM118
+    ids = np.memmap(folder / IDS, np.int32, "r", offset=8 + size + begin, shape=(count,))
+    return TokenRows(ids=np.asarray(ids), **figures)
 
 
 def tokenizer_digest(tokenizer: PreTrainedTokenizerFast) -> str:
@@ -101,55 +115,85 @@ def prompt_texts(
 
 def encode_texts(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> list[list[int]]:
     """Ids of each text, nothing added to it."""
-    ids: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]
-    return ids
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()  # some are saved with a limit
+    backend.no_padding()
+    # All cores take part, unless TOKENIZERS_PARALLELISM=false.
+    return [encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)]
 
 
 def encode(
     rows: pl.DataFrame, tokenizer: PreTrainedTokenizerFast, system_prompt: str | None
 ) -> list[tuple[list[int], list[int]]]:
     """(prompt ids, response ids with the end of turn) of each row of `text` and `response`."""
-    if missing := rows["response"].null_count():
-        raise UserError(
-            f"{missing} of the {rows.height} selected problems have no solution to train on; "
-            "set data.fields.solution to their column"
-        )
     end = end_of_turn(tokenizer)
     prompts = encode_texts(tokenizer, prompt_texts(tokenizer, rows["text"].to_list(), system_prompt))
     responses = encode_texts(tokenizer, rows["response"].to_list())
     return [(prompt, [*response, end]) for prompt, response in zip(prompts, responses, strict=True)]
 
 
-def _write(
-    encoded: list[tuple[list[int], list[int]]], rows: pl.DataFrame, max_length: int, folder: Path
-) -> None:
-    from safetensors.numpy import save_file
+Encoded: TypeAlias = tuple[str, list[int], list[int]]
+"""A row's problem, the ids of its prompt and of its response."""
 
-    lengths = [len(prompt) + len(response) for prompt, response in encoded]
-    kept = [pair for pair, length in zip(encoded, lengths, strict=True) if length <= max_length]
-    if not kept:
+
+def _encoded(file: Path, tokenizer: PreTrainedTokenizerFast, train: TrainConfig) -> Iterator[Encoded]:
+    """The rows of a selection, read and encoded so many at a time."""
+    import polars as pl
+    from pyarrow.parquet import ParquetFile
+
+    rows, missing = pl.scan_parquet(file).select(pl.len(), pl.col("response").null_count()).collect().row(0)
+    if missing:
         raise UserError(
-            f"train.max_length={max_length}: all {len(lengths)} rows are longer "
-            f"({min(lengths)} to {max(lengths)} tokens); raise it or select shorter solutions"
+            f"{missing} of the {rows} selected problems have no solution to train on; "
+            "set data.fields.solution to their column"
         )
-    offsets = np.cumsum([0, *(len(prompt) + len(response) for prompt, response in kept)])
-    tensors = {
-        "ids": np.array([token for pair in kept for part in pair for token in part], np.int32),
-        "offsets": offsets.astype(np.int64),
-        "prompts": np.array([len(prompt) for prompt, _ in kept], np.int64),
-    }
-    save_file(tensors, folder / IDS)
-    over = [
-        {"problem": problem, "tokens": length}
-        for problem, length in zip(rows["problem"], lengths, strict=True)
-        if length > max_length
-    ]
+    with ParquetFile(file) as table:
+        for batch in table.iter_batches(AT_ONCE, columns=["problem", "text", "response"]):
+            part = pl.DataFrame(pl.from_arrow(batch))
+            pairs = encode(part, tokenizer, train.system_prompt)
+            yield from ((problem, *pair) for problem, pair in zip(part["problem"], pairs, strict=True))
+
+
+def _write(encoded: Iterator[Encoded], max_length: int, folder: Path) -> None:
+    """Writes the rows that are short enough as they come; raises UserError when none is."""
+    figures: list[tuple[int, int, int]] = []
+    over: list[dict[str, Any]] = []
+    numbers: dict[str, int] = {}
+    with (folder / IDS).open("wb") as file:
+        file.write(bytes(HEADER))
+        for problem, prompt, response in encoded:
+            length = len(prompt) + len(response)
+            if length > max_length:
+                over.append({"problem": problem, "tokens": length})
+                continue
+            figures.append((length, len(prompt), numbers.setdefault(problem, len(numbers))))
+            file.write(np.array(prompt + response, "<i4").tobytes())
+        if not figures:
+            lengths = [row["tokens"] for row in over]
+            raise UserError(
+                f"train.max_length={max_length}: all {len(lengths)} rows are longer "
+                f"({min(lengths)} to {max(lengths)} tokens); raise it or select shorter solutions"
+            )
+        lengths, prompts, problems = np.array(figures, "<i8").T
+        _finish(file, {"offsets": np.cumsum([0, *lengths]), "prompts": prompts, "problems": problems})
     facts = {
-        "rows": len(kept),
+        "rows": len(lengths),
         "rows_over_length": len(over),
-        "tokens": int(offsets[-1]),
-        "response_tokens": sum(len(response) for _, response in kept),
-        "longest": max(length for length in lengths if length <= max_length),
+        "tokens": int(lengths.sum()),
+        "response_tokens": int((lengths - prompts).sum()),
+        "longest": int(lengths.max()),
         "over_length": over,
     }
     (folder / FACTS).write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def _finish(file: BinaryIO, figures: dict[str, npt.NDArray[np.int64]]) -> None:
+    """Puts `figures` behind the ids, and before them the header that makes it a safetensors file."""
+    end = file.tell() - HEADER
+    header = {"ids": {"dtype": "I32", "shape": [end // 4], "data_offsets": [0, end]}}
+    for name, values in figures.items():
+        begin, end = end, end + values.nbytes
+        header[name] = {"dtype": "I64", "shape": [len(values)], "data_offsets": [begin, end]}
+        file.write(values.tobytes())
+    file.seek(0)
+    file.write((HEADER - 8).to_bytes(8, "little") + json.dumps(header).encode().ljust(HEADER - 8))

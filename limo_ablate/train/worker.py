@@ -1,26 +1,27 @@
-"""One rank of a training: `python -m limo_ablate.train.worker JOB.json PARENT`, started by `ranks`.
+"""One rank of a training: `python -m limo_ablate.train.worker JOB.json [PARENT]`, started by `ranks`.
 
-Which rank it is stands in the environment, as torch's own launchers set it.
+On several machines Accelerate's launcher starts it. Which rank it is stands in the environment, as torch's
+own launchers set it.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
-import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
-PR_SET_PDEATHSIG = 1
+from limo_ablate.train.parts import die_with
 
 
 def main(path: Path, parent: int) -> None:
-    _die_with(parent)
+    die_with(parent)
     import torch
     from torch import distributed
 
+    from limo_ablate.train.failure import leave_failure
     from limo_ablate.train.loop import Job, fine_tune
     from limo_ablate.train.ranks import STEPS
     from limo_ablate.typed import from_dict
@@ -28,11 +29,12 @@ def main(path: Path, parent: int) -> None:
     job = from_dict(Job, json.loads(path.read_text()))
     rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     if job.hardware.device == "cuda":
-        torch.cuda.set_device(rank)
-    # They meet at a file: a port could be taken between choosing and using it.
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    # On one machine they meet at a file: a port could be taken between choosing and using it.
+    meeting = f"file://{path.with_name('rendezvous')}" if job.hardware.nodes == 1 else "env://"
     distributed.init_process_group(
-        "nccl" if job.hardware.device == "cuda" else "gloo",
-        init_method=f"file://{path.with_name('rendezvous')}",
+        "cuda:nccl,cpu:gloo" if job.hardware.device == "cuda" else "gloo",  # offloaded shards are on the CPU
+        init_method=meeting,
         rank=rank,
         world_size=world,
     )
@@ -41,7 +43,12 @@ def main(path: Path, parent: int) -> None:
         def on_step(row: dict[str, Any]) -> None:
             steps.write(json.dumps(row) + "\n")
 
-        trained = fine_tune(job, on_step)
+        try:
+            trained = fine_tune(job, on_step)
+        except Exception as error:
+            traceback.print_exc()
+            leave_failure(path.parent, rank, error)
+            os._exit(1)
     sys.stdout.flush()
     sys.stderr.flush()
     # `trained` must not be collected: its destructor can deadlock with gloo's threads. Leave without.
@@ -49,13 +56,5 @@ def main(path: Path, parent: int) -> None:
     os._exit(0)
 
 
-def _die_with(parent: int) -> None:
-    """Has the kernel kill this process when `parent` dies, also by kill -9 (Linux only)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
-
-
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else os.getppid())

@@ -53,22 +53,25 @@ def verify_many(
     *,
     extract: Extract = "stated",
     strict: bool = False,
+    choices: Iterable[Mapping[str, str] | None] | None = None,
     workers: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> list[Verdict]:
     """Verdicts of (completion, gold) pairs, in their order; the same whatever the number of `workers`.
 
-    `progress` is called with the number of verdicts reached so far.
+    `choices` are those of each pair. `progress` is called with the number of verdicts reached so far.
     """
-    listed = list(pairs)
+    pairs = list(pairs)
+    options_of = [None] * len(pairs) if choices is None else list(choices)
+    listed = [(*pair, options) for pair, options in zip(pairs, options_of, strict=True)]
     options: dict[str, Any] = {"extract": extract, "strict": strict}
     if workers > 1 and len(listed) > 1:
         from limo_ablate.verify.worker import verify_chunks
 
         return verify_chunks(listed, options, workers, progress)
     verdicts = []
-    for completion, gold in listed:
-        verdicts.append(verify(completion, gold, **options))
+    for completion, gold, known in listed:
+        verdicts.append(verify(completion, gold, choices=known, **options))
         if progress:
             progress(len(verdicts))
     return verdicts
@@ -104,6 +107,6 @@ def form(text: str) -> str | None:
     return None if node is None else show(node)
 
 
-def outcome_of(gold: str, answer: str) -> Outcome:
+def outcome_of(gold: str, answer: str, choices: Mapping[str, str] | None = None) -> Outcome:
     """The comparison alone, of an answer that is already extracted."""
-    return grade(gold, Extraction(answer, "box"), strict=False, choices=None)
+    return grade(gold, Extraction(answer, "box"), strict=False, choices=choices)

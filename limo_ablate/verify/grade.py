@@ -11,6 +11,7 @@ from limo_ablate.verify.compare import Comparison
 from limo_ablate.verify.extract import Extraction
 from limo_ablate.verify.limits import MAX_ANSWER
 from limo_ablate.verify.nodes import Group, Listing, SetOf, Words
+from limo_ablate.verify.options import by_text, option_texts
 from limo_ablate.verify.outcome import Outcome, different, same, unknown
 from limo_ablate.verify.text import squeeze, words
 
@@ -48,17 +49,26 @@ def compare_texts(gold: str, answer: str, strict: bool, choices: Mapping[str, st
 
 def _choices(gold: str, answer: str, choices: Mapping[str, str] | None) -> Outcome | None:
     """Lettered options. An option's own text counts where `choices`, or the gold itself, says which it is."""
-    g, a = choice(gold), choice(answer)
+    g, a = _lettered(gold, choices), _lettered(answer, choices)
+    if choices and g and not a and g[0] in choices:
+        return by_text(g[0], answer, choices, compare_read)
+    if choices and a and not g and a[0] in choices:
+        return by_text(a[0], gold, choices, compare_read)
     if g and a:
         same_letters = sorted(a[0]) == sorted(g[0])
         return same("choice") if same_letters else different("choice", f"option {a[0]}, not {g[0]}")
     if g is None and a is None:
         return None
-    letters, text = g or a or ("", "")
-    text = text or (choices or {}).get(letters if g else "", "")
+    text = (g or a or ("", ""))[1]
     if text:
         return compare_read(text if g else gold, answer if g else text, False)
     return different("choice", "no option's letter")
+
+
+def _lettered(text: str, choices: Mapping[str, str] | None) -> tuple[str, str] | None:
+    """As `choice`, but for an option whose own text begins like a letter: "A. baumannii"."""
+    found = choice(text)
+    return None if found and found[1] and choices and option_texts(text, choices) else found
 
 
 @remembered

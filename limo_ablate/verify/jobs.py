@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from limo_ablate.verify.limits import WORKER_BYTES
+
+Task = tuple[str, str, Mapping[str, str] | None]
+"""Completion, gold answer, and the options where there are any."""
 
 
 def start(argument: None) -> str:
@@ -38,11 +41,11 @@ def symbolic(pair: tuple[Any, Any]) -> tuple[bool | None, str]:
         return None, f"SymPy: {type(error).__name__}: {error}"[:200]
 
 
-def verify_chunk(chunk: tuple[list[tuple[str, str]], dict[str, Any]]) -> list[Any]:
+def verify_chunk(chunk: tuple[list[Task], dict[str, Any]]) -> list[Any]:
     from limo_ablate.verify.api import verify
 
-    pairs, options = chunk
-    return [verify(completion, gold, **options) for completion, gold in pairs]
+    tasks, options = chunk
+    return [verify(completion, gold, choices=choices, **options) for completion, gold, choices in tasks]
 
 
 JOBS: dict[str, Callable[[Any], Any]] = {"start": start, "symbolic": symbolic, "verify": verify_chunk}

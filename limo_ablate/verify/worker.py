@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from limo_ablate.verify.child import Child, ChildDied, Worker
+from limo_ablate.verify.jobs import Task
 from limo_ablate.verify.limits import WORKER_SECONDS, WORKER_START_SECONDS
 from limo_ablate.verify.nodes import Node
 from limo_ablate.verify.outcome import Outcome, different, same, unknown
@@ -32,13 +33,13 @@ def symbolic_equal(gold: Node, answer: Node) -> Outcome:
 
 
 def verify_chunks(
-    pairs: list[tuple[str, str]],
+    tasks: list[Task],
     options: dict[str, Any],
     workers: int,
     progress: Callable[[int], None] | None,
 ) -> list[Verdict]:
-    """Chunks in order of arrival to whichever helper is free; results in the order of `pairs`."""
-    chunks = [pairs[at : at + CHUNK] for at in range(0, len(pairs), CHUNK)]
+    """Chunks in order of arrival to whichever helper is free; results in the order of `tasks`."""
+    chunks = [tasks[at : at + CHUNK] for at in range(0, len(tasks), CHUNK)]
     results: list[list[Verdict] | None] = [None] * len(chunks)
     waiting = iter(range(len(chunks)))
     lock = threading.Lock()

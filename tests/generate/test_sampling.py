@@ -7,10 +7,16 @@ from limo_ablate.generate.sampling import draw, uniforms
 LOGITS = torch.tensor([2.0, -1.0, 0.5, 1.0])
 
 
+def drawn_by(uniform: torch.Tensor, temperature: float, top_p: float) -> torch.Tensor:
+    count = len(uniform)
+    same = torch.full((count,), temperature), torch.full((count,), top_p)
+    return draw(LOGITS.expand(count, -1), *same, uniform)
+
+
 def shares(temperature: float, top_p: float) -> torch.Tensor:
     """How often each token is drawn, over uniforms that fill 0..1 evenly."""
     even = (torch.arange(10_000) + 0.5) / 10_000
-    drawn = draw(LOGITS.expand(10_000, -1), temperature, top_p, even)
+    drawn = drawn_by(even, temperature, top_p)
     return torch.bincount(drawn, minlength=4) / 10_000
 
 
@@ -30,8 +36,8 @@ def test_the_nucleus_holds_the_fewest_tokens_that_reach_top_p() -> None:
 
 def test_the_last_uniform_still_draws_a_token_of_the_nucleus() -> None:
     almost_one = torch.tensor([np.nextafter(np.float32(1), np.float32(0))])
-    assert draw(LOGITS[None], 1.0, 1.0, almost_one).tolist() == [1]
-    assert draw(LOGITS[None], 1.0, 0.8, almost_one).tolist() == [3]
+    assert drawn_by(almost_one, 1.0, 1.0).tolist() == [1]
+    assert drawn_by(almost_one, 1.0, 0.8).tolist() == [3]
 
 
 def test_each_completion_has_numbers_of_its_own() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from limo_ablate.artifacts import Store
 from limo_ablate.compose import compose
-from limo_ablate.config import BenchmarkConfig, DataConfig, FieldsConfig, ProblemsConfig
+from limo_ablate.config import BenchmarkConfig, BenchmarkSetConfig, DataConfig, FieldsConfig, ProblemsConfig
 from limo_ablate.errors import UserError
 from limo_ablate.pool import load_benchmark, load_pool
 
@@ -116,7 +116,7 @@ def test_a_benchmark_without_ids_is_numbered_and_limited(tmp_path: Path) -> None
 def test_a_benchmark_s_key_leaves_its_sampling_out(tmp_path: Path) -> None:
     fields = FieldsConfig(problem="problem", answer="answer")
     path = jsonl(tmp_path / "b.jsonl", [{"problem": "q", "answer": 1}])
-    plain = ProblemsConfig(source="file", split="test", path=path, fields=fields)
+    plain = BenchmarkSetConfig(source="file", split="test", path=path, fields=fields)
     sampled = BenchmarkConfig(
         source="file", path=path, fields=fields, samples=4, temperature=1, top_p=1, max_tokens=8
     )

@@ -1,7 +1,12 @@
 import logging
 import multiprocessing
 import os
+import re
+import shutil
 import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,19 +15,23 @@ import polars as pl
 import pytest
 
 from limo_ablate.artifacts import Artifact, Store
+from limo_ablate.config import HardwareConfig
+from limo_ablate.errors import TrialFailure
 from limo_ablate.train import train
-from tests.tiny_models import CPU, TRAIN, made_base, made_tokens
+from limo_ablate.train.curve import MEASURED
+from tests.quick_ranks import quick_ranks
+from tests.tiny_models import CPU, TRAIN, TWO_RANKS, made_base, made_tokens
 
 EACH_STEP = replace(TRAIN, steps=9, checkpoint_seconds=0.0)
 
 
 def curve(weights: Artifact) -> pl.DataFrame:
-    return pl.read_parquet(weights.path / "curve.parquet").drop("seconds")
+    return pl.read_parquet(weights.path / "curve.parquet").drop(MEASURED)
 
 
-def run(store: Store, on_step: Any = None) -> Artifact:
+def run(store: Store, on_step: Any = None, hardware: HardwareConfig = CPU) -> Artifact:
     base = made_base(store)
-    return train(store, made_tokens(store, base), base, EACH_STEP, CPU, on_step)
+    return train(store, made_tokens(store, base), base, EACH_STEP, hardware, on_step)
 
 
 def killed_at(step: int, store: Store) -> Path:
@@ -79,3 +88,99 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     assert f"{newest.name} is damaged" in caplog.text
     assert steps[0] == 5
     assert resumed.digest == uninterrupted.digest
+
+
+def test_by_steps_the_newest_two_are_kept(tmp_path: Path) -> None:
+    """Whatever the clock says; at the end they are gone."""
+    seen: list[list[str]] = []
+
+    def look(row: dict[str, Any]) -> None:
+        seen.append(sorted(path.name[-2:] for path in tmp_path.rglob("step-*")))
+
+    store = Store(tmp_path)
+    base = made_base(store)
+    by_steps = replace(TRAIN, steps=9, checkpoint_steps=3)
+    weights = train(store, made_tokens(store, base), base, by_steps, CPU, look)
+    # A process that is alone reads step 3 when it writes its checkpoint, before the folder is there.
+    assert seen == [[], [], [], ["03"], ["03"], ["03"], ["03", "06"], ["03", "06"], ["03", "06"]]
+    assert not list(weights.path.glob("checkpoints"))
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_ranks_that_are_killed_again_and_again_go_on_exactly(strategy: str, tmp_path: Path) -> None:
+    """Each time another rank, at a moment that the machine chooses around a step; dropout draws meanwhile."""
+    hardware = replace(TWO_RANKS, strategy=strategy)
+    with quick_ranks() as started:
+        whole = run(Store(tmp_path / "whole"), hardware=hardware)
+        for at in (2, 5):
+
+            def kill(row: dict[str, Any], at: int = at) -> None:
+                if row["step"] == at:
+                    os.kill(started[-1 - at % 2].pid, signal.SIGKILL)
+
+            with pytest.raises(TrialFailure, match="was killed by SIGKILL"):
+                run(Store(tmp_path / "killed"), kill, hardware)
+            assert all(rank.poll() is not None for rank in started), "none waits for the dead one"
+        assert len(list(tmp_path.rglob("checkpoints/step-*"))) == 2
+        resumed = run(Store(tmp_path / "killed"), hardware=hardware)
+    assert curve(resumed).equals(curve(whole))
+    assert resumed.digest == whole.digest
+
+
+@pytest.mark.parametrize("damage", ["cut", "missing"])
+def test_a_damaged_shard_falls_back_to_the_checkpoint_before(tmp_path: Path, damage: str) -> None:
+    store, hardware = Store(tmp_path), replace(TWO_RANKS, strategy="fsdp2")
+
+    def stop(row: dict[str, Any]) -> None:
+        if row["step"] == 6:
+            raise KeyboardInterrupt
+
+    steps: list[int] = []
+    with quick_ranks():
+        with pytest.raises(KeyboardInterrupt):
+            run(store, stop, hardware)
+        before, newest = sorted(tmp_path.rglob("checkpoints/step-*"))
+        shard = newest / "state" / "shards" / "__1_0.distcp"
+        if damage == "cut":
+            os.truncate(shard, 100)
+        else:
+            shard.unlink()
+        run(store, lambda row: steps.append(row["step"]), hardware)
+    assert steps[0] == int(before.name[-8:]) + 1
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of a few checkpoints' size."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=5m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a small disk can't be mounted here")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)  # tokens are still mapped
+
+
+@pytest.mark.parametrize("hardware", [CPU, replace(TWO_RANKS, strategy="fsdp2")], ids=["alone", "fsdp2"])
+def test_a_full_disk_is_one_clear_line_and_the_last_checkpoint_serves(
+    uninterrupted: Artifact, small_disk: Path, hardware: HardwareConfig
+) -> None:
+    store, ballast = Store(small_disk), small_disk / "ballast"
+
+    def fill(row: dict[str, Any]) -> None:
+        if row["step"] == 5:
+            with suppress(OSError):  # ranks write meanwhile
+                ballast.write_bytes(bytes(shutil.disk_usage(small_disk).free))
+            os.truncate(ballast, ballast.stat().st_size - 100_000)
+
+    steps: list[int] = []
+    with quick_ranks():
+        with pytest.raises(TrialFailure) as failure:
+            run(store, fill, hardware)
+        assert re.search(r"no space left: \S+ needs about \d\.\d MB for a checkpoint;", str(failure.value))
+        assert "\n" not in str(failure.value)
+        ballast.unlink()
+        weights = run(store, lambda row: steps.append(row["step"]), hardware)
+    assert 4 <= steps[0] <= 6, "nothing is done again but the last step or two"
+    if hardware == CPU:
+        assert weights.digest == uninterrupted.digest

@@ -17,6 +17,7 @@ from limo_ablate.errors import TrialFailure, UserError
 from limo_ablate.train import model_path, train
 from limo_ablate.train.base import read_reference
 from limo_ablate.train.loop import Job
+from limo_ablate.train.processes import make_accelerator
 from limo_ablate.train.ranks import run_ranks
 from tests.tiny_models import CPU, TRAIN, TWO_RANKS, made_base, made_tokens
 
@@ -33,20 +34,22 @@ def trained(
     return train(store, made_tokens(store, base), base, config, hardware, on_step)
 
 
-def ranks_of(folder: Path) -> dict[int, int]:
-    """Rank -> process id of the living workers whose job lies under `folder`."""
+def workers_of(folder: Path) -> dict[int, dict[str, str]]:
+    """Process id -> environment of what lives and runs a job under `folder`: ranks, and what starts them."""
     found = {}
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             command = (process / "cmdline").read_bytes().decode()
             if "limo_ablate.train.worker" in command and str(folder) in command:
-                environment = dict(
-                    pair.split("=", 1)
-                    for pair in (process / "environ").read_bytes().decode().split("\0")
-                    if pair
-                )
-                found[int(environment["RANK"])] = int(process.name)
+                pairs = (process / "environ").read_bytes().decode().split("\0")
+                found[int(process.name)] = dict(pair.split("=", 1) for pair in pairs if pair)
     return found
+
+
+def ranks_of(folder: Path) -> dict[int, int]:
+    """Rank -> process id of the living workers whose job lies under `folder`."""
+    workers = workers_of(folder)
+    return {int(own["RANK"]): number for number, own in workers.items() if "RANK" in own}
 
 
 def test_two_processes_have_the_curve_of_one(store: Store) -> None:
@@ -79,7 +82,7 @@ def test_a_rank_that_fails_says_why(store: Store, tmp_path: Path) -> None:
         tokens=str(tmp_path / "nowhere"), model=model_path(base), reference=read_reference(base),
         train=TRAIN, hardware=TWO_RANKS, folder=str(tmp_path),
     )  # fmt: skip
-    with pytest.raises(TrialFailure, match=r"(?s)rank \d of 2 ended with exit code 1.*No such file.*nowhere"):
+    with pytest.raises(TrialFailure, match=r"(?s)rank \d failed.*No such file.*nowhere"):
         run_ranks(job, None)
     assert ranks_of(tmp_path) == {}
 
@@ -87,8 +90,8 @@ def test_a_rank_that_fails_says_why(store: Store, tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends a process with its parent on Linux only")
 def test_a_worker_dies_with_its_parent() -> None:
     child = (
-        "import os, sys, time; from limo_ablate.train.worker import _die_with; "
-        "_die_with(int(sys.argv[1])); print(os.getpid(), flush=True); time.sleep(60)"
+        "import os, sys, time; from limo_ablate.train.parts import die_with; "
+        "die_with(int(sys.argv[1])); print(os.getpid(), flush=True); time.sleep(60)"
     )
     parent = (
         "import os, subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1], str(os.getpid())])"
@@ -104,11 +107,18 @@ def test_a_worker_dies_with_its_parent() -> None:
     raise AssertionError("the worker outlives its parent")
 
 
-@pytest.mark.parametrize("strategy", ["fsdp2", "zero3"])
-def test_what_a_cpu_cannot_do_is_said(store: Store, strategy: str) -> None:
-    hardware = replace(TWO_RANKS, strategy=strategy)
-    with pytest.raises(UserError, match=f"hardware.strategy={strategy} needs hardware.device=cuda"):
+def test_zero3_wants_gpus_and_deepspeed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    hardware = replace(TWO_RANKS, strategy="zero3")
+    with pytest.raises(UserError, match=r"strategy=zero3 needs hardware.device=cuda"):
         trained(store, hardware)
+    monkeypatch.setitem(sys.modules, "deepspeed", None)
+    with pytest.raises(UserError, match="needs DeepSpeed: pip install deepspeed"):
+        trained(store, replace(hardware, device="cuda"))
+
+
+def test_a_world_of_another_size_is_refused() -> None:
+    with pytest.raises(TrialFailure, match="2 processes were asked for, Accelerate has 1"):
+        make_accelerator(TRAIN, TWO_RANKS)
 
 
 def test_gpus_that_are_not_there_are_missed_before_anything_starts(store: Store) -> None:

@@ -1,18 +1,26 @@
+# ruff: noqa: S106  tokens of a vocabulary are no passwords
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+import torch
+from safetensors.numpy import load_file
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from limo_ablate.artifacts import Store
 from limo_ablate.errors import UserError
-from limo_ablate.train import model_path, tokenize
+from limo_ablate.train import base_model, model_path, tokenize
+from limo_ablate.train import tokens as tokens_module
+from limo_ablate.train.batch import collate
 from limo_ablate.train.load import load_tokenizer
-from limo_ablate.train.tokens import encode, prompt_texts, read_tokens
-from tests.tiny_models import TRAIN, made_base, made_selection, made_tokens, sums
+from limo_ablate.train.scratch import QWEN2_WORDS
+from limo_ablate.train.tokens import IDS, encode, prompt_texts, read_tokens
+from tests.tiny_models import TRAIN, hub_model, made_base, made_selection, made_tokens, sums
 
 QWEN2_5_TEMPLATE = (
     "{%- if messages[0]['role'] == 'system' %}"
@@ -30,7 +38,7 @@ QWEN2_5_TEMPLATE = (
     "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"
 )
 """Qwen2.5's, without the parts about tools."""
-START, END = 1, 2
+QWEN = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."
 
 
 @pytest.fixture
@@ -38,43 +46,76 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path)
 
 
-def bytes_tokenizer() -> PreTrainedTokenizerFast:
-    """Qwen2.5's special tokens and template; every other byte is a token, 3 + its place in the alphabet."""
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    tokenizer = Tokenizer(models.BPE({t: n for n, t in enumerate([*special, *alphabet])}, []))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+@pytest.fixture
+def qwen(tmp_path: Path) -> PreTrainedTokenizerFast:
+    """Qwen2.5's tokenizer with its template, of few tokens that have their real ids."""
+    known = json.loads(Path(__file__).with_name("qwen2_5.json").read_text())
+    special = {"<|endoftext|>": 151643, "<|im_start|>": 151644, "<|im_end|>": 151645}
+    merges = [tuple(merge.split(" ")) for merge in known["merges"]]
+    tokenizer = Tokenizer(models.BPE({**known["vocab"], **special}, merges))
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(QWEN2_WORDS), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
     tokenizer.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token=special[0], eos_token=special[2],
-        additional_special_tokens=special[1:2], chat_template=QWEN2_5_TEMPLATE,
-    )  # fmt: skip
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<|endoftext|>", eos_token="<|im_end|>",
+        additional_special_tokens=["<|im_start|>"], chat_template=QWEN2_5_TEMPLATE,
+    ).save_pretrained(tmp_path / "qwen")  # fmt: skip
+    return load_tokenizer(tmp_path / "qwen")
 
 
-def test_golden_ids_of_qwen2_5s_template() -> None:
-    rows = sums(1).with_columns(text=pl.lit("2+2?"), response=pl.lit("4"))
-    ((prompt, response),) = encode(rows, bytes_tokenizer(), "Be brief.")
-    newline, space = 201, 223
-    letters = {c: 3 + sorted(pre_tokenizers.ByteLevel.alphabet()).index(c) for c in map(chr, range(33, 127))}
-    assert (letters["!"], letters["4"], letters["z"]) == (3, 22, 92)
-    spelled = {**letters, "\n": newline, " ": space}
-
-    def spell(text: str) -> list[int]:
-        return [spelled[c] for c in text]
-
-    assert prompt == [
-        START, *spell("system\nBe brief."), END, newline,
-        START, *spell("user\n2+2?"), END, newline,
-        START, *spell("assistant\n"),
-    ]  # fmt: skip
-    assert prompt[:9] == [1, 85, 91, 85, 86, 71, 79, 201, 36]
-    assert response == [22, END]
+QUESTION, ANSWER = "What is 2+2?", "Two and two:\n\n2 + 2 = \\boxed{4}."
+BOXED = "Please reason step by step, and put your final answer within \\boxed{}."
+ASKED = [151644, 872, 198, 3838, 374, 220, 17, 10, 17, 30, 151645, 198, 151644, 77091, 198]
+ANSWERED = [11613, 323, 1378, 1447, 17, 488, 220, 17, 284, 1124, 79075, 90, 19, 7810, 151645]
+"""As Qwen2.5's whole vocabulary of 151,643 tokens has them, end of turn included."""
 
 
-def test_the_template_adds_its_own_system_prompt_only_without_one() -> None:
-    tokenizer = bytes_tokenizer()
-    assert "You are Qwen" in prompt_texts(tokenizer, ["2+2?"], None)[0]
-    assert "You are Qwen" not in prompt_texts(tokenizer, ["2+2?"], "Be brief.")[0]
+@pytest.mark.parametrize(
+    ("system_prompt", "ids"),
+    [
+        (
+            None,  # Qwen2.5's own: You are Qwen, ...
+            [151644, 8948, 198, 2610, 525, 1207, 16948, 11, 3465, 553, 54364, 14817, 13, 1446, 525, 264,
+             10950, 17847, 13, 151645, 198],
+        ),
+        (
+            BOXED,
+            [151644, 8948, 198, 5501, 2874, 3019, 553, 3019, 11, 323, 2182, 697, 1590, 4226, 2878, 1124,
+             79075, 46391, 151645, 198],
+        ),
+    ],
+)  # fmt: skip
+def test_golden_ids_of_qwen2_5s_template(
+    qwen: PreTrainedTokenizerFast, system_prompt: str | None, ids: list[int]
+) -> None:
+    rows = pl.DataFrame({"text": [QUESTION], "response": [ANSWER]})
+    ((prompt, response),) = encode(rows, qwen, system_prompt)
+    assert prompt == ids + ASKED
+    assert response == ANSWERED
+    assert qwen.decode(prompt + response) == (
+        f"<|im_start|>system\n{system_prompt or QWEN}<|im_end|>\n<|im_start|>user\n{QUESTION}<|im_end|>\n"
+        f"<|im_start|>assistant\n{ANSWER}<|im_end|>"
+    )
+
+
+def test_the_golden_mask_is_the_response_alone(
+    qwen: PreTrainedTokenizerFast, store: Store, tmp_path: Path
+) -> None:
+    """Labels as the loop sees them: every id of the response, predicted from the one before it."""
+    shutil.copytree(made_base(store).path, tmp_path / "model")
+    qwen.save_pretrained(tmp_path / "model")
+    base = base_model(store, hub_model(tmp_path / "model"), None)
+    rows = pl.DataFrame({"problem": ["p"], "text": [QUESTION], "response": [ANSWER]})
+    selection = store.build("selection", 1, {}, lambda f: rows.write_parquet(f / "rows.parquet"))
+    tokens = read_tokens(tokenize(store, selection, base, replace(TRAIN, system_prompt=BOXED)).path)
+    batch = collate(tokens, np.array([0]), torch.device("cpu"))
+    assert batch.labels.tolist() == ANSWERED
+    assert batch.ids[0, batch.predicting].tolist() == [198, *ANSWERED[:-1]]
 
 
 def test_only_the_response_and_its_end_are_learnt(store: Store) -> None:
@@ -126,3 +167,25 @@ def test_trainings_that_differ_only_in_how_they_learn_share_their_tokens(store: 
     assert made_tokens(store, base, train=replace(TRAIN, learning_rate=1.0, seed=9)) == tokens
     assert made_tokens(store, base, train=replace(TRAIN, system_prompt="Think.")) != tokens
     assert tokenize(store, made_selection(store, 11), base, TRAIN) != tokens
+
+
+def test_rows_are_read_and_written_so_many_at_a_time(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once = made_tokens(store, made_base(store)).path
+    monkeypatch.setattr(tokens_module, "AT_ONCE", 5)
+    other = Store(tmp_path / "other")
+    in_parts = made_tokens(other, made_base(other)).path
+    assert (in_parts / IDS).read_bytes() == (at_once / IDS).read_bytes()
+
+
+def test_ids_stay_on_the_disk(store: Store) -> None:
+    folder = made_tokens(store, made_base(store)).path
+    rows = read_tokens(folder)
+    assert isinstance(rows.ids.base, np.memmap)
+    assert rows.row(3).base is not None, "a view, not a copy"
+    whole = load_file(folder / IDS)  # it is a plain safetensors file
+    assert {name: values.tolist() for name, values in vars(rows).items()} == {
+        name: values.tolist() for name, values in whole.items()
+    }
+    assert len(np.unique(rows.problems)) == 12

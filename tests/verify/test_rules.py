@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from limo_ablate.verify import verify
+from limo_ablate.verify import verify, verify_many
 from limo_ablate.verify.api import outcome_of
 from limo_ablate.verify.extract import extract
 
@@ -108,3 +108,48 @@ def test_what_fuzzing_found(gold: str, answer: str) -> None:
     forth, back = verify(f"\\boxed{{{answer}}}", gold), verify(f"\\boxed{{{gold}}}", answer)
     assert "error" not in (forth.rule, back.rule)
     assert forth.correct == back.correct
+
+
+OPTIONS = {
+    "A": r"10^{-4}\text{ eV}",
+    "B": r"\frac{2}{3}",
+    "C": "A. baumannii",
+    "D": "0.667",
+    "E": "x+x",
+    "F": "2x",
+}
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "status"),
+    [
+        ("A", "A", "correct"),
+        ("A", "B", "incorrect"),
+        ("A", "0.0001 eV", "correct"),
+        ("B", "0.0001 eV", "incorrect"),
+        ("A", r"(A) 10^{-4}\text{ eV}", "correct"),
+        ("A", r"(B) 10^{-4}\text{ eV}", "incorrect"),  # the letter decides
+        ("C", "A. baumannii", "correct"),
+        ("A", "A. baumannii", "incorrect"),
+        ("B", "2/3", "correct"),  # and 0.667 only rounded
+        ("E", "x*2", "undecided"),  # as much F
+        ("E", "2x", "incorrect"),
+        ("D", "0.667", "correct"),  # exactly as it was shown
+        ("B", "0.667", "incorrect"),
+        ("A", "7 eV", "incorrect"),
+        ("A", "B or A", "incorrect"),
+    ],
+)
+def test_an_option_is_its_letter_or_its_text(gold: str, answer: str, status: str) -> None:
+    verdict = verify(f"\\boxed{{{answer}}}", gold, choices=OPTIONS)
+    assert (verdict.status, verdict.rule) == (status, "text" if answer == gold else "choice")
+    if status != "undecided":
+        assert outcome_of(gold, answer, OPTIONS).equal == outcome_of(answer, gold, OPTIONS).equal
+
+
+def test_each_pair_has_its_own_options() -> None:
+    pairs = [(r"\boxed{15}", "B"), (r"\boxed{15}", "B"), (r"\boxed{15}", "15")]
+    options = [{"A": "5", "B": "15"}, {"A": "15", "B": "5"}, None]
+    for workers in (1, 2):
+        verdicts = verify_many(pairs, choices=options, workers=workers)
+        assert [verdict.status for verdict in verdicts] == ["correct", "incorrect", "correct"]

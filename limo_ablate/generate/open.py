@@ -1,0 +1,89 @@
+"""The engine of a configuration, ready to generate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from limo_ablate.config import EngineConfig, HardwareConfig
+from limo_ablate.errors import UserError
+from limo_ablate.generate.engine import Engine
+from limo_ablate.train.load import end_of_turn, load_model, load_tokenizer, windowed
+
+
+def open_engine(path: str, settings: EngineConfig, hardware: HardwareConfig) -> Engine:
+    """An engine for the model in `path`, with as many copies of it as the trial's hardware holds.
+
+    On several machines the copies are on the first one. Raises UserError when the hardware is not there.
+    """
+    here = hardware.processes // hardware.nodes
+    if here % settings.tensor_parallel:
+        raise UserError(
+            f"tensor_parallel={settings.tensor_parallel} does not divide the {here} processes that "
+            f"hardware={hardware.name} has on a machine"
+        )
+    _check_devices(hardware, here)
+    copies = here // settings.tensor_parallel
+    if copies > 1:
+        from limo_ablate.generate.replicas import Replicas
+
+        return Replicas(path, settings, hardware, copies)
+    return load_engine(path, settings, hardware)
+
+
+def load_engine(path: str, settings: EngineConfig, hardware: HardwareConfig) -> Engine:
+    """The engine of `settings.engine`, with one copy of the model, loaded in this process."""
+    import torch
+
+    torch.set_num_threads(hardware.threads)
+    if settings.engine == "vllm":
+        from limo_ablate.generate.vllm import VllmEngine
+
+        if hardware.device != "cuda":
+            raise UserError(
+                f"engine=vllm needs a GPU, hardware={hardware.name} has none; use engine=transformers"
+            )
+        return VllmEngine(path, stop_ids(path), settings, hardware)
+    model = load_model(
+        path,
+        dtype="bfloat16" if hardware.precision == "bf16" else "float32",
+        attention="sdpa",  # decoding masks each sequence by itself, which FlashAttention's kernels can't
+        device=hardware.device,
+    )
+    if settings.engine == "paged":
+        from limo_ablate.generate.paged import PagedEngine
+
+        return PagedEngine(model, stop_ids(path), settings.batch_size)
+    if windowed(model):
+        raise UserError(
+            f"{path}: engine=transformers decodes models with full attention only, "
+            "this one has sliding windows; use engine=paged or vllm"
+        )
+    from limo_ablate.generate.decoding import TransformersEngine
+
+    return TransformersEngine(model, stop_ids(path), settings.batch_size)
+
+
+def _check_devices(hardware: HardwareConfig, here: int) -> None:
+    import torch
+
+    if hardware.device == "cuda" and torch.cuda.device_count() < here:
+        raise UserError(
+            f"hardware={hardware.name} wants {here} GPU(s), {torch.cuda.device_count()} can be seen here; "
+            "use hardware=cpu or fewer hardware.processes"
+        )
+
+
+def stop_ids(path: str) -> set[int]:
+    """Tokens that end a completion: the template's end of turn, and what the model's own settings name."""
+    from transformers import AutoConfig, GenerationConfig
+
+    tokenizer = load_tokenizer(path)
+    if (Path(path) / "generation_config.json").exists():
+        settings = GenerationConfig.from_pretrained(path)
+    else:
+        settings = GenerationConfig.from_model_config(AutoConfig.from_pretrained(path))
+    named = settings.eos_token_id
+    own = named if isinstance(named, list) else [named]
+    return {
+        int(token) for token in (end_of_turn(tokenizer), tokenizer.eos_token_id, *own) if token is not None
+    }

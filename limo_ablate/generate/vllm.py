@@ -1,0 +1,78 @@
+"""The engine of `engine=vllm`: vLLM behind the same interface. Written against vLLM 0.33's source.
+
+vLLM seeds each request by itself; on a GPU its logits still depend a little on the batch, so that a run
+need not repeat another's draws bit by bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from limo_ablate.config import EngineConfig, HardwareConfig
+from limo_ablate.errors import TrialFailure, UserError
+from limo_ablate.generate.engine import Completed, Request, longest_first, room, without_room
+
+
+class VllmEngine:
+    """One copy of the model on `settings.tensor_parallel` GPUs."""
+
+    def __init__(self, path: str, stops: set[int], settings: EngineConfig, hardware: HardwareConfig) -> None:
+        """Raises UserError when vLLM is not installed."""
+        try:
+            import vllm
+        except ImportError as error:
+            raise UserError(
+                f"engine=vllm: vLLM can't be imported ({error}); pip install 'limo-ablate[vllm]', or use "
+                "engine=transformers"
+            ) from error
+        self.stops, self.vllm = stops, vllm
+        self.model: Any = vllm.LLM(
+            model=path,
+            skip_tokenizer_init=True,  # it is given ids and gives ids
+            generation_config="vllm",  # the model's own sampling settings are not the protocol's
+            dtype="bfloat16" if hardware.precision == "bf16" else "float32",
+            tensor_parallel_size=settings.tensor_parallel,
+            max_num_seqs=settings.batch_size,
+        )
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completed]:
+        """Raises TrialFailure when vLLM ends a request otherwise than by a stop token or its length."""
+        context = self.model.model_config.max_model_len
+        yield from without_room(requests, context)
+        fitting = [request for request in longest_first(requests) if room(request, context) > 0]
+        engine = self.model.llm_engine
+        for number, request in enumerate(fitting):
+            prompt = {"prompt_token_ids": request.ids}
+            engine.add_request(str(number), prompt, self._params(request, room(request, context)))
+        while engine.has_unfinished_requests():
+            for output in engine.step():
+                if output.finished:
+                    yield _completed(fitting[int(output.request_id)], output.outputs[0])
+
+    def _params(self, request: Request, max_tokens: int) -> Any:
+        how = request.sampling
+        return self.vllm.SamplingParams(
+            temperature=how.temperature,
+            top_p=how.top_p,
+            max_tokens=max_tokens,
+            seed=seed_of(request) if how.temperature else None,
+            stop_token_ids=sorted(self.stops),
+            detokenize=False,
+            output_kind=self.vllm.sampling_params.RequestOutputKind.FINAL_ONLY,
+        )
+
+
+def seed_of(request: Request) -> int:
+    """A number below 2^63 of the completion's own."""
+    name = f"{request.sampling.seed}/{request.sample}/{request.problem}".encode()
+    return int.from_bytes(hashlib.sha256(name).digest()[:8]) >> 1
+
+
+def _completed(request: Request, output: Any) -> Completed:
+    if output.finish_reason not in ("stop", "length"):
+        raise TrialFailure(
+            f"engine=vllm: problem {request.problem}, sample {request.sample} ended by {output.finish_reason}"
+        )
+    return Completed(request, list(output.token_ids), output.finish_reason)

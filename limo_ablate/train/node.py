@@ -1,0 +1,33 @@
+"""One machine's part of a training: `python -m limo_ablate.train.node COMMAND...`, started there by `nodes`.
+
+Runs the command until it ends, or until its own standard input closes: the trial's head, which holds the
+other end, has died or wants an end. Over ssh nothing else would tell.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+from functools import partial
+
+from limo_ablate.train.parts import die_with
+
+POLL_SECONDS = 0.1
+
+
+def main(command: list[str]) -> int:
+    """Returns the command's exit status; 1 when it had to be killed."""
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=partial(die_with, os.getpid()))
+    while (status := process.poll()) is None:
+        readable, _, _ = select.select([sys.stdin], [], [], POLL_SECONDS)
+        if readable and not os.read(sys.stdin.fileno(), 1):
+            process.kill()  # the ranks die with it
+            process.wait()
+            return 1
+    return status if status >= 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,73 @@
+"""Ranks forked from a server that has imported torch, so that tests don't wait for the imports each time."""
+
+import multiprocessing
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from limo_ablate.train import parts, worker
+
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(
+    [
+        "transformers.models.qwen2.modeling_qwen2", "accelerate", "limo_ablate.train.loop",
+        "torch.distributed.checkpoint.state_dict", "torch.distributed.fsdp",
+    ]
+)  # fmt: skip
+
+
+class Forked:
+    """What `parts` uses of a subprocess.Popen, for a process of the server."""
+
+    stdin = None
+
+    def __init__(self, process: ForkServerProcess) -> None:
+        self.process = process
+        assert process.pid is not None
+        self.pid = process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        return self.process.exitcode
+
+    def poll(self) -> int | None:
+        return self.process.exitcode
+
+    def wait(self) -> None:
+        self.process.join()
+
+
+def _rank(path: Path, log: Path, environment: dict[str, str]) -> None:
+    os.setsid()
+    os.environ.update(environment)
+    with log.open("wb") as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+    worker.main(path, os.getppid())
+
+
+def _popen(command: list[str], *, env: dict[str, str], stdout: Any, **_: Any) -> Forked:
+    path = Path(command[command.index("limo_ablate.train.worker") + 1])
+    own = {key: value for key, value in env.items() if os.environ.get(key) != value}
+    process = SERVER.Process(target=_rank, args=(path, Path(stdout.name), own))
+    process.start()
+    return Forked(process)
+
+
+@contextmanager
+def quick_ranks() -> Iterator[list[Forked]]:
+    """Within it, ranks start in a tenth of a second; all else about them is as always. They are listed."""
+    started: list[Forked] = []
+
+    def popen(*command: Any, **settings: Any) -> Forked:
+        started.append(_popen(*command, **settings))
+        return started[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parts.subprocess, "Popen", popen)
+        yield started
