@@ -4,8 +4,8 @@
     python benchmarks/generation.py --gpu [--batch 64] [--tokens 4096] [--requests 128]
 
 The first makes the miniature's three models, bases and fine-tuned, in --store (a few minutes, once) and
-decodes its 180 test problems greedily, all at once, one thread, both ways in turn; the texts must be the
-same. And 16 samples of each problem by the fine-tuned mini_m.
+decodes its 180 test problems greedily, all at once, one thread, both ways in turn, in processor time; the
+texts must be the same. And 16 samples of each problem by the fine-tuned mini_m.
 
 The second needs a GPU, torch and transformers, nothing else: a Qwen2.5-1.5B with random weights, prompts of
 100 to 300 tokens, answers of exactly --tokens, by each engine that needs nothing more.
@@ -68,14 +68,14 @@ def ours(engine: Any, requests: Sequence[Any]) -> Ids:
 
 
 def timed(ways: dict[str, Callable[[], Ids]], rounds: int) -> tuple[dict[str, list[float]], dict[str, Ids]]:
-    """Seconds of each way, one after the other in each round, and what it made in the last."""
+    """Processor seconds of each way, one after the other in each round, and what it made in the last."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     made: dict[str, Ids] = {}
     for _ in range(rounds):
         for name, way in ways.items():
-            started = time.perf_counter()
+            started = time.process_time()
             made[name] = way()
-            seconds[name].append(time.perf_counter() - started)
+            seconds[name].append(time.process_time() - started)
     return seconds, made
 
 

@@ -140,7 +140,7 @@ def operations_of(setting: Any) -> tuple[float, int]:
 
     from limo_ablate.train.loss import WithLoss
     from limo_ablate.train.speed import row_operations
-    from limo_ablate.train.tokens import read_tokens
+    from limo_ablate.train.token_rows import read_tokens
 
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(setting.folder / "model"))
@@ -152,7 +152,7 @@ def operations_of(setting: Any) -> tuple[float, int]:
 
 def forecast_of(setting: Any) -> int:
     from limo_ablate.train.room import Demand
-    from limo_ablate.train.tokens import read_tokens
+    from limo_ablate.train.token_rows import read_tokens
 
     rows = read_tokens(setting.folder / "tokens")
     return Demand(rows, str(setting.folder / "model"), setting.train, setting.hardware).forecast().total
@@ -201,7 +201,7 @@ def write_model(folder: Path, shape: dict[str, Any], device: str) -> None:
 
 def write_setting(folder: Path, model: Path, length: int, shape: str) -> None:
     from benchmarks.trainers import write_rows
-    from limo_ablate.train.tokens import TokenRows
+    from limo_ablate.train.token_rows import TokenRows
 
     rng = np.random.default_rng(0)
     lengths = rng.integers(length // 2, length + 1, ROWS)

@@ -27,7 +27,7 @@ from limo_ablate.config import HardwareConfig, LoraConfig, TrainConfig  # noqa: 
 from limo_ablate.train.base import Reference  # noqa: E402
 from limo_ablate.train.loop import Job, fine_tune  # noqa: E402
 from limo_ablate.train.room import LINEAR, Demand  # noqa: E402
-from limo_ablate.train.tokens import TokenRows, read_tokens  # noqa: E402
+from limo_ablate.train.token_rows import TokenRows, read_tokens  # noqa: E402
 from tests.live_bytes import LiveBytes  # noqa: E402
 
 SHAPES = {

@@ -79,7 +79,7 @@ def make_inputs(folder: Path, shape: dict[str, int], text: Path | None) -> list[
     from limo_ablate.selection import selection
     from limo_ablate.stages import Stages
     from limo_ablate.train import base_model, tokenize
-    from limo_ablate.train.tokens import read_tokens
+    from limo_ablate.train.token_rows import read_tokens
 
     store, config = Store(folder / "store"), compose([f"select.size={ROWS}", "select.quality=L5"])
     save_model(folder / "model", shape, text)

@@ -26,7 +26,8 @@ sys.path.insert(0, str(ROOT))
 from limo_ablate.config import HardwareConfig, TrainConfig  # noqa: E402
 from limo_ablate.train.base import Reference  # noqa: E402
 from limo_ablate.train.plan import Plan  # noqa: E402
-from limo_ablate.train.tokens import FACTS, IDS, TokenRows, read_tokens  # noqa: E402
+from limo_ablate.train.token_rows import IDS, TokenRows, read_tokens  # noqa: E402
+from limo_ablate.train.tokens import FACTS  # noqa: E402
 
 LEARNING_RATE = 1e-4
 

@@ -157,6 +157,11 @@ class ReferenceConfig(EngineConfig):
     system_prompt: str | None
     seed: int
 
+    def __post_init__(self) -> None:
+        super(ReferenceConfig, self).__post_init__()
+        for name, stage in self.stages.items():
+            _check_sampling(f"data.difficulty.reference.stages.{name}", stage)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DifficultyConfig:
@@ -405,6 +410,13 @@ class LoraConfig:
     quantize: Literal["none", "nf4"] = "none"
     """How the frozen weights are held while training: nf4 is QLoRA's four bits (`qlora` extra)."""
 
+    def __post_init__(self) -> None:
+        if self.rank < 1 or not 0 <= self.dropout < 1 or not self.targets:
+            raise UserError(
+                f"train.lora: rank={self.rank} must be at least 1, dropout={self.dropout} from 0 to below 1, "
+                f"and targets={list(self.targets)} must name modules"
+            )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DevConfig:
@@ -467,6 +479,13 @@ class TrainConfig:
             raise UserError(f"the training budget must be positive, not {budgets[0]}")
         if self.global_batch_size < 1 or self.micro_batch_tokens < 1:
             raise UserError("train.global_batch_size and train.micro_batch_tokens must be at least 1")
+        if self.learning_rate < 0 or self.grad_clip <= 0 or not all(0 <= beta < 1 for beta in self.betas):
+            raise UserError(
+                f"train: learning_rate={self.learning_rate} must not be negative, grad_clip={self.grad_clip} "
+                f"must be positive, and each of betas={list(self.betas)} from 0 to below 1"
+            )
+        if not 0 <= self.warmup_ratio <= 1:
+            raise UserError(f"train.warmup_ratio={self.warmup_ratio} is a share of the steps, from 0 to 1")
         if self.checkpoint_steps is not None and self.checkpoint_steps < 1:
             raise UserError(f"train.checkpoint_steps={self.checkpoint_steps} must be at least 1, or null")
 
@@ -495,6 +514,10 @@ class HardwareConfig:
     """What runs a shell command line, its last argument, on a host, e.g. `ssh {host}`; null: Slurm's srun."""
 
     def __post_init__(self) -> None:
+        if self.processes < 1 or self.threads < 1:
+            raise UserError(
+                f"hardware.processes={self.processes} and hardware.threads={self.threads} must be at least 1"
+            )
         if (self.processes == 1) != (self.strategy == "single"):
             raise UserError(
                 f"hardware.strategy={self.strategy} does not fit hardware.processes={self.processes}: "
@@ -553,14 +576,6 @@ class BenchmarkConfig(BenchmarkSetConfig):
     max_tokens: int
     """New tokens a completion may have."""
 
-    def __post_init__(self) -> None:
-        super(BenchmarkConfig, self).__post_init__()
-        if self.temperature == 0 and self.samples > 1:
-            raise UserError(
-                f"samples={self.samples} at temperature=0: greedy samples are all the same; "
-                "set samples=1 or a temperature above 0"
-            )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeConfig:
@@ -614,6 +629,8 @@ class EvalConfig(EngineConfig):
 
     def __post_init__(self) -> None:
         super(EvalConfig, self).__post_init__()
+        for name, benchmark in self.benchmarks.items():
+            _check_sampling(f"eval.benchmarks.{name}", benchmark)
         if self.noise_floor is not None and (self.noise_floor < 1 or self.noise_floor == self.batch_size):
             raise UserError(
                 f"eval.noise_floor={self.noise_floor}: a batch size of 1 or more, other than "
@@ -683,6 +700,22 @@ class TrialConfig:
                     f"select.contamination.also.{name}: a benchmark of that name is evaluated (path "
                     f"{evaluated.path}); give this one ({problems.path}) another name"
                 )
+
+
+def _check_sampling(where: str, how: BenchmarkConfig | ReferenceStageConfig) -> None:
+    for key, fits, allowed in (
+        ("samples", how.samples >= 1, "1 or more"),
+        ("temperature", 0 <= how.temperature < math.inf, "0 (greedy) or more"),
+        ("top_p", 0 < how.top_p <= 1, "above 0 and at most 1"),
+        ("max_tokens", how.max_tokens >= 1, "1 or more"),
+    ):
+        if not fits:
+            raise UserError(f"{where}.{key}={getattr(how, key)}: must be {allowed}")
+    if how.temperature == 0 and how.samples > 1:
+        raise UserError(
+            f"{where}.samples={how.samples} at temperature=0: greedy samples are all the same; "
+            "set samples=1 or a temperature above 0"
+        )
 
 
 def _same_problems(one: BenchmarkSetConfig, other: BenchmarkSetConfig) -> bool:

@@ -20,6 +20,7 @@ from limo_ablate.evaluate.judge import judged, questions
 from limo_ablate.evaluate.probe import openings, probed
 from limo_ablate.generate import Asked, asked
 from limo_ablate.generate.engine import Sampling
+from limo_ablate.generate.open import check_engine
 from limo_ablate.pool import load_benchmark
 from limo_ablate.selection import flagged, flagged_items
 from limo_ablate.stages import Stages
@@ -29,14 +30,25 @@ Made = dict[str, Artifact]
 """Benchmark -> what was made of it."""
 
 
-def evaluated(config: TrialConfig, stages: Stages, model: Artifact, folder: Path) -> dict[str, Any]:
-    """Scores of every benchmark; their tables are left in the trial's folder."""
+def benchmarks(config: TrialConfig, stages: Stages) -> Made:
+    """The problems of every benchmark, before anything is trained for them.
+
+    Raises UserError when one can't be read, or when what is to generate answers to them is not there.
+    """
+    check_engine(config.eval, config.hardware)
+    store = Store(config.paths.artifacts)
+    return {
+        name: stages.run(f"benchmark/{name}", load_benchmark, store, name, benchmark)
+        for name, benchmark in config.eval.benchmarks.items()
+    }
+
+
+def evaluated(
+    config: TrialConfig, stages: Stages, model: Artifact, problems: Made, folder: Path
+) -> dict[str, Any]:
+    """Scores of every benchmark of `problems`; their tables are left in the trial's folder."""
     store, evaluation = Store(config.paths.artifacts), config.eval
     flagged_in = _flagged_items(config, stages)
-    problems = {
-        name: stages.run(f"benchmark/{name}", load_benchmark, store, name, benchmark)
-        for name, benchmark in evaluation.benchmarks.items()
-    }
     wanted = {
         name: asked(problems[name], benchmark, evaluation.system_prompt, evaluation.seed)
         for name, benchmark in evaluation.benchmarks.items()
@@ -85,9 +97,9 @@ def _probed(
 def _again(
     config: TrialConfig, stages: Stages, model: Artifact, wanted: Mapping[str, Asked], batch_size: int
 ) -> Made:
-    """Verdicts of the greedy benchmarks once more; the number of a greedy pass is its seed."""
+    """Verdicts of the greedy benchmarks once more; the second pass has its batch size for a seed."""
     second = {
-        f"again/{name}": replace(ask, sampling=replace(ask.sampling, seed=ask.sampling.seed + 1))
+        f"again/{name}": replace(ask, sampling=replace(ask.sampling, seed=batch_size))
         for name, ask in wanted.items()
         if not ask.sampling.temperature
     }

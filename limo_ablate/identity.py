@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass
 from limo_ablate.artifacts import content_key
 from limo_ablate.config import TrialConfig
 
-WHEREVER = ("name", "threads", "cpu_offload", "nodes", "hosts", "remote")
-"""Keys of the hardware that change no result."""
+WHEREVER = ("name", "nodes", "hosts", "remote")
+"""Keys of the hardware that change no result; beside GPUs its threads change none either."""
+WHENEVER = ("checkpoint_seconds", "checkpoint_steps")
+"""Keys of the training that change none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,5 +36,8 @@ def trial_key(config: TrialConfig) -> str:
     if config.select.contamination.policy == "report" and "select" in left_out:
         # the clean benchmark items are those that the pool has not
         content |= {"data": everything["data"], "contamination": everything["select"]["contamination"]}
-    content["hardware"] = {k: v for k, v in content["hardware"].items() if k not in WHEREVER}
+    if "train" in content:
+        content["train"] = {k: v for k, v in content["train"].items() if k not in WHENEVER}
+    without = {*WHEREVER, "threads"} if config.hardware.device == "cuda" else {*WHEREVER}
+    content["hardware"] = {k: v for k, v in content["hardware"].items() if k not in without}
     return content_key("trial", 1, content)

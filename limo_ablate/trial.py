@@ -16,7 +16,7 @@ import polars as pl
 
 from limo_ablate.artifacts import Artifact, Store
 from limo_ablate.config import TrialConfig
-from limo_ablate.evaluation import evaluated
+from limo_ablate.evaluation import benchmarks, evaluated
 from limo_ablate.identity import TrialLabels, trial_key
 from limo_ablate.overrides import override
 from limo_ablate.pool import load_pool
@@ -58,8 +58,9 @@ def run_trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> dict[st
     tracker = open_tracker(config, labels, folder)
     try:
         stages = Stages()
+        problems = benchmarks(config, stages)
         model = trained_model(config, stages, tracker)
-        scores = evaluated(config, stages, model, folder)
+        scores = evaluated(config, stages, model, problems, folder)
         if (model.path / "curve.parquet").exists():
             shutil.copyfile(model.path / "curve.parquet", folder / "curve.parquet")
         metrics = {

@@ -1,5 +1,6 @@
 """Ranks forked from a server that has imported torch, so that tests don't wait for the imports each time."""
 
+import ctypes
 import multiprocessing
 import os
 from collections.abc import Iterator
@@ -15,8 +16,8 @@ from limo_ablate.train import parts, worker
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
     [
-        "transformers.models.qwen2.modeling_qwen2", "accelerate", "limo_ablate.train.loop",
-        "torch.distributed.checkpoint.state_dict", "torch.distributed.fsdp",
+        "transformers.models.qwen2.modeling_qwen2", "accelerate", "peft", "limo_ablate.train.loop",
+        "torch._dynamo", "torch.distributed.checkpoint.state_dict", "torch.distributed.fsdp",
     ]
 )  # fmt: skip
 
@@ -42,18 +43,29 @@ class Forked:
         self.process.join()
 
 
-def _rank(path: Path, log: Path, environment: dict[str, str]) -> None:
+MALLOPT = {"MALLOC_TRIM_THRESHOLD_": -1, "MALLOC_MMAP_THRESHOLD_": -3}
+"""Variables that the C library reads when a program starts, which a fork does not, as options of mallopt."""
+
+
+def settle(log: Path, environment: dict[str, str]) -> None:
+    """Has a process of the server be as if it had been started with this environment and output."""
     os.setsid()
     os.environ.update(environment)
+    for name in MALLOPT.keys() & environment.keys():
+        ctypes.CDLL(None).mallopt(MALLOPT[name], int(environment[name]))
     with log.open("wb") as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
+
+
+def _rank(path: Path, log: Path, environment: dict[str, str]) -> None:
+    settle(log, environment)
     worker.main(path, os.getppid())
 
 
 def _popen(command: list[str], *, env: dict[str, str], stdout: Any, **_: Any) -> Forked:
     path = Path(command[command.index("limo_ablate.train.worker") + 1])
-    own = {key: value for key, value in env.items() if os.environ.get(key) != value}
+    own = {k: v for k, v in env.items() if k.startswith("MALLOC_") or os.environ.get(k) != v}
     process = SERVER.Process(target=_rank, args=(path, Path(stdout.name), own))
     process.start()
     return Forked(process)

@@ -9,7 +9,6 @@ import pytest
 import yaml
 
 from limo_ablate.compose import compose
-from limo_ablate.config import TrialConfig
 from limo_ablate.identity import TrialLabels, trial_key
 from limo_ablate.trial import run_trial
 
@@ -75,17 +74,18 @@ def test_size_zero_is_the_untuned_base(store: Path, tmp_path: Path) -> None:
 def test_what_does_not_change_the_result_is_not_in_the_key() -> None:
     config = compose(TINY)
     assert trial_key(config) == trial_key(replace(config, launch=replace(config.launch, slots=7)))
-    assert trial_key(config) == trial_key(_with_threads(config, 2))
+    rarely = replace(config.train, checkpoint_seconds=1e9, checkpoint_steps=7)
+    assert trial_key(config) == trial_key(replace(config, train=rarely))
     assert trial_key(config) != trial_key(replace(config, seed=9))
+    threads = [replace(config, hardware=replace(config.hardware, threads=number)) for number in (1, 2)]
+    assert len({trial_key(each) for each in threads}) == 2, "they change how sums are rounded"
+    beside_a_gpu = [replace(each, hardware=replace(each.hardware, device="cuda")) for each in threads]
+    assert len({trial_key(each) for each in beside_a_gpu}) == 1
 
 
 def test_the_untuned_base_is_one_trial_for_all_cells() -> None:
     base = [trial_key(compose(["select.size=0", f"select.quality={tier}"])) for tier in ("L1", "L5")]
     assert base[0] == base[1] != trial_key(compose(["select.size=0", "model=mini_s"]))
-
-
-def _with_threads(config: TrialConfig, threads: int) -> TrialConfig:
-    return replace(config, hardware=replace(config.hardware, threads=threads))
 
 
 def test_real_text_passes_through_the_whole_chain(store: Path, tmp_path: Path, shared: Path) -> None:

@@ -19,7 +19,7 @@ Scores = dict[str, float | int]
 
 
 def passes(verdicts: pl.DataFrame) -> Scores:
-    """`accuracy` (avg@n) and, of several samples, `pass@k` for k = 2, 4, ... n, `maj@n` and `decoding_sd`.
+    """`accuracy` (avg@n) and, of several samples, `pass@k` (k = 2, 4, 8, ... <= n), `maj@n`, `decoding_sd`.
 
     Only `correct` counts as right. Each but the last has its `_stderr`; that of accuracy is `stderr`.
     """

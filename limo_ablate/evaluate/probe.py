@@ -19,6 +19,7 @@ from limo_ablate.evaluate.passes import Scores
 from limo_ablate.pool.choices import read_options
 
 VERSION = 1
+PROBED = 2
 TABLE = "probed.parquet"
 
 _WORD = re.compile(r"[\u4e00-\u9fff]|[^\s\u4e00-\u9fff]+")
@@ -58,7 +59,7 @@ def probed(store: Store, asked: Artifact, texts: Artifact) -> Artifact:
             pl.Series("rouge", [rouge for _, rouge in pairs]),
         ).write_parquet(folder / TABLE)
 
-    return store.build("probed", VERSION, {"openings": asked, "texts": texts}, make)
+    return store.build("probed", PROBED, {"openings": asked, "texts": texts}, make)
 
 
 def probe_scores(table: pl.DataFrame) -> Scores:
@@ -97,7 +98,11 @@ def _openings(share: float, benchmark: Artifact) -> pl.DataFrame:
 
 
 def _compared(rest: str, continuation: str) -> tuple[bool, float]:
-    """As much text as the rest has is compared, white space apart; what comes afterwards may differ."""
+    """As much text as the rest has is compared, white space apart; what comes afterwards may differ.
+
+    A last word or number that goes on, 119 for 11, is another one.
+    """
     known, came = (" ".join(text.split()) for text in (rest, continuation))
-    came = came[: len(known)]
-    return came == known, rouge_l(_WORD.findall(known), _WORD.findall(came))
+    came, seam = came[: len(known)], came[len(known) - 1 : len(known) + 1]
+    goes_on = len(seam) == 2 and seam.isascii() and seam.isalnum()
+    return came == known and not goes_on, rouge_l(_WORD.findall(known), _WORD.findall(came))

@@ -142,7 +142,8 @@ def _draw(
         return
     from limo_ablate.generate.open import open_engine
 
-    engine = open_engine(model_path(model), settings, hardware)
+    desk = next(iter(drawn.values())).desk
+    engine = open_engine(model_path(model), settings, hardware, desk)
     for done in engine.generate(list(asked_for.values())):
         text = tokenizer.decode(done.ids, skip_special_tokens=True)
         drawn[done.request.sampling].add(done.request, Text(text, len(done.ids), done.finish))

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import IO, Literal
 
 from filelock import FileLock
@@ -37,10 +39,17 @@ class Text:
 class Drawn:
     """The completions of one file, found by prompt, problem and sample."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
+    def __init__(self, file: IO[bytes], desk: Path) -> None:
+        self._file, self.desk = file, desk
+        """Folder for what generates them; nobody else's while the file is open."""
         self._texts: dict[tuple[str, str, int], Text] = {}
-        for line in _whole_lines(file):
+        end = 0
+        file.seek(0)
+        for line in file:
+            if not line.endswith(b"\n"):
+                file.truncate(end)
+                break
+            end += len(line)
             row = json.loads(line)
             key = row.pop("prompt"), row.pop("problem"), row.pop("sample")
             self._texts[key] = Text(**row)
@@ -68,8 +77,10 @@ def opened(
     key = content_key("drawn", VERSION, {"sampling": sampling, **drawn_by(model, settings, hardware)})
     path = store.root / FOLDER / f"{key}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
+    desk = path.with_suffix(".desk")
     with FileLock(f"{path}.lock"), path.open("a+b") as file:
-        yield Drawn(file)
+        shutil.rmtree(desk, ignore_errors=True)  # of a pass that was interrupted
+        yield Drawn(file, desk)
 
 
 def drawn_by(model: Artifact, settings: EngineConfig, hardware: HardwareConfig) -> dict[str, object]:
@@ -83,11 +94,3 @@ def drawn_by(model: Artifact, settings: EngineConfig, hardware: HardwareConfig) 
 
 def _key(request: Request) -> tuple[str, str, int]:
     return hashlib.sha256(request.prompt.encode()).hexdigest(), request.problem, request.sample
-
-
-def _whole_lines(file: IO[bytes]) -> list[bytes]:
-    file.seek(0)
-    content = file.read()
-    whole = content[: content.rfind(b"\n") + 1]
-    file.truncate(len(whole))
-    return whole.splitlines()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 from limo_ablate.config import EngineConfig, HardwareConfig
@@ -10,23 +11,38 @@ from limo_ablate.generate.engine import Engine
 from limo_ablate.train.load import end_of_turn, load_model, load_tokenizer, windowed
 
 
-def open_engine(path: str, settings: EngineConfig, hardware: HardwareConfig) -> Engine:
-    """An engine for the model in `path`, with as many copies of it as the trial's hardware holds.
-
-    On several machines the copies are on the first one. Raises UserError when the hardware is not there.
-    """
+def check_engine(settings: EngineConfig, hardware: HardwareConfig) -> None:
+    """Raises UserError when what `open_engine` will need is not there; loads no model."""
     here = hardware.processes // hardware.nodes
     if here % settings.tensor_parallel:
         raise UserError(
             f"tensor_parallel={settings.tensor_parallel} does not divide the {here} processes that "
             f"hardware={hardware.name} has on a machine"
         )
+    if settings.engine == "vllm" and hardware.device != "cuda":
+        raise UserError(
+            f"engine=vllm needs a GPU, hardware={hardware.name} has none; use engine=transformers"
+        )
+    if settings.engine == "vllm" and find_spec("vllm") is None:
+        raise UserError(
+            "engine=vllm: vLLM is not installed; pip install 'limo-ablate[vllm]', or use engine=transformers"
+        )
     _check_devices(hardware, here)
-    copies = here // settings.tensor_parallel
-    if copies > 1:
+
+
+def open_engine(path: str, settings: EngineConfig, hardware: HardwareConfig, desk: Path) -> Engine:
+    """An engine for the model in `path`, with as many copies of it as the trial's hardware holds.
+
+    On several machines the copies are on the first one. `desk` is a folder for copies in processes of their
+    own, which vLLM always gets: all of its GPU memory is free again when it is done. Raises UserError when
+    the hardware is not there.
+    """
+    check_engine(settings, hardware)
+    copies = hardware.processes // hardware.nodes // settings.tensor_parallel
+    if copies > 1 or settings.engine == "vllm":
         from limo_ablate.generate.replicas import Replicas
 
-        return Replicas(path, settings, hardware, copies)
+        return Replicas(path, settings, hardware, copies, desk)
     return load_engine(path, settings, hardware)
 
 
@@ -38,10 +54,6 @@ def load_engine(path: str, settings: EngineConfig, hardware: HardwareConfig) -> 
     if settings.engine == "vllm":
         from limo_ablate.generate.vllm import VllmEngine
 
-        if hardware.device != "cuda":
-            raise UserError(
-                f"engine=vllm needs a GPU, hardware={hardware.name} has none; use engine=transformers"
-            )
         return VllmEngine(path, stop_ids(path), settings, hardware)
     model = load_model(
         path,

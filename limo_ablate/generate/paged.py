@@ -7,6 +7,7 @@ transformers draws by one random state for the whole batch; here each sequence d
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,10 +63,11 @@ class PagedEngine:
         manager.warmup()
         manager.start()
         try:
-            for number, request in enumerate(fitting):
-                _add(manager, str(number), request, room(request, context), sorted(self.stops))
-            for _ in fitting:
-                result = _next_result(manager)
+            coming, wanted = enumerate(fitting), 2 * self.batch_size
+            for _ in fitting:  # few wait, as each holds the random numbers of all tokens it may have
+                for number, request in islice(coming, wanted):
+                    _add(manager, str(number), request, room(request, context), sorted(self.stops))
+                result, wanted = _next_result(manager), 1
                 ids = list(result.generated_tokens)
                 stopped = ids[-1] in self.stops
                 yield Completed(fitting[int(result.request_id)], ids, "stop" if stopped else "length")

@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from limo_ablate.config import EngineConfig, HardwareConfig
+from limo_ablate.errors import EXIT_USER_ERROR, UserError
 from limo_ablate.generate.engine import Completed, Request, Sampling, longest_first
 from limo_ablate.train.parts import POLL_SECONDS, Order, Part, die_with, end, failure, start
 from limo_ablate.typed import from_dict
@@ -27,37 +27,44 @@ from limo_ablate.typed import from_dict
 class Replicas:
     """An engine made of `count` processes, each with an engine of its own over its part of the requests."""
 
-    def __init__(self, path: str, settings: EngineConfig, hardware: HardwareConfig, count: int) -> None:
-        self.path, self.settings, self.hardware, self.count = path, settings, hardware, count
+    def __init__(
+        self, path: str, settings: EngineConfig, hardware: HardwareConfig, count: int, desk: Path
+    ) -> None:
+        """`desk` is a folder of its own; what is in it is lost."""
+        self.path, self.settings, self.hardware, self.count, self.desk = path, settings, hardware, count, desk
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completed]:
-        """Raises TrialFailure when a replica dies; its log then stays where the message says."""
-        desk = Path(tempfile.mkdtemp(prefix="limo-ablate-replicas-"))
+        """Raises TrialFailure when a replica dies; its log then stays where the message says.
+
+        Raises UserError when a replica says that what is asked for can't be done.
+        """
+        shutil.rmtree(self.desk, ignore_errors=True)
+        self.desk.mkdir(parents=True)
         ordered = longest_first(requests)
         replicas: list[Part] = []
         try:
             for number in range(min(self.count, len(ordered))):
-                replicas.append(self._start(number, ordered[number :: self.count], desk))
-            for number, index, ids, finish in _finished(replicas, desk):
+                replicas.append(self._start(number, ordered[number :: self.count]))
+            for number, index, ids, finish in _finished(replicas, self.desk):
                 yield Completed(ordered[index * self.count + number], ids, finish)
         finally:
             for replica in replicas:
                 end(replica)
-        shutil.rmtree(desk)
+        shutil.rmtree(self.desk)
 
-    def _start(self, number: int, requests: list[Request], desk: Path) -> Part:
+    def _start(self, number: int, requests: list[Request]) -> Part:
         job = {
             "path": self.path,
             "settings": {field.name: getattr(self.settings, field.name) for field in fields(EngineConfig)},
             "hardware": asdict(self.hardware),
             "requests": [asdict(request) for request in requests],
         }
-        (desk / f"job{number}.json").write_text(json.dumps(job))
-        (desk / f"done{number}.jsonl").touch()
+        (self.desk / f"job{number}.json").write_text(json.dumps(job))
+        (self.desk / f"done{number}.jsonl").touch()
         environment = os.environ | {"OMP_NUM_THREADS": str(self.hardware.threads)} | self._devices(number)
         command = [sys.executable, "-m", "limo_ablate.generate.replicas"]
-        command += [str(desk), str(number), str(os.getpid())]
-        log = desk / f"replica{number}.log"
+        command += [str(self.desk), str(number), str(os.getpid())]
+        log = self.desk / f"replica{number}.log"
         return start(Order(f"replica {number} of {self.count}", command, environment, log))
 
     def _devices(self, number: int) -> dict[str, str]:
@@ -78,6 +85,9 @@ def _finished(replicas: list[Part], desk: Path) -> Iterator[tuple[int, int, list
             states = [replica.process.poll() for replica in replicas]
             for number, file in enumerate(lines):
                 yield from ((number, *row) for row in _new_rows(file))
+            if EXIT_USER_ERROR in states:
+                log = replicas[states.index(EXIT_USER_ERROR)].order.log
+                raise UserError(log.read_text().splitlines()[-1])
             if any(states):
                 raise failure(replicas)
             if all(state == 0 for state in states):
@@ -110,4 +120,8 @@ def main(desk: Path, number: int, parent: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    try:
+        main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from limo_ablate.config import EngineConfig, HardwareConfig
-from limo_ablate.errors import TrialFailure, UserError
+from limo_ablate.errors import TrialFailure
 from limo_ablate.generate.engine import Completed, Request, longest_first, room, without_room
 
 
@@ -19,14 +19,8 @@ class VllmEngine:
     """One copy of the model on `settings.tensor_parallel` GPUs."""
 
     def __init__(self, path: str, stops: set[int], settings: EngineConfig, hardware: HardwareConfig) -> None:
-        """Raises UserError when vLLM is not installed."""
-        try:
-            import vllm
-        except ImportError as error:
-            raise UserError(
-                f"engine=vllm: vLLM can't be imported ({error}); pip install 'limo-ablate[vllm]', or use "
-                "engine=transformers"
-            ) from error
+        import vllm
+
         self.stops, self.vllm = stops, vllm
         self.model: Any = vllm.LLM(
             model=path,

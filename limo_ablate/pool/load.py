@@ -113,7 +113,7 @@ def _entries(
     if config.fields is None:
         raise UserError(f"{name}: `fields` must say which column holds what")
     checked = False
-    for where, row in _named(source_rows(config, config.path), name):
+    for where, row in _rows_of(config, config.path, name):
         if isinstance(row, dict) and not checked:
             check_fields(config.fields, config.where, row, name)
             for field in (choices and choices.wrong) or ():
@@ -122,10 +122,10 @@ def _entries(
         yield where, row if isinstance(row, str) else _entry(row, config, config.fields, name, choices)
 
 
-def _named(rows: Iterator[tuple[str, Row | str]], name: str) -> Iterator[tuple[str, Row | str]]:
-    """The same rows; an error says whose source it is."""
+def _rows_of(config: ProblemsConfig, path: str, name: str) -> Iterator[tuple[str, Row | str]]:
+    """The rows of a source; an error says whose it is."""
     try:
-        yield from rows
+        yield from source_rows(config, path)
     except UserError as error:
         raise UserError(f"{name}: {error}") from error
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from limo_ablate.train.plan import Rows
-from limo_ablate.train.tokens import TokenRows
+from limo_ablate.train.token_rows import TokenRows
 
 IGNORED = -100
 """Label of a token that is not learnt."""

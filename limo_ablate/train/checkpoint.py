@@ -91,7 +91,6 @@ def resume(accelerator: Accelerator, folder: Path) -> Progress:
             logger.warning("checkpoint %s is damaged; falling back to the one before", checkpoint.name)
             continue
         accelerator.load_state(str(checkpoint / STATE))
-        logger.info("resuming after step %d", progress.step)
         return progress
     return Progress()
 

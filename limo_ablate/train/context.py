@@ -22,7 +22,7 @@ from limo_ablate.errors import UserError
 from limo_ablate.train.attention import PACKED, varlen_attention, varlen_fits, varlen_rows
 from limo_ablate.train.batch import IGNORED, Borders, Collated, collate, offsets_of
 from limo_ablate.train.plan import Plan, Rows
-from limo_ablate.train.tokens import TokenRows
+from limo_ablate.train.token_rows import TokenRows
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

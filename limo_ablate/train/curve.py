@@ -1,17 +1,14 @@
-"""The record of a training while it runs: its curve, its checkpoints, and what train.json says at the end."""
+"""The curve of a training while it runs, and its checkpoints."""
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,7 +21,7 @@ from limo_ablate.train.speed import Speed, peak_memory
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-CURVE, RECORD, CHECKPOINTS = "curve.parquet", "train.json", "checkpoints"
+CHECKPOINTS = "checkpoints"
 
 SCHEMA = {
     "step": int,
@@ -92,12 +89,12 @@ class Recorder:
         totals = self.accelerator.reduce(torch.cat([sums, sums.new_tensor([told])]), "sum")
         agreed = self._read()
         self._unread = Queued(step, batch, totals, norm, now)
+        if self.dev and self.dev.due(step):
+            agreed = self._read() or agreed
         if agreed or counted or (alone and due):
             self.flush()
             save_checkpoint(self.accelerator, self.progress, self.folder / CHECKPOINTS)
             self._saved = self._ended = time.perf_counter()
-        elif self.dev and self.dev.due(step):
-            self.flush()
 
     def flush(self) -> None:
         """Reads what is left to read."""
@@ -140,38 +137,3 @@ class Recorder:
             **facts,
             "peak_memory": peak_memory(device),
         }
-
-
-def write_record(recorder: Recorder, facts: dict[str, Any]) -> None:
-    """Writes curve.parquet and train.json; `facts` are those of the tokens.
-
-    Loss and accuracy are means over the last epoch's response tokens; tokens per second count prompts too,
-    and seconds everything between the steps.
-    """
-    import polars as pl
-
-    progress, plan, dev = recorder.progress, recorder.plan, recorder.dev
-    curve = pl.DataFrame(progress.curve, schema=SCHEMA)
-    curve.write_parquet(recorder.folder / CURVE)
-    last = curve.with_columns(trained=pl.col("tokens").diff().fill_null(pl.col("tokens"))).tail(
-        plan.steps_per_epoch
-    )
-    means = last.select(
-        (pl.col("loss", "token_accuracy") * pl.col("trained")).sum() / pl.col("trained").sum()
-    ).row(0, named=True)
-    passed = np.concatenate(list(islice(plan.batches(), progress.step)))
-    record = {
-        "rows": len(plan.rows),
-        "rows_over_length": facts["rows_over_length"],
-        "steps": progress.step,
-        "epochs": curve["epoch"][-1],
-        "tokens": progress.tokens,
-        "loss": means["loss"],
-        "token_accuracy": means["token_accuracy"],
-        **(dev.facts(progress.curve) if dev else {}),
-        "micro_batch_tokens": plan.train.micro_batch_tokens,
-        **recorder.speed.facts(passed, progress.seconds),
-        "peak_memory": curve["peak_memory"].max(),
-        "seconds": progress.seconds,
-    }
-    (recorder.folder / RECORD).write_text(json.dumps(record, indent=1) + "\n")

@@ -15,7 +15,7 @@ from torch import nn
 
 from limo_ablate.config import DevConfig
 from limo_ablate.errors import TrialFailure
-from limo_ablate.train.checkpoint import PROGRESS, Progress
+from limo_ablate.train.checkpoint import PROGRESS, Progress, told_when_full
 from limo_ablate.train.context import Feed
 from limo_ablate.train.plan import Plan
 from limo_ablate.train.sharding import whole_model
@@ -103,7 +103,9 @@ class Dev:
         }
         file = self._file(self._best[1])
         file.parent.mkdir(exist_ok=True)
-        save_file(learnt, file.with_suffix(".partial"))
+        needed = sum(value.nbytes for value in learnt.values())
+        with told_when_full(file.parent, needed, "the weights of the best step"):
+            save_file(learnt, file.with_suffix(".partial"))
         file.with_suffix(".partial").rename(file)
         wanted = {self._file(step) for step in (self._best[1], *self._best_of_checkpoints())}
         for old in set(file.parent.iterdir()) - wanted:

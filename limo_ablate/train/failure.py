@@ -7,6 +7,7 @@ import time
 import traceback
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from limo_ablate.errors import TrialFailure, UserError
 from limo_ablate.train.oom import OutOfMemory, is_out_of_memory
@@ -16,29 +17,41 @@ from limo_ablate.train.parts import TRACEBACK_LINES
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     rank: int
-    expected: bool
-    """Whether `text` is one line that says what to do; else it is the end of a traceback."""
-    out_of_memory: bool
+    kind: Literal["memory", "user", "trial", "unexpected"]
     text: str
+    """One line that says what to do; of the unexpected the end of its traceback."""
     at: float
     """Seconds since the epoch."""
 
-    def error(self, desk: Path) -> TrialFailure:
-        if self.expected:
-            return (OutOfMemory if self.out_of_memory else TrialFailure)(f"rank {self.rank}: {self.text}")
-        return TrialFailure(f"rank {self.rank} failed; its log is in {desk}\n{self.text}")
+    @property
+    def expected(self) -> bool:
+        return self.kind != "unexpected"
+
+    def error(self, desk: Path) -> TrialFailure | UserError:
+        if self.kind == "user":
+            return UserError(self.text)
+        if self.kind == "unexpected":
+            return TrialFailure(f"rank {self.rank} failed; its log is in {desk}\n{self.text}")
+        return (OutOfMemory if self.kind == "memory" else TrialFailure)(f"rank {self.rank}: {self.text}")
 
 
 def leave_failure(desk: Path, rank: int, error: Exception) -> None:
     """Writes down the `error` that ends `rank`."""
-    memory = is_out_of_memory(error)
-    expected = memory or isinstance(error, TrialFailure | UserError)
-    lines = str(error).splitlines()[:1] if expected else traceback.format_exc().splitlines()
+    kind = _kind(error)
+    lines = traceback.format_exc().splitlines() if kind == "unexpected" else str(error).splitlines()[:1]
     text = "\n".join(lines[-TRACEBACK_LINES:])
-    failure = Failure(rank=rank, expected=expected, out_of_memory=memory, text=text, at=time.time())
+    failure = Failure(rank=rank, kind=kind, text=text, at=time.time())
     partial = desk / f"rank{rank}.partial"
     partial.write_text(json.dumps(asdict(failure)))
     partial.rename(desk / f"rank{rank}.failure")
+
+
+def _kind(error: Exception) -> Literal["memory", "user", "trial", "unexpected"]:
+    if is_out_of_memory(error):
+        return "memory"
+    if isinstance(error, UserError):
+        return "user"
+    return "trial" if isinstance(error, TrialFailure) else "unexpected"
 
 
 def has_failure(desk: Path) -> bool:

@@ -12,8 +12,8 @@ from limo_ablate.config import HardwareConfig, TrainConfig
 from limo_ablate.train.base import model_path, read_reference
 
 VERSION = 1
-WITH_EFFECT = ("device", "precision", "processes", "strategy", "context_parallel")
-"""Keys of HardwareConfig that change how sums are rounded."""
+WITH_EFFECT = ("device", "precision", "processes", "strategy", "context_parallel", "cpu_offload")
+"""Keys of HardwareConfig that change how sums are rounded; on a CPU its threads do too."""
 WITHOUT_EFFECT = ("checkpoint_seconds", "checkpoint_steps", "max_length", "system_prompt")
 """Keys of TrainConfig that change no weight, or have had their effect on the tokens already."""
 
@@ -32,22 +32,22 @@ def train(
     checkpoint, one that runs out of memory with fewer tokens at a time. Raises UserError for hardware that
     is not there or too small, TrialFailure when the training dies.
     """
-    from limo_ablate.train.processes import check_hardware
-
-    check_hardware(train, hardware)
     inputs = {
         "tokens": tokens,
         "base": base,
         "train": {key: value for key, value in asdict(train).items() if key not in WITHOUT_EFFECT},
         "hardware": {key: getattr(hardware, key) for key in WITH_EFFECT},
+        "threads": hardware.threads if hardware.device == "cpu" else None,
     }
 
     def make(folder: Path) -> None:
         from limo_ablate.train.loop import Job
         from limo_ablate.train.oom import fit
+        from limo_ablate.train.processes import check_hardware
         from limo_ablate.train.room import Demand, check_memory
-        from limo_ablate.train.tokens import read_tokens
+        from limo_ablate.train.token_rows import read_tokens
 
+        check_hardware(train, hardware)
         job = Job(
             tokens=str(tokens.path),
             model=model_path(base),

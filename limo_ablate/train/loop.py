@@ -6,8 +6,6 @@ and the packing.
 
 from __future__ import annotations
 
-import json
-import shutil
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
@@ -18,20 +16,19 @@ import torch
 from torch import Tensor, nn
 
 from limo_ablate.config import HardwareConfig, TrainConfig
-from limo_ablate.train.base import Reference, write_reference
+from limo_ablate.train.base import Reference
 from limo_ablate.train.batch import Collated
 from limo_ablate.train.checkpoint import resume
 from limo_ablate.train.context import Feed
-from limo_ablate.train.curve import CHECKPOINTS, OnStep, Recorder, write_record
-from limo_ablate.train.dev import BEST, Dev
-from limo_ablate.train.extras import check_extras
-from limo_ablate.train.load import load_tokenizer
-from limo_ablate.train.model import save_model, saved_reference
+from limo_ablate.train.curve import CHECKPOINTS, OnStep, Recorder
+from limo_ablate.train.dev import Dev
+from limo_ablate.train.model import save_model
 from limo_ablate.train.plan import Plan
 from limo_ablate.train.processes import make_accelerator, released
+from limo_ablate.train.record import leave_beside_the_weights
 from limo_ablate.train.sharding import full_norm, prepare, whole_model
 from limo_ablate.train.speed import speed
-from limo_ablate.train.tokens import FACTS, read_tokens
+from limo_ablate.train.token_rows import read_tokens
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -57,10 +54,10 @@ def fine_tune(job: Job, on_step: OnStep | None = None) -> nn.Module:
 
     Returns the trained model as this process has it.
     """
-    check_extras(job.train, job.hardware)
     torch.set_num_threads(job.hardware.threads)
-    torch.manual_seed(job.train.seed)
     with released(make_accelerator(job.train, job.hardware)) as accelerator:
+        # What is drawn for a new model is the main process's; dropout differs from process to process.
+        torch.manual_seed(job.train.seed + accelerator.process_index)
         folder, rows = Path(job.folder), read_tokens(Path(job.tokens))
         plan = Plan(rows.lengths, rows.responses, job.train, rows.problems)
         feed = Feed(accelerator, job.hardware, rows, plan)
@@ -84,7 +81,7 @@ def fine_tune(job: Job, on_step: OnStep | None = None) -> nn.Module:
             if dev:
                 dev.restore(whole)
             save_model(whole, job)
-            leave_beside_the_weights(job, recorder)
+            leave_beside_the_weights(recorder, job)
         return model
 
 
@@ -104,14 +101,3 @@ def accumulate_gradients(
             accelerator.backward(loss * (accelerator.num_processes / trained))
         sums += torch.stack([loss.detach(), right])
     return sums
-
-
-def leave_beside_the_weights(job: Job, recorder: Recorder) -> None:
-    """Tokenizer, how to load the model, curve and record; checkpoints are not needed any more."""
-    folder = Path(job.folder)
-    load_tokenizer(job.model).save_pretrained(folder)
-    write_reference(folder, saved_reference(job))
-    facts = json.loads((Path(job.tokens) / FACTS).read_text())
-    write_record(recorder, facts)
-    for scratch in (CHECKPOINTS, BEST):
-        shutil.rmtree(folder / scratch, ignore_errors=True)

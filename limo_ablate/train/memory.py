@@ -26,7 +26,7 @@ from limo_ablate.train.plan import Plan
 from limo_ablate.train.processes import SHARDED
 
 if TYPE_CHECKING:
-    from limo_ablate.train.tokens import TokenRows
+    from limo_ablate.train.token_rows import TokenRows
 
 SAMPLED_STEPS = 64
 """Global batches that are packed to see how full a forward pass gets."""

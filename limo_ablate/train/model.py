@@ -81,12 +81,19 @@ def _shape(parameter: nn.Parameter) -> Sequence[int]:
 def save_model(network: Any, job: Job) -> None:
     """Saves the weights of `trainable_model(job)`, whole again: with adapters merged, or these alone."""
     folder, lora = Path(job.folder), job.train.lora
-    with told_when_full(folder, 0, "the trained weights"):
-        if lora is not None and lora.save == "adapter":
+    if lora is not None and lora.save == "adapter":
+        with told_when_full(folder, _bytes(network, learnt=True), "the trained adapter"):
             save_adapter(network, job.reference.hub or base_folder(job), folder)
-            return
-        network = merged(network, job) if lora is not None else network
-        network.to(getattr(torch, job.reference.dtype)).save_pretrained(folder)
+        return
+    network = merged(network, job) if lora is not None else network
+    network.to(getattr(torch, job.reference.dtype))
+    with told_when_full(folder, _bytes(network), "the trained weights"):
+        network.save_pretrained(folder)
+
+
+def _bytes(network: nn.Module, learnt: bool = False) -> int:
+    """Of all parameters, or of those that are learnt."""
+    return sum(p.nbytes for p in network.parameters() if p.requires_grad or not learnt)
 
 
 def saved_reference(job: Job) -> Reference:

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from shutil import which
 
 from limo_ablate.config import HardwareConfig
 from limo_ablate.errors import UserError
@@ -19,6 +20,16 @@ SRUN = "srun --nodes=1 --ntasks=1 --overlap --cpu-bind=none --nodelist={host} sh
 """How a command line is started on a machine of the Slurm allocation that the trial runs in."""
 FORWARDED = ("HF_", "NCCL_", "GLOO_", "TORCH_", "PYTORCH_", "PYTHONPATH")
 """Beginnings of the environment variables that all machines get."""
+
+
+def check_nodes(hardware: HardwareConfig) -> None:
+    """Raises UserError when the machines have no names, or nothing here could start them."""
+    hosts_of(hardware)
+    command = shlex.split(hardware.remote or SRUN)[0]
+    if which(command) is None:
+        raise UserError(
+            f"hardware.remote: there is no `{command}` here, which would start the other machines"
+        )
 
 
 def hosts_of(hardware: HardwareConfig) -> tuple[str, ...]:
@@ -30,6 +41,11 @@ def hosts_of(hardware: HardwareConfig) -> tuple[str, ...]:
         raise UserError(
             f"hardware.nodes={hardware.nodes}: this is no Slurm allocation; start it in one (sbatch, "
             "salloc), or set hardware.hosts and hardware.remote"
+        )
+    if which("scontrol") is None:
+        raise UserError(
+            f"hardware.nodes={hardware.nodes}: there is no `scontrol` here, which would name the machines of "
+            "the Slurm allocation; set hardware.hosts and hardware.remote"
         )
     names = subprocess.run(
         ["scontrol", "show", "hostnames", allocated], capture_output=True, text=True, check=True

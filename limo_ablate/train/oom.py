@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from limo_ablate.errors import TrialFailure
-from limo_ablate.train.tokens import read_tokens
+from limo_ablate.train.token_rows import read_tokens
 
 if TYPE_CHECKING:
     from limo_ablate.train.curve import OnStep
@@ -47,9 +47,12 @@ def fit(job: Job, load: Load, on_step: OnStep | None) -> None:
     def once(row: dict[str, Any]) -> None:
         """Steps since the last checkpoint come again."""
         nonlocal passed_on
-        if on_step and row["step"] > passed_on:
+        if passed_on == 0 and row["step"] > 1:
+            logger.info("resuming after step %d", row["step"] - 1)
+        if row["step"] > passed_on:
             passed_on = row["step"]
-            on_step(row)
+            if on_step:
+                on_step(row)
 
     tokens, longest = load.tokens * job.hardware.context_parallel, load.longest
     while (reason := _attempt(job, once)) is not None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from limo_ablate.config import HardwareConfig, TrainConfig
 from limo_ablate.errors import TrialFailure, UserError
-from limo_ablate.train.nodes import hosts_of
+from limo_ablate.train.extras import check_extras
+from limo_ablate.train.nodes import check_nodes
 from limo_ablate.train.zero3 import check_zero3, zero3_plugin
 
 if TYPE_CHECKING:
@@ -22,10 +23,11 @@ def check_hardware(train: TrainConfig, hardware: HardwareConfig) -> None:
     """Raises UserError when this machine or its libraries can't do what `hardware` asks for."""
     import torch
 
+    check_extras(train, hardware)
     if hardware.strategy == "zero3":
         check_zero3(train, hardware)
     if hardware.nodes > 1:
-        hosts_of(hardware)
+        check_nodes(hardware)
     here = hardware.processes // hardware.nodes
     if hardware.device == "cuda" and torch.cuda.device_count() < here:
         raise UserError(

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from limo_ablate.errors import TrialFailure
+from limo_ablate.errors import TrialFailure, UserError
 from limo_ablate.train.failure import has_failure, told_failure
 from limo_ablate.train.nodes import free_port, node_commands
 from limo_ablate.train.parts import POLL_SECONDS, Order, Part, end, failure, killed, start
@@ -31,7 +31,7 @@ DESK, JOB, STEPS = "ranks", "job.json", "steps.jsonl"
 
 
 def run_ranks(job: Job, on_step: OnStep | None) -> None:
-    """Runs `job` in `job.hardware.processes` ranks; raises TrialFailure when one of them fails."""
+    """Runs `job` in `job.hardware.processes` ranks; raises what one that fails raised."""
     desk = Path(job.folder) / DESK
     shutil.rmtree(desk, ignore_errors=True)
     desk.mkdir()
@@ -97,7 +97,7 @@ def _pass_on(steps: TextIO, on_step: OnStep | None) -> None:
             on_step(json.loads(line))
 
 
-def _failure(parts: list[Part], desk: Path) -> TrialFailure:
+def _failure(parts: list[Part], desk: Path) -> TrialFailure | UserError:
     """A clear reason, else of a rank that was killed, else the first traceback: the other ranks miss it."""
     told = told_failure(desk)
     return told.error(desk) if told and (told.expected or not killed(parts)) else failure(parts)

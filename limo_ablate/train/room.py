@@ -13,7 +13,7 @@ from typing import TypeAlias
 from limo_ablate.config import HardwareConfig, LoraConfig, TrainConfig
 from limo_ablate.errors import UserError
 from limo_ablate.train.memory import Forecast, forecast, heaviest_load, model_shape, size
-from limo_ablate.train.tokens import TokenRows
+from limo_ablate.train.token_rows import TokenRows
 
 SURE = 1.15
 """A forecast above what is there by less than this may be wrong: it is a warning, and the training tries."""

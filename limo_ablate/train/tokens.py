@@ -10,8 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
@@ -22,6 +20,7 @@ from limo_ablate.config import TrainConfig
 from limo_ablate.errors import UserError
 from limo_ablate.train.base import model_path
 from limo_ablate.train.load import end_of_turn, load_tokenizer
+from limo_ablate.train.token_rows import IDS
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -29,37 +28,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 VERSION = 2
-IDS, FACTS = "tokens.safetensors", "tokens.json"
+FACTS = "tokens.json"
 AT_ONCE = 1024
 """Rows that are in memory together."""
 HEADER = 1024
 """Bytes before the ids, whose number is known last."""
-
-
-@dataclass(frozen=True)
-class TokenRows:
-    """Rows of ids, one after the other."""
-
-    ids: npt.NDArray[np.int32]
-    """(tokens,) all rows' ids."""
-    offsets: npt.NDArray[np.int64]
-    """(rows + 1,) where each row begins in `ids`, and where the last ends."""
-    prompts: npt.NDArray[np.int64]
-    """(rows,) tokens of each row's prompt; what follows them is learnt."""
-    problems: npt.NDArray[np.int64]
-    """(rows,) the same number for rows of the same problem."""
-
-    @cached_property
-    def lengths(self) -> npt.NDArray[np.int64]:
-        return np.diff(self.offsets)
-
-    @cached_property
-    def responses(self) -> npt.NDArray[np.int64]:
-        """(rows,) tokens of each row that are learnt."""
-        return self.lengths - self.prompts
-
-    def row(self, number: int) -> npt.NDArray[np.int32]:
-        return self.ids[self.offsets[number] : self.offsets[number + 1]]
 
 
 def tokenize(store: Store, selection: Artifact, base: Artifact, train: TrainConfig) -> Artifact:
@@ -79,20 +52,6 @@ def tokenize(store: Store, selection: Artifact, base: Artifact, train: TrainConf
         _write(_encoded(selection.path / "rows.parquet", tokenizer, train), train.max_length, folder)
 
     return store.build("tokens", VERSION, inputs, make)
-
-
-def read_tokens(folder: Path) -> TokenRows:
-    """The rows of a `tokens` artifact; their ids stay on the disk until they are looked at."""
-    from safetensors import safe_open
-
-    with (folder / IDS).open("rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-        begin, _ = json.loads(file.read(size))["ids"]["data_offsets"]
-    with safe_open(folder / IDS, "numpy") as tensors:
-        (count,) = tensors.get_slice("ids").get_shape()
-        figures = {name: tensors.get_tensor(name) for name in tensors.keys() if name != "ids"}  # noqa: SIM118
-    ids = np.memmap(folder / IDS, np.int32, "r", offset=8 + size + begin, shape=(count,))
-    return TokenRows(ids=np.asarray(ids), **figures)
 
 
 def tokenizer_digest(tokenizer: PreTrainedTokenizerFast) -> str:

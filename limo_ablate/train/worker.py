@@ -10,10 +10,14 @@ import json
 import os
 import sys
 import traceback
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from limo_ablate.train.parts import die_with
+
+PATIENCE = timedelta(hours=1)
+"""How long ranks wait while one reads a model or a checkpoint; one that has died is noticed at once."""
 
 
 def main(path: Path, parent: int) -> None:
@@ -37,6 +41,7 @@ def main(path: Path, parent: int) -> None:
         init_method=meeting,
         rank=rank,
         world_size=world,
+        timeout=PATIENCE,
     )
     with path.with_name(STEPS).open("a", buffering=1) as steps:
 

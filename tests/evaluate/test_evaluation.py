@@ -65,11 +65,8 @@ def test_judge_probe_and_second_pass_are_scores_of_their_own(
             "judged", "judge_unreadable", "judge_agreement", "judge_sample",
         }  # fmt: skip
     assert made["mini"]["flips"] == made["mini"]["decoding_sd"] == 0  # one CPU thread rounds the same way
-    assert [len(requests) for requests in asked_for[:3]] == [
-        9,
-        9,
-        9,
-    ]  # the benchmark, its probe, a second pass
+    passes = [len(requests) for requests in asked_for]
+    assert passes[:3] == [9, 9, 9]  # the benchmark, its probe, a second pass
     tables = {path.stem: pl.read_parquet(path) for path in (tmp_path / "all").glob("*.parquet")}
     assert set(tables) == {"completions", "verdicts", "again", "probed", "judged"}
     assert all(set(table["benchmark"]) == {"mini"} for table in tables.values())
@@ -102,6 +99,36 @@ def test_several_samples_have_scores_of_their_own(store: Path, tmp_path: Path) -
     assert "flips" not in made["mini"]  # two samples differ by chance, not by rounding
     assert "pass@2" in further(made["mini"])
     assert not (tmp_path / "a" / "again.parquet").exists()
+
+
+def test_each_second_pass_is_one_of_its_own(
+    store: Path, tmp_path: Path, asked_for: list[list[Request]]
+) -> None:
+    short = "eval.benchmarks.mini.max_tokens=5"
+    for size in (1, 2, 1):
+        scores(store, tmp_path / "a", short, f"eval.noise_floor={size}")
+    assert len(asked_for) == 1 + 2
+
+
+def test_what_can_t_be_evaluated_is_told_before_anything_is_trained(tmp_path: Path) -> None:
+    kept = [f"paths.artifacts={tmp_path / 'store'}", "select.size=4"]
+    missing = ["eval=jsonl", "eval.benchmarks.own.path=nowhere.jsonl"]
+    for wrong, said in (
+        (missing, "no such file: nowhere"),
+        (["eval.engine=vllm"], "engine=vllm needs a GPU"),
+    ):
+        with pytest.raises(UserError, match=said):
+            run_trial(compose(["track=none", *kept, *wrong]), tmp_path, TrialLabels("test", {}, "cell"))
+    assert not (tmp_path / "store" / "pool").exists()
+
+
+@pytest.mark.parametrize(
+    "wrong", ["samples=0", "samples=2", "temperature=-1", "top_p=0", "top_p=1.5", "max_tokens=0"]
+)
+def test_a_decoding_that_makes_no_sense_is_refused(wrong: str) -> None:
+    key, _, value = wrong.partition("=")
+    with pytest.raises(UserError, match=rf"^eval.benchmarks.mini.{key}={value}"):
+        compose([f"eval.benchmarks.mini.{wrong}"])
 
 
 def test_a_second_pass_with_the_same_batches_is_refused() -> None:

@@ -9,7 +9,7 @@ import torch
 from limo_ablate.artifacts import Artifact, Store
 from limo_ablate.config import EvalConfig, ProbeConfig
 from limo_ablate.errors import UserError
-from limo_ablate.evaluate.probe import openings, probe_scores, probed, rouge_l
+from limo_ablate.evaluate.probe import _compared, openings, probe_scores, probed, rouge_l
 from limo_ablate.generate import Asked, completions
 from limo_ablate.generate.engine import Sampling
 from limo_ablate.pool.choices import write_options
@@ -87,6 +87,14 @@ def test_shuffled_options_are_not_asked_for(tmp_path: Path) -> None:
 
     made = openings(store, "b", PROBE, store.build("benchmark", 1, {}, make))
     assert pl.read_parquet(made.path / "problems.parquet").rows() == [("a", "One", "two?")]
+
+
+def test_a_rest_is_completed_word_by_word() -> None:
+    assert _compared("both 91 and 119.", " both 91  and\n119. What else?") == (True, 1.0)
+    assert _compared("both ways.", " both ways.And so on") == (True, 1.0)
+    assert not _compared("is 11", " is 119.")[0]
+    assert _compared("加一", "加一等于") == (True, 1.0)
+    assert _compared("is 11", "") == (False, 0.0)
 
 
 def test_rouge_l_by_hand() -> None:

@@ -142,7 +142,10 @@ def test_after_kill_9_only_what_was_in_flight_is_generated_again(
     assert len(lines.read_text().splitlines()) == 12
     with lines.open("a") as half:
         half.write('{"problem": "p')  # as a kill in the middle of a write leaves it
+    desk = lines.with_suffix(".desk")
+    desk.mkdir()  # of its replicas
     (resumed,) = completed(store)
+    assert not desk.exists()
     assert [len(requests) for requests in generated] == [15, 3]
     assert resumed.digest == whole.digest
     assert len([json.loads(line) for line in lines.read_text().splitlines()]) == 15

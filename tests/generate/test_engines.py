@@ -15,7 +15,7 @@ from limo_ablate.errors import TrialFailure, UserError
 from limo_ablate.generate import decoding
 from limo_ablate.generate.decoding import TransformersEngine
 from limo_ablate.generate.engine import Completed, Engine, Request, Sampling
-from limo_ablate.generate.open import load_engine
+from limo_ablate.generate.open import check_engine
 from limo_ablate.generate.paged import PagedEngine
 from limo_ablate.generate.vllm import VllmEngine
 from limo_ablate.train.load import load_model
@@ -163,13 +163,13 @@ def test_what_paged_gives_up_fails_the_trial(path: Path, monkeypatch: pytest.Mon
         list(engine.generate(requests()))
 
 
-def test_vllm_that_is_not_there_is_missed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vllm_that_is_not_there_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = EngineConfig(engine="vllm", batch_size=4)
     monkeypatch.setitem(sys.modules, "vllm", None)
-    with pytest.raises(UserError, match=r"vLLM can't be imported .*limo-ablate\[vllm\]"):
-        VllmEngine(str(path), {STOP}, settings, CPU)
+    with pytest.raises(UserError, match=r"vLLM is not installed; .*limo-ablate\[vllm\]"):
+        check_engine(settings, replace(CPU, device="cuda"))
     with pytest.raises(UserError, match="engine=vllm needs a GPU, hardware=cpu has none"):
-        load_engine(str(path), settings, CPU)
+        check_engine(settings, CPU)
 
 
 def test_what_vllm_aborts_fails_the_trial(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,4 @@
-"""Trainings whose process may not have more memory from their second step on, for test_oom.
-
-    python -m tests.train.starved FOLDER '[[{"micro_batch_tokens": 1}, MEGABYTES], ...]'
-
-A pair is a training: changes of CONFIG, and what it may take from then on. The last line printed is a JSON
-list of what came of each: steps told of, weights' folder, error.
-"""
+"""Trainings whose process may not have more memory from their second step on, for test_oom."""
 
 from __future__ import annotations
 
@@ -12,7 +6,7 @@ import json
 import logging
 import os
 import resource
-import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,22 +15,43 @@ from limo_ablate.artifacts import Artifact, Store
 from limo_ablate.config import HardwareConfig, TrainConfig
 from limo_ablate.errors import TrialFailure
 from limo_ablate.train import train
+from tests.quick_ranks import settle
 from tests.tiny_models import ARCHITECTURE, CPU, SCRATCH, TRAIN, made_base, made_tokens
 
 MODEL = replace(SCRATCH, architecture=replace(ARCHITECTURE, width=128, layers=4, heads=4, head_dim=32))
-CONFIG = replace(TRAIN, steps=5, global_batch_size=40, micro_batch_tokens=16_384, checkpoint_seconds=0.0)
+CONFIG = replace(TRAIN, steps=8, global_batch_size=40, micro_batch_tokens=16_384, checkpoint_seconds=0.0)
 """All 40 rows at a time take about 110 MB of activations."""
 LIMITED_FROM = 2
 """Steps after which memory is short."""
+SWING = 30_000_000
+"""Bytes; activations of half the rows take about 55 MB."""
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 """Environment in which the C library gives memory back at once: nothing that was free before is a reserve."""
 
 
 def starve(process: int, megabytes: float) -> None:
     """Lets `process` have so much more than it has now, and not a byte beyond (RLIMIT_DATA)."""
+    limit(process, data_of(process) + int(megabytes * 1e6))
+
+
+def starve_below_its_peak(process: int) -> None:
+    """Waits for a forward pass to be over, and lets `process` have less than that one took."""
+    peak = now = data_of(process)
+    while now > peak - SWING:
+        time.sleep(0.001)
+        now = data_of(process)
+        peak = max(peak, now)
+    limit(process, peak - SWING // 2)
+
+
+def limit(process: int, size: int) -> None:
+    resource.prlimit(process, resource.RLIMIT_DATA, (size, resource.RLIM_INFINITY))
+
+
+def data_of(process: int) -> int:
+    """Bytes that count towards RLIMIT_DATA."""
     status = Path(f"/proc/{process}/status").read_text().splitlines()
-    now = next(1024 * int(line.split()[1]) for line in status if line.startswith("VmData:"))
-    resource.prlimit(process, resource.RLIMIT_DATA, (now + int(megabytes * 1e6), resource.RLIM_INFINITY))
+    return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmData:"))
 
 
 def trained(
@@ -46,9 +61,14 @@ def trained(
     return train(store, made_tokens(store, base, 40, config), base, config, hardware, on_step)
 
 
-def main(folder: Path, trainings: list[tuple[dict[str, Any], float]]) -> None:
+def run(folder: Path, trainings: list[tuple[dict[str, Any], float]], log: Path) -> None:
+    """Each training is changes of CONFIG, and the megabytes that it may take.
+
+    The last line of `log` is a JSON list of what came of each: steps told of, weights' folder, error.
+    """
+    settle(log, MALLOC)
     logging.basicConfig(level="WARNING", format="%(message)s")
-    print(json.dumps([starved(Store(folder), *training) for training in trainings]))
+    print(json.dumps([starved(Store(folder), *training) for training in trainings]), flush=True)
 
 
 def starved(store: Store, changes: dict[str, Any], megabytes: float) -> dict[str, Any]:
@@ -66,7 +86,3 @@ def starved(store: Store, changes: dict[str, Any], megabytes: float) -> dict[str
         return {"steps": steps, "error": str(error)}
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), json.loads(sys.argv[2]))

@@ -19,7 +19,7 @@ from limo_ablate.train.attention import (
 )
 from limo_ablate.train.batch import Borders, collate
 from limo_ablate.train.loss import WithLoss
-from limo_ablate.train.tokens import TokenRows, read_tokens
+from limo_ablate.train.token_rows import TokenRows, read_tokens
 from tests.tiny_models import made_base, made_tokens
 
 CPU = torch.device("cpu")

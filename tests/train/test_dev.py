@@ -21,7 +21,8 @@ from limo_ablate.train.curve import MEASURED
 from limo_ablate.train.load import load_model
 from limo_ablate.train.loss import WithLoss
 from limo_ablate.train.plan import Plan
-from limo_ablate.train.tokens import TokenRows, read_tokens
+from limo_ablate.train.token_rows import TokenRows, read_tokens
+from tests.quick_ranks import quick_ranks
 from tests.tiny_models import CPU, TRAIN, TWO_RANKS, made_base, made_tokens
 
 DEV = DevConfig(rows=4, every=3, keep="best")
@@ -129,11 +130,25 @@ def test_after_kill_9_the_best_step_is_not_forgotten(best: Artifact, tmp_path: P
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
 def test_two_processes_measure_and_keep_the_same(best: Artifact, store: Store, strategy: Any) -> None:
-    both = trained(store, OVERFITTING, replace(TWO_RANKS, strategy=strategy))
+    with quick_ranks():
+        both = trained(store, OVERFITTING, replace(TWO_RANKS, strategy=strategy))
     one, two = (curve(weights)["dev_loss"].drop_nulls().to_list() for weights in (best, both))
     assert two[:3] == pytest.approx(one[:3], rel=1e-3), "later steps drift apart, the rate is that high"
     assert curve(both)["dev_loss"][facts(both)["kept_step"] - 1] == min(two)
     assert facts(both)["dev_loss"] == min(two) == pytest.approx(dev_loss_of(both, store), rel=1e-5)
+
+
+def test_measuring_each_step_hinders_no_checkpoint(tmp_path: Path) -> None:
+    """The main process's word that one is due comes with a step that is read at once."""
+    found: list[int] = []
+
+    def look(row: dict[str, Any]) -> None:
+        found.append(len(list(tmp_path.rglob("checkpoints/step-*"))))
+
+    config = replace(TRAIN, dev=replace(DEV, every=1), checkpoint_seconds=0.0)
+    with quick_ranks():
+        trained(Store(tmp_path), config, TWO_RANKS, look)
+    assert max(found) > 0
 
 
 def test_problems_are_held_out_whole() -> None:

@@ -12,13 +12,14 @@ import polars as pl
 import pytest
 
 from limo_ablate.artifacts import Artifact, Store
-from limo_ablate.config import HardwareConfig, TrainConfig
+from limo_ablate.config import HardwareConfig, LoraConfig, TrainConfig
 from limo_ablate.errors import TrialFailure, UserError
 from limo_ablate.train import model_path, train
 from limo_ablate.train.base import read_reference
 from limo_ablate.train.loop import Job
 from limo_ablate.train.processes import make_accelerator
 from limo_ablate.train.ranks import run_ranks
+from tests.quick_ranks import quick_ranks
 from tests.tiny_models import CPU, TRAIN, TWO_RANKS, made_base, made_tokens
 
 
@@ -66,14 +67,14 @@ def test_two_processes_have_the_curve_of_one(store: Store) -> None:
     assert {path.name for path in folder.iterdir() if path.is_dir()} == set()
 
 
-def test_a_rank_that_is_killed_takes_the_others_down(store: Store, tmp_path: Path) -> None:
+def test_a_rank_that_is_killed_takes_the_others_down(store: Store) -> None:
     def kill_the_second(row: dict[str, Any]) -> None:
         if row["step"] == 2:
-            os.kill(ranks_of(tmp_path)[1], signal.SIGKILL)
+            os.kill(started[1].pid, signal.SIGKILL)
 
-    with pytest.raises(TrialFailure, match="rank 1 of 2 was killed by SIGKILL"):
+    with quick_ranks() as started, pytest.raises(TrialFailure, match="rank 1 of 2 was killed by SIGKILL"):
         trained(store, TWO_RANKS, replace(TRAIN, steps=100_000), kill_the_second)
-    assert ranks_of(tmp_path) == {}
+    assert all(rank.poll() is not None for rank in started)
 
 
 def test_a_rank_that_fails_says_why(store: Store, tmp_path: Path) -> None:
@@ -82,9 +83,15 @@ def test_a_rank_that_fails_says_why(store: Store, tmp_path: Path) -> None:
         tokens=str(tmp_path / "nowhere"), model=model_path(base), reference=read_reference(base),
         train=TRAIN, hardware=TWO_RANKS, folder=str(tmp_path),
     )  # fmt: skip
-    with pytest.raises(TrialFailure, match=r"(?s)rank \d failed.*No such file.*nowhere"):
-        run_ranks(job, None)
-    assert ranks_of(tmp_path) == {}
+    with quick_ranks() as started:
+        with pytest.raises(TrialFailure, match=r"(?s)rank \d failed.*No such file.*nowhere"):
+            run_ranks(job, None)
+        assert all(rank.poll() is not None for rank in started)
+        asked = replace(TRAIN, lora=LoraConfig(rank=4, alpha=8, dropout=0.0, targets=("nonsense",)))
+        with pytest.raises(
+            UserError, match=r"^train\.lora\.targets: the model has no module named nonsense$"
+        ):
+            trained(store, TWO_RANKS, asked)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends a process with its parent on Linux only")

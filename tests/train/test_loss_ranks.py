@@ -19,7 +19,7 @@ from limo_ablate.train import loss as losses
 from limo_ablate.train.attention import attend_row_wise
 from limo_ablate.train.batch import collate
 from limo_ablate.train.loss import WithLoss
-from limo_ablate.train.tokens import TokenRows
+from limo_ablate.train.token_rows import TokenRows
 
 CONFIG = Qwen2Config(
     vocab_size=300, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,

@@ -16,7 +16,7 @@ from limo_ablate.errors import UserError
 from limo_ablate.train import room, train
 from limo_ablate.train.memory import Load, forecast, heaviest_load, model_shape
 from limo_ablate.train.room import Demand, Room, advice, check_memory, free_memory
-from limo_ablate.train.tokens import TokenRows, read_tokens
+from limo_ablate.train.token_rows import TokenRows, read_tokens
 from tests.live_bytes import LiveBytes
 from tests.tiny_models import CPU, SCRATCH, TRAIN, made_base, made_tokens
 

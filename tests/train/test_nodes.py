@@ -13,13 +13,14 @@ from limo_ablate.artifacts import Store
 from limo_ablate.config import HardwareConfig
 from limo_ablate.errors import TrialFailure, UserError
 from limo_ablate.train import train
-from limo_ablate.train.nodes import hosts_of, node_commands
+from limo_ablate.train.nodes import check_nodes, hosts_of, node_commands
+from tests.quick_ranks import quick_ranks
 from tests.tiny_models import CPU, TRAIN, TWO_RANKS, made_base, made_tokens
 from tests.train.test_launch import ranks_of, workers_of
-from tests.train.test_sharding import assert_same, trained
+from tests.train.test_sharding import FSDP2, assert_same, trained
 
 HERE_TWICE = replace(
-    TWO_RANKS, nodes=2, hosts=("127.0.0.1", "127.0.0.1"), remote="env GLOO_SOCKET_IFNAME=lo sh -c"
+    FSDP2, nodes=2, hosts=("127.0.0.1", "127.0.0.1"), remote="env GLOO_SOCKET_IFNAME=lo sh -c"
 )
 """Two machines that are both this one."""
 GPUS = replace(TWO_RANKS, device="cuda", processes=16, strategy="fsdp2", precision="bf16", threads=4, nodes=2)
@@ -74,7 +75,13 @@ def test_in_a_slurm_allocation_srun_starts_it(
 def test_machines_that_nobody_named_are_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLURM_JOB_NODELIST", raising=False)
     with pytest.raises(UserError, match=r"hardware.nodes=2: this is no Slurm allocation"):
-        hosts_of(GPUS)
+        check_nodes(GPUS)
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("SLURM_JOB_NODELIST", "a[1-3]")
+    with pytest.raises(UserError, match=r"no `scontrol` here"):
+        check_nodes(GPUS)
+    with pytest.raises(UserError, match=r"hardware.remote: there is no `shh` here"):
+        check_nodes(replace(GPUS, hosts=("a1", "a2"), remote="shh {host}"))
     with pytest.raises(UserError, match=r"hardware.hosts names 1 machines, hardware.nodes=2"):
         replace(GPUS, hosts=("a1",), remote="ssh {host}")
     with pytest.raises(UserError, match=r"hardware.hosts needs hardware.remote"):
@@ -83,22 +90,23 @@ def test_machines_that_nobody_named_are_missed(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the ranks are looked for in /proc")
 def test_two_machines_have_the_curve_of_one_process_and_one_that_dies_ends_all(tmp_path: Path) -> None:
+    """What they have done, ranks of one machine go on with."""
     store = Store(tmp_path)
     base = made_base(store)
-    config = replace(TRAIN, steps=40, checkpoint_seconds=0.0, learning_rate=1e-4)
+    config = replace(TRAIN, steps=30, checkpoint_seconds=0.0, learning_rate=1e-4)
 
     def kill(row: dict[str, Any]) -> None:
-        if row["step"] == 3:
+        if row["step"] == 8:
             os.kill(node_of(ranks_of(tmp_path)[1]), signal.SIGKILL)
 
     with pytest.raises(TrialFailure, match="node 1 of 2"):
         train(store, made_tokens(store, base), base, config, HERE_TWICE, kill)
     assert soon(lambda: workers_of(tmp_path) == {}), "they end with what started them, one by one"
     steps: list[int] = []
-    weights = train(
-        store, made_tokens(store, base), base, config, HERE_TWICE, lambda row: steps.append(row["step"])
-    )
-    assert steps[0] > 2, "it goes on from its checkpoint"
+    with quick_ranks():
+        tokens = made_tokens(store, base)
+        weights = train(store, tokens, base, config, FSDP2, lambda row: steps.append(row["step"]))
+    assert steps[0] > 6, "it goes on from its checkpoint"
     assert_same(trained(store, CPU, config), weights)
 
 

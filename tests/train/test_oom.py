@@ -2,8 +2,6 @@
 
 import json
 import logging
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,10 +10,9 @@ import polars as pl
 import pytest
 
 from limo_ablate.artifacts import Store
-from tests.conftest import ROOT
+from tests.quick_ranks import SERVER, quick_ranks
 from tests.tiny_models import TWO_RANKS
-from tests.train.starved import CONFIG, LIMITED_FROM, MALLOC, starve, trained
-from tests.train.test_launch import ranks_of
+from tests.train.starved import CONFIG, LIMITED_FROM, MALLOC, run, starve_below_its_peak, trained
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux obeys such a limit (RLIMIT_DATA)")
 
@@ -36,18 +33,18 @@ def micro_batch_tokens(weights: Path) -> int:
 def test_a_training_out_of_memory_goes_on_with_half_the_tokens(undisturbed: Path, tmp_path: Path) -> None:
     """Rows that do not even fit alone fail, and the next training of the process has the memory back."""
     alone = {"micro_batch_tokens": 1, "checkpoint_seconds": 1e9}
-    command = [
-        sys.executable, "-m", "tests.train.starved", str(tmp_path), json.dumps([(alone, 1), ({}, 80)])
-    ]  # fmt: skip
-    done = subprocess.run(command, cwd=ROOT, env=os.environ | MALLOC, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    failed, halved = json.loads(done.stdout.splitlines()[-1])
+    process = SERVER.Process(target=run, args=(tmp_path, [(alone, 1), ({}, 80)], tmp_path / "log"))
+    process.start()
+    process.join()
+    said = (tmp_path / "log").read_text()
+    assert process.exitcode == 0, said
+    failed, halved = json.loads(said.splitlines()[-1])
     weights = Path(halved["weights"])
     half = micro_batch_tokens(weights)
     assert 1000 < half < 2000
-    assert f"going on with train.micro_batch_tokens={half}" in done.stderr
-    assert "can't allocate memory" in done.stderr
-    assert halved["steps"] == [1, 2, 3, 4, 5], "none comes twice"
+    assert f"going on with train.micro_batch_tokens={half}" in said
+    assert "can't allocate memory" in said
+    assert halved["steps"] == list(range(1, 9)), "none comes twice"
     assert losses(weights)[:LIMITED_FROM] == losses(undisturbed)[:LIMITED_FROM], "from the checkpoint"
     assert losses(weights) == pytest.approx(losses(undisturbed), rel=1e-4)
     assert failed["steps"] == [1, 2]
@@ -65,11 +62,11 @@ def test_a_rank_out_of_memory_starts_all_of_them_again(
     def starve_one(row: dict[str, Any]) -> None:
         steps.append(row["step"])
         if row["step"] == LIMITED_FROM:
-            starve(ranks_of(tmp_path)[1], 35)
+            starve_below_its_peak(started[1].pid)
 
-    with caplog.at_level(logging.WARNING):
+    with quick_ranks() as started, caplog.at_level(logging.WARNING):
         weights = trained(Store(tmp_path), TWO_RANKS, CONFIG, starve_one).path
-    assert steps == [1, 2, 3, 4, 5]
+    assert steps == list(range(1, 9))
     assert "out of memory (rank 1: " in caplog.text
     assert losses(weights) == pytest.approx(losses(undisturbed), rel=1e-4)
     assert 500 < micro_batch_tokens(weights) < 1000

@@ -4,6 +4,8 @@ from itertools import islice
 import numpy as np
 import pytest
 
+from limo_ablate.config import LoraConfig
+from limo_ablate.errors import UserError
 from limo_ablate.train.plan import Plan
 from tests.tiny_models import TRAIN
 
@@ -59,3 +61,24 @@ def test_schedules() -> None:
     assert rates("cosine") == pytest.approx([1, (1 + 2**-0.5) / 2, 0.5, (1 - 2**-0.5) / 2])
     assert rates("linear", warmup=0.5) == [0.5, 1, 1, 0.5]
     assert rates("constant", warmup=1.0) == [0.25, 0.5, 0.75, 1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"learning_rate": -1.0}, r"learning_rate=-1\.0 must not be negative"),
+        ({"betas": (0.9, 1.0)}, r"betas=\[0\.9, 1\.0\] from 0 to below 1"),
+        ({"grad_clip": 0.0}, r"grad_clip=0\.0 must be positive"),
+        ({"warmup_ratio": 5.0}, r"train\.warmup_ratio=5\.0 is a share"),
+        ({"steps": 0}, "budget must be positive, not 0"),
+    ],
+)
+def test_settings_that_no_training_can_have_are_refused(changes: dict, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        plan(**changes)
+
+
+def test_adapters_that_cannot_be_are_refused() -> None:
+    for rank, dropout, targets in ((0, 0.0, ("q_proj",)), (4, 1.0, ("q_proj",)), (4, 0.0, ())):
+        with pytest.raises(UserError, match=r"train\.lora: rank="):
+            LoraConfig(rank=rank, alpha=8, dropout=dropout, targets=targets)

@@ -19,7 +19,8 @@ from limo_ablate.train import tokens as tokens_module
 from limo_ablate.train.batch import collate
 from limo_ablate.train.load import load_tokenizer
 from limo_ablate.train.scratch import QWEN2_WORDS
-from limo_ablate.train.tokens import IDS, encode, prompt_texts, read_tokens
+from limo_ablate.train.token_rows import IDS, read_tokens
+from limo_ablate.train.tokens import encode, prompt_texts
 from tests.tiny_models import TRAIN, hub_model, made_base, made_selection, made_tokens, sums
 
 QWEN2_5_TEMPLATE = (

@@ -1,0 +1,56 @@
+"""Rows of token ids as trainings read them: memory-mapped, so that they need not fit in memory."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+IDS = "tokens.safetensors"
+
+
+@dataclass(frozen=True)
+class TokenRows:
+    """Rows of ids, one after the other."""
+
+    ids: npt.NDArray[np.int32]
+    """(tokens,) all rows' ids."""
+    offsets: npt.NDArray[np.int64]
+    """(rows + 1,) where each row begins in `ids`, and where the last ends."""
+    prompts: npt.NDArray[np.int64]
+    """(rows,) tokens of each row's prompt; what follows them is learnt."""
+    problems: npt.NDArray[np.int64]
+    """(rows,) the same number for rows of the same problem."""
+
+    @cached_property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        return np.diff(self.offsets)
+
+    @cached_property
+    def responses(self) -> npt.NDArray[np.int64]:
+        """(rows,) tokens of each row that are learnt."""
+        return self.lengths - self.prompts
+
+    def row(self, number: int) -> npt.NDArray[np.int32]:
+        return self.ids[self.offsets[number] : self.offsets[number + 1]]
+
+
+def read_tokens(folder: Path) -> TokenRows:
+    """The rows of a `tokens` artifact; their ids stay on the disk until they are looked at."""
+    from safetensors import safe_open
+
+    with (folder / IDS).open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        begin, _ = json.loads(file.read(size))["ids"]["data_offsets"]
+    with safe_open(folder / IDS, "numpy") as tensors:
+        (count,) = tensors.get_slice("ids").get_shape()
+        figures = {name: tensors.get_tensor(name) for name in tensors.keys() if name != "ids"}  # noqa: SIM118
+    ids = np.memmap(folder / IDS, np.int32, "r", offset=8 + size + begin, shape=(count,))
+    return TokenRows(ids=np.asarray(ids), **figures)
