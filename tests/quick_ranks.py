@@ -3,8 +3,9 @@
 import ctypes
 import multiprocessing
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,25 @@ import pytest
 
 from limo_ablate.train import parts, worker
 
-SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(
-    [
-        "transformers.models.qwen2.modeling_qwen2", "accelerate", "peft", "limo_ablate.train.loop",
-        "torch._dynamo", "torch.distributed.checkpoint.state_dict", "torch.distributed.fsdp",
-    ]
-)  # fmt: skip
+PRELOAD = [
+    "transformers.models.qwen2.modeling_qwen2", "accelerate", "peft", "limo_ablate.train.loop",
+    "torch._dynamo", "torch.distributed.checkpoint.state_dict", "torch.distributed.fsdp",
+]  # fmt: skip
+_ours: int | None = None
+"""Process id of the server that has imported these."""
+
+
+def forked(target: Callable[..., Any], *args: Any) -> ForkServerProcess:
+    """A started process that calls `target`; a sweep's fork server that runs here is replaced by ours."""
+    global _ours
+    server: Any = forkserver._forkserver
+    if _ours is None or server._forkserver_pid != _ours:
+        server._stop()
+        server.set_forkserver_preload(PRELOAD)
+    process = multiprocessing.get_context("forkserver").Process(target=target, args=args)
+    process.start()
+    _ours = server._forkserver_pid
+    return process
 
 
 class Forked:
@@ -66,9 +79,7 @@ def _rank(path: Path, log: Path, environment: dict[str, str]) -> None:
 def _popen(command: list[str], *, env: dict[str, str], stdout: Any, **_: Any) -> Forked:
     path = Path(command[command.index("limo_ablate.train.worker") + 1])
     own = {k: v for k, v in env.items() if k.startswith("MALLOC_") or os.environ.get(k) != v}
-    process = SERVER.Process(target=_rank, args=(path, Path(stdout.name), own))
-    process.start()
-    return Forked(process)
+    return Forked(forked(_rank, path, Path(stdout.name), own))
 
 
 @contextmanager

@@ -126,6 +126,7 @@ def fork_server(modules: Sequence[str], mark: str, threads: int) -> Iterator[Non
     server: Any = forkserver._forkserver
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
+    server._stop()  # one that runs already has imported other modules
     server.set_forkserver_preload([preload.__name__])
     try:
         yield

@@ -22,7 +22,7 @@ from limo_ablate.generate.open import check_engine, load_engine, open_engine
 from limo_ablate.generate.replicas import Replicas
 from limo_ablate.train import parts
 from tests.conftest import ROOT
-from tests.quick_ranks import SERVER, Forked
+from tests.quick_ranks import Forked, forked
 from tests.tiny_models import CPU, TWO_RANKS, made_base
 
 SETTINGS = EngineConfig(engine="transformers", batch_size=4)
@@ -59,9 +59,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Forked]:
     made: list[Forked] = []
 
     def popen(command: list[str], *, stdout: Any, **_: Any) -> Forked:
-        process = SERVER.Process(target=_replica, args=(command[3:-1], Path(stdout.name)))
-        process.start()
-        made.append(Forked(process))
+        made.append(Forked(forked(_replica, command[3:-1], Path(stdout.name))))
         return made[-1]
 
     monkeypatch.setattr(parts.subprocess, "Popen", popen)

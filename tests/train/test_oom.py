@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from limo_ablate.artifacts import Store
-from tests.quick_ranks import SERVER, quick_ranks
+from tests.quick_ranks import forked, quick_ranks
 from tests.tiny_models import TWO_RANKS
 from tests.train.starved import CONFIG, LIMITED_FROM, MALLOC, run, starve_below_its_peak, trained
 
@@ -33,8 +33,7 @@ def micro_batch_tokens(weights: Path) -> int:
 def test_a_training_out_of_memory_goes_on_with_half_the_tokens(undisturbed: Path, tmp_path: Path) -> None:
     """Rows that do not even fit alone fail, and the next training of the process has the memory back."""
     alone = {"micro_batch_tokens": 1, "checkpoint_seconds": 1e9}
-    process = SERVER.Process(target=run, args=(tmp_path, [(alone, 1), ({}, 80)], tmp_path / "log"))
-    process.start()
+    process = forked(run, tmp_path, [(alone, 1), ({}, 80)], tmp_path / "log")
     process.join()
     said = (tmp_path / "log").read_text()
     assert process.exitcode == 0, said
