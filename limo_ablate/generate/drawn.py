@@ -89,6 +89,7 @@ def drawn_by(model: Artifact, settings: EngineConfig, hardware: HardwareConfig) 
         "model": model,
         "engine": settings.engine,
         "hardware": {"device": hardware.device, "precision": hardware.precision},
+        "threads": hardware.threads if hardware.device == "cpu" else None,
     }
 
 
