@@ -73,7 +73,7 @@ def run_hydra(argv: list[str]) -> int:
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(job)()
     except (HydraException, OmegaConfBaseException) as error:
-        raise explain(error, [a for a in argv if not a.startswith("-")]) from error
+        raise explain(error, [a for a in argv if "=" in a and not a.startswith("-")]) from error
     except ValueError as error:
         if "can be specified" not in str(error):
             raise

@@ -34,6 +34,7 @@ def test_cfg_job_prints_the_configuration(tmp_path: Path) -> None:
         (["model=mini_xl"], "limo-ablate: model=mini_xl: not a choice; did you mean mini_l?"),
         (["swep", "miniature"], "limo-ablate: swep: neither a verb"),
         (["-m", "--cfg", "job"], "Only one of --run, --multirun, --cfg"),
+        (["selct.size=3", "--cfg", "job"], "limo-ablate: selct: unknown key"),
         (["sweep", "minature"], "minature"),
         (["report", "nothing_here"], "nothing_here"),
         (["score", "missing.jsonl"], "missing.jsonl"),

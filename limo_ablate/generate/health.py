@@ -16,7 +16,7 @@ UNLEARNT = (
     "The model has not learnt to stop: train it longer, and see that its chat template ends an answer with a "
     "special token"
 )
-TOO_SHORT = "Raise max_tokens if they were still going on; if they ran on after the answer: " + UNLEARNT
+TOO_SHORT = "Raise max_tokens where they were still at it; where they ran on, it has not learnt to stop"
 
 
 def ends_in_a_loop(text: str) -> bool:

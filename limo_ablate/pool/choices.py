@@ -43,6 +43,8 @@ def read_choice(row: Row, problem: Row, config: ChoicesConfig) -> Choice:
     if missing := [field for field, text in zip(config.wrong, wrong, strict=True) if text is None]:
         raise Misfit(f"choices: no text in {missing[0]}")
     options = [problem["gold"], *(text for text in wrong if text)]
+    if len(set(options)) < len(options):
+        raise Misfit("choices: two options are the same")
     return Choice(problem["text"].strip(), options, 0, config.instruction or "")
 
 
@@ -83,8 +85,10 @@ def _lettered(text: str, gold: str, instruction: str | None) -> Choice:
         options[-1], _, instruction = options[-1].rpartition("\n\n")
     if gold not in letters or len(gold) != 1:
         raise Misfit(f"choices: the answer {gold} is none of the letters {letters}")
-    question = text[: marks[0].start()].strip()
-    return Choice(question, [o.strip() for o in options], letters.index(gold), (instruction or "").strip())
+    question, options = text[: marks[0].start()].strip(), [option.strip() for option in options]
+    if len(set(options)) < len(options):
+        raise Misfit("choices: two options are the same")
+    return Choice(question, options, letters.index(gold), (instruction or "").strip())
 
 
 def _draw(seed: int, problem: str, place: int) -> bytes:

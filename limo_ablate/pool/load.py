@@ -109,7 +109,7 @@ def _entries(
         yield from _miniature(config, name)
         return
     if config.path is None:
-        raise UserError(f"{name}: no path given: set `path` to a file or a hub id, as in data.path=FILE")
+        raise UserError(f"{name}: no path given: set its `path` to a file or a hub id")
     if config.fields is None:
         raise UserError(f"{name}: `fields` must say which column holds what")
     checked = False

@@ -69,9 +69,11 @@ def load_model(
     A LoRA adapter in `path` is merged into its base. On `meta` the model has no weights, and reads none; its
     buffers are on the CPU.
 
-    Raises UserError when weights are missing: transformers would fill them with random numbers.
+    Raises UserError when weights are missing, which transformers would fill with random numbers, or damaged,
+    and when the package of `attention` is not there.
     """
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
@@ -80,14 +82,20 @@ def load_model(
     if (Path(path) / ADAPTER).exists():
         return _with_adapter(Path(path), dtype, attention, device)
     logging.disable_progress_bar()
-    model, report = AutoModelForCausalLM.from_pretrained(
-        path,
-        dtype=getattr(torch, dtype),
-        attn_implementation=attention,
-        use_safetensors=True,
-        output_loading_info=True,
-        **(_four_bits(dtype, device) if quantize == "nf4" else {}),
-    )
+    try:
+        model, report = AutoModelForCausalLM.from_pretrained(
+            path,
+            dtype=getattr(torch, dtype),
+            attn_implementation=attention,
+            use_safetensors=True,
+            output_loading_info=True,
+            **(_four_bits(dtype, device) if quantize == "nf4" else {}),
+        )
+    except SafetensorError as error:
+        raise UserError(f"{path}: its weights can't be read ({error}); get the model again whole") from error
+    except ImportError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"model.attention={attention}: {reason} Install it, or use sdpa") from error
     if missing := sorted(report["missing_keys"]):
         raise UserError(
             f"{path}: {len(missing)} weights are missing ({missing[0]}, ...); get the model again whole"
@@ -108,6 +116,7 @@ def _with_adapter(
 
     base = load_model(adapter_base(path), dtype=dtype, attention=attention, device=device)
     merged: PreTrainedModel = PeftModel.from_pretrained(base, path).merge_and_unload()
+    merged.requires_grad_()  # peft froze it
     return merged.eval()
 
 

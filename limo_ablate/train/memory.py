@@ -154,9 +154,10 @@ def forecast(shape: Shape, load: Load, train: TrainConfig, hardware: HardwareCon
     once_more = shape.vocabulary * shape.width if shape.tied and not train.lora else 0  # as head, as input
     buckets = trained if hardware.strategy == "ddp" else 0
     kept, working = activations(shape, load, train, hardware)
-    offloaded = (weights + 12 * trained) // hardware.nodes if hardware.cpu_offload else 0
+    away = hardware.cpu_offload and hardware.device == "cuda"  # a CPU's processes share the memory it goes to
+    offloaded = (weights + 12 * trained) // hardware.nodes if away else 0
     loading = weights * (1 if hardware.strategy == "fsdp2" else hardware.processes // hardware.nodes)
-    here = 0 if hardware.cpu_offload else 1
+    here = 0 if away else 1
     return Forecast(
         weights=here * weights // shards + whole + copies,
         optimizer=here * 8 * trained // shards,

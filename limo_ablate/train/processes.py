@@ -32,7 +32,7 @@ def check_hardware(train: TrainConfig, hardware: HardwareConfig) -> None:
     if hardware.device == "cuda" and torch.cuda.device_count() < here:
         raise UserError(
             f"hardware={hardware.name} wants {here} GPU(s), {torch.cuda.device_count()} can be "
-            "seen here; use hardware=cpu or fewer hardware.processes"
+            "seen here; use another hardware= (`cpu` needs none)"
         )
 
 

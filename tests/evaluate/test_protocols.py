@@ -147,7 +147,8 @@ def test_the_seed_shuffles_and_other_problems_do_not(tmp_path: Path) -> None:
 
 def test_what_has_no_options_is_listed_and_a_wrong_column_named(tmp_path: Path) -> None:
     lettered = {"question": "Which?\n(A) one\n(B) two", "answer": "B"}
-    made = options_of(tmp_path, [lettered, RIGHT_FIRST, {**lettered, "answer": "C"}], ChoicesConfig())
+    same = {"question": "Which?\n(A) one\n(B) one", "answer": "B"}
+    made = options_of(tmp_path, [lettered, RIGHT_FIRST, {**lettered, "answer": "C"}, same], ChoicesConfig())
     assert made.height == 1
     with pytest.raises(UserError, match=r"choices.wrong=nope is not a column"):
         options_of(tmp_path, [RIGHT_FIRST], ChoicesConfig(wrong=("nope",)))

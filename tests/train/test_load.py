@@ -1,3 +1,5 @@
+from importlib.util import find_spec
+
 # ruff: noqa: S105, S106  tokens of a vocabulary are no passwords
 from pathlib import Path
 
@@ -72,6 +74,17 @@ def test_sharded_and_bfloat16_checkpoints_give_the_same_model(base: Path, tmp_pa
     assert loaded.dtype == torch.float32
     ids = torch.arange(20)[None]
     torch.testing.assert_close(loaded(ids).logits, whole.float()(ids).logits)
+
+
+def test_damaged_weights_and_a_missing_package_are_said(base: Path, tmp_path: Path) -> None:
+    for file in base.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes()[:1000])
+    (tmp_path / "config.json").write_bytes((base / "config.json").read_bytes())
+    with pytest.raises(UserError, match="its weights can't be read"):
+        load_model(tmp_path, dtype="float32", attention="sdpa", device="cpu")
+    if find_spec("flash_attn") is None:
+        with pytest.raises(UserError, match=r"model\.attention=flash_attention_2: .* or use sdpa"):
+            load_model(base, dtype="float32", attention="flash_attention_2", device="cpu")
 
 
 def test_missing_weights_are_not_made_up(base: Path, tmp_path: Path) -> None:

@@ -79,6 +79,8 @@ def test_an_adapter_is_kept_beside_a_reference_to_its_base(
     assert parameter_count(weights) == parameter_count(base)
     assert stop_ids(model_path(weights)) == stop_ids(str(merged.path))
     assert load_tokenizer(weights.path).get_vocab() == load_tokenizer(merged.path).get_vocab()
+    again = train(store, made_tokens(store, base), weights, replace(TRAIN, steps=2), CPU)
+    assert not torch.allclose(logits(again.path), logits(merged.path)), "it can be trained on, whole"
     elsewhere = Store(tmp_path / "elsewhere")
     assert trained(elsewhere, made_base(elsewhere), ADAPTER).digest == weights.digest, (
         "no path is in its bytes"
