@@ -398,6 +398,13 @@ class ModelConfig:
     architecture: ArchitectureConfig | None = None
     pretrain: PretrainConfig | None = None
 
+    def __post_init__(self) -> None:
+        if self.path is not None and self.source != "hub":
+            raise UserError(
+                f"model.path={self.path}: model={self.name} is made here and reads none; a folder is "
+                "taken by model=local model.path=FOLDER"
+            )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoraConfig:

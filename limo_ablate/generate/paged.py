@@ -6,6 +6,7 @@ transformers draws by one random state for the whole batch; here each sequence d
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ from limo_ablate.generate.sampling import draw, greedy, uniforms
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+logging.getLogger("ContinuousBatchingLogger").setLevel(logging.WARNING)
 POLL_SECONDS = 1.0
 PAGE = 256
 """Tokens of a page of the cache."""

@@ -30,6 +30,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """The system's errors for a full disk, a user's full share of it, and a file over the limit."""
 
 logger = logging.getLogger(__name__)
+logging.getLogger("accelerate").setLevel(logging.WARNING)  # it tells of each file that it writes
 # It warns at each checkpoint that tied weights are stored once.
 logging.getLogger("accelerate.utils.other").setLevel(logging.ERROR)
 
