@@ -16,7 +16,7 @@ def run(*argv: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 def test_help_lists_groups_and_verbs(tmp_path: Path) -> None:
     done = run("--help", cwd=tmp_path)
     assert done.returncode == 0
-    for text in ("limo-ablate sweep miniature", "model: mini_l, mini_m", "experiment: limo_v1, limo_v3"):
+    for text in ("limo-ablate sweep miniature", "model: local, mini_l", "experiment: limo_v1, limo_v3"):
         assert text in done.stdout
 
 
