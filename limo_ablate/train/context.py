@@ -114,8 +114,8 @@ def shared_attention(
     """`packed_attention` of this process's queries to all keys before them in their rows."""
     key, value = _gathered(torch.stack([key, value]), borders.group)
     keys, values = ([states[:, :, a:b] for a, b in borders.keys] for states in (key, value))
-    varlen = varlen_attention()
-    if varlen is not None and varlen_fits(query, dropout):
+    varlen = varlen_attention() if varlen_fits(query, dropout) else None
+    if varlen is not None:
         lengths = [b - a for a, b in borders.keys]
         key_borders = Borders(lengths, offsets_of(lengths, query.device))
         states = query, torch.cat(keys, dim=2), torch.cat(values, dim=2)

@@ -20,20 +20,10 @@ from limo_ablate.train.attention import (
 from limo_ablate.train.batch import Borders, collate
 from limo_ablate.train.loss import WithLoss
 from limo_ablate.train.token_rows import TokenRows, read_tokens
-from tests.tiny_models import made_base, made_tokens
+from tests.tiny_models import made_tokens
 
 CPU = torch.device("cpu")
 PART = np.array([2, 7, 0, 5])
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return Store(tmp_path_factory.mktemp("store"))
-
-
-@pytest.fixture(scope="module")
-def base(store: Store) -> Artifact:
-    return made_base(store)
 
 
 @pytest.fixture(scope="module")

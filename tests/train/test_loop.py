@@ -19,16 +19,6 @@ from limo_ablate.train.token_rows import read_tokens
 from tests.tiny_models import CPU, SCRATCH, TRAIN, made_base, made_tokens
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return Store(tmp_path_factory.mktemp("store"))
-
-
-@pytest.fixture(scope="module")
-def base(store: Store) -> Artifact:
-    return made_base(store)
-
-
 def trained(
     store: Store, base: Artifact, config: TrainConfig = TRAIN, hardware: HardwareConfig = CPU
 ) -> Artifact:

@@ -24,16 +24,6 @@ WIDER = ArchitectureConfig(width=64, layers=2, heads=2, head_dim=32, context=256
 ADAPTER = replace(TRAIN, lora=replace(LORA, save="adapter"), global_batch_size=12)
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return Store(tmp_path_factory.mktemp("store"))
-
-
-@pytest.fixture(scope="module")
-def base(store: Store) -> Artifact:
-    return made_base(store)
-
-
 def trained(store: Store, base: Artifact, config: TrainConfig, hardware: HardwareConfig = CPU) -> Artifact:
     return train(store, made_tokens(store, base), base, config, hardware)
 

@@ -74,7 +74,7 @@ def test_gradients_are_those_of_one_process(strategy: str, both: Path) -> None:
     """Averaged over the processes, as the loop expects them."""
     expected = gradients(network(), np.concatenate(PARTS), lambda model: model)
     for rank in (0, 1):
-        found = torch.load(both / f"{strategy}{rank}.pt")
+        found = torch.load(both / f"{strategy}{rank}.pt", weights_only=True)
         assert found.keys() == expected.keys()
         for name, value in found.items():
             torch.testing.assert_close(value * 2, expected[name], rtol=1e-4, atol=1e-5)
