@@ -8,7 +8,7 @@ from pathlib import Path
 from limo_ablate.config import EngineConfig, HardwareConfig
 from limo_ablate.errors import UserError
 from limo_ablate.generate.engine import Engine
-from limo_ablate.train.load import ADAPTER, end_of_turn, load_model, load_tokenizer, windowed
+from limo_ablate.train.load import end_of_turn, load_model, load_tokenizer, windowed
 
 
 def check_engine(settings: EngineConfig, hardware: HardwareConfig) -> None:
@@ -35,10 +35,8 @@ def open_engine(path: str, settings: EngineConfig, hardware: HardwareConfig, des
 
     On several machines the copies are on the first one. `desk` is a folder for copies in processes of their
     own, which vLLM always gets: all of its GPU memory is free again when it is done. Raises UserError when
-    the hardware is not there, or vLLM is given an adapter.
+    the hardware is not there.
     """
-    if settings.engine == "vllm" and (Path(path) / ADAPTER).exists():
-        raise UserError("engine=vllm takes whole weights, not an adapter; use train.lora.save=merged")
     check_engine(settings, hardware)
     copies = hardware.processes // hardware.nodes // settings.tensor_parallel
     if copies > 1 or settings.engine == "vllm":

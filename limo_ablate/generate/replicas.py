@@ -20,6 +20,7 @@ from typing import Any, TextIO
 from limo_ablate.config import EngineConfig, HardwareConfig
 from limo_ablate.errors import EXIT_USER_ERROR, UserError
 from limo_ablate.generate.engine import Completed, Request, Sampling, longest_first
+from limo_ablate.train.load import ADAPTER
 from limo_ablate.train.parts import POLL_SECONDS, Order, Part, die_with, end, failure, start
 from limo_ablate.typed import from_dict
 
@@ -40,6 +41,7 @@ class Replicas:
         """
         shutil.rmtree(self.desk, ignore_errors=True)
         self.desk.mkdir(parents=True)
+        self.path = self._loadable()
         ordered = longest_first(requests)
         replicas: list[Part] = []
         try:
@@ -51,6 +53,14 @@ class Replicas:
             for replica in replicas:
                 end(replica)
         shutil.rmtree(self.desk)
+
+    def _loadable(self) -> str:
+        """What every engine can load: vLLM gets an adapter merged into its base, once for all replicas."""
+        if self.settings.engine != "vllm" or not (Path(self.path) / ADAPTER).exists():
+            return self.path
+        from limo_ablate.generate.vllm import save_merged
+
+        return str(save_merged(self.path, self.desk / "merged", self.hardware))
 
     def _start(self, number: int, requests: list[Request]) -> Part:
         job = {

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from limo_ablate.config import EngineConfig, HardwareConfig
 from limo_ablate.errors import TrialFailure
 from limo_ablate.generate.engine import Completed, Request, longest_first, room, without_room
+from limo_ablate.train.load import load_model, load_tokenizer
 
 
 class VllmEngine:
@@ -56,6 +58,14 @@ class VllmEngine:
             detokenize=False,
             output_kind=self.vllm.sampling_params.RequestOutputKind.FINAL_ONLY,
         )
+
+
+def save_merged(path: str, folder: Path, hardware: HardwareConfig) -> Path:
+    """The model of the adapter in `path` as whole weights: vLLM's own LoRA has no biases or embeddings."""
+    dtype: Literal["float32", "bfloat16"] = "bfloat16" if hardware.precision == "bf16" else "float32"
+    load_model(path, dtype=dtype, attention="sdpa", device="cpu").save_pretrained(folder)
+    load_tokenizer(path).save_pretrained(folder)
+    return folder
 
 
 def seed_of(request: Request) -> int:

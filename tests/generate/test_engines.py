@@ -15,7 +15,7 @@ from limo_ablate.errors import TrialFailure, UserError
 from limo_ablate.generate import decoding
 from limo_ablate.generate.decoding import TransformersEngine
 from limo_ablate.generate.engine import Completed, Engine, Request, Sampling
-from limo_ablate.generate.open import check_engine, open_engine
+from limo_ablate.generate.open import check_engine
 from limo_ablate.generate.paged import PagedEngine
 from limo_ablate.generate.vllm import VllmEngine
 from limo_ablate.train.load import load_model
@@ -170,13 +170,6 @@ def test_vllm_that_is_not_there_is_missed(monkeypatch: pytest.MonkeyPatch) -> No
         check_engine(settings, replace(CPU, device="cuda"))
     with pytest.raises(UserError, match="engine=vllm needs a GPU, hardware=cpu has none"):
         check_engine(settings, CPU)
-
-
-def test_vllm_is_given_no_adapter(tmp_path: Path) -> None:
-    (tmp_path / "adapter_config.json").touch()
-    settings = EngineConfig(engine="vllm", batch_size=2)
-    with pytest.raises(UserError, match=r"takes whole weights.*train\.lora\.save=merged"):
-        open_engine(str(tmp_path), settings, CPU, tmp_path)
 
 
 def test_what_vllm_aborts_fails_the_trial(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
