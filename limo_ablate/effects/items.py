@@ -10,12 +10,14 @@ from limo_ablate.effects.trials import Trial, resolved
 
 
 def items(trials: Iterable[Trial]) -> pl.DataFrame:
-    """A row for each finished trial, score and problem: trial, score, problem, accuracy (mean over samples).
+    """A row for each finished trial, score and problem.
 
+    Columns: trial, score, problem, accuracy (mean over samples), samples.
     Scores are those of metrics.json: a benchmark, and each of its groups with the problems in it.
     """
     parts = [part for trial in trials if trial.metrics for part in _scores(trial)]
-    schema = {"trial": pl.String, "score": pl.String, "problem": pl.String, "accuracy": pl.Float64}
+    schema = {"trial": pl.String, "score": pl.String, "problem": pl.String, "accuracy": pl.Float64,
+              "samples": pl.UInt32}  # fmt: skip
     return pl.concat(parts) if parts else pl.DataFrame(schema=schema)
 
 
@@ -23,7 +25,7 @@ def _scores(trial: Trial) -> list[pl.DataFrame]:
     columns = ["benchmark", "problem", "level", "status"]
     verdicts = pl.read_parquet(trial.folder / "verdicts.parquet", columns=columns)
     problems = verdicts.group_by("benchmark", "problem", maintain_order=True).agg(
-        pl.col("level").first(), accuracy=(pl.col("status") == "correct").mean()
+        pl.col("level").first(), accuracy=(pl.col("status") == "correct").mean(), samples=pl.len()
     )
     parts = []
     for name, benchmark in resolved(trial.folder)["eval"]["benchmarks"].items():
@@ -35,6 +37,5 @@ def _scores(trial: Trial) -> list[pl.DataFrame]:
 
 
 def _named(problems: pl.DataFrame, trial: Trial, score: str) -> pl.DataFrame:
-    return problems.select(
-        trial=pl.lit(trial.name), score=pl.lit(score), problem="problem", accuracy="accuracy"
-    )
+    named = problems.with_columns(trial=pl.lit(trial.name), score=pl.lit(score))
+    return named.select("trial", "score", "problem", "accuracy", "samples")

@@ -1,0 +1,109 @@
+"""A block's accuracies as one array: cells x trainings x problems, which every effect is a weighting of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from limo_ablate.effects.trials import Trial
+from limo_ablate.errors import UserError
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Cube:
+    """What the cells of a block scored on the problems that all of them answered."""
+
+    axes: tuple[str, ...]
+    cells: tuple[tuple[Any, ...], ...]
+    """A level for each axis."""
+    seeds: tuple[int, ...]
+    problems: tuple[str, ...]
+    accuracy: Array
+    """(cells, seeds, problems), each a mean over samples; NaN where a cell has no trial of that seed."""
+    samples: int
+    """Completions of each problem in a trial; the fewest."""
+
+    def complete(self, weights: Array) -> npt.NDArray[np.bool_]:
+        """(seeds,) whether every cell with a weight has a trial of that seed."""
+        return np.asarray(~np.isnan(self.accuracy[weights != 0, :, 0]).any(axis=0))
+
+    def weighted(self, weights: Array) -> Array:
+        """(seeds that all of its cells have, problems) of the weighted sum of cells. Raises UserError."""
+        seeds = self.complete(weights)
+        if not weights.any() or not seeds.any():
+            raise UserError("no seed has been run in all of the cells that are compared")
+        wanted = weights != 0
+        return np.asarray(np.tensordot(weights[wanted], self.accuracy[wanted][:, seeds], axes=1))
+
+
+def cube(trials: Iterable[Trial], answers: pl.DataFrame, axes: Sequence[str], score: str) -> Cube:
+    """The cube of `trials` (those of a block) over `axes`; `answers` is `effects.items` of them.
+
+    A trial that ran twice under one seed and levels (another factor varied) is averaged. Raises UserError
+    when no trial has the score.
+    """
+    levels = {trial.name: (tuple(trial.level(a) for a in axes), trial.seed) for trial in trials}
+    own = answers.filter((pl.col("score") == score) & pl.col("trial").is_in(list(levels)))
+    if own.is_empty():
+        known = ", ".join(answers["score"].unique(maintain_order=True))
+        raise UserError(
+            f"score {score}: no finished trial of the block has it; scores: {known or 'none yet'}"
+        )
+    wide = own.pivot("trial", index="problem", values="accuracy", maintain_order=True).drop_nulls()
+    cells = list(dict.fromkeys(cell for cell, _ in levels.values()))
+    seeds = sorted({seed for _, seed in levels.values()})
+    total = np.zeros((len(cells), len(seeds), len(wide)))
+    count = np.zeros((len(cells), len(seeds), 1))
+    for name, (cell, seed) in levels.items():
+        if name in wide.columns:
+            place = cells.index(cell), seeds.index(seed)
+            total[place] += wide[name].to_numpy()
+            count[place] += 1
+    with np.errstate(invalid="ignore"):
+        accuracy = total / count
+    samples: Any = own["samples"].min()
+    return Cube(tuple(axes), tuple(cells), tuple(seeds), tuple(wide["problem"]), accuracy, int(samples))
+
+
+def pairs(block: Cube, factor: str, a: Any, b: Any) -> Array:
+    """(cells,) weights of level `b` minus level `a` of `factor`, over all points that have both.
+
+    Raises UserError for a factor or level the block does not have.
+    """
+    place = _axis(block, factor)
+    known = list(dict.fromkeys(cell[place] for cell in block.cells))
+    for level in (a, b):
+        if level not in known:
+            raise UserError(f"{factor}={level}: no level of the block; levels: {', '.join(map(str, known))}")
+    points: dict[tuple[Any, ...], dict[Any, int]] = {}
+    for number, cell in enumerate(block.cells):
+        points.setdefault(cell[:place] + cell[place + 1 :], {})[cell[place]] = number
+    both = [arms for arms in points.values() if a in arms and b in arms and _run(block, arms[a], arms[b])]
+    weights = np.zeros(len(block.cells))
+    for arms in both:
+        weights[arms[b]] += 1 / len(both)
+        weights[arms[a]] -= 1 / len(both)
+    return weights
+
+
+def at(block: Cube, levels: Mapping[str, Any]) -> Array:
+    """(cells,) weights of the mean of all cells with these levels."""
+    wanted = [all(cell[_axis(block, key)] == level for key, level in levels.items()) for cell in block.cells]
+    return np.array(wanted, dtype=float) / max(sum(wanted), 1)
+
+
+def _axis(block: Cube, factor: str) -> int:
+    if factor not in block.axes:
+        raise UserError(f"factor={factor}: no axis of the block; axes: {', '.join(block.axes)}")
+    return block.axes.index(factor)
+
+
+def _run(block: Cube, *cells: int) -> bool:
+    return bool((~np.isnan(block.accuracy[list(cells), :, 0])).all(axis=0).any())
