@@ -38,7 +38,8 @@ class LimoSweeper(Sweeper):
         assert self.config is not None
         assert self.hydra_context is not None
         folder = Path(self.config.hydra.sweep.dir)
-        code = run(multirun_study(folder.name, arguments, self.hydra_context.config_loader), folder)
+        study = multirun_study(folder.name, arguments, self.hydra_context.config_loader)
+        code = run(study, folder, extend=True)  # a multirun is whatever was asked for last
         if code == EXIT_INTERRUPTED:
             raise KeyboardInterrupt
         if code:

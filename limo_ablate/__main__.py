@@ -22,11 +22,16 @@ if TYPE_CHECKING:
 
 VERBS = {
     "select": "limo_ablate.preview.cli:main",
+    "plan": "limo_ablate.sweep.planning:main",
     "sweep": "limo_ablate.sweep.cli:sweep",
-    "status": "limo_ablate.sweep.cli:status",
+    "join": "limo_ablate.sweep.join:main",
+    "retry": "limo_ablate.sweep.retry:main",
+    "status": "limo_ablate.sweep.status:status",
     "report": "limo_ablate.report.cli:main",
     "score": "limo_ablate.verify.cli:score",
     "verify": "limo_ablate.verify.cli:verify",
+    "wandb-sync": "limo_ablate.track.sync:main",
+    "wandb-sweep": "limo_ablate.sweep.wandb_sweep:main",
 }
 
 

@@ -4,22 +4,31 @@
 it is made in `KEY.partial` beside its final place and renamed. A lock on the key keeps two workers from
 doing the same work; the second waits and finds it done. After kill -9 the lock is free (the kernel drops
 it) and a stage that can resume finds what it left in `KEY.partial`.
+
+Whoever takes an artifact into use looks whether it is still what was made: sizes and times of its files are
+compared, and its bytes read again where those differ. A damaged one is told of and made again. What changes
+bytes without changing a file's time, as a failing disk does, is not noticed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, is_dataclass
+from contextlib import suppress
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
 from limo_ablate.errors import UserError
+
+log = logging.getLogger(__name__)
 
 MANIFEST = "artifact.json"
 TIMED = ("curve.parquet", "train.json", "pretrain.json")
@@ -43,11 +52,11 @@ class Artifact:
 
 
 def plain(value: Any) -> Any:
-    """Configs, artifacts and paths as JSON data."""
+    """Configs, artifacts and paths as JSON data; fields that say they are in no key are left out."""
     if isinstance(value, Artifact):
         return value.identity()
     if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
+        return {f.name: getattr(value, f.name) for f in fields(value) if f.metadata.get("keyed", True)}
     if isinstance(value, Path):
         return str(value)
     raise TypeError(f"{type(value).__name__} can't be hashed")
@@ -60,7 +69,7 @@ def content_key(stage: str, version: int, inputs: Mapping[str, Any]) -> str:
 
 def digest_folder(folder: Path) -> str:
     total = hashlib.sha256()
-    for file in sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in (MANIFEST, *TIMED)):
+    for file in (p for p in _files(folder) if p.name not in TIMED):
         total.update(file.relative_to(folder).as_posix().encode() + b"\0")
         with file.open("rb") as handle:
             total.update(hashlib.file_digest(handle, "sha256").digest())
@@ -114,10 +123,12 @@ class Store:
                 "version": version,
                 "digest": digest_folder(partial),
                 "seconds": round(time.perf_counter() - started, 3),
+                "files": _states(partial),
                 "inputs": inputs,
             }
-            text = json.dumps(manifest, indent=1, sort_keys=True, default=plain)
-            (partial / MANIFEST).write_text(text + "\n")
+            _write_manifest(partial, manifest)
+            if final.exists():  # it is damaged
+                shutil.rmtree(final)
             partial.rename(final)
         artifact = self._read(stage, key)
         assert artifact is not None
@@ -135,9 +146,47 @@ class Store:
         return (found.path / "digest").read_text()
 
     def _read(self, stage: str, key: str) -> Artifact | None:
+        """The artifact; None when it is not there, or not what was made."""
         path = self.root / stage / key
         try:
             manifest = json.loads((path / MANIFEST).read_text())
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except ValueError:
+            manifest = {}
+        if not _intact(path, manifest):
+            log.warning("%s is damaged: its bytes are not those that were made; making it again", path)
+            return None
         return Artifact(stage, key, path, manifest["digest"], manifest["seconds"])
+
+
+def _intact(folder: Path, manifest: Mapping[str, Any]) -> bool:
+    """Whether the files are those of the manifest; where only times differ, it learns the new ones."""
+    known, found = manifest.get("files", {}), _states(folder)
+    if "digest" in manifest and found == known:
+        return True
+    timed = [name for name in known if Path(name).name in TIMED]
+    if any(name not in found or found[name][0] != known[name][0] for name in timed):
+        return False
+    if digest_folder(folder) != manifest.get("digest"):
+        return False
+    with suppress(OSError):  # a store that may only be read
+        _write_manifest(folder, {**manifest, "files": found})
+    return True
+
+
+def _states(folder: Path) -> dict[str, list[int]]:
+    """File -> its size and time of change in nanoseconds."""
+    stats = {p.relative_to(folder).as_posix(): p.stat() for p in _files(folder)}
+    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
+
+
+def _files(folder: Path) -> list[Path]:
+    """All but the manifest."""
+    return sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(MANIFEST))
+
+
+def _write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    partial = folder / f"{MANIFEST}.{os.getpid()}"
+    partial.write_text(json.dumps(manifest, indent=1, sort_keys=True, default=plain) + "\n")
+    partial.replace(folder / MANIFEST)

@@ -7,13 +7,15 @@ place, and past it no DictConfig travels. Nothing heavy is imported here.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from typing import Any, Literal
 
 from limo_ablate.errors import UserError
 from limo_ablate.typed import nearest
 
+UNKEYED = {"keyed": False}
+"""Metadata of a field that states a fact and decides no result: it is in no key (`artifacts.plain`)."""
 Tier = Literal["any", "L1", "L2", "L3", "L4", "L5", "skipped", "shuffled", "padded"]
 TAKEN = (
     "problem", "solution", "text", "response", "gold", "source", "level", "subject", "pass_rate", "note",
@@ -385,6 +387,20 @@ class PretrainConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShapeConfig:
+    """A decoder's shape, as its config.json has it: what a forecast needs to know of a model of the hub."""
+
+    layers: int
+    hidden: int
+    heads: int
+    kv_heads: int
+    intermediate: int
+    vocabulary: int
+    tied: bool
+    """Whether the LM head is the embedding."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelConfig:
     """The base model."""
 
@@ -397,6 +413,8 @@ class ModelConfig:
     attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
     architecture: ArchitectureConfig | None = None
     pretrain: PretrainConfig | None = None
+    shape: ShapeConfig | None = field(default=None, metadata=UNKEYED)
+    """Of a model of the hub, for `limo-ablate plan`; checked against its config.json once it is here."""
 
     def __post_init__(self) -> None:
         if self.path is not None and self.source != "hub":
@@ -569,6 +587,8 @@ class BenchmarkSetConfig(ProblemsConfig):
     """For multiple choice; null leaves the problem as it is."""
     groups: dict[str, tuple[float, float]] | None = None
     """Scores are also given for these ranges of the problems' level, both ends included."""
+    items: int | None = field(default=None, metadata=UNKEYED)
+    """Problems it has, for `limo-ablate plan` where they can't be counted; checked once it is read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -625,6 +645,16 @@ class ProbeConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReportConfig:
+    """Scores problem by problem while a benchmark is evaluated, in `reports.jsonl`, for a search's pruner."""
+
+    score: str
+    """A benchmark, or a group of it: only its problems are evaluated ahead of the rest."""
+    every: int
+    """Problems that are evaluated before the next look."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EvalConfig(EngineConfig):
     benchmarks: dict[str, BenchmarkConfig]
     system_prompt: str | None
@@ -632,16 +662,28 @@ class EvalConfig(EngineConfig):
     """Batch size of a second pass over the greedy benchmarks, whose differences are rounding; null: none."""
     judge: JudgeConfig | None = None
     probe: ProbeConfig | None = None
+    report: ReportConfig | None = None
+    """Changes no result; a search with a pruner sets it."""
     seed: int
 
     def __post_init__(self) -> None:
         super(EvalConfig, self).__post_init__()
         for name, benchmark in self.benchmarks.items():
             _check_sampling(f"eval.benchmarks.{name}", benchmark)
+        if self.report:
+            self._check_report(self.report)
         if self.noise_floor is not None and (self.noise_floor < 1 or self.noise_floor == self.batch_size):
             raise UserError(
                 f"eval.noise_floor={self.noise_floor}: a batch size of 1 or more, other than "
                 f"eval.batch_size={self.batch_size}; null for no second pass"
+            )
+
+    def _check_report(self, report: ReportConfig) -> None:
+        named = {*self.benchmarks, *(f"{n}/{g}" for n, b in self.benchmarks.items() for g in b.groups or ())}
+        if report.score not in named or report.every < 1:
+            raise UserError(
+                f"eval.report: score={report.score} must be one of {', '.join(sorted(named))}, "
+                f"every={report.every} be 1 or more"
             )
 
 
@@ -651,16 +693,70 @@ class TrackConfig:
     project: str = "limo-ablate"
     entity: str | None = None
     mode: Literal["offline", "online", "disabled"] = "offline"
+    patience_seconds: float = 120
+    """A finished trial waits for its uploads so long; the rest is on disk, for `limo-ablate wandb-sync`."""
+
+    def __post_init__(self) -> None:
+        if self.patience_seconds <= 0:
+            raise UserError(f"track.patience_seconds={self.patience_seconds:g} must be positive")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlurmConfig:
+    """What is asked of Slurm for each job of a study; docs/slurm.md."""
+
+    jobs: Literal["trial", "worker"]
+    """One job for each trial, or long-lived workers that take one trial after the other."""
+    workers: int
+    """Jobs at the same time: the throttle of an array of trials, or the number of workers."""
+    partition: str | None
+    time_minutes: int
+    gpus_per_node: int | None
+    """null: as many as a trial needs; a worker, which uses all that it is given, must be told."""
+    cpus_per_task: int | None
+    """null: as many as a trial needs; for a worker all of its machine."""
+    memory_gb: int | None
+    """null: the cluster's default; for a worker with a machine of its own all of it."""
+    extra: dict[str, Any]
+    """More of sbatch's own options: {account: lab, constraint: h100}."""
+
+    def __post_init__(self) -> None:
+        for key in ("workers", "time_minutes", "cpus_per_task", "memory_gb"):
+            if (value := getattr(self, key)) is not None and value < 1:
+                raise UserError(f"launch.slurm.{key}={value} must be at least 1")
+        if self.gpus_per_node is not None and self.gpus_per_node < 0:
+            raise UserError(f"launch.slurm.gpus_per_node={self.gpus_per_node} must be at least 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchConfig:
-    """How a sweep uses this machine."""
+    """How a sweep uses this machine, or a cluster."""
 
+    executor: Literal["local", "slurm"]
     slots: int | None
     """Trials side by side; null: as many as the cores (or GPUs) allow."""
     attempts: int
     """A cell that failed so often is left alone; a larger number tries again."""
+    backoff_seconds: float
+    """Before a failed cell's second attempt; twice as long before each further one."""
+    hang_seconds: float | None
+    """A trial whose progress and log stand still for so long is ended and tried again; null: never."""
+    grace_seconds: float
+    """Between SIGTERM and SIGKILL: the time a trial has to write a checkpoint."""
+    slurm: SlurmConfig | None = None
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1 or self.backoff_seconds < 0 or self.grace_seconds < 0:
+            raise UserError(
+                f"launch: attempts={self.attempts} must be at least 1, "
+                f"backoff_seconds={self.backoff_seconds:g}, grace_seconds={self.grace_seconds:g} at least 0"
+            )
+        if self.hang_seconds is not None and self.hang_seconds <= 0:
+            raise UserError(f"launch.hang_seconds={self.hang_seconds:g} must be positive, or null")
+        if (self.executor == "slurm") != (self.slurm is not None):
+            raise UserError(
+                f"launch.executor={self.executor}: launch.slurm goes with slurm, and only with it"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -726,5 +822,8 @@ def _check_sampling(where: str, how: BenchmarkConfig | ReferenceStageConfig) -> 
 
 
 def _same_problems(one: BenchmarkSetConfig, other: BenchmarkSetConfig) -> bool:
-    decisive = [field.name for field in fields(BenchmarkSetConfig) if field.name != "groups"]
-    return all(getattr(one, name) == getattr(other, name) for name in decisive)
+    return all(getattr(one, name) == getattr(other, name) for name in DECISIVE)
+
+
+DECISIVE = tuple(f.name for f in fields(BenchmarkSetConfig) if f.name not in ("groups", "items"))
+"""Fields that decide which problems a benchmark has."""

@@ -22,6 +22,7 @@ from limo_ablate.generate import Asked, asked
 from limo_ablate.generate.engine import Sampling
 from limo_ablate.generate.open import check_engine
 from limo_ablate.pool import load_benchmark
+from limo_ablate.reporting import report
 from limo_ablate.selection import flagged, flagged_items
 from limo_ablate.stages import Stages
 from limo_ablate.train import base_model
@@ -56,6 +57,8 @@ def evaluated(
     made: dict[str, Made] = {}
     if evaluation.probe:
         made["probed"] = _probed(config, stages, model, wanted, evaluation.probe)
+    if evaluation.report:
+        report(config, stages, model, wanted, evaluation.report, folder)
     graded = stages.graded(store, model, wanted, evaluation, config.hardware)
     made["completions"] = {name: texts for name, (texts, _) in graded.items()}
     made["verdicts"] = {name: verdicts for name, (_, verdicts) in graded.items()}

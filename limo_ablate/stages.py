@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from limo_ablate.artifacts import Artifact, Store
 from limo_ablate.config import EngineConfig, HardwareConfig
 from limo_ablate.evaluate import verdicts
 from limo_ablate.generate import Asked, completions
+from limo_ablate.progress import tell
+
+if TYPE_CHECKING:
+    from limo_ablate.generate.open import Opener
 
 
 class Stages:
@@ -20,6 +24,7 @@ class Stages:
 
     def run(self, name: str, stage: Callable[..., Artifact], *args: Any, **options: Any) -> Artifact:
         started = time.perf_counter()
+        tell(name)
         self.artifacts[name] = artifact = stage(*args, **options)
         self._spent(name, started)
         return artifact
@@ -31,10 +36,12 @@ class Stages:
         wanted: Mapping[str, Asked],
         settings: EngineConfig,
         hardware: HardwareConfig,
+        opener: Opener | None = None,
     ) -> dict[str, Artifact]:
         """The model's completions of everything wanted: `completions/NAME` of each."""
         started = time.perf_counter()
-        made = completions(store, model, wanted, settings, hardware)
+        tell("completions")
+        made = completions(store, model, wanted, settings, hardware, opener)
         self.artifacts |= {f"completions/{name}": artifact for name, artifact in made.items()}
         self._spent("completions", started)
         return made
@@ -46,9 +53,10 @@ class Stages:
         wanted: Mapping[str, Asked],
         settings: EngineConfig,
         hardware: HardwareConfig,
+        opener: Opener | None = None,
     ) -> dict[str, tuple[Artifact, Artifact]]:
         """The completions of everything wanted, and their verdicts."""
-        texts = self.generated(store, model, wanted, settings, hardware)
+        texts = self.generated(store, model, wanted, settings, hardware, opener)
         return {
             name: (texts[name], self.run(f"verdicts/{name}", verdicts, store, texts[name], ask.problems))
             for name, ask in wanted.items()

@@ -82,3 +82,37 @@ def test_two_workers_make_it_once(tmp_path: Path) -> None:
         worker.join()
         assert worker.exitcode == 0
     assert (tmp_path / "n").read_text() == "made\n"
+
+
+def test_a_damaged_artifact_is_noticed_and_made_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Store(tmp_path)
+
+    def make(folder: Path) -> None:
+        write("whole")(folder)
+        (folder / "train.json").write_text("{}")
+
+    made = store.build("stage", 1, {}, make)
+    for file, content in {"text": "whelo", "train.json": "{", "more": "", "artifact.json": "{"}.items():
+        caplog.clear()
+        (made.path / file).write_text(content)
+        assert store.find("stage", 1, {}) is None
+        again = store.build("stage", 1, {}, make)
+        assert f"{made.path} is damaged" in caplog.text
+        assert again.digest == made.digest
+        assert (again.path / "text").read_text() == "whole"
+        assert sorted(p.name for p in made.path.iterdir()) == ["artifact.json", "text", "train.json"]
+    (made.path / "text").unlink()
+    assert store.find("stage", 1, {}) is None
+
+
+def test_a_copied_artifact_is_read_once_and_then_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    made = store.build("stage", 1, {}, write("whole"))
+    os.utime(made.path / "text", (1, 1))
+    assert store.find("stage", 1, {}) == made
+    monkeypatch.setattr("limo_ablate.artifacts.digest_folder", None)
+    assert store.find("stage", 1, {}) == made, "its bytes are not read again"

@@ -74,6 +74,7 @@ def test_a_command_line_override_wins_over_an_experiment() -> None:
         ("train.steps=null", "exactly one is the budget, 0 are set"),
         ("train.lora.rank=4", "train.lora"),
         ("select.size={", "can't read"),
+        ("model=null", "model=null: Config group override must be a string or a list"),
     ],
 )
 def test_mistakes_are_named(override: str, message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,12 +16,15 @@ from limo_ablate.config import BenchmarkConfig, EngineConfig, HardwareConfig, Re
 from limo_ablate.generate.drawn import Drawn, Text, drawn_by, opened
 from limo_ablate.generate.engine import Request, Sampling
 from limo_ablate.generate.health import ends_in_a_loop, warn_of_unlearnt_ends
+from limo_ablate.progress import tell
 from limo_ablate.train.base import model_path
 from limo_ablate.train.load import load_tokenizer
 from limo_ablate.train.tokens import encode_texts, prompt_texts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+    from limo_ablate.generate.open import Opener
 
 VERSION = 2
 TABLE = "completions.parquet"
@@ -67,11 +71,13 @@ def completions(
     wanted: Mapping[str, Asked],
     settings: EngineConfig,
     hardware: HardwareConfig,
+    opener: Opener | None = None,
 ) -> dict[str, Artifact]:
     """`completions.parquet` of each of `wanted`, by a base or fine-tuned model that is loaded once for all.
 
     Only what was never drawn is generated: an interrupted pass goes on, more samples are added to those that
-    are there. Raises UserError when the hardware is not there, TrialFailure when a replica dies.
+    are there. `opener` opens the engine, where one is to be kept for more. Raises UserError when the
+    hardware is not there, TrialFailure when a replica dies.
     """
     inputs = {
         name: {"benchmark": name, **_inputs(ask), **drawn_by(model, settings, hardware)}
@@ -86,7 +92,7 @@ def completions(
                 sampling: files.enter_context(opened(store, model, sampling, settings, hardware))
                 for sampling in sorted({ask.sampling for ask in missing.values()}, key=repr)  # no deadlock
             }
-            _draw(model, tokenizer, requests, drawn, settings, hardware)
+            _draw(model, tokenizer, requests, drawn, settings, hardware, opener)
             for name, ask in missing.items():
                 table = _table(name, requests[name], drawn[ask.sampling])
                 if not ask.raw:  # a probe's continuation has no end to find
@@ -130,6 +136,7 @@ def _draw(
     drawn: Mapping[Sampling, Drawn],
     settings: EngineConfig,
     hardware: HardwareConfig,
+    opener: Opener | None,
 ) -> None:
     """Generates what `drawn` lacks, each completion once, and adds it as soon as it is finished."""
     asked_for = {
@@ -143,10 +150,13 @@ def _draw(
     from limo_ablate.generate.open import open_engine
 
     desk = next(iter(drawn.values())).desk
-    engine = open_engine(model_path(model), settings, hardware, desk)
-    for done in engine.generate(list(asked_for.values())):
+    engine = (opener or open_engine)(model_path(model), settings, hardware, desk)
+    tokens, started = 0, time.perf_counter()
+    for count, done in enumerate(engine.generate(list(asked_for.values())), start=1):
         text = tokenizer.decode(done.ids, skip_special_tokens=True)
         drawn[done.request.sampling].add(done.request, Text(text, len(done.ids), done.finish))
+        tokens += len(done.ids)
+        tell("completions", count, len(asked_for), tokens / (time.perf_counter() - started))
 
 
 def _table(name: str, requests: list[Request], drawn: Drawn) -> pl.DataFrame:

@@ -12,6 +12,7 @@ from limo_ablate.generate.batch import Batch
 from limo_ablate.generate.cache import SlotCache
 from limo_ablate.generate.engine import Completed, Request, longest_first, room, without_room
 from limo_ablate.generate.qwen2 import Qwen2Step
+from limo_ablate.progress import alive
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -42,6 +43,7 @@ class TransformersEngine:
             elif not waiting and batch.free > SHRINK * batch.slots:
                 batch.shrink()
             yield from batch.step()
+            alive()
 
 
 class ModelStep:

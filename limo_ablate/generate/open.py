@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -44,6 +45,22 @@ def open_engine(path: str, settings: EngineConfig, hardware: HardwareConfig, des
 
         return Replicas(path, settings, hardware, copies, desk)
     return load_engine(path, settings, hardware)
+
+
+Opener = Callable[[str, EngineConfig, HardwareConfig, Path], Engine]
+"""`open_engine`, or what stands for it."""
+
+
+def open_once() -> Opener:
+    """`open_engine` for calls that all want the same engine: it is loaded with the first."""
+    kept: list[Engine] = []
+
+    def opener(path: str, settings: EngineConfig, hardware: HardwareConfig, desk: Path) -> Engine:
+        if not kept:
+            kept.append(open_engine(path, settings, hardware, desk))
+        return kept[0]
+
+    return opener
 
 
 def load_engine(path: str, settings: EngineConfig, hardware: HardwareConfig) -> Engine:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from limo_ablate.config import EngineConfig, HardwareConfig
 from limo_ablate.errors import TrialFailure
 from limo_ablate.generate.engine import Completed, Request, longest_first, room, without_room
+from limo_ablate.progress import alive
 from limo_ablate.train.load import load_model, load_tokenizer
 
 
@@ -43,6 +44,7 @@ class VllmEngine:
             prompt = {"prompt_token_ids": request.ids}
             engine.add_request(str(number), prompt, self._params(request, room(request, context)))
         while engine.has_unfinished_requests():
+            alive()
             for output in engine.step():
                 if output.finished:
                     yield _completed(fitting[int(output.request_id)], output.outputs[0])

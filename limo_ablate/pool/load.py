@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from limo_ablate.pool.tables import Tables
 from limo_ablate.pool.values import Misfit
 
 VERSION = 3
+logger = logging.getLogger(__name__)
 
 
 def load_pool(store: Store, data: DataConfig) -> Artifact:
@@ -84,6 +86,9 @@ def _write_benchmark(name: str, benchmark: BenchmarkSetConfig, folder: Path) -> 
     if choices:
         write_options(folder, asked)
     _require_problems(tables, name)
+    found = tables.counts["problems"]
+    if benchmark.limit is None and benchmark.items not in (None, found):
+        logger.warning("%s: %d problems, where `items` says %d", name, found, benchmark.items)
 
 
 def _take(tables: Tables, where: str, entry: Entry | str | None, source: Source) -> None:

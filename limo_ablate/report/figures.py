@@ -20,6 +20,8 @@ import polars as pl
 from limo_ablate.effects import Trial, summary, table
 from limo_ablate.errors import UserError
 from limo_ablate.report.names import axis
+from limo_ablate.report.tuned import tuned
+from limo_ablate.sweep.axes import factors, keys
 from limo_ablate.sweep.design import Block, Figure
 from limo_ablate.typed import nearest
 
@@ -65,18 +67,32 @@ def figure_data(
     Raises UserError for a key or score the trials don't have.
     """
     own = [t for t in trials if figure.block in t.blocks and t.metrics]
-    others = [key for key in block.axes if key not in (figure.x, figure.line)]
+    if block.tune and not {figure.x, figure.line} & {*factors(block.tune.axes)}:
+        own = tuned(own, block)
+    others = _others(figure, block)
     if block.design == "ofat":
         own = [t for t in own if all(_is(t, key, (block.base or {})[key]) for key in others)]
         others = []
     seeds = [key for key in others if key.endswith("seed")] or ["seed"]
     panels = [key for key in others if key not in seeds]
-    for chosen in itertools.product(*(block.axes[key] for key in panels)):
+    levels = block.factors()
+    for chosen in itertools.product(*(levels[key] for key in panels)):
         part = [t for t in own if all(_is(t, k, v) for k, v in zip(panels, chosen, strict=True))]
         if part:
             named = ", ".join(f"{k.split('.')[-1]} {v}" for k, v in zip(panels, chosen, strict=True))
             title = f"{figure.title} ({named})" if named else figure.title
             yield _data(replace(figure, title=title), block, part, answers, seeds)
+
+
+def _others(figure: Figure, block: Block) -> list[str]:
+    """Keys that neither x nor line is about: the first of those that vary together.
+
+    None where not all levels are crossed: there the mean is over the other axes too.
+    """
+    if block.design not in ("factorial", "ofat"):
+        return []
+    crossed = [keys(axis) for axis in block.axes if axis not in (block.when or {})]
+    return [named[0] for named in crossed if not {figure.x, figure.line} & {*named}]
 
 
 def _is(trial: Trial, key: str, level: Any) -> bool:
@@ -97,13 +113,13 @@ def _data(
         )
     rows = rows.with_columns(x=pl.col(figure.x), line=_line(figure))
     points = summary(rows, answers, ["x", "line"], seeds)
-    levels = _ordered(points["x"].to_list(), block.axes.get(figure.x, ()))
+    levels = _ordered(points["x"].to_list(), block.factors().get(figure.x, ()))
     scale = _scale(levels)
     if scale == "category":
         levels = ["all" if level is None else str(level) for level in levels]
         points = points.with_columns(pl.col("x").cast(pl.String).fill_null("all"))
     named = [line for line in points["line"] if line != UNTRAINED]
-    lines = _ordered(named, [str(level) for level in block.axes.get(figure.line, ())])
+    lines = _ordered(named, [str(level) for level in block.factors().get(figure.line, ())])
     lines = lines or [UNTRAINED]
     over = " and ".join(map(axis, seeds))
     return FigureData(figure=figure, points=points, lines=lines, levels=levels, scale=scale, over=over)

@@ -34,7 +34,8 @@ class StudyView:
     @cached_property
     def keys(self) -> list[str]:
         """The factors: keys that differ between cells, in the order of the study's blocks."""
-        keys = dict.fromkeys(key for block in self.study.blocks for key in (*block.axes, *(block.base or {})))
+        blocks = self.study.blocks
+        keys = dict.fromkeys(key for block in blocks for key in (*block.factors(), *(block.base or {})))
         keys |= dict.fromkeys(key for trial in self.trials for key in trial.asked if key != "seed")
         return [key for key in keys if len({repr(trial.level_if_any(key)) for trial in self.done}) > 1]
 

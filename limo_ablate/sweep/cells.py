@@ -1,21 +1,42 @@
 """The cells of a study: every point of every block under every seed, composed and named.
 
 Two blocks that ask for the same trial share one cell: a cell is known by the hash of its resolved
-configuration, not by how it was asked for.
+configuration, not by how it was asked for. What a search proposes as it goes is made into cells by
+`sweep/search.py`.
 """
 
 from __future__ import annotations
 
-import re
-from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from limo_ablate.compose import compose_cells
 from limo_ablate.config import TrialConfig
-from limo_ablate.identity import TrialLabels, trial_key
+from limo_ablate.identity import TrialLabels, trial_keys
 from limo_ablate.overrides import override, parse
-from limo_ablate.sweep.design import Block, Study
+from limo_ablate.sweep.axes import Point
+from limo_ablate.sweep.block import Block
+from limo_ablate.sweep.design import Study
+from limo_ablate.sweep.naming import names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """Where a cell comes from that a search proposed."""
+
+    search: str
+    """The search's name."""
+    number: int
+    """Its place among the proposals, from 0."""
+    levels: Point
+    """What the search chose; the cell's own levels may hold more."""
+    sampler: dict[str, Any]
+    """What the sampler wants to know of it again (NSGA-II: its generation)."""
+
+    def row(self) -> dict[str, Any]:
+        """What the ledger keeps of it, as JSON can hold it."""
+        return {"number": self.number, "levels": self.levels, "sampler": self.sampler}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +54,13 @@ class Cell:
     seed: int
     blocks: tuple[str, ...]
     config: TrialConfig
+    proposal: Proposal | None = None
+    """Of a cell that was not known beforehand."""
+
+    @property
+    def id(self) -> str:
+        """What the ledger knows it by: two searches may propose the same trial, and each has its row."""
+        return f"{self.proposal.search}/{self.proposal.number}" if self.proposal else self.key
 
     @property
     def folder(self) -> str:
@@ -46,23 +74,28 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class Wanted:
+    """A cell before it is composed."""
+
     block: str
     overrides: tuple[str, ...]
-    levels: dict[str, Any]
+    levels: Point
     seed: int
 
 
 def cells(study: Study) -> list[Cell]:
-    """All cells, the first seed's first, so that an interrupted study has whole grids. Raises UserError."""
-    wanted = [w for seed in study.seeds for block in study.blocks for w in _wanted(study, block, seed)]
+    """All cells known beforehand, the first seed's first, so that an interrupted study has whole grids.
+
+    Raises UserError.
+    """
+    wanted = list(unfolded(study))
     configs = compose_cells([w.overrides for w in wanted])
-    found: dict[str, tuple[_Wanted, TrialConfig, list[str]]] = {}
-    for w, config in zip(wanted, configs, strict=True):
-        blocks = found.setdefault(trial_key(config), (w, config, []))[2]
+    found: dict[str, tuple[Wanted, TrialConfig, list[str]]] = {}
+    for w, config, key in zip(wanted, configs, trial_keys(configs), strict=True):
+        blocks = found.setdefault(key, (w, config, []))[2]
         if w.block not in blocks:
             blocks.append(w.block)
-    names = _names([w for w, _, _ in found.values()])
+    named = name_all([w for w, _, _ in found.values()])
     return [
         Cell(
             name=name,
@@ -73,40 +106,30 @@ def cells(study: Study) -> list[Cell]:
             blocks=tuple(blocks),
             config=config,
         )
-        for name, (key, (w, config, blocks)) in zip(names, found.items(), strict=True)
+        for name, (key, (w, config, blocks)) in zip(named, found.items(), strict=True)
     ]
 
 
-def _wanted(study: Study, block: Block, seed: int) -> list[_Wanted]:
-    shared = (*study.overrides, *block.overrides)
-    return [
-        _Wanted(
-            block.name,
-            (*shared, *(override(key, level) for key, level in point.items()), f"seed={seed}"),
-            point,
-            seed,
-        )
-        for point in block.points()
-    ]
+def unfolded(study: Study) -> Iterator[Wanted]:
+    """What is wanted of the blocks whose cells are known beforehand. Raises UserError."""
+    points = {block.name: block.points() for block in study.blocks if not block.adaptive}
+    for seed in seeds_of(study):
+        for block in study.blocks:
+            if block.name in points and seed in (block.seeds or study.seeds):
+                yield from (want(study, block, point, seed) for point in points[block.name])
 
 
-def _names(wanted: list[_Wanted]) -> list[str]:
+def seeds_of(study: Study) -> list[int]:
+    """The seeds of the study and of its blocks, each once."""
+    return list(dict.fromkeys([*study.seeds, *(s for block in study.blocks for s in block.seeds or ())]))
+
+
+def want(study: Study, block: Block, point: Point, seed: int) -> Wanted:
+    """The cell of a point of a block under a seed."""
+    asked = (override(key, level) for key, level in point.items())
+    return Wanted(block.name, (*study.overrides, *block.overrides, *asked, f"seed={seed}"), point, seed)
+
+
+def name_all(wanted: Sequence[Wanted]) -> list[str]:
     """Levels and seed; where that is not unique, the block's name comes before it."""
-    short = ["-".join([*(_level(k, v) for k, v in w.levels.items()), f"s{w.seed}"]) for w in wanted]
-    counts = Counter(short)
-    return [
-        f"{_slug(w.block)}-{name}" if counts[name] > 1 else name
-        for w, name in zip(wanted, short, strict=True)
-    ]
-
-
-def _level(key: str, level: Any) -> str:
-    """`L5`, `mini_m`, but `size64`: a bare number would not say what it is of."""
-    if isinstance(level, str) and level[:1] == "-" and level[1:2].isalpha():
-        level = f"minus_{level[1:]}"  # a rule turned round
-    named = isinstance(level, str) and level[:1].isalpha()
-    return _slug(str(level) if named else f"{key.rpartition('.')[2]}{level}")
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^\w.]+", "_", text).strip("_")
+    return names([w.levels for w in wanted], [w.block for w in wanted], [f"s{w.seed}" for w in wanted])

@@ -1,33 +1,35 @@
-"""`limo-ablate sweep STUDY [key=value ...]` runs a study of sweeps/, resumably.
+"""`limo-ablate sweep STUDY [key=value ...] [--extend]` runs a study of sweeps/, resumably.
 
-An override of an axis replaces its levels (`select.size=16,64`), `seeds=[0,1]` the seeds; any other one
-holds for every cell (`track=none launch.slots=2`). Run again, it does what is missing and nothing twice.
+An override of an axis replaces its levels (`select.size=16,64`), `seeds=[0,1]` the seeds, and
+`budget.gpu_hours=10` the budget; any other one holds for every cell (`track=none launch.slots=2`). Run again,
+it does what is missing and nothing twice. `--extend` goes on though the study no longer has cells it had.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import yaml
 from rich.console import Console
 
-from limo_ablate.errors import EXIT_INTERRUPTED, EXIT_TRIALS_FAILED
-from limo_ablate.sweep.cells import Cell, cells
+from limo_ablate.errors import EXIT_INTERRUPTED, EXIT_TRIALS_FAILED, UserError, says_full
+from limo_ablate.sweep.cells import Cell
+from limo_ablate.sweep.cost import Costs
+from limo_ablate.sweep.declared import declare
 from limo_ablate.sweep.design import SWEEPS, Study, load_study
-from limo_ablate.sweep.ledger import LEDGER, Ledger, mend
-from limo_ablate.sweep.live import Progress, rerun_command
-from limo_ablate.sweep.plan import reconcile
-from limo_ablate.sweep.processes import Interrupts, coordinator, end
-from limo_ablate.sweep.runner import Jobs, Runner
-from limo_ablate.sweep.slots import local_slots
-from limo_ablate.sweep.status import status
-from limo_ablate.sweep.worker import Job, fork_server
-
-__all__ = ["run", "status", "sweep"]
+from limo_ablate.sweep.lease import Lease
+from limo_ablate.sweep.live import rerun_command
+from limo_ablate.sweep.processes import Interrupts, coordinator
+from limo_ablate.sweep.queue import Queue
+from limo_ablate.sweep.runner import Jobs, LeaseLost
+from limo_ablate.sweep.session import Desk, Session
+from limo_ablate.sweep.worker import Job
 
 JOBS = Jobs()
+LOST = "this process stood still for so long that others may have taken its cells; the same command goes on"
 
 
 def sweep(argv: list[str]) -> int:
@@ -36,55 +38,76 @@ def sweep(argv: list[str]) -> int:
         known = ", ".join(sorted(file.stem for file in SWEEPS.glob("*.yaml")))
         print(f"{__doc__}\nStudies: {known}")
         return 0
-    return run(load_study(argv[0], argv[1:]))
+    rest = [argument for argument in argv if argument != "--extend"]
+    return run(load_study(rest[0], rest[1:]), extend="--extend" in argv)
 
 
-def run(study: Study, folder: Path | None = None, jobs: Jobs = JOBS) -> int:
+def run(study: Study, folder: Path | None = None, jobs: Jobs = JOBS, *, extend: bool = False) -> int:
     """Runs `study` in `folder` (by default its own under `paths.studies`); returns the exit code."""
-    found = cells(study)
-    folder = folder or Path(found[0].config.paths.studies) / study.name
+    session = Session.of(study, folder)
     console = Console(soft_wrap=True, highlight=False, markup=False)
     try:
-        with coordinator(folder), Interrupts() as interrupts:
-            _write_study(study, found, folder)
-            given_up = _run_missing(study, found, folder, jobs, console, interrupts)
-            _tell_given_up(given_up, found, console)
+        with coordinator(session.folder), Interrupts() as interrupts, Lease(session.folder) as lease:
+            desk = Desk(jobs=jobs, console=console, interrupts=interrupts, stays=True)
+            queue = _run_missing(session, lease, desk, extend=extend)
+            _write_study(study, queue.cells, session.folder)
+            _tell_given_up(study, queue, console)
             with interrupts.window():
-                _report(folder, jobs, console)
-    except KeyboardInterrupt:
-        console.print("interrupted: what was running waits again; the same command goes on")
+                _report(session.folder, jobs, console)
+    except KeyboardInterrupt as interrupt:
+        console.print(f"interrupted: {interrupt or 'what was running waits again; the same command goes on'}")
         return EXIT_INTERRUPTED
-    return EXIT_TRIALS_FAILED if given_up else 0
+    except LeaseLost:
+        console.print(LOST)
+        return EXIT_INTERRUPTED
+    except OSError as error:
+        raise told(error, session.folder) from error
+    return EXIT_TRIALS_FAILED if queue.given_up else 0
 
 
-def _run_missing(
-    study: Study, found: list[Cell], folder: Path, jobs: Jobs, console: Console, interrupts: Interrupts
-) -> list[tuple[Cell, str]]:
-    """Runs what the ledger does not have; returns the cells that were given up, with the reason."""
-    ledger = Ledger(study.ledger or mend(folder / LEDGER), study.name)
-    end(ledger.mark)
-    launch = found[0].config.launch
-    plan = reconcile(ledger, found, folder / "trials", launch.attempts)
-    if not plan.todo:
-        console.print(f"{study.name}: {plan.done} of {len(found)} cells are finished, nothing left to do")
-        return plan.given_up
-    slots = local_slots([cell.config.hardware for cell in found], launch)
-    state = f"{plan.done} finished, {len(plan.todo)} to do, {len(slots)} at a time"
-    console.print(f"{study.name}: {len(found)} cells, {state}")
-    threads = max(cell.config.hardware.threads for cell in found)
-    with (
-        fork_server(jobs.preload, ledger.mark, threads),
-        Progress(console, total=len(found), done=plan.done, slots=len(slots)) as progress,
-    ):
-        runner = Runner(
-            study.name, folder, ledger, plan, slots, progress, interrupts, attempts=launch.attempts, jobs=jobs
-        )
-        runner.run()
-    return plan.given_up + runner.given_up
+def told(error: OSError, folder: Path) -> Exception:
+    """A full disk as a user's error: nothing is lost, and the same command goes on."""
+    if not says_full(error):
+        return error
+    return UserError(f"{folder}: {error.strerror}; nothing is lost: free some, and the same command goes on")
 
 
-def _write_study(study: Study, found: list[Cell], folder: Path) -> None:
-    """study.yaml and cells.json, for the report."""
+def _run_missing(session: Session, lease: Lease, desk: Desk, *, extend: bool) -> Queue:
+    """Runs what the ledger does not have; returns the queue as it is then."""
+    study, ledger, costs = session.study, session.ledger(), Costs()
+    declare(ledger, study, session.found, extend=extend)
+    queue = session.queue(ledger, lease, costs, reopen=True)
+    _write_study(study, queue.cells, session.folder)
+    purse = session.purse(queue, costs)
+    left = queue.total - queue.done - len(queue.given_up)
+    if not queue.todo and not queue.elsewhere:
+        state = f"{queue.done} of {queue.total} cells are finished, nothing left to do"
+        desk.console.print(f"{study.name}: {state}")
+        return queue
+    elsewhere = f", {queue.elsewhere} in other runners" if queue.elsewhere else ""
+    state = f"{queue.done} finished{elsewhere}, {left} to do, {session.side_by_side()} at a time"
+    desk.console.print(f"{study.name}: {queue.total} cells, {state}")
+    if session.launch.executor == "slurm":
+        from limo_ablate.sweep.slurm import run_slurm
+
+        run_slurm(session.launch, session.hardware, queue, purse, desk.console, desk.interrupts)
+        tell_not_run([todo.cell for todo in queue.todo], desk.console)
+    else:
+        runner = session.work(queue, purse, lease, desk)
+        tell_not_run(runner.not_run, desk.console)
+    queue.refresh()
+    return queue
+
+
+def tell_not_run(cells: Sequence[Cell], console: Console) -> None:
+    """What the budget did not allow."""
+    if cells:
+        console.print(f"{len(cells)} cells were not run, to stay within the budget; a larger one goes on:")
+        console.print("\n".join(f"  {cell.name}" for cell in cells))
+
+
+def _write_study(study: Study, found: Sequence[Cell], folder: Path) -> None:
+    """study.yaml and cells.json, for the report and for other runners."""
     declared = json.loads(json.dumps(asdict(study)))
     _update(folder / "study.yaml", yaml.safe_dump(declared, sort_keys=False, allow_unicode=True))
     rows = [
@@ -104,19 +127,18 @@ def _write_study(study: Study, found: list[Cell], folder: Path) -> None:
 def _update(path: Path, text: str) -> None:
     """Leaves a file that says so already alone, so that a report is known to be up to date."""
     if not path.exists() or path.read_text() != text:
-        path.write_text(text)
+        partial = path.with_suffix(".partial")
+        partial.write_text(text)
+        partial.replace(path)
 
 
-def _tell_given_up(given_up: list[tuple[Cell, str]], found: list[Cell], console: Console) -> None:
-    if not given_up:
+def _tell_given_up(study: Study, queue: Queue, console: Console) -> None:
+    if not queue.given_up:
         return
-    console.print(f"{len(given_up)} of {len(found)} cells failed:")
-    for cell, reason in given_up:
+    console.print(f"{len(queue.given_up)} of {queue.total} cells failed, and are left alone:")
+    for cell, reason in queue.given_up:
         console.print(f"  {cell.name}: {reason}\n    rerun: {rerun_command(cell)}")
-    attempts = found[0].config.launch.attempts
-    console.print(
-        f"After {attempts} failed attempts a cell is left alone; launch.attempts={attempts + 1} tries again"
-    )
+    console.print(f"new attempts: limo-ablate retry {study.name} [CELL ...], then the same sweep again")
 
 
 def _report(folder: Path, jobs: Jobs, console: Console) -> None:
@@ -124,7 +146,7 @@ def _report(folder: Path, jobs: Jobs, console: Console) -> None:
     if not any(folder.glob("trials/*/metrics.json")):
         return
     page = folder / "report" / "index.html"
-    sources = [folder / "cells.json", folder / "study.yaml", *folder.glob("trials/*/*.json")]
+    sources = [folder / "cells.json", folder / "study.yaml", *folder.glob("trials/*/metrics.json")]
     if not page.exists() or any(source.stat().st_mtime > page.stat().st_mtime for source in sources):
         page = Job(jobs.report, (folder,))()
     console.print(f"report: {page}")

@@ -13,65 +13,33 @@ blocks:
     base: {select.size: 64, model: mini_m}
     axes: {select.size: [16, 256], model: [mini_s, mini_l]}
     overrides: [select.difficulty=any]                          # of this block
+
+docs/studies.md shows the other designs.
 """
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 
+from limo_ablate.contrast import Contrast
 from limo_ablate.errors import UserError
-from limo_ablate.overrides import Given, parse
+from limo_ablate.overrides import parse
+from limo_ablate.sweep.axes import Levels
+from limo_ablate.sweep.block import Block, fixed
+from limo_ablate.sweep.budget import Budget
+from limo_ablate.sweep.changes import changed
+from limo_ablate.sweep.naming import slug
 from limo_ablate.typed import from_dict, nearest
 
+__all__ = ["SWEEPS", "Block", "Figure", "Study", "load_study", "multirun_study"]
+
 SWEEPS = Path(__file__).resolve().parents[2] / "sweeps"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
-    """Factors that are crossed with each other."""
-
-    name: str
-    axes: dict[str, tuple[Any, ...]]
-    """Override key -> its levels."""
-    design: Literal["factorial", "ofat"] = "factorial"
-    base: dict[str, Any] | None = None
-    """`ofat` only: the level of every axis while another one varies."""
-    overrides: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        where = f"block '{self.name}'"
-        for key, levels in self.axes.items():
-            if not levels:
-                raise UserError(f"{where}: axes.{key} has no values; list them: {key}: [1, 2]")
-            _no_seed(key, where)
-        for given in parse(self.overrides):
-            _fixed(given.key, given.swept, where)
-        if self.design == "factorial" and self.base is not None:
-            raise UserError(f"{where}: base belongs to design: ofat; this block is factorial")
-        missing = (
-            [] if self.design == "factorial" else [key for key in self.axes if key not in (self.base or {})]
-        )
-        if missing:
-            raise UserError(
-                f"{where}: design: ofat needs base.{', base.'.join(missing)}, the level it varies around"
-            )
-
-    def points(self) -> list[dict[str, Any]]:
-        """The design's points: a level for each axis (and, for ofat, each key of the base)."""
-        if self.design == "factorial":
-            return [
-                dict(zip(self.axes, levels, strict=True)) for levels in itertools.product(*self.axes.values())
-            ]
-        base = self.base or {}
-        varied = [base | {key: level} for key, levels in self.axes.items() for level in levels]
-        return [base, *(point for point in varied if point != base)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +62,13 @@ class Study:
     overrides: tuple[str, ...] = ()
     """Of every cell."""
     seeds: tuple[int, ...] = (0,)
-    """Each cell is run with every seed."""
+    """Each is a whole replicate: every cell is run with every seed."""
     figures: tuple[Figure, ...] = ()
     """What the report draws."""
+    contrasts: tuple[Contrast, ...] = ()
+    """The comparisons the study is made for, named before it runs."""
+    budget: Budget | None = None
+    """What it may spend; null: whatever it takes."""
     ledger: str | None = None
     """URL of an Optuna storage (sqlite:///..., postgresql://...); null: a file in the study's folder."""
 
@@ -107,46 +79,57 @@ class Study:
             )
         if not self.seeds or not self.blocks:
             raise UserError(f"study {self.name}: {'blocks' if self.seeds else 'seeds'} is empty")
-        names = [block.name for block in self.blocks]
-        if twice := {name for name in names if names.count(name) > 1}:
-            raise UserError(f"study {self.name}: two blocks are named '{twice.pop()}'")
+        names = [slug(block.name) for block in self.blocks]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise UserError(f"study {self.name}: two blocks are named '{twice[0]}'")
         for given in parse(self.overrides):
-            _fixed(given.key, given.swept, f"study {self.name}")
+            fixed(given.key, given.swept, f"study {self.name}")
         for figure in self.figures:
-            if figure.block not in names:
-                raise UserError(
-                    f"study {self.name}: figure '{figure.title}' is of block {figure.block}, which it has not"
-                    f"{nearest(figure.block, names)} Blocks: {', '.join(names)}"
-                )
+            self._block(figure.block, f"figure '{figure.title}'")
+        for contrast in self.contrasts:
+            self._check_contrast(contrast)
 
+    def _block(self, name: str, whose: str) -> Block:
+        for block in self.blocks:
+            if block.name == name:
+                return block
+        names = [block.name for block in self.blocks]
+        raise UserError(
+            f"study {self.name}: {whose} is of block {name}, which it has not"
+            f"{nearest(name, names)} Blocks: {', '.join(names)}"
+        )
 
-def _no_seed(key: str, where: str) -> None:
-    if key == "seed":
-        raise UserError(f"{where}: seed is no factor; the study's `seeds: [0, 1, 2]` says which seeds run")
-
-
-def _fixed(key: str, swept: bool, where: str) -> None:
-    _no_seed(key, where)
-    if swept:
-        raise UserError(f"{where}: overrides.{key} has several values; what varies belongs into axes")
+    def _check_contrast(self, contrast: Contrast) -> None:
+        where = f"study {self.name}: contrast '{contrast.name}'"
+        factors = self._block(contrast.block, f"contrast '{contrast.name}'").factors()
+        if contrast.factor not in factors:
+            near = nearest(contrast.factor, factors)
+            raise UserError(f"{where}: {contrast.factor} is no axis{near} Axes: {', '.join(factors)}")
+        levels = factors[contrast.factor]
+        for level in (contrast.a, contrast.b):
+            if levels and level not in levels:
+                said = ", ".join(map(str, levels))
+                raise UserError(f"{where}: {level} is no level of {contrast.factor}; levels: {said}")
 
 
 def load_study(name_or_path: str, extra: Sequence[str] = (), folder: Path = SWEEPS) -> Study:
     """The study of `folder/NAME.yaml`, or of a YAML file anywhere, changed by `extra`.
 
-    An extra override of an axis replaces its levels (`select.size=16,64`), `seeds`, `name` and `ledger`
-    those of the study; all others hold for every cell. Raises UserError, which names the key.
+    An extra override of an axis replaces its levels (`select.size=16,64`), of a key that varies together with
+    others it chooses among them; `seeds`, `name`, `ledger`,
+    `budget.gpu_hours` and `budget.hours` are the study's (`seeds` of every block too); all others hold for
+    every cell. Raises UserError, which names the key.
     """
     path = _find(name_or_path, folder)
     study = from_dict(Study, _read(path), path.name)
     for given in parse(extra):
-        study = _changed(study, given)
+        study = changed(study, given)
     return study
 
 
 def multirun_study(name: str, arguments: Sequence[str], loader: ConfigLoader | None = None) -> Study:
     """Hydra's `-m`: what sweeps is crossed, `seed=0,1` gives the seeds, everything else holds for all."""
-    axes: dict[str, tuple[Any, ...]] = {}
+    axes: dict[str, Levels] = {}
     overrides, seeds = [], (0,)
     for given in parse(arguments, loader):
         if given.key == "seed":
@@ -175,26 +158,3 @@ def _read(path: Path) -> Any:
         return OmegaConf.to_container(OmegaConf.load(path))
     except (YAMLError, OSError) as error:
         raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
-
-
-def _changed(study: Study, given: Given) -> Study:
-    axes = sorted({key for block in study.blocks for key in block.axes})
-    first = given.values[0]
-    if isinstance(first, list) and given.key in ("seeds", *axes):
-        given = replace(given, values=tuple(first), swept=True)
-    if given.key == "seeds":
-        if not all(type(seed) is int for seed in given.values):
-            raise UserError(f"{given.text}: seeds are whole numbers, as in seeds=[0,1,2]")
-        return replace(study, seeds=given.values)
-    if given.key in ("name", "ledger"):
-        value = None if first is None else str(first)
-        return replace(study, ledger=value) if given.key == "ledger" else replace(study, name=str(value))
-    if given.swept and given.key not in axes:
-        raise UserError(f"{given.text}: several values, but no axis of {study.name}; axes: {', '.join(axes)}")
-    return replace(study, blocks=tuple(_changed_block(block, given) for block in study.blocks))
-
-
-def _changed_block(block: Block, given: Given) -> Block:
-    if given.key in block.axes:
-        return replace(block, axes=block.axes | {given.key: given.values})
-    return block if given.swept else replace(block, overrides=(*block.overrides, given.text))

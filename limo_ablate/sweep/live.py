@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,25 +14,51 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from limo_ablate.progress import Progress
 from limo_ablate.sweep.cells import Cell
 from limo_ablate.view import plus_minus
 
 REFRESH_SECONDS = 0.5
+QUIET_SECONDS = 600.0
+"""Without a terminal, what runs is told after so long without another line."""
 TAIL_BYTES = 2000
 """Enough of a log's end to hold its last line."""
+COLUMNS = ("cell", "state", "slot", "stage", "step", "tok/s", "ETA", "spend", "failures")
 
 
-class Progress:
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A job as the table shows it."""
+
+    name: str
+    state: str
+    slot: int | None
+    """None while it waits for its next attempt."""
+    progress: Progress | None
+    spend: float
+    """Device-seconds of this attempt."""
+    failures: int
+
+    def texts(self) -> tuple[str, ...]:
+        """As COLUMNS."""
+        slot = "" if self.slot is None else str(self.slot)
+        spend, failures = readable(self.spend), str(self.failures)
+        return (self.name, self.state, slot, *_progress(self.progress), spend, failures)
+
+
+class Board:
     """Counts cells and prints; use as a context."""
 
-    def __init__(self, console: Console, *, total: int, done: int, slots: int) -> None:
+    def __init__(self, console: Console, *, total: int, done: int) -> None:
         self._console = console
-        self._total, self._done, self._slots = total, done, slots
-        self._given_up = 0
+        self._total, self._done, self._given_up = total, done, 0
         self._spent: list[float] = []
-        self._running: list[tuple[str, float, Path]] = []
-        self._live = Live(get_renderable=self._table, console=console, auto_refresh=False, transient=True)
+        self._devices = 0.0
+        self._rows: list[Row] = []
+        self._elsewhere = 0
         self._interactive = console.is_terminal
+        self._said = time.monotonic()
+        self._live = Live(get_renderable=self._table, console=console, auto_refresh=False, transient=True)
 
     def __enter__(self) -> Self:
         if self._interactive:
@@ -46,13 +73,22 @@ class Progress:
 
     def say(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._said = time.monotonic()
+
+    def count(self, *, total: int, done: int, elsewhere: int) -> None:
+        """What the ledger says: other runners finish cells too, and a search adds some."""
+        self._total, self._done, self._elsewhere = total, max(done, self._done), elsewhere
+
+    def spend(self, device_seconds: float) -> None:
+        """An attempt has ended, however."""
+        self._devices += device_seconds
 
     def finished(self, cell: Cell, metrics: Mapping[str, Any], seconds: float) -> None:
         self._done += 1
         self._spent.append(seconds)
         score = next(iter(metrics["scores"].values()))
         result = plus_minus(score["accuracy"], score["stderr"])
-        self.say(f"{self._count()} {cell.name}  {result}  {seconds:.1f} s{self._eta(', ')}")
+        self.say(f"{self._count()} {cell.name}  {result}  {seconds:.1f} s{self._eta()}")
 
     def failed(self, cell: Cell, attempt: int, attempts: int, reason: str, log: Path, *, again: bool) -> None:
         """`again`: the cell is queued for another attempt."""
@@ -61,33 +97,55 @@ class Progress:
         self.say(f"{self._count()} {cell.name}  FAILED, attempt {attempt} of {attempts}, {then}: {reason}")
         self.say(f"    log:   {log}\n    rerun: {rerun_command(cell)}")
 
-    def show(self, running: Iterable[tuple[str, float, Path]]) -> None:
-        """What runs now: (name, time of its start, log), slot by slot."""
-        self._running = list(running)
+    def ended(self, cell: Cell, how: str) -> None:
+        """A trial that ended neither with a result nor by its own fault."""
+        self.say(f"{self._count()} {cell.name}  {how}")
+
+    def show(self, rows: Iterable[Row]) -> None:
+        """What runs now, slot by slot, then what waits for its next attempt."""
+        self._rows = list(rows)
         if self._interactive:
             self._live.refresh()
+        elif self._rows and time.monotonic() - self._said > QUIET_SECONDS:
+            running = "; ".join(f"{row.name} {row.progress or row.state}" for row in self._rows)
+            self.say(f"{self._count()} running: {running}")
 
     def _count(self) -> str:
         width = len(str(self._total))
         return f"[{self._done:{width}}/{self._total}]"
 
-    def _eta(self, before: str) -> str:
+    def _eta(self) -> str:
         left = self._total - self._done - self._given_up
-        if not self._spent or not left:
+        if not self._spent or left <= 0:
             return ""
-        seconds = sum(self._spent) / len(self._spent) * left / self._slots
-        return f"{before}about {readable(seconds)} left"
+        side_by_side = max(1, sum(row.slot is not None for row in self._rows)) + self._elsewhere
+        seconds = sum(self._spent) / len(self._spent) * left / side_by_side
+        return f", about {readable(seconds)} left"
 
     def _table(self) -> Table:
-        failed = f", {self._given_up} failed" if self._given_up else ""
-        caption = f"{self._done} of {self._total} done{failed}{self._eta(', ')}"
-        table = Table(caption=caption, caption_justify="left", box=None, padding=(0, 2, 0, 0))
-        for column in ("running", "for", "last line of its log"):
-            table.add_column(column, no_wrap=True)
-        now = time.monotonic()
-        for name, started, log in self._running:
-            table.add_row(name, readable(now - started), last_line(log))
+        table = Table(caption=self._caption(), caption_justify="left", box=None, padding=(0, 2, 0, 0))
+        for column in COLUMNS:
+            right = column in ("slot", "step", "tok/s", "ETA", "spend", "failures")
+            table.add_column(column, no_wrap=True, justify="right" if right else "left")
+        for row in self._rows:
+            table.add_row(*row.texts())
         return table
+
+    def _caption(self) -> str:
+        failed = f", {self._given_up} failed" if self._given_up else ""
+        elsewhere = f", {self._elsewhere} in other runners" if self._elsewhere else ""
+        spent = (self._devices + sum(row.spend for row in self._rows)) / 3600
+        done = f"{self._done} of {self._total} done{failed}{elsewhere}{self._eta()}"
+        return f"{done}; {spent:.2f} device-hours here"
+
+
+def _progress(progress: Progress | None) -> tuple[str, str, str, str]:
+    """Stage, step, tokens a second, time until the stage ends."""
+    if progress is None:
+        return "", "", "", ""
+    step = "" if progress.done is None else f"{progress.done}/{progress.total}"
+    speed = "" if progress.speed is None else f"{progress.speed:,.0f}"
+    return progress.stage, step, speed, "" if progress.left is None else readable(progress.left)
 
 
 def rerun_command(cell: Cell) -> str:

@@ -26,7 +26,8 @@ def _import(names: list[str]) -> str | None:
 
 if (
     VARIABLE in os.environ
-):  # this is the fork server: Ctrl-C in a terminal reaches it too, but is the runner's
+):  # this is the fork server: Ctrl-C in a terminal, and Slurm's SIGTERM, reach it too, but are the runner's
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 FAILURE = _import([name for name in os.environ.get(VARIABLE, "").split(",") if name])

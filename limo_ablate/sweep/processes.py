@@ -1,4 +1,4 @@
-"""Which processes belong to a study: one coordinator by a lock, all others by a mark in their environment.
+"""Who runs a study: one coordinator by a lock; and which processes are a runner's: by a mark they inherit.
 
 The kernel frees the lock when its holder dies, kill -9 included. The mark is inherited by everything a
 trial starts, whatever session or parent it has, and is found in /proc.
@@ -18,7 +18,10 @@ from typing import Any, Self
 
 from limo_ablate.errors import UserError
 
-MARK = "LIMO_ABLATE_STUDY"
+MARK = "LIMO_ABLATE_RUNNER"
+"""Environment variable: the id of the runner that a process works for."""
+JOB_MARK = "LIMO_ABLATE_JOB"
+"""The same for one job of it. Only what a job starts has it in /proc: the job itself is a fork."""
 GRACE = 5.0
 """Seconds between SIGTERM and SIGKILL: enough to write a small checkpoint, short for someone who waits."""
 
@@ -54,23 +57,23 @@ def holder(folder: Path) -> str | None:
     return None
 
 
-def marked(mark: str) -> list[int]:
-    """Ids of the live processes that started with `MARK=mark` in their environment.
+def marked(mark: str, variable: str = MARK) -> list[int]:
+    """Ids of the live processes that started with `variable=mark` in their environment.
 
     Not this one, and not its children: the fork server and its tracker end with it by themselves.
     """
-    entry = f"{MARK}={mark}".encode()
+    entry = f"{variable}={mark}".encode()
     return [pid for pid in _pids() if entry in _environment(pid) and _foreign(pid)]
 
 
-def end(mark: str, grace: float = GRACE) -> int:
-    """Ends all marked processes, SIGTERM first; returns how many there were."""
-    found = marked(mark)
-    for number, wait in ((signal.SIGTERM, grace), (signal.SIGKILL, grace)):
-        for pid in marked(mark):
+def end(mark: str, grace: float = GRACE, variable: str = MARK) -> int:
+    """Ends all marked processes: SIGTERM, `grace` seconds, SIGKILL; returns how many there were."""
+    found = marked(mark, variable)
+    for number, wait in ((signal.SIGTERM, grace), (signal.SIGKILL, GRACE)):
+        for pid in marked(mark, variable) if wait else ():
             _signal(pid, number)
         deadline = time.monotonic() + wait
-        while marked(mark) and time.monotonic() < deadline:
+        while found and marked(mark, variable) and time.monotonic() < deadline:
             time.sleep(0.02)
     return len(found)
 

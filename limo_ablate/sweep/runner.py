@@ -1,32 +1,40 @@
-"""The runner: takes what a plan left to do and runs it in the slots, none waiting for another.
+"""The runner: takes what waits in the queue and runs it on this machine's devices.
 
-    prepare (one job for each base model) ──▶ its cells, in the study's order ──▶ ledger
+    prepare (one job for each base model) ──▶ its cells, in the queue's order ──▶ ledger
 
-A cell is eligible once its base model is made, so that no slot waits for a lock while others could work.
+No trial waits for another. Several runners may work on one study: each ends what hangs, tries again what
+failed, gives back what was asked to end, and leaves neither processes nor running rows behind.
 """
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any
 
-from limo_ablate.errors import EXIT_USER_ERROR, UserError
+from limo_ablate.config import LaunchConfig, TrialConfig
+from limo_ablate.errors import UserError
+from limo_ablate.sweep.bases import Base, Bases
 from limo_ablate.sweep.cells import Cell
-from limo_ablate.sweep.ledger import Ledger
-from limo_ablate.sweep.live import REFRESH_SECONDS, Progress, rerun_command
-from limo_ablate.sweep.plan import Base, Plan, Todo, by_base, read_metrics
+from limo_ablate.sweep.lease import Lease
+from limo_ablate.sweep.live import REFRESH_SECONDS, Board, Row
+from limo_ablate.sweep.outcome import Outcomes
 from limo_ablate.sweep.processes import Interrupts, end
-from limo_ablate.sweep.slots import Slot
-from limo_ablate.sweep.worker import BROKEN, Job, Worker, end_workers
+from limo_ablate.sweep.pruners import Pruners
+from limo_ablate.sweep.purse import Purse
+from limo_ablate.sweep.queue import Queue, Todo
+from limo_ablate.sweep.running import Running
+from limo_ablate.sweep.slots import Devices
+from limo_ablate.sweep.worker import BROKEN, DISK_FULL, Job, end_workers
 
-FAILED = "failed.json"
-"""In a trial's folder: why it failed, its log, the command that reruns it; gone once it runs again."""
+QUEUE_SECONDS = 5.0
+"""Between two looks at what other runners did."""
+
+
+class LeaseLost(Exception):
+    """This runner stood still for so long that others may have taken its cells."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,172 +47,193 @@ class Jobs:
     """(TrialConfig); makes the base model."""
     report: str = "limo_ablate.report:report_study"
     """(study's folder) -> the page; called in the end, by the sweep itself."""
-    preload: tuple[str, ...] = (
-        "torch",
-        "accelerate",
-        "limo_ablate.trial",
-        "limo_ablate.train.loop",
-        "limo_ablate.generate.decoding",
-        "transformers.models.qwen2.modeling_qwen2",
-        "?limo_ablate.track.run",
-    )
+    preload: tuple[str, ...] = ("limo_ablate.sweep.warm", "?limo_ablate.track.run")
     """As `preload.VARIABLE` has them; tracking may be broken, and says so itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Running:
-    what: Todo | Base
-    slot: Slot
-    worker: Worker
-    log: Path
-    started: float
-
-    @property
-    def name(self) -> str:
-        return self.what.cell.name if isinstance(self.what, Todo) else f"base model {self.what.name}"
-
-
+@dataclass(kw_only=True)
 class Runner:
-    def __init__(
-        self,
-        study: str,
-        folder: Path,
-        ledger: Ledger,
-        plan: Plan,
-        slots: Sequence[Slot],
-        progress: Progress,
-        interrupts: Interrupts,
-        *,
-        attempts: int,
-        jobs: Jobs,
-    ) -> None:
-        self._study, self._folder = study, folder
-        self._ledger, self._space = ledger, plan.space
-        self._progress, self._attempts, self._jobs = progress, attempts, jobs
-        self._interrupts, self._free = interrupts, list(slots)
-        self._warm = False
-        self._running: dict[int, _Running] = {}
-        """By the worker's sentinel."""
-        self._claimed: dict[int, Todo] = {}
-        """By the trial's id in the ledger."""
-        self._bases, self._eligible = by_base(plan.todo)
-        self.given_up: list[tuple[Cell, str]] = []
-        """Cells that failed for good in this run, with the reason."""
+    study: str
+    folder: Path
+    queue: Queue
+    lease: Lease
+    launch: LaunchConfig
+    devices: Devices
+    board: Board
+    interrupts: Interrupts
+    purse: Purse
+    pruners: Pruners
+    jobs: Jobs
+    stays: bool
+    """Whether it waits for cells that run in other runners: they may come back."""
+    cells: int | None = None
+    """It leaves after so many attempts; None: when nothing waits."""
+    not_run: list[Cell] = field(default_factory=list, init=False)
+    """Cells that the budget did not allow."""
+    _running: dict[int, Running] = field(default_factory=dict, init=False)
+    """By the worker's sentinel."""
+    _bases: Bases = field(default_factory=Bases, init=False)
+    _claims: int = field(default=0, init=False)
+    _warm: bool = field(default=False, init=False)
+    _looked: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        self._outcomes = Outcomes(self.folder, self.queue, self.launch, self.board, self.purse)
 
     def run(self) -> None:
-        """Until nothing is left. However it ends, no process stays and no cell is left as running."""
+        """Until nothing is left. However it ends, no process stays and no cell is left as running.
+
+        Raises UserError when no trial can run here, LeaseLost, KeyboardInterrupt.
+        """
         try:
-            while self._fill() or self._running:
-                self._progress.show((r.name, r.started, r.log) for r in self._running.values())
-                with self._interrupts.window():
-                    ended = wait(list(self._running), timeout=REFRESH_SECONDS)
-                for sentinel in ended:
-                    assert isinstance(sentinel, int)
-                    self._settle(sentinel)
+            while self._step():
+                pass
+        except LeaseLost:
+            end_workers([running.worker for running in self._running.values()], grace=0)
+            raise
         except BaseException:
             self._abandon()
             raise
 
-    def _fill(self) -> bool:
-        """Starts jobs in the free slots; whether any was started."""
-        before = len(self._running)
-        while self._free and (what := self._next()):
-            self._start(what, self._free.pop(0))
-        return len(self._running) > before
+    @property
+    def failed(self) -> int:
+        """Cells that this runner gave up."""
+        return self._outcomes.given_up
 
-    def _next(self) -> Todo | Base | None:
-        if self._bases:
-            return self._bases.pop(0)
-        while self._eligible:
-            todo = self._eligible.pop(0)
-            if self._claim(todo):
-                return todo
-        return None
+    def _step(self) -> bool:
+        """Starts what can start, waits for what ends; False when nothing is left to do."""
+        self._look()
+        self._fill()
+        if not self._running and not self._waits():
+            return False
+        self.board.show(self._rows())
+        with self.interrupts.window():
+            ended = wait(list(self._running), timeout=REFRESH_SECONDS)
+        for sentinel in ended:
+            assert isinstance(sentinel, int)
+            self._settle(sentinel)
+        self._watch()
+        return True
 
-    def _claim(self, todo: Todo) -> bool:
-        self._claimed[todo.trial] = todo
-        if not self._ledger.claim(todo.trial):
-            del self._claimed[todo.trial]
-        return todo.trial in self._claimed
+    def _look(self) -> None:
+        """Looks at the queue again: now and then, and when all cells that it had are taken."""
+        if self.lease.lost():
+            raise LeaseLost
+        age = time.monotonic() - self._looked
+        empty = not self.queue.todo and not self._leaving and age > REFRESH_SECONDS
+        if age > QUEUE_SECONDS or empty:
+            self.queue.refresh()
+            self.purse.look()
+            self.pruners.learn(self.queue.cells)
+            self._looked = time.monotonic()
+            self.board.count(total=self.queue.total, done=self.queue.done, elsewhere=self.queue.elsewhere)
 
-    def _start(self, what: Todo | Base, slot: Slot) -> None:
+    @property
+    def _leaving(self) -> bool:
+        return self.queue.outdated or (self.cells is not None and self._claims >= self.cells)
+
+    def _waits(self) -> bool:
+        """Whether there may be more to do though nothing runs here."""
+        if self._leaving:
+            return False
+        later = any(not self._outcomes.due(todo) for todo in self.queue.todo)
+        return later or (self.stays and self.queue.elsewhere > 0)
+
+    def _fill(self) -> None:
+        """Starts what fits on the free devices."""
+        while not self._leaving:
+            waiting = self._startable()
+            place = self.devices.choose([(key_of(what), config_of(what).hardware) for what in waiting])
+            if place is None:
+                return
+            what = waiting[place]
+            if isinstance(what, Base):
+                self._start(what)
+            elif self.queue.claim(what):
+                self._claims += 1
+                self._start(what)
+
+    def _startable(self) -> list[Todo | Base]:
+        """What may start now, in order: the base models that the cells wait for, then the cells."""
+        due = [todo for todo in self.queue.todo if self._outcomes.due(todo)]
+        bases = self._bases.missing((todo.cell.id, todo.cell.config) for todo in due)
+        ready = [todo for todo in due if self._bases.ready(todo.cell.id, todo.cell.config)]
+        running = [(r.what.cell, r.seconds) for r in self._running.values() if isinstance(r.what, Todo)]
+        allowed = [todo for todo in ready if self.purse.allows(todo.cell, running)]
+        self.not_run = [todo.cell for todo in ready if todo not in allowed]
+        return [*bases, *allowed]
+
+    def _start(self, what: Todo | Base) -> None:
+        config = config_of(what)
         if isinstance(what, Todo):
-            config, folder = what.cell.config, self._trial_folder(what)
-            job = Job(self._jobs.trial, (config, folder, what.cell.labels(self._study)))
+            folder = self._outcomes.begin(what)
+            job = Job(self.jobs.trial, (config, folder, what.cell.labels(self.study)))
         else:
-            config, folder = what.config, self._folder / "bases" / what.name
-            job = Job(self._jobs.prepare, (config,))
-        (folder / FAILED).unlink(missing_ok=True)
+            what.state, folder = "making", self.folder / "bases" / what.name
+            job = Job(self.jobs.prepare, (config,))
+        slot = self.devices.take(config.hardware)
         # the first start waits for seconds, until the fork server has imported the stack
-        with nullcontext() if self._warm else self._interrupts.window():
-            worker = Worker(job, slot.environment(config.hardware), folder / "trial.log")
+        with nullcontext() if self._warm else self.interrupts.window():
+            running = Running.start(what, job, slot, folder, f"{self.lease.id}/{key_of(what)}")
         self._warm = True
-        self._running[worker.sentinel] = _Running(what, slot, worker, folder / "trial.log", time.monotonic())
-
-    def _trial_folder(self, todo: Todo) -> Path:
-        return self._folder / "trials" / todo.cell.folder
+        self._running[running.worker.sentinel] = running
 
     def _settle(self, sentinel: int) -> None:
-        """Records the end of a job and frees its slot."""
+        """Records the end of a job and frees its devices."""
         running = self._running.pop(sentinel)
-        code, reason = running.worker.result()
-        self._free.insert(0, running.slot)
-        if code == BROKEN:
-            raise UserError(f"no trial can run here: {reason}")
+        code, reason = running.result()
+        self.devices.give(running.slot)
         if isinstance(running.what, Base):
             self._settle_base(running, running.what, code, reason)
         else:
-            self._settle_cell(running, running.what, code, reason)
+            self._outcomes.record(running, running.what, code, reason)
+        if code in (BROKEN, DISK_FULL):
+            raise UserError(f"no trial can run here: {reason}" if code == BROKEN else str(reason))
 
-    def _finish(self, todo: Todo) -> dict[str, Any] | None:
-        """Records the trial's result if it is on disk, and returns it."""
-        folder = self._trial_folder(todo)
-        if metrics := read_metrics(folder, todo.cell.key):
-            self._ledger.finish(todo.trial, metrics, folder)
-            del self._claimed[todo.trial]
-        return metrics
+    def _settle_base(self, running: Running, base: Base, code: int, reason: str | None) -> None:
+        self._outcomes.record_base(running, base, code, reason)
+        if base.state == "failed":
+            needing = [t for t in self.queue.todo if self._bases.of(t.cell.id, t.cell.config) is base]
+            for todo in filter(self.queue.claim, needing):
+                why = f"its base model could not be made: {base.reason}"
+                self._outcomes.fail(todo, why, running.log, 0.0, 0, again=False)
 
-    def _settle_cell(self, running: _Running, todo: Todo, code: int, reason: str | None) -> None:
-        if metrics := self._finish(todo):
-            self._progress.finished(todo.cell, metrics, time.monotonic() - running.started)
-        else:
-            reason = reason or "it ended without writing metrics.json"
-            self._fail(todo, reason, running.log, again=_retriable(code) and todo.attempt < self._attempts)
+    def _watch(self) -> None:
+        """Ends the trials that stand still, and those that a pruner gives up."""
+        for running in self._running.values():
+            limit = self.launch.hang_seconds
+            if running.ending:
+                continue
+            if limit is not None and running.stands_still(limit):
+                where = running.told() or "before it told anything"
+                running.kill(f"it stood still for {limit:g} s: no progress and nothing in its log ({where})")
+            elif isinstance(running.what, Todo) and self.pruners.gives_up(running.what.cell):
+                running.pruned = True
+                running.kill("pruned")
 
-    def _fail(self, todo: Todo, reason: str, log: Path, *, again: bool) -> None:
-        self._ledger.fail(todo.trial, reason, log=str(log))
-        del self._claimed[todo.trial]
-        self._trial_folder(todo).mkdir(parents=True, exist_ok=True)
-        failure = {"reason": reason, "log": str(log), "command": rerun_command(todo.cell)}
-        (self._trial_folder(todo) / FAILED).write_text(json.dumps(failure, indent=1) + "\n")
-        self._progress.failed(todo.cell, todo.attempt, self._attempts, reason, log, again=again)
-        if again:
-            trial = self._ledger.add(todo.cell, todo.attempt + 1, self._space)
-            self._eligible.append(replace(todo, trial=trial, attempt=todo.attempt + 1))
-        else:
-            self.given_up.append((todo.cell, reason))
-
-    def _settle_base(self, running: _Running, base: Base, code: int, reason: str | None) -> None:
-        if code == 0:
-            self._progress.say(f"base model {base.name} ready  {time.monotonic() - running.started:.1f} s")
-            self._eligible = sorted([*self._eligible, *base.cells], key=lambda todo: todo.order)
-        elif _retriable(code) and base.attempt < self._attempts:
-            self._progress.say(f"base model {base.name} FAILED, trying again: {reason}; log: {running.log}")
-            base.attempt += 1
-            self._bases.append(base)
-        else:
-            for todo in filter(self._claim, base.cells):
-                self._fail(todo, f"its base model could not be made: {reason}", running.log, again=False)
+    def _rows(self) -> list[Row]:
+        running = sorted(self._running.values(), key=lambda running: running.slot.index)
+        return [*(one.row() for one in running), *self._outcomes.waiting()]
 
     def _abandon(self) -> None:
-        """Ends all jobs; a cell whose result made it to the disk is finished, the others wait again."""
-        end_workers([running.worker for running in self._running.values()])
-        end(self._ledger.mark)
-        for todo in list(self._claimed.values()):
-            if not self._finish(todo):
-                self._ledger.release(todo.trial)
+        """Ends all jobs; a cell whose result made it to the disk is finished, the others wait again.
+
+        On a full disk the ledger can't be told: the next runner then finds this one dead, and does so.
+        """
+        if self._running:
+            grace = self.launch.grace_seconds
+            self.board.say(f"ending {len(self._running)} jobs; they have {grace:g} s to write a checkpoint")
+        end_workers([running.worker for running in self._running.values()], self.launch.grace_seconds)
+        end(self.lease.id, grace=0)
+        with suppress(OSError):
+            for running in self._running.values():
+                if isinstance(running.what, Todo):
+                    self._outcomes.give_back(running, running.what)
 
 
-def _retriable(code: int) -> bool:
-    """A user's error comes again however often it is tried."""
-    return code != EXIT_USER_ERROR
+def config_of(what: Todo | Base) -> TrialConfig:
+    return what.cell.config if isinstance(what, Todo) else what.config
+
+
+def key_of(what: Todo | Base) -> str:
+    return what.cell.id if isinstance(what, Todo) else what.key

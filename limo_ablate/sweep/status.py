@@ -1,21 +1,30 @@
-"""`limo-ablate status [STUDY] [key=value ...]`: what is done, running, waiting, failed, from the ledger."""
+"""`limo-ablate status [STUDY] [key=value ...] [--json]`: what is done, running, waiting, failed, and where.
+
+From the ledger and the study's folder alone, so that it works beside runners on any machine.
+"""
 
 from __future__ import annotations
 
+import json
+import time
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from limo_ablate.compose import compose
-from limo_ablate.errors import UserError
-from limo_ablate.sweep.cells import Cell, cells
+from limo_ablate.progress import Progress, read
+from limo_ablate.sweep.cells import Cell
 from limo_ablate.sweep.design import load_study
-from limo_ablate.sweep.ledger import LEDGER, History, Ledger
-from limo_ablate.sweep.live import rerun_command
-from limo_ablate.sweep.processes import holder
-from limo_ablate.typed import nearest
+from limo_ablate.sweep.join import study_folder
+from limo_ablate.sweep.lease import LEASE, RUNNERS, Watch
+from limo_ablate.sweep.ledger import History, histories
+from limo_ablate.sweep.live import last_line, readable, rerun_command
+from limo_ablate.sweep.running import LOG
+from limo_ablate.sweep.session import Session, all_cells
 
 STATES = ("finished", "running", "waiting", "failed")
 
@@ -29,53 +38,132 @@ class State:
     """One of STATES."""
     reason: str | None
     """Of its last failure."""
+    failures: int
+    device_seconds: float
+    """Spent on all its attempts that have ended."""
+    runner: str | None
+    """Who runs it."""
+    folder: Path
+    """The trial's."""
+
+    @property
+    def progress(self) -> Progress | None:
+        return read(self.folder) if self.state == "running" else None
+
+    def facts(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "cell": self.cell.name,
+            "state": self.state,
+            "failures": self.failures,
+            "reason": self.reason,
+            "runner": self.runner,
+            "progress": str(self.progress) if self.progress else None,
+            "device_seconds": round(self.device_seconds, 1),
+            "log": str(self.folder / LOG),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """A runner that is not known to be dead."""
+
+    id: str
+    silent: float
+    """Seconds since its last sign of life, by this machine's clock."""
+
+    def __str__(self) -> str:
+        return self.id if self.silent < LEASE else f"{self.id} (silent for {readable(self.silent)})"
 
 
 def status(argv: list[str]) -> int:
     """Prints a line for each study, or one study with its cells that run or failed. Raises UserError."""
-    name = argv[0] if argv and "=" not in argv[0] else None
-    root = Path(compose(argv[1:] if name else argv).paths.studies)
-    folders = sorted(path.parent for path in root.glob("*/study.yaml"))
-    console = Console(soft_wrap=True, highlight=False, markup=False)
-    if name is None:
-        for folder in folders:
-            console.print(summary(folder, states(folder)))
+    rest, as_json = [argument for argument in argv if argument != "--json"], "--json" in argv
+    name = rest[0] if rest and "=" not in rest[0] else None
+    root = Path(compose(rest[1:] if name else rest).paths.studies)
+    folders = [study_folder(name, root)] if name else sorted(p.parent for p in root.glob("*/study.yaml"))
+    found = {folder: states(folder) for folder in folders}
+    if as_json:
+        told = [_facts(folder, cells, full=name is not None) for folder, cells in found.items()]
+        print(json.dumps(told[0] if name else told, indent=1))
         return 0
-    if root / name not in folders:
-        known = [folder.name for folder in folders]
-        raise UserError(f"{name}: no such study in {root}{nearest(name, known)} Known: {', '.join(known)}")
-    found = states(root / name)
-    console.print(summary(root / name, found))
-    for state in found:
-        if state.state in ("running", "failed"):
-            console.print(f"  {state.state}: {state.cell.name}  {state.reason or ''}".rstrip())
-        if state.state == "failed":
-            log = root / name / "trials" / state.cell.folder / "trial.log"
-            console.print(f"    log:   {log}\n    rerun: {rerun_command(state.cell)}")
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    for folder, cells in found.items():
+        console.print(summary(folder, cells))
+        if name:
+            _tell(folder, cells, console)
     return 0
 
 
 def states(folder: Path) -> list[State]:
     """The cells of the study in `folder`, as it was last run."""
-    study = load_study(str(folder / "study.yaml"))
-    histories = Ledger(study.ledger or folder / LEDGER, study.name).histories()
-    live = holder(folder) is not None
-    return [_state(cell, histories.get(cell.key, History(cell.name)), live) for cell in cells(study)]
+    session = Session.of(load_study(str(folder / "study.yaml")), folder)
+    rows, live = session.ledger().rows(), [runner.id for runner in runners(folder)]
+    found = histories(rows)
+    return [_state(folder, cell, found.get(cell.id), live) for cell in all_cells(session, rows)]
 
 
-def _state(cell: Cell, history: History, live: bool) -> State:
-    if history.done:
-        return State(cell, "finished", None)
+def runners(folder: Path) -> list[Alive]:
+    """Without those of this machine that died; of others, only for how long they are silent is known."""
+    watch, now, found = Watch(folder), time.time(), []
+    for runner in watch.known():
+        file = folder / RUNNERS / f"{runner}.json"
+        if file.exists() and not watch.dead(runner):
+            found.append(Alive(runner, round(max(0.0, now - file.stat().st_mtime), 1)))
+    return found
+
+
+def _state(folder: Path, cell: Cell, history: History | None, live: Sequence[str]) -> State:
+    history = history or History(cell.name)
     reason = history.failures[-1] if history.failures else None
-    if history.running is not None and live:
-        return State(cell, "running", reason)
+    running = history.running is not None and (history.runner is None or history.runner in live)
     waiting = history.waiting is not None or history.running is not None or reason is None
-    return State(cell, "waiting" if waiting else "failed", reason)
+    if history.done or history.pruned:
+        state, reason = "finished", None
+    else:
+        state = "running" if running else "waiting" if waiting else "failed"
+    runner = history.runner if state == "running" else None
+    where = folder / "trials" / cell.folder
+    return State(cell, state, reason, len(history.failures), history.device_seconds, runner, where)
 
 
-def summary(folder: Path, found: list[State]) -> str:
+def summary(folder: Path, found: Sequence[State]) -> str:
     counts = Counter(state.state for state in found)
     parts = [f"{counts[state]} {state}" for state in STATES if counts[state]]
-    runner = holder(folder)
-    running = f"; a sweep is running ({runner})" if runner else ""
-    return f"{folder.name}: {len(found)} cells: {', '.join(parts)}{running}"
+    spent = sum(state.device_seconds for state in found) / 3600
+    live = ", ".join(map(str, runners(folder)))
+    return f"{folder.name}: {len(found)} cells: {', '.join(parts)}; {spent:.2f} device-hours" + (
+        f"; runners: {live}" if live else ""
+    )
+
+
+def _tell(folder: Path, found: Sequence[State], console: Console) -> None:
+    from limo_ablate.sweep.slurm import job_lines
+
+    for state in found:
+        if state.state == "running":
+            progress = state.progress
+            left = f", {readable(progress.left)} left of it" if progress and progress.left else ""
+            console.print(f"  running: {state.cell.name}  {progress or 'starting'}{left}  by {state.runner}")
+            console.print(f"    log:   {state.folder / LOG}  {last_line(state.folder / LOG)}".rstrip())
+    failed = [state for state in found if state.state == "failed"]
+    for state in failed:
+        console.print(f"  failed: {state.cell.name}  {state.reason}")
+        console.print(f"    log:   {state.folder / LOG}\n    rerun: {rerun_command(state.cell)}")
+    if failed:
+        console.print(f"  new attempts: limo-ablate retry {folder}")
+    for line in job_lines(folder):
+        console.print(line)
+
+
+def _facts(folder: Path, found: Sequence[State], *, full: bool) -> dict[str, Any]:
+    counts = Counter(state.state for state in found)
+    told = {
+        "study": folder.name,
+        "folder": str(folder),
+        "cells": len(found),
+        **{state: counts[state] for state in STATES},
+        "device_seconds": round(sum(state.device_seconds for state in found), 1),
+        "runners": [asdict(runner) for runner in runners(folder)],
+    }
+    return told | ({"each": [state.facts() for state in found]} if full else {})

@@ -24,12 +24,13 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from limo_ablate.errors import EXIT_USER_ERROR, UserError
+from limo_ablate.errors import EXIT_USER_ERROR, Preempted, UserError, says_full
 from limo_ablate.sweep import preload
 from limo_ablate.sweep.processes import GRACE, MARK, end_group
 
-FAILED, BROKEN = 1, 70
-"""Exit codes: the job raised (2 when a UserError); the stack can't be imported, so no job can run."""
+FAILED, BROKEN, DISK_FULL, PREEMPTED = 1, 70, 74, 75
+"""Exit codes: the job raised (2 when a UserError); the stack can't be imported, so no job can run; a disk is
+full; the job was asked to end, did, and can go on where it stopped."""
 LONGEST_REASON = 2000
 """Characters; nobody reads the pipe before the job has ended, so a reason must fit its buffer (64 KiB)."""
 
@@ -113,7 +114,7 @@ def end_workers(workers: Sequence[Worker], grace: float = GRACE) -> None:
 
 @contextmanager
 def fork_server(modules: Sequence[str], mark: str, threads: int) -> Iterator[None]:
-    """A server that has imported `modules`; all its processes carry the study's mark.
+    """A server that has imported `modules`; all its processes carry the runner's mark.
 
     It starts with its first job. `threads` is fixed here: OpenMP reads it when torch is imported.
     """
@@ -146,6 +147,7 @@ def fork_server(modules: Sequence[str], mark: str, threads: int) -> Iterator[Non
 def _main(job: Job, environment: dict[str, str], log: str, reasons: Connection) -> None:
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_die_with_runner, daemon=True).start()
     os.environ.update(environment)
     _redirect(log)
@@ -167,8 +169,16 @@ def _call(job: Job, reasons: Connection) -> int:
     except BaseException as error:
         traceback.print_exc()
         reasons.send(f"{type(error).__name__}: {error}"[:LONGEST_REASON])
-        return EXIT_USER_ERROR if isinstance(error, UserError) else FAILED
+        return _code(error)
     return 0
+
+
+def _code(error: BaseException) -> int:
+    if isinstance(error, UserError):
+        return EXIT_USER_ERROR
+    if isinstance(error, Preempted):
+        return PREEMPTED
+    return DISK_FULL if says_full(error) else FAILED
 
 
 def _die_with_runner() -> None:

@@ -1,8 +1,11 @@
 """One trial as one W&B run.
 
-All of W&B happens on a thread beside the trial, which only puts work into a queue: starting W&B's service
-process, logging and (online) uploading overlap with training. The first thing that goes wrong is said once,
-and the rest of the run is dropped.
+All of W&B happens on a thread beside the trial, which only puts work into a queue: connecting to W&B's
+service process, logging and (online) uploading overlap with training. The first thing that goes wrong is said
+once: a run that can't be opened online is an offline one, of a run that breaks later the rest is dropped.
+
+A trial that goes on in its folder is the same run: online it is continued, offline it is told again from the
+start. Under `wandb agent` the agent says which run, project and sweep it is.
 
 The sweep's fork server imports this module ahead, for a run's imports cost about a second.
 """
@@ -10,15 +13,17 @@ The sweep's fork server imports this module ahead, for a run's imports cost abou
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+import secrets
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any
+from typing import Any, Literal
 
 import wandb
 
@@ -27,26 +32,37 @@ from limo_ablate.config import TrialConfig
 from limo_ablate.identity import TrialLabels
 from limo_ablate.track import log
 from limo_ablate.track.results import completions_table, flat_metrics, provenance, wandb_artifacts
+from limo_ablate.track.retell import leave
+from limo_ablate.track.settings import OPENING, check_server, environment, run_settings
+from limo_ablate.track.steps import Steps
 
 for module in ("wandb.sdk.launch", "pandas", "numpy.random"):  # W&B imports them in a run: see above
     with suppress(ImportError):
         import_module(module)
 
-PATIENCE = 120.0
-"""Seconds a finished trial waits for uploads; what is left is on disk, for `wandb sync`."""
 FAILED_PATIENCE = 10.0
-"""The same for a failed or interrupted trial."""
+"""Seconds a failed or interrupted trial waits for uploads at most."""
+RUN_ID = "run_id"
+"""File beside the run's folders: a random name, for two people's studies of one name are not one."""
 TAG_LENGTH = 64
 """W&B refuses longer tags."""
 UNTAGGED = ("seed", "track", "launch", "paths")
 """Overrides that make no cell; the seed has a tag in any case."""
+RENAMED = {"data": "data_name", "model": "model_name"}
+"""Factors that are named like an override; in a W&B sweep that key is locked to what was asked for."""
 
 
 class WandbTracker:
     """A `Tracker`; its run is in group STUDY, tagged with its seed and cell."""
 
     def __init__(self, config: TrialConfig, labels: TrialLabels, folder: Path) -> None:
-        self._folder = folder
+        self._folder = folder / "wandb"
+        self._labels = labels
+        self._artifacts: dict[str, Artifact] = {}
+        self.failure: str | None = None
+        """What went wrong first."""
+        self._patience = config.track.patience_seconds
+        self._steps = Steps(self._folder)
         self._run: Any = None
         self._broken = False
         self._exit_code = 0
@@ -56,36 +72,76 @@ class WandbTracker:
         self._thread.start()
 
     def step(self, row: dict[str, Any]) -> None:
-        values = {f"train/{key}": value for key, value in row.items()}
-        self._work.put(lambda: self._run.log(values, step=row["step"]))
+        if self._steps.add(row):
+            self._work.put(partial(self._log_step, row))
 
     def finish(self, metrics: dict[str, Any], folder: Path, artifacts: dict[str, Artifact]) -> None:
-        self._work.put(partial(self._log_results, metrics, folder, artifacts))
-        self._close(0, PATIENCE)
+        self._artifacts = artifacts
+        self._work.put(partial(self._log_results, metrics, folder))
+        self._close(0, self._patience)
 
     def fail(self, reason: str) -> None:
         self._work.put(lambda: self._run.summary.update({"failure": reason}))
-        self._close(1, FAILED_PATIENCE)
+        self._close(1, min(FAILED_PATIENCE, self._patience))
 
     def _open(self, config: TrialConfig, labels: TrialLabels) -> None:
+        try:
+            self._run = self._init(config, labels, config.track.mode)
+        except Exception as error:
+            if config.track.mode == "offline":
+                raise
+            self._say(error, "the run is an offline one")
+            self._run = self._init(config, labels, "offline")
+        for row in self._steps.earlier:
+            if row["step"] >= self._run.step:  # of a continued run, the server has the others
+                self._log_step(row)
+
+    def _init(
+        self, config: TrialConfig, labels: TrialLabels, mode: Literal["online", "offline", "disabled"]
+    ) -> Any:
         cell = [f"{k}={v}" for k, v in labels.cell.items() if k.partition(".")[0] not in UNTAGGED]
-        self._run = wandb.init(
-            entity=config.track.entity,
-            project=config.track.project,
+        if mode == "offline":
+            self._drop_earlier()
+        else:
+            check_server(OPENING * self._patience)
+        return wandb.init(
+            **({} if "WANDB_SWEEP_ID" in os.environ else self._identity(config, labels)),
             group=labels.study,
             job_type="trial",
-            name=labels.name,
             tags=[tag[:TAG_LENGTH] for tag in (f"seed={config.seed}", *cell)],
-            config={"seed": config.seed, "resolved": asdict(config), "provenance": provenance(self._folder)},
-            mode=config.track.mode,
-            dir=str(self._folder),
-            settings=_settings(config),
+            config={
+                "seed": config.seed,
+                "resolved": asdict(config),
+                "provenance": provenance(self._folder.parent),
+            },
+            mode=mode,
+            resume="allow",
+            dir=str(self._folder.parent),
+            settings=run_settings(config),
         )
 
-    def _log_results(self, metrics: dict[str, Any], folder: Path, artifacts: dict[str, Artifact]) -> None:
-        self._run.config.update(metrics["factors"], allow_val_change=True)
+    def _identity(self, config: TrialConfig, labels: TrialLabels) -> dict[str, Any]:
+        """Where and what the run is, unless an agent says so."""
+        path = self._folder / RUN_ID
+        if not path.exists():
+            path.write_text(secrets.token_hex(4))
+        track = config.track
+        return {"entity": track.entity, "project": track.project, "id": path.read_text(), "name": labels.name}
+
+    def _drop_earlier(self) -> None:
+        """Offline runs of this trial that nobody has sent: what they say, this one says again."""
+        for run in self._folder.glob("offline-run-*"):
+            if not any(run.glob("*.synced")):
+                shutil.rmtree(run)
+
+    def _log_step(self, row: dict[str, Any]) -> None:
+        self._run.log({f"train/{key}": value for key, value in row.items()}, step=row["step"])
+
+    def _log_results(self, metrics: dict[str, Any], folder: Path) -> None:
+        factors = {RENAMED.get(name, name): value for name, value in metrics["factors"].items()}
+        self._run.config.update(factors, allow_val_change=True)
         self._run.log({**flat_metrics(metrics), "completions": completions_table(folder)})
-        for artifact, key in wandb_artifacts(artifacts):
+        for artifact, key in wandb_artifacts(self._artifacts):
             self._run.log_artifact(artifact, aliases=[key])
 
     def _close(self, exit_code: int, patience: float) -> None:
@@ -93,12 +149,11 @@ class WandbTracker:
         self._work.put(None)
         self._thread.join(patience)
         if self._thread.is_alive():
-            self._say(
-                f"not done after {patience:.0f} s; send it later: wandb sync {self._folder}/wandb/*run-*"
-            )
+            self._give_up(TimeoutError(f"not done after {patience:g} s"))
+        self._steps.close(whole=exit_code == 0 and not self._broken)
 
     def _serve(self) -> None:
-        with _environment(self._folder / "wandb"):
+        with environment(self._folder):
             while (task := self._work.get()) is not None:
                 if not self._broken:
                     self._attempt(task)
@@ -110,46 +165,16 @@ class WandbTracker:
         try:
             task()
         except Exception as error:
-            self._say(f"{type(error).__name__}: {error}")
+            self._give_up(error)
 
-    def _say(self, what: str) -> None:
-        if not self._broken:
-            log.warning("W&B failed, and the trial goes on without it: %s", " ".join(what.split()))
+    def _give_up(self, error: Exception) -> None:
         self._broken = True
+        if self._run is not None and not self._run.offline:
+            leave(self._folder.parent, self._labels, self._artifacts)
+        self._say(error, "the trial goes on without it")
 
-
-def _settings(config: TrialConfig) -> Any:
-    """No capture of console, code or git state: the trial's folder holds these; utilisation only of GPUs."""
-    return wandb.Settings(
-        silent=config.track.mode == "offline",
-        console="off",
-        disable_git=True,
-        disable_code=True,
-        disable_job_creation=True,
-        x_disable_meta=True,
-        x_disable_machine_info=True,
-        x_save_requirements=False,
-        x_disable_stats=config.hardware.device == "cpu",
-        init_timeout=60,
-        finish_timeout=PATIENCE,
-    )
-
-
-@contextmanager
-def _environment(folder: Path) -> Iterator[None]:
-    """What W&B reads from the environment only, where the user has not set it.
-
-    Files staged for a later sync stay with the run, not in the home directory; no telemetry is sent.
-    """
-    ours = {
-        "WANDB_DATA_DIR": str(folder / "data"),
-        "WANDB_CACHE_DIR": str(folder / "cache"),
-        "WANDB_ERROR_REPORTING": "false",
-    }
-    new = {name: value for name, value in ours.items() if name not in os.environ}
-    os.environ.update(new)
-    try:
-        yield
-    finally:
-        for name in new:
-            os.environ.pop(name, None)
+    def _say(self, error: Exception, and_now: str) -> None:
+        """One warning a run: whatever follows has the same cause."""
+        if self.failure is None:
+            self.failure = " ".join(f"{type(error).__name__}: {error}".split())
+            log.warning("W&B failed, and %s: %s", and_now, self.failure)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from limo_ablate.artifacts import Artifact, Store
 from limo_ablate.config import ModelConfig
 from limo_ablate.errors import UserError
+from limo_ablate.train.shapes import check_shape
 
 VERSION = 1
 REFERENCE = "reference.json"
@@ -112,6 +113,7 @@ def _referenced(store: Store, model: ModelConfig) -> Artifact:
     inputs: dict[str, Any] = {"dtype": model.dtype, "attention": model.attention}
     if local.is_dir():
         _check_folder(local)
+        check_shape(model, local)
         inputs |= {"folder": local, "digest": store.path_digest(local)}
     elif model.path.startswith((".", "/", "~")):
         raise UserError(f"model.path={model.path}: no such folder")
@@ -125,6 +127,7 @@ def _referenced(store: Store, model: ModelConfig) -> Artifact:
         else:
             snapshot = Path(_snapshot(model.path or "", model.revision))
             _check_folder(snapshot)
+            check_shape(model, snapshot)
             facts["commit"] = snapshot.name
         write_reference(folder, Reference(**facts))
 

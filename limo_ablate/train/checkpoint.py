@@ -7,10 +7,8 @@ the curve so far and the digest of `state/`. It is written beside, then renamed.
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,15 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from limo_ablate.artifacts import digest_folder
-from limo_ablate.errors import TrialFailure
+from limo_ablate.errors import NoSpace, says_full
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
 STATE, PROGRESS, PARTIAL = "state", "progress.json", "partial"
 KEPT = 2
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""The system's errors for a full disk, a user's full share of it, and a file over the limit."""
 
 logger = logging.getLogger(__name__)
 logging.getLogger("accelerate").setLevel(logging.WARNING)  # it tells of each file that it writes
@@ -60,7 +56,7 @@ class Progress:
 def save_checkpoint(accelerator: Accelerator, progress: Progress, folder: Path) -> None:
     """Saves the state of all processes; every process calls it.
 
-    Raises TrialFailure when the disk is full; the checkpoints before stay as they are.
+    Raises NoSpace when the disk is full; the checkpoints before stay as they are.
     """
     final = folder / f"step-{progress.step:08d}"
     partial = folder / PARTIAL
@@ -98,7 +94,7 @@ def resume(accelerator: Accelerator, folder: Path) -> Progress:
 
 @contextmanager
 def told_when_full(folder: Path, needed: int, what: str, partial: Path | None = None) -> Iterator[None]:
-    """Turns any error that a full disk makes while `what` is written to `folder` into one clear TrialFailure.
+    """Turns any error that a full disk makes while `what` is written to `folder` into one clear NoSpace.
 
     `needed` bytes are about what it takes, 0 when that is not known. What `partial` holds by then is removed.
     """
@@ -106,20 +102,15 @@ def told_when_full(folder: Path, needed: int, what: str, partial: Path | None = 
         yield
     except Exception as error:
         written = _size(partial) if partial else 0
-        if not _says_full(error) and shutil.disk_usage(folder).free >= max(needed, written):
+        if not says_full(error) and shutil.disk_usage(folder).free >= max(needed, written):
             raise
         if partial:
             shutil.rmtree(partial, ignore_errors=True)  # other processes may be at it too
         size = f"about {needed / 1e6:.1f}" if needed else f"more than {written / 1e6:.1f}"
-        raise TrialFailure(
+        raise NoSpace(
             f"no space left: {folder} needs {size} MB for {what}; "
             "free some, or set paths.artifacts to a larger disk, and run it again"
         ) from error
-
-
-def _says_full(error: BaseException) -> bool:
-    says = any(os.strerror(number) in str(error) for number in FULL)
-    return says or getattr(error, "errno", None) in FULL
 
 
 def _size(folder: Path) -> int:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from limo_ablate.errors import TrialFailure
+from limo_ablate.errors import Preempted, TrialFailure
+from limo_ablate.progress import tell
+from limo_ablate.train import stop
 from limo_ablate.train.checkpoint import Progress, save_checkpoint
 from limo_ablate.train.dev import Dev
 from limo_ablate.train.plan import Plan, Rows
@@ -40,6 +42,9 @@ SCHEMA = {
 MEASURED = ("seconds", "tokens_per_second", "mfu", "peak_memory")
 """Columns that differ from run to run."""
 
+DUE, END = 1.0, 2.0
+"""What a process adds to a step's statistics: a checkpoint is due (the main process), it was asked to end."""
+
 OnStep = Callable[[dict[str, Any]], None]
 
 
@@ -51,7 +56,7 @@ class Queued:
     """From 0."""
     batch: Rows
     totals: Tensor
-    """(3,) loss, right tokens, whether a checkpoint is due: sums over all processes."""
+    """(3,) loss, right tokens, DUE and END: sums over all processes."""
     norm: Tensor
     ended: float
 
@@ -81,40 +86,47 @@ class Recorder:
 
         Every process calls it. When the main process finds it time for a checkpoint, the others hear of it
         with the step's statistics, and all write it one step later; a process that is alone does so at once.
+        So it goes when one of them was asked to end: Preempted is then raised in all.
         """
         alone, now = self.accelerator.num_processes == 1, time.perf_counter()
         due = now - self._saved >= self.plan.train.checkpoint_seconds
         counted = (step + 1) % (self.plan.train.checkpoint_steps or step + 2) == 0
-        told = float(due and not alone and self.accelerator.is_main_process)
+        told = DUE * (due and self.accelerator.is_main_process) + END * stop.asked(self.folder)
         totals = self.accelerator.reduce(torch.cat([sums, sums.new_tensor([told])]), "sum")
         agreed = self._read()
         self._unread = Queued(step, batch, totals, norm, now)
         if self.dev and self.dev.due(step):
-            agreed = self._read() or agreed
-        if agreed or counted or (alone and due):
+            agreed = max(agreed, self._read())
+        agreed = told if alone else agreed
+        if agreed or counted:
             self.flush()
             save_checkpoint(self.accelerator, self.progress, self.folder / CHECKPOINTS)
             self._saved = self._ended = time.perf_counter()
+        if agreed >= END:
+            raise Preempted(f"asked to end after step {self.progress.step}; its checkpoint is written")
 
     def flush(self) -> None:
         """Reads what is left to read."""
         self._read()
 
-    def _read(self) -> bool:
-        """Adds the unread step to the curve; returns whether a checkpoint is due."""
+    def _read(self) -> float:
+        """Adds the unread step to the curve; returns what the processes told with it: DUE, END."""
         if self._unread is None:
-            return False
+            return 0.0
         queued, self._unread = self._unread, None
-        loss, right, due = queued.totals.tolist()
+        loss, right, told = queued.totals.tolist()
         if not math.isfinite(loss):
             raise TrialFailure(
                 f"the loss is {loss} at step {queued.number + 1}; "
                 "lower train.learning_rate or train.grad_clip"
             )
         self.progress.curve.append(self._row(queued, loss, right))
-        if self.on_step and self.accelerator.is_main_process:
-            self.on_step(self.progress.curve[-1])
-        return bool(due)
+        if self.accelerator.is_main_process:
+            row = self.progress.curve[-1]
+            tell("weights", row["step"], self.plan.total_steps, row["tokens_per_second"])
+            if self.on_step:
+                self.on_step(row)
+        return float(told)
 
     def _row(self, queued: Queued, loss: float, right: float) -> dict[str, Any]:
         device = self.accelerator.device

@@ -15,6 +15,7 @@ from torch import nn
 
 from limo_ablate.config import DevConfig
 from limo_ablate.errors import TrialFailure
+from limo_ablate.progress import alive
 from limo_ablate.train.checkpoint import PROGRESS, Progress, told_when_full
 from limo_ablate.train.context import Feed
 from limo_ablate.train.plan import Plan
@@ -85,6 +86,7 @@ class Dev:
         with torch.no_grad():
             for rows in self._feed.passes(plan.dev):
                 total += self._model(rows)[0]
+                alive()
         self._model.train()
         if reshard := getattr(self._model, "reshard", None):
             reshard()  # FSDP2 would keep what it gathered, in the forward's precision

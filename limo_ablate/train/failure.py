@@ -9,15 +9,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from limo_ablate.errors import TrialFailure, UserError
+from limo_ablate.errors import NoSpace, Preempted, TrialFailure, UserError
 from limo_ablate.train.oom import OutOfMemory, is_out_of_memory
 from limo_ablate.train.parts import TRACEBACK_LINES
+
+Kind = Literal["memory", "user", "trial", "preempted", "space", "unexpected"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     rank: int
-    kind: Literal["memory", "user", "trial", "unexpected"]
+    kind: Kind
     text: str
     """One line that says what to do; of the unexpected the end of its traceback."""
     at: float
@@ -32,7 +34,8 @@ class Failure:
             return UserError(self.text)
         if self.kind == "unexpected":
             return TrialFailure(f"rank {self.rank} failed; its log is in {desk}\n{self.text}")
-        return (OutOfMemory if self.kind == "memory" else TrialFailure)(f"rank {self.rank}: {self.text}")
+        kinds = {"memory": OutOfMemory, "space": NoSpace, "preempted": Preempted}
+        return kinds.get(self.kind, TrialFailure)(f"rank {self.rank}: {self.text}")
 
 
 def leave_failure(desk: Path, rank: int, error: Exception) -> None:
@@ -46,11 +49,15 @@ def leave_failure(desk: Path, rank: int, error: Exception) -> None:
     partial.rename(desk / f"rank{rank}.failure")
 
 
-def _kind(error: Exception) -> Literal["memory", "user", "trial", "unexpected"]:
+def _kind(error: Exception) -> Kind:
     if is_out_of_memory(error):
         return "memory"
     if isinstance(error, UserError):
         return "user"
+    if isinstance(error, Preempted):
+        return "preempted"
+    if isinstance(error, NoSpace):
+        return "space"
     return "trial" if isinstance(error, TrialFailure) else "unexpected"
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from limo_ablate.config import HardwareConfig, TrainConfig
+from limo_ablate.progress import alive
 from limo_ablate.train.base import Reference
 from limo_ablate.train.batch import Collated
 from limo_ablate.train.checkpoint import resume
@@ -28,6 +29,7 @@ from limo_ablate.train.processes import make_accelerator, released
 from limo_ablate.train.record import leave_beside_the_weights
 from limo_ablate.train.sharding import full_norm, prepare, whole_model
 from limo_ablate.train.speed import speed
+from limo_ablate.train.stop import listening
 from limo_ablate.train.token_rows import read_tokens
 
 if TYPE_CHECKING:
@@ -52,7 +54,8 @@ class Job:
 def fine_tune(job: Job, on_step: OnStep | None = None) -> nn.Module:
     """Trains and saves the model of `job`, as one of its `hardware.processes`; resumes from checkpoints.
 
-    Returns the trained model as this process has it.
+    Returns the trained model as this process has it. Raises Preempted after SIGTERM, when the step is done
+    and its checkpoint written.
     """
     torch.set_num_threads(job.hardware.threads)
     with released(make_accelerator(job.train, job.hardware)) as accelerator:
@@ -67,15 +70,16 @@ def fine_tune(job: Job, on_step: OnStep | None = None) -> nn.Module:
         pace = speed(accelerator.unwrap_model(model), plan, accelerator.device, accelerator.num_processes)
         recorder = Recorder(accelerator, plan, progress, folder, on_step, dev, pace)
         done = progress.step
-        for step, batch in enumerate(islice(plan.batches(), done, plan.total_steps), done):
-            for group in optimizer.param_groups:
-                group["lr"] = plan.learning_rate(step)
-            trained = int(rows.responses[batch].sum())
-            sums = accumulate_gradients(accelerator, model, feed.passes(batch), trained)
-            norm = full_norm(accelerator.clip_grad_norm_(model.parameters(), job.train.grad_clip))
-            optimizer.step()
-            optimizer.zero_grad()
-            recorder.finished(step, batch, sums, norm)
+        with listening():
+            for step, batch in enumerate(islice(plan.batches(), done, plan.total_steps), done):
+                for group in optimizer.param_groups:
+                    group["lr"] = plan.learning_rate(step)
+                trained = int(rows.responses[batch].sum())
+                sums = accumulate_gradients(accelerator, model, feed.passes(batch), trained)
+                norm = full_norm(accelerator.clip_grad_norm_(model.parameters(), job.train.grad_clip))
+                optimizer.step()
+                optimizer.zero_grad()
+                recorder.finished(step, batch, sums, norm)
         recorder.flush()
         if whole := whole_model(accelerator, model, job):  # in the main process
             if dev:
@@ -100,4 +104,5 @@ def accumulate_gradients(
             # Gradients are averaged over the processes: times their number gives the sum.
             accelerator.backward(loss * (accelerator.num_processes / trained))
         sums += torch.stack([loss.detach(), right])
+        alive()
     return sums

@@ -15,9 +15,8 @@ from torch.utils.checkpoint import checkpoint
 
 from limo_ablate.errors import UserError
 from limo_ablate.train.batch import IGNORED, Collated
+from limo_ablate.train.memory import LOGITS_BYTES
 
-LOGITS_BYTES = 2**30
-"""Of the float32 logits that exist at once; softmax and gradients take about three times that beside them."""
 SCALED = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
 """Keys of a model's configuration that change logits behind the head."""
 

@@ -28,6 +28,8 @@ from limo_ablate.train.processes import SHARDED
 if TYPE_CHECKING:
     from limo_ablate.train.token_rows import TokenRows
 
+LOGITS_BYTES = 2**30
+"""Of the float32 logits that exist at once; softmax and gradients take about three times that beside them."""
 SAMPLED_STEPS = 64
 """Global batches that are packed to see how full a forward pass gets."""
 
@@ -171,8 +173,6 @@ def forecast(shape: Shape, load: Load, train: TrainConfig, hardware: HardwareCon
 
 def activations(shape: Shape, load: Load, train: TrainConfig, hardware: HardwareConfig) -> tuple[int, int]:
     """Bytes kept for the backward pass, and the most that comes and goes beside them."""
-    from limo_ablate.train.loss import LOGITS_BYTES
-
     half = hardware.precision == "bf16"
     c, inputs = 2 if half else 4, 5 if half and hardware.strategy not in SHARDED else 2
     seen = hardware.context_parallel  # keys and values are those of the whole sequence

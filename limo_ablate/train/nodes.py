@@ -18,7 +18,7 @@ from limo_ablate.errors import UserError
 
 SRUN = "srun --nodes=1 --ntasks=1 --overlap --cpu-bind=none --nodelist={host} sh -c"
 """How a command line is started on a machine of the Slurm allocation that the trial runs in."""
-FORWARDED = ("HF_", "NCCL_", "GLOO_", "TORCH_", "PYTORCH_", "PYTHONPATH")
+FORWARDED = ("HF_", "NCCL_", "GLOO_", "TORCH_", "PYTORCH_", "PYTHONPATH", "LIMO_ABLATE_")
 """Beginnings of the environment variables that all machines get."""
 
 

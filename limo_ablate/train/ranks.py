@@ -16,10 +16,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from limo_ablate.errors import TrialFailure, UserError
+from limo_ablate.errors import Preempted, TrialFailure, UserError
 from limo_ablate.train.failure import has_failure, told_failure
 from limo_ablate.train.nodes import free_port, node_commands
 from limo_ablate.train.parts import POLL_SECONDS, Order, Part, end, failure, killed, start
+from limo_ablate.train.stop import DESK, STOP, asked, listening
 
 if TYPE_CHECKING:
     from limo_ablate.train.curve import OnStep
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 LINGER_SECONDS = 30.0
 """What the other ranks get to leave once rank 0 has written everything."""
-DESK, JOB, STEPS = "ranks", "job.json", "steps.jsonl"
+JOB, STEPS = "job.json", "steps.jsonl"
 
 
 def run_ranks(job: Job, on_step: OnStep | None) -> None:
@@ -41,7 +42,7 @@ def run_ranks(job: Job, on_step: OnStep | None) -> None:
     try:
         for order in _ranks(job, desk) if job.hardware.nodes == 1 else _nodes(job, desk):
             parts.append(start(order))
-        with (desk / STEPS).open() as steps:
+        with listening(), (desk / STEPS).open() as steps:
             _wait(parts, desk, steps, on_step)
     finally:
         for part in parts:
@@ -73,11 +74,13 @@ def _nodes(job: Job, desk: Path) -> Iterator[Order]:
 
 
 def _wait(parts: list[Part], desk: Path, steps: TextIO, on_step: OnStep | None) -> None:
-    """Until all parts have ended; hands on rank 0's steps meanwhile."""
+    """Until all parts have ended; hands on rank 0's steps, and to all ranks that they are to end."""
     deadline = float("inf")
     while True:
         states = [part.process.poll() for part in parts]
         _pass_on(steps, on_step)
+        if asked(desk.parent):
+            (desk / STOP).touch()
         if any(states) or has_failure(desk):
             raise _failure(parts, desk)
         if all(state == 0 for state in states) or time.monotonic() > deadline:
@@ -100,4 +103,6 @@ def _pass_on(steps: TextIO, on_step: OnStep | None) -> None:
 def _failure(parts: list[Part], desk: Path) -> TrialFailure | UserError:
     """A clear reason, else of a rank that was killed, else the first traceback: the other ranks miss it."""
     told = told_failure(desk)
+    if asked(desk.parent) and not (told and told.expected):
+        return Preempted("asked to end before a step was done")
     return told.error(desk) if told and (told.expected or not killed(parts)) else failure(parts)

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
-from limo_ablate.config import HardwareConfig, LoraConfig, TrainConfig
+from limo_ablate.config import HardwareConfig, LoraConfig, ModelConfig, TrainConfig
 from limo_ablate.errors import UserError
 from limo_ablate.train.memory import Forecast, forecast, heaviest_load, model_shape, size
+from limo_ablate.train.shapes import declared_shape
 from limo_ablate.train.token_rows import TokenRows
 
 SURE = 1.15
@@ -47,15 +48,19 @@ class Demand:
     """A training, as far as its memory goes."""
 
     rows: TokenRows
-    model: str
-    """Folder of the base model."""
+    model: str | ModelConfig
+    """Folder of the base model, or its configuration where it is not here yet."""
     train: TrainConfig
     hardware: HardwareConfig
 
     def forecast(self) -> Forecast:
         targets = self.train.lora.targets if self.train.lora else ()
         load = heaviest_load(self.rows, self.train, self.hardware)
-        return forecast(model_shape(self.model, targets), load, self.train, self.hardware)
+        if isinstance(self.model, ModelConfig):
+            shape = declared_shape(self.model, targets)
+        else:
+            shape = model_shape(self.model, targets)
+        return forecast(shape, load, self.train, self.hardware)
 
 
 def check_memory(demand: Demand) -> Forecast:

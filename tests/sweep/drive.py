@@ -1,11 +1,16 @@
-"""A sweep with the small jobs, in a process that tests can kill: `drive.py STUDY.yaml [OVERRIDE ...]`."""
+"""Runners with the small jobs, in processes that tests can kill.
+
+drive.py STUDY.yaml [OVERRIDE ...] [--extend]     a sweep
+drive.py join FOLDER [--cells N] [OVERRIDE ...]   one more runner
+"""
 
 import sys
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     # imported here, for multiprocessing imports this file again in every job
     from limo_ablate.errors import UserError
+    from limo_ablate.sweep import join
     from limo_ablate.sweep.cli import run
     from limo_ablate.sweep.design import load_study
     from limo_ablate.sweep.runner import Jobs
@@ -17,14 +22,19 @@ def main() -> int:
         preload=("sweep_jobs",),
     )
     try:
-        return run(load_study(sys.argv[1], sys.argv[2:]), jobs=jobs)
+        if arguments[0] == "join":
+            name, cells, overrides = join.asked(arguments[1:])
+            return join.join(join.study_folder(name), overrides, cells, jobs)
+        extend = "--extend" in arguments
+        study, *extra = [argument for argument in arguments if argument != "--extend"]
+        return run(load_study(study, extra), jobs=jobs, extend=extend)
     except UserError as error:
         print(f"limo-ablate: {error}", file=sys.stderr)
         return 2
 
 
 if __name__ == "__main__":
-    code = main()
+    code = main(sys.argv[1:])
     print("imported torch" if "torch" in sys.modules else "no torch")
     print("forked" if "multiprocessing.popen_forkserver" in sys.modules else "not forked")
     sys.exit(code)

@@ -1,8 +1,9 @@
 """Small real jobs for the sweep's tests: they run in its forks, sleep, write metrics.json, fail or die.
 
 What a trial does is asked for by its tier: `skipped` raises, `shuffled` kills itself, `padded` is a user's
-error, `L1` never ends; `select.size` is its length in milliseconds. Each start and each end is a line of
-`events` in the study's folder.
+error, `L1` never ends, `L2` goes on from a checkpoint that it writes on SIGTERM, `L3` writes a megabyte;
+`select.size` is its length in milliseconds. Each start and each end is a line of `events` in the study's
+folder.
 """
 
 from __future__ import annotations
@@ -15,8 +16,13 @@ import time
 from pathlib import Path
 
 from limo_ablate.config import TrialConfig
-from limo_ablate.errors import UserError
+from limo_ablate.errors import Preempted, UserError
 from limo_ablate.identity import TrialLabels, trial_key
+from limo_ablate.progress import tell
+from limo_ablate.train import stop
+
+STEP = 20
+"""Milliseconds of a step of `L2`."""
 
 
 def trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> None:
@@ -31,8 +37,14 @@ def trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> None:
         case "padded":
             raise UserError("select.size: too many")
         case "L1":
+            tell("asleep", 1, 10)
             subprocess.run(["sleep", "1000"], check=True)
-    time.sleep((config.select.size or 0) / 1000)
+        case "L2":
+            _train(folder, (config.select.size or 0) // STEP)
+        case "L3":
+            (folder / "large").write_bytes(b"x" * 1_000_000)
+    if config.select.quality != "L2":
+        time.sleep((config.select.size or 0) / 1000)
     score = {"accuracy": 0.5, "stderr": 0.1}
     metrics = {
         "trial": trial_key(config),
@@ -43,6 +55,20 @@ def trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> None:
     (folder / "partial").write_text(json.dumps(metrics))
     (folder / "partial").rename(folder / "metrics.json")
     _note(events, f"end {labels.name} {time.time()}")
+
+
+def _train(folder: Path, steps: int) -> None:
+    """Steps of STEP milliseconds; as the real one, it ends on SIGTERM once its checkpoint is written."""
+    checkpoint = folder / "checkpoint"
+    done = int(checkpoint.read_text()) if checkpoint.exists() else 0
+    with stop.listening():
+        for step in range(done + 1, steps + 1):
+            time.sleep(STEP / 1000)
+            tell("weights", step, steps)
+            if stop.asked(folder):
+                checkpoint.write_text(str(step))
+                raise Preempted(f"asked to end after step {step}; its checkpoint is written")
+    _note(folder.parent.parent / "events", f"trained {folder.name} {steps - done}")
 
 
 def prepare(config: TrialConfig) -> None:

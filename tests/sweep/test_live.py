@@ -1,14 +1,14 @@
 import io
 import re
-import time
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from limo_ablate.progress import Progress
 from limo_ablate.sweep.cells import Cell, cells
 from limo_ablate.sweep.design import Block, Study
-from limo_ablate.sweep.live import Progress, last_line, readable, rerun_command
+from limo_ablate.sweep.live import Board, Row, last_line, readable, rerun_command
 
 METRICS = {"scores": {"mini": {"accuracy": 0.5, "stderr": 0.1}}}
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -25,16 +25,19 @@ def text(console: Console) -> str:
     return ESCAPES.sub("", console.file.getvalue())
 
 
+TOLD = Progress(stage="weights", done=12, total=120, begun=2, since=1000.0, at=1020.0, speed=1234.5)
+
+
 def test_each_end_is_a_plain_line_where_there_is_no_terminal(found: list[Cell], tmp_path: Path) -> None:
     console = Console(file=io.StringIO(), width=40)
-    with Progress(console, total=3, done=0, slots=2) as progress:
-        progress.show([("size4-L5-s0", time.monotonic(), tmp_path / "log")])
-        progress.finished(found[0], METRICS, 10.0)
-        progress.failed(found[1], 1, 2, "OOM [at step 3]", tmp_path / "log", again=True)
-        progress.failed(found[1], 2, 2, "OOM", tmp_path / "log", again=False)
-        progress.finished(found[2], METRICS, 20.0)
+    with Board(console, total=3, done=0) as board:
+        board.show([Row("size4-L5-s0", "running", 0, TOLD, 65.0, 0)])
+        board.finished(found[0], METRICS, 10.0)
+        board.failed(found[1], 1, 2, "OOM [at step 3]", tmp_path / "log", again=True)
+        board.failed(found[1], 2, 2, "OOM", tmp_path / "log", again=False)
+        board.finished(found[2], METRICS, 20.0)
     lines = text(console).splitlines()
-    assert lines[0] == "[1/3] size4-L5-s0  50.0 ± 10.0  10.0 s, about 10 s left"
+    assert lines[0] == "[1/3] size4-L5-s0  50.0 ± 10.0  10.0 s, about 20 s left"
     assert lines[1] == "[1/3] size16-L5-s0  FAILED, attempt 1 of 2, trying again: OOM [at step 3]"
     assert lines[2] == f"    log:   {tmp_path / 'log'}"
     assert lines[3] == "    rerun: limo-ablate track=none select.size=16 select.quality=L5 seed=0"
@@ -42,14 +45,31 @@ def test_each_end_is_a_plain_line_where_there_is_no_terminal(found: list[Cell], 
     assert lines[-1] == "[2/3] size64-L5-s0  50.0 ± 10.0  20.0 s"
 
 
-def test_a_terminal_also_shows_what_runs_and_what_it_last_said(found: list[Cell], tmp_path: Path) -> None:
-    (tmp_path / "log").write_text("step 1\nstep 12/120 loss 1.31\n")
-    console = Console(file=io.StringIO(), force_terminal=True, width=100)
-    with Progress(console, total=3, done=1, slots=1) as progress:
-        progress.show([("size4-L5-s0", time.monotonic() - 65, tmp_path / "log")])
+def test_a_terminal_shows_how_far_each_trial_is(found: list[Cell]) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=120)
+    with Board(console, total=3, done=1) as board:
+        board.count(total=3, done=1, elsewhere=1)
+        board.show(
+            [
+                Row("size4-L5-s0", "running", 0, TOLD, 65.0, 0),
+                Row("size16-L5-s0", "again in 3 s", None, None, 0.0, 1),
+            ]
+        )
     said = text(console)
-    assert re.search(r"size4-L5-s0 +65 s +step 12/120 loss 1\.31", said)
-    assert "1 of 3 done" in said
+    assert re.search(r"cell +state +slot +stage +step +tok/s +ETA +spend +failures", said)
+    assert re.search(r"size4-L5-s0 +running +0 +weights +12/120 +1,234 +4 min +65 s +0", said)
+    assert re.search(r"size16-L5-s0 +again in 3 s +0 s +1", said)
+    assert "1 of 3 done, 1 in other runners; 0.02 device-hours here" in said
+
+
+def test_what_runs_is_told_now_and_then_without_a_terminal(
+    found: list[Cell], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("limo_ablate.sweep.live.QUIET_SECONDS", 0.0)
+    console = Console(file=io.StringIO(), width=40)
+    with Board(console, total=3, done=0) as board:
+        board.show([Row("size4-L5-s0", "running", 0, TOLD, 65.0, 0)])
+    assert text(console) == "[0/3] running: size4-L5-s0 weights at 12 of 120\n"
 
 
 def test_the_command_that_reruns_a_cell_survives_the_shell(found: list[Cell]) -> None:

@@ -5,54 +5,90 @@ import pytest
 
 from limo_ablate.config import HardwareConfig, LaunchConfig
 from limo_ablate.errors import UserError
-from limo_ablate.sweep.slots import cores, local_slots, visible_gpus
+from limo_ablate.sweep.slots import PASSES, Devices, Slot, cores, visible_gpus
 
 CPU = HardwareConfig(name="cpu", device="cpu", processes=1, strategy="single", precision="no", threads=1)
 GPU = replace(CPU, name="gpu1", device="cuda")
 DDP = replace(GPU, name="ddp", processes=2, strategy="ddp", threads=4)
-ALL_THAT_FIT = LaunchConfig(slots=None, attempts=3)
+LAUNCH = LaunchConfig(
+    executor="local", slots=None, attempts=3, backoff_seconds=0, hang_seconds=None, grace_seconds=5
+)
 
 
-@pytest.fixture
-def four_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,2,5,7")
+def devices(slots: int | None = None, gpus: int = 4, cores: int = 4) -> Devices:
+    return Devices(replace(LAUNCH, slots=slots), gpus=[f"gpu{i}" for i in range(gpus)], cores=cores)
 
 
-def gpus(*hardware: HardwareConfig, slots: int | None = None) -> list[tuple[str, ...]]:
-    return [slot.gpus for slot in local_slots(hardware, LaunchConfig(slots=slots, attempts=3))]
+def filled(machine: Devices, *hardware: HardwareConfig) -> list[Slot]:
+    """What is started of `hardware`, each again and again, until nothing fits."""
+    machine.check(hardware)
+    waiting, started = [(one.name, one) for one in hardware for _ in range(20)], []
+    while (place := machine.choose(waiting)) is not None:
+        started.append(machine.take(waiting.pop(place)[1]))
+    return started
 
 
 def test_cpu_trials_share_the_cores() -> None:
-    assert len(local_slots([CPU], ALL_THAT_FIT)) == cores()
-    assert len(local_slots([CPU, replace(CPU, threads=10_000)], ALL_THAT_FIT)) == 1
-    assert len(local_slots([CPU], LaunchConfig(slots=7, attempts=3))) == 7
+    assert len(filled(devices(), CPU)) == 4
+    assert len(filled(devices(), replace(CPU, threads=3))) == 1
+    assert len(filled(devices(), replace(CPU, threads=10_000))) == 1
+    assert len(filled(devices(slots=7), CPU)) == 7
+    assert Devices(LAUNCH).cores == cores()
 
 
-@pytest.mark.usefixtures("four_gpus")
-def test_gpus_are_cut_into_slots_as_wide_as_the_widest_trial() -> None:
-    assert gpus(GPU) == [("0",), ("2",), ("5",), ("7",)]
-    assert gpus(GPU, DDP, CPU) == [("0", "2"), ("5", "7")]
-    assert gpus(replace(DDP, processes=3)) == [("0", "2", "5")]
+def test_each_trial_gets_as_many_gpus_as_it_has_ranks() -> None:
+    assert [slot.gpus for slot in filled(devices(), GPU)] == [("gpu0",), ("gpu1",), ("gpu2",), ("gpu3",)]
+    assert [slot.gpus for slot in filled(devices(), DDP)] == [("gpu0", "gpu1"), ("gpu2", "gpu3")]
+    assert [slot.gpus for slot in filled(devices(), replace(DDP, processes=3), GPU)] == [
+        ("gpu0", "gpu1", "gpu2"), ("gpu3",),
+    ]  # fmt: skip
+    assert [slot.devices for slot in filled(devices(), replace(DDP, processes=8, nodes=2))] == [4]
 
 
-@pytest.mark.usefixtures("four_gpus")
-def test_more_slots_than_gpus_share_them() -> None:
-    assert gpus(GPU, slots=6) == [("0",), ("2",), ("5",), ("7",), ("0",), ("2",)]
-    assert gpus(DDP, slots=1) == [("0", "2")]
+def test_a_trial_without_gpus_runs_beside_those_that_have_them() -> None:
+    slots = filled(devices(gpus=1), GPU, replace(CPU, threads=2))
+    assert [(slot.gpus, slot.cores) for slot in slots] == [(("gpu0",), 0), ((), 2), ((), 2)]
 
 
-@pytest.mark.usefixtures("four_gpus")
+def test_more_slots_than_gpus_share_them_evenly() -> None:
+    assert [slot.gpus for slot in filled(devices(slots=6), GPU)] == [
+        ("gpu0",), ("gpu1",), ("gpu2",), ("gpu3",), ("gpu0",), ("gpu1",),
+    ]  # fmt: skip
+    assert [slot.gpus for slot in filled(devices(slots=1), DDP)] == [("gpu0", "gpu1")]
+
+
+def test_what_is_given_back_is_used_again() -> None:
+    machine = devices()
+    slots = filled(machine, GPU)
+    machine.give(slots[2])
+    assert machine.take(GPU) == slots[2]
+
+
+def test_a_wide_trial_is_passed_but_not_for_ever() -> None:
+    machine, wide = devices(), replace(DDP, processes=4)
+    slots = filled(machine, GPU)
+    machine.give(slots.pop())
+    waiting = [("wide", wide), ("narrow", GPU)]
+    for _ in range(PASSES):
+        assert machine.choose(waiting) == 1
+        machine.give(machine.take(GPU))
+    assert machine.choose(waiting) is None, "the narrow ones have passed it often enough"
+    for slot in slots:
+        machine.give(slot)
+    assert machine.choose(waiting) == 0
+
+
 def test_a_trial_wider_than_the_machine_is_a_users_error() -> None:
     with pytest.raises(UserError, match="hardware=ddp needs 8 GPUs for a trial, 4 are visible"):
-        gpus(replace(DDP, processes=8))
+        devices().check([GPU, replace(DDP, processes=8)])
     with pytest.raises(UserError, match=r"launch\.slots=0"):
-        gpus(GPU, slots=0)
+        devices(slots=0)
 
 
-def test_a_trial_sees_its_slots_devices_only() -> None:
-    (cpu,) = local_slots([CPU], LaunchConfig(slots=1, attempts=1))
-    assert cpu.environment(CPU)["CUDA_VISIBLE_DEVICES"] == ""
-    assert cpu.environment(replace(CPU, threads=3))["OMP_NUM_THREADS"] == "3"
+def test_a_trial_sees_its_own_devices_only() -> None:
+    assert devices().take(CPU).environment(CPU)["CUDA_VISIBLE_DEVICES"] == ""
+    assert devices().take(DDP).environment(DDP)["CUDA_VISIBLE_DEVICES"] == "gpu0,gpu1"
+    assert devices().take(CPU).environment(replace(CPU, threads=3))["OMP_NUM_THREADS"] == "3"
 
 
 def test_gpus_are_counted_without_cuda(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

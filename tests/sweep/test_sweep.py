@@ -10,81 +10,13 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-import optuna
 import pytest
-import yaml
-from optuna.storages.journal import JournalFileBackend, JournalStorage
 
 from limo_ablate.errors import UserError
-from limo_ablate.sweep.processes import marked
 from limo_ablate.sweep.status import states, status
-
-HERE = Path(__file__).parent
-PATIENCE = 60.0
-
-
-@dataclass
-class Sweeping:
-    """A study of small jobs in a temporary folder."""
-
-    root: Path
-
-    @property
-    def folder(self) -> Path:
-        return self.root / "studies" / "small"
-
-    def declare(self, *overrides: str, seeds: tuple[int, ...] = (0,), **axes: tuple[object, ...]) -> None:
-        shared = ["track=none", f"paths.studies={self.root / 'studies'}", "launch.slots=2", *overrides]
-        levels = {f"select.{axis}" if axis != "model" else axis: list(v) for axis, v in axes.items()}
-        study = {
-            "name": "small",
-            "overrides": shared,
-            "seeds": list(seeds),
-            "blocks": [{"name": "b", "axes": levels}],
-        }
-        (self.root / "small.yaml").write_text(yaml.safe_dump(study))
-
-    def start(self, *extra: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, str(HERE / "drive.py"), str(self.root / "small.yaml"), *extra],
-            env={**os.environ, "PYTHONPATH": str(HERE)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def run(self, *extra: str) -> tuple[int, str]:
-        process = self.start(*extra)
-        said, _ = process.communicate(timeout=PATIENCE)
-        return process.returncode, said
-
-    def events(self, kind: str) -> list[list[str]]:
-        path = self.folder / "events"
-        lines = path.read_text().splitlines() if path.exists() else []
-        return [line.split() for line in lines if line.split()[0] == kind]
-
-    def rows(self) -> list[optuna.trial.FrozenTrial]:
-        storage = JournalStorage(JournalFileBackend(str(self.folder / "ledger.log")))
-        return optuna.load_study(study_name="small", storage=storage).trials
-
-    def finished(self) -> Counter[str]:
-        return Counter(row.user_attrs["cell"] for row in self.rows() if row.state.name == "COMPLETE")
-
-    def until(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while not condition():
-            assert time.monotonic() < deadline, "it did not happen"
-            time.sleep(0.01)
-
-    def orphans(self) -> list[int]:
-        mark = JournalStorage(JournalFileBackend(str(self.folder / "ledger.log"))).get_study_user_attrs(0)[
-            "mark"
-        ]
-        return marked(mark)
+from tests.sweep.sweeping import HERE, PATIENCE, Sweeping
 
 
 @pytest.fixture
@@ -127,8 +59,7 @@ def test_a_failing_cell_is_tried_again_then_left_alone_with_its_reason(sweep: Sw
     sweep.declare("launch.attempts=2", quality=("L5", "skipped", "shuffled"))
     code, said = sweep.run()
     assert code == 3
-    starts = Counter(name for _, name, *_ in sweep.events("start"))
-    assert starts == {"L5-s0": 1, "skipped-s0": 2, "shuffled-s0": 2}
+    assert sweep.starts() == {"L5-s0": 1, "skipped-s0": 2, "shuffled-s0": 2}
     assert "skipped-s0  FAILED, attempt 2 of 2, left alone: RuntimeError: the loss is not a number" in said
     assert "shuffled-s0  FAILED, attempt 1 of 2, trying again: killed by SIGKILL" in said
     (folder,) = sweep.folder.glob("trials/skipped*")
@@ -177,7 +108,7 @@ def test_a_killed_runner_loses_and_repeats_nothing(sweep: Sweeping) -> None:
     code, said = sweep.run()
     assert code == 0, said
     assert sweep.finished() == Counter({f"size{size}-s0": 1 for size in range(60, 76)})
-    assert Counter(name for _, name, *_ in sweep.events("end")) == sweep.finished()
+    assert sweep.ends() == sweep.finished()
     assert not any(row.state.name in ("RUNNING", "WAITING") for row in sweep.rows())
 
 
@@ -189,7 +120,7 @@ def test_trials_die_with_a_killed_runner_and_their_cells_run_again(sweep: Sweepi
     runner.communicate()
     sweep.until(lambda: not sweep.orphans())
     again = sweep.start()
-    sweep.until(lambda: sum(name == "L1-s0" for _, name, *_ in sweep.events("start")) == 2)
+    sweep.until(lambda: sweep.starts()["L1-s0"] == 2)
     again.terminate()
     again.communicate()
 
@@ -301,13 +232,19 @@ def test_the_state_of_a_study_is_told(sweep: Sweeping, capsys: pytest.CaptureFix
     where = f"paths.studies={sweep.folder.parent}"
     assert status([where]) == status(["small", where]) == 0
     short, *long = capsys.readouterr().out.splitlines()
-    assert (
-        short
-        == long[0]
-        == f"small: 3 cells: 1 finished, 1 running, 1 failed; a sweep is running (pid {runner.pid})"
-    )
+    assert short == long[0]
+    assert short.startswith("small: 3 cells: 1 finished, 1 running, 1 failed; 0.00 device-hours; runners: ")
+    assert short.rpartition("-")[0].endswith(f"-{runner.pid}")
     assert "  failed: skipped-s0  RuntimeError: the loss is not a number" in long
-    assert "  running: L1-s0" in long
+    assert any(line.startswith("  running: L1-s0  asleep at 1 of 10") for line in long)
+    assert any("training L1-s0" in line for line in long), "the last line of its log"
+    assert f"  new attempts: limo-ablate retry {sweep.folder}" in long
+    assert status(["small", where, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["finished"], told["running"], told["failed"]) == (1, 1, 1)
+    assert [(cell["cell"], cell["state"], cell["failures"]) for cell in told["each"]][1] == (
+        "skipped-s0", "failed", 1,
+    )  # fmt: skip
     runner.kill()
     runner.communicate()
     assert [state.state for state in states(sweep.folder)] == ["finished", "failed", "waiting"]

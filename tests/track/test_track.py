@@ -5,24 +5,22 @@ import logging
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
 
-from limo_ablate.artifacts import Artifact, Store
 from limo_ablate.compose import compose
 from limo_ablate.config import TrialConfig
 from limo_ablate.identity import TrialLabels
 from limo_ablate.track import NoTracker, open_tracker
-from tests.made_study import Making, curve
+from tests.made_study import curve
+from tests.track.made_trial import made, make_trial, metrics_of
 from tests.track.offline_run import OfflineRun, read_run
-from tests.track.wandb_server import serve
+from tests.wandb_standin import serve
 
 CELL: dict[str, object] = {"select.size": 64, "select.quality": "L5", "paths.studies": "elsewhere", "seed": 3}
 LABELS = TrialLabels(study="made", cell=CELL, name="size64-L5-s3")
 CURVE = curve(8, 0)
-BIG = 2 << 20
 
 
 @pytest.fixture
@@ -41,30 +39,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A finished trial's folder."""
-    block = {"name": "b", "axes": {"select.size": [64]}, "overrides": ["model=mini_m", "select.difficulty=any", "select.quality=L5"]}  # noqa: E501 # fmt: skip
-    study = Making(tmp_path / "study", blocks=[block], figures=[], seeds=[3]).write()
-    return next((study / "trials").iterdir())
-
-
-def made(path: Path) -> dict[str, Artifact]:
-    store = Store(path / "store")
-
-    def weights(folder: Path) -> None:
-        (folder / "config.json").write_text("{}")
-        (folder / "model.safetensors").write_bytes(b"0" * BIG)
-
-    pool = store.build("pool", 1, {}, lambda folder: (folder / "problems.parquet").write_text("x") and None)
-    return {
-        "pool": pool,
-        "benchmark/mini": pool,
-        "weights": store.build("weights", 1, {"pool": pool}, weights),
-    }
-
-
-def metrics_of(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
-    return found
+    return make_trial(tmp_path / "study")
 
 
 @pytest.fixture
@@ -100,6 +75,7 @@ def test_the_run_is_found_by_study_cell_and_seed(run: OfflineRun) -> None:
 
 def test_the_config_is_flat_and_whole(run: OfflineRun, folder: Path) -> None:
     factors = metrics_of(folder)["factors"]
+    assert {"train_size", "quality_tier", "parameters"} <= factors.keys()
     assert factors.items() <= run.config.items()
     assert run.config["seed"] == 3
     assert run.config["resolved"]["train"]["seed"] == 3
@@ -166,14 +142,16 @@ def test_what_fails_in_wandb_is_said_once_and_nothing_else(
 ) -> None:
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     online = replace(config, track=replace(config.track, mode="online"))  # without a key: W&B refuses
-    with caplog.at_level(logging.WARNING, logger="limo_ablate.track"):
+    with serve() as server, caplog.at_level(logging.WARNING, logger="limo_ablate.track"):
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
         tracker = open_tracker(online, LABELS, folder)
         for row in CURVE.iter_rows(named=True):
             tracker.step(row)
         tracker.finish(metrics_of(folder), folder, made(tmp_path))
     (record,) = said(caplog)
-    assert "the trial goes on without it" in record.message
+    assert "the run is an offline one" in record.message
     assert "API key" in record.message
+    assert read_run(folder).config["train_size"] == 64
     assert "wandb-core" not in children()
 
 
@@ -184,6 +162,7 @@ def test_a_missing_file_does_not_fail_the_trial(
     tracker = open_tracker(config, LABELS, folder)
     tracker.finish(metrics_of(folder), folder, {})
     assert len(said(caplog)) == 1
+    assert "the trial goes on without it" in caplog.text
     run = read_run(folder)
     assert run.config["train_size"] == 64
     assert run.exit_code == 0
@@ -194,23 +173,3 @@ def test_no_tracker_on_request(override: str, folder: Path) -> None:
     tracker = open_tracker(compose([override]), LABELS, folder)
     assert isinstance(tracker, NoTracker)
     assert not (folder / "wandb").exists()
-
-
-def test_online_is_only_an_environment_variable(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    with serve() as server:
-        monkeypatch.setenv("WANDB_MODE", "online")
-        monkeypatch.setenv("WANDB_BASE_URL", server.url)
-        monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
-        tracker = open_tracker(compose(["seed=3"]), LABELS, folder)
-        for row in CURVE.iter_rows(named=True):
-            tracker.step(row)
-        tracker.finish(metrics_of(folder), folder, made(tmp_path))
-    assert not said(caplog)
-    (first, *_) = server.variables("UpsertBucket")
-    assert (first["groupName"], first["displayName"]) == ("made", "size64-L5-s3")
-    losses = [row["train/loss"] for row in server.history() if "train/loss" in row]
-    assert losses == CURVE["loss"].to_list()
-    created = [variables["input"] for variables in server.variables("CreateArtifact")]
-    assert {"pool", "weights"} <= {sent["artifactCollectionName"] for sent in created}

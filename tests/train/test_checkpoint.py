@@ -125,7 +125,8 @@ def test_ranks_that_are_killed_again_and_again_go_on_exactly(strategy: str, tmp_
             with pytest.raises(TrialFailure, match="was killed by SIGKILL"):
                 run(Store(tmp_path / "killed"), kill, hardware, config)
             assert all(rank.poll() is not None for rank in started), "none waits for the dead one"
-        assert len(list(tmp_path.rglob("checkpoints/step-*"))) == 2
+        # a kill may come before the oldest of three is removed
+        assert len(list(tmp_path.rglob("checkpoints/step-*"))) in (2, 3)
         resumed = run(Store(tmp_path / "killed"), hardware=hardware, config=config)
     assert curve(resumed).equals(curve(whole))
     assert resumed.digest == whole.digest

@@ -27,6 +27,7 @@ from limo_ablate.pool.miniature.corpus import Document, documents
 from limo_ablate.pool.miniature.muon import Muon
 from limo_ablate.pool.miniature.probes import probe
 from limo_ablate.pool.miniature.tokenizer import make_tokenizer
+from limo_ablate.progress import tell
 
 CHUNK = 512
 """Documents sorted by length at a time."""
@@ -69,6 +70,7 @@ def pretrain(
         _set_rate(optimizers, _rate(step, seen / config.tokens) * config.learning_rate)
         losses.append(_train_step(model, optimizers, ids, learnt))
         seen += int((ids != tokenizer.pad_token_id).sum())
+        tell("base", min(seen, config.tokens), config.tokens, seen / (time.perf_counter() - started))
         finished = seen >= config.tokens
         if finished or (step + 1) % LOGGED_STEPS == 0:
             loss = torch.stack(losses).mean().item()

@@ -1,0 +1,267 @@
+"""The ledger beside plain Optuna: an attempt's cost, a study of 10,000 cells, 64 processes on PostgreSQL.
+
+    python benchmarks/ledger.py [--trials 200] [--cells 10000] [--workers 64] [--rows 1024]
+
+Plain Optuna is what its documentation shows for a grid: enqueue_trial, then ask, suggest and tell, with the
+same attributes set, over its own storages with their defaults. Both run in turn in the same process, or in as
+many processes, on the same database server (tests/postgres.py starts one). Processor time where one process
+works; wall time where several do. A duplicate is a row that two workers were given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend, JournalStorage
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from limo_ablate.sweep.cells import Cell, cells
+from limo_ablate.sweep.design import Block, Study
+from limo_ablate.sweep.lease import Lease
+from limo_ablate.sweep.ledger import Ledger
+from limo_ablate.sweep.parameters import space
+from limo_ablate.sweep.queue import Queue
+from tests.postgres import Postgres
+
+SCORE = {"accuracy": 0.25, "stderr": 0.05, "boxed": 0.2, "lenient": 0.3, "tokens": 33.2, "no_answer": 0.1}
+METRICS: dict[str, Any] = {
+    "scores": {"mini": SCORE, "mini/easy": SCORE, "mini/hard": SCORE},
+    "total_seconds": 12.5,
+    "artifacts": {stage: {"key": "0123456789abcdef"} for stage in ("tokens", "weights", "completions")},
+}
+TRIAL_SECONDS = 0.2
+"""A trial of the concurrent part: none is as short, and each worker claims for a fifth of a second's work."""
+
+
+def grid(n: int) -> list[Cell]:
+    """n cells of four axes that need no composing."""
+    block = Block(name="b", axes={"select.size": (4,)})
+    (one,) = cells(Study(name="s", blocks=(block,), overrides=("track=none",)))
+    return [
+        replace(
+            one,
+            name=f"cell{i}",
+            key=f"{i:016x}",
+            levels={"select.size": i % 50, "select.quality": f"L{i % 5}", "model": f"m{i % 7}"},
+            seed=i % 10,
+        )
+        for i in range(n)
+    ]
+
+
+@contextmanager
+def timed(name: str, per: int = 1, unit: str = "s") -> Iterator[None]:
+    """Prints wall and processor time of what is inside, of this process."""
+    wall, spent = time.perf_counter(), time.process_time()
+    yield
+    wall, spent = time.perf_counter() - wall, time.process_time() - spent
+    factor = (1000 if unit == "ms" else 1) / per
+    print(f"| {name} | {wall * factor:.2f} {unit} | {spent * factor:.2f} {unit} |", flush=True)
+
+
+def ours(url: str | Path, found: list[Cell]) -> None:
+    ledger = Ledger(url, "ours")
+    levels = space([], found, grows=True)
+    with ledger.transaction():
+        trials = [ledger.add(cell, 1, levels) for cell in found]
+    for trial in trials:
+        assert ledger.claim(trial, "host-1-abcd")
+        assert ledger.finish(trial, METRICS, Path("trials/x"), devices=1)
+
+
+def plain(storage: BaseStorage, found: list[Cell]) -> None:
+    study = optuna.create_study(storage=storage, study_name="plain", direction="maximize")
+    for cell in found:
+        study.enqueue_trial(
+            {**cell.levels, "seed": cell.seed}, user_attrs={"cell": cell.name, "key": cell.key}
+        )
+    for _ in found:
+        evaluate(study)
+
+
+def evaluate(study: optuna.Study, pause: float = 0.0) -> int:
+    """One attempt as Optuna's users write it; returns the trial's number."""
+    trial = study.ask()
+    trial.suggest_int("select.size", 0, 49)
+    trial.suggest_categorical("select.quality", [f"L{i}" for i in range(5)])
+    trial.suggest_categorical("model", [f"m{i}" for i in range(7)])
+    trial.suggest_int("seed", 0, 9)
+    time.sleep(pause)
+    trial.set_user_attr("runner", "host-1-abcd")
+    trial.set_user_attr("result", METRICS)
+    study.tell(trial, 0.25)
+    return trial.number
+
+
+def attempts(n: int, folder: Path, postgres: Postgres | None) -> None:
+    print(f"\n## An attempt, of {n} one after the other: add, claim, end\n")
+    print("| | wall | processor |\n|---|---|---|")
+    found = grid(n)
+    urls: dict[str, Callable[[str], tuple[str | Path, Callable[[], BaseStorage]]]] = {
+        "journal": lambda who: (
+            folder / f"{who}.log",
+            lambda: JournalStorage(JournalFileBackend(str(folder / f"{who}.log"))),
+        ),
+        "SQLite": lambda who: (
+            url := f"sqlite:///{folder}/{who}.db",
+            lambda: optuna.storages.get_storage(url),
+        ),
+    }
+    if postgres:
+        server = postgres
+        urls["PostgreSQL"] = lambda who: (
+            url := server.database(),
+            lambda: optuna.storages.get_storage(url),
+        )
+    for kind, place in urls.items():
+        url = place("ours")[0]
+        Ledger(url, "warm")  # makes the tables
+        with timed(f"{kind}, this ledger", n, "ms"):
+            ours(url, found)
+        storage = place("plain")[1]()
+        with timed(f"{kind}, enqueue + ask + tell", n, "ms"):
+            plain(storage, found)
+
+
+def large(n: int, folder: Path) -> None:
+    print(f"\n## A study of {n} cells on the default ledger\n")
+    print("| | wall | processor |\n|---|---|---|")
+    found, journal = grid(n), folder / "large.log"
+    with timed("a new study: opened, first rows written"):
+        queue = Queue(Ledger(journal, "s"), found, folder, "me", attempts=3)
+        queue.refresh()
+    fill(journal, found)
+    with timed("all finished: opened and reconciled"):
+        queue = Queue(Ledger(journal, "s"), found, folder, "me", attempts=3)
+        queue.refresh()
+    assert queue.done == n
+    with timed("refreshed again"):
+        queue.refresh()
+    print(f"\nThe journal has {journal.stat().st_size / 1e6:.0f} MB.")
+
+
+def fill(journal: Path, found: list[Cell]) -> None:
+    """Finishes every cell."""
+    ledger, levels = Ledger(journal, "s"), space([], found, grows=True)
+    with ledger.transaction():
+        known = ledger.histories()
+        for cell in found:
+            trial = known[cell.id].waiting if cell.id in known else ledger.add(cell, 1, levels)
+            assert trial is not None
+            ledger.claim(trial, "host-1-abcd")
+            ledger.finish(trial, METRICS, Path(f"trials/{cell.folder}"), devices=1)
+
+
+def our_worker(url: str, found: list[Cell], folder: Path, start: Barrier, said: Any) -> None:
+    """A runner: its own connection and lease, and the queue that all share."""
+    got: list[str] = []
+    tried = 0
+    start.wait()
+    try:
+        with Lease(folder) as lease:
+            queue = Queue(Ledger(url, "ours"), found, folder, lease.id, attempts=3, window=len(found))
+            queue.refresh()
+            while queue.todo:
+                todo = queue.todo[0]
+                tried += 1
+                if queue.claim(todo):
+                    time.sleep(TRIAL_SECONDS)
+                    assert queue.ledger.finish(todo.trial, METRICS, Path("trials/x"))
+                    got.append(todo.cell.id)
+                if not queue.todo:
+                    queue.refresh()
+        said.put((None, got, tried))
+    except Exception as error:
+        said.put((repr(error)[:200], got, tried))
+
+
+def plain_worker(url: str, share: int, start: Barrier, said: Any) -> None:
+    got: list[str] = []
+    start.wait()
+    try:
+        study = optuna.load_study(study_name="plain", storage=url)
+        for _ in range(share):
+            got.append(str(evaluate(study, TRIAL_SECONDS)))
+        said.put((None, got, len(got)))
+    except Exception as error:
+        said.put((repr(error)[:200], got, len(got)))
+
+
+def concurrent(workers: int, rows: int, folder: Path, postgres: Postgres) -> None:
+    print(f"\n## {workers} processes on PostgreSQL, {rows} trials of {TRIAL_SECONDS} s\n")
+    print("| | wall | trials a second | errors | duplicates | finished | claims tried |")
+    print("|---|---|---|---|---|---|---|")
+    found = grid(rows)
+    url = postgres.database()
+    Queue(Ledger(url, "ours"), found, folder, "filler", attempts=3, window=rows).refresh()
+    race("this ledger", our_worker, (url, found, folder), workers, lambda: _finished(url, "ours"))
+    study = optuna.create_study(storage=url, study_name="plain", direction="maximize")
+    for cell in found:
+        study.enqueue_trial({**cell.levels, "seed": cell.seed}, user_attrs={"cell": cell.name})
+    race("ask + tell", plain_worker, (url, rows // workers), workers, lambda: _finished(url, "plain"))
+
+
+def _finished(url: str, name: str) -> int:
+    trials = optuna.load_study(study_name=name, storage=RDBStorage(url)).trials
+    return sum(trial.state == optuna.trial.TrialState.COMPLETE for trial in trials)
+
+
+def race(
+    name: str, worker: Callable[..., None], given: tuple[Any, ...], workers: int, finished: Callable[[], int]
+) -> None:
+    forks = multiprocessing.get_context("fork")
+    start, said = forks.Barrier(workers + 1), forks.Queue()
+    processes = [forks.Process(target=worker, args=(*given, start, said)) for _ in range(workers)]
+    for process in processes:
+        process.start()
+    start.wait()
+    begun = time.perf_counter()
+    told = [said.get() for _ in processes]
+    seconds = time.perf_counter() - begun
+    for process in processes:
+        process.join()
+    errors = [error for error, _, _ in told if error]
+    rows = Counter(row for _, got, _ in told for row in got)
+    twice, tried = sum(n > 1 for n in rows.values()), sum(tries for _, _, tries in told)
+    figures = (
+        f"{seconds:.1f} s | {rows.total() / seconds:.0f} | {len(errors)} | {twice} | {finished()} | {tried}"
+    )
+    print(f"| {name} | {figures} |", flush=True)
+    for error, count in Counter(errors).items():
+        print(f"  {count} x {error}", file=sys.stderr)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    for option, default in (("trials", 200), ("cells", 10_000), ("workers", 64), ("rows", 1024)):
+        parser.add_argument(f"--{option}", type=int, default=default)
+    asked = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    postgres = Postgres.start_new()
+    try:
+        with tempfile.TemporaryDirectory() as name:
+            if postgres:
+                concurrent(asked.workers, asked.rows, Path(name), postgres)
+            attempts(asked.trials, Path(name), postgres)
+            large(asked.cells, Path(name))
+    finally:
+        if postgres:
+            postgres.remove()
+
+
+if __name__ == "__main__":
+    main()

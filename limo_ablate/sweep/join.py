@@ -1,0 +1,91 @@
+"""`limo-ablate join STUDY [--cells N] [launch.slots=2 ...]` is one more runner of a study.
+
+STUDY, which `sweep` has declared, is a name or a folder. The runner may be on another machine that shares
+the study's folder, started in the same directory; it takes what waits, and leaves when nothing waits or
+after N attempts. Overrides are those of `launch`, for this runner only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from limo_ablate.compose import compose
+from limo_ablate.errors import EXIT_INTERRUPTED, EXIT_TRIALS_FAILED, UserError
+from limo_ablate.sweep.cli import JOBS, LOST, tell_not_run, told
+from limo_ablate.sweep.cost import Costs
+from limo_ablate.sweep.design import load_study
+from limo_ablate.sweep.lease import Lease
+from limo_ablate.sweep.processes import Interrupts
+from limo_ablate.sweep.runner import Jobs, LeaseLost
+from limo_ablate.sweep.session import Desk, Session
+from limo_ablate.typed import nearest
+
+
+def main(argv: list[str]) -> int:
+    """Runs what waits; returns the exit code. Raises UserError."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(__doc__)
+        return 0
+    name, cells, overrides = asked(argv)
+    return join(study_folder(name), overrides, cells)
+
+
+def join(folder: Path, overrides: list[str], cells: int | None, jobs: Jobs = JOBS) -> int:
+    """One more runner for the study in `folder`; returns the exit code."""
+    session = Session.of(load_study(str(folder / "study.yaml"), overrides), folder)
+    session = replace(session, launch=replace(session.launch, executor="local", slurm=None))
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    try:
+        with Interrupts() as interrupts, Lease(folder) as lease:
+            costs = Costs()
+            desk = Desk(jobs=jobs, console=console, interrupts=interrupts, stays=False, cells=cells)
+            queue = session.queue(session.ledger(), lease, costs)
+            console.print(f"{session.study.name}: joined as {lease.id}; {len(queue.todo)} cells wait")
+            if not queue.todo:
+                return 0
+            runner = session.work(queue, session.purse(queue, costs), lease, desk)
+            tell_not_run(runner.not_run, console)
+    except KeyboardInterrupt:
+        console.print("interrupted: what was running here waits again")
+        return EXIT_INTERRUPTED
+    except LeaseLost:
+        console.print(LOST)
+        return EXIT_INTERRUPTED
+    except OSError as error:
+        raise told(error, folder) from error
+    return EXIT_TRIALS_FAILED if runner.failed else 0
+
+
+def study_folder(name: str, root: Path | None = None) -> Path:
+    """The folder of the study `name` of `root`, or `name` where that is one. Raises UserError."""
+    if (Path(name) / "study.yaml").is_file():
+        return Path(name)
+    root = root or Path(compose([]).paths.studies)
+    if (root / name / "study.yaml").is_file():
+        return root / name
+    known = sorted(path.parent.name for path in root.glob("*/study.yaml"))
+    raise UserError(
+        f"{name}: no such study in {root}{nearest(name, known)} Known: {', '.join(known) or 'none'}; "
+        "a folder works too"
+    )
+
+
+def asked(argv: list[str]) -> tuple[str, int | None, list[str]]:
+    """(study, most attempts, overrides) of the command line. Raises UserError."""
+    rest, cells = list(argv), None
+    if "--cells" in rest:
+        place = rest.index("--cells")
+        value = rest[place + 1] if place + 1 < len(rest) else ""
+        if not value.isdigit() or int(value) < 1:
+            raise UserError(f"--cells {value}: a whole number, 1 or more")
+        cells, rest = int(value), rest[:place] + rest[place + 2 :]
+    names = [argument for argument in rest if "=" not in argument]
+    if len(names) != 1 or names[0].startswith("-"):
+        raise UserError(f"join {' '.join(argv)}: one study is needed: limo-ablate join STUDY [--cells N]")
+    overrides = [argument for argument in rest if "=" in argument]
+    if wrong := [given for given in overrides if not given.startswith("launch.")]:
+        raise UserError(f"{wrong[0]}: only launch.* can differ from what `sweep` was told")
+    return names[0], cells, overrides

@@ -1,0 +1,42 @@
+"""`limo-ablate retry STUDY [CELL ...]` gives cells that failed, and were left alone, new attempts.
+
+STUDY is a name or a folder, CELL a cell's name (`size64-L5-s0`); without one, all that failed. A sweep that
+runs takes them up within seconds; else the next one does.
+"""
+
+from __future__ import annotations
+
+from limo_ablate.errors import UserError
+from limo_ablate.sweep.design import load_study
+from limo_ablate.sweep.join import study_folder
+from limo_ablate.sweep.processes import holder
+from limo_ablate.sweep.queue import retry
+from limo_ablate.sweep.session import Session, all_cells
+from limo_ablate.typed import nearest
+
+
+def main(argv: list[str]) -> int:
+    """Returns the exit code. Raises UserError."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(__doc__)
+        return 0
+    folder, wanted = study_folder(argv[0]), argv[1:]
+    session = Session.of(load_study(str(folder / "study.yaml")), folder)
+    ledger = session.ledger()
+    cells = all_cells(session, ledger.rows())
+    names = {cell.name: cell for cell in cells}
+    if unknown := [name for name in wanted if name not in names]:
+        raise UserError(
+            f"{unknown[0]}: no such cell in {folder}{nearest(unknown[0], list(names))} "
+            f"`limo-ablate status {argv[0]}` lists those that failed"
+        )
+    stuck = retry(ledger, [names[name] for name in wanted] if wanted else cells, folder)
+    for cell in stuck:
+        print(f"{cell.name}: waits again")
+    for name in sorted(set(wanted) - {cell.name for cell in stuck}):
+        print(f"{name}: has not failed for good, left as it is")
+    if not stuck and not wanted:
+        print(f"{session.study.name}: no cell has failed for good")
+    elif stuck and holder(folder) is None:
+        print(f"go on with the same sweep again, or with: limo-ablate join {folder}")
+    return 0

@@ -1,0 +1,142 @@
+"""One runner at work on a study: what `sweep` and `join` have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from optuna.trial import FrozenTrial
+from rich.console import Console
+
+from limo_ablate.compose import compose
+from limo_ablate.config import HardwareConfig, LaunchConfig, TrialConfig
+from limo_ablate.sweep.cells import Cell, cells
+from limo_ablate.sweep.cost import Costs
+from limo_ablate.sweep.design import Study
+from limo_ablate.sweep.lease import Lease
+from limo_ablate.sweep.ledger import LEDGER, Ledger
+from limo_ablate.sweep.live import Board
+from limo_ablate.sweep.processes import Interrupts
+from limo_ablate.sweep.pruners import Pruners
+from limo_ablate.sweep.purse import Purse
+from limo_ablate.sweep.queue import Queue
+from limo_ablate.sweep.runner import Jobs, Runner
+from limo_ablate.sweep.search import Search, searches
+from limo_ablate.sweep.slots import Devices
+from limo_ablate.sweep.worker import fork_server
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    study: Study
+    folder: Path
+    launch: LaunchConfig
+    """Of this runner: a `join` may have another than the study's."""
+    found: Sequence[Cell]
+    """The cells known beforehand."""
+    searches: Sequence[Search]
+    hardware: Sequence[HardwareConfig]
+    """Of all cells, each once."""
+
+    @classmethod
+    def of(cls, study: Study, folder: Path | None = None) -> Session:
+        """Composes the study's cells. Raises UserError before anything is written."""
+        found, searching = cells(study), searches(study)
+        shared = (*study.overrides, *study.blocks[0].overrides)
+        configs: list[TrialConfig] = [cell.config for cell in found] or [compose(shared)]
+        return cls(
+            study,
+            folder or Path(configs[0].paths.studies) / study.name,
+            configs[0].launch,
+            found,
+            searching,
+            list({config.hardware: None for config in configs}),
+        )
+
+    def ledger(self) -> Ledger:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return Ledger(self.study.ledger or self.folder / LEDGER, self.study.name)
+
+    def purse(self, queue: Queue, costs: Costs) -> Purse:
+        return Purse(queue, self.study.budget, costs.seconds)
+
+    def side_by_side(self) -> int:
+        """At most so many trials run at the same time: here, or in Slurm's jobs."""
+        if self.launch.slurm is not None:
+            return self.launch.slurm.workers
+        return max(Devices(self.launch).side_by_side(hardware) for hardware in self.hardware)
+
+    def queue(self, ledger: Ledger, lease: Lease, costs: Costs, *, reopen: bool = False) -> Queue:
+        """The cells as this runner sees them, the longest forecast first, brought up to date.
+
+        `reopen`: those that failed for good get the attempts that are left.
+        """
+        costs.learn(ledger.rows(), self.found)
+        queue = Queue(
+            ledger,
+            self.found,
+            self.folder,
+            lease.id,
+            attempts=self.launch.attempts,
+            order_key=lambda cell: -costs.seconds(cell),
+            searches=self.searches,
+            slots=self.side_by_side(),
+            reopen=reopen,
+        )
+        queue.refresh()
+        return queue
+
+    def work(self, queue: Queue, purse: Purse, lease: Lease, desk: Desk) -> Runner:
+        """Runs what waits; returns the runner, which knows what came of it. Raises what Runner.run does."""
+        devices = Devices(self.launch)
+        devices.check(self.hardware)
+        threads = max(hardware.threads for hardware in self.hardware)
+        with (
+            fork_server(desk.jobs.preload, lease.id, threads),
+            Board(desk.console, total=queue.total, done=queue.done) as board,
+        ):
+            runner = Runner(
+                study=self.study.name,
+                folder=self.folder,
+                queue=queue,
+                lease=lease,
+                launch=self.launch,
+                devices=devices,
+                board=board,
+                interrupts=desk.interrupts,
+                purse=purse,
+                pruners=Pruners(self.searches, self.folder / "trials"),
+                jobs=desk.jobs,
+                stays=desk.stays,
+                cells=desk.cells,
+            )
+            runner.run()
+        return runner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """How a runner works."""
+
+    jobs: Jobs
+    console: Console
+    interrupts: Interrupts
+    stays: bool
+    """Whether it waits for cells that run in other runners."""
+    cells: int | None = None
+    """It leaves after so many attempts."""
+
+
+def all_cells(session: Session, rows: Sequence[FrozenTrial]) -> list[Cell]:
+    """The cells known beforehand, and those that searches have proposed, by the ledger's rows."""
+    if not session.searches:
+        return list(session.found)
+    from limo_ablate.sweep.search import known
+
+    proposed = [
+        cell
+        for search in session.searches
+        for cell in known(search, [row for row in rows if row.user_attrs.get("search") == search.name])
+    ]
+    return [*session.found, *proposed]

@@ -1,0 +1,35 @@
+"""What the fork server does once for all trials: their imports, and what their libraries build at first use.
+
+Nothing here may start a thread or touch CUDA: neither survives a fork. So no polars and no tensors.
+"""
+
+from __future__ import annotations
+
+import platform
+from importlib import import_module
+
+from transformers.conversion_mapping import get_checkpoint_conversion_mapping
+
+from limo_ablate.provenance import code_state, package_versions
+
+for module in (
+    "accelerate",
+    "polars._utils.parquet",
+    "polars._utils.udfs",
+    "tokenizers.trainers",
+    "torch",
+    "transformers.integrations.mistral",
+    "transformers.models.qwen2.modeling_qwen2",
+    "transformers.tokenization_utils_tokenizers",
+    "limo_ablate.generate.decoding",
+    "limo_ablate.train.loop",
+    "limo_ablate.train.oom",
+    "limo_ablate.train.ranks",
+    "limo_ablate.train.room",
+    "limo_ablate.trial",
+):
+    import_module(module)
+get_checkpoint_conversion_mapping("qwen2")  # compiles a thousand patterns, whatever the model
+code_state()  # of the code that has just been imported
+package_versions()
+platform.platform()

@@ -1,0 +1,35 @@
+"""Every example of docs/studies.md, as it is written there; and its table of the studies that ship."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from limo_ablate.sweep.cells import cells
+from limo_ablate.sweep.design import SWEEPS, load_study
+from limo_ablate.sweep.search import propose, searches
+from tests.conftest import ROOT
+
+DOC = (ROOT / "docs" / "studies.md").read_text()
+EXAMPLES = re.findall(r"```yaml\n(.*?)```", DOC, re.DOTALL)
+COUNTS = dict(re.findall(r"^\| `(\w+)` \|.*\| (\d+) \|", DOC, re.MULTILINE))
+
+
+@pytest.mark.parametrize("text", EXAMPLES, ids=lambda text: re.search(r"- name: (.*)", text)[1])
+def test_an_example_is_a_study(text: str, tmp_path: Path) -> None:
+    (tmp_path / "e.yaml").write_text(text if text.startswith("name") else f"name: e\n{text}")
+    study = load_study("e", ["seeds=0"], tmp_path)
+    found = cells(study)
+    for search in searches(study):
+        found += propose(search, [], 1)
+    assert found
+
+
+def test_the_table_lists_the_studies_that_ship_with_their_cells() -> None:
+    assert set(COUNTS) == {path.stem for path in SWEEPS.glob("*.yaml")}
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_a_study_has_as_many_cells_as_the_table_says(name: str) -> None:
+    study = load_study(name)
+    assert len(cells(study)) + sum(search.n for search in searches(study)) == int(COUNTS[name])

@@ -1,0 +1,118 @@
+"""A study of small jobs in a temporary folder, run by real sweeps in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+import yaml
+from optuna.storages.journal import JournalFileBackend, JournalStorage
+
+from limo_ablate.sweep.lease import RUNNERS
+from limo_ablate.sweep.processes import marked
+
+HERE = Path(__file__).parent
+PATIENCE = 60.0
+
+
+@dataclass
+class Sweeping:
+    root: Path
+    largest_file: int | None = None
+    """Bytes: what is started then can write no larger ones, as on a full disk."""
+
+    @property
+    def folder(self) -> Path:
+        return self.root / "studies" / "small"
+
+    def declare(self, *overrides: str, seeds: tuple[int, ...] = (0,), **axes: tuple[object, ...]) -> None:
+        """`axes`: of `select`, but for `model` and `hardware`."""
+        shared = [
+            "track=none",
+            f"paths.studies={self.root / 'studies'}",
+            "launch.slots=2",
+            "launch.backoff_seconds=0",
+            *overrides,
+        ]
+        levels = {
+            axis if axis in ("model", "hardware") else f"select.{axis}": list(v) for axis, v in axes.items()
+        }
+        study = {
+            "name": "small",
+            "overrides": shared,
+            "seeds": list(seeds),
+            "blocks": [{"name": "b", "axes": levels}],
+        }
+        (self.root / "small.yaml").write_text(yaml.safe_dump(study))
+
+    def start(self, *extra: str) -> subprocess.Popen[str]:
+        """A sweep."""
+        return self._drive(str(self.root / "small.yaml"), *extra)
+
+    def join(self, *extra: str) -> subprocess.Popen[str]:
+        return self._drive("join", str(self.folder), *extra)
+
+    def run(self, *extra: str) -> tuple[int, str]:
+        """(exit code, what it said) of a sweep."""
+        return ended(self.start(*extra))
+
+    def events(self, kind: str) -> list[list[str]]:
+        """What the jobs noted: start NAME TIME PID, end NAME TIME, report."""
+        path = self.folder / "events"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [line.split() for line in lines if line.split()[0] == kind]
+
+    def starts(self) -> Counter[str]:
+        return Counter(name for _, name, *_ in self.events("start"))
+
+    def ends(self) -> Counter[str]:
+        return Counter(name for _, name, *_ in self.events("end"))
+
+    def rows(self) -> list[optuna.trial.FrozenTrial]:
+        storage = JournalStorage(JournalFileBackend(str(self.folder / "ledger.log")))
+        return optuna.load_study(study_name="small", storage=storage).trials
+
+    def finished(self) -> Counter[str]:
+        """Cell -> its finished rows."""
+        return Counter(row.user_attrs["cell"] for row in self.rows() if row.state.name == "COMPLETE")
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < deadline, "it did not happen"
+            time.sleep(0.01)
+
+    def orphans(self) -> list[int]:
+        """Processes of runners that have left their files."""
+        runners = [path.stem for path in (self.folder / RUNNERS).glob("*.json")]
+        return [pid for runner in runners for pid in marked(runner)]
+
+    def _drive(self, *arguments: str) -> subprocess.Popen[str]:
+        limit = self.largest_file
+
+        def limited() -> None:
+            if limit is not None:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+        return subprocess.Popen(
+            [sys.executable, str(HERE / "drive.py"), *arguments],
+            env={**os.environ, "PYTHONPATH": str(HERE)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            preexec_fn=limited,
+        )
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """(exit code, what it said)"""
+    said, _ = process.communicate(timeout=PATIENCE)
+    return process.returncode, said

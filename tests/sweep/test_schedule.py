@@ -1,0 +1,47 @@
+"""The schedule of a plan is the runner's rule with forecasts for truth."""
+
+import random
+
+from limo_ablate.sweep.budget import Budget
+from limo_ablate.sweep.cost import Price
+from limo_ablate.sweep.schedule import Item, queued, schedule
+
+
+def _item(name: str, seconds: float, devices: int = 1, seed: int = 0) -> Item:
+    return Item(name, "b", seed, gpu=True, price=Price(seconds, devices, spread=0.1))
+
+
+def test_trials_run_side_by_side_and_wide_ones_wait_for_room() -> None:
+    items = [_item("a", 10), _item("b", 4), _item("wide", 5, devices=2), _item("c", 3)]
+    made = schedule(items, 2)
+    assert [item.name for item in made.run] == ["a", "b", "wide", "c"]
+    assert made.seconds == 10 + 5 + 3
+
+
+def test_the_queue_s_order_is_seeds_then_the_longest() -> None:
+    items = [_item("short", 1, seed=3), _item("later", 9, seed=1), _item("long", 2, seed=3)]
+    assert [item.name for item in queued(items, [3, 1])] == ["long", "short", "later"]
+
+
+def test_a_makespan_lies_between_the_bounds() -> None:
+    draw = random.Random(0)
+    items = queued([_item(str(i), draw.uniform(1, 100), draw.choice([1, 2, 4])) for i in range(200)], [0])
+    work = sum(item.price.device_seconds for item in items)
+    made = schedule(items, 8)
+    assert work / 8 <= made.seconds <= 2 * work / 8 + 100
+    assert not made.not_run
+
+
+def test_what_a_budget_leaves_out_is_listed_and_smaller_trials_still_run() -> None:
+    items = [_item("a", 3600), _item("b", 3600), _item("c", 1800)]
+    made = schedule(items, 1, Budget(gpu_hours=1.5))
+    assert [item.name for item in made.run] == ["a", "c"]
+    assert [item.name for item in made.not_run] == ["b"]
+    assert [item.name for item in schedule(items, 1, Budget(gpu_hours=1.5), spent=1801.0).run] == ["c"]
+
+
+def test_wall_time_is_that_of_the_schedule() -> None:
+    items = [_item("a", 3600), _item("b", 3600), _item("c", 3600), _item("d", 1800)]
+    made = schedule(items, 2, Budget(hours=1.6))
+    assert [item.name for item in made.run] == ["a", "b", "d"]
+    assert made.seconds == 5400
