@@ -120,7 +120,7 @@ class Study:
         return [pid for pid in pids if _state(pid) in ("R", "S", "D")]
 
     def rows(self) -> list[Any]:
-        from limo_ablate.sweep.ledger import LEDGER, Ledger
+        from limo_ablate.ledger.ledger import LEDGER, Ledger
 
         return Ledger(self.folder / LEDGER, "faults").rows()
 
@@ -128,8 +128,8 @@ class Study:
 def run(command: list[str]) -> int:
     """What the started processes do: the engine's own `sweep` and `join`, with the trials of this file."""
     from limo_ablate.errors import UserError
+    from limo_ablate.study.design import load_study
     from limo_ablate.sweep.cli import run as run_sweep
-    from limo_ablate.sweep.design import load_study
     from limo_ablate.sweep.join import join
     from limo_ablate.sweep.runner import Jobs
 

@@ -29,12 +29,12 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from limo_ablate.sweep.cells import Cell, cells
-from limo_ablate.sweep.design import Block, Study
-from limo_ablate.sweep.lease import Lease
-from limo_ablate.sweep.ledger import Ledger
-from limo_ablate.sweep.parameters import space
-from limo_ablate.sweep.queue import Queue
+from limo_ablate.ledger.lease import Lease
+from limo_ablate.ledger.ledger import Ledger
+from limo_ablate.ledger.parameters import space
+from limo_ablate.ledger.queue import Queue
+from limo_ablate.study.cells import Cell, cells
+from limo_ablate.study.design import Block, Study
 from tests.postgres import Postgres
 
 SCORE = {"accuracy": 0.25, "stderr": 0.05, "boxed": 0.2, "lenient": 0.3, "tokens": 33.2, "no_answer": 0.1}

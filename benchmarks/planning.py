@@ -27,10 +27,10 @@ import yaml
 from limo_ablate import compose as composing
 from limo_ablate.compose import compose_cells
 from limo_ablate.identity import trial_keys
-from limo_ablate.sweep.cells import cells, unfolded
-from limo_ablate.sweep.cost import Costs, Past, past
-from limo_ablate.sweep.design import load_study
-from limo_ablate.sweep.ledger import LEDGER, Ledger
+from limo_ablate.ledger.ledger import LEDGER, Ledger
+from limo_ablate.plan.cost import Costs, Past, past
+from limo_ablate.study.cells import cells, unfolded
+from limo_ablate.study.design import load_study
 from limo_ablate.template import NotPlain
 
 ROUNDS, DRAWS, PLAIN = 3, 10, 200

@@ -52,8 +52,8 @@ def report(folder: Path) -> Path:
 
 
 def ours(folder: Path, slots: int) -> None:
+    from limo_ablate.study.design import Block, Study
     from limo_ablate.sweep.cli import run
-    from limo_ablate.sweep.design import Block, Study
     from limo_ablate.sweep.runner import Jobs
 
     axes: dict[str, Any] = {"select.size": tuple(SIZES), "select.quality": TIERS}

@@ -32,8 +32,8 @@ class LimoSweeper(Sweeper):
         from pathlib import Path
 
         from limo_ablate.errors import EXIT_INTERRUPTED, TrialFailure
+        from limo_ablate.study.design import multirun_study
         from limo_ablate.sweep.cli import run
-        from limo_ablate.sweep.design import multirun_study
 
         assert self.config is not None
         assert self.hydra_context is not None

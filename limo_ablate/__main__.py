@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 VERBS = {
     "select": "limo_ablate.preview.cli:main",
-    "plan": "limo_ablate.sweep.planning:main",
+    "plan": "limo_ablate.plan.cli:main",
     "sweep": "limo_ablate.sweep.cli:sweep",
     "join": "limo_ablate.sweep.join:main",
     "retry": "limo_ablate.sweep.retry:main",

@@ -1,4 +1,4 @@
-"""A model's scores problem by problem while it is evaluated, for the pruner of a search (`sweep/pruning.py`).
+"""A model's scores problem by problem while it is evaluated, for the pruner of a search.
 
 A benchmark's problems are evaluated ahead of everything else in chunks, in an order that is the same for all
 models. What a chunk drew is kept sample by sample, so the pass over all benchmarks that follows generates
@@ -21,8 +21,8 @@ from limo_ablate.artifacts import Artifact, Store
 from limo_ablate.config import ReportConfig, TrialConfig
 from limo_ablate.generate import Asked
 from limo_ablate.pool.choices import FILE as OPTIONS
+from limo_ablate.search.pruning import REPORTS
 from limo_ablate.stages import Stages
-from limo_ablate.sweep.pruning import REPORTS
 
 
 def report(

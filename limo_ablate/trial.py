@@ -16,6 +16,7 @@ import polars as pl
 
 from limo_ablate.artifacts import Artifact, Store
 from limo_ablate.config import TrialConfig
+from limo_ablate.energy import EnergyMeter
 from limo_ablate.evaluation import benchmarks, evaluated
 from limo_ablate.identity import TrialLabels, trial_key
 from limo_ablate.overrides import override
@@ -55,7 +56,7 @@ def run_trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> dict[st
     folder.mkdir(parents=True, exist_ok=True)
     write_provenance(config, [override(key, value) for key, value in labels.cell.items()], folder)
     log.info("trial %s of %s", labels.name, labels.study or "no study")
-    tracker = open_tracker(config, labels, folder)
+    tracker, meter = open_tracker(config, labels, folder), EnergyMeter(config.hardware)
     try:
         stages = Stages()
         problems = benchmarks(config, stages)
@@ -73,6 +74,7 @@ def run_trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> dict[st
             "train": _train_facts(model),
             "seconds": stages.seconds,
             "total_seconds": round(time.perf_counter() - started, 3),
+            "joules": meter.joules(),
             "artifacts": {s: {"key": a.key, "digest": a.digest} for s, a in stages.artifacts.items()},
         }
         tracker.finish(metrics, folder, stages.artifacts)

@@ -14,7 +14,7 @@ import yaml
 
 from limo_ablate.compose import compose
 from limo_ablate.evaluate.scores import Results, benchmark_scores
-from limo_ablate.sweep.design import Study, load_study
+from limo_ablate.study.design import Study, load_study
 
 PROBLEMS = 60
 Accuracy = Callable[[dict[str, Any]], float]
@@ -56,6 +56,7 @@ class Making:
     folder: Path
     blocks: Sequence[dict[str, Any]] = (SIZE_QUALITY, DIFFICULTY, SIZE_MODEL)
     figures: Sequence[dict[str, Any]] = tuple(FIGURES)
+    contrasts: Sequence[dict[str, Any]] = ()
     seeds: Sequence[int] = (0, 1, 2)
     accuracy: Accuracy = plausible
     spread: float = 0.02
@@ -68,7 +69,7 @@ class Making:
         text = {
             "name": "made", "question": "How many, how good, how hard?", "seeds": list(self.seeds),
             "overrides": ["data=miniature", "train=mini", "eval=miniature"],
-            "blocks": list(self.blocks), "figures": list(self.figures),
+            "blocks": list(self.blocks), "figures": list(self.figures), "contrasts": list(self.contrasts),
         }  # fmt: skip
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "study.yaml").write_text(yaml.safe_dump(text, sort_keys=False))

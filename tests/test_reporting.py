@@ -12,7 +12,7 @@ from limo_ablate.compose import compose
 from limo_ablate.errors import UserError
 from limo_ablate.generate import open as engines
 from limo_ablate.identity import TrialLabels, trial_key
-from limo_ablate.sweep.pruning import read_reports
+from limo_ablate.search.pruning import read_reports
 from limo_ablate.trial import run_trial
 
 REPORT = "eval.report={score:own,every:7}"

@@ -104,3 +104,12 @@ def test_real_text_passes_through_the_whole_chain(store: Path, tmp_path: Path, s
     assert metrics["train"]["rows_over_length"] > 0
     assert metrics["scores"]["math500"]["problems"] == 6
     assert metrics["scores"]["math500"]["truncated"] > 0.5
+
+
+def test_of_two_ranks_only_the_trial_itself_talks_to_wandb(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    metrics = trial(store, tmp_path / "a", "hardware=cpu2", "track=wandb", "track.mode=offline")
+    assert metrics["train"]["steps"] == 3
+    assert len(list(tmp_path.rglob("run-*.wandb"))) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -75,7 +76,9 @@ def cube(trials: Iterable[Trial], answers: pl.DataFrame, axes: Sequence[str], sc
 def pairs(block: Cube, factor: str, a: Any, b: Any) -> Array:
     """(cells,) weights of level `b` minus level `a` of `factor`, over all points that have both.
 
-    Raises UserError for a factor or level the block does not have.
+    In a fraction of a factorial no point has both: there, what is compared is all cells at `b` with all at
+    `a`, if every other factor's levels are in both alike. Raises UserError where neither can be, and for a
+    factor or level the block does not have.
     """
     place = _axis(block, factor)
     known = list(dict.fromkeys(cell[place] for cell in block.cells))
@@ -86,11 +89,28 @@ def pairs(block: Cube, factor: str, a: Any, b: Any) -> Array:
     for number, cell in enumerate(block.cells):
         points.setdefault(cell[:place] + cell[place + 1 :], {})[cell[place]] = number
     both = [arms for arms in points.values() if a in arms and b in arms and _run(block, arms[a], arms[b])]
+    if not both:
+        return _balanced(block, factor, a, b)
     weights = np.zeros(len(block.cells))
     for arms in both:
         weights[arms[b]] += 1 / len(both)
         weights[arms[a]] -= 1 / len(both)
     return weights
+
+
+def _balanced(block: Cube, factor: str, a: Any, b: Any) -> Array:
+    place = _axis(block, factor)
+    arms = {
+        level: [
+            cell for number, cell in enumerate(block.cells) if cell[place] == level and _run(block, number)
+        ]
+        for level in (a, b)
+    }
+    others = [other for other in range(len(block.axes)) if other != place]
+    counts = [[Counter(cell[other] for cell in arms[level]) for other in others] for level in (a, b)]
+    if not arms[a] or counts[0] != counts[1]:
+        raise UserError(f"{factor}={a} and {factor}={b} have no trials yet that are alike in all else")
+    return at(block, {factor: b}) - at(block, {factor: a})
 
 
 def at(block: Cube, levels: Mapping[str, Any]) -> Array:

@@ -21,8 +21,8 @@ from limo_ablate.effects import Trial, summary, table
 from limo_ablate.errors import UserError
 from limo_ablate.report.names import axis
 from limo_ablate.report.tuned import tuned
-from limo_ablate.sweep.axes import factors, keys
-from limo_ablate.sweep.design import Block, Figure
+from limo_ablate.study.axes import factors, keys
+from limo_ablate.study.design import Block, Figure
 from limo_ablate.typed import nearest
 
 LOG_RATIO = 8

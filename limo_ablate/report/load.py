@@ -13,7 +13,7 @@ import polars as pl
 from limo_ablate.effects import Trial, items, load_trials, summary, table
 from limo_ablate.report.figures import SIZE, FigureData, figure_data
 from limo_ablate.report.names import level
-from limo_ablate.sweep.design import Figure, Study, load_study
+from limo_ablate.study.design import Figure, Study, load_study
 
 
 @dataclass(frozen=True)

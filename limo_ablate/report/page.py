@@ -20,12 +20,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from limo_ablate.errors import UserError
 from limo_ablate.report.cells import Table, cell_table, figure_table
 from limo_ablate.report.charts import efficiency_chart, note
+from limo_ablate.report.claims import Claims, claims
 from limo_ablate.report.facts import finding, glance, provenance, recipe
 from limo_ablate.report.load import StudyView, load
 from limo_ablate.report.samples import samples
 from limo_ablate.report.theme import DARK, LIGHT, config
 from limo_ablate.report.training import curves, training_chart
-from limo_ablate.sweep.design import Figure
+from limo_ablate.study.design import Figure
 
 HERE = Path(__file__).parent
 PNG_WIDTH = 560
@@ -51,11 +52,12 @@ def write_report(folder: Path) -> Path:
     for old in report.glob("*.png"):
         old.unlink()
     figures = [drawn for figure in view.figures for drawn in draw(view, figure)]
-    for drawn in figures:
+    made = claims(view)
+    for drawn in [*figures, *forest(made)]:
         if drawn.spec:
             (report / f"{drawn.id}.png").write_bytes(png(drawn))
     page, partial = report / "index.html", report / "index.partial"
-    partial.write_text(html(view, figures), encoding="utf-8")
+    partial.write_text(html(view, figures, made), encoding="utf-8")
     return partial.replace(page)
 
 
@@ -103,13 +105,25 @@ def training(view: StudyView) -> list[Drawn]:
     return found
 
 
-def html(view: StudyView, figures: list[Drawn]) -> str:
+def forest(made: Claims | None) -> list[Drawn]:
+    """The forest plot of the study's contrasts, where there are results."""
+    if not made or not made.spec:
+        return []
+    note = "95 % intervals over seeds and problems; left of 0 the first level is better."
+    return [Drawn("contrasts", "What the study was made for", "", note, made.spec, made.table)]
+
+
+def html(view: StudyView, figures: list[Drawn], made: Claims | None) -> str:
     """The page as text."""
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     trainings = training(view)
-    specs = {drawn.id: drawn.spec | {"width": "container"} for drawn in [*figures, *trainings] if drawn.spec}
+    specs = {
+        drawn.id: drawn.spec | {"width": "container"}
+        for drawn in [*forest(made), *figures, *trainings]
+        if drawn.spec
+    }
     return environment.get_template("page.html").render(
         nonce=secrets.token_urlsafe(18),
         style=(HERE / "page.css").read_text(),
@@ -119,6 +133,7 @@ def html(view: StudyView, figures: list[Drawn]) -> str:
         drawn_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         study=view.study,
         tiles=glance(view),
+        claims=made,
         figures=figures,
         trainings=trainings,
         cells=cell_table(view) if view.done else None,

@@ -10,7 +10,7 @@ import polars as pl
 
 from limo_ablate.effects import Trial
 from limo_ablate.report.names import axis, level
-from limo_ablate.sweep.design import Figure
+from limo_ablate.study.design import Figure
 
 POINTS = 40
 """Steps drawn of each curve, denser at the start."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from limo_ablate.effects import Trial
-from limo_ablate.sweep.block import Block
-from limo_ablate.sweep.objectives import measured
+from limo_ablate.search.objectives import measured
+from limo_ablate.study.block import Block
 
 
 def tuned(trials: Sequence[Trial], block: Block) -> list[Trial]:

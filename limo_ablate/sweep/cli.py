@@ -16,14 +16,14 @@ import yaml
 from rich.console import Console
 
 from limo_ablate.errors import EXIT_INTERRUPTED, EXIT_TRIALS_FAILED, UserError, says_full
-from limo_ablate.sweep.cells import Cell
-from limo_ablate.sweep.cost import Costs
-from limo_ablate.sweep.declared import declare
-from limo_ablate.sweep.design import SWEEPS, Study, load_study
-from limo_ablate.sweep.lease import Lease
+from limo_ablate.ledger.declared import declare
+from limo_ablate.ledger.lease import Lease
+from limo_ablate.ledger.queue import Queue
+from limo_ablate.plan.cost import Costs
+from limo_ablate.study.cells import Cell
+from limo_ablate.study.design import SWEEPS, Study, load_study
 from limo_ablate.sweep.live import rerun_command
 from limo_ablate.sweep.processes import Interrupts, coordinator
-from limo_ablate.sweep.queue import Queue
 from limo_ablate.sweep.runner import Jobs, LeaseLost
 from limo_ablate.sweep.session import Desk, Session
 from limo_ablate.sweep.worker import Job

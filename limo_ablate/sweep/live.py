@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.table import Table
 
 from limo_ablate.progress import Progress
-from limo_ablate.sweep.cells import Cell
+from limo_ablate.study.cells import Cell
 from limo_ablate.view import plus_minus
 
 REFRESH_SECONDS = 0.5

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from limo_ablate.config import LaunchConfig
 from limo_ablate.errors import EXIT_USER_ERROR
+from limo_ablate.ledger.queue import Queue, Todo
 from limo_ablate.sweep.bases import Base
 from limo_ablate.sweep.live import Board, Row, readable, rerun_command
 from limo_ablate.sweep.purse import Purse
-from limo_ablate.sweep.queue import Queue, Todo
 from limo_ablate.sweep.running import Running
 from limo_ablate.sweep.worker import DISK_FULL, PREEMPTED
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from limo_ablate.sweep.budget import Budget, Spending
-from limo_ablate.sweep.cells import Cell
-from limo_ablate.sweep.queue import Queue
+from limo_ablate.ledger.queue import Queue
+from limo_ablate.plan.budget import Budget, Spending
+from limo_ablate.study.cells import Cell
 
 
 class Purse:

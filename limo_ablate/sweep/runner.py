@@ -16,15 +16,15 @@ from pathlib import Path
 
 from limo_ablate.config import LaunchConfig, TrialConfig
 from limo_ablate.errors import UserError
+from limo_ablate.ledger.lease import Lease
+from limo_ablate.ledger.queue import Queue, Todo
+from limo_ablate.study.cells import Cell
 from limo_ablate.sweep.bases import Base, Bases
-from limo_ablate.sweep.cells import Cell
-from limo_ablate.sweep.lease import Lease
 from limo_ablate.sweep.live import REFRESH_SECONDS, Board, Row
 from limo_ablate.sweep.outcome import Outcomes
 from limo_ablate.sweep.processes import Interrupts, end
 from limo_ablate.sweep.pruners import Pruners
 from limo_ablate.sweep.purse import Purse
-from limo_ablate.sweep.queue import Queue, Todo
 from limo_ablate.sweep.running import Running
 from limo_ablate.sweep.slots import Devices
 from limo_ablate.sweep.worker import BROKEN, DISK_FULL, Job, end_workers

@@ -11,18 +11,18 @@ from rich.console import Console
 
 from limo_ablate.compose import compose
 from limo_ablate.config import HardwareConfig, LaunchConfig, TrialConfig
-from limo_ablate.sweep.cells import Cell, cells
-from limo_ablate.sweep.cost import Costs
-from limo_ablate.sweep.design import Study
-from limo_ablate.sweep.lease import Lease
-from limo_ablate.sweep.ledger import LEDGER, Ledger
+from limo_ablate.ledger.lease import Lease
+from limo_ablate.ledger.ledger import LEDGER, Ledger
+from limo_ablate.ledger.queue import Queue
+from limo_ablate.plan.cost import Costs
+from limo_ablate.search.search import Search, searches
+from limo_ablate.study.cells import Cell, cells
+from limo_ablate.study.design import Study
 from limo_ablate.sweep.live import Board
 from limo_ablate.sweep.processes import Interrupts
 from limo_ablate.sweep.pruners import Pruners
 from limo_ablate.sweep.purse import Purse
-from limo_ablate.sweep.queue import Queue
 from limo_ablate.sweep.runner import Jobs, Runner
-from limo_ablate.sweep.search import Search, searches
 from limo_ablate.sweep.slots import Devices
 from limo_ablate.sweep.worker import fork_server
 
@@ -132,7 +132,7 @@ def all_cells(session: Session, rows: Sequence[FrozenTrial]) -> list[Cell]:
     """The cells known beforehand, and those that searches have proposed, by the ledger's rows."""
     if not session.searches:
         return list(session.found)
-    from limo_ablate.sweep.search import known
+    from limo_ablate.search.search import known
 
     proposed = [
         cell

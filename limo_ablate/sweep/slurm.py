@@ -19,10 +19,10 @@ from rich.console import Console
 
 from limo_ablate.config import HardwareConfig, LaunchConfig
 from limo_ablate.errors import UserError
+from limo_ablate.ledger.queue import Queue
 from limo_ablate.sweep.live import last_line
 from limo_ablate.sweep.processes import Interrupts
 from limo_ablate.sweep.purse import Purse
-from limo_ablate.sweep.queue import Queue
 from limo_ablate.sweep.slurm_jobs import (
     Live,
     SlurmAway,

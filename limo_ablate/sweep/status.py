@@ -16,12 +16,12 @@ from typing import Any
 from rich.console import Console
 
 from limo_ablate.compose import compose
+from limo_ablate.ledger.lease import LEASE, RUNNERS, Watch
+from limo_ablate.ledger.ledger import History, histories
 from limo_ablate.progress import Progress, read
-from limo_ablate.sweep.cells import Cell
-from limo_ablate.sweep.design import load_study
+from limo_ablate.study.cells import Cell
+from limo_ablate.study.design import load_study
 from limo_ablate.sweep.join import study_folder
-from limo_ablate.sweep.lease import LEASE, RUNNERS, Watch
-from limo_ablate.sweep.ledger import History, histories
 from limo_ablate.sweep.live import last_line, readable, rerun_command
 from limo_ablate.sweep.running import LOG
 from limo_ablate.sweep.session import Session, all_cells

@@ -14,10 +14,10 @@ import yaml
 
 from limo_ablate.errors import UserError
 from limo_ablate.overrides import literal, override
-from limo_ablate.sweep.axes import Levels, Range, keys
-from limo_ablate.sweep.block import Block, Objective
-from limo_ablate.sweep.design import SWEEPS, Study, load_study
-from limo_ablate.sweep.naming import slug
+from limo_ablate.study.axes import Levels, Range, keys
+from limo_ablate.study.block import Block, Objective
+from limo_ablate.study.design import SWEEPS, Study, load_study
+from limo_ablate.study.naming import slug
 from limo_ablate.sweep.wandb_point import PARAMETER
 
 FOLDER = SWEEPS / "wandb"

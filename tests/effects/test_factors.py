@@ -6,8 +6,9 @@ import pytest
 import statsmodels.formula.api as smf
 from statsmodels.stats.anova import anova_lm
 
-from limo_ablate.effects.cube import Cube
+from limo_ablate.effects.cube import Cube, pairs
 from limo_ablate.effects.factors import complete, components, factor_effects
+from limo_ablate.errors import UserError
 
 SIZES, TIERS = (4, 16, 64), ("L1", "L5")
 
@@ -79,3 +80,15 @@ def test_components_of_one_seed_or_sample_say_what_is_unknown() -> None:
     single = {row["component"]: row["variance"] for row in components(made(k=1)).rows(named=True)}
     assert single["rest"] is None
     assert single["sample"] is not None
+
+
+def test_in_a_fraction_levels_are_compared_over_all_cells() -> None:
+    """C = AB: no two cells differ in one factor only."""
+    cells = ((0, 0, 1), (0, 1, 0), (1, 0, 0), (1, 1, 1))
+    accuracy = np.array([0.2, 0.4, 0.5, 0.9])[:, None, None] + np.zeros((4, 2, 6))
+    block = Cube(("a", "b", "c"), cells, (0, 1), tuple("pqrstu"), accuracy, 1)
+    assert pairs(block, "a", 0, 1) == pytest.approx([-0.5, -0.5, 0.5, 0.5])
+    assert block.weighted(pairs(block, "a", 0, 1)) == pytest.approx(np.full((2, 6), 0.4))
+    part = Cube(block.axes, cells[:3], block.seeds, block.problems, accuracy[:3], 1)
+    with pytest.raises(UserError, match="no trials yet that are alike in all else"):
+        pairs(part, "a", 0, 1)

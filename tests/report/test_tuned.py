@@ -5,8 +5,8 @@ import pytest
 
 from limo_ablate.effects import Trial
 from limo_ablate.report.tuned import tuned
-from limo_ablate.sweep.axes import Range
-from limo_ablate.sweep.block import Block, Tune
+from limo_ablate.study.axes import Range
+from limo_ablate.study.block import Block, Tune
 from tests.report.test_figures import panels
 
 

@@ -11,9 +11,9 @@ from typing import Any
 def main(verb: str, what: str, rest: list[str]) -> int:
     # imported here, for multiprocessing imports this file again in every job
     from limo_ablate.errors import UserError
+    from limo_ablate.study.design import load_study
     from limo_ablate.sweep import slurm
     from limo_ablate.sweep.cli import run
-    from limo_ablate.sweep.design import load_study
     from limo_ablate.sweep.join import join
     from limo_ablate.sweep.runner import Jobs
 

@@ -6,8 +6,8 @@ import pytest
 from rich.console import Console
 
 from limo_ablate.progress import Progress
-from limo_ablate.sweep.cells import Cell, cells
-from limo_ablate.sweep.design import Block, Study
+from limo_ablate.study.cells import Cell, cells
+from limo_ablate.study.design import Block, Study
 from limo_ablate.sweep.live import Board, Row, last_line, readable, rerun_command
 
 METRICS = {"scores": {"mini": {"accuracy": 0.5, "stderr": 0.1}}}

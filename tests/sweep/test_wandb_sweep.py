@@ -16,8 +16,8 @@ from wandb.sdk.sweeps.scheduler.optuna import search_space_from_sweep_config
 from limo_ablate.compose import compose_cells
 from limo_ablate.errors import UserError
 from limo_ablate.identity import trial_key
-from limo_ablate.sweep.cells import cells
-from limo_ablate.sweep.design import SWEEPS, load_study
+from limo_ablate.study.cells import cells
+from limo_ablate.study.design import SWEEPS, load_study
 from limo_ablate.sweep.wandb_point import overrides
 from limo_ablate.sweep.wandb_sweep import FOLDER, main, wandb_sweeps, written
 from tests.track.test_online import logged_in

@@ -1,0 +1,48 @@
+"""Objectives of a search: numbers of a trial's results."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from limo_ablate.config import TrialConfig
+from limo_ablate.errors import UserError
+from limo_ablate.study.block import Objective
+from limo_ablate.typed import nearest
+
+FACTS = ("train", "factors", "seconds")
+"""Parts of metrics.json an objective may be of, beside scores and `total_seconds`."""
+
+
+def measured(metrics: Mapping[str, Any], score: str) -> float:
+    """A number of metrics.json, as `Objective.score` names it. Raises UserError when it is not there."""
+    scores = metrics["scores"]
+    part, _, key = score.rpartition(".")
+    found = {"total_seconds": metrics.get("total_seconds")}.get(score)
+    if score in scores:
+        found = scores[score]["accuracy"]
+    elif part in scores or part in FACTS:
+        found = scores.get(part, metrics.get(part, {})).get(key)
+    if not isinstance(found, int | float) or not math.isfinite(found):
+        known_ones = [*scores, *(f"{name}.{key}" for name in FACTS for key in metrics.get(name, {}))]
+        raise UserError(f"objective {score}={found}: no number of the results{nearest(score, known_ones)}")
+    return float(found)
+
+
+def check(objectives: Sequence[Objective], config: TrialConfig, where: str) -> None:
+    """What can be known of objectives before a trial has run. Raises UserError."""
+    benchmarks = config.eval.benchmarks
+    for score in (objective.score for objective in objectives):
+        named = [score.split("/")[0], score.rpartition(".")[0].split("/")[0]]
+        if not ({*named} & {*benchmarks} or score == "total_seconds" or score.split(".")[0] in FACTS):
+            groups = [f"{name}/{group}" for name in benchmarks for group in benchmarks[name].groups or ()]
+            raise UserError(
+                f"{where}: objective {score} is no benchmark of its cells"
+                f"{nearest(score, [*benchmarks, *groups])} Benchmarks: {', '.join(benchmarks)}"
+            )
+        if score == "train.dev_loss" and config.train.dev is None:
+            raise UserError(
+                f"{where}: train.dev_loss needs rows held out of training: "
+                "overrides: ['train.dev={rows: 8, every: 20, keep: last}']"
+            )

@@ -1,0 +1,135 @@
+"""The cells of a study: every point of every block under every seed, composed and named.
+
+Two blocks that ask for the same trial share one cell: a cell is known by the hash of its resolved
+configuration, not by how it was asked for. What a search proposes as it goes is made into cells by
+`search/search.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from limo_ablate.compose import compose_cells
+from limo_ablate.config import TrialConfig
+from limo_ablate.identity import TrialLabels, trial_keys
+from limo_ablate.overrides import override, parse
+from limo_ablate.study.axes import Point
+from limo_ablate.study.block import Block
+from limo_ablate.study.design import Study
+from limo_ablate.study.naming import names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """Where a cell comes from that a search proposed."""
+
+    search: str
+    """The search's name."""
+    number: int
+    """Its place among the proposals, from 0."""
+    levels: Point
+    """What the search chose; the cell's own levels may hold more."""
+    sampler: dict[str, Any]
+    """What the sampler wants to know of it again (NSGA-II: its generation)."""
+
+    def row(self) -> dict[str, Any]:
+        """What the ledger keeps of it, as JSON can hold it."""
+        return {"number": self.number, "levels": self.levels, "sampler": self.sampler}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One trial of a study."""
+
+    name: str
+    """`size64-L5-s0`: its levels and its seed; unique within the study."""
+    key: str
+    """Hash of all that decides its result."""
+    overrides: tuple[str, ...]
+    """Everything asked for, in order; `limo-ablate OVERRIDES` runs it alone."""
+    levels: dict[str, Any]
+    """Axis -> level."""
+    seed: int
+    blocks: tuple[str, ...]
+    config: TrialConfig
+    proposal: Proposal | None = None
+    """Of a cell that was not known beforehand."""
+
+    @property
+    def id(self) -> str:
+        """What the ledger knows it by: two searches may propose the same trial, and each has its row."""
+        return f"{self.proposal.search}/{self.proposal.number}" if self.proposal else self.key
+
+    @property
+    def folder(self) -> str:
+        """Its folder under `trials/`."""
+        return f"{self.name}-{self.key[:6]}"
+
+    def labels(self, study: str) -> TrialLabels:
+        """With every override, so that the trial's record says all that was asked for; the last one holds."""
+        asked = {given.key: given.values[0] for given in parse(self.overrides)}
+        return TrialLabels(study=study, cell=asked, name=self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A cell before it is composed."""
+
+    block: str
+    overrides: tuple[str, ...]
+    levels: Point
+    seed: int
+
+
+def cells(study: Study) -> list[Cell]:
+    """All cells known beforehand, the first seed's first, so that an interrupted study has whole grids.
+
+    Raises UserError.
+    """
+    wanted = list(unfolded(study))
+    configs = compose_cells([w.overrides for w in wanted])
+    found: dict[str, tuple[Wanted, TrialConfig, list[str]]] = {}
+    for w, config, key in zip(wanted, configs, trial_keys(configs), strict=True):
+        blocks = found.setdefault(key, (w, config, []))[2]
+        if w.block not in blocks:
+            blocks.append(w.block)
+    named = name_all([w for w, _, _ in found.values()])
+    return [
+        Cell(
+            name=name,
+            key=key,
+            overrides=w.overrides,
+            levels=w.levels,
+            seed=w.seed,
+            blocks=tuple(blocks),
+            config=config,
+        )
+        for name, (key, (w, config, blocks)) in zip(named, found.items(), strict=True)
+    ]
+
+
+def unfolded(study: Study) -> Iterator[Wanted]:
+    """What is wanted of the blocks whose cells are known beforehand. Raises UserError."""
+    points = {block.name: block.points() for block in study.blocks if not block.adaptive}
+    for seed in seeds_of(study):
+        for block in study.blocks:
+            if block.name in points and seed in (block.seeds or study.seeds):
+                yield from (want(study, block, point, seed) for point in points[block.name])
+
+
+def seeds_of(study: Study) -> list[int]:
+    """The seeds of the study and of its blocks, each once."""
+    return list(dict.fromkeys([*study.seeds, *(s for block in study.blocks for s in block.seeds or ())]))
+
+
+def want(study: Study, block: Block, point: Point, seed: int) -> Wanted:
+    """The cell of a point of a block under a seed."""
+    asked = (override(key, level) for key, level in point.items())
+    return Wanted(block.name, (*study.overrides, *block.overrides, *asked, f"seed={seed}"), point, seed)
+
+
+def name_all(wanted: Sequence[Wanted]) -> list[str]:
+    """Levels and seed; where that is not unique, the block's name comes before it."""
+    return names([w.levels for w in wanted], [w.block for w in wanted], [f"s{w.seed}" for w in wanted])

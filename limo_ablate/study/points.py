@@ -1,0 +1,102 @@
+"""The points of a block that are known before anything runs: its design, unfolded."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from limo_ablate.errors import UserError
+from limo_ablate.study.axes import Point, Range, keys, meets, settings
+from limo_ablate.study.fractional import Fractional
+
+if TYPE_CHECKING:
+    from limo_ablate.study.block import Block
+
+TRIES = 200
+"""Draws for each point that `random` wants, before it is said that there are no more."""
+
+
+def points(block: Block) -> list[Point]:
+    """Each point once: a level for each key (for ofat also of the base). Raises UserError."""
+    unfold = {
+        "factorial": _factorial,
+        "ofat": _ofat,
+        "fractional": _fractional,
+        "random": _random,
+    }
+    if block.design not in unfold:
+        return []
+    found = list(_distinct(block, unfold[block.design](block)))
+    if not found:
+        raise UserError(f"block '{block.name}': exclude leaves no point")
+    return found
+
+
+def alias_table(block: Block) -> list[list[str]]:
+    """Effects of one and two axes of a fractional block; those in one list can't be told apart."""
+    names = [" and ".join(key.rpartition(".")[2] for key in keys(axis)) for axis in block.axes]
+    design = Fractional.of(len(block.axes), block.resolution or 3)
+    return [[" × ".join(names[factor] for factor in effect) for effect in row] for row in design.aliases()]
+
+
+def applicable(point: Mapping[str, Any], block: Block) -> Point:
+    """The point without the axes whose condition it does not meet."""
+    kept = dict(point)
+    for axis, condition in (block.when or {}).items():
+        if not meets(kept, condition):
+            for key in keys(axis):
+                kept.pop(key, None)
+    return kept
+
+
+def _distinct(block: Block, found: Iterator[Point]) -> Iterator[Point]:
+    """Without conditional axes where they are not, without what is excluded, each point once."""
+    seen = set()
+    for point in found:
+        kept = applicable(point, block)
+        known = repr(kept)
+        if known in seen or any(meets(kept, left_out) for left_out in block.exclude):
+            continue
+        seen.add(known)
+        yield kept
+        if block.design == "random" and len(seen) == block.n:
+            return
+    if block.design == "random":
+        raise UserError(f"block '{block.name}': n={block.n}, but its axes have only {len(seen)} points")
+
+
+def _factorial(block: Block) -> Iterator[Point]:
+    options = [settings(axis, levels) for axis, levels in block.axes.items() if not isinstance(levels, Range)]
+    for chosen in itertools.product(*options):
+        yield {key: level for setting in chosen for key, level in setting.items()}
+
+
+def _ofat(block: Block) -> Iterator[Point]:
+    base = block.base or {}
+    yield base
+    for axis, levels in block.axes.items():
+        if not isinstance(levels, Range):
+            yield from (base | setting for setting in settings(axis, levels))
+
+
+def _fractional(block: Block) -> Iterator[Point]:
+    options = [settings(axis, levels) for axis, levels in block.axes.items() if not isinstance(levels, Range)]
+    for run in Fractional.of(len(options), block.resolution or 3).runs():
+        yield {
+            key: level
+            for low_high, bit in zip(options, run, strict=True)
+            for key, level in low_high[bit].items()
+        }
+
+
+def _random(block: Block) -> Iterator[Point]:
+    """More of them are the same ones and others after them."""
+    rng = random.Random(f"{block.name} {block.draw or 0}")
+    for _ in range(TRIES * (block.n or 0)):
+        point: Point = {}
+        for axis, levels in block.axes.items():
+            chosen = levels.draw(rng) if isinstance(levels, Range) else rng.choice(levels)
+            point |= settings(axis, [chosen])[0]
+        yield point

@@ -1,0 +1,46 @@
+"""The contrasts on the page: what a study declared, and what came out."""
+
+from pathlib import Path
+
+import pytest
+
+from limo_ablate.report import report_study
+from limo_ablate.report.claims import claims, finding
+from limo_ablate.report.load import load
+from tests.made_study import FIGURES, SIZE_QUALITY, Making
+
+CONTRASTS = [
+    {"name": "L5 <beats> L1", "block": "size x quality", "factor": "select.quality", "a": "L1", "b": "L5", "score": "mini"},  # noqa: E501
+    {"name": "on another set", "block": "size x quality", "factor": "select.quality", "a": "L1", "b": "L2", "score": "aime", "primary": False},  # noqa: E501
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("claims") / "made"
+    return Making(folder, blocks=[SIZE_QUALITY], figures=FIGURES[:1], contrasts=CONTRASTS).write()
+
+
+def test_the_page_begins_with_them(study: Path) -> None:
+    page = report_study(study).read_text()
+    assert page.index("What the study was made for") < page.index("What came out")
+    assert "<li>L5 &lt;beats&gt; L1: +" in page
+    assert ": different</li>" in page
+    assert "on another set: no result: score aime: no finished trial" in page
+    assert "p adjusted by Holm" in page
+    assert (study / "report" / "contrasts.png").stat().st_size > 5000
+
+
+def test_each_is_a_row_with_its_numbers(study: Path) -> None:
+    made = claims(load(study))
+    assert made is not None
+    assert [row[2] for row in made.table.rows] == ["different", f"no result: {made.rows['note'][1]}"]
+    assert made.table.rows[0][-1] == "60 × 1 × 3"
+    assert {len(row) for row in made.table.rows} == {len(made.table.header)}
+    assert finding(made.rows.row(0, named=True)).endswith(": different")
+
+
+def test_a_study_without_any_has_no_such_section(tmp_path: Path) -> None:
+    plain = Making(tmp_path / "plain", blocks=[SIZE_QUALITY], figures=FIGURES[:1]).write()
+    assert claims(load(plain)) is None
+    assert "made for" not in report_study(plain).read_text()

@@ -1,0 +1,243 @@
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import yaml
+
+from limo_ablate.errors import UserError
+from limo_ablate.plan.budget import Budget
+from limo_ablate.search.search import propose, searches
+from limo_ablate.study.cells import cells
+from limo_ablate.study.design import SWEEPS, Block, Study, load_study, multirun_study
+
+TEXT = """
+name: small
+overrides: [data=miniature]
+seeds: [0, 1]
+blocks:
+  - name: grid
+    axes: {select.size: [4, 16], select.quality: [L1, L5]}
+    overrides: [model=mini_m]
+  - name: model
+    axes: {model: [mini_s, mini_m]}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "small.yaml").write_text(TEXT)
+    return tmp_path
+
+
+def load(folder: Path, *extra: str) -> Study:
+    return load_study("small", extra, folder)
+
+
+def test_a_factorial_block_crosses_its_axes() -> None:
+    block = Block(name="b", axes={"a": (1, 2), "b": ("x", "y")})
+    assert block.points() == [
+        {"a": 1, "b": "x"}, {"a": 1, "b": "y"}, {"a": 2, "b": "x"}, {"a": 2, "b": "y"},
+    ]  # fmt: skip
+
+
+def test_an_ofat_block_varies_one_factor_around_its_base() -> None:
+    block = Block(name="b", design="ofat", base={"a": 1, "b": "x", "c": 0}, axes={"a": (1, 2), "b": ("y",)})
+    assert block.points() == [
+        {"a": 1, "b": "x", "c": 0}, {"a": 2, "b": "x", "c": 0}, {"a": 1, "b": "y", "c": 0},
+    ]  # fmt: skip
+
+
+def test_a_study_is_read_from_its_file(folder: Path) -> None:
+    study = load(folder)
+    assert study.seeds == (0, 1)
+    assert study.blocks[0].axes == {"select.size": (4, 16), "select.quality": ("L1", "L5")}
+    assert load_study(str(folder / "small.yaml")) == study
+
+
+@pytest.mark.parametrize("path", sorted(SWEEPS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_studies_that_ship_are_named_as_their_files_and_compose(path: Path) -> None:
+    study = load_study(path.stem, ["seeds=0"])
+    assert study.name == path.stem
+    assert study.question
+    found = [*cells(study), *(cell for search in searches(study) for cell in propose(search, [], 1))]
+    assert len({cell.name for cell in found}) == len(found) > 0
+    known = {block.name for block in study.blocks}
+    assert {block for cell in found for block in cell.blocks} == known
+    for figure in study.figures:
+        assert figure.score.split("/")[0] in found[0].config.eval.benchmarks
+
+
+WHOLE = """
+name: whole
+question: everything at once
+blocks:
+  - name: grid
+    axes:
+      select.size, train.epochs: [[4, 16], [64, 1]]
+      select.order: [random, score]
+      select.best: [longest, score]
+    when: {select.best: {select.order: score}}
+    exclude: [{select.size: 4, select.order: score}]
+    seeds: [5, 6]
+    overrides: [train.steps=null]
+  - name: screen
+    design: fractional
+    resolution: 3
+    axes: {select.size: [4, 64], select.quality: [L1, L5], model: [mini_s, mini_m]}
+  - {name: chance, design: random, n: 3, axes: {train.learning_rate: {low: 1e-4, high: 1e-2, log: true}}}
+  - name: search
+    design: optuna
+    sampler: gp
+    n: 5
+    axes:
+      train.learning_rate: {low: 1e-4, high: 1e-2, log: true}
+      train.steps: {low: 10, high: 90, step: 20}
+    objectives: [{score: mini, direction: maximize}]
+    pruner: {rule: wilcoxon}
+  - name: tuned
+    axes: {select.quality: [L1, L5]}
+    tune: {axes: {train.learning_rate: {low: 1e-4, high: 1e-2, log: true}}, n: 3, score: mini/easy}
+contrasts: [{name: c, block: screen, factor: model, a: mini_s, b: mini_m, score: mini}]
+budget: {gpu_hours: 2}
+"""
+
+
+def test_every_design_is_read_and_written_again(folder: Path) -> None:
+    """study.yaml, from which others join and the report is drawn, is the same study."""
+    (folder / "whole.yaml").write_text(WHOLE)
+    study = load_study("whole", folder=folder)
+    (folder / "again.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(asdict(study))), sort_keys=False))
+    again = load_study("again", folder=folder)
+    assert again == study
+    assert [cell.name for cell in cells(again)] == [cell.name for cell in cells(study)]
+    assert searches(again) == searches(study)
+
+
+def test_seeds_of_a_block_are_whole_replicates_of_it(folder: Path) -> None:
+    (folder / "whole.yaml").write_text(WHOLE)
+    seeds = {(cell.blocks[0], cell.seed) for cell in cells(load_study("whole", folder=folder))}
+    assert seeds == {("grid", 5), ("grid", 6), ("screen", 0), ("chance", 0)}
+    asked = cells(load_study("whole", ["seeds=3"], folder))
+    assert {cell.seed for cell in asked} == {3}
+
+
+def test_a_key_that_varies_together_with_others_is_chosen_among_its_levels(folder: Path) -> None:
+    (folder / "whole.yaml").write_text(WHOLE)
+    grid = load_study("whole", ["select.order=random", "train.epochs=16"], folder).blocks[0]
+    assert grid.axes["select.size, train.epochs"] == ([4, 16],)
+    assert grid.points() == [{"select.size": 4, "train.epochs": 16, "select.order": "random"}]
+    with pytest.raises(UserError, match=r"train\.epochs varies together.*5 is not among its levels.*16, 1"):
+        load_study("whole", ["train.epochs=16,5"], folder)
+
+
+def test_a_budget_is_given_on_the_command_line(folder: Path) -> None:
+    assert load(folder, "budget.gpu_hours=10").budget == Budget(gpu_hours=10.0)
+    (folder / "whole.yaml").write_text(WHOLE)
+    both = load_study("whole", ["budget.hours=0.5"], folder).budget
+    assert both == Budget(gpu_hours=2.0, hours=0.5)
+    assert load_study("whole", ["budget=null"], folder).budget is None
+
+
+def test_an_extra_override_of_an_axis_replaces_its_levels(folder: Path) -> None:
+    for text in ("select.size=64,256", "select.size=[64,256]"):
+        grid, model = load(folder, text).blocks
+        assert grid.axes["select.size"] == (64, 256)
+        assert model == load(folder).blocks[1]
+
+
+def test_an_extra_override_holds_for_every_cell_and_wins_over_the_blocks(folder: Path) -> None:
+    grid, model = load(folder, "model=mini_l", "track=none").blocks
+    assert grid.overrides == ("model=mini_m", "model=mini_l", "track=none")
+    assert model.axes == {"model": ("mini_l",)}
+    assert model.overrides == ("track=none",)
+
+
+def test_extra_overrides_reach_the_study_itself(folder: Path) -> None:
+    study = load(folder, "seeds=[5,6]", "name=other", "ledger='sqlite:///x.db'")
+    assert (study.seeds, study.name, study.ledger) == ((5, 6), "other", "sqlite:///x.db")
+    assert load(folder, "seeds=7").seeds == (7,)
+
+
+def test_a_numeral_in_scientific_notation_is_a_number(folder: Path) -> None:
+    (folder / "small.yaml").write_text("name: n\nblocks: [{name: b, axes: {train.learning_rate: [1e-5]}}]")
+    assert load(folder).blocks[0].axes["train.learning_rate"] == (1e-5,)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("seeds:", "seed:", "small.yaml.seed: unknown key; did you mean seeds"),
+        ("axes: {model", "axis: {model", r"blocks\[1\].axis: unknown key; did you mean axes"),
+        ("seeds: [0, 1]", "seeds: [0, x]", r"seeds\[1\]='x': expected a whole number"),
+        ("seeds: [0, 1]", "seeds: []", "seeds is empty"),
+        ("[4, 16]", "[]", "axes.select.size has no values"),
+        ("name: model", "name: model\n    design: factoral", "did you mean factorial"),
+        ("name: model", "name: model\n    design: ofat", "needs base.model"),
+        ("name: model", "name: model\n    base: {model: mini_s}", "base belongs to design: ofat"),
+        ("name: model", "name: grid", "two blocks are named 'grid'"),
+        (
+            "seeds: [0, 1]",
+            "seeds: [0]\nfigures: [{title: t, block: gird, x: model, line: model, score: mini}]",
+            "figure 't' is of block gird, which it has not; did you mean grid",
+        ),
+        ("axes: {model", "axes: {seed: [1], model", "seed is no factor"),
+        ("[data=miniature]", "[data=miniature, seed=1]", "seed is no factor"),
+        ("[data=miniature]", "['select.size=4,16']", "what varies belongs into axes"),
+        ("[data=miniature]", "[data]", "data: no override"),
+        ("name: small", "name: a/b", "name=a/b"),
+        ("name: small", "name: [", "not readable as YAML"),
+        (
+            "model: [mini_s, mini_m]",
+            "model: {low: 1, hig: 2}",
+            "axes.model.hig: unknown key; did you mean high",
+        ),
+        ("model: [mini_s, mini_m]", "model: 5", r"axes.model=5: expected a list or a mapping"),
+        (
+            "seeds: [0, 1]",
+            "contrasts: [{name: c, block: model, factor: modl, a: mini_s, b: mini_m, score: mini}]",
+            "contrast 'c': modl is no axis; did you mean model",
+        ),
+        (
+            "seeds: [0, 1]",
+            "contrasts: [{name: c, block: model, factor: model, a: mini_s, b: mini_x, score: mini}]",
+            "contrast 'c': mini_x is no level of model; levels: mini_s, mini_m",
+        ),
+        ("name: model", "name: ' grid'", "two blocks are named 'grid'"),
+    ],
+)
+def test_what_is_wrong_in_a_study_is_named(folder: Path, old: str, new: str, said: str) -> None:
+    assert old in TEXT
+    (folder / "small.yaml").write_text(TEXT.replace(old, new, 1))
+    with pytest.raises(UserError, match=said):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        ("seeds=[a]", "seeds are whole numbers"),
+        ("train.steps=10,20", "no axis of small; axes: model, select.quality, select.size"),
+        ("select.size=[]", "no values"),
+        ("budget.gpu=3", "a budget is given as budget.gpu_hours=NUMBER or budget.hours=NUMBER"),
+        ("budget.hours=-1", "budget.hours=-1: must be a positive number"),
+    ],
+)
+def test_what_is_wrong_in_an_extra_override_is_named(folder: Path, extra: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        load(folder, extra)
+
+
+def test_an_unknown_study_gives_the_nearest(folder: Path) -> None:
+    with pytest.raises(UserError, match=r"smal: no such study .* did you mean small"):
+        load_study("smal", folder=folder)
+
+
+def test_a_multirun_is_a_study_of_one_block() -> None:
+    study = multirun_study("my run", ["select.size=4,16", "model=mini_s", "seed=0,1"])
+    assert study.name == "my-run"
+    assert study.seeds == (0, 1)
+    assert study.blocks[0].axes == {"select.size": (4, 16)}
+    assert study.blocks[0].overrides == ("model=mini_s",)
+    assert multirun_study("x", ["seed=3"]).seeds == (3,)
+    assert multirun_study("x", []).blocks[0].points() == [{}]
