@@ -90,8 +90,8 @@ def compared(
     low_boot, high_boot = bootstrap(values, 1 - alpha)
     return {
         "effect": float(found.mean[0]),
-        "low": float(low[0]),
-        "high": float(high[0]),
+        "low": max(float(low[0]), -1.0),
+        "high": min(float(high[0]), 1.0),
         "stderr": float(found.stderr[0]),
         "p": float(found.p_value()[0]),
         "p_equivalent": None if margin is None else float(found.p_equivalent(margin)[0]),
