@@ -18,19 +18,22 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from limo_ablate.errors import UserError
+from limo_ablate.progress import alive
 
 log = logging.getLogger(__name__)
 
 MANIFEST = "artifact.json"
+PATIENCE = 10.0
+"""Seconds between two signs of life of who waits for a lock."""
 TIMED = ("curve.parquet", "train.json", "pretrain.json")
 """Records that hold seconds: in no digest, so that a model trained again to the same bytes is the same."""
 
@@ -67,9 +70,10 @@ def content_key(stage: str, version: int, inputs: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def digest_folder(folder: Path) -> str:
+def digest_folder(folder: Path, only: Collection[str] | None = None) -> str:
+    """SHA-256 over names and bytes; `only` these files, where given."""
     total = hashlib.sha256()
-    for file in (p for p in _files(folder) if p.name not in TIMED):
+    for file in (p for p in _files(folder, only) if p.name not in TIMED):
         total.update(file.relative_to(folder).as_posix().encode() + b"\0")
         with file.open("rb") as handle:
             total.update(hashlib.file_digest(handle, "sha256").digest())
@@ -79,6 +83,22 @@ def digest_folder(folder: Path) -> str:
 def digest_file(file: Path) -> str:
     with file.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+@contextmanager
+def held(path: str) -> Iterator[None]:
+    """The lock at `path`. Who waits for it says that it lives: whoever holds it has a watchdog of its own."""
+    lock = FileLock(path)
+    while True:
+        try:
+            lock.acquire(timeout=PATIENCE)
+            break
+        except Timeout:
+            alive()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class Store:
@@ -109,7 +129,7 @@ class Store:
             final.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"paths.artifacts={self.root}: can't be written: {error.strerror}") from error
-        with FileLock(f"{final}.lock"):
+        with held(f"{final}.lock"):
             if found := self._read(stage, key):
                 return found
             partial = final.with_name(f"{key}.partial")
@@ -161,28 +181,34 @@ class Store:
 
 
 def _intact(folder: Path, manifest: Mapping[str, Any]) -> bool:
-    """Whether the files are those of the manifest; where only times differ, it learns the new ones."""
-    known, found = manifest.get("files", {}), _states(folder)
+    """Whether the files of the manifest are as they were; where only times differ, it learns the new ones.
+
+    Others that somebody has put beside them change nothing.
+    """
+    known = manifest.get("files", {})
+    found = _states(folder, known)
     if "digest" in manifest and found == known:
         return True
     timed = [name for name in known if Path(name).name in TIMED]
     if any(name not in found or found[name][0] != known[name][0] for name in timed):
         return False
-    if digest_folder(folder) != manifest.get("digest"):
+    if digest_folder(folder, known) != manifest.get("digest"):
         return False
     with suppress(OSError):  # a store that may only be read
         _write_manifest(folder, {**manifest, "files": found})
     return True
 
 
-def _states(folder: Path) -> dict[str, list[int]]:
+def _states(folder: Path, only: Collection[str] | None = None) -> dict[str, list[int]]:
     """File -> its size and time of change in nanoseconds."""
-    stats = {p.relative_to(folder).as_posix(): p.stat() for p in _files(folder)}
+    stats = {p.relative_to(folder).as_posix(): p.stat() for p in _files(folder, only)}
     return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
 
 
-def _files(folder: Path) -> list[Path]:
-    """All but the manifest."""
+def _files(folder: Path, only: Collection[str] | None = None) -> list[Path]:
+    """All but the manifest, or those of `only` that are there."""
+    if only is not None:
+        return sorted(path for path in map(folder.joinpath, only) if path.is_file())
     return sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(MANIFEST))
 
 

@@ -94,7 +94,7 @@ def test_a_damaged_artifact_is_noticed_and_made_again(
         (folder / "train.json").write_text("{}")
 
     made = store.build("stage", 1, {}, make)
-    for file, content in {"text": "whelo", "train.json": "{", "more": "", "artifact.json": "{"}.items():
+    for file, content in {"text": "whelo", "train.json": "{", "artifact.json": "{"}.items():
         caplog.clear()
         (made.path / file).write_text(content)
         assert store.find("stage", 1, {}) is None
@@ -103,6 +103,8 @@ def test_a_damaged_artifact_is_noticed_and_made_again(
         assert again.digest == made.digest
         assert (again.path / "text").read_text() == "whole"
         assert sorted(p.name for p in made.path.iterdir()) == ["artifact.json", "text", "train.json"]
+    (made.path / ".nfs0001").write_text("a file that was open when it was replaced")
+    assert store.find("stage", 1, {}) == again
     (made.path / "text").unlink()
     assert store.find("stage", 1, {}) is None
 

@@ -103,6 +103,8 @@ def pilot_noise(accuracies: pl.DataFrame) -> Noise | None:
     arms = arms.filter((pl.col("r") > 1) & (pl.col("n") > 1))
     if arms.is_empty():
         return None
+    if not float(arms["rest"].sum()):  # all alike, as trials that solve nothing are: that is no knowledge
+        return None
     repeated = float((arms["r"] - 1).sum())
     completion = float(arms["rest"].sum()) / float(((arms["r"] - 1) * (arms["n"] - 1)).sum())
     problems = float((arms["n"] * (arms["r"] - 1)).sum()) / repeated

@@ -15,9 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-from filelock import FileLock
-
-from limo_ablate.artifacts import Artifact, Store, content_key
+from limo_ablate.artifacts import Artifact, Store, content_key, held
 from limo_ablate.config import EngineConfig, HardwareConfig
 from limo_ablate.generate.engine import Request, Sampling
 
@@ -78,7 +76,7 @@ def opened(
     path = store.root / FOLDER / f"{key}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     desk = path.with_suffix(".desk")
-    with FileLock(f"{path}.lock"), path.open("a+b") as file:
+    with held(f"{path}.lock"), path.open("a+b") as file:
         shutil.rmtree(desk, ignore_errors=True)  # of a pass that was interrupted
         yield Drawn(file, desk)
 

@@ -14,13 +14,13 @@ study's folder.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import BaseFileLock, FileLock, Timeout
+from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial
 
 from limo_ablate.errors import UserError
@@ -99,7 +99,8 @@ class Queue:
         """The study has been declared anew with other cells: this runner gets no more, and should leave."""
         self._fixed, self._searches = list(cells), list(searches)
         self._order_key, self._slots, self._window = order_key, slots, window
-        self._seeds = {seed: place for place, seed in enumerate(dict.fromkeys(cell.seed for cell in cells))}
+        seeds = dict.fromkeys([*(cell.seed for cell in cells), *(search.seed for search in searches)])
+        self._seeds = {seed: place for place, seed in enumerate(seeds)}
         self._settler = Settler(
             ledger, watch or Watch(folder), folder / "trials", {search.name: search for search in searches}
         )
@@ -131,14 +132,18 @@ class Queue:
 
     def _tend(self, dead: set[str]) -> bool:
         """The whole refresh; False when another runner is at it."""
-        with suppress(Timeout), alone(self.folder, patience=0):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            held = FileLock(self.folder / LOCK).acquire(timeout=0)
+        except Timeout:
+            return False
+        with held:
             self._update(dead)
             if self._searches and not self.outdated:
                 self._propose(self.ledger.rows())
             for runner in dead:
                 self._settler.watch.bury(runner)
-            return True
-        return False
+        return True
 
     def _read(self) -> bool:
         """Sees what there is to do; False when there is nothing yet, but will be."""
@@ -300,10 +305,16 @@ class Queue:
         self.todo.append(replace(todo, trial=trial))
 
 
-def alone(folder: Path, patience: float = PATIENCE) -> BaseFileLock:
-    """Held by the one runner that changes which rows there are; a context. Raises filelock.Timeout."""
+@contextmanager
+def alone(folder: Path, patience: float = PATIENCE) -> Iterator[None]:
+    """Held by the one runner that changes which rows there are. Raises UserError after `patience` seconds."""
     folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder / LOCK, timeout=patience)
+    try:
+        held = FileLock(folder / LOCK).acquire(timeout=patience)
+    except Timeout as error:
+        raise UserError(f"{folder / LOCK}: held for {patience:g} s; is another runner suspended?") from error
+    with held:
+        yield
 
 
 def _of(search: Search, rows: Sequence[FrozenTrial]) -> list[FrozenTrial]:

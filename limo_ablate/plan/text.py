@@ -76,7 +76,7 @@ def text(plan: Plan) -> str:
         lines += ["", "Smallest difference that would be seen (80 % power, alpha 5 % over the primary ones)"]
         lines += _table([_contrast(seen) for seen in plan.contrasts])
         lines += [_blind(seen) for seen in plan.contrasts if seen.blind]
-        lines += [_single(seen) for seen in plan.contrasts if seen.trials == 1]
+        lines += [_single(seen) for seen in plan.contrasts if seen.seeds == 1]
     return "\n".join(lines)
 
 
@@ -125,7 +125,7 @@ def _contrast(seen: Detectable) -> list[str]:
     known = "" if seen.counted else " (the whole benchmark's)"
     return [
         seen.contrast.name,
-        f"{100 * seen.effect:.1f} points",
+        f"{100 * seen.effect:.1f} points" if seen.effect < 1 else "nothing",
         f"{seen.contrast.score}: {seen.problems} problems{known} x {seen.samples}",
         f"{seen.trials} trials an arm",
         noise if seen.contrast.primary else f"{noise}, secondary",
@@ -144,7 +144,7 @@ def _blind(seen: Detectable) -> str:
 
 
 def _single(seen: Detectable) -> str:
-    return f"  {seen.contrast.name}: one trial an arm, so an effect can't be told from one training's luck"
+    return f"  {seen.contrast.name}: one seed, so that is about these trainings alone, luck included"
 
 
 def _table(rows: Iterable[Sequence[str]]) -> list[str]:

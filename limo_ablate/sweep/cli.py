@@ -8,6 +8,7 @@ it does what is missing and nothing twice. `--extend` goes on though the study n
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -29,16 +30,20 @@ from limo_ablate.sweep.session import Desk, Session
 from limo_ablate.sweep.worker import Job
 
 JOBS = Jobs()
+SEEN_AS = "seen_as"
+"""File in a study's folder: the folder as seen from where `sweep` runs; a `join` must see it so too."""
 LOST = "this process stood still for so long that others may have taken its cells; the same command goes on"
 
 
 def sweep(argv: list[str]) -> int:
     """Runs a study to its end; returns the exit code. Raises UserError before anything has started."""
-    if not argv or argv[0] in ("-h", "--help"):
+    rest = [argument for argument in argv if argument != "--extend"]
+    if not rest or {"-h", "--help"} & set(rest):
         known = ", ".join(sorted(file.stem for file in SWEEPS.glob("*.yaml")))
         print(f"{__doc__}\nStudies: {known}")
         return 0
-    rest = [argument for argument in argv if argument != "--extend"]
+    if unknown := next((argument for argument in rest if argument.startswith("-")), None):
+        raise UserError(f"{unknown}: no option of sweep; it has --extend, all else is key=value")
     return run(load_study(rest[0], rest[1:]), extend="--extend" in argv)
 
 
@@ -55,7 +60,9 @@ def run(study: Study, folder: Path | None = None, jobs: Jobs = JOBS, *, extend: 
             with interrupts.window():
                 _report(session.folder, jobs, console)
     except KeyboardInterrupt as interrupt:
-        console.print(f"interrupted: {interrupt or 'what was running waits again; the same command goes on'}")
+        console.print(
+            f"interrupted: {str(interrupt) or 'what was running waits again; the same command goes on'}"
+        )
         return EXIT_INTERRUPTED
     except LeaseLost:
         console.print(LOST)
@@ -108,6 +115,7 @@ def tell_not_run(cells: Sequence[Cell], console: Console) -> None:
 
 def _write_study(study: Study, found: Sequence[Cell], folder: Path) -> None:
     """study.yaml and cells.json, for the report and for other runners."""
+    _update(folder / SEEN_AS, os.path.relpath(folder) + "\n")
     declared = json.loads(json.dumps(asdict(study)))
     _update(folder / "study.yaml", yaml.safe_dump(declared, sort_keys=False, allow_unicode=True))
     rows = [

@@ -17,7 +17,7 @@ from limo_ablate.errors import EXIT_INTERRUPTED, EXIT_TRIALS_FAILED, UserError
 from limo_ablate.ledger.lease import Lease
 from limo_ablate.plan.cost import Costs
 from limo_ablate.study.design import load_study
-from limo_ablate.sweep.cli import JOBS, LOST, tell_not_run, told
+from limo_ablate.sweep.cli import JOBS, LOST, SEEN_AS, tell_not_run, told
 from limo_ablate.sweep.processes import Interrupts
 from limo_ablate.sweep.runner import Jobs, LeaseLost
 from limo_ablate.sweep.session import Desk, Session
@@ -34,7 +34,8 @@ def main(argv: list[str]) -> int:
 
 
 def join(folder: Path, overrides: list[str], cells: int | None, jobs: Jobs = JOBS) -> int:
-    """One more runner for the study in `folder`; returns the exit code."""
+    """One more runner for the study in `folder`; returns the exit code. Raises UserError."""
+    check_directory(folder)
     session = Session.of(load_study(str(folder / "study.yaml"), overrides), folder)
     session = replace(session, launch=replace(session.launch, executor="local", slurm=None))
     console = Console(soft_wrap=True, highlight=False, markup=False)
@@ -57,6 +58,13 @@ def join(folder: Path, overrides: list[str], cells: int | None, jobs: Jobs = JOB
     except OSError as error:
         raise told(error, folder) from error
     return EXIT_TRIALS_FAILED if runner.failed else 0
+
+
+def check_directory(folder: Path) -> None:
+    """Raises UserError where the study's relative paths would lead elsewhere."""
+    seen = (folder / SEEN_AS).read_text().strip()
+    if not (Path(seen).exists() and Path(seen).samefile(folder)):
+        raise UserError(f"{folder}: join it from the directory where `sweep` runs: the one with {seen} in it")
 
 
 def study_folder(name: str, root: Path | None = None) -> Path:

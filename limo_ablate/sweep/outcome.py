@@ -16,11 +16,11 @@ from limo_ablate.sweep.bases import Base
 from limo_ablate.sweep.live import Board, Row, readable, rerun_command
 from limo_ablate.sweep.purse import Purse
 from limo_ablate.sweep.running import Running
-from limo_ablate.sweep.worker import DISK_FULL, PREEMPTED
+from limo_ablate.sweep.worker import BROKEN, DISK_FULL, PREEMPTED
 
 FAILED = "failed.json"
 """In a trial's folder: why it failed, its log, the command that reruns it; gone once it runs again."""
-NO_FAULT = (PREEMPTED, -signal.SIGTERM, DISK_FULL)
+NO_FAULT = (PREEMPTED, -signal.SIGTERM, DISK_FULL, BROKEN)
 """Ends that are not the cell's fault: it waits again, and no attempt is counted."""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -118,8 +119,19 @@ class Interrupts:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self._pending = True
+        if number == signal.SIGHUP:
+            _leave_terminal()
         if self._open:
             raise KeyboardInterrupt
+
+
+def _leave_terminal() -> None:
+    """What is said from now on goes nowhere: each write to a terminal that is gone would raise."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        if stat.S_ISCHR(os.fstat(descriptor).st_mode):
+            os.dup2(null, descriptor)
+    os.close(null)
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

@@ -8,6 +8,7 @@ failed, gives back what was asked to end, and leaves neither processes nor runni
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
@@ -76,6 +77,8 @@ class Runner:
     _claims: int = field(default=0, init=False)
     _warm: bool = field(default=False, init=False)
     _looked: float = field(default=0.0, init=False)
+    _seen_all: bool = field(default=False, init=False)
+    """Whether nothing has ended since the last look at the queue."""
 
     def __post_init__(self) -> None:
         self._outcomes = Outcomes(self.folder, self.queue, self.launch, self.board, self.purse)
@@ -105,7 +108,10 @@ class Runner:
         self._look()
         self._fill()
         if not self._running and not self._waits():
-            return False
+            if self._seen_all or self._leaving:
+                return False
+            self._looked = -math.inf  # something has ended since: more may wait now
+            return True
         self.board.show(self._rows())
         with self.interrupts.window():
             ended = wait(list(self._running), timeout=REFRESH_SECONDS)
@@ -125,7 +131,7 @@ class Runner:
             self.queue.refresh()
             self.purse.look()
             self.pruners.learn(self.queue.cells)
-            self._looked = time.monotonic()
+            self._looked, self._seen_all = time.monotonic(), True
             self.board.count(total=self.queue.total, done=self.queue.done, elsewhere=self.queue.elsewhere)
 
     @property
@@ -141,6 +147,8 @@ class Runner:
 
     def _fill(self) -> None:
         """Starts what fits on the free devices."""
+        if self.stays:
+            self._give_up_baseless()
         while not self._leaving:
             waiting = self._startable()
             place = self.devices.choose([(key_of(what), config_of(what).hardware) for what in waiting])
@@ -152,6 +160,15 @@ class Runner:
             elif self.queue.claim(what):
                 self._claims += 1
                 self._start(what)
+
+    def _give_up_baseless(self) -> None:
+        """Fails the cells whose base model could not be made here; a `join` leaves them to the others."""
+        for todo in list(self.queue.todo):
+            base = self._bases.of(todo.cell.id, todo.cell.config)
+            if base and base.state == "failed" and self.queue.claim(todo):
+                why = f"its base model could not be made: {base.reason}"
+                log = self.folder / "bases" / base.name / "trial.log"
+                self._outcomes.fail(todo, why, log, 0.0, 0, again=False)
 
     def _startable(self) -> list[Todo | Base]:
         """What may start now, in order: the base models that the cells wait for, then the cells."""
@@ -181,22 +198,15 @@ class Runner:
     def _settle(self, sentinel: int) -> None:
         """Records the end of a job and frees its devices."""
         running = self._running.pop(sentinel)
+        self._seen_all = False
         code, reason = running.result()
         self.devices.give(running.slot)
         if isinstance(running.what, Base):
-            self._settle_base(running, running.what, code, reason)
+            self._outcomes.record_base(running, running.what, code, reason)
         else:
             self._outcomes.record(running, running.what, code, reason)
         if code in (BROKEN, DISK_FULL):
             raise UserError(f"no trial can run here: {reason}" if code == BROKEN else str(reason))
-
-    def _settle_base(self, running: Running, base: Base, code: int, reason: str | None) -> None:
-        self._outcomes.record_base(running, base, code, reason)
-        if base.state == "failed":
-            needing = [t for t in self.queue.todo if self._bases.of(t.cell.id, t.cell.config) is base]
-            for todo in filter(self.queue.claim, needing):
-                why = f"its base model could not be made: {base.reason}"
-                self._outcomes.fail(todo, why, running.log, 0.0, 0, again=False)
 
     def _watch(self) -> None:
         """Ends the trials that stand still, and those that a pruner gives up."""
@@ -222,7 +232,10 @@ class Runner:
         """
         if self._running:
             grace = self.launch.grace_seconds
-            self.board.say(f"ending {len(self._running)} jobs; they have {grace:g} s to write a checkpoint")
+            with suppress(OSError):  # the terminal may be gone
+                self.board.say(
+                    f"ending {len(self._running)} jobs; they have {grace:g} s to write a checkpoint"
+                )
         end_workers([running.worker for running in self._running.values()], self.launch.grace_seconds)
         end(self.lease.id, grace=0)
         with suppress(OSError):

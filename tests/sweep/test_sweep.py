@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import yaml
 
 from limo_ablate.errors import UserError
 from limo_ablate.sweep.status import states, status
@@ -250,3 +251,18 @@ def test_the_state_of_a_study_is_told(sweep: Sweeping, capsys: pytest.CaptureFix
     assert [state.state for state in states(sweep.folder)] == ["finished", "failed", "waiting"]
     with pytest.raises(UserError, match=r"smal: no such study .* did you mean small"):
         status(["smal", where])
+
+
+def test_a_search_of_quick_trials_is_run_to_its_end(sweep: Sweeping) -> None:
+    """The last of what was proposed may end before the runner looks at the queue again."""
+    sweep.declare("launch.slots=1", size=(1,))
+    study = yaml.safe_load((sweep.root / "small.yaml").read_text())
+    study["blocks"] = [{
+        "name": "b", "design": "optuna", "sampler": "random", "n": 7,
+        "axes": {"select.size": {"low": 1, "high": 40}},
+        "objectives": [{"score": "mini", "direction": "maximize"}],
+    }]  # fmt: skip
+    (sweep.root / "small.yaml").write_text(yaml.safe_dump(study))
+    code, said = sweep.run()
+    assert code == 0, said
+    assert len(sweep.finished()) == len(sweep.events("end")) == 7
