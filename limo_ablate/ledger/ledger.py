@@ -30,6 +30,8 @@ from limo_ablate.study.cells import Cell
 
 LEDGER = "ledger.log"
 """The journal in a study's folder."""
+SPENT = "spent"
+"""Attribute: [seconds, device-seconds] of attempts that were given back."""
 INTERRUPTED = "interrupted"
 """In the result of failed attempts that were not the cell's fault; they don't count against it."""
 DECLARED = "limo_ablate:cells"
@@ -158,10 +160,13 @@ class Ledger:
         runner: str | None = row.user_attrs.get("runner")
         return runner
 
-    def release(self, trial: int) -> bool:
-        """Gives a RUNNING row back: it waits again."""
+    def release(self, trial: int, seconds: float = 0.0, devices: int = 1) -> bool:
+        """Gives a RUNNING row back: it waits again. What was spent on it so far stays with it."""
         with self.transaction():
-            return self._note(trial, runner=None) and self._move(trial, TrialState.WAITING)
+            row = self._storage.patiently(lambda: self.storage.get_trial(trial))
+            before, on_devices = row.user_attrs.get(SPENT, (0.0, 0.0))
+            spent = [before + seconds, on_devices + seconds * devices]
+            return self._note(trial, runner=None, **{SPENT: spent}) and self._move(trial, TrialState.WAITING)
 
     def finish(self, trial: int, metrics: Mapping[str, Any], folder: Path, **result: Any) -> bool:
         """Records a result, `metrics` as in metrics.json; False when somebody has ended the row before.
@@ -217,8 +222,9 @@ def histories(rows: Sequence[FrozenTrial]) -> dict[str, History]:
 
 def _record(history: History, row: FrozenTrial, result: Mapping[str, Any]) -> None:
     seconds = result.get("seconds", 0.0)
-    history.seconds += seconds
-    history.device_seconds += seconds * result.get("devices", 1)
+    given_back, on_devices = row.user_attrs.get(SPENT, (0.0, 0.0))
+    history.seconds += seconds + given_back
+    history.device_seconds += seconds * result.get("devices", 1) + on_devices
     if row.state == TrialState.COMPLETE:
         history.done = True
     elif row.state == TrialState.PRUNED:

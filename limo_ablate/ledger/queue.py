@@ -171,9 +171,9 @@ class Queue:
             self._spread()
         return taken
 
-    def release(self, todo: Todo) -> None:
-        """Gives the cell back; any runner may take it."""
-        self.ledger.release(todo.trial)
+    def release(self, todo: Todo, seconds: float = 0.0, devices: int = 1) -> None:
+        """Gives the cell back after `seconds` on so many `devices`; any runner may take it."""
+        self.ledger.release(todo.trial, seconds, devices)
 
     def finish(self, todo: Todo, seconds: float, devices: int) -> dict[str, Any] | None:
         """Records the trial's result if it is on disk, and returns it; `seconds` on so many `devices`."""

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from limo_ablate.ledger.lease import Watch
 from limo_ablate.ledger.ledger import INTERRUPTED, History, Ledger
+from limo_ablate.plan.budget import devices
 from limo_ablate.study.cells import Cell
 from limo_ablate.sweep import processes
 
@@ -43,7 +44,7 @@ class Settler:
         for signed in (history.waiting, history.running if history.runner else None):
             self.watch.forget(signed)
         if history.running is not None and self._abandoned(history, dead):
-            if cell and self.adopt(cell, history.running):
+            if cell and self.adopt(cell, history.running, devices=devices(cell.config.hardware)):
                 history.done = True
             else:
                 self._drop(history.running, "its runner died")

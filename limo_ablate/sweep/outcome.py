@@ -12,6 +12,7 @@ from pathlib import Path
 from limo_ablate.config import LaunchConfig
 from limo_ablate.errors import EXIT_USER_ERROR
 from limo_ablate.ledger.queue import Queue, Todo
+from limo_ablate.plan.budget import devices as devices_of
 from limo_ablate.sweep.bases import Base
 from limo_ablate.sweep.live import Board, Row, readable, rerun_command
 from limo_ablate.sweep.purse import Purse
@@ -55,7 +56,7 @@ class Outcomes:
 
     def record(self, running: Running, todo: Todo, code: int, reason: str | None) -> None:
         """The trial of `todo` has ended with this exit code."""
-        seconds, devices = running.seconds, running.slot.devices
+        seconds, devices = running.seconds, devices_of(todo.cell.config.hardware)
         self.purse.charge(todo.cell, seconds)
         self.board.spend(seconds * devices)
         if metrics := self.queue.finish(todo, seconds, devices):
@@ -64,7 +65,7 @@ class Outcomes:
             self.queue.prune(todo, seconds, devices)
             self.board.ended(todo.cell, f"pruned after {readable(seconds)}")
         elif code in NO_FAULT and not running.ending:
-            self.queue.release(todo)
+            self.queue.release(todo, seconds, devices)
             self.board.ended(todo.cell, f"waits again: {reason}")
         else:
             again = _retriable(code) and todo.attempt < self.launch.attempts
@@ -86,8 +87,9 @@ class Outcomes:
 
     def give_back(self, running: Running, todo: Todo) -> None:
         """The runner leaves: a result that made it to the disk counts, else the cell waits again."""
-        if not self.queue.finish(todo, running.seconds, running.slot.devices):
-            self.queue.release(todo)
+        seconds, devices = running.seconds, devices_of(todo.cell.config.hardware)
+        if not self.queue.finish(todo, seconds, devices):
+            self.queue.release(todo, seconds, devices)
 
     def record_base(self, running: Running, base: Base, code: int, reason: str | None) -> None:
         """The job that makes `base` has ended; its state says how it goes on."""

@@ -21,9 +21,7 @@ class Purse:
         if self._budget is None:
             return
         histories = self._queue.ledger.histories()
-        spent = sum(history.device_seconds for history in histories.values())
-        # attempts that were given back stand in no row, but were spent
-        self._spending.spent = max(self._spending.spent, spent)
+        self._spending.spent = sum(history.device_seconds for history in histories.values())
         cells = {cell.id: cell for cell in self._queue.cells}
         self._elsewhere = [
             (cells[key], 0.0)

@@ -137,6 +137,18 @@ def test_a_released_row_can_be_claimed_again(place: Place) -> None:
     assert not ledger.claim(trial, "first")
 
 
+def test_what_was_spent_before_a_release_stays_with_the_row(place: Place) -> None:
+    ledger = place.open()
+    (trial,) = add(ledger, grid(size=(4,)))
+    for seconds in (10.0, 5.0):
+        assert ledger.claim(trial, "first")
+        assert ledger.release(trial, seconds, devices=8)
+    assert ledger.claim(trial, "second")
+    ledger.fail(trial, "broke", seconds=1.0, devices=8)
+    (history,) = place.open().histories().values()
+    assert (history.seconds, history.device_seconds) == (16.0, 128.0)
+
+
 def test_axes_grow_and_the_old_rows_stay(place: Place) -> None:
     add(place.open(), grid(size=(4, 16), quality=("L1", "L5")))
     grown = grid(size=(4, 16, 64), quality=("L1", "L3", "L5"))

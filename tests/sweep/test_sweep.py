@@ -162,6 +162,8 @@ def test_an_interrupted_sweep_ends_all_and_gives_its_cells_back(
     assert "Traceback" not in said
     assert not sweep.orphans()
     assert Counter(row.state.name for row in sweep.rows()) == {"COMPLETE": 2, "WAITING": 1}
+    (waiting,) = (row for row in sweep.rows() if row.state.name == "WAITING")
+    assert waiting.user_attrs["spent"][0] > 0, "what it took counts against a budget"
 
 
 def test_a_second_coordinator_is_refused(sweep: Sweeping) -> None:
