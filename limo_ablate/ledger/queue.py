@@ -201,11 +201,12 @@ class Queue:
             rows = self.ledger.rows()
             found = histories(rows)
             self._is_outdated()
+            living = set(self._settler.watch.known()) - dead - {self.runner}
             cells = self._know(rows, found)
             for key, history in found.items():
                 cell = cells.get(key)
                 if cell or not self.outdated:
-                    self._settler.settle(cell, history, dead)
+                    self._settler.settle(cell, history, dead, living)
             lacking = self._sort(found)
             if self.outdated:
                 self.todo.clear()

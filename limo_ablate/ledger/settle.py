@@ -39,11 +39,14 @@ class Settler:
                 processes.end(runner)
         return dead
 
-    def settle(self, cell: Cell | None, history: History, dead: set[str]) -> None:
-        """Ends the cell's rows that belong to the dead or wait twice; None is one the study no longer has."""
+    def settle(self, cell: Cell | None, history: History, dead: set[str], living: set[str]) -> None:
+        """Ends the cell's rows that belong to the dead or wait twice; None is one the study no longer has.
+
+        `living`: the other runners that are not dead, as of after the rows were read.
+        """
         for signed in (history.waiting, history.running if history.runner else None):
             self.watch.forget(signed)
-        if history.running is not None and self._abandoned(history, dead):
+        if history.running is not None and self._abandoned(history, dead, living):
             if cell and self.adopt(cell, history.running, devices=devices(cell.config.hardware)):
                 history.done = True
             else:
@@ -63,12 +66,12 @@ class Settler:
             self.ledger.finish(trial, metrics, folder, **result)
         return metrics
 
-    def _abandoned(self, history: History, dead: set[str]) -> bool:
+    def _abandoned(self, history: History, dead: set[str], living: set[str]) -> bool:
         """A row that is claimed and not signed is so for a moment, or its claimer died in that moment."""
         assert history.running is not None
         if history.runner is not None:
             return history.runner in dead
-        unsigned = self.watch.unchanged(history.running, None)
+        unsigned = self.watch.unchanged(history.running, None) or not living
         return unsigned and self.ledger.signature(history.running) is None
 
     def _drop(self, trial: int, reason: str) -> None:
