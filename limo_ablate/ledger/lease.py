@@ -90,10 +90,8 @@ class Watch:
     lease: float = LEASE
     _seen: dict[Hashable, tuple[object, float]] = field(default_factory=dict)
 
-    def dead(self, runner: str | None) -> bool:
-        """Whether a runner has ended, however; None is one that has not signed the row it claimed."""
-        if runner is None:
-            return self.unchanged(None, None)
+    def dead(self, runner: str) -> bool:
+        """Whether a runner has ended, however."""
         path = _path(self.folder, runner)
         try:
             with path.open() as file:  # opening it makes NFS ask for its time anew
