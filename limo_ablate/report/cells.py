@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import polars as pl
 
 from limo_ablate.report.figures import UNTRAINED, FigureData
 from limo_ablate.report.load import StudyView
 from limo_ablate.report.names import axis, level, percent, plus_minus
+from limo_ablate.report.section import Table
 
 SHARES = ("boxed", "lenient", "no_answer", "undecided", "truncated")
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Text for the page."""
-
-    header: list[str]
-    rows: list[list[str]]
-    words: int
-    """How many columns from the left are words; the others are numbers."""
-    notes: list[str] = field(default_factory=list)
 
 
 def cell_table(view: StudyView) -> Table:

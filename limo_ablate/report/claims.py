@@ -9,11 +9,9 @@ import altair as alt
 import polars as pl
 
 from limo_ablate.effects.contrasts import contrasts
-from limo_ablate.effects.trials import Trial
-from limo_ablate.report.cells import Table
 from limo_ablate.report.load import StudyView
 from limo_ablate.report.names import percent
-from limo_ablate.report.tuned import tuned
+from limo_ablate.report.section import Drawn, Section, Table
 
 ROW = 44
 """Pixels of the plot for each contrast."""
@@ -37,9 +35,8 @@ class Claims:
     """As `effects.contrasts` gives them."""
     findings: list[tuple[str, str]]
     """(contrast, what came out)."""
-    table: Table
-    spec: dict[str, Any] | None
-    """The forest plot; null without results."""
+    section: Section
+    """Forest plot (where there are results) and table."""
 
 
 def claims(view: StudyView) -> Claims | None:
@@ -47,27 +44,18 @@ def claims(view: StudyView) -> Claims | None:
     if not view.study.contrasts or not view.done:
         return None
     axes = {block.name: list(block.factors()) for block in view.study.blocks}
-    rows = contrasts(view.study.contrasts, axes, _counted(view), view.answers)
+    rows = contrasts(view.study.contrasts, axes, view.counted, view.answers)
     results = rows.filter(pl.col("effect").is_not_null())
+    table = Table(HEADER, [_row(row) for row in rows.iter_rows(named=True)], WORDS, NOTES)
+    note = "95 % intervals over seeds and problems; left of 0 the first level is better."
+    picture = Drawn(
+        "contrasts", "Contrasts", "", note, None if results.is_empty() else forest(results).to_dict(), table
+    )
     return Claims(
         rows,
         [(row["contrast"], finding(row)) for row in rows.iter_rows(named=True)],
-        Table(HEADER, [_row(row) for row in rows.iter_rows(named=True)], WORDS, NOTES),
-        None if results.is_empty() else forest(results).to_dict(),
+        Section("claims", "What the study was made for", drawn=(picture,)),
     )
-
-
-def _counted(view: StudyView) -> list[Trial]:
-    """The trials that a contrast is about: of a tuned block, each point's best."""
-    left_out = {
-        trial.name
-        for block in view.study.blocks
-        if block.tune
-        for own in [[trial for trial in view.done if block.name in trial.blocks]]
-        for trial in own
-        if trial not in tuned(own, block)
-    }
-    return [trial for trial in view.done if trial.name not in left_out]
 
 
 def finding(row: dict[str, Any]) -> str:

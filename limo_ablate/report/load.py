@@ -11,8 +11,11 @@ from typing import Any
 import polars as pl
 
 from limo_ablate.effects import Trial, items, load_trials, summary, table
+from limo_ablate.effects.cube import Cube, cube
 from limo_ablate.report.figures import SIZE, FigureData, figure_data
 from limo_ablate.report.names import level
+from limo_ablate.report.tuned import tuned
+from limo_ablate.study.block import Block
 from limo_ablate.study.design import Figure, Study, load_study
 
 
@@ -30,6 +33,25 @@ class StudyView:
     @cached_property
     def failed(self) -> list[Trial]:
         return [trial for trial in self.trials if trial.failure]
+
+    @cached_property
+    def counted(self) -> list[Trial]:
+        """The finished trials that claims are about: of a tuned block, each point's best."""
+        left_out = {
+            trial.name
+            for block in self.study.blocks
+            if block.tune
+            for own in [[trial for trial in self.done if block.name in trial.blocks]]
+            for best in [{trial.name for trial in tuned(own, block)}]
+            for trial in own
+            if trial.name not in best
+        }
+        return [trial for trial in self.done if trial.name not in left_out]
+
+    def cube(self, block: Block, score: str) -> Cube:
+        """What the block's counted trials scored, over its axes. Raises UserError without any."""
+        own = [trial for trial in self.counted if block.name in trial.blocks]
+        return cube(own, self.answers, list(block.factors()), score)
 
     @cached_property
     def keys(self) -> list[str]:

@@ -7,9 +7,8 @@ but ours (by a nonce no text can know) and no request leave.
 from __future__ import annotations
 
 import json
-import re
 import secrets
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,31 +17,22 @@ import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from limo_ablate.errors import UserError
-from limo_ablate.report.cells import Table, cell_table, figure_table
+from limo_ablate.report.cells import cell_table, figure_table
 from limo_ablate.report.charts import efficiency_chart, note
 from limo_ablate.report.claims import Claims, claims
 from limo_ablate.report.facts import finding, glance, provenance, recipe
 from limo_ablate.report.load import StudyView, load
 from limo_ablate.report.samples import samples
+from limo_ablate.report.section import Drawn, Section, slug
 from limo_ablate.report.theme import DARK, LIGHT, config
-from limo_ablate.report.training import curves, training_chart
+from limo_ablate.report.training import section as training
 from limo_ablate.study.design import Figure
 
 HERE = Path(__file__).parent
 PNG_WIDTH = 560
 """Pixels of the plot, drawn at twice that."""
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """A figure on the page; without a spec, `finding` says why it could not be drawn."""
-
-    id: str
-    title: str
-    finding: str
-    note: str = ""
-    spec: dict[str, Any] | None = None
-    table: Table | None = None
+SECTIONS: list[Callable[[StudyView], Section | None]] = [training]
+"""In the page's order, after the claims and the declared figures; None where the study has nothing for it."""
 
 
 def write_report(folder: Path) -> Path:
@@ -51,14 +41,21 @@ def write_report(folder: Path) -> Path:
     report.mkdir(exist_ok=True)
     for old in report.glob("*.png"):
         old.unlink()
-    figures = [drawn for figure in view.figures for drawn in draw(view, figure)]
     made = claims(view)
-    for drawn in [*figures, *forest(made)]:
-        if drawn.spec:
-            (report / f"{drawn.id}.png").write_bytes(png(drawn))
+    figures = [drawn for figure in view.figures for drawn in draw(view, figure)]
+    sections = [found for section in SECTIONS if (found := section(view))] if view.done else []
+    for drawn in pictures(made, figures, sections):
+        (report / f"{drawn.id}.png").write_bytes(png(drawn))
     page, partial = report / "index.html", report / "index.partial"
-    partial.write_text(html(view, figures, made), encoding="utf-8")
+    partial.write_text(html(view, made, figures, sections), encoding="utf-8")
     return partial.replace(page)
+
+
+def pictures(made: Claims | None, figures: list[Drawn], sections: list[Section]) -> list[Drawn]:
+    """All that can be drawn."""
+    of_sections = [drawn for section in sections for drawn in section.drawn]
+    everything = [*(made.section.drawn if made else ()), *figures, *of_sections]
+    return [drawn for drawn in everything if drawn.spec]
 
 
 def draw(view: StudyView, figure: Figure) -> list[Drawn]:
@@ -80,11 +77,6 @@ def draw(view: StudyView, figure: Figure) -> list[Drawn]:
     return found or [Drawn(slug(figure.title), figure.title, "None of its trials has finished yet.")]
 
 
-def slug(title: str) -> str:
-    """`Accuracy by size` -> `accuracy-by-size`: its id on the page and its PNG's name."""
-    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "figure"
-
-
 def png(drawn: Drawn) -> bytes:
     title = {"text": drawn.title, "subtitle": drawn.note}
     spec = (drawn.spec or {}) | {"width": PNG_WIDTH, "title": title}
@@ -92,37 +84,13 @@ def png(drawn: Drawn) -> bytes:
     return picture
 
 
-def training(view: StudyView) -> list[Drawn]:
-    """The training curves of each block that a figure shows."""
-    blocks = {figure.block: figure for figure in reversed(view.figures)}
-    found = []
-    for figure in reversed(blocks.values()):
-        steps = curves(figure, view.done)
-        if steps is not None:
-            chart = training_chart(figure, steps)
-            name = f"Training: {figure.block}"
-            found.append(Drawn(slug(name), name, "", "A line for each trial.", chart.to_dict()))
-    return found
-
-
-def forest(made: Claims | None) -> list[Drawn]:
-    """The forest plot of the study's contrasts, where there are results."""
-    if not made or not made.spec:
-        return []
-    note = "95 % intervals over seeds and problems; left of 0 the first level is better."
-    return [Drawn("contrasts", "What the study was made for", "", note, made.spec, made.table)]
-
-
-def html(view: StudyView, figures: list[Drawn], made: Claims | None) -> str:
+def html(view: StudyView, made: Claims | None, figures: list[Drawn], sections: list[Section]) -> str:
     """The page as text."""
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    trainings = training(view)
     specs = {
-        drawn.id: drawn.spec | {"width": "container"}
-        for drawn in [*forest(made), *figures, *trainings]
-        if drawn.spec
+        drawn.id: (drawn.spec or {}) | {"width": "container"} for drawn in pictures(made, figures, sections)
     }
     return environment.get_template("page.html").render(
         nonce=secrets.token_urlsafe(18),
@@ -135,7 +103,7 @@ def html(view: StudyView, figures: list[Drawn], made: Claims | None) -> str:
         tiles=glance(view),
         claims=made,
         figures=figures,
-        trainings=trainings,
+        sections=sections,
         cells=cell_table(view) if view.done else None,
         failed=view.failed,
         waiting=[t for t in view.trials if not t.metrics and not t.failure],

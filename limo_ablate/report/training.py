@@ -9,7 +9,9 @@ import numpy as np
 import polars as pl
 
 from limo_ablate.effects import Trial
+from limo_ablate.report.load import StudyView
 from limo_ablate.report.names import axis, level
+from limo_ablate.report.section import Drawn, Section, slug
 from limo_ablate.study.design import Figure
 
 POINTS = 40
@@ -20,6 +22,19 @@ SMALLEST = 1e-6
 """Of the losses drawn: a logarithm has no zero."""
 HEIGHT = 260
 COLUMNS = ["tokens", "loss", "token_accuracy"]
+
+
+def section(view: StudyView) -> Section | None:
+    """The training curves of each block that a figure shows."""
+    blocks = {figure.block: figure for figure in reversed(view.figures)}
+    found = []
+    for figure in reversed(blocks.values()):
+        steps = curves(figure, view.done)
+        if steps is not None:
+            name = f"Training: {figure.block}"
+            note = "A line for each trial. The same numbers: trials/*/curve.parquet."
+            found.append(Drawn(slug(name), name, "", note, training_chart(figure, steps).to_dict()))
+    return Section("training", "Training curves", drawn=tuple(found)) if found else None
 
 
 def curves(figure: Figure, trials: Sequence[Trial]) -> pl.DataFrame | None:

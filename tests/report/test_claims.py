@@ -34,9 +34,11 @@ def test_the_page_begins_with_them(study: Path) -> None:
 def test_each_is_a_row_with_its_numbers(study: Path) -> None:
     made = claims(load(study))
     assert made is not None
-    assert [row[2] for row in made.table.rows] == ["different", f"no result: {made.rows['note'][1]}"]
-    assert made.table.rows[0][-1] == "60 × 1 × 3"
-    assert {len(row) for row in made.table.rows} == {len(made.table.header)}
+    table = made.section.drawn[0].table
+    assert table is not None
+    assert [row[2] for row in table.rows] == ["different", f"no result: {made.rows['note'][1]}"]
+    assert table.rows[0][-1] == "60 × 1 × 3"
+    assert {len(row) for row in table.rows} == {len(table.header)}
     assert finding(made.rows.row(0, named=True)).endswith(": different")
 
 

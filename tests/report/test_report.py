@@ -15,6 +15,7 @@ from limo_ablate.report import report_study
 from limo_ablate.report.cells import cell_table
 from limo_ablate.report.load import load
 from limo_ablate.report.page import json_for_html
+from limo_ablate.report.section import slug
 from tests.made_study import FIGURES, Making
 
 HOSTILE = "</pre></script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"> \\boxed{99}"  # noqa: E501
@@ -63,14 +64,14 @@ class Reader(HTMLParser):
 
 def test_each_figure_is_on_the_page_and_a_png(study: Path, page: str) -> None:
     pictures = sorted((study / "report").glob("*.png"))
-    assert len(pictures) == len(FIGURES)
+    assert {slug(str(figure["title"])) for figure in FIGURES} < {picture.stem for picture in pictures}
     for picture in pictures:
         assert picture.read_bytes().startswith(b"\x89PNG")
         assert f'id="{picture.stem}"' in page
     charts = re.search(r'<script type="application/json" id="charts">(.*?)</script>', page, re.DOTALL)
     assert charts
     specs = json.loads(charts[1])["specs"]
-    assert {p.stem for p in pictures} < specs.keys()
+    assert {p.stem for p in pictures} == specs.keys()
 
 
 def test_the_page_says_what_the_study_asks_and_what_came_out(study: Path, page: str) -> None:
@@ -140,7 +141,9 @@ def test_a_figure_that_can_not_be_drawn_says_so_and_the_others_are(tmp_path: Pat
     page = report_study(Making(tmp_path, figures=[wrong, FIGURES[1]], seeds=[0]).write())
     text = Reader(page.read_text()).text
     assert "can't be drawn: figure 'Wrong': score=mini/hrad; did you mean mini/hard?" in text
-    assert [p.stem for p in page.parent.glob("*.png")] == ["hard-problems-by-training-difficulty"]
+    names = {p.stem for p in page.parent.glob("*.png")}
+    assert "hard-problems-by-training-difficulty" in names
+    assert "wrong" not in names
 
 
 def test_a_study_in_which_all_failed_has_a_report(tmp_path: Path) -> None:
