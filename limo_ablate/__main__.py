@@ -41,8 +41,8 @@ def main(argv: list[str] | None = None) -> int:
         if argv and argv[0] in VERBS:
             module, function = VERBS[argv[0]].split(":")
             return int(getattr(import_module(module), function)(argv[1:]))
-        if argv and argv[0].isalpha():
-            raise UserError(f"{argv[0]}: neither a verb ({', '.join(VERBS)}) nor an override (key=value)")
+        if argv and "=" not in argv[0] and argv[0][:1] not in ("-", "+", "~"):
+            raise unknown(argv[0])
         return run_hydra(argv)
     except UserError as error:
         print(f"limo-ablate: {error}", file=sys.stderr)
@@ -55,6 +55,15 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader (`| head`) has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def unknown(word: str) -> UserError:
+    """What is neither a verb nor an override."""
+    from limo_ablate.typed import nearest
+
+    return UserError(
+        f"{word}: neither a verb nor an override (key=value){nearest(word, VERBS)} Verbs: {', '.join(VERBS)}"
+    )
 
 
 def run_hydra(argv: list[str]) -> int:

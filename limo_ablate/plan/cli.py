@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 from limo_ablate.compose import compose
 from limo_ablate.config import TrialConfig
 from limo_ablate.errors import UserError
+from limo_ablate.plan.checks import check_study
 from limo_ablate.plan.cost import Costs
 from limo_ablate.plan.detectable import Detectable, detectable
-from limo_ablate.plan.expected import ENDED, known, searched
+from limo_ablate.plan.expected import ENDED, known, proposed, searched, tuned
 from limo_ablate.plan.fit import Fit, fits
 from limo_ablate.study.block import Block
 from limo_ablate.study.cells import cells as study_cells
@@ -85,6 +86,10 @@ def main(argv: list[str]) -> int:
         print(f"{__doc__}\nStudies: {', '.join(sorted(file.stem for file in SWEEPS.glob('*.yaml')))}")
         return 0
     rest, gpu_memory = _gpu_memory(rest)
+    if unknown := next((argument for argument in rest if argument.startswith("-")), None):
+        raise UserError(
+            f"{unknown}: no option of plan; it has --json and {GPU_MEMORY} GB, all else is key=value"
+        )
     made = plan(load_study(rest[0], rest[1:]), gpu_memory)
     from limo_ablate.plan.text import facts, text
 
@@ -108,11 +113,12 @@ def _gpu_memory(argv: list[str]) -> tuple[list[str], float | None]:
 def plan(study: Study, gpu_memory: float | None = None) -> Plan:
     """Reads the study's ledger where there is one. `gpu_memory`: bytes of a GPU; None: this machine's."""
     found = study_cells(study)
+    check_study(study, found)
     configs = [cell.config for cell in found] or [compose([*study.overrides, *study.blocks[0].overrides])]
     folder = Path(configs[0].paths.studies) / study.name
     rows = _rows(study, folder)
     costs = Costs()
-    costs.learn(rows, found)
+    costs.learn(rows, [*found, *proposed(study, rows)])
     ended = [row for row in rows if row.state.name in ENDED]
     done = {row.user_attrs["key"]: Path(_result(row).get("folder", "")) for row in ended}
     items = [*known(found, costs, done), *searched(study, rows, costs)]
@@ -125,7 +131,7 @@ def plan(study: Study, gpu_memory: float | None = None) -> Plan:
         learnt=costs.learnt,
         fits=fits(configs, gpu_memory),
         aliases={block.name: alias_table(block) for block in study.blocks if block.design == "fractional"},
-        contrasts=detectable(study.contrasts, found, done),
+        contrasts=detectable(study.contrasts, [*found, *tuned(study)], done),
     )
 
 

@@ -18,6 +18,8 @@ from limo_ablate.sweep.schedule import Item
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
+    from limo_ablate.search.search import Search
+
 ENDED = ("COMPLETE", "PRUNED")
 """States of rows whose cells never run again."""
 
@@ -41,14 +43,9 @@ def searched(study: Study, rows: Sequence[FrozenTrial], costs: Costs) -> list[It
     """The trials that searches may propose, at the price of one in the middle of what they choose from."""
     if not any(block.adaptive for block in study.blocks):
         return []
-    from limo_ablate.search.search import searches
-
-    asked = searches(study)
-    middle = [
-        (*search.overrides, *_overrides(_middle(search.space)), f"seed={search.seed}") for search in asked
-    ]
     items = []
-    for search, config in zip(asked, compose_cells(middle), strict=True):
+    for search, cell in _middles(study):
+        config = cell.config
         own = [row for row in rows if row.user_attrs.get("search") == search.name]
         done = sum(row.state.name in ENDED for row in own)
         gpu, price = config.hardware.device == "cuda", costs.price(config)
@@ -57,6 +54,49 @@ def searched(study: Study, rows: Sequence[FrozenTrial], costs: Costs) -> list[It
             for i in range(search.n)
         ]
     return items
+
+
+def proposed(study: Study, rows: Sequence[FrozenTrial]) -> list[Cell]:
+    """What its searches have proposed so far, by the ledger's rows."""
+    if not rows or not any(block.adaptive for block in study.blocks):
+        return []
+    from limo_ablate.search.search import known, searches
+
+    return [
+        cell
+        for search in searches(study)
+        for cell in known(search, [row for row in rows if row.user_attrs.get("search") == search.name])
+    ]
+
+
+def tuned(study: Study) -> list[Cell]:
+    """A stand-in for each point of the blocks that are tuned within their points, under each seed."""
+    if not any(block.tune for block in study.blocks):
+        return []
+    return [cell for search, cell in _middles(study) if search.levels]
+
+
+def _middles(study: Study) -> list[tuple[Search, Cell]]:
+    """Each search, and a trial in the middle of what it chooses from."""
+    from limo_ablate.search.search import searches
+
+    asked = searches(study)
+    overrides = [(*s.overrides, *_overrides(_middle(s.space)), f"seed={s.seed}") for s in asked]
+    return [
+        (
+            search,
+            Cell(
+                name=search.name,
+                key=search.name,
+                overrides=given,
+                levels=search.levels,
+                seed=search.seed,
+                blocks=(search.block,),
+                config=config,
+            ),
+        )
+        for search, given, config in zip(asked, overrides, compose_cells(overrides), strict=True)
+    ]
 
 
 def _middle(space: Block) -> Point:

@@ -30,16 +30,28 @@ def measured(metrics: Mapping[str, Any], score: str) -> float:
     return float(found)
 
 
+def score_names(config: TrialConfig) -> list[str]:
+    """The scores that a trial will have: benchmarks, their groups, and their clean problems."""
+    clean = ["clean"] if config.select.contamination.policy == "report" else []
+    return [
+        name
+        for benchmark, declared in config.eval.benchmarks.items()
+        for name in (benchmark, *(f"{benchmark}/{part}" for part in (*(declared.groups or ()), *clean)))
+    ]
+
+
 def check(objectives: Sequence[Objective], config: TrialConfig, where: str) -> None:
     """What can be known of objectives before a trial has run. Raises UserError."""
-    benchmarks = config.eval.benchmarks
+    names = score_names(config)
     for score in (objective.score for objective in objectives):
-        named = [score.split("/")[0], score.rpartition(".")[0].split("/")[0]]
-        if not ({*named} & {*benchmarks} or score == "total_seconds" or score.split(".")[0] in FACTS):
-            groups = [f"{name}/{group}" for name in benchmarks for group in benchmarks[name].groups or ()]
+        if not (
+            {score, score.rpartition(".")[0]} & {*names}
+            or score == "total_seconds"
+            or score.split(".")[0] in FACTS
+        ):
             raise UserError(
-                f"{where}: objective {score} is no benchmark of its cells"
-                f"{nearest(score, [*benchmarks, *groups])} Benchmarks: {', '.join(benchmarks)}"
+                f"{where}: score={score} is no number of its trials' results{nearest(score, names)} "
+                f"Scores: {', '.join(names)}"
             )
         if score == "train.dev_loss" and config.train.dev is None:
             raise UserError(

@@ -14,6 +14,7 @@ from limo_ablate.config import HardwareConfig, LaunchConfig, TrialConfig
 from limo_ablate.ledger.lease import Lease
 from limo_ablate.ledger.ledger import LEDGER, Ledger
 from limo_ablate.ledger.queue import Queue
+from limo_ablate.plan.checks import check_study
 from limo_ablate.plan.cost import Costs
 from limo_ablate.search.search import Search, searches
 from limo_ablate.study.cells import Cell, cells
@@ -43,6 +44,7 @@ class Session:
     def of(cls, study: Study, folder: Path | None = None) -> Session:
         """Composes the study's cells. Raises UserError before anything is written."""
         found, searching = cells(study), searches(study)
+        check_study(study, found)
         shared = (*study.overrides, *study.blocks[0].overrides)
         configs: list[TrialConfig] = [cell.config for cell in found] or [compose(shared)]
         return cls(

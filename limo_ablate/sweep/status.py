@@ -16,9 +16,11 @@ from typing import Any
 from rich.console import Console
 
 from limo_ablate.compose import compose
+from limo_ablate.errors import UserError
 from limo_ablate.ledger.lease import LEASE, RUNNERS, Watch
 from limo_ablate.ledger.ledger import History, histories
 from limo_ablate.progress import Progress, read
+from limo_ablate.search.search import searches
 from limo_ablate.study.cells import Cell
 from limo_ablate.study.design import load_study
 from limo_ablate.sweep.join import study_folder
@@ -79,6 +81,11 @@ class Alive:
 def status(argv: list[str]) -> int:
     """Prints a line for each study, or one study with its cells that run or failed. Raises UserError."""
     rest, as_json = [argument for argument in argv if argument != "--json"], "--json" in argv
+    if rest and rest[0] in ("-h", "--help"):
+        print(__doc__)
+        return 0
+    if unknown := next((argument for argument in rest if argument.startswith("-")), None):
+        raise UserError(f"{unknown}: no option of status; it has --json, all else is key=value")
     name = rest[0] if rest and "=" not in rest[0] else None
     root = Path(compose(rest[1:] if name else rest).paths.studies)
     folders = [study_folder(name, root)] if name else sorted(p.parent for p in root.glob("*/study.yaml"))
@@ -130,11 +137,19 @@ def _state(folder: Path, cell: Cell, history: History | None, live: Sequence[str
 def summary(folder: Path, found: Sequence[State]) -> str:
     counts = Counter(state.state for state in found)
     parts = [f"{counts[state]} {state}" for state in STATES if counts[state]]
+    if later := unproposed(folder, found):
+        parts.append(f"{later} not proposed yet")
     spent = sum(state.device_seconds for state in found) / 3600
     live = ", ".join(map(str, runners(folder)))
-    return f"{folder.name}: {len(found)} cells: {', '.join(parts)}; {spent:.2f} device-hours" + (
+    return f"{folder.name}: {len(found) + later} cells: {', '.join(parts)}; {spent:.2f} device-hours" + (
         f"; runners: {live}" if live else ""
     )
+
+
+def unproposed(folder: Path, found: Sequence[State]) -> int:
+    """Trials that the study's searches may still propose."""
+    of_searches = sum(state.cell.proposal is not None for state in found)
+    return sum(search.n for search in searches(load_study(str(folder / "study.yaml")))) - of_searches
 
 
 def _tell(folder: Path, found: Sequence[State], console: Console) -> None:
@@ -161,8 +176,9 @@ def _facts(folder: Path, found: Sequence[State], *, full: bool) -> dict[str, Any
     told = {
         "study": folder.name,
         "folder": str(folder),
-        "cells": len(found),
+        "cells": len(found) + (later := unproposed(folder, found)),
         **{state: counts[state] for state in STATES},
+        "not_proposed": later,
         "device_seconds": round(sum(state.device_seconds for state in found), 1),
         "runners": [asdict(runner) for runner in runners(folder)],
     }

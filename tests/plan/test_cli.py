@@ -121,6 +121,15 @@ def test_a_contrast_that_cannot_be_seen_is_said_so(
     assert not _plan(capsys, easier)["contrasts"][0]["blind"]
 
 
+def test_a_tuned_point_is_an_arm_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tune = {"axes": {"train.learning_rate": [0.001, 0.01]}, "n": 2, "score": "mini/easy"}
+    file = _write(tmp_path, blocks=[{**STUDY["blocks"][0], "tune": tune}])  # type: ignore[index]
+    found = _plan(capsys, file)
+    assert found["cells"] == 6 * 2 * 2
+    (contrast,) = found["contrasts"]
+    assert (contrast["seeds"], contrast["pilots"]) == (2, 0)
+
+
 def test_seeds_that_would_do_are_enough(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = _write(tmp_path, contrasts=[{**STUDY["contrasts"][0], "effect": 0.1}])  # type: ignore[index]
     (contrast,) = _plan(capsys, file)["contrasts"]
