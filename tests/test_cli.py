@@ -34,7 +34,7 @@ def test_cfg_job_prints_the_configuration(tmp_path: Path) -> None:
         (["model=mini_xl"], "limo-ablate: model=mini_xl: not a choice; did you mean mini_l?"),
         (
             ["swep", "miniature"],
-            "limo-ablate: swep: neither a verb nor an override (key=value); did you mean sweep?",
+            "swep: neither a verb nor an override (key=value); did you mean sweep?",
         ),
         (["wandb-snc"], "did you mean wandb-sync?"),
         (["status", "--typo"], "limo-ablate: --typo: no option of status"),

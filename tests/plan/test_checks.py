@@ -53,9 +53,9 @@ def test_what_a_tuning_goes_by_is_checked() -> None:
         return made({}, tune=Tune(axes={"train.learning_rate": (1e-3, 1e-2)}, n=2, score=score))
 
     plan(tuned("mini/easy"))
-    with pytest.raises(UserError, match="block 'grid': tune: score=mini/esay .*did you mean mini/easy"):
+    with pytest.raises(UserError, match=r"block 'grid': tune: score=mini/esay .*did you mean mini/easy"):
         plan(tuned("mini/esay"))
-    with pytest.raises(UserError, match="tune: train.dev_loss needs rows held out of training"):
+    with pytest.raises(UserError, match=r"tune: train\.dev_loss needs rows held out of training"):
         plan(tuned("train.dev_loss"))
 
 
