@@ -11,6 +11,7 @@ works; wall time where several do. A duplicate is a row that two workers were gi
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
@@ -29,12 +31,15 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from limo_ablate.ledger.database import Database
 from limo_ablate.ledger.lease import Lease
 from limo_ablate.ledger.ledger import Ledger
 from limo_ablate.ledger.parameters import space
 from limo_ablate.ledger.queue import Queue
 from limo_ablate.study.cells import Cell, cells
 from limo_ablate.study.design import Block, Study
+from limo_ablate.sweep.live import REFRESH_SECONDS
+from limo_ablate.sweep.looks import Looks
 from tests.postgres import Postgres
 
 SCORE = {"accuracy": 0.25, "stderr": 0.05, "boxed": 0.2, "lenient": 0.3, "tokens": 33.2, "no_answer": 0.1}
@@ -137,6 +142,57 @@ def attempts(n: int, folder: Path, postgres: Postgres | None) -> None:
             plain(storage, found)
 
 
+def read(n: int, postgres: Postgres) -> None:
+    """All finished, written as Optuna writes them but many at a time."""
+    print(f"\n## {n} finished trials, read from PostgreSQL by a new process\n")
+    print("| | wall | processor |\n|---|---|---|")
+    url = postgres.database()
+    ledger = Ledger(url, "ours")
+    insert_finished(url, grid(n))
+    for name, storage in (("Optuna", RDBStorage(url)), ("this ledger", Database(url))):
+        with timed(name):
+            found = storage.get_all_trials(storage.get_study_id_from_name("ours"))
+        assert len(found) == n
+    ledger.rows()
+    with timed("this ledger, again"):
+        ledger.rows()
+
+
+def insert_finished(url: str, found: list[Cell]) -> None:
+    from optuna.distributions import distribution_to_json
+    from optuna.storages._rdb import models
+    from sqlalchemy import insert
+
+    levels, now = space([], found, grows=True), datetime.now(UTC).replace(tzinfo=None)
+    result = {"scores": METRICS["scores"], "seconds": 12.5, "devices": 1, "folder": "trials/x"}
+    numbered = list(enumerate(found, start=1))
+    rows: dict[Any, list[dict[str, Any]]] = {
+        models.TrialModel: [
+            {"trial_id": i, "number": i - 1, "study_id": 1, "state": "COMPLETE",
+             "_datetime_start_utc": now, "_datetime_complete_utc": now}
+            for i, _ in numbered
+        ],
+        models.TrialValueModel: [
+            {"trial_id": i, "objective": 0, "value": 0.25, "value_type": "FINITE"} for i, _ in numbered
+        ],
+        models.TrialParamModel: [
+            {"trial_id": i, "param_name": key, "param_value": levels[key].to_internal_repr(level),
+             "distribution_json": distribution_to_json(levels[key])}
+            for i, cell in numbered
+            for key, level in {**cell.levels, "seed": cell.seed}.items()
+        ],
+        models.TrialUserAttributeModel: [
+            {"trial_id": i, "key": key, "value_json": json.dumps(value)}
+            for i, cell in numbered
+            for key, value in {"cell": cell.name, "key": cell.id, "attempt": 1, "blocks": ["b"],
+                               "runner": "host-1-abcd", "result": result}.items()
+        ],
+    }  # fmt: skip
+    with RDBStorage(url).engine.begin() as connection:
+        for model, values in rows.items():
+            connection.execute(insert(model), values)
+
+
 def large(n: int, folder: Path) -> None:
     print(f"\n## A study of {n} cells on the default ledger\n")
     print("| | wall | processor |\n|---|---|---|")
@@ -167,26 +223,39 @@ def fill(journal: Path, found: list[Cell]) -> None:
 
 
 def our_worker(url: str, found: list[Cell], folder: Path, start: Barrier, said: Any) -> None:
-    """A runner: its own connection and lease, and the queue that all share."""
+    """A runner: its own connection and lease, and the queue that all share and fill as it empties."""
     got: list[str] = []
-    tried = 0
+    tried, looks = 0, Looks()
     start.wait()
     try:
         with Lease(folder) as lease:
-            queue = Queue(Ledger(url, "ours"), found, folder, lease.id, attempts=3, window=len(found))
-            queue.refresh()
-            while queue.todo:
+            queue = Queue(Ledger(url, "ours"), found, folder, lease.id, attempts=3)
+            while True:
+                if looks.due(empty=not queue.todo):
+                    queue.refresh()
+                    looks.looked(empty=not queue.todo)
+                if not (queue.todo or queue.missing or queue.elsewhere):
+                    break
+                if not queue.todo:
+                    time.sleep(REFRESH_SECONDS)
+                    continue
                 todo = queue.todo[0]
                 tried += 1
                 if queue.claim(todo):
                     time.sleep(TRIAL_SECONDS)
-                    assert queue.ledger.finish(todo.trial, METRICS, Path("trials/x"))
+                    leave_result(folder, todo.cell)
+                    assert queue.finish(todo, TRIAL_SECONDS, 1)
                     got.append(todo.cell.id)
-                if not queue.todo:
-                    queue.refresh()
         said.put((None, got, tried))
     except Exception as error:
         said.put((repr(error)[:200], got, tried))
+
+
+def leave_result(folder: Path, cell: Cell) -> None:
+    """As a trial does."""
+    place = folder / "trials" / cell.folder
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "metrics.json").write_text(json.dumps(METRICS | {"trial": cell.key}))
 
 
 def plain_worker(url: str, share: int, start: Barrier, said: Any) -> None:
@@ -207,7 +276,7 @@ def concurrent(workers: int, rows: int, folder: Path, postgres: Postgres) -> Non
     print("|---|---|---|---|---|---|---|")
     found = grid(rows)
     url = postgres.database()
-    Queue(Ledger(url, "ours"), found, folder, "filler", attempts=3, window=rows).refresh()
+    Ledger(url, "ours")  # makes the tables
     race("this ledger", our_worker, (url, found, folder), workers, lambda: _finished(url, "ours"))
     study = optuna.create_study(storage=url, study_name="plain", direction="maximize")
     for cell in found:
@@ -256,6 +325,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             if postgres:
                 concurrent(asked.workers, asked.rows, Path(name), postgres)
+                read(asked.cells, postgres)
             attempts(asked.trials, Path(name), postgres)
             large(asked.cells, Path(name))
     finally:

@@ -20,6 +20,7 @@ import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ from limo_ablate.progress import alive
 log = logging.getLogger(__name__)
 
 MANIFEST = "artifact.json"
+DIGEST = "digest"
+"""Stage of what a file or folder elsewhere hashes to."""
 PATIENCE = 10.0
 """Seconds between two signs of life of who waits for a lock."""
 TIMED = ("curve.parquet", "train.json", "pretrain.json")
@@ -85,6 +88,28 @@ def digest_file(file: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+class NotMade(Exception):
+    """Inside `looking`: an artifact that is not in the store."""
+
+    def __init__(self, stage: str, version: int, inputs: Mapping[str, Any]) -> None:
+        super().__init__(f"{stage} is not in the store")
+        self.stage, self.version = stage, version
+        self.inputs: dict[str, Any] = json.loads(json.dumps(inputs, default=plain))
+
+
+_looking: ContextVar[bool] = ContextVar("looking", default=False)
+
+
+@contextmanager
+def looking() -> Iterator[None]:
+    """Inside, no artifact is made: whoever asks for one that is not there gets `NotMade`."""
+    token = _looking.set(True)
+    try:
+        yield
+    finally:
+        _looking.reset(token)
+
+
 @contextmanager
 def held(path: str) -> Iterator[None]:
     """The lock at `path`. Who waits for it says that it lives: whoever holds it has a watchdog of its own."""
@@ -106,7 +131,10 @@ class Store:
         self.root = Path(root)
 
     def find(self, stage: str, version: int, inputs: Mapping[str, Any]) -> Artifact | None:
-        return self._read(stage, content_key(stage, version, inputs))
+        found = self._read(stage, content_key(stage, version, inputs))
+        if found is None and _looking.get() and stage != DIGEST:
+            raise NotMade(stage, version, inputs)
+        return found
 
     def build(
         self,
@@ -122,7 +150,7 @@ class Store:
         With `resume`, `make` finds the folder as an interrupted attempt left it; otherwise it is empty.
         """
         key = content_key(stage, version, inputs)
-        if found := self._read(stage, key):
+        if found := self.find(stage, version, inputs):
             return found
         final = self.root / stage / key
         try:
@@ -162,7 +190,7 @@ class Store:
         def make(target: Path) -> None:
             (target / "digest").write_text(digest_folder(path) if path.is_dir() else digest_file(path))
 
-        found = self.build("digest", 1, {"path": path.absolute(), "files": state}, make)
+        found = self.build(DIGEST, 1, {"path": path.absolute(), "files": state}, make)
         return (found.path / "digest").read_text()
 
     def _read(self, stage: str, key: str) -> Artifact | None:

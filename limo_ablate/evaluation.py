@@ -67,6 +67,7 @@ def evaluated(
     if evaluation.judge:
         made["judged"] = _judged(config, stages, made["verdicts"], problems, evaluation.judge)
     tables = {kind: _tables(kind, artifacts) for kind, artifacts in made.items()}
+    tables["verdicts"] = {name: _clean(table, name, flagged_in) for name, table in tables["verdicts"].items()}
     _leave(tables, folder)
     scores: dict[str, Any] = {}
     for name, benchmark in evaluation.benchmarks.items():
@@ -145,6 +146,13 @@ def _leave(tables: Mapping[str, Mapping[str, pl.DataFrame]], folder: Path) -> No
         named = [table.with_columns(benchmark=pl.lit(name)) for name, table in parts.items()]
         if named:
             pl.concat(named).write_parquet(folder / f"{kind}.parquet")
+
+
+def _clean(verdicts: pl.DataFrame, name: str, flagged_in: Mapping[str, set[str]] | None) -> pl.DataFrame:
+    """With a column `clean`: not flagged by the gate; null where it was not asked to report."""
+    if flagged_in is None:
+        return verdicts.with_columns(clean=pl.lit(None, pl.Boolean))
+    return verdicts.with_columns(clean=~pl.col("problem").is_in(list(flagged_in.get(name, set()))))
 
 
 def _flagged_items(config: TrialConfig, stages: Stages) -> dict[str, set[str]] | None:

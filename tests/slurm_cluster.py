@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +44,7 @@ SlurmdSpoolDir={folder}/spool-%n
 SlurmdPidFile={folder}/slurmd-%n.pid
 SlurmdLogFile={folder}/slurmd-%n.log
 SlurmdParameters=config_overrides
-ProctrackType=proctrack/linuxproc
+ProctrackType=proctrack/{proctrack}
 TaskPlugin=task/none
 SwitchType=switch/none
 MpiDefault=none
@@ -98,6 +99,13 @@ def until(condition: Callable[[], object], patience: float = PATIENCE) -> None:
 
 @pytest.fixture(scope="session")
 def slurm_cluster() -> Iterator[Cluster]:
+    """One in which every process of a job is signalled, as proctrack/linuxproc does."""
+    with started("linuxproc") as cluster:
+        yield cluster
+
+
+@contextmanager
+def started(proctrack: str) -> Iterator[Cluster]:
     """Skips where Slurm and munge are not installed, or their daemons may not be started."""
     missing = [name for name in PROGRAMS if _which(name) is None]
     if missing:
@@ -108,7 +116,7 @@ def slurm_cluster() -> Iterator[Cluster]:
     before = os.environ.get("SLURM_CONF")
     os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
     try:
-        _configure(folder)
+        _configure(folder, proctrack)
         _start(folder)
         yield Cluster(folder)
         subprocess.run(["scancel", "--me", "--signal=KILL"], check=False)
@@ -124,8 +132,8 @@ def _which(program: str) -> str | None:
     return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
 
 
-def _configure(folder: Path) -> None:
-    text = CONFIGURATION.format(folder=folder, host=HOST, port=_free_port())
+def _configure(folder: Path, proctrack: str) -> None:
+    text = CONFIGURATION.format(folder=folder, host=HOST, port=_free_port(), proctrack=proctrack)
     text += "".join(NODE.format(node=node, host=HOST, port=_free_port()) for node in NODES)
     (folder / "slurm.conf").write_text(text)
     (folder / "gres.conf").write_text("Name=gpu File=/dev/tty[0-1]\n")
@@ -162,9 +170,23 @@ def _stop(folder: Path) -> None:
     pids = [int(path.read_text()) for path in found if path.exists()]
     for pid in pids:
         os.kill(pid, signal.SIGTERM)
+    for pid in _steps(folder):
+        os.kill(pid, signal.SIGKILL)
     deadline = time.monotonic() + 5
     while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.05)
+
+
+def _steps(folder: Path) -> list[int]:
+    """What slurmd started for the steps of jobs: it outlives slurmd where a step never ended."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            name = (process / "comm").read_text()
+            opened = [str(file.readlink()) for file in (process / "fd").iterdir()]
+            if name.startswith("slurmstepd") and any(o.startswith(str(folder)) for o in opened):
+                found.append(int(process.name))
+    return found
 
 
 def _free_port() -> int:

@@ -3,7 +3,8 @@
 with serve() as server:                     # WANDB_BASE_URL=server.url, any key of 40 characters
     server.fault = lambda what: "500" if what == "CreateArtifact" else None
 
-It knows runs (also resumed ones), sweeps, agents and what `wandb sweep-scheduler` needs; nothing of users.
+It knows runs (also resumed ones), sweeps, agents, what `wandb sweep-scheduler` needs, projects, and the views
+of wandb-workspaces (workspaces and reports); nothing of users.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any, Literal
 
 import yaml
 
-Fault = Literal["500", "close", "hang", "empty"]
+Fault = Literal["500", "close", "hang", "empty", "refuse"]
 KEY = "0" * 40
 VIEWER = {"id": "u1", "entity": "me", "username": "me", "email": "me@local", "flags": "{}", "teams": {"edges": []}}  # noqa: E501 # fmt: skip
 PROJECT = {"id": "p1", "name": "limo-ablate", "entity": {"id": "e1", "name": "me"}}
@@ -45,6 +46,8 @@ class Run:
     summary: dict[str, Any] = field(default_factory=dict)
     state: str = "running"
     sweep: str | None = None
+    group: str | None = None
+    job_type: str | None = None
 
 
 @dataclass
@@ -63,6 +66,9 @@ class Standin:
     taken: int = 0
     run_cap: int | None = None
     """Runs of the sweep after which it is finished."""
+    projects: list[str] = field(default_factory=list)
+    views: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Id -> what was saved last: workspaces (type `project-view`) and reports (`runs`)."""
     failures: int = 0
     """Requests that a fault was answered to."""
 
@@ -110,8 +116,39 @@ class Standin:
         run = self.runs.setdefault(asked["name"], Run())
         run.config |= json.loads(asked.get("config") or "{}")
         run.sweep = asked.get("sweep") or run.sweep
+        run.group, run.job_type = asked.get("groupName") or run.group, asked.get("jobType") or run.job_type
+        self.projects = list(dict.fromkeys([*self.projects, asked.get("project") or PROJECT["name"]]))
         bucket = {"id": asked["name"], "name": asked["name"], "displayName": "x", "config": "{}", "sweepName": run.sweep, "historyLineCount": len(run.history), "project": PROJECT}  # noqa: E501 # fmt: skip
         return {"upsertBucket": {"bucket": bucket, "inserted": inserted}}
+
+    def _GetDefaultEntity(self, _: dict[str, Any]) -> dict[str, Any]:
+        return {"viewer": {"id": "u1", "entity": "me"}}
+
+    def _GetProjects(self, asked: dict[str, Any]) -> dict[str, Any]:
+        nodes = [
+            {"__typename": "Project", "id": f"p-{name}", "name": name, "entityName": asked["entity"],
+             "createdAt": "2026-01-01T00:00:00Z", "isBenchmark": False, "user": None}
+            for name in self.projects
+        ]  # fmt: skip
+        page = LAST_PAGE | {"__typename": "PageInfo"}
+        return {"models": {"pageInfo": page, "edges": [{"node": node} for node in nodes]}}
+
+    def _ProjectInternalId(self, asked: dict[str, Any]) -> dict[str, Any]:
+        known = asked["projectName"] in self.projects
+        return {"project": {"id": "p1", "internalId": "7"} if known else None}
+
+    def _UpsertView2(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """As the real one: of an id it knows it is an update, else a new view."""
+        inserted = not asked.get("id")
+        view = asked | {"id": asked.get("id") or f"v{len(self.views) + 1}"}
+        if not inserted and view["id"] not in self.views:
+            return {"upsertView": None}
+        self.views[view["id"]] = view
+        project = {"id": "p1", "name": asked["projectName"], "entityName": asked["entityName"]}
+        shown = {key: view[key] for key in ("id", "type", "name", "displayName", "description", "spec")}
+        return {"upsertView": {"view": shown | {"project": project}, "inserted": inserted}}
+
+    _upsertView = _UpsertView2
 
     def _CreateRunFiles(self, asked: dict[str, Any]) -> dict[str, Any]:
         files = [{"name": f, "uploadUrl": f"{self.url}/upload/{f}"} for f in asked["files"]]
@@ -223,6 +260,8 @@ def serve() -> Iterator[Standin]:
                 self._reply(500, {"errors": [{"message": "down"}]})
             elif fault == "empty":
                 self._reply(200, {"data": {}})
+            elif fault == "refuse":
+                self._reply(200, {"data": None, "errors": [{"message": "permission denied"}]})
             elif fault == "hang":
                 closing.wait(60)
             else:

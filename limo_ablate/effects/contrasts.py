@@ -6,7 +6,8 @@ on all that a seed decides; `crossed` gives interval and p-value, over other tra
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -39,9 +40,18 @@ def contrasts(
     - verdict: `different` (p_adj < alpha), else `equivalent` (p_equivalent < alpha), else `unclear`
     - low_boot, high_boot: two-way bootstrap; p_flips: sign flips of the problems' differences, these
       trainings as they are; p_mcnemar: exact, null unless it is one sample of one training in each arm
-    - problems, samples, seeds; note: why there is no result (the row's numbers are then null)
+    - problems, samples, seeds (redrawn subsets or bases, where the block has such an axis)
+    - note: why there is no result (the row's numbers are then null)
+
+    Where `answers` has a column cluster, problems that share one are drawn and flipped together.
     """
-    rows = [_row(contrast, axes[contrast.block], trials, answers, alpha) for contrast in wanted]
+
+    @cache
+    def block(name: str, score: str) -> Cube:
+        own = [trial for trial in trials if name in trial.blocks and trial.metrics]
+        return cube(own, answers, axes[name], score)
+
+    rows = [_row(contrast, block, alpha) for contrast in wanted]
     return _judged(pl.DataFrame(rows, schema=SCHEMA), alpha) if rows else pl.DataFrame(schema=SCHEMA)
 
 
@@ -59,9 +69,7 @@ SCHEMA: dict[str, Any] = {
 }
 
 
-def _row(
-    contrast: Contrast, axes: Sequence[str], trials: Sequence[Trial], answers: pl.DataFrame, alpha: float
-) -> dict[str, Any]:
+def _row(contrast: Contrast, blocks: Callable[[str, str], Cube], alpha: float) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(SCHEMA) | {
         "contrast": contrast.name,
         "block": contrast.block,
@@ -72,8 +80,7 @@ def _row(
         "primary": contrast.primary,
     }
     try:
-        own = [trial for trial in trials if contrast.block in trial.blocks and trial.metrics]
-        block = cube(own, answers, axes, contrast.score)
+        block = blocks(contrast.block, contrast.score)
         weights = pairs(block, contrast.factor, contrast.a, contrast.b)
         return row | compared(block, weights, contrast.margin, alpha)
     except UserError as error:
@@ -84,7 +91,7 @@ def compared(
     block: Cube, weights: npt.NDArray[np.float64], margin: float | None, alpha: float
 ) -> dict[str, Any]:
     """The numbers of one weighting of the cells."""
-    values = block.weighted(weights)
+    values = block.grouped(block.weighted(weights)[None])[0]
     found = crossed(values[None])
     low, high = found.interval(1 - alpha)
     low_boot, high_boot = bootstrap(values, 1 - alpha)
@@ -99,7 +106,7 @@ def compared(
         "high_boot": high_boot,
         "p_flips": sign_flips(values.mean(axis=0)),
         "p_mcnemar": _mcnemar(block, weights),
-        "problems": found.problems,
+        "problems": len(block.problems),
         "samples": block.samples,
         "seeds": found.trainings,
     }
@@ -108,18 +115,20 @@ def compared(
 def _mcnemar(block: Cube, weights: npt.NDArray[np.float64]) -> float | None:
     seeds = np.flatnonzero(block.complete(weights))
     arms = [np.flatnonzero(weights == side) for side in (-1.0, 1.0)]
-    if block.samples != 1 or len(seeds) != 1 or any(len(arm) != 1 for arm in arms):
+    single = block.trainings is None and block.clusters is None
+    if not single or block.samples != 1 or len(seeds) != 1 or any(len(arm) != 1 for arm in arms):
         return None
     a, b = (block.accuracy[arm[0], seeds[0]] == 1 for arm in arms)
     return mcnemar(a, b)
 
 
 def _judged(rows: pl.DataFrame, alpha: float) -> pl.DataFrame:
-    """With Holm's p-values over the primary contrasts that have a result, and verdicts."""
+    """With Holm's p-values over the primary contrasts, and verdicts."""
     adjusted = rows["p"].to_numpy().copy()
-    primary = (rows["primary"] & rows["p"].is_not_null()).to_numpy()
-    adjusted[primary] = holm(adjusted[primary])
-    rows = rows.with_columns(p_adj=pl.Series(adjusted).fill_nan(None))
+    primary = rows["primary"].to_numpy()
+    adjusted[primary] = holm(np.nan_to_num(adjusted[primary], nan=1.0))  # one without a result has its share
+    p_adj = pl.when(pl.col("p").is_not_null()).then(pl.Series(adjusted))
+    rows = rows.with_columns(p_adj=p_adj)
     return rows.with_columns(
         verdict=pl.when(pl.col("effect").is_null())
         .then(None)

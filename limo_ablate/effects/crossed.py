@@ -23,8 +23,8 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 POINTS = 2048
 """Of the mixture: a Latin hypercube, always the same one, so that the same data gives the same interval."""
-HALVINGS = 60
-"""Of the bracket in which a quantile of the mixture is searched."""
+PRECISE = {"xatol": 0.0, "xrtol": 1e-12, "fatol": 0.0, "frtol": 0.0}
+"""Of a quantile of the mixture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +65,20 @@ class Crossed:
 
 def half_width(spread: Array, level: float) -> Array:
     """(E,) half widths of the intervals of mixtures with standard deviations `spread` (E, components)."""
-    low, high = np.zeros(len(spread)), 1e3 * spread.max(axis=1)
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        outside = 2 * _tail(middle, spread) > 1 - level
-        low, high = np.where(outside, middle, low), np.where(outside, high, middle)
-    return np.asarray((low + high) / 2)
+    from scipy.optimize.elementwise import find_root
+    from scipy.special import ndtri
+
+    widest = spread.max(axis=1)
+    varied = np.flatnonzero(widest > 0)
+    half = np.zeros(len(spread))
+    if len(varied):
+        furthest = 1.001 * float(ndtri((1 + level) / 2)) * widest[varied]
+        found = find_root(
+            lambda x, place: 2 * _tail(x, spread[place]) - (1 - level),
+            (np.zeros(len(varied)), furthest), args=(varied,), tolerances=PRECISE,
+        )  # fmt: skip
+        half[varied] = found.x
+    return half
 
 
 def _tail(distance: Array, spread: Array) -> Array:
@@ -86,7 +94,7 @@ def crossed(values: Array, clusters: npt.NDArray[np.int64] | None = None) -> Cro
     `clusters` (n,) says which problems belong together (a contest, a source), numbered from 0; they are then
     what is drawn. Without, each problem stands alone.
     """
-    grouped = values if clusters is None else _by_cluster(values, clusters)
+    grouped = values if clusters is None else by_cluster(values, clusters)
     _, r, n = grouped.shape
     mean = grouped.mean(axis=(1, 2))
     rows, columns = grouped.mean(axis=2), grouped.mean(axis=1)
@@ -128,7 +136,7 @@ def chi_squared(r: int, n: int, points: int, seed: int = 0) -> Array:
     return np.asarray(chdtri(freedom(r, n)[:, None], (strata + 0.5) / points))
 
 
-def _by_cluster(values: Array, clusters: npt.NDArray[np.int64]) -> Array:
+def by_cluster(values: Array, clusters: npt.NDArray[np.int64]) -> Array:
     """(E, R, G): each cluster's share of the mean, so that the mean over clusters is that over problems."""
     groups, n = int(clusters.max()) + 1, values.shape[2]
     mean = values.mean(axis=(1, 2), keepdims=True)

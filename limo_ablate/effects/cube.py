@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from limo_ablate.effects.crossed import by_cluster
+from limo_ablate.effects.replicates import filled, numbered, redrawn
 from limo_ablate.effects.trials import Trial
 from limo_ablate.errors import UserError
 
@@ -25,11 +27,19 @@ class Cube:
     cells: tuple[tuple[Any, ...], ...]
     """A level for each axis."""
     seeds: tuple[int, ...]
+    """What is drawn anew: seeds, or the levels of the axis `over`."""
     problems: tuple[str, ...]
     accuracy: Array
     """(cells, seeds, problems), each a mean over samples; NaN where a cell has no trial of that seed."""
     samples: int
     """Completions of each problem in a trial; the fewest."""
+    over: str = "seed"
+    """`select.seed`, `model.pretrain.seed` where the block draws those anew: trials that share one are no
+    replicates of it, and are averaged in `accuracy`."""
+    trainings: Array | None = None
+    """(cells, seeds, trainings under each, problems), where there are such an axis' trainings to average."""
+    clusters: npt.NDArray[np.int64] | None = None
+    """(problems,) which of them belong together, from 0; null: each stands alone."""
 
     def complete(self, weights: Array) -> npt.NDArray[np.bool_]:
         """(seeds,) whether every cell with a weight has a trial of that seed."""
@@ -40,37 +50,54 @@ class Cube:
         seeds = self.complete(weights)
         if not weights.any() or not seeds.any():
             raise UserError("no seed has been run in all of the cells that are compared")
+        if len(self.problems) < 2:
+            raise UserError(f"{len(self.problems)} problems that all trials answered; errors need two")
         wanted = weights != 0
         return np.asarray(np.tensordot(weights[wanted], self.accuracy[wanted][:, seeds], axes=1))
+
+    def grouped(self, values: Array) -> Array:
+        """(E, seeds, problems) as (E, seeds, clusters), each cluster's share of the mean."""
+        return values if self.clusters is None else by_cluster(values, self.clusters)
 
 
 def cube(trials: Iterable[Trial], answers: pl.DataFrame, axes: Sequence[str], score: str) -> Cube:
     """The cube of `trials` (those of a block) over `axes`; `answers` is `effects.items` of them.
 
-    A trial that ran twice under one seed and levels (another factor varied) is averaged. Raises UserError
-    when no trial has the score.
+    An axis of seeds that most points have several levels of (`select.seed`: the subset drawn anew) is no
+    axis of the cube but what its trainings are drawn by, `over`. A trial that ran twice under one seed and
+    levels (another factor varied) is averaged. Raises UserError when no trial has the score, and where two
+    axes are drawn anew: how sure a mean over both is can't be told by one of them.
     """
-    levels = {trial.name: (tuple(trial.level(a) for a in axes), trial.seed) for trial in trials}
+    levels = {trial.name: tuple(trial.level(a) for a in axes) for trial in trials}
+    seed_of = {trial.name: trial.seed for trial in trials}
     own = answers.filter((pl.col("score") == score) & pl.col("trial").is_in(list(levels)))
     if own.is_empty():
         known = ", ".join(answers["score"].unique(maintain_order=True))
         raise UserError(
             f"score {score}: no finished trial of the block has it; scores: {known or 'none yet'}"
         )
+    over = redrawn(axes, list(levels.values()))
     wide = own.pivot("trial", index="problem", values="accuracy", maintain_order=True).drop_nulls()
-    cells = list(dict.fromkeys(cell for cell, _ in levels.values()))
-    seeds = sorted({seed for _, seed in levels.values()})
-    total = np.zeros((len(cells), len(seeds), len(wide)))
-    count = np.zeros((len(cells), len(seeds), 1))
-    for name, (cell, seed) in levels.items():
-        if name in wide.columns:
-            place = cells.index(cell), seeds.index(seed)
-            total[place] += wide[name].to_numpy()
-            count[place] += 1
+    places = {
+        name: (
+            tuple(level for axis, level in zip(axes, found, strict=True) if axis != over),
+            found[axes.index(over)] if over else seed_of[name],
+            seed_of[name] if over else 0,
+        )
+        for name, found in levels.items()
+    }
+    cells = list(dict.fromkeys(cell for cell, _, _ in places.values()))
+    seeds = sorted({seed for _, seed, _ in places.values()})
+    trainings = filled(wide, places, cells, seeds)
+    count = np.isfinite(trainings[..., :1]).sum(axis=2)
     with np.errstate(invalid="ignore"):
-        accuracy = total / count
-    samples: Any = own["samples"].min()
-    return Cube(tuple(axes), tuple(cells), tuple(seeds), tuple(wide["problem"]), accuracy, int(samples))
+        accuracy = np.nansum(trainings, axis=2) / count
+    return Cube(
+        axes=tuple(axis for axis in axes if axis != over), cells=tuple(cells), seeds=tuple(seeds),
+        problems=tuple(wide["problem"]), accuracy=accuracy,
+        samples=int(own["samples"].min()),  # type: ignore[arg-type]
+        over=over or "seed", trainings=trainings if over else None, clusters=numbered(own, wide["problem"]),
+    )  # fmt: skip
 
 
 def pairs(block: Cube, factor: str, a: Any, b: Any) -> Array:
@@ -81,10 +108,10 @@ def pairs(block: Cube, factor: str, a: Any, b: Any) -> Array:
     factor or level the block does not have.
     """
     place = _axis(block, factor)
-    known = list(dict.fromkeys(cell[place] for cell in block.cells))
+    known = list(dict.fromkeys(cell[place] for number, cell in enumerate(block.cells) if _run(block, number)))
     for level in (a, b):
         if level not in known:
-            raise UserError(f"{factor}={level}: no level of the block; levels: {', '.join(map(str, known))}")
+            raise UserError(f"no finished trial at {factor}={level}; there are: {', '.join(map(str, known))}")
     points: dict[tuple[Any, ...], dict[Any, int]] = {}
     for number, cell in enumerate(block.cells):
         points.setdefault(cell[:place] + cell[place + 1 :], {})[cell[place]] = number
@@ -120,6 +147,8 @@ def at(block: Cube, levels: Mapping[str, Any]) -> Array:
 
 
 def _axis(block: Cube, factor: str) -> int:
+    if factor == block.over:
+        raise UserError(f"factor={factor}: drawn anew at each point, so its levels are replicates, not arms")
     if factor not in block.axes:
         raise UserError(f"factor={factor}: no axis of the block; axes: {', '.join(block.axes)}")
     return block.axes.index(factor)

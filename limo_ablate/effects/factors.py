@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -14,8 +15,12 @@ from limo_ablate.effects.crossed import crossed
 from limo_ablate.effects.cube import Cube, at
 from limo_ablate.effects.power import ALPHA
 from limo_ablate.effects.resample import holm
+from limo_ablate.effects.variances import UNKNOWN, Variances, crossed_variances, nested_variances
 
 Array = npt.NDArray[np.float64]
+DRAWN = {"select.seed": "subset", "model.pretrain.seed": "base"}
+"""Axis that is drawn anew -> its component."""
+COMPONENTS = {"component": pl.String, **dict.fromkeys(("variance", "sd", "share", "of_mean"), pl.Float64)}
 EFFECTS: dict[str, Any] = {
     **dict.fromkeys(("kind", "factor", "level", "other", "other_level"), pl.String),
     **dict.fromkeys(("effect", "stderr", "low", "high", "p", "p_adj"), pl.Float64),
@@ -37,7 +42,7 @@ def factor_effects(block: Cube, alpha: float = ALPHA) -> pl.DataFrame:
     if not seeds.any():
         return pl.DataFrame(schema=EFFECTS)
     weights = np.stack([weighting for _, weighting in named])
-    found = crossed(np.tensordot(weights, block.accuracy[:, seeds], axes=1))
+    found = crossed(block.grouped(np.tensordot(weights, block.accuracy[:, seeds], axes=1)))
     low, high = found.interval(1 - alpha)
     rows = pl.DataFrame([row for row, _ in named]).with_columns(
         effect=found.mean, stderr=found.stderr, low=low, high=high, p=found.p_value(), seeds=int(seeds.sum())
@@ -98,8 +103,12 @@ def complete(block: Cube) -> Cube:
             key=lambda known: _share(block, cells, kept, *known),
         )
         kept[axis].remove(level)
-    part = tuple(block.cells[number] for number in cells)
-    return Cube(block.axes, part, block.seeds, block.problems, block.accuracy[cells], block.samples)
+    return replace(
+        block,
+        cells=tuple(block.cells[number] for number in cells),
+        accuracy=block.accuracy[cells],
+        trainings=None if block.trainings is None else block.trainings[cells],
+    )
 
 
 def _share(block: Cube, cells: list[int], kept: dict[str, list[Any]], axis: str, level: Any) -> float:
@@ -112,48 +121,39 @@ def _share(block: Cube, cells: list[int], kept: dict[str, list[Any]], axis: str,
 def components(block: Cube) -> pl.DataFrame:
     """How much of the variance of one completion's correctness is whose, averaged over the block's cells.
 
-    A row for each of `problem`, `training`, `rest` (problem x training, beyond sampling) and `sample`:
-    component, variance, sd, share, and `of_mean`, its part in the variance of a cell's mean. By sums of
-    squares of the two-way layout (random effects); below 0 counts as 0. With one sample of each problem
-    `rest` is null and in `sample`; with one seed `training` is null and no claim can be made beyond it.
+    A row for each of `problem`, `training`, `rest` (problem x training, beyond sampling) and `sample`, and
+    before `training` one for what the block draws anew, with trainings within it: `subset` (`select.seed`),
+    `base` (`model.pretrain.seed`). Columns: component, variance, sd, share, and `of_mean`, its part in the
+    variance of a cell's mean. By sums of squares (random effects); below 0 counts as 0. Null is what can't be
+    told apart: with one sample of each problem `rest`, which is then in `sample`; with one training of each
+    draw `training`, then in the draw; with one seed `training`, and no claim can be made beyond it.
     """
-    full = block.accuracy[np.isfinite(block.accuracy[:, :, 0]).all(axis=1)]
-    if not len(full):
-        return pl.DataFrame()
-    _, r, n = full.shape
-    k = block.samples
-    within = (full * (1 - full)).mean() * (k / (k - 1) if k > 1 else 1.0)
-    columns = full.mean(axis=1).var(axis=1, ddof=1).mean()
-    if r == 1:
-        variances = {"problem": max(columns - within / k, 0.0) if k > 1 else None, "training": None}
-        return _shares(variances | {"rest": None, "sample": within}, r, n, k)
-    rows = full.mean(axis=2).var(axis=1, ddof=1).mean()
-    centred = full - full.mean(axis=1, keepdims=True) - full.mean(axis=2, keepdims=True)
-    rest = ((centred + full.mean(axis=(1, 2), keepdims=True)) ** 2).sum(axis=(1, 2)).mean() / (
-        (r - 1) * (n - 1)
-    )
-    variances = {
-        "problem": max(columns - rest / r, 0.0),
-        "training": max(rows - rest / n, 0.0),
-        "rest": max(rest - within / k, 0.0) if k > 1 else None,
-        "sample": within if k > 1 else rest,
-    }
-    return _shares(variances, r, n, k)
+    layouts = block.accuracy[:, :, None] if block.trainings is None else block.trainings
+    full = layouts[np.isfinite(layouts[..., 0]).all(axis=(1, 2))]
+    if not len(full) or full.shape[-1] < 2:
+        return pl.DataFrame(schema=COMPONENTS)
+    _, draws, trainings, _ = full.shape
+    drawn = DRAWN.get(block.over, block.over)
+    if draws > 1 and trainings > 1:
+        return _table(nested_variances(full, block.samples, drawn))
+    found = crossed_variances(full[:, :, 0] if trainings == 1 else full[:, 0], block.samples)
+    if block.trainings is not None:
+        names = {"problem": "problem", drawn: "training"} if trainings == 1 else {"problem": "problem"}
+        apart = {name: found.pop(kept) for name, kept in names.items()}
+        found = apart | {drawn: apart.get(drawn, UNKNOWN), "training": found.pop("training", UNKNOWN)} | found
+    return _table(found)
 
 
-def _shares(variances: dict[str, float | None], r: int, n: int, k: int) -> pl.DataFrame:
-    total = sum(value or 0.0 for value in variances.values())
-    divided = {"problem": n, "training": r, "rest": n * r, "sample": n * r * k}
-    return pl.DataFrame(
-        [
-            {
-                "component": name,
-                "variance": value,
-                "sd": None if value is None else value**0.5,
-                "share": None if value is None or not total else value / total,
-                "of_mean": None if value is None else value / divided[name],
-            }
-            for name, value in variances.items()
-        ],
-        schema={"component": pl.String, **dict.fromkeys(("variance", "sd", "share", "of_mean"), pl.Float64)},
-    )
+def _table(variances: Variances) -> pl.DataFrame:
+    total = sum(variance or 0.0 for variance, _ in variances.values())
+    rows = [
+        {
+            "component": name,
+            "variance": variance,
+            "sd": None if variance is None else variance**0.5,
+            "share": None if variance is None or not total else variance / total,
+            "of_mean": of_mean,
+        }
+        for name, (variance, of_mean) in variances.items()
+    ]
+    return pl.DataFrame(rows, schema=COMPONENTS)

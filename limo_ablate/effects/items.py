@@ -6,36 +6,18 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from limo_ablate.effects.trials import Trial, resolved
+from limo_ablate.effects.answers import by_problem, by_score
+from limo_ablate.effects.trials import Trial
 
 
-def items(trials: Iterable[Trial]) -> pl.DataFrame:
+def items(trials: Iterable[Trial], cluster: str | None = None) -> pl.DataFrame:
     """A row for each finished trial, score and problem.
 
-    Columns: trial, score, problem, accuracy (mean over samples), samples.
-    Scores are those of metrics.json: a benchmark, and each of its groups with the problems in it.
+    Columns: trial, score, problem, accuracy (mean over samples), samples, and with `cluster` (`source`,
+    `subject`) also cluster: which problems belong together, for every error that is drawn from this table.
+    Scores are those of metrics.json: a benchmark, its groups, its clean items. Raises UserError where a
+    benchmark lacks what is to be clustered by.
     """
-    parts = [part for trial in trials if trial.metrics for part in _scores(trial)]
-    schema = {"trial": pl.String, "score": pl.String, "problem": pl.String, "accuracy": pl.Float64,
-              "samples": pl.UInt32}  # fmt: skip
-    return pl.concat(parts) if parts else pl.DataFrame(schema=schema)
-
-
-def _scores(trial: Trial) -> list[pl.DataFrame]:
-    columns = ["benchmark", "problem", "level", "status"]
-    verdicts = pl.read_parquet(trial.folder / "verdicts.parquet", columns=columns)
-    problems = verdicts.group_by("benchmark", "problem", maintain_order=True).agg(
-        pl.col("level").first(), accuracy=(pl.col("status") == "correct").mean(), samples=pl.len()
-    )
-    parts = []
-    for name, benchmark in resolved(trial.folder)["eval"]["benchmarks"].items():
-        own = problems.filter(pl.col("benchmark") == name)
-        parts.append(_named(own, trial, name))
-        for group, (low, high) in (benchmark["groups"] or {}).items():
-            parts.append(_named(own.filter(pl.col("level").is_between(low, high)), trial, f"{name}/{group}"))
-    return parts
-
-
-def _named(problems: pl.DataFrame, trial: Trial, score: str) -> pl.DataFrame:
-    named = problems.with_columns(trial=pl.lit(trial.name), score=pl.lit(score))
-    return named.select("trial", "score", "problem", "accuracy", "samples")
+    wanted = {"accuracy": (pl.col("status") == "correct").mean(), "samples": pl.len()}
+    trials = list(trials)
+    return by_score(trials, by_problem(trials, wanted, cluster))

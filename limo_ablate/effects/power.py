@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from limo_ablate.contrast import Contrast
-from limo_ablate.effects.crossed import HALVINGS, chi_squared, half_width, spreads
+from limo_ablate.effects.crossed import chi_squared, half_width, spreads
 
 if TYPE_CHECKING:
     import polars as pl
@@ -32,6 +32,8 @@ __all__ = ["ALPHA", "POWER", "Contrast", "Noise", "minimum_detectable_effect", "
 ALPHA, POWER = 0.05, 0.8
 STUDIES, MIXTURE = 128, 512
 """Studies that are imagined, and components of the interval's mixture in each."""
+HALVINGS = 60
+"""Of the bracket in which the effect is searched."""
 SINGLE, DIFFERENT, TRAINED = 0.55, 0.10, 0.06
 """Before there are pilot trials: s² and w² as shares of p(1-p), t of its root. The first two give a minimum
 of 27, 15, 10 points at 1, 4, 16 samples on AIME24 (p = 0.6), 3, 1.7, 1.1 on MATH500 (0.95); t is guessed."""

@@ -77,10 +77,11 @@ def load_trials(study: Path) -> list[Trial]:
         raise UserError(
             f"{study}: no {CELLS} there, so no study; `limo-ablate sweep NAME` makes one"
         ) from None
-    return [_trial(study / "trials" / cell["folder"], cell) for cell in cells]
+    return [read_trial(study / "trials" / cell["folder"], cell) for cell in cells]
 
 
-def _trial(folder: Path, cell: dict[str, Any]) -> Trial:
+def read_trial(folder: Path, cell: dict[str, Any]) -> Trial:
+    """The trial in `folder`; `cell` is its row of cells.json: name, seed, blocks, overrides."""
     metrics = _read(folder / METRICS)
     failure = None if metrics else _read(folder / FAILED)
     return Trial(

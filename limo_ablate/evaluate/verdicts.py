@@ -10,10 +10,11 @@ import polars as pl
 from limo_ablate.artifacts import Artifact, Store
 from limo_ablate.evaluate.votes import votes
 from limo_ablate.pool.choices import read_options
+from limo_ablate.progress import alive
 from limo_ablate.verify import VERSION as VERIFIER
 from limo_ablate.verify import Verdict, verify_many
 
-VERSION = 2
+VERSION = 3
 
 
 def verdicts(store: Store, completions: Artifact, benchmark: Artifact) -> Artifact:
@@ -25,13 +26,18 @@ def verdicts(store: Store, completions: Artifact, benchmark: Artifact) -> Artifa
 def _write(completions: Artifact, benchmark: Artifact, folder: Path) -> None:
     problems = pl.read_parquet(benchmark.path / "problems.parquet").rename({"id": "problem"})
     rows = pl.read_parquet(completions.path / "completions.parquet").join(
-        problems.select("problem", "gold", "level"), on="problem", how="left", maintain_order="left"
+        problems.select("problem", "gold", "level", "source", "subject"),
+        on="problem",
+        how="left",
+        maintain_order="left",
     )
     pairs = list(zip(rows["completion"], rows["gold"], strict=True))
     asked = read_options(benchmark)
     options = [asked[problem]["options"] if asked else None for problem in rows["problem"]]
-    stated = verify_many(pairs, choices=options)
-    boxed, lenient = (verify_many(pairs, extract=mode, choices=options) for mode in ("boxed", "any"))
+    stated = verify_many(pairs, choices=options, progress=_lives)
+    boxed, lenient = (
+        verify_many(pairs, extract=mode, choices=options, progress=_lives) for mode in ("boxed", "any")
+    )
     graded = {
         "answer": [v.answer for v in stated],
         "status": [v.status for v in stated],
@@ -41,9 +47,16 @@ def _write(completions: Artifact, benchmark: Artifact, folder: Path) -> None:
         "lenient": [v.status == "correct" for v in lenient],
         "vote": _votes(rows["problem"].to_list(), stated, asked),
     }
-    kept = rows.select("benchmark", "problem", "sample", "level", "gold", "tokens", "finish", "loops")
+    kept = rows.select(
+        "benchmark", "problem", "sample", "level", "source", "subject", "gold", "tokens", "finish", "loops"
+    )
     types = {"answer": pl.String, "reason": pl.String, "vote": pl.Int64}
     kept.hstack(pl.DataFrame(graded, schema_overrides=types)).write_parquet(folder / "verdicts.parquet")
+
+
+def _lives(_: int) -> None:
+    """Grading goes on: thousands of long completions take minutes."""
+    alive()
 
 
 def _votes(problems: list[str], verdicts: list[Verdict], asked: dict[str, Any]) -> list[int | None]:

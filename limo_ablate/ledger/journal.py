@@ -8,18 +8,19 @@ one fsync, whatever it writes.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BufferedRandom
 from pathlib import Path
 from typing import Any
 
 from optuna.storages.journal import JournalFileBackend
+
+from limo_ablate.ledger.flock import flock
 
 PATIENCE = 120.0
 """Seconds for which a ledger that is locked, or a database that is away, is waited for."""
@@ -33,9 +34,12 @@ class Journal(JournalFileBackend):
     Threads that share one must open it before they call Optuna's storage, whose own lock comes second.
     """
 
-    def __init__(self, path: Path, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, path: Path, patience: float = PATIENCE, pause: Callable[[float], None] = time.sleep
+    ) -> None:
+        """`pause` waits for so many seconds; what it raises ends the waiting."""
         super().__init__(str(path))
-        self._path, self._patience = path, patience
+        self._path, self._patience, self._pause = path, patience, pause
         self._mutex = threading.RLock()
         self._open: BufferedRandom | None = None
 
@@ -50,7 +54,7 @@ class Journal(JournalFileBackend):
                 yield
                 return
             with self._path.open("r+b") as file:
-                lock(file.fileno(), self._patience)
+                self._wait_for(file)
                 _mend(file)
                 self._open, begun = file, file.tell()
                 try:
@@ -66,18 +70,13 @@ class Journal(JournalFileBackend):
             self._open.write("".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode())
             self._open.flush()
 
-
-def lock(descriptor: int, patience: float) -> None:
-    """Locks the file, exclusively. Raises TimeoutError after `patience` seconds."""
-    deadline, pause = time.monotonic() + patience, _SHORT
-    while True:
-        try:
-            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+    def _wait_for(self, file: BufferedRandom) -> None:
+        deadline, pause = time.monotonic() + self._patience, _SHORT
+        while not flock(file, self._path):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"another process has held it for {patience:g} s") from error
-        time.sleep(pause)
-        pause = min(2 * pause, _LONG)
+                raise TimeoutError(f"another process has held it for {self._patience:g} s")
+            self._pause(pause)
+            pause = min(2 * pause, _LONG)
 
 
 def _mend(file: BufferedRandom) -> None:

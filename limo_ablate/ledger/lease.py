@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from limo_ablate.ledger.flock import flock
+
 RUNNERS = "runners"
 """The folder of the leases, in a study's folder."""
 BEAT = 10.0
@@ -50,7 +52,7 @@ class Lease:
         }
         partial = self._path.with_suffix(".partial")
         self._file = partial.open("x")
-        fcntl.flock(self._file, fcntl.LOCK_EX)
+        flock(self._file, partial)
         self._file.write(json.dumps(about) + "\n")
         self._file.flush()
         partial.rename(self._path)  # it is never seen without its lock
@@ -96,7 +98,7 @@ class Watch:
         try:
             with path.open() as file:  # opening it makes NFS ask for its time anew
                 if _about(file.read()).get("machine") == machine():
-                    return _free(file.fileno())
+                    return flock(file, path, fcntl.LOCK_SH)
                 return self.unchanged(runner, os.fstat(file.fileno()).st_mtime_ns)
         except FileNotFoundError:
             return True
@@ -111,6 +113,13 @@ class Watch:
     def forget(self, what: Hashable) -> None:
         """Lets `unchanged` begin anew with `what`."""
         self._seen.pop(what, None)
+
+    def last_beat(self, runner: str) -> float:
+        """When the runner last touched its file, in seconds since 1970; 0 when it has none."""
+        try:
+            return _path(self.folder, runner).stat().st_mtime
+        except FileNotFoundError:
+            return 0.0
 
     def bury(self, runner: str) -> None:
         """Removes a dead runner's file; should it only have been suspended, it knows thereby that it lost."""
@@ -147,15 +156,6 @@ def _about(text: str) -> dict[str, Any]:
     except json.JSONDecodeError:  # a full disk
         return {}
     return about
-
-
-def _free(descriptor: int) -> bool:
-    """Whether nobody holds the file."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _now() -> float:

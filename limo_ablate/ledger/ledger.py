@@ -11,8 +11,9 @@ parameters; `runner`, who runs it; and `result`, once, when it ends: scores or r
 
 from __future__ import annotations
 
+import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
@@ -31,7 +32,7 @@ from limo_ablate.study.cells import Cell
 LEDGER = "ledger.log"
 """The journal in a study's folder."""
 SPENT = "spent"
-"""Attribute: [seconds, device-seconds] of attempts that were given back."""
+"""Attribute: [seconds, device-seconds, [start, seconds], ...] of attempts that were given back."""
 INTERRUPTED = "interrupted"
 """In the result of failed attempts that were not the cell's fault; they don't count against it."""
 DECLARED = "limo_ablate:cells"
@@ -53,6 +54,8 @@ class History:
     spare: list[int] = field(default_factory=list)
     """More rows that wait for the same cell."""
     running: int | None = None
+    since: float = 0.0
+    """When that began, by its runner's clock: seconds since 1970."""
     runner: str | None = None
     """Who runs it; None while it has only been claimed."""
     failures: list[str] = field(default_factory=list)
@@ -65,12 +68,20 @@ class History:
 
 
 class Ledger:
-    def __init__(self, url: str | Path, name: str, patience: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        url: str | Path,
+        name: str,
+        patience: float = PATIENCE,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
         """Opens the study `name`, made if need be. A Path is a journal file. Raises UserError.
 
-        A ledger that is locked, or away, is waited for `patience` seconds at each operation.
+        A ledger that is locked, or away, is waited for `patience` seconds at each operation, by `pause`; what
+        that raises ends the waiting.
         """
-        self._storage = Storage(url, patience)
+        self.pause = pause
+        self._storage = Storage(url, patience, pause)
         self.storage, self.name = self._storage.optuna, name
         self._study: int = self._storage.patiently(self._find)
 
@@ -164,8 +175,8 @@ class Ledger:
         """Gives a RUNNING row back: it waits again. What was spent on it so far stays with it."""
         with self.transaction():
             row = self._storage.patiently(lambda: self.storage.get_trial(trial))
-            before, on_devices = row.user_attrs.get(SPENT, (0.0, 0.0))
-            spent = [before + seconds, on_devices + seconds * devices]
+            before, on_devices, *ran = row.user_attrs.get(SPENT, (0.0, 0.0))
+            spent = [before + seconds, on_devices + seconds * devices, *ran, [_start(row), seconds]]
             return self._note(trial, runner=None, **{SPENT: spent}) and self._move(trial, TrialState.WAITING)
 
     def finish(self, trial: int, metrics: Mapping[str, Any], folder: Path, **result: Any) -> bool:
@@ -208,6 +219,34 @@ class Ledger:
         return True
 
 
+def seconds_run(rows: Sequence[FrozenTrial], now: float) -> float:
+    """Wall time in which at least one of the attempts ran, until `now` (seconds since 1970).
+
+    Side by side ones count once; the time between an interruption and what came after it does not.
+    """
+    total, until = 0.0, 0.0
+    for start, end in sorted(span for row in rows for span in _spans(row, now)):
+        total += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return total
+
+
+def _spans(row: FrozenTrial, now: float) -> Iterator[tuple[float, float]]:
+    """(start, end) of each attempt at the row; starts are by the clocks of their machines."""
+    for start, seconds in row.user_attrs.get(SPENT, ())[2:]:
+        yield start, start + seconds
+    if row.state == TrialState.RUNNING:
+        yield _start(row), now
+    elif row.state.is_finished() and row.datetime_start is not None:
+        yield _start(row), _start(row) + row.user_attrs.get("result", {}).get("seconds", 0.0)
+
+
+def _start(row: FrozenTrial) -> float:
+    """When the row was last claimed."""
+    assert row.datetime_start is not None
+    return row.datetime_start.timestamp()
+
+
 def histories(rows: Sequence[FrozenTrial]) -> dict[str, History]:
     """Cell key -> what happened to it."""
     found: dict[str, History] = {}
@@ -222,7 +261,7 @@ def histories(rows: Sequence[FrozenTrial]) -> dict[str, History]:
 
 def _record(history: History, row: FrozenTrial, result: Mapping[str, Any]) -> None:
     seconds = result.get("seconds", 0.0)
-    given_back, on_devices = row.user_attrs.get(SPENT, (0.0, 0.0))
+    given_back, on_devices, *_ = row.user_attrs.get(SPENT, (0.0, 0.0))
     history.seconds += seconds + given_back
     history.device_seconds += seconds * result.get("devices", 1) + on_devices
     if row.state == TrialState.COMPLETE:
@@ -236,6 +275,7 @@ def _record(history: History, row: FrozenTrial, result: Mapping[str, Any]) -> No
             history.waiting = row._trial_id
     elif row.state == TrialState.RUNNING:
         history.running, history.runner = row._trial_id, row.user_attrs.get("runner")
+        history.since = _start(row)
     elif INTERRUPTED not in result:
         history.failures.append(result.get("reason", "no reason was recorded"))
         history.final = FINAL in result

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,10 +39,14 @@ __all__ = ["Queue", "Todo", "read_metrics", "retry"]
 
 WINDOW = 128
 """Rows that wait at a time: more than all runners claim between two refreshes, few to write at a start."""
+PER_RUNNER = 8
+"""The same for each of many runners: with fewer they try for the same rows all the time."""
 STALE = 4
 """Claims lost in a row, after which a look at what still waits costs less than trying."""
 PAUSE, LONGEST_PAUSE = 0.25, 4.0
 """Seconds between two looks while another runner is about to add rows; each twice as long as the last."""
+SHORT_PAUSE = 0.02
+"""The same for what is held for milliseconds."""
 LOCK = "queue.lock"
 _NO_ROW = -1
 
@@ -126,16 +130,14 @@ class Queue:
                 raise UserError(
                     f"{self.folder / LOCK}: held for {PATIENCE:g} s; is another runner suspended?"
                 )
-            time.sleep(pause)
+            self.ledger.pause(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
         self._spread()
 
     def _tend(self, dead: set[str]) -> bool:
         """The whole refresh; False when another runner is at it."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            held = FileLock(self.folder / LOCK).acquire(timeout=0)
-        except Timeout:
+        if (held := _taken(self.folder)) is None:
             return False
         with held:
             self._update(dead)
@@ -189,7 +191,7 @@ class Queue:
     def fail(self, todo: Todo, reason: str, log: Path, seconds: float, devices: int, *, again: bool) -> None:
         """Records a failed attempt; with `again` the cell waits for another one, else it is given up."""
         result = {"log": str(log), "seconds": seconds, "devices": devices} | ({} if again else {FINAL: True})
-        with alone(self.folder), self.ledger.transaction():
+        with alone(self.folder, self.ledger.pause), self.ledger.transaction():
             mine = self.ledger.fail(todo.trial, reason, **result)
             if mine and again:
                 self._add(replace(todo, attempt=todo.attempt + 1))
@@ -273,7 +275,8 @@ class Queue:
 
     def _fill(self, lacking: Sequence[Todo]) -> None:
         """Lets as many cells wait as the window takes."""
-        room = max(0, self._window - len(self.todo))
+        window = max(self._window, PER_RUNNER * len(self._settler.watch.known()))
+        room = max(0, window - len(self.todo))
         for todo in lacking[:room]:
             self._add(todo)
         self.missing -= len(lacking[:room])
@@ -307,15 +310,29 @@ class Queue:
 
 
 @contextmanager
-def alone(folder: Path, patience: float = PATIENCE) -> Iterator[None]:
-    """Held by the one runner that changes which rows there are. Raises UserError after `patience` seconds."""
+def alone(
+    folder: Path, pause: Callable[[float], None] = time.sleep, patience: float = PATIENCE
+) -> Iterator[None]:
+    """Held by the one runner that changes which rows there are; waits by `pause`.
+
+    Raises UserError after `patience` seconds.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        held = FileLock(folder / LOCK).acquire(timeout=patience)
-    except Timeout as error:
-        raise UserError(f"{folder / LOCK}: held for {patience:g} s; is another runner suspended?") from error
+    deadline = time.monotonic() + patience
+    while (held := _taken(folder)) is None:
+        if time.monotonic() > deadline:
+            raise UserError(f"{folder / LOCK}: held for {patience:g} s; is another runner suspended?")
+        pause(SHORT_PAUSE)
     with held:
         yield
+
+
+def _taken(folder: Path) -> AbstractContextManager[object] | None:
+    """The lock; None while another runner holds it."""
+    try:
+        return FileLock(folder / LOCK).acquire(timeout=0)
+    except Timeout:
+        return None
 
 
 def _of(search: Search, rows: Sequence[FrozenTrial]) -> list[FrozenTrial]:

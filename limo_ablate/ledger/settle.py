@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from limo_ablate.ledger.lease import Watch
 from limo_ablate.ledger.ledger import INTERRUPTED, History, Ledger
 from limo_ablate.plan.budget import devices
+from limo_ablate.progress import PROGRESS
 from limo_ablate.study.cells import Cell
 from limo_ablate.sweep import processes
 
@@ -47,10 +48,12 @@ class Settler:
         for signed in (history.waiting, history.running if history.runner else None):
             self.watch.forget(signed)
         if history.running is not None and self._abandoned(history, dead, living):
-            if cell and self.adopt(cell, history.running, devices=devices(cell.config.hardware)):
+            taken = devices(cell.config.hardware) if cell else 1
+            if cell and self.adopt(cell, history.running, devices=taken):
                 history.done = True
             else:
-                self._drop(history.running, "its runner died")
+                seconds = self._seconds(cell, history)
+                self._drop(history.running, "its runner died", seconds=seconds, devices=taken)
             history.running = history.runner = None
         for trial in history.spare:
             self._drop(trial, "waits already")
@@ -74,8 +77,21 @@ class Settler:
         unsigned = self.watch.unchanged(history.running, None) or not living
         return unsigned and self.ledger.signature(history.running) is None
 
-    def _drop(self, trial: int, reason: str) -> None:
-        self.ledger.fail(trial, reason, **{INTERRUPTED: True})
+    def _seconds(self, cell: Cell | None, history: History) -> float:
+        """How long the row's runner, now dead, was at it: until the last sign of life of either."""
+        beat = self.watch.last_beat(history.runner) if history.runner else 0.0
+        told = _changed(self.trials / cell.folder / PROGRESS) if cell else 0.0
+        return max(0.0, beat - history.since, told - history.since)
+
+    def _drop(self, trial: int, reason: str, **result: Any) -> None:
+        self.ledger.fail(trial, reason, **{INTERRUPTED: True}, **result)
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def read_metrics(folder: Path, key: str) -> dict[str, Any] | None:

@@ -27,6 +27,8 @@ from limo_ablate.ledger.journal import PATIENCE, Journal
 T = TypeVar("T")
 FIRST_PATIENCE = 20.0
 """Seconds for which a server is waited for at first: it may be starting, but the URL may as well be wrong."""
+_BUSY = 1.0
+"""Seconds for which SQLite itself waits for a lock, deaf to interrupts, before we do."""
 _PAUSES = (0.1, 0.3, 1.0)
 """Seconds before each further try; the last one holds for all that follow."""
 
@@ -34,15 +36,18 @@ _PAUSES = (0.1, 0.3, 1.0)
 class Storage:
     """An Optuna storage that is waited for while it is away. `url`: a Path is a journal. Raises UserError."""
 
-    def __init__(self, url: str | Path, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, url: str | Path, patience: float = PATIENCE, pause: Callable[[float], None] = time.sleep
+    ) -> None:
+        """`pause` waits for so many seconds; what it raises ends the waiting."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.url, self._patience, self._journal = str(url), patience, None
+        self.url, self._patience, self._pause, self._journal = str(url), patience, pause, None
         self.optuna: BaseStorage
         if isinstance(url, Path):
-            self._journal = Journal(url.resolve(), patience)
+            self._journal = Journal(url.resolve(), patience, pause)
             self.optuna = JournalStorage(self._journal)
         else:
-            self.optuna = _open(url, patience)
+            self.optuna = _open(url, pause)
 
     @property
     def grows(self) -> bool:
@@ -77,13 +82,13 @@ class Storage:
                     raise UserError(
                         f"ledger {self.url}: away for {self._patience:g} s: {_line(error)}"
                     ) from error
-            time.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
+            self._pause(_PAUSES[min(tries, len(_PAUSES) - 1)])
             tries += 1
 
 
-def _open(url: str, patience: float) -> BaseStorage:
+def _open(url: str, pause: Callable[[float], None]) -> BaseStorage:
     try:
-        return _proxy(url) if url.startswith("grpc://") else _database(url, patience)
+        return _proxy(url) if url.startswith("grpc://") else _database(url, pause)
     except Exception as error:
         raise UserError(f"ledger={url}: can't be opened: {_line(error)}") from error
 
@@ -99,28 +104,30 @@ def _proxy(url: str) -> GrpcStorageProxy:
     return proxy
 
 
-def _database(url: str, patience: float) -> BaseStorage:
+def _database(url: str, pause: Callable[[float], None]) -> BaseStorage:
     if url.startswith("sqlite"):
-        storage = _started(url, {"connect_args": {"timeout": patience}})
+        storage = _started(url, {"connect_args": {"timeout": _BUSY}}, pause)
         _serialise(storage)
     else:
         # a ledger does one thing after the other: 64 runners hold 64 connections, not hundreds
-        storage = _started(url, {"pool_size": 1, "pool_pre_ping": True})
+        storage = _started(url, {"pool_size": 1, "pool_pre_ping": True}, pause)
     return get_storage(storage)
 
 
-def _started(url: str, settings: dict[str, Any]) -> RDBStorage:
+def _started(url: str, settings: dict[str, Any], pause: Callable[[float], None]) -> RDBStorage:
     """The database, waited for while it starts, and while others make the same tables."""
     from sqlalchemy.exc import DatabaseError
+
+    from limo_ablate.ledger.database import Database
 
     deadline = time.monotonic() + FIRST_PATIENCE
     while True:
         try:
-            return RDBStorage(url, engine_kwargs=dict(settings))
+            return Database(url, engine_kwargs=dict(settings))
         except DatabaseError as error:
             if "unable to open" in str(error) or time.monotonic() > deadline:  # SQLite has no such folder
                 raise
-        time.sleep(_PAUSES[1])
+        pause(_PAUSES[1])
 
 
 def _serialise(storage: RDBStorage) -> None:

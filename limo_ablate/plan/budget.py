@@ -33,7 +33,7 @@ class Budget:
     gpu_hours: float | None = None
     """Of all its trials, failed attempts included; those on a CPU count the hours of their cores."""
     hours: float | None = None
-    """Wall time of one `sweep`, from its start."""
+    """Wall time in which trials of the study run, by all its runners; breaks between runs don't count."""
 
     def __post_init__(self) -> None:
         for key in (field.name for field in fields(self)):
@@ -57,17 +57,21 @@ class Spending:
     ) -> None:
         """`spent`: device-seconds the study has used so far; `forecast`: seconds a cell will take."""
         self._budget, self._forecast, self._clock = budget or Budget(), forecast, clock
-        self._started, self.spent = clock(), spent
+        self.know(spent, 0.0)
+
+    def know(self, spent: float, ran: float) -> None:
+        """What the study has used by now: device-seconds, and seconds in which any of its trials ran."""
+        self._spent, self._ran, self._known = spent, ran, self._clock()
 
     def charge(self, cell: Cell, seconds: float) -> None:
         """An attempt of `cell` has ended after `seconds`, however it ended."""
-        self.spent += seconds * devices(cell.config.hardware)
+        self._spent += seconds * devices(cell.config.hardware)
 
     def allows(self, cell: Cell, running: Iterable[tuple[Cell, float]]) -> bool:
         """Whether `cell` may start beside `running`: cells, each with the seconds it has run."""
         seconds = self._forecast(cell)
-        elapsed = self._clock() - self._started
-        if self._budget.hours is not None and elapsed + seconds > self._budget.hours * 3600:
+        ran = self._ran + self._clock() - self._known
+        if self._budget.hours is not None and ran + seconds > self._budget.hours * 3600:
             return False
         if self._budget.gpu_hours is None:
             return True
@@ -75,4 +79,4 @@ class Spending:
             max(used, self._forecast(other)) * devices(other.config.hardware) for other, used in running
         )
         own = seconds * devices(cell.config.hardware)
-        return self.spent + reserved + own <= self._budget.gpu_hours * 3600
+        return self._spent + reserved + own <= self._budget.gpu_hours * 3600

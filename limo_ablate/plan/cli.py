@@ -8,6 +8,7 @@ confounds, the smallest effect each contrast would see. Overrides are those of `
 from __future__ import annotations
 
 import json
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -122,17 +123,27 @@ def plan(study: Study, gpu_memory: float | None = None) -> Plan:
     ended = [row for row in rows if row.state.name in ENDED]
     done = {row.user_attrs["key"]: Path(_result(row).get("folder", "")) for row in ended}
     items = [*known(found, costs, done), *searched(study, rows, costs)]
-    spent = sum(_result(row).get("seconds", 0.0) * _result(row).get("devices", 1) for row in rows)
+    spent, ran = _used(rows)
     return Plan(
         study=study,
         parts=_parts(study, items),
-        pools=_pools(study, [item for item in items if not item.done], configs, spent),
+        pools=_pools(study, [item for item in items if not item.done], configs, spent, ran),
         spent=spent,
         learnt=costs.learnt,
         fits=fits(configs, gpu_memory),
         aliases={block.name: alias_table(block) for block in study.blocks if block.design == "fractional"},
-        contrasts=detectable(study.contrasts, [*found, *tuned(study)], done),
+        contrasts=detectable(study.contrasts, [*found, *tuned(study)], done, study.cluster),
     )
+
+
+def _used(rows: Sequence[FrozenTrial]) -> tuple[float, float]:
+    """Device-seconds that were spent, and wall time in which trials ran."""
+    if not rows:
+        return 0.0, 0.0
+    from limo_ablate.ledger.ledger import histories, seconds_run  # optuna
+
+    spent = sum(history.device_seconds for history in histories(rows).values())
+    return spent, seconds_run(rows, time.time())
 
 
 def _result(row: FrozenTrial) -> dict[str, Any]:
@@ -171,7 +182,9 @@ def _part(block: Block, own: Sequence[Item]) -> Part:
     )
 
 
-def _pools(study: Study, left: Sequence[Item], configs: Sequence[TrialConfig], spent: float) -> list[Pool]:
+def _pools(
+    study: Study, left: Sequence[Item], configs: Sequence[TrialConfig], spent: float, ran: float
+) -> list[Pool]:
     """GPUs and cores apart, with what this machine has of them, or else what the widest trial needs."""
     pools, slots = [], configs[0].launch.slots
     for gpu in (True, False):
@@ -180,7 +193,7 @@ def _pools(study: Study, left: Sequence[Item], configs: Sequence[TrialConfig], s
         widest = max(item.price.devices for item in own)
         there = slots * widest if slots else len(visible_gpus()) if gpu else cores()
         width = max(there, widest)
-        made = schedule(queued(own, seeds_of(study)), width, study.budget, spent)
+        made = schedule(queued(own, seeds_of(study)), width, study.budget, spent, ran)
         pools.append(Pool(gpu, width, there >= widest, made))
         spent += sum(item.price.device_seconds for item in made.run)
     return pools

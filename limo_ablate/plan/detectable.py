@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,13 +13,12 @@ from limo_ablate.plan.work import problems
 from limo_ablate.study.cells import Cell
 
 if TYPE_CHECKING:
-    import polars as pl
-
-    from limo_ablate.effects.power import Noise
+    from limo_ablate.plan.pilots import Pilots
 
 MOST_PILOTS = 48
 """Finished trials that the noise is measured on."""
 TRIED_SEEDS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 64)
+TRIED_SAMPLES = (2, 4, 8, 16, 32, 64, 128, 256)
 """How many would do is looked for among these."""
 
 
@@ -27,19 +26,24 @@ TRIED_SEEDS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 64)
 class Detectable:
     contrast: Contrast
     problems: int
+    """Or clusters of them, where pilots show how many."""
     counted: bool
     """Whether the problems of a group are known; else all of the benchmark stand in for them."""
     samples: int
     trials: int
     """An arm."""
     seeds: int
+    """Or levels of the axis that draws subsets or bases anew."""
+    over: str
+    """What is drawn anew: `seed`, `select.seed`."""
     pilots: int
     """Finished trials that say how large the noise is; 0: it is assumed."""
-    noise: Noise
     effect: float
     """The smallest difference of accuracy that would be seen."""
     seeds_needed: int | None
     """With which the wanted effect would be seen; null: with none, or nothing is wanted."""
+    samples_needed: int | None
+    """The same of a problem's samples; where pilots have one of each, at best. Greedy ones are all alike."""
 
     @property
     def blind(self) -> bool:
@@ -48,49 +52,69 @@ class Detectable:
 
 
 def detectable(
-    contrasts: Sequence[Contrast], cells: Sequence[Cell], done: Mapping[str, Path]
+    contrasts: Sequence[Contrast], cells: Sequence[Cell], done: Mapping[str, Path], cluster: str | None = None
 ) -> list[Detectable]:
-    """`done`: id of a finished cell -> its trial's folder. Contrasts that lack an arm are left out."""
+    """`done`: id of a finished cell -> its trial's folder. Contrasts that lack an arm are left out.
+
+    `cluster` is the study's; raises UserError where finished trials lack it.
+    """
     primary = sum(contrast.primary for contrast in contrasts)
     return [
         found
         for contrast in contrasts
-        if (found := _detectable(contrast, cells, done, primary if contrast.primary else 1))
+        if (found := _detectable(contrast, cells, done, cluster, primary if contrast.primary else 1))
     ]
 
 
 def _detectable(
-    contrast: Contrast, cells: Sequence[Cell], done: Mapping[str, Path], shared: int
+    contrast: Contrast, cells: Sequence[Cell], done: Mapping[str, Path], cluster: str | None, shared: int
 ) -> Detectable | None:
-    from limo_ablate.effects.power import Noise, minimum_detectable_effect, pilot_noise  # polars
+    from limo_ablate.effects.power import Noise, minimum_detectable_effect  # scipy
 
-    arms = [
-        [c for c in cells if contrast.block in c.blocks and c.levels.get(contrast.factor) == level]
-        for level in (contrast.a, contrast.b)
-    ]
-    if not all(arms):
+    block = [cell for cell in cells if contrast.block in cell.blocks]
+    arms = [[c for c in block if c.levels.get(contrast.factor) == at] for at in (contrast.a, contrast.b)]
+    benchmark = all(arms) and arms[0][0].config.eval.benchmarks.get(contrast.score.partition("/")[0])
+    if not benchmark:
         return None
-    name = contrast.score.partition("/")[0]
-    benchmark = arms[0][0].config.eval.benchmarks.get(name)
-    if benchmark is None:
-        return None
-    count, counted = group_problems(benchmark, contrast.score)
-    seeds, trials = len({c.seed for c in arms[0]}), min(map(len, arms))
-    pilots = [c for arm in arms for c in arm if c.id in done][:MOST_PILOTS]
-    noise = pilot_noise(_accuracies(pilots, done, contrast.score)) if len(pilots) > 1 else None
-    samples = benchmark.samples if noise is None else 1
+    over = _over(block)
+    seeds, trials = len({_drawn(c, over) for c in arms[0]}), min(map(len, arms))
+    points = max(1, trials // len({(c.seed, _drawn(c, over)) for c in arms[0]}))
+    pilots = _pilots([c for arm in arms for c in arm], contrast.score, over, done, cluster)
+    count, counted = pilots.problems if pilots else group_problems(benchmark, contrast.score)
+    prior, used = Noise.prior(contrast.accuracy), benchmark.samples
 
-    wanted, points = contrast.effect, max(1, trials // seeds)
+    def smallest(replicates: int, samples: int) -> float:
+        noise, drawn = (pilots.noise(samples), 1) if pilots else (prior, samples)
+        return minimum_detectable_effect(noise, count, drawn, replicates, points=points, contrasts=shared)
 
-    def smallest(replicates: int) -> float:
-        used = noise or Noise.prior(contrast.accuracy)
-        return minimum_detectable_effect(used, count, samples, replicates, points=points, contrasts=shared)
-
-    enough = (s for s in TRIED_SEEDS if wanted and smallest(s) < wanted)
+    wanted = contrast.effect or 0.0
+    more = [k for k in TRIED_SAMPLES if k > used] if benchmark.temperature else []
     return Detectable(
-        contrast, count, counted, benchmark.samples, trials, seeds, len(pilots) if noise else 0,
-        noise or Noise.prior(contrast.accuracy), smallest(seeds), next(enough, None),
+        contrast, count, counted, used, trials, seeds, over, pilots.trials if pilots else 0,
+        smallest(seeds, used),
+        next((s for s in TRIED_SEEDS if wanted and smallest(s, used) < wanted), None),
+        next((k for k in more if wanted and smallest(seeds, k) < wanted), None),
     )  # fmt: skip
+
+
+def _pilots(
+    cells: Sequence[Cell], score: str, over: str, done: Mapping[str, Path], cluster: str | None
+) -> Pilots | None:
+    from limo_ablate.plan.pilots import measured  # polars
+
+    ended = [cell for cell in cells if cell.id in done][:MOST_PILOTS]
+    return measured(ended, done, score, over, cluster) if len(ended) > 1 else None
+
+
+def _over(block: Sequence[Cell]) -> str:
+    from limo_ablate.effects.replicates import redrawn  # polars
+
+    axes = list(dict.fromkeys(key for cell in block for key in cell.levels))
+    return redrawn(axes, [tuple(cell.levels.get(axis) for axis in axes) for cell in block]) or "seed"
+
+
+def _drawn(cell: Cell, over: str) -> object:
+    return cell.seed if over == "seed" else cell.levels.get(over)
 
 
 def group_problems(benchmark: BenchmarkConfig, score: str) -> tuple[int, bool]:
@@ -103,23 +127,3 @@ def group_problems(benchmark: BenchmarkConfig, score: str) -> tuple[int, bool]:
         return problems(benchmark), False
     levels = range(made.levels[0], made.levels[1] + 1)
     return made.per_level * sum(within[0] <= level <= within[1] for level in levels), True
-
-
-def _accuracies(pilots: Iterable[Cell], done: Mapping[str, Path], score: str) -> pl.DataFrame:
-    """What pilots scored on each problem: arm (their levels), trial, problem, accuracy."""
-    import polars as pl
-
-    name, _, group = score.partition("/")
-    parts = []
-    for cell in pilots:
-        levels = (cell.config.eval.benchmarks[name].groups or {}).get(group)
-        verdicts = pl.read_parquet(done[cell.id] / "verdicts.parquet").filter(pl.col("benchmark") == name)
-        if levels:
-            verdicts = verdicts.filter(pl.col("level").is_between(*levels))
-        right = verdicts.group_by("problem").agg(accuracy=(pl.col("status") == "correct").mean())
-        parts.append(
-            right.select(
-                pl.lit(str(cell.levels)).alias("arm"), pl.lit(cell.name).alias("trial"), "problem", "accuracy"
-            )
-        )
-    return pl.concat(parts)

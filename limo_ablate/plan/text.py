@@ -54,7 +54,7 @@ def facts(plan: Plan) -> dict[str, Any]:
                 "name": seen.contrast.name, "score": seen.contrast.score, "problems": seen.problems,
                 "samples": seen.samples, "trials": seen.trials, "seeds": seen.seeds, "pilots": seen.pilots,
                 "detectable": seen.effect, "wanted": seen.contrast.effect, "blind": seen.blind,
-                "seeds_needed": seen.seeds_needed,
+                "over": seen.over, "seeds_needed": seen.seeds_needed, "samples_needed": seen.samples_needed,
             }
             for seen in plan.contrasts
         ],
@@ -64,7 +64,8 @@ def facts(plan: Plan) -> dict[str, Any]:
 def text(plan: Plan) -> str:
     done, count = sum(part.done for part in plan.parts), sum(part.cells for part in plan.parts)
     basis = f"{plan.learnt} finished trials" if plan.learnt else "arithmetic alone, for H100s and CPU cores"
-    lines = [f"{plan.study.name}: {count} cells, {done} done; forecast from {basis}", *_blocks(plan)]
+    lines = [f"{plan.study.name}: {count} cells, {done} done; forecast from {basis}", *_warning(plan)]
+    lines += _blocks(plan)
     lines += [line for pool in plan.pools for line in _pool(plan, pool)]
     if plan.fits:
         lines += ["", "Memory of a device", *_table([_fit(fit) for fit in plan.fits])]
@@ -78,6 +79,14 @@ def text(plan: Plan) -> str:
         lines += [_blind(seen) for seen in plan.contrasts if seen.blind]
         lines += [_single(seen) for seen in plan.contrasts if seen.seeds == 1]
     return "\n".join(lines)
+
+
+def _warning(plan: Plan) -> list[str]:
+    """Above all else: what the study is made for and could not show."""
+    primary = [seen for seen in plan.contrasts if seen.contrast.primary]
+    blind = [seen.contrast.name for seen in primary if seen.blind]
+    count = f"{len(blind)} of {len(primary)} primary contrasts"
+    return [f"WARNING: {count} can't be seen as planned: {', '.join(blind)}; see below"] if blind else []
 
 
 def _blocks(plan: Plan) -> list[str]:
@@ -136,10 +145,11 @@ def _blind(seen: Detectable) -> str:
     wanted = seen.contrast.effect
     if not wanted:
         return f"  {seen.contrast.name}: CAN'T SEE ANYTHING: more problems, samples or seeds are needed"
-    needed = (
-        f"{seen.seeds_needed} seeds would" if seen.seeds_needed else "no number of seeds would: more problems"
-    )
-    said = f"its {100 * wanted:g} points CAN'T BE SEEN with {seen.seeds} seeds; {needed}"
+    word = "seeds" if seen.over == "seed" else f"levels of {seen.over}"
+    enough = [f"{seen.seeds_needed} {word}"] if seen.seeds_needed else []
+    enough += [f"{seen.samples_needed} samples of each problem"] if seen.samples_needed else []
+    needed = " or ".join(enough) if enough else f"no number of {word} or samples: more problems"
+    said = f"its {100 * wanted:g} points CAN'T BE SEEN with {seen.seeds} {word}; what would do: {needed}"
     return f"  {seen.contrast.name}: {said}"
 
 

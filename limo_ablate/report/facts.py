@@ -105,17 +105,25 @@ def _benchmarks(trial: Trial) -> list[tuple[str, str]]:
 
 def provenance(view: StudyView) -> list[tuple[str, str]]:
     """(what, value) over all trials: commits, versions, hardware, dates."""
-    facts = [json.loads((t.folder / "provenance.json").read_text()) for t in view.done]
+    facts = _recorded(view)
     commits = {_commit(fact["git"]) for fact in facts}
-    machines = {_machine(fact["hardware"]) for fact in facts}
     started = sorted(fact["started"] for fact in facts)
     versions = ", ".join(f"{name} {version}" for name, version in facts[0]["versions"].items() if version)
     return [
         ("Commit", ", ".join(sorted(commits))),
         ("Started", started[0] if started[0] == started[-1] else f"{started[0]} to {started[-1]}"),
-        ("Machine", "; ".join(sorted(machines))),
+        ("Machine", "; ".join(machines(view))),
         ("Versions of the first trial", versions),
     ]
+
+
+def machines(view: StudyView) -> list[str]:
+    """The kinds of machine that trials ran on."""
+    return sorted({_machine(fact["hardware"]) for fact in _recorded(view)})
+
+
+def _recorded(view: StudyView) -> list[dict[str, Any]]:
+    return [json.loads((t.folder / "provenance.json").read_text()) for t in view.done]
 
 
 def _commit(git: dict[str, Any]) -> str:

@@ -13,12 +13,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import polars as pl
 
 from limo_ablate.effects import Trial, summary, table
 from limo_ablate.errors import UserError
+from limo_ablate.report.fitted import Fits, fitted
 from limo_ablate.report.names import axis
 from limo_ablate.report.tuned import tuned
 from limo_ablate.study.axes import factors, keys
@@ -28,15 +30,19 @@ from limo_ablate.typed import nearest
 LOG_RATIO = 8
 """Sizes that span more than this are drawn on a logarithmic axis."""
 SIZE = "select.size"
+AMOUNTS = (SIZE, "select.tokens", "train.tokens", "train.steps", "train.epochs", "model.pretrain.tokens")
+"""Axes that a curve is fitted over: of how much there is of something, which should not hurt."""
 UNTRAINED = "untrained"
 """The line of size 0 when the lines are selections: nothing was selected, so it belongs to none of them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class FigureData:
     figure: Figure
     points: pl.DataFrame
     """`effects.summary` by x and line (text)."""
+    answers: pl.DataFrame
+    """What they are the means of: x, line, training, problem, accuracy."""
     lines: list[str]
     """Levels of `line` in the study's order, without `UNTRAINED`."""
     levels: list[Any]
@@ -44,6 +50,12 @@ class FigureData:
     scale: Literal["log", "linear", "category"]
     over: str
     """What the mean is over: `seed`, or `pre-training seed` where the block has such an axis."""
+
+    @cached_property
+    def fits(self) -> Fits | None:
+        """Curves over x, where x is an amount and enough of it has been run."""
+        across = self.scale != "category" and self.figure.x in AMOUNTS
+        return fitted(self.answers, self.lines) if across else None
 
     @property
     def base(self) -> pl.DataFrame:
@@ -113,16 +125,34 @@ def _data(
         )
     rows = rows.with_columns(x=pl.col(figure.x), line=_line(figure))
     points = summary(rows, answers, ["x", "line"], seeds)
+    of_each = answers.join(rows.select("trial", "score", "x", "line", *seeds), on=["trial", "score"])
     levels = _ordered(points["x"].to_list(), block.factors().get(figure.x, ()))
     scale = _scale(levels)
     if scale == "category":
         levels = ["all" if level is None else str(level) for level in levels]
-        points = points.with_columns(pl.col("x").cast(pl.String).fill_null("all"))
+        points, of_each = (
+            part.with_columns(pl.col("x").cast(pl.String).fill_null("all")) for part in (points, of_each)
+        )
     named = [line for line in points["line"] if line != UNTRAINED]
     lines = _ordered(named, [str(level) for level in block.factors().get(figure.line, ())])
     lines = lines or [UNTRAINED]
     over = " and ".join(map(axis, seeds))
-    return FigureData(figure=figure, points=points, lines=lines, levels=levels, scale=scale, over=over)
+    return FigureData(
+        figure=figure,
+        points=points,
+        answers=_of_trainings(of_each, seeds),
+        lines=lines,
+        levels=levels,
+        scale=scale,
+        over=over,
+    )
+
+
+def _of_trainings(answers: pl.DataFrame, seeds: list[str]) -> pl.DataFrame:
+    """Mean accuracy of each problem in what counts as one training: all that agrees in `seeds`."""
+    named = answers.with_columns(training=pl.concat_str(pl.col(seeds).cast(pl.String), separator=" "))
+    by = ["x", "line", "training", "problem"]
+    return named.group_by(by, maintain_order=True).agg(pl.col("accuracy").mean())
 
 
 def _line(figure: Figure) -> pl.Expr:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ import polars as pl
 
 from limo_ablate.effects import Trial, items, load_trials, summary, table
 from limo_ablate.effects.cube import Cube, cube
+from limo_ablate.errors import UserError
 from limo_ablate.report.figures import SIZE, FigureData, figure_data
 from limo_ablate.report.names import level
 from limo_ablate.report.tuned import tuned
@@ -69,7 +71,7 @@ class StudyView:
     @cached_property
     def answers(self) -> pl.DataFrame:
         """`effects.items` of the whole study."""
-        return items(self.done)
+        return items(self.done, self.study.cluster)
 
     @cached_property
     def cells(self) -> pl.DataFrame:
@@ -91,8 +93,20 @@ class StudyView:
 
     def data(self, figure: Figure) -> list[FigureData]:
         """The numbers of a figure, for each of its panels. Raises UserError as `figure_data` does."""
-        block = next(block for block in self.study.blocks if block.name == figure.block)
-        return list(figure_data(figure, block, self.done, self.answers))
+        if figure not in self._data:
+            block = next(block for block in self.study.blocks if block.name == figure.block)
+            self._data[figure] = list(figure_data(figure, block, self.done, self.answers))
+        return self._data[figure]
+
+    @cached_property
+    def _data(self) -> dict[Figure, list[FigureData]]:
+        return {}
+
+    def panels(self) -> Iterator[FigureData]:
+        """Those of all figures that can be drawn."""
+        for figure in self.figures:
+            with suppress(UserError):  # the figure says so in its own place
+                yield from self.data(figure)
 
 
 def load(folder: Path) -> StudyView:

@@ -19,6 +19,10 @@ AXES = {
     "model.pretrain.tokens": "pre-training tokens",
     "train.learning_rate": "learning rate",
     "train.epochs": "epochs",
+    "train.steps": "steps",
+    "train.tokens": "trained tokens",
+    "train.global_batch_size": "batch size",
+    "train.weight_decay": "weight decay",
 }
 
 

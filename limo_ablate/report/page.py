@@ -17,21 +17,57 @@ import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from limo_ablate.errors import UserError
+from limo_ablate.report.browser import packed
 from limo_ablate.report.cells import cell_table, figure_table
 from limo_ablate.report.charts import efficiency_chart, note
 from limo_ablate.report.claims import Claims, claims
+from limo_ablate.report.components import section as components
+from limo_ablate.report.contamination import section as contamination
+from limo_ablate.report.efficiency import section as efficiency
+from limo_ablate.report.factors import section as factors
 from limo_ablate.report.facts import finding, glance, provenance, recipe
+from limo_ablate.report.failures import section as failures
+from limo_ablate.report.funnel import section as funnel
+from limo_ablate.report.heatmap import section as heatmap
+from limo_ablate.report.lengths import section as lengths
+from limo_ablate.report.literature import section as literature
 from limo_ablate.report.load import StudyView, load
-from limo_ablate.report.samples import samples
+from limo_ablate.report.matrix import section as matrix
+from limo_ablate.report.methods import section as methods
+from limo_ablate.report.pareto import section as pareto
+from limo_ablate.report.scores import section as scores
 from limo_ablate.report.section import Drawn, Section, slug
 from limo_ablate.report.theme import DARK, LIGHT, config
+from limo_ablate.report.timeline import section as timeline
 from limo_ablate.report.training import section as training
+from limo_ablate.report.twins import KINDS, write_twins
 from limo_ablate.study.design import Figure
 
 HERE = Path(__file__).parent
-PNG_WIDTH = 560
-"""Pixels of the plot, drawn at twice that."""
-SECTIONS: list[Callable[[StudyView], Section | None]] = [training]
+SCRIPTS = ("page.js", "browser.js")
+UNFOLDED = 3
+"""Pictures of a section that stand open; the others are folded."""
+AROUND = 80
+"""Pixels of a chart's axes and legend: a chart that is not drawn yet takes about its room."""
+TALL = 220
+"""Pixels of a chart that says no height."""
+SECTIONS: list[Callable[[StudyView], Section | None]] = [
+    scores,
+    efficiency,
+    heatmap,
+    factors,
+    pareto,
+    matrix,
+    components,
+    lengths,
+    training,
+    timeline,
+    funnel,
+    contamination,
+    failures,
+    literature,
+    methods,
+]
 """In the page's order, after the claims and the declared figures; None where the study has nothing for it."""
 
 
@@ -39,13 +75,10 @@ def write_report(folder: Path) -> Path:
     view = load(folder)
     report = folder / "report"
     report.mkdir(exist_ok=True)
-    for old in report.glob("*.png"):
-        old.unlink()
     made = claims(view)
     figures = [drawn for figure in view.figures for drawn in draw(view, figure)]
-    sections = [found for section in SECTIONS if (found := section(view))] if view.done else []
-    for drawn in pictures(made, figures, sections):
-        (report / f"{drawn.id}.png").write_bytes(png(drawn))
+    sections = [found for section in SECTIONS if (found := section(view))]
+    write_twins(pictures(made, figures, sections), report)
     page, partial = report / "index.html", report / "index.partial"
     partial.write_text(html(view, made, figures, sections), encoding="utf-8")
     return partial.replace(page)
@@ -77,40 +110,55 @@ def draw(view: StudyView, figure: Figure) -> list[Drawn]:
     return found or [Drawn(slug(figure.title), figure.title, "None of its trials has finished yet.")]
 
 
-def png(drawn: Drawn) -> bytes:
-    title = {"text": drawn.title, "subtitle": drawn.note}
-    spec = (drawn.spec or {}) | {"width": PNG_WIDTH, "title": title}
-    picture: bytes = vl_convert.vegalite_to_png(spec, config=config(LIGHT), scale=2)
-    return picture
-
-
 def html(view: StudyView, made: Claims | None, figures: list[Drawn], sections: list[Section]) -> str:
     """The page as text."""
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    specs = {
-        drawn.id: (drawn.spec or {}) | {"width": "container"} for drawn in pictures(made, figures, sections)
+    specs = {drawn.id: drawn.spec or {} for drawn in pictures(made, figures, sections)}
+    shown = {
+        "claims": made,
+        "figures": figures,
+        "sections": sections,
+        "cells": cell_table(view) if view.done else None,
+        "completions": packed(view),
+        "recipe": recipe(view) if view.done else [],
     }
     return environment.get_template("page.html").render(
         nonce=secrets.token_urlsafe(18),
         style=(HERE / "page.css").read_text(),
         vega=vega(),
-        script=(HERE / "page.js").read_text(),
+        script="\n".join((HERE / name).read_text() for name in SCRIPTS),
         charts=json_for_html({"specs": specs, "light": config(LIGHT), "dark": config(DARK)}),
+        heights={name: height(spec) for name, spec in specs.items()},
         drawn_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         study=view.study,
         tiles=glance(view),
-        claims=made,
-        figures=figures,
-        sections=sections,
-        cells=cell_table(view) if view.done else None,
-        failed=view.failed,
-        waiting=[t for t in view.trials if not t.metrics and not t.failure],
-        samples=samples(view),
-        recipe=recipe(view) if view.done else [],
+        contents=contents(shown),
+        kinds=KINDS,
+        unfolded=UNFOLDED,
         provenance=provenance(view) if view.done else [],
+        **shown,
     )
+
+
+def contents(shown: dict[str, Any]) -> list[tuple[str, str]]:
+    """(id, title) of the parts that the page has."""
+    found = [("claims", "What the study was made for")] if shown["claims"] else []
+    found += [("figures", "What came out")] if shown["figures"] else []
+    found += [(section.id, section.title) for section in shown["sections"] if section.id != "methods"]
+    rest = {"cells": "All cells", "completions": "Completions", "recipe": "Configuration and provenance"}
+    found += [(name, title) for name, title in rest.items() if shown[name]]
+    return found + [(section.id, section.title) for section in shown["sections"] if section.id == "methods"]
+
+
+def height(spec: dict[str, Any]) -> int:
+    """Pixels that the chart will take, nearly."""
+    if "spec" in spec or "vconcat" in spec or "hconcat" in spec:
+        inner = [height(view) for view in [*spec.get("vconcat", ()), *spec.get("hconcat", ())]]
+        return sum(inner) or height(spec["spec"])
+    own = spec.get("height")
+    return (int(own) if isinstance(own, int | float) else TALL) + AROUND
 
 
 def vega() -> str:

@@ -45,6 +45,8 @@ class Section:
     drawn: tuple[Drawn, ...] = ()
     table: Table | None = None
     """Of the section itself, where it has no picture."""
+    code: str = ""
+    """Shown as it is, at the section's end, with a button that copies it."""
 
 
 def slug(title: str) -> str:

@@ -14,10 +14,12 @@ SHAPES = [
 LIGHT = {
     "background": "#ffffff", "text": "#1f2328", "muted": "#59636e", "grid": "#e4e7eb",
     "colours": ["#0072b2", "#c44e00", "#00805d", "#b4508a", "#946200", "#2487c0", "#6a51a3", "#6b6b6b"],
+    "heat": ["#f4f8fb", "#c3dcee", "#6aaed6"], "diverging": ["#eda35f", "#f7f7f7", "#7db8e0"],
 }  # fmt: skip
 DARK = {
     "background": "#14181d", "text": "#e6edf3", "muted": "#9aa5b1", "grid": "#2b323a",
     "colours": ["#56b4e9", "#f28e2b", "#2cc295", "#e39ac4", "#f0c94a", "#9ecae1", "#b3a2e0", "#bdbdbd"],
+    "heat": ["#1b222a", "#1f4262", "#236a9f"], "diverging": ["#96551a", "#20262d", "#236a9f"],
 }  # fmt: skip
 
 
@@ -26,7 +28,12 @@ def config(palette: dict[str, Any]) -> dict[str, Any]:
     return {
         "background": palette["background"],
         "font": FONT,
-        "range": {"category": palette["colours"], "symbol": SHAPES},
+        "range": {
+            "category": palette["colours"], "symbol": SHAPES,
+            # of both the text's colour is legible on every shade
+            "heatmap": palette["heat"], "diverging": palette["diverging"],
+        },
+        "style": {"published": {"color": palette["muted"]}, "muted": {"color": palette["muted"]}},
         "view": {"stroke": None},
         "title": {
             "color": palette["text"], "fontSize": 16, "fontWeight": 600, "anchor": "start", "offset": 14,

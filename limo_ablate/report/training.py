@@ -1,8 +1,9 @@
-"""Training curves: the loss of every trial of a block against the tokens it was trained on."""
+"""Training curves: loss, dev loss and token accuracy of every trial of a block over the tokens trained on."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import altair as alt
 import numpy as np
@@ -10,80 +11,164 @@ import polars as pl
 
 from limo_ablate.effects import Trial
 from limo_ablate.report.load import StudyView
-from limo_ablate.report.names import axis, level
-from limo_ablate.report.section import Drawn, Section, slug
+from limo_ablate.report.names import axis, level, percent
+from limo_ablate.report.section import Drawn, Section, Table, slug
 from limo_ablate.study.design import Figure
 
-POINTS = 40
+POINTS = 30
 """Steps drawn of each curve, denser at the start."""
-CURVES = 300
+CURVES = 120
 """Curves drawn in one chart; of more, every so many."""
 SMALLEST = 1e-6
 """Of the losses drawn: a logarithm has no zero."""
 HEIGHT = 260
-COLUMNS = ["tokens", "loss", "token_accuracy"]
+COLUMNS = ("tokens", "loss", "token_accuracy", "dev_loss")
+COLOURS = 8
+"""Levels that are told apart by a colour; of more, all lines have one."""
+LINES = {"training": [1, 0], "dev": [5, 3]}
+"""What a loss is of, and how its line is dashed."""
 
 
 def section(view: StudyView) -> Section | None:
-    """The training curves of each block that a figure shows."""
-    blocks = {figure.block: figure for figure in reversed(view.figures)}
-    found = []
-    for figure in reversed(blocks.values()):
-        steps = curves(figure, view.done)
-        if steps is not None:
-            name = f"Training: {figure.block}"
-            note = "A line for each trial. The same numbers: trials/*/curve.parquet."
-            found.append(Drawn(slug(name), name, "", note, training_chart(figure, steps).to_dict()))
+    """The curves of each block that a figure shows, or of all blocks where none is declared."""
+    found = [drawn for figure in shown(view) for drawn in _drawn(view, figure)]
     return Section("training", "Training curves", drawn=tuple(found)) if found else None
 
 
-def curves(figure: Figure, trials: Sequence[Trial]) -> pl.DataFrame | None:
-    """Steps of the figure's block: trial, x, line, seed, tokens, loss, token_accuracy; null without any."""
-    own = [t for t in trials if figure.block in t.blocks and (t.folder / "curve.parquet").exists()]
-    parts = [
-        _thinned(pl.read_parquet(t.folder / "curve.parquet", columns=COLUMNS)).select(
-            trial=pl.lit(t.name),
-            x=pl.lit(level(t.level(figure.x))),
-            line=pl.lit(level(t.level(figure.line))),
-            seed=pl.lit(str(t.seed)),
-            tokens=pl.col("tokens").cast(pl.Int64),
-            loss=pl.col("loss").clip(SMALLEST).round_sig_figs(4),
-            token_accuracy=pl.col("token_accuracy").round(4),
-        )
-        for t in own[:: -(-len(own) // CURVES) or 1]
+def shown(view: StudyView) -> list[Figure]:
+    """A figure for each block: which of its factors is the colour, and which one a menu."""
+    if view.figures:
+        return list(reversed({figure.block: figure for figure in reversed(view.figures)}.values()))
+    found = []
+    for block in view.study.blocks:
+        keys = [*block.factors(), "seed", "seed"]
+        found.append(Figure(title=block.name, block=block.name, x=keys[1], line=keys[0], score=""))
+    return found
+
+
+def _drawn(view: StudyView, figure: Figure) -> list[Drawn]:
+    own = [t for t in view.done if figure.block in t.blocks and (t.folder / "curve.parquet").exists()]
+    if not own:
+        return []
+    drawn = own[:: -(-len(own) // CURVES)]
+    rows, table = curves(view, figure, drawn), _table(figure, own)
+    note = "A line for each trial. The same numbers: trials/*/curve.parquet."
+    if len(drawn) < len(own):
+        note = f"{len(drawn)} of {len(own)} trials, a line each. All of them: trials/*/curve.parquet."
+    dashed = " Dashed: loss on the held-out dev rows." if _measured(rows).height else ""
+    name, accuracy = f"Training loss: {figure.block}", f"Training token accuracy: {figure.block}"
+    loss = loss_chart(figure, rows).to_dict()
+    return [
+        Drawn(slug(name), name, "", note + dashed, loss, table),
+        Drawn(slug(accuracy), accuracy, "", note, accuracy_chart(figure, rows).to_dict(), table),
     ]
-    return pl.concat(parts) if parts else None
 
 
-def _thinned(curve: pl.DataFrame) -> pl.DataFrame:
-    kept = np.unique(np.geomspace(1, max(1, curve.height), POINTS).round().astype(int)) - 1
-    return curve.select(pl.all().gather(kept.tolist()))
+def curves(view: StudyView, figure: Figure, trials: Sequence[Trial]) -> pl.DataFrame:
+    """A row for each trial: trial, x, line, and the lists tokens, loss, token_accuracy, at, dev_loss.
 
-
-def training_chart(figure: Figure, steps: pl.DataFrame) -> alt.Chart:
-    """Loss over trained tokens, both logarithmic; a colour for each line of the figure and a menu for its x,
-    or, where it has one line only, a colour for each x.
+    Levels of x and line come in the block's order.
     """
-    levels, lines = (list(dict.fromkeys(steps[key])) for key in ("x", "line"))
+    rows = [
+        {"trial": t.name, "x": level(t.level_if_any(figure.x)), "line": level(t.level_if_any(figure.line))}
+        | _lists(_curve(t))
+        for t in trials
+    ]
+    declared = next(block for block in view.study.blocks if block.name == figure.block).factors()
+    order = {key: [level(value) for value in declared.get(key, ())] for key in (figure.x, figure.line)}
+
+    def place(row: dict[str, Any]) -> list[int]:
+        named = ((order[figure.line], row["line"]), (order[figure.x], row["x"]))
+        return [levels.index(name) if name in levels else len(levels) for levels, name in named]
+
+    return pl.DataFrame(sorted(rows, key=place), infer_schema_length=None)
+
+
+def _curve(trial: Trial) -> pl.DataFrame:
+    """Its columns of `COLUMNS`; dev_loss is null where none was measured."""
+    file = pl.scan_parquet(trial.folder / "curve.parquet")
+    lacking = [pl.lit(None, pl.Float64).alias(name) for name in COLUMNS if name not in file.collect_schema()]
+    return file.with_columns(lacking).select(COLUMNS).collect()
+
+
+def _lists(curve: pl.DataFrame) -> dict[str, list[float]]:
+    kept = np.unique(np.geomspace(1, max(1, curve.height), POINTS).round().astype(int)) - 1
+    steps, dev = curve[kept.tolist()], curve.drop_nulls("dev_loss")
+    dev = dev[:: -(-dev.height // POINTS) or 1]
+    return {
+        "tokens": steps["tokens"].to_list(),
+        "loss": steps["loss"].clip(SMALLEST).round_sig_figs(4).to_list(),
+        "token_accuracy": steps["token_accuracy"].round(4).to_list(),
+        "at": dev["tokens"].to_list(),
+        "dev_loss": dev["dev_loss"].clip(SMALLEST).round_sig_figs(4).to_list(),
+    }
+
+
+def _measured(rows: pl.DataFrame) -> pl.DataFrame:
+    """Those that have a dev loss."""
+    return rows.filter(pl.col("dev_loss").list.len() > 0)
+
+
+def loss_chart(figure: Figure, rows: pl.DataFrame) -> alt.LayerChart | alt.FacetChart:
+    """Loss over trained tokens, both logarithmic; dev loss dashed."""
+    y = alt.Y("loss:Q", title="loss (log scale)", scale=_log(), axis=_ticks("~g"))
+    found = {"training": rows.select("trial", "x", "line", "tokens", "loss")}
+    if (dev := _measured(rows)).height:
+        found["dev"] = dev.select("trial", "x", "line", tokens="at", loss="dev_loss")
+    layers: list[Any] = [
+        _lines(figure, part, "loss", y).mark_line(
+            strokeWidth=1.8 if name == "dev" else 1.2,
+            opacity=0.6,
+            strokeDash=LINES[name],
+            point=name == "dev",
+        )
+        for name, part in found.items()
+    ]
+    return _with_menu(alt.layer(*layers), figure, rows)
+
+
+def accuracy_chart(figure: Figure, rows: pl.DataFrame) -> alt.LayerChart | alt.FacetChart:
+    """Share of the response tokens that the model would have chosen, over trained tokens."""
+    scale, ticks = alt.Scale(zero=False, nice=True), alt.Axis(format="~%", tickCount=5)
+    y = alt.Y("token_accuracy:Q", title="token accuracy", scale=scale, axis=ticks)
+    part = rows.select("trial", "x", "line", "tokens", "token_accuracy")
+    lines = _lines(figure, part, "token_accuracy", y).mark_line(strokeWidth=1.2, opacity=0.6)
+    return _with_menu(alt.layer(lines), figure, rows)
+
+
+def _lines(figure: Figure, rows: pl.DataFrame, measure: str, y: alt.Y) -> alt.Chart:
+    """A line for each trial; a colour for each line of the figure or, where it has one only, for each x."""
+    levels, lines = (list(dict.fromkeys(rows[key])) for key in ("x", "line"))
     several = len(lines) > 1
-    legend = alt.Legend(
-        title=axis(figure.line if several else figure.x), symbolOpacity=1, symbolStrokeWidth=3
+    told = lines if several else levels
+    title = axis(figure.line if several else figure.x)
+    legend = alt.Legend(title=title, symbolOpacity=1, symbolStrokeWidth=3, symbolDash=[1, 0], columns=5)
+    colour = alt.Color("line:N" if several else "x:N", scale=alt.Scale(domain=told), legend=legend)
+    drawn: alt.Chart = (
+        alt.Chart(rows)
+        .transform_flatten(["tokens", measure])
+        .encode(
+            x=alt.X("tokens:Q", title="trained tokens (log scale)", scale=_log(), axis=_ticks("~s")),
+            y=y,
+            color=colour if len(told) <= COLOURS else alt.Undefined,
+            detail="trial:N",
+            tooltip=["trial:N", "tokens:Q", f"{measure}:Q"],
+        )
     )
-    scale = alt.Scale(domain=lines if several else levels)
-    chart = alt.Chart(steps).mark_line(strokeWidth=1.2, opacity=0.6)
-    drawn: alt.Chart = chart.encode(
-        x=alt.X("tokens:Q", title="trained tokens (log scale)", scale=_log(), axis=_ticks("~s")),
-        y=alt.Y("loss:Q", title="training loss (log scale)", scale=_log(), axis=_ticks("~g")),
-        color=alt.Color("line:N" if several else "x:N", scale=scale, legend=legend),
-        detail="trial:N",
-        tooltip=["trial:N", "tokens:Q", "loss:Q", alt.Tooltip("token_accuracy:Q", title="token accuracy")],
-    ).properties(height=HEIGHT)
-    if not several:
+    return drawn
+
+
+def _with_menu(
+    chart: alt.LayerChart | alt.FacetChart, figure: Figure, rows: pl.DataFrame
+) -> alt.LayerChart | alt.FacetChart:
+    """With a menu of the figure's x, where that is not the colour."""
+    drawn = chart.properties(height=HEIGHT)
+    levels = list(dict.fromkeys(rows["x"]))
+    if rows["line"].n_unique() < 2 or len(levels) < 2:
         return drawn
     menu = alt.binding_select(options=[None, *levels], labels=["all", *levels], name=f"{axis(figure.x)}: ")
-    chosen = alt.selection_point(fields=["x"], bind=menu, name="chosen")
-    filtered: alt.Chart = drawn.transform_filter(chosen).add_params(chosen)
-    return filtered
+    chosen = alt.param("chosen", bind=menu, value=None)
+    return drawn.transform_filter("chosen == null || datum.x == chosen").add_params(chosen)
 
 
 def _log() -> alt.Scale:
@@ -92,3 +177,49 @@ def _log() -> alt.Scale:
 
 def _ticks(format: str) -> alt.Axis:
     return alt.Axis(format=format, tickCount=5)
+
+
+def _table(figure: Figure, trials: Sequence[Trial]) -> Table:
+    """How training ended, at each level of line and x: means over its trials."""
+    points: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for trial in trials:
+        key = level(trial.level_if_any(figure.line)), level(trial.level_if_any(figure.x))
+        points.setdefault(key, []).append((trial.metrics or {})["train"])
+    header = [
+        axis(figure.line),
+        axis(figure.x),
+        "trials",
+        "steps",
+        "trained tokens",
+        "loss",
+        "token accuracy (%)",
+    ]
+    header += ["dev loss", "tokens a second"]
+    rows = [
+        [
+            *key,
+            str(len(found)),
+            *(_mean(found, name, ",.0f") for name in ("steps", "tokens")),
+            _mean(found, "loss", ".3g"),
+            percent(_average(found, "token_accuracy")),
+            _mean(found, "dev_loss", ".3g"),
+            _mean(found, "tokens_per_second", ",.0f"),
+        ]
+        for key, found in points.items()
+    ]
+    return Table(
+        header,
+        rows,
+        2,
+        ["Means over the trials; loss and token accuracy over the response tokens of the last epoch."],
+    )
+
+
+def _average(found: Sequence[dict[str, Any]], name: str) -> float | None:
+    values = [train[name] for train in found if train.get(name) is not None]
+    return sum(values) / len(values) if values else None
+
+
+def _mean(found: Sequence[dict[str, Any]], name: str, digits: str) -> str:
+    value = _average(found, name)
+    return "–" if value is None else format(value, digits)

@@ -23,7 +23,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hydra.core.config_loader import ConfigLoader
 
@@ -67,6 +67,8 @@ class Study:
     """What the report draws."""
     contrasts: tuple[Contrast, ...] = ()
     """The comparisons the study is made for, named before it runs."""
+    cluster: Literal["source", "subject"] | None = None
+    """Which problems belong together (a contest's): errors are then over these; null: each stands alone."""
     budget: Budget | None = None
     """What it may spend; null: whatever it takes."""
     ledger: str | None = None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from rich.console import Console
 from limo_ablate.errors import EXIT_INTERRUPTED, EXIT_TRIALS_FAILED, UserError, says_full
 from limo_ablate.ledger.declared import declare
 from limo_ablate.ledger.lease import Lease
+from limo_ablate.ledger.ledger import Ledger
 from limo_ablate.ledger.queue import Queue
 from limo_ablate.plan.cost import Costs
 from limo_ablate.study.cells import Cell
@@ -52,9 +54,13 @@ def run(study: Study, folder: Path | None = None, jobs: Jobs = JOBS, *, extend: 
     session = Session.of(study, folder)
     console = Console(soft_wrap=True, highlight=False, markup=False)
     try:
-        with coordinator(session.folder), Interrupts() as interrupts, Lease(session.folder) as lease:
+        with ExitStack() as held:
+            interrupts = held.enter_context(Interrupts())
+            ledger = _checked(session, interrupts)
+            held.enter_context(coordinator(session.folder))
+            lease = held.enter_context(Lease(session.folder))
             desk = Desk(jobs=jobs, console=console, interrupts=interrupts, stays=True)
-            queue = _run_missing(session, lease, desk, extend=extend)
+            queue = _run_missing(session, ledger, lease, desk, extend=extend)
             _write_study(study, queue.cells, session.folder)
             _tell_given_up(study, queue, console)
             with interrupts.window():
@@ -72,6 +78,14 @@ def run(study: Study, folder: Path | None = None, jobs: Jobs = JOBS, *, extend: 
     return EXIT_TRIALS_FAILED if queue.given_up else 0
 
 
+def _checked(session: Session, interrupts: Interrupts) -> Ledger:
+    """The study's ledger. Raises UserError, before anything is made, where what is left could not run."""
+    ledger = session.ledger(interrupts.pause) if session.declared else None
+    if ledger is None or not session.finished(ledger.rows()):
+        session.check()
+    return ledger or session.ledger(interrupts.pause)
+
+
 def told(error: OSError, folder: Path) -> Exception:
     """A full disk as a user's error: nothing is lost, and the same command goes on."""
     if not says_full(error):
@@ -79,9 +93,9 @@ def told(error: OSError, folder: Path) -> Exception:
     return UserError(f"{folder}: {error.strerror}; nothing is lost: free some, and the same command goes on")
 
 
-def _run_missing(session: Session, lease: Lease, desk: Desk, *, extend: bool) -> Queue:
+def _run_missing(session: Session, ledger: Ledger, lease: Lease, desk: Desk, *, extend: bool) -> Queue:
     """Runs what the ledger does not have; returns the queue as it is then."""
-    study, ledger, costs = session.study, session.ledger(), Costs()
+    study, costs = session.study, Costs()
     declare(ledger, study, session.found, extend=extend)
     queue = session.queue(ledger, lease, costs, reopen=True)
     _write_study(study, queue.cells, session.folder)
@@ -146,7 +160,12 @@ def _tell_given_up(study: Study, queue: Queue, console: Console) -> None:
     console.print(f"{len(queue.given_up)} of {queue.total} cells failed, and are left alone:")
     for cell, reason in queue.given_up:
         console.print(f"  {cell.name}: {reason}\n    rerun: {rerun_command(cell)}")
-    console.print(f"new attempts: limo-ablate retry {study.name} [CELL ...], then the same sweep again")
+    found = queue.ledger.histories()
+    early = sum(len(found[cell.id].failures) < queue.attempts for cell, _ in queue.given_up)
+    if early:
+        console.print(f"{early} of them would have failed in the same way again: the next sweep tries them")
+    if early < len(queue.given_up):
+        console.print(f"new attempts: limo-ablate retry {study.name} [CELL ...], then the same sweep again")
 
 
 def _report(folder: Path, jobs: Jobs, console: Console) -> None:

@@ -43,7 +43,7 @@ def join(folder: Path, overrides: list[str], cells: int | None, jobs: Jobs = JOB
         with Interrupts() as interrupts, Lease(folder) as lease:
             costs = Costs()
             desk = Desk(jobs=jobs, console=console, interrupts=interrupts, stays=False, cells=cells)
-            queue = session.queue(session.ledger(), lease, costs)
+            queue = session.queue(session.ledger(interrupts.pause), lease, costs)
             console.print(f"{session.study.name}: joined as {lease.id}; {len(queue.todo)} cells wait")
             if not queue.todo:
                 return 0

@@ -94,6 +94,8 @@ class Board:
         """`again`: the cell is queued for another attempt."""
         self._given_up += not again
         then = "trying again" if again else "left alone"
+        if not again and attempt < attempts:
+            then = "not tried again by this sweep, but by the next"
         self.say(f"{self._count()} {cell.name}  FAILED, attempt {attempt} of {attempts}, {then}: {reason}")
         self.say(f"    log:   {log}\n    rerun: {rerun_command(cell)}")
 

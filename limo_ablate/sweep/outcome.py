@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +18,16 @@ from limo_ablate.sweep.bases import Base
 from limo_ablate.sweep.live import Board, Row, readable, rerun_command
 from limo_ablate.sweep.purse import Purse
 from limo_ablate.sweep.running import Running
-from limo_ablate.sweep.worker import BROKEN, DISK_FULL, PREEMPTED
+from limo_ablate.sweep.worker import BROKEN, DISK_FULL, PREEMPTED, SERVER_DIED
 
 FAILED = "failed.json"
 """In a trial's folder: why it failed, its log, the command that reruns it; gone once it runs again."""
-NO_FAULT = (PREEMPTED, -signal.SIGTERM, DISK_FULL, BROKEN)
+NO_FAULT = (PREEMPTED, DISK_FULL, BROKEN)
 """Ends that are not the cell's fault: it waits again, and no attempt is counted."""
+KILLED = (-signal.SIGTERM, SERVER_DIED)
+"""Ends that are so too, unless they come again and again: a daemon that watches over memory sends SIGTERM."""
+FORGIVEN = 3
+"""Times that a cell waits again after one of those, by this runner; from then on each is a failed attempt."""
 
 
 @dataclass
@@ -36,6 +41,8 @@ class Outcomes:
     given_up: int = field(default=0, init=False)
     _not_before: dict[str, tuple[Todo, float]] = field(default_factory=dict, init=False)
     """Cell -> its attempt that failed, and when the next one may start."""
+    _killed: Counter[str] = field(default_factory=Counter, init=False)
+    """Cell -> ends as of KILLED."""
 
     def begin(self, todo: Todo) -> Path:
         """A trial is about to start; returns its folder."""
@@ -50,7 +57,8 @@ class Outcomes:
 
     def waiting(self) -> Iterator[Row]:
         """Cells that wait for their next attempt."""
-        for todo, at in self._not_before.values():
+        there = {todo.cell.id for todo in self.queue.todo}
+        for todo, at in (pair for key, pair in self._not_before.items() if key in there):
             left = readable(max(0.0, at - time.monotonic()))
             yield Row(todo.cell.name, f"again in {left}", None, None, 0.0, todo.attempt)
 
@@ -64,7 +72,7 @@ class Outcomes:
         elif running.pruned:
             self.queue.prune(todo, seconds, devices)
             self.board.ended(todo.cell, f"pruned after {readable(seconds)}")
-        elif code in NO_FAULT and not running.ending:
+        elif not running.ending and (code in NO_FAULT or (code in KILLED and self._forgives(todo))):
             self.queue.release(todo, seconds, devices)
             self.board.ended(todo.cell, f"waits again: {reason}")
         else:
@@ -72,11 +80,21 @@ class Outcomes:
             reason = reason or "it ended without writing metrics.json"
             self.fail(todo, reason, running.log, seconds, devices, again=again)
 
+    def _forgives(self, todo: Todo) -> bool:
+        """Its trial was killed: whether it may try again after a while, and no attempt is counted."""
+        times = self._killed[todo.cell.id] = self._killed[todo.cell.id] + 1
+        self._wait(todo, times)
+        return times <= FORGIVEN
+
+    def _wait(self, todo: Todo, times: int) -> None:
+        """Lets the cell wait after what has happened to it so many times."""
+        pause = self.launch.backoff_seconds * 2 ** (times - 1)
+        self._not_before[todo.cell.id] = todo, time.monotonic() + pause
+
     def fail(self, todo: Todo, reason: str, log: Path, seconds: float, devices: int, *, again: bool) -> None:
         """An attempt has failed; `again`: another one follows, after a while."""
         if again:
-            pause = self.launch.backoff_seconds * 2 ** (todo.attempt - 1)
-            self._not_before[todo.cell.id] = todo, time.monotonic() + pause
+            self._wait(todo, todo.attempt)
         self.given_up += not again
         folder = self.folder / "trials" / todo.cell.folder
         folder.mkdir(parents=True, exist_ok=True)

@@ -18,11 +18,15 @@ from types import FrameType
 from typing import Any, Self
 
 from limo_ablate.errors import UserError
+from limo_ablate.ledger.flock import flock
 
 MARK = "LIMO_ABLATE_RUNNER"
 """Environment variable: the id of the runner that a process works for."""
 JOB_MARK = "LIMO_ABLATE_JOB"
 """The same for one job of it. Only what a job starts has it in /proc: the job itself is a fork."""
+LEAVING = 2.0
+"""Seconds for which one who leaves waits for a ledger that is locked or away: what is not told there is found
+out by the next runner."""
 GRACE = 5.0
 """Seconds between SIGTERM and SIGKILL: enough to write a small checkpoint, short for someone who waits."""
 
@@ -31,14 +35,12 @@ GRACE = 5.0
 def coordinator(folder: Path) -> Iterator[None]:
     """Holds the study in `folder`. Raises UserError, with the holder's pid, while another process does."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "coordinator.lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+    with (path := folder / "coordinator.lock").open("a+") as lock:
+        if not flock(lock, path):
             lock.seek(0)
             raise UserError(
                 f"{folder}: a sweep is already running here ({lock.read().strip()}); wait for it or stop it"
-            ) from error
+            )
         lock.truncate(0)
         lock.write(f"pid {os.getpid()}")
         lock.flush()
@@ -51,11 +53,7 @@ def holder(folder: Path) -> str | None:
     if not path.exists():
         return None
     with path.open() as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return lock.read().strip()
-    return None
+        return None if flock(lock, path, fcntl.LOCK_SH) else lock.read().strip()
 
 
 def marked(mark: str, variable: str = MARK) -> list[int]:
@@ -96,6 +94,8 @@ class Interrupts:
 
     def __init__(self) -> None:
         self._pending = self._open = False
+        self._left: float | None = None
+        """Seconds of waiting that are left once this process leaves."""
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
@@ -109,13 +109,32 @@ class Interrupts:
 
     @contextmanager
     def window(self) -> Iterator[None]:
-        self._open = True
+        before, self._open = self._open, True
         try:
             if self._pending:
                 raise KeyboardInterrupt
             yield
         finally:
-            self._open = False
+            self._open = before
+
+    def pause(self, seconds: float) -> None:
+        """Sleeps, in a window: whoever waits for a lock has not begun to write.
+
+        Once this process leaves, nothing ends it, but all pauses together last `LEAVING` seconds at most;
+        then KeyboardInterrupt is raised.
+        """
+        if self._left is None:
+            with self.window():
+                time.sleep(seconds)
+            return
+        self._left -= seconds
+        if self._left < 0:
+            raise KeyboardInterrupt
+        time.sleep(seconds)
+
+    def leave(self) -> None:
+        """From now on there is only cleaning up to do."""
+        self._left = LEAVING
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self._pending = True

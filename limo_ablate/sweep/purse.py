@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 
-from limo_ablate.ledger.queue import Queue
+from limo_ablate.ledger.ledger import histories, seconds_run
+from limo_ablate.ledger.queue import Queue, Todo, alone
 from limo_ablate.plan.budget import Budget, Spending
 from limo_ablate.study.cells import Cell
 
@@ -20,18 +22,31 @@ class Purse:
         """Reads in the ledger what all runners have spent, and what the others are at."""
         if self._budget is None:
             return
-        histories = self._queue.ledger.histories()
-        self._spending.spent = sum(history.device_seconds for history in histories.values())
+        rows, now = self._queue.ledger.rows(), time.time()
+        found = histories(rows)
+        spent = sum(history.device_seconds for history in found.values())
+        self._spending.know(spent, seconds_run(rows, now))
         cells = {cell.id: cell for cell in self._queue.cells}
         self._elsewhere = [
-            (cells[key], 0.0)
-            for key, history in histories.items()
+            (cells[key], now - history.since)
+            for key, history in found.items()
             if history.running is not None and history.runner != self._queue.runner and key in cells
         ]
 
     def allows(self, cell: Cell, running: Iterable[tuple[Cell, float]]) -> bool:
         """Whether `cell` may start beside `running`: cells, each with the seconds it has run here."""
         return self._budget is None or self._spending.allows(cell, [*running, *self._elsewhere])
+
+    def claim(self, todo: Todo, running: Iterable[tuple[Cell, float]]) -> bool:
+        """Takes the cell from the queue, if the budget still allows it.
+
+        Of several runners one at a time looks and claims, so that no two of them spend the same.
+        """
+        if self._budget is None:
+            return self._queue.claim(todo)
+        with alone(self._queue.folder, self._queue.ledger.pause):
+            self.look()
+            return self.allows(todo.cell, running) and self._queue.claim(todo)
 
     def charge(self, cell: Cell, seconds: float) -> None:
         """An attempt of `cell` has ended here after `seconds`, however it ended."""

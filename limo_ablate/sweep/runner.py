@@ -8,8 +8,6 @@ failed, gives back what was asked to end, and leaves neither processes nor runni
 
 from __future__ import annotations
 
-import math
-import time
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
@@ -22,6 +20,7 @@ from limo_ablate.ledger.queue import Queue, Todo
 from limo_ablate.study.cells import Cell
 from limo_ablate.sweep.bases import Base, Bases
 from limo_ablate.sweep.live import REFRESH_SECONDS, Board, Row
+from limo_ablate.sweep.looks import Looks
 from limo_ablate.sweep.outcome import Outcomes
 from limo_ablate.sweep.processes import Interrupts, end
 from limo_ablate.sweep.pruners import Pruners
@@ -29,9 +28,6 @@ from limo_ablate.sweep.purse import Purse
 from limo_ablate.sweep.running import Running
 from limo_ablate.sweep.slots import Devices
 from limo_ablate.sweep.worker import BROKEN, DISK_FULL, Job, end_workers
-
-QUEUE_SECONDS = 5.0
-"""Between two looks at what other runners did."""
 
 
 class LeaseLost(Exception):
@@ -76,7 +72,9 @@ class Runner:
     _bases: Bases = field(default_factory=Bases, init=False)
     _claims: int = field(default=0, init=False)
     _warm: bool = field(default=False, init=False)
-    _looked: float = field(default=0.0, init=False)
+    _looks: Looks = field(default_factory=Looks, init=False)
+    _starting: Todo | None = field(default=None, init=False)
+    """Claimed, and not yet running."""
     _seen_all: bool = field(default=False, init=False)
     """Whether nothing has ended since the last look at the queue."""
 
@@ -93,6 +91,7 @@ class Runner:
                 pass
         except LeaseLost:
             end_workers([running.worker for running in self._running.values()], grace=0)
+            end(self.lease.id, grace=0)
             raise
         except BaseException:
             self._abandon()
@@ -110,7 +109,7 @@ class Runner:
         if not self._running and not self._waits():
             if self._seen_all or self._leaving:
                 return False
-            self._looked = -math.inf  # something has ended since: more may wait now
+            self._looks.at_once()
             return True
         self.board.show(self._rows())
         with self.interrupts.window():
@@ -122,16 +121,15 @@ class Runner:
         return True
 
     def _look(self) -> None:
-        """Looks at the queue again: now and then, and when all cells that it had are taken."""
+        """Looks at the queue again when it is time to."""
         if self.lease.lost():
             raise LeaseLost
-        age = time.monotonic() - self._looked
-        empty = not self.queue.todo and not self._leaving and age > REFRESH_SECONDS
-        if age > QUEUE_SECONDS or empty:
+        if self._looks.due(empty=not self.queue.todo and not self._leaving):
             self.queue.refresh()
             self.purse.look()
             self.pruners.learn(self.queue.cells)
-            self._looked, self._seen_all = time.monotonic(), True
+            self._looks.looked(empty=not self.queue.todo)
+            self._seen_all = True
             self.board.count(total=self.queue.total, done=self.queue.done, elsewhere=self.queue.elsewhere)
 
     @property
@@ -157,7 +155,7 @@ class Runner:
             what = waiting[place]
             if isinstance(what, Base):
                 self._start(what)
-            elif self.queue.claim(what):
+            elif self.purse.claim(what, self._at_work()):
                 self._claims += 1
                 self._start(what)
 
@@ -175,15 +173,19 @@ class Runner:
         due = [todo for todo in self.queue.todo if self._outcomes.due(todo)]
         bases = self._bases.missing((todo.cell.id, todo.cell.config) for todo in due)
         ready = [todo for todo in due if self._bases.ready(todo.cell.id, todo.cell.config)]
-        running = [(r.what.cell, r.seconds) for r in self._running.values() if isinstance(r.what, Todo)]
+        running = self._at_work()
         allowed = [todo for todo in ready if self.purse.allows(todo.cell, running)]
         self.not_run = [todo.cell for todo in ready if todo not in allowed]
         return [*bases, *allowed]
 
+    def _at_work(self) -> list[tuple[Cell, float]]:
+        """Cells that run here, each with the seconds it has run."""
+        return [(r.what.cell, r.seconds) for r in self._running.values() if isinstance(r.what, Todo)]
+
     def _start(self, what: Todo | Base) -> None:
         config = config_of(what)
         if isinstance(what, Todo):
-            folder = self._outcomes.begin(what)
+            self._starting, folder = what, self._outcomes.begin(what)
             job = Job(self.jobs.trial, (config, folder, what.cell.labels(self.study)))
         else:
             what.state, folder = "making", self.folder / "bases" / what.name
@@ -192,13 +194,15 @@ class Runner:
         # the first start waits for seconds, until the fork server has imported the stack
         with nullcontext() if self._warm else self.interrupts.window():
             running = Running.start(what, job, slot, folder, f"{self.lease.id}/{key_of(what)}")
-        self._warm = True
+        self._warm, self._starting = True, None
         self._running[running.worker.sentinel] = running
 
     def _settle(self, sentinel: int) -> None:
         """Records the end of a job and frees its devices."""
         running = self._running.pop(sentinel)
         self._seen_all = False
+        if not self.queue.todo:
+            self._looks.at_once()
         code, reason = running.result()
         self.devices.give(running.slot)
         if isinstance(running.what, Base):
@@ -228,8 +232,10 @@ class Runner:
     def _abandon(self) -> None:
         """Ends all jobs; a cell whose result made it to the disk is finished, the others wait again.
 
-        On a full disk the ledger can't be told: the next runner then finds this one dead, and does so.
+        Where the ledger can't be told, for it is locked or the disk is full, the next runner finds this one
+        dead, and does so.
         """
+        self.interrupts.leave()
         if self._running:
             grace = self.launch.grace_seconds
             with suppress(OSError):  # the terminal may be gone
@@ -238,10 +244,12 @@ class Runner:
                 )
         end_workers([running.worker for running in self._running.values()], self.launch.grace_seconds)
         end(self.lease.id, grace=0)
-        with suppress(OSError):
+        with suppress(OSError, KeyboardInterrupt):
             for running in self._running.values():
                 if isinstance(running.what, Todo):
                     self._outcomes.give_back(running, running.what)
+            if self._starting:
+                self.queue.release(self._starting)
 
 
 def config_of(what: Todo | Base) -> TrialConfig:

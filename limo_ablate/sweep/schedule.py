@@ -43,12 +43,15 @@ def queued(items: Sequence[Item], seeds: Sequence[int]) -> list[Item]:
 
 
 def schedule(
-    items: Sequence[Item], devices: int, budget: Budget | None = None, spent: float = 0.0
+    items: Sequence[Item], devices: int, budget: Budget | None = None, spent: float = 0.0, ran: float = 0.0
 ) -> Schedule:
-    """`items` in the queue's order on so many devices, none of them wider; `spent`: device-seconds so far."""
+    """`items` in the queue's order on so many devices, none of them wider.
+
+    `spent`: device-seconds so far; `ran`: seconds in which trials have run so far.
+    """
     budget = budget or Budget()
     most = float("inf") if budget.gpu_hours is None else budget.gpu_hours * 3600
-    latest = float("inf") if budget.hours is None else budget.hours * 3600
+    latest = float("inf") if budget.hours is None else budget.hours * 3600 - ran
     now, free, running = 0.0, devices, list[tuple[float, int]]()
     run, not_run = [], []
     for item in items:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from rich.console import Console
 from limo_ablate.compose import compose
 from limo_ablate.config import HardwareConfig, LaunchConfig, TrialConfig
 from limo_ablate.ledger.lease import Lease
-from limo_ablate.ledger.ledger import LEDGER, Ledger
+from limo_ablate.ledger.ledger import LEDGER, Ledger, histories
 from limo_ablate.ledger.queue import Queue
 from limo_ablate.plan.checks import check_study
 from limo_ablate.plan.cost import Costs
@@ -56,9 +57,31 @@ class Session:
             list({config.hardware: None for config in configs}),
         )
 
-    def ledger(self) -> Ledger:
+    def ledger(self, pause: Callable[[float], None] = time.sleep) -> Ledger:
+        """`pause`: as of Ledger."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        return Ledger(self.study.ledger or self.folder / LEDGER, self.study.name)
+        return Ledger(self.study.ledger or self.folder / LEDGER, self.study.name, pause=pause)
+
+    @property
+    def declared(self) -> bool:
+        """Whether the study has been run before, so that it has a ledger."""
+        return (self.folder / "study.yaml").exists()
+
+    def finished(self, rows: Sequence[FrozenTrial]) -> bool:
+        """Whether nothing is left to run, by the ledger's rows."""
+        found = histories(rows)
+        ended = [found.get(cell.id) for cell in all_cells(self, rows)]
+        total = len(self.found) + sum(search.n for search in self.searches)
+        return sum(history is not None and (history.done or history.pruned) for history in ended) == total
+
+    def check(self) -> None:
+        """Raises UserError where the study's trials could not run here, or in Slurm."""
+        if self.launch.executor == "slurm":
+            from limo_ablate.sweep.slurm import batch_of, check_batch
+
+            check_batch(batch_of(self.folder, self.launch, self.hardware))
+        else:
+            Devices(self.launch).check(self.hardware)
 
     def purse(self, queue: Queue, costs: Costs) -> Purse:
         return Purse(queue, self.study.budget, costs.seconds)

@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from rich.console import Console
 
@@ -58,16 +59,7 @@ def run_slurm(
     `hardware`: of its cells. Raises UserError for what Slurm refuses and for jobs that end without doing
     anything, KeyboardInterrupt with what to say about the jobs.
     """
-    folder, slurm = queue.folder.resolve(), launch.slurm
-    assert slurm is not None
-    batch = Batch(
-        folder=folder,
-        launch=launch,
-        hardware=tuple(dict.fromkeys(hardware)),
-        command=join_command(folder, slurm),
-    )
-    parameters(batch)  # raises for what no job could run with
-    check_slurm(batch.name)
+    batch = batch_of(queue.folder, launch, hardware)
     try:
         _Follower(batch, queue, purse, console).follow(interrupts)
     except KeyboardInterrupt as error:
@@ -75,6 +67,20 @@ def run_slurm(
             "the jobs go on without this command, and the same command follows them again; "
             f"to end them: scancel --name={batch.name}"
         ) from error
+
+
+def batch_of(folder: Path, launch: LaunchConfig, hardware: Sequence[HardwareConfig]) -> Batch:
+    """What the jobs of the study in `folder` ask for."""
+    folder = folder.resolve()
+    assert launch.slurm is not None
+    command = join_command(folder, launch.slurm)
+    return Batch(folder=folder, launch=launch, hardware=tuple(dict.fromkeys(hardware)), command=command)
+
+
+def check_batch(batch: Batch) -> None:
+    """Raises UserError for what no job could run with, and where there is no Slurm."""
+    parameters(batch)
+    check_slurm(batch.name)
 
 
 def tasks_needed(jobs: str, workers: int, waiting: int, running: int, live: Sequence[Live]) -> int:

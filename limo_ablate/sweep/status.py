@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from optuna.trial import FrozenTrial
 from rich.console import Console
 
 from limo_ablate.compose import compose
@@ -105,9 +106,13 @@ def status(argv: list[str]) -> int:
 def states(folder: Path) -> list[State]:
     """The cells of the study in `folder`, as it was last run."""
     session = Session.of(load_study(str(folder / "study.yaml")), folder)
-    rows, live = session.ledger().rows(), [runner.id for runner in runners(folder)]
-    found = histories(rows)
-    return [_state(folder, cell, found.get(cell.id), live) for cell in all_cells(session, rows)]
+    return states_of(session, session.ledger().rows())
+
+
+def states_of(session: Session, rows: Sequence[FrozenTrial]) -> list[State]:
+    """The cells of `session`, by its ledger's rows."""
+    live, found = [runner.id for runner in runners(session.folder)], histories(rows)
+    return [_state(session.folder, cell, found.get(cell.id), live) for cell in all_cells(session, rows)]
 
 
 def runners(folder: Path) -> list[Alive]:

@@ -19,6 +19,7 @@ from limo_ablate.study.block import Block, Objective
 from limo_ablate.study.design import SWEEPS, Study, load_study
 from limo_ablate.study.naming import slug
 from limo_ablate.sweep.wandb_point import PARAMETER
+from limo_ablate.track.names import logged
 
 FOLDER = SWEEPS / "wandb"
 TRIAL, POINT = "limo_ablate", "limo_ablate.sweep.wandb_point"
@@ -151,4 +152,4 @@ def _metric(objective: Objective) -> dict[str, str]:
         name = f"{SCORES[part]}/{key}"
     else:
         name = f"eval/{part}/{key}" if part else f"eval/{objective.score}/accuracy"
-    return {"name": name, "goal": objective.direction}
+    return {"name": logged(name), "goal": objective.direction}

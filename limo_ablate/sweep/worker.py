@@ -31,6 +31,8 @@ from limo_ablate.sweep.processes import GRACE, MARK, end_group
 FAILED, BROKEN, DISK_FULL, PREEMPTED = 1, 70, 74, 75
 """Exit codes: the job raised (2 when a UserError); the stack can't be imported, so no job can run; a disk is
 full; the job was asked to end, did, and can go on where it stopped."""
+SERVER_DIED = 255
+"""What multiprocessing says of a job whose fork server has died: it can't know more."""
 LONGEST_REASON = 2000
 """Characters; nobody reads the pipe before the job has ended, so a reason must fit its buffer (64 KiB)."""
 
@@ -99,6 +101,8 @@ class Worker:
 def _describe(code: int) -> str:
     if code < 0:
         return f"killed by {signal.Signals(-code).name}"
+    if code == SERVER_DIED:
+        return "ended with the server that it was forked from, which has died"
     return f"ended with exit code {code}"
 
 

@@ -12,6 +12,7 @@ import polars as pl
 import wandb
 
 from limo_ablate.artifacts import MANIFEST, Artifact
+from limo_ablate.track.names import logged
 
 TABLE_ROWS = 100
 """Completions shown of one trial: the same problems in each, spread evenly over all."""
@@ -38,7 +39,9 @@ def flat_metrics(metrics: dict[str, Any]) -> dict[str, float]:
         "trained": metrics["train"],
         "seconds": metrics["seconds"] | {"total": metrics["total_seconds"]},
     }
-    return {f"{group}/{key}": value for group, values in groups.items() for key, value in values.items()}
+    return {
+        logged(f"{group}/{key}"): value for group, values in groups.items() for key, value in values.items()
+    }
 
 
 def completions_table(folder: Path) -> Any:

@@ -13,8 +13,6 @@ The sweep's fork server imports this module ahead, for a run's imports cost abou
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
@@ -31,9 +29,17 @@ from limo_ablate.artifacts import Artifact
 from limo_ablate.config import TrialConfig
 from limo_ablate.identity import TrialLabels
 from limo_ablate.track import log
+from limo_ablate.track.names import levels, numbers
 from limo_ablate.track.results import completions_table, flat_metrics, provenance, wandb_artifacts
 from limo_ablate.track.retell import leave
-from limo_ablate.track.settings import OPENING, check_server, environment, run_settings
+from limo_ablate.track.settings import (
+    OPENING,
+    check_server,
+    drop_unsent,
+    environment,
+    run_id,
+    run_settings,
+)
 from limo_ablate.track.steps import Steps
 
 for module in ("wandb.sdk.launch", "pandas", "numpy.random"):  # W&B imports them in a run: see above
@@ -42,8 +48,6 @@ for module in ("wandb.sdk.launch", "pandas", "numpy.random"):  # W&B imports the
 
 FAILED_PATIENCE = 10.0
 """Seconds a failed or interrupted trial waits for uploads at most."""
-RUN_ID = "run_id"
-"""File beside the run's folders: a random name, for two people's studies of one name are not one."""
 TAG_LENGTH = 64
 """W&B refuses longer tags."""
 UNTAGGED = ("seed", "track", "launch", "paths")
@@ -58,6 +62,8 @@ class WandbTracker:
     def __init__(self, config: TrialConfig, labels: TrialLabels, folder: Path) -> None:
         self._folder = folder / "wandb"
         self._labels = labels
+        cell = [key for key in labels.cell if key.partition(".")[0] not in UNTAGGED]
+        self._levels = levels(asdict(config), cell)
         self._artifacts: dict[str, Artifact] = {}
         self.failure: str | None = None
         """What went wrong first."""
@@ -101,7 +107,7 @@ class WandbTracker:
     ) -> Any:
         cell = [f"{k}={v}" for k, v in labels.cell.items() if k.partition(".")[0] not in UNTAGGED]
         if mode == "offline":
-            self._drop_earlier()
+            drop_unsent(self._folder)
         else:
             check_server(OPENING * self._patience)
         return wandb.init(
@@ -117,30 +123,28 @@ class WandbTracker:
             mode=mode,
             resume="allow",
             dir=str(self._folder.parent),
-            settings=run_settings(config),
+            settings=run_settings(
+                config.track,
+                gpu=config.hardware.device != "cpu",
+                silent=config.track.mode == "offline",
+            ),
         )
 
     def _identity(self, config: TrialConfig, labels: TrialLabels) -> dict[str, Any]:
         """Where and what the run is, unless an agent says so."""
-        path = self._folder / RUN_ID
-        if not path.exists():
-            path.write_text(secrets.token_hex(4))
-        track = config.track
-        return {"entity": track.entity, "project": track.project, "id": path.read_text(), "name": labels.name}
-
-    def _drop_earlier(self) -> None:
-        """Offline runs of this trial that nobody has sent: what they say, this one says again."""
-        for run in self._folder.glob("offline-run-*"):
-            if not any(run.glob("*.synced")):
-                shutil.rmtree(run)
+        entity, project = config.track.entity, config.track.project
+        return {"entity": entity, "project": project, "id": run_id(self._folder), "name": labels.name}
 
     def _log_step(self, row: dict[str, Any]) -> None:
         self._run.log({f"train/{key}": value for key, value in row.items()}, step=row["step"])
 
     def _log_results(self, metrics: dict[str, Any], folder: Path) -> None:
         factors = {RENAMED.get(name, name): value for name, value in metrics["factors"].items()}
+        factors = self._levels | factors
         self._run.config.update(factors, allow_val_change=True)
-        self._run.log({**flat_metrics(metrics), "completions": completions_table(folder)})
+        self._run.log(  # numbers also here: only what is logged can be a line's x
+            {**numbers(factors), **flat_metrics(metrics), "completions": completions_table(folder)}
+        )
         for artifact, key in wandb_artifacts(self._artifacts):
             self._run.log_artifact(artifact, aliases=[key])
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import secrets
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -12,17 +15,27 @@ from urllib.request import urlopen
 
 import wandb
 
-from limo_ablate.config import TrialConfig
+from limo_ablate.config import TrackConfig
+from limo_ablate.errors import UserError
 
 OPENING, FINISHING = 0.25, 0.4
 """Shares of `track.patience_seconds`; the rest is for W&B's service to write its file and to end."""
 
+ANSWER = 10.0
+"""Seconds the server may take to say that it is there, where somebody waits for it."""
+RUN_ID = "run_id"
+"""File beside a run's folders."""
 
-def run_settings(config: TrialConfig) -> Any:
+
+class NoKey(UserError):
+    """Nobody is logged in."""
+
+
+def run_settings(track: TrackConfig, *, gpu: bool, silent: bool) -> Any:
     """No capture of console, code or git state: the trial's folder holds these; utilisation only of GPUs."""
-    patience = config.track.patience_seconds
+    patience = track.patience_seconds
     return wandb.Settings(
-        silent=config.track.mode == "offline",
+        silent=silent,
         console="off",
         disable_git=True,
         disable_code=True,
@@ -30,7 +43,7 @@ def run_settings(config: TrialConfig) -> Any:
         x_disable_meta=True,
         x_disable_machine_info=True,
         x_save_requirements=False,
-        x_disable_stats=config.hardware.device == "cpu",
+        x_disable_stats=not gpu,
         init_timeout=OPENING * patience,
         finish_timeout=FINISHING * patience,
         finish_timeout_raises=True,
@@ -47,6 +60,41 @@ def check_server(timeout: float) -> None:
     except OSError as error:
         reason = getattr(error, "reason", error)
         raise ConnectionError(f"{url} does not answer ({reason})") from error
+
+
+def check_access() -> None:
+    """Raises UserError without a server, a key, or a server that takes the key."""
+    try:
+        check_server(ANSWER)
+        with quiet():
+            wandb.Api()
+    except ConnectionError as error:
+        raise UserError(f"W&B's server {error}; nothing was sent") from error
+    except wandb.errors.UsageError as error:
+        raise NoKey("no key for W&B: `wandb login`, or set WANDB_API_KEY") from error
+    except wandb.errors.CommError as error:
+        raise UserError(f"W&B's server: {' '.join(str(error).split())}") from error
+
+
+def quiet() -> AbstractContextManager[Any]:
+    """W&B's own talk is not shown: what is to be said, we say."""
+    return redirect_stderr(StringIO())
+
+
+def drop_unsent(folder: Path) -> None:
+    """Removes the offline runs in `folder` that nobody has sent: what they say will be said again."""
+    for run in folder.glob("offline-run-*"):
+        if not any(run.glob("*.synced")):
+            shutil.rmtree(run)
+
+
+def run_id(folder: Path) -> str:
+    """A random name that stays: two people's runs of one name are not one."""
+    path = folder / RUN_ID
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(secrets.token_hex(4))
+    return path.read_text()
 
 
 @contextmanager

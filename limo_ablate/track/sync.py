@@ -23,13 +23,11 @@ TRIALS = ("outputs/trials/*/*", "outputs/wandb/*/*")
 """Where trials that belong to no study are kept (`hydra.run.dir`)."""
 BATCH = 16
 """Runs handed to W&B at once: its client takes a second to start, and there is news after each batch."""
-ANSWER = 10.0
-"""Seconds the server may take to say that it is there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unsent:
-    """A trial whose run the server has not, or not whole."""
+    """A trial whose run the server has not, or not whole; or a study, whose run sums it up."""
 
     trial: Path
 
@@ -58,16 +56,19 @@ def main(argv: list[str]) -> int:
     trials = [Unsent(folder) for folder in folders if not running(folder / "wandb")]
     found = [trial for trial in trials if trial.offline or trial.broken]
     if not found:
-        print(f"nothing to send: {len(folders)} trials, none with a run that is not at W&B")
+        print(f"nothing to send: {len(folders)} trials and summaries, none with a run that is not at W&B")
         return 0
-    _check_access()
+    from limo_ablate.track.settings import check_access
+
+    check_access()
     return _send(found, config.track, _target(config.track, argv))
 
 
 def _trials(studies: Path, name: str | None) -> Iterator[Path]:
-    """The folders of trials. Raises UserError for a study that is not there."""
+    """The folders of trials, each study's own before them. Raises UserError for a study that is not there."""
     if name is None:
-        yield from sorted(studies.glob("*/trials/*"))
+        for study in sorted(place.parent for place in studies.glob("*/trials")):
+            yield from _of_study(study)
         for pattern in TRIALS:
             yield from sorted(Path().glob(pattern))
         return
@@ -75,23 +76,13 @@ def _trials(studies: Path, name: str | None) -> Iterator[Path]:
     if folder is None:
         known = ", ".join(sorted(place.parent.name for place in studies.glob("*/trials"))) or "none"
         raise UserError(f"{name}: no study with trials in {studies}. There: {known}")
+    yield from _of_study(folder)
+
+
+def _of_study(folder: Path) -> Iterator[Path]:
+    if (folder / "wandb").is_dir():
+        yield folder
     yield from sorted((folder / "trials").iterdir())
-
-
-def _check_access() -> None:
-    import wandb
-
-    from limo_ablate.track.settings import check_server
-
-    try:
-        check_server(ANSWER)
-        wandb.Api()
-    except ConnectionError as error:
-        raise UserError(f"W&B's server {error}; nothing was sent") from error
-    except wandb.errors.UsageError as error:
-        raise UserError("no key for W&B: `wandb login`, or set WANDB_API_KEY") from error
-    except wandb.errors.CommError as error:
-        raise UserError(f"W&B's server: {' '.join(str(error).split())}") from error
 
 
 def _target(track: TrackConfig, argv: Sequence[str]) -> list[str]:

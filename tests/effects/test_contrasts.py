@@ -55,7 +55,7 @@ def test_what_cannot_be_compared_says_why(study: Path) -> None:
     wanted = [quality("L1", "L9"), quality("L1", "L5", score="aime"), quality("L1", "L5", factor="model")]
     found = contrasts(wanted, AXES, trials, items(trials))
     assert found["effect"].to_list() == [None] * 3
-    assert "L9: no level of the block; levels: L1, L2" in found["note"][0]
+    assert "no finished trial at select.quality=L9; there are: L1, L2" in found["note"][0]
     assert "score aime: no finished trial" in found["note"][1]
     assert "factor=model: no axis of the block; axes: select.size" in found["note"][2]
 

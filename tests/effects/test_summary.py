@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from limo_ablate.effects import items, load_trials, summary, table
+from limo_ablate.effects.crossed import crossed
 from tests.made_study import DIFFICULTY, SIZE_QUALITY, Making
 
 HEALTH = {"boxed": 0.5, "lenient": 0.5, "no_answer": 0.0, "undecided": 0.0, "truncated": 0.0, "tokens": 10.0}
@@ -64,12 +65,11 @@ def test_the_joint_error_is_that_of_a_two_way_analysis_of_variance() -> None:
     ms_seed, ms_item = m * y.mean(1).var(ddof=1), n * y.mean(0).var(ddof=1)
     ms_residual = (residual**2).sum() / ((n - 1) * (m - 1))
     variance = (ms_seed + ms_item - ms_residual) / (n * m)
-    freedom = (ms_seed + ms_item - ms_residual) ** 2 / (
-        ms_seed**2 / (n - 1) + ms_item**2 / (m - 1) + ms_residual**2 / ((n - 1) * (m - 1))
-    )
     row = one(cell(y))
     assert row["stderr"] == pytest.approx(math.sqrt(variance))
-    assert row["high"] - row["mean"] == pytest.approx(stats.t.ppf(0.975, freedom) * math.sqrt(variance))
+    (half,) = crossed(y[None]).half_width(0.95)
+    assert row["high"] - row["mean"] == pytest.approx(half)
+    assert row["mean"] - row["low"] == pytest.approx(half)
 
 
 def test_one_seed_has_the_error_over_problems_only() -> None:
@@ -78,7 +78,20 @@ def test_one_seed_has_the_error_over_problems_only() -> None:
     assert row["seed_error"] is None
     assert row["stderr"] == row["item_error"] == pytest.approx(stats.sem(answers[0].astype(float)))
     low, high = stats.t.interval(0.95, 29, answers.mean(), row["stderr"])
-    assert (row["low"], row["high"]) == (pytest.approx(low), pytest.approx(high))
+    assert (row["low"], row["high"]) == (pytest.approx(low, abs=2e-3), pytest.approx(high, abs=2e-3))
+
+
+def test_a_single_problem_has_no_error() -> None:
+    row = one(cell(np.ones((3, 1))))
+    assert (row["mean"], row["seeds"], row["problems"]) == (1, 3, 1)
+    assert [row[name] for name in ("seed_error", "item_error", "stderr", "low", "high")] == [None] * 5
+
+
+def test_problems_that_not_all_seeds_answered_are_left_out() -> None:
+    rows, answers = cell(matrix(3, 20, np.random.default_rng(1), 0, 0.1))
+    row = one((rows, answers[1:]))
+    assert row["problems"] == 19
+    assert row["mean"] == pytest.approx(answers.filter(pl.col("problem") != "p0")["accuracy"].mean())
 
 
 def test_no_spread_at_all_is_an_interval_of_one_point() -> None:
@@ -99,7 +112,7 @@ def test_seeds_within_a_cluster_are_no_replication() -> None:
     low, high = np.tile([0.0, 0.4], (3, 10)), np.tile([0.4, 0.8], (3, 10))
     (rows, answers), (more, others) = cell(low, base=0), cell(high, base=1)
     more, others = (t.with_columns(pl.col("trial") + "-b1") for t in (more, others))
-    row = one(joined((rows, answers), (more, others)), cluster=["base"])
+    row = one(joined((rows, answers), (more, others)), over=["base"])
     assert row["seeds"] == 2
     assert row["seed_error"] == pytest.approx(0.2)
 

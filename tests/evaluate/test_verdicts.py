@@ -53,7 +53,8 @@ def test_options_are_graded_as_they_were_shown_and_equal_answers_vote_together(t
     answers = [r"\boxed{B}", r"\boxed{0.5}", r"\boxed{1/2}", r"\boxed{A}", r"\boxed{(A) 3}", r"\boxed{3}", ""]
 
     def problems(folder: Path) -> None:
-        table = pl.DataFrame({"id": ["p"], "text": ["q"], "gold": ["B"], "level": [None]})
+        table = pl.DataFrame({"id": ["p"], "text": ["q"], "gold": ["B"], "level": [None], "source": ["t"],
+                              "subject": [None]})  # fmt: skip
         table.write_parquet(folder / "problems.parquet")
         write_options(folder, {"p": {"question": "q", "options": {"A": "3", "B": r"\frac12"}}})
 

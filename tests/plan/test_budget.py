@@ -64,7 +64,15 @@ def test_the_width_of_a_trial_counts() -> None:
     assert _spending(Budget(gpu_hours=8)).allows(_cell("wide", processes=8), [])
 
 
-def test_wall_time_counts_from_the_start() -> None:
+def test_wall_time_goes_on_from_what_the_study_has_run_already() -> None:
+    spending = _spending(Budget(hours=2), clock=0.0)
+    spending.know(0.0, 3600.0)
+    assert spending.allows(_cell("long"), [])
+    spending.know(0.0, 3601.0)
+    assert not spending.allows(_cell("long"), [])
+
+
+def test_wall_time_counts_from_the_last_look() -> None:
     assert _spending(Budget(hours=2), clock=3600.0).allows(_cell("long"), [])
     assert not _spending(Budget(hours=2), clock=3601.0).allows(_cell("long"), [])
 

@@ -6,6 +6,7 @@ import json
 import resource
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ def _finish(ledger: Ledger, cell: Cell, folder: Path, right: int) -> None:
         "total_seconds": 51.0,
     }
     (where / "metrics.json").write_text(json.dumps(metrics))
+    (where / "config.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(asdict(cell.config)))))
     numbers = range(180)
     pl.DataFrame({
         "benchmark": "mini", "problem": [str(i) for i in numbers],
@@ -116,7 +118,9 @@ def test_a_contrast_that_cannot_be_seen_is_said_so(
     assert (contrast["problems"], contrast["blind"]) == (60, True)  # levels 7 to 9, 20 of each
     assert contrast["detectable"] > 0.05
     main([str(file)])
-    assert "tier: its 1 points CAN'T BE SEEN with 2 seeds" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "tier: its 1 points CAN'T BE SEEN with 2 seeds" in said
+    assert "WARNING: 1 of 1 primary contrasts can't be seen as planned: tier" in said.splitlines()[1]
     easier = _write(tmp_path, seeds=[0, 1, 2, 3], contrasts=[{**STUDY["contrasts"][0], "effect": 0.5}])  # type: ignore[index]
     assert not _plan(capsys, easier)["contrasts"][0]["blind"]
 

@@ -1,4 +1,4 @@
-"""Layout of the charts: names that don't touch, axes that end where they should, thin curves."""
+"""Layout of the charts: names that don't touch, axes that end where they should, curves with bands."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from limo_ablate.report.charts import efficiency_chart, note, spread
+from limo_ablate.report.charts import efficiency_chart, note
+from limo_ablate.report.labels import spread
 from limo_ablate.report.load import StudyView, load
-from limo_ablate.report.training import POINTS, curves, training_chart
-from tests.made_study import Making
+from tests.made_study import FIGURES, SIZE_QUALITY, Making
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_bars_are_one_standard_error_over_seeds(view: StudyView) -> None:
     figure = view.figures[0]
     (data,) = view.data(figure)
     chart = efficiency_chart(data).to_dict()
-    rows = pl.DataFrame(chart["datasets"][chart["layer"][1]["data"]["name"]]).filter(pl.col("line") == "L5")
+    rows = pl.DataFrame(chart["datasets"][chart["layer"][2]["data"]["name"]]).filter(pl.col("line") == "L5")
     points = data.points.filter(pl.col("line") == "L5")
     assert (rows["top"] - rows["mean"]).to_list() == pytest.approx(points["seed_error"].to_list())
     assert "standard error over seeds" in note(data)
@@ -78,24 +78,33 @@ def test_the_accuracy_axis_starts_at_zero_and_leaves_no_bar_out(view: StudyView)
     assert max(tops) <= high <= 1
 
 
-def test_training_curves_are_thinned_but_keep_both_ends(view: StudyView) -> None:
-    steps = curves(view.figures[0], view.done)
-    assert steps is not None
-    trial = next(t for t in view.done if t.asked["select.size"] == 256)
-    mine = steps.filter(pl.col("trial") == trial.name)
-    whole = pl.read_parquet(trial.folder / "curve.parquet")
-    assert mine.height <= POINTS < whole.height
-    assert (mine["tokens"][0], mine["tokens"][-1]) == (whole["tokens"][0], whole["tokens"][-1])
-    chart = training_chart(view.figures[0], steps).to_dict()
-    assert chart["encoding"]["color"]["scale"]["domain"] == ["L1", "L2", "L3", "L4", "L5"]
+def test_a_size_figure_has_the_fitted_curve_and_its_band(view: StudyView) -> None:
+    (data,) = view.data(view.figures[0])
+    assert data.fits
+    area = next(layer for layer in spec(view, 0)["layer"] if layer["mark"]["type"] == "area")
+    rows = pl.DataFrame(spec(view, 0)["datasets"][area["data"]["name"]]).filter(pl.col("line") == "L4")
+    low, high = data.fits.curves["L4"].band()
+    assert rows["low"].to_list() == pytest.approx(low, abs=1e-3)
+    assert rows["high"].to_list() == pytest.approx(high, abs=1e-3)
+    assert "95 % band of the whole curve" in note(data)
 
 
-def test_a_loss_of_zero_can_be_drawn(view: StudyView) -> None:
-    trial = view.done[0]
-    path = trial.folder / "curve.parquet"
-    before = pl.read_parquet(path)
-    before.with_columns(loss=pl.lit(0.0)).write_parquet(path)
-    steps = curves(view.figures[0], [trial])
-    before.write_parquet(path)
-    assert steps is not None
-    assert steps["loss"].min() > 0  # type: ignore[operator]
+def test_two_sizes_are_joined_without_a_curve(tmp_path: Path) -> None:
+    block = {**SIZE_QUALITY, "axes": {"select.size": [4, 64], "select.quality": ["L3", "L4"]}}
+    view = load(Making(tmp_path, blocks=[block], figures=[FIGURES[0]], seeds=[0, 1]).write())
+    (data,) = view.data(view.figures[0])
+    assert data.fits is None
+    assert "fitted" not in note(data)
+    assert all(layer["mark"]["type"] != "area" for layer in spec(view, 0)["layer"])
+
+
+def test_a_line_that_lacks_a_size_is_joined_beside_the_fitted_ones(tmp_path: Path) -> None:
+    def failing(asked: dict, seed: int) -> bool:
+        return asked["select.size"] in (16, 64) and asked["select.quality"] == "L5"
+
+    block = {**SIZE_QUALITY, "axes": {"select.size": [4, 16, 64, 256], "select.quality": ["L3", "L4", "L5"]}}
+    view = load(Making(tmp_path, blocks=[block], figures=[FIGURES[0]], seeds=[0, 1], failing=failing).write())
+    (data,) = view.data(view.figures[0])
+    assert data.fits
+    assert list(data.fits.curves) == ["L3", "L4"]
+    assert "L5: points joined" in note(data)

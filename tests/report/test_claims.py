@@ -26,7 +26,7 @@ def test_the_page_begins_with_them(study: Path) -> None:
     assert page.index("What the study was made for") < page.index("What came out")
     assert "<li>L5 &lt;beats&gt; L1: +" in page
     assert ": different</li>" in page
-    assert "on another set: no result: score aime: no finished trial" in page
+    assert "on another set (secondary): no result: score aime: no finished trial" in page
     assert "p adjusted by Holm" in page
     assert (study / "report" / "contrasts.png").stat().st_size > 5000
 
@@ -36,7 +36,7 @@ def test_each_is_a_row_with_its_numbers(study: Path) -> None:
     assert made is not None
     table = made.section.drawn[0].table
     assert table is not None
-    assert [row[2] for row in table.rows] == ["different", f"no result: {made.rows['note'][1]}"]
+    assert [row[3] for row in table.rows] == ["different", f"no result: {made.rows['note'][1]}"]
     assert table.rows[0][-1] == "60 × 1 × 3"
     assert {len(row) for row in table.rows} == {len(table.header)}
     assert finding(made.rows.row(0, named=True)).endswith(": different")

@@ -1,7 +1,8 @@
 """Small real jobs for the sweep's tests: they run in its forks, sleep, write metrics.json, fail or die.
 
-What a trial does is asked for by its tier: `skipped` raises, `shuffled` kills itself, `padded` is a user's
-error, `L1` never ends, `L2` goes on from a checkpoint that it writes on SIGTERM, `L3` writes a megabyte;
+What a trial does is asked for by its tier: `skipped` raises, `shuffled` kills itself (by SIGTERM at
+`select.size=15`), `padded` is a user's error, `L1` never ends (at `select.size=1` what it waits for has a
+session of its own), `L2` goes on from a checkpoint that it writes on SIGTERM, `L3` writes a megabyte;
 `select.size` is its length in milliseconds. Each start and each end is a line of `events` in the study's
 folder.
 """
@@ -21,6 +22,7 @@ from limo_ablate.identity import TrialLabels, trial_key
 from limo_ablate.progress import tell
 from limo_ablate.train import stop
 
+time.sleep(float(os.environ.get("IMPORT_SECONDS", "0")))  # as the real stack does
 STEP = 20
 """Milliseconds of a step of `L2`."""
 
@@ -33,12 +35,13 @@ def trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> None:
         case "skipped":
             raise RuntimeError("the loss is not a number")
         case "shuffled":
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.SIGTERM if config.select.size == signal.SIGTERM else signal.SIGKILL)
         case "padded":
             raise UserError("select.size: too many")
         case "L1":
             tell("asleep", 1, 10)
-            subprocess.run(["sleep", "1000"], check=True)
+            apart = ["setsid"] if config.select.size == 1 else []
+            subprocess.run([*apart, "sleep", "1000"], check=True)
         case "L2":
             _train(folder, (config.select.size or 0) // STEP)
         case "L3":

@@ -28,6 +28,8 @@ class Sweeping:
     root: Path
     largest_file: int | None = None
     """Bytes: what is started then can write no larger ones, as on a full disk."""
+    import_seconds: float = 0.0
+    """What the fork server's imports take beyond their time."""
 
     @property
     def folder(self) -> Path:
@@ -104,7 +106,7 @@ class Sweeping:
 
         return subprocess.Popen(
             [sys.executable, str(HERE / "drive.py"), *arguments],
-            env={**os.environ, "PYTHONPATH": str(HERE)},
+            env={**os.environ, "PYTHONPATH": str(HERE), "IMPORT_SECONDS": str(self.import_seconds)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from limo_ablate.sweep.processes import marked
 from limo_ablate.sweep.retry import main as retry
 from tests.sweep.sweeping import Sweeping, ended
 
@@ -204,6 +206,81 @@ def test_a_locked_ledger_is_waited_for(sweep: Sweeping) -> None:
     code, said = ended(runner)
     assert code == 0, said
     assert set(sweep.starts().values()) == {1}
+
+
+@pytest.mark.parametrize("busy", ["at work", "at its start"])
+def test_an_interrupt_ends_the_waiting_for_a_ledger(sweep: Sweeping, busy: str) -> None:
+    """Rows that could not be given back are found by the next runner."""
+    sweep.declare("launch.attempts=1", size=tuple(range(100, 110)))
+    if busy == "at its start":
+        assert sweep.run("select.size=100")[0] == 0
+    before = len(sweep.events("end"))
+    ledger = sweep.folder / "ledger.log"
+    with contextlib.ExitStack() as held:
+        if busy == "at its start":
+            fcntl.flock(held.enter_context(ledger.open("r+b")), fcntl.LOCK_EX)
+        runner = sweep.start()
+        if busy == "at work":
+            sweep.until(lambda: len(sweep.events("end")) > 0)
+            fcntl.flock(held.enter_context(ledger.open("r+b")), fcntl.LOCK_EX)
+        time.sleep(3)
+        begun = time.monotonic()
+        runner.send_signal(signal.SIGINT)
+        said, _ = runner.communicate(timeout=30)
+        assert time.monotonic() - begun < 6
+    assert runner.returncode == 130, said
+    assert "Traceback" not in said
+    assert len(sweep.events("end")) <= before + 3
+    assert not sweep.orphans()
+    assert sweep.run()[0] == 0
+    assert sweep.finished() == {f"size{n}-s0": 1 for n in range(100, 110)}
+
+
+def test_an_interrupt_before_the_first_trial_runs_gives_its_cell_back(sweep: Sweeping) -> None:
+    """It waits for the fork server's imports then, which take seconds; this base model need not be made."""
+    sweep.declare("model=qwen2_5_0_5b", "data=miniature", size=(1, 2))
+    sweep.import_seconds = 20
+    runner = sweep.start()
+    sweep.until(lambda: sweep.folder.exists() and (sweep.folder / "ledger.log").exists())
+    sweep.until(lambda: "RUNNING" in [row.state.name for row in sweep.rows()])
+    time.sleep(0.3)
+    runner.send_signal(signal.SIGINT)
+    code, said = ended(runner)
+    assert code == 130, said
+    assert Counter(row.state.name for row in sweep.rows()) == {"WAITING": 2}
+    assert not sweep.events("start")
+
+
+def test_a_runner_that_lost_its_lease_ends_all_it_has_started(sweep: Sweeping) -> None:
+    """Others may have its cells by then, and what it started would write into their folders."""
+    sweep.declare(quality=("L1",), size=(1,))
+    runner = sweep.start()
+    sweep.until(lambda: len(sweep.events("start")) == 1)
+    (lease,) = (sweep.folder / "runners").glob("*.json")
+    sweep.until(lambda: any("sleep" in commanded(pid) for pid in marked(lease.stem)))
+    lease.unlink()  # as one who took it for dead does
+    code, said = ended(runner)
+    assert code == 130, said
+    assert "others may have taken its cells" in said
+    assert not marked(lease.stem)
+
+
+def commanded(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
+def test_a_trial_that_is_killed_again_and_again_counts_as_failing(sweep: Sweeping) -> None:
+    """By SIGTERM, as an out-of-memory daemon does; a few times it may be an operator."""
+    sweep.declare("launch.attempts=2", quality=("shuffled",), size=(15,))
+    code, said = sweep.run()
+    assert code == 3, said
+    assert said.count("waits again: killed by SIGTERM") == 3
+    assert "FAILED, attempt 1 of 2, trying again: killed by SIGTERM" in said
+    assert "FAILED, attempt 2 of 2, left alone: killed by SIGTERM" in said
+    assert len(sweep.events("start")) == 5
 
 
 def test_a_budget_is_kept_and_what_it_left_is_listed(sweep: Sweeping) -> None:

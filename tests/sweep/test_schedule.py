@@ -45,3 +45,4 @@ def test_wall_time_is_that_of_the_schedule() -> None:
     made = schedule(items, 2, Budget(hours=1.6))
     assert [item.name for item in made.run] == ["a", "b", "d"]
     assert made.seconds == 5400
+    assert [item.name for item in schedule(items, 2, Budget(hours=1.6), ran=1000.0).run] == ["a", "b"]

@@ -81,8 +81,20 @@ def test_a_users_error_is_not_tried_again_in_the_same_sweep(sweep: Sweeping) -> 
     sweep.declare(quality=("padded",))
     code, said = sweep.run()
     assert code == 3
-    assert "left alone: UserError: select.size: too many" in said
+    once = (
+        "FAILED, attempt 1 of 3, not tried again by this sweep, but by the next: UserError: select.size: too"
+    )
+    assert once in said
+    assert "1 of them would have failed in the same way again: the next sweep tries them" in said
+    assert "new attempts: " not in said
     assert len(sweep.events("start")) == 1
+    code, said = sweep.run()
+    assert code == 3
+    assert "FAILED, attempt 2 of 3, not tried again" in said
+    code, said = sweep.run()
+    assert "FAILED, attempt 3 of 3, left alone: UserError" in said
+    assert "new attempts: limo-ablate retry small" in said
+    assert len(sweep.events("start")) == 3
 
 
 def test_without_its_base_model_a_cell_fails_and_the_others_run(sweep: Sweeping) -> None:
@@ -145,7 +157,9 @@ def test_a_killed_fork_server_is_replaced(sweep: Sweeping) -> None:
         os.kill(pid, signal.SIGKILL)
     sweep.until(lambda: len(sweep.events("start")) == 2)
     runner.terminate()
-    assert "attempt 1 of 3, trying again" in runner.communicate()[0]
+    said, _ = runner.communicate()
+    assert "L1-s0  waits again: ended with the server that it was forked from, which has died" in said
+    assert "FAILED" not in said
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -216,6 +230,36 @@ def test_a_typo_stops_a_sweep_before_it_leaves_anything(sweep: Sweeping) -> None
     assert code == 2
     assert "select.quality=L9: not a choice" in said
     assert not sweep.folder.exists()
+
+
+def test_what_can_not_run_here_stops_a_sweep_before_it_leaves_anything(sweep: Sweeping) -> None:
+    sweep.declare(hardware=("cpu", "fsdp2"))
+    code, said = sweep.run()
+    assert code == 2
+    assert "hardware=fsdp2 needs 8 GPUs for a trial" in said
+    assert not sweep.folder.exists()
+    sweep.declare(hardware=("cpu",))
+    assert sweep.run()[0] == 0
+    before = (sweep.folder / "ledger.log").read_bytes()
+    sweep.declare(hardware=("cpu", "fsdp2"))
+    assert sweep.run()[0] == 2
+    assert (sweep.folder / "ledger.log").read_bytes() == before
+
+
+def test_a_study_without_a_slurm_for_it_leaves_nothing(sweep: Sweeping) -> None:
+    sweep.declare(size=(1,))
+    code, said = sweep.run("launch=slurm", "launch.slurm.jobs=worker", "hardware=gpu1")
+    assert code == 2
+    assert "launch.slurm.gpus_per_node: say how many" in said
+    assert not sweep.folder.exists()
+
+
+def test_what_is_finished_can_be_looked_at_where_it_could_not_run(sweep: Sweeping) -> None:
+    sweep.declare(size=(1,))
+    assert sweep.run()[0] == 0
+    code, said = sweep.run("launch=slurm", "launch.slurm.jobs=worker", "launch.slurm.gpus_per_node=1")
+    assert code == 0, said
+    assert "nothing left to do" in said
 
 
 def test_a_database_serves_as_well(sweep: Sweeping) -> None:

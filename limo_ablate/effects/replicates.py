@@ -1,0 +1,61 @@
+"""What is drawn anew: which of a block's trials are replicates, and which merely share a draw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from limo_ablate.errors import UserError
+
+Array = npt.NDArray[np.float64]
+
+
+def redrawn(axes: Sequence[str], points: Sequence[tuple[Any, ...]]) -> str | None:
+    """The axis of seeds that is crossed with the others; in one-factor-at-a-time it is not."""
+    found = []
+    for place, axis in enumerate(axes):
+        drawn: dict[tuple[Any, ...], set[Any]] = {}
+        for point in points:
+            drawn.setdefault(point[:place] + point[place + 1 :], set()).add(point[place])
+        several = sum(len(levels) > 1 for levels in drawn.values())
+        if axis.endswith("seed") and 2 * several > len(drawn):
+            found.append(axis)
+    if len(found) > 1:
+        raise UserError(
+            f"{' and '.join(found)} are both drawn anew in one block; hold one of them at a level, or let "
+            "the study's `seeds` draw anew"
+        )
+    return found[0] if found else None
+
+
+def filled(
+    wide: pl.DataFrame,
+    places: Mapping[str, tuple[tuple[Any, ...], int, int]],
+    cells: Sequence[tuple[Any, ...]],
+    seeds: Sequence[int],
+) -> Array:
+    """(cells, seeds, trainings under each, problems); NaN where there is none."""
+    inner = sorted({training for _, _, training in places.values()})
+    at = [{level: number for number, level in enumerate(levels)} for levels in (cells, seeds, inner)]
+    total = np.zeros((len(cells), len(seeds), len(inner), wide.height))
+    count = np.zeros((*total.shape[:3], 1))
+    for name, place in places.items():
+        if name in wide.columns:
+            where = tuple(numbers[level] for numbers, level in zip(at, place, strict=True))
+            total[where] += wide[name].to_numpy()
+            count[where] += 1
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / count)
+
+
+def numbered(own: pl.DataFrame, problems: pl.Series) -> npt.NDArray[np.int64] | None:
+    """(problems,) number of each one's cluster, from 0; None where `own` (of `items`) has no clusters."""
+    if "cluster" not in own.columns:
+        return None
+    named = own.select("problem", "cluster").unique("problem", maintain_order=True)
+    found = problems.to_frame().join(named, on="problem", maintain_order="left")["cluster"]
+    return np.asarray(found.rank("dense").to_numpy() - 1, dtype=np.int64)

@@ -1,0 +1,64 @@
+"""Each picture as files beside the page: ID.svg, ID.png and ID.pdf, all from one rendering."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import vl_convert
+
+from limo_ablate.report.section import Drawn
+from limo_ablate.report.theme import LIGHT, config
+
+WIDTH = 560
+"""Pixels of the plot, or of all the plots that stand side by side."""
+SCALE = 2
+"""Pixels of the PNG for one of the chart's."""
+KINDS = ("png", "svg", "pdf")
+
+
+def write_twins(drawn: Sequence[Drawn], folder: Path) -> None:
+    """The files of all pictures; those of pictures that are no more are removed."""
+    for kind in KINDS:
+        for old in folder.glob(f"*.{kind}"):
+            old.unlink()
+    for picture in drawn:
+        image = svg(picture)
+        (folder / f"{picture.id}.svg").write_text(image, encoding="utf-8")
+        # Vega runs once: its SVG converts to the same PNG, byte for byte, as a rendering of its own
+        (folder / f"{picture.id}.png").write_bytes(vl_convert.svg_to_png(image, scale=SCALE))
+        (folder / f"{picture.id}.pdf").write_bytes(vl_convert.svg_to_pdf(image))
+
+
+def svg(drawn: Drawn) -> str:
+    """With title and note, in the light colours."""
+    spec = sized(drawn.spec or {}, WIDTH) | {"title": {"text": drawn.title, "subtitle": drawn.note}}
+    image: str = vl_convert.vegalite_to_svg(spec, config=config(LIGHT))
+    return image
+
+
+def sized(spec: dict[str, Any], width: int) -> dict[str, Any]:
+    """The spec so wide; one of several views has them share the width, as `fit` of page.js does."""
+    spec = copy.deepcopy(spec)
+    if "spec" in spec:
+        spec["spec"] = sized(spec["spec"], width // across(spec))
+        return spec
+    for kind in ("hconcat", "vconcat", "concat"):
+        if kind in spec:
+            views = spec[kind]
+            share = {"hconcat": len(views), "vconcat": 1, "concat": spec.get("columns", len(views))}[kind]
+            return spec | {kind: [sized(view, width // share) for view in views]}
+    return spec | {"width": width}
+
+
+def across(spec: dict[str, Any]) -> int:
+    """How many views of a facet stand side by side."""
+    facet = spec.get("facet", {})
+    column = facet.get("column") if "field" not in facet else facet
+    if column is None:
+        return 1
+    rows = spec.get("datasets", {}).get(spec.get("data", {}).get("name"), [])
+    levels = len({str(row.get(column["field"])) for row in rows}) or 1
+    return min(levels, int(spec.get("columns", levels)))

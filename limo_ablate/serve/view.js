@@ -1,0 +1,183 @@
+"use strict";
+// Texts of logs and names come as JSON and become text nodes: nothing of them is ever read as HTML.
+const PACE = 2000;
+const name = (location.pathname.match(/^\/study\/([\w.-]+)$/) || [])[1];
+const main = document.getElementById("main");
+const pulse = document.getElementById("pulse");
+const open = new Set(); // what the reader has unfolded stays so
+let seen = 0;
+
+function el(tag, attributes, ...children) {
+  const made = document.createElement(tag);
+  for (const [key, value] of Object.entries(attributes || {})) made.setAttribute(key, value);
+  made.append(...children.filter((child) => child !== null && child !== undefined));
+  return made;
+}
+
+function span(seconds) {
+  if (seconds < 100) return `${Math.round(seconds)} s`;
+  const minutes = Math.round(seconds / 60);
+  return minutes < 100 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+const percent = (share) => (100 * share).toFixed(1);
+const hours = (value) => (value < 10 ? value.toFixed(2) : Math.round(value).toLocaleString("en"));
+
+function part(share, kind) {
+  const made = el("i", { class: kind });
+  made.style.width = `${100 * share}%`;
+  return made;
+}
+
+function bar(study) {
+  const kinds = ["finished", "running", "failed"];
+  return el("div", { class: "progress", role: "img", "aria-label": counts(study) },
+    ...kinds.map((kind) => part(study[`${kind}_cells`] / Math.max(1, study.cells), kind)));
+}
+
+function counts(study) {
+  const kinds = ["finished", "running", "waiting", "failed"].filter((kind) => study[`${kind}_cells`]);
+  return kinds.map((kind) => `${study[`${kind}_cells`]} ${kind}`).join(", ");
+}
+
+function key(study) {
+  const kinds = ["finished", "running", "waiting", "failed"].filter((kind) => study[`${kind}_cells`]);
+  return el("p", { class: "key muted" }, ...kinds.map((kind) => el("span", { class: kind }, `${study[`${kind}_cells`]} ${kind}`)));
+}
+
+function overview(studies) {
+  if (!studies.length) return [el("p", {}, "No studies yet: limo-ablate sweep NAME makes one.")];
+  return studies.map((study) => el("article", { class: "card" },
+    el("h2", {}, el("a", { href: `/study/${study.study}` }, study.study)),
+    ...(study.error ? [el("p", { class: "warning" }, study.error)] : [
+      study.question ? el("p", {}, study.question) : null,
+      bar(study), key(study),
+      el("p", { class: "muted" }, [
+        study.left === null ? "" : `about ${span(study.left)} left`,
+        `${hours(study.device_hours)} device-hours`,
+        study.report.stamp ? "report" : "no report yet",
+      ].filter(Boolean).join(" · ")),
+    ])));
+}
+
+function tile(value, label, kind) {
+  return el("li", kind ? { class: kind } : {}, el("b", {}, value), el("span", {}, label));
+}
+
+function tiles(study) {
+  const spent = hours(study.device_hours) + (study.budget_hours ? ` of ${hours(study.budget_hours)}` : "");
+  const slots = study.slots ? ` of ${study.slots} slots` : "";
+  return el("ul", { class: "tiles" },
+    tile(`${study.finished_cells} of ${study.cells}`, "trials finished"),
+    tile(`${study.running_cells}`, `running${study.runners.length === 1 ? slots : ""}`),
+    tile(study.left === null ? "–" : span(study.left), "left, about"),
+    tile(spent, "device-hours"),
+    tile(`${study.failed_cells}`, "failed", study.failed_cells ? "bad" : ""));
+}
+
+function running(trial) {
+  const share = trial.total ? trial.done / trial.total : 0;
+  const told = [
+    trial.stage ? trial.stage + (trial.done === null ? "" : ` ${trial.done} of ${trial.total}`) : "starting",
+    trial.left === null ? "" : `${span(trial.left)} left of it`,
+    trial.speed === null ? "" : `${Math.round(trial.speed).toLocaleString("en")} tokens/s`,
+    trial.seconds === null ? "" : `since ${span(trial.seconds)}`,
+  ].filter(Boolean).join(" · ");
+  return el("article", { class: "card" }, el("h3", {}, trial.cell),
+    el("div", { class: "progress", role: "img", "aria-label": told }, part(share, "running")),
+    el("p", { class: "muted" }, told),
+    trial.line ? el("p", { class: "muted line" }, trial.line) : null);
+}
+
+function unfolds(id, summary, ...children) {
+  const made = el("details", {}, el("summary", {}, summary), ...children);
+  made.open = open.has(id);
+  made.addEventListener("toggle", () => { if (made.open) open.add(id); else open.delete(id); });
+  return made;
+}
+
+function failed(trial) {
+  return el("div", { class: "failure" },
+    el("p", {}, el("b", {}, trial.cell), `: ${trial.reason} (${trial.failures} attempt${trial.failures === 1 ? "" : "s"})`),
+    trial.tail ? unfolds(trial.cell, "End of its log", el("pre", {}, trial.tail)) : null,
+    el("p", { class: "muted" }, "Log: ", el("code", {}, trial.log), el("br"), "Again: ", el("code", {}, trial.command)));
+}
+
+function results(rows) {
+  const names = [...new Set(rows.flatMap((row) => Object.keys(row.scores)))].slice(0, 6);
+  const cell = (score) => (score ? percent(score.accuracy) + (score.stderr === null ? "" : ` ± ${percent(score.stderr)}`) : "–");
+  return el("div", { class: "scroll" }, el("table", {},
+    el("thead", {}, el("tr", {}, el("th", {}, "trial"), ...names.map((n) => el("th", { class: "number" }, n)), el("th", { class: "number" }, "finished"))),
+    el("tbody", {}, ...rows.map((row) => el("tr", {}, el("td", {}, row.cell),
+      ...names.map((n) => el("td", { class: "number" }, cell(row.scores[n]))),
+      el("td", { class: "number" }, `${span(row.ago)} ago`))))));
+}
+
+function one(study) {
+  if (study.error) return [el("p", { class: "warning" }, study.error)];
+  const runners = study.runners.map((runner) => runner.id + (runner.silent > 60 ? ` (silent for ${span(runner.silent)})` : ""));
+  return [
+    study.question ? el("p", {}, study.question) : "",
+    tiles(study), bar(study), key(study),
+    el("p", { class: "muted" }, runners.length ? `Run by ${runners.join(", ")}` : "Nobody runs it now."),
+    ...(study.running.length ? [el("h2", {}, "Running"), ...study.running.map(running)] : []),
+    ...(study.failed.length ? [el("h2", {}, "Failed"), ...study.failed.map(failed),
+      el("p", { class: "muted" }, "New attempts: ", el("code", {}, `limo-ablate retry ${study.study}`))] : []),
+    ...(study.results.length ? [el("h2", {}, "Last results"), el("p", { class: "muted" }, "Accuracy in per cent, ± standard error over problems."), results(study.results)] : []),
+  ];
+}
+
+const frame = document.getElementById("page");
+let shown = null;
+function load(stamp) {
+  shown = stamp;
+  document.getElementById("newer").hidden = true;
+  frame.src = `/study/${name}/report?${stamp}`;
+}
+
+function report(study) {
+  const told = study.report;
+  if (!told) return;
+  const section = document.getElementById("report");
+  section.hidden = !told.stamp && !told.error;
+  const parts = [told.stamp ? `Drawn ${span(Math.max(0, study.at - told.stamp))} ago` : "", told.drawing ? "being drawn anew" : "", told.error || ""];
+  document.getElementById("drawn").textContent = parts.filter(Boolean).join("; ") + ".";
+  document.getElementById("alone").href = `/study/${name}/report`;
+  frame.hidden = !told.stamp;
+  if (!told.stamp || told.stamp === shown) return;
+  // who reads in it is not interrupted
+  const reading = shown !== null && (document.activeElement === frame || frame.matches(":hover"));
+  if (!reading) return load(told.stamp);
+  const button = document.getElementById("newer");
+  button.hidden = false;
+  button.onclick = () => load(told.stamp);
+}
+
+function show(content) {
+  if (name) {
+    document.title = `${content.finished_cells ?? "?"}/${content.cells ?? "?"} ${content.study} · limo-ablate`;
+    document.getElementById("title").textContent = content.study;
+    if (!main.contains(getSelection().anchorNode) || getSelection().isCollapsed) main.replaceChildren(...one(content));
+    report(content);
+  } else {
+    main.replaceChildren(...overview(content));
+  }
+}
+
+async function look() {
+  try {
+    const answer = await fetch(name ? `/api/study/${name}` : "/api/studies");
+    if (!answer.ok) throw new Error(answer.status === 404 ? "there is no such study" : await answer.text());
+    show(await answer.json());
+    seen = Date.now();
+    pulse.className = "";
+    pulse.textContent = `· ${new Date(seen).toLocaleTimeString()}`;
+  } catch (error) {
+    pulse.className = "lost";
+    const what = error instanceof TypeError ? "the server does not answer" : error.message;
+    pulse.textContent = `· ${what}${seen ? `, since ${span((Date.now() - seen) / 1000)}` : ""}`;
+  }
+  setTimeout(look, document.hidden ? 5 * PACE : PACE);
+}
+
+look();

@@ -1,0 +1,62 @@
+"""A made study of eight trials under its real names and keys, as a sweep would have left it: for tests."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from limo_ablate.study.cells import cells
+from limo_ablate.study.design import load_study
+from tests.made_study import Making, plausible
+
+GRID = {
+    "name": "grid",
+    "axes": {"select.size": [4, 64], "select.quality": ["L1", "L4"]},
+    "overrides": ["model=mini_m", "select.difficulty=any"],
+}
+QUALITY = {
+    "name": "quality",
+    "block": "grid",
+    "factor": "select.quality",
+    "a": "L1",
+    "b": "L4",
+    "score": "mini",
+}
+SIZE = {"name": "size", "block": "grid", "factor": "select.size", "a": 4, "b": 64, "score": "mini"}
+SEEDS = (0, 1)
+
+
+def small(folder: Path, store: Path, contrasts: tuple[dict[str, Any], ...] = (QUALITY, SIZE)) -> Path:
+    """Writes the study into `folder`; its store is `store`."""
+    made = Making(folder, blocks=[GRID], figures=(), contrasts=contrasts, seeds=SEEDS, accuracy=plausible)
+    made.write()
+    change(folder / "study.yaml", lambda study: study["overrides"].append(f"paths.artifacts={store}"))
+    change(folder / "study.yaml", lambda study: study["overrides"].append("data.miniature.per_level=30"))
+    rows = json.loads((folder / "cells.json").read_text())
+    for row, cell in zip(rows, cells(load_study(str(folder / "study.yaml"))), strict=True):
+        row |= {"name": cell.name, "key": cell.key, "seed": cell.seed}
+    (folder / "cells.json").write_text(json.dumps(rows))
+    return folder
+
+
+def change(path: Path, how: Any) -> None:
+    """Reads a YAML or JSON file, lets `how` change it, and writes it back."""
+    content = yaml.safe_load(path.read_text())
+    how(content)
+    path.write_text(json.dumps(content))
+
+
+def ran(folder: Path, registered: dict[str, Any], started: str) -> None:
+    """Lets the trials have trained and answered what is `registered`, from `started` on."""
+    problems = {
+        f"benchmark/{name}": {"key": "none", "digest": found[0]}
+        for name, found in registered["benchmarks"].items()
+    }
+    for row in json.loads((folder / "cells.json").read_text()):
+        trial = folder / "trials" / row["folder"]
+        rows = {"selection": {"key": "none", "digest": registered["cells"][row["key"]]["selection"]}}
+        change(trial / "metrics.json", lambda found, rows=rows: found["artifacts"].update(rows | problems))
+        change(trial / "provenance.json", lambda found: found.update(started=started))
