@@ -159,7 +159,7 @@ def funnel_chart(rules: Sequence[Rule]) -> alt.LayerChart | alt.FacetChart:
             for place, rule in enumerate(rules)
         ]
     )  # fmt: skip
-    scale = alt.Scale(type="log" if log else "linear", domainMin=start, nice=False, zero=not log)
+    scale = alt.Scale(type="log" if log else "linear", domainMin=start, nice=False)
     x = alt.X(
         "start:Q", scale=scale, title=f"problems left{' (log scale)' if log else ''}",
         axis=alt.Axis(format="~s", tickCount=4, grid=True),

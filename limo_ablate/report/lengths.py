@@ -85,7 +85,7 @@ def lengths_chart(rows: pl.DataFrame) -> alt.LayerChart | alt.FacetChart:
     """A box without outliers for each kind, side by side in each group's row."""
     low, high = max(1.0, min(rows["low"])), max(rows["high"])
     log = high / low > WIDE
-    scale = alt.Scale(type="log", domainMin=low, nice=False, zero=False) if log else alt.Scale(zero=True)
+    scale = alt.Scale(type="log", domainMin=low, nice=False) if log else alt.Scale(zero=True)
     x = alt.X(
         "from:Q", scale=scale, title=f"tokens{' (log scale)' if log else ''}",
         axis=alt.Axis(format="~s", tickCount=5, grid=True),

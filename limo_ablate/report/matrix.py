@@ -157,12 +157,7 @@ def _drawn(made: Matrix, rectangles: int, levels: dict[str, float | None], named
 def _finding(made: Matrix) -> str:
     means = made.accuracy.mean(axis=0)
     nobody, everybody = int((means == 0).sum()), int((means == 1).sum())
-    every_time = f"{_solved(everybody)} by every cell every time"
-    return f"Of {len(means)} problems, {_solved(nobody)} by no cell and {every_time}."
-
-
-def _solved(count: int) -> str:
-    return f"{count or 'none'} {'are' if count > 1 else 'is'} solved"
+    return f"Of {len(means)} problems, no cell solves {nobody}; every cell solves {everybody} every time."
 
 
 def _levels(view: StudyView, score: str) -> dict[str, float | None]:

@@ -110,7 +110,7 @@ def _chart(
     x = alt.X(
         "cost:Q",
         title=kind.title + (" (log scale)" if log else ""),
-        scale=alt.Scale(type="log" if log else "linear", nice=False, padding=14, zero=False),
+        scale=alt.Scale(nice=False, padding=14, **({"type": "log"} if log else {"zero": False})),
         axis=alt.Axis(format="~s", tickCount=5, labelOverlap="greedy"),
     )
     y = accuracy_axis(ceiling(*shown["mean"], *bases["mean"]), view.scores[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ WIDTH = 560
 """Pixels of the plot, or of all the plots that stand side by side."""
 SCALE = 2
 """Pixels of the PNG for one of the chart's."""
+NOTE = 88
+"""Characters of a line of the note under the title."""
 KINDS = ("png", "svg", "pdf")
 
 
@@ -34,7 +37,8 @@ def write_twins(drawn: Sequence[Drawn], folder: Path) -> None:
 
 def svg(drawn: Drawn) -> str:
     """With title and note, in the light colours."""
-    spec = sized(drawn.spec or {}, WIDTH) | {"title": {"text": drawn.title, "subtitle": drawn.note}}
+    title = {"text": drawn.title, "subtitle": textwrap.wrap(drawn.note, NOTE)}
+    spec = sized(drawn.spec or {}, WIDTH) | {"title": title}
     image: str = vl_convert.vegalite_to_svg(spec, config=config(LIGHT))
     return image
 
