@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import errno
 import secrets
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -40,12 +39,13 @@ def main(argv: list[str]) -> int:
     guard = Guard(args.host, secrets.token_urlsafe(24) if args.token == "" else args.token)
     only, folders = _studies(names[0] if names else None, [text for text in rest if "=" in text])
     from limo_ablate.serve.hub import Hub
+    from limo_ablate.sweep.processes import Interrupts
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with Hub(folders) as hub, _server(guard, args.port, hub) as server:
+    with Interrupts() as interrupts, Hub(folders) as hub, _server(guard, args.port, hub) as server:
         print(address(server, only), flush=True)
         try:
-            server.serve_forever()
+            with interrupts.window():
+                server.serve_forever()
         except KeyboardInterrupt:
             print("ended")
     return 0
