@@ -61,13 +61,18 @@ class Making:
     accuracy: Accuracy = plausible
     spread: float = 0.02
     problems: int = PROBLEMS
+    samples: int = 1
+    question: str = "How many, how good, how hard?"
+    reason: str = "text"
+    names: Callable[[int], str] = "p{}".format
     completion: str = "8+7*3-4: 26+7=33. 33*3=99. so \\boxed{99}"
     failing: Callable[[dict[str, Any], int], bool] = lambda asked, seed: False
+    failure: str = "RuntimeError: out of memory"
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(7))
 
     def write(self) -> Path:
         text = {
-            "name": "made", "question": "How many, how good, how hard?", "seeds": list(self.seeds),
+            "name": "made", "question": self.question, "seeds": list(self.seeds),
             "overrides": ["data=miniature", "train=mini", "eval=miniature"],
             "blocks": list(self.blocks), "figures": list(self.figures), "contrasts": list(self.contrasts),
         }  # fmt: skip
@@ -79,6 +84,10 @@ class Making:
         for cell in cells:
             self._trial(self.folder / "trials" / cell["folder"], cell, skills)
         return self.folder
+
+    def texts(self, verdicts: pl.DataFrame) -> pl.Expr:
+        """The completions of a trial; the same one unless a subclass has others."""
+        return pl.lit(self.completion)
 
     def _cells(self, study: Study) -> list[dict[str, Any]]:
         cells: dict[str, dict[str, Any]] = {}
@@ -98,14 +107,14 @@ class Making:
         (folder / "config.yaml").write_text(CONFIG)
         (folder / "provenance.json").write_text(json.dumps(PROVENANCE))
         if self.failing(asked, seed):
-            failure = {"reason": "RuntimeError: out of memory", "log": str(folder / "trial.log"), "command": "limo-ablate x=1"}  # noqa: E501 # fmt: skip
+            failure = {"reason": self.failure, "log": str(folder / "trial.log"), "command": "limo-ablate x=1"}  # fmt: skip
             (folder / "failed.json").write_text(json.dumps(failure))
             return
         chance = self.accuracy(asked) + self.rng.normal(0, self.spread) + skills
         verdicts = self._verdicts(np.clip(chance, 0, 1))
         verdicts.write_parquet(folder / "verdicts.parquet")
         texts = verdicts.select("benchmark", "problem", "sample", "tokens", "finish", "loops").with_columns(
-            prompt=pl.format("Start {}. Rule +7 *3 -4.", "problem"), completion=pl.lit(self.completion)
+            prompt=pl.format("Start {}. Rule +7 *3 -4.", "problem"), completion=self.texts(verdicts)
         )
         texts.write_parquet(folder / "completions.parquet")
         trained = asked["select.size"] != 0
@@ -114,16 +123,18 @@ class Making:
         (folder / "metrics.json").write_text(json.dumps(metrics(cell, verdicts, trained)))
 
     def _verdicts(self, chance: np.ndarray) -> pl.DataFrame:
-        right = self.rng.random(self.problems) < chance
+        chance, problem = np.repeat(chance, self.samples), np.repeat(np.arange(self.problems), self.samples)
+        right = self.rng.random(len(problem)) < chance
         status = np.where(
-            right, "correct", np.where(self.rng.random(self.problems) < 0.02, "undecided", "incorrect")
+            right, "correct", np.where(self.rng.random(len(problem)) < 0.02, "undecided", "incorrect")
         )
-        levels = 1.0 + np.arange(self.problems) % 9
+        levels = 1.0 + problem % 9
         return pl.DataFrame(
             {
-                "benchmark": "mini", "problem": [f"p{i}" for i in range(self.problems)], "sample": 0,
+                "benchmark": "mini", "problem": [self.names(i) for i in problem],
+                "sample": np.tile(np.arange(self.samples), self.problems),
                 "level": levels, "gold": "99", "answer": np.where(right, "99", "12"), "status": status,
-                "rule": np.where(right | (levels > 1), "boxed", "no_answer"), "reason": "text",
+                "rule": np.where(right | (levels > 1), "boxed", "no_answer"), "reason": self.reason,
                 "boxed": right, "vote": np.where(right, 0, 1),
                 "lenient": right | (levels == 3), "tokens": 10 + 4 * levels.astype(int),
                 "finish": np.where(levels == 9, "length", "stop"), "loops": False

@@ -104,9 +104,9 @@
 
   function completion(row) {
     const r = data.rows, finish = r.finish[row] === "length" ? "truncated" : r.finish[row];
-    const why = r.reason[row] ? `${r.rule[row]}: ${r.reason[row]}` : r.rule[row];
+    const rule = data.rules[r.rule[row]], why = [r.rule[row] + (rule ? ` (${rule})` : ""), r.reason[row]];
     const facts = [
-      ["gold", data.problems.gold[r.item[row]]], ["answer", r.answer[row] ?? "none found"], ["decided by", why],
+      ["gold", data.problems.gold[r.item[row]]], ["answer", r.answer[row] ?? "none found"], ["decided by", why.filter(Boolean).join(": ")],
       ["length", `${r.tokens[row].toLocaleString("en")} tokens, ${finish}`],
     ];
     if (r.samples[row] > 1) facts.push(["sample", `${r.sample[row]}; ${r.right[row]} of ${r.samples[row]} are correct`]);

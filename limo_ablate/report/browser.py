@@ -33,6 +33,16 @@ ITEM = ["benchmark", "problem"]
 KEYS = [*ITEM, "sample"]
 LIGHT = [*KEYS, "status", "tokens", "finish"]
 WHY = ["gold", "answer", "rule", "reason"]
+RULES = {
+    "text": "compared as text", "identical": "compared as read", "words": "compared as words",
+    "exact": "compared as exact numbers", "identity": "compared as functions",
+    "numeric": "compared at points",
+    "symbolic": "compared by algebra", "kind": "of different kinds", "undefined": "one has no value",
+    "no_answer": "no answer found", "unparsed gold": "the gold answer can't be read",
+    "unparsed answer": "the answer can't be read", "limit": "a limit of the verifier was met",
+    "unsupported": "the verifier has no rule for this",
+}  # fmt: skip
+"""The verifier's rules in words; the others (`percent`, `set`) say what they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +50,7 @@ class Packed:
     """What the page holds of the completions, and of how many."""
 
     data: str
-    """Base64 of gzipped JSON: `cells`, `problems`, `prompts` and the columns of `rows`."""
+    """Base64 of gzipped JSON: `cells`, `problems`, `prompts`, `rules` and the columns of `rows`."""
     named_by: str
     shown: int
     of: int
@@ -172,6 +182,7 @@ def _packed(cells: list[str], rows: pl.DataFrame) -> str:
         "cells": cells,
         "problems": problems.to_dict(as_series=False),
         "prompts": prompts,
+        "rules": RULES,
         "rows": shown.select(*columns, "tokens", "finish", "right", "samples").to_dict(as_series=False),
     }
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))

@@ -1,4 +1,9 @@
-"""`limo-ablate report STUDY [key=value ...]`: draws a study's report again; STUDY is its name or folder."""
+"""`limo-ablate report STUDY [key=value ...]`: draws a study's report again, while it runs too.
+
+STUDY is a study's name under `paths.studies`, or its folder; overrides (`paths.studies=DIR`) say where names
+are looked up. Writes STUDY/report/: index.html, one page that needs no network, and each picture as PNG, SVG
+and PDF. Prints the page's path and, in a second line, what it has.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +15,25 @@ from limo_ablate.typed import nearest
 
 
 def main(argv: list[str]) -> int:
-    """Draws the report and prints where it is. Raises UserError."""
-    if not argv or argv[0] in ("-h", "--help"):
+    """Draws the report, prints where it is and what it has. Raises UserError."""
+    if not argv or {"-h", "--help"} & {*argv}:
         print(__doc__)
         return 0
-    print(report_study(find_study(argv[0], argv[1:])))
+    if unknown := [argument for argument in argv if argument.startswith("-")]:
+        raise UserError(f"report: unknown option {unknown[0]}; there are none but --help")
+    name, *overrides = argv
+    if wrong := [argument for argument in overrides if "=" not in argument]:
+        raise UserError(f"report: {wrong[0]}: one study at a time, and overrides as key=value")
+    page = report_study(find_study(name, overrides))
+    print(page)
+    print(_contents(page))
     return 0
+
+
+def _contents(page: Path) -> str:
+    pictures = len(list(page.parent.glob("*.png")))
+    size = page.stat().st_size / 1e6
+    return f"{size:.1f} MB; {pictures} picture{'s' * (pictures != 1)}, each as PNG, SVG and PDF beside it"
 
 
 def find_study(name: str, overrides: list[str]) -> Path:

@@ -37,7 +37,7 @@ def write_twins(drawn: Sequence[Drawn], folder: Path) -> None:
 
 def svg(drawn: Drawn) -> str:
     """With title and note, in the light colours."""
-    title = {"text": drawn.title, "subtitle": textwrap.wrap(drawn.note, NOTE)}
+    title = {"text": drawn.title, "subtitle": textwrap.wrap(drawn.note.replace(" %", "\u00a0%"), NOTE)}
     spec = sized(drawn.spec or {}, WIDTH) | {"title": title}
     image: str = vl_convert.vegalite_to_svg(spec, config=config(LIGHT))
     return image

@@ -1,0 +1,144 @@
+"""The page in a real Chromium: charts drawn, completions browsed, and no text of a study ever run."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from limo_ablate.report import report_study
+from limo_ablate.report.browser import LENGTH, packed
+from limo_ablate.report.load import load
+from tests import chromium
+from tests.chromium import Chromium
+from tests.made_study import DIFFICULTY, FIGURES, SIZE_QUALITY, Making
+
+HOSTILE = (
+    "</pre></script><script>document.title='owned'</script><!--<script>"
+    "<img src=x onerror=\"document.title='owned'\"><svg onload=alert(1)>\u2028\u2029\x00 "
+    "<iframe src='data:text/html,<script>parent.document.title=1</script>'></iframe>"
+    "<a href='javascript:alert(1)'>x</a><link rel=stylesheet href=https://example.org/x.css>"
+    "{{ 7*7 }} ${alert(1)} datum.constructor.constructor('alert(1)')() \\boxed{99}"
+)
+WORD = "<img src=x onerror=alert(1)>'];alert(1);//"
+browser_needed = pytest.mark.skipif(chromium.PROGRAM is None, reason="no Chromium here")
+
+
+def fails(asked: dict, seed: int) -> bool:
+    return asked["select.size"] == 16 and asked["select.quality"] == "L3"
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    block = {**SIZE_QUALITY, "name": WORD}
+    figure = {**FIGURES[0], "title": f"Title {WORD}", "block": WORD}
+    made = Making(
+        tmp_path_factory.mktemp("study"), blocks=[block, DIFFICULTY], figures=[figure, FIGURES[1]],
+        seeds=[0, 1], samples=3, question=HOSTILE.replace("$", ""), reason=HOSTILE, completion=HOSTILE, failing=fails,
+        failure=HOSTILE, names=lambda i: f"p{i} {HOSTILE}",
+    )  # fmt: skip
+    folder = made.write()
+    report_study(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def opened(study: Path) -> Iterator[Chromium]:
+    with Chromium() as browser:
+        browser.size(1280, 900)
+        browser.open(study / "report" / "index.html")
+        yield browser
+
+
+def unpacked(study: Path, budget: int) -> dict:
+    found = packed(load(study), budget)
+    assert found is not None
+    return json.loads(gzip.decompress(base64.b64decode(found.data)))
+
+
+@browser_needed
+def test_nothing_of_a_hostile_study_runs_or_is_asked_for(opened: Chromium, study: Path) -> None:
+    opened.run("document.querySelectorAll('details').forEach(fold => { fold.open = true; })")
+    opened.until("document.querySelector('.pane')")
+    opened.through()
+    assert opened.run("document.title") == "made · limo-ablate"
+    assert opened.run("document.querySelector('h1').textContent").startswith("</pre></script><script>")
+    shown = opened.run("document.querySelector('.pane article > pre').textContent")
+    assert shown == HOSTILE
+    assert (
+        opened.run(
+            "document.querySelectorAll('img, iframe, main script, main link, [onload], [onerror]').length"
+        )
+        == 0
+    )
+    assert opened.run("document.querySelectorAll('.chart').length") > 5
+    assert opened.run("[...document.querySelectorAll('.chart')].every(box => box.querySelector('svg.marks'))")
+    assert opened.requests == [(study / "report" / "index.html").as_uri()]
+    assert not [problem for problem in opened.problems if not problem.startswith("WARN")]
+
+
+@browser_needed
+def test_the_same_problem_in_two_cells_by_an_address(opened: Chromium, study: Path) -> None:
+    cells = unpacked(study, 10**7)["cells"]
+    opened.run("document.getElementById('browser').open = false")
+    address = {"cell": cells[1], "beside": cells[2], "verdict": "incorrect"}
+    opened.run(f"location.hash = new URLSearchParams({json.dumps(address)})")
+    opened.until("document.querySelectorAll('.pane').length === 2")
+    assert opened.run("[...document.querySelectorAll('.pane h3')].map(h => h.textContent)") == cells[1:3]
+    opened.until("document.querySelector('.pane .status').textContent && location.hash.includes('problem=')")
+    statuses = opened.run(
+        "[...document.querySelector('.pane').querySelectorAll('.status')].map(s => s.textContent)"
+    )
+    assert "incorrect" in statuses
+    assert set(statuses) <= {"correct", "incorrect", "undecided"}
+    before = opened.run("location.hash")
+    opened.run("[...document.querySelectorAll('.filters button')].at(-1).click()")
+    assert opened.run("location.hash") != before
+    assert "of 3 are correct" in opened.run("document.querySelector('.pane .facts').textContent")
+
+
+@browser_needed
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_does_not_scroll_sideways(study: Path, width: int) -> None:
+    with Chromium() as browser:
+        browser.size(width, 900)
+        browser.open(study / "report" / "index.html")
+        assert browser.run("document.querySelectorAll('svg.marks').length") < browser.run(
+            "document.querySelectorAll('.chart').length"
+        )
+        browser.through()
+        assert browser.run("document.documentElement.scrollWidth") == width
+        browser.scheme("dark")
+        browser.run("document.getElementById('theme').click()")  # light, whatever the system prefers
+        assert browser.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        browser.run("document.getElementById('theme').click()")
+        assert browser.run("getComputedStyle(document.body).backgroundColor") == "rgb(20, 24, 29)"
+
+
+def test_a_small_budget_keeps_each_verdict_of_a_cell_and_whole_problems(study: Path) -> None:
+    view = load(study)
+    everything, some = packed(view, 10**7), packed(view, 200_000)
+    assert everything is not None
+    assert some is not None
+    assert some == packed(load(study), 200_000)
+    assert everything.problems == everything.of_problems == 60
+    assert 0 < some.problems < 60
+    assert some.cells == some.of_cells == everything.cells
+    rows = unpacked(study, 200_000)["rows"]
+    full = unpacked(study, 10**7)["rows"]
+    assert set(zip(rows["cell"], rows["status"], strict=True)) == set(
+        zip(full["cell"], full["status"], strict=True)
+    )
+    texts = [*rows["completion"], *rows["reason"]]
+    assert sum(len(text.encode()) for text in texts) <= 200_000
+
+
+def test_a_long_completion_loses_its_middle_and_says_how_much(tmp_path: Path) -> None:
+    made = Making(tmp_path, blocks=[DIFFICULTY], figures=[], seeds=[0], completion="a" * 3000 + "b" * 3000)
+    (text,) = set(unpacked(made.write(), 10**7)["rows"]["completion"])
+    assert text.startswith("a" * (LENGTH // 2) + "\n[… 2000 characters left out …]\n")
+    assert text.endswith("b" * (LENGTH // 2))
