@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,31 +40,34 @@ def trial_keys(configs: Sequence[TrialConfig]) -> list[str]:
     """The key of each; sections that configurations share (the same objects) are hashed once."""
     digests: dict[tuple[int, tuple[str, ...]], str] = {}
 
-    def digest(section: Any, without: tuple[str, ...] = ()) -> str:
+    def digest(section: Any, without: tuple[str, ...]) -> str:
         if (place := (id(section), without)) not in digests:
             content = {key: value for key, value in plain(section).items() if key not in without}
             digests[place] = content_key("section", 1, content)
         return digests[place]
 
-    return [content_key("trial", 2, _content(config, digest)) for config in configs]
+    return [
+        content_key(
+            "trial",
+            2,
+            {name: digest(*section) for name, section in deciding(config).items()} | {"seed": config.seed},
+        )
+        for config in configs
+    ]
 
 
-def _content(config: TrialConfig, digest: Callable[..., str]) -> dict[str, Any]:
+def deciding(config: TrialConfig) -> dict[str, tuple[Any, tuple[str, ...]]]:
+    """What decides the result: a section by its name, and which of its keys don't count; beside the seed."""
     hardware = (*WHEREVER, "threads") if config.hardware.device == "cuda" else WHEREVER
-    content = {
-        "model": digest(config.model),
-        "eval": digest(config.eval, REPORTING),
-        "hardware": digest(config.hardware, hardware),
-        "seed": config.seed,
+    found: dict[str, tuple[Any, tuple[str, ...]]] = {
+        "model": (config.model, ()),
+        "eval": (config.eval, REPORTING),
+        "hardware": (config.hardware, hardware),
     }
     trains = config.select.size != 0 or config.model.source == "scratch"
     if trains:
-        content |= {
-            "data": digest(config.data),
-            "select": digest(config.select),
-            "train": digest(config.train, WHENEVER),
-        }
+        found |= {"data": (config.data, ()), "select": (config.select, ()), "train": (config.train, WHENEVER)}
     elif config.select.contamination.policy == "report":
         # the clean benchmark items are those that the pool has not
-        content |= {"data": digest(config.data), "contamination": digest(config.select.contamination)}
-    return content
+        found |= {"data": (config.data, ()), "contamination": (config.select.contamination, ())}
+    return found

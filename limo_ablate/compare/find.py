@@ -11,8 +11,10 @@ from typing import Any
 from limo_ablate.effects import Trial, load_trials
 from limo_ablate.effects.trials import CELLS, METRICS
 from limo_ablate.errors import UserError
+from limo_ablate.study.design import load_study
 from limo_ablate.typed import nearest
 
+STUDY = "study.yaml"
 SHOWN = 6
 """Names that are listed."""
 
@@ -25,6 +27,8 @@ class Arm:
     study: str | None
     trials: tuple[Trial, ...]
     """Finished ones."""
+    cluster: str | None = None
+    """Which problems its study counts as belonging together."""
 
     @property
     def seeds(self) -> list[int]:
@@ -48,7 +52,7 @@ def arm(text: str, studies: Sequence[Path]) -> Arm:
     every = [Arm(name, study, trials) for study, own in known.items() for name, trials in own.items()]
     for found in (
         [found for found in every if found.name == text],
-        [found for found in every if any(trial.folder.name == text for trial in found.trials[:1])],
+        [found for found in every if not _is_cell(found) and found.trials[0].folder.name == text],
         [found for found in every if text in found.name and _is_cell(found)],
         [found for found in every if text in found.name],
     ):
@@ -80,7 +84,7 @@ def _of_folder(folder: Path) -> Arm:
     if (study / CELLS).is_file():
         for trial in load_trials(study):
             if trial.folder.name == folder.name:
-                return Arm(trial.name, study.name, (trial,))
+                return Arm(trial.name, study.name, (trial,), _cluster(trial))
     file = folder / METRICS
     metrics: Mapping[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
     cell = dict(metrics.get("cell", {}))
@@ -100,7 +104,13 @@ def _finished(found: Arm) -> Arm:
     done = tuple(trial for trial in found.trials if trial.metrics)
     if not done:
         raise UserError(f"{found}: none of its {len(found.trials)} trials has finished")
-    return Arm(found.name, found.study, done)
+    return Arm(found.name, found.study, done, _cluster(done[0]))
+
+
+def _cluster(trial: Trial) -> str | None:
+    """As the study of the trial declares it; null for a single run."""
+    file = trial.folder.absolute().parent.parent / STUDY
+    return load_study(str(file)).cluster if file.is_file() else None
 
 
 def _several(text: str, found: Sequence[Arm]) -> str:

@@ -32,7 +32,7 @@ class Compared:
     """Means over the common seeds and problems."""
     low: float | None
     high: float | None
-    """95 % interval of b - a; null for a single problem."""
+    """95 % interval of b - a; null for a single problem, or a single cluster of them."""
     p: float | None
     """Two-sided."""
     problems: int
@@ -65,7 +65,8 @@ class Scores:
 def scores(a: Arm, b: Arm) -> Scores:
     """Raises UserError when the arms have no benchmark in common."""
     common = sorted({*a.seeds} & {*b.seeds})
-    sides = [_values(arm, common) for arm in (a, b)]
+    cluster = a.cluster if a.cluster == b.cluster else None
+    sides = [_values(arm, common, cluster) for arm in (a, b)]
     keys = ["seed", "score", "measure", "problem"]
     paired = sides[0].join(sides[1], on=keys, suffix="_b", maintain_order="left")
     if paired.is_empty():
@@ -77,20 +78,22 @@ def scores(a: Arm, b: Arm) -> Scores:
     return Scores(rows, [_flips(part) for part in benchmarks], common)
 
 
-def _values(arm: Arm, common: Sequence[int]) -> pl.DataFrame:
-    """seed, score, measure, problem, value: of the common seeds, or of all together."""
+def _values(arm: Arm, common: Sequence[int], cluster: str | None) -> pl.DataFrame:
+    """seed, score, measure, problem, value (and cluster): of the common seeds, or of all together."""
     seed = {trial.name: str(trial.seed) if common else ALL for trial in arm.trials}
     wanted = [trial for trial in arm.trials if not common or trial.seed in common]
-    rows = measures(wanted).with_columns(seed=pl.col("trial").replace_strict(seed, return_dtype=pl.String))
-    keys = ["seed", "score", "measure", "problem"]
+    rows = measures(wanted, cluster).with_columns(
+        seed=pl.col("trial").replace_strict(seed, return_dtype=pl.String)
+    )
+    keys = ["seed", "score", "measure", "problem", *(["cluster"] if cluster else [])]
     return rows.group_by(keys, maintain_order=True).agg(pl.col("value").mean())
 
 
 def _compared(part: pl.DataFrame) -> Compared:
     a, b = (_array(part, column) for column in ("value", "value_b"))
-    low = high = p = None
-    if a.shape[1] > 1:
-        found = crossed((b - a)[None])
+    clusters, low, high, p = _clusters(part), None, None, None
+    if (a.shape[1] if clusters is None else clusters.max() + 1) > 1:
+        found = crossed((b - a)[None], clusters)
         (low,), (high,) = found.interval()
         (p,) = found.p_value()
     return Compared(
@@ -108,8 +111,20 @@ def _compared(part: pl.DataFrame) -> Compared:
 
 def _array(part: pl.DataFrame, column: str) -> npt.NDArray[np.float64]:
     """(seeds, problems that all of them have)."""
-    wide = part.pivot("seed", index="problem", values=column, maintain_order=True).drop_nulls()
-    return wide.drop("problem").to_numpy().T
+    return _wide(part, column).drop("problem").to_numpy().T
+
+
+def _wide(part: pl.DataFrame, column: str) -> pl.DataFrame:
+    return part.pivot("seed", index="problem", values=column, maintain_order=True).drop_nulls()
+
+
+def _clusters(part: pl.DataFrame) -> npt.NDArray[np.int64] | None:
+    """(problems that all seeds have,) numbers from 0, where problems belong together."""
+    if "cluster" not in part.columns:
+        return None
+    of = part.unique("problem").select("problem", "cluster")
+    named = _wide(part, "value").select("problem").join(of, on="problem", maintain_order="left")
+    return (named["cluster"].rank("dense") - 1).cast(pl.Int64).to_numpy()
 
 
 def _flips(part: pl.DataFrame) -> Flips:

@@ -21,7 +21,7 @@ from limo_ablate.config import TrialConfig
 from limo_ablate.effects import Trial, load_trials
 from limo_ablate.effects.trials import CELLS, METRICS, resolved
 from limo_ablate.errors import UserError
-from limo_ablate.identity import REPORTING, WHENEVER, WHEREVER
+from limo_ablate.identity import deciding
 from limo_ablate.study.cells import Cell, cells
 from limo_ablate.study.design import SWEEPS, Study, load_study
 from limo_ablate.typed import from_dict, nearest
@@ -142,21 +142,16 @@ def _changed(before: Trial, now: TrialConfig) -> list[Difference]:
         old = from_dict(TrialConfig, resolved(before.folder))
     except UserError as error:
         return [Difference(f"configuration of an earlier form ({error})", "", "")]
-    return differences([deciding(old)], [deciding(now)])
+    return differences([keyed(old)], [keyed(now)])
 
 
-def deciding(config: TrialConfig) -> dict[str, str]:
+def keyed(config: TrialConfig) -> dict[str, str]:
     """Dotted key -> value of what is in a trial's key, see `identity`."""
-    hardware = (*WHEREVER, "threads") if config.hardware.device == "cuda" else WHEREVER
-    left_out = {"eval": REPORTING, "hardware": hardware, "train": WHENEVER}
-    sections = ["model", "eval", "hardware"]
-    if config.select.size != 0:
-        sections += ["data", "select", "train"]
     content = {
-        name: {k: v for k, v in plain(getattr(config, name)).items() if k not in left_out.get(name, ())}
-        for name in sections
+        name: {key: value for key, value in plain(section).items() if key not in without}
+        for name, (section, without) in deciding(config).items()
     }
-    content["select"] = content.get("select", {"size": 0})
+    content.setdefault("select", {"size": config.select.size})
     return flat({**json.loads(json.dumps(content, default=plain)), "seed": config.seed})
 
 

@@ -27,16 +27,24 @@ class Published:
 
     @classmethod
     def at(cls, folder: Path, server: str, entity: str, project: str) -> Published:
-        """What `folder` knows of that project; nothing, where it was another one."""
-        path, new = folder / FILE, cls(server, entity, project)
-        if not path.exists():
-            return new
-        found = json.loads(path.read_text())
-        known = cls(**found | {"workspace": tuple(found["workspace"])})
-        return known if (known.server, known.entity, known.project) == (server, entity, project) else new
+        """What `folder` knows of that project; nothing, where it has not been sent there."""
+        new = cls(server, entity, project)
+        return next((known for known in _known(folder) if known._place == new._place), new)
+
+    @property
+    def _place(self) -> tuple[str, str, str]:
+        return self.server, self.entity, self.project
 
     def write(self, folder: Path) -> None:
-        (folder / FILE).write_text(json.dumps(asdict(self), indent=1) + "\n")
+        others = [known for known in _known(folder) if known._place != self._place]
+        (folder / FILE).write_text(json.dumps([asdict(known) for known in (*others, self)], indent=1) + "\n")
+
+
+def _known(folder: Path) -> list[Published]:
+    """All places that the study has been sent to."""
+    path = folder / FILE
+    found = json.loads(path.read_text()) if path.exists() else []
+    return [Published(**one | {"workspace": tuple(one["workspace"])}) for one in found]
 
 
 def publish(folder: Path, workspace: Any, report: Any) -> list[str]:

@@ -47,6 +47,8 @@ def test_trials_and_cells_are_found_by_name_part_study_or_folder(made: Path) -> 
     folder = trial.trials[0].folder
     assert arm(str(folder), []).name == "size64-L4-s1"
     assert arm(folder.name, [made]).name == "size64-L4-s1"
+    first = arm("size64-L4-s0", [made]).trials[0].folder
+    assert arm(first.name, [made]).name == "size64-L4-s0", "a cell's first seed is no cell"
 
 
 def test_what_is_no_name_or_several_is_refused(made: Path) -> None:
@@ -136,3 +138,22 @@ def test_the_command_says_it_all(made: Path, capsys: pytest.CaptureFixture[str])
 def test_values_are_compared_as_text() -> None:
     assert flat({"a": {"b": [1, 2], "c": None}, "d": "x"}) == {"a.b": "[1, 2]", "a.c": "null", "d": "x"}
     assert flat({"a": [{"b": 1}]}, lists=True) == {"a.0.b": "1"}
+
+
+def test_problems_that_belong_together_are_compared_so(made: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(made, tmp_path / "made"))
+    for trial in load_trials(folder):
+        path = trial.folder / "verdicts.parquet"
+        contest = pl.col("problem").rank("dense") // 10
+        pl.read_parquet(path).with_columns(source=contest.cast(pl.String)).write_parquet(path)
+    change(folder / "study.yaml", lambda study: study.update(cluster="source"))
+    study, trials = load_study(str(folder / "study.yaml")), load_trials(folder)
+    own = [trial for trial in trials if trial.name.startswith("size64-")]
+    quality = next(one for one in study.contrasts if one.factor == "select.quality")
+    rows = contrasts([quality], {"grid": ["select.quality"]}, own, items(own, "source"))
+    found = scores(arm("size64-L1", [folder]), arm("size64-L4", [folder])).rows[0]
+    assert found.low == pytest.approx(rows["low"][0])
+    assert found.p == pytest.approx(rows["p"][0])
+    alone = scores(arm("size64-L1", [made]), arm("size64-L4", [made])).rows[0]
+    assert (found.difference, found.problems) == (pytest.approx(alone.difference), alone.problems)
+    assert found.low != pytest.approx(alone.low)

@@ -8,6 +8,10 @@ import yaml
 
 from limo_ablate.__main__ import main
 from limo_ablate.artifacts import NotMade, Store, looking
+from limo_ablate.compare.differ import differences
+from limo_ablate.compare.why import keyed
+from limo_ablate.compose import compose
+from limo_ablate.identity import trial_key
 from limo_ablate.study.cells import cells
 from limo_ablate.study.design import load_study
 from limo_ablate.trial import run_trial
@@ -121,3 +125,12 @@ def test_looking_makes_nothing_and_ends(tmp_path: Path) -> None:
     assert store.build("stage", 2, {}, lambda folder: None).path.is_dir()
     with looking():
         assert store.build("stage", 2, {}, lambda folder: None).stage == "stage"
+
+
+@pytest.mark.parametrize("more", [["model.source=scratch"], ["select/contamination=report"]])
+def test_what_is_told_to_differ_is_what_decides_the_key(more: list[str]) -> None:
+    base = [*TINY, "select.size=0", *more]
+    for change, differs in (("data.miniature.per_level=60", True), ("launch.slots=3", False)):
+        before, after = (compose([*base, *extra]) for extra in ((), (change,)))
+        assert (trial_key(before) != trial_key(after)) is differs
+        assert bool(differences([keyed(before)], [keyed(after)])) is differs

@@ -17,6 +17,7 @@ from limo_ablate.report.names import percent, plus_minus
 from limo_ablate.track import open_tracker
 from limo_ablate.track.dashboard import main
 from limo_ablate.track.names import logged
+from limo_ablate.track.publish import Published
 from tests.made_study import Making
 from tests.track.made_trial import made, metrics_of
 from tests.track.offline_run import OfflineRun, read_run
@@ -191,3 +192,12 @@ def test_a_second_call_writes_the_same_bytes_and_replaces_the_run(
 
 def test_names_are_what_wandb_can_sort_by() -> None:
     assert logged("eval/math-500/level 1.5/pass@4_stderr") == "eval/math_500/level_1_5/pass_at_4_stderr"
+
+
+def test_each_project_that_it_was_sent_to_is_remembered(tmp_path: Path) -> None:
+    for project in ("a", "b"):
+        assert Published.at(tmp_path, "server", "me", project).workspace == ("", "")
+        Published("server", "me", project, ("name", f"id-{project}"), f"report-{project}").write(tmp_path)
+    assert Published.at(tmp_path, "server", "me", "a").report == "report-a"
+    Published("server", "me", "a", ("name", "id-a"), "another").write(tmp_path)
+    assert [Published.at(tmp_path, "server", "me", name).report for name in "ab"] == ["another", "report-b"]
