@@ -12,6 +12,7 @@ import os
 import sys
 from contextlib import suppress
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,9 @@ def main(argv: list[str] | None = None) -> int:
         if argv and argv[0] in VERBS:
             module, function = VERBS[argv[0]].split(":")
             return int(getattr(import_module(module), function)(argv[1:]))
+        if argv == ["--version"]:
+            print(f"limo-ablate {version('limo-ablate')}")
+            return 0
         if argv and "=" not in argv[0] and argv[0][:1] not in ("-", "+", "~"):
             raise unknown(argv[0])
         return run_hydra(argv)

@@ -29,7 +29,7 @@ class Chromium:
         self._read, from_browser = os.pipe()
         command = f'exec "$@" 3<&{to_browser} 4>&{from_browser}'
         self._process = subprocess.Popen(
-            ["sh", "-c", command, "sh", PROGRAM, *FLAGS, f"--user-data-dir={profile}"],
+            ["bash", "-c", command, "bash", PROGRAM, *FLAGS, f"--user-data-dir={profile}"],
             pass_fds=(to_browser, from_browser), stderr=subprocess.DEVNULL,
         )  # fmt: skip
         os.close(to_browser)
@@ -107,13 +107,12 @@ class Chromium:
             raise RuntimeError(done["exceptionDetails"]["exception"].get("description", str(done)))
         return done["result"].get("value")
 
-    def until(self, script: str, seconds: float = 20) -> Any:
+    def until(self, script: str, seconds: float = 20) -> None:
         """Runs it until it is true."""
         end = time.monotonic() + seconds
-        while not (found := self.run(script)):
+        while not self.run(f"!!({script})"):
             assert time.monotonic() < end, f"not so after {seconds} s: {script}; {self.problems}"
             time.sleep(0.05)
-        return found
 
     def size(self, width: int, height: int) -> None:
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1,

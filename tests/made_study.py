@@ -107,7 +107,8 @@ class Making:
         (folder / "config.yaml").write_text(CONFIG)
         (folder / "provenance.json").write_text(json.dumps(PROVENANCE))
         if self.failing(asked, seed):
-            failure = {"reason": self.failure, "log": str(folder / "trial.log"), "command": "limo-ablate x=1"}  # fmt: skip
+            log = str(folder / "trial.log")
+            failure = {"reason": self.failure, "log": log, "command": "limo-ablate x=1"}
             (folder / "failed.json").write_text(json.dumps(failure))
             return
         chance = self.accuracy(asked) + self.rng.normal(0, self.spread) + skills

@@ -38,11 +38,12 @@ def main(argv: list[str]) -> int:
 def study_folders(study: str | None, overrides: list[str]) -> list[Path]:
     """The one that is asked for, or all there are. Raises UserError."""
     from limo_ablate.compose import compose
-    from limo_ablate.report.cli import find_study
+    from limo_ablate.study.folder import STUDY, study_folder
 
+    root = Path(compose(overrides).paths.studies)
     if study is not None:
-        return [find_study(study, overrides)]
-    return sorted(path.parent for path in Path(compose(overrides).paths.studies).glob("*/study.yaml"))
+        return [study_folder(study, root)]
+    return sorted(path.parent for path in root.glob(f"*/{STUDY}"))
 
 
 class _Parser(argparse.ArgumentParser):

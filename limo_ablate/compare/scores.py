@@ -96,6 +96,8 @@ def _compared(part: pl.DataFrame) -> Compared:
         found = crossed((b - a)[None], clusters)
         (low,), (high,) = found.interval()
         (p,) = found.p_value()
+        if part["measure"][0] != "tokens":  # a difference of shares
+            low, high = max(low, -1.0), min(high, 1.0)
     return Compared(
         score=part["score"][0],
         measure=part["measure"][0],

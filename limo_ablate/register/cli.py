@@ -12,8 +12,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from limo_ablate.errors import UserError
-from limo_ablate.register.registration import NAME, Chain, Registration, read, write
+from limo_ablate.register.design import adaptive
+from limo_ablate.register.registration import Chain, Registration, read, write
 from limo_ablate.study.design import SWEEPS, load_study
+from limo_ablate.study.folder import REGISTRATION
 
 
 def main(argv: list[str]) -> int:
@@ -31,7 +33,7 @@ def main(argv: list[str]) -> int:
     former = _former(folder, again="--again" in argv)
     registration = freeze(study, folder, former)
     write(folder, registration)
-    print(text(registration, folder / NAME))
+    print(text(registration, folder / REGISTRATION))
     return 0
 
 
@@ -43,8 +45,8 @@ def _former(folder: Path, *, again: bool) -> Chain | None:
     if former and not again:
         last = former.last
         raise UserError(
-            f"{folder / NAME}: registered at {last.time} already, as {last.hash[:12]}; --again registers the "
-            "study anew, and keeps this one beside it"
+            f"{folder / REGISTRATION}: registered at {last.time} already, as {last.hash[:12]}; --again "
+            "registers the study anew, and keeps this one beside it"
         )
     return former
 
@@ -53,7 +55,7 @@ def text(registration: Registration, path: Path) -> str:
     """What was registered, in a few lines."""
     cells = registration.cells.values()
     selections = {cell.selection for cell in cells if cell.selection}
-    searched = [block["name"] for block in registration.design["blocks"] if _adaptive(block)]
+    searched = [block["name"] for block in registration.design["blocks"] if adaptive(block)]
     lines = [
         f"registered: {registration.study}, {len(cells)} cells, {len(selections)} selections, "
         f"benchmarks {', '.join(registration.benchmarks)}; alpha {registration.alpha:g}, "
@@ -88,7 +90,3 @@ def _late(registration: Registration) -> list[str]:
         f"{count} trials of block '{block}' have finished already: its contrasts stay exploratory"
         for block, count in late
     ]
-
-
-def _adaptive(block: dict[str, object]) -> bool:
-    return block["design"] == "optuna" or block["tune"] is not None

@@ -9,9 +9,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from limo_ablate.compose import compose
 from limo_ablate.errors import UserError
 from limo_ablate.report import report_study
-from limo_ablate.typed import nearest
+from limo_ablate.study.design import SWEEPS, load_study
+from limo_ablate.study.folder import study_folder
+
+SHOWN = ("question", "contrasts", "figures", "cluster")
+"""What the report reads of a study beside its trials."""
 
 
 def main(argv: list[str]) -> int:
@@ -24,9 +29,12 @@ def main(argv: list[str]) -> int:
     name, *overrides = argv
     if wrong := [argument for argument in overrides if "=" not in argument]:
         raise UserError(f"report: {wrong[0]}: one study at a time, and overrides as key=value")
-    page = report_study(find_study(name, overrides))
+    folder = study_folder(name, Path(compose(overrides).paths.studies))
+    page = report_study(folder)
     print(page)
     print(_contents(page))
+    if outdated := _outdated(name, folder, overrides):
+        print(outdated)
     return 0
 
 
@@ -36,14 +44,14 @@ def _contents(page: Path) -> str:
     return f"{size:.1f} MB; {pictures} picture{'s' * (pictures != 1)}, each as PNG, SVG and PDF beside it"
 
 
-def find_study(name: str, overrides: list[str]) -> Path:
-    """A study's folder: `name` itself, or of that name under `paths.studies`. Raises UserError."""
-    from limo_ablate.compose import compose
-
-    if (Path(name) / "study.yaml").is_file():
-        return Path(name)
-    root = Path(compose(overrides).paths.studies)
-    known = sorted(path.parent.name for path in root.glob("*/study.yaml"))
-    if name not in known:
-        raise UserError(f"{name}: no such study in {root}{nearest(name, known)} Known: {', '.join(known)}")
-    return root / name
+def _outdated(name: str, folder: Path, overrides: list[str]) -> str | None:
+    """What the study's file says by now and the study that was run does not; null where they are alike."""
+    if not (file := SWEEPS / f"{name}.yaml").is_file():
+        return None
+    was, now = load_study(str(folder / "study.yaml")), load_study(str(file), overrides)
+    parts = [part for part in SHOWN if getattr(was, part) != getattr(now, part)]
+    axes = [[(block.name, block.axes) for block in study.blocks] for study in (was, now)]
+    if not parts or axes[0] != axes[1]:  # levels changed on the command line take contrasts with them
+        return None
+    said = f"{file.name} has other {' and '.join(parts)} by now than the study that was run"
+    return f"{said}: `limo-ablate sweep {name}` takes them up"

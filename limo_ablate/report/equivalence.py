@@ -45,7 +45,7 @@ def equivalent(data: FigureData, fits: Fits) -> Drawn | None:
     return Drawn(
         slug(f"{data.figure.title} equivalence"),
         f"{data.figure.title}: equivalence",
-        f"For what it has at {largest}: {'; '.join(said)}.",
+        f"For what each has at {largest}, by the fitted curves: {'; '.join(said)}.",
         NOTE,
         _chart(data, fits, found).to_dict(),
         table,

@@ -18,7 +18,8 @@ from limo_ablate.study.block import Block
 
 TEXT = (
     "Exploratory: a reason to declare a contrast rather than a claim. Intervals are at 95 %, over other "
-    "seeds and other problems; p is adjusted by Holm over each table."
+    "seeds and other problems, each for itself; p is adjusted by Holm over each table, so an interval may "
+    "leave 0 out where the adjusted p tells nothing from chance."
 )
 MOST = 4
 """Effects that are named in the sentence."""

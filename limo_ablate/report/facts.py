@@ -11,7 +11,7 @@ from limo_ablate.effects import Trial
 from limo_ablate.effects.trials import resolved
 from limo_ablate.report.figures import FigureData
 from limo_ablate.report.load import StudyView
-from limo_ablate.report.names import axis, duration, level, plus_minus
+from limo_ablate.report.names import axis, duration, level, percent, plus_minus
 
 METHOD = {
     "Data": "data.name",
@@ -48,7 +48,10 @@ def glance(view: StudyView) -> list[tuple[str, str]]:
         where = ", ".join(text for text in view.levels(best) if text != "–")
         tiles.insert(1, (str(cells.height), "cells"))
         tiles.append(
-            (f"{plus_minus(best['mean'], best['seed_error'])} %", f"best on {view.scores[0]}: {where}")
+            (
+                f"{percent(best['mean'])} %",
+                f"best on {view.scores[0]} (95 %: {percent(best['low'], 0)} to {percent(best['high'], 0)}): {where}",
+            )
         )
     return [*tiles, (duration(seconds), "of machine time")]
 
@@ -70,7 +73,7 @@ def finding(data: FigureData) -> str:
     start, end = (f"{_percent(row)} at {level(row['x'])}" for row in (first, best))
     others = [f"{row['line']} to {_percent(row)}" for row in last[1:].iter_rows(named=True)]
     base = data.base.filter(~pl.col("line").is_in(data.lines)).iter_rows(named=True)
-    others += [f"{row['line']}: {_percent(row)}" for row in base]
+    others += [f"{row['line']}: {percent(row['mean'])} %" for row in base]
     return f"{best['line']} goes from {start} to {end} {axis(data.figure.x)}" + "; ".join(["", *others]) + "."
 
 

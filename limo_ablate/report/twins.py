@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,8 @@ SCALE = 2
 NOTE = 88
 """Characters of a line of the note under the title."""
 KINDS = ("png", "svg", "pdf")
+NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+"""Characters that a name may have and an SVG may not."""
 
 
 def write_twins(drawn: Sequence[Drawn], folder: Path) -> None:
@@ -40,7 +43,7 @@ def svg(drawn: Drawn) -> str:
     title = {"text": drawn.title, "subtitle": textwrap.wrap(drawn.note.replace(" %", "\u00a0%"), NOTE)}
     spec = sized(drawn.spec or {}, WIDTH) | {"title": title}
     image: str = vl_convert.vegalite_to_svg(spec, config=config(LIGHT))
-    return image
+    return NOT_IN_XML.sub("\ufffd", image)
 
 
 def sized(spec: dict[str, Any], width: int) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
 def _studies(name: str | None, overrides: list[str]) -> tuple[Path | None, Callable[[], list[Path]]]:
     """The one study that is asked for, and what lists all that are shown. Raises UserError."""
     from limo_ablate.compose import compose
-    from limo_ablate.sweep.join import study_folder
+    from limo_ablate.study.folder import study_folder
 
     root = Path(compose(overrides).paths.studies)
     only = study_folder(name, root).absolute() if name else None

@@ -25,6 +25,7 @@ from limo_ablate.ledger.queue import Queue
 from limo_ablate.plan.cost import Costs
 from limo_ablate.study.cells import Cell
 from limo_ablate.study.design import SWEEPS, Study, load_study
+from limo_ablate.study.folder import REGISTRATION, STUDY
 from limo_ablate.sweep.live import rerun_command
 from limo_ablate.sweep.processes import Interrupts, coordinator
 from limo_ablate.sweep.runner import Jobs, LeaseLost
@@ -173,7 +174,8 @@ def _report(folder: Path, jobs: Jobs, console: Console) -> None:
     if not any(folder.glob("trials/*/metrics.json")):
         return
     page = folder / "report" / "index.html"
-    sources = [folder / "cells.json", folder / "study.yaml", *folder.glob("trials/*/metrics.json")]
+    named = (folder / name for name in ("cells.json", STUDY, REGISTRATION))
+    sources = [*(file for file in named if file.exists()), *folder.glob("trials/*/metrics.json")]
     if not page.exists() or any(source.stat().st_mtime > page.stat().st_mtime for source in sources):
         page = Job(jobs.report, (folder,))()
     console.print(f"report: {page}")

@@ -12,16 +12,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from limo_ablate.compose import compose
 from limo_ablate.errors import EXIT_INTERRUPTED, EXIT_TRIALS_FAILED, UserError
 from limo_ablate.ledger.lease import Lease
 from limo_ablate.plan.cost import Costs
 from limo_ablate.study.design import load_study
+from limo_ablate.study.folder import study_folder
 from limo_ablate.sweep.cli import JOBS, LOST, SEEN_AS, tell_not_run, told
 from limo_ablate.sweep.processes import Interrupts
 from limo_ablate.sweep.runner import Jobs, LeaseLost
 from limo_ablate.sweep.session import Desk, Session
-from limo_ablate.typed import nearest
 
 
 def main(argv: list[str]) -> int:
@@ -65,20 +64,6 @@ def check_directory(folder: Path) -> None:
     seen = (folder / SEEN_AS).read_text().strip()
     if not (Path(seen).exists() and Path(seen).samefile(folder)):
         raise UserError(f"{folder}: join it from the directory where `sweep` runs: the one with {seen} in it")
-
-
-def study_folder(name: str, root: Path | None = None) -> Path:
-    """The folder of the study `name` of `root`, or `name` where that is one. Raises UserError."""
-    if (Path(name) / "study.yaml").is_file():
-        return Path(name)
-    root = root or Path(compose([]).paths.studies)
-    if (root / name / "study.yaml").is_file():
-        return root / name
-    known = sorted(path.parent.name for path in root.glob("*/study.yaml"))
-    raise UserError(
-        f"{name}: no such study in {root}{nearest(name, known)} Known: {', '.join(known) or 'none'}; "
-        "a folder works too"
-    )
 
 
 def asked(argv: list[str]) -> tuple[str, int | None, list[str]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from limo_ablate.errors import UserError
 from limo_ablate.ledger.queue import retry
 from limo_ablate.study.design import load_study
-from limo_ablate.sweep.join import study_folder
+from limo_ablate.study.folder import study_folder
 from limo_ablate.sweep.processes import holder
 from limo_ablate.sweep.session import Session, all_cells
 from limo_ablate.typed import nearest

@@ -36,9 +36,10 @@ def main(argv: list[str]) -> int:
         )
     if args.study is None:
         raise UserError("limo-ablate dashboard: which study? `limo-ablate dashboard NAME`")
-    from limo_ablate.report.cli import find_study
+    from limo_ablate.compose import compose
+    from limo_ablate.study.folder import study_folder
 
-    folder = find_study(args.study, overrides)
+    folder = study_folder(args.study, Path(compose(overrides).paths.studies))
     view = _finished(folder)
     track = _track(view, args, overrides)
     for line in dashboard(view, track):

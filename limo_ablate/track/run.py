@@ -35,6 +35,7 @@ from limo_ablate.track.retell import leave
 from limo_ablate.track.settings import (
     OPENING,
     check_server,
+    drop_staged,
     drop_unsent,
     environment,
     run_id,
@@ -164,6 +165,8 @@ class WandbTracker:
             if self._run is not None:
                 self._attempt(lambda: self._run.finish(exit_code=self._exit_code))
             self._attempt(wandb.teardown)  # else W&B's service outlives a trial that leaves by os._exit
+            self._run = None
+            drop_staged()
 
     def _attempt(self, task: Callable[[], None]) -> None:
         try:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, redirect_stderr
+from contextlib import AbstractContextManager, contextmanager, redirect_stderr, suppress
+from importlib import import_module
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -86,6 +88,15 @@ def drop_unsent(folder: Path) -> None:
     for run in folder.glob("offline-run-*"):
         if not any(run.glob("*.synced")):
             shutil.rmtree(run)
+
+
+def drop_staged() -> None:
+    """Removes the temporary folders tables were written to: W&B keeps them until the process has ended in
+    peace, and a trial leaves by os._exit."""
+    with suppress(ImportError):
+        held = import_module("wandb.sdk.artifacts.artifact_instance_cache")
+        held.artifact_instance_cache_by_client_id.clear()
+    gc.collect()
 
 
 def run_id(folder: Path) -> str:

@@ -48,6 +48,8 @@ def main(argv: list[str]) -> int:
     if argv and argv[0] in ("-h", "--help"):
         print(__doc__)
         return 0
+    if unknown := next((argument for argument in argv if argument.startswith("-")), None):
+        raise UserError(f"{unknown}: no option of wandb-sync; there is only --help")
     names = [argument for argument in argv if "=" not in argument]
     if len(names) > 1:
         raise UserError(f"{names[1]}: one study at a time, or none for all")

@@ -38,8 +38,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     figure = {**FIGURES[0], "title": f"Title {WORD}", "block": WORD}
     made = Making(
         tmp_path_factory.mktemp("study"), blocks=[block, DIFFICULTY], figures=[figure, FIGURES[1]],
-        seeds=[0, 1], samples=3, question=HOSTILE.replace("$", ""), reason=HOSTILE, completion=HOSTILE, failing=fails,
-        failure=HOSTILE, names=lambda i: f"p{i} {HOSTILE}",
+        seeds=[0, 1], samples=3, question=HOSTILE.replace("$", ""), reason=HOSTILE, completion=HOSTILE,
+        failing=fails, failure=HOSTILE, names=lambda i: f"p{i} {HOSTILE}",
     )  # fmt: skip
     folder = made.write()
     report_study(folder)

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,7 +14,7 @@ from limo_ablate.report.cells import cell_table
 from limo_ablate.report.load import load
 from limo_ablate.report.page import json_for_html
 from limo_ablate.report.section import slug
-from tests.made_study import FIGURES, Making
+from tests.made_study import DIFFICULTY, FIGURES, Making
 
 HOSTILE = "</pre></script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"> \\boxed{99}"  # noqa: E501
 
@@ -143,23 +142,39 @@ def test_a_study_in_which_all_failed_has_a_report(tmp_path: Path) -> None:
     assert "None of its trials has finished yet." in text
 
 
-def test_drawn_again_nothing_old_stays(study: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "study"
-    shutil.copytree(study, folder)
-    (folder / "report" / "an-earlier-title.png").write_bytes(b"")
-    report_study(folder)
-    assert sorted(p.name for p in (folder / "report").iterdir()) == sorted(
-        p.name for p in (study / "report").iterdir()
-    )
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    return Making(tmp_path / "small", blocks=[DIFFICULTY], figures=[FIGURES[1]], seeds=[0]).write()
 
 
-def test_the_command_takes_a_name_or_a_folder(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    page = str(study / "report" / "index.html")
-    for argument in (str(study), study.name):
-        assert main(["report", argument, f"paths.studies={study.parent}"]) == 0
-        assert capsys.readouterr().out.splitlines()[0] == page
-    assert main(["report", "mnature", f"paths.studies={study.parent}"]) == 2
-    assert "mnature: no such study" in capsys.readouterr().err
+def test_drawn_again_nothing_old_stays(small: Path) -> None:
+    report_study(small)
+    names = sorted(path.name for path in (small / "report").iterdir())
+    for kind in ("png", "svg", "pdf"):
+        (small / "report" / f"an-earlier-title.{kind}").write_bytes(b"")
+    report_study(small)
+    assert sorted(path.name for path in (small / "report").iterdir()) == names
+
+
+def test_the_command_takes_a_name_or_a_folder(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = str(small / "report" / "index.html")
+    for argument in (str(small), small.name):
+        assert main(["report", argument, f"paths.studies={small.parent}"]) == 0
+        where, what = capsys.readouterr().out.splitlines()
+        assert where == page
+        assert "each as PNG, SVG and PDF" in what
+    assert main(["report", "smal", f"paths.studies={small.parent}"]) == 2
+    assert "smal: no such study" in capsys.readouterr().err
+
+
+def test_each_picture_is_a_png_an_svg_and_a_pdf_and_the_same_each_time(small: Path) -> None:
+    report_study(small)
+    (figure,) = (small / "report").glob("hard-problems*.png")
+    first = figure.read_bytes()
+    assert figure.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
+    assert figure.with_suffix(".svg").read_text().startswith("<svg")
+    report_study(small)
+    assert figure.read_bytes() == first
 
 
 @pytest.mark.parametrize("wrong", [["--open"], ["another"], ["paths.studies=x", "-m"]])
