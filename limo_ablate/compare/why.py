@@ -98,9 +98,16 @@ def wanted(text: str, known: Sequence[tuple[Study, Path]]) -> tuple[Path, list[C
         if meant:
             names = sorted(f"{folder.name}/{stem}" for folder, stem in meant)
             more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-            raise UserError(f"{text}: {len(names)} could be meant: {', '.join(names[:SHOWN])}{more}; --study")
+            raise UserError(
+                f"{text}: {len(names)} could be meant: {', '.join(names[:SHOWN])}{more}; say more of the name, "
+                "or its --study"
+            )
     near = nearest(text, [*stems, *(cell.name for _, cell in every)])
-    raise UserError(f"{text}: no cell of {', '.join(study.name for study, _ in known) or 'any study'}{near}")
+    there = ", ".join(list(dict.fromkeys(stems))[:SHOWN])
+    raise UserError(
+        f"{text}: no cell of {', '.join(study.name for study, _ in known) or 'any study'}{near} "
+        f"There are {there}{', ...' if len(set(stems)) > SHOWN else ''}"
+    )
 
 
 def why(cell: Cell, folder: Path) -> Why:

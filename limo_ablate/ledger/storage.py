@@ -47,7 +47,7 @@ class Storage:
             self._journal = Journal(url.resolve(), patience, pause)
             self.optuna = JournalStorage(self._journal)
         else:
-            self.optuna = _open(url, pause)
+            self.optuna = _open(url, min(patience, FIRST_PATIENCE), pause)
 
     @property
     def grows(self) -> bool:
@@ -86,41 +86,43 @@ class Storage:
             tries += 1
 
 
-def _open(url: str, pause: Callable[[float], None]) -> BaseStorage:
+def _open(url: str, patience: float, pause: Callable[[float], None]) -> BaseStorage:
     try:
-        return _proxy(url) if url.startswith("grpc://") else _database(url, pause)
+        return _proxy(url, patience) if url.startswith("grpc://") else _database(url, patience, pause)
     except Exception as error:
         raise UserError(f"ledger={url}: can't be opened: {_line(error)}") from error
 
 
-def _proxy(url: str) -> GrpcStorageProxy:
+def _proxy(url: str, patience: float) -> GrpcStorageProxy:
     parts = urlsplit(url)
     if not (parts.hostname and parts.port):
         raise ValueError("needs host and port, as in grpc://head:13000")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         proxy = GrpcStorageProxy(host=parts.hostname, port=parts.port)
-    proxy.wait_server_ready(FIRST_PATIENCE)
+    proxy.wait_server_ready(patience)
     return proxy
 
 
-def _database(url: str, pause: Callable[[float], None]) -> BaseStorage:
+def _database(url: str, patience: float, pause: Callable[[float], None]) -> BaseStorage:
     if url.startswith("sqlite"):
-        storage = _started(url, {"connect_args": {"timeout": _BUSY}}, pause)
+        storage = _started(url, {"connect_args": {"timeout": _BUSY}}, patience, pause)
         _serialise(storage)
     else:
         # a ledger does one thing after the other: 64 runners hold 64 connections, not hundreds
-        storage = _started(url, {"pool_size": 1, "pool_pre_ping": True}, pause)
+        storage = _started(url, {"pool_size": 1, "pool_pre_ping": True}, patience, pause)
     return get_storage(storage)
 
 
-def _started(url: str, settings: dict[str, Any], pause: Callable[[float], None]) -> RDBStorage:
+def _started(
+    url: str, settings: dict[str, Any], patience: float, pause: Callable[[float], None]
+) -> RDBStorage:
     """The database, waited for while it starts, and while others make the same tables."""
     from sqlalchemy.exc import DatabaseError
 
     from limo_ablate.ledger.database import Database
 
-    deadline = time.monotonic() + FIRST_PATIENCE
+    deadline = time.monotonic() + patience
     while True:
         try:
             return Database(url, engine_kwargs=dict(settings))

@@ -18,6 +18,10 @@ from limo_ablate.sweep.live import last_line
 
 EVERY = 30.0
 """Seconds between the beginnings of two drawings of a study, at least."""
+LONGEST = 600.0
+"""The same after drawings that failed, at most: each one doubles it."""
+LIMIT = 1800.0
+"""Seconds that a drawing may take: others wait for it."""
 NICE = 10
 PAGE = Path("report") / "index.html"
 
@@ -33,8 +37,13 @@ class Report:
     every: float = EVERY
     error: str | None = None
     """Why the last drawing failed."""
+    stamp: float | None = field(default=None, init=False)
+    """When the page was drawn, as of the last look; seconds since the epoch."""
+    begun: float = field(default=float("-inf"), init=False)
+    """When the last drawing was begun, by time.monotonic()."""
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
-    _begun: float = field(default=float("-inf"), init=False)
+    _fails: int = field(default=0, init=False)
+    """Drawings in a row that failed."""
     _drawing: int = field(default=-1, init=False)
     _shows: int = field(default=-1, init=False)
     """Finished trials that the page drawn here has; -1 before there is one."""
@@ -46,25 +55,22 @@ class Report:
         return max(pages, key=lambda page: page.stat().st_mtime, default=None)
 
     @property
-    def stamp(self) -> float | None:
-        """When the page was drawn; seconds since the epoch."""
-        return self.page.stat().st_mtime if self.page else None
-
-    @property
     def drawing(self) -> bool:
         return self._process is not None
 
     def look(self, finished: int) -> None:
-        """Takes up what has been drawn; begins anew when more trials have `finished` than it shows."""
-        if self._process is not None:
-            if (code := self._process.poll()) is None:
-                return
-            self._process = None
-            self._shows = self._drawing
-            self.error = f"the report could not be drawn: {last_line(self._log)}" if code else None
-        due = time.monotonic() - self._begun >= self.every
-        if finished and finished != self._shows and due and not self._up_to_date():
-            self._begin(finished)
+        """Takes up what has been drawn; begins anew when others have `finished` than it shows, 0 never.
+
+        Never raises: `error` says what went wrong.
+        """
+        try:
+            self._take_up()
+            page = self.page
+            self.stamp = page.stat().st_mtime if page else None
+            if finished and finished != self._shows and self._due:
+                self._draw(finished)
+        except Exception as error:  # a full disk, a folder that is away, no process to be had
+            self._failed(f"{error}")
 
     def end(self) -> None:
         """Ends a drawing that goes on."""
@@ -72,8 +78,38 @@ class Report:
             self._process.kill()
             self._process.wait()
 
+    def _take_up(self) -> None:
+        if self._process is None:
+            return
+        code = self._process.poll()
+        if code is None and time.monotonic() - self.begun < LIMIT:
+            return
+        self.end()
+        self._process = None
+        if code is None:
+            self._failed(f"it took longer than {LIMIT:g} s")
+        elif code:
+            self._failed(last_line(self._log) or f"exit code {code}")
+        else:
+            self._shows, self._fails, self.error = self._drawing, 0, None
+
+    def _failed(self, why: str) -> None:
+        self.begun, self._fails = time.monotonic(), self._fails + 1
+        self.error = f"the report could not be drawn: {why}"
+
+    @property
+    def _due(self) -> bool:
+        pause = min(max(self.every, LONGEST), self.every * 2.0 ** min(self._fails, 20))
+        return self._process is None and time.monotonic() - self.begun >= pause
+
+    def _draw(self, finished: int) -> None:
+        if self._up_to_date():
+            self._fails, self.error = 0, None
+        else:
+            self._begin(finished)
+
     def _begin(self, finished: int) -> None:
-        self._begun, self._drawing = time.monotonic(), finished
+        self.begun, self._drawing = time.monotonic(), finished
         self._mirror.mkdir(parents=True, exist_ok=True)
         for entry in self.folder.iterdir():
             link = self._mirror / entry.name

@@ -1,44 +1,34 @@
-"""All studies as of the last look: one thread reads them while somebody watches, no page waits for it."""
+"""All studies as of the last look at each: read while somebody watches, and no page waits for long."""
 
 from __future__ import annotations
 
-import logging
 import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from limo_ablate.errors import UserError
 from limo_ablate.serve.drawn import EVERY, Report, clear
-from limo_ablate.serve.live import Live
-
-log = logging.getLogger(__name__)
+from limo_ablate.serve.watched import Watched
 
 PACE = 2.0
 """Seconds between two looks."""
 WATCHED = 15.0
-"""Seconds after the last question that studies are still looked at."""
-QUIET = 60.0
-"""Seconds until a study in which nothing can have changed is looked at again."""
+"""Seconds after the last question that studies are still looked at, and a study's report is drawn."""
+FIRST = 2.0
+"""Seconds that who comes first, or after a while, waits for a look, at most."""
 DETAILS = ("running", "failed", "results", "runners")
 """Facts of a study that only its own page shows."""
 
 
-@dataclass
-class _Watched:
-    report: Report
-    live: Live | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
-    seen: tuple[Any, ...] = ()
-    looked: float = float("-inf")
-
-
 class Hub:
-    """Use as a context: the thread and what it has started end with it."""
+    """Use as a context: what it has started ends with it.
+
+    A thread for each study reads it; one more sees which studies there are, and has reports drawn.
+    """
 
     def __init__(
         self, folders: Callable[[], list[Path]], *, pace: float = PACE, every: float = EVERY
@@ -46,10 +36,11 @@ class Hub:
         """`folders`: the studies that there are now. `every`: seconds between two drawings of a report."""
         self._folders, self._pace, self._every = folders, pace, every
         self._scratch = Path(tempfile.mkdtemp(prefix="limo-ablate-view-"))
-        self._watched: dict[str, _Watched] = {}
-        self._asked, self._looked = threading.Event(), threading.Event()
-        self._ended = threading.Event()
-        self._last = time.monotonic()
+        self._watched: dict[str, Watched] = {}
+        self._asked, self._ended = threading.Event(), threading.Event()
+        self._asking = threading.Lock()
+        self._last = self._woken = self._listed = float("-inf")
+        self._error: str | None = None
         self._thread = threading.Thread(target=self._run, name="hub", daemon=True)
 
     def __enter__(self) -> Self:
@@ -59,80 +50,103 @@ class Hub:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._ended.set()
-        self._asked.set()
-        self._thread.join(timeout=10 * self._pace)
+        with self._asking:
+            self._ended.set()
+            self._asked.set()
+        deadline = time.monotonic() + 2 * PACE
+        self._thread.join(PACE)
         for watched in self._watched.values():
+            watched.end()
+        for watched in self._watched.values():
+            watched.join(max(0.0, deadline - time.monotonic()))
             watched.report.end()
         clear(self._scratch)
 
     def studies(self) -> list[dict[str, Any]]:
-        """What the list of all studies shows of each, by name."""
+        """What the list shows of each study, by name. Raises UserError while they can't be listed."""
         self._ask()
-        known = [watched.facts for _, watched in sorted(self._watched.items()) if watched.facts]
-        return [{key: value for key, value in facts.items() if key not in DETAILS} for facts in known]
+        self._wait(lambda: all(map(self._fresh, self._watched.values())))
+        if self._error:
+            raise UserError(self._error)
+        told = [watched.told() for _, watched in sorted(self._watched.items())]
+        return [{key: value for key, value in facts.items() if key not in DETAILS} for facts in told]
 
     def study(self, name: str) -> dict[str, Any] | None:
         """The facts of a study; None when there is none of that name."""
-        self._ask()
-        watched = self._watched.get(name)
-        return watched.facts if watched and watched.facts else None
+        if (watched := self._find(name)) is None:
+            return None
+        self._wait(lambda: self._fresh(watched))
+        return watched.told()
 
     def page(self, name: str) -> Path | None:
         """The newest report of a study."""
-        watched = self._watched.get(name)
+        watched = self._find(name)
         return watched.report.page if watched else None
 
+    def _find(self, name: str) -> Watched | None:
+        self._ask()
+        if watched := self._watched.get(name):
+            watched.opened = time.monotonic()
+        return watched
+
     def _ask(self) -> None:
-        """Somebody watches; who comes first, or after a while, waits for a look."""
-        if time.monotonic() - self._last > WATCHED:
-            self._looked.clear()
-        self._last = time.monotonic()
-        self._asked.set()
-        self._looked.wait(timeout=60)
+        """Somebody watches; afterwards it is known which studies there are."""
+        with self._asking:
+            now = time.monotonic()
+            if now - self._last > WATCHED:
+                self._woken = now
+            self._last = now
+            self._asked.set()
+        self._wait(lambda: self._listed >= self._woken)
+
+    def _fresh(self, watched: Watched) -> bool:
+        """Whether there is nothing to wait for: a look since somebody began to watch, or one that failed."""
+        return watched.looked >= self._woken or watched.failing
+
+    def _wait(self, ready: Callable[[], bool]) -> None:
+        """Not at all while somebody watches: what is known is answered at once."""
+        while not ready() and time.monotonic() < self._woken + FIRST and not self._ended.is_set():
+            time.sleep(0.02)
 
     def _run(self) -> None:
         while not self._ended.is_set():
-            if time.monotonic() - self._last > WATCHED:
-                self._asked.clear()
-                self._asked.wait()
-            self._look_at_all()
-            self._looked.set()
+            self._asked.wait()
+            begun = time.monotonic()
+            self._list()
+            self._listed = begun
+            self._draw()
             self._ended.wait(self._pace)
+            with self._asking:
+                if time.monotonic() - self._last > WATCHED and not self._ended.is_set():
+                    self._asked.clear()
 
-    def _look_at_all(self) -> None:
-        found = {folder.name: folder for folder in self._folders()}
-        for name in self._watched.keys() - found.keys():
-            self._watched.pop(name).report.end()
-        for name, folder in found.items():
-            if name not in self._watched:
-                new = _Watched(Report(folder, self._scratch, self._every))
-                self._watched = {**self._watched, name: new}  # others read it
-            self._look(self._watched[name], folder)
-
-    def _look(self, watched: _Watched, folder: Path) -> None:
-        seen = _state(folder)
-        quiet = seen == watched.seen and time.monotonic() - watched.looked < QUIET
+    def _list(self) -> None:
+        """Keeps what it knows while the studies can't be listed."""
         try:
-            if watched.live is None or watched.live.outdated:
-                watched.live = Live(folder)
-            facts = watched.facts if quiet else watched.live.facts()
-        except (UserError, OSError, ValueError, KeyError) as error:  # being written, or of an earlier form
-            log.debug("%s", folder, exc_info=True)
-            watched.facts = {"study": folder.name, "error": f"{error}"}
-            return
-        if not quiet:
-            watched.looked, watched.seen = time.monotonic(), seen
-        watched.report.look(facts["finished_cells"])
-        report = watched.report
-        told = {"stamp": report.stamp, "drawing": report.drawing, "error": report.error}
-        watched.facts = {**facts, "report": told, "at": time.time()}
+            found = {folder.name: folder for folder in self._folders()}
+            for name in self._watched.keys() - found.keys():
+                self._forget(name)
+            for name in found.keys() - self._watched.keys():
+                self._watch(found[name])
+            self._error = None
+        except Exception as error:  # a file system that is away, no thread to be had
+            self._error = f"the studies can't be listed: {error}"
 
+    def _watch(self, folder: Path) -> None:
+        watched = Watched(folder, Report(folder, self._scratch, self._every), self._asked, self._pace)
+        watched.start()
+        self._watched = {**self._watched, folder.name: watched}  # others read it
 
-def _state(folder: Path) -> tuple[Any, ...]:
-    """Changes with all that the facts come from; never the same twice while a runner is there."""
-    files = [folder / "study.yaml", folder / "ledger.log"]
-    if any((folder / "runners").glob("*.json")) or not files[1].exists():
-        return (object(),)
-    stats = [file.stat() for file in files]
-    return tuple((stat.st_mtime_ns, stat.st_size) for stat in stats)
+    def _forget(self, name: str) -> None:
+        gone = self._watched[name]
+        self._watched = {known: watched for known, watched in self._watched.items() if known != name}
+        gone.end()
+        gone.report.end()
+
+    def _draw(self) -> None:
+        """One report at a time, the one that has waited longest, of those that somebody looks at."""
+        reports = [watched.report for watched in self._watched.values()]
+        for watched in sorted(self._watched.values(), key=lambda watched: watched.report.begun):
+            wanted = time.monotonic() - watched.opened < WATCHED and not self._ended.is_set()
+            free = not any(report.drawing for report in reports)
+            watched.report.look(watched.finished if wanted and free else 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -12,19 +13,22 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from limo_ablate.ledger.ledger import Ledger
 from limo_ablate.plan.budget import devices
 from limo_ablate.plan.cost import Costs
 from limo_ablate.study.design import load_study
 from limo_ablate.sweep.live import last_line, rerun_command
 from limo_ablate.sweep.running import LOG
-from limo_ablate.sweep.session import Session
+from limo_ablate.sweep.session import Session, all_cells
 from limo_ablate.sweep.status import STATES, State, runners, states_of
 
 FAILURES, RESULTS = 10, 8
 """The last of each that are told."""
+PATIENCE = 5.0
+"""Seconds that a ledger may be away before that is told."""
 TAIL_BYTES, TAIL_LINES = 16_000, 30
 """Of a failed trial's log."""
+_COMPOSING = threading.Lock()
+"""Hydra has one state for all threads."""
 
 
 class Live:
@@ -34,8 +38,10 @@ class Live:
         """Raises UserError for what is no study."""
         self.folder = folder
         self._declared = _changed(folder / "study.yaml")
-        self._session = Session.of(load_study(str(folder / "study.yaml")), folder)
-        self._ledger: Ledger = self._session.ledger()
+        study = load_study(str(folder / "study.yaml"))
+        with _COMPOSING:
+            self._session = Session.of(study, folder)
+        self._ledger = self._session.reading(PATIENCE)
         self._costs = Costs()
         self._learnt = -1
 
@@ -44,10 +50,20 @@ class Live:
         """Whether the study has been declared anew."""
         return _changed(self.folder / "study.yaml") != self._declared
 
+    def state(self) -> tuple[Any, ...]:
+        """Changes with all that the facts come from; never the same twice where that can't be seen."""
+        file = self._ledger.file
+        if file is None or any((self.folder / "runners").glob("*.json")):
+            return (object(),)
+        stats = [path.stat() for path in (self.folder / "study.yaml", file) if path.exists()]
+        return tuple((stat.st_mtime_ns, stat.st_size) for stat in stats)
+
     def facts(self) -> dict[str, Any]:
         """All that the page of the study shows."""
         rows = self._ledger.rows()
-        found, started = states_of(self._session, rows), _started(rows)
+        with _COMPOSING:
+            cells = all_cells(self._session, rows)
+        found, started = states_of(self.folder, cells, rows), _started(rows)
         budget, spent = self._session.study.budget, sum(state.device_seconds for state in found)
         now = sum(
             started.get(state.cell.id, 0.0) * devices(state.cell.config.hardware)

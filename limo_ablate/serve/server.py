@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
+from limo_ablate.errors import UserError
 from limo_ablate.serve.guard import Guard
 from limo_ablate.serve.hub import Hub
 
@@ -79,9 +79,13 @@ class Handler(BaseHTTPRequestHandler):
     do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_TRACE = do_CONNECT = _only_get
 
     def _answer(self) -> None:
-        guard, asked = self.server.guard, self._asked
+        guard = self.server.guard
         if not guard.knows(self.headers.get("Host")):
             return self._send(421, "text/plain", b"not a host of this server")
+        try:
+            asked = urlsplit(self.path)
+        except ValueError:
+            return self._send(400, "text/plain", b"not an address")
         if (
             self.headers.get("Sec-Fetch-Site") == "cross-site"
             and self.headers.get("Sec-Fetch-Mode") != "navigate"
@@ -93,17 +97,13 @@ class Handler(BaseHTTPRequestHandler):
                 401, "text/plain", b"a token is needed: the address that `limo-ablate view` printed"
             )
         if given is not None:
-            return self._enter()
+            return self._enter(asked.path)
         return self._route(unquote(asked.path))
 
-    @cached_property
-    def _asked(self) -> SplitResult:
-        return urlsplit(self.path)
-
-    def _enter(self) -> None:
+    def _enter(self, asked: str) -> None:
         """The token goes into a cookie, and out of the address."""
         cookie = f"{self.server.cookie}={self.server.guard.session}; Path=/; HttpOnly; SameSite=Strict"
-        path = self._asked.path if re.fullmatch(r"/[\w./-]*", self._asked.path) else "/"
+        path = asked if re.fullmatch(r"/[\w./-]*", asked) else "/"
         page = ENTER.format(path="/" + path.lstrip("/")).encode()
         self._send(200, "text/html", page, {"Set-Cookie": cookie, "Content-Security-Policy": OWN})
 
@@ -124,17 +124,20 @@ class Handler(BaseHTTPRequestHandler):
         self._send(200, "text/html", page, {"Content-Security-Policy": OWN})
 
     def _studies(self) -> None:
-        self._json(self.server.hub.studies())
+        try:
+            self._json(self.server.hub.studies())
+        except UserError as error:
+            self._send(503, "text/plain", str(error).encode())
 
     def _study(self, name: str) -> None:
         facts = self.server.hub.study(name)
         return self._missing() if facts is None else self._json(facts)
 
     def _report(self, name: str) -> None:
-        page = self.server.hub.page(name)
         try:
+            page = self.server.hub.page(name)
             text = page.read_bytes() if page else None
-        except FileNotFoundError:  # being drawn anew
+        except OSError:  # being drawn anew
             text = None
         if text is None:
             return self._send(

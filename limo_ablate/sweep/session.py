@@ -12,9 +12,11 @@ from rich.console import Console
 
 from limo_ablate.compose import compose
 from limo_ablate.config import HardwareConfig, LaunchConfig, TrialConfig
+from limo_ablate.ledger.journal import PATIENCE
 from limo_ablate.ledger.lease import Lease
 from limo_ablate.ledger.ledger import LEDGER, Ledger, histories
 from limo_ablate.ledger.queue import Queue
+from limo_ablate.ledger.reading import Reading
 from limo_ablate.plan.checks import check_study
 from limo_ablate.plan.cost import Costs
 from limo_ablate.search.search import Search, searches
@@ -61,6 +63,10 @@ class Session:
         """`pause`: as of Ledger."""
         self.folder.mkdir(parents=True, exist_ok=True)
         return Ledger(self.study.ledger or self.folder / LEDGER, self.study.name, pause=pause)
+
+    def reading(self, patience: float = PATIENCE) -> Reading:
+        """The ledger for who only looks: nothing is made in the study's folder. `patience`: as of Reading."""
+        return Reading(self.study.ledger or self.folder / LEDGER, self.study.name, patience)
 
     @property
     def declared(self) -> bool:

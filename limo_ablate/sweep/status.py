@@ -1,6 +1,6 @@
 """`limo-ablate status [STUDY] [key=value ...] [--json]`: what is done, running, waiting, failed, and where.
 
-From the ledger and the study's folder alone, so that it works beside runners on any machine.
+From the ledger and the study's folder alone, so that it works beside runners on any machine. It only reads.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from limo_ablate.progress import Progress, read
 from limo_ablate.search.search import searches
 from limo_ablate.study.cells import Cell
 from limo_ablate.study.design import load_study
-from limo_ablate.sweep.join import study_folder
+from limo_ablate.study.folder import study_folder
 from limo_ablate.sweep.live import last_line, readable, rerun_command
 from limo_ablate.sweep.running import LOG
 from limo_ablate.sweep.session import Session, all_cells
@@ -88,6 +88,8 @@ def status(argv: list[str]) -> int:
     if unknown := next((argument for argument in rest if argument.startswith("-")), None):
         raise UserError(f"{unknown}: no option of status; it has --json, all else is key=value")
     name = rest[0] if rest and "=" not in rest[0] else None
+    if wrong := [argument for argument in rest[1:] if "=" not in argument]:
+        raise UserError(f"{wrong[0]}: one study at a time, and overrides as key=value")
     root = Path(compose(rest[1:] if name else rest).paths.studies)
     folders = [study_folder(name, root)] if name else sorted(p.parent for p in root.glob("*/study.yaml"))
     found = {folder: states(folder) for folder in folders}
@@ -106,13 +108,14 @@ def status(argv: list[str]) -> int:
 def states(folder: Path) -> list[State]:
     """The cells of the study in `folder`, as it was last run."""
     session = Session.of(load_study(str(folder / "study.yaml")), folder)
-    return states_of(session, session.ledger().rows())
+    rows = session.reading().rows()
+    return states_of(folder, all_cells(session, rows), rows)
 
 
-def states_of(session: Session, rows: Sequence[FrozenTrial]) -> list[State]:
-    """The cells of `session`, by its ledger's rows."""
-    live, found = [runner.id for runner in runners(session.folder)], histories(rows)
-    return [_state(session.folder, cell, found.get(cell.id), live) for cell in all_cells(session, rows)]
+def states_of(folder: Path, cells: Sequence[Cell], rows: Sequence[FrozenTrial]) -> list[State]:
+    """All cells of the study in `folder`, by its ledger's rows."""
+    live, found = [runner.id for runner in runners(folder)], histories(rows)
+    return [_state(folder, cell, found.get(cell.id), live) for cell in cells]
 
 
 def runners(folder: Path) -> list[Alive]:

@@ -78,7 +78,7 @@ def test_what_runs_and_how_far_it_is_can_be_seen_while_it_runs(running: tuple[Sw
 
 def until(where: str, condition: Any) -> Any:
     deadline = time.monotonic() + PATIENCE
-    while not condition(told := facts(where)):
+    while "error" in (told := facts(where)) or not condition(told):
         assert time.monotonic() < deadline, told
         time.sleep(0.2)
     return told
@@ -115,6 +115,7 @@ def test_only_what_is_there_can_be_asked_for(running: tuple[Sweeping, str]) -> N
     for path in ("/../../etc/passwd", "/study/../report", "/%2e%2e/%2e%2e/etc/passwd", "/api/study/other",
                  "/study/small/report/x", "/api/study/..", "/view.py", "//page.css/../x"):  # fmt: skip
         assert get(where, path).status == 404, path
+    assert get(where, "http://[bad/", Host="localhost").status == 400
     assert get(where, "/page.css").status == get(where, "/").status == 200
 
 
