@@ -99,8 +99,8 @@ def wanted(text: str, known: Sequence[tuple[Study, Path]]) -> tuple[Path, list[C
             names = sorted(f"{folder.name}/{stem}" for folder, stem in meant)
             more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
             raise UserError(
-                f"{text}: {len(names)} could be meant: {', '.join(names[:SHOWN])}{more}; say more of the name, "
-                "or its --study"
+                f"{text}: {len(names)} could be meant: {', '.join(names[:SHOWN])}{more}; "
+                "say more of the name, or its --study"
             )
     near = nearest(text, [*stems, *(cell.name for _, cell in every)])
     there = ", ".join(list(dict.fromkeys(stems))[:SHOWN])

@@ -6,7 +6,6 @@ import json
 import platform
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,17 @@ from typing import Any
 from limo_ablate.artifacts import Store, content_key
 from limo_ablate.compose import compose
 from limo_ablate.config import TrialConfig
-from limo_ablate.effects import ANALYSIS
-from limo_ablate.effects.power import ALPHA
 from limo_ablate.errors import UserError
 from limo_ablate.pool import load_benchmark, load_pool
 from limo_ablate.provenance import code_state, package_versions
+from limo_ablate.register.design import design
+from limo_ablate.register.present import analysis
 from limo_ablate.register.registration import FORMAT, Chain, RegisteredCell, Registration, sealed
+from limo_ablate.register.searched import pooled
 from limo_ablate.select import select
 from limo_ablate.selection import gather
 from limo_ablate.stages import Stages
+from limo_ablate.study.block import Block
 from limo_ablate.study.cells import Cell, cells
 from limo_ablate.study.design import Study
 from limo_ablate.train import base_model
@@ -30,12 +31,12 @@ from limo_ablate.train import base_model
 
 def folder_of(study: Study) -> Path:
     """Where `sweep` keeps the study. Raises UserError."""
-    return Path(_shared(study).paths.studies) / study.name
+    return Path(_shared(study, study.blocks[0]).paths.studies) / study.name
 
 
-def _shared(study: Study) -> TrialConfig:
+def _shared(study: Study, block: Block) -> TrialConfig:
     """Of cells that are not known yet."""
-    return compose([*study.overrides, *study.blocks[0].overrides])
+    return compose([*study.overrides, *block.overrides])
 
 
 def freeze(study: Study, folder: Path, former: Chain | None) -> Registration:
@@ -44,6 +45,7 @@ def freeze(study: Study, folder: Path, former: Chain | None) -> Registration:
     Raises UserError, as a trial of it would: for a pool that can't be read, or too few rows.
     """
     found = cells(study)
+    proposed = [(block, _shared(study, block)) for block in study.blocks if block.adaptive]
     made = Made()
     commit, diff = code_state()
     made_of = Registration(
@@ -54,20 +56,14 @@ def freeze(study: Study, folder: Path, former: Chain | None) -> Registration:
         versions={"python": platform.python_version(), **package_versions()},
         design=design(study),
         cells={cell.key: _registered(study, cell, made) for cell in found},
-        benchmarks=made.benchmarks([cell.config for cell in found] or [_shared(study)]),
+        benchmarks=made.benchmarks([*(cell.config for cell in found), *(config for _, config in proposed)]),
+        pools={block.name: _pool(config) for block, config in proposed if pooled(block)},
         contrasts=study.contrasts,
-        alpha=ALPHA,
-        analysis=ANALYSIS,
+        **analysis(study),
         finished=finished(folder, found),
         former=(*former.last.former, former.last.hash) if former else (),
     )
     return sealed(made_of)
-
-
-def design(study: Study) -> dict[str, Any]:
-    """The study as declared, as JSON holds it; contrasts stand apart, and figures decide nothing."""
-    declared: dict[str, Any] = json.loads(json.dumps(asdict(study)))
-    return {key: declared[key] for key in ("question", "overrides", "seeds", "blocks")}
 
 
 def finished(folder: Path, found: Sequence[Cell]) -> dict[str, int]:
@@ -112,6 +108,10 @@ class Made:
                     self._benchmarks[key] = made.digest
                 found.setdefault(name, {})[self._benchmarks[key]] = None
         return {name: tuple(digests) for name, digests in found.items()}
+
+
+def _pool(config: TrialConfig) -> str:
+    return load_pool(Store(config.paths.artifacts), config.data).digest
 
 
 def _select(config: TrialConfig) -> str:

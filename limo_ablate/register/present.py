@@ -9,7 +9,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from limo_ablate.effects import Trial
+from limo_ablate.effects import ANALYSIS, Trial
+from limo_ablate.effects.power import ALPHA
+from limo_ablate.study.design import Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,12 @@ class Present:
         return datetime.fromisoformat(started) + took < datetime.fromisoformat(time)
 
 
-def present(folder: Path, trials: Sequence[Trial]) -> dict[str, Present]:
-    """The cells of the study in `folder` by key; `trials` are `load_trials` of it."""
+def analysis(study: Study) -> dict[str, Any]:
+    """What decides, beside the answers, what a contrast comes to."""
+    return {"alpha": ALPHA, "analysis": ANALYSIS, "cluster": study.cluster}
+
+
+def present(folder: Path, trials: Sequence[Trial]) -> list[Present]:
+    """The cells of the study in `folder`; `trials` are `load_trials` of it. Two searches may share a key."""
     rows: list[dict[str, Any]] = json.loads((folder / "cells.json").read_text())
-    return {row["key"]: Present(row["key"], trial) for row, trial in zip(rows, trials, strict=True)}
+    return [Present(row["key"], trial) for row, trial in zip(rows, trials, strict=True)]

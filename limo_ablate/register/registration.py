@@ -13,10 +13,10 @@ from typing import Any
 
 from limo_ablate.contrast import Contrast
 from limo_ablate.errors import UserError
+from limo_ablate.study.folder import REGISTRATION
 from limo_ablate.typed import from_dict
 
-FORMAT = 1
-NAME = "registration.json"
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +49,14 @@ class Registration:
     """By key. Those that a search will propose are not known yet."""
     benchmarks: dict[str, tuple[str, ...]]
     """Digest of each benchmark's problems by its name; several where cells differ in it."""
+    pools: dict[str, str]
+    """Digest of the pool of each searched block by its name; of none that searches the data."""
     contrasts: tuple[Contrast, ...]
     alpha: float
     analysis: int
     """Version of the analysis code: `effects.ANALYSIS`."""
+    cluster: str | None
+    """Which problems belong together, as errors are over these: `Study.cluster`."""
     finished: dict[str, int]
     """Block -> its trials that had a result already."""
     former: tuple[str, ...] = ()
@@ -64,6 +68,11 @@ class Registration:
     @property
     def primary(self) -> tuple[Contrast, ...]:
         return tuple(contrast for contrast in self.contrasts if contrast.primary)
+
+    @property
+    def decided(self) -> dict[str, Any]:
+        """As `present.analysis` gives it of the study as it is now."""
+        return {"alpha": self.alpha, "analysis": self.analysis, "cluster": self.cluster}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +102,16 @@ def seal(content: dict[str, Any]) -> str:
 
 def read(folder: Path) -> Chain | None:
     """The registrations of the study in `folder`; None without any. Raises UserError for what is none."""
-    if not (folder / NAME).exists():
+    if not (folder / REGISTRATION).exists():
         return None
-    last, actual = _load(folder / NAME)
-    found, broken = [], _unsealed(folder / NAME, last.hash, actual)
+    last, actual = _load(folder / REGISTRATION)
+    found, broken = [], _unsealed(folder / REGISTRATION, last.hash, actual)
     for number, expected in enumerate(last.former, start=1):
         path = _former(folder, number)
         if not path.exists():
-            broken = broken or f"{path} is gone: an earlier registration that {NAME} was made in place of"
+            broken = (
+                broken or f"{path} is gone: an earlier registration that {REGISTRATION} was made in place of"
+            )
             continue
         link, actual = _load(path)
         broken = broken or _unsealed(path, expected, actual)
@@ -111,11 +122,11 @@ def read(folder: Path) -> Chain | None:
 def write(folder: Path, registration: Registration) -> None:
     """Writes it, whole; the one that was there stays as `registration.N.json`."""
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{NAME}.partial"
+    partial = folder / f"{REGISTRATION}.partial"
     partial.write_text(json.dumps(asdict(registration), indent=1, ensure_ascii=False) + "\n")
     if registration.former:
-        (folder / NAME).replace(_former(folder, len(registration.former)))
-    partial.replace(folder / NAME)
+        (folder / REGISTRATION).replace(_former(folder, len(registration.former)))
+    partial.replace(folder / REGISTRATION)
 
 
 def _former(folder: Path, number: int) -> Path:

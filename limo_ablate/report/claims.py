@@ -19,7 +19,7 @@ from limo_ablate.register.present import present
 from limo_ablate.register.registration import Chain, read
 from limo_ablate.register.standing import NOT_REGISTERED, Standing, standings
 from limo_ablate.report.load import StudyView
-from limo_ablate.report.names import percent
+from limo_ablate.report.names import POINTS, percent
 from limo_ablate.report.section import Drawn, Section, Table
 
 ROW = 44
@@ -59,7 +59,7 @@ def claims(view: StudyView) -> Claims | None:
     if not (view.study.contrasts or (chain and chain.last.contrasts)) or not view.done:
         return None
     cells = present(view.folder, view.trials)
-    rows = _rows(view, standings(view.study.contrasts, view.study.blocks, chain, cells))
+    rows = _rows(view, standings(view.study, chain, cells))
     results = rows.filter(pl.col("effect").is_not_null())
     table = Table(HEADER, [_row(row) for row in rows.iter_rows(named=True)], WORDS, NOTES)
     note = "95 % intervals over seeds and problems; left of 0 the first level is better."
@@ -69,7 +69,7 @@ def claims(view: StudyView) -> Claims | None:
     return Claims(
         rows,
         [(_name(row), finding(row)) for row in rows.iter_rows(named=True)],
-        Section("claims", "What the study was made for", text=(_registered(chain, view),), drawn=(picture,)),
+        Section("claims", "What the study was made for", text=(_registered(chain),), drawn=(picture,)),
         deviations(view.study, chain, cells) if chain else [],
         chain.broken if chain else None,
     )
@@ -91,19 +91,20 @@ def _rows(view: StudyView, found: Sequence[Standing]) -> pl.DataFrame:
     return pl.concat(parts).sort("place").drop("place")
 
 
-def _registered(chain: Chain | None, view: StudyView) -> str:
+def _registered(chain: Chain | None) -> str:
     if chain is None:
         return (
-            "Not registered, so all of this is exploratory. Before the next study runs: "
-            f"limo-ablate freeze {view.study.name}"
+            "Not registered, so all of this is exploratory. A study is registered before its first trial "
+            "runs, by limo-ablate freeze NAME."
         )
     last = chain.last
+    count = f"{len(last.primary)} primary contrast{'s' * (len(last.primary) != 1)}"
     time = last.time.replace("T", " ").replace("+00:00", " UTC")
     code = f", commit {last.git['commit'][:12]}" if last.git["commit"] else ""
     changed = " with uncommitted changes" if last.git["dirty"] else ""
     return (
         f"Registered {time} as {last.hash[:12]}{code}{changed}: "
-        f"{len(last.cells)} cells, {len(last.primary)} primary contrasts, alpha {last.alpha:g}. "
+        f"{len(last.cells)} cells, {count}, alpha {last.alpha:g}. "
         "Confirmatory is what was registered as primary before a trial of its block had finished, and is "
         "unchanged with all its cells."
     )
@@ -138,8 +139,8 @@ def forest(rows: pl.DataFrame) -> alt.LayerChart | alt.FacetChart:
     colour = alt.Color("kind:N", title=None, scale=alt.Scale(domain=KINDS))
     shape = alt.Shape("kind:N", title=None, scale=alt.Scale(domain=KINDS, range=["circle", "diamond"]))
     base = alt.Chart(shown)
-    ticks = alt.Axis(format="+.0%", grid=True, tickCount=6)
-    x = alt.X("low:Q", title="difference of accuracy", axis=ticks)
+    ticks = alt.Axis(labelExpr=POINTS, grid=True, tickCount=6)
+    x = alt.X("low:Q", title="difference of accuracy (points)", axis=ticks)
     bars = base.mark_rule(strokeWidth=2).encode(x=x, x2="high:Q", y=y, color=colour)
     tips = [alt.Tooltip("contrast:N"), alt.Tooltip("interval:N", title="effect")]
     points = base.mark_point(filled=True, size=90, opacity=1).encode(

@@ -9,6 +9,8 @@ from typing import Any
 import altair as alt
 import polars as pl
 
+from limo_ablate.report.names import POINTS
+
 ROW = 24
 """Pixels of a row: a name, or a dot."""
 PALE = 0.35
@@ -56,7 +58,7 @@ def dots(found: list[Dot], title: str) -> alt.LayerChart | alt.FacetChart:
     pale = alt.when("datum.seen").then(alt.value(1)).otherwise(alt.value(PALE))
     frame = alt.Chart(pl.DataFrame(rows))
     base = frame.encode(y=y, opacity=pale, color=alt.Color("kind:N", legend=None))
-    x = alt.X("low:Q", title=title, axis=alt.Axis(format="+.0%", grid=True, tickCount=6))
+    x = alt.X("low:Q", title=title, axis=alt.Axis(labelExpr=POINTS, grid=True, tickCount=6))
     tips = [
         alt.Tooltip("group:N", title="of"),
         alt.Tooltip("label:N", title="level"),

@@ -135,5 +135,5 @@ def _picture(grid: Grid, what: str, said: str, found: list[Dot], table: Table) -
     names = [f"{dot.group} {dot.label}".strip() + f" {dot.points}" for dot in seen]
     told = "; ".join(names[:MOST]) + (f"; {len(names) - MOST} more" if len(names) > MOST else "")
     finding = f"Told from chance, in points: {told}." if told else "None can be told from chance."
-    chart = dots(found, "difference of accuracy").to_dict()
+    chart = dots(found, "difference of accuracy (points)").to_dict()
     return Drawn(slug(title), title, finding, said + BARS, chart, table)

@@ -46,11 +46,12 @@ def glance(view: StudyView) -> list[tuple[str, str]]:
         cells = view.cells.filter(pl.col("score") == view.scores[0])
         best = cells.sort("mean").row(-1, named=True)
         where = ", ".join(text for text in view.levels(best) if text != "–")
+        interval = f"95 %: {percent(best['low'], 0)} to {percent(best['high'], 0)}"
         tiles.insert(1, (str(cells.height), "cells"))
         tiles.append(
             (
                 f"{percent(best['mean'])} %",
-                f"best on {view.scores[0]} (95 %: {percent(best['low'], 0)} to {percent(best['high'], 0)}): {where}",
+                f"best on {view.scores[0]} ({interval}): {where}",
             )
         )
     return [*tiles, (duration(seconds), "of machine time")]

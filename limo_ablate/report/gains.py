@@ -8,7 +8,7 @@ import polars as pl
 from limo_ablate.report.bounded import number
 from limo_ablate.report.figures import FigureData
 from limo_ablate.report.fitted import Fits
-from limo_ablate.report.names import axis
+from limo_ablate.report.names import POINTS, axis
 from limo_ablate.report.needed import flat
 from limo_ablate.report.section import Drawn, Table, slug
 from limo_ablate.report.sizes import dodged, domain, size_axis
@@ -53,7 +53,7 @@ def gained(data: FigureData, fits: Fits) -> Drawn | None:
         f"{data.figure.title}: gain of more",
         f"From {number(last)} on, {what} bring {', '.join(said)} points.",
         f"Points of accuracy on the fitted curve. Bars: 95 % intervals.{_left(fits)}",
-        _chart(data, rows.filter(pl.col("line").is_in(rising(fits))), f"gain of {what}").to_dict(),
+        _chart(data, rows.filter(pl.col("line").is_in(rising(fits))), f"gain of {what} (points)").to_dict(),
         Table(
             [axis(data.figure.line), *(f"from {number(start)}" for start, _ in taken)],
             [[line, *rows.filter(pl.col("line") == line)["said"]] for line in fits.curves],
@@ -74,7 +74,7 @@ def _chart(data: FigureData, rows: pl.DataFrame, title: str) -> alt.LayerChart |
         x=size_axis(data.figure.x, rows["x"].to_list(), low, high, log),
         color=alt.Color("line:N", scale=lines, legend=legend),
     )
-    y = alt.Y("gain:Q", title=title, axis=alt.Axis(format="+.0%", tickCount=5))
+    y = alt.Y("gain:Q", title=title, axis=alt.Axis(labelExpr=POINTS, tickCount=5))
     tips = [
         alt.Tooltip("line:N", title=axis(data.figure.line)),
         alt.Tooltip("x:Q", title="from"),

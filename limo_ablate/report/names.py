@@ -26,6 +26,10 @@ AXES = {
 }
 
 
+POINTS = "format(100 * datum.value, '+.3~r')"
+"""Vega's expression for the labels of an axis of differences: +20 for 0.2."""
+
+
 def axis(key: str) -> str:
     """`training examples` for `select.size`; other keys as they are written, dots and all."""
     return AXES.get(key, key)

@@ -10,6 +10,7 @@ import yaml
 
 from limo_ablate.__main__ import main
 from limo_ablate.artifacts import Store
+from limo_ablate.effects import ANALYSIS
 from limo_ablate.errors import UserError
 from limo_ablate.pool import load_pool
 from limo_ablate.register.registration import read, seal
@@ -43,7 +44,8 @@ def test_design_cells_contrasts_and_versions_are_registered_under_a_hash(root: P
     assert content["cells"].keys() == {cell.key for cell in cells(study)}
     assert content["design"]["blocks"][0]["axes"] == GRID["axes"]
     assert [contrast["margin"] for contrast in content["contrasts"]] == [0.02, None]
-    assert (content["alpha"], content["analysis"], content["finished"]) == (0.05, 1, {})
+    assert (content["alpha"], content["analysis"], content["finished"]) == (0.05, ANALYSIS, {})
+    assert content["cluster"] is None
     assert content["versions"]["polars"]
     assert content["hash"] == seal(content)
     assert seal(content | {"alpha": 0.1}) != content["hash"]

@@ -5,9 +5,12 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pytest
 
+from limo_ablate.effects import ANALYSIS
 from limo_ablate.effects.resample import holm
 from limo_ablate.register.freeze import freeze
 from limo_ablate.register.registration import Registration, read, sealed, write
@@ -68,7 +71,7 @@ def test_without_a_registration_a_line_says_how(study: Path) -> None:
     (study / "registration.json").unlink()
     found = told(study)
     assert found.rows["why"].to_list() == ["not registered"] * 2
-    assert "limo-ablate freeze made" in found.section.text[0]
+    assert "limo-ablate freeze NAME" in found.section.text[0]
     assert not found.findings[0][1].endswith(")")
     table = found.section.drawn[0].table
     assert table is not None
@@ -181,9 +184,79 @@ def test_other_cells_or_data_make_it_exploratory(
 def test_another_analysis_is_told(study: Path) -> None:
     chain = read(study)
     assert chain is not None
+    write(study, sealed(replace(chain.last, analysis=99)))
+    assert why(study) == ["another analysis than registered"] * 2
     write(study, sealed(replace(chain.last, analysis=99, alpha=0.01)))
-    expected = ["alpha: registered 0.01, used 0.05", "analysis version: registered 99, used 1"]
+    assert why(study) == ["another alpha than registered"] * 2
+    expected = ["alpha: registered 0.01, used 0.05", f"analysis: registered 99, used {ANALYSIS}"]
     assert told(study).deviations == expected
+
+
+def clustered(study: Path) -> None:
+    """Errors are now over sources of ten problems each."""
+    for trial in trials(study):
+        found = pl.read_parquet(trial / "verdicts.parquet")
+        number = pl.col("problem").rank("dense") // 10
+        found.with_columns(source=pl.format("s{}", number)).write_parquet(trial / "verdicts.parquet")
+    change(study / "study.yaml", lambda found: found.update(cluster="source"))
+
+
+def test_other_clusters_of_problems_make_it_exploratory(study: Path) -> None:
+    clustered(study)
+    found = told(study)
+    assert found.rows["why"].to_list() == ["another cluster than registered"] * 2
+    assert found.deviations == ["cluster: registered None, used source"]
+
+
+def again(study: Path) -> Registration:
+    """Registered again, after the results."""
+    registration = registered(study)
+    assert registration.finished == {"grid": 8}
+    return registration
+
+
+def test_clusters_that_are_registered_again_are_late(study: Path) -> None:
+    clustered(study)
+    write(study, again(study))
+    assert why(study) == ["8 trials of its block had finished when it was registered"] * 2
+
+
+@pytest.mark.parametrize("change_", [{"alpha": 0.01}, {"analysis": 99}])
+def test_what_decides_a_claim_is_as_old_as_its_last_change(study: Path, change_: dict[str, Any]) -> None:
+    chain = read(study)
+    assert chain is not None
+    write(study, sealed(replace(chain.last, **change_)))  # as registered by another version
+    write(study, again(study))
+    assert why(study) == ["8 trials of its block had finished when it was registered"] * 2
+
+
+def test_problems_that_are_registered_again_are_late(study: Path) -> None:
+    for trial in trials(study):
+        change(
+            trial / "metrics.json", lambda found: found["artifacts"]["benchmark/mini"].update(digest="other")
+        )
+    write(study, sealed(replace(again(study), benchmarks={"mini": ("other",)})))
+    assert why(study) == ["8 trials of its block had finished when it was registered"] * 2
+
+
+def test_a_factor_taken_out_of_a_known_block_makes_it_exploratory(study: Path) -> None:
+    change(study / "study.yaml", lambda found: found["blocks"][0]["axes"].pop("select.size"))
+    change(study / "study.yaml", lambda found: found["contrasts"].pop())
+    found = told(study)
+    assert found.rows["why"].to_list() == ["its block has other factors than registered"] * 2
+    assert "block changed: grid: axes.select.size [4, 64] → none" in found.deviations
+
+
+def test_more_levels_and_blocks_leave_known_cells_as_they_are(study: Path) -> None:
+    more = {"name": "more", "axes": {"select.quality": ["L2", "L3"]}}
+    change(study / "study.yaml", lambda found: found["blocks"].append(more))
+    change(study / "study.yaml", lambda found: found["blocks"][0]["axes"]["select.quality"].append("L5"))
+    found = told(study)
+    assert found.rows["why"].to_list() == [None, None]
+    assert found.deviations == [
+        'block changed: grid: axes.select.quality ["L1", "L4"] → ["L1", "L4", "L5"]',
+        "block added: more",
+    ]
 
 
 def test_registered_again_what_is_unchanged_keeps_its_date(study: Path) -> None:
