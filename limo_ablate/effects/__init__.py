@@ -10,7 +10,7 @@ from limo_ablate.effects.summary import summary
 from limo_ablate.effects.table import SCORES, TRAINED, table
 from limo_ablate.effects.trials import Trial, load_trials
 
-ANALYSIS = 1
+ANALYSIS = 2
 """Version of what turns verdicts into claims: raised when the same data would give other numbers."""
 
 __all__ = [

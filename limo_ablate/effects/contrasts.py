@@ -104,7 +104,7 @@ def compared(
         "p_equivalent": None if margin is None else float(found.p_equivalent(margin)[0]),
         "low_boot": low_boot,
         "high_boot": high_boot,
-        "p_flips": sign_flips(values.mean(axis=0)),
+        "p_flips": sign_flips(values.reshape(-1, values.shape[-1]).mean(axis=0)),
         "p_mcnemar": _mcnemar(block, weights),
         "problems": len(block.problems),
         "samples": block.samples,

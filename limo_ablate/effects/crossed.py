@@ -9,6 +9,10 @@ generalised pivotal quantity (Weerahandi 1993; Hannig, Iyer and Patterson 2006):
 divided by a chi-squared variable of its degrees of freedom, the mean is normal given that variance, and the
 interval holds `level` of the mixture. With one training it is Student's t over problems, exactly. How often
 it covers: benchmarks/calibration.py.
+
+Trainings that are themselves crossed (each base with each seed, which draws the subset for all bases alike)
+have three parts, base + seed + what is left of the two: then MS_bases + MS_seeds - MS_left takes the place of
+MS_trainings. Where seeds have nothing in common across bases, that is the nested layout, a little too wide.
 """
 
 from __future__ import annotations
@@ -23,6 +27,9 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 POINTS = 2048
 """Of the mixture: a Latin hypercube, always the same one, so that the same data gives the same interval."""
+SIGNS = (1, 1, -1, 1, -1)
+"""Of the mean squares in the variance of the mean: trainings (or bases), problems, what these leave, and with
+crossed trainings seeds, and what bases and seeds leave."""
 PRECISE = {"xatol": 0.0, "xrtol": 1e-12, "fatol": 0.0, "frtol": 0.0}
 """Of a quantile of the mixture."""
 
@@ -41,6 +48,7 @@ class Crossed:
     spread: Array
     """(E, POINTS) standard deviations, the mixture's components."""
     trainings: int
+    """Or bases, of crossed trainings."""
     problems: int
 
     def interval(self, level: float = 0.95) -> tuple[Array, Array]:
@@ -89,57 +97,76 @@ def _tail(distance: Array, spread: Array) -> Array:
 
 
 def crossed(values: Array, clusters: npt.NDArray[np.int64] | None = None) -> Crossed:
-    """`values` (E, R, n): E layouts of R trainings on n problems, n at least 2.
+    """`values` (E, R, n): E layouts of R trainings on n problems, n at least 2; or (E, R, S, n): of R bases,
+    each with the same S seeds.
 
     `clusters` (n,) says which problems belong together (a contest, a source), numbered from 0; they are then
     what is drawn. Without, each problem stands alone.
     """
     grouped = values if clusters is None else by_cluster(values, clusters)
-    _, r, n = grouped.shape
-    mean = grouped.mean(axis=(1, 2))
-    rows, columns = grouped.mean(axis=2), grouped.mean(axis=1)
-    of_rows = n * ((rows - mean[:, None]) ** 2).sum(axis=1)
-    of_columns = r * ((columns - mean[:, None]) ** 2).sum(axis=1)
-    rest = grouped - rows[:, :, None] - columns[:, None, :] + mean[:, None, None]
-    sums = np.stack([of_rows, of_columns, (rest**2).sum(axis=(1, 2))])
-    trained, single, both = (sums / (freedom(r, n)[:, None] * r * n)) * [[r > 1], [True], [r > 1]]
+    layouts = grouped if grouped.ndim == 4 else grouped[:, :, None]
+    _, r, s, n = layouts.shape
+    mean = layouts.mean(axis=(1, 2, 3))
+    sums = _squares(layouts, mean)
+    free = freedom(r, n, s)[:, None]
+    parts = (free > 0) * sums / (np.maximum(free, 1) * r * s * n)
+    of_base, single, both, of_seed, left = parts
+    trained = np.maximum(of_base + of_seed - left, np.maximum(of_base, of_seed))
     return Crossed(
         mean=mean,
-        seed_error=np.sqrt(trained) if r > 1 else np.full(len(mean), np.nan),
+        seed_error=np.sqrt(trained) if r * s > 1 else np.full(len(mean), np.nan),
         item_error=np.sqrt(single),
         stderr=np.sqrt(np.maximum(trained + single - both, np.maximum(trained, single))),
-        spread=spreads(sums, r, n),
+        spread=spreads(sums, r, n, s),
         trainings=r,
-        problems=values.shape[2],
+        problems=values.shape[-1],
     )
 
 
-def freedom(r: int, n: int) -> Array:
-    """(3,) degrees of freedom of trainings, problems and the rest."""
-    return np.array([max(r - 1, 1), n - 1, max(r - 1, 1) * (n - 1)], dtype=float)
+def _squares(layouts: Array, mean: Array) -> Array:
+    """(5, E) sums of squares of (E, R, S, n) layouts, in the order of `SIGNS`."""
+    _, r, s, n = layouts.shape
+    trainings, columns = layouts.mean(axis=3), layouts.mean(axis=(1, 2))
+    bases, seeds = trainings.mean(axis=2), trainings.mean(axis=1)
+    centre = mean[:, None, None]
+    left = trainings - bases[:, :, None] - seeds[:, None, :] + centre
+    rest = layouts - trainings[..., None] - columns[:, None, None] + centre[..., None]
+    return np.stack([
+        s * n * ((bases - mean[:, None]) ** 2).sum(axis=1),
+        r * s * ((columns - mean[:, None]) ** 2).sum(axis=1),
+        (rest**2).sum(axis=(1, 2, 3)),
+        r * n * ((seeds - mean[:, None]) ** 2).sum(axis=1),
+        n * (left**2).sum(axis=(1, 2)),
+    ])  # fmt: skip
 
 
-def spreads(sums: Array, r: int, n: int, points: int = POINTS) -> Array:
-    """(E, points) standard deviations of the mean, from the (3, E) sums of squares."""
-    chi = chi_squared(r, n, points)
-    parts = [sums[k][:, None] / chi[k] for k in range(3)] if r > 1 else [0.0, sums[1][:, None] / chi[1], 0.0]
-    return np.asarray(np.sqrt(np.maximum(parts[0] + parts[1] - parts[2], 0.0) / (r * n)))
+def freedom(r: int, n: int, s: int = 1) -> Array:
+    """(5,) degrees of freedom, in the order of `SIGNS`; 0 of what is not known."""
+    return np.array([r - 1, n - 1, (r * s - 1) * (n - 1), s - 1, (r - 1) * (s - 1)], dtype=float)
+
+
+def spreads(sums: Array, r: int, n: int, s: int = 1, points: int = POINTS) -> Array:
+    """(E, points) standard deviations of the mean, from the (5, E) sums of squares."""
+    known = np.flatnonzero(freedom(r, n, s))
+    chi = chi_squared(r, n, s, points)
+    variance = sum(SIGNS[k] * (sums[k][:, None] / chi[k]) for k in known)
+    return np.asarray(np.sqrt(np.maximum(variance, 0.0) / (r * s * n)))
 
 
 @cache
-def chi_squared(r: int, n: int, points: int, seed: int = 0) -> Array:
-    """(3, points) chi-squared values with the degrees of freedom of trainings, problems and the rest."""
+def chi_squared(r: int, n: int, s: int, points: int, seed: int = 0) -> Array:
+    """(5, points) chi-squared values with the degrees of freedom of each sum of squares (at least 1)."""
     from scipy.special import chdtri
 
     rng = np.random.default_rng(seed)
-    strata = np.stack([rng.permutation(points) for _ in range(3)])
-    return np.asarray(chdtri(freedom(r, n)[:, None], (strata + 0.5) / points))
+    strata = np.stack([rng.permutation(points) for _ in SIGNS])
+    return np.asarray(chdtri(np.maximum(freedom(r, n, s), 1)[:, None], (strata + 0.5) / points))
 
 
 def by_cluster(values: Array, clusters: npt.NDArray[np.int64]) -> Array:
-    """(E, R, G): each cluster's share of the mean, so that the mean over clusters is that over problems."""
-    groups, n = int(clusters.max()) + 1, values.shape[2]
-    mean = values.mean(axis=(1, 2), keepdims=True)
+    """(E, ..., G): each cluster's share of the mean, so that the mean over clusters is that over problems."""
+    groups, n = int(clusters.max()) + 1, values.shape[-1]
+    mean = values.mean(axis=tuple(range(1, values.ndim)), keepdims=True)
     member: Any = np.zeros((n, groups))
     member[np.arange(n), clusters] = groups / n
     return np.asarray((values - mean) @ member + mean)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,14 @@ import numpy.typing as npt
 import polars as pl
 
 from limo_ablate.effects.crossed import by_cluster
-from limo_ablate.effects.replicates import filled, numbered, redrawn
+from limo_ablate.effects.replicates import filled, numbered, rectangle, redrawn
 from limo_ablate.effects.trials import Trial
 from limo_ablate.errors import UserError
 
 Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+Place = tuple[tuple[Any, ...], int, int]
+"""Cell, what is drawn anew, training under it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,26 +40,46 @@ class Cube:
     """`select.seed`, `model.pretrain.seed` where the block draws those anew: trials that share one are no
     replicates of it, and are averaged in `accuracy`."""
     trainings: Array | None = None
-    """(cells, seeds, trainings under each, problems), where there are such an axis' trainings to average."""
+    """(cells, seeds, trainings under each, problems), where there is such an axis: crossed with the study's
+    seeds, which are the trainings under each."""
     clusters: npt.NDArray[np.int64] | None = None
     """(problems,) which of them belong together, from 0; null: each stands alone."""
 
     def complete(self, weights: Array) -> npt.NDArray[np.bool_]:
-        """(seeds,) whether every cell with a weight has a trial of that seed."""
-        return np.asarray(~np.isnan(self.accuracy[weights != 0, :, 0]).any(axis=0))
+        """(seeds,) whether every cell with a weight has a trial of that seed (see `common`)."""
+        return self._complete(weights)[0]
+
+    def common(self, weights: Array) -> Array:
+        """(cells, seeds, problems) that every cell with a weight has; (cells, seeds, trainings under each,
+        problems) where there are those: the largest full grid of the two, found as `rectangle` does."""
+        seeds, trainings = self._complete(weights)
+        if self.trainings is None:
+            return self.accuracy[:, seeds]
+        return self.trainings[:, seeds][:, :, trainings]
+
+    def _complete(self, weights: Array) -> tuple[Mask, Mask]:
+        layouts = self.accuracy[:, :, None] if self.trainings is None else self.trainings
+        return rectangle(np.asarray(np.isfinite(layouts[weights != 0, :, :, 0]).all(axis=0)))
+
+    @property
+    def drawn(self) -> int:
+        """How many problems, or clusters of them: errors need two."""
+        return len(self.problems) if self.clusters is None else int(self.clusters.max()) + 1
 
     def weighted(self, weights: Array) -> Array:
-        """(seeds that all of its cells have, problems) of the weighted sum of cells. Raises UserError."""
-        seeds = self.complete(weights)
-        if not weights.any() or not seeds.any():
+        """The weighted sum of cells, in the shape of a cell of `common`. Raises UserError."""
+        values = self.common(weights)
+        if not weights.any() or not values.shape[1]:
             raise UserError("no seed has been run in all of the cells that are compared")
         if len(self.problems) < 2:
             raise UserError(f"{len(self.problems)} problems that all trials answered; errors need two")
+        if self.drawn < 2:
+            raise UserError(f"all {len(self.problems)} problems are of one cluster; errors need two")
         wanted = weights != 0
-        return np.asarray(np.tensordot(weights[wanted], self.accuracy[wanted][:, seeds], axes=1))
+        return np.asarray(np.tensordot(weights[wanted], values[wanted], axes=1))
 
     def grouped(self, values: Array) -> Array:
-        """(E, seeds, problems) as (E, seeds, clusters), each cluster's share of the mean."""
+        """(E, ..., problems) as (E, ..., clusters), each cluster's share of the mean."""
         return values if self.clusters is None else by_cluster(values, self.clusters)
 
 
@@ -86,6 +109,17 @@ def cube(trials: Iterable[Trial], answers: pl.DataFrame, axes: Sequence[str], sc
         )
         for name, found in levels.items()
     }
+    found = gathered(tuple(axis for axis in axes if axis != over), places, wide, own, over or "seed")
+    return replace(found, samples=int(own["samples"].min()))  # type: ignore[arg-type]
+
+
+def gathered(
+    axes: tuple[str, ...], places: Mapping[str, Place], wide: pl.DataFrame, own: pl.DataFrame, over: str
+) -> Cube:
+    """The cube of trials at `places` (cell, what is drawn anew, training under it); of one sample.
+
+    `wide` has the column problem and one for each trial, `own` each problem's cluster where there are any.
+    """
     cells = list(dict.fromkeys(cell for cell, _, _ in places.values()))
     seeds = sorted({seed for _, seed, _ in places.values()})
     trainings = filled(wide, places, cells, seeds)
@@ -93,10 +127,8 @@ def cube(trials: Iterable[Trial], answers: pl.DataFrame, axes: Sequence[str], sc
     with np.errstate(invalid="ignore"):
         accuracy = np.nansum(trainings, axis=2) / count
     return Cube(
-        axes=tuple(axis for axis in axes if axis != over), cells=tuple(cells), seeds=tuple(seeds),
-        problems=tuple(wide["problem"]), accuracy=accuracy,
-        samples=int(own["samples"].min()),  # type: ignore[arg-type]
-        over=over or "seed", trainings=trainings if over else None, clusters=numbered(own, wide["problem"]),
+        axes, tuple(cells), tuple(seeds), tuple(wide["problem"]), accuracy, 1, over,
+        trainings if over != "seed" else None, numbered(own, wide["problem"]),
     )  # fmt: skip
 
 

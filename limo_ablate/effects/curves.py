@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from limo_ablate.effects.crossed import crossed
+from limo_ablate.effects.crossed import by_cluster, crossed
+from limo_ablate.effects.resample import shares
 
 Array = npt.NDArray[np.float64]
 Fit = Callable[[Array, Array, Array, Array], Array]
@@ -21,6 +22,8 @@ Fit = Callable[[Array, Array, Array, Array], Array]
 DRAWS = 400
 POINTS = 61
 """Of the curve, evenly over log n."""
+TIED = 1e-9
+"""Share of a fit by which two don't differ but for rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +73,13 @@ def fit_curve(sizes: Array, values: Array, seed: int = 0) -> Curve:
     return fit_curves(sizes[order], values[order][None], seed)[0]
 
 
-def fit_curves(sizes: Array, values: Array, seed: int = 0) -> list[Curve]:
+def fit_curves(
+    sizes: Array, values: Array, seed: int = 0, clusters: npt.NDArray[np.int64] | None = None
+) -> list[Curve]:
     """`values` (L, sizes, trainings, problems): L lines whose redrawn accuracies go together, so that they
-    can be compared draw by draw. `sizes` ascend."""
+    can be compared draw by draw. `sizes` ascend. Crossed trainings and `clusters`: see `crossed`."""
+    if clusters is not None:
+        values = np.stack([by_cluster(line, clusters) for line in values])
     found = [crossed(line) for line in values]
     drawn = _redrawn(values, np.stack([line.half_width(0.95) for line in found]), seed)
     grid = np.exp(np.linspace(np.log(sizes[0]), np.log(sizes[-1]), POINTS))
@@ -127,14 +134,15 @@ def _first(grid: Array, curve: Array, target: float) -> float:
 
 
 def _redrawn(values: Array, half: Array, seed: int) -> Array:
-    """(L, DRAWS, sizes) accuracies: trainings and problems drawn anew, the same ones for all lines and sizes,
-    their spread widened to that of the calibrated interval: a few trainings drawn anew spread too little."""
+    """(L, DRAWS, sizes) accuracies: trainings and problems (or clusters) drawn anew, the same for all lines
+    and sizes, their spread widened to that of the calibrated interval: a few trainings drawn anew spread too
+    little."""
     rng = np.random.default_rng(seed)
-    _, _, r, n = values.shape
-    trainings = rng.multinomial(r, np.full(r, 1 / r), DRAWS) / r
-    problems = rng.multinomial(n, np.full(n, 1 / n), DRAWS) / n
-    drawn = np.einsum("lsrn,br,bn->lbs", values, trainings, problems, optimize=True)
-    mean = values.mean(axis=(2, 3))[:, None]
+    lines, sizes, *replicates, n = values.shape
+    trainings, problems = shares(rng, replicates, DRAWS), shares(rng, [n], DRAWS)
+    layouts = values.reshape(lines, sizes, -1, n)
+    drawn = np.einsum("lsrn,br,bn->lbs", layouts, trainings, problems, optimize=True)
+    mean = layouts.mean(axis=(2, 3))[:, None]
     wider = half / 1.96 / np.maximum(drawn.std(axis=1), 1e-9)
     return np.asarray(np.clip(mean + (drawn - mean) * np.maximum(wider, 1.0)[:, None], 0, 1))
 
@@ -152,6 +160,7 @@ def _held_out(fit: Fit, sizes: Array, accuracy: Array, weights: Array) -> float:
 
 def _family(shapes: Callable[[Array], Array]) -> Fit:
     """Curves low + rise * shape(log n), of whichever of the shapes fits best, with rise >= 0: least squares.
+    Of shapes that fit alike, as all do through two sizes, the first: the one that bends least.
 
     `shapes` gives (C, len(x)) values of C candidates; low and rise follow from each in closed form.
     """
@@ -165,7 +174,7 @@ def _family(shapes: Callable[[Array], Array]) -> Fit:
         slope = (deviation * share) @ (accuracy - mean[:, None]).T / np.maximum(spread, 1e-12)
         rise = np.maximum(slope, 0.0)
         gained = 2 * rise * slope * spread - rise**2 * spread
-        best = gained.argmax(axis=0)
+        best = (gained >= gained.max(axis=0) * (1 - TIED)).argmax(axis=0)
         drawn = np.arange(len(accuracy))
         rising = rise[best, drawn][:, None]
         at = shapes(np.log(places))[best]

@@ -32,20 +32,21 @@ def factor_effects(block: Cube, alpha: float = ALPHA) -> pl.DataFrame:
     """A row for each level of each factor, and for each pair of levels of two factors. Exploratory.
 
     `main`: the mean at a level minus the mean of all; `interaction`: what a pair of levels has beyond both.
-    The block's cells must be balanced (`complete`, or an orthogonal fraction). p_adj is Holm's within a kind.
+    The block's cells must be balanced (`complete`, or an orthogonal fraction). None where all problems are
+    of one cluster. p_adj is Holm's within a kind.
     Columns: kind, factor, level, other?, other_level?, effect, stderr, low, high, p, p_adj, seeds.
     """
     named = list(_weightings(block))
     if not named:
         return pl.DataFrame(schema=EFFECTS)
-    seeds = block.complete(np.ones(len(block.cells)))
-    if not seeds.any():
+    values = block.common(np.ones(len(block.cells)))
+    if not values.shape[1] or block.drawn < 2:
         return pl.DataFrame(schema=EFFECTS)
     weights = np.stack([weighting for _, weighting in named])
-    found = crossed(block.grouped(np.tensordot(weights, block.accuracy[:, seeds], axes=1)))
+    found = crossed(block.grouped(np.tensordot(weights, values, axes=1)))
     low, high = found.interval(1 - alpha)
     rows = pl.DataFrame([row for row, _ in named]).with_columns(
-        effect=found.mean, stderr=found.stderr, low=low, high=high, p=found.p_value(), seeds=int(seeds.sum())
+        effect=found.mean, stderr=found.stderr, low=low, high=high, p=found.p_value(), seeds=found.trainings
     )
     parts = [
         part.with_columns(p_adj=pl.Series(holm(part["p"].to_numpy())))
@@ -122,11 +123,13 @@ def components(block: Cube) -> pl.DataFrame:
     """How much of the variance of one completion's correctness is whose, averaged over the block's cells.
 
     A row for each of `problem`, `training`, `rest` (problem x training, beyond sampling) and `sample`, and
-    before `training` one for what the block draws anew, with trainings within it: `subset` (`select.seed`),
-    `base` (`model.pretrain.seed`). Columns: component, variance, sd, share, and `of_mean`, its part in the
-    variance of a cell's mean. By sums of squares (random effects); below 0 counts as 0. Null is what can't be
-    told apart: with one sample of each problem `rest`, which is then in `sample`; with one training of each
-    draw `training`, then in the draw; with one seed `training`, and no claim can be made beyond it.
+    before `training` two where the block draws something anew: that, `subset` (`select.seed`) or `base`
+    (`model.pretrain.seed`), and `seed`, what all of them that are trained with a seed share. Columns:
+    component, variance, sd, share, and `of_mean`, its part in the variance of a cell's mean. By sums of
+    squares (random effects); below 0 counts as 0. Null is what can't be told apart: with one sample of each
+    problem `rest`, which is then in `sample`; with one training of each draw `training` (and there is no
+    `seed`), then in the draw; with one seed `training`, and no claim can be made beyond it; with one of each
+    all is in `sample`.
     """
     layouts = block.accuracy[:, :, None] if block.trainings is None else block.trainings
     full = layouts[np.isfinite(layouts[..., 0]).all(axis=(1, 2))]

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from limo_ablate.effects.crossed import by_cluster, crossed
+from limo_ablate.effects.replicates import rectangle
 
 Array = npt.NDArray[np.float64]
 CHUNK = 256
@@ -25,8 +26,9 @@ def inferred(
 
     `rows` hold the columns of `cell` and `over`, problem, `value`, and cluster where problems belong
     together. Rows that agree in `cell`, `over` and problem are averaged; problems that not all of a cell's
-    trials answered are left out. Errors and interval are null for a single problem, seed_error also for one
-    seed.
+    trials answered are left out. Errors and interval are null for a single problem or cluster, seed_error
+    also for one seed. With two columns in `over`, trainings are crossed: the largest full grid of the two
+    counts, and `seeds` are levels of the first.
     """
     cells = rows.select(cell).unique(maintain_order=True).with_row_index("place")
     found: list[dict[str, Any]] = [{} for _ in range(cells.height)]
@@ -43,7 +45,7 @@ def inferred(
 
 
 def _layouts(rows: pl.DataFrame, over: Sequence[str], value: str) -> Iterator[tuple[int, int, Array]]:
-    """(place of the cell, its problems, trainings x problems or clusters of them)."""
+    """(place of the cell, its problems, trainings x problems or clusters of them, see `crossed`)."""
     clustered = ["cluster"] if "cluster" in rows.columns else []
     single = rows.group_by("place", *over, "problem", *clustered).agg(pl.col(value).mean())
     seeds = single.select("place", *over).unique().group_by("place").agg(pl.len().alias("seeds"))
@@ -56,6 +58,8 @@ def _layouts(rows: pl.DataFrame, over: Sequence[str], value: str) -> Iterator[tu
         own = single[start : start + size]
         start += size
         values = own[value].to_numpy().reshape(r, size // r)
+        if len(over) > 1:
+            values = _grid(own[:: size // r].select(over), values)
         if clustered:
             codes = own["cluster"][: size // r].rank("dense").to_numpy() - 1
             yield place, size // r, by_cluster(values[None], codes)[0]
@@ -63,10 +67,19 @@ def _layouts(rows: pl.DataFrame, over: Sequence[str], value: str) -> Iterator[tu
             yield place, size // r, values
 
 
+def _grid(levels: pl.DataFrame, values: Array) -> Array:
+    """(bases, seeds, problems) of trainings x problems, whose bases and seeds are the columns of `levels`."""
+    base, seed = (column.rank("dense").to_numpy() - 1 for column in levels)
+    grid = np.full((base.max() + 1, seed.max() + 1, values.shape[1]), np.nan)
+    grid[base, seed] = values
+    rows, columns = rectangle(np.isfinite(grid[..., 0]))
+    return grid[rows][:, columns]
+
+
 def _errors(part: Sequence[tuple[int, int, Array]], level: float) -> list[dict[str, float]]:
     values = np.stack([array for _, _, array in part])
-    if values.shape[2] < 2:
-        return [{"mean": float(mean)} for mean in values.mean(axis=(1, 2))]
+    if values.shape[-1] < 2:
+        return [{"mean": float(array.mean())} for array in values]
     found = crossed(values)
     low, high = found.interval(level)
     numbers = (found.mean, found.seed_error, found.item_error, found.stderr, low, high)

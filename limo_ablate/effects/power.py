@@ -8,9 +8,10 @@ points of the block's other axes, with K completions of each problem in a trial.
     t²   variance between trainings of an arm's accuracy, beyond what single problems explain
 
 the difference has the variance w²/n + (s_A² + s_B²)/KPRn + 2 t²/PR (Miller 2024, 2411.00640, section 5, whose
-formula is that of R = P = 1 without t²). It is seen where it exceeds half of the interval that `crossed` will
-give, which itself varies from study to study; `POWER` is the share of studies in which it does. With one seed
-nothing could tell t² from an effect, and it is left out of the interval as it will be.
+formula is that of R = P = 1 without t²). R bases with the same S seeds each (`crossed`) are RS trainings;
+t² may be of either, so it is put where there are fewer of them. The difference is seen where it exceeds half
+of the interval that `crossed` will give, which itself varies from study to study; `POWER` is the share of
+studies in which it does. With one seed nothing could tell t² from an effect: the interval leaves it out.
 """
 
 from __future__ import annotations
@@ -59,21 +60,26 @@ def minimum_detectable_effect(
     samples: int,
     seeds: int,
     *,
+    trainings: int = 1,
     points: int = 1,
     contrasts: int = 1,
     alpha: float = ALPHA,
 ) -> float:
-    """Difference of accuracy seen with `POWER`; `contrasts` share `alpha`. Above 1, nothing can be."""
+    """Difference of accuracy seen with `POWER`; `contrasts` share `alpha`. Above 1, nothing can be.
+
+    `trainings`: seeds crossed with what is drawn anew, which `seeds` then counts.
+    """
     from scipy.special import ndtr
 
     if problems < 2:
         return math.inf
+    few, many = sorted((seeds, trainings), key=lambda count: (count == 1, count))  # 1 tells nothing of t²
     trained = 2 * noise.training / points
     rest = 2 * noise.completion / (samples * points)
-    squares = [rest + problems * trained, rest + seeds * noise.difference, rest]
-    sums = np.array(squares)[:, None] * chi_squared(seeds, problems, STUDIES, seed=1)
-    half = half_width(spreads(sums, seeds, problems, MIXTURE), 1 - alpha / contrasts)
-    error = math.sqrt(trained / seeds + noise.difference / problems + rest / (seeds * problems))
+    squares = [rest + many * problems * trained, rest + few * many * noise.difference, rest, rest, rest]
+    sums = np.array(squares)[:, None] * chi_squared(few, problems, many, STUDIES, seed=1)
+    half = half_width(spreads(sums, few, problems, many, MIXTURE), 1 - alpha / contrasts)
+    error = math.sqrt(trained / few + noise.difference / problems + rest / (few * many * problems))
     low, high = 0.0, 1e3 * error
     for _ in range(HALVINGS):
         effect = (low + high) / 2

@@ -52,6 +52,20 @@ def filled(
         return np.asarray(total / count)
 
 
+def rectangle(run: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """(rows, columns) of a full part of `run` (R, S): what lacks the largest share is left out, one after the
+    other, of two that lack as much the column."""
+    rows, columns = (np.ones(size, dtype=bool) for size in run.shape)
+    while not run[np.ix_(rows, columns)].all():
+        lacking = ~run & rows[:, None] & columns
+        of_rows, of_columns = lacking.sum(axis=1) / columns.sum(), lacking.sum(axis=0) / rows.sum()
+        if of_rows.max() > of_columns.max():
+            rows[of_rows.argmax()] = False
+        else:
+            columns[of_columns.argmax()] = False
+    return rows & columns.any(), columns & rows.any()
+
+
 def numbered(own: pl.DataFrame, problems: pl.Series) -> npt.NDArray[np.int64] | None:
     """(problems,) number of each one's cluster, from 0; None where `own` (of `items`) has no clusters."""
     if "cluster" not in own.columns:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -15,19 +17,28 @@ CHUNK = 1000
 def bootstrap(values: Array, level: float = 0.95, draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
     """Percentile interval of the mean of `values` (R, n), trainings and problems drawn anew, each for itself.
 
-    The two-way bootstrap (Owen 2007). With one training it is the paired bootstrap over problems that s1
-    (2501.19393) reports. With few trainings it is too narrow: 2 of 3 draws of 3 leave one of them out.
+    Crossed trainings (R, S, n) have bases and seeds drawn anew. The two-way bootstrap (Owen 2007). With one
+    training it is the paired bootstrap over problems that s1 (2501.19393) reports. With few trainings it is
+    too narrow: 2 of 3 draws of 3 leave one of them out.
     """
     rng = np.random.default_rng(seed)
-    r, n = values.shape
+    *replicates, n = values.shape
     means = []
     for start in range(0, draws, CHUNK):
         count = min(CHUNK, draws - start)
-        trainings = rng.multinomial(r, np.full(r, 1 / r), count) / r
-        problems = rng.multinomial(n, np.full(n, 1 / n), count) / n
-        means.append(((trainings @ values) * problems).sum(axis=1))
+        trainings, problems = shares(rng, replicates, count), shares(rng, [n], count)
+        means.append(((trainings @ values.reshape(-1, n)) * problems).sum(axis=1))
     low, high = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def shares(rng: np.random.Generator, sizes: Sequence[int], count: int) -> Array:
+    """(count, product of `sizes`) shares of a mean, each axis drawn anew with replacement."""
+    found = np.ones((count, 1))
+    for size in sizes:
+        drawn = rng.multinomial(size, np.full(size, 1 / size), count) / size
+        found = (found[:, :, None] * drawn[:, None]).reshape(count, -1)
+    return found
 
 
 def sign_flips(differences: Array, draws: int = DRAWS, seed: int = 0) -> float:

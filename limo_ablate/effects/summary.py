@@ -21,9 +21,10 @@ def summary(
     """Mean accuracy of each cell: a row for each combination of `by` and score, in the table's order.
 
     `table` and `items` are `effects.table(...)` and `effects.items(...)` of the same trials. `over` is what
-    is drawn anew: trials that agree in `by` and `over` are averaged first, so that what varies within
-    (fine-tuning seeds on one pre-trained base) does not pass for independent replication. Errors and interval
-    are those of `effects.crossed`, the inference of contrasts too, of these n trainings x m problems:
+    is drawn anew: `seed`, or an axis and then `seed` (the pre-trained base, and what a seed draws for all
+    bases alike); trials that agree in `by` and `over` are averaged first. Errors and interval are those of
+    `effects.crossed`, the inference of contrasts too, of these n trainings (or levels of the axis) x m
+    problems:
 
     - mean; seeds = n; problems = m
     - seed_error: over other trainings; null when n = 1. item_error: over other problems of the same kind.
@@ -38,7 +39,9 @@ def summary(
     cell = [*by, "score"]
     groups = table.group_by([*cell, *over], maintain_order=True).agg(pl.col("accuracy", *HEALTH).mean())
     means = groups.group_by(cell, maintain_order=True).agg(
-        pl.len().cast(pl.Int64).alias("seeds"), pl.col("accuracy").mean(), pl.col(*HEALTH).mean()
+        pl.col(over[0]).n_unique().cast(pl.Int64).alias("seeds"),
+        pl.col("accuracy").mean(),
+        pl.col(*HEALTH).mean(),
     )
     levels = table.select(list(dict.fromkeys([*cell, *over, "trial"])))
     rows = levels.join(items, on=["trial", "score"], maintain_order="left_right")

@@ -23,8 +23,9 @@ def crossed_variances(full: Array, k: int) -> Variances:
     columns = float(full.mean(axis=1).var(axis=1, ddof=1).mean())
     if r == 1:
         problem = columns - within / k if k > 1 else None
+        sample = within if k > 1 else columns
         return {
-            "problem": _part(problem, n), "training": UNKNOWN, "rest": UNKNOWN, "sample": _part(within, n * k)
+            "problem": _part(problem, n), "training": UNKNOWN, "rest": UNKNOWN, "sample": _part(sample, n * k)
         }  # fmt: skip
     rest = _residual(full)
     rows = float(full.mean(axis=2).var(axis=1, ddof=1).mean())
@@ -37,13 +38,17 @@ def crossed_variances(full: Array, k: int) -> Variances:
 
 
 def nested_variances(full: Array, k: int, drawn: str) -> Variances:
-    """Of (cells, draws, trainings in each, problems): mean squares, from the innermost outwards."""
+    """Of (cells, draws, seeds that each is trained with, problems): mean squares, innermost first.
+
+    `seed` is what trainings of one seed have in common over the draws.
+    """
     _, s, r, n = full.shape
     within = _within(full, k)
     draws = full.mean(axis=2)
     rest = _residual(full.reshape(-1, r, n))
     mixed = max(_residual(draws) - rest / r, 0.0)
-    of_training = float(full.mean(axis=3).var(axis=2, ddof=1).mean())
+    of_training = _residual(full.mean(axis=3))
+    of_seed = float(full.mean(axis=(1, 3)).var(axis=1, ddof=1).mean())
     of_draw = float(draws.mean(axis=2).var(axis=1, ddof=1).mean())
     of_problem = float(draws.mean(axis=1).var(axis=1, ddof=1).mean())
     beyond = max(rest - within / k, 0.0) if k > 1 else rest
@@ -51,6 +56,7 @@ def nested_variances(full: Array, k: int, drawn: str) -> Variances:
     return {
         "problem": _part(of_problem - mixed / s - rest / (s * r), n),
         drawn: _part(of_draw - of_training / r - mixed / n, s),
+        "seed": _part(of_seed - of_training / s, r),
         "training": _part(of_training - rest / n, s * r),
         "rest": both if k > 1 else UNKNOWN,
         "sample": _part(within, n * s * r * k) if k > 1 else both,

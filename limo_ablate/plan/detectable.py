@@ -34,6 +34,8 @@ class Detectable:
     """An arm."""
     seeds: int
     """Or levels of the axis that draws subsets or bases anew."""
+    trainings: int
+    """Seeds that such an axis is crossed with; 1 without it."""
     over: str
     """What is drawn anew: `seed`, `select.seed`."""
     pilots: int
@@ -41,7 +43,8 @@ class Detectable:
     effect: float
     """The smallest difference of accuracy that would be seen."""
     seeds_needed: int | None
-    """With which the wanted effect would be seen; null: with none, or nothing is wanted."""
+    """With which (and at least as many `trainings`, where there are several) the wanted effect would be seen;
+    null: with none, or nothing is wanted."""
     samples_needed: int | None
     """The same of a problem's samples; where pilots have one of each, at best. Greedy ones are all alike."""
 
@@ -78,21 +81,28 @@ def _detectable(
         return None
     over = _over(block)
     seeds, trials = len({_drawn(c, over) for c in arms[0]}), min(map(len, arms))
+    trainings = len({c.seed for c in arms[0]}) if over != "seed" else 1
     points = max(1, trials // len({(c.seed, _drawn(c, over)) for c in arms[0]}))
     pilots = _pilots([c for arm in arms for c in arm], contrast.score, over, done, cluster)
     count, counted = pilots.problems if pilots else group_problems(benchmark, contrast.score)
     prior, used = Noise.prior(contrast.accuracy), benchmark.samples
 
-    def smallest(replicates: int, samples: int) -> float:
+    def smallest(replicates: int, samples: int, beside: int = trainings) -> float:
         noise, drawn = (pilots.noise(samples), 1) if pilots else (prior, samples)
-        return minimum_detectable_effect(noise, count, drawn, replicates, points=points, contrasts=shared)
+        return minimum_detectable_effect(
+            noise, count, drawn, replicates, trainings=beside, points=points, contrasts=shared
+        )
+
+    def enough(replicates: int) -> bool:
+        beside = max(trainings, replicates) if trainings > 1 else 1
+        return smallest(replicates, used, beside) < wanted
 
     wanted = contrast.effect or 0.0
     more = [k for k in TRIED_SAMPLES if k > used] if benchmark.temperature else []
     return Detectable(
-        contrast, count, counted, used, trials, seeds, over, pilots.trials if pilots else 0,
+        contrast, count, counted, used, trials, seeds, trainings, over, pilots.trials if pilots else 0,
         smallest(seeds, used),
-        next((s for s in TRIED_SEEDS if wanted and smallest(s, used) < wanted), None),
+        next((s for s in TRIED_SEEDS if wanted and enough(s)), None),
         next((k for k in more if wanted and smallest(seeds, k) < wanted), None),
     )  # fmt: skip
 

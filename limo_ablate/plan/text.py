@@ -146,9 +146,10 @@ def _blind(seen: Detectable) -> str:
     if not wanted:
         return f"  {seen.contrast.name}: CAN'T SEE ANYTHING: more problems, samples or seeds are needed"
     word = "seeds" if seen.over == "seed" else f"levels of {seen.over}"
-    enough = [f"{seen.seeds_needed} {word}"] if seen.seeds_needed else []
+    more = f"{word} and of seeds" if seen.trainings > 1 else word
+    enough = [f"{seen.seeds_needed} {more}"] if seen.seeds_needed else []
     enough += [f"{seen.samples_needed} samples of each problem"] if seen.samples_needed else []
-    needed = " or ".join(enough) if enough else f"no number of {word} or samples: more problems"
+    needed = " or ".join(enough) if enough else f"no number of {more} or samples: more problems"
     said = f"its {100 * wanted:g} points CAN'T BE SEEN with {seen.seeds} {word}; what would do: {needed}"
     return f"  {seen.contrast.name}: {said}"
 

@@ -15,16 +15,20 @@ from limo_ablate.report.section import Drawn, Section, Table
 from limo_ablate.study.block import Block
 
 NAMES = {
-    "problem": "problems", "subset": "subsets", "base": "pre-trainings", "training": "trainings",
-    "rest": "problems × trainings", "sample": "samples",
+    "problem": "problems", "subset": "subsets", "base": "pre-trainings", "seed": "seeds",
+    "training": "trainings", "rest": "problems × trainings", "sample": "samples",
 }  # fmt: skip
 """Components as they are called, in the order of the bars."""
 BUYS = {
     "problems": ("problem", "rest", "sample"),
-    "seeds": ("subset", "base", "training", "rest", "sample"),
+    "subsets": ("subset", "training", "rest", "sample"),
+    "pre-trainings": ("base", "training", "rest", "sample"),
+    "seeds": ("seed", "training", "rest", "sample"),
     "samples": ("sample",),
 }
 """What more of -> the components that it makes smaller."""
+REPLICATES = {"subsets": "subset", "pre-trainings": "base", "seeds": "training"}
+"""What a block may have only one of, and then knows nothing about -> the component that it would know."""
 ROW, LEAST = 34, 70
 """Pixels of a bar and of the whole plot."""
 TEXT = (
@@ -74,14 +78,15 @@ def bought(rows: pl.DataFrame) -> str:
         what: 1 - (1 - sum(part.get(name, 0.0) for name in names) / total / 2) ** 0.5
         for what, names in BUYS.items()
     }
-    if not {"training", "subset", "base"} & set(part):
-        del less["seeds"]
+    unknown = [what for what, name in REPLICATES.items() if name not in part]
+    for what in unknown:
+        del less[what]
     bound = {} if "rest" in part else {"samples": "at most "}
     order = sorted(less, key=lambda what: -less[what])
     said = ", ".join(f"{what} {bound.get(what, '')}{percent(less[what], 0)} %" for what in order)
     return (
         said
-        if "seeds" in less
+        if len(unknown) < len(REPLICATES)
         else f"{said}; one seed says nothing of other trainings, so a second comes first"
     )
 

@@ -4,8 +4,8 @@
       - {title: Accuracy by size, block: sizes, x: select.size, line: select.quality, score: mini}
 
 A point is the mean over seeds of the block's trials at one level of `x` and `line`. A block with a further
-axis gives a figure for each of its levels; a further axis of seeds (`model.pretrain.seed`) is what the
-error bars are over.
+axis gives a figure for each of its levels; over a further axis of seeds (`model.pretrain.seed`), which is
+crossed with the study's, are mean and error bars, as those of contrasts.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any, Literal
 import polars as pl
 
 from limo_ablate.effects import Trial, summary, table
+from limo_ablate.effects.replicates import redrawn
 from limo_ablate.errors import UserError
 from limo_ablate.report.fitted import Fits, fitted
 from limo_ablate.report.names import axis
@@ -42,7 +43,8 @@ class FigureData:
     points: pl.DataFrame
     """`effects.summary` by x and line (text)."""
     answers: pl.DataFrame
-    """What they are the means of: x, line, training, problem, accuracy."""
+    """What they are the means of: x, line, seed (or level of `over`), training under it, problem, accuracy,
+    and cluster where the study has clusters."""
     lines: list[str]
     """Levels of `line` in the study's order, without `UNTRAINED`."""
     levels: list[Any]
@@ -50,6 +52,11 @@ class FigureData:
     scale: Literal["log", "linear", "category"]
     over: str
     """What the mean is over: `seed`, or `pre-training seed` where the block has such an axis."""
+
+    @property
+    def with_seeds(self) -> bool:
+        """Whether there are several trainings, the study's seeds, at each level of `over`."""
+        return self.answers["training"].n_unique() > 1
 
     @cached_property
     def fits(self) -> Fits | None:
@@ -76,7 +83,7 @@ def figure_data(
     """The numbers of the figure, from the block's finished trials: one `FigureData` for each combination of
     levels of the block's other axes that has any. `answers` is `effects.items` of the trials.
 
-    Raises UserError for a key or score the trials don't have.
+    Raises UserError for a key or score the trials don't have, and for two axes that are drawn anew.
     """
     own = [t for t in trials if figure.block in t.blocks and t.metrics]
     if block.tune and not {figure.x, figure.line} & {*factors(block.tune.axes)}:
@@ -85,9 +92,10 @@ def figure_data(
     if block.design == "ofat":
         own = [t for t in own if all(_is(t, key, (block.base or {})[key]) for key in others)]
         others = []
-    seeds = [key for key in others if key.endswith("seed")] or ["seed"]
-    panels = [key for key in others if key not in seeds]
     levels = block.factors()
+    over = redrawn(others, list(itertools.product(*(levels[key] for key in others))))
+    seeds = [over, "seed"] if over else ["seed"]
+    panels = [key for key in others if key != over]
     for chosen in itertools.product(*(levels[key] for key in panels)):
         part = [t for t in own if all(_is(t, k, v) for k, v in zip(panels, chosen, strict=True))]
         if part:
@@ -136,22 +144,22 @@ def _data(
     named = [line for line in points["line"] if line != UNTRAINED]
     lines = _ordered(named, [str(level) for level in block.factors().get(figure.line, ())])
     lines = lines or [UNTRAINED]
-    over = " and ".join(map(axis, seeds))
     return FigureData(
         figure=figure,
         points=points,
-        answers=_of_trainings(of_each, seeds),
+        answers=_of_trainings(of_each, seeds[0]),
         lines=lines,
         levels=levels,
         scale=scale,
-        over=over,
+        over=axis(seeds[0]),
     )
 
 
-def _of_trainings(answers: pl.DataFrame, seeds: list[str]) -> pl.DataFrame:
-    """Mean accuracy of each problem in what counts as one training: all that agrees in `seeds`."""
-    named = answers.with_columns(training=pl.concat_str(pl.col(seeds).cast(pl.String), separator=" "))
-    by = ["x", "line", "training", "problem"]
+def _of_trainings(answers: pl.DataFrame, over: str) -> pl.DataFrame:
+    """Mean accuracy of each problem in each training: all that agrees in `over` and seed."""
+    training = pl.lit(0, pl.Int64) if over == "seed" else pl.col("seed")
+    named = answers.with_columns(training=training, seed=pl.col(over))
+    by = [name for name in ("x", "line", "seed", "training", "problem", "cluster") if name in named.columns]
     return named.group_by(by, maintain_order=True).agg(pl.col("accuracy").mean())
 
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 
-from limo_ablate.effects.cube import Cube
+from limo_ablate.effects.cube import Cube, gathered
 from limo_ablate.effects.curves import Curve, fit_curves
 from limo_ablate.effects.factors import complete, levels
 
@@ -36,33 +36,28 @@ class Fits:
 
 
 def fitted(answers: pl.DataFrame, lines: Sequence[str]) -> Fits | None:
-    """`answers`: x (a number), line, training, problem, accuracy. The largest part of the grid of sizes and
+    """`answers` are those of a figure over numbers. The largest part of the grid of sizes and
     lines that was run in full is fitted, over the trainings that all of it has; null with too few sizes."""
     grid = full(answers.filter(pl.col("x") > 0, pl.col("line").is_in(lines)))
     if not grid:
         return None
     sizes, kept = sorted(levels(grid, "x")), [line for line in lines if line in levels(grid, "line")]
-    trainings = grid.complete(np.ones(len(grid.cells)))
-    if len(sizes) < FEWEST or not trainings.any():
+    values = grid.common(np.ones(len(grid.cells)))
+    if len(sizes) < FEWEST or not values.shape[1] or grid.drawn < 2:
         return None
     order = [[grid.cells.index((size, line)) for size in sizes] for line in kept]
-    values = grid.accuracy[np.array(order)][:, :, trainings]
-    curves = fit_curves(np.array(sizes, dtype=float), values)
+    curves = fit_curves(np.array(sizes, dtype=float), values[np.array(order)], clusters=grid.clusters)
     return Fits(dict(zip(kept, curves, strict=True)), [float(size) for size in sizes])
 
 
 def full(answers: pl.DataFrame) -> Cube | None:
     """The largest full grid of `x` and `line`, on the problems that all of it answered; null without two."""
-    cell = ["x", "line", "training"]
-    wide = answers.pivot("problem", index=cell, values="accuracy", maintain_order=True)
-    problems = [name for name in wide.columns[len(cell) :] if wide[name].null_count() == 0]
-    if len(problems) < 2:
+    points = answers.select("x", "line", "seed", "training").unique(maintain_order=True)
+    points = points.with_columns(name=pl.row_index().cast(pl.String))
+    named = answers.join(points, on=points.columns[:-1], nulls_equal=True)
+    wide = named.pivot("name", index="problem", values="accuracy", maintain_order=True).drop_nulls()
+    if wide.height < 2:
         return None
-    cells = list(dict.fromkeys(wide.select("x", "line").iter_rows()))
-    trainings = sorted(set(wide["training"]))
-    accuracy = np.full((len(cells), len(trainings), len(problems)), np.nan)
-    found = wide.select(problems).to_numpy()
-    for number, (x, line, training) in enumerate(wide.select(cell).iter_rows()):
-        accuracy[cells.index((x, line)), trainings.index(training)] = found[number]
-    seeds = tuple(range(len(trainings)))
-    return complete(Cube(("x", "line"), tuple(cells), seeds, tuple(problems), accuracy, samples=1))
+    places = {name: ((x, line), seed, training) for x, line, seed, training, name in points.rows()}
+    over = "seed" if points["training"].n_unique() == 1 else "draw"
+    return complete(gathered(("x", "line"), places, wide, answers, over))

@@ -66,7 +66,8 @@ def aliases(block: Block) -> list[list[Effect]]:
 def balanced(view: StudyView, block: Block) -> Grid | None:
     """The largest full grid of the block's finished cells, or all of its fraction, for the score that its
     first figure shows. Null with fewer than two factors, and for a fraction of which a run is missing: there
-    effects would be mixed. Of axes that vary together the first stands for all."""
+    effects would be mixed; nor where all problems are of one cluster. Of axes that vary together the first
+    stands for all."""
     if not view.done or block.design not in ("factorial", "fractional"):
         return None
     score = next((figure.score for figure in view.figures if figure.block == block.name), view.scores[0])
@@ -80,4 +81,5 @@ def balanced(view: StudyView, block: Block) -> Grid | None:
     grid = Grid(block, score, found)
     missing = block.design == "fractional" and len(found.cells) < len(block.points())
     seeds = found.complete(np.ones(len(found.cells)))
-    return None if missing or len(grid.factors) < 2 or not seeds.any() else grid
+    few = len(grid.factors) < 2 or found.drawn < 2
+    return None if missing or few or not seeds.any() else grid

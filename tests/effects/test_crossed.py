@@ -45,6 +45,31 @@ def test_the_interval_covers(r: int, n: int, trained: float) -> None:
     assert (found.p_value() < 0.05).mean() == pytest.approx(1 - covered, abs=1e-9)
 
 
+@pytest.mark.parametrize("base", [0.0, 0.05])
+@pytest.mark.parametrize("seed", [0.0, 0.05])
+@pytest.mark.parametrize(("r", "s", "n"), [(3, 3, 60), (5, 3, 60)])
+def test_the_interval_covers_crossed_trainings(r: int, s: int, n: int, base: float, seed: float) -> None:
+    """Bases, each with the same seeds. The mean over seeds as if they were nested covers far less."""
+    rng = np.random.default_rng(2)
+    values = (
+        rng.normal(0, base, (600, r, 1, 1)) + rng.normal(0, seed, (600, 1, s, 1))
+        + rng.normal(0, 0.01, (600, r, s, 1)) + rng.normal(0, 0.1, (600, 1, 1, n))
+        + rng.normal(0, 0.3, (600, r, s, n))
+    )  # fmt: skip
+    found, nested = crossed(values), crossed(values.mean(axis=2))
+    assert (np.abs(found.mean) <= found.half_width(0.95)).mean() >= 0.93
+    assert found.stderr.mean() == pytest.approx(found.mean.std(), rel=0.3)
+    if seed > base:
+        assert (np.abs(nested.mean) <= nested.half_width(0.95)).mean() < 0.9
+
+
+def test_one_seed_of_each_base_is_a_training_like_others() -> None:
+    values = layouts(5, 4, 30, 0.05, 0.1, 0.3)
+    found, alone = crossed(values[:, :, None]), crossed(values)
+    assert np.array_equal(found.spread, alone.spread)
+    assert np.array_equal(found.stderr, alone.stderr)
+
+
 def test_problems_of_a_cluster_count_together() -> None:
     """Five problems that always agree are one."""
     single = layouts(3, 3, 12, 0.05, 0.2, 0.1)

@@ -70,3 +70,11 @@ def test_one_tier_is_worth_four_times_the_examples_of_another() -> None:
         ratio, low, high = rows[size]
         assert ratio == pytest.approx(4, rel=0.2)
         assert low < ratio < high
+
+
+def test_rounding_does_not_choose_among_curves_through_two_sizes() -> None:
+    """Each of three sizes is predicted from two, which every shape fits: no matter the order of problems."""
+    for seed in range(8):
+        values = answers(power(SIZES[:3]), seed, n=60)
+        one, other = fit_curve(SIZES[:3], values), fit_curve(SIZES[:3], values[:, :, ::-1])
+        assert one.held_out == pytest.approx(other.held_out)

@@ -82,6 +82,14 @@ def test_components_of_one_seed_or_sample_say_what_is_unknown() -> None:
     assert single["sample"] is not None
 
 
+def test_one_sample_of_one_training_is_all_in_samples() -> None:
+    found = {row["component"]: row for row in components(made(r=1, k=1)).rows(named=True)}
+    assert [name for name, row in found.items() if row["variance"] is None] == ["problem", "training", "rest"]
+    accuracy = made(r=1, k=1).accuracy[:, 0]
+    assert found["sample"]["variance"] == pytest.approx(accuracy.var(axis=1, ddof=1).mean())
+    assert found["sample"]["of_mean"] == pytest.approx(found["sample"]["variance"] / 60)
+
+
 def test_in_a_fraction_levels_are_compared_over_all_cells() -> None:
     """C = AB: no two cells differ in one factor only."""
     cells = ((0, 0, 1), (0, 1, 0), (1, 0, 0), (1, 1, 1))

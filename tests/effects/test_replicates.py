@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
-from limo_ablate.effects import items, load_trials
-from limo_ablate.effects.contrasts import contrasts
+from limo_ablate.effects import Trial, items, load_trials
+from limo_ablate.effects.contrasts import compared, contrasts
+from limo_ablate.effects.crossed import crossed
 from limo_ablate.effects.cube import Cube, cube
-from limo_ablate.effects.factors import components
+from limo_ablate.effects.factors import components, factor_effects
+from limo_ablate.effects.inferred import inferred
 from limo_ablate.effects.power import Contrast
+from limo_ablate.effects.replicates import rectangle
 from limo_ablate.errors import UserError
 from tests.made_study import Making
 
 AXES = ["select.quality", "select.seed"]
 TIERS = {"name": "tiers", "overrides": ["model=mini_m", "select.difficulty=any", "select.size=64"]}
+TIERS_APART = np.array([-1.0, 1.0])
 CONTRAST = Contrast(name="tier", block="tiers", factor="select.quality", a="L1", b="L5", score="mini")
 
 
@@ -40,7 +47,7 @@ def test_trainings_on_one_subset_are_no_replicates_of_it(tmp_path: Path) -> None
     assert row["seeds"] == 4
     assert row["high"] - row["low"] > 0.3, "four subsets this far apart say little of others"
     shares = {row["component"]: row["variance"] for row in components(found).rows(named=True)}
-    assert list(shares) == ["problem", "subset", "training", "rest", "sample"]
+    assert list(shares) == ["problem", "subset", "seed", "training", "rest", "sample"]
     assert shares["subset"] > 5 * shares["training"]
 
 
@@ -74,6 +81,78 @@ def test_an_arm_that_failed_is_said_to_have_no_finished_trial(tmp_path: Path) ->
     assert row["note"] == "no finished trial at select.quality=L1; there are: L5"
 
 
+def drawn_by_seeds(rng: np.random.Generator, missing: str = "") -> Cube:
+    """Two tiers without an effect on 5 bases x 3 seeds; each seed draws its own subset of a tier: SD 0.05."""
+    trials, rows = [], []
+    for tier in ("L1", "L4"):
+        luck = 0.5 + rng.normal(0, 0.05, 3)
+        for base, seed in product(range(5), range(3)):
+            asked = {"select.quality": tier, "model.pretrain.seed": base}
+            name = f"{tier}-{base}-{seed}"
+            accuracy = luck[seed] + rng.normal(0, 0.005) + rng.normal(0, 0.2, 50)
+            if name != missing:
+                trials.append(Trial(name, Path(), seed, ("g",), asked, {}, None))
+                rows.append(pl.DataFrame({"trial": name, "problem": range(50), "accuracy": accuracy}))
+    answers = pl.concat(rows).with_columns(score=pl.lit("mini"), samples=1)
+    return cube(trials, answers, ["select.quality", "model.pretrain.seed"], "mini")
+
+
+def test_subsets_that_the_seeds_draw_for_all_bases_alike_are_three_whatever_the_bases() -> None:
+    rng = np.random.default_rng(5)
+    held = 0
+    for _ in range(60):
+        row = compared(drawn_by_seeds(rng), TIERS_APART, None, 0.05)
+        assert row["seeds"] == 5
+        held += row["low"] <= 0 <= row["high"]
+    assert held >= 54
+
+
+def test_a_trial_that_is_missing_costs_one_seed_of_the_grid() -> None:
+    rng = np.random.default_rng(5)
+    whole, part = drawn_by_seeds(rng), drawn_by_seeds(rng, missing="L4-2-1")
+    assert whole.weighted(TIERS_APART).shape == (5, 3, 50)
+    assert part.weighted(TIERS_APART).shape == (4, 3, 50)
+    assert part.complete(TIERS_APART).tolist() == [True, True, False, True, True]
+    assert part.common(np.array([1.0, 0.0])).shape == (2, 5, 3, 50), "the other arm has all of it"
+
+
+def test_the_full_part_of_a_grid_is_what_is_left() -> None:
+    run = np.ones((3, 4), dtype=bool)
+    run[1] = False
+    run[2, 3] = False
+    rows, columns = rectangle(run)
+    assert (rows.tolist(), columns.tolist()) == ([True, False, True], [True, True, True, False])
+    none = rectangle(np.zeros((3, 1), dtype=bool))
+    assert not any(part.any() for part in none)
+
+
+def test_problems_of_one_cluster_give_no_errors() -> None:
+    """Neither an interval of no width: a claim's note and a cell's null."""
+    rng = np.random.default_rng(5)
+    alike = replace(drawn_by_seeds(rng), clusters=np.zeros(50, dtype=np.int64))
+    with pytest.raises(UserError, match="all 50 problems are of one cluster; errors need two"):
+        compared(alike, TIERS_APART, None, 0.05)
+    assert factor_effects(alike).is_empty()
+    rows = pl.DataFrame({"cell": 0, "seed": [0, 0, 1, 1], "problem": ["a", "b"] * 2, "cluster": "one",
+                         "value": [0.0, 1.0, 1.0, 1.0]})  # fmt: skip
+    (row,) = inferred(rows, ["cell"], ["seed"], "value", 0.95).rows(named=True)
+    assert (row["mean"], row["stderr"], row["low"]) == (0.75, None, None)
+
+
+def test_a_cells_mean_is_over_the_grid_of_bases_and_seeds() -> None:
+    rng = np.random.default_rng(5)
+    values = rng.random((3, 2, 20))
+    places = list(product(range(3), range(2), range(20)))
+    rows = pl.DataFrame(places, schema=["base", "seed", "problem"], orient="row")
+    rows = rows.with_columns(cell=0, value=pl.Series(values.ravel()))
+    (row,) = inferred(rows, ["cell"], ["base", "seed"], "value", 0.95).rows(named=True)
+    (low,), (high,) = crossed(values[None]).interval()
+    assert (row["seeds"], row["low"], row["high"]) == (3, pytest.approx(low), pytest.approx(high))
+    left = rows.filter(~((pl.col("base") == 1) & (pl.col("seed") == 0)))
+    (row,) = inferred(left, ["cell"], ["base", "seed"], "value", 0.95).rows(named=True)
+    assert row["mean"] == pytest.approx(values[[0, 2]].mean())
+
+
 def test_components_of_nested_draws_are_recovered() -> None:
     """Over many cells: SDs of problems 0.12, subsets 0.08, trainings 0.05; binomial samples."""
     rng = np.random.default_rng(3)
@@ -89,8 +168,14 @@ def test_components_of_nested_draws_are_recovered() -> None:
     assert found["problem"]["sd"] == pytest.approx(0.12, rel=0.05)
     assert found["subset"]["sd"] == pytest.approx(0.08, rel=0.1)
     assert found["training"]["sd"] == pytest.approx(0.05, rel=0.05)
+    assert found["seed"]["sd"] == pytest.approx(0, abs=0.015), "what the draws' trainings share: nothing"
     assert found["rest"]["variance"] == pytest.approx(0, abs=0.002)
     total = sum(row["of_mean"] for row in found.values())
+    drawn = rng.normal(0, 0.08, (c, 1, r, 1))
+    common = replace(block, accuracy=block.accuracy + drawn.mean(axis=2), trainings=trainings + drawn)
+    shared = {row["component"]: row["sd"] for row in components(common).rows(named=True)}
+    assert shared["seed"] == pytest.approx(0.08, rel=0.15)
+    assert shared["training"] == pytest.approx(found["training"]["sd"])
     assert total == pytest.approx(block.accuracy.mean(axis=(1, 2)).var(), rel=0.2), "what means vary by"
     one = {row["component"]: row["sd"] for row in components(_first(block)).rows(named=True)}
     assert one["training"] is None

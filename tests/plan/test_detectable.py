@@ -99,4 +99,13 @@ def test_clusters_of_problems_count_as_few(tmp_path: Path) -> None:
 def test_subsets_drawn_anew_are_what_is_counted(tmp_path: Path) -> None:
     study, found = study_cells(tmp_path, axes={"select.seed": [0, 1, 2, 3]})
     row = seen(study, found, {})
-    assert (row.over, row.seeds, row.trials) == ("select.seed", 4, 12)
+    assert (row.over, row.seeds, row.trainings, row.trials) == ("select.seed", 4, 3, 12)
+
+
+def test_what_a_seed_draws_for_all_bases_is_not_seen_surer_by_more_bases(tmp_path: Path) -> None:
+    """Four bases or eight, there are three seeds: what seeds differ by stays as it is."""
+    few, many = (
+        seen(*study_cells(tmp_path, axes={"model.pretrain.seed": list(range(bases))}), {}).effect
+        for bases in (4, 8)
+    )
+    assert many > 0.85 * few

@@ -93,3 +93,13 @@ def test_what_to_buy_is_what_takes_off_most() -> None:
         of_mean=pl.when(pl.col("component") == "training").then(None).otherwise(pl.col("of_mean"))
     )
     assert bought(one).endswith("so a second comes first")
+
+
+def test_one_sample_of_one_seed_has_its_bar_and_bases_are_bought_apart_from_seeds(tmp_path: Path) -> None:
+    single = components(load(Making(tmp_path / "one", blocks=[DIFFICULTY], figures=[], seeds=[0]).write()))
+    assert single
+    assert "samples at most 29 %" in single.drawn[0].finding
+    block = {**DIFFICULTY, "axes": {**DIFFICULTY["axes"], "model.pretrain.seed": [0, 1]}}
+    several = components(load(Making(tmp_path / "two", blocks=[block], figures=[]).write()))
+    assert several
+    assert all(f"{what} " in several.drawn[0].finding for what in ("pre-trainings", "seeds"))

@@ -3,16 +3,21 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
+import yaml
 
 from limo_ablate.effects import table
+from limo_ablate.effects.crossed import crossed
+from limo_ablate.effects.factors import complete, factor_effects
 from limo_ablate.errors import UserError
-from limo_ablate.report.charts import efficiency_chart
+from limo_ablate.report.charts import efficiency_chart, note
 from limo_ablate.report.facts import finding
 from limo_ablate.report.figures import UNTRAINED, FigureData
+from limo_ablate.report.fitted import full
 from limo_ablate.report.load import StudyView, load
-from tests.made_study import SIZE_MODEL, SIZE_QUALITY, Making
+from tests.made_study import FIGURES, SIZE_MODEL, SIZE_QUALITY, Making
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +115,50 @@ def test_a_further_axis_of_seeds_is_what_the_bars_are_over(tmp_path: Path) -> No
     axes = {"select.size": [4, 64], "select.quality": ["L4"], "model.pretrain.seed": [0, 1, 2]}
     (shown,) = panels(tmp_path, {**SIZE_QUALITY, "axes": axes})
     assert shown.points["seeds"].to_list() == [3, 3]
+
+
+def test_bars_over_bases_know_that_seeds_are_shared(tmp_path: Path) -> None:
+    """The interval of a point is that of the block's cube, so that of contrasts."""
+    axes = {"select.size": [4, 64], "select.quality": ["L4"], "model.pretrain.seed": [0, 1, 2]}
+    (shown,) = panels(tmp_path, {**SIZE_QUALITY, "axes": axes})
+    view = load(tmp_path)
+    block = view.cube(view.study.blocks[0], "mini")
+    assert block.trainings is not None
+    low, high = crossed(block.trainings).interval()
+    assert shown.points["low"].to_list() == pytest.approx(list(low))
+    assert shown.points["high"].to_list() == pytest.approx(list(high))
+    assert "over pre-training seeds and seeds" in note(shown)
+
+
+def test_two_axes_of_seeds_are_refused_as_in_contrasts(tmp_path: Path) -> None:
+    seeds = {"select.seed": [0, 1], "model.pretrain.seed": [0, 1]}
+    block = {**SIZE_QUALITY, "axes": {"select.size": [4, 64], "select.quality": ["L4"], **seeds}}
+    with pytest.raises(UserError, match=r"select\.seed and model\.pretrain\.seed are both drawn anew"):
+        panels(tmp_path, block)
+
+
+def test_bands_and_interactions_are_over_clusters(tmp_path: Path) -> None:
+    """Of problems that go together by tens, as the study says; the heatmap's are those of the cube."""
+    single = load(Making(tmp_path, blocks=[SIZE_QUALITY], figures=[FIGURES[0]]).write())
+    for trial in single.done:
+        verdicts = pl.read_parquet(trial.folder / "verdicts.parquet")
+        contest = (pl.col("problem").rank("dense") // 10).cast(pl.String)
+        verdicts.with_columns(source=contest).write_parquet(trial.folder / "verdicts.parquet")
+    declared = yaml.safe_load((tmp_path / "study.yaml").read_text()) | {"cluster": "source"}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(declared))
+    view = load(tmp_path)
+    (shown,) = view.data(view.figures[0])
+    block = complete(view.cube(view.study.blocks[0], "mini"))
+    found, expected = full(shown.answers), factor_effects(block).filter(kind="interaction")
+    assert found is not None
+    assert sorted(factor_effects(found).filter(kind="interaction")["stderr"]) == pytest.approx(
+        sorted(expected["stderr"])
+    )
+    (alone,) = single.data(single.figures[0])
+    assert shown.fits is not None
+    assert alone.fits is not None
+    curves = [fits.curves["L5"].draws for fits in (shown.fits, alone.fits)]
+    assert not np.allclose(*curves)
 
 
 def test_one_factor_at_a_time_leaves_the_others_at_the_base(tmp_path: Path) -> None:
