@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from limo_ablate.report.figures import UNTRAINED, FigureData
+from limo_ablate.report.declared.figures import UNTRAINED, FigureData
 from limo_ablate.report.load import StudyView
 from limo_ablate.report.names import axis, level, percent, plus_minus
 from limo_ablate.report.section import Table

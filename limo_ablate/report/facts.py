@@ -9,7 +9,7 @@ import polars as pl
 
 from limo_ablate.effects import Trial
 from limo_ablate.effects.trials import resolved
-from limo_ablate.report.figures import FigureData
+from limo_ablate.report.declared.figures import FigureData
 from limo_ablate.report.load import StudyView
 from limo_ablate.report.names import axis, duration, level, percent, plus_minus
 

@@ -14,7 +14,7 @@ import polars as pl
 from limo_ablate.effects import Trial, items, load_trials, summary, table
 from limo_ablate.effects.cube import Cube, cube
 from limo_ablate.errors import UserError
-from limo_ablate.report.figures import SIZE, FigureData, figure_data
+from limo_ablate.report.declared.figures import SIZE, FigureData, figure_data
 from limo_ablate.report.names import level
 from limo_ablate.report.tuned import tuned
 from limo_ablate.study.block import Block

@@ -19,27 +19,27 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from limo_ablate.errors import UserError
 from limo_ablate.report.browser import packed
 from limo_ablate.report.cells import cell_table, figure_table
-from limo_ablate.report.charts import efficiency_chart, note
 from limo_ablate.report.claims import Claims, claims
-from limo_ablate.report.components import section as components
-from limo_ablate.report.contamination import section as contamination
-from limo_ablate.report.efficiency import section as efficiency
-from limo_ablate.report.factors import section as factors
+from limo_ablate.report.declared.charts import efficiency_chart, note
+from limo_ablate.report.declared.literature import section as literature
+from limo_ablate.report.efficiency.curves import section as efficiency
+from limo_ablate.report.efficiency.pareto import section as pareto
+from limo_ablate.report.factorial.components import section as components
+from limo_ablate.report.factorial.factors import section as factors
+from limo_ablate.report.factorial.heatmap import section as heatmap
 from limo_ablate.report.facts import finding, glance, provenance, recipe
-from limo_ablate.report.failures import section as failures
-from limo_ablate.report.funnel import section as funnel
-from limo_ablate.report.heatmap import section as heatmap
-from limo_ablate.report.lengths import section as lengths
-from limo_ablate.report.literature import section as literature
+from limo_ablate.report.health.contamination import section as contamination
+from limo_ablate.report.health.failures import section as failures
+from limo_ablate.report.health.funnel import section as funnel
+from limo_ablate.report.health.lengths import section as lengths
+from limo_ablate.report.health.matrix import section as matrix
+from limo_ablate.report.health.scores import section as scores
+from limo_ablate.report.health.timeline import section as timeline
+from limo_ablate.report.health.training import section as training
 from limo_ablate.report.load import StudyView, load
-from limo_ablate.report.matrix import section as matrix
-from limo_ablate.report.methods import section as methods
-from limo_ablate.report.pareto import section as pareto
-from limo_ablate.report.scores import section as scores
+from limo_ablate.report.methods.methods import section as methods
 from limo_ablate.report.section import Drawn, Section, slug
 from limo_ablate.report.theme import DARK, LIGHT, config
-from limo_ablate.report.timeline import section as timeline
-from limo_ablate.report.training import section as training
 from limo_ablate.report.twins import KINDS, write_twins
 from limo_ablate.study.design import Figure
 

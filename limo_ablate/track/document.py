@@ -7,7 +7,7 @@ from typing import Any
 
 import wandb_workspaces.reports.v2 as wr
 
-from limo_ablate.report.figures import FigureData
+from limo_ablate.report.declared.figures import FigureData
 from limo_ablate.track import panels
 from limo_ablate.track.told import Told
 

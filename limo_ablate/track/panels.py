@@ -10,7 +10,7 @@ from typing import Any
 
 import wandb_workspaces.reports.v2 as wr
 
-from limo_ablate.report.figures import FigureData
+from limo_ablate.report.declared.figures import FigureData
 from limo_ablate.report.names import axis, score_title
 from limo_ablate.report.section import Drawn
 from limo_ablate.study.block import Block

@@ -12,8 +12,8 @@ from pathlib import Path
 import polars as pl
 
 from limo_ablate.report.claims import Claims, claims
-from limo_ablate.report.figures import FigureData
-from limo_ablate.report.heatmap import crossed, numbers
+from limo_ablate.report.declared.figures import FigureData
+from limo_ablate.report.factorial.heatmap import crossed, numbers
 from limo_ablate.report.load import StudyView
 from limo_ablate.report.page import SECTIONS, draw, write_report
 from limo_ablate.report.section import Drawn, Section, slug

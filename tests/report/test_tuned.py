@@ -7,7 +7,7 @@ from limo_ablate.effects import Trial
 from limo_ablate.report.tuned import tuned
 from limo_ablate.study.axes import Range
 from limo_ablate.study.block import Block, Tune
-from tests.report.test_figures import panels
+from tests.report.declared.test_figures import panels
 
 
 def trial(size: int, seed: int, rate: float, loss: float) -> Trial:

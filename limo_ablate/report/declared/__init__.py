@@ -1,0 +1,1 @@
+"""The figures that a study declares, and the published points beside them."""

@@ -1,0 +1,184 @@
+"""The figures a study declares, and the numbers each one shows.
+
+    figures:
+      - {title: Accuracy by size, block: sizes, x: select.size, line: select.quality, score: mini}
+
+A point is the mean over seeds of the block's trials at one level of `x` and `line`. A block with a further
+axis gives a figure for each of its levels; over a further axis of seeds (`model.pretrain.seed`), which is
+crossed with the study's, are mean and error bars, as those of contrasts.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import polars as pl
+
+from limo_ablate.effects import Trial, summary, table
+from limo_ablate.effects.replicates import redrawn
+from limo_ablate.errors import UserError
+from limo_ablate.report.declared.fitted import Fits, fitted
+from limo_ablate.report.names import axis
+from limo_ablate.report.tuned import tuned
+from limo_ablate.study.axes import factors, keys
+from limo_ablate.study.design import Block, Figure
+from limo_ablate.typed import nearest
+
+LOG_RATIO = 8
+"""Sizes that span more than this are drawn on a logarithmic axis."""
+SIZE = "select.size"
+AMOUNTS = (SIZE, "select.tokens", "train.tokens", "train.steps", "train.epochs", "model.pretrain.tokens")
+"""Axes that a curve is fitted over: of how much there is of something, which should not hurt."""
+UNTRAINED = "untrained"
+"""The line of size 0 when the lines are selections: nothing was selected, so it belongs to none of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FigureData:
+    figure: Figure
+    points: pl.DataFrame
+    """`effects.summary` by x and line (text)."""
+    answers: pl.DataFrame
+    """What they are the means of: x, line, seed (or level of `over`), training under it, problem, accuracy,
+    and cluster where the study has clusters."""
+    lines: list[str]
+    """Levels of `line` in the study's order, without `UNTRAINED`."""
+    levels: list[Any]
+    """Levels of `x` in the study's order."""
+    scale: Literal["log", "linear", "category"]
+    over: str
+    """What the mean is over: `seed`, or `pre-training seed` where the block has such an axis."""
+
+    @property
+    def with_seeds(self) -> bool:
+        """Whether there are several trainings, the study's seeds, at each level of `over`."""
+        return self.answers["training"].n_unique() > 1
+
+    @cached_property
+    def fits(self) -> Fits | None:
+        """Curves over x, where x is an amount and enough of it has been run."""
+        across = self.scale != "category" and self.figure.x in AMOUNTS
+        return fitted(self.answers, self.lines) if across else None
+
+    @property
+    def base(self) -> pl.DataFrame:
+        """Points that are a level to compare with rather than a place on the axis: size 0, the base model."""
+        across = self.scale == "log" or self.figure.x == SIZE
+        here = across and 0 in self.levels and len(self.levels) > 1
+        return self.points.filter(pl.col("x") == 0) if here else self.points.clear()
+
+    @property
+    def curve(self) -> pl.DataFrame:
+        """All other points."""
+        return self.points if self.base.is_empty() else self.points.filter(pl.col("x") != 0)
+
+
+def figure_data(
+    figure: Figure, block: Block, trials: Sequence[Trial], answers: pl.DataFrame
+) -> Iterator[FigureData]:
+    """The numbers of the figure, from the block's finished trials: one `FigureData` for each combination of
+    levels of the block's other axes that has any. `answers` is `effects.items` of the trials.
+
+    Raises UserError for a key or score the trials don't have, and for two axes that are drawn anew.
+    """
+    own = [t for t in trials if figure.block in t.blocks and t.metrics]
+    if block.tune and not {figure.x, figure.line} & {*factors(block.tune.axes)}:
+        own = tuned(own, block)
+    others = _others(figure, block)
+    if block.design == "ofat":
+        own = [t for t in own if all(_is(t, key, (block.base or {})[key]) for key in others)]
+        others = []
+    levels = block.factors()
+    over = redrawn(others, list(itertools.product(*(levels[key] for key in others))))
+    seeds = [over, "seed"] if over else ["seed"]
+    panels = [key for key in others if key != over]
+    for chosen in itertools.product(*(levels[key] for key in panels)):
+        part = [t for t in own if all(_is(t, k, v) for k, v in zip(panels, chosen, strict=True))]
+        if part:
+            named = ", ".join(f"{k.split('.')[-1]} {v}" for k, v in zip(panels, chosen, strict=True))
+            title = f"{figure.title} ({named})" if named else figure.title
+            yield _data(replace(figure, title=title), block, part, answers, seeds)
+
+
+def _others(figure: Figure, block: Block) -> list[str]:
+    """Keys that neither x nor line is about: the first of those that vary together.
+
+    None where not all levels are crossed: there the mean is over the other axes too.
+    """
+    if block.design not in ("factorial", "ofat"):
+        return []
+    crossed = [keys(axis) for axis in block.axes if axis not in (block.when or {})]
+    return [named[0] for named in crossed if not {figure.x, figure.line} & {*named}]
+
+
+def _is(trial: Trial, key: str, level: Any) -> bool:
+    """Whether the trial is at this level; one that was trained on nothing is at any level of a selection."""
+    return trial.level(key) == level or (key.startswith("select.") and trial.level(SIZE) == 0)
+
+
+def _data(
+    figure: Figure, block: Block, trials: list[Trial], answers: pl.DataFrame, seeds: list[str]
+) -> FigureData:
+    keys = list(dict.fromkeys([figure.x, figure.line, *seeds]))
+    rows = table(trials, [key for key in keys if key != "seed"]).filter(pl.col("score") == figure.score)
+    if rows.is_empty():
+        known = list(dict.fromkeys(name for t in trials for name in (t.metrics or {})["scores"]))
+        raise UserError(
+            f"figure '{figure.title}': score={figure.score}{nearest(figure.score, known)} "
+            f"Scores: {', '.join(known)}"
+        )
+    rows = rows.with_columns(x=pl.col(figure.x), line=_line(figure))
+    points = summary(rows, answers, ["x", "line"], seeds)
+    of_each = answers.join(rows.select("trial", "score", "x", "line", *seeds), on=["trial", "score"])
+    levels = _ordered(points["x"].to_list(), block.factors().get(figure.x, ()))
+    scale = _scale(levels)
+    if scale == "category":
+        levels = ["all" if level is None else str(level) for level in levels]
+        points, of_each = (
+            part.with_columns(pl.col("x").cast(pl.String).fill_null("all")) for part in (points, of_each)
+        )
+    named = [line for line in points["line"] if line != UNTRAINED]
+    lines = _ordered(named, [str(level) for level in block.factors().get(figure.line, ())])
+    lines = lines or [UNTRAINED]
+    return FigureData(
+        figure=figure,
+        points=points,
+        answers=_of_trainings(of_each, seeds[0]),
+        lines=lines,
+        levels=levels,
+        scale=scale,
+        over=axis(seeds[0]),
+    )
+
+
+def _of_trainings(answers: pl.DataFrame, over: str) -> pl.DataFrame:
+    """Mean accuracy of each problem in each training: all that agrees in `over` and seed."""
+    training = pl.lit(0, pl.Int64) if over == "seed" else pl.col("seed")
+    named = answers.with_columns(training=training, seed=pl.col(over))
+    by = [name for name in ("x", "line", "seed", "training", "problem", "cluster") if name in named.columns]
+    return named.group_by(by, maintain_order=True).agg(pl.col("accuracy").mean())
+
+
+def _line(figure: Figure) -> pl.Expr:
+    line = pl.col(figure.line).cast(pl.String).fill_null("all")
+    if figure.x == SIZE and figure.line.startswith("select."):
+        return pl.when(pl.col(SIZE) == 0).then(pl.lit(UNTRAINED)).otherwise(line)
+    return line
+
+
+def _ordered(found: Sequence[Any], declared: Sequence[Any]) -> list[Any]:
+    """What was found, each once, in the declared order where there is one."""
+    return [level for level in dict.fromkeys([*declared, *found]) if level in found]
+
+
+def _scale(levels: Sequence[Any]) -> Literal["log", "linear", "category"]:
+    if not all(isinstance(level, int | float) and not isinstance(level, bool) for level in levels):
+        return "category"
+    positive = [level for level in levels if level > 0]
+    if min(levels) >= 0 and len(positive) > 1 and max(positive) / min(positive) >= LOG_RATIO:
+        return "log"
+    return "linear"

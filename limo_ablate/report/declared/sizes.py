@@ -1,0 +1,144 @@
+"""Accuracy against an amount: points with error bars, a line for each level, named at its end.
+
+The line is the fitted curve with its band where one can be fitted, else it joins the points. What was
+measured at size 0, which no logarithmic axis has, is a dashed line across.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import altair as alt
+import polars as pl
+
+from limo_ablate.report.declared.figures import UNTRAINED, FigureData
+from limo_ablate.report.declared.labels import line_ends
+from limo_ablate.report.declared.literature import published
+from limo_ablate.report.declared.marks import (
+    HEIGHT,
+    accuracy_axis,
+    ceiling,
+    colour,
+    paper_marks,
+    points,
+    tooltip,
+)
+from limo_ablate.report.names import axis
+
+DODGE = 0.012
+"""Share of the axis between neighbouring lines' points, so that their error bars don't hide each other."""
+BANDS = 6
+"""Curves with a band in one picture; of more, only the curves."""
+
+
+def sizes_chart(data: FigureData) -> alt.LayerChart | alt.FacetChart:
+    """The figure, on a linear or logarithmic axis."""
+    log, rows, papers = data.scale == "log", points(data), published(data)
+    drawn, base = (rows.join(part, on=["x", "line"], how="semi") for part in (data.curve, data.base))
+    low, high = domain([*drawn["x"], *papers["x"]], log)
+    paths = _paths(data, drawn)
+    top = ceiling(*rows["top"], *paths["high"].drop_nulls(), *papers["mean"])
+    x = size_axis(data.figure.x, [*drawn["x"], *papers["x"]], low, high, log)
+    y, hue = accuracy_axis(top, data.figure.score), colour(data, False)
+    own = high if papers.is_empty() else float(drawn["x"].max())  # type: ignore[arg-type]
+    ends = line_ends(drawn, papers, top, own, high)
+    named = alt.Chart(ends.filter(~pl.col("paper"))).encode(x=x, color=hue)
+    layers = [
+        *_dashed(base, y, hue, data),
+        *_curves(paths, x, hue, top, data.figure.score),
+        *_measured(dodged(drawn, data.lines, low, high, log), data, x, hue, y),
+        named.mark_text(align="left", dx=8, fontWeight=600).encode(y="label_y:Q", text="line:N"),
+        *([] if papers.is_empty() else _papers(papers, ends.filter("paper"), x, y)),
+    ]
+    return alt.layer(*layers).properties(height=HEIGHT)
+
+
+def _curves(paths: pl.DataFrame, x: alt.X, hue: alt.Color, top: float, score: str) -> list[alt.Chart]:
+    """Bands, where there are any, below all lines."""
+    chart = alt.Chart(paths).encode(x=x, color=hue)
+    band = chart.mark_area(opacity=0.15).encode(y=accuracy_axis(top, score, "low"), y2="high:Q")
+    line = chart.mark_line(strokeWidth=2).encode(y=accuracy_axis(top, score))
+    return [band, line] if paths["low"].is_not_null().any() else [line]
+
+
+def _measured(rows: pl.DataFrame, data: FigureData, x: alt.X, hue: alt.Color, y: alt.Y) -> list[alt.Chart]:
+    chart = alt.Chart(rows).encode(x=x, color=hue)
+    shape = alt.Shape("line:N", scale=alt.Scale(domain=data.lines), legend=None)
+    mark = chart.mark_point(filled=True, size=70, opacity=1)
+    return [
+        chart.mark_rule(strokeWidth=1.5).encode(y="bottom:Q", y2="top:Q"),
+        mark.encode(y=y, shape=shape, tooltip=tooltip(data)),
+    ]
+
+
+def size_axis(
+    key: str, values: Sequence[float], low: float, high: float, log: bool, field: str = "place"
+) -> alt.X:
+    """With ticks at the sizes that were run, as `key` is called."""
+    ticks = sorted(set(values))
+    # by labelExpr: an axis would round a `format` to the distance of its ticks, 32 to 3e+1
+    return alt.X(
+        f"{field}:Q",
+        title=axis(key) + (" (log scale)" if log else ""),
+        scale=alt.Scale(type="log" if log else "linear", domain=[low, high], nice=False),
+        axis=alt.Axis(
+            values=ticks,
+            labelExpr=f"format(datum.value, '{'~r' if max(ticks) < 10_000 else '~s'}')",
+            labelOverlap="greedy",
+        ),
+    )
+
+
+def _paths(data: FigureData, drawn: pl.DataFrame) -> pl.DataFrame:
+    """place, line, mean, low?, high?: fitted where the line was, else through its points."""
+    curves = data.fits.curves if data.fits else {}
+    parts = [
+        drawn.filter(~pl.col("line").is_in(list(curves)))
+        .sort("x")
+        .select(
+            "line",
+            place=pl.col("x").cast(pl.Float64),
+            mean="mean",
+            low=pl.lit(None, pl.Float64),
+            high=pl.lit(None, pl.Float64),
+        )
+    ]
+    for line, curve in curves.items():
+        band = curve.band() if len(curves) <= BANDS else (None, None)
+        columns = {"place": curve.grid, "mean": curve.fitted, "low": band[0], "high": band[1]}
+        fit = pl.DataFrame({"line": [line] * len(curve.grid), **columns}, schema=parts[0].schema)
+        parts.append(
+            fit.with_columns(pl.col("mean", "low", "high").round(4), pl.col("place").round_sig_figs(5))
+        )
+    return pl.concat(parts)
+
+
+def _dashed(base: pl.DataFrame, y: alt.Y, hue: alt.Color, data: FigureData) -> list[alt.Chart]:
+    if base.is_empty():
+        return []
+    chart = alt.Chart(base).mark_rule(strokeDash=[5, 4], strokeWidth=1.5).encode(y=y, tooltip=tooltip(data))
+    return [chart if UNTRAINED in base["line"] else chart.encode(color=hue)]
+
+
+def _papers(papers: pl.DataFrame, ends: pl.DataFrame, x: alt.X, y: alt.Y) -> list[alt.Chart]:
+    chart = alt.Chart(papers.rename({"x": "place"})).encode(x=x, y=y)
+    dotted = chart.mark_line(strokeWidth=1.2, strokeDash=[2, 3], style="published").encode(detail="line:N")
+    name = alt.Chart(ends).mark_text(align="left", dx=6, style="muted")
+    return [dotted, paper_marks(chart), name.encode(x=x, y="label_y:Q", text="line:N")]
+
+
+def domain(ticks: Sequence[float], log: bool) -> tuple[float, float]:
+    low, high = min(ticks), max(ticks)
+    if log:
+        margin = (high / low) ** 0.05
+        return low / margin, high * margin
+    margin = 0.05 * (high - low) or 1.0
+    return low - margin, high + margin
+
+
+def dodged(rows: pl.DataFrame, lines: list[str], low: float, high: float, log: bool) -> pl.DataFrame:
+    """The column `place`: x moved a little to the side, differently for each line."""
+    side = {name: (i - (len(lines) - 1) / 2) * DODGE for i, name in enumerate(lines)}
+    shift = pl.col("line").replace_strict(side, return_dtype=pl.Float64)
+    place = pl.col("x") * (high / low) ** shift if log else pl.col("x") + shift * (high - low)
+    return rows.with_columns(place=place)

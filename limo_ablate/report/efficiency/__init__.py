@@ -1,0 +1,1 @@
+"""What fitted curves say of examples, and accuracy against what it cost."""

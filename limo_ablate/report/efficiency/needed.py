@@ -1,0 +1,127 @@
+"""How many examples each line needs for what the lines reach: read from the fitted curves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import altair as alt
+import polars as pl
+
+from limo_ablate.effects.curves import Curve
+from limo_ablate.report.declared.figures import FigureData
+from limo_ablate.report.declared.fitted import Fits
+from limo_ablate.report.declared.sizes import domain, size_axis
+from limo_ablate.report.efficiency.bounded import Bounded, marked, number
+from limo_ablate.report.names import axis, percent
+from limo_ablate.report.section import Drawn, Table, slug
+
+FLAT = 0.01
+"""A curve that rises by less than this is not one to read sizes from."""
+SHARES = (0.95, 0.8, 0.5)
+"""Of what a line reaches: the targets of a figure with one line."""
+ROW, LEAST = 18, 70
+"""Pixels for each mark, and of the whole plot."""
+
+
+def flat(curve: Curve) -> bool:
+    return float(curve.fitted[-1] - curve.fitted[0]) < FLAT
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    accuracy: float
+    said: str
+    line: str
+    """Whose it is: what it reaches at the largest size, or a share of that."""
+
+
+def targets(data: FigureData, fits: Fits) -> list[Target]:
+    """What each line reaches at the largest size, highest first, where the line rises and comes above the
+    untrained base, a point of accuracy apart; of a figure with one line, `SHARES` of what it reaches."""
+    base = max(data.base["mean"].to_list(), default=0.0)
+    largest, single = number(fits.sizes[-1]), len(fits.curves) == 1
+    goals = [
+        Target(
+            share * float(curve.fitted[-1]),
+            f"{line} at {largest}" if share == 1 else f"{100 * share:.0f} % of {line} at {largest}",
+            line,
+        )
+        for line, curve in fits.ranked()
+        if not flat(curve)
+        for share in (SHARES if single else (1.0,))
+    ]
+    found: list[Target] = []
+    for goal in goals:
+        if goal.accuracy > base and all(abs(goal.accuracy - other.accuracy) > FLAT for other in found):
+            found.append(goal)
+    return found
+
+
+def needed(data: FigureData, fits: Fits) -> Drawn | None:
+    """A mark for each target and line that comes there; null where no line goes anywhere."""
+    goals, amount = targets(data, fits), axis(data.figure.x)
+    if not goals:
+        return None
+    low, high = fits.sizes[0], fits.sizes[-1]
+    needs = [
+        (
+            goal,
+            {line: Bounded(*curve.needed(goal.accuracy), low, high) for line, curve in fits.curves.items()},
+        )
+        for goal in goals
+    ]
+    rows = [
+        [goal.said, percent(goal.accuracy), *(need.text() for need in lines.values())]
+        for goal, lines in needs
+    ]
+    notes = [f"How many {amount} each line needs for the accuracy, with 95 % intervals."]
+    return Drawn(
+        slug(f"{data.figure.title} needed"),
+        f"{data.figure.title}: needed",
+        " ".join(_finding(goal, lines) for goal, lines in needs),
+        f"For what lines reach at {number(high)}. Bars: 95 % intervals. A triangle at {number(low)}: there "
+        f"or before. Lines that do not come there by {number(high)} have no mark.",
+        _chart(data, fits, needs).to_dict(),
+        Table(["target", "accuracy", *fits.curves], rows, 1, notes),
+    )
+
+
+def _finding(goal: Target, lines: dict[str, Bounded]) -> str:
+    """Who else comes there, and with how many; of a share of a line, with how many it does."""
+    share = len(lines) == 1
+    there = [
+        f"{line} {need.text()}"
+        for line, need in lines.items()
+        if need.value <= need.most and (share or line != goal.line)
+    ]
+    said = ", ".join(there) or "no other line by then"
+    return f"{percent(goal.accuracy)} % ({goal.said}): {said}."
+
+
+def _chart(
+    data: FigureData, fits: Fits, needs: list[tuple[Target, dict[str, Bounded]]]
+) -> alt.LayerChart | alt.FacetChart:
+    rows = [
+        {"target": f"{percent(goal.accuracy)} %, {goal.said}", "line": line} | need.row()
+        for goal, lines in needs
+        for line, need in lines.items()
+        if need.value <= fits.sizes[-1]
+    ]
+    targets = list(dict.fromkeys(row["target"] for row in rows))
+    shown = [line for line in fits.curves if any(row["line"] == line for row in rows)]
+    log = data.scale == "log"
+    low, value = (
+        size_axis(data.figure.x, fits.sizes, *domain(fits.sizes, log), log, field)
+        for field in ("low", "value")
+    )
+    legend = alt.Legend(title=axis(data.figure.line), values=shown)
+    # two lines of text, so that the names leave room for the marks
+    names = alt.Axis(labelExpr="split(datum.label, ', ')", labelLimit=130, grid=True, tickBand="extent")
+    chart = alt.Chart(pl.DataFrame(rows)).encode(
+        y=alt.Y("target:N", sort=targets, title=None, axis=names),
+        yOffset=alt.YOffset("line:N", sort=shown, scale=alt.Scale(domain=shown)),
+        color=alt.Color("line:N", scale=alt.Scale(domain=data.lines), legend=legend),
+    )
+    tips = [alt.Tooltip("target:N"), alt.Tooltip("line:N", title=axis(data.figure.line))]
+    height = max(LEAST, ROW * len(targets) * max(2, len(shown)))
+    return alt.layer(*marked(chart, "x", low, value, tips)).properties(height=height)

@@ -1,0 +1,1 @@
+"""Blocks as designs: heatmaps, main effects, interactions, where the error comes from."""

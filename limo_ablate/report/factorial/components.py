@@ -1,0 +1,166 @@
+"""Where the error of a cell's mean comes from, and what more of would make it smaller."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import altair as alt
+import polars as pl
+
+from limo_ablate.effects.factors import components
+from limo_ablate.effects.trials import resolved
+from limo_ablate.errors import UserError
+from limo_ablate.report.load import StudyView
+from limo_ablate.report.names import percent
+from limo_ablate.report.section import Drawn, Section, Table
+from limo_ablate.study.block import Block
+
+NAMES = {
+    "problem": "problems", "subset": "subsets", "base": "pre-trainings", "seed": "seeds",
+    "training": "trainings", "rest": "problems × trainings", "sample": "samples",
+}  # fmt: skip
+"""Components as they are called, in the order of the bars."""
+BUYS = {
+    "problems": ("problem", "rest", "sample"),
+    "subsets": ("subset", "training", "rest", "sample"),
+    "pre-trainings": ("base", "training", "rest", "sample"),
+    "seeds": ("seed", "training", "rest", "sample"),
+    "samples": ("sample",),
+}
+"""What more of -> the components that it makes smaller."""
+REPLICATES = {"subsets": "subset", "pre-trainings": "base", "seeds": "training"}
+"""What a block may have only one of, and then knows nothing about -> the component that it would know."""
+ROW, LEAST = 34, 70
+"""Pixels of a bar and of the whole plot."""
+TEXT = (
+    "A cell's mean varies with the problems it was asked, with the trainings and with the samples drawn. "
+    "More problems or samples cost evaluation only, more seeds another training. Contrasts compare cells on "
+    "the same problems, where what these have in common cancels: there seeds count for more than here."
+)
+
+
+def section(view: StudyView) -> Section | None:
+    """Of each block, for the score of its first figure; null without trials."""
+    if not view.done:
+        return None
+    found = {
+        block.name: rows for block in view.study.blocks if (rows := _components(view, block)) is not None
+    }
+    if not found:
+        return None
+    drawn = Drawn(
+        "components",
+        "Variance components",
+        "What twice as many would take off the error of a cell's mean. "
+        + " ".join(f"{name}: {bought(rows)}." for name, rows in found.items()),
+        "Shares of the variance of a cell's mean, averaged over the block's cells.",
+        _chart(found).to_dict(),
+        _table(found),
+    )
+    return Section("components", "Where the error comes from", (TEXT,), (drawn,))
+
+
+def _components(view: StudyView, block: Block) -> pl.DataFrame | None:
+    score = next((figure.score for figure in view.figures if figure.block == block.name), view.scores[0])
+    try:
+        rows = components(view.cube(block, score))
+    except UserError:  # no finished trial yet: the figures say so
+        return None
+    if not rows.is_empty() and _greedy(view, block, score):
+        rows = _without_samples(rows)
+    return rows if not rows.is_empty() and (rows["of_mean"].sum() or 0) > 0 else None
+
+
+def _greedy(view: StudyView, block: Block, score: str) -> bool:
+    """Whether a second sample would be the same as the first."""
+    benchmarks = (
+        resolved(trial.folder)["eval"]["benchmarks"] for trial in view.counted if block.name in trial.blocks
+    )
+    return all(of[score.partition("/")[0]]["temperature"] == 0 for of in benchmarks)
+
+
+def _without_samples(rows: pl.DataFrame) -> pl.DataFrame:
+    """What one greedy sample has is of the problem, or with several trainings of the two together."""
+    alone = rows.filter(component="problem")["variance"].null_count() == 1
+    whose = "problem" if alone else "rest"
+    kept = rows.filter(~pl.col("component").is_in(["sample", whose]))
+    found = rows.filter(component="sample").with_columns(component=pl.lit(whose))
+    return pl.concat([kept, found])
+
+
+def bought(rows: pl.DataFrame) -> str:
+    """`problems 16 %, seeds 12 %, samples 4 %`: what twice as many would take off the error of a mean."""
+    part = {
+        name: value for name, value in rows.select("component", "of_mean").iter_rows() if value is not None
+    }
+    total = sum(part.values())
+    less = {
+        what: 1 - (1 - sum(part.get(name, 0.0) for name in names) / total / 2) ** 0.5
+        for what, names in BUYS.items()
+        if what != "samples" or "sample" in part
+    }
+    unknown = [what for what, name in REPLICATES.items() if name not in part]
+    for what in unknown:
+        del less[what]
+    bound = {} if "rest" in part else {"samples": "at most "}
+    order = sorted(less, key=lambda what: -less[what])
+    said = ", ".join(f"{what} {bound.get(what, '')}{percent(less[what], 0)} %" for what in order)
+    return (
+        said
+        if len(unknown) < len(REPLICATES)
+        else f"{said}; one seed says nothing of other trainings, so a second comes first"
+    )
+
+
+def _shares(found: dict[str, pl.DataFrame]) -> Iterable[dict[str, object]]:
+    for block, rows in found.items():
+        total = rows["of_mean"].sum()
+        for name, value in rows.select("component", "of_mean").iter_rows():
+            if value:
+                yield {"block": block, "part": NAMES.get(name, name), "share": value / total}
+
+
+def _chart(found: dict[str, pl.DataFrame]) -> alt.Chart:
+    rows = pl.DataFrame(list(_shares(found)))
+    present = [name for name in NAMES.values() if name in set(rows["part"])]
+    order = pl.col("part").replace_strict({name: place for place, name in enumerate(present)}, default=99)
+    chart: alt.Chart = (
+        alt.Chart(rows.with_columns(order=order))
+        .mark_bar()
+        .encode(
+            x=alt.X(
+                "share:Q",
+                title="share of the variance of a cell's mean",
+                axis=alt.Axis(format=".0%", grid=False),
+            ),
+            y=alt.Y("block:N", sort=list(found), title=None, axis=alt.Axis(labelLimit=140)),
+            color=alt.Color(
+                "part:N", scale=alt.Scale(domain=present), legend=alt.Legend(title=None, columns=2)
+            ),
+            order="order:Q",
+            tooltip=[alt.Tooltip("block:N"), alt.Tooltip("part:N"), alt.Tooltip("share:Q", format=".1%")],
+        )
+        .properties(height=max(LEAST, ROW * len(found)))
+    )
+    return chart
+
+
+def _table(found: dict[str, pl.DataFrame]) -> Table:
+    rows = [
+        [
+            block,
+            NAMES.get(name, name),
+            percent(sd),
+            percent(share),
+            percent((of_mean or 0) ** 0.5 if of_mean is not None else None, 2),
+        ]
+        for block, parts in found.items()
+        for name, sd, share, of_mean in parts.select("component", "sd", "share", "of_mean").iter_rows()
+    ]
+    notes = [
+        "sd: in points of accuracy of one completion; in a mean: what is left of it in a cell's mean. A "
+        "dash: can't be told apart, with one seed, or one sample of each problem (it is in samples then, or, "
+        "where decoding is greedy and samples are alike, in problems × trainings)."
+    ]
+    header = ["block", "component", "sd", "share of one completion", "sd in a mean"]
+    return Table(header, rows, 2, notes)

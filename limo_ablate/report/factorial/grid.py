@@ -1,0 +1,88 @@
+"""The balanced part of a block: what main effects and interactions can be read from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from limo_ablate.effects.cube import Cube, cube
+from limo_ablate.effects.factors import complete, levels
+from limo_ablate.errors import UserError
+from limo_ablate.report.declared.figures import SIZE
+from limo_ablate.report.load import StudyView
+from limo_ablate.report.names import axis
+from limo_ablate.study.axes import keys
+from limo_ablate.study.block import Block
+from limo_ablate.study.fractional import Fractional
+
+Effect = tuple[str, ...]
+"""One factor, or two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Cells that are crossed in full, or all runs of a fraction."""
+
+    block: Block
+    score: str
+    cube: Cube
+
+    @property
+    def factors(self) -> list[str]:
+        return [key for key in self.cube.axes if len(levels(self.cube, key)) > 1]
+
+    @property
+    def two_level(self) -> bool:
+        return all(len(levels(self.cube, key)) == 2 for key in self.factors)
+
+    def levels(self, key: str) -> list[Any]:
+        """Of a factor, in the block's order."""
+        found = levels(self.cube, key)
+        declared = [known for known in self.block.factors().get(key, ()) if known in found]
+        return [*declared, *(known for known in found if known not in declared)]
+
+    def effects(self) -> list[tuple[str, Effect]]:
+        """(name, factors) of each effect of one or two factors; those that can't be told apart are one."""
+        if self.block.design == "fractional":
+            known = aliases(self.block)
+        else:
+            known = [[effect] for size in (1, 2) for effect in combinations(self.factors, size)]
+        return [(" = ".join(named(effect) for effect in row), row[0]) for row in known]
+
+
+def named(effect: Effect) -> str:
+    return " × ".join(map(axis, effect))
+
+
+def aliases(block: Block) -> list[list[Effect]]:
+    """Of a fraction: every effect of one or two factors once, with those it is mixed with."""
+    order = [keys(named)[0] for named in block.axes]
+    found = Fractional.of(len(order), block.resolution or 3).aliases()
+    return [[tuple(order[place] for place in effect) for effect in row] for row in found]
+
+
+def balanced(view: StudyView, block: Block) -> Grid | None:
+    """The largest full grid of the block's finished cells, or all of its fraction, for the score that its
+    first figure shows. Null with fewer than two factors, and for a fraction of which a run is missing: there
+    effects would be mixed; nor where all problems are of one cluster. Of axes that vary together the first
+    stands for all. Untrained bases, which have no tier, are left out."""
+    if not view.done or block.design not in ("factorial", "fractional"):
+        return None
+    score = next((figure.score for figure in view.figures if figure.block == block.name), view.scores[0])
+    axes = [keys(named)[0] for named in block.axes if named not in (block.when or {})]
+    own = [trial for trial in view.counted if block.name in trial.blocks]
+    if SIZE in axes:
+        own = [trial for trial in own if trial.level(SIZE) != 0]
+    try:
+        run = cube(own, view.answers, axes, score)
+    except UserError:  # no finished trial yet, or none with that score: the figure says so
+        return None
+    found = run if block.design == "fractional" else complete(run)
+    grid = Grid(block, score, found)
+    missing = block.design == "fractional" and len(found.cells) < len(block.points())
+    seeds = found.complete(np.ones(len(found.cells)))
+    few = len(grid.factors) < 2 or found.drawn < 2
+    return None if missing or few or not seeds.any() else grid

@@ -1,0 +1,154 @@
+"""How two factors need each other: small heatmaps of what a pair of levels has beyond both, and lines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import numpy as np
+import polars as pl
+
+from limo_ablate.effects.crossed import crossed
+from limo_ablate.effects.cube import at
+from limo_ablate.report.cells import interval
+from limo_ablate.report.declared.marks import accuracy_axis, ceiling
+from limo_ablate.report.factorial.grid import Grid, named
+from limo_ablate.report.names import axis, level, percent
+from limo_ablate.report.section import Drawn, Table, slug
+
+SEEN = 0.05
+"""Adjusted p below which an effect is told from chance."""
+MAPS, LINES = 3, 2
+"""Pairs of a block that are drawn as a heatmap, and as lines: those with the smallest p."""
+ROW, LEAST, HEIGHT = 38, 110, 240
+"""Pixels of a heatmap's row and of all its rows, and of a plot of lines."""
+NOTE = (
+    "What a pair of levels has beyond both, in points: 0 everywhere if the factors add up. Bold: p adjusted "
+    f"< {SEEN:g}, by Holm over the block's interactions. Exploratory."
+)
+GAPS = alt.Scale(paddingInner=0.03, paddingOuter=0)
+Pair = tuple[str, str]
+
+
+def surest(rows: pl.DataFrame) -> list[Pair]:
+    """The pairs of factors of `factor_effects`, by their smallest p."""
+    pairs = rows.filter(pl.col("kind") == "interaction").group_by("factor", "other", maintain_order=True)
+    found = pairs.agg(pl.col("p").min()).sort("p", maintain_order=True)
+    return [(one, other) for one, other in found.select("factor", "other").iter_rows()]
+
+
+def maps(grid: Grid, rows: pl.DataFrame) -> list[Drawn]:
+    """A heatmap of each of the surest pairs."""
+    return [_map(grid, rows, pair) for pair in surest(rows)[:MAPS]]
+
+
+def _map(grid: Grid, rows: pl.DataFrame, pair: Pair) -> Drawn:
+    own = rows.filter(pl.col("factor") == pair[0], pl.col("other") == pair[1])
+    texts = [{str(known): level(known) for known in grid.levels(key)} for key in pair]
+    cells = [
+        {
+            "x": texts[0][row["level"]], "y": texts[1][row["other_level"]], "effect": row["effect"],
+            "number": f"{100 * row['effect']:+.1f}", "seen": row["p_adj"] < SEEN,
+            "said": f"[{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]", "p": f"{row['p_adj']:.3f}",
+        }
+        for row in own.iter_rows(named=True)
+    ]  # fmt: skip
+    seen = sorted((cell for cell in cells if cell["seen"]), key=lambda cell: -abs(cell["effect"]))
+    told = "; ".join(f"{cell['x']}, {cell['y']} {cell['number']}" for cell in seen[:4])
+    title = f"{grid.block.name}: {named(pair)}"
+    header = [*map(axis, pair), "interaction", "95 % interval", "p adjusted"]
+    table = [[cell[key] for key in ("x", "y", "number", "said", "p")] for cell in cells]
+    return Drawn(
+        slug(f"{title} interaction"),
+        f"{title}, interaction on {grid.score}",
+        f"Told from chance, in points: {told}." if told else "None can be told from chance.",
+        NOTE,
+        _map_chart(pl.DataFrame(cells), pair, [list(text.values()) for text in texts]).to_dict(),
+        Table(header, table, 2),
+    )
+
+
+def _map_chart(cells: pl.DataFrame, pair: Pair, levels: list[list[str]]) -> alt.LayerChart | alt.FacetChart:
+    names: dict[str, Any] = {
+        "labelAngle": 0,
+        "grid": False,
+        "domain": False,
+        "ticks": False,
+        "labelLimit": 110,
+    }
+    base = alt.Chart(cells).encode(
+        x=alt.X("x:N", title=axis(pair[0]), sort=levels[0], scale=GAPS, axis=alt.Axis(**names)),
+        y=alt.Y("y:N", title=axis(pair[1]), sort=levels[1][::-1], scale=GAPS, axis=alt.Axis(**names)),
+    )
+    widest = float(np.abs(cells["effect"].to_numpy()).max()) or 1.0
+    scale = alt.Scale(range="diverging", domain=[-widest, widest], domainMid=0)
+    tips = [alt.Tooltip("x:N", title=axis(pair[0])), alt.Tooltip("y:N", title=axis(pair[1]))]
+    tips += [alt.Tooltip(f"{key}:N", title=said) for key, said in TIPS.items()]
+    colour = alt.Color("effect:Q", scale=scale, legend=None)
+    text = base.encode(text="number:N")
+    return alt.layer(
+        base.mark_rect(cornerRadius=2).encode(color=colour, tooltip=tips),
+        text.transform_filter("datum.seen").mark_text(fontWeight=700),
+        text.transform_filter("!datum.seen").mark_text(fontSize=11, opacity=0.8),
+    ).properties(height=max(LEAST, ROW * len(levels[1])))
+
+
+TIPS = {"number": "interaction", "said": "95 % interval", "p": "p adjusted"}
+
+
+def lines(grid: Grid, rows: pl.DataFrame, shown: list[set[str]]) -> list[Drawn]:
+    """Accuracy by one factor, a line for each level of the other: of the surest pairs not `shown`."""
+    pairs = [pair for pair in surest(rows) if set(pair) not in shown]
+    return [_lines(grid, pair) for pair in pairs[:LINES]]
+
+
+def _lines(grid: Grid, pair: Pair) -> Drawn:
+    means: list[dict[str, Any]] = [
+        {"x": level(a), "line": level(b)} | _mean(grid, {pair[0]: a, pair[1]: b})
+        for a in grid.levels(pair[0])
+        for b in grid.levels(pair[1])
+    ]
+    title = f"{grid.block.name}: {named(pair)}"
+    table = [
+        [row["x"], row["line"], percent(row["mean"]), interval(row["low"], row["high"])] for row in means
+    ]
+    return Drawn(
+        slug(f"{title} lines"),
+        f"{title}, accuracy on {grid.score}",
+        "",
+        "Over all levels of the other factors. Bars: 95 % intervals. Parallel lines: the factors add up.",
+        _lines_chart(pl.DataFrame(means), grid, pair).to_dict(),
+        Table([*map(axis, pair), "accuracy", "95 % interval"], table, 2),
+    )
+
+
+def _mean(grid: Grid, levels: dict[str, Any]) -> dict[str, float]:
+    found = crossed(grid.cube.grouped(grid.cube.weighted(at(grid.cube, levels))[None]))
+    low, high = found.interval()
+    return {"mean": float(found.mean[0]), "low": max(0.0, float(low[0])), "high": min(1.0, float(high[0]))}
+
+
+def _lines_chart(means: pl.DataFrame, grid: Grid, pair: Pair) -> alt.LayerChart | alt.FacetChart:
+    one, other = ([level(known) for known in grid.levels(key)] for key in pair)
+    legend, scale = alt.Legend(title=axis(pair[1]), symbolOpacity=1), alt.Scale(domain=other)
+    x = alt.X(
+        "x:N",
+        sort=one,
+        title=axis(pair[0]),
+        axis=alt.Axis(labelAngle=0, labelLimit=110),
+        scale=alt.Scale(padding=0.6),
+    )
+    base = alt.Chart(means).encode(
+        x=x,
+        xOffset=alt.XOffset("line:N", sort=other, scale=alt.Scale(paddingOuter=1)),
+        color=alt.Color("line:N", scale=scale, legend=legend),
+    )
+    y = accuracy_axis(ceiling(*means["high"]), grid.score)
+    shape = alt.Shape("line:N", scale=scale, legend=legend)
+    return alt.layer(
+        base.mark_line(strokeWidth=1.5, opacity=0.7).encode(y=y),
+        base.mark_rule(strokeWidth=1.5).encode(y="low:Q", y2="high:Q"),
+        base.mark_point(filled=True, size=70, opacity=1).encode(
+            y=y, shape=shape, tooltip=["x:N", "line:N", alt.Tooltip("mean:Q", format=".1%")]
+        ),
+    ).properties(height=HEIGHT)

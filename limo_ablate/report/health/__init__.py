@@ -1,0 +1,1 @@
+"""Whether something is wrong with the runs: scores, lengths, training, slots, selections, failures."""

@@ -1,0 +1,57 @@
+"""What has no result: trials that failed, with reason and the way to run them again; trials still to run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from limo_ablate.report.health.attempts import Attempt, attempts
+from limo_ablate.report.load import StudyView
+from limo_ablate.report.section import Section, Table
+
+LISTED = 40
+"""Names of trials in a sentence."""
+HEADER = ["trial", "reason", "log", "run it again", "attempts"]
+
+
+def section(view: StudyView) -> Section | None:
+    """None where all trials have a result."""
+    missing = [trial.name for trial in view.trials if not trial.metrics and not trial.failure]
+    if not view.failed and not missing:
+        return None
+    found, from_ledger = attempts(view)
+    ended = [attempt.cell for attempt in found if attempt.state == "pruned"]
+    text = [_reasons(view)] if view.failed else []
+    text += _listed("ended early by the pruner", [name for name in missing if name in ended])
+    text += _listed("not run yet", [name for name in missing if name not in ended])
+    table = _table(view, found if from_ledger else None) if view.failed else None
+    title = "Failed and missing trials" if view.failed else "Trials without a result"
+    return Section("failures", title, tuple(text), table=table)
+
+
+def _reasons(view: StudyView) -> str:
+    counts = Counter(_reason(trial.failure) for trial in view.failed).most_common()
+    reasons = "; ".join(f"{count} × {reason}" if count > 1 else reason for reason, count in counts)
+    return f"{len(view.failed)} of {len(view.trials)} trials failed: {reasons}."
+
+
+def _listed(what: str, names: Sequence[str]) -> list[str]:
+    if not names:
+        return []
+    more = ", …" if len(names) > LISTED else ""
+    plural = "trials" if len(names) > 1 else "trial"
+    return [f"{len(names)} {plural} {what}: {', '.join(names[:LISTED])}{more}"]
+
+
+def _table(view: StudyView, found: Sequence[Attempt] | None) -> Table:
+    counts = Counter(one.cell for one in found or () if one.state == "failed")
+    rows = []
+    for trial in view.failed:
+        failure = trial.failure or {}
+        tried = "–" if found is None else str(counts[trial.name])
+        rows.append([trial.name, _reason(failure), str(failure["log"]), str(failure["command"]), tried])
+    return Table(HEADER, rows, 4)
+
+
+def _reason(failure: dict[str, object] | None) -> str:
+    return str((failure or {}).get("reason", "no reason was recorded")).rstrip(".")

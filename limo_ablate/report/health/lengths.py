@@ -1,0 +1,192 @@
+"""How long completions are, right ones and others; how many were cut off; training rows over the limit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import polars as pl
+
+from limo_ablate.effects import Trial
+from limo_ablate.report.health.groups import Groups, groups
+from limo_ablate.report.load import StudyView
+from limo_ablate.report.names import percent
+from limo_ablate.report.section import Drawn, Section, Table
+
+GROUPS = 32
+"""Rows of a picture; more cells than that are put together."""
+KINDS = ("correct", "other")
+QUANTILES = {"low": 0.1, "lower": 0.25, "middle": 0.5, "upper": 0.75, "high": 0.9}
+WIDE = 12.0
+"""Lengths that span more than this many times are drawn on a logarithmic axis."""
+ROW = 24
+"""Pixels of a group."""
+
+
+def section(view: StudyView) -> Section | None:
+    """Lengths on the study's main benchmark, and the shares cut off there; None without results."""
+    if not view.counted:
+        return None
+    found, benchmark = groups(view, GROUPS), view.scores[0]
+    rows = lengths(found, benchmark)
+    table = _table(rows, found)
+    boxes = Drawn(
+        "completion-lengths",
+        f"Tokens of a completion on {benchmark}",
+        _lengths_finding(rows),
+        f"Bar: the middle half; line: all but the shortest and the longest tenth; tick: median. {found.note}",
+        lengths_chart(rows).to_dict(),
+        table,
+    )
+    drawn = [boxes]
+    if any(rows["truncated"]):
+        cut = Drawn(
+            "truncated",
+            f"Completions on {benchmark} cut off at the limit",
+            _cut_finding(rows),
+            f"Share of all completions. {found.note}",
+            cut_chart(rows).to_dict(),
+            table,
+        )
+        drawn.append(cut)
+    none_cut = () if len(drawn) > 1 else (f"No completion on {benchmark} reached the limit of new tokens.",)
+    return Section("lengths", "Lengths and truncation", (*none_cut, *_over_length(view)), tuple(drawn))
+
+
+def lengths(found: Groups, benchmark: str) -> pl.DataFrame:
+    """A row for each group and kind of completion (`KINDS`) it has.
+
+    Columns: group, kind, completions, truncated (how many were cut off), tokens: mean, `QUANTILES`.
+    """
+    return pl.concat([_quantiles(name, trials, benchmark) for name, trials in found.trials.items()])
+
+
+def _quantiles(name: str, trials: Sequence[Trial], benchmark: str) -> pl.DataFrame:
+    scans = [pl.scan_parquet(trial.folder / "verdicts.parquet") for trial in trials]
+    rows = pl.concat([scan.select("benchmark", "status", "tokens", "finish") for scan in scans])
+    correct = pl.col("status") == "correct"
+    return (
+        rows.filter(pl.col("benchmark") == benchmark)
+        .group_by(kind=pl.when(correct).then(pl.lit(KINDS[0])).otherwise(pl.lit(KINDS[1])))
+        .agg(
+            completions=pl.len(),
+            truncated=(pl.col("finish") == "length").sum(),
+            mean=pl.col("tokens").mean(),
+            **{key: pl.col("tokens").quantile(q, "linear") for key, q in QUANTILES.items()},
+        )
+        .select(pl.lit(name).alias("group"), pl.all())
+        .sort("kind")
+        .collect()
+    )
+
+
+def lengths_chart(rows: pl.DataFrame) -> alt.LayerChart | alt.FacetChart:
+    """A box without outliers for each kind, side by side in each group's row."""
+    low, high = max(1.0, min(rows["low"])), max(rows["high"])
+    log = high / low > WIDE
+    scale = alt.Scale(type="log", domainMin=low, nice=False) if log else alt.Scale(zero=True)
+    x = alt.X(
+        "from:Q", scale=scale, title=f"tokens{' (log scale)' if log else ''}",
+        axis=alt.Axis(format="~s", tickCount=5, grid=True),
+    )  # fmt: skip
+    shown = rows.select("group", "kind", "completions", *QUANTILES).with_columns(pl.col(*QUANTILES).clip(1.0))
+    told = [
+        alt.Tooltip(f"{key}:Q", title=f"{q:.0%} are below", format=",.0f") for key, q in QUANTILES.items()
+    ]
+    base = alt.Chart(shown.rename({"low": "from"})).encode(
+        y=_groups(rows),
+        yOffset=alt.YOffset("kind:N", sort=list(KINDS), scale=alt.Scale(paddingInner=0.1)),
+        color=_kinds(rows),
+        tooltip=["group:N", "kind:N", alt.Tooltip("completions:Q", format=","), *told[1:-1]],
+    )
+    layers: list[Any] = [
+        base.mark_rule(strokeWidth=1.5).encode(x=x, x2="high:Q"),
+        base.mark_bar(size=8, opacity=0.6).encode(x="lower:Q", x2="upper:Q"),
+        base.mark_tick(thickness=3, size=10).encode(x="middle:Q"),
+    ]
+    return alt.layer(*layers).properties(height=ROW * max(2, rows["group"].n_unique()))
+
+
+def cut_chart(rows: pl.DataFrame) -> alt.Chart:
+    """Bars: right completions and others on top of each other."""
+    whole = pl.col("completions").sum().over("group")
+    shown = rows.select("group", "kind", "truncated", share=pl.col("truncated") / whole)
+    chart = alt.Chart(shown).mark_bar().encode(
+        x=alt.X("share:Q", title="cut off", axis=alt.Axis(format="~%", tickCount=5, grid=True)),
+        y=_groups(rows),
+        color=_kinds(rows),
+        tooltip=["group:N", "kind:N", "truncated:Q", alt.Tooltip("share:Q", format=".1%")],
+    )  # fmt: skip
+    drawn: alt.Chart = chart.properties(height=0.7 * ROW * max(2, rows["group"].n_unique()))
+    return drawn
+
+
+def _groups(rows: pl.DataFrame) -> alt.Y:
+    names = list(dict.fromkeys(rows["group"]))
+    scale = alt.Scale(paddingInner=0.25, paddingOuter=0.1)
+    return alt.Y("group:N", sort=names, title=None, axis=alt.Axis(labelLimit=140), scale=scale)
+
+
+def _kinds(rows: pl.DataFrame) -> alt.Color:
+    legend = alt.Legend(title=None, values=[kind for kind in KINDS if kind in set(rows["kind"])])
+    return alt.Color("kind:N", scale=alt.Scale(domain=list(KINDS)), legend=legend)
+
+
+def _lengths_finding(rows: pl.DataFrame) -> str:
+    total = rows.group_by("kind").agg(
+        mean=(pl.col("mean") * pl.col("completions")).sum() / pl.col("completions").sum()
+    )
+    means = dict(total.iter_rows())
+    right, wrong = (means.get(kind) for kind in KINDS)
+    if right is None or wrong is None:
+        return f"All completions are {KINDS[wrong is not None]}: {right or wrong:,.0f} tokens on average."
+    return f"Right completions have {right:,.0f} tokens on average, the others {wrong:,.0f}."
+
+
+def _cut_finding(rows: pl.DataFrame) -> str:
+    by = rows.group_by("group", maintain_order=True).agg(pl.col("truncated", "completions").sum())
+    shares = by.with_columns(share=pl.col("truncated") / pl.col("completions")).sort("share")
+    most, share = shares["group"][-1], percent(shares["share"][-1])
+    whole = percent(int(by["truncated"].sum()) / int(by["completions"].sum()))
+    return f"{whole} % of all completions were cut off; most of {most}: {share} %."
+
+
+def _over_length(view: StudyView) -> list[str]:
+    """What became of training rows over `train.max_length`."""
+    trained = [(trial.metrics or {})["train"] for trial in view.counted]
+    counts = [(row["rows_over_length"], row["rows"]) for row in trained if row]
+    if not counts:
+        return []
+    most, left = max(counts)
+    if not most:
+        return ["No training row was over the length limit (train.max_length)."]
+    dropped = sum(1 for over, _ in counts if over)
+    return [
+        f"Training rows over the length limit (train.max_length) were dropped in {dropped} of {len(counts)} "
+        f"trainings, at most {most}, which left {left}."
+    ]
+
+
+def _table(rows: pl.DataFrame, found: Groups) -> Table:
+    header = [
+        "group",
+        "kind",
+        "completions",
+        "mean tokens",
+        "10 %",
+        "25 %",
+        "median",
+        "75 %",
+        "90 %",
+        "cut off (%)",
+    ]
+    header.append("training rows over length")
+    table = []
+    for row in rows.iter_rows(named=True):
+        trained = [(trial.metrics or {})["train"] for trial in found.trials[row["group"]]]
+        over = sum(train["rows_over_length"] for train in trained if train)
+        numbers = [f"{row[key]:,.0f}" for key in ("completions", "mean", *QUANTILES)]
+        cut = percent(row["truncated"] / row["completions"])
+        table.append([row["group"], row["kind"], *numbers, cut, f"{over:,}"])
+    return Table(header, table, 2)

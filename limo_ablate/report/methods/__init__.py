@@ -1,0 +1,1 @@
+"""How it was done, in words, and what to cite."""

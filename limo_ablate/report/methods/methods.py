@@ -1,0 +1,136 @@
+"""How the study was made, in the words of a paper's method section, and what to cite."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from limo_ablate.report.facts import machines
+from limo_ablate.report.load import StudyView
+from limo_ablate.report.methods import protocol
+from limo_ablate.report.methods.references import due
+from limo_ablate.report.methods.settings import Settings
+from limo_ablate.report.names import axis, duration, level
+from limo_ablate.report.section import Section
+from limo_ablate.study.block import Block
+
+INTERVAL = (
+    "Every mean and every difference carries a 95 % interval for other seeds and other problems of the same "
+    "kind (two-way random effects of seeds × problems by a generalised pivotal quantity, Weerahandi 1993; "
+    "with one seed Student's t over problems, and nothing is said about other trainings)."
+)
+STACK = ("limo-ablate", "torch", "transformers", "accelerate", "peft", "vllm")
+"""Of the versions, those a paper names."""
+
+
+def section(view: StudyView) -> Section | None:
+    """None without results."""
+    if not view.done:
+        return None
+    found = Settings(view.done)
+    text = (
+        f"Design. {_design(view)}",
+        f"Data. {protocol.data(found)}",
+        f"Training. {protocol.models(found)} {protocol.training(found)}",
+        f"Hardware. {protocol.hardware(found)} {_machines(view)}",
+        f"Evaluation. {protocol.evaluation(found)}",
+        f"Statistics. {_statistics(view, found)}",
+    )
+    return Section("methods", "Methods", text, code=bibtex(view, found))
+
+
+def _design(view: StudyView) -> str:
+    blocks = "; ".join(map(_block, view.study.blocks))
+    seeds = sorted({trial.seed for trial in view.trials})
+    many = f"seeds {_and(list(map(str, seeds)))}" if len(seeds) > 1 else f"one seed ({seeds[0]})"
+    return (
+        f"{blocks}. Each cell was run with {many}; a seed feeds the choice of examples, training and "
+        f"sampling. {len(view.done)} of {len(view.trials)} trials have finished."
+    )
+
+
+def _block(block: Block) -> str:
+    """`size x quality: all combinations of training examples (0, 4) and solution tier (L1, L5)`."""
+    levels = {key: ", ".join(map(level, levels)) for key, levels in block.factors().items()}
+    named = [f"{axis(key)} ({told})" if told else axis(key) for key, told in levels.items()]
+    kinds = {
+        "factorial": "all combinations of" if len(named) > 1 else "all levels of",
+        "ofat": "one factor at a time around a base, of",
+        "fractional": f"a fraction (resolution {block.resolution}) of all combinations of",
+        "random": f"{block.n} random points of",
+        "optuna": f"{block.n} trials, proposed by {(block.sampler or 'tpe').upper()}, over",
+    }
+    tuned = ""
+    if block.tune:
+        axes = _and(list(map(axis, block.tune.axes)))
+        tuned = f", {axes} tuned at each point in {block.tune.n} trials by {block.tune.score}"
+    return f"{block.name}: {kinds[block.design]} {_and(named)}{tuned}" if named else f"{block.name}: one cell"
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _machines(view: StudyView) -> str:
+    versions = json.loads((view.done[0].folder / "provenance.json").read_text())["versions"]
+    stack = ", ".join(f"{name} {versions[name]}" for name in STACK if versions.get(name))
+    seconds = sum((trial.metrics or {})["total_seconds"] for trial in view.done)
+    took = f"All trials together took {duration(seconds)}"
+    return f"Machine: {'; '.join(machines(view))}. Software: {stack}. {took}."
+
+
+def _statistics(view: StudyView, found: Settings) -> str:
+    parts = ["Accuracy is avg@n, the mean over problems of the mean over their completions."]
+    if _several(found):
+        parts.append("pass@k is the unbiased estimate of Chen et al. (2021), maj@n the majority vote.")
+    parts.append(INTERVAL)
+    if view.study.cluster:
+        parts.append(f"Problems of one {view.study.cluster} were drawn together.")
+    if contrasts := view.study.contrasts:
+        primary = sum(contrast.primary for contrast in contrasts)
+        parts.append(
+            f"{len(contrasts)} contrast{'s' * (len(contrasts) > 1)} declared in the study's file, paired on "
+            f"problems and seeds; p-values of the {primary} primary adjusted by Holm's method."
+        )
+        if any(contrast.margin for contrast in contrasts):
+            parts.append("Equivalence within a margin by two one-sided tests (Schuirmann 1987).")
+    return " ".join(parts)
+
+
+def _several(found: Settings) -> bool:
+    """Whether some benchmark has several completions of a problem."""
+    scores = (score for trial in found.trials for score in (trial.metrics or {})["scores"].values())
+    return any(score["samples"] > 1 for score in scores)
+
+
+def bibtex(view: StudyView, found: Settings) -> str:
+    """Entries of what the study used, the software first."""
+    contrasts = view.study.contrasts
+    names = [str(name) for key in ("model", "data.name") for name in found.levels(key)]
+    names += [score for score in view.scores if "/" not in score]
+    used = {
+        "chen2021": _several(found),
+        "wang2022": _several(found),
+        "holm1979": bool(contrasts),
+        "schuirmann1987": any(contrast.margin for contrast in contrasts),
+        "lora": found.any("train.lora"),
+        "qlora": found.is_("train.lora.quantize", "nf4"),
+        "zero": found.is_("hardware.strategy", "zero3"),
+        "fsdp": found.is_("hardware.strategy", "fsdp2"),
+        "vllm": found.is_("eval.engine", "vllm"),
+        "optuna": any(block.adaptive for block in view.study.blocks),
+        "wu2025": found.any("eval.probe"),
+    }
+    return "\n\n".join([_software(view), *due(names, used)])
+
+
+def _software(view: StudyView) -> str:
+    made = json.loads((view.done[0].folder / "provenance.json").read_text())
+    version, commit = made["versions"].get("limo-ablate"), made["git"]["commit"]
+    told = [f"version={{{version}}}"] * bool(version) + [f"note={{commit {str(commit)[:12]}}}"] * bool(commit)
+    about = [
+        "title={limo-ablate: a bench for ablations of supervised fine-tuning}",
+        f"year={{{made['started'][:4]}}}",
+        *told,
+    ]
+    return f"@software{{limo_ablate, {', '.join(about)}}}"
