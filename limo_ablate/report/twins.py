@@ -40,7 +40,10 @@ def write_twins(drawn: Sequence[Drawn], folder: Path) -> None:
 
 def svg(drawn: Drawn) -> str:
     """With title and note, in the light colours."""
-    title = {"text": drawn.title, "subtitle": textwrap.wrap(drawn.note.replace(" %", "\u00a0%"), NOTE)}
+    title = {
+        "text": drawn.title,
+        "subtitle": textwrap.wrap(drawn.note.replace(" %", "\u00a0%"), NOTE, break_on_hyphens=False),
+    }
     spec = sized(drawn.spec or {}, WIDTH) | {"title": title}
     image: str = vl_convert.vegalite_to_svg(spec, config=config(LIGHT))
     return NOT_IN_XML.sub("\ufffd", image)
