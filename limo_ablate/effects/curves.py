@@ -67,12 +67,6 @@ class Curve:
         return float(gains[0]), float(low), float(high)
 
 
-def fit_curve(sizes: Array, values: Array, seed: int = 0) -> Curve:
-    """`values` (sizes, trainings, problems) are accuracies at each of `sizes` (>= 2 of them, above 0)."""
-    order = np.argsort(sizes)
-    return fit_curves(sizes[order], values[order][None], seed)[0]
-
-
 def fit_curves(
     sizes: Array, values: Array, seed: int = 0, clusters: npt.NDArray[np.int64] | None = None
 ) -> list[Curve]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from limo_ablate.effects.curves import data_equivalence, fit_curve, fit_curves
+from limo_ablate.effects.curves import Curve, data_equivalence, fit_curves
 
 SIZES = np.array([4.0, 8, 16, 32, 64, 128, 256])
 
@@ -22,6 +22,10 @@ def answers(truth: np.ndarray, seed: int = 0, r: int = 3, n: int = 300, k: int =
     rng = np.random.default_rng(seed)
     chance = truth[:, None, None] + rng.normal(0, 0.01, (len(truth), r, 1)) + rng.normal(0, 0.05, n)
     return rng.binomial(k, np.clip(chance, 0, 1)) / k
+
+
+def fit_curve(sizes: np.ndarray, values: np.ndarray) -> Curve:
+    return fit_curves(sizes, values[None])[0]
 
 
 @pytest.mark.parametrize("truth", [power, logistic])
