@@ -171,20 +171,25 @@ def _stop(folder: Path) -> None:
     for pid in pids:
         os.kill(pid, signal.SIGTERM)
     for pid in _steps(folder):
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     deadline = time.monotonic() + 5
     while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.05)
 
 
 def _steps(folder: Path) -> list[int]:
-    """What slurmd started for the steps of jobs: it outlives slurmd where a step never ended."""
+    """What slurmd started for the steps of jobs, and the jobs' own processes: they outlive slurmd where a
+    step never ended."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             name = (process / "comm").read_text()
             opened = [str(file.readlink()) for file in (process / "fd").iterdir()]
-            if name.startswith("slurmstepd") and any(o.startswith(str(folder)) for o in opened):
+            step = name.startswith("slurmstepd") and any(o.startswith(str(folder)) for o in opened)
+            environment = (process / "environ").read_bytes()
+            job = b"SLURM_JOB_ID=" in environment and str(folder).encode() in environment
+            if step or job:
                 found.append(int(process.name))
     return found
 
