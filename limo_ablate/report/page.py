@@ -73,11 +73,19 @@ SECTIONS: list[Callable[[StudyView], Section | None]] = [
 
 def write_report(folder: Path) -> Path:
     view = load(folder)
-    report = folder / "report"
-    report.mkdir(exist_ok=True)
-    made = claims(view)
+    return write_page(view, *parts(view))
+
+
+def parts(view: StudyView) -> tuple[Claims | None, list[Drawn], list[Section]]:
+    """What the page is made of: the claims, the declared figures, the sections."""
     figures = [drawn for figure in view.figures for drawn in draw(view, figure)]
-    sections = [found for section in SECTIONS if (found := section(view))]
+    return claims(view), figures, [found for section in SECTIONS if (found := section(view))]
+
+
+def write_page(view: StudyView, made: Claims | None, figures: list[Drawn], sections: list[Section]) -> Path:
+    """Writes it, with its pictures beside it."""
+    report = view.folder / "report"
+    report.mkdir(exist_ok=True)
     write_twins(pictures(made, figures, sections), report)
     page, partial = report / "index.html", report / "index.partial"
     partial.write_text(html(view, made, figures, sections), encoding="utf-8")

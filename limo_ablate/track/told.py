@@ -11,11 +11,11 @@ from pathlib import Path
 
 import polars as pl
 
-from limo_ablate.report.claims import Claims, claims
+from limo_ablate.report.claims import Claims
 from limo_ablate.report.declared.figures import FigureData
 from limo_ablate.report.factorial.heatmap import crossed, numbers
 from limo_ablate.report.load import StudyView
-from limo_ablate.report.page import SECTIONS, draw, write_report
+from limo_ablate.report.page import parts, write_page
 from limo_ablate.report.section import Drawn, Section, slug
 from limo_ablate.track.names import flat, logged
 
@@ -55,9 +55,9 @@ class Told:
 
 def told(view: StudyView) -> Told:
     """Draws the report anew: what is told must be what is on disk. The study has a finished trial."""
-    page, made = write_report(view.folder), claims(view)
-    figures = [drawn for figure in view.figures for drawn in draw(view, figure) if drawn.spec]
-    sections = [found for section in SECTIONS if (found := section(view))]
+    made, figures, sections = parts(view)
+    page = write_page(view, made, figures, sections)
+    figures = [drawn for drawn in figures if drawn.spec]
     tables = {name: table for name, table in _tables(view, made) if not table.is_empty()}
     return Told(view, made, figures, sections, page, list(view.panels()), tables)
 

@@ -40,7 +40,7 @@ class Attempt:
 def attempts(view: StudyView) -> tuple[list[Attempt], bool]:
     """All that have begun, earliest first, and whether they are from the ledger."""
     rows = _rows(view)
-    if rows is None:
+    if not rows:
         return sorted(_recorded(view), key=lambda attempt: attempt.start), False
     begun = [row for row in rows if row.datetime_start]
     last = max(
@@ -50,21 +50,15 @@ def attempts(view: StudyView) -> tuple[list[Attempt], bool]:
     return sorted(found, key=lambda attempt: attempt.start), True
 
 
-def _rows(view: StudyView) -> Sequence[FrozenTrial] | None:
-    """The ledger's rows; None where it is not there, or not this study's. Never makes one."""
+def _rows(view: StudyView) -> Sequence[FrozenTrial]:
+    """The ledger's rows; none where it is away, not there, or not this study's."""
     from limo_ablate.ledger.ledger import LEDGER
-    from limo_ablate.ledger.storage import Storage
+    from limo_ablate.ledger.reading import Reading
 
-    place = view.study.ledger or view.folder / LEDGER
-    if not isinstance(place, str) and not place.exists():
-        return None
     try:
-        storage = Storage(place, PATIENCE)
-        study = storage.patiently(lambda: storage.optuna.get_study_id_from_name(view.study.name))
-        rows = storage.patiently(lambda: storage.optuna.get_all_trials(study, deepcopy=False))
-    except (UserError, KeyError):
-        return None
-    return [row for row in rows if "key" in row.user_attrs]
+        return Reading(view.study.ledger or view.folder / LEDGER, view.study.name, PATIENCE).rows()
+    except UserError:
+        return []
 
 
 def _attempt(row: FrozenTrial, last: datetime | None) -> Attempt:
