@@ -21,8 +21,8 @@ import numpy.typing as npt
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from limo_ablate.effects.crossed import crossed
-from limo_ablate.effects.power import Noise, minimum_detectable_effect
+from limo_ablate.analysis.crossed import crossed
+from limo_ablate.analysis.power import Noise, minimum_detectable_effect
 
 Array = npt.NDArray[np.float64]
 CHUNK = 250

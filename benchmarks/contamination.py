@@ -31,9 +31,9 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
 sys.path.insert(0, str(ROOT))
 
-from limo_ablate.artifacts import Artifact, Store  # noqa: E402
-from limo_ablate.config import ContaminationConfig, MinHashConfig  # noqa: E402
-from limo_ablate.select.contamination import flags  # noqa: E402
+from limo_ablate.core.artifacts import Artifact, Store  # noqa: E402
+from limo_ablate.data.select.config import ContaminationConfig, MinHashConfig  # noqa: E402
+from limo_ablate.data.select.contamination import flags  # noqa: E402
 
 ALL = ContaminationConfig(
     policy="report",

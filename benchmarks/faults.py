@@ -35,10 +35,10 @@ FAULTS = {
 
 def trial(config: Any, folder: Path, labels: Any) -> None:
     """One trial: the chain from its key, resumed from its checkpoint."""
-    from limo_ablate.errors import Preempted
-    from limo_ablate.identity import trial_key
-    from limo_ablate.progress import tell
-    from limo_ablate.train import stop
+    from limo_ablate.core.errors import Preempted
+    from limo_ablate.core.progress import tell
+    from limo_ablate.model.train import stop
+    from limo_ablate.trial.identity import trial_key
 
     key, checkpoint = trial_key(config), folder / "checkpoint.json"
     _note(folder, f"start {labels.name} {os.getpid()}")
@@ -120,14 +120,14 @@ class Study:
         return [pid for pid in pids if _state(pid) in ("R", "S", "D")]
 
     def rows(self) -> list[Any]:
-        from limo_ablate.ledger.ledger import LEDGER, Ledger
+        from limo_ablate.sweep.ledger.ledger import LEDGER, Ledger
 
         return Ledger(self.folder / LEDGER, "faults").rows()
 
 
 def run(command: list[str]) -> int:
     """What the started processes do: the engine's own `sweep` and `join`, with the trials of this file."""
-    from limo_ablate.errors import UserError
+    from limo_ablate.core.errors import UserError
     from limo_ablate.study.design import load_study
     from limo_ablate.sweep.cli import run as run_sweep
     from limo_ablate.sweep.join import join
@@ -137,7 +137,7 @@ def run(command: list[str]) -> int:
         trial="faults:trial",
         prepare="faults:prepare",
         report="faults:report",
-        preload=("faults", "limo_ablate.train.stop"),
+        preload=("faults", "limo_ablate.model.train.stop"),
     )
     try:
         if command[0] == "sweep":

@@ -80,10 +80,10 @@ def timed(ways: dict[str, Callable[[], Ids]], rounds: int) -> tuple[dict[str, li
 
 
 def trained(store: str) -> Iterator[tuple[str, Path]]:
-    from limo_ablate.compose import compose
-    from limo_ablate.stages import Stages
-    from limo_ablate.track import NoTracker
-    from limo_ablate.trial import trained_model
+    from limo_ablate.trial.compose import compose
+    from limo_ablate.trial.run import trained_model
+    from limo_ablate.trial.stages import Stages
+    from limo_ablate.trial.track.tracker import NoTracker
 
     for name in MODELS:
         for size, kind in ((0, "base"), (64, "fine-tuned")):
@@ -95,10 +95,10 @@ def trained(store: str) -> Iterator[tuple[str, Path]]:
 def miniature(store: str, rounds: int) -> None:
     from dataclasses import replace
 
-    from limo_ablate.artifacts import Store
-    from limo_ablate.compose import compose
-    from limo_ablate.generate.completions import asked
-    from limo_ablate.pool import load_benchmark
+    from limo_ablate.core.artifacts import Store
+    from limo_ablate.data.pool.load import load_benchmark
+    from limo_ablate.model.generate.completions import asked
+    from limo_ablate.trial.compose import compose
 
     benchmark = compose(["track=none"]).eval.benchmarks["mini"]
     problems = load_benchmark(Store(store), "mini", benchmark)
@@ -113,10 +113,10 @@ def miniature(store: str, rounds: int) -> None:
 
 
 def _compared(path: Path, ask: Any, rounds: int, **settings: Any) -> str:
-    from limo_ablate.generate.completions import requests_of
-    from limo_ablate.generate.decoding import TransformersEngine
-    from limo_ablate.generate.open import stop_ids
-    from limo_ablate.train.load import load_model, load_tokenizer
+    from limo_ablate.model.generate.completions import requests_of
+    from limo_ablate.model.generate.decoding import TransformersEngine
+    from limo_ablate.model.generate.open import stop_ids
+    from limo_ablate.model.train.load import load_model, load_tokenizer
 
     peer, own = (load_model(path, dtype="float32", attention="sdpa", device="cpu") for _ in range(2))
     stops, wanted = stop_ids(str(path)), requests_of(ask, load_tokenizer(path))
@@ -144,10 +144,10 @@ def gpu(batch: int, tokens: int, count: int) -> None:
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
     # The package's __init__ imports what a bare machine lacks; the engines themselves need torch alone.
-    package = types.ModuleType("limo_ablate.generate")
+    package = types.ModuleType("limo_ablate.model.generate")
     package.__path__ = [str(ROOT / "limo_ablate" / "generate")]
-    sys.modules["limo_ablate.generate"] = package
-    engines = importlib.import_module("limo_ablate.generate.engine")
+    sys.modules["limo_ablate.model.generate"] = package
+    engines = importlib.import_module("limo_ablate.model.generate.engine")
     torch.manual_seed(0)
     torch.set_default_dtype(torch.bfloat16)
     with torch.device("cuda"):
@@ -166,11 +166,11 @@ def gpu(batch: int, tokens: int, count: int) -> None:
             return plain(model, prompts, set(), batch, **settings)
 
         def decode(wanted: list[Any] = wanted) -> Ids:
-            decoding = importlib.import_module("limo_ablate.generate.decoding")
+            decoding = importlib.import_module("limo_ablate.model.generate.decoding")
             return ours(decoding.TransformersEngine(model, set(), batch), wanted)
 
         def paged(wanted: list[Any] = wanted) -> Ids:
-            module = importlib.import_module("limo_ablate.generate.paged")
+            module = importlib.import_module("limo_ablate.model.generate.paged")
             return ours(module.PagedEngine(model, {-1}, batch), wanted)
 
         ways = {"transformers (ours)": decode, "model.generate": generate, "paged": paged}

@@ -134,13 +134,13 @@ def run_one(options: argparse.Namespace) -> dict[str, float]:
 
 
 def operations_of(setting: Any) -> tuple[float, int]:
-    """Floating point operations of the timed steps, by limo_ablate.train.speed, and their tokens."""
+    """Floating point operations of the timed steps, by limo_ablate.model.train.speed, and their tokens."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from limo_ablate.train.loss import WithLoss
-    from limo_ablate.train.speed import row_operations
-    from limo_ablate.train.token_rows import read_tokens
+    from limo_ablate.model.train.loss import WithLoss
+    from limo_ablate.model.train.speed import row_operations
+    from limo_ablate.model.train.token_rows import read_tokens
 
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(setting.folder / "model"))
@@ -151,8 +151,8 @@ def operations_of(setting: Any) -> tuple[float, int]:
 
 
 def forecast_of(setting: Any) -> int:
-    from limo_ablate.train.room import Demand
-    from limo_ablate.train.token_rows import read_tokens
+    from limo_ablate.model.train.memory_check import Demand
+    from limo_ablate.model.train.token_rows import read_tokens
 
     rows = read_tokens(setting.folder / "tokens")
     return Demand(rows, str(setting.folder / "model"), setting.train, setting.hardware).forecast().total
@@ -201,7 +201,7 @@ def write_model(folder: Path, shape: dict[str, Any], device: str) -> None:
 
 def write_setting(folder: Path, model: Path, length: int, shape: str) -> None:
     from benchmarks.trainers import write_rows
-    from limo_ablate.train.token_rows import TokenRows
+    from limo_ablate.model.train.token_rows import TokenRows
 
     rng = np.random.default_rng(0)
     lengths = rng.integers(length // 2, length + 1, ROWS)

@@ -31,15 +31,15 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from limo_ablate.ledger.database import Database
-from limo_ablate.ledger.lease import Lease
-from limo_ablate.ledger.ledger import Ledger
-from limo_ablate.ledger.parameters import space
-from limo_ablate.ledger.queue import Queue
 from limo_ablate.study.cells import Cell, cells
 from limo_ablate.study.design import Block, Study
+from limo_ablate.sweep.ledger.database import Database
+from limo_ablate.sweep.ledger.lease import Lease
+from limo_ablate.sweep.ledger.ledger import Ledger
+from limo_ablate.sweep.ledger.parameters import space
+from limo_ablate.sweep.ledger.queue import Queue
 from limo_ablate.sweep.live import REFRESH_SECONDS
-from limo_ablate.sweep.looks import Looks
+from limo_ablate.sweep.polling import Looks
 from tests.postgres import Postgres
 
 SCORE = {"accuracy": 0.25, "stderr": 0.05, "boxed": 0.2, "lenient": 0.3, "tokens": 33.2, "no_answer": 0.1}

@@ -1,4 +1,4 @@
-"""The memory forecast of limo_ablate.train.memory beside the bytes that tensors held, on the CPU.
+"""The memory forecast of limo_ablate.model.train.memory beside the bytes that tensors held, on the CPU.
 
     python benchmarks/memory.py [--out benchmarks/results/memory.md]
 
@@ -23,11 +23,12 @@ sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402
 
 from benchmarks import gpu, trainers  # noqa: E402
-from limo_ablate.config import HardwareConfig, LoraConfig, TrainConfig  # noqa: E402
-from limo_ablate.train.base import Reference  # noqa: E402
-from limo_ablate.train.loop import Job, fine_tune  # noqa: E402
-from limo_ablate.train.room import LINEAR, Demand  # noqa: E402
-from limo_ablate.train.token_rows import TokenRows, read_tokens  # noqa: E402
+from limo_ablate.core.hardware import HardwareConfig  # noqa: E402
+from limo_ablate.model.train.base import Reference  # noqa: E402
+from limo_ablate.model.train.config import LoraConfig, TrainConfig  # noqa: E402
+from limo_ablate.model.train.loop import Job, fine_tune  # noqa: E402
+from limo_ablate.model.train.memory_check import LINEAR, Demand  # noqa: E402
+from limo_ablate.model.train.token_rows import TokenRows, read_tokens  # noqa: E402
 from tests.live_bytes import LiveBytes  # noqa: E402
 
 SHAPES = {

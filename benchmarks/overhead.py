@@ -39,7 +39,7 @@ def sweep(study: Path, root: Path, name: str, *more: str) -> Path:
 
 def beside(folder: Path) -> list[float]:
     """Seconds of each trial beside its work, from the ledger."""
-    from limo_ablate.ledger.ledger import Ledger
+    from limo_ablate.sweep.ledger.ledger import Ledger
 
     found = []
     for row in Ledger(folder / "ledger.log", folder.name).rows():

@@ -24,14 +24,14 @@ from pathlib import Path
 
 import yaml
 
-from limo_ablate import compose as composing
-from limo_ablate.compose import compose_cells
-from limo_ablate.identity import trial_keys
-from limo_ablate.ledger.ledger import LEDGER, Ledger
-from limo_ablate.plan.cost import Costs, Past, past
 from limo_ablate.study.cells import cells, unfolded
 from limo_ablate.study.design import load_study
-from limo_ablate.template import NotPlain
+from limo_ablate.sweep.ledger.ledger import LEDGER, Ledger
+from limo_ablate.sweep.plan.cost import Costs, Past, past
+from limo_ablate.trial import compose as composing
+from limo_ablate.trial.compose import compose_cells
+from limo_ablate.trial.identity import trial_keys
+from limo_ablate.trial.template import NotPlain
 
 ROUNDS, DRAWS, PLAIN = 3, 10, 200
 """PLAIN: cells that are composed without templates, to compare."""

@@ -75,9 +75,10 @@ def write_files(folder: Path, rows: int) -> None:
 def ours(path: Path) -> int:
     import polars as pl
 
-    from limo_ablate.artifacts import Store
-    from limo_ablate.config import DataConfig, DifficultyConfig, FieldsConfig
-    from limo_ablate.pool import load_pool
+    from limo_ablate.core.artifacts import Store
+    from limo_ablate.data.pool.config import FieldsConfig
+    from limo_ablate.data.pool.load import load_pool
+    from limo_ablate.trial.config import DataConfig, DifficultyConfig
 
     fields = FieldsConfig(
         problem="problem", answer="answer", solution="solution", level="level", correct="correct"

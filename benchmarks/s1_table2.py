@@ -19,8 +19,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from limo_ablate.effects.crossed import crossed
-from limo_ablate.effects.resample import bootstrap, mcnemar
+from limo_ablate.analysis.crossed import crossed
+from limo_ablate.analysis.resample import bootstrap, mcnemar
 
 PROBLEMS = {"AIME24": 30, "MATH500": 500, "GPQA": 198}
 S1K = {"AIME24": 50.0, "MATH500": 93.0, "GPQA": 57.6}

@@ -34,13 +34,17 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from limo_ablate.compose import compose
-from limo_ablate.contrast import Contrast
-from limo_ablate.effects import items, load_trials, measured, measures, summary, table
-from limo_ablate.effects.contrasts import contrasts
-from limo_ablate.effects.cube import Cube, cube, pairs
-from limo_ablate.effects.curves import data_equivalence, fit_curves
-from limo_ablate.effects.factors import complete, components, factor_effects
+from limo_ablate.analysis.contrasts import contrasts
+from limo_ablate.analysis.cube import Cube, cube, pairs
+from limo_ablate.analysis.curves import data_equivalence, fit_curves
+from limo_ablate.analysis.factors import complete, components, factor_effects
+from limo_ablate.analysis.items import items
+from limo_ablate.analysis.measures import measured, measures
+from limo_ablate.analysis.summary import summary
+from limo_ablate.analysis.table import table
+from limo_ablate.analysis.trials import load_trials
+from limo_ablate.study.contrast import Contrast
+from limo_ablate.trial.compose import compose
 
 SIZES = (100, 200, 400, 800, 1600)
 TIERS = ("L1", "L2", "L3", "L4", "L5")

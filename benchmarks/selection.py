@@ -28,12 +28,12 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from limo_ablate.artifacts import Artifact, Store
-from limo_ablate.compose import compose
-from limo_ablate.pool.schema import PROBLEMS, SOLUTIONS
-from limo_ablate.select import Evidence, curate
-from limo_ablate.select.correctness import grades
-from limo_ablate.select.features import features, pattern
+from limo_ablate.core.artifacts import Artifact, Store
+from limo_ablate.data.pool.schema import PROBLEMS, SOLUTIONS
+from limo_ablate.data.select.correctness import grades
+from limo_ablate.data.select.features import features, pattern
+from limo_ablate.data.select.selection import Evidence, curate
+from limo_ablate.trial.compose import compose
 
 PER_PROBLEM = 4
 PEER_ROWS = 5_000

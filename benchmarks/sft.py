@@ -72,14 +72,15 @@ def measured(size: str, folder: Path, options: argparse.Namespace) -> dict[str, 
 
 def make_inputs(folder: Path, shape: dict[str, int], text: Path | None) -> list[int]:
     """Writes `model/` and `tokens/` in `folder`; returns the rows' lengths."""
-    from limo_ablate.artifacts import Store
-    from limo_ablate.compose import compose
-    from limo_ablate.config import ModelConfig
-    from limo_ablate.pool import load_pool
-    from limo_ablate.selection import selection
-    from limo_ablate.stages import Stages
-    from limo_ablate.train import base_model, tokenize
-    from limo_ablate.train.token_rows import read_tokens
+    from limo_ablate.core.artifacts import Store
+    from limo_ablate.data.pool.load import load_pool
+    from limo_ablate.model.config import ModelConfig
+    from limo_ablate.model.train.base import base_model
+    from limo_ablate.model.train.token_rows import read_tokens
+    from limo_ablate.model.train.tokens import tokenize
+    from limo_ablate.trial.compose import compose
+    from limo_ablate.trial.rows import selection
+    from limo_ablate.trial.stages import Stages
 
     store, config = Store(folder / "store"), compose([f"select.size={ROWS}", "select.quality=L5"])
     save_model(folder / "model", shape, text)
@@ -100,8 +101,8 @@ def save_model(folder: Path, shape: dict[str, int], text: Path | None) -> None:
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
-    from limo_ablate.pool.miniature.tokenizer import make_tokenizer
-    from limo_ablate.train.scratch import byte_level_bpe
+    from limo_ablate.model.miniature.tokenizer import make_tokenizer
+    from limo_ablate.model.train.scratch import byte_level_bpe
 
     tokenizer = byte_level_bpe(texts(text), 2000) if text else make_tokenizer()
     tokenizer.save_pretrained(folder)
@@ -162,7 +163,7 @@ def work(pipe: Connection, name: str, folder: Path, block: int) -> None:
         options = {**options, "max_length": block, "per_device_train_batch_size": 1}
     elif "pass_tokens" in options:
         options = {}
-    importlib.import_module({"ours": "limo_ablate.train.loop"}.get(trainer, "trl.trainer.sft_trainer"))
+    importlib.import_module({"ours": "limo_ablate.model.train.loop"}.get(trainer, "trl.trainer.sft_trainer"))
     before, memory = resident("VmRSS"), 0
     while True:
         out = folder / "out" / f"{name}-{pipe.recv()}"

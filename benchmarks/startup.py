@@ -31,7 +31,7 @@ KINDS = ("command", "trial of a sweep", "TRL")
 STAGES = (
     "write_provenance", "open_tracker", "load_pool", "base_model", "selection", "tokenize", "train",
 )  # fmt: skip
-"""Functions of limo_ablate.trial, in the order of a trial."""
+"""Functions of limo_ablate.trial.run, in the order of a trial."""
 
 
 class Marks:
@@ -55,7 +55,7 @@ class Marks:
 
 def run_trial(start: Callable[[], Any], marks: Marks, forked: bool) -> None:
     """What `start` begins, a trial, with marks behind each of its stages; ends in the first step."""
-    from limo_ablate import trial
+    from limo_ablate.trial import run as trial
 
     marks.mark("imports")
 
@@ -123,10 +123,10 @@ def child(options: argparse.Namespace) -> None:
 
         run_trial(lambda: command(overrides), Marks(started), forked=False)
     else:
-        from limo_ablate.compose import compose
-        from limo_ablate.identity import TrialLabels
         from limo_ablate.sweep.runner import Jobs
-        from limo_ablate.trial import run_trial as whole_trial
+        from limo_ablate.trial.compose import compose
+        from limo_ablate.trial.identity import TrialLabels
+        from limo_ablate.trial.run import run_trial as whole_trial
 
         config, number = compose(overrides[:-1]), str(options.number)
         labels = TrialLabels(study="startup", cell={}, name=number)
@@ -149,12 +149,13 @@ def trial_overrides(folder: Path, seed: int) -> list[str]:
 
 def prepare(folder: Path) -> None:
     """Fills the cache, and lays the same model and rows out for TRL."""
-    from limo_ablate.artifacts import Store
-    from limo_ablate.compose import compose
-    from limo_ablate.pool import load_pool
-    from limo_ablate.selection import selection
-    from limo_ablate.stages import Stages
-    from limo_ablate.train import base_model, tokenize
+    from limo_ablate.core.artifacts import Store
+    from limo_ablate.data.pool.load import load_pool
+    from limo_ablate.model.train.base import base_model
+    from limo_ablate.model.train.tokens import tokenize
+    from limo_ablate.trial.compose import compose
+    from limo_ablate.trial.rows import selection
+    from limo_ablate.trial.stages import Stages
 
     config = compose(trial_overrides(folder, 0)[:-1])
     store = Store(config.paths.artifacts)

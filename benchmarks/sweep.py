@@ -34,7 +34,7 @@ CELLS = len(SIZES) * len(TIERS) * len(SEEDS)
 
 def trial(config: Any, folder: Path, labels: Any) -> None:
     """Our trivial trial."""
-    from limo_ablate.identity import trial_key
+    from limo_ablate.trial.identity import trial_key
 
     metrics = {
         "trial": trial_key(config),
@@ -68,7 +68,7 @@ def ours(folder: Path, slots: int) -> None:
         trial=f"{module}:trial",
         report=f"{module}:report",
         prepare=f"{module}:report",
-        preload=(module, "limo_ablate.identity"),
+        preload=(module, "limo_ablate.trial.identity"),
     )
     if code := run(study, folder, jobs=jobs):
         sys.exit(code)

@@ -23,11 +23,12 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from limo_ablate.config import HardwareConfig, TrainConfig  # noqa: E402
-from limo_ablate.train.base import Reference  # noqa: E402
-from limo_ablate.train.plan import Plan  # noqa: E402
-from limo_ablate.train.token_rows import IDS, TokenRows, read_tokens  # noqa: E402
-from limo_ablate.train.tokens import FACTS  # noqa: E402
+from limo_ablate.core.hardware import HardwareConfig  # noqa: E402
+from limo_ablate.model.train.base import Reference  # noqa: E402
+from limo_ablate.model.train.config import TrainConfig  # noqa: E402
+from limo_ablate.model.train.plan import Plan  # noqa: E402
+from limo_ablate.model.train.token_rows import IDS, TokenRows, read_tokens  # noqa: E402
+from limo_ablate.model.train.tokens import FACTS  # noqa: E402
 
 LEARNING_RATE = 1e-4
 
@@ -96,7 +97,7 @@ class _Over(Exception):
 
 
 def ours(setting: Setting, out: Path) -> Steps:
-    from limo_ablate.train.loop import Job, fine_tune
+    from limo_ablate.model.train.loop import Job, fine_tune
 
     out.mkdir(parents=True)
     job = Job(
@@ -162,7 +163,7 @@ def trl(setting: Setting, out: Path, **options: Any) -> Steps:
     from transformers import TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
-    from limo_ablate.train.load import load_tokenizer
+    from limo_ablate.model.train.load import load_tokenizer
 
     rows, steps = read_tokens(setting.folder / "tokens"), Steps([], [])
     order = np.concatenate(setting.batches())

@@ -31,7 +31,7 @@ class LimoSweeper(Sweeper):
         """Runs what `arguments` span. Raises TrialFailure when some cells failed."""
         from pathlib import Path
 
-        from limo_ablate.errors import EXIT_INTERRUPTED, TrialFailure
+        from limo_ablate.core.errors import EXIT_INTERRUPTED, TrialFailure
         from limo_ablate.study.design import multirun_study
         from limo_ablate.sweep.cli import run
 

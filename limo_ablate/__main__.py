@@ -16,28 +16,34 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from limo_ablate.errors import EXIT_INTERRUPTED, EXIT_TRIALS_FAILED, EXIT_USER_ERROR, TrialFailure, UserError
+from limo_ablate.core.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_TRIALS_FAILED,
+    EXIT_USER_ERROR,
+    TrialFailure,
+    UserError,
+)
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 VERBS = {
-    "select": "limo_ablate.preview.cli:main",
-    "plan": "limo_ablate.plan.cli:main",
+    "select": "limo_ablate.report.preview.cli:main",
+    "plan": "limo_ablate.sweep.plan.cli:main",
     "sweep": "limo_ablate.sweep.cli:sweep",
     "join": "limo_ablate.sweep.join:main",
     "retry": "limo_ablate.sweep.retry:main",
     "status": "limo_ablate.sweep.status:status",
     "report": "limo_ablate.report.cli:main",
-    "freeze": "limo_ablate.register.cli:main",
-    "view": "limo_ablate.serve.cli:main",
-    "compare": "limo_ablate.compare.cli:main",
-    "why": "limo_ablate.compare.why:main",
-    "dashboard": "limo_ablate.track.dashboard:main",
+    "freeze": "limo_ablate.analysis.register.cli:main",
+    "view": "limo_ablate.report.serve.cli:main",
+    "compare": "limo_ablate.report.compare.cli:main",
+    "why": "limo_ablate.report.compare.why:main",
+    "dashboard": "limo_ablate.report.wandb.dashboard:main",
     "score": "limo_ablate.verify.cli:score",
     "verify": "limo_ablate.verify.cli:verify",
-    "wandb-sync": "limo_ablate.track.sync:main",
-    "wandb-sweep": "limo_ablate.sweep.wandb_sweep:main",
+    "wandb-sync": "limo_ablate.report.wandb.sync:main",
+    "wandb-sweep": "limo_ablate.report.wandb.sweep_file:main",
 }
 
 
@@ -68,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def unknown(word: str) -> UserError:
     """What is neither a verb nor an override."""
-    from limo_ablate.typed import nearest
+    from limo_ablate.core.typed import nearest
 
     return UserError(
         f"{word}: neither a verb nor an override (key=value){nearest(word, VERBS)} Verbs: {', '.join(VERBS)}"
@@ -81,7 +87,7 @@ def run_hydra(argv: list[str]) -> int:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from limo_ablate.compose import CONF, explain
+    from limo_ablate.trial.compose import CONF, explain
 
     failures: list[Exception] = []
 
@@ -109,7 +115,7 @@ def run_hydra(argv: list[str]) -> int:
 def _one_trial(cfg: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
 
-    from limo_ablate.compose import to_trial
+    from limo_ablate.trial.compose import to_trial
 
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
@@ -121,9 +127,9 @@ def _one_trial(cfg: DictConfig) -> None:
         raise
     given = (override.partition("=") for override in hydra.overrides.task)
     cell: dict[str, object] = {key: value for key, _, value in given}
-    from limo_ablate.identity import TrialLabels
-    from limo_ablate.trial import run_trial
-    from limo_ablate.view import print_trial
+    from limo_ablate.trial.identity import TrialLabels
+    from limo_ablate.trial.run import run_trial
+    from limo_ablate.trial.show import print_trial
 
     metrics = run_trial(config, folder, TrialLabels(study=None, cell=cell, name=folder.name))
     print_trial(metrics, folder)

@@ -12,10 +12,10 @@ from itertools import count
 from pathlib import Path
 from threading import Timer
 
-from limo_ablate.ledger.ledger import Ledger
-from limo_ablate.ledger.parameters import space
 from limo_ablate.study.cells import Cell, cells
 from limo_ablate.study.design import Block, Study
+from limo_ablate.sweep.ledger.ledger import Ledger
+from limo_ablate.sweep.ledger.parameters import space
 from tests.postgres import Postgres
 
 JOBS = Path(__file__).parent / "ledger" / "ledger_jobs.py"
@@ -49,7 +49,7 @@ class Place:
 
 
 class Proxy:
-    """`python -m limo_ablate.ledger.serve`, which can go away."""
+    """`python -m limo_ablate.sweep.ledger.serve`, which can go away."""
 
     def __init__(self, url: str) -> None:
         self.served = url
@@ -58,7 +58,14 @@ class Proxy:
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "limo_ablate.ledger.serve", self.served, "--port", str(self.port)]
+        command = [
+            sys.executable,
+            "-m",
+            "limo_ablate.sweep.ledger.serve",
+            self.served,
+            "--port",
+            str(self.port),
+        ]
         self.process = subprocess.Popen(command)
 
     def stop(self) -> None:

@@ -12,9 +12,9 @@ import numpy as np
 import polars as pl
 import yaml
 
-from limo_ablate.compose import compose
-from limo_ablate.evaluate.scores import Results, benchmark_scores
 from limo_ablate.study.design import Study, load_study
+from limo_ablate.trial.compose import compose
+from limo_ablate.trial.evaluate.metrics import Results, benchmark_scores
 
 PROBLEMS = 60
 Accuracy = Callable[[dict[str, Any]], float]

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from limo_ablate.train import parts, worker
+from limo_ablate.model.train import managed_process as parts
+from limo_ablate.model.train import worker
 
 PRELOAD = [
-    "transformers.models.qwen2.modeling_qwen2", "accelerate", "peft", "limo_ablate.train.loop",
+    "transformers.models.qwen2.modeling_qwen2", "accelerate", "peft", "limo_ablate.model.train.loop",
     "torch._dynamo", "torch.distributed.checkpoint.state_dict", "torch.distributed.fsdp",
 ]  # fmt: skip
 _ours: int | None = None
@@ -77,7 +78,7 @@ def _rank(path: Path, log: Path, environment: dict[str, str]) -> None:
 
 
 def _popen(command: list[str], *, env: dict[str, str], stdout: Any, **_: Any) -> Forked:
-    path = Path(command[command.index("limo_ablate.train.worker") + 1])
+    path = Path(command[command.index("limo_ablate.model.train.worker") + 1])
     own = {k: v for k, v in env.items() if k.startswith("MALLOC_") or os.environ.get(k) != v}
     return Forked(forked(_rank, path, Path(stdout.name), own))
 

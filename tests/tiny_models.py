@@ -7,9 +7,12 @@ from pathlib import Path
 
 import polars as pl
 
-from limo_ablate.artifacts import Artifact, Store
-from limo_ablate.config import ArchitectureConfig, HardwareConfig, ModelConfig, TrainConfig
-from limo_ablate.train import base_model, tokenize
+from limo_ablate.core.artifacts import Artifact, Store
+from limo_ablate.core.hardware import HardwareConfig
+from limo_ablate.model.config import ArchitectureConfig, ModelConfig
+from limo_ablate.model.train.base import base_model
+from limo_ablate.model.train.config import TrainConfig
+from limo_ablate.model.train.tokens import tokenize
 
 ARCHITECTURE = ArchitectureConfig(width=32, layers=2, heads=2, head_dim=16, context=256, vocab_size=270)
 SCRATCH = ModelConfig(name="tiny", source="scratch", dtype="float32", architecture=ARCHITECTURE)

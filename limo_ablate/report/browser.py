@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from limo_ablate.effects import Trial
+from limo_ablate.analysis.trials import Trial
 from limo_ablate.report.load import StudyView
 from limo_ablate.report.names import axis
 

@@ -13,11 +13,11 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from limo_ablate.effects.contrasts import contrasts
-from limo_ablate.register.deviations import deviations
-from limo_ablate.register.present import present
-from limo_ablate.register.registration import Chain, read
-from limo_ablate.register.standing import NOT_REGISTERED, Standing, standings
+from limo_ablate.analysis.contrasts import contrasts
+from limo_ablate.analysis.register.claim_status import NOT_REGISTERED, Standing, standings
+from limo_ablate.analysis.register.deviations import deviations
+from limo_ablate.analysis.register.present import present
+from limo_ablate.analysis.register.registration import Chain, read
 from limo_ablate.report.load import StudyView
 from limo_ablate.report.names import POINTS, percent
 from limo_ablate.report.section import Drawn, Section, Table

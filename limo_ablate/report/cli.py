@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from limo_ablate.compose import compose
-from limo_ablate.errors import UserError
+from limo_ablate.core.errors import UserError
 from limo_ablate.report import report_study
 from limo_ablate.study.design import SWEEPS, load_study
 from limo_ablate.study.folder import study_folder
+from limo_ablate.trial.compose import compose
 
 SHOWN = ("question", "contrasts", "figures", "cluster")
 """What the report reads of a study beside its trials."""

@@ -7,8 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from limo_ablate.effects import Trial
-from limo_ablate.effects.trials import resolved
+from limo_ablate.analysis.trials import Trial, resolved
 from limo_ablate.report.declared.figures import FigureData
 from limo_ablate.report.load import StudyView
 from limo_ablate.report.names import axis, duration, level, percent, plus_minus

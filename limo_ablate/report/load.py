@@ -11,9 +11,12 @@ from typing import Any
 
 import polars as pl
 
-from limo_ablate.effects import Trial, items, load_trials, summary, table
-from limo_ablate.effects.cube import Cube, cube
-from limo_ablate.errors import UserError
+from limo_ablate.analysis.cube import Cube, cube
+from limo_ablate.analysis.items import items
+from limo_ablate.analysis.summary import summary
+from limo_ablate.analysis.table import table
+from limo_ablate.analysis.trials import Trial, load_trials
+from limo_ablate.core.errors import UserError
 from limo_ablate.report.declared.figures import SIZE, FigureData, figure_data
 from limo_ablate.report.names import level
 from limo_ablate.report.tuned import tuned

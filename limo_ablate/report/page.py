@@ -16,7 +16,7 @@ from typing import Any
 import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from limo_ablate.errors import UserError
+from limo_ablate.core.errors import UserError
 from limo_ablate.report.browser import packed
 from limo_ablate.report.cells import cell_table, figure_table
 from limo_ablate.report.claims import Claims, claims

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from limo_ablate.effects import Trial
-from limo_ablate.search.objectives import measured
+from limo_ablate.analysis.trials import Trial
 from limo_ablate.study.block import Block
+from limo_ablate.study.search.objectives import measured
 
 
 def tuned(trials: Sequence[Trial], block: Block) -> list[Trial]:

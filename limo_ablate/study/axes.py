@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from limo_ablate.errors import UserError
-from limo_ablate.typed import nearest
+from limo_ablate.core.errors import UserError
+from limo_ablate.core.typed import nearest
 
 DIGITS = 4
 """Significant digits of a number from a range: enough for any setting, and short in a name."""

@@ -5,17 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from limo_ablate.errors import UserError
-from limo_ablate.overrides import parse
-from limo_ablate.study.axes import (
-    Levels,
-    Point,
-    check_axes,
-    check_condition,
-    check_no_seed,
-    factors,
-    keys,
-)
+from limo_ablate.core.errors import UserError
+from limo_ablate.core.overrides import parse
+from limo_ablate.study.axes import Levels, Point, check_axes, check_condition, check_no_seed, factors, keys
 from limo_ablate.study.points import points
 
 DesignName = Literal["factorial", "ofat", "fractional", "random", "optuna"]

@@ -11,14 +11,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from limo_ablate.compose import compose_cells
-from limo_ablate.config import TrialConfig
-from limo_ablate.identity import TrialLabels, trial_keys
-from limo_ablate.overrides import override, parse
+from limo_ablate.core.overrides import override, parse
 from limo_ablate.study.axes import Point
 from limo_ablate.study.block import Block
 from limo_ablate.study.design import Study
 from limo_ablate.study.naming import names
+from limo_ablate.trial.compose import compose_cells
+from limo_ablate.trial.config import TrialConfig
+from limo_ablate.trial.identity import TrialLabels, trial_keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

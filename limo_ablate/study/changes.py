@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from limo_ablate.errors import UserError
-from limo_ablate.overrides import Given
-from limo_ablate.plan.budget import Budget
+from limo_ablate.core.errors import UserError
+from limo_ablate.core.overrides import Given
+from limo_ablate.core.typed import from_dict
 from limo_ablate.study.axes import keys, narrowed
 from limo_ablate.study.block import Block
-from limo_ablate.typed import from_dict
+from limo_ablate.study.budget import Budget
 
 if TYPE_CHECKING:
     from limo_ablate.study.design import Study

@@ -27,15 +27,15 @@ from typing import Any, Literal
 
 from hydra.core.config_loader import ConfigLoader
 
-from limo_ablate.contrast import Contrast
-from limo_ablate.errors import UserError
-from limo_ablate.overrides import parse
-from limo_ablate.plan.budget import Budget
+from limo_ablate.core.errors import UserError
+from limo_ablate.core.overrides import parse
+from limo_ablate.core.typed import from_dict, nearest
 from limo_ablate.study.axes import Levels
 from limo_ablate.study.block import Block, fixed
+from limo_ablate.study.budget import Budget
 from limo_ablate.study.changes import changed
+from limo_ablate.study.contrast import Contrast
 from limo_ablate.study.naming import slug
-from limo_ablate.typed import from_dict, nearest
 
 __all__ = ["SWEEPS", "Block", "Figure", "Study", "load_study", "multirun_study"]
 

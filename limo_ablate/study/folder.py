@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from limo_ablate.compose import compose
-from limo_ablate.errors import UserError
-from limo_ablate.typed import nearest
+from limo_ablate.core.errors import UserError
+from limo_ablate.core.typed import nearest
+from limo_ablate.trial.compose import compose
 
 STUDY = "study.yaml"
 REGISTRATION = "registration.json"

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
 
-from limo_ablate.errors import UserError
+from limo_ablate.core.errors import UserError
 
 MOST = 11
 """Factors; the search for more takes minutes."""

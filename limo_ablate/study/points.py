@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from limo_ablate.errors import UserError
+from limo_ablate.core.errors import UserError
 from limo_ablate.study.axes import Point, Range, keys, meets, settings
 from limo_ablate.study.fractional import Fractional
 

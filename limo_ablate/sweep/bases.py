@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from limo_ablate.artifacts import content_key
-from limo_ablate.config import TrialConfig
+from limo_ablate.core.artifacts import content_key
+from limo_ablate.trial.config import TrialConfig
 
 
 @dataclass(slots=True)

@@ -17,16 +17,16 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
-from limo_ablate.errors import EXIT_INTERRUPTED, EXIT_TRIALS_FAILED, UserError, says_full
-from limo_ablate.ledger.declared import declare
-from limo_ablate.ledger.lease import Lease
-from limo_ablate.ledger.ledger import Ledger
-from limo_ablate.ledger.queue import Queue
-from limo_ablate.plan.cost import Costs
+from limo_ablate.core.errors import EXIT_INTERRUPTED, EXIT_TRIALS_FAILED, UserError, says_full
 from limo_ablate.study.cells import Cell
 from limo_ablate.study.design import SWEEPS, Study, load_study
 from limo_ablate.study.folder import REGISTRATION, STUDY
+from limo_ablate.sweep.ledger.declared import declare
+from limo_ablate.sweep.ledger.lease import Lease
+from limo_ablate.sweep.ledger.ledger import Ledger
+from limo_ablate.sweep.ledger.queue import Queue
 from limo_ablate.sweep.live import rerun_command
+from limo_ablate.sweep.plan.cost import Costs
 from limo_ablate.sweep.processes import Interrupts, coordinator
 from limo_ablate.sweep.runner import Jobs, LeaseLost
 from limo_ablate.sweep.session import Desk, Session
@@ -110,7 +110,7 @@ def _run_missing(session: Session, ledger: Ledger, lease: Lease, desk: Desk, *, 
     state = f"{queue.done} finished{elsewhere}, {left} to do, {session.side_by_side()} at a time"
     desk.console.print(f"{study.name}: {queue.total} cells, {state}")
     if session.launch.executor == "slurm":
-        from limo_ablate.sweep.slurm import run_slurm
+        from limo_ablate.sweep.launchers.slurm import run_slurm
 
         run_slurm(session.launch, session.hardware, queue, purse, desk.console, desk.interrupts)
         tell_not_run([todo.cell for todo in queue.todo], desk.console)

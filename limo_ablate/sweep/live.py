@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from limo_ablate.progress import Progress
+from limo_ablate.core.progress import Progress
 from limo_ablate.study.cells import Cell
-from limo_ablate.view import plus_minus
+from limo_ablate.trial.show import plus_minus
 
 REFRESH_SECONDS = 0.5
 QUIET_SECONDS = 600.0

@@ -10,15 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from limo_ablate.config import LaunchConfig
-from limo_ablate.errors import EXIT_USER_ERROR
-from limo_ablate.ledger.queue import Queue, Todo
-from limo_ablate.plan.budget import devices as devices_of
+from limo_ablate.core.errors import EXIT_USER_ERROR
+from limo_ablate.core.hardware import devices as devices_of
 from limo_ablate.sweep.bases import Base
+from limo_ablate.sweep.budget_guard import Purse
+from limo_ablate.sweep.ledger.queue import Queue, Todo
 from limo_ablate.sweep.live import Board, Row, readable, rerun_command
-from limo_ablate.sweep.purse import Purse
 from limo_ablate.sweep.running import Running
 from limo_ablate.sweep.worker import BROKEN, DISK_FULL, PREEMPTED, SERVER_DIED
+from limo_ablate.trial.config import LaunchConfig
 
 FAILED = "failed.json"
 """In a trial's folder: why it failed, its log, the command that reruns it; gone once it runs again."""

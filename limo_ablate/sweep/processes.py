@@ -17,8 +17,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
-from limo_ablate.errors import UserError
-from limo_ablate.ledger.flock import flock
+from limo_ablate.core.errors import UserError
+from limo_ablate.sweep.ledger.flock import flock
 
 MARK = "LIMO_ABLATE_RUNNER"
 """Environment variable: the id of the runner that a process works for."""

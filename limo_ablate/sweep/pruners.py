@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from limo_ablate.ledger.queue import read_metrics
 from limo_ablate.study.cells import Cell
+from limo_ablate.sweep.ledger.queue import read_metrics
 
 if TYPE_CHECKING:
-    from limo_ablate.search.search import Pruner, Search
+    from limo_ablate.study.search.search import Pruner, Search
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Pruners:
     def __post_init__(self) -> None:
         if not self.searches:
             return
-        from limo_ablate.search.pruning import Pruner
+        from limo_ablate.study.search.pruning import Pruner
 
         self._pruners = {search.name: (search, Pruner(search)) for search in self.searches if search.pruner}
 
@@ -55,6 +55,6 @@ class Pruners:
         return self._pruners[cell.proposal.search][1].should_prune(cell.proposal.number, reports)
 
     def _reports(self, cell: Cell) -> dict[int, float]:
-        from limo_ablate.search.pruning import read_reports
+        from limo_ablate.study.search.pruning import read_reports
 
         return read_reports(self.trials / cell.folder)

@@ -6,13 +6,13 @@ runs takes them up within seconds; else the next one does.
 
 from __future__ import annotations
 
-from limo_ablate.errors import UserError
-from limo_ablate.ledger.queue import retry
+from limo_ablate.core.errors import UserError
+from limo_ablate.core.typed import nearest
 from limo_ablate.study.design import load_study
 from limo_ablate.study.folder import study_folder
+from limo_ablate.sweep.ledger.queue import retry
 from limo_ablate.sweep.processes import holder
 from limo_ablate.sweep.session import Session, all_cells
-from limo_ablate.typed import nearest
 
 
 def main(argv: list[str]) -> int:

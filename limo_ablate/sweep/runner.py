@@ -13,21 +13,21 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from pathlib import Path
 
-from limo_ablate.config import LaunchConfig, TrialConfig
-from limo_ablate.errors import UserError
-from limo_ablate.ledger.lease import Lease
-from limo_ablate.ledger.queue import Queue, Todo
+from limo_ablate.core.errors import UserError
 from limo_ablate.study.cells import Cell
 from limo_ablate.sweep.bases import Base, Bases
+from limo_ablate.sweep.budget_guard import Purse
+from limo_ablate.sweep.ledger.lease import Lease
+from limo_ablate.sweep.ledger.queue import Queue, Todo
 from limo_ablate.sweep.live import REFRESH_SECONDS, Board, Row
-from limo_ablate.sweep.looks import Looks
 from limo_ablate.sweep.outcome import Outcomes
+from limo_ablate.sweep.polling import Looks
 from limo_ablate.sweep.processes import Interrupts, end
 from limo_ablate.sweep.pruners import Pruners
-from limo_ablate.sweep.purse import Purse
 from limo_ablate.sweep.running import Running
 from limo_ablate.sweep.slots import Devices
 from limo_ablate.sweep.worker import BROKEN, DISK_FULL, Job, end_workers
+from limo_ablate.trial.config import LaunchConfig, TrialConfig
 
 
 class LeaseLost(Exception):
@@ -38,13 +38,13 @@ class LeaseLost(Exception):
 class Jobs:
     """What a sweep calls, as `module:function`, and what the fork server imports ahead for its workers."""
 
-    trial: str = "limo_ablate.trial:run_trial"
+    trial: str = "limo_ablate.trial.run:run_trial"
     """(TrialConfig, folder, TrialLabels); leaves metrics.json in the folder."""
-    prepare: str = "limo_ablate.trial:prepare_base"
+    prepare: str = "limo_ablate.trial.run:prepare_base"
     """(TrialConfig); makes the base model."""
     report: str = "limo_ablate.report:report_study"
     """(study's folder) -> the page; called in the end, by the sweep itself."""
-    preload: tuple[str, ...] = ("limo_ablate.sweep.warm", "?limo_ablate.track.run")
+    preload: tuple[str, ...] = ("limo_ablate.sweep.warm", "?limo_ablate.trial.track.run")
     """As `preload.VARIABLE` has them; tracking may be broken, and says so itself."""
 
 

@@ -7,9 +7,9 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from limo_ablate.ledger.queue import Todo
-from limo_ablate.progress import PROGRESS, VARIABLE, Progress, read
+from limo_ablate.core.progress import PROGRESS, VARIABLE, Progress, read
 from limo_ablate.sweep.bases import Base
+from limo_ablate.sweep.ledger.queue import Todo
 from limo_ablate.sweep.live import Row
 from limo_ablate.sweep.processes import JOB_MARK, end
 from limo_ablate.sweep.slots import Slot

@@ -10,8 +10,8 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from limo_ablate.plan.budget import Budget
-from limo_ablate.plan.cost import Price
+from limo_ablate.study.budget import Budget
+from limo_ablate.sweep.plan.cost import Price
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,25 +10,26 @@ from pathlib import Path
 from optuna.trial import FrozenTrial
 from rich.console import Console
 
-from limo_ablate.compose import compose
-from limo_ablate.config import HardwareConfig, LaunchConfig, TrialConfig
-from limo_ablate.ledger.journal import PATIENCE
-from limo_ablate.ledger.lease import Lease
-from limo_ablate.ledger.ledger import LEDGER, Ledger, histories
-from limo_ablate.ledger.queue import Queue
-from limo_ablate.ledger.reading import Reading
-from limo_ablate.plan.checks import check_study
-from limo_ablate.plan.cost import Costs
-from limo_ablate.search.search import Search, searches
+from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.study.cells import Cell, cells
 from limo_ablate.study.design import Study
+from limo_ablate.study.search.search import Search, searches
+from limo_ablate.sweep.budget_guard import Purse
+from limo_ablate.sweep.ledger.journal import PATIENCE
+from limo_ablate.sweep.ledger.lease import Lease
+from limo_ablate.sweep.ledger.ledger import LEDGER, Ledger, histories
+from limo_ablate.sweep.ledger.queue import Queue
+from limo_ablate.sweep.ledger.reading import Reading
 from limo_ablate.sweep.live import Board
+from limo_ablate.sweep.plan.checks import check_study
+from limo_ablate.sweep.plan.cost import Costs
 from limo_ablate.sweep.processes import Interrupts
 from limo_ablate.sweep.pruners import Pruners
-from limo_ablate.sweep.purse import Purse
 from limo_ablate.sweep.runner import Jobs, Runner
 from limo_ablate.sweep.slots import Devices
 from limo_ablate.sweep.worker import fork_server
+from limo_ablate.trial.compose import compose
+from limo_ablate.trial.config import LaunchConfig, TrialConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ class Session:
     def check(self) -> None:
         """Raises UserError where the study's trials could not run here, or in Slurm."""
         if self.launch.executor == "slurm":
-            from limo_ablate.sweep.slurm import batch_of, check_batch
+            from limo_ablate.sweep.launchers.slurm import batch_of, check_batch
 
             check_batch(batch_of(self.folder, self.launch, self.hardware))
         else:
@@ -163,7 +164,7 @@ def all_cells(session: Session, rows: Sequence[FrozenTrial]) -> list[Cell]:
     """The cells known beforehand, and those that searches have proposed, by the ledger's rows."""
     if not session.searches:
         return list(session.found)
-    from limo_ablate.search.search import known
+    from limo_ablate.study.search.search import known
 
     proposed = [
         cell

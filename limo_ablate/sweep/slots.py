@@ -13,8 +13,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from limo_ablate.config import HardwareConfig, LaunchConfig
-from limo_ablate.errors import UserError
+from limo_ablate.core.errors import UserError
+from limo_ablate.core.hardware import HardwareConfig
+from limo_ablate.trial.config import LaunchConfig
 
 PASSES = 8
 """Trials that may start before one that came first and does not fit yet."""

@@ -16,18 +16,18 @@ from typing import Any
 from optuna.trial import FrozenTrial
 from rich.console import Console
 
-from limo_ablate.compose import compose
-from limo_ablate.errors import UserError
-from limo_ablate.ledger.lease import LEASE, RUNNERS, Watch
-from limo_ablate.ledger.ledger import History, histories
-from limo_ablate.progress import Progress, read
-from limo_ablate.search.search import searches
+from limo_ablate.core.errors import UserError
+from limo_ablate.core.progress import Progress, read
 from limo_ablate.study.cells import Cell
 from limo_ablate.study.design import load_study
 from limo_ablate.study.folder import study_folder
+from limo_ablate.study.search.search import searches
+from limo_ablate.sweep.ledger.lease import LEASE, RUNNERS, Watch
+from limo_ablate.sweep.ledger.ledger import History, histories
 from limo_ablate.sweep.live import last_line, readable, rerun_command
 from limo_ablate.sweep.running import LOG
 from limo_ablate.sweep.session import Session, all_cells
+from limo_ablate.trial.compose import compose
 
 STATES = ("finished", "running", "waiting", "failed")
 
@@ -161,7 +161,7 @@ def unproposed(folder: Path, found: Sequence[State]) -> int:
 
 
 def _tell(folder: Path, found: Sequence[State], console: Console) -> None:
-    from limo_ablate.sweep.slurm import job_lines
+    from limo_ablate.sweep.launchers.slurm import job_lines
 
     for state in found:
         if state.state == "running":

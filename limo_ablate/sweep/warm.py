@@ -10,7 +10,7 @@ from importlib import import_module
 
 from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 
-from limo_ablate.provenance import code_state, package_versions
+from limo_ablate.core.provenance import code_state, package_versions
 
 for module in (
     "accelerate",
@@ -21,12 +21,12 @@ for module in (
     "transformers.integrations.mistral",
     "transformers.models.qwen2.modeling_qwen2",
     "transformers.tokenization_utils_tokenizers",
-    "limo_ablate.generate.decoding",
-    "limo_ablate.train.loop",
-    "limo_ablate.train.oom",
-    "limo_ablate.train.ranks",
-    "limo_ablate.train.room",
-    "limo_ablate.trial",
+    "limo_ablate.model.generate.decoding",
+    "limo_ablate.model.train.loop",
+    "limo_ablate.model.train.oom",
+    "limo_ablate.model.train.ranks",
+    "limo_ablate.model.train.memory_check",
+    "limo_ablate.trial.run",
 ):
     import_module(module)
 get_checkpoint_conversion_mapping("qwen2")  # compiles a thousand patterns, whatever the model

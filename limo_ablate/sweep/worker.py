@@ -24,7 +24,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from limo_ablate.errors import EXIT_USER_ERROR, Preempted, UserError, says_full
+from limo_ablate.core.errors import EXIT_USER_ERROR, Preempted, UserError, says_full
 from limo_ablate.sweep import preload
 from limo_ablate.sweep.processes import GRACE, MARK, end_group
 

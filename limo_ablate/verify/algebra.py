@@ -9,12 +9,7 @@ import time
 from fractions import Fraction
 from typing import Any, Protocol
 
-from limo_ablate.verify.limits import (
-    CHEAP_SECONDS,
-    MAX_DETERMINANT,
-    MAX_TERMS,
-    LimitReached,
-)
+from limo_ablate.verify.limits import CHEAP_SECONDS, MAX_DETERMINANT, MAX_TERMS, LimitReached
 from limo_ablate.verify.nodes import (
     Add,
     Call,

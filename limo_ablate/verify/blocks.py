@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-from limo_ablate.verify.nodes import (
-    Add,
-    Constant,
-    Group,
-    Matrix,
-    Mul,
-    Node,
-    Power,
-    Symbol,
-    symbols,
-)
+from limo_ablate.verify.nodes import Add, Constant, Group, Matrix, Mul, Node, Power, Symbol, symbols
 from limo_ablate.verify.rewrite import rebuild
 
 _UNIT_VECTORS = ("i", "j", "k")

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from limo_ablate.errors import UserError
+from limo_ablate.core.errors import UserError
 
 
 def verify(argv: list[str]) -> int:

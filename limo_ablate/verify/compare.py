@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import product
 
 from limo_ablate.verify.blocks import as_unit_vectors, rows_of, same_brackets, scaled
-from limo_ablate.verify.essence import all_groups, essential, items_of, member_of, values_of
 from limo_ablate.verify.limits import MAX_MATCHES
 from limo_ablate.verify.nodes import (
     Cases,
@@ -23,6 +22,7 @@ from limo_ablate.verify.nodes import (
     Symbol,
     divide,
 )
+from limo_ablate.verify.normalize import all_groups, essential, items_of, member_of, values_of
 from limo_ablate.verify.outcome import Outcome, different, every, same, unknown
 from limo_ablate.verify.quantities import equal_quantities
 from limo_ablate.verify.realset import equal_sets, is_set, real_set

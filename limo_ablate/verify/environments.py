@@ -6,15 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from limo_ablate.verify.limits import MAX_ITEMS, LimitReached
-from limo_ablate.verify.nodes import (
-    Call,
-    Cases,
-    Matrix,
-    Node,
-    NotParsed,
-    Relation,
-    Symbol,
-)
+from limo_ablate.verify.nodes import Call, Cases, Matrix, Node, NotParsed, Relation, Symbol
 
 if TYPE_CHECKING:
     from limo_ablate.verify.parser import Parser

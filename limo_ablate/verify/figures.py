@@ -6,11 +6,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from limo_ablate.verify.limits import MAX_DIGITS, LimitReached
-from limo_ablate.verify.nodes import (
-    Node,
-    Number,
-    Symbol,
-)
+from limo_ablate.verify.nodes import Node, Number, Symbol
 from limo_ablate.verify.numerals import number, numeral
 
 if TYPE_CHECKING:

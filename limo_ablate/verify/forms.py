@@ -23,9 +23,7 @@ from limo_ablate.verify.nodes import (
 )
 from limo_ablate.verify.rewrite import rebuild
 from limo_ablate.verify.show import show
-from limo_ablate.verify.vocabulary import (
-    ACCENTS,
-)
+from limo_ablate.verify.vocabulary import ACCENTS
 
 if TYPE_CHECKING:
     from limo_ablate.verify.parser import Parser

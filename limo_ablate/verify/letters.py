@@ -22,13 +22,7 @@ from limo_ablate.verify.nodes import (
     divide,
 )
 from limo_ablate.verify.show import show
-from limo_ablate.verify.vocabulary import (
-    FUNCTIONS,
-    GREEK,
-    INVERSE,
-    NUMBER_SETS,
-    SPELLINGS,
-)
+from limo_ablate.verify.vocabulary import FUNCTIONS, GREEK, INVERSE, NUMBER_SETS, SPELLINGS
 
 if TYPE_CHECKING:
     from limo_ablate.verify.parser import Parser

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from limo_ablate.verify.vocabulary import (
-    LOGIC,
-    RELATIONS,
-    SET_OPERATORS,
-    TIMES,
-)
+from limo_ablate.verify.vocabulary import LOGIC, RELATIONS, SET_OPERATORS, TIMES
 
 OVER, LOGIC_LEVEL, RELATION, SET_LEVEL, RATIO, SUM, PRODUCT, SIGN, POWER = 1, 2, 10, 14, 16, 20, 30, 25, 50
 """Binding powers, loosest first. A sign binds looser than a product: -2x^2 = -(2x^2)."""

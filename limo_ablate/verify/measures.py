@@ -5,18 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from limo_ablate.verify.nodes import (
-    ONE,
-    Add,
-    Degrees,
-    Mul,
-    Node,
-    Number,
-    Percent,
-    Power,
-    Symbol,
-    Unit,
-)
+from limo_ablate.verify.nodes import ONE, Add, Degrees, Mul, Node, Number, Percent, Power, Symbol, Unit
 from limo_ablate.verify.units import UNITS
 
 OHM = Symbol("Omega")

@@ -5,15 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 
 from limo_ablate.verify.limits import MAX_DIGITS, MAX_EXPONENT, LimitReached
-from limo_ablate.verify.nodes import (
-    Node,
-    NotParsed,
-    Number,
-    Numeral,
-)
-from limo_ablate.verify.vocabulary import (
-    NUMBER_WORDS,
-)
+from limo_ablate.verify.nodes import Node, NotParsed, Number, Numeral
+from limo_ablate.verify.vocabulary import NUMBER_WORDS
 
 
 def number(text: str) -> Number:

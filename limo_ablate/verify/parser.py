@@ -42,14 +42,7 @@ from limo_ablate.verify.nodes import (
     divide,
     negate,
 )
-from limo_ablate.verify.vocabulary import (
-    AND_WORDS,
-    LOGIC,
-    OR_WORDS,
-    RELATIONS,
-    SET_OPERATORS,
-    TIMES,
-)
+from limo_ablate.verify.vocabulary import AND_WORDS, LOGIC, OR_WORDS, RELATIONS, SET_OPERATORS, TIMES
 
 
 def parse(text: str, *, scientific: bool = True, log10: bool = False) -> Node:

@@ -5,13 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 
-from limo_ablate.verify.nodes import (
-    Call,
-    Node,
-    Power,
-    children,
-    symbols,
-)
+from limo_ablate.verify.nodes import Call, Node, Power, children, symbols
 from limo_ablate.verify.rational import exact
 from limo_ablate.verify.residues import Residues
 

@@ -5,21 +5,9 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from limo_ablate.verify.nodes import (
-    Constant,
-    Mul,
-    Node,
-    NotParsed,
-    Number,
-    Power,
-    Unit,
-    divide,
-)
+from limo_ablate.verify.nodes import Constant, Mul, Node, NotParsed, Number, Power, Unit, divide
 from limo_ablate.verify.units import SPEED, UNITS
-from limo_ablate.verify.vocabulary import (
-    NUMBER_WORDS,
-    STOP_WORDS,
-)
+from limo_ablate.verify.vocabulary import NUMBER_WORDS, STOP_WORDS
 
 if TYPE_CHECKING:
     from limo_ablate.verify.parser import Parser

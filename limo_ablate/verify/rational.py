@@ -8,11 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from limo_ablate.verify.algebra import Algebra, Bound, Undefined, Unsupported, evaluate
-from limo_ablate.verify.limits import (
-    MAX_BITS,
-    MAX_FACTORIAL,
-    LimitReached,
-)
+from limo_ablate.verify.limits import MAX_BITS, MAX_FACTORIAL, LimitReached
 from limo_ablate.verify.nodes import Node, NotParsed, Number
 
 

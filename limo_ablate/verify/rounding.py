@@ -5,17 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from limo_ablate.verify.measures import quantity
-from limo_ablate.verify.nodes import (
-    Constant,
-    Degrees,
-    Mul,
-    Node,
-    Number,
-    Percent,
-    Power,
-    children,
-    symbols,
-)
+from limo_ablate.verify.nodes import Constant, Degrees, Mul, Node, Number, Percent, Power, children, symbols
 from limo_ablate.verify.outcome import Outcome, same
 from limo_ablate.verify.rational import exact
 from limo_ablate.verify.scalar import approximate

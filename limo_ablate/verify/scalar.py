@@ -9,14 +9,7 @@ from fractions import Fraction
 from limo_ablate.verify.algebra import Deadline, Undefined, Unsupported, evaluate
 from limo_ablate.verify.floats import Floats
 from limo_ablate.verify.limits import LimitReached
-from limo_ablate.verify.nodes import (
-    Constant,
-    Mul,
-    Node,
-    NotParsed,
-    Symbol,
-    symbols,
-)
+from limo_ablate.verify.nodes import Constant, Mul, Node, NotParsed, Symbol, symbols
 from limo_ablate.verify.outcome import Outcome, different, same, unknown
 from limo_ablate.verify.points import calls, points, residue, walk, wants_whole
 from limo_ablate.verify.precise import agree

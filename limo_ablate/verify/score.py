@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from limo_ablate.errors import UserError
+from limo_ablate.core.errors import UserError
 from limo_ablate.verify.api import verify_many
 from limo_ablate.verify.extract import Extract
 from limo_ablate.verify.verdict import Verdict

@@ -4,18 +4,8 @@ from __future__ import annotations
 
 from itertools import product
 
-from limo_ablate.verify.essence import items_of
-from limo_ablate.verify.nodes import (
-    ZERO,
-    Add,
-    Group,
-    Listing,
-    Node,
-    PlusMinus,
-    SetOf,
-    children,
-    negate,
-)
+from limo_ablate.verify.nodes import ZERO, Add, Group, Listing, Node, PlusMinus, SetOf, children, negate
+from limo_ablate.verify.normalize import items_of
 from limo_ablate.verify.rewrite import rebuild
 
 MAX_SIGNS = 4

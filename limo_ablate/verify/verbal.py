@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from limo_ablate.verify.nodes import (
-    Clock,
-    Date,
-    Node,
-    SetOf,
-    Words,
-)
+from limo_ablate.verify.nodes import Clock, Date, Node, SetOf, Words
 from limo_ablate.verify.outcome import Outcome, different, same
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from limo_ablate.search.search import propose, searches
 from limo_ablate.study.cells import cells
 from limo_ablate.study.design import SWEEPS, load_study
+from limo_ablate.study.search.search import propose, searches
 from tests.conftest import ROOT
 
 DOC = (ROOT / "docs" / "studies.md").read_text()

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from limo_ablate.effects import Trial
+from limo_ablate.analysis.trials import Trial
 from limo_ablate.report.tuned import tuned
 from limo_ablate.study.axes import Range
 from limo_ablate.study.block import Block, Tune

@@ -2,10 +2,10 @@ import time
 
 import pytest
 
-from limo_ablate.errors import UserError
-from limo_ablate.identity import trial_key
+from limo_ablate.core.errors import UserError
 from limo_ablate.study.cells import cells, name_all, unfolded
 from limo_ablate.study.design import Block, Study
+from limo_ablate.trial.identity import trial_key
 
 SIZE = Block(name="size", axes={"select.size": (4, 16)}, overrides=("model=mini_s", "select.quality=L5"))
 TIER = Block(name="tier", axes={"select.quality": ("L1", "L5")}, overrides=("model=mini_s", "select.size=4"))

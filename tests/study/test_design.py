@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from limo_ablate.errors import UserError
-from limo_ablate.plan.budget import Budget
-from limo_ablate.search.search import propose, searches
+from limo_ablate.core.errors import UserError
+from limo_ablate.study.budget import Budget
 from limo_ablate.study.cells import cells
 from limo_ablate.study.design import SWEEPS, Block, Study, load_study, multirun_study
+from limo_ablate.study.search.search import propose, searches
 
 TEXT = """
 name: small

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from limo_ablate.errors import UserError
+from limo_ablate.core.errors import UserError
 from limo_ablate.study.folder import study_folder
 
 

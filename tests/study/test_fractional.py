@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from limo_ablate.errors import UserError
+from limo_ablate.core.errors import UserError
 from limo_ablate.study.block import Block
 from limo_ablate.study.fractional import Fractional
 from limo_ablate.study.points import alias_table

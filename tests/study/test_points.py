@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from limo_ablate.errors import UserError
+from limo_ablate.core.errors import UserError
 from limo_ablate.study.axes import Range, factors
 from limo_ablate.study.block import Block, Objective, Pruning, Tune
 

@@ -11,10 +11,10 @@ import os
 import time
 from pathlib import Path
 
-from limo_ablate.config import TrialConfig
-from limo_ablate.errors import Preempted
-from limo_ablate.identity import TrialLabels, trial_key
-from limo_ablate.train.stop import asked, listening
+from limo_ablate.core.errors import Preempted
+from limo_ablate.model.train.stop import asked, listening
+from limo_ablate.trial.config import TrialConfig
+from limo_ablate.trial.identity import TrialLabels, trial_key
 
 WHERE = ("SLURMD_NODENAME", "CUDA_VISIBLE_DEVICES")
 

@@ -11,11 +11,11 @@ def main(arguments: list[str]) -> int:
     # imported here, for multiprocessing imports this file again in every job
     from functools import partial
 
-    from limo_ablate.errors import UserError
-    from limo_ablate.ledger.lease import Lease
+    from limo_ablate.core.errors import UserError
     from limo_ablate.study.design import load_study
     from limo_ablate.sweep import cli, join
     from limo_ablate.sweep.cli import run
+    from limo_ablate.sweep.ledger.lease import Lease
     from limo_ablate.sweep.runner import Jobs
 
     cli.Lease = join.Lease = partial(Lease, beat=0.5)  # type: ignore[assignment, misc]

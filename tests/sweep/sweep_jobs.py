@@ -16,11 +16,11 @@ import subprocess
 import time
 from pathlib import Path
 
-from limo_ablate.config import TrialConfig
-from limo_ablate.errors import Preempted, UserError
-from limo_ablate.identity import TrialLabels, trial_key
-from limo_ablate.progress import tell
-from limo_ablate.train import stop
+from limo_ablate.core.errors import Preempted, UserError
+from limo_ablate.core.progress import tell
+from limo_ablate.model.train import stop
+from limo_ablate.trial.config import TrialConfig
+from limo_ablate.trial.identity import TrialLabels, trial_key
 
 time.sleep(float(os.environ.get("IMPORT_SECONDS", "0")))  # as the real stack does
 STEP = 20

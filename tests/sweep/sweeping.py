@@ -16,7 +16,7 @@ import optuna
 import yaml
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 
-from limo_ablate.ledger.lease import RUNNERS
+from limo_ablate.sweep.ledger.lease import RUNNERS
 from limo_ablate.sweep.processes import marked
 
 HERE = Path(__file__).parent

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from limo_ablate.progress import Progress
+from limo_ablate.core.progress import Progress
 from limo_ablate.study.cells import Cell, cells
 from limo_ablate.study.design import Block, Study
 from limo_ablate.sweep.live import Board, Row, last_line, readable, rerun_command

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from limo_ablate.errors import UserError
+from limo_ablate.core.errors import UserError
 from limo_ablate.sweep.processes import MARK, coordinator, end, holder, marked
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are found in /proc")

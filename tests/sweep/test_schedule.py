@@ -2,8 +2,8 @@
 
 import random
 
-from limo_ablate.plan.budget import Budget
-from limo_ablate.plan.cost import Price
+from limo_ablate.study.budget import Budget
+from limo_ablate.sweep.plan.cost import Price
 from limo_ablate.sweep.schedule import Item, queued, schedule
 
 

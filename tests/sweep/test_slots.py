@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from limo_ablate.config import HardwareConfig, LaunchConfig
-from limo_ablate.errors import UserError
+from limo_ablate.core.errors import UserError
+from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.sweep.slots import PASSES, Devices, Slot, cores, visible_gpus
+from limo_ablate.trial.config import LaunchConfig
 
 CPU = HardwareConfig(name="cpu", device="cpu", processes=1, strategy="single", precision="no", threads=1)
 GPU = replace(CPU, name="gpu1", device="cuda")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from limo_ablate.errors import UserError
+from limo_ablate.core.errors import UserError
 from limo_ablate.sweep.status import states, status
 from tests.sweep.sweeping import HERE, PATIENCE, Sweeping
 

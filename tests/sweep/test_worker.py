@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from limo_ablate.errors import EXIT_USER_ERROR
+from limo_ablate.core.errors import EXIT_USER_ERROR
 from limo_ablate.sweep.processes import MARK, marked
 from limo_ablate.sweep.worker import BROKEN, FAILED, Job, Worker, end_workers, fork_server
 
@@ -82,7 +82,7 @@ def test_a_killed_job_is_told_as_such(start: Callable[..., Worker]) -> None:
 
 
 def test_a_users_error_has_its_own_code(server: None, tmp_path: Path) -> None:
-    job = Job("limo_ablate.compose:compose", (["select.siz=4"],))
+    job = Job("limo_ablate.trial.compose:compose", (["select.siz=4"],))
     code, reason = Worker(job, ENVIRONMENT, tmp_path / "log").result()
     assert code == EXIT_USER_ERROR
     assert reason is not None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from limo_ablate.errors import UserError
+from limo_ablate.core.errors import UserError
 from limo_ablate.verify.score import score_file, verify_file
 
 ROOT = Path(__file__).resolve().parents[2]

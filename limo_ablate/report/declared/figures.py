@@ -18,15 +18,17 @@ from typing import Any, Literal
 
 import polars as pl
 
-from limo_ablate.effects import Trial, summary, table
-from limo_ablate.effects.replicates import redrawn
-from limo_ablate.errors import UserError
+from limo_ablate.analysis.replicates import redrawn
+from limo_ablate.analysis.summary import summary
+from limo_ablate.analysis.table import table
+from limo_ablate.analysis.trials import Trial
+from limo_ablate.core.errors import UserError
+from limo_ablate.core.typed import nearest
 from limo_ablate.report.declared.fitted import Fits, fitted
 from limo_ablate.report.names import axis
 from limo_ablate.report.tuned import tuned
 from limo_ablate.study.axes import factors, keys
 from limo_ablate.study.design import Block, Figure
-from limo_ablate.typed import nearest
 
 LOG_RATIO = 8
 """Sizes that span more than this are drawn on a logarithmic axis."""

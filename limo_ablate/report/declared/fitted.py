@@ -9,9 +9,9 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 
-from limo_ablate.effects.cube import Cube, gathered
-from limo_ablate.effects.curves import Curve, fit_curves
-from limo_ablate.effects.factors import complete, levels
+from limo_ablate.analysis.cube import Cube, gathered
+from limo_ablate.analysis.curves import Curve, fit_curves
+from limo_ablate.analysis.factors import complete, levels
 
 FEWEST = 3
 """Sizes that a curve is fitted to: with two, no form can be told from another."""

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from limo_ablate.config import HardwareConfig
-from limo_ablate.effects import Trial, summary
-from limo_ablate.effects.trials import resolved
-from limo_ablate.plan.budget import devices
+from limo_ablate.analysis.summary import summary
+from limo_ablate.analysis.trials import Trial, resolved
+from limo_ablate.core.hardware import HardwareConfig, devices
+from limo_ablate.core.typed import from_dict
 from limo_ablate.report.health.groups import APART
 from limo_ablate.report.load import StudyView
-from limo_ablate.typed import from_dict
 
 HOUR, MINUTES = 3600.0, 600.0
 """Seconds, and how many of them are given in hours."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from limo_ablate.effects.curves import FORMS
+from limo_ablate.analysis.curves import FORMS
 from limo_ablate.report.declared.figures import FigureData
 from limo_ablate.report.declared.fitted import Fits
 from limo_ablate.report.efficiency.equivalence import equivalent

@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from limo_ablate.effects.curves import data_equivalence
+from limo_ablate.analysis.curves import data_equivalence
 from limo_ablate.report.declared.figures import FigureData
 from limo_ablate.report.declared.fitted import Fits
 from limo_ablate.report.declared.sizes import dodged, domain, size_axis

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import altair as alt
 import polars as pl
 
-from limo_ablate.effects.curves import Curve
+from limo_ablate.analysis.curves import Curve
 from limo_ablate.report.declared.figures import FigureData
 from limo_ablate.report.declared.fitted import Fits
 from limo_ablate.report.declared.sizes import domain, size_axis

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 import altair as alt
 import polars as pl
 
-from limo_ablate.effects.factors import components
-from limo_ablate.effects.trials import resolved
-from limo_ablate.errors import UserError
+from limo_ablate.analysis.factors import components
+from limo_ablate.analysis.trials import resolved
+from limo_ablate.core.errors import UserError
 from limo_ablate.report.load import StudyView
 from limo_ablate.report.names import percent
 from limo_ablate.report.section import Drawn, Section, Table

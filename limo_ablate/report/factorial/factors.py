@@ -6,8 +6,8 @@ from typing import Any
 
 import polars as pl
 
-from limo_ablate.effects.factors import factor_effects
-from limo_ablate.effects.resample import holm
+from limo_ablate.analysis.factors import factor_effects
+from limo_ablate.analysis.resample import holm
 from limo_ablate.report.factorial.dots import Dot, dots
 from limo_ablate.report.factorial.grid import Effect, Grid, aliases, balanced, named
 from limo_ablate.report.factorial.interactions import SEEN, lines, maps

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from limo_ablate.effects.cube import Cube, cube
-from limo_ablate.effects.factors import complete, levels
-from limo_ablate.errors import UserError
+from limo_ablate.analysis.cube import Cube, cube
+from limo_ablate.analysis.factors import complete, levels
+from limo_ablate.core.errors import UserError
 from limo_ablate.report.declared.figures import SIZE
 from limo_ablate.report.load import StudyView
 from limo_ablate.report.names import axis

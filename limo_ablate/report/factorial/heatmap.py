@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from limo_ablate.effects.factors import factor_effects
+from limo_ablate.analysis.factors import factor_effects
 from limo_ablate.report.cells import interval
 from limo_ablate.report.declared.figures import FigureData
 from limo_ablate.report.declared.fitted import full

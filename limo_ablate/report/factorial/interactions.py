@@ -8,8 +8,8 @@ import altair as alt
 import numpy as np
 import polars as pl
 
-from limo_ablate.effects.crossed import crossed
-from limo_ablate.effects.cube import at
+from limo_ablate.analysis.crossed import crossed
+from limo_ablate.analysis.cube import at
 from limo_ablate.report.cells import interval
 from limo_ablate.report.declared.marks import accuracy_axis, ceiling
 from limo_ablate.report.factorial.grid import Grid, named

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from limo_ablate.errors import UserError
+from limo_ablate.core.errors import UserError
 from limo_ablate.report.load import StudyView
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ def attempts(view: StudyView) -> tuple[list[Attempt], bool]:
 
 def _rows(view: StudyView) -> Sequence[FrozenTrial]:
     """The ledger's rows; none where it is away, not there, or not this study's."""
-    from limo_ablate.ledger.ledger import LEDGER
-    from limo_ablate.ledger.reading import Reading
+    from limo_ablate.sweep.ledger.ledger import LEDGER
+    from limo_ablate.sweep.ledger.reading import Reading
 
     try:
         return Reading(view.study.ledger or view.folder / LEDGER, view.study.name, PATIENCE).rows()
@@ -62,7 +62,7 @@ def _rows(view: StudyView) -> Sequence[FrozenTrial]:
 
 
 def _attempt(row: FrozenTrial, last: datetime | None) -> Attempt:
-    from limo_ablate.ledger.ledger import INTERRUPTED
+    from limo_ablate.sweep.ledger.ledger import INTERRUPTED
 
     assert row.datetime_start is not None
     about = row.user_attrs

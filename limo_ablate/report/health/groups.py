@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from limo_ablate.effects import Trial
+from limo_ablate.analysis.trials import Trial
 from limo_ablate.report.load import StudyView
 from limo_ablate.report.names import axis
 

@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from limo_ablate.effects import measured, measures
+from limo_ablate.analysis.measures import measured, measures
 from limo_ablate.report.health.groups import groups
 from limo_ablate.report.load import StudyView
 from limo_ablate.report.names import axis, percent, plus_minus

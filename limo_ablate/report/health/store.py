@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from limo_ablate.effects import Trial
-from limo_ablate.effects.trials import resolved
+from limo_ablate.analysis.trials import Trial, resolved
 from limo_ablate.report.load import StudyView
 
 SEEN_AS = "seen_as"

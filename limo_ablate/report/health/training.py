@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 import polars as pl
 
-from limo_ablate.effects import Trial
+from limo_ablate.analysis.trials import Trial
 from limo_ablate.report.load import StudyView
 from limo_ablate.report.names import axis, level, percent
 from limo_ablate.report.section import Drawn, Section, Table, slug

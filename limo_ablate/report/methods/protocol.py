@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from limo_ablate.effects.trials import resolved
+from limo_ablate.analysis.trials import resolved
 from limo_ablate.report.methods.settings import Settings
 
 MEASURES = {

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from limo_ablate.effects import Trial
+from limo_ablate.analysis.trials import Trial
 from limo_ablate.report.names import level
 
 LEVELS = 8

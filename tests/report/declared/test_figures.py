@@ -8,10 +8,10 @@ import polars as pl
 import pytest
 import yaml
 
-from limo_ablate.effects import table
-from limo_ablate.effects.crossed import crossed
-from limo_ablate.effects.factors import complete, factor_effects
-from limo_ablate.errors import UserError
+from limo_ablate.analysis.crossed import crossed
+from limo_ablate.analysis.factors import complete, factor_effects
+from limo_ablate.analysis.table import table
+from limo_ablate.core.errors import UserError
 from limo_ablate.report.declared.charts import efficiency_chart, note
 from limo_ablate.report.declared.figures import UNTRAINED, FigureData
 from limo_ablate.report.declared.fitted import full

@@ -7,14 +7,14 @@ from pathlib import Path
 import polars as pl
 import yaml
 
-from limo_ablate.artifacts import Store
-from limo_ablate.config import MinHashConfig
-from limo_ablate.evaluate.scores import Results, benchmark_scores
+from limo_ablate.core.artifacts import Store
+from limo_ablate.data.select.config import MinHashConfig
+from limo_ablate.data.select.contamination import flags
 from limo_ablate.report.health.contamination import section
 from limo_ablate.report.load import StudyView, load
-from limo_ablate.select.contamination import flags
+from limo_ablate.trial.evaluate.metrics import Results, benchmark_scores
+from tests.data.select.made_pool import SELECT, made_pool
 from tests.made_study import SIZE_QUALITY, Making
-from tests.select.made_pool import SELECT, made_pool
 
 SMALL = {**SIZE_QUALITY, "axes": {"select.size": [4, 16], "select.quality": ["L4"]}}
 GATE = replace(

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import polars as pl
 
-from limo_ablate.evaluate.scores import Results, benchmark_scores
 from limo_ablate.report.health.scores import section
 from limo_ablate.report.load import StudyView, load
+from limo_ablate.trial.evaluate.metrics import Results, benchmark_scores
 from tests.made_study import SIZE_QUALITY, Making
 
 SMALL = {**SIZE_QUALITY, "axes": {"select.size": [4, 64], "select.quality": ["L3", "L4"]}}

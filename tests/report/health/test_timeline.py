@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from limo_ablate.ledger.ledger import LEDGER, Ledger
 from limo_ablate.report.health.attempts import Attempt, attempts
 from limo_ablate.report.health.failures import section as failures
 from limo_ablate.report.health.timeline import pauses_of, placed, section
 from limo_ablate.report.load import StudyView, load
 from limo_ablate.study.cells import cells
+from limo_ablate.sweep.ledger.ledger import LEDGER, Ledger
 from tests.made_study import SIZE_QUALITY, Making
 
 SMALL = {**SIZE_QUALITY, "axes": {"select.size": [4, 16], "select.quality": ["L4"]}}

@@ -1,0 +1,140 @@
+"""Contrasts of two levels of a factor: the claims of a study, with their errors.
+
+Each is a weighting of the cells of its block (`cube.pairs`), so it is paired on problems and, seed by seed,
+on all that a seed decides; `crossed` gives interval and p-value, over other trainings and other problems.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from limo_ablate.analysis.crossed import crossed
+from limo_ablate.analysis.cube import Cube, cube, pairs
+from limo_ablate.analysis.power import ALPHA, Contrast
+from limo_ablate.analysis.resample import bootstrap, holm, mcnemar, sign_flips
+from limo_ablate.analysis.trials import Trial
+from limo_ablate.core.errors import UserError
+
+
+def contrasts(
+    wanted: Sequence[Contrast],
+    axes: Mapping[str, Sequence[str]],
+    trials: Sequence[Trial],
+    answers: pl.DataFrame,
+    alpha: float = ALPHA,
+) -> pl.DataFrame:
+    """A row for each contrast, in their order.
+
+    `axes` are those of each block by its name, `answers` is `effects.items` of the trials.
+
+    - contrast, block, factor, a, b, score, primary
+    - effect: accuracy at b minus at a; low, high: its 1 - `alpha` interval; stderr; p: two-sided
+    - p_adj: Holm's, over the primary contrasts together; a secondary one keeps its p
+    - p_equivalent: of the difference being the margin or more (two one-sided tests); null without margin
+    - verdict: `different` (p_adj < alpha), else `equivalent` (p_equivalent < alpha), else `unclear`
+    - low_boot, high_boot: two-way bootstrap; p_flips: sign flips of the problems' differences, these
+      trainings as they are; p_mcnemar: exact, null unless it is one sample of one training in each arm
+    - problems, samples, seeds (redrawn subsets or bases, where the block has such an axis)
+    - note: why there is no result (the row's numbers are then null)
+
+    Where `answers` has a column cluster, problems that share one are drawn and flipped together.
+    """
+
+    @cache
+    def block(name: str, score: str) -> Cube:
+        own = [trial for trial in trials if name in trial.blocks and trial.metrics]
+        return cube(own, answers, axes[name], score)
+
+    rows = [_row(contrast, block, alpha) for contrast in wanted]
+    return _judged(pl.DataFrame(rows, schema=SCHEMA), alpha) if rows else pl.DataFrame(schema=SCHEMA)
+
+
+NUMBERS = (
+    "effect", "low", "high", "stderr", "p", "p_adj", "p_equivalent", "low_boot", "high_boot", "p_flips",
+    "p_mcnemar",
+)  # fmt: skip
+SCHEMA: dict[str, Any] = {
+    **dict.fromkeys(("contrast", "block", "factor", "a", "b", "score"), pl.String),
+    "primary": pl.Boolean,
+    **dict.fromkeys(NUMBERS, pl.Float64),
+    "verdict": pl.String,
+    **dict.fromkeys(("problems", "samples", "seeds"), pl.Int64),
+    "note": pl.String,
+}
+
+
+def _row(contrast: Contrast, blocks: Callable[[str, str], Cube], alpha: float) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(SCHEMA) | {
+        "contrast": contrast.name,
+        "block": contrast.block,
+        "factor": contrast.factor,
+        "a": str(contrast.a),
+        "b": str(contrast.b),
+        "score": contrast.score,
+        "primary": contrast.primary,
+    }
+    try:
+        block = blocks(contrast.block, contrast.score)
+        weights = pairs(block, contrast.factor, contrast.a, contrast.b)
+        return row | compared(block, weights, contrast.margin, alpha)
+    except UserError as error:
+        return row | {"note": str(error)}
+
+
+def compared(
+    block: Cube, weights: npt.NDArray[np.float64], margin: float | None, alpha: float
+) -> dict[str, Any]:
+    """The numbers of one weighting of the cells."""
+    values = block.grouped(block.weighted(weights)[None])[0]
+    found = crossed(values[None])
+    low, high = found.interval(1 - alpha)
+    low_boot, high_boot = bootstrap(values, 1 - alpha)
+    return {
+        "effect": float(found.mean[0]),
+        "low": max(float(low[0]), -1.0),
+        "high": min(float(high[0]), 1.0),
+        "stderr": float(found.stderr[0]),
+        "p": float(found.p_value()[0]),
+        "p_equivalent": None if margin is None else float(found.p_equivalent(margin)[0]),
+        "low_boot": low_boot,
+        "high_boot": high_boot,
+        "p_flips": sign_flips(values.reshape(-1, values.shape[-1]).mean(axis=0)),
+        "p_mcnemar": _mcnemar(block, weights),
+        "problems": len(block.problems),
+        "samples": block.samples,
+        "seeds": found.trainings,
+    }
+
+
+def _mcnemar(block: Cube, weights: npt.NDArray[np.float64]) -> float | None:
+    seeds = np.flatnonzero(block.complete(weights))
+    arms = [np.flatnonzero(weights == side) for side in (-1.0, 1.0)]
+    single = block.trainings is None and block.clusters is None
+    if not single or block.samples != 1 or len(seeds) != 1 or any(len(arm) != 1 for arm in arms):
+        return None
+    a, b = (block.accuracy[arm[0], seeds[0]] == 1 for arm in arms)
+    return mcnemar(a, b)
+
+
+def _judged(rows: pl.DataFrame, alpha: float) -> pl.DataFrame:
+    """With Holm's p-values over the primary contrasts, and verdicts."""
+    adjusted = rows["p"].to_numpy().copy()
+    primary = rows["primary"].to_numpy()
+    adjusted[primary] = holm(np.nan_to_num(adjusted[primary], nan=1.0))  # one without a result has its share
+    p_adj = pl.when(pl.col("p").is_not_null()).then(pl.Series(adjusted))
+    rows = rows.with_columns(p_adj=p_adj)
+    return rows.with_columns(
+        verdict=pl.when(pl.col("effect").is_null())
+        .then(None)
+        .when(pl.col("p_adj") < alpha)
+        .then(pl.lit("different"))
+        .when(pl.col("p_equivalent") < alpha)
+        .then(pl.lit("equivalent"))
+        .otherwise(pl.lit("unclear"))
+    )

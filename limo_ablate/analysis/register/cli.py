@@ -1,0 +1,92 @@
+"""`limo-ablate freeze STUDY [key=value ...] [--again]` registers what a study will test, before it runs.
+
+Writes registration.json into the study's folder: design, cells with the rows they train on, benchmarks,
+contrasts with their margins, alpha and versions, sealed by a hash. Overrides are those of `sweep`, which
+needs the same. Nothing trains; selections and benchmarks are made, as a trial would make them. The report
+marks as confirmatory what was registered before its results were there. A study is registered once; --again
+registers it anew, and keeps the former registration.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from limo_ablate.analysis.register.design import adaptive
+from limo_ablate.analysis.register.registration import Chain, Registration, read, write
+from limo_ablate.core.errors import UserError
+from limo_ablate.study.design import SWEEPS, load_study
+from limo_ablate.study.folder import REGISTRATION
+
+
+def main(argv: list[str]) -> int:
+    """Registers a study and says what; returns the exit code. Raises UserError."""
+    rest = [argument for argument in argv if argument != "--again"]
+    if not rest or {"-h", "--help"} & set(rest):
+        print(f"{__doc__}\nStudies: {', '.join(sorted(file.stem for file in SWEEPS.glob('*.yaml')))}")
+        return 0
+    if unknown := next((argument for argument in rest if argument.startswith("-")), None):
+        raise UserError(f"{unknown}: no option of freeze; it has --again, all else is key=value")
+    from limo_ablate.analysis.register.freeze import folder_of, freeze
+
+    study = load_study(rest[0], rest[1:])
+    folder = folder_of(study)
+    former = _former(folder, again="--again" in argv)
+    registration = freeze(study, folder, former)
+    write(folder, registration)
+    print(text(registration, folder / REGISTRATION))
+    return 0
+
+
+def _former(folder: Path, *, again: bool) -> Chain | None:
+    """What is registered already. Raises UserError where it may not be registered, or not again."""
+    former = read(folder)
+    if former and former.broken:
+        raise UserError(f"{former.broken}; put it back as it was, or move it away to register from scratch")
+    if former and not again:
+        last = former.last
+        raise UserError(
+            f"{folder / REGISTRATION}: registered at {last.time} already, as {last.hash[:12]}; --again "
+            "registers the study anew, and keeps this one beside it"
+        )
+    return former
+
+
+def text(registration: Registration, path: Path) -> str:
+    """What was registered, in a few lines."""
+    cells = registration.cells.values()
+    selections = {cell.selection for cell in cells if cell.selection}
+    searched = [block["name"] for block in registration.design["blocks"] if adaptive(block)]
+    lines = [
+        f"registered: {registration.study}, {len(cells)} cells, {len(selections)} selections, "
+        f"benchmarks {', '.join(registration.benchmarks)}; alpha {registration.alpha:g}, "
+        f"analysis version {registration.analysis}",
+        *(
+            f"  block '{name}' searches: its design is registered, its cells are not known"
+            for name in searched
+        ),
+        *(f"  {line}" for line in _contrasts(registration)),
+        *(f"  AFTER RESULTS: {line}" for line in _late(registration)),
+    ]
+    if registration.git["dirty"]:
+        lines.append("  the code has uncommitted changes: commit them, so that others can have it")
+    return "\n".join([*lines, f"sha256 {registration.hash}", str(path)])
+
+
+def _contrasts(registration: Registration) -> list[str]:
+    if not registration.contrasts:
+        return ["no contrasts: nothing will be confirmatory; name them in the study's `contrasts`"]
+    return [
+        f"{'primary' if contrast.primary else 'secondary'}: {contrast.name}: {contrast.factor} {contrast.b} "
+        f"against {contrast.a} on {contrast.score}"
+        + (f", expected {contrast.effect:g}" if contrast.effect is not None else "")
+        + (f", equivalent within {contrast.margin:g}" if contrast.margin is not None else "")
+        for contrast in registration.contrasts
+    ]
+
+
+def _late(registration: Registration) -> list[str]:
+    late = [(block, count) for block, count in registration.finished.items() if count]
+    return [
+        f"{count} trials of block '{block}' have finished already: its contrasts stay exploratory"
+        for block, count in late
+    ]

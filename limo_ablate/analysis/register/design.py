@@ -1,0 +1,74 @@
+"""A study as declared: what of it is registered, and what differs between two declarations.
+
+Cells known beforehand are registered one by one. Those that a search will propose are not: there, the
+declaration of the block is all that says what will be run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from limo_ablate.core.overrides import parse
+from limo_ablate.study.axes import keys
+from limo_ablate.study.design import Study
+
+Design = dict[str, Any]
+ELSEWHERE = ("launch", "paths", "track")
+"""Sections of the configuration that change no result."""
+ABSENT = "none"
+SHOWN = 5
+"""Names that are listed."""
+
+
+def design(study: Study) -> Design:
+    """The study as declared, as JSON holds it; contrasts stand apart, and figures decide nothing."""
+    declared: Design = json.loads(json.dumps(asdict(study)))
+    return {key: declared[key] for key in ("question", "overrides", "seeds", "blocks")}
+
+
+def block_of(design: Design, name: str) -> dict[str, Any] | None:
+    """The block with all that its trials are told: the study's overrides by key, its seeds; None without."""
+    found = next((block for block in design["blocks"] if block["name"] == name), None)
+    if found is None:
+        return None
+    given = {one.key: one.values[0] for one in parse([*design["overrides"], *found["overrides"]])}
+    return {**found, "overrides": deciding(given), "seeds": sorted(found["seeds"] or design["seeds"])}
+
+
+def deciding(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that can change a result, key -> value."""
+    return {key: value for key, value in overrides.items() if key.partition(".")[0] not in ELSEWHERE}
+
+
+def adaptive(block: dict[str, Any]) -> bool:
+    """`Block.adaptive`, of a block as JSON holds it."""
+    return block["design"] == "optuna" or block["tune"] is not None
+
+
+def factors(block: dict[str, Any]) -> set[str]:
+    """The override keys of its axes."""
+    return {key for axis in block["axes"] for key in keys(axis)}
+
+
+def changes(before: Any, after: Any) -> dict[str, str]:
+    """Dotted key -> `1 → 4`, of what differs between two blocks."""
+    old, new = _flat("", before), _flat("", after)
+    both = {key: (old.get(key, ABSENT), new.get(key, ABSENT)) for key in {**old, **new}}
+    return {key: f"{was} → {is_}" for key, (was, is_) in both.items() if was != is_}
+
+
+def _flat(where: str, value: Any) -> dict[str, str]:
+    """Dotted key -> its value as text; a list stays whole."""
+    if not isinstance(value, dict) or not value:
+        return {where: json.dumps(value, ensure_ascii=False)}
+    parts = (_flat(f"{where}.{key}" if where else key, part) for key, part in value.items())
+    return {key: text for part in parts for key, text in part.items()}
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a, b, c, d, e and 3 more`."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{', '.join(names[:SHOWN])}{more}"

@@ -1,0 +1,134 @@
+"""A study made into its registration: cells composed as `sweep` composes them, selections really made."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from limo_ablate.analysis.register.design import design
+from limo_ablate.analysis.register.present import analysis
+from limo_ablate.analysis.register.registration import FORMAT, Chain, RegisteredCell, Registration, sealed
+from limo_ablate.analysis.register.searched import pooled
+from limo_ablate.core.artifacts import Store, content_key
+from limo_ablate.core.errors import UserError
+from limo_ablate.core.provenance import code_state, package_versions
+from limo_ablate.data.pool.load import load_benchmark, load_pool
+from limo_ablate.data.select.selection import select
+from limo_ablate.model.train.base import base_model
+from limo_ablate.study.block import Block
+from limo_ablate.study.cells import Cell, cells
+from limo_ablate.study.design import Study
+from limo_ablate.trial.compose import compose
+from limo_ablate.trial.config import TrialConfig
+from limo_ablate.trial.rows import gather
+from limo_ablate.trial.stages import Stages
+
+
+def folder_of(study: Study) -> Path:
+    """Where `sweep` keeps the study. Raises UserError."""
+    return Path(_shared(study, study.blocks[0]).paths.studies) / study.name
+
+
+def _shared(study: Study, block: Block) -> TrialConfig:
+    """Of cells that are not known yet."""
+    return compose([*study.overrides, *block.overrides])
+
+
+def freeze(study: Study, folder: Path, former: Chain | None) -> Registration:
+    """The study as it is to be registered, in place of `former`; selections and benchmarks are made.
+
+    Raises UserError, as a trial of it would: for a pool that can't be read, or too few rows.
+    """
+    found = cells(study)
+    proposed = [(block, _shared(study, block)) for block in study.blocks if block.adaptive]
+    made = Made()
+    commit, diff = code_state()
+    made_of = Registration(
+        format=FORMAT,
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        study=study.name,
+        git={"commit": commit, "dirty": None if diff is None else bool(diff)},
+        versions={"python": platform.python_version(), **package_versions()},
+        design=design(study),
+        cells={cell.key: _registered(study, cell, made) for cell in found},
+        benchmarks=made.benchmarks([*(cell.config for cell in found), *(config for _, config in proposed)]),
+        pools={block.name: _pool(config) for block, config in proposed if pooled(block)},
+        contrasts=study.contrasts,
+        **analysis(study),
+        finished=finished(folder, found),
+        former=(*former.last.former, former.last.hash) if former else (),
+    )
+    return sealed(made_of)
+
+
+def finished(folder: Path, found: Sequence[Cell]) -> dict[str, int]:
+    """Block -> its trials in `folder` that have a result already, those that searches proposed included."""
+    blocks = {cell.folder: cell.blocks for cell in found}
+    if (folder / "cells.json").exists():
+        run = json.loads((folder / "cells.json").read_text())
+        blocks |= {cell["folder"]: tuple(cell["blocks"]) for cell in run}
+    there = [own for name, own in blocks.items() if (folder / "trials" / name / "metrics.json").exists()]
+    return dict(Counter(block for own in there for block in own))
+
+
+class Made:
+    """Selections and benchmarks by what they are made from, each made once."""
+
+    def __init__(self) -> None:
+        self._selections: dict[str, str] = {}
+        self._benchmarks: dict[str, str] = {}
+
+    def selection(self, config: TrialConfig) -> str | None:
+        """Digest of the rows a trial trains on; null for the untuned base."""
+        if config.select.size == 0:
+            return None
+        parts: dict[str, Any] = {"data": config.data, "select": config.select}
+        parts["benchmarks"] = config.eval.benchmarks  # which the contamination gate compares with
+        if config.select.tokens is not None or config.data.difficulty.measure == "reference":
+            # the model's tokenizer may count, and reference models are run as the trial's own is
+            parts |= {"model": config.model, "hardware": config.hardware, "eval": config.eval}
+        key = content_key("registered", 1, parts)
+        if key not in self._selections:
+            self._selections[key] = _select(config)
+        return self._selections[key]
+
+    def benchmarks(self, configs: Iterable[TrialConfig]) -> dict[str, tuple[str, ...]]:
+        """Name -> digests."""
+        found: dict[str, dict[str, None]] = {}
+        for config in configs:
+            for name, benchmark in config.eval.benchmarks.items():
+                key = content_key("registered", 1, {"name": name, "benchmark": benchmark})
+                if key not in self._benchmarks:
+                    made = load_benchmark(Store(config.paths.artifacts), name, benchmark)
+                    self._benchmarks[key] = made.digest
+                found.setdefault(name, {})[self._benchmarks[key]] = None
+        return {name: tuple(digests) for name, digests in found.items()}
+
+
+def _pool(config: TrialConfig) -> str:
+    return load_pool(Store(config.paths.artifacts), config.data).digest
+
+
+def _select(config: TrialConfig) -> str:
+    """The base model is only made where its tokenizer may be needed."""
+    store, stages = Store(config.paths.artifacts), Stages()
+    pool = stages.run("pool", load_pool, store, config.data)
+    base = None
+    if config.select.tokens is not None:
+        base = stages.run("base", base_model, store, config.model, pool)
+    evidence = gather(config, stages, pool, base)
+    return stages.run("selection", select, store, config.select, config.data, pool, evidence).digest
+
+
+def _registered(study: Study, cell: Cell, made: Made) -> RegisteredCell:
+    try:
+        digest = made.selection(cell.config)
+    except UserError as error:
+        raise UserError(f"cell {cell.name}: {error}") from error
+    asked = cell.labels(study.name).cell
+    return RegisteredCell(name=cell.name, seed=cell.seed, blocks=cell.blocks, asked=asked, selection=digest)

@@ -1,0 +1,112 @@
+"""What a trial was: resolved config, overrides, git commit and dirty diff, versions, hardware, seeds."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+"""LibYAML's where PyYAML was built with it: ten times as fast."""
+PACKAGES = (
+    "limo-ablate", "torch", "transformers", "tokenizers", "accelerate", "peft", "safetensors", "datasets",
+    "hydra-core", "omegaconf", "optuna", "wandb", "sympy", "numpy", "polars",
+)  # fmt: skip
+
+
+def write_provenance(
+    config: DataclassInstance, seeds: dict[str, int | None], overrides: list[str], folder: Path
+) -> dict[str, Any]:
+    """Writes config.yaml, overrides.txt, provenance.json, diff.patch; returns what provenance.json holds."""
+    (folder / "config.yaml").write_text(
+        yaml.dump(_listed(asdict(config)), Dumper=DUMPER, sort_keys=False, allow_unicode=True)
+    )
+    (folder / "overrides.txt").write_text("".join(f"{o}\n" for o in overrides))
+    commit, diff = code_state()
+    facts = {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "git": {"commit": commit, "dirty": None if diff is None else bool(diff)},
+        "versions": {"python": platform.python_version(), **package_versions()},
+        "hardware": hardware_facts(),
+        "seeds": seeds,
+    }
+    (folder / "diff.patch").write_text(diff or "")
+    (folder / "provenance.json").write_text(json.dumps(facts, indent=1) + "\n")
+    return facts
+
+
+def _listed(value: Any) -> Any:
+    """Tuples as lists, which YAML can hold."""
+    if isinstance(value, dict):
+        return {k: _listed(v) for k, v in value.items()}
+    return [_listed(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+@cache
+def code_state() -> tuple[str | None, str | None]:
+    """`git_state` of this code, as it was when it was first asked for: about when it was imported."""
+    return git_state(Path(__file__).parent)
+
+
+def git_state(folder: Path) -> tuple[str | None, str | None]:
+    """(commit, diff against it) of the repository around `folder`; None, None where there is none."""
+
+    def git(*args: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", *args], cwd=folder, capture_output=True, text=True, errors="replace"
+            )
+        except OSError:
+            return None
+        return done.stdout if done.returncode == 0 else None
+
+    commit = git("rev-parse", "HEAD")
+    return (commit.strip(), git("diff", "HEAD")) if commit else (None, None)
+
+
+@cache
+def package_versions() -> dict[str, str | None]:
+    versions: dict[str, str | None] = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = None
+    return versions
+
+
+def hardware_facts() -> dict[str, Any]:
+    import torch
+
+    gpus = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+    return {
+        "platform": platform.platform(),
+        "processor": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "gpus": [{"name": g.name, "memory_gib": round(g.total_memory / 2**30, 1)} for g in gpus],
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine()
+    )

@@ -1,0 +1,155 @@
+"""Plain data into frozen dataclasses, with errors a user can act on.
+
+    from_dict(TrainConfig, {"epochs": 15, ...}, "train")
+
+An unknown key, a missing key, a wrong type or a wrong choice is a `UserError` that names the dotted key,
+the value, what is allowed and the nearest match.
+"""
+
+from __future__ import annotations
+
+import difflib
+import types
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from limo_ablate.core.errors import UserError
+
+T = TypeVar("T")
+Known = dict[tuple[int, Any], tuple[Any, Any]]
+"""(id of a mapping, its class) -> the mapping, kept alive, and what it became."""
+
+
+@cache
+def hints(cls: Any) -> dict[str, Any]:
+    """Name -> type of each field of a dataclass."""
+    return get_type_hints(cls)
+
+
+@cache
+def _required(cls: Any) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING)
+
+
+def nearest(word: str, allowed: Iterable[str]) -> str:
+    """`; did you mean X?` when something allowed is close, else a full stop."""
+    match = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.5)
+    return f"; did you mean {match[0]}?" if match else "."
+
+
+def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "") -> T:
+    """An instance of the dataclass `cls`; `where` is the dotted path its keys are named under."""
+    made: T = _dataclass(cls, data, where, {})
+    return made
+
+
+def converted(hint: Any, value: Any, where: str, known: Known) -> Any:
+    """`value` as the type `hint`; a mapping that `known` has seen becomes the same instance again."""
+    return _convert(hint, value, where, known)
+
+
+def _dataclass(cls: Any, data: Any, where: str, known: Known) -> Any:
+    if (seen := known.get((id(data), cls))) is not None:
+        return seen[1]
+    if not isinstance(data, Mapping):
+        raise UserError(f"{where or cls.__name__}: expected a mapping, got {data!r}")
+    types_ = hints(cls)
+    for key in data:
+        if key not in types_:
+            name = _join(where, key)
+            raise UserError(f"{name}: unknown key{nearest(str(key), types_)} Allowed: {', '.join(types_)}")
+    if missing := [_join(where, name) for name in _required(cls) if name not in data]:
+        raise UserError(f"{', '.join(missing)}: required, but not set")
+    made = cls(**{key: _convert(types_[key], value, _join(where, key), known) for key, value in data.items()})
+    known[id(data), cls] = (data, made)
+    return made
+
+
+def _join(where: str, key: object) -> str:
+    return f"{where}.{key}" if where else str(key)
+
+
+@cache
+def _parts(hint: Any) -> tuple[Any, tuple[Any, ...], bool]:
+    return get_origin(hint), get_args(hint), is_dataclass(hint)
+
+
+def _convert(hint: Any, value: Any, where: str, known: Known) -> Any:
+    if value.__class__ is hint:
+        return value
+    origin, args, structured = _parts(hint)
+    if structured:
+        return _dataclass(hint, value, where, known)
+    if origin in (Union, types.UnionType):
+        return _convert_union(args, value, where, known)
+    if origin is Literal:
+        return _convert_choice(args, value, where)
+    if origin is tuple:
+        return _convert_tuple(args, value, where, known)
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise _wrong(where, value, "a mapping")
+        return {str(k): _convert(args[1], v, _join(where, k), known) for k, v in value.items()}
+    return _convert_scalar(hint, value, where)
+
+
+def _convert_union(args: tuple[Any, ...], value: Any, where: str, known: Known) -> Any:
+    if value is None and type(None) in args:
+        return None
+    options = [a for a in args if a is not type(None)]
+    if len(options) == 1:
+        return _convert(options[0], value, where, known)
+    made_of_keys = [option for option in options if is_dataclass(option)]
+    if isinstance(value, Mapping) and len(made_of_keys) == 1:
+        return _convert(made_of_keys[0], value, where, known)
+    for option in options:
+        try:
+            return _convert(option, value, where, known)
+        except UserError:
+            continue
+    raise _wrong(where, value, " or ".join(map(_called, options)))
+
+
+def _called(option: Any) -> str:
+    if get_origin(option) is tuple:
+        return "a list"
+    return "a mapping" if is_dataclass(option) else getattr(option, "__name__", str(option))
+
+
+def _convert_choice(allowed: tuple[Any, ...], value: Any, where: str) -> Any:
+    if value in allowed:
+        return value
+    choices = [str(a) for a in allowed]
+    raise UserError(
+        f"{where}={value}: not a choice{nearest(str(value), choices)} Allowed: {', '.join(choices)}"
+    )
+
+
+def _convert_tuple(args: tuple[Any, ...], value: Any, where: str, known: Known) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise _wrong(where, value, "a list")
+    if len(args) == 2 and args[1] is Ellipsis:
+        return tuple(_convert(args[0], v, f"{where}[{i}]", known) for i, v in enumerate(value))
+    if len(value) != len(args):
+        raise _wrong(where, value, f"a list of {len(args)}")
+    pairs = enumerate(zip(args, value, strict=True))
+    return tuple(_convert(a, v, f"{where}[{i}]", known) for i, (a, v) in pairs)
+
+
+def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
+    if hint is Any or hint is object:
+        return value
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint is str and isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)  # `model.path=7` reads as a number
+    if isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
+        return value
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    raise _wrong(where, value, names.get(hint, hint.__name__))
+
+
+def _wrong(where: str, value: Any, expected: str) -> UserError:
+    return UserError(f"{where}={value!r}: expected {expected}")

@@ -1,0 +1,95 @@
+"""Multiple choice: a problem's options in an order drawn for it, so that no letter is likelier to be right.
+
+LIMO's GPQA file has the right option first in each of its 198 questions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from limo_ablate.core.artifacts import Artifact
+from limo_ablate.data.pool.config import ChoicesConfig
+from limo_ablate.data.pool.fields import Row, value
+from limo_ablate.data.pool.values import Misfit, given_gold
+
+LETTERS = "ABCDEFGHIJ"
+FILE = "options.json"
+
+_OPTION = re.compile(r"(?:^|\n)[ \t]*\(?([A-J])[.)][ \t]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A problem taken apart."""
+
+    question: str
+    options: list[str]
+    right: int
+    """Position of the right one."""
+    instruction: str
+    """What follows the options; may be empty."""
+
+
+def read_choice(row: Row, problem: Row, config: ChoicesConfig) -> Choice:
+    """The options of a problem, in the source's order; Misfit where it has none."""
+    if config.wrong is None:
+        return _lettered(problem["text"], problem["gold"], config.instruction)
+    wrong = [given_gold(value(row, field)) for field in config.wrong]
+    if missing := [field for field, text in zip(config.wrong, wrong, strict=True) if text is None]:
+        raise Misfit(f"choices: no text in {missing[0]}")
+    options = [problem["gold"], *(text for text in wrong if text)]
+    if len(set(options)) < len(options):
+        raise Misfit("choices: two options are the same")
+    return Choice(problem["text"].strip(), options, 0, config.instruction or "")
+
+
+def shuffle(choice: Choice, problem: Row, seed: int) -> dict[str, str]:
+    """Gives `problem` its text and gold letter, in an order drawn by seed and id; returns the options."""
+    order = sorted(range(len(choice.options)), key=lambda place: _draw(seed, problem["id"], place))
+    letters = LETTERS[: len(order)]
+    options = {letter: choice.options[place] for letter, place in zip(letters, order, strict=True)}
+    listed = "\n".join(f"{letter}. {text}" for letter, text in options.items())
+    problem["text"] = "\n\n".join(part for part in (choice.question, listed, choice.instruction) if part)
+    problem["gold"] = letters[order.index(choice.right)]
+    return options
+
+
+def write_options(folder: Path, asked: dict[str, dict[str, Any]]) -> None:
+    """`asked`: problem's id -> its question and its options as they were shown."""
+    (folder / FILE).write_text(json.dumps(asked, ensure_ascii=False, indent=1) + "\n")
+
+
+def read_options(benchmark: Artifact) -> dict[str, dict[str, Any]]:
+    """Problem's id -> {question, options: {letter: text}}; empty where nothing was shuffled."""
+    path = benchmark.path / FILE
+    asked: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
+    return asked
+
+
+def _lettered(text: str, gold: str, instruction: str | None) -> Choice:
+    """Options A, B, ... that each begin a line; the last paragraph is the instruction if none is given."""
+    marks = list(_OPTION.finditer(text))
+    first = max((place for place, mark in enumerate(marks) if mark[1] == "A"), default=len(marks))
+    marks = marks[first:]
+    letters = "".join(mark[1] for mark in marks)
+    if len(marks) < 2 or letters != LETTERS[: len(marks)]:
+        raise Misfit("choices: no options A, B, ... that each begin a line")
+    ends = [mark.start() for mark in marks[1:]] + [len(text)]
+    options = [text[mark.end() : end] for mark, end in zip(marks, ends, strict=True)]
+    if instruction is None and "\n\n" in options[-1]:
+        options[-1], _, instruction = options[-1].rpartition("\n\n")
+    if gold not in letters or len(gold) != 1:
+        raise Misfit(f"choices: the answer {gold} is none of the letters {letters}")
+    question, options = text[: marks[0].start()].strip(), [option.strip() for option in options]
+    if len(set(options)) < len(options):
+        raise Misfit("choices: two options are the same")
+    return Choice(question, options, letters.index(gold), (instruction or "").strip())
+
+
+def _draw(seed: int, problem: str, place: int) -> bytes:
+    return hashlib.sha256(f"{seed}/{place}/{problem}".encode()).digest()

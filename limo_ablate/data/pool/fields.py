@@ -1,0 +1,108 @@
+"""Where a row holds what: a column, a path into nested ones, or a text around such parts.
+
+    value({"turns": [{"text": "2+2?"}]}, "turns.0.text")                  -> "2+2?"
+    value({"instruction": "Add.", "input": ""}, "{instruction}\\n{input}") -> "Add."
+
+A column of exactly that name wins, also one with dots; a list's -1 is its last entry.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+
+from limo_ablate.core.errors import UserError
+from limo_ablate.core.typed import nearest
+from limo_ablate.data.pool.config import FieldsConfig
+from limo_ablate.data.pool.values import Misfit
+
+Row = dict[str, Any]
+
+_PART = re.compile(r"\{([^{}]+)\}")
+
+
+def value(row: Row, field: str | None) -> Any:
+    """What `field` holds in `row`; None where there is nothing."""
+    if field is None or field in row:
+        return None if field is None else row[field]
+    if _parts(field):
+        return _filled(row, field)
+    node: Any = row
+    for step in _steps(field):
+        node = _inside(node, step)
+    return node
+
+
+@cache
+def _parts(field: str) -> tuple[str, ...]:
+    return tuple(_PART.findall(field))
+
+
+@cache
+def _steps(field: str) -> tuple[str, ...]:
+    return tuple(field.split("."))
+
+
+def _inside(node: Any, step: str) -> Any:
+    if isinstance(node, dict):
+        return node.get(step)
+    try:
+        return node[int(step)] if isinstance(node, list) else None
+    except (ValueError, IndexError):
+        return None
+
+
+def _filled(row: Row, template: str) -> str | None:
+    """The text around its parts; None when all of them are empty."""
+    texts = {part: _text(value(row, part), part) for part in _parts(template)}
+    if not any(text.strip() for text in texts.values()):
+        return None
+    return _PART.sub(lambda match: texts[match[1]], template).strip()
+
+
+def _text(value: Any, part: str) -> str:
+    if isinstance(value, list | dict):
+        raise Misfit(f"{{{part}}}: a {type(value).__name__} can't be part of a text")
+    return "" if value is None else str(value)
+
+
+def check_fields(fields: FieldsConfig | None, where: dict[str, Any] | None, first: Row, name: str) -> None:
+    """UserError when the source's first row lacks a named column: a mistake in the config, not in a row."""
+    if fields and fields.teacher and isinstance(fields.solution, dict):
+        raise UserError(f"{name}: fields.solution names the teachers already; set fields.teacher to null")
+    for key in where or {}:
+        check_field(first, key, "where", name)
+    for role in fields.__dataclass_fields__ if fields else ():
+        field = getattr(fields, role)
+        for teacher, path in field.items() if isinstance(field, dict) else ((None, field),):
+            if path is not None:
+                check_field(first, path, f"fields.{role}.{teacher}" if teacher else f"fields.{role}", name)
+
+
+def check_field(first: Row, field: str, key: str, name: str) -> None:
+    """UserError when `field`, named under `key`, is not in the source's first row."""
+    for part in () if field in first else _parts(field) or (field,):
+        steps = (part,) if part in first else _steps(part)
+        node: Any = first
+        for depth, step in enumerate(steps):
+            if not _can_hold(node, step):
+                raise UserError(f"{name}: {key}={part} {_lack(node, step, '.'.join(steps[:depth]))}")
+            node = _inside(node, step)
+
+
+def _can_hold(node: Any, step: str) -> bool:
+    """Whether `step` is in `node`, or may be in another row's: null and an empty list say nothing."""
+    if node is None or node == []:
+        return True
+    if isinstance(node, list):
+        return step.removeprefix("-").isdigit()
+    return isinstance(node, dict) and step in node
+
+
+def _lack(node: Any, step: str, at: str) -> str:
+    if not at:
+        return f"is not a column{nearest(step, node)} Columns: {', '.join(node)}"
+    if isinstance(node, dict):
+        return f"is not there: {at} has no {step}{nearest(step, node)} It has: {', '.join(node)}"
+    return f"is not there: {at} is a {type(node).__name__}; a list is entered by number, as in {at}.0"

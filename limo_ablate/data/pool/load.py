@@ -1,0 +1,187 @@
+"""Pools and benchmarks as artifacts."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from limo_ablate.core.artifacts import Artifact, Store
+from limo_ablate.core.errors import UserError
+from limo_ablate.data.pool.choices import read_choice, shuffle, write_options
+from limo_ablate.data.pool.config import (
+    BenchmarkSetConfig,
+    ChoicesConfig,
+    FieldsConfig,
+    PoolConfig,
+    ProblemsConfig,
+)
+from limo_ablate.data.pool.fields import Row, check_field, check_fields
+from limo_ablate.data.pool.pool_index import Source
+from limo_ablate.data.pool.schema import Entry, matches, read_row
+from limo_ablate.data.pool.sources import source_rows
+from limo_ablate.data.pool.tables import Tables
+from limo_ablate.data.pool.values import Misfit
+
+VERSION = 3
+logger = logging.getLogger(__name__)
+
+
+def load_pool(store: Store, data: PoolConfig) -> Artifact:
+    """The pool as `problems.parquet`, `solutions.parquet`, `rejected.parquet` and its counts, `pool.json`."""
+    sources = _sources(data)
+    content = {name: _content(store, source) for name, source in sources.items()}
+    inputs = {"bad_rows": data.bad_rows, "sources": list(content.items())}
+    return store.build("pool", VERSION, inputs, lambda folder: _write_pool(data, sources, folder))
+
+
+def load_benchmark(store: Store, name: str, benchmark: BenchmarkSetConfig) -> Artifact:
+    """The benchmark's problems as `problems.parquet`, `rejected.parquet`; sampling is no part of its key.
+
+    Multiple choice has its options shuffled, and written to `options.json`.
+    """
+    inputs = {"name": name, "benchmark": _content(store, benchmark), "choices": benchmark.choices}
+    return store.build("benchmark", VERSION, inputs, lambda folder: _write_benchmark(name, benchmark, folder))
+
+
+def _sources(data: PoolConfig) -> dict[str, ProblemsConfig]:
+    """The pool's sources by name: its parts, or the pool itself."""
+    if not data.parts:
+        return {data.name: data}
+    own = ("path", "subset", "revision", "fields", "where", "miniature", "limit")
+    if given := [f"data.{key}" for key in own if getattr(data, key) is not None]:
+        raise UserError(
+            f"data={data.name} has data.parts, each with its own keys; set {', '.join(given)} to null, "
+            f"or {given[0].replace('data', 'data.parts.NAME')}"
+        )
+    return data.parts
+
+
+def _write_pool(data: PoolConfig, sources: dict[str, ProblemsConfig], folder: Path) -> None:
+    name = f"data={data.name}"
+    with Tables(folder, pool=True) as tables:
+        for number, (part, config) in enumerate(sources.items()):
+            source = Source(number, config.limit)
+            for where, entry in _entries(config, part):
+                where = f"{part}: {where}" if data.parts else where
+                _take(tables, where, entry, source)
+                if tables.first_rejected and data.bad_rows == "error":
+                    raise UserError(
+                        f"{name}: {tables.first_rejected}; mend the source or set data.bad_rows=skip"
+                    )
+    _require_problems(tables, name)
+    (folder / "pool.json").write_text(json.dumps(tables.counts, indent=1) + "\n")
+
+
+def _write_benchmark(name: str, benchmark: BenchmarkSetConfig, folder: Path) -> None:
+    source = Source(0, benchmark.limit)
+    choices, asked = benchmark.choices, {}
+    with Tables(folder, pool=False) as tables:
+        for number, (where, entry) in enumerate(_entries(benchmark, name, choices)):
+            if source.full:
+                break
+            if isinstance(entry, Entry):
+                entry.problem["id"] = entry.problem["id"] or str(number)
+                if choices and entry.choice:
+                    options = shuffle(entry.choice, entry.problem, choices.seed)
+                    asked[entry.problem["id"]] = {"question": entry.choice.question, "options": options}
+            _take(tables, where, entry, source)
+    if choices:
+        write_options(folder, asked)
+    _require_problems(tables, name)
+    found = tables.counts["problems"]
+    if benchmark.limit is None and benchmark.items not in (None, found):
+        logger.warning("%s: %d problems, where `items` says %d", name, found, benchmark.items)
+
+
+def _take(tables: Tables, where: str, entry: Entry | str | None, source: Source) -> None:
+    tables.counts["rows"] += 1
+    if entry is None:
+        tables.counts["left_out"] += 1
+    elif isinstance(entry, str):
+        tables.reject(where, entry)
+    else:
+        try:
+            tables.add(entry, where, source)
+        except Misfit as misfit:
+            tables.reject(where, str(misfit))
+
+
+def _entries(
+    config: ProblemsConfig, name: str, choices: ChoicesConfig | None = None
+) -> Iterator[tuple[str, Entry | str | None]]:
+    """(where, entry) for each row: the reason where it is none, None where `where` leaves it out."""
+    if config.source == "miniature":
+        if choices:
+            raise UserError(f"{name}: the miniature has no multiple choice; set choices to null")
+        yield from _miniature(config, name)
+        return
+    if config.path is None:
+        raise UserError(f"{name}: no path given: set its `path` to a file or a hub id")
+    if config.fields is None:
+        raise UserError(f"{name}: `fields` must say which column holds what")
+    checked = False
+    for where, row in _rows_of(config, config.path, name):
+        if isinstance(row, dict) and not checked:
+            check_fields(config.fields, config.where, row, name)
+            for field in (choices and choices.wrong) or ():
+                check_field(row, field, "choices.wrong", name)
+            checked = True
+        yield where, row if isinstance(row, str) else _entry(row, config, config.fields, name, choices)
+
+
+def _rows_of(config: ProblemsConfig, path: str, name: str) -> Iterator[tuple[str, Row | str]]:
+    """The rows of a source; an error says whose it is."""
+    try:
+        yield from source_rows(config, path)
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from error
+
+
+def _entry(
+    row: Row, config: ProblemsConfig, fields: FieldsConfig, name: str, choices: ChoicesConfig | None
+) -> Entry | str | None:
+    try:
+        if not matches(row, config.where):
+            return None
+        entry = read_row(row, fields, name)
+        return replace(entry, choice=read_choice(row, entry.problem, choices)) if choices else entry
+    except Misfit as misfit:
+        return str(misfit)
+
+
+def _miniature(config: ProblemsConfig, name: str) -> Iterator[tuple[str, Entry | str | None]]:
+    from limo_ablate.data.miniature.recurrence import problems
+    from limo_ablate.data.miniature.solutions import solutions
+
+    if config.path or config.fields or not config.miniature:
+        raise UserError(f"{name}: source=miniature needs `miniature`, and neither `path` nor `fields`")
+    for problem in problems(config.miniature):
+        entry = Entry(problem, solutions([problem]))
+        yield problem["id"], entry if matches(problem, config.where) else None
+
+
+def _require_problems(tables: Tables, name: str) -> None:
+    if not tables.counts["problems"]:
+        counts = ", ".join(
+            f"{tables.counts[key]} {what}"
+            for key, what in (("rejected", "rejected"), ("left_out", "left out by `where`"))
+            if tables.counts[key]
+        )
+        raise UserError(
+            f"{name}: no usable problem among {tables.counts['rows']} rows"
+            + (f" ({counts})" if counts else "")
+            + (f", the first: {tables.first_rejected}" if tables.first_rejected else "")
+        )
+
+
+def _content(store: Store, config: ProblemsConfig) -> dict[str, Any]:
+    """What decides which rows there are; a local path counts by its bytes only."""
+    content = {field.name: getattr(config, field.name) for field in fields(ProblemsConfig)}
+    if config.fields and isinstance(config.fields.solution, dict):
+        content["teachers"] = list(config.fields.solution)  # keys are hashed sorted, but order solutions
+    local = config.path is not None and Path(config.path).exists()
+    return {**content, "path": store.path_digest(Path(config.path or ""))} if local else content

@@ -1,0 +1,87 @@
+"""Which problems a pool has had so far: a few numbers for each, while the texts go to the disk."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, field
+
+from limo_ablate.data.pool.schema import Entry
+from limo_ablate.data.pool.values import Misfit
+
+
+@dataclass(slots=True)
+class Source:
+    """One of the sources that a pool is made of."""
+
+    number: int
+    limit: int | None
+    problems: int = 0
+
+    @property
+    def full(self) -> bool:
+        return self.limit is not None and self.problems >= self.limit
+
+
+@dataclass(slots=True)
+class Book:
+    """What is known of each problem, by its position in `problems.parquet`. Texts count by their hash."""
+
+    positions: dict[str, int] = field(default_factory=dict)
+    texts: array[int] = field(default_factory=lambda: array("q"))
+    golds: array[int] = field(default_factory=lambda: array("q"))
+    sources: array[int] = field(default_factory=lambda: array("H"))
+    """The last one that had it."""
+    solutions: array[int] = field(default_factory=lambda: array("l"))
+    right: array[float] = field(default_factory=lambda: array("d"))
+    tries: array[float] = field(default_factory=lambda: array("d"))
+
+    def place(self, entry: Entry, source: Source) -> int | None:
+        """Where the row's problem stands, new or known; None when it is beyond the source's limit."""
+        known = self.positions.get(entry.problem["id"])
+        if known is None and entry.problem["gold"] is None:
+            raise Misfit("solution: states no gold answer (no whole \\boxed{}, no #### in its last line)")
+        if known is not None:
+            self._check_same(entry, known)
+            if self.sources[known] == source.number:
+                return known
+        if source.full:
+            return None
+        source.problems += 1
+        if known is None:
+            return self._add(entry, source)
+        self.sources[known] = source.number
+        return known
+
+    def _check_same(self, entry: Entry, known: int) -> None:
+        """A given gold answer must agree with the known one; what another solution states is its own."""
+        name = f"problem {entry.problem['id']} is there already with another"
+        if self.texts[known] != hash(entry.problem["text"]):
+            raise Misfit(f"{name} text")
+        if not entry.stated and self.golds[known] != hash(entry.problem["gold"]):
+            raise Misfit(f"{name} gold answer")
+
+    def _add(self, entry: Entry, source: Source) -> int:
+        position = self.positions[entry.problem["id"]] = len(self.positions)
+        self.texts.append(hash(entry.problem["text"]))
+        self.golds.append(hash(entry.problem["gold"]))
+        self.sources.append(source.number)
+        self.solutions.append(0)
+        self.right.append(0)
+        self.tries.append(0)
+        return position
+
+    def add_tries(self, position: int, right: float, tries: float) -> None:
+        self.right[position] += right
+        self.tries[position] += tries
+
+    def next_solution(self, position: int) -> int:
+        """The number of a problem's next solution, from 0."""
+        number = self.solutions[position]
+        self.solutions[position] += 1
+        return number
+
+    def pass_rates(self) -> list[float | None]:
+        return [
+            round(right / tries, 12) if tries else None
+            for right, tries in zip(self.right, self.tries, strict=True)
+        ]

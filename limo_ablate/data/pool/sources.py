@@ -1,0 +1,122 @@
+"""Rows of a source as plain dicts, each with where it stands: files, folders, hub data sets.
+
+Files are read by us and not by `datasets`, because real ones hold U+2028 inside strings (lines end at
+"\\n" only) and columns of mixed types (an answer that is 27.0 in one row and a list in the next). All
+but .json, which is one list, are read row by row: their size does not matter.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from limo_ablate.core.errors import UserError
+from limo_ablate.data.pool.config import ProblemsConfig
+from limo_ablate.data.pool.fields import Row
+
+BATCH = 1000
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def source_rows(config: ProblemsConfig, path: str) -> Iterator[tuple[str, Row | str]]:
+    """(where, row) for each row of a file, a folder or a hub data set; for an unreadable row, the reason."""
+    if config.source == "hub":
+        return hub_rows(path, config.subset, config.split, config.revision)
+    return file_rows(path)
+
+
+def file_rows(path: str) -> Iterator[tuple[str, Row | str]]:
+    """The rows of a .jsonl, .json, .csv or .parquet file."""
+    file = Path(path)
+    if file.is_dir():
+        raise UserError(f"{path} is a folder; a snapshot of a hub data set is read with source=hub")
+    if not file.is_file():
+        raise UserError(
+            f"no such file: {path}" + (f" (looked in {Path.cwd()})" if not file.is_absolute() else "")
+        )
+    readers = {".jsonl": _jsonl, ".json": _json, ".csv": _csv, ".parquet": _parquet}
+    if file.suffix not in readers:
+        raise UserError(f"{path}: can't read {file.suffix or 'this'} files; use one of {', '.join(readers)}")
+    return readers[file.suffix](file)
+
+
+def _jsonl(file: Path) -> Iterator[tuple[str, Row | str]]:
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                yield f"{file.name}:{number}", _object(line)
+
+
+def _object(line: bytes) -> Row | str:
+    try:
+        row = json.loads(line.decode("utf-8-sig"))
+        if _SURROGATE.search(line):
+            json.dumps(row, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        return f"not JSON: {error.msg}"
+    except UnicodeEncodeError:
+        return "holds half a character (a lone \\ud...)"
+    except (ValueError, RecursionError) as error:
+        return f"can't be read: {error}"
+    return row if isinstance(row, dict) else "not a JSON object"
+
+
+def _json(file: Path) -> Iterator[tuple[str, Row | str]]:
+    try:
+        rows = json.loads(file.read_text(encoding="utf-8-sig"))
+    except json.JSONDecodeError as error:
+        raise UserError(f"{file}: not JSON (line {error.lineno}: {error.msg})") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{file}: can't be read: {error}") from error
+    if not isinstance(rows, list):
+        raise UserError(f"{file}: expected a list of objects, found {type(rows).__name__}")
+    for number, row in enumerate(rows):
+        yield f"{file.name}[{number}]", _object(json.dumps(row).encode())
+
+
+def _csv(file: Path) -> Iterator[tuple[str, Row | str]]:
+    csv.field_size_limit(sys.maxsize)  # a solution is easily longer than the module's limit
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            reader: csv.DictReader[Any] = csv.DictReader(lines)
+            for row in reader:
+                where = f"{file.name}:{reader.line_num}"
+                yield where, "more values than columns" if None in row else row
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: can't be read: {error}") from error
+
+
+def _parquet(file: Path) -> Iterator[tuple[str, Row | str]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(file, buffer_size=2**20) as table:  # a row group can be the whole file
+            batches = table.iter_batches(BATCH)
+            for number, row in enumerate(row for batch in batches for row in batch.to_pylist()):
+                yield f"{file.name}:{number}", row
+    except pa.ArrowException as error:
+        raise UserError(f"{file}: can't be read: {str(error).splitlines()[0]}") from error
+
+
+def hub_rows(
+    path: str, subset: str | None, split: str, revision: str | None
+) -> Iterator[tuple[str, Row | str]]:
+    """Rows of a hub data set, or of a local folder that holds a snapshot of one."""
+    if Path(path).is_file():
+        raise UserError(f"{path} is a file; it is read with source=file")
+    from datasets import load_dataset
+
+    try:
+        data = load_dataset(path, subset, split=split, revision=revision)
+    except Exception as error:  # `datasets` raises many kinds; all mean that this source can't be read
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"data set {path} (split {split}) can't be loaded: {reason}") from error
+    for number, row in enumerate(data):
+        yield f"{path}:{split}[{number}]", row

@@ -1,0 +1,135 @@
+"""The tables of a pool or benchmark, written in batches while its rows stream by."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from limo_ablate.data.pool.fields import Row
+from limo_ablate.data.pool.pool_index import Book, Source
+from limo_ablate.data.pool.schema import PROBLEMS, REJECTED, SOLUTIONS, Entry
+from limo_ablate.data.pool.values import Misfit, digest
+
+BATCH_ROWS = 50_000
+BATCH_CHARACTERS = 2**25
+"""A batch is a row group: large enough to compress well, small enough to hold several."""
+
+COUNTED = (
+    "rows",
+    "left_out",
+    "over_limit",
+    "rejected",
+    "incomplete",
+    "levels_unread",
+    "problems",
+    "solutions",
+)
+UNRATED = PROBLEMS.remove(PROBLEMS.get_field_index("pass_rate"))
+
+
+class Batches:
+    """A parquet file that grows by row groups."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
+        self._rows: list[Row] = []
+        self._characters = 0
+
+    def add(self, row: Row) -> None:
+        self._rows.append(row)
+        self._characters += len(row.get("text", ""))
+        if len(self._rows) >= BATCH_ROWS or self._characters >= BATCH_CHARACTERS:
+            self._flush()
+
+    def close(self) -> None:
+        self._flush()
+        self._writer.close()
+
+    def _flush(self) -> None:
+        if self._rows:
+            self._writer.write_table(pa.Table.from_pylist(self._rows, self._schema))
+        self._rows, self._characters = [], 0
+
+
+class Tables:
+    """`problems.parquet`, `rejected.parquet` and, in a pool, `solutions.parquet` in `folder`.
+
+    In a pool, rows with the same problem are one problem with several solutions; in a benchmark, each
+    row is a problem.
+    """
+
+    def __init__(self, folder: Path, *, pool: bool) -> None:
+        self.counts = Counter(dict.fromkeys(COUNTED, 0))
+        self.first_rejected: str | None = None
+        self._path = folder / "problems.parquet"
+        self._unrated = folder / "problems.unrated"
+        self._problems = Batches(self._unrated, UNRATED)
+        self._rejected = Batches(folder / "rejected.parquet", REJECTED)
+        self._solutions = Batches(folder / "solutions.parquet", SOLUTIONS) if pool else None
+        self._book = Book()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        for batches in (self._problems, self._rejected, self._solutions):
+            if batches:
+                batches.close()
+        if kind is None:
+            self._join_pass_rates()
+
+    def reject(self, where: str, reason: str) -> None:
+        self.counts["rejected"] += 1
+        self.first_rejected = self.first_rejected or f"{where}: {reason}"
+        self._rejected.add({"where": where, "reason": reason})
+
+    def add(self, entry: Entry, where: str, source: Source) -> None:
+        """Writes what a row holds; Misfit when it contradicts an earlier one."""
+        problem = entry.problem
+        problem["id"] = problem["id"] or digest(problem["text"])[:12]
+        if not self._solutions and problem["id"] in self._book.positions:
+            raise Misfit(f"problem {problem['id']} is there already")
+        position = self._book.place(entry, source)
+        if position is None:
+            self.counts["over_limit"] += 1
+            return
+        self.counts["levels_unread"] += entry.level_unread
+        if position == self.counts["problems"]:
+            self.counts["problems"] += 1
+            self._problems.add(problem)
+        self._book.add_tries(position, *entry.tries)
+        for number in entry.incomplete:
+            self.counts["incomplete"] += 1
+            self._rejected.add({"where": where, "reason": f"solution {number}: not complete"})
+        for solution in entry.solutions if self._solutions else ():
+            self._add_solution(solution, problem["id"], position)
+
+    def _add_solution(self, solution: Row, problem: str, position: int) -> None:
+        assert self._solutions
+        self.counts["solutions"] += 1
+        own = {
+            "id": f"{problem}-{self._book.next_solution(position)}",
+            "problem": problem,
+            "digest": digest(solution["text"])[:16],
+        }
+        self._solutions.add(own | solution)
+
+    def _join_pass_rates(self) -> None:
+        """Known only at the end, since several rows can tell of one problem."""
+        rates = pa.array(self._book.pass_rates(), pa.float64())
+        with (
+            pq.ParquetFile(self._unrated) as unrated,
+            pq.ParquetWriter(self._path, PROBLEMS, compression="zstd") as problems,
+        ):
+            start = 0
+            for group in range(unrated.num_row_groups):
+                table = unrated.read_row_group(group)
+                problems.write_table(table.append_column("pass_rate", rates.slice(start, len(table))))
+                start += len(table)
+        self._unrated.unlink()

@@ -1,0 +1,187 @@
+"""Configuration of a selection: which rows of the pool are trained on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+from limo_ablate.core.errors import UserError
+from limo_ablate.core.typed import nearest
+from limo_ablate.data.pool.config import BenchmarkSetConfig
+
+Tier = Literal["any", "L1", "L2", "L3", "L4", "L5", "skipped", "shuffled", "padded"]
+TAKEN = (
+    "problem", "solution", "text", "response", "gold", "source", "level", "subject", "pass_rate", "note",
+    "tier", "teacher", "tokens", "digest", "given", "length", "row", "status", "rule", "answer", "elaborated",
+    "group", "first", "flag", "cluster", "stratum",
+)  # fmt: skip
+"""Columns of a selection, which no lexicon may be named like."""
+RULES = ("random", "pool", "longest", "shortest", "score", "residual", "column")
+"""What comes first: by chance, in the pool's order, long or short solutions, a high score, a high score for
+their length, a high `data.fields.score`. Each feature of the score is a rule too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreConfig:
+    """The reasoning-chain score (LIMO, section 3.2): features and weights are the paper's, the rest ours."""
+
+    name: str
+    """Of this version of the word lists, scaling and edges; selections and manifests carry it."""
+    weights: dict[str, float]
+    """Of `elaborated` (length) and of each lexicon."""
+    lexicons: dict[str, str]
+    """Feature -> words and phrases between commas, any language; counted per 100 of the length."""
+    scaling: Literal["rank", "zscore", "minmax"]
+    """How a feature is made comparable with the others over all solutions."""
+    edges: tuple[float, float, float, float]
+    """Shares of the solutions, by score, at which tiers L2, L3, L4, L5 begin."""
+    within: Literal["pool", "problem"]
+    """Tiers by place among all solutions, or among those of the same problem (RQ1: each in every tier)."""
+
+    def __post_init__(self) -> None:
+        unknown = set(self.weights) ^ {"elaborated", *self.lexicons}
+        if unknown:
+            raise UserError(
+                f"select.score: {', '.join(sorted(unknown))} must be in both weights and lexicons "
+                "(elaborated, which has no words, in weights only)"
+            )
+        if taken := sorted(set(self.lexicons) & {*RULES, *TAKEN}):
+            raise UserError(f"select.score.lexicons.{taken[0]}: that name is taken; choose another")
+        if not all(math.isfinite(weight) for weight in self.weights.values()):
+            raise UserError(f"select.score.weights={self.weights}: every weight must be a number")
+        rising = all(low <= high for low, high in pairwise(self.edges))
+        if not (rising and self.edges[0] > 0 and self.edges[-1] < 1):
+            raise UserError(f"select.score.edges={list(self.edges)}: four rising shares between 0 and 1")
+        for name, phrases in self.phrases().items():
+            if not phrases:
+                raise UserError(f"select.score.lexicons.{name}: no words; list them, with commas between")
+
+    def phrases(self) -> dict[str, tuple[str, ...]]:
+        """Feature -> its words and phrases."""
+        return {
+            name: tuple(word for part in lexicon.split(",") if (word := part.strip()))
+            for name, lexicon in self.lexicons.items()
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MinHashConfig:
+    threshold: float
+    """Estimated Jaccard similarity of the word shingles from which two problems are near-duplicates, 0..1."""
+    shingle: int
+    """Words of a shingle."""
+    permutations: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**64:
+            raise UserError(f"minhash: seed={self.seed} must be 0 or more, and below 2^64")
+        if not (0 < self.threshold <= 1 and self.shingle > 0 and self.permutations > 0):
+            raise UserError(
+                f"minhash: threshold={self.threshold} must be above 0 and at most 1, shingle={self.shingle} "
+                f"and permutations={self.permutations} at least 1"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContaminationConfig:
+    """The gate between the pool and the benchmarks that the cell evaluates."""
+
+    policy: Literal["none", "report", "drop", "error"]
+    """`report` keeps flagged problems and scores on clean benchmark items too."""
+    punctuation: Literal["separate", "delete"]
+    """What is neither a-z, 0-9 nor a Chinese character (each a word) ends a word; or is nothing at all, when
+    only white space ends one and an underscore is part of it."""
+    exact: bool
+    """Flag problems with the same words."""
+    ngrams: tuple[int, ...]
+    """Flag problems that share a run of so many words, for each of these lengths."""
+    masked_ngrams: tuple[int, ...]
+    """The same with every number replaced by one mark: the same problem with other numbers."""
+    minhash: MinHashConfig | None
+    also: dict[str, BenchmarkSetConfig]
+    """Benchmarks to look at besides those that are evaluated."""
+
+    def __post_init__(self) -> None:
+        for key in ("ngrams", "masked_ngrams"):
+            lengths = getattr(self, key)
+            if any(n < 1 for n in lengths):
+                raise UserError(f"select.contamination.{key}={list(lengths)}: lengths must be 1 or more")
+        searching = self.exact or self.ngrams or self.masked_ngrams or self.minhash
+        if self.policy != "none" and not searching:
+            raise UserError(
+                "select.contamination looks for nothing: set exact, ngrams, masked_ngrams or minhash, "
+                "or select/contamination=none"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StratifyConfig:
+    by: Literal["source", "level", "subject", "teacher", "difficulty", "cluster"]
+    """`difficulty`: fifths of `data.difficulty.measure`; `cluster`: problems alike by MinHash."""
+    shares: Literal["proportional", "equal"]
+    """Of the subset: as in the pool (iso-difficulty, say), or the same for each (s1's diversity)."""
+    minhash: MinHashConfig | None = None
+    """For `cluster`: what is alike."""
+
+    def __post_init__(self) -> None:
+        if (self.by == "cluster") != (self.minhash is not None):
+            raise UserError(
+                f"select.stratify.by={self.by}: `cluster`, and nothing else, needs select.stratify.minhash "
+                "(threshold, shingle, permutations, seed); select=s1k_clusters has one"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectConfig:
+    """Which rows of the pool are trained on: what the study varies; see docs/selection.md."""
+
+    size: int | None
+    """Training examples; null: all that pass the filters. Smaller sizes are subsets of larger ones."""
+    tokens: int | Literal["match"] | None
+    """Response tokens to train on, met within 0.5 %. With `size`, exactly so many rows that have them;
+    `match`: as many as the tier with the fewest has at this size, so that arms that differ in tier agree."""
+    difficulty: float | str
+    """A band of `data.difficulty.bands`, `any`, or a threshold (level at least, pass rate at most)."""
+    quality: Tier
+    """Tier of the solution."""
+    correctness: Literal["any", "correct", "wrong"]
+    """Only solutions that the verifier accepts, or refuses."""
+    teacher: str
+    """Only this teacher's solutions, or `any`."""
+    duplicates: Literal["keep", "drop"]
+    """Problems with the same words as an earlier one of the pool."""
+    same_problems: bool
+    """Only problems that have a solution in each of L1..L5. With order=random or pool, arms of one size that
+    differ in tier then have the same questions (RQ1)."""
+    solutions: int
+    """At most so many solutions of a problem; 0 chooses questions, for a teacher to solve."""
+    best: str
+    """The rule by which a problem's solutions are chosen."""
+    order: str
+    """The rule by which problems are chosen. A rule is one of `RULES`; `-` before it turns it round."""
+    stratify: StratifyConfig | None
+    perturb: Literal["none", "shuffled_steps", "keywords_stripped", "format_only"]
+    """Negative controls: what is done to each chosen solution."""
+    score: ScoreConfig
+    contamination: ContaminationConfig
+    seed: int
+
+    def __post_init__(self) -> None:
+        for key, rule in (("best", self.best), ("order", self.order)):
+            known = (*RULES, *self.score.weights)
+            if rule.removeprefix("-") not in known:
+                raise UserError(
+                    f"select.{key}={rule}: not a rule{nearest(rule, known)} Rules: {', '.join(known)}, "
+                    "each also with - before it"
+                )
+        if self.tokens == "match" and self.size is None:
+            raise UserError(
+                "select.tokens=match needs select.size: the rows of the tier with the fewest tokens"
+            )
+        for key in ("size", "tokens", "solutions"):
+            value = getattr(self, key)
+            if isinstance(value, int) and value < (1 if key == "tokens" else 0):
+                raise UserError(f"select.{key}={value}: can't be that few")

@@ -1,0 +1,52 @@
+"""Whether each solution of the pool ends in its problem's gold answer, as the verifier sees it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+
+from limo_ablate.core.artifacts import Artifact, Store
+from limo_ablate.verify import VERSION as VERIFIER
+from limo_ablate.verify import verify_many
+
+VERSION = 2
+READ = ("status", "rule", "answer")
+SHOWN = 100
+"""Characters kept of an answer."""
+BATCH = 20_000
+"""Solutions in memory at a time; beyond one batch, grading uses all cores."""
+
+
+def grades(store: Store, pool: Artifact) -> Artifact:
+    """`grades.parquet`: solution, status (`correct`, `incorrect`, `undecided`), rule, answer? (as read)."""
+    return store.build(
+        "grades", VERSION, {"pool": pool, "verifier": VERIFIER}, lambda folder: _write(pool, folder)
+    )
+
+
+def _write(pool: Artifact, folder: Path) -> None:
+    golds = pl.read_parquet(pool.path / "problems.parquet", columns=["id", "gold"])
+    graded = [_graded(batch, golds, workers) for batch, workers in _batches(pool)]
+    schema = dict.fromkeys(("solution", *READ), pl.String)
+    pl.concat([pl.DataFrame(schema=schema), *graded]).write_parquet(folder / "grades.parquet")
+
+
+def _batches(pool: Artifact) -> Iterator[tuple[pl.DataFrame, int]]:
+    from pyarrow.parquet import ParquetFile
+
+    file = ParquetFile(pool.path / "solutions.parquet")
+    workers = len(os.sched_getaffinity(0)) if file.metadata.num_rows > BATCH else 1
+    for batch in file.iter_batches(BATCH, columns=["id", "problem", "text"]):
+        frame = pl.from_arrow(batch)
+        assert isinstance(frame, pl.DataFrame)
+        yield frame, workers
+
+
+def _graded(batch: pl.DataFrame, golds: pl.DataFrame, workers: int) -> pl.DataFrame:
+    rows = batch.join(golds, left_on="problem", right_on="id", how="left", maintain_order="left")
+    verdicts = verify_many(zip(rows["text"], rows["gold"], strict=True), workers=workers)
+    read = [pl.Series(name, [getattr(v, name) for v in verdicts], dtype=pl.String) for name in READ]
+    return rows.select(solution="id").with_columns(read).with_columns(pl.col("answer").str.head(SHOWN))

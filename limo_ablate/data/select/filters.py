@@ -1,0 +1,93 @@
+"""The filters of a selection: what a row must be whatever the study varies, and its tier.
+
+Difficulty, which has a module of its own, stands between the two.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from limo_ablate.core.artifacts import Artifact
+from limo_ablate.core.errors import UserError
+from limo_ablate.core.typed import nearest
+from limo_ablate.data.select import quality
+from limo_ablate.data.select.config import SelectConfig
+from limo_ablate.data.select.funnel import Funnel
+
+
+def refuse_for_questions(config: SelectConfig) -> None:
+    """UserError where the configuration goes by solutions, and there are none."""
+    asked = {
+        f"quality={config.quality}": config.quality != "any",
+        f"correctness={config.correctness}": config.correctness != "any",
+        f"teacher={config.teacher}": config.teacher != "any",
+        "same_problems=true": config.same_problems,
+        f"tokens={config.tokens}": config.tokens is not None,
+        f"perturb={config.perturb}": config.perturb != "none",
+    }
+    if found := [name for name, goes_by_solutions in asked.items() if goes_by_solutions]:
+        raise UserError(
+            f"select.{found[0]} goes by solutions, and these are questions only: set data.fields.solution "
+            "and select.solutions=1, or leave that key at its neutral value"
+        )
+
+
+def keep_fit(
+    funnel: Funnel, config: SelectConfig, duplicates: Artifact | None, flags: Artifact | None
+) -> None:
+    """What a row must be whatever the study varies; tiers are given to the rows that are right."""
+    if 0 < funnel.rows["solution"].null_count() < funnel.rows.height:
+        funnel.keep("solved", pl.col("solution").is_not_null(), pl.lit("no solution"))
+    if config.correctness != "any":
+        wanted = "correct" if config.correctness == "correct" else "incorrect"
+        answer = pl.col("answer").fill_null("nothing")
+        reason = pl.format("the verifier says {} ({}), it read: {}", "status", "rule", answer)
+        funnel.keep(f"correctness={config.correctness}", pl.col("status") == wanted, reason)
+    funnel.rows = quality.scored(funnel.rows, config.score)
+    if funnel.rows["tier"].null_count() == funnel.rows.height:
+        funnel.rows = funnel.rows.with_columns(quality.tiers(funnel.rows, config.score))
+    if duplicates:
+        groups = pl.read_parquet(duplicates.path / "duplicates.parquet")
+        rows = funnel.rows.join(groups, on="problem", how="left", maintain_order="left")
+        funnel.rows = rows.with_columns(
+            first=pl.col("problem").first().over("group")
+        )  # of those that are left
+        reason = pl.format("same words and answer as problem {}", pl.col("first"))
+        funnel.keep("duplicates=drop", pl.col("problem") == pl.col("first"), reason)
+    if flags and config.contamination.policy == "drop":
+        _keep_clean(funnel, pl.read_parquet(flags.path / "flags.parquet"))
+    if config.teacher != "any":
+        known = funnel.rows["teacher"].drop_nulls().unique().sort().to_list()
+        if config.teacher not in known:
+            raise UserError(
+                f"select.teacher={config.teacher}: no such teacher{nearest(config.teacher, known)} "
+                f"Teachers: {', '.join(known) or 'none; see data.fields.teacher'}"
+            )
+        reason = pl.format("teacher {}", pl.col("teacher").fill_null("unknown"))
+        funnel.keep(f"teacher={config.teacher}", pl.col("teacher") == config.teacher, reason)
+
+
+def _keep_clean(funnel: Funnel, flags: pl.DataFrame) -> None:
+    first = flags.group_by("problem", maintain_order=True).first()
+    first = first.select(
+        "problem", flag=pl.format("{} with {} {}: {}", "method", "benchmark", "item", "evidence")
+    )
+    funnel.rows = funnel.rows.join(first, on="problem", how="left", maintain_order="left")
+    funnel.keep("contamination=drop", pl.col("flag").is_null(), pl.col("flag"))
+
+
+def keep_same_problems(funnel: Funnel) -> None:
+    tier = pl.col("tier")
+    tiers = tier.filter(tier.is_in(quality.TIERS)).n_unique().over("problem")
+    reason = pl.lit("no solution in each of L1 to L5; five of a problem are needed")
+    funnel.keep("same_problems", tiers == len(quality.TIERS), reason)
+
+
+def keep_quality(funnel: Funnel, config: SelectConfig) -> None:
+    """`any` is any of L1..L5: the controls are only for those who ask for them."""
+    if funnel.rows["solution"].null_count() == funnel.rows.height:
+        return  # a pool of questions
+    tier = pl.col("tier")
+    kept = tier.is_in(quality.TIERS) if config.quality == "any" else tier == config.quality
+    reason = pl.format("tier {}", tier.fill_null("unknown"))
+    funnel.keep(f"quality={config.quality}", kept, reason)

@@ -1,0 +1,96 @@
+"""Near-duplicates by MinHash: texts that share most of their word shingles.
+
+Candidates come from locality-sensitive hashing, and count when the Jaccard similarity that their signatures
+estimate reaches the threshold. Signatures depend on words and seed only, not on the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from limo_ablate.core.errors import UserError
+from limo_ablate.data.select.config import MinHashConfig
+from limo_ablate.data.select.words import Words
+
+if TYPE_CHECKING:
+    from rensa import RMinHash
+
+MISSED = 0.01
+"""Share of the pairs right at the threshold that bands may miss; of more similar ones they miss fewer."""
+
+
+class MinHashIndex:
+    def __init__(self, config: MinHashConfig) -> None:
+        from rensa import RMinHashLSH
+
+        self.config = config
+        self.lsh = RMinHashLSH(config.threshold, config.permutations, bands(config))
+        self.signatures: dict[int, RMinHash] = {}
+
+    def signature(self, words: Sequence[str]) -> RMinHash:
+        from rensa import RMinHash
+
+        signature = RMinHash(self.config.permutations, self.config.seed)
+        signature.update(shingles(words, self.config.shingle))
+        return signature
+
+    def add(self, key: int, signature: RMinHash) -> None:
+        self.lsh.insert(key, signature)
+        self.signatures[key] = signature
+
+    def similar(self, signature: RMinHash) -> Iterator[tuple[int, float]]:
+        """Key and estimated Jaccard similarity of what reaches the threshold, by key."""
+        for key in sorted(self.lsh.query(signature)):
+            similarity = signature.jaccard(self.signatures[key])
+            if similarity >= self.config.threshold:
+                yield key, similarity
+
+
+def shingles(words: Sequence[str], size: int) -> list[str]:
+    """Every run of `size` words; of a shorter text, all its words."""
+    return [" ".join(words[i : i + size]) for i in range(max(1, len(words) - size + 1))]
+
+
+def bands(config: MinHashConfig) -> int:
+    """How many bands the signature is cut into: as few as find the pairs at the threshold."""
+    sizes = [bands for bands in range(1, config.permutations + 1) if config.permutations % bands == 0]
+    for count in sizes:
+        if (1 - config.threshold ** (config.permutations // count)) ** count <= MISSED:
+            return count
+    raise UserError(
+        f"minhash.threshold={config.threshold} is too low for minhash.permutations={config.permutations}: "
+        "raise either"
+    )
+
+
+def clusters(texts: pl.Series | Iterable[str], minhash: MinHashConfig) -> list[int]:
+    """For each text the place of the first one of its cluster: all that near-duplicates link to each other.
+
+    A text without words, or without a near-duplicate, is a cluster of its own.
+    """
+    index = MinHashIndex(minhash)
+    parents: list[int] = []
+    keys: dict[str, int] = {}
+    for place, joined in enumerate(Words.split(pl.Series(texts, dtype=pl.String), "separate").joined()):
+        parents.append(keys.setdefault(joined, place) if joined else place)
+        if joined and parents[place] == place:
+            signature = index.signature(joined.split())
+            for other, _ in index.similar(signature):
+                _link(parents, place, other)
+            index.add(place, signature)
+    return [_root(parents, place) for place in range(len(parents))]
+
+
+def _link(parents: list[int], a: int, b: int) -> None:
+    a, b = _root(parents, a), _root(parents, b)
+    parents[max(a, b)] = min(a, b)
+
+
+def _root(parents: list[int], place: int) -> int:
+    while parents[place] != place:
+        parents[place] = parents[parents[place]]
+        place = parents[place]
+    return place

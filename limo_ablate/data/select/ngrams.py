@@ -1,0 +1,141 @@
+"""Runs of n words that two sets of texts share.
+
+A run is numbered by looking up the numbers of its two halves, halves of halves down to single words. So two
+runs have the same number if and only if they are the same words: nothing is hashed, nothing is missed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from limo_ablate.data.select.words import MARK, Integers, Words
+
+PAIRS = {"text": pl.Int64, "item": pl.Int64, "start": pl.Int64, "length": pl.Int64}
+
+
+class NgramIndex:
+    """The n-grams of the benchmarks' items, to look the pool's problems up in.
+
+    With `masked`, `items` and what is looked up are masked words, and only n-grams count that hold a number
+    and no more numbers than other words: lists of coordinates look all the same.
+    """
+
+    def __init__(self, items: Words, n: int, *, masked: bool = False) -> None:
+        self.items, self.n = items, n
+        self.vocabulary = items.flat.filter(items.flat != "").unique().sort()
+        self.codes = self._codes(items)
+        self.keys: list[npt.NDArray[np.uint64]] = []
+        """For each doubling of the length, the pairs of halves there are; a pair's number is its place."""
+        numbers = self.codes
+        for shift in _shifts(n):
+            pairs = _pairs(numbers, shift)
+            self.keys.append(np.unique(pairs[pairs > 0]))
+            numbers = _numbers(pairs, self.keys[-1])
+        self._keep_first(numbers, _telling(items, n) if masked else numbers > 0)
+
+    def _keep_first(self, numbers: Integers, counts: npt.NDArray[np.bool_]) -> None:
+        """`places`: where each n-gram first occurs in each item; those of number k from `bounds[k]` on."""
+        places = np.flatnonzero((numbers > 0) & counts)
+        places = places[np.argsort(numbers[places], kind="stable")]
+        items = self.items.texts_at(places)
+        again = (np.diff(numbers[places], prepend=0) == 0) & (np.diff(items, prepend=-1) == 0)
+        self.places = places[~again]
+        self.bounds = np.searchsorted(numbers[self.places], np.arange(numbers.max(initial=0) + 2))
+
+    def find(self, texts: Words) -> pl.DataFrame:
+        """A row for each (text, item) that share an n-gram, with their longest shared run in the text."""
+        codes = self._codes(texts)
+        numbers = codes
+        for shift, keys in zip(_shifts(self.n), self.keys, strict=True):
+            numbers = _numbers(_pairs(numbers, shift), keys)
+        here = np.flatnonzero(numbers)
+        first, last = self.bounds[numbers[here]], self.bounds[numbers[here] + 1]
+        here, there = np.repeat(here, last - first), self.places[_ranges(first, last)]
+        starts = _run_starts(here, there, len(self.codes))
+        here, there = here[starts], there[starts]
+        before = _agreeing(codes, self.codes, here - 1, there - 1, -1)
+        after = _agreeing(codes, self.codes, here + self.n, there + self.n, 1)
+        runs = {
+            "text": texts.texts_at(here),
+            "item": self.items.texts_at(there),
+            "start": here - before,
+            "length": before + self.n + after,
+        }
+        longest = pl.DataFrame(runs, schema=PAIRS).sort(
+            "text", "item", "length", "start", descending=[False, False, True, False]
+        )
+        return longest.unique(["text", "item"], keep="first", maintain_order=True)
+
+    def _codes(self, words: Words) -> Integers:
+        """Each word's number in the vocabulary, from 1; 0 for others and between texts."""
+        codes = words.flat.cast(pl.Enum(self.vocabulary), strict=False).to_physical().cast(pl.Int64) + 1
+        return codes.fill_null(0).to_numpy()
+
+
+def _shifts(n: int) -> list[int]:
+    """How far the second half lies behind the first: 13 words are 2, 4, 8, and 8 with 8 that overlap."""
+    shifts, length = [], 1
+    while length < n:
+        shifts.append(min(length, n - length))
+        length += shifts[-1]
+    return shifts
+
+
+def _pairs(numbers: Integers, shift: int) -> npt.NDArray[np.uint64]:
+    """Number of the half that begins here and of the one that begins `shift` later, as one; 0 without one."""
+    pairs = np.zeros(len(numbers), np.uint64)
+    first, second = numbers[:-shift], numbers[shift:]
+    alive = np.flatnonzero((first > 0) & (second > 0))
+    pairs[alive] = (first[alive].astype(np.uint64) << np.uint64(32)) | second[alive].astype(np.uint64)
+    return pairs
+
+
+def _numbers(pairs: npt.NDArray[np.uint64], keys: npt.NDArray[np.uint64]) -> Integers:
+    """Each pair's place in `keys`, from 1; 0 where it is not there."""
+    numbers = np.zeros(len(pairs), np.int64)
+    if len(keys):
+        alive = np.flatnonzero(pairs)
+        found = np.searchsorted(keys, pairs[alive]).clip(max=len(keys) - 1)
+        numbers[alive] = np.where(keys[found] == pairs[alive], found + 1, 0)
+    return numbers
+
+
+def _telling(masked: Words, n: int) -> npt.NDArray[np.bool_]:
+    """Where an n-gram begins that holds a number and is numbers for at most half of its words."""
+    holding = masked.flat.str.contains(MARK, literal=True).to_numpy()
+    numbers = (masked.flat == MARK).to_numpy()
+    return (_count(holding, n) > 0) & (2 * _count(numbers, n) <= n)
+
+
+def _count(flags: npt.NDArray[np.bool_], n: int) -> Integers:
+    """How many of the n from here on are set."""
+    total = np.zeros(len(flags) + 1, np.int64)
+    np.cumsum(flags, out=total[1:])
+    return np.asarray(total[np.arange(n, len(flags) + n).clip(max=len(flags))] - total[:-1])
+
+
+def _ranges(first: Integers, last: Integers) -> Integers:
+    """The numbers from each `first` up to its `last`, one range after the other."""
+    lengths = last - first
+    offsets = np.cumsum(lengths) - lengths
+    return np.asarray(np.arange(lengths.sum()) + np.repeat(first - offsets, lengths))
+
+
+def _run_starts(here: Integers, there: Integers, width: int) -> Integers:
+    """Which matches don't just go on with one that begins a word earlier on both sides."""
+    matches = here * width + there
+    return np.flatnonzero(~np.isin(matches - width - 1, matches))
+
+
+def _agreeing(a: Integers, b: Integers, i: Integers, j: Integers, step: int) -> Integers:
+    """How many words agree from `a[i]` and `b[j]` on, in the direction of `step`, within text and item."""
+    count = np.zeros(len(i), np.int64)
+    alive = np.arange(len(i))
+    while len(alive):
+        offset = step * count[alive]
+        ours, theirs = a[i[alive] + offset], b[j[alive] + offset]
+        alive = alive[(ours == theirs) & (ours > 0)]
+        count[alive] += 1
+    return count

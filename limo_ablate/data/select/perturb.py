@@ -1,0 +1,68 @@
+"""Negative controls: what is done to the chosen solutions. What a model gains from these is form.
+
+Wrong traces are a filter (`select.correctness=wrong`), not a perturbation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from limo_ablate.data.select.features import pattern
+
+_PARAGRAPH = re.compile(r"\n\s*\n")
+_LINE = re.compile(r"\n")
+_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\\$])|(?<=[。！？])|(?<=[.;,])\s+(?=\S+\s*[:=])")
+_BOX = r"\\boxed\{(?:[^{}]|\{[^{}]*\})*\}"
+FEWEST_STEPS = 4
+"""A text with fewer paragraphs is cut at lines, with fewer lines at sentences."""
+
+
+def shuffled_steps(text: str, gold: str, seed: int) -> str:
+    """The steps in random order; from the one with the last box on they stay last."""
+    cut, joint = _steps(text)
+    boxed = [place for place, step in enumerate(cut) if "\\boxed" in step]
+    end = boxed[-1] if boxed else len(cut) - 1
+    if end < 2:
+        return text
+    order = list(range(end))
+    rng = random.Random(f"{seed}:{hashlib.sha256(text.encode()).hexdigest()}")
+    while order == sorted(order):
+        rng.shuffle(order)
+    return joint.join([*(cut[i] for i in order), *cut[end:]])
+
+
+def _steps(text: str) -> tuple[list[str], str]:
+    """Steps and what joins them: by the first way to cut that gives enough, else by the one with most."""
+    most: tuple[list[str], str] = [text], ""
+    for border, joint in ((_PARAGRAPH, "\n\n"), (_LINE, "\n"), (_SENTENCE, " ")):
+        steps = [step for step in border.split(text.strip()) if step.strip()]
+        if len(steps) > len(most[0]):
+            most = steps, joint
+        if len(steps) >= FEWEST_STEPS:
+            break
+    return most
+
+
+def keywords_stripped(text: str, lexicons: Mapping[str, Sequence[str]]) -> str:
+    """Without the words that the score counts; lines and boxes stay as they are."""
+    words = pattern([word for lexicon in lexicons.values() for word in lexicon])
+    words = words.replace("(?-u:\\b)", r"(?a:\b)").replace(r"\s+", r"[ \t]+")
+    return re.sub(rf"({_BOX})|{words},?[ \t]?", lambda found: found[1] or "", text)
+
+
+def format_only(text: str, gold: str) -> str:
+    """The answer in its box, and nothing that leads to it."""
+    return f"\\boxed{{{gold}}}"
+
+
+def perturbation(name: str, lexicons: Mapping[str, Sequence[str]], seed: int) -> Callable[[str, str], str]:
+    """(response, gold) -> response."""
+    return {
+        "none": lambda text, gold: text,
+        "shuffled_steps": lambda text, gold: shuffled_steps(text, gold, seed),
+        "keywords_stripped": lambda text, gold: keywords_stripped(text, lexicons),
+        "format_only": format_only,
+    }[name]

@@ -1,0 +1,62 @@
+"""The reasoning-chain score and the tiers L1..L5 (LIMO, section 3.2), from a solution's features.
+
+The paper gives the features and their weights. Word lists, scaling and tier edges are `select.score`'s.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from limo_ablate.data.select.config import ScoreConfig
+
+TIERS = ("L1", "L2", "L3", "L4", "L5")
+
+
+def scored(rows: pl.DataFrame, config: ScoreConfig) -> pl.DataFrame:
+    """`rows` with `elaborated`, `score` and `residual`; rows without a solution have none of them.
+
+    `score` is the weighted sum of the features, scaled over all rows; `residual` is what is left of it
+    when its straight-line dependence on log(length) is taken out: a score that length can't buy.
+    """
+    rows = rows.with_columns(elaborated=pl.col("length").cast(pl.Float64))
+    parts = [weight * _scaled(pl.col(name), config.scaling) for name, weight in config.weights.items()]
+    rows = rows.with_columns(score=pl.sum_horizontal(parts, ignore_nulls=False))
+    return rows.with_columns(_residual(rows))
+
+
+def _scaled(feature: pl.Expr, scaling: str) -> pl.Expr:
+    if scaling == "rank":
+        return feature.rank("average") / feature.count()
+    if scaling == "zscore":
+        spread = feature.std(ddof=0)
+        return pl.when(spread > 0).then((feature - feature.mean()) / spread).otherwise(feature * 0.0)
+    width = feature.max() - feature.min()
+    return pl.when(width > 0).then((feature - feature.min()) / width).otherwise(feature * 0.0)
+
+
+def _residual(rows: pl.DataFrame) -> pl.Series:
+    known = rows.select("length", "score").drop_nulls()
+    if known.is_empty():
+        return pl.Series("residual", [None] * rows.height, dtype=pl.Float64)
+    logs = np.log(known["length"].cast(pl.Float64).clip(lower_bound=1).to_numpy())
+    spread = logs.std()
+    slope = np.cov(logs, known["score"].to_numpy(), ddof=0)[0, 1] / spread**2 if spread else 0.0
+    log_length = rows["length"].cast(pl.Float64).clip(lower_bound=1).log()
+    level = (known["score"].mean(), float(logs.mean()))
+    return (rows["score"] - level[0] - slope * (log_length - level[1])).alias("residual")
+
+
+def tiers(rows: pl.DataFrame, config: ScoreConfig) -> pl.Series:
+    """L1 for the lowest scores to L5 for the highest, by place among all rows or among their problem's.
+
+    Of m rows the one with place r (from 0) stands at (r + 0.5) / m, so five solutions of a problem are in
+    five tiers when the edges are fifths.
+    """
+    place, count = pl.col("score").rank("ordinal"), pl.col("score").count()
+    if config.within == "problem":
+        place, count = place.over("problem"), count.over("problem")
+    at = (place - 0.5) / count
+    below = pl.sum_horizontal([(at >= edge).cast(pl.Int32) for edge in config.edges], ignore_nulls=False)
+    named = below.replace_strict(list(range(5)), list(TIERS), default=None, return_dtype=pl.String)
+    return rows.select(named.alias("tier")).to_series()

@@ -1,0 +1,63 @@
+"""The order of the rows that passed: each problem's solutions, then the problems, then shares of strata.
+
+Every prefix of the order is the subset of that size, so 100 rows are among the first 200.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from limo_ablate.core.errors import UserError
+from limo_ablate.data.select.config import SelectConfig
+from limo_ablate.data.select.rules import draw, key
+
+FIFTHS = 5
+
+
+def in_order(rows: pl.DataFrame, config: SelectConfig) -> pl.DataFrame:
+    """At most `config.solutions` rows of each problem, first to last.
+
+    Needs the columns problem, solution, row, what the rules go by, and `stratum` where strata are asked for.
+    """
+    questions = rows["solution"].null_count() == rows.height
+    best = "pool" if questions else config.best
+    rows = rows.with_columns(
+        key(rows, best, config.seed, "solution").alias("_best"),
+        key(rows, config.order, config.seed, "problem").alias("_order"),
+        draw(rows["solution"], config.seed).alias("_tie"),
+    )
+    nth = pl.int_range(pl.len()).over("problem").alias("_nth")
+    rows = rows.sort("_best", "_tie", nulls_last=True).with_columns(nth)
+    rows = rows.filter(pl.col("_nth") < max(1, config.solutions))
+    places = _places(rows.filter(pl.col("_nth") == 0), config)
+    ordered = rows.join(places, on="problem").sort("_place", "_nth")
+    return ordered.drop("_best", "_order", "_tie", "_nth", "_place")
+
+
+def _places(problems: pl.DataFrame, config: SelectConfig) -> pl.DataFrame:
+    """problem, _place: where each problem stands, by the order's rule and the strata."""
+    tie = draw(problems["problem"], config.seed).alias("_tie")
+    ranked = problems.with_columns(tie).sort("_order", "_tie", nulls_last=True).with_row_index("_place")
+    if config.stratify:
+        rank = pl.int_range(pl.len()).over("stratum")
+        within = rank if config.stratify.shares == "equal" else (rank + 0.5) / pl.len().over("stratum")
+        ranked = ranked.with_columns(_within=within).sort("_within", "_place")
+        ranked = ranked.drop("_place").with_row_index("_place")
+    return ranked.select("problem", "_place")
+
+
+def strata(rows: pl.DataFrame, config: SelectConfig, difficulty: str) -> pl.Series:
+    """The stratum of each row, as text; `difficulty` is the column that measures it.
+
+    Raises UserError when no row has one.
+    """
+    assert config.stratify is not None
+    by = config.stratify.by
+    column = difficulty if by == "difficulty" else by
+    if rows[column].null_count() == rows.height:
+        raise UserError(f"select.stratify.by={by}: this pool has no {column}; see data.fields")
+    if by != "difficulty":
+        return rows[column].cast(pl.String).fill_null("(none)").alias("stratum")
+    share = pl.col(column).rank("average") / pl.col(column).count()
+    fifth = (share * FIFTHS).ceil().cast(pl.Int32).cast(pl.String).fill_null("none")
+    return rows.select(fifth.alias("stratum")).to_series()

@@ -1,0 +1,1 @@
+"""Base models, supervised fine-tuning and generation."""

@@ -1,0 +1,70 @@
+"""Configuration of a base model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from limo_ablate.core.artifacts import NOT_IN_KEY
+from limo_ablate.core.errors import UserError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchitectureConfig:
+    """A Qwen2 built from scratch."""
+
+    width: int
+    layers: int
+    heads: int
+    head_dim: int
+    context: int
+    vocab_size: int | None = None
+    """Size of the byte-level BPE trained on the pool (`scratch`); the miniature has its own vocabulary."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PretrainConfig:
+    """Pre-training of a miniature base model on its generated corpus."""
+
+    tokens: int
+    batch_tokens: int
+    learning_rate: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShapeConfig:
+    """A decoder's shape, as its config.json has it: what a forecast needs to know of a model of the hub."""
+
+    layers: int
+    hidden: int
+    heads: int
+    kv_heads: int
+    intermediate: int
+    vocabulary: int
+    tied: bool
+    """Whether the LM head is the embedding."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """The base model."""
+
+    name: str
+    source: Literal["hub", "miniature", "scratch"]
+    path: str | None = None
+    """Hub id or local folder in the hub's format."""
+    revision: str | None = None
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
+    architecture: ArchitectureConfig | None = None
+    pretrain: PretrainConfig | None = None
+    shape: ShapeConfig | None = field(default=None, metadata=NOT_IN_KEY)
+    """Of a model of the hub, for `limo-ablate plan`; checked against its config.json once it is here."""
+
+    def __post_init__(self) -> None:
+        if self.path is not None and self.source != "hub":
+            raise UserError(
+                f"model.path={self.path}: model={self.name} is made here and reads none; a folder is "
+                "taken by model=local model.path=FOLDER"
+            )

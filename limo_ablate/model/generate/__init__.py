@@ -1,0 +1,1 @@
+"""Completions of problems: engines, sampling, the cache of what was drawn."""

@@ -1,0 +1,156 @@
+"""The sequences that are decoded side by side.
+
+Samples of one prompt share its prefill. A prompt's last token is the first that is decoded, so prompts need
+no logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import DynamicCache
+
+from limo_ablate.model.generate.cache import SlotCache
+from limo_ablate.model.generate.engine import Completed, Request, room
+from limo_ablate.model.generate.sampling import draw, greedy, uniforms
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+Forward = Callable[[Tensor, Tensor, SlotCache], Tensor]
+"""Tokens (slots,), their positions (slots,) and where they go; gives logits (slots, vocabulary)."""
+ENTRIES = (
+    "alive", "token", "position", "count", "limit", "temperature", "top_p", "output", "uniform",
+)  # fmt: skip
+"""A batch's tensors, one entry a slot."""
+
+
+class Batch:
+    """Slots for sequences; a free slot goes along until it gets another one, for nothing."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        forward: Forward,
+        stops: set[int],
+        slots: int,
+        coming: Collection[Request],
+    ) -> None:
+        """`coming` are all requests that will be admitted."""
+        self.model, self.forward, self.slots = model, forward, slots
+        device = model.device
+        self.cache = SlotCache(slots, device)
+        self.requests: list[Request | None] = [None] * slots
+        self.free = slots
+        self.stops = torch.tensor(sorted(stops), device=device)
+        self.alive = torch.zeros(slots, dtype=torch.bool, device=device)
+        self.token = torch.zeros(slots, dtype=torch.long, device=device)
+        """The next to be passed forward."""
+        self.position = torch.zeros(slots, dtype=torch.long, device=device)
+        """Where it stands in its sequence."""
+        self.count = torch.zeros(slots, dtype=torch.long, device=device)
+        """New tokens so far."""
+        self.limit = torch.zeros(slots, dtype=torch.long, device=device)
+        """New tokens it may have: as many as were asked for, or as the model's context leaves."""
+        self.temperature = torch.zeros(slots, device=device)
+        self.top_p = torch.ones(slots, device=device)
+        longest = max((request.sampling.max_tokens for request in coming), default=0)
+        self.output = torch.zeros(slots, longest, dtype=torch.long, device=device)
+        self.drawing = any(request.sampling.temperature for request in coming)
+        """Whether some sequences are sampled."""
+        self.uniform = torch.zeros(slots, longest if self.drawing else 0, device=device)
+
+    @torch.inference_mode()
+    def admit(self, requests: list[Request]) -> None:
+        """Prefills the prompts, each once, and puts the requests into free slots."""
+        empty = [slot for slot, request in enumerate(self.requests) if request is None][: len(requests)]
+        prompts, rows = self._prefill(requests)
+        self.cache.fill(empty, prompts, rows, [len(request.ids) - 1 for request in requests])
+        context = self.model.config.max_position_embeddings
+        ways = [request.sampling for request in requests]
+        slots = torch.tensor(empty, device=self.alive.device)
+        entries: dict[str, list[int] | list[float]] = {
+            "token": [request.ids[-1] for request in requests],
+            "position": [len(request.ids) - 1 for request in requests],
+            "limit": [room(request, context) for request in requests],
+            "temperature": [way.temperature for way in ways],
+            "top_p": [way.top_p for way in ways],
+        }
+        for name, values in entries.items():
+            tensor = getattr(self, name)
+            tensor[slots] = torch.tensor(values, dtype=tensor.dtype, device=tensor.device)
+        self.count[slots] = 0
+        self.alive[slots] = True
+        self.free -= len(requests)
+        for slot, request, way in zip(empty, requests, ways, strict=True):
+            self.requests[slot] = request
+            if way.temperature:
+                own = uniforms(way.seed, request.problem, request.sample, way.max_tokens)
+                self.uniform[slot, : way.max_tokens] = torch.from_numpy(own).to(self.uniform.device)
+
+    @torch.inference_mode()
+    def shrink(self) -> None:
+        """Gives up the free slots; the last sequences move into those before them."""
+        left = self.slots - self.free
+        holes = [slot for slot in range(left) if self.requests[slot] is None]
+        beyond = [slot for slot in range(left, self.slots) if self.requests[slot] is not None]
+        moves = list(zip(beyond, holes, strict=True))
+        self.cache.keep(moves, left)
+        for name in ENTRIES:
+            tensor = getattr(self, name)
+            for source, target in moves:
+                tensor[target] = tensor[source]
+            setattr(self, name, tensor[:left])
+        for source, target in moves:
+            self.requests[target] = self.requests[source]
+        self.requests, self.slots, self.free = self.requests[:left], left, 0
+
+    @torch.inference_mode()
+    def step(self) -> list[Completed]:
+        """One token more for every sequence; returns those that ended with it."""
+        self.token = self._next(self.forward(self.token, self.position, self.cache))
+        self.cache.advance()
+        self.output.scatter_(1, self.count[:, None], self.token[:, None])
+        self.count += self.alive
+        self.position += self.alive
+        stopped = (self.token[:, None] == self.stops).any(-1)
+        ended = self.alive & (stopped | (self.count == self.limit))
+        return self._take(ended, stopped) if ended.any() else []
+
+    def _prefill(self, requests: list[Request]) -> tuple[DynamicCache, list[int]]:
+        """Keys and values of all but the last token of each prompt, and which row is each request's."""
+        row: dict[tuple[int, ...], int] = {}
+        rows = [row.setdefault(tuple(request.ids), len(row)) for request in requests]
+        ids = torch.zeros(len(row), max(2, *map(len, row)) - 1, dtype=torch.long)
+        for number, prompt in enumerate(row):
+            ids[number, : len(prompt) - 1] = torch.tensor(prompt[:-1])
+        prompts = DynamicCache()
+        self.model(
+            input_ids=ids.to(self.model.device), past_key_values=prompts, use_cache=True, logits_to_keep=1
+        )
+        return prompts, rows
+
+    def _next(self, logits: Tensor) -> Tensor:
+        if not self.drawing:
+            return greedy(logits)
+        uniform = self.uniform.gather(1, self.count[:, None]).squeeze(1)
+        drawn = draw(logits, self.temperature, self.top_p, uniform)
+        return torch.where(self.temperature > 0, drawn, greedy(logits))
+
+    def _take(self, ended: Tensor, stopped: Tensor) -> list[Completed]:
+        """The sequences that ended; their slots are free."""
+        done = []
+        for slot in ended.nonzero().flatten().tolist():
+            request = self.requests[slot]
+            assert request is not None
+            ids = self.output[slot, : int(self.count[slot])].tolist()
+            done.append(Completed(request, ids, "stop" if stopped[slot] else "length"))
+            self.requests[slot] = None
+            self.cache.free(slot)
+        self.free += len(done)
+        self.alive &= ~ended
+        self.count[ended] = 0
+        return done

@@ -1,0 +1,154 @@
+"""The engine of `engine=paged`: transformers' own continuous batching over a paged cache.
+
+It was written for GPUs, with FlashAttention and CUDA graphs where they are; on a CPU it works and is slow.
+transformers draws by one random state for the whole batch; here each sequence draws by its own numbers.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import (
+    ContinuousBatchingConfig,
+    GenerationConfig,
+    LogitsProcessorList,
+    TemperatureLogitsWarper,
+    TopPLogitsWarper,
+)
+from transformers.generation.continuous_batching.cb_logits_processors import (
+    ContinuousBatchingLogitsProcessor,
+    ContinuousBatchingLogitsProcessorList,
+    ContinuousBatchingTemperatureLogitsWarper,
+    ContinuousBatchingTopPLogitsWarper,
+)
+
+from limo_ablate.core.errors import TrialFailure
+from limo_ablate.model.generate.engine import Completed, Request, longest_first, room, without_room
+from limo_ablate.model.generate.sampling import draw, greedy, uniforms
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+logging.getLogger("ContinuousBatchingLogger").setLevel(logging.WARNING)
+POLL_SECONDS = 1.0
+PAGE = 256
+"""Tokens of a page of the cache."""
+GREEDY = -1.0
+"""Stands for the random number where nothing is drawn."""
+
+
+class PagedEngine:
+    """One process, one device."""
+
+    def __init__(self, model: PreTrainedModel, stops: set[int], batch_size: int) -> None:
+        self.model, self.stops, self.batch_size = model, stops, batch_size
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completed]:
+        """Raises TrialFailure when transformers gives a request up."""
+        context = self.model.config.max_position_embeddings
+        yield from without_room(requests, context)
+        fitting = [request for request in longest_first(requests) if room(request, context) > 0]
+        if not fitting:
+            return
+        longest = max(len(request.ids) + room(request, context) for request in fitting)
+        manager: Any = self.model.init_continuous_batching(
+            generation_config=GenerationConfig(do_sample=False, eos_token_id=sorted(self.stops)),
+            continuous_batching_config=self._settings(longest),
+        )
+        manager.logit_processor = _processors()
+        manager.warmup()
+        manager.start()
+        try:
+            coming, wanted = enumerate(fitting), 2 * self.batch_size
+            for _ in fitting:  # few wait, as each holds the random numbers of all tokens it may have
+                for number, request in islice(coming, wanted):
+                    _add(manager, str(number), request, room(request, context), sorted(self.stops))
+                result, wanted = _next_result(manager), 1
+                ids = list(result.generated_tokens)
+                stopped = ids[-1] in self.stops
+                yield Completed(fitting[int(result.request_id)], ids, "stop" if stopped else "length")
+        finally:
+            manager.stop(hard_stop=True)
+            manager.destroy()
+
+    def _settings(self, longest: int) -> ContinuousBatchingConfig:
+        on_cpu = self.model.device.type == "cpu"
+        return ContinuousBatchingConfig(
+            page_size=PAGE,
+            # on a CPU transformers would take most of the machine's memory for its pages
+            num_blocks=self.batch_size * (longest // PAGE + 2) if on_cpu else None,
+            max_batch_tokens=max(longest, 2 * PAGE) if on_cpu else None,
+            max_requests_per_batch=self.batch_size,
+            use_async_batching=False,  # a sequence's random number goes by how many tokens it has
+        )
+
+
+class Draw(ContinuousBatchingLogitsProcessor):  # type: ignore[misc]
+    """Leaves one token to choose from: the one that the sequence's own random number draws."""
+
+    supported_kwargs = {"uniforms": np.ndarray}  # noqa: RUF012
+    ignored_kwargs = ()
+
+    def fill_defaults(self, int32_tensor: Tensor) -> None:
+        int32_tensor.view(torch.float32).fill_(GREEDY)
+
+    def prepare_tensor_args(self, requests_with_new_token: list[Any]) -> Tensor:
+        numbers = [_uniform(request.state) for request in requests_with_new_token]
+        return torch.tensor(numbers, dtype=torch.float32).view(torch.int32)
+
+    def __call__(self, scores: Tensor, tensor_arg: Tensor) -> Tensor:
+        """Scores (n, vocabulary) come with temperature and nucleus applied; the argument is (at least n,)."""
+        uniform = tensor_arg[: len(scores)].view(torch.float32)
+        one = torch.ones_like(uniform)
+        drawn = torch.where(uniform < 0, greedy(scores), draw(scores, one, one, uniform.clamp(min=0)))
+        return torch.full_like(scores, -torch.inf).scatter_(1, drawn[:, None], 0.0)
+
+
+def _processors() -> ContinuousBatchingLogitsProcessorList:
+    own = [
+        ContinuousBatchingTemperatureLogitsWarper(TemperatureLogitsWarper(1.0)),
+        ContinuousBatchingTopPLogitsWarper(TopPLogitsWarper(1.0)),
+        Draw(),
+    ]
+    processors = ContinuousBatchingLogitsProcessorList(LogitsProcessorList(own))
+    processors.tensors_required = len(own)
+    return processors
+
+
+def _add(manager: Any, name: str, request: Request, max_tokens: int, stops: list[int]) -> None:
+    how = request.sampling
+    drawn = how.temperature > 0
+    numbers = uniforms(how.seed, request.problem, request.sample, max_tokens if drawn else 0)
+    manager.add_request(
+        request.ids,
+        request_id=name,
+        max_new_tokens=max_tokens,
+        eos_token_id=stops,
+        temperature=how.temperature if drawn else 1.0,
+        top_p=how.top_p if drawn else 1.0,
+        uniforms=numbers,
+    )
+
+
+def _uniform(state: Any) -> float:
+    """Of the next token of a sequence; one that was put back for want of memory has tokens in its prompt."""
+    numbers = state.logit_processor_kwargs.get("uniforms", ())
+    before = len(state.initial_tokens) - state._true_initial_tokens if state._true_initial_tokens else 0
+    count = before + len(state.generated_tokens)
+    return float(numbers[count]) if count < len(numbers) else GREEDY
+
+
+def _next_result(manager: Any) -> Any:
+    while True:
+        result = manager.get_result(timeout=POLL_SECONDS)
+        if result is not None and result.error is None:
+            return result
+        if result is not None or not manager.is_running():
+            cause = result.error if result else manager.background_thread_status.fatal_error
+            raise TrialFailure(f"engine=paged: transformers' continuous batching gave up: {cause}")

@@ -1,0 +1,138 @@
+"""Several copies of a model that generate side by side, each in a process of its own.
+
+Requests are dealt out by how long they may take. The first replica that dies ends all of them, and its
+traceback is the trial's failure; they die with this process too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, TextIO
+
+from limo_ablate.core.errors import EXIT_USER_ERROR, UserError
+from limo_ablate.core.hardware import HardwareConfig
+from limo_ablate.core.typed import from_dict
+from limo_ablate.model.generate.config import EngineConfig
+from limo_ablate.model.generate.engine import Completed, Request, Sampling, longest_first
+from limo_ablate.model.train.load import ADAPTER
+from limo_ablate.model.train.managed_process import POLL_SECONDS, Order, Part, die_with, end, failure, start
+
+
+class Replicas:
+    """An engine made of `count` processes, each with an engine of its own over its part of the requests."""
+
+    def __init__(
+        self, path: str, settings: EngineConfig, hardware: HardwareConfig, count: int, desk: Path
+    ) -> None:
+        """`desk` is a folder of its own; what is in it is lost."""
+        self.path, self.settings, self.hardware, self.count, self.desk = path, settings, hardware, count, desk
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completed]:
+        """Raises TrialFailure when a replica dies; its log then stays where the message says.
+
+        Raises UserError when a replica says that what is asked for can't be done.
+        """
+        shutil.rmtree(self.desk, ignore_errors=True)
+        self.desk.mkdir(parents=True)
+        self.path = self._loadable()
+        ordered = longest_first(requests)
+        replicas: list[Part] = []
+        try:
+            for number in range(min(self.count, len(ordered))):
+                replicas.append(self._start(number, ordered[number :: self.count]))
+            for number, index, ids, finish in _finished(replicas, self.desk):
+                yield Completed(ordered[index * self.count + number], ids, finish)
+        finally:
+            for replica in replicas:
+                end(replica)
+        shutil.rmtree(self.desk)
+
+    def _loadable(self) -> str:
+        """What every engine can load: vLLM gets an adapter merged into its base, once for all replicas."""
+        if self.settings.engine != "vllm" or not (Path(self.path) / ADAPTER).exists():
+            return self.path
+        from limo_ablate.model.generate.vllm import save_merged
+
+        return str(save_merged(self.path, self.desk / "merged", self.hardware))
+
+    def _start(self, number: int, requests: list[Request]) -> Part:
+        job = {
+            "path": self.path,
+            "settings": {field.name: getattr(self.settings, field.name) for field in fields(EngineConfig)},
+            "hardware": asdict(self.hardware),
+            "requests": [asdict(request) for request in requests],
+        }
+        (self.desk / f"job{number}.json").write_text(json.dumps(job))
+        (self.desk / f"done{number}.jsonl").touch()
+        environment = os.environ | {"OMP_NUM_THREADS": str(self.hardware.threads)} | self._devices(number)
+        command = [sys.executable, "-m", "limo_ablate.model.generate.replicas"]
+        command += [str(self.desk), str(number), str(os.getpid())]
+        log = self.desk / f"replica{number}.log"
+        return start(Order(f"replica {number} of {self.count}", command, environment, log))
+
+    def _devices(self, number: int) -> dict[str, str]:
+        """Each replica sees its own `tensor_parallel` GPUs only."""
+        if self.hardware.device == "cpu":
+            return {}
+        width, all_of_them = self.settings.tensor_parallel, self.count * self.settings.tensor_parallel
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(all_of_them)))
+        own = visible.split(",")[number * width : (number + 1) * width]
+        return {"CUDA_VISIBLE_DEVICES": ",".join(own)}
+
+
+def _finished(replicas: list[Part], desk: Path) -> Iterator[tuple[int, int, list[int], Any]]:
+    """(replica, index among its requests, new tokens, finish) as they come, until all have left."""
+    with ExitStack() as files:
+        lines = [files.enter_context((desk / f"done{n}.jsonl").open()) for n in range(len(replicas))]
+        while True:
+            states = [replica.process.poll() for replica in replicas]
+            for number, file in enumerate(lines):
+                yield from ((number, *row) for row in _new_rows(file))
+            if EXIT_USER_ERROR in states:
+                log = replicas[states.index(EXIT_USER_ERROR)].order.log
+                raise UserError(log.read_text().splitlines()[-1])
+            if any(states):
+                raise failure(replicas)
+            if all(state == 0 for state in states):
+                return
+            time.sleep(POLL_SECONDS)
+
+
+def _new_rows(file: TextIO) -> Iterator[tuple[int, list[int], str]]:
+    while True:
+        place, line = file.tell(), file.readline()
+        if not line.endswith("\n"):
+            file.seek(place)  # the replica is in the middle of it
+            return
+        yield json.loads(line)
+
+
+def main(desk: Path, number: int, parent: int) -> None:
+    """One replica: `python -m limo_ablate.model.generate.replicas DESK NUMBER PARENT`."""
+    die_with(parent)
+    from limo_ablate.model.generate.open import load_engine
+
+    job = json.loads((desk / f"job{number}.json").read_text())
+    requests = [Request(**row | {"sampling": Sampling(**row["sampling"])}) for row in job["requests"]]
+    settings = from_dict(EngineConfig, job["settings"])
+    engine = load_engine(job["path"], settings, from_dict(HardwareConfig, job["hardware"]))
+    index = {id(request): place for place, request in enumerate(requests)}
+    with (desk / f"done{number}.jsonl").open("a", buffering=1) as lines:
+        for done in engine.generate(requests):
+            lines.write(json.dumps([index[id(done.request)], done.ids, done.finish]) + "\n")
+
+
+if __name__ == "__main__":
+    try:
+        main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)

@@ -1,0 +1,1 @@
+"""Token ids and supervised fine-tuning."""

@@ -1,0 +1,72 @@
+"""Rows of a micro-batch as tensors: one after the other, without padding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import accumulate
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from limo_ablate.model.train.plan import Rows
+from limo_ablate.model.train.token_rows import TokenRows
+
+IGNORED = -100
+"""Label of a token that is not learnt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Borders:
+    """Where the rows of a packed sequence begin and end."""
+
+    lengths: list[int]
+    """Tokens of each row."""
+    offsets: Tensor
+    """(rows + 1,) int32: where each row begins, and where the last ends; as attention kernels want it."""
+
+
+def offsets_of(lengths: list[int], device: torch.device) -> Tensor:
+    """Where rows of such lengths begin, and where the last ends; int32."""
+    return torch.tensor([0, *accumulate(lengths)], dtype=torch.int32, device=device)
+
+
+@dataclass(frozen=True, slots=True)
+class Collated:
+    """Rows of a micro-batch, one after the other; the last token of each is only a label."""
+
+    ids: Tensor
+    """(1, tokens)"""
+    positions: Tensor
+    """(1, tokens) each token's place in its row."""
+    borders: Borders
+    predicting: Tensor
+    """(labels,) positions in the sequence whose next token is learnt."""
+    labels: Tensor
+    """(labels,) those next tokens."""
+
+
+def collate(rows: TokenRows, part: Rows, device: torch.device) -> Collated:
+    """The rows `part`; none give one token without a label, for a process that must take part."""
+    if len(part) == 0:
+        zero = torch.zeros(1, dtype=torch.long, device=device)
+        borders = Borders([1], torch.arange(2, dtype=torch.int32, device=device))
+        return Collated(zero[None], zero[None], borders, zero, torch.full_like(zero, IGNORED))
+    lengths = rows.lengths[part] - 1
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    flat = [
+        np.concatenate([rows.row(row)[:-1] for row in part]),
+        np.concatenate([np.arange(length) for length in lengths]),
+        np.concatenate(
+            [
+                np.arange(begin + rows.prompts[row] - 1, begin + length)
+                for begin, length, row in zip(offsets[:-1], lengths, part, strict=True)
+            ]
+        ),
+        np.concatenate([rows.row(row)[rows.prompts[row] :] for row in part]),
+    ]
+    ids, positions, predicting, labels = (
+        torch.from_numpy(a.astype(np.int64)).to(device, non_blocking=True) for a in flat
+    )
+    borders = Borders(lengths.tolist(), offsets_of(lengths.tolist(), device))
+    return Collated(ids[None], positions[None], borders, predicting, labels)

@@ -1,0 +1,99 @@
+"""Configuration of supervised fine-tuning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from limo_ablate.core.errors import UserError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoraConfig:
+    rank: int
+    alpha: float
+    dropout: float
+    targets: tuple[str, ...]
+    save: Literal["merged", "adapter"] = "merged"
+    """The whole model, or the adapter beside a reference to its base: small, and gone with its base."""
+    quantize: Literal["none", "nf4"] = "none"
+    """How the frozen weights are held while training: nf4 is QLoRA's four bits (`qlora` extra)."""
+
+    def __post_init__(self) -> None:
+        if self.rank < 1 or not 0 <= self.dropout < 1 or not self.targets:
+            raise UserError(
+                f"train.lora: rank={self.rank} must be at least 1, dropout={self.dropout} from 0 to below 1, "
+                f"and targets={list(self.targets)} must name modules"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DevConfig:
+    """Rows that are held out of training."""
+
+    rows: int
+    """Drawn by the training's seed; with several solutions of a problem, all of them are held out."""
+    every: int
+    """Optimiser steps between measurements of their loss; it is measured after the last step too."""
+    keep: Literal["last", "best"]
+    """Which weights are saved: the last, or those of the step with the lowest dev loss."""
+
+    def __post_init__(self) -> None:
+        if self.rows < 1 or self.every < 1:
+            raise UserError(f"train.dev: rows={self.rows} and every={self.every} must be at least 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """Supervised fine-tuning. Exactly one of epochs, steps, tokens is the budget."""
+
+    epochs: float | None
+    steps: int | None
+    tokens: int | None
+    """Trained (response) tokens."""
+    learning_rate: float
+    schedule: Literal["cosine", "linear", "constant"]
+    warmup_ratio: float
+    weight_decay: float
+    betas: tuple[float, float]
+    grad_clip: float
+    global_batch_size: int
+    """Rows per optimiser step, over all processes."""
+    micro_batch_tokens: int
+    """Tokens per forward pass of one process: rows are packed up to it, a longer one goes alone."""
+    max_length: int
+    """Tokens a row may have; longer rows are dropped and counted, never cut."""
+    system_prompt: str | None
+    gradient_checkpointing: bool
+    loss: Literal["torch", "liger"] = "torch"
+    """What computes LM head and cross entropy: PyTorch, or on a GPU Liger's fused kernel (`liger` extra)."""
+    compile: bool = False
+    """Compiles each decoder layer: faster steps where they are many and large, a slow start."""
+    checkpoint_seconds: float
+    """Seconds between checkpoints; 0 writes one after every step."""
+    checkpoint_steps: int | None = None
+    """Optimiser steps between checkpoints, besides; null: only time counts."""
+    lora: LoraConfig | None
+    dev: DevConfig | None = None
+    seed: int
+
+    def __post_init__(self) -> None:
+        budgets = [b for b in (self.epochs, self.steps, self.tokens) if b is not None]
+        if len(budgets) != 1:
+            raise UserError(
+                "train.epochs, train.steps, train.tokens: exactly one is the budget, "
+                f"{len(budgets)} are set; set the others to null"
+            )
+        if budgets[0] <= 0:
+            raise UserError(f"the training budget must be positive, not {budgets[0]}")
+        if self.global_batch_size < 1 or self.micro_batch_tokens < 1:
+            raise UserError("train.global_batch_size and train.micro_batch_tokens must be at least 1")
+        if self.learning_rate < 0 or self.grad_clip <= 0 or not all(0 <= beta < 1 for beta in self.betas):
+            raise UserError(
+                f"train: learning_rate={self.learning_rate} must not be negative, grad_clip={self.grad_clip} "
+                f"must be positive, and each of betas={list(self.betas)} from 0 to below 1"
+            )
+        if not 0 <= self.warmup_ratio <= 1:
+            raise UserError(f"train.warmup_ratio={self.warmup_ratio} is a share of the steps, from 0 to 1")
+        if self.checkpoint_steps is not None and self.checkpoint_steps < 1:
+            raise UserError(f"train.checkpoint_steps={self.checkpoint_steps} must be at least 1, or null")

@@ -1,0 +1,151 @@
+"""The curve of a training while it runs, and its checkpoints."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from limo_ablate.core.errors import Preempted, TrialFailure
+from limo_ablate.core.progress import tell
+from limo_ablate.model.train import stop
+from limo_ablate.model.train.checkpoint import Progress, save_checkpoint
+from limo_ablate.model.train.dev import Dev
+from limo_ablate.model.train.plan import Plan, Rows
+from limo_ablate.model.train.speed import Speed, peak_memory
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+CHECKPOINTS = "checkpoints"
+
+SCHEMA = {
+    "step": int,
+    "epoch": float,
+    "loss": float,
+    "token_accuracy": float,
+    "dev_loss": float,
+    "learning_rate": float,
+    "grad_norm": float,
+    "tokens": int,
+    "seconds": float,
+    "tokens_per_second": float,
+    "mfu": float,
+    "peak_memory": int,
+}
+MEASURED = ("seconds", "tokens_per_second", "mfu", "peak_memory")
+"""Columns that differ from run to run."""
+
+DUE, END = 1.0, 2.0
+"""What a process adds to a step's statistics: a checkpoint is due (the main process), it was asked to end."""
+
+OnStep = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A step whose statistics may still be on their way."""
+
+    number: int
+    """From 0."""
+    batch: Rows
+    totals: Tensor
+    """(3,) loss, right tokens, DUE and END: sums over all processes."""
+    norm: Tensor
+    ended: float
+
+
+@dataclass
+class Recorder:
+    """Takes each step's statistics from the device and reads them one step later, so that none waits."""
+
+    accelerator: Accelerator
+    plan: Plan
+    progress: Progress
+    folder: Path
+    on_step: OnStep | None
+    dev: Dev | None
+    speed: Speed
+    _started: float = field(init=False)
+    _ended: float = field(init=False)
+    _saved: float = field(init=False)
+    _unread: Queued | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self._saved = self._ended = time.perf_counter()
+        self._started = self._saved - self.progress.seconds
+
+    def finished(self, step: int, batch: Rows, sums: Tensor, norm: Tensor) -> None:
+        """Step `step` (from 0) is queued: `sums` are this process's (loss, right tokens) over `batch`.
+
+        Every process calls it. When the main process finds it time for a checkpoint, the others hear of it
+        with the step's statistics, and all write it one step later; a process that is alone does so at once.
+        So it goes when one of them was asked to end: Preempted is then raised in all.
+        """
+        alone, now = self.accelerator.num_processes == 1, time.perf_counter()
+        due = now - self._saved >= self.plan.train.checkpoint_seconds
+        counted = (step + 1) % (self.plan.train.checkpoint_steps or step + 2) == 0
+        told = DUE * (due and self.accelerator.is_main_process) + END * stop.asked(self.folder)
+        totals = self.accelerator.reduce(torch.cat([sums, sums.new_tensor([told])]), "sum")
+        agreed = self._read()
+        self._unread = Queued(step, batch, totals, norm, now)
+        if self.dev and self.dev.due(step):
+            agreed = max(agreed, self._read())
+        agreed = told if alone else agreed
+        if agreed or counted:
+            self.flush()
+            save_checkpoint(self.accelerator, self.progress, self.folder / CHECKPOINTS)
+            self._saved = self._ended = time.perf_counter()
+        if agreed >= END:
+            raise Preempted(f"asked to end after step {self.progress.step}; its checkpoint is written")
+
+    def flush(self) -> None:
+        """Reads what is left to read."""
+        self._read()
+
+    def _read(self) -> float:
+        """Adds the unread step to the curve; returns what the processes told with it: DUE, END."""
+        if self._unread is None:
+            return 0.0
+        queued, self._unread = self._unread, None
+        loss, right, told = queued.totals.tolist()
+        if not math.isfinite(loss):
+            raise TrialFailure(
+                f"the loss is {loss} at step {queued.number + 1}; "
+                "lower train.learning_rate or train.grad_clip"
+            )
+        self.progress.curve.append(self._row(queued, loss, right))
+        if self.accelerator.is_main_process:
+            row = self.progress.curve[-1]
+            tell("weights", row["step"], self.plan.total_steps, row["tokens_per_second"])
+            if self.on_step:
+                self.on_step(row)
+        return float(told)
+
+    def _row(self, queued: Queued, loss: float, right: float) -> dict[str, Any]:
+        device = self.accelerator.device
+        # A CPU has done a step's work when it is queued, a GPU when its statistics can be read.
+        ended = queued.ended if device.type == "cpu" else time.perf_counter()
+        facts = self.speed.facts(queued.batch, ended - self._ended)
+        dev_loss = self.dev.loss(queued.number) if self.dev and self.dev.due(queued.number) else None
+        self._ended = ended if dev_loss is None else time.perf_counter()
+        trained = int(self.plan.responses[queued.batch].sum())
+        return {
+            "step": queued.number + 1,
+            "epoch": (queued.number + 1) / self.plan.steps_per_epoch,
+            "loss": loss / trained,
+            "token_accuracy": right / trained,
+            "dev_loss": dev_loss,
+            "learning_rate": self.plan.learning_rate(queued.number),
+            "grad_norm": float(queued.norm),
+            "tokens": self.progress.tokens + trained,
+            "seconds": round(ended - self._started, 4),
+            **facts,
+            "peak_memory": peak_memory(device),
+        }

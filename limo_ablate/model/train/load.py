@@ -1,0 +1,154 @@
+"""Loading of tokenizers and models in the hub's format, the same for training and generation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from limo_ablate.core.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+ADAPTER = "adapter_config.json"
+DEFAULT_CHAT_TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if message['role'] == 'system' %}{{ message['content'] }}\n\n"
+    "{% elif message['role'] == 'user' %}Problem: {{ message['content'] }}\n\nSolution: "
+    "{% else %}{{ message['content'] }}{{ eos_token }}{% endif %}"
+    "{% endfor %}"
+)
+"""For base models without a chat template: plain text, since their vocabulary has no role tokens."""
+
+
+def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
+    """The tokenizer exactly as `tokenizer.json` in `path` says.
+
+    `AutoTokenizer` is not used: for a folder whose model is a Qwen2 it rebuilds Qwen2's own byte-level
+    tokenizer around the vocabulary, which gives wrong ids for any other kind of tokenizer. A tokenizer
+    without a chat template gets `DEFAULT_CHAT_TEMPLATE`. Raises UserError without `tokenizer.json`.
+    """
+    from transformers import PreTrainedTokenizerFast
+
+    if not (Path(path) / "tokenizer.json").is_file():
+        raise UserError(f"{path}: no tokenizer.json; save the tokenizer with transformers' save_pretrained")
+    tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(path)
+    if tokenizer.chat_template is None:
+        tokenizer.chat_template = DEFAULT_CHAT_TEMPLATE
+    return tokenizer
+
+
+def end_of_turn(tokenizer: PreTrainedTokenizerFast) -> int:
+    """Id of the token that ends an assistant's turn in the chat template; else the tokenizer's EOS.
+
+    Raises UserError when there is neither: the end of a response could not be learnt.
+    """
+    answer = "ANSWER"
+    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": answer}]
+    text: str = tokenizer.apply_chat_template(turns, tokenize=False)
+    tail = tokenizer(text.rpartition(answer)[2], add_special_tokens=False)["input_ids"]
+    special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    found = next((token for token in tail if token in special), tokenizer.eos_token_id)
+    if found is None:
+        raise UserError(
+            f"{tokenizer.name_or_path}: neither an EOS token nor one in its chat template; set eos_token"
+        )
+    return int(found)
+
+
+def load_model(
+    path: str | Path,
+    *,
+    dtype: Literal["float32", "bfloat16"],
+    attention: Literal["sdpa", "eager", "flash_attention_2"],
+    device: str,
+    quantize: Literal["none", "nf4"] = "none",
+) -> PreTrainedModel:
+    """The causal language model in `path` (safetensors, sharded or not), in evaluation mode on `device`.
+
+    A LoRA adapter in `path` is merged into its base. On `meta` the model has no weights, and reads none; its
+    buffers are on the CPU.
+
+    Raises UserError when weights are missing, which transformers would fill with random numbers, or damaged,
+    and when the package of `attention` is not there.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    if device == "meta":
+        return _empty_model(path, dtype, attention)
+    if (Path(path) / ADAPTER).exists():
+        return _with_adapter(Path(path), dtype, attention, device)
+    logging.disable_progress_bar()
+    try:
+        model, report = AutoModelForCausalLM.from_pretrained(
+            path,
+            dtype=getattr(torch, dtype),
+            attn_implementation=attention,
+            use_safetensors=True,
+            output_loading_info=True,
+            **(_four_bits(dtype, device) if quantize == "nf4" else {}),
+        )
+    except SafetensorError as error:
+        raise UserError(f"{path}: its weights can't be read ({error}); get the model again whole") from error
+    except ImportError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"model.attention={attention}: {reason} Install it, or use sdpa") from error
+    if missing := sorted(report["missing_keys"]):
+        raise UserError(
+            f"{path}: {len(missing)} weights are missing ({missing[0]}, ...); get the model again whole"
+        )
+    loaded: PreTrainedModel = model if quantize == "nf4" else model.to(device)
+    return loaded.eval()
+
+
+def _with_adapter(
+    path: Path,
+    dtype: Literal["float32", "bfloat16"],
+    attention: Literal["sdpa", "eager", "flash_attention_2"],
+    device: str,
+) -> PreTrainedModel:
+    from peft import PeftModel
+
+    from limo_ablate.model.train.base import adapter_base
+
+    base = load_model(adapter_base(path), dtype=dtype, attention=attention, device=device)
+    merged: PreTrainedModel = PeftModel.from_pretrained(base, path).merge_and_unload()
+    merged.requires_grad_()  # peft froze it
+    return merged.eval()
+
+
+def _four_bits(dtype: str, device: str) -> dict[str, Any]:
+    """QLoRA's NormalFloat with its own constants quantised too; products are in `dtype`."""
+    from transformers import BitsAndBytesConfig
+
+    settings = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+    return {"quantization_config": settings, "device_map": {"": device}}
+
+
+def _empty_model(path: str | Path, dtype: str, attention: str) -> PreTrainedModel:
+    import torch
+    from accelerate import init_empty_weights
+    from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
+
+    with init_empty_weights(include_buffers=False):
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(
+            AutoConfig.from_pretrained(path), dtype=getattr(torch, dtype), attn_implementation=attention
+        )
+    model.tie_weights()  # the context manager parts them
+    if (Path(path) / "generation_config.json").exists():
+        model.generation_config = GenerationConfig.from_pretrained(path)
+    return model.eval()
+
+
+def windowed(model: PreTrainedModel) -> bool:
+    """Whether some layer attends to less than all tokens before (a sliding window, say)."""
+    kinds = set(getattr(model.config, "layer_types", None) or ["full_attention"])
+    return kinds != {"full_attention"} or bool(getattr(model.config, "sliding_window", None))

@@ -1,0 +1,57 @@
+"""LoRA (Hu et al. 2021) and QLoRA (Dettmers et al. 2023) by peft: made, merged, saved, loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from limo_ablate.core.errors import UserError
+from limo_ablate.model.train.config import LoraConfig
+from limo_ablate.model.train.load import load_model
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from limo_ablate.model.train.loop import Job
+
+
+def with_lora(model: PreTrainedModel, lora: LoraConfig) -> nn.Module:
+    """Raises UserError where the model has no module of a target's name."""
+    import peft
+
+    modules = {name.rpartition(".")[2] for name, _ in model.named_modules()}
+    if unknown := sorted(set(lora.targets) - modules):
+        raise UserError(f"train.lora.targets: the model has no module named {', '.join(unknown)}")
+    config = peft.LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=list(lora.targets),
+        task_type="CAUSAL_LM",
+    )
+    adapted: nn.Module = peft.get_peft_model(model, config)
+    return adapted
+
+
+def merged(network: Any, job: Job) -> Any:
+    """The model with its adapters added to its weights; what was quantised is read again as it was."""
+    import peft
+
+    assert job.train.lora is not None
+    if job.train.lora.quantize != "none":
+        learnt = peft.get_peft_model_state_dict(network)
+        whole = load_model(job.model, dtype="float32", attention=job.reference.attention, device="cpu")
+        network = with_lora(whole, job.train.lora)
+        peft.set_peft_model_state_dict(network, learnt)
+    return network.merge_and_unload()
+
+
+def save_adapter(network: Any, base: str, folder: Path) -> None:
+    """The adapter alone in peft's format, and the model's configuration; `base` is where peft looks."""
+    network.peft_config["default"].base_model_name_or_path = base
+    network.save_pretrained(folder, save_embedding_layers=False)  # else it asks the hub whether they changed
+    (folder / "README.md").unlink()  # a card to be filled in
+    network.get_base_model().config.save_pretrained(folder)
+    network.get_base_model().generation_config.save_pretrained(folder)

@@ -1,0 +1,172 @@
+"""Whether a training fits: its forecast beside what the device and the machine have, and what would fit."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeAlias
+
+from limo_ablate.core.errors import UserError
+from limo_ablate.core.hardware import HardwareConfig
+from limo_ablate.model.config import ModelConfig
+from limo_ablate.model.train.config import LoraConfig, TrainConfig
+from limo_ablate.model.train.memory import Forecast, forecast, heaviest_load, model_shape, size
+from limo_ablate.model.train.shapes import declared_shape
+from limo_ablate.model.train.token_rows import TokenRows
+
+SURE = 1.15
+"""A forecast above what is there by less than this may be wrong: it is a warning, and the training tries."""
+CGROUP = Path("/sys/fs/cgroup")
+CGROUPS = (
+    ("", "memory.max", "memory.current", "inactive_file"),
+    ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+"""Folder, limit, use, and of that what is only cache; control groups of version 2 and 1."""
+MOST_PROCESSES = 64
+LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Bytes that are free for a training."""
+
+    device: int
+    """For each process."""
+    host: int
+    """In the memory of each machine."""
+
+    def holds(self, needed: Forecast) -> bool:
+        return needed.total <= self.device and needed.host <= self.host
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """A training, as far as its memory goes."""
+
+    rows: TokenRows
+    model: str | ModelConfig
+    """Folder of the base model, or its configuration where it is not here yet."""
+    train: TrainConfig
+    hardware: HardwareConfig
+
+    def forecast(self) -> Forecast:
+        targets = self.train.lora.targets if self.train.lora else ()
+        load = heaviest_load(self.rows, self.train, self.hardware)
+        if isinstance(self.model, ModelConfig):
+            shape = declared_shape(self.model, targets)
+        else:
+            shape = model_shape(self.model, targets)
+        return forecast(shape, load, self.train, self.hardware)
+
+
+def check_memory(demand: Demand) -> Forecast:
+    """Logs the forecast beside what is there; raises UserError if it can't fit, and says what would."""
+    needed, room = demand.forecast(), room_of(demand.hardware)
+    kind = "GPU" if demand.hardware.device == "cuda" else "process"
+    logger.info("memory of a %s: %s; %s free", kind, needed, size(room.device))
+    if room.holds(needed):
+        return needed
+    lacking = f"{size(needed.total)} a {kind}, and {size(room.device)} are free"
+    if needed.total <= room.device:
+        lacking = f"{size(needed.host)} of the machine's own memory, and {size(room.host)} are free"
+    if needed.total <= SURE * room.device and needed.host <= SURE * room.host:
+        logger.warning("this may not fit: it needs about %s", lacking)
+        return needed
+    raise UserError(f"hardware={demand.hardware.name}: the training needs {lacking}. {advice(demand, room)}")
+
+
+Others: TypeAlias = Iterator[tuple[str, Demand]]
+"""Overrides, and the training with them."""
+
+
+def advice(demand: Demand, room: Room) -> str:
+    """Settings with which the training would fit, of each kind the mildest, with what it then needs."""
+    kinds = [_leaner(demand), _low_rank(demand)]
+    if demand.hardware.device == "cuda":
+        kinds += [_sharded(demand, cpu_offload=False), _sharded(demand, cpu_offload=True)]
+    found = [fitting for kind in kinds if (fitting := _first(kind, room))]
+    if not found:
+        return "No setting of train or hardware would do: choose a smaller model or shorter rows"
+    return f"It would fit with {'; or '.join(found)}"
+
+
+def _first(others: Others, room: Room) -> str | None:
+    for keys, demand in others:
+        if room.holds(needed := demand.forecast()):
+            return f"{keys} ({size(needed.total)})"
+    return None
+
+
+def _checkpointed(demand: Demand) -> tuple[str, Demand]:
+    """The override that turns gradient checkpointing on, if it is off, and the training with it."""
+    keys = "" if demand.train.gradient_checkpointing else "train.gradient_checkpointing=true "
+    return keys, replace(demand, train=replace(demand.train, gradient_checkpointing=True))
+
+
+def _leaner(demand: Demand) -> Others:
+    """The same model on the same hardware, with fewer tokens at a time."""
+    keys, lean = _checkpointed(demand)
+    if keys:
+        yield keys.strip(), lean
+    load = demand.forecast().load
+    tokens = load.tokens * demand.hardware.context_parallel
+    while tokens > load.longest:
+        tokens = max(tokens // 2, load.longest)
+        fewer = replace(lean, train=replace(lean.train, micro_batch_tokens=tokens))
+        yield f"{keys}train.micro_batch_tokens={tokens}", fewer
+
+
+def _low_rank(demand: Demand) -> Others:
+    """LoRA as train=lora has it."""
+    lora = LoraConfig(rank=16, alpha=32, dropout=0.0, targets=LINEAR)
+    if demand.train.lora is None:
+        _, lean = _checkpointed(demand)
+        yield "train=lora", replace(lean, train=replace(lean.train, lora=lora))
+
+
+def _sharded(demand: Demand, *, cpu_offload: bool) -> Others:
+    """FSDP2 over 2, 4, 8, ... GPUs."""
+    keys, lean = _checkpointed(demand)
+    keys += "hardware=fsdp2 " + "hardware.cpu_offload=true " * cpu_offload
+    for power in range(1, MOST_PROCESSES.bit_length()):
+        hardware = replace(
+            demand.hardware, strategy="fsdp2", processes=2**power, cpu_offload=cpu_offload,
+            context_parallel=1, nodes=1, hosts=None,
+        )  # fmt: skip
+        yield f"{keys}hardware.processes={hardware.processes}", replace(lean, hardware=hardware)
+
+
+def room_of(hardware: HardwareConfig) -> Room:
+    """What is free here; for several GPUs all that they have, since their processes are not there yet."""
+    host = free_memory()
+    if hardware.device == "cpu":
+        return Room(device=host // (hardware.processes // hardware.nodes), host=host)
+    import torch
+
+    if hardware.processes > 1:
+        return Room(device=torch.cuda.get_device_properties(0).total_memory, host=host)
+    unused = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+    return Room(device=torch.cuda.mem_get_info()[0] + unused, host=host)
+
+
+def free_memory() -> int:
+    """Bytes of main memory that this process may still take, by the kernel and by its control group."""
+    free = [os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    with suppress(OSError):  # not Linux
+        free = [1024 * _entry(Path("/proc/meminfo"), "MemAvailable:")]
+    for folder, limit, used, cache in CGROUPS:
+        with suppress(OSError, ValueError):  # there is no such group, or its limit is `max`
+            there = CGROUP / folder
+            taken = int((there / used).read_text()) - _entry(there / "memory.stat", cache)
+            free.append(int((there / limit).read_text()) - taken)
+    return max(0, min(free))
+
+
+def _entry(table: Path, name: str) -> int:
+    return next(int(line.split()[1]) for line in table.read_text().splitlines() if line.startswith(name))

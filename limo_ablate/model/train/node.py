@@ -1,0 +1,41 @@
+"""One machine of a training: `python -m limo_ablate.model.train.node COMMAND...`, started there by `nodes`.
+
+Runs the command until it ends, or until its own standard input closes: the trial's head, which holds the
+other end, has died or wants an end. Over ssh nothing else would tell.
+
+SIGTERM is not for it: Slurm sends that to every process it started itself, the trial's head hears of it too
+and has all ranks write a checkpoint. The command has a session of its own, so that no signal to this one's
+group ends it before.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from functools import partial
+
+from limo_ablate.model.train.managed_process import die_with
+
+POLL_SECONDS = 0.1
+
+
+def main(command: list[str]) -> int:
+    """Returns the command's exit status; 1 when it had to be killed."""
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=partial(die_with, os.getpid())
+    )
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while (status := process.poll()) is None:
+        readable, _, _ = select.select([sys.stdin], [], [], POLL_SECONDS)
+        if readable and not os.read(sys.stdin.fileno(), 1):
+            process.kill()  # the ranks die with it
+            process.wait()
+            return 1
+    return status if status >= 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

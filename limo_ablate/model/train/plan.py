@@ -1,0 +1,109 @@
+"""Which rows each optimiser step sees, on which process, at which rate: decided before training begins.
+
+The order depends on the seed and the epoch alone, so any number of processes and any packing
+gives the same global batches, and a resumed run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import count
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from limo_ablate.core.errors import UserError
+from limo_ablate.model.train.config import TrainConfig
+from limo_ablate.model.train.packing import pack
+
+Rows: TypeAlias = npt.NDArray[np.int64]
+"""Row numbers, or a figure of each row."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    lengths: Rows
+    """(rows,) tokens of each row."""
+    responses: Rows
+    """(rows,) of them learnt."""
+    train: TrainConfig
+    problems: Rows | None = None
+    """(rows,) number of each row's problem; null: each has its own."""
+
+    @cached_property
+    def dev(self) -> Rows:
+        """Rows held out of training: whole problems, drawn by the seed, until there are `train.dev.rows`.
+
+        Raises UserError when none would be left to train on.
+        """
+        if self.train.dev is None:
+            return np.array([], np.int64)
+        problems = np.arange(len(self.lengths)) if self.problems is None else self.problems
+        draw = np.random.default_rng(np.random.SeedSequence(self.train.seed, spawn_key=(1,)))
+        names, sizes = np.unique(problems, return_counts=True)
+        order = draw.permutation(len(names))
+        before = np.cumsum(sizes[order]) - sizes[order]
+        held_out = np.flatnonzero(np.isin(problems, names[order[before < self.train.dev.rows]]))
+        if len(held_out) == len(self.lengths):
+            raise UserError(
+                f"train.dev.rows={self.train.dev.rows}: all {len(self.lengths)} rows would be held out; "
+                "use fewer, or null for no dev split"
+            )
+        return held_out
+
+    @cached_property
+    def rows(self) -> Rows:
+        """Rows that are trained on."""
+        return np.setdiff1d(np.arange(len(self.lengths)), self.dev)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return math.ceil(len(self.rows) / self.train.global_batch_size)
+
+    @cached_property
+    def total_steps(self) -> int:
+        """Optimiser steps that the budget (epochs, steps or trained tokens) allows, at least one."""
+        if self.train.steps is not None:
+            return self.train.steps
+        if self.train.epochs is not None:
+            return max(1, math.ceil(self.train.epochs * self.steps_per_epoch))
+        assert self.train.tokens is not None
+        trained = 0
+        for step, batch in enumerate(self.batches(), start=1):
+            trained += int(self.responses[batch].sum())
+            if trained >= self.train.tokens:
+                return step
+        raise AssertionError("batches never end")
+
+    def batches(self) -> Iterator[Rows]:
+        """Rows of each global batch, without end; the last batch of an epoch may be smaller."""
+        size = self.train.global_batch_size
+        for epoch in count():
+            order = self.rows[np.random.default_rng([self.train.seed, epoch]).permutation(len(self.rows))]
+            yield from np.split(order, range(size, len(order), size))
+
+    def micro_batches(self, batch: Rows, rank: int, world: int) -> list[Rows]:
+        """The rows of `batch` that `rank` passes forward, packed by `train.micro_batch_tokens`.
+
+        Every rank gets the same number of micro-batches, since collectives must match, and about the same
+        number of tokens in each; where rows run out, one is empty.
+        """
+        bins = pack(self.lengths[batch].tolist(), self.train.micro_batch_tokens, world)
+        return [batch[places] for places in bins[rank::world]]
+
+    def learning_rate(self, step: int) -> float:
+        """Rate of optimiser step `step` (from 0): warm-up to the peak, then down to zero after the last."""
+        warmup = math.ceil(self.train.warmup_ratio * self.total_steps)
+        if step < warmup:
+            return self.train.learning_rate * (step + 1) / warmup
+        progress = (step - warmup) / max(1, self.total_steps - warmup)
+        share = {
+            "constant": 1.0,
+            "linear": 1 - progress,
+            "cosine": (1 + math.cos(math.pi * progress)) / 2,
+        }[self.train.schedule]
+        return self.train.learning_rate * share

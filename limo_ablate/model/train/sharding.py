@@ -1,0 +1,181 @@
+"""FSDP2: each process holds a part of every weight, gradient and optimiser state (ZeRO-3, done by torch).
+
+The same code runs over gloo and NCCL. Accelerate's own FSDP2 plugin is not used: without a GPU it trains
+with DDP and says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from limo_ablate.core.errors import TrialFailure
+from limo_ablate.core.hardware import HardwareConfig
+from limo_ablate.model.train.context import share_rows
+from limo_ablate.model.train.loss import WithLoss
+from limo_ablate.model.train.model import adamw, trainable_model
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from torch.distributed.device_mesh import DeviceMesh
+
+    from limo_ablate.model.train.loop import Job
+
+SHARDS = "shards"
+
+
+def prepare(job: Job, accelerator: Accelerator) -> tuple[nn.Module, torch.optim.Optimizer]:
+    """The model and optimiser of `job` as its strategy has them in this process; every process calls it."""
+    if job.hardware.strategy != "fsdp2":
+        # Under zero3 transformers reads the model in parts, since Accelerate has told it to.
+        whole = _model(job, accelerator.device)
+        prepared: tuple[nn.Module, torch.optim.Optimizer] = accelerator.prepare(
+            whole, adamw(whole, job.train)
+        )
+        return prepared
+    model = _sharded_model(job, accelerator)
+    optimizer = adamw(model, job.train)
+    accelerator.register_save_state_pre_hook(lambda _, __, folder: _save_shards(model, optimizer, folder))
+    accelerator.register_load_state_pre_hook(lambda _, folder: _load_shards(model, optimizer, folder))
+    return model, optimizer
+
+
+def whole_model(accelerator: Accelerator, model: nn.Module, job: Job) -> nn.Module | None:
+    """The trained model as `trainable_model` made it, for the main process; None for the others.
+
+    Every process calls it. What is sharded is put together on the main process's CPU.
+    """
+    if job.hardware.strategy == "fsdp2":
+        state = _gathered(model, accelerator.is_main_process)
+    elif job.hardware.strategy == "zero3":
+        from transformers.integrations import unset_hf_deepspeed_config
+
+        state = accelerator.get_state_dict(model)
+        unset_hf_deepspeed_config()  # or what is built below would be in parts too
+    elif accelerator.is_main_process:
+        network: WithLoss = accelerator.unwrap_model(model)
+        return network.lm
+    if not accelerator.is_main_process:
+        return None
+    whole = _model(job, torch.device("meta"))
+    _replace_parameters(whole, lambda name, _: state.pop(name))
+    return whole.lm
+
+
+def full_norm(norm: Tensor) -> Tensor:
+    """A gradient norm over all processes, of one that each may know for its shards only."""
+    return _full(norm)
+
+
+def _model(job: Job, device: torch.device) -> WithLoss:
+    model = WithLoss(trainable_model(job, device), job.train.loss)
+    if job.hardware.context_parallel > 1:
+        share_rows(model.causal)
+    return model
+
+
+def _sharded_model(job: Job, accelerator: Accelerator) -> nn.Module:
+    """The model of `job`, read by the main process alone and handed out in parts.
+
+    The others build it without weights, so that no process but the main one's CPU ever holds them all.
+    """
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
+    weights: dict[str, Tensor] = {}
+    if accelerator.is_main_process:
+        weights = dict(_model(job, torch.device("cpu")).named_parameters())
+    model = _model(job, torch.device("meta"))
+    _fully_shard(model, mesh, job.hardware)
+
+    def handed_out(name: str, shard: Any) -> Tensor:
+        if accelerator.is_main_process:
+            whole = weights.pop(name).detach().to(accelerator.device)
+        else:
+            whole = torch.empty(shard.shape, dtype=shard.dtype, device=accelerator.device)
+        part = distribute_tensor(whole, mesh, shard.placements)
+        return part.cpu() if job.hardware.cpu_offload else part
+
+    _replace_parameters(model, handed_out)
+    for name, parameter in model.named_parameters():
+        if not isinstance(parameter, DTensor) or parameter.device_mesh.size() != job.hardware.processes:
+            raise TrialFailure(f"fsdp2: {name} is not sharded over {job.hardware.processes} processes")
+    return model
+
+
+def _fully_shard(model: nn.Module, mesh: DeviceMesh, hardware: HardwareConfig) -> None:
+    """Each decoder layer is gathered, used and let go by itself; the root (embedding, norm, head) stays."""
+    from torch.distributed.fsdp import (
+        CPUOffloadPolicy,
+        MixedPrecisionPolicy,
+        OffloadPolicy,
+        fully_shard,
+    )
+    from transformers.modeling_layers import GradientCheckpointingLayer
+
+    half = torch.bfloat16 if hardware.precision == "bf16" else None
+    settings: dict[str, Any] = {
+        "mesh": mesh,
+        "mp_policy": MixedPrecisionPolicy(param_dtype=half, reduce_dtype=torch.float32),
+        "offload_policy": CPUOffloadPolicy(pin_memory=hardware.device == "cuda")
+        if hardware.cpu_offload
+        else OffloadPolicy(),
+    }
+    for module in model.modules():
+        if isinstance(module, GradientCheckpointingLayer):
+            fully_shard(module, reshard_after_forward=True, **settings)
+    fully_shard(model, **settings)
+
+
+def _replace_parameters(model: nn.Module, new: Callable[[str, Any], Tensor]) -> None:
+    """Puts `new(name, parameter)` in place of each parameter; tied ones stay tied."""
+    replaced = {
+        id(parameter): nn.Parameter(new(name, parameter), requires_grad=parameter.requires_grad)
+        for name, parameter in model.named_parameters()
+    }
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
+            setattr(module, name, replaced[id(parameter)])
+
+
+def _gathered(model: nn.Module, keep: bool) -> dict[str, Tensor]:
+    """The whole weights on the CPU where `keep`; one after the other, since no GPU could hold them all."""
+    state = {}
+    for name, parameter in model.named_parameters():
+        value = _full(parameter.detach())
+        if keep:
+            state[name] = value.cpu()
+    return state
+
+
+def _full(value: Tensor) -> Tensor:
+    from torch.distributed.tensor import DTensor
+
+    return value.full_tensor() if isinstance(value, DTensor) else value
+
+
+def _save_shards(model: nn.Module, optimizer: torch.optim.Optimizer, folder: str) -> None:
+    """Each process writes its own shards; Accelerate adds the random states."""
+    from torch.distributed.checkpoint.api import CheckpointException
+    from torch.distributed.checkpoint.state_dict import get_state_dict
+    from torch.distributed.checkpoint.state_dict_saver import save
+
+    weights, states = get_state_dict(model, optimizer)
+    try:
+        save({"model": weights, "optimizer": states}, checkpoint_id=Path(folder) / SHARDS)
+    except CheckpointException as failures:  # the same in all processes
+        raise next(iter(failures.failures.values()))[0] from failures
+
+
+def _load_shards(model: nn.Module, optimizer: torch.optim.Optimizer, folder: str) -> None:
+    from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+    from torch.distributed.checkpoint.state_dict_loader import load
+
+    weights, states = get_state_dict(model, optimizer)
+    load({"model": weights, "optimizer": states}, checkpoint_id=Path(folder) / SHARDS)
+    set_state_dict(model, optimizer, model_state_dict=weights, optim_state_dict=states)

@@ -1,0 +1,158 @@
+"""From a selection's rows to token ids: the model's chat template, and where the response begins.
+
+Only the response is learnt, its end-of-turn token included. Prompt and response are tokenised apart, so
+that training sees exactly the ids that generation starts from. Rows over the limit are dropped, counted
+and listed, never cut.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+
+import numpy as np
+
+from limo_ablate.core.artifacts import Artifact, Store
+from limo_ablate.core.errors import UserError
+from limo_ablate.model.train.base import model_path
+from limo_ablate.model.train.config import TrainConfig
+from limo_ablate.model.train.load import end_of_turn, load_tokenizer
+from limo_ablate.model.train.token_rows import IDS
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import polars as pl
+    from transformers import PreTrainedTokenizerFast
+
+VERSION = 2
+FACTS = "tokens.json"
+AT_ONCE = 1024
+"""Rows that are in memory together."""
+HEADER = 1024
+"""Bytes before the ids, whose number is known last."""
+
+
+def tokenize(store: Store, selection: Artifact, base: Artifact, train: TrainConfig) -> Artifact:
+    """Token ids of `selection`'s rows for `base`'s tokenizer.
+
+    Raises UserError when there are no rows, or when all of them are longer than `train.max_length`.
+    """
+    tokenizer = load_tokenizer(model_path(base))
+    inputs = {
+        "selection": selection,
+        "tokenizer": tokenizer_digest(tokenizer),
+        "system_prompt": train.system_prompt,
+        "max_length": train.max_length,
+    }
+
+    def make(folder: Path) -> None:
+        _write(_encoded(selection.path / "rows.parquet", tokenizer, train), train.max_length, folder)
+
+    return store.build("tokens", VERSION, inputs, make)
+
+
+def tokenizer_digest(tokenizer: PreTrainedTokenizerFast) -> str:
+    """SHA-256 over everything that decides which ids a conversation gets."""
+    parts = [tokenizer.backend_tokenizer.to_str(), tokenizer.chat_template, tokenizer.special_tokens_map]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def prompt_texts(
+    tokenizer: PreTrainedTokenizerFast, problems: list[str], system_prompt: str | None
+) -> list[str]:
+    """What the model is given for each problem, up to where its answer begins."""
+    system = [{"role": "system", "content": system_prompt}] if system_prompt else []
+    conversations = [[*system, {"role": "user", "content": problem}] for problem in problems]
+    texts: list[str] = tokenizer.apply_chat_template(
+        conversations, tokenize=False, add_generation_prompt=True
+    )
+    return texts
+
+
+def encode_texts(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> list[list[int]]:
+    """Ids of each text, nothing added to it."""
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()  # some are saved with a limit
+    backend.no_padding()
+    # All cores take part, unless TOKENIZERS_PARALLELISM=false.
+    return [encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)]
+
+
+def encode(
+    rows: pl.DataFrame, tokenizer: PreTrainedTokenizerFast, system_prompt: str | None
+) -> list[tuple[list[int], list[int]]]:
+    """(prompt ids, response ids with the end of turn) of each row of `text` and `response`."""
+    end = end_of_turn(tokenizer)
+    prompts = encode_texts(tokenizer, prompt_texts(tokenizer, rows["text"].to_list(), system_prompt))
+    responses = encode_texts(tokenizer, rows["response"].to_list())
+    return [(prompt, [*response, end]) for prompt, response in zip(prompts, responses, strict=True)]
+
+
+Encoded: TypeAlias = tuple[str, list[int], list[int]]
+"""A row's problem, the ids of its prompt and of its response."""
+
+
+def _encoded(file: Path, tokenizer: PreTrainedTokenizerFast, train: TrainConfig) -> Iterator[Encoded]:
+    """The rows of a selection, read and encoded so many at a time."""
+    import polars as pl
+    from pyarrow.parquet import ParquetFile
+
+    rows, missing = pl.scan_parquet(file).select(pl.len(), pl.col("response").null_count()).collect().row(0)
+    if missing:
+        raise UserError(
+            f"{missing} of the {rows} selected problems have no solution to train on; "
+            "set data.fields.solution to their column"
+        )
+    with ParquetFile(file) as table:
+        for batch in table.iter_batches(AT_ONCE, columns=["problem", "text", "response"]):
+            part = pl.DataFrame(pl.from_arrow(batch))
+            pairs = encode(part, tokenizer, train.system_prompt)
+            yield from ((problem, *pair) for problem, pair in zip(part["problem"], pairs, strict=True))
+
+
+def _write(encoded: Iterator[Encoded], max_length: int, folder: Path) -> None:
+    """Writes the rows that are short enough as they come; raises UserError when none is."""
+    figures: list[tuple[int, int, int]] = []
+    over: list[dict[str, Any]] = []
+    numbers: dict[str, int] = {}
+    with (folder / IDS).open("wb") as file:
+        file.write(bytes(HEADER))
+        for problem, prompt, response in encoded:
+            length = len(prompt) + len(response)
+            if length > max_length:
+                over.append({"problem": problem, "tokens": length})
+                continue
+            figures.append((length, len(prompt), numbers.setdefault(problem, len(numbers))))
+            file.write(np.array(prompt + response, "<i4").tobytes())
+        if not figures:
+            lengths = [row["tokens"] for row in over]
+            raise UserError(
+                f"train.max_length={max_length}: all {len(lengths)} rows are longer "
+                f"({min(lengths)} to {max(lengths)} tokens); raise it or select shorter solutions"
+            )
+        lengths, prompts, problems = np.array(figures, "<i8").T
+        _finish(file, {"offsets": np.cumsum([0, *lengths]), "prompts": prompts, "problems": problems})
+    facts = {
+        "rows": len(lengths),
+        "rows_over_length": len(over),
+        "tokens": int(lengths.sum()),
+        "response_tokens": int((lengths - prompts).sum()),
+        "longest": int(lengths.max()),
+        "over_length": over,
+    }
+    (folder / FACTS).write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def _finish(file: BinaryIO, figures: dict[str, npt.NDArray[np.int64]]) -> None:
+    """Puts `figures` behind the ids, and before them the header that makes it a safetensors file."""
+    end = file.tell() - HEADER
+    header = {"ids": {"dtype": "I32", "shape": [end // 4], "data_offsets": [0, end]}}
+    for name, values in figures.items():
+        begin, end = end, end + values.nbytes
+        header[name] = {"dtype": "I64", "shape": [len(values)], "data_offsets": [begin, end]}
+        file.write(values.tobytes())
+    file.seek(0)
+    file.write((HEADER - 8).to_bytes(8, "little") + json.dumps(header).encode().ljust(HEADER - 8))

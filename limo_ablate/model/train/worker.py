@@ -1,0 +1,65 @@
+"""One rank of a training: `python -m limo_ablate.model.train.worker JOB.json [PARENT]`, started by `ranks`.
+
+On several machines Accelerate's launcher starts it. Which rank it is stands in the environment, as torch's
+own launchers set it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from limo_ablate.model.train.managed_process import die_with
+
+PATIENCE = timedelta(hours=1)
+"""How long ranks wait while one reads a model or a checkpoint; one that has died is noticed at once."""
+
+
+def main(path: Path, parent: int) -> None:
+    die_with(parent)
+    import torch
+    from torch import distributed
+
+    from limo_ablate.core.typed import from_dict
+    from limo_ablate.model.train.failure import leave_failure
+    from limo_ablate.model.train.loop import Job, fine_tune
+    from limo_ablate.model.train.ranks import STEPS
+
+    job = from_dict(Job, json.loads(path.read_text()))
+    rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    if job.hardware.device == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    # On one machine they meet at a file: a port could be taken between choosing and using it.
+    meeting = f"file://{path.with_name('rendezvous')}" if job.hardware.nodes == 1 else "env://"
+    distributed.init_process_group(
+        "cuda:nccl,cpu:gloo" if job.hardware.device == "cuda" else "gloo",  # offloaded shards are on the CPU
+        init_method=meeting,
+        rank=rank,
+        world_size=world,
+        timeout=PATIENCE,
+    )
+    with path.with_name(STEPS).open("a", buffering=1) as steps:
+
+        def on_step(row: dict[str, Any]) -> None:
+            steps.write(json.dumps(row) + "\n")
+
+        try:
+            trained = fine_tune(job, on_step)
+        except Exception as error:
+            traceback.print_exc()
+            leave_failure(path.parent, rank, error)
+            os._exit(1)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # `trained` must not be collected: its destructor can deadlock with gloo's threads. Leave without.
+    assert trained is not None
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else os.getppid())

@@ -1,0 +1,118 @@
+"""From what a trial or a cell is called to its trials: names as `status` has them, parts of them, folders."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from limo_ablate.analysis.trials import CELLS, METRICS, Trial, load_trials
+from limo_ablate.core.errors import UserError
+from limo_ablate.core.typed import nearest
+from limo_ablate.study.design import load_study
+
+STUDY = "study.yaml"
+SHOWN = 6
+"""Names that are listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One trial, or those of a cell: the same but for the seed. At least one of them has finished."""
+
+    name: str
+    study: str | None
+    trials: tuple[Trial, ...]
+    """Finished ones."""
+    cluster: str | None = None
+    """Which problems its study counts as belonging together."""
+
+    @property
+    def seeds(self) -> list[int]:
+        return sorted({trial.seed for trial in self.trials})
+
+    def __str__(self) -> str:
+        return f"{self.study}/{self.name}" if self.study else self.name
+
+
+def arm(text: str, studies: Sequence[Path]) -> Arm:
+    """The trial or cell that `text` means: a folder, `STUDY/NAME`, NAME, or what only one NAME has in it.
+
+    Raises UserError when there is none, several could be meant, or none of its trials has finished.
+    """
+    if (Path(text) / "config.yaml").is_file():
+        return _finished(_of_folder(Path(text)))
+    study, _, rest = text.rpartition("/")
+    if study:
+        studies, text = [_named(study, studies)], rest
+    known = {folder.name: named(load_trials(folder)) for folder in studies if (folder / CELLS).is_file()}
+    every = [Arm(name, study, trials) for study, own in known.items() for name, trials in own.items()]
+    for found in (
+        [found for found in every if found.name == text],
+        [found for found in every if not _is_cell(found) and found.trials[0].folder.name == text],
+        [found for found in every if text in found.name and _is_cell(found)],
+        [found for found in every if text in found.name],
+    ):
+        if len(found) == 1:
+            return _finished(found[0])
+        if found:
+            raise UserError(_several(text, found))
+    near = nearest(text, [found.name for found in every])
+    raise UserError(f"{text}: no trial or cell of {', '.join(known) or 'any study'}{near}")
+
+
+def named(trials: Sequence[Trial]) -> dict[str, tuple[Trial, ...]]:
+    """Name -> its trials, of single trials and of cells: `size64-L5-s0` and `size64-L5`."""
+    found: dict[str, tuple[Trial, ...]] = {trial.name: (trial,) for trial in trials}
+    for trial in trials:
+        cell = trial.name.removesuffix(f"-s{trial.seed}")
+        if cell != trial.name:
+            found[cell] = (*found.get(cell, ()), trial)
+    return found
+
+
+def _is_cell(found: Arm) -> bool:
+    return found.trials[0].name != found.name
+
+
+def _of_folder(folder: Path) -> Arm:
+    """A trial's folder, of a study or of a single run."""
+    study = folder.absolute().parent.parent
+    if (study / CELLS).is_file():
+        for trial in load_trials(study):
+            if trial.folder.name == folder.name:
+                return Arm(trial.name, study.name, (trial,), _cluster(trial))
+    file = folder / METRICS
+    metrics: Mapping[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
+    cell = dict(metrics.get("cell", {}))
+    trial = Trial(folder.name, folder, metrics.get("seed", 0), (), cell, dict(metrics) or None, None)
+    return Arm(folder.name, None, (trial,))
+
+
+def _named(study: str, studies: Sequence[Path]) -> Path:
+    for folder in studies:
+        if folder.name == study or folder == Path(study):
+            return folder
+    known = [folder.name for folder in studies]
+    raise UserError(f"{study}: no such study{nearest(study, known)} Known: {', '.join(known)}")
+
+
+def _finished(found: Arm) -> Arm:
+    done = tuple(trial for trial in found.trials if trial.metrics)
+    if not done:
+        raise UserError(f"{found}: none of its {len(found.trials)} trials has finished")
+    return Arm(found.name, found.study, done, _cluster(done[0]))
+
+
+def _cluster(trial: Trial) -> str | None:
+    """As the study of the trial declares it; null for a single run."""
+    file = trial.folder.absolute().parent.parent / STUDY
+    return load_study(str(file)).cluster if file.is_file() else None
+
+
+def _several(text: str, found: Sequence[Arm]) -> str:
+    names = [str(one) for one in found]
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{text}: {len(names)} could be meant: {', '.join(names[:SHOWN])}{more}; say more of the name"

@@ -1,0 +1,223 @@
+"""`limo-ablate why CELL [--study S] [--json] [key=value ...]`: why a cell would be run, or run again.
+
+CELL is a trial or a cell of the study as it is declared now: a name as `status` and `plan` have it, or a part
+that only one has. S is a study's name, its YAML file or its folder; overrides are those of `sweep`. Told are
+what differs from a trial that has finished, and for each stage whether its artifact is there, or which of its
+inputs is new.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from limo_ablate.analysis.trials import CELLS, METRICS, Trial, load_trials, resolved
+from limo_ablate.core.artifacts import plain
+from limo_ablate.core.errors import UserError
+from limo_ablate.core.typed import from_dict, nearest
+from limo_ablate.report.compare.cli import parser
+from limo_ablate.report.compare.differ import Difference, differences, flat
+from limo_ablate.study.cells import Cell, cells
+from limo_ablate.study.design import SWEEPS, Study, load_study
+from limo_ablate.trial.config import TrialConfig
+from limo_ablate.trial.identity import deciding
+
+SHOWN = 6
+"""Differences that are listed of a stage."""
+DIGITS = 12
+"""Of a digest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Of one cell."""
+
+    cell: Cell
+    finished: Path | None
+    """Its trial's folder, if it has a result."""
+    nearest: Trial | None
+    """The finished trial that is compared with: the one of the same name, or the least different one."""
+    changed: list[Difference]
+    """Keys that decide the result."""
+    stages: list[dict[str, Any]]
+    """stage, state (found, new, waits), key?, needs?, inputs (what is new)."""
+
+
+def main(argv: list[str]) -> int:
+    """Prints why; returns the exit code. Raises UserError."""
+    args, rest = parser("why").parse_known_args(argv)
+    if args.help or not rest:
+        print(__doc__)
+        return 0
+    if unknown := next((text for text in rest if text.startswith("-")), None):
+        raise UserError(f"{unknown}: no option of why; there are --study, --json")
+    names, overrides = ([text for text in rest if ("=" in text) == with_] for with_ in (False, True))
+    if len(names) != 1:
+        raise UserError(f"why {' '.join(names)}: one cell is needed")
+    folder, found = wanted(names[0], studies(args.study, overrides))
+    told = [why(cell, folder) for cell in found]
+    print(json.dumps([as_json(one) for one in told], indent=1) if args.json else text(told))
+    return 0
+
+
+def studies(name: str | None, overrides: Sequence[str]) -> list[tuple[Study, Path]]:
+    """The study that is asked for, and its folder; else all of sweeps/ that have run. Raises UserError."""
+    from limo_ablate.analysis.register.freeze import folder_of
+    from limo_ablate.trial.compose import compose
+
+    if name is not None and (Path(name) / "study.yaml").is_file():
+        return [(load_study(str(Path(name) / "study.yaml"), overrides), Path(name))]
+    if name is not None:
+        study = load_study(name, overrides)
+        return [(study, folder_of(study))]
+    root = Path(compose([]).paths.studies)
+    run = [path.parent.name for path in root.glob("*/study.yaml")]
+    known = sorted(stem for stem in run if (SWEEPS / f"{stem}.yaml").is_file())
+    loaded = [load_study(stem, overrides) for stem in known]
+    return [(study, folder_of(study)) for study in loaded]
+
+
+def wanted(text: str, known: Sequence[tuple[Study, Path]]) -> tuple[Path, list[Cell]]:
+    """The cell that `text` means, a list of all its seeds or of the one. Raises UserError."""
+    every = [(folder, cell) for study, folder in known for cell in cells(study)]
+    stems = [cell.name.removesuffix(f"-s{cell.seed}") for _, cell in every]
+    for matches in (
+        [cell.name == text for _, cell in every],
+        [stem == text for stem in stems],
+        [text in stem for stem in stems],
+        [text in cell.name for _, cell in every],
+    ):
+        found = [pair for pair, match in zip(every, matches, strict=True) if match]
+        meant = {(folder, cell.name.removesuffix(f"-s{cell.seed}")) for folder, cell in found}
+        if len(meant) == 1:
+            return found[0][0], [cell for _, cell in found]
+        if meant:
+            names = sorted(f"{folder.name}/{stem}" for folder, stem in meant)
+            more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+            raise UserError(
+                f"{text}: {len(names)} could be meant: {', '.join(names[:SHOWN])}{more}; "
+                "say more of the name, or its --study"
+            )
+    near = nearest(text, [*stems, *(cell.name for _, cell in every)])
+    there = ", ".join(list(dict.fromkeys(stems))[:SHOWN])
+    raise UserError(
+        f"{text}: no cell of {', '.join(study.name for study, _ in known) or 'any study'}{near} "
+        f"There are {there}{', ...' if len(set(stems)) > SHOWN else ''}"
+    )
+
+
+def why(cell: Cell, folder: Path) -> Why:
+    """Raises UserError where a stage would."""
+    if finished := _finished(cell, folder):
+        return Why(cell, finished, None, [], [])
+    from limo_ablate.report.compare.stages import Walk, news
+
+    before = _nearest(cell, load_trials(folder) if (folder / CELLS).is_file() else [])
+    artifacts = (before.metrics or {}).get("artifacts", {}) if before else {}
+    store, stages = Path(cell.config.paths.artifacts), []
+    for step in Walk(cell.config).go():
+        state = "found" if step.found else "waits" if step.needs else "new"
+        fresh = news(step, artifacts, store)
+        key = step.found.key if step.found else None
+        inputs = None if fresh is None else [asdict(one) for one in fresh]
+        stages.append({"stage": step.name, "state": state, "key": key, "needs": step.needs, "inputs": inputs})
+    changed = _changed(before, cell.config) if before else []
+    return Why(cell, None, before, changed, stages)
+
+
+def _finished(cell: Cell, folder: Path) -> Path | None:
+    """By its key, whatever it was called when it ran."""
+    rows = json.loads((folder / CELLS).read_text()) if (folder / CELLS).is_file() else []
+    places = [cell.folder, *(row["folder"] for row in rows if row["key"] == cell.key)]
+    there = [folder / "trials" / place for place in places]
+    return next((place for place in there if (place / METRICS).is_file()), None)
+
+
+def _nearest(cell: Cell, trials: Sequence[Trial]) -> Trial | None:
+    done = [trial for trial in trials if trial.metrics]
+    same = [trial for trial in done if trial.name == cell.name]
+    alike = [trial for trial in done if trial.seed == cell.seed] or done
+    return min(same or alike, key=lambda trial: len(_changed(trial, cell.config)), default=None)
+
+
+def _changed(before: Trial, now: TrialConfig) -> list[Difference]:
+    try:
+        old = from_dict(TrialConfig, resolved(before.folder))
+    except UserError as error:
+        return [Difference(f"configuration of an earlier form ({error})", "", "")]
+    return differences([keyed(old)], [keyed(now)])
+
+
+def keyed(config: TrialConfig) -> dict[str, str]:
+    """Dotted key -> value of what is in a trial's key, see `identity`."""
+    content = {
+        name: {key: value for key, value in plain(section).items() if key not in without}
+        for name, (section, without) in deciding(config).items()
+    }
+    content.setdefault("select", {"size": config.select.size})
+    return flat({**json.loads(json.dumps(content, default=plain)), "seed": config.seed})
+
+
+def as_json(found: Why) -> dict[str, Any]:
+    """All of it."""
+    return {
+        "cell": found.cell.name,
+        "finished": str(found.finished) if found.finished else None,
+        "compared_with": found.nearest.name if found.nearest else None,
+        "changed": [asdict(one) for one in found.changed],
+        "stages": found.stages,
+    }
+
+
+def text(found: Sequence[Why]) -> str:
+    """A line for each finished cell; the first that is not, in full."""
+    lines = [
+        f"{one.cell.name}: nothing changed, it is finished: {one.finished}" for one in found if one.finished
+    ]
+    left = [one for one in found if not one.finished]
+    lines += [line for one in left[:1] for line in _full(one)]
+    if len(left) > 1:
+        lines.append(
+            f"so it is for {', '.join(one.cell.name for one in left[1:])}: `why` tells of each alone"
+        )
+    return "\n".join(lines)
+
+
+def _full(found: Why) -> list[str]:
+    lines = [f"{found.cell.name} would be run:"]
+    if found.nearest is None:
+        lines.append("  no trial of its study has finished")
+    else:
+        count = len(found.changed)
+        seen = f"{count} key{'s differ' if count > 1 else ' differs'}" if count else "the same configuration"
+        lines.append(f"  compared with {found.nearest.name}, which is finished: {seen}")
+        lines += [f"    {_short(one)}" for one in found.changed[:SHOWN]]
+        lines += [f"    and {len(found.changed) - SHOWN} more"] if len(found.changed) > SHOWN else []
+    lines += [f"  {line}" for stage in found.stages for line in _stage(stage)]
+    if all(stage["state"] == "found" for stage in found.stages):
+        lines.append("  all of it is in the store: nothing would be computed, only recorded")
+    return lines
+
+
+def _stage(stage: Mapping[str, Any]) -> list[str]:
+    name = f"{stage['stage']:20}"
+    if stage["state"] == "found":
+        return [f"{name} found ({stage['key']})"]
+    if stage["state"] == "waits":
+        return [f"{name} would be made, unless {stage['needs']} comes out as before"]
+    if stage["inputs"] is None:
+        return [f"{name} would be made: that trial's own is not in the store to compare with"]
+    if not stage["inputs"]:
+        return [f"{name} would be made: its inputs are the same, but it is no longer in the store"]
+    new = [Difference(one["key"], one["a"], one["b"]) for one in stage["inputs"]]
+    more = [f"{'':20}   and {len(new) - SHOWN} more"] if len(new) > SHOWN else []
+    return [f"{name} would be made, because of", *(f"{'':20}   {_short(one)}" for one in new[:SHOWN]), *more]
+
+
+def _short(one: Difference) -> str:
+    if one.key.endswith("digest"):
+        return f"{one.key}: {one.a[:DIGITS]} → {one.b[:DIGITS]}"
+    return str(one)

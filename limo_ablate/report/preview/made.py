@@ -1,0 +1,107 @@
+"""A selection made to be looked at, with the pool's facts beside those of the chosen rows."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import polars as pl
+
+from limo_ablate.core.artifacts import Artifact, Store, content_key
+from limo_ablate.core.errors import UserError
+from limo_ablate.data.pool.load import load_pool
+from limo_ablate.data.select.selection import Selected, curate
+from limo_ablate.model.train.base import base_model
+from limo_ablate.report.preview.manifest import manifest
+from limo_ablate.trial.config import TrialConfig
+from limo_ablate.trial.rows import gather
+from limo_ablate.trial.stages import Stages
+
+WRITTEN = (
+    "rows.jsonl", "manifest.parquet", "flags.parquet", "rejected.parquet", "selection.json", "funnel.png",
+    "length_by_tier.png",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    config: TrialConfig
+    selected: Selected
+    pool: Artifact
+    flags: pl.DataFrame | None
+    """The contamination gate's pairs; null where there is none."""
+    manifest: pl.DataFrame
+    rejected: pl.DataFrame
+    """Rows of the source that did not fit: where, reason."""
+    counts: dict[str, int]
+    """What the source holds: pool.json."""
+    benchmarks: dict[str, tuple[int, int]]
+    """What the gate compared with: (items, rows that are none) of each benchmark."""
+
+    @property
+    def key(self) -> str:
+        """Of the selection's configuration and of what it chose, in order."""
+        chosen = self.manifest.filter(pl.col("place").is_not_null()).sort("place")
+        rows = list(chosen.select("problem", "solution", "digest").iter_rows())
+        inputs = {"rows": rows, "select": self.config.select, "difficulty": self.config.data.difficulty}
+        return content_key("preview", 1, inputs)[:8]
+
+    def write(self, folder: Path) -> None:
+        """rows.jsonl, manifest.parquet, flags.parquet, rejected.parquet, selection.json; older ones go."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in WRITTEN:
+            (folder / name).unlink(missing_ok=True)
+        rows = self.selected.rows.select(
+            "text", "response", "gold", "problem", "level", "subject", "source", "pass_rate", "tier",
+            "teacher", "score",
+        )  # fmt: skip
+        names = {"text": "problem", "response": "solution", "gold": "answer", "problem": "id"}
+        with (folder / "rows.jsonl").open("w", encoding="utf-8") as lines:
+            for row in rows.iter_rows(named=True):
+                line = {names.get(name, name): value for name, value in row.items()}
+                lines.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self.manifest.write_parquet(folder / "manifest.parquet")
+        self.rejected.write_parquet(folder / "rejected.parquet")
+        if self.flags is not None:
+            self.flags.write_parquet(folder / "flags.parquet")
+        facts = {
+            "key": self.key,
+            "pool": {"key": self.pool.key, "digest": self.pool.digest},
+            "score": self.config.select.score.name,
+            "benchmarks": self.benchmarks,
+            "funnel": [asdict(step) for step in self.selected.funnel.steps],
+            "data": asdict(self.config.data),
+            "select": asdict(self.config.select),
+        }
+        (folder / "selection.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+
+
+def make(config: TrialConfig) -> Preview:
+    """The selection of `config`, made anew from the pool's facts. Raises UserError."""
+    if config.select.size == 0:
+        raise UserError("select.size=0: nothing is selected, the trial evaluates the untuned base model")
+    store, stages = Store(config.paths.artifacts), Stages()
+    pool = stages.run("pool", load_pool, store, config.data)
+    base = None
+    if config.select.tokens is not None:
+        base = stages.run("base", base_model, store, config.model, pool)
+    evidence = gather(config, stages, pool, base)
+    selected = curate(config.select, config.data, pool, evidence)
+    flags = pl.read_parquet(evidence.flags.path / "flags.parquet") if evidence.flags else None
+    rejected = pl.read_parquet(pool.path / "rejected.parquet")
+    counts = json.loads((pool.path / "pool.json").read_text())
+    listed = manifest(selected, pool, config.select.perturb)
+    return Preview(config, selected, pool, flags, listed, rejected, counts, _compared(stages))
+
+
+def _compared(stages: Stages) -> dict[str, tuple[int, int]]:
+    counts = {}
+    for name, artifact in stages.artifacts.items():
+        if artifact.stage == "benchmark":
+            items, none = (
+                pl.scan_parquet(artifact.path / f"{table}.parquet").select(pl.len()).collect().item()
+                for table in ("problems", "rejected")
+            )
+            counts[name.removeprefix("benchmark/")] = (items, none)
+    return counts

@@ -1,0 +1,1 @@
+"""A study in W&B: workspace, report, summary run, sweep files, uploads."""

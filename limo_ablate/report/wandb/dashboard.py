@@ -1,0 +1,161 @@
+"""`limo-ablate dashboard STUDY [--offline] [--entity E] [--project P] [key=value ...]`: its dashboard at W&B.
+
+A workspace (curves, heatmap, parallel coordinates, contrasts, tables, training) and a report, over the runs
+of the study's trials and one that sums it up. Their specifications are written to STUDY/dashboard in any
+case; online (WANDB_MODE=online or track.mode=online, and a key) they are published, and later updated.
+Exit codes: 0 written, or published; 2 no such study, no finished trial, no server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from limo_ablate.core.errors import UserError
+
+if TYPE_CHECKING:
+    from limo_ablate.report.load import StudyView
+    from limo_ablate.report.wandb.summary_run import Told
+    from limo_ablate.trial.track.config import TrackConfig
+
+FOLDER = "dashboard"
+
+
+def main(argv: list[str]) -> int:
+    """Returns the exit code. Raises UserError."""
+    args, overrides = _parser().parse_known_args(argv)
+    if args.help or not argv:
+        print(__doc__)
+        return 0
+    if unknown := [text for text in overrides if "=" not in text or text.startswith("-")]:
+        raise UserError(
+            f"{unknown[0]}: no option of `limo-ablate dashboard`; there are --offline, --entity, --project"
+        )
+    if args.study is None:
+        raise UserError("limo-ablate dashboard: which study? `limo-ablate dashboard NAME`")
+    from limo_ablate.study.folder import study_folder
+    from limo_ablate.trial.compose import compose
+
+    folder = study_folder(args.study, Path(compose(overrides).paths.studies))
+    view = _finished(folder)
+    track = _track(view, args, overrides)
+    for line in dashboard(view, track):
+        print(line)
+    return 0
+
+
+def dashboard(view: StudyView, track: TrackConfig) -> list[str]:
+    """Writes the specifications and the summary run, publishes them if online; what there is to say.
+
+    Raises UserError when the server is away or refuses; the specifications are written by then.
+    """
+    from limo_ablate.report.wandb.summary_run import told
+
+    folder, all_of_it = view.folder / FOLDER, told(view)
+    written = write_specifications(all_of_it, track, folder)
+    if track.mode != "online":
+        return _offline(all_of_it, track, written, f"track.mode={track.mode}")
+    from limo_ablate.trial.track.settings import NoKey, check_access
+
+    try:
+        check_access()
+    except NoKey as error:
+        return _offline(all_of_it, track, written, str(error))
+    except UserError as error:
+        raise UserError(f"{error}; the specifications are in {folder}") from error
+    return _online(all_of_it, track, folder)
+
+
+def write_specifications(told: Told, track: TrackConfig, folder: Path) -> list[str]:
+    """As JSON, the same bytes for the same study; their paths."""
+    from limo_ablate.report.wandb.board import same_ids, workspace
+    from limo_ablate.report.wandb.document import document
+
+    folder.mkdir(exist_ok=True)
+    with same_ids(told.view.study.name):
+        made = {
+            "workspace": workspace(told, track.entity or "", track.project),
+            "report": document(told, "", track.project),
+        }
+        for name, one in made.items():
+            model: Any = one._to_model()
+            text = model.model_dump_json(by_alias=True, exclude_none=True)
+            (folder / f"{name}.json").write_text(json.dumps(json.loads(text), indent=1) + "\n")
+    return [str(folder / f"{name}.json") for name in made]
+
+
+def _offline(told: Told, track: TrackConfig, written: list[str], why: str) -> list[str]:
+    from limo_ablate.report.wandb.summary import write_summary
+
+    name = told.view.folder  # a path is a study to each verb
+    write_summary(told, replace(track, mode="offline"))
+    return [
+        *written,
+        f"not published ({why}): `wandb login`, then `limo-ablate wandb-sync {name}` sends the runs and "
+        f"`WANDB_MODE=online limo-ablate dashboard {name}` publishes it",
+    ]
+
+
+def _online(told: Told, track: TrackConfig, folder: Path) -> list[str]:
+    import wandb
+
+    from limo_ablate.report.wandb.board import same_ids, workspace
+    from limo_ablate.report.wandb.document import document
+    from limo_ablate.report.wandb.publish import FILE, publish
+    from limo_ablate.report.wandb.summary import write_summary
+
+    try:
+        entity = track.entity or wandb.Api().default_entity
+        write_summary(told, track)
+        with same_ids(told.view.study.name):
+            board, report = workspace(told, entity, track.project), document(told, entity, track.project)
+        return publish(folder, board, report)
+    except Exception as error:  # of many kinds: W&B's, its service's, a reply without what it asked for
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(
+            f"W&B's server did not take the dashboard ({said}); its specifications are in {folder}. "
+            f"Was it deleted there? Then remove {folder / FILE}"
+        ) from error
+
+
+def _finished(folder: Path) -> StudyView:
+    from limo_ablate.report.load import load
+
+    view = load(folder)
+    if not view.done:
+        raise UserError(
+            f"{folder}: no trial has finished; `limo-ablate status {folder.name}` says how far it is"
+        )
+    return view
+
+
+def _track(view: StudyView, args: argparse.Namespace, overrides: list[str]) -> TrackConfig:
+    """Where the study's trials are tracked, unless something else is asked for."""
+    from limo_ablate.analysis.trials import resolved
+    from limo_ablate.trial.compose import compose
+
+    track, keys = compose(overrides).track, {text.partition("=")[0] for text in overrides}
+    theirs = resolved(view.done[0].folder)["track"]
+    entity, project = (
+        getattr(track, name) if f"track.{name}" in keys else theirs[name] for name in ("entity", "project")
+    )
+    mode = "offline" if args.offline else track.mode
+    return replace(track, entity=args.entity or entity, project=args.project or project, mode=mode)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"limo-ablate dashboard: {message}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="limo-ablate dashboard", add_help=False, allow_abbrev=False)
+    parser.add_argument("study", nargs="?")
+    parser.add_argument("-h", "--help", action="store_true")
+    parser.add_argument("--offline", action="store_true")
+    parser.add_argument("--entity")
+    parser.add_argument("--project")
+    return parser

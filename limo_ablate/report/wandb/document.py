@@ -1,0 +1,93 @@
+"""The report of a study at W&B: the question, what came out, and the panels that show it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import wandb_workspaces.reports.v2 as wr
+
+from limo_ablate.report.declared.figures import FigureData
+from limo_ablate.report.wandb import panels
+from limo_ablate.report.wandb.summary_run import Told
+
+TITLE = 128
+"""Characters that wandb-workspaces lets a title have."""
+
+
+def document(told: Told, entity: str, project: str) -> Any:
+    """With an entity, wandb-workspaces asks the server for the project's id; without one it asks nothing."""
+    study = told.view.study
+    return wr.Report(
+        entity=entity,
+        project=project,
+        title=f"{study.name}: what made the difference"[:TITLE],
+        description=study.question,
+        blocks=list(_blocks(told, entity, project if entity else "")),
+        width="fluid",
+    )
+
+
+def _blocks(told: Told, entity: str, project: str) -> Iterator[Any]:
+    study = told.view.study.name
+    where = {"entity": entity, "project": project}
+    summary = wr.Runset(name="summary", filters=panels.of_study(study, "summary"), **where)
+
+    def grid(shown: list[Any], runs: Any = summary, hide: bool = True) -> Any:
+        return wr.PanelGrid(runsets=[runs], panels=panels.spread(shown), hide_run_sets=hide)
+
+    yield wr.P(text=told.view.study.question)
+    yield from _answer(told)
+    yield from _claims(told, grid)
+    for drawn in told.figures:
+        yield wr.H2(text=drawn.title)
+        yield from (wr.P(text=text) for text in (drawn.finding, drawn.note) if text)
+        yield grid([panels.picture(drawn)])
+    for data in told.numbers:
+        yield from _live(told, data, grid, where)
+    for title, shown in (
+        ("Size and quality", list(map(panels.picture, told.of("heatmap")))),
+        ("Cells", panels.tables_of(told, "cells")),
+        ("Failures", panels.tables_of(told, "failed")),
+    ):
+        if shown:
+            yield from (wr.H2(text=title), grid(shown))
+    yield wr.H2(text="Trials")
+    trials = wr.Runset(
+        name="trials",
+        filters=panels.of_study(study, "trial"),
+        pinned_columns=["run:displayName", *panels.columns(told)],
+        **where,
+    )
+    yield grid(
+        [panels.parallel(told), *panels.training(told), panels.table("completions")], trials, hide=False
+    )
+
+
+def _answer(told: Told) -> Iterator[Any]:
+    """The findings in words, and what is registered, as the page has them."""
+    made = told.claims
+    if made is None:
+        return
+    yield wr.H1(text="What came out")
+    yield wr.UnorderedList(items=[f"{name}: {found}" for name, found in made.findings])
+    yield from (wr.P(text=text) for text in (*made.section.text, made.warning) if text)
+    if made.deviations:
+        yield wr.P(text="Deviations from the registration:")
+        yield wr.UnorderedList(items=made.deviations)
+
+
+def _claims(told: Told, grid: Any) -> Iterator[Any]:
+    if shown := panels.claims(told):
+        yield wr.H2(text="Contrasts")
+        yield grid(shown)
+
+
+def _live(told: Told, data: FigureData, grid: Any, where: dict[str, str]) -> Iterator[Any]:
+    """The figure as W&B draws it from the runs of its block."""
+    block = next(block for block in told.view.study.blocks if block.name == data.figure.block)
+    runs = wr.Runset(name=block.name, filters=panels.of_block(told, block), **where)
+    yield wr.H3(text=f"{data.figure.title}, by W&B")
+    if data.scale != "category":
+        yield grid([panels.measured(data)])
+    yield grid([panels.grouped(data)], runs)

@@ -1,0 +1,174 @@
+"""The panels of a study: what W&B draws by itself from its trials' runs, and what its summary run holds.
+
+A panel names only keys that the runs log (limo_ablate/trial/track/run.py, told.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import wandb_workspaces.reports.v2 as wr
+
+from limo_ablate.report.declared.figures import FigureData
+from limo_ablate.report.names import axis, score_title
+from limo_ablate.report.section import Drawn
+from limo_ablate.report.wandb.summary_run import PAGE, Told, picture_key, points_key
+from limo_ablate.study.block import Block
+from limo_ablate.trial.track.names import flat, logged
+
+WIDE, HIGH = 24, 10
+"""Of a grid: its width in W&B's units, and the height of a table or picture."""
+SHOWN = ("accuracy", "stderr", "pass@", "maj@", "undecided", "truncated", "tokens")
+"""What the table of runs shows of the main score, by how it begins."""
+UNFIT = "=<>"
+"""wandb-workspaces 0.4 takes these for operators, also within a quoted value of a filter."""
+
+
+def score(name: str, measure: str = "accuracy") -> str:
+    return logged(f"eval/{name}/{measure}")
+
+
+def of_study(study: str, job: str | None = None) -> str:
+    """The filter of a study's runs; `job`: `trial` or `summary`."""
+    return f"Metric('Group') == {study!r}" + (f" and Metric('JobType') == {job!r}" if job else "")
+
+
+def of_block(told: Told, block: Block) -> str:
+    """The filter of a block's trials: what all of them have in common, or are among."""
+    parts = [of_study(told.view.study.name, "trial")]
+    own = [trial for trial in told.view.done if block.name in trial.blocks]
+    for key in told.view.keys:
+        levels = list(
+            dict.fromkeys(trial.level_if_any(key) for trial in own if _plain(trial.level_if_any(key)))
+        )
+        if len(levels) == 1:
+            parts.append(f"Config({flat(key)!r}) == {levels[0]!r}")
+        elif levels:
+            parts.append(f"Config({flat(key)!r}) in {levels!r}")
+    return " and ".join(parts)
+
+
+def _plain(level: Any) -> bool:
+    return isinstance(level, int | float | str) and not {*str(level)} & {*UNFIT}
+
+
+def columns(told: Told) -> list[str]:
+    """Of the table of runs: factors, then the main score with its errors."""
+    main = told.view.scores[0]
+    measures = dict.fromkeys(key for trial in told.view.done for key in (trial.metrics or {})["scores"][main])
+    shown = [
+        key for start in SHOWN for key in measures if key == start or ("@" in start and key.startswith(start))
+    ]
+    factors = [f"config:{flat(key)}.value" for key in (*told.view.keys, "seed")]
+    return [*factors, *(f"summary:{score(main, key)}" for key in shown)]
+
+
+def grouped(data: FigureData) -> Any:
+    """W&B's own mean over the runs, and their standard error: it follows a study that is still running."""
+    common: dict[str, Any] = {
+        "title": f"{data.figure.title}: mean of runs, ± standard error",
+        "groupby_aggfunc": "mean",
+        "groupby_rangefunc": "stderr",
+    }
+    if data.scale == "category":
+        metrics = [score(data.figure.score)]
+        return wr.BarPlot(metrics=metrics, groupby=wr.Config(flat(data.figure.x)), **common)
+    return wr.LinePlot(
+        x=flat(data.figure.x),
+        y=[score(data.figure.score)],
+        groupby=wr.Config(flat(data.figure.line)),
+        log_x=data.scale == "log",
+        title_x=axis(data.figure.x),
+        title_y=score_title(data.figure.score),
+        range_y=(0.0, None),
+        **common,
+    )
+
+
+def measured(data: FigureData) -> Any:
+    """The report's points of a figure over numbers, joined by lines: W&B's own chart of a table, which has no
+    logarithmic axis."""
+    return wr.CustomChart(
+        query={"summaryTable": {"tableKey": points_key(data)}},
+        chart_name="wandb/line/v0",
+        chart_fields={"x": flat(data.figure.x), "y": "mean", "stroke": flat(data.figure.line)},
+        chart_strings={"title": f"{data.figure.title}: as in the report"},
+    )
+
+
+def points(told: Told) -> list[Any]:
+    return [measured(data) for data in told.numbers if data.scale != "category"]
+
+
+def picture(drawn: Drawn) -> Any:
+    """The report's picture, of the summary run."""
+    return wr.MediaBrowser(
+        title=drawn.title, media_keys=[picture_key(drawn)], num_columns=1, layout=_layout()
+    )
+
+
+def table(key: str) -> Any:
+    """A table of whichever runs have it."""
+    return wr.WeavePanelSummaryTable(table_name=key, layout=_layout())
+
+
+def parallel(told: Told) -> Any:
+    """Factors and scores, a line for each run."""
+    factors = [(wr.Config(flat(key)), axis(key)) for key in told.view.keys]
+    scores = [(wr.SummaryMetric(score(name)), score_title(name)) for name in told.view.scores]
+    column = wr.ParallelCoordinatesPlotColumn
+    shown = [column(metric=metric, display_name=title) for metric, title in (*factors, *scores)]
+    return wr.ParallelCoordinatesPlot(title="Factors and scores", columns=shown, layout=_layout())
+
+
+def training(told: Told) -> Iterator[Any]:
+    """Curves of the trials, a colour for each level of the first figure's lines."""
+    line = told.view.figures[0].line if told.view.figures else next(iter(told.view.keys), "seed")
+    for key, title in (
+        ("loss", "Training loss"),
+        ("token_accuracy", "Token accuracy"),
+        ("dev_loss", "Dev loss"),
+    ):
+        if _in_curves(told, key):
+            yield wr.LinePlot(
+                title=title, x="train/step", y=[f"train/{key}"], log_y=key != "token_accuracy",
+                groupby=wr.Config(flat(line)), groupby_aggfunc="mean", groupby_rangefunc="minmax",
+            )  # fmt: skip
+
+
+def _in_curves(told: Told, key: str) -> bool:
+    import polars as pl
+
+    first = next(
+        (t.folder / "curve.parquet" for t in told.view.done if (t.folder / "curve.parquet").exists()), None
+    )
+    return first is not None and key in (found := pl.read_parquet(first)).columns and found[key].count() > 0
+
+
+def claims(told: Told) -> list[Any]:
+    """Forest plot and table of the contrasts."""
+    drawn = told.claims.section.drawn if told.claims else ()
+    return [*(picture(one) for one in drawn if one.spec), *tables_of(told, "contrasts")]
+
+
+def tables_of(told: Told, start: str) -> list[Any]:
+    """Those tables of the summary run whose key begins so."""
+    return [table(key) for key in told.tables if key.startswith(start)]
+
+
+def page() -> Any:
+    """The report itself."""
+    return wr.MediaBrowser(title="Report", media_keys=[PAGE], num_columns=1, layout=_layout())
+
+
+def _layout() -> Any:
+    return wr.Layout(w=WIDE, h=HIGH)
+
+
+def spread(panels: Sequence[Any]) -> list[Any]:
+    """Panels of a grid that has room for two beside each other."""
+    for number, panel in enumerate(panels):
+        if panel.layout.w < WIDE:
+            panel.layout = wr.Layout(x=12 * (number % 2), w=12, h=8)
+    return list(panels)

@@ -1,0 +1,155 @@
+"""`limo-ablate wandb-sweep STUDY [key=value ...] [--write]` says a study as W&B sweeps, one for each block.
+
+Printed, or with --write into sweeps/wandb/. `wandb sweep FILE` declares one, `wandb agent ID` runs its
+trials; docs/wandb.md says what W&B does differently from `limo-ablate sweep`.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from limo_ablate.core.errors import UserError
+from limo_ablate.core.overrides import literal, override
+from limo_ablate.report.wandb.point import PARAMETER
+from limo_ablate.study.axes import Levels, Range, keys
+from limo_ablate.study.block import Block, Objective
+from limo_ablate.study.design import SWEEPS, Study, load_study
+from limo_ablate.study.naming import slug
+from limo_ablate.trial.track.names import logged
+
+FOLDER = SWEEPS / "wandb"
+TRIAL, POINT = "limo_ablate", "limo_ablate.report.wandb.point"
+"""Modules an agent runs: with a parameter for each axis, with one for all of them."""
+RUN_FOLDER = "hydra.run.dir=outputs/wandb/${oc.env:WANDB_SWEEP_ID}/${oc.env:WANDB_RUN_ID}"
+"""Where a trial is kept: agents that start at the same second must not share a folder."""
+SCORES = {"train": "trained", "seconds": "seconds"}
+"""Parts of metrics.json -> what their metrics are called in W&B."""
+
+Sweep = dict[str, Any]
+"""What `wandb sweep` reads."""
+
+
+def main(argv: list[str]) -> int:
+    """Prints or writes a study's sweeps. Raises UserError for one none of whose blocks W&B can run."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(__doc__)
+        return 0
+    given = [argument for argument in argv[1:] if argument != "--write"]
+    study = load_study(argv[0], given)
+    if given and "--write" in argv:
+        raise UserError(f"{given[0]}: --write keeps the study as sweeps/ has it; change it there")
+    found, left_out = wandb_sweeps(study)
+    if not found:
+        raise UserError(f"{study.name}: W&B can run none of its blocks: {'; '.join(left_out)}")
+    for name, text in ((name, written(sweep, study.name)) for name, sweep in found.items()):
+        if "--write" in argv:
+            FOLDER.mkdir(exist_ok=True)
+            (FOLDER / f"{name}.yaml").write_text(text)
+            print(f"written: {FOLDER / name}.yaml")
+        else:
+            print(f"# {name}.yaml\n{text}")
+    for reason in left_out:
+        print(f"left out: {reason}")
+    return 0
+
+
+def wandb_sweeps(study: Study) -> tuple[dict[str, Sweep], list[str]]:
+    """The sweeps by file name, and why blocks are left out."""
+    found: dict[str, Sweep] = {}
+    left_out = []
+    for block in study.blocks:
+        name = study.name if len(study.blocks) == 1 else f"{study.name}-{slug(block.name)}"
+        if block.tune:
+            left_out.append(f"block '{block.name}' is tuned within each point, W&B has no search in a grid")
+        elif block.design == "optuna" and (block.when or block.exclude):
+            left_out.append(f"block '{block.name}' searches with conditions, W&B's spaces have none")
+        else:
+            found |= {name + end: _sweep(study, block, *how) for end, how in _ways(study, block)}
+    return found, left_out
+
+
+def written(sweep: Sweep, study: str) -> str:
+    """The YAML of a file, with its head."""
+    head = (
+        f"# Written by `limo-ablate wandb-sweep {study} --write` from sweeps/{study}.yaml: change it there.\n"
+        "# wandb sweep THIS_FILE, then `wandb agent ID` with the environment's python first on the PATH.\n"
+    )
+    if "scheduler" in sweep:
+        head += "# Optuna proposes: `wandb sweep-scheduler ID` runs beside the agents.\n"
+    return head + yaml.safe_dump(sweep, sort_keys=False, allow_unicode=True, width=110)
+
+
+def _ways(study: Study, block: Block) -> Iterator[tuple[str, tuple[Sweep, Sweep, str]]]:
+    """End of the file's name -> (how W&B goes through the block, parameters, module that runs a trial)."""
+    if block.design == "optuna":
+        space = {axis: _parameter(levels) for axis, levels in block.axes.items()}
+        objectives = [_metric(objective) for objective in block.objectives or ()]
+        if len(objectives) == 1:
+            method = "random" if block.sampler == "random" else "bayes"
+            yield "", ({"method": method, "metric": objectives[0], "run_cap": block.n}, space, TRIAL)
+        goal = {"metric": objectives[0]} if len(objectives) == 1 else {"metrics": objectives}
+        engine = {"scheduler": {"engine": "optuna"}}
+        yield "-optuna", ({"method": "custom", **goal, **engine, "run_cap": block.n}, space, TRIAL)
+        return
+    seeds = {"seed": {"values": list(block.seeds or study.seeds)}}
+    if _is_crossed(block):
+        space = {axis: _parameter(levels) for axis, levels in block.axes.items()}
+        yield "", ({"method": "grid"}, space | seeds, TRIAL)
+        return
+    points = [shlex.join(override(*setting) for setting in point.items()) for point in block.points()]
+    yield "", ({"method": "grid"}, {PARAMETER: {"values": points}} | seeds, POINT)
+
+
+def _is_crossed(block: Block) -> bool:
+    """Whether the block is every combination of its axes, each of one key."""
+    single = all(len(keys(axis)) == 1 for axis in block.axes)
+    return block.design == "factorial" and single and not block.when and not block.exclude
+
+
+def _sweep(study: Study, block: Block, how: Sweep, parameters: Sweep, module: str) -> Sweep:
+    shared = [*study.overrides, *block.overrides]
+    if "seed" not in parameters:
+        shared.append(f"seed={(block.seeds or study.seeds)[0]}")
+    return {
+        "name": study.name if len(study.blocks) == 1 else f"{study.name}: {block.name}",
+        "description": study.question,
+        "project": "limo-ablate",
+        "program": TRIAL,
+        **how,
+        "parameters": parameters,
+        "command": ["${env}", "${interpreter}", "-m", module, RUN_FOLDER, *shared, "${args_no_hyphens}"],
+    }
+
+
+def _parameter(levels: Levels) -> dict[str, Any]:
+    """W&B's words for levels or a range."""
+    if not isinstance(levels, Range):
+        return {"values": [_value(level) for level in levels]}
+    bounds: dict[str, Any] = {"min": levels.low, "max": levels.high}
+    if levels.log:
+        name = "q_log_uniform_values" if levels.whole else "log_uniform_values"
+        return {"distribution": name, **bounds, **({"q": 1} if levels.whole else {})}
+    if levels.step is not None:
+        return {"distribution": "q_uniform", **bounds, "q": levels.step}
+    return {"distribution": "int_uniform" if levels.whole else "uniform", **bounds}
+
+
+def _value(level: Any) -> Any:
+    """A level such that the agent's `key=str(value)` is read back as it: numbers stay, others are text."""
+    return level if type(level) in (int, float) else literal(level)
+
+
+def _metric(objective: Objective) -> dict[str, str]:
+    """What the tracker calls the number that an objective is."""
+    part, _, key = objective.score.rpartition(".")
+    if objective.score == "total_seconds":
+        name = "seconds/total"
+    elif part in SCORES:
+        name = f"{SCORES[part]}/{key}"
+    else:
+        name = f"eval/{part}/{key}" if part else f"eval/{objective.score}/accuracy"
+    return {"name": logged(name), "goal": objective.direction}

@@ -1,0 +1,1 @@
+"""Where a sweep's trials run, other than on this machine."""

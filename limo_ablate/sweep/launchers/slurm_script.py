@@ -1,0 +1,124 @@
+"""What a study asks of Slurm for each of its jobs, and the script around it.
+
+Each job is `limo-ablate join FOLDER`, one more runner of the study, started by srun on the first machine of
+its allocation. Slurm sends SIGTERM when it preempts the job, and is asked to do so ahead of the time limit;
+the runner then writes checkpoints, gives its cells back and exits with 130, and the script requeues the job.
+submitit writes the script (its source: `submitit.slurm.slurm`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from limo_ablate.core.errors import EXIT_INTERRUPTED, UserError
+from limo_ablate.core.hardware import HardwareConfig
+from limo_ablate.trial.config import LaunchConfig, SlurmConfig
+
+LOGS = "slurm"
+"""In the study's folder: scripts and logs of the jobs."""
+MARGIN_SECONDS = 30
+"""Added to `launch.grace_seconds` between the signal and the time limit: to give back and be requeued."""
+SRUN = ("--nodes=1", "--ntasks=1", "--overlap", "--cpu-bind=none")
+"""The runner may use all of its first machine, and start more by srun: `limo_ablate.model.train.nodes`."""
+REQUEUE = f"""\
+code=$?
+job=${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID  # SLURM_JOB_ID of one of the tasks means all of them
+state=$(squeue --noheader --jobs=$job --format=%T)
+# interrupted (143: before it could react) by a signal, not by the end of the job: wait for resources again
+case $code-$state in {EXIT_INTERRUPTED}-RUNNING|143-RUNNING) exec scontrol requeue $job;; esac
+exit $code"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What all jobs of a study have in common."""
+
+    folder: Path
+    """The study's folder, absolute."""
+    launch: LaunchConfig
+    hardware: tuple[HardwareConfig, ...]
+    """Of its cells, each once."""
+    command: tuple[str, ...]
+    """What a job runs: `limo-ablate join FOLDER`."""
+
+    @property
+    def slurm(self) -> SlurmConfig:
+        assert self.launch.slurm is not None
+        return self.launch.slurm
+
+    @property
+    def name(self) -> str:
+        return job_name(self.folder)
+
+    @property
+    def logs(self) -> Path:
+        return self.folder / LOGS
+
+
+def job_name(folder: Path) -> str:
+    """The name by which Slurm itself knows which jobs are this folder's, whatever this command forgot."""
+    folder = folder.resolve()
+    return f"limo-{folder.name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:6]}"
+
+
+def join_command(folder: Path, slurm: SlurmConfig) -> tuple[str, ...]:
+    one = ("--cells", "1") if slurm.jobs == "trial" else ()
+    return (sys.executable, "-m", "limo_ablate", "join", str(folder), *one)
+
+
+def parameters(batch: Batch) -> dict[str, Any]:
+    """What submitit is asked for. Raises UserError for what no job could run with."""
+    slurm = batch.slurm
+    cpus = slurm.cpus_per_task
+    if cpus is None and slurm.jobs == "trial":
+        cpus = max(_ranks(h) * h.threads for h in batch.hardware)
+    return {
+        "job_name": batch.name,
+        "partition": slurm.partition,
+        "time": slurm.time_minutes,
+        "nodes": max(h.nodes for h in batch.hardware),
+        "ntasks_per_node": 1,
+        "cpus_per_task": cpus,
+        "gpus_per_node": _gpus(batch) or None,
+        "wckey": None,  # submitit would ask for one named after itself
+        "stderr_to_stdout": True,
+        "srun_args": list(SRUN),
+        "teardown": REQUEUE.splitlines(),
+        "additional_parameters": _options(batch, whole_machine=cpus is None),
+    }
+
+
+def _options(batch: Batch, *, whole_machine: bool) -> dict[str, Any]:
+    """sbatch's options that submitit has no name for, and the user's own, which win; false leaves one out."""
+    gigabytes = batch.slurm.memory_gb
+    options: dict[str, Any] = {
+        "requeue": True,
+        "signal": f"TERM@{math.ceil(batch.launch.grace_seconds) + MARGIN_SECONDS}",
+        "exclusive": whole_machine,
+        "mem": f"{gigabytes}G" if gigabytes else "0" if whole_machine else None,
+    }
+    return {key: value for key, value in (options | batch.slurm.extra).items() if value not in (None, False)}
+
+
+def _ranks(hardware: HardwareConfig) -> int:
+    """On each machine."""
+    return hardware.processes // hardware.nodes
+
+
+def _gpus(batch: Batch) -> int:
+    """GPUs of each machine of a job."""
+    wanting = max(batch.hardware, key=lambda h: (h.device == "cuda") * _ranks(h))
+    needed = _ranks(wanting) if wanting.device == "cuda" else 0
+    given, where = batch.slurm.gpus_per_node, "launch.slurm.gpus_per_node"
+    if given is None and needed and batch.slurm.jobs == "worker":
+        raise UserError(f"{where}: say how many GPUs a machine of the partition has; a worker uses them all")
+    if given is not None and given < needed:
+        raise UserError(
+            f"{where}={given}: hardware={wanting.name} needs {needed} GPUs of a machine for a trial"
+        )
+    return needed if given is None else given

@@ -1,0 +1,281 @@
+"""The ledger: a study's cells as trials of one Optuna study, which optuna-dashboard can open.
+
+An attempt at a cell is a row: a WAITING trial with the cell's levels as parameters, claimed by
+compare-and-set, which ends COMPLETE (its value is the accuracy), PRUNED, or FAIL with a reason; a new attempt
+is a new row.
+
+A row's attributes: `cell` (name), `key` (what the cell is known by), `attempt`, `blocks`; `search` and
+`proposal` of one that a search proposed; `retry` where earlier failures no longer count; `levels` that are no
+parameters; `runner`, who runs it; and `result`, once, when it ends: scores or reason, seconds, devices, log.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from limo_ablate.study.cells import Cell
+from limo_ablate.sweep.ledger.journal import PATIENCE
+from limo_ablate.sweep.ledger.parameters import Space, parameters
+from limo_ablate.sweep.ledger.storage import Storage
+
+LEDGER = "ledger.log"
+"""The journal in a study's folder."""
+SPENT = "spent"
+"""Attribute: [seconds, device-seconds, [start, seconds], ...] of attempts that were given back."""
+INTERRUPTED = "interrupted"
+"""In the result of failed attempts that were not the cell's fault; they don't count against it."""
+DECLARED = "limo_ablate:cells"
+"""The study's system attribute that holds which cells it has."""
+FINAL = "final"
+"""In the result of failed attempts after which the cell was given up."""
+
+
+@dataclass(slots=True)
+class History:
+    """What the ledger knows of one cell."""
+
+    name: str
+    done: bool = False
+    pruned: bool = False
+    """Ended by a pruner, which ends it for good."""
+    waiting: int | None = None
+    """Id of its row."""
+    spare: list[int] = field(default_factory=list)
+    """More rows that wait for the same cell."""
+    running: int | None = None
+    since: float = 0.0
+    """When that began, by its runner's clock: seconds since 1970."""
+    runner: str | None = None
+    """Who runs it; None while it has only been claimed."""
+    failures: list[str] = field(default_factory=list)
+    """Reasons of the attempts that count."""
+    final: bool = False
+    """Another attempt would fail in the same way; only a new `sweep` may try."""
+    seconds: float = 0.0
+    """Spent on all its attempts."""
+    device_seconds: float = 0.0
+
+
+class Ledger:
+    def __init__(
+        self,
+        url: str | Path,
+        name: str,
+        patience: float = PATIENCE,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Opens the study `name`, made if need be. A Path is a journal file. Raises UserError.
+
+        A ledger that is locked, or away, is waited for `patience` seconds at each operation, by `pause`; what
+        that raises ends the waiting.
+        """
+        self.pause = pause
+        self._storage = Storage(url, patience, pause)
+        self.storage, self.name = self._storage.optuna, name
+        self._study: int = self._storage.patiently(self._find)
+
+    def _find(self) -> int:
+        try:
+            return self.storage.get_study_id_from_name(self.name)
+        except KeyError:
+            with self.transaction():
+                study = optuna.create_study(
+                    storage=self.storage, study_name=self.name, direction="maximize", load_if_exists=True
+                )
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", ExperimentalWarning)
+                    study.set_metric_names(["accuracy"])
+                return study._study_id
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Makes what is written inside one write, where the storage can."""
+        return self._storage.transaction()
+
+    def rows(self) -> list[FrozenTrial]:
+        """All rows that are cells', oldest first; not to be changed."""
+        found = self._storage.patiently(lambda: self.storage.get_all_trials(self._study, deepcopy=False))
+        return [row for row in found if "key" in row.user_attrs]  # others were added by other tools
+
+    def histories(self) -> dict[str, History]:
+        """Cell key -> what happened to it, of all cells the ledger has ever held."""
+        return histories(self.rows())
+
+    @property
+    def grows(self) -> bool:
+        """Whether a categorical axis may get new levels as a parameter."""
+        return self._storage.grows
+
+    def declared(self) -> str | None:
+        """The cells that the study had when it was last declared, as `declare` got them."""
+        attributes = self._storage.patiently(lambda: self.storage.get_study_system_attrs(self._study))
+        return attributes.get(DECLARED)
+
+    def declaration(self) -> dict[str, Any]:
+        """What the study was last declared as; empty before it was."""
+        return self._storage.patiently(lambda: self.storage.get_study_user_attrs(self._study))
+
+    def declare(self, cells: str, about: Mapping[str, Any]) -> None:
+        """Keeps what the study is now; `about` are the attributes that optuna-dashboard shows."""
+        with self.transaction():
+            for key, value in about.items():
+                self._storage.patiently(partial(self.storage.set_study_user_attr, self._study, key, value))
+            self._storage.patiently(partial(self.storage.set_study_system_attr, self._study, DECLARED, cells))
+
+    def add(self, cell: Cell, attempt: int, space: Space, **attributes: Any) -> int:
+        """A WAITING row for the cell; returns its id."""
+        levels = parameters(cell)
+        params = {key: level for key, level in levels.items() if key in space}
+        beside = {key: level for key, level in levels.items() if key not in space}
+        about: dict[str, Any] = {
+            "cell": cell.name,
+            "key": cell.id,
+            "attempt": attempt,
+            "blocks": list(cell.blocks),
+        }
+        if beside:
+            about["levels"] = beside
+        if cell.proposal:
+            about |= {"search": cell.proposal.search, "proposal": cell.proposal.row()}
+        row = create_trial(
+            state=TrialState.WAITING,
+            params=params,
+            distributions={key: space[key] for key in params},
+            user_attrs=about | attributes,
+        )
+        with self.transaction():
+            return self._storage.patiently(
+                lambda: self.storage.create_new_trial(self._study, template_trial=row)
+            )
+
+    def claim(self, trial: int, runner: str) -> bool:
+        """Takes a WAITING row; False when someone else was faster."""
+        with self.transaction():
+            if not self._move(trial, TrialState.RUNNING):
+                return False
+            return self._note(trial, runner=runner)
+
+    def signature(self, trial: int) -> str | None:
+        """The runner that has claimed the row and signed it, as of now."""
+        row = self._storage.patiently(lambda: self.storage.get_trial(trial))
+        runner: str | None = row.user_attrs.get("runner")
+        return runner
+
+    def release(self, trial: int, seconds: float = 0.0, devices: int = 1) -> bool:
+        """Gives a RUNNING row back: it waits again. What was spent on it so far stays with it."""
+        with self.transaction():
+            row = self._storage.patiently(lambda: self.storage.get_trial(trial))
+            before, on_devices, *ran = row.user_attrs.get(SPENT, (0.0, 0.0))
+            spent = [before + seconds, on_devices + seconds * devices, *ran, [_start(row), seconds]]
+            return self._note(trial, runner=None, **{SPENT: spent}) and self._move(trial, TrialState.WAITING)
+
+    def finish(self, trial: int, metrics: Mapping[str, Any], folder: Path, **result: Any) -> bool:
+        """Records a result, `metrics` as in metrics.json; False when somebody has ended the row before.
+
+        The row's value is the accuracy of the first score. `result`: what stands beside the scores there.
+        """
+        scores = metrics["scores"]
+        artifacts = {stage: artifact["key"] for stage, artifact in metrics["artifacts"].items()}
+        result = {"scores": scores, "artifacts": artifacts, "folder": str(folder)} | result
+        result.setdefault("seconds", metrics["total_seconds"])
+        return self._end(trial, TrialState.COMPLETE, result, [next(iter(scores.values()))["accuracy"]])
+
+    def prune(self, trial: int, **result: Any) -> bool:
+        """Records that a pruner has ended the trial; False when somebody has ended the row before."""
+        return self._end(trial, TrialState.PRUNED, result)
+
+    def fail(self, trial: int, reason: str, **result: Any) -> bool:
+        """Records a failed attempt; False when somebody has ended the row before."""
+        return self._end(trial, TrialState.FAIL, {"reason": reason, **result})
+
+    def _end(
+        self, trial: int, state: TrialState, result: dict[str, Any], values: list[float] | None = None
+    ) -> bool:
+        with self.transaction():
+            return self._note(trial, result=result) and self._move(trial, state, values)
+
+    def _move(self, trial: int, state: TrialState, values: list[float] | None = None) -> bool:
+        try:
+            return self._storage.patiently(lambda: self.storage.set_trial_state_values(trial, state, values))
+        except UpdateFinishedTrialError:
+            return False
+
+    def _note(self, trial: int, **attributes: Any) -> bool:
+        try:
+            for key, value in attributes.items():
+                self._storage.patiently(partial(self.storage.set_trial_user_attr, trial, key, value))
+        except UpdateFinishedTrialError:
+            return False
+        return True
+
+
+def seconds_run(rows: Sequence[FrozenTrial], now: float) -> float:
+    """Wall time in which at least one of the attempts ran, until `now` (seconds since 1970).
+
+    Side by side ones count once; the time between an interruption and what came after it does not.
+    """
+    total, until = 0.0, 0.0
+    for start, end in sorted(span for row in rows for span in _spans(row, now)):
+        total += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return total
+
+
+def _spans(row: FrozenTrial, now: float) -> Iterator[tuple[float, float]]:
+    """(start, end) of each attempt at the row; starts are by the clocks of their machines."""
+    for start, seconds in row.user_attrs.get(SPENT, ())[2:]:
+        yield start, start + seconds
+    if row.state == TrialState.RUNNING:
+        yield _start(row), now
+    elif row.state.is_finished() and row.datetime_start is not None:
+        yield _start(row), _start(row) + row.user_attrs.get("result", {}).get("seconds", 0.0)
+
+
+def _start(row: FrozenTrial) -> float:
+    """When the row was last claimed."""
+    assert row.datetime_start is not None
+    return row.datetime_start.timestamp()
+
+
+def histories(rows: Sequence[FrozenTrial]) -> dict[str, History]:
+    """Cell key -> what happened to it."""
+    found: dict[str, History] = {}
+    for row in rows:
+        history = found.setdefault(row.user_attrs["key"], History(row.user_attrs["cell"]))
+        if "retry" in row.user_attrs:
+            history.failures.clear()
+            history.final = False
+        _record(history, row, row.user_attrs.get("result", {}))
+    return found
+
+
+def _record(history: History, row: FrozenTrial, result: Mapping[str, Any]) -> None:
+    seconds = result.get("seconds", 0.0)
+    given_back, on_devices, *_ = row.user_attrs.get(SPENT, (0.0, 0.0))
+    history.seconds += seconds + given_back
+    history.device_seconds += seconds * result.get("devices", 1) + on_devices
+    if row.state == TrialState.COMPLETE:
+        history.done = True
+    elif row.state == TrialState.PRUNED:
+        history.pruned = True
+    elif row.state == TrialState.WAITING:
+        if history.waiting is not None:
+            history.spare.append(row._trial_id)
+        else:
+            history.waiting = row._trial_id
+    elif row.state == TrialState.RUNNING:
+        history.running, history.runner = row._trial_id, row.user_attrs.get("runner")
+        history.since = _start(row)
+    elif INTERRUPTED not in result:
+        history.failures.append(result.get("reason", "no reason was recorded"))
+        history.final = FINAL in result

@@ -1,0 +1,162 @@
+"""Where a ledger can be: a journal file, a database, Optuna's gRPC proxy; and how long it may be away.
+
+studies/NAME/ledger.log                 the default, on any file system that all runners share
+sqlite:////shared/ledger.db             one machine
+postgresql+psycopg://user@host/lab      many machines
+grpc://host:port                        the same, through `python -m limo_ablate.sweep.ledger.serve`
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import optuna
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage, get_storage
+from optuna.storages.journal import JournalStorage
+
+from limo_ablate.core.errors import UserError
+from limo_ablate.sweep.ledger.journal import PATIENCE, Journal
+
+T = TypeVar("T")
+FIRST_PATIENCE = 20.0
+"""Seconds for which a server is waited for at first: it may be starting, but the URL may as well be wrong."""
+_BUSY = 1.0
+"""Seconds for which SQLite itself waits for a lock, deaf to interrupts, before we do."""
+_PAUSES = (0.1, 0.3, 1.0)
+"""Seconds before each further try; the last one holds for all that follow."""
+
+
+class Storage:
+    """An Optuna storage that is waited for while it is away. `url`: a Path is a journal. Raises UserError."""
+
+    def __init__(
+        self, url: str | Path, patience: float = PATIENCE, pause: Callable[[float], None] = time.sleep
+    ) -> None:
+        """`pause` waits for so many seconds; what it raises ends the waiting."""
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.url, self._patience, self._pause, self._journal = str(url), patience, pause, None
+        self.optuna: BaseStorage
+        if isinstance(url, Path):
+            self._journal = Journal(url.resolve(), patience, pause)
+            self.optuna = JournalStorage(self._journal)
+        else:
+            self.optuna = _open(url, min(patience, FIRST_PATIENCE), pause)
+
+    @property
+    def grows(self) -> bool:
+        """Whether a categorical parameter may get new levels later; databases don't let it."""
+        return self._journal is not None
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """What is written inside is on disk in the end, by one fsync; a database does so at each write."""
+        if self._journal is None:
+            yield
+            return
+        try:
+            with self._journal.transaction():
+                yield
+        except TimeoutError as error:
+            raise UserError(f"ledger {self.url}: {error}; is a sweep suspended?") from error
+
+    def patiently(self, action: Callable[[], T]) -> T:
+        """The action's result, tried again while the database is away.
+
+        A try that seemed to fail may have done its work, so the action must bear being done twice.
+        """
+        deadline, tries = time.monotonic() + self._patience, 0
+        while True:
+            try:
+                return action()
+            except Exception as error:
+                if not _passing(error):
+                    raise
+                if time.monotonic() > deadline:
+                    raise UserError(
+                        f"ledger {self.url}: away for {self._patience:g} s: {_line(error)}"
+                    ) from error
+            self._pause(_PAUSES[min(tries, len(_PAUSES) - 1)])
+            tries += 1
+
+
+def _open(url: str, patience: float, pause: Callable[[float], None]) -> BaseStorage:
+    try:
+        return _proxy(url, patience) if url.startswith("grpc://") else _database(url, patience, pause)
+    except Exception as error:
+        raise UserError(f"ledger={url}: can't be opened: {_line(error)}") from error
+
+
+def _proxy(url: str, patience: float) -> GrpcStorageProxy:
+    parts = urlsplit(url)
+    if not (parts.hostname and parts.port):
+        raise ValueError("needs host and port, as in grpc://head:13000")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        proxy = GrpcStorageProxy(host=parts.hostname, port=parts.port)
+    proxy.wait_server_ready(patience)
+    return proxy
+
+
+def _database(url: str, patience: float, pause: Callable[[float], None]) -> BaseStorage:
+    if url.startswith("sqlite"):
+        storage = _started(url, {"connect_args": {"timeout": _BUSY}}, patience, pause)
+        _serialise(storage)
+    else:
+        # a ledger does one thing after the other: 64 runners hold 64 connections, not hundreds
+        storage = _started(url, {"pool_size": 1, "pool_pre_ping": True}, patience, pause)
+    return get_storage(storage)
+
+
+def _started(
+    url: str, settings: dict[str, Any], patience: float, pause: Callable[[float], None]
+) -> RDBStorage:
+    """The database, waited for while it starts, and while others make the same tables."""
+    from sqlalchemy.exc import DatabaseError
+
+    from limo_ablate.sweep.ledger.database import Database
+
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return Database(url, engine_kwargs=dict(settings))
+        except DatabaseError as error:
+            if "unable to open" in str(error) or time.monotonic() > deadline:  # SQLite has no such folder
+                raise
+        pause(_PAUSES[1])
+
+
+def _serialise(storage: RDBStorage) -> None:
+    """Optuna claims by SELECT ... FOR UPDATE, which SQLite ignores: two would get the same row.
+
+    https://docs.sqlalchemy.org/en/20/dialects/sqlite.html#pysqlite-serializable
+    """
+    from sqlalchemy import event
+
+    storage.engine.dispose()
+    event.listen(storage.engine, "connect", lambda raw, _: setattr(raw, "isolation_level", None))
+    event.listen(storage.engine, "begin", lambda opened: opened.exec_driver_sql("BEGIN IMMEDIATE"))
+
+
+def _passing(error: BaseException) -> bool:
+    """Whether it may be over soon: a database that is locked, restarts, or can't be reached."""
+    if isinstance(error, StorageInternalError):
+        return error.__cause__ is not None and _passing(error.__cause__)
+    code = getattr(error, "code", None)
+    if type(error).__module__.startswith("grpc") and callable(code):
+        # UNKNOWN: the proxy lives, and its own database is away
+        return code().name in ("UNAVAILABLE", "UNKNOWN", "DEADLINE_EXCEEDED", "INTERNAL")
+    return type(error).__module__ == "sqlalchemy.exc" and (
+        type(error).__name__ in ("OperationalError", "InterfaceError", "InternalError", "TimeoutError")
+        or bool(getattr(error, "connection_invalidated", False))
+    )
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,67 @@
+"""Whether a study's figures, contrasts and tunings name what its trials will have: before any one runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+from limo_ablate.core.errors import UserError
+from limo_ablate.core.typed import nearest
+from limo_ablate.study.axes import factors
+from limo_ablate.study.block import Block, Objective
+from limo_ablate.study.cells import Cell
+from limo_ablate.study.design import Figure, Study
+from limo_ablate.study.search.objectives import check, score_names
+from limo_ablate.trial.compose import compose
+from limo_ablate.trial.config import TrialConfig
+
+
+def check_study(study: Study, found: Sequence[Cell]) -> None:
+    """`found` are its cells known beforehand. Raises UserError, which names the first key that is wrong."""
+    configs = {block.name: _config(study, block, found) for block in study.blocks}
+    blocks = {block.name: block for block in study.blocks}
+    for figure in study.figures:
+        where = f"study {study.name}: figure '{figure.title}'"
+        _check_score(figure.score, configs[figure.block], where)
+        _check_keys(figure, blocks[figure.block], configs[figure.block], where)
+    for contrast in study.contrasts:
+        _check_score(
+            contrast.score, configs[contrast.block], f"study {study.name}: contrast '{contrast.name}'"
+        )
+    for block in study.blocks:
+        if block.tune:
+            goal = Objective(score=block.tune.score, direction=block.tune.direction)
+            check((goal,), configs[block.name], f"study {study.name}: block '{block.name}': tune")
+        check(block.objectives or (), configs[block.name], f"study {study.name}: block '{block.name}'")
+
+
+def _config(study: Study, block: Block, found: Sequence[Cell]) -> TrialConfig:
+    """Of its first cell; of a search, whose cells aren't known yet, without what it chooses."""
+    own = next((cell.config for cell in found if block.name in cell.blocks), None)
+    return own or compose([*study.overrides, *block.overrides])
+
+
+def _check_score(score: str, config: TrialConfig, where: str) -> None:
+    if score not in (names := score_names(config)):
+        near = nearest(score, names)
+        raise UserError(f"{where}: score={score} is no score of its trials{near} Scores: {', '.join(names)}")
+
+
+def _check_keys(figure: Figure, block: Block, config: TrialConfig, where: str) -> None:
+    axes = [*block.factors(), *factors(block.tune.axes if block.tune else {})]
+    for name, key in (("x", figure.x), ("line", figure.line)):
+        if key not in axes and not _has(config, key):
+            raise UserError(
+                f"{where}: {name}={key} is no key of its trials{nearest(key, axes)} Axes: {', '.join(axes)}"
+            )
+
+
+def _has(config: TrialConfig, key: str) -> bool:
+    node: Any = config
+    for part in key.split("."):
+        node = asdict(node) if is_dataclass(node) and not isinstance(node, type) else node
+        if not isinstance(node, dict) or part not in node:
+            return False
+        node = node[part]
+    return True

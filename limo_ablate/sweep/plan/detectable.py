@@ -1,0 +1,139 @@
+"""What the contrasts of a study could see: its cells and benchmarks put into `effects.power`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from limo_ablate.study.cells import Cell
+from limo_ablate.study.contrast import Contrast
+from limo_ablate.sweep.plan.work import problems
+from limo_ablate.trial.evaluate.config import BenchmarkConfig
+
+if TYPE_CHECKING:
+    from limo_ablate.sweep.plan.pilots import Pilots
+
+MOST_PILOTS = 48
+"""Finished trials that the noise is measured on."""
+TRIED_SEEDS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 64)
+TRIED_SAMPLES = (2, 4, 8, 16, 32, 64, 128, 256)
+"""How many would do is looked for among these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detectable:
+    contrast: Contrast
+    problems: int
+    """Or clusters of them, where pilots show how many."""
+    counted: bool
+    """Whether the problems of a group are known; else all of the benchmark stand in for them."""
+    samples: int
+    trials: int
+    """An arm."""
+    seeds: int
+    """Or levels of the axis that draws subsets or bases anew."""
+    trainings: int
+    """Seeds that such an axis is crossed with; 1 without it."""
+    over: str
+    """What is drawn anew: `seed`, `select.seed`."""
+    pilots: int
+    """Finished trials that say how large the noise is; 0: it is assumed."""
+    effect: float
+    """The smallest difference of accuracy that would be seen."""
+    seeds_needed: int | None
+    """With which (and at least as many `trainings`, where there are several) the wanted effect would be seen;
+    null: with none, or nothing is wanted."""
+    samples_needed: int | None
+    """The same of a problem's samples; where pilots have one of each, at best. Greedy ones are all alike."""
+
+    @property
+    def blind(self) -> bool:
+        """Whether what it is made for can't be seen."""
+        return self.effect >= (self.contrast.effect or 1.0)
+
+
+def detectable(
+    contrasts: Sequence[Contrast], cells: Sequence[Cell], done: Mapping[str, Path], cluster: str | None = None
+) -> list[Detectable]:
+    """`done`: id of a finished cell -> its trial's folder. Contrasts that lack an arm are left out.
+
+    `cluster` is the study's; raises UserError where finished trials lack it.
+    """
+    primary = sum(contrast.primary for contrast in contrasts)
+    return [
+        found
+        for contrast in contrasts
+        if (found := _detectable(contrast, cells, done, cluster, primary if contrast.primary else 1))
+    ]
+
+
+def _detectable(
+    contrast: Contrast, cells: Sequence[Cell], done: Mapping[str, Path], cluster: str | None, shared: int
+) -> Detectable | None:
+    from limo_ablate.analysis.power import Noise, minimum_detectable_effect  # scipy
+
+    block = [cell for cell in cells if contrast.block in cell.blocks]
+    arms = [[c for c in block if c.levels.get(contrast.factor) == at] for at in (contrast.a, contrast.b)]
+    benchmark = all(arms) and arms[0][0].config.eval.benchmarks.get(contrast.score.partition("/")[0])
+    if not benchmark:
+        return None
+    over = _over(block)
+    seeds, trials = len({_drawn(c, over) for c in arms[0]}), min(map(len, arms))
+    trainings = len({c.seed for c in arms[0]}) if over != "seed" else 1
+    points = max(1, trials // len({(c.seed, _drawn(c, over)) for c in arms[0]}))
+    pilots = _pilots([c for arm in arms for c in arm], contrast.score, over, done, cluster)
+    count, counted = pilots.problems if pilots else group_problems(benchmark, contrast.score)
+    prior, used = Noise.prior(contrast.accuracy), benchmark.samples
+
+    def smallest(replicates: int, samples: int, beside: int = trainings) -> float:
+        noise, drawn = (pilots.noise(samples), 1) if pilots else (prior, samples)
+        return minimum_detectable_effect(
+            noise, count, drawn, replicates, trainings=beside, points=points, contrasts=shared
+        )
+
+    def enough(replicates: int) -> bool:
+        beside = max(trainings, replicates) if trainings > 1 else 1
+        return smallest(replicates, used, beside) < wanted
+
+    wanted = contrast.effect or 0.0
+    more = [k for k in TRIED_SAMPLES if k > used] if benchmark.temperature else []
+    return Detectable(
+        contrast, count, counted, used, trials, seeds, trainings, over, pilots.trials if pilots else 0,
+        smallest(seeds, used),
+        next((s for s in TRIED_SEEDS if wanted and enough(s)), None),
+        next((k for k in more if wanted and smallest(seeds, k) < wanted), None),
+    )  # fmt: skip
+
+
+def _pilots(
+    cells: Sequence[Cell], score: str, over: str, done: Mapping[str, Path], cluster: str | None
+) -> Pilots | None:
+    from limo_ablate.sweep.plan.pilots import measured  # polars
+
+    ended = [cell for cell in cells if cell.id in done][:MOST_PILOTS]
+    return measured(ended, done, score, over, cluster) if len(ended) > 1 else None
+
+
+def _over(block: Sequence[Cell]) -> str:
+    from limo_ablate.analysis.replicates import redrawn  # polars
+
+    axes = list(dict.fromkeys(key for cell in block for key in cell.levels))
+    return redrawn(axes, [tuple(cell.levels.get(axis) for axis in axes) for cell in block]) or "seed"
+
+
+def _drawn(cell: Cell, over: str) -> object:
+    return cell.seed if over == "seed" else cell.levels.get(over)
+
+
+def group_problems(benchmark: BenchmarkConfig, score: str) -> tuple[int, bool]:
+    """(problems of a score, whether that is known): all of the benchmark, or those of a range of levels."""
+    group = score.partition("/")[2]
+    if not group:
+        return problems(benchmark), True
+    made, within = benchmark.miniature, (benchmark.groups or {}).get(group)
+    if made is None or within is None:
+        return problems(benchmark), False
+    levels = range(made.levels[0], made.levels[1] + 1)
+    return made.per_level * sum(within[0] <= level <= within[1] for level in levels), True

@@ -1,0 +1,114 @@
+"""The trials that a study will have, each with its price: its cells, and what its searches may propose."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Container, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from limo_ablate.core.overrides import override
+from limo_ablate.study.axes import Point, Range, settings
+from limo_ablate.study.block import Block
+from limo_ablate.study.cells import Cell
+from limo_ablate.study.design import Study
+from limo_ablate.sweep.plan.cost import Costs
+from limo_ablate.sweep.schedule import Item
+from limo_ablate.trial.compose import compose_cells
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+    from limo_ablate.study.search.search import Search
+
+ENDED = ("COMPLETE", "PRUNED")
+"""States of rows whose cells never run again."""
+
+
+def known(cells: Sequence[Cell], costs: Costs, done: Container[str]) -> list[Item]:
+    """`done`: ids of cells."""
+    return [
+        Item(
+            name=cell.name,
+            block=cell.blocks[0],
+            seed=cell.seed,
+            gpu=cell.config.hardware.device == "cuda",
+            price=costs.price_of(cell),
+            done=cell.id in done,
+        )
+        for cell in cells
+    ]
+
+
+def searched(study: Study, rows: Sequence[FrozenTrial], costs: Costs) -> list[Item]:
+    """The trials that searches may propose, at the price of one in the middle of what they choose from."""
+    if not any(block.adaptive for block in study.blocks):
+        return []
+    items = []
+    for search, cell in _middles(study):
+        config = cell.config
+        own = [row for row in rows if row.user_attrs.get("search") == search.name]
+        done = sum(row.state.name in ENDED for row in own)
+        gpu, price = config.hardware.device == "cuda", costs.price(config)
+        items += [
+            Item(f"{search.name}-{i}", search.block, search.seed, gpu, price, i < done)
+            for i in range(search.n)
+        ]
+    return items
+
+
+def proposed(study: Study, rows: Sequence[FrozenTrial]) -> list[Cell]:
+    """What its searches have proposed so far, by the ledger's rows."""
+    if not rows or not any(block.adaptive for block in study.blocks):
+        return []
+    from limo_ablate.study.search.search import known, searches
+
+    return [
+        cell
+        for search in searches(study)
+        for cell in known(search, [row for row in rows if row.user_attrs.get("search") == search.name])
+    ]
+
+
+def tuned(study: Study) -> list[Cell]:
+    """A stand-in for each point of the blocks that are tuned within their points, under each seed."""
+    if not any(block.tune for block in study.blocks):
+        return []
+    return [cell for search, cell in _middles(study) if search.levels]
+
+
+def _middles(study: Study) -> list[tuple[Search, Cell]]:
+    """Each search, and a trial in the middle of what it chooses from."""
+    from limo_ablate.study.search.search import searches
+
+    asked = searches(study)
+    overrides = [(*s.overrides, *_overrides(_middle(s.space)), f"seed={s.seed}") for s in asked]
+    return [
+        (
+            search,
+            Cell(
+                name=search.name,
+                key=search.name,
+                overrides=given,
+                levels=search.levels,
+                seed=search.seed,
+                blocks=(search.block,),
+                config=config,
+            ),
+        )
+        for search, given, config in zip(asked, overrides, compose_cells(overrides), strict=True)
+    ]
+
+
+def _middle(space: Block) -> Point:
+    point: Point = {}
+    for axis, levels in space.axes.items():
+        if isinstance(levels, Range):
+            low, high = levels.low, levels.high
+            point[axis] = levels.tidy(math.sqrt(low * high) if levels.log else (low + high) / 2)
+        else:
+            point |= settings(axis, levels)[len(levels) // 2]
+    return point
+
+
+def _overrides(point: Point) -> Iterable[str]:
+    return (override(key, level) for key, level in point.items())

@@ -1,0 +1,145 @@
+"""Whether the trainings of a study fit into memory, before anything is downloaded; see docs/memory.md."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from limo_ablate.sweep.plan.cost import shape_of
+from limo_ablate.sweep.plan.work import COMPLETION_SHARE, ROW_SHARE
+from limo_ablate.trial.config import TrialConfig
+
+if TYPE_CHECKING:
+    from limo_ablate.model.train.memory_check import Demand
+
+GPUS = (24e9, 48e9, 80e9, 96e9, 141e9, 192e9)
+"""Bytes of GPUs that are sold."""
+ASSUMED = 80e9
+"""Of a GPU, where this machine has none."""
+PROMPT = 100
+"""Tokens of a prompt."""
+SAMPLE = 256
+"""Rows whose packing is gone through."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    model: str
+    hardware: str
+    training: int | None
+    """Bytes of a device at the training's peak; null where nothing trains or no shape is known."""
+    decoding: int
+    """Bytes of a device while it decodes: weights, keys and values of completions of the expected length."""
+    room: int
+    """Bytes that a device has."""
+    known: bool
+    """Whether that is this machine's, or was said; else it is assumed."""
+    advice: str | None
+    """What would fit, where this does not."""
+
+    @property
+    def needed(self) -> int:
+        return max(self.training or 0, self.decoding)
+
+    @property
+    def holds(self) -> bool:
+        return self.needed <= self.room
+
+    @property
+    def smallest(self) -> float | None:
+        """The smallest GPU that holds it."""
+        return next((size for size in GPUS if size >= self.needed), None)
+
+
+def fits(configs: Iterable[TrialConfig], gpu: float | None = None) -> list[Fit]:
+    """The most that each model on each hardware needs. `gpu`: bytes of a GPU; None: this machine's."""
+    kinds: dict[tuple[str | int | None, ...], TrialConfig] = {}
+    for config in configs:
+        kinds.setdefault(_decisive(config), config)
+    gpu = gpu or gpu_memory()
+    worst: dict[tuple[str, str], Fit] = {}
+    for fit in (_fit(config, gpu) for config in kinds.values()):
+        place = fit.model, fit.hardware
+        worst[place] = max(worst.get(place, fit), fit, key=lambda fit: (fit.training or 0, fit.decoding))
+    return list(worst.values())
+
+
+def _decisive(config: TrialConfig) -> tuple[str | int | None, ...]:
+    """What memory depends on; the number of rows only where it is small."""
+    train, settings = config.train, config.eval
+    trained = (
+        repr(train.lora), train.micro_batch_tokens, train.max_length, train.gradient_checkpointing,
+        train.global_batch_size, min(config.select.size or SAMPLE, SAMPLE),
+    )  # fmt: skip
+    longest = max((b.max_tokens for b in settings.benchmarks.values()), default=0)
+    asked = (config.model.name, config.model.path, repr(config.hardware), settings.batch_size, longest)
+    return asked + (trained if config.select.size != 0 else ())
+
+
+def _fit(config: TrialConfig, gpu: float | None) -> Fit:
+    from limo_ablate.model.train.memory_check import Room, advice, free_memory
+
+    name, hardware, on_gpu = config.model.name, config.hardware.name, config.hardware.device == "cuda"
+    room = int(gpu or ASSUMED) if on_gpu else free_memory() // config.hardware.processes
+    known = not on_gpu or gpu is not None
+    if shape_of(config.model) is None:
+        return Fit(name, hardware, None, 0, room, known, None)
+    training, decoding, said = None, _decoding(config), []
+    if config.select.size != 0:
+        demand = _demand(config)
+        training = demand.forecast().total
+        if training > room:
+            said.append(advice(demand, Room(room, 2**63 if on_gpu else free_memory())))
+    if decoding > room:
+        said.append(_decoding_advice(config, room))
+    return Fit(name, hardware, training, decoding, room, known, ". ".join(said) or None)
+
+
+def _demand(config: TrialConfig) -> Demand:
+    """The training with rows of the expected length, and one as long as they may be."""
+    import numpy as np
+
+    from limo_ablate.model.train.memory_check import Demand
+    from limo_ablate.model.train.token_rows import TokenRows
+
+    count, longest = min(config.select.size or SAMPLE, SAMPLE), config.train.max_length
+    lengths = np.full(count, round(ROW_SHARE * longest))
+    lengths[0] = longest
+    rows = TokenRows(
+        ids=np.empty(0, np.int32),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]),
+        prompts=np.full(count, min(PROMPT, longest // 4)),
+        problems=np.arange(count),
+    )
+    train = replace(config.train, dev=None, steps=None, epochs=1, tokens=None)
+    return Demand(rows, config.model, train, config.hardware)
+
+
+def _decoding(config: TrialConfig) -> int:
+    shape = shape_of(config.model)
+    assert shape is not None
+    size = 2 if config.hardware.precision == "bf16" else 4
+    longest = max((b.max_tokens for b in config.eval.benchmarks.values()), default=0)
+    kept = 2 * shape.layers * shape.keys * size * config.eval.batch_size * COMPLETION_SHARE * longest
+    return int(size * shape.parameters + kept) // config.eval.tensor_parallel
+
+
+def _decoding_advice(config: TrialConfig, room: int) -> str:
+    batch = config.eval.batch_size
+    while batch > 1:
+        batch //= 2
+        if _decoding(replace(config, eval=replace(config.eval, batch_size=batch))) <= room:
+            return f"It would decode with eval.batch_size={batch}"
+    return "It would decode over several GPUs only: eval.engine=vllm eval.tensor_parallel=2, 4, ..."
+
+
+def gpu_memory() -> float | None:
+    """Bytes of this machine's smallest GPU, found without CUDA; None without one."""
+    asked = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    try:
+        listed = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return min((float(line) * 2**20 for line in listed.split() if line.isdigit()), default=None)

@@ -1,0 +1,177 @@
+"""A plan for people, and as JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from limo_ablate.model.train.memory import size
+from limo_ablate.sweep.plan.cli import Plan, Pool
+from limo_ablate.sweep.plan.detectable import Detectable
+from limo_ablate.sweep.plan.fit import Fit
+
+LISTED = 10
+"""Trials that are named where a budget leaves more out."""
+
+
+def facts(plan: Plan) -> dict[str, Any]:
+    """As JSON: seconds, bytes, accuracies from 0 to 1."""
+    not_run = [item.name for pool in plan.pools for item in pool.schedule.not_run]
+    return {
+        "study": plan.study.name,
+        "cells": sum(part.cells for part in plan.parts),
+        "done": sum(part.done for part in plan.parts),
+        "device_seconds": {"spent": plan.spent, "left": sum(part.left for part in plan.parts)},
+        "learnt_from": plan.learnt,
+        "blocks": [
+            {
+                "name": part.name, "design": part.design, "cells": part.cells, "seeds": part.seeds,
+                "done": part.done, "longest_seconds": part.longest, "left_device_seconds": part.left,
+                "factor": math.exp(part.spread),
+            }
+            for part in plan.parts
+        ],
+        "devices": [
+            {
+                "kind": "GPU" if pool.gpu else "core", "count": pool.devices, "here": pool.here,
+                "seconds": pool.schedule.seconds, "cells": len(pool.schedule.run),
+            }
+            for pool in plan.pools
+        ],
+        "not_run": not_run,
+        "memory": [
+            {
+                "model": fit.model, "hardware": fit.hardware, "training_bytes": fit.training,
+                "decoding_bytes": fit.decoding, "device_bytes": fit.room, "fits": fit.holds,
+                "advice": fit.advice,
+            }
+            for fit in plan.fits
+        ],
+        "aliases": plan.aliases,
+        "contrasts": [
+            {
+                "name": seen.contrast.name, "score": seen.contrast.score, "problems": seen.problems,
+                "samples": seen.samples, "trials": seen.trials, "seeds": seen.seeds, "pilots": seen.pilots,
+                "detectable": seen.effect, "wanted": seen.contrast.effect, "blind": seen.blind,
+                "over": seen.over, "seeds_needed": seen.seeds_needed, "samples_needed": seen.samples_needed,
+            }
+            for seen in plan.contrasts
+        ],
+    }  # fmt: skip
+
+
+def text(plan: Plan) -> str:
+    done, count = sum(part.done for part in plan.parts), sum(part.cells for part in plan.parts)
+    basis = f"{plan.learnt} finished trials" if plan.learnt else "arithmetic alone, for H100s and CPU cores"
+    lines = [f"{plan.study.name}: {count} cells, {done} done; forecast from {basis}", *_warning(plan)]
+    lines += _blocks(plan)
+    lines += [line for pool in plan.pools for line in _pool(plan, pool)]
+    if plan.fits:
+        lines += ["", "Memory of a device", *_table([_fit(fit) for fit in plan.fits])]
+        lines += [f"  {fit.model} on {fit.hardware}: {fit.advice}" for fit in plan.fits if fit.advice]
+    for block, rows in plan.aliases.items():
+        lines += ["", f"Effects of one or two factors that block {block} can't tell apart"]
+        lines += [f"  {' = '.join(row)}" for row in rows if len(row) > 1] or ["  none: all are apart"]
+    if plan.contrasts:
+        lines += ["", "Smallest difference that would be seen (80 % power, alpha 5 % over the primary ones)"]
+        lines += _table([_contrast(seen) for seen in plan.contrasts])
+        lines += [_blind(seen) for seen in plan.contrasts if seen.blind]
+        lines += [_single(seen) for seen in plan.contrasts if seen.seeds == 1]
+    return "\n".join(lines)
+
+
+def _warning(plan: Plan) -> list[str]:
+    """Above all else: what the study is made for and could not show."""
+    primary = [seen for seen in plan.contrasts if seen.contrast.primary]
+    blind = [seen.contrast.name for seen in primary if seen.blind]
+    count = f"{len(blind)} of {len(primary)} primary contrasts"
+    return [f"WARNING: {count} can't be seen as planned: {', '.join(blind)}; see below"] if blind else []
+
+
+def _blocks(plan: Plan) -> list[str]:
+    rows = [["block", "design", "cells", "seeds", "done", "longest", "left", "within"]]
+    for part in plan.parts:
+        rows.append([
+            part.name, part.design, str(part.cells), str(part.seeds), str(part.done), span(part.longest),
+            f"{hours(part.left)} device-h", f"x/÷ {math.exp(part.spread):.1f}" if part.left else "",
+        ])  # fmt: skip
+    return _table(rows)
+
+
+def _pool(plan: Plan, pool: Pool) -> list[str]:
+    kind, made = "GPU" if pool.gpu else "core", pool.schedule
+    where = f"{pool.devices} {kind}s" if pool.devices > 1 else f"one {kind}"
+    where += " of this machine" if pool.here else ", which this machine has not"
+    work = sum(item.price.device_seconds for item in made.run)
+    lines = ["", f"{len(made.run)} trials, {hours(work)} {kind}-hours: {span(made.seconds)} on {where}"]
+    if made.not_run:
+        caps = plan.study.budget
+        assert caps is not None
+        said = [
+            f"{c:g} {n}" for n, c in (("GPU-hours", caps.gpu_hours), ("hours", caps.hours)) if c is not None
+        ]
+        lines.append(f"NOT RUN, for a budget of {' and '.join(said)}: {len(made.not_run)} trials")
+        lines += [f"  {item.name}" for item in made.not_run[:LISTED]]
+        if len(made.not_run) > LISTED:
+            lines.append(f"  and {len(made.not_run) - LISTED} more")
+    return lines
+
+
+def _fit(fit: Fit) -> list[str]:
+    if not fit.decoding:
+        return [fit.model, fit.hardware, "unknown: model.shape is not given", "", ""]
+    training = f"training {size(fit.training)}" if fit.training else "no training"
+    there = f"{size(fit.room)} {'there' if fit.known else 'assumed'}"
+    verdict = f"fits ({there})" if fit.holds else f"DOES NOT FIT ({there})"
+    if not fit.holds and fit.smallest:
+        verdict += f", needs {fit.smallest / 1e9:.0f} GB"
+    return [fit.model, fit.hardware, training, f"decoding {size(fit.decoding)}", verdict]
+
+
+def _contrast(seen: Detectable) -> list[str]:
+    noise = f"noise of {seen.pilots} pilots" if seen.pilots else "noise assumed"
+    known = "" if seen.counted else " (the whole benchmark's)"
+    return [
+        seen.contrast.name,
+        f"{100 * seen.effect:.1f} points" if seen.effect < 1 else "nothing",
+        f"{seen.contrast.score}: {seen.problems} problems{known} x {seen.samples}",
+        f"{seen.trials} trials an arm",
+        noise if seen.contrast.primary else f"{noise}, secondary",
+    ]
+
+
+def _blind(seen: Detectable) -> str:
+    wanted = seen.contrast.effect
+    if not wanted:
+        return f"  {seen.contrast.name}: CAN'T SEE ANYTHING: more problems, samples or seeds are needed"
+    word = "seeds" if seen.over == "seed" else f"levels of {seen.over}"
+    more = f"{word} and of seeds" if seen.trainings > 1 else word
+    enough = [f"{seen.seeds_needed} {more}"] if seen.seeds_needed else []
+    enough += [f"{seen.samples_needed} samples of each problem"] if seen.samples_needed else []
+    needed = " or ".join(enough) if enough else f"no number of {more} or samples: more problems"
+    said = f"its {100 * wanted:g} points CAN'T BE SEEN with {seen.seeds} {word}; what would do: {needed}"
+    return f"  {seen.contrast.name}: {said}"
+
+
+def _single(seen: Detectable) -> str:
+    return f"  {seen.contrast.name}: one seed, so that is about these trainings alone, luck included"
+
+
+def _table(rows: Iterable[Sequence[str]]) -> list[str]:
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    padded = (("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True))) for row in rows)
+    return [f"  {line}".rstrip() for line in padded]
+
+
+def hours(seconds: float) -> str:
+    return f"{seconds / 3600:,.2f}" if seconds < 36000 else f"{seconds / 3600:,.0f}"
+
+
+def span(seconds: float) -> str:
+    """45 s, 12 min, 3.4 h, 5.1 days."""
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"

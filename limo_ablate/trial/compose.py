@@ -1,0 +1,236 @@
+"""Hydra's DictConfig becomes a typed `TrialConfig` here, and nowhere else.
+
+    compose(["model=mini_m", "select.size=64"]) -> TrialConfig
+    compose_cells([[...], [...]])               -> one TrialConfig a cell, all checked before anything runs
+
+Composing costs 0.1 s and more, so each distinct set of group choices is composed once, and `key=value`
+overrides are put into what came out (`limo_ablate.trial.template`), before interpolations are resolved.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from limo_ablate.core.errors import UserError
+from limo_ablate.core.typed import from_dict, nearest
+from limo_ablate.trial.config import TrialConfig
+from limo_ablate.trial.template import NotPlain, Sections, Template, Value
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+
+
+def to_trial(cfg: DictConfig) -> TrialConfig:
+    """The typed form of a composed configuration. Raises UserError for anything the schema does not allow."""
+    try:
+        data = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise UserError(f"{error.full_key}: {_first_line(error)}") from error
+    assert isinstance(data, dict)
+    return from_dict(TrialConfig, {str(key): value for key, value in data.items() if key != "hydra"})
+
+
+def compose(overrides: Sequence[str]) -> TrialConfig:
+    return compose_cells([overrides])[0]
+
+
+def compose_cells(cells: Sequence[Sequence[str]]) -> list[TrialConfig]:
+    """The typed configuration of each list of overrides; UserError names the first override that is wrong."""
+    composed = _Composed()
+    typed: dict[tuple[str, ...], TrialConfig] = {}
+    with _hydra():
+        for cell in map(tuple, cells):
+            if cell not in typed:
+                typed[cell] = composed.trial(*_split(cell))
+    return [typed[tuple(cell)] for cell in cells]
+
+
+class _Composed:
+    """What has been composed so far, by group choices."""
+
+    def __init__(self) -> None:
+        self._configs: dict[tuple[str, ...], DictConfig] = {}
+        self._templates: dict[tuple[str, ...], Template | None] = {}
+        self._siblings: dict[tuple[str, ...], tuple[str, dict[str, Any]]] = {}
+        self._sections = Sections()
+
+    def trial(self, groups: tuple[str, ...], values: list[Value]) -> TrialConfig:
+        if groups not in self._templates:
+            self._templates[groups] = self._template(groups)
+        if (template := self._templates[groups]) is not None:
+            try:
+                return template.trial(values)
+            except NotPlain:
+                pass
+        return to_trial(_updated(self._config(groups), values))
+
+    def _config(self, groups: tuple[str, ...]) -> DictConfig:
+        if groups not in self._configs:
+            self._configs[groups] = _compose(groups)
+        return self._configs[groups]
+
+    def _template(self, groups: tuple[str, ...]) -> Template | None:
+        try:
+            return Template(self._plain(groups), self._sections)
+        except NotPlain:
+            return None
+
+    def _plain(self, groups: tuple[str, ...]) -> dict[str, Any]:
+        """Composed, not resolved. Where only the choice in a group that stands alone differs from what has
+        been composed already, its section comes from the choice's file."""
+        alone = {}
+        for place, text in enumerate(groups):
+            group, _, choice = text.partition("=")
+            others = (*groups[:place], group, *groups[place + 1 :])
+            if _alone(group, others) and (CONF / group / f"{choice}.yaml").is_file():
+                alone[others] = group, choice
+        for others, (group, choice) in alone.items():
+            first, plain = self._siblings.get(others, (choice, {}))
+            if plain and plain[group] == _file(group, first):
+                return {**plain, group: _file(group, choice)}
+        composed = _plain(self._config(groups))
+        self._siblings.update({others: (choice, composed) for others, (_, choice) in alone.items()})
+        return composed
+
+
+def _alone(group: str, others: Sequence[str]) -> bool:
+    """Whether nothing but the group's own file fills its section, whichever choices are made."""
+    keys = [text.partition("=")[0] for text in others]
+    if keys.count(group) > 1 or any(key[:1] in ("+", "~") or "@" in key for key in keys):
+        return False
+    return group.isidentifier() and _fills_its_section(group)
+
+
+@cache
+def _fills_its_section(group: str) -> bool:
+    """By the files of `conf/`: the group's have no defaults and no package of their own, and no file that is
+    placed elsewhere than under its group's name has such a section or places another one there."""
+    for file in CONF.rglob("*.yaml"):
+        text = file.read_text()
+        placed = file.parent == CONF or "@package" in text
+        if file.parent == CONF / group and (placed or re.search(r"^defaults\b", text, re.MULTILINE)):
+            return False
+        if placed and re.search(rf"^(?:{group}\b|['\"{{])|@{group}\b", text, re.MULTILINE):
+            return False
+        if re.search(rf"@_global_\.{group}\b", text):
+            return False
+    return True
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    plain: Any = OmegaConf.to_container(config, resolve=False)
+    return dict(plain)
+
+
+@cache
+def _file(group: str, choice: str) -> Any:
+    return OmegaConf.to_container(OmegaConf.load(CONF / group / f"{choice}.yaml"), resolve=False)
+
+
+@contextmanager
+def _hydra() -> Iterator[None]:
+    """Hydra's global state, ours for a while; what was there (a running multirun) comes back."""
+    instance = GlobalHydra.instance()
+    saved, instance.hydra = instance.hydra, None
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            yield
+    finally:
+        instance.hydra = saved
+
+
+def _split(overrides: Sequence[str]) -> tuple[tuple[str, ...], list[Value]]:
+    """Overrides that need Hydra (group choices, additions, deletions) and plain `key=value` ones."""
+    read = [_read(text) for text in overrides]
+    groups = tuple(text for text in read if isinstance(text, str))
+    return groups, [value for value in read if isinstance(value, Value)]
+
+
+@cache  # cells repeat the same few overrides
+def _read(text: str) -> Value | str:
+    try:
+        (override,) = OverridesParser.create().parse_overrides([text])
+    except HydraException as error:
+        raise UserError(f"can't read these overrides: {_first_line(error)}") from error
+    key = override.get_key_element()
+    if _is_value(key) and not override.is_sweep_override():
+        return Value.of(key, text, override.value())
+    return str(override.input_line)
+
+
+def _is_value(key: str) -> bool:
+    """Whether a key names one of our values; groups, `+new`, `~gone`, `a@b` and hydra's own are Hydra's."""
+    return not (
+        key[0] in "+~" or "/" in key or "@" in key or key.startswith("hydra.") or (CONF / key).is_dir()
+    )
+
+
+def _compose(overrides: Sequence[str]) -> DictConfig:
+    try:
+        return hydra_compose("config", overrides=list(overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise explain(error, overrides) from error
+    except ValueError as error:  # a group that is neither a choice nor a list of them
+        raise UserError(f"{' '.join(overrides)}: {_first_line(error)}") from error
+
+
+def _updated(cfg: DictConfig, values: list[Value]) -> DictConfig:
+    cfg = copy.deepcopy(cfg)
+    for given in values:
+        if problem := unknown_key(cfg, given.key):
+            raise problem
+        with open_dict(cfg):
+            OmegaConf.update(cfg, given.key, given.value)
+    return cfg
+
+
+def unknown_key(cfg: DictConfig, key: str) -> UserError | None:
+    """The error for a dotted key that the configuration does not have, with what it has instead."""
+    node: Any = cfg
+    path = ""
+    for part in key.split("."):
+        if not isinstance(node, DictConfig):
+            return UserError(f"{key}: {path} has no keys, it is {node!r}")
+        if node._is_none() or node._is_interpolation():
+            return None  # what it may hold is for the schema to say
+        name = f"{path}.{part}" if path else part
+        if part not in node:
+            allowed = [str(k) for k in node if k != "hydra"]
+            return UserError(f"{name}: unknown key{nearest(part, allowed)} Allowed: {', '.join(allowed)}")
+        path, node = name, node._get_node(part)
+    return None
+
+
+def explain(error: Exception, overrides: Sequence[str]) -> UserError:
+    """Hydra's error in one line: the key, the value, what is allowed, the nearest match."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, choice = error.missing_cfg_file.rpartition("/")
+        options = error.options or []
+        return UserError(
+            f"{group}={choice}: not a choice{nearest(choice, options)} Allowed: {', '.join(options)}"
+        )
+    with _hydra():
+        default = hydra_compose("config")
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        key = override.get_key_element()
+        if _is_value(key) and (problem := unknown_key(default, key)):
+            return problem
+    return UserError(_first_line(error))
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:2]) if lines else type(error).__name__

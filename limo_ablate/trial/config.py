@@ -1,0 +1,191 @@
+"""The schema of a trial: the configuration classes of all packages put together.
+
+`conf/` holds the values; `limo_ablate.trial.compose` turns Hydra's DictConfig into a `TrialConfig`. The other
+classes stand in `config.py` of the package that reads them. Nothing heavy is imported here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from limo_ablate.core.errors import UserError
+from limo_ablate.core.hardware import HardwareConfig
+from limo_ablate.data.pool.config import BandsConfig, PoolConfig, same_problems
+from limo_ablate.data.select.config import SelectConfig
+from limo_ablate.model.config import ModelConfig
+from limo_ablate.model.generate.config import EngineConfig, check_sampling
+from limo_ablate.model.train.config import TrainConfig
+from limo_ablate.trial.evaluate.config import EvalConfig
+from limo_ablate.trial.track.config import TrackConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuneConfig:
+    """Rows of its own that a reference model is fine-tuned on first."""
+
+    data: DataConfig
+    select: SelectConfig
+    train: TrainConfig
+
+    def __post_init__(self) -> None:
+        if self.select.difficulty != "any":
+            raise UserError(
+                f"tune.select.difficulty={self.select.difficulty}: a reference model measures difficulty and "
+                "can't be chosen by it; use any"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceStageConfig:
+    """A model that tries each problem several times; the verifier counts what it got right."""
+
+    model: ModelConfig
+    tune: TuneConfig | None = None
+    """Null: the model as it is."""
+    samples: int
+    temperature: float
+    top_p: float
+    max_tokens: int
+    goes_on: tuple[int, int] | None
+    """Fewest and most right samples with which a problem goes on to the next stage; null: all go on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceConfig(EngineConfig):
+    """How pass rates are measured (LIMO, section 3.1): one stage after the other, the last one's count."""
+
+    stages: dict[str, ReferenceStageConfig]
+    system_prompt: str | None
+    seed: int
+
+    def __post_init__(self) -> None:
+        super(ReferenceConfig, self).__post_init__()
+        for name, stage in self.stages.items():
+            check_sampling(f"data.difficulty.reference.stages.{name}", stage)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DifficultyConfig(BandsConfig):
+    """How difficulty is measured, by reference models too."""
+
+    reference: ReferenceConfig | None = None
+
+    def __post_init__(self) -> None:
+        super(DifficultyConfig, self).__post_init__()
+        if self.measure == "reference" and not (self.reference and self.reference.stages):
+            raise UserError(
+                "data.difficulty.measure=reference needs data.difficulty.reference.stages; "
+                "data/difficulty=limo has two"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataConfig(PoolConfig):
+    """A pool of problems and solutions, whose difficulty reference models may measure."""
+
+    difficulty: DifficultyConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlurmConfig:
+    """What is asked of Slurm for each job of a study; docs/slurm.md."""
+
+    jobs: Literal["trial", "worker"]
+    """One job for each trial, or long-lived workers that take one trial after the other."""
+    workers: int
+    """Jobs at the same time: the throttle of an array of trials, or the number of workers."""
+    partition: str | None
+    time_minutes: int
+    gpus_per_node: int | None
+    """null: as many as a trial needs; a worker, which uses all that it is given, must be told."""
+    cpus_per_task: int | None
+    """null: as many as a trial needs; for a worker all of its machine."""
+    memory_gb: int | None
+    """null: the cluster's default; for a worker with a machine of its own all of it."""
+    extra: dict[str, Any]
+    """More of sbatch's own options: {account: lab, constraint: h100}."""
+
+    def __post_init__(self) -> None:
+        for key in ("workers", "time_minutes", "cpus_per_task", "memory_gb"):
+            if (value := getattr(self, key)) is not None and value < 1:
+                raise UserError(f"launch.slurm.{key}={value} must be at least 1")
+        if self.gpus_per_node is not None and self.gpus_per_node < 0:
+            raise UserError(f"launch.slurm.gpus_per_node={self.gpus_per_node} must be at least 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchConfig:
+    """How a sweep uses this machine, or a cluster."""
+
+    executor: Literal["local", "slurm"]
+    slots: int | None
+    """Trials side by side; null: as many as the cores (or GPUs) allow."""
+    attempts: int
+    """A cell that failed so often is left alone; a larger number tries again."""
+    backoff_seconds: float
+    """Before a failed cell's second attempt; twice as long before each further one."""
+    hang_seconds: float | None
+    """A trial whose progress and log stand still for so long is ended and tried again; null: never."""
+    grace_seconds: float
+    """Between SIGTERM and SIGKILL: the time a trial has to write a checkpoint."""
+    slurm: SlurmConfig | None = None
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1 or self.backoff_seconds < 0 or self.grace_seconds < 0:
+            raise UserError(
+                f"launch: attempts={self.attempts} must be at least 1, "
+                f"backoff_seconds={self.backoff_seconds:g}, grace_seconds={self.grace_seconds:g} at least 0"
+            )
+        if self.hang_seconds is not None and self.hang_seconds <= 0:
+            raise UserError(f"launch.hang_seconds={self.hang_seconds:g} must be positive, or null")
+        if (self.executor == "slurm") != (self.slurm is not None):
+            raise UserError(
+                f"launch.executor={self.executor}: launch.slurm goes with slurm, and only with it"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathsConfig:
+    artifacts: str
+    """The content-addressed store, shared by all studies."""
+    selections: str
+    """A folder per selection that `limo-ablate select` shows."""
+    studies: str
+    """A folder per study: ledger, trials, report."""
+    benchmarks: str
+    """Local benchmark files; only `conf/eval` refers to it."""
+    pools: str
+    """Local pool files; only `conf/data` refers to it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialConfig:
+    """One trial, whole."""
+
+    data: DataConfig
+    select: SelectConfig
+    model: ModelConfig
+    train: TrainConfig
+    hardware: HardwareConfig
+    eval: EvalConfig
+    track: TrackConfig
+    launch: LaunchConfig
+    paths: PathsConfig
+    seed: int
+    """Feeds select.seed, train.seed and eval.seed unless they are set."""
+
+    def __post_init__(self) -> None:
+        difficulty, bands = self.select.difficulty, self.data.difficulty.bands
+        if isinstance(difficulty, str) and difficulty not in ("any", *bands):
+            raise UserError(
+                f"select.difficulty={difficulty} is no band of data={self.data.name}; "
+                f"choose {', '.join(['any', *bands])} or a number; data/difficulty= chooses other bands"
+            )
+        for name, problems in self.select.contamination.also.items():
+            evaluated = self.eval.benchmarks.get(name)
+            if evaluated and not same_problems(evaluated, problems):
+                raise UserError(
+                    f"select.contamination.also.{name}: a benchmark of that name is evaluated (path "
+                    f"{evaluated.path}); give this one ({problems.path}) another name"
+                )

@@ -1,0 +1,128 @@
+"""A judge model for the answers that the verifier leaves undecided; its opinion stays apart from the rules'.
+
+It is asked about some decided answers too, so that it is known how far it agrees with the verifier. LIMO's
+released code looks for "correct" anywhere in the judge's text, also inside "incorrect"; here the last line
+must be one of the two words and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+
+from limo_ablate.core.artifacts import Artifact, Store
+from limo_ablate.trial.evaluate.config import JudgeConfig
+from limo_ablate.trial.evaluate.passes import Scores, clustered
+
+VERSION = 1
+TABLE = "judged.parquet"
+
+_PLACE = re.compile(r"\{(problem|gold|answer)\}")
+
+
+def questions(store: Store, judge: JudgeConfig, graded: Artifact, benchmark: Artifact) -> Artifact:
+    """What the judge is asked, as problems: a benchmark's undecided answers, and `judge.sample` others."""
+    inputs = {
+        "verdicts": graded,
+        "benchmark": benchmark,
+        "prompt": judge.prompt,
+        "sample": judge.sample,
+        "seed": judge.seed,
+    }
+
+    def make(folder: Path) -> None:
+        _questions(judge, graded, benchmark).write_parquet(folder / "problems.parquet")
+
+    return store.build("questions", VERSION, inputs, make)
+
+
+def judged(store: Store, asked: Artifact, texts: Artifact | None) -> Artifact:
+    """`judged.parquet`: problem, sample, status (the verifier's), prompt, text (the judge's), verdict?.
+
+    `texts` are its completions; none where nothing was asked.
+    """
+
+    def make(folder: Path) -> None:
+        rows = pl.read_parquet(asked.path / "problems.parquet")
+        if texts:
+            answers = pl.read_parquet(texts.path / "completions.parquet").rename({"problem": "id"})
+            kept = answers.select("id", "prompt", "completion", "finish")
+            rows = rows.join(kept, on="id", how="left", maintain_order="left")
+        else:
+            rows = rows.with_columns(pl.lit("").alias(name) for name in ("prompt", "completion", "finish"))
+        verdicts = [
+            parse(text) if finish == "stop" else None
+            for text, finish in rows.select("completion", "finish").iter_rows()
+        ]
+        rows.select(
+            "problem",
+            "sample",
+            "status",
+            "prompt",
+            pl.col("completion").alias("text"),
+            pl.Series("verdict", verdicts, dtype=pl.String),
+        ).write_parquet(folder / TABLE)
+
+    return store.build("judged", VERSION, {"asked": asked, "texts": texts}, make)
+
+
+def parse(text: str) -> Literal["correct", "incorrect"] | None:
+    """The judge's verdict: its last line, which must be the word alone; None is neither."""
+    last = text.strip().rpartition("\n")[2].strip().lower()
+    return "correct" if last == "correct" else "incorrect" if last == "incorrect" else None
+
+
+def judge_scores(verdicts: pl.DataFrame, judged: pl.DataFrame) -> Scores:
+    """`judged_accuracy` counts the undecided answers that the judge calls correct; `accuracy` never does."""
+    read = judged.drop_nulls("verdict")
+    settled, sample = (read.filter((pl.col("status") == "undecided") == asked) for asked in (True, False))
+    saved = settled.filter(verdict="correct").select("problem", "sample", saved=True)
+    right = (pl.col("status") == "correct") | pl.col("saved").fill_null(value=False)
+    rows = verdicts.join(saved, on=["problem", "sample"], how="left")
+    by_problem = rows.group_by("problem", maintain_order=True).agg(right=right.mean())
+    accuracy, stderr = clustered(by_problem["right"].to_list())
+    agreed = sample.filter(pl.col("verdict") == pl.col("status")).height
+    return {
+        "judged_accuracy": accuracy,
+        "judged_stderr": stderr,
+        "judged": settled.height / verdicts.height,
+        "judge_unreadable": 1 - read.height / judged.height if judged.height else 0.0,
+        "judge_agreement": agreed / sample.height if sample.height else math.nan,
+        "judge_sample": sample.height,
+    }
+
+
+def _questions(judge: JudgeConfig, graded: Artifact, benchmark: Artifact) -> pl.DataFrame:
+    problems = pl.read_parquet(benchmark.path / "problems.parquet").select(
+        pl.col("id").alias("problem"), "text"
+    )
+    answers = pl.read_parquet(graded.path / "verdicts.parquet").filter(pl.col("answer").is_not_null())
+    undecided = pl.col("status") == "undecided"
+    places = pl.Series([_draw(judge.seed, *key) for key in answers.select("problem", "sample").iter_rows()])
+    decided = answers.with_columns(place=places.cast(pl.String)).filter(~undecided).sort("place")
+    chosen = pl.concat([answers.filter(undecided), decided.head(judge.sample).drop("place")])
+    rows = chosen.join(problems, on="problem", how="left", maintain_order="left")
+    texts = [
+        _filled(judge.prompt, {"problem": text, "gold": gold, "answer": answer})
+        for text, gold, answer in rows.select("text", "gold", "answer").iter_rows()
+    ]
+    return rows.select(
+        pl.format("{}/{}", "sample", "problem").alias("id"),
+        pl.Series("text", texts, dtype=pl.String),
+        "problem",
+        "sample",
+        "status",
+    )
+
+
+def _filled(prompt: str, parts: dict[str, str]) -> str:
+    return _PLACE.sub(lambda place: parts[place[1]], prompt)
+
+
+def _draw(seed: int, problem: str, sample: int) -> str:
+    return hashlib.sha256(f"{seed}/{sample}/{problem}".encode()).hexdigest()

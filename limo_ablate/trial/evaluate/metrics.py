@@ -1,0 +1,86 @@
+"""Scores of one trial on one benchmark and its groups: what was right, and the health of its completions."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
+
+import polars as pl
+
+from limo_ablate.trial.evaluate.judge import judge_scores
+from limo_ablate.trial.evaluate.passes import Scores, decoding_sd, passes
+from limo_ablate.trial.evaluate.probe import probe_scores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """What is known of a model on a benchmark: tables with a column `problem`."""
+
+    verdicts: pl.DataFrame
+    again: pl.DataFrame | None = None
+    """Verdicts of a second pass, greedy as the first."""
+    judged: pl.DataFrame | None = None
+    probed: pl.DataFrame | None = None
+
+    def of(self, problems: pl.Series) -> Results:
+        """The same of these problems only."""
+        tables = {field.name: getattr(self, field.name) for field in fields(self)}
+        wanted = pl.col("problem").is_in(problems.unique().to_list())
+        return Results(**{name: table.filter(wanted) for name, table in tables.items() if table is not None})
+
+
+def scores(results: Results) -> Scores:
+    """One entry of `scores` in metrics.json; shares are 0..1. docs/evaluation.md says what each means."""
+    verdicts = results.verdicts
+    shares = verdicts.select(
+        boxed=pl.col("boxed").mean(),
+        lenient=pl.col("lenient").mean(),
+        no_answer=(pl.col("rule") == "no_answer").mean(),
+        undecided=(pl.col("status") == "undecided").mean(),
+        truncated=(pl.col("finish") == "length").mean(),
+        loops=pl.col("loops").mean(),
+        tokens=pl.col("tokens").mean(),
+    ).row(0, named=True)
+    problems = verdicts["problem"].n_unique()
+    made = {**passes(verdicts), **shares, "problems": problems, "samples": verdicts.height // problems}
+    if results.again is not None:
+        made |= _noise(verdicts, results.again)
+    if results.judged is not None:
+        made |= judge_scores(verdicts, results.judged)
+    if results.probed is not None:
+        made |= probe_scores(results.probed)
+    return made
+
+
+def benchmark_scores(
+    name: str,
+    results: Results,
+    groups: Mapping[str, tuple[float, float]] | None,
+    flagged: Collection[str] | None = None,
+) -> dict[str, Scores]:
+    """The scores of a benchmark and of each group of its problems (a range of their level).
+
+    With `flagged`, the problems that the contamination gate found in the pool, also of the clean ones.
+    """
+    verdicts = results.verdicts
+    parts = {
+        f"{name}/{group}": verdicts.filter(pl.col("level").is_between(low, high))["problem"]
+        for group, (low, high) in (groups or {}).items()
+    }
+    if flagged is not None:
+        parts[f"{name}/clean"] = verdicts.filter(~pl.col("problem").is_in(list(flagged)))["problem"]
+    return {name: scores(results)} | {
+        part: scores(results.of(problems)) for part, problems in parts.items() if len(problems)
+    }
+
+
+def _noise(first: pl.DataFrame, second: pl.DataFrame) -> Scores:
+    """Two greedy passes as two samples: `decoding_sd`, and the share of verdicts that are not the same."""
+    pairs = first.join(second, on=["problem", "sample"], how="left", validate="1:1")
+    right = pairs.select(
+        (pl.col("status") == "correct").cast(pl.Int64) + (pl.col("status_right") == "correct").cast(pl.Int64)
+    )["status"].to_list()
+    return {
+        "decoding_sd": decoding_sd(right, [2] * len(right)),
+        "flips": pairs.select((pl.col("status") != pl.col("status_right")).mean()).item(),
+    }

@@ -1,0 +1,108 @@
+"""Does the model know a benchmark by heart? It is given the beginning of each problem, and goes on by itself.
+
+The partial-prompt completion of Wu et al. 2025, "Reasoning or Memorization?" (2507.10532): no chat template,
+greedy, and what comes is compared with the rest of the problem.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from limo_ablate.core.artifacts import Artifact, Store
+from limo_ablate.core.errors import UserError
+from limo_ablate.data.pool.choices import read_options
+from limo_ablate.trial.evaluate.config import ProbeConfig
+from limo_ablate.trial.evaluate.passes import Scores
+
+VERSION = 1
+PROBED = 2
+TABLE = "probed.parquet"
+
+_WORD = re.compile(r"[\u4e00-\u9fff]|[^\s\u4e00-\u9fff]+")
+"""A run without white space; a Chinese character is a word."""
+
+
+def openings(store: Store, name: str, probe: ProbeConfig, benchmark: Artifact) -> Artifact:
+    """The first `probe.share` of each problem's words as a problem of its own, beside the `rest`.
+
+    A problem of one word is left out. Of multiple choice only the question is used: its options are shuffled.
+    """
+
+    def make(folder: Path) -> None:
+        rows = _openings(probe.share, benchmark)
+        if rows.is_empty():
+            raise UserError(f"eval.probe: no problem of {name} can be cut in two; set eval.probe=null")
+        rows.write_parquet(folder / "problems.parquet")
+
+    return store.build("openings", VERSION, {"benchmark": benchmark, "share": probe.share}, make)
+
+
+def probed(store: Store, asked: Artifact, texts: Artifact) -> Artifact:
+    """`probed.parquet`: problem, opening, rest, continuation, exact (bool), rouge (0..1)."""
+
+    def make(folder: Path) -> None:
+        known = pl.read_parquet(asked.path / "problems.parquet").select(pl.col("id").alias("problem"), "rest")
+        rows = pl.read_parquet(texts.path / "completions.parquet").join(
+            known, on="problem", how="left", maintain_order="left"
+        )
+        pairs = [_compared(rest, text) for rest, text in rows.select("rest", "completion").iter_rows()]
+        rows.select(
+            "problem",
+            pl.col("prompt").alias("opening"),
+            "rest",
+            pl.col("completion").alias("continuation"),
+            pl.Series("exact", [exact for exact, _ in pairs]),
+            pl.Series("rouge", [rouge for _, rouge in pairs]),
+        ).write_parquet(folder / TABLE)
+
+    return store.build("probed", PROBED, {"openings": asked, "texts": texts}, make)
+
+
+def probe_scores(table: pl.DataFrame) -> Scores:
+    """Shares of problems that are completed word by word, and mean ROUGE-L of the completion."""
+    return dict(
+        table.select(probe_exact=pl.col("exact").mean(), probe_rouge=pl.col("rouge").mean()).row(
+            0, named=True
+        )
+    )
+
+
+def rouge_l(reference: Sequence[str], text: Sequence[str]) -> float:
+    """F1 over the longest common subsequence of words (Lin 2004)."""
+    lengths = [0] * (len(text) + 1)
+    for word in reference:
+        before = 0
+        for place, other in enumerate(text, 1):
+            above = lengths[place]
+            lengths[place] = before + 1 if word == other else max(above, lengths[place - 1])
+            before = above
+    return 2 * lengths[-1] / (len(reference) + len(text)) if text else 0.0
+
+
+def _openings(share: float, benchmark: Artifact) -> pl.DataFrame:
+    asked = read_options(benchmark)
+    rows = []
+    for name, text in pl.read_parquet(
+        benchmark.path / "problems.parquet", columns=["id", "text"]
+    ).iter_rows():
+        text = asked[name]["question"] if asked else text
+        words = list(_WORD.finditer(text))
+        given = max(1, int(share * len(words)))
+        if given < len(words):
+            rows.append((name, text[: words[given - 1].end()], text[words[given].start() :]))
+    return pl.DataFrame(rows, schema={"id": pl.String, "text": pl.String, "rest": pl.String}, orient="row")
+
+
+def _compared(rest: str, continuation: str) -> tuple[bool, float]:
+    """As much text as the rest has is compared, white space apart; what comes afterwards may differ.
+
+    A last word or number that goes on, 119 for 11, is another one.
+    """
+    known, came = (" ".join(text.split()) for text in (rest, continuation))
+    came, seam = came[: len(known)], came[len(known) - 1 : len(known) + 1]
+    goes_on = len(seam) == 2 and seam.isascii() and seam.isalnum()
+    return came == known and not goes_on, rouge_l(_WORD.findall(known), _WORD.findall(came))

@@ -1,0 +1,156 @@
+"""One trial, from pool to scores. Every stage is an artifact: what exists is not made again.
+
+pool -> selection -> tokens -> weights -> completions -> verdicts -> metrics.json
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from limo_ablate.core.artifacts import Artifact, Store
+from limo_ablate.core.energy import EnergyMeter
+from limo_ablate.core.overrides import override
+from limo_ablate.core.provenance import write_provenance
+from limo_ablate.data.pool.load import load_pool
+from limo_ablate.model.train.base import base_model, parameter_count
+from limo_ablate.model.train.launch import train
+from limo_ablate.model.train.tokens import tokenize
+from limo_ablate.trial.config import TrialConfig
+from limo_ablate.trial.identity import TrialLabels, trial_key
+from limo_ablate.trial.rows import selection
+from limo_ablate.trial.scores import benchmarks, evaluated
+from limo_ablate.trial.stages import Stages
+from limo_ablate.trial.track.tracker import Tracker, open_tracker
+
+log = logging.getLogger(__name__)
+
+
+class Told:
+    """Passes the steps of a training on to the tracker and, about once a second, to the log."""
+
+    def __init__(self, tracker: Tracker) -> None:
+        self.tracker = tracker
+        self.steps = 0
+        self._printed = time.monotonic()
+
+    def step(self, row: dict[str, Any]) -> None:
+        self.steps += 1
+        self.tracker.step(row)
+        if time.monotonic() - self._printed >= 1:
+            self._printed = time.monotonic()
+            speed = row["tokens"] / max(row["seconds"], 1e-9)
+            log.info("step %d  loss %.3f  %.0f trained tokens/s", row["step"], row["loss"], speed)
+
+
+def run_trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> dict[str, Any]:
+    """Trains, evaluates and records one trial in `folder`; returns the content of metrics.json.
+
+    metrics.json is written last and atomically. Raises UserError or TrialFailure.
+    """
+    started = time.perf_counter()
+    folder.mkdir(parents=True, exist_ok=True)
+    overrides = [override(key, value) for key, value in labels.cell.items()]
+    write_provenance(config, seeds(config), overrides, folder)
+    log.info("trial %s of %s", labels.name, labels.study or "no study")
+    tracker, meter = open_tracker(config, labels, folder), EnergyMeter(config.hardware)
+    try:
+        stages = Stages()
+        problems = benchmarks(config, stages)
+        model = trained_model(config, stages, tracker)
+        scores = evaluated(config, stages, model, problems, folder)
+        if (model.path / "curve.parquet").exists():
+            shutil.copyfile(model.path / "curve.parquet", folder / "curve.parquet")
+        metrics = {
+            "trial": trial_key(config),
+            "study": labels.study,
+            "cell": labels.cell,
+            "seed": config.seed,
+            "factors": factors(config, model),
+            "scores": scores,
+            "train": _train_facts(model),
+            "seconds": stages.seconds,
+            "total_seconds": round(time.perf_counter() - started, 3),
+            "joules": meter.joules(),
+            "artifacts": {s: {"key": a.key, "digest": a.digest} for s, a in stages.artifacts.items()},
+        }
+        tracker.finish(metrics, folder, stages.artifacts)
+    except BaseException as error:
+        tracker.fail(f"{type(error).__name__}: {error}")
+        raise
+    _write_whole(folder / "metrics.json", metrics)
+    log.info("done in %.1f s: %s", metrics["total_seconds"], _summary(scores))
+    return metrics
+
+
+def prepare_base(config: TrialConfig) -> None:
+    """Makes the base model of a trial, so that the trials that share it need not wait for each other."""
+    store = Store(config.paths.artifacts)
+    base_model(store, config.model, load_pool(store, config.data))
+
+
+def trained_model(config: TrialConfig, stages: Stages, tracker: Tracker) -> Artifact:
+    """The fine-tuned weights, or the base model itself when `select.size` is 0."""
+    store = Store(config.paths.artifacts)
+    pool = stages.run("pool", load_pool, store, config.data)
+    base = stages.run("base", base_model, store, config.model, pool)
+    if config.select.size == 0:
+        return base
+    rows = selection(config, stages, pool, base)
+    tokens = stages.run("tokens", tokenize, store, rows, base, config.train)
+    told = Told(tracker)
+    weights = stages.run("weights", train, store, tokens, base, config.train, config.hardware, told.step)
+    if not told.steps:  # trained before, by this trial or by another one
+        for row in pl.read_parquet(weights.path / "curve.parquet").iter_rows(named=True):
+            tracker.step(row)
+    return weights
+
+
+def seeds(config: TrialConfig) -> dict[str, int | None]:
+    """Every seed of a trial by what it feeds."""
+    pretrain = config.model.pretrain
+    return {
+        "seed": config.seed,
+        "select": config.select.seed,
+        "train": config.train.seed,
+        "eval": config.eval.seed,
+        "pretrain": pretrain.seed if pretrain else None,
+    }
+
+
+def factors(config: TrialConfig, model: Artifact) -> dict[str, object]:
+    """The ablation's variables as flat values, named for tables and dashboards."""
+    return {
+        "train_size": config.select.size,
+        "difficulty": config.select.difficulty,
+        "quality_tier": config.select.quality,
+        "order": config.select.order,
+        "correctness": config.select.correctness,
+        "teacher": config.select.teacher,
+        "perturb": config.select.perturb,
+        "data": config.data.name,
+        "model": config.model.name,
+        "parameters": parameter_count(model),
+    }
+
+
+def _summary(scores: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {100 * score['accuracy']:.1f} %" for name, score in scores.items())
+
+
+def _train_facts(model: Artifact) -> dict[str, Any]:
+    path = model.path / "train.json"
+    facts: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return facts
+
+
+def _write_whole(path: Path, content: dict[str, Any]) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(content, indent=1) + "\n")
+    partial.replace(path)

@@ -1,0 +1,83 @@
+"""What a finished trial gives W&B: flat metrics, a table of completions, artifacts with their lineage."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import wandb
+
+from limo_ablate.core.artifacts import MANIFEST, Artifact
+from limo_ablate.trial.track.names import logged
+
+TABLE_ROWS = 100
+"""Completions shown of one trial: the same problems in each, spread evenly over all."""
+TEXT_LENGTH = 4000
+"""Characters of a prompt or completion; a longer one loses its middle (a table must stay quick to open)."""
+COPIED_BYTES = 1 << 20
+"""Files up to this size go into the artifact, larger ones are references to the store."""
+COLUMNS = (
+    "benchmark", "problem", "sample", "prompt", "completion", "gold", "answer",
+    "status", "reason", "tokens", "finish",
+)  # fmt: skip
+
+
+def provenance(folder: Path) -> dict[str, Any]:
+    """The trial's provenance.json."""
+    facts: dict[str, Any] = json.loads((folder / "provenance.json").read_text())
+    return facts
+
+
+def flat_metrics(metrics: dict[str, Any]) -> dict[str, float]:
+    """`eval/mini/accuracy`, `trained/loss`, `seconds/weights`: one number a key, as panels want it."""
+    groups = {f"eval/{name}": score for name, score in metrics["scores"].items()}
+    groups |= {
+        "trained": metrics["train"],
+        "seconds": metrics["seconds"] | {"total": metrics["total_seconds"]},
+    }
+    return {
+        logged(f"{group}/{key}"): value for group, values in groups.items() for key, value in values.items()
+    }
+
+
+def completions_table(folder: Path) -> Any:
+    """A wandb.Table of at most `TABLE_ROWS` completions with their verdicts."""
+    keys = ["benchmark", "problem", "sample"]
+    texts = pl.read_parquet(folder / "completions.parquet", columns=[*keys, "prompt", "completion"])
+    texts = texts.gather_every(-(-texts.height // TABLE_ROWS) or 1)
+    rows = texts.join(pl.read_parquet(folder / "verdicts.parquet"), on=keys, maintain_order="left")
+    rows = rows.with_columns(pl.col("prompt", "completion").map_elements(_shortened, return_dtype=pl.String))
+    return wandb.Table(columns=list(COLUMNS), data=[list(row) for row in rows.select(COLUMNS).iter_rows()])
+
+
+def _shortened(text: str) -> str:
+    half = TEXT_LENGTH // 2
+    return text if len(text) <= TEXT_LENGTH else f"{text[:half]} [...] {text[-half:]}"
+
+
+def wandb_artifacts(artifacts: dict[str, Artifact]) -> Iterator[tuple[Any, str]]:
+    """Each stage's artifact and its key (as alias); the metadata names the inputs by digest: the lineage."""
+    for name, made in artifacts.items():
+        manifest = json.loads((made.path / MANIFEST).read_text())
+        described = {
+            "key": made.key,
+            "digest": made.digest,
+            "seconds": made.seconds,
+            "inputs": manifest["inputs"],
+        }
+        artifact = wandb.Artifact(re.sub(r"[^\w.-]", "-", name), type=made.stage, metadata=described)
+        for file in sorted(p for p in made.path.rglob("*") if p.is_file()):
+            _add(artifact, file, file.relative_to(made.path).as_posix())
+        yield artifact, made.key
+
+
+def _add(artifact: Any, file: Path, name: str) -> None:
+    """Immutable and unchecked: a path in the store is a name for its content."""
+    if file.stat().st_size <= COPIED_BYTES:
+        artifact.add_file(str(file), name=name, policy="immutable", skip_cache=True)
+    else:
+        artifact.add_reference(file.resolve().as_uri(), name=name, checksum=False)

@@ -1,0 +1,187 @@
+"""One trial as one W&B run.
+
+All of W&B happens on a thread beside the trial, which only puts work into a queue: connecting to W&B's
+service process, logging and (online) uploading overlap with training. The first thing that goes wrong is said
+once: a run that can't be opened online is an offline one, of a run that breaks later the rest is dropped.
+
+A trial that goes on in its folder is the same run: online it is continued, offline it is told again from the
+start. Under `wandb agent` the agent says which run, project and sweep it is.
+
+The sweep's fork server imports this module ahead, for a run's imports cost about a second.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, Literal
+
+import wandb
+
+from limo_ablate.core.artifacts import Artifact
+from limo_ablate.trial.config import TrialConfig
+from limo_ablate.trial.identity import TrialLabels
+from limo_ablate.trial.track.names import levels, numbers
+from limo_ablate.trial.track.results import completions_table, flat_metrics, provenance, wandb_artifacts
+from limo_ablate.trial.track.resync import leave
+from limo_ablate.trial.track.settings import (
+    OPENING,
+    check_server,
+    drop_staged,
+    drop_unsent,
+    environment,
+    run_id,
+    run_settings,
+)
+from limo_ablate.trial.track.steps import Steps
+from limo_ablate.trial.track.tracker import log
+
+for module in ("wandb.sdk.launch", "pandas", "numpy.random"):  # W&B imports them in a run: see above
+    with suppress(ImportError):
+        import_module(module)
+
+FAILED_PATIENCE = 10.0
+"""Seconds a failed or interrupted trial waits for uploads at most."""
+TAG_LENGTH = 64
+"""W&B refuses longer tags."""
+UNTAGGED = ("seed", "track", "launch", "paths")
+"""Overrides that make no cell; the seed has a tag in any case."""
+RENAMED = {"data": "data_name", "model": "model_name"}
+"""Factors that are named like an override; in a W&B sweep that key is locked to what was asked for."""
+
+
+class WandbTracker:
+    """A `Tracker`; its run is in group STUDY, tagged with its seed and cell."""
+
+    def __init__(self, config: TrialConfig, labels: TrialLabels, folder: Path) -> None:
+        self._folder = folder / "wandb"
+        self._labels = labels
+        cell = [key for key in labels.cell if key.partition(".")[0] not in UNTAGGED]
+        self._levels = levels(asdict(config), cell)
+        self._artifacts: dict[str, Artifact] = {}
+        self.failure: str | None = None
+        """What went wrong first."""
+        self._patience = config.track.patience_seconds
+        self._steps = Steps(self._folder)
+        self._run: Any = None
+        self._broken = False
+        self._exit_code = 0
+        self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._thread = Thread(target=self._serve, name="wandb", daemon=True)
+        self._work.put(partial(self._open, config, labels))
+        self._thread.start()
+
+    def step(self, row: dict[str, Any]) -> None:
+        if self._steps.add(row):
+            self._work.put(partial(self._log_step, row))
+
+    def finish(self, metrics: dict[str, Any], folder: Path, artifacts: dict[str, Artifact]) -> None:
+        self._artifacts = artifacts
+        self._work.put(partial(self._log_results, metrics, folder))
+        self._close(0, self._patience)
+
+    def fail(self, reason: str) -> None:
+        self._work.put(lambda: self._run.summary.update({"failure": reason}))
+        self._close(1, min(FAILED_PATIENCE, self._patience))
+
+    def _open(self, config: TrialConfig, labels: TrialLabels) -> None:
+        try:
+            self._run = self._init(config, labels, config.track.mode)
+        except Exception as error:
+            if config.track.mode == "offline":
+                raise
+            self._say(error, "the run is an offline one")
+            self._run = self._init(config, labels, "offline")
+        for row in self._steps.earlier:
+            if row["step"] >= self._run.step:  # of a continued run, the server has the others
+                self._log_step(row)
+
+    def _init(
+        self, config: TrialConfig, labels: TrialLabels, mode: Literal["online", "offline", "disabled"]
+    ) -> Any:
+        cell = [f"{k}={v}" for k, v in labels.cell.items() if k.partition(".")[0] not in UNTAGGED]
+        if mode == "offline":
+            drop_unsent(self._folder)
+        else:
+            check_server(OPENING * self._patience)
+        return wandb.init(
+            **({} if "WANDB_SWEEP_ID" in os.environ else self._identity(config, labels)),
+            group=labels.study,
+            job_type="trial",
+            tags=[tag[:TAG_LENGTH] for tag in (f"seed={config.seed}", *cell)],
+            config={
+                "seed": config.seed,
+                "resolved": asdict(config),
+                "provenance": provenance(self._folder.parent),
+            },
+            mode=mode,
+            resume="allow",
+            dir=str(self._folder.parent),
+            settings=run_settings(
+                config.track,
+                gpu=config.hardware.device != "cpu",
+                silent=config.track.mode == "offline",
+            ),
+        )
+
+    def _identity(self, config: TrialConfig, labels: TrialLabels) -> dict[str, Any]:
+        """Where and what the run is, unless an agent says so."""
+        entity, project = config.track.entity, config.track.project
+        return {"entity": entity, "project": project, "id": run_id(self._folder), "name": labels.name}
+
+    def _log_step(self, row: dict[str, Any]) -> None:
+        self._run.log({f"train/{key}": value for key, value in row.items()}, step=row["step"])
+
+    def _log_results(self, metrics: dict[str, Any], folder: Path) -> None:
+        factors = {RENAMED.get(name, name): value for name, value in metrics["factors"].items()}
+        factors = self._levels | factors
+        self._run.config.update(factors, allow_val_change=True)
+        self._run.log(  # numbers also here: only what is logged can be a line's x
+            {**numbers(factors), **flat_metrics(metrics), "completions": completions_table(folder)}
+        )
+        for artifact, key in wandb_artifacts(self._artifacts):
+            self._run.log_artifact(artifact, aliases=[key])
+
+    def _close(self, exit_code: int, patience: float) -> None:
+        self._exit_code = exit_code
+        self._work.put(None)
+        self._thread.join(patience)
+        if self._thread.is_alive():
+            self._give_up(TimeoutError(f"not done after {patience:g} s"))
+        self._steps.close(whole=exit_code == 0 and not self._broken)
+
+    def _serve(self) -> None:
+        with environment(self._folder):
+            while (task := self._work.get()) is not None:
+                if not self._broken:
+                    self._attempt(task)
+            if self._run is not None:
+                self._attempt(lambda: self._run.finish(exit_code=self._exit_code))
+            self._attempt(wandb.teardown)  # else W&B's service outlives a trial that leaves by os._exit
+            self._run = None
+            drop_staged()
+
+    def _attempt(self, task: Callable[[], None]) -> None:
+        try:
+            task()
+        except Exception as error:
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        self._broken = True
+        if self._run is not None and not self._run.offline:
+            leave(self._folder.parent, self._labels, self._artifacts)
+        self._say(error, "the trial goes on without it")
+
+    def _say(self, error: Exception, and_now: str) -> None:
+        """One warning a run: whatever follows has the same cause."""
+        if self.failure is None:
+            self.failure = " ".join(f"{type(error).__name__}: {error}".split())
+            log.warning("W&B failed, and %s: %s", and_now, self.failure)

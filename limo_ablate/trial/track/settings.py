@@ -1,0 +1,128 @@
+"""How a run uses W&B: what is recorded, how long anything may take, where its files lie."""
+
+from __future__ import annotations
+
+import gc
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, redirect_stderr, suppress
+from importlib import import_module
+from io import StringIO
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import wandb
+
+from limo_ablate.core.errors import UserError
+from limo_ablate.trial.track.config import TrackConfig
+
+OPENING, FINISHING = 0.25, 0.4
+"""Shares of `track.patience_seconds`; the rest is for W&B's service to write its file and to end."""
+
+ANSWER = 10.0
+"""Seconds the server may take to say that it is there, where somebody waits for it."""
+RUN_ID = "run_id"
+"""File beside a run's folders."""
+
+
+class NoKey(UserError):
+    """Nobody is logged in."""
+
+
+def run_settings(track: TrackConfig, *, gpu: bool, silent: bool) -> Any:
+    """No capture of console, code or git state: the trial's folder holds these; utilisation only of GPUs."""
+    patience = track.patience_seconds
+    return wandb.Settings(
+        silent=silent,
+        console="off",
+        disable_git=True,
+        disable_code=True,
+        disable_job_creation=True,
+        x_disable_meta=True,
+        x_disable_machine_info=True,
+        x_save_requirements=False,
+        x_disable_stats=not gpu,
+        init_timeout=OPENING * patience,
+        finish_timeout=FINISHING * patience,
+        finish_timeout_raises=True,
+    )
+
+
+def check_server(timeout: float) -> None:
+    """Raises ConnectionError when nothing answers there; W&B's client would try for 20 s, in each trial."""
+    url = wandb.setup().settings.base_url
+    try:
+        urlopen(url, timeout=timeout).close()  # noqa: S310
+    except HTTPError:  # somebody answers
+        return
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        raise ConnectionError(f"{url} does not answer ({reason})") from error
+
+
+def check_access() -> None:
+    """Raises UserError without a server, a key, or a server that takes the key."""
+    try:
+        check_server(ANSWER)
+        with quiet():
+            wandb.Api()
+    except ConnectionError as error:
+        raise UserError(f"W&B's server {error}; nothing was sent") from error
+    except wandb.errors.UsageError as error:
+        raise NoKey("no key for W&B: `wandb login`, or set WANDB_API_KEY") from error
+    except wandb.errors.CommError as error:
+        raise UserError(f"W&B's server: {' '.join(str(error).split())}") from error
+
+
+def quiet() -> AbstractContextManager[Any]:
+    """W&B's own talk is not shown: what is to be said, we say."""
+    return redirect_stderr(StringIO())
+
+
+def drop_unsent(folder: Path) -> None:
+    """Removes the offline runs in `folder` that nobody has sent: what they say will be said again."""
+    for run in folder.glob("offline-run-*"):
+        if not any(run.glob("*.synced")):
+            shutil.rmtree(run)
+
+
+def drop_staged() -> None:
+    """Removes the temporary folders tables were written to: W&B keeps them until the process has ended in
+    peace, and a trial leaves by os._exit."""
+    with suppress(ImportError):
+        held = import_module("wandb.sdk.artifacts.artifact_instance_cache")
+        held.artifact_instance_cache_by_client_id.clear()
+    gc.collect()
+
+
+def run_id(folder: Path) -> str:
+    """A random name that stays: two people's runs of one name are not one."""
+    path = folder / RUN_ID
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(secrets.token_hex(4))
+    return path.read_text()
+
+
+@contextmanager
+def environment(folder: Path) -> Iterator[None]:
+    """What W&B reads from the environment only, where the user has not set it.
+
+    Files staged for a later sync stay with the run, not in the home directory; no telemetry is sent.
+    """
+    ours = {
+        "WANDB_DATA_DIR": str(folder / "data"),
+        "WANDB_CACHE_DIR": str(folder / "cache"),
+        "WANDB_ERROR_REPORTING": "false",
+    }
+    new = {name: value for name, value in ours.items() if name not in os.environ}
+    os.environ.update(new)
+    try:
+        yield
+    finally:
+        for name in new:
+            os.environ.pop(name, None)

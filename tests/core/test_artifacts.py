@@ -1,0 +1,120 @@
+"""The store: nothing twice, whole or not at all, resumable."""
+
+import multiprocessing
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from limo_ablate.core.artifacts import Store
+
+
+def write(text: str):
+    def make(folder: Path) -> None:
+        (folder / "text").write_text(text)
+
+    return make
+
+
+def test_an_artifact_that_exists_is_not_made_again(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    first = store.build("stage", 1, {"a": 1}, write("one"))
+    again = store.build("stage", 1, {"a": 1}, write("two"))
+    assert again == first
+    assert (again.path / "text").read_text() == "one"
+
+
+def test_key_follows_inputs_version_and_the_bytes_of_earlier_artifacts(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    one, same, two = (store.build("a", 1, {"i": i}, write(t)) for i, t in enumerate(["x", "x", "y"]))
+    keys = [store.build("b", 1, {"from": a}, write("z")).key for a in (one, same, two)]
+    assert keys[0] == keys[1] != keys[2]
+    assert store.build("b", 2, {"from": one}, write("z")).key != keys[0]
+
+
+def test_a_failed_build_leaves_nothing_and_the_next_starts_clean(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+
+    def broken(folder: Path) -> None:
+        (folder / "half").write_text("half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        store.build("stage", 1, {}, broken)
+    assert store.find("stage", 1, {}) is None
+    made = store.build("stage", 1, {}, write("whole"))
+    assert sorted(p.name for p in made.path.iterdir()) == ["artifact.json", "text"]
+
+
+def test_a_resumable_build_finds_what_it_left(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    seen = []
+
+    def make(folder: Path) -> None:
+        seen.append((folder / "half").exists())
+        (folder / "half").write_text("half")
+        if len(seen) == 1:
+            raise OSError
+
+    with pytest.raises(OSError):  # noqa: PT011
+        store.build("stage", 1, {}, make, resume=True)
+    store.build("stage", 1, {}, make, resume=True)
+    assert seen == [False, True]
+
+
+def _build_slowly(root: Path, counter: Path) -> None:
+    def make(folder: Path) -> None:
+        with counter.open("a") as file:
+            file.write("made\n")
+        time.sleep(0.3)
+        (folder / "text").write_text(str(os.getpid()))
+
+    Store(root).build("stage", 1, {}, make)
+
+
+def test_two_workers_make_it_once(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_build_slowly, args=(tmp_path / "s", tmp_path / "n")) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+        assert worker.exitcode == 0
+    assert (tmp_path / "n").read_text() == "made\n"
+
+
+def test_a_damaged_artifact_is_noticed_and_made_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Store(tmp_path)
+
+    def make(folder: Path) -> None:
+        write("whole")(folder)
+        (folder / "train.json").write_text("{}")
+
+    made = store.build("stage", 1, {}, make)
+    for file, content in {"text": "whelo", "train.json": "{", "artifact.json": "{"}.items():
+        caplog.clear()
+        (made.path / file).write_text(content)
+        assert store.find("stage", 1, {}) is None
+        again = store.build("stage", 1, {}, make)
+        assert f"{made.path} is damaged" in caplog.text
+        assert again.digest == made.digest
+        assert (again.path / "text").read_text() == "whole"
+        assert sorted(p.name for p in made.path.iterdir()) == ["artifact.json", "text", "train.json"]
+    (made.path / ".nfs0001").write_text("a file that was open when it was replaced")
+    assert store.find("stage", 1, {}) == again
+    (made.path / "text").unlink()
+    assert store.find("stage", 1, {}) is None
+
+
+def test_a_copied_artifact_is_read_once_and_then_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    made = store.build("stage", 1, {}, write("whole"))
+    os.utime(made.path / "text", (1, 1))
+    assert store.find("stage", 1, {}) == made
+    monkeypatch.setattr("limo_ablate.core.artifacts.digest_folder", None)
+    assert store.find("stage", 1, {}) == made, "its bytes are not read again"

@@ -1,0 +1,45 @@
+import pytest
+
+from limo_ablate.core.errors import UserError
+from limo_ablate.core.overrides import literal, override, parse
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        0, -3, 2.5, 1e-6, True, False, None, "mini_m", "a/b.c-d", "null", "64", "1e-3", "", "two words",
+        "it's", "back\\slash", "ends with \\", "\\'both", "a,b", "${x}", "k=v", "äöü",
+        [4, "L5", None], [], {"a": 1.5, "b": "x y"},
+    ],
+)  # fmt: skip
+def test_hydra_reads_back_what_is_written(value: object) -> None:
+    (given,) = parse([override("select.size", value)])
+    assert given.values == (value,)
+    assert type(given.values[0]) is type(value)
+    assert not given.swept
+
+
+def test_sweeps_are_listed_with_their_types() -> None:
+    size, tier, seed = parse(["select.size=4,16", "select.quality=L1,'L 2',null", "seed=range(3)"])
+    assert (size.key, size.values, size.swept) == ("select.size", (4, 16), True)
+    assert tier.values == ("L1", "L 2", None)
+    assert seed.values == (0, 1, 2)
+
+
+def test_a_list_is_one_value() -> None:
+    (given,) = parse(["seeds=[0,1]"])
+    assert given.values == ([0, 1],)
+    assert not given.swept
+
+
+@pytest.mark.parametrize("text", ["select.size", "=4", "a=[1", "a=interval(0,1)"])
+def test_what_is_no_override_is_a_users_error(text: str) -> None:
+    """An interval among them: it has no list of values."""
+    with pytest.raises(UserError, match="no override"):
+        parse([text])
+
+
+def test_plain_words_stay_readable() -> None:
+    assert literal("mini_m") == "mini_m"
+    assert literal(64) == "64"
+    assert literal([1, "L5"]) == "[1,L5]"

@@ -1,0 +1,58 @@
+"""Gold answers, flags and numbers as real data sets write them."""
+
+from typing import Any
+
+import pytest
+
+from limo_ablate.data.pool.values import Misfit, flag, given_gold, level, number, right_of, stated_gold
+
+
+@pytest.mark.parametrize(
+    ("value", "gold"),
+    [
+        (27.0, "27"), (0.5, "0.5"), (70, "70"), ([3568, 5880], "3568, 5880"), ({"a": 1.0, "b": None}, "1"),
+        (" $x$ ", "$x$"), ("np.arcsin(10/13)", "np.arcsin(10/13)"), ("", None), (None, None), ([], None),
+        (float("nan"), None), ("notfound", None), ("Proof", None),
+    ],
+)  # fmt: skip
+def test_a_given_gold_answer(value: Any, gold: str | None) -> None:
+    assert given_gold(value) == gold
+
+
+@pytest.mark.parametrize(
+    ("solution", "gold"),
+    [
+        (r"first \boxed{1}, then \boxed{\frac{1}{2}}.", r"\frac{1}{2}"),
+        (r"<think>\boxed{3}</think> So \boxed{4}", "4"),
+        (r"a set \boxed{\left\{1, 2\right\}}", r"\left\{1, 2\right\}"),
+        ("2+2=4\n#### 4\n", "4"),
+        ("#### 70,000", "70,000"),
+        ("#### Step 1\nWe add.", None),
+        ("##### 4", None),
+        (r"cut off: \boxed{\frac{1}{", None),
+        ("the answer is 4", None),
+        ("", None),
+    ],
+)
+def test_a_stated_gold_answer(solution: str, gold: str | None) -> None:
+    assert stated_gold(solution) == gold
+
+
+def test_numbers_and_flags() -> None:
+    assert [number(v, "n") for v in (3, "4.5", "", None, float("nan"))] == [3, 4.5, None, None, None]
+    assert [level(v) for v in ("Level 5", 3, "Level ?", None, "hard")] == [5, 3, None, None, None]
+    assert [flag(v, "f") for v in (True, 0, "Yes", "no", 1.0, None, "")] == [
+        True, False, True, False, True, None, None,
+    ]  # fmt: skip
+    assert [right_of(v) for v in (0.5, "0.5", "3/32", None)] == [(0.5, 1), (0.5, 1), (3, 32), (0, 0)]
+
+
+@pytest.mark.parametrize("value", ["many", True, float("inf"), [1], 10**400])
+def test_what_is_no_number(value: Any) -> None:
+    with pytest.raises(Misfit, match=r"n: .* is not a number"):
+        number(value, "n")
+
+
+def test_what_is_no_flag() -> None:
+    with pytest.raises(Misfit, match="correct: 'perhaps' is neither true nor false"):
+        flag("perhaps", "correct")

@@ -1,0 +1,122 @@
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from limo_ablate.core.artifacts import Artifact, Store
+from limo_ablate.core.errors import UserError
+from limo_ablate.core.hardware import HardwareConfig
+from limo_ablate.model.config import ArchitectureConfig
+from limo_ablate.model.generate.open import stop_ids
+from limo_ablate.model.train import extras
+from limo_ablate.model.train.base import model_path, parameter_count, read_reference
+from limo_ablate.model.train.config import LoraConfig, TrainConfig
+from limo_ablate.model.train.extras import check_extras
+from limo_ablate.model.train.launch import train
+from limo_ablate.model.train.load import load_model, load_tokenizer
+from tests.tiny_models import CPU, SCRATCH, TRAIN, TWO_RANKS, made_base, made_tokens
+
+LORA = LoraConfig(rank=4, alpha=8, dropout=0.0, targets=("q_proj", "down_proj"))
+WIDER = ArchitectureConfig(width=64, layers=2, heads=2, head_dim=32, context=256, vocab_size=270)
+"""bitsandbytes quantises 64 weights together."""
+ADAPTER = replace(TRAIN, lora=replace(LORA, save="adapter"), global_batch_size=12)
+
+
+def trained(store: Store, base: Artifact, config: TrainConfig, hardware: HardwareConfig = CPU) -> Artifact:
+    return train(store, made_tokens(store, base), base, config, hardware)
+
+
+def losses(weights: Artifact) -> list[float]:
+    return pl.read_parquet(weights.path / "curve.parquet")["loss"].to_list()
+
+
+def logits(folder: str | Path) -> Any:
+    model = load_model(folder, dtype="float32", attention="sdpa", device="cpu")
+    with torch.no_grad():
+        return model(torch.arange(20)[None]).logits
+
+
+def test_lora_changes_its_targets_alone_and_is_merged(store: Store, base: Artifact) -> None:
+    config = replace(TRAIN, lora=LORA, global_batch_size=12, steps=10)
+    weights = trained(store, base, config)
+    before = load_file(Path(model_path(base)) / "model.safetensors")
+    after = load_file(weights.path / "model.safetensors")
+    assert set(after) == set(before)
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {n for n in before if n.endswith(("q_proj.weight", "down_proj.weight"))}
+    assert losses(weights)[-1] < losses(weights)[0]
+    checkpointed = trained(store, base, replace(config, gradient_checkpointing=True))
+    assert losses(checkpointed) == pytest.approx(losses(weights), rel=1e-5)
+    with pytest.raises(UserError, match="no module named nonsense"):
+        trained(store, base, replace(TRAIN, lora=replace(LORA, targets=("nonsense",))))
+
+
+def test_an_adapter_is_kept_beside_a_reference_to_its_base(
+    store: Store, base: Artifact, tmp_path: Path
+) -> None:
+    merged = trained(store, base, replace(ADAPTER, lora=LORA))
+    weights = trained(store, base, ADAPTER)
+    assert not (weights.path / "model.safetensors").exists()
+    assert {
+        tensor.shape[0] == 4 or tensor.shape[1] == 4
+        for tensor in load_file(weights.path / "adapter_model.safetensors").values()
+    } == {True}
+    assert read_reference(weights).adapter
+    torch.testing.assert_close(logits(model_path(weights)), logits(merged.path))
+    assert not torch.allclose(logits(model_path(weights)), logits(model_path(base)))
+    assert parameter_count(weights) == parameter_count(base)
+    assert stop_ids(model_path(weights)) == stop_ids(str(merged.path))
+    assert load_tokenizer(weights.path).get_vocab() == load_tokenizer(merged.path).get_vocab()
+    again = train(store, made_tokens(store, base), weights, replace(TRAIN, steps=2), CPU)
+    assert not torch.allclose(logits(again.path), logits(merged.path)), "it can be trained on, whole"
+    elsewhere = Store(tmp_path / "elsewhere")
+    assert trained(elsewhere, made_base(elsewhere), ADAPTER).digest == weights.digest, (
+        "no path is in its bytes"
+    )
+    moved = tmp_path / "moved"
+    shutil.copytree(store.root, moved)
+    torch.testing.assert_close(logits(moved / weights.path.relative_to(store.root)), logits(merged.path))
+    shutil.rmtree(moved / "base")
+    with pytest.raises(UserError, match=r"its base model, .* is gone"):
+        logits(moved / weights.path.relative_to(store.root))
+
+
+def test_four_bit_weights_are_trained_upon(store: Store) -> None:
+    """QLoRA: the base's own weights are what the adapter is merged into, not their four-bit copies."""
+    pytest.importorskip("bitsandbytes")
+    base = made_base(store, replace(SCRATCH, architecture=WIDER))
+    lora = replace(LORA, quantize="nf4", targets=("q_proj", "v_proj", "down_proj"))
+    config = replace(TRAIN, global_batch_size=12, steps=15)
+    merged, adapter, plain = (
+        trained(store, base, replace(config, lora=variant))
+        for variant in (lora, replace(lora, save="adapter"), replace(lora, quantize="none"))
+    )
+    assert losses(merged)[-1] < losses(merged)[0] - 0.2
+    assert losses(merged) == losses(adapter) != losses(plain)
+    assert losses(merged) == pytest.approx(losses(plain), rel=0.05)
+    before, after = (load_file(a.path / "model.safetensors") for a in (base, merged))
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {n for n in before if n.split(".")[-2] in lora.targets and n.endswith("weight")}
+    torch.testing.assert_close(logits(merged.path), logits(adapter.path))
+
+
+def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extras, "find_spec", lambda _: None)
+    quantized = replace(TRAIN, lora=replace(LORA, quantize="nf4"))
+    with pytest.raises(UserError, match=r"quantize=nf4 needs bitsandbytes: pip install .*\[qlora\]"):
+        check_extras(quantized, CPU)
+    liger = replace(TRAIN, loss="liger")
+    with pytest.raises(UserError, match=r"train\.loss=liger: Liger's kernels need a GPU"):
+        check_extras(liger, CPU)
+    with pytest.raises(UserError, match=r"pip install 'limo-ablate\[liger\]'"):
+        check_extras(liger, replace(CPU, device="cuda"))
+    monkeypatch.setattr(extras, "find_spec", lambda name: name)
+    check_extras(quantized, TWO_RANKS)
+    check_extras(liger, replace(CPU, device="cuda"))
+    with pytest.raises(UserError, match=r"does not go with hardware\.strategy=fsdp2"):
+        check_extras(quantized, replace(TWO_RANKS, strategy="fsdp2"))

@@ -1,0 +1,293 @@
+"""What `limo-ablate view` knows of many studies: one that is broken, slow or away stops no other."""
+
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from limo_ablate.__main__ import main
+from limo_ablate.core.errors import UserError
+from limo_ablate.report.serve import charts as drawn
+from limo_ablate.report.serve import live, watched
+from limo_ablate.report.serve.charts import Report
+from limo_ablate.report.serve.hub import Hub
+from limo_ablate.report.serve.live import Live
+from limo_ablate.study.cells import cells
+from limo_ablate.study.design import load_study
+from limo_ablate.sweep.ledger.ledger import LEDGER, Ledger
+from limo_ablate.sweep.ledger.reading import Reading
+from tests.ledgers import METRICS, add
+from tests.small_study import change, small
+
+PATIENCE = 60.0
+PROMPT = 1.0
+"""Seconds; what does not wait takes less, also on a busy machine."""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study with a ledger in which one of its eight trials has finished."""
+    folder = small(tmp_path_factory.mktemp("hub") / "made", tmp_path_factory.mktemp("store"))
+    finish(folder, 0)
+    return folder
+
+
+def finish(folder: Path, number: int) -> None:
+    """One of its trials."""
+    cell, ledger = cells(load_study(str(folder / "study.yaml")))[number], Ledger(folder / LEDGER, "made")
+    (trial,) = add(ledger, [cell])
+    assert ledger.claim(trial, "runner")
+    assert ledger.finish(trial, METRICS, folder / "trials" / cell.folder)
+
+
+@pytest.fixture
+def studies(made: Path, tmp_path: Path) -> list[Path]:
+    """Three of them."""
+    return [Path(shutil.copytree(made, tmp_path / name)) for name in ("a", "b", "c")]
+
+
+@contextmanager
+def hub(folders: Callable[[], list[Path]]) -> Iterator[Hub]:
+    with Hub(folders, pace=0.05, every=0.5) as opened:
+        yield opened
+
+
+def until(told: Callable[[], Any], condition: Callable[[Any], bool]) -> Any:
+    deadline = time.monotonic() + PATIENCE
+    while not condition(found := told()):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.02)
+    return found
+
+
+def named(told: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {study["study"]: study for study in told}
+
+
+def finished(study: dict[str, Any]) -> bool:
+    return study.get("finished_cells") == 1 and "error" not in study
+
+
+def test_a_study_that_is_broken_says_why_and_is_read_again(studies: list[Path]) -> None:
+    broken = studies[0] / "study.yaml"
+    text = broken.read_text()
+    broken.unlink()
+    broken.symlink_to(broken)  # any error of the operating system
+    with hub(lambda: studies) as opened:
+        told = until(
+            lambda: named(opened.studies()), lambda told: finished(told["b"]) and finished(told["c"])
+        )
+        assert told["a"]["error"].startswith("OSError: ")
+        broken.unlink()
+        broken.write_text(text)
+        until(lambda: opened.study("a"), finished)
+
+
+def test_an_error_after_a_good_look_stands_beside_what_was_seen(studies: list[Path]) -> None:
+    with hub(lambda: studies[:1]) as opened:
+        until(lambda: opened.study("a"), finished)
+        (studies[0] / "study.yaml").unlink()
+        told = until(lambda: opened.study("a"), lambda told: "error" in told)
+        assert told["error"].startswith("FileNotFoundError: ")
+        assert told["finished_cells"] == 1
+
+
+def test_a_report_that_can_not_be_begun_says_why(studies: list[Path]) -> None:
+    opened = Hub(lambda: studies[:1], pace=0.05, every=0.5)
+    opened._scratch.rmdir()
+    opened._scratch.write_text("")  # as a disk that is full
+    with opened:
+        told = until(lambda: opened.study("a"), lambda told: told["report"]["error"])
+        assert told["report"]["error"].startswith("the report could not be drawn: ")
+        assert finished(told)
+    opened._scratch.unlink()
+
+
+def test_studies_that_can_not_be_listed_are_listed_later(studies: list[Path]) -> None:
+    away = True
+
+    def folders() -> list[Path]:
+        if away:
+            raise OSError("Stale file handle")
+        return studies
+
+    with hub(folders) as opened:
+        with pytest.raises(UserError, match="can't be listed: Stale file handle"):
+            opened.studies()
+        away = False
+        deadline = time.monotonic() + PATIENCE
+        while not opened.study("a") and time.monotonic() < deadline:
+            time.sleep(0.02)
+        until(lambda: named(opened.studies()), lambda told: len(told) == 3 and finished(told["c"]))
+
+
+def test_a_study_whose_folder_hangs_holds_up_no_other(
+    studies: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watched, "SLOW", 0.5)
+    os.mkfifo(fifo := studies[0] / "fifo")  # whoever opens it waits
+    with hub(lambda: studies) as opened:
+        until(lambda: named(opened.studies()), lambda told: all(map(finished, told.values())))
+        ledger = fifo.replace(studies[0] / LEDGER)
+        told = until(lambda: opened.study("a"), lambda told: "error" in told)
+        assert "reading it again takes long" in told["error"]
+        finish(studies[1], 1)
+        begun = time.monotonic()
+        until(lambda: opened.study("b"), lambda told: told["finished_cells"] == 2)
+        opened.studies()
+        opened.study("a")
+        assert time.monotonic() - begun < 5 * PROMPT
+        release(ledger)
+
+
+def release(fifo: Path) -> None:
+    """Lets whoever waits for the FIFO read an empty file."""
+    os.close(os.open(fifo, os.O_RDWR | os.O_NONBLOCK))
+
+
+def test_a_ledger_that_is_away_holds_up_no_other_study(
+    studies: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("grpc", reason="limo-ablate[grpc] is not installed")
+    change(studies[0] / "study.yaml", lambda study: study.update(ledger="grpc://127.0.0.1:9"))
+    monkeypatch.setattr(live, "PATIENCE", 20.0)
+    with hub(lambda: studies) as opened:
+        begun = time.monotonic()
+        told = until(
+            lambda: named(opened.studies()), lambda told: all(map(finished, list(told.values())[1:]))
+        )
+        assert time.monotonic() - begun < 12
+        assert told["a"]["error"] == watched.UNREAD
+        begun = time.monotonic()
+        opened.studies()
+        assert time.monotonic() - begun < PROMPT
+
+
+def test_a_ledger_that_is_away_is_told_and_asked_less_often(
+    studies: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("grpc", reason="limo-ablate[grpc] is not installed")
+    change(studies[0] / "study.yaml", lambda study: study.update(ledger="grpc://127.0.0.1:9"))
+    monkeypatch.setattr(live, "PATIENCE", 0.01)
+    with hub(lambda: studies[:1]) as opened:
+        told = until(lambda: opened.study("a"), lambda told: told["error"] != watched.UNREAD)
+        assert told["error"].startswith("ledger=grpc://127.0.0.1:9: can't be opened")
+        looks = set()
+        deadline = time.monotonic() + 2
+        while time.monotonic() < deadline:
+            looks.add(opened._watched["a"].looked)
+            time.sleep(0.01)
+        assert len(looks) <= 6  # 0.1, 0.2, 0.4, 0.8 s apart
+
+
+def test_who_waits_for_a_ledger_may_be_impatient() -> None:
+    pytest.importorskip("grpc", reason="limo-ablate[grpc] is not installed")
+    begun = time.monotonic()
+    with pytest.raises(UserError, match="can't be opened"):
+        Reading("grpc://127.0.0.1:9", "made", patience=0.2).rows()
+    assert time.monotonic() - begun < 10
+
+
+def test_one_report_is_drawn_at_a_time_and_only_where_somebody_looks(studies: list[Path]) -> None:
+    with hub(lambda: studies) as opened:
+        until(lambda: named(opened.studies()), lambda told: all(map(finished, told.values())))
+        time.sleep(0.5)
+        assert not any(study["report"]["drawing"] for study in opened.studies())
+        begun: set[str] = set()
+        most = 0
+        deadline = time.monotonic() + PATIENCE
+        while len(begun) < 2 and time.monotonic() < deadline:
+            told = [study for study in (opened.study("a"), opened.study("b")) if study]
+            drawing = [study["study"] for study in told if study["report"]["drawing"]]
+            begun, most = begun | set(drawing), max(most, len(drawing))
+            time.sleep(0.02)
+        assert begun == {"a", "b"}
+        assert most == 1
+        assert opened._watched["c"].report.begun == float("-inf")
+
+
+def test_a_drawing_that_was_killed_is_tried_again_but_not_at_once(made: Path, tmp_path: Path) -> None:
+    report = Report(made, tmp_path / "scratch", every=0.4)
+    report.look(finished=1)
+    assert report._process is not None
+    report._process.kill()
+    report._process.wait()
+    report.look(finished=1)
+    killed = time.monotonic()
+    assert report.error == "the report could not be drawn: exit code -9"
+    until(lambda: report.look(finished=1), lambda _: report.drawing)
+    assert time.monotonic() - killed >= 0.75
+    assert report.error is not None  # until one goes well
+    report.end()
+
+
+def test_a_study_without_a_ledger_is_read_and_stays_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = small(tmp_path / "made", tmp_path / "store")
+    before = sorted(folder.rglob("*"))
+    assert Live(folder).facts()["waiting_cells"] == 8
+    assert main(["status", str(folder)]) == 0
+    assert "made: 8 cells: 8 waiting" in capsys.readouterr().out
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_copy_that_nobody_may_write_is_read(made: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(made, tmp_path / "archived"))
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    facts = Live(folder).facts()
+    assert (facts["finished_cells"], len(facts["results"])) == (1, 1)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+    folder.chmod(0o755)
+
+
+def test_reading_makes_no_database(tmp_path: Path) -> None:
+    assert Reading(f"sqlite:///{tmp_path}/ledger.db", "made").rows() == []
+    assert Reading(tmp_path / LEDGER, "made").rows() == []
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / LEDGER).touch()
+    assert Reading(tmp_path / LEDGER, "made").rows() == []
+    assert (tmp_path / LEDGER).stat().st_size == 0
+
+
+def test_studies_composed_side_by_side_get_their_own_cells(studies: list[Path]) -> None:
+    """Hydra has one state for all threads."""
+    found: list[Live | Exception] = []
+
+    def load(folder: Path) -> None:
+        try:
+            found.append(Live(folder))
+        except Exception as error:
+            found.append(error)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    threads = [threading.Thread(target=load, args=(folder,)) for folder in studies * 3]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    sys.setswitchinterval(before)
+    assert [one.facts()["cells"] for one in found if isinstance(one, Live)] == [8] * 9
+
+
+def test_a_drawing_that_takes_too_long_lets_others_draw(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drawn, "LIMIT", 0.2)
+    report = Report(made, tmp_path / "scratch", every=60)
+    report.look(finished=1)
+    assert report.drawing
+    time.sleep(0.2)
+    report.look(finished=1)
+    assert not report.drawing
+    assert report.error == "the report could not be drawn: it took longer than 0.2 s"

@@ -1,0 +1,111 @@
+"""The judge: what it is asked, how its text is read, how its opinion is kept apart."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from limo_ablate.core.artifacts import Artifact, Store
+from limo_ablate.core.errors import UserError
+from limo_ablate.model.generate.completions import Asked, completions
+from limo_ablate.model.generate.engine import Sampling
+from limo_ablate.trial.compose import compose
+from limo_ablate.trial.evaluate.config import EvalConfig, JudgeConfig
+from limo_ablate.trial.evaluate.judge import judge_scores, judged, parse, questions
+from tests.tiny_models import CPU, SCRATCH, made_base
+from tests.trial.evaluate.tables import verdicts
+
+JUDGE = JudgeConfig(
+    model=SCRATCH, system_prompt=None, prompt="{problem} | {gold} | {answer}", max_tokens=4, sample=3, seed=0
+)
+ENGINE = EvalConfig(benchmarks={}, engine="transformers", batch_size=4, system_prompt=None, seed=0)
+GIVEN = {"a": "cu", "b": "iu", "c": "cc"}
+
+
+def graded(store: Store, given: dict[str, str] = GIVEN) -> tuple[Artifact, Artifact]:
+    """Verdicts of three problems, and the problems; one completion has no answer."""
+    table = verdicts(given).with_columns(
+        gold=pl.lit("7"), answer=pl.when(problem="c", sample=1).then(None).otherwise("answer")
+    )
+    problems = pl.DataFrame({"id": list(GIVEN), "text": ["{gold} or \\frac{1}{2}?", "b?", "c?"]})
+    return (
+        store.build("verdicts", 1, {}, lambda folder: table.write_parquet(folder / "verdicts.parquet")),
+        store.build("benchmark", 1, {}, lambda folder: problems.write_parquet(folder / "problems.parquet")),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("They agree.\ncorrect", "correct"),
+        ("They agree.\nCorrect\n\n", "correct"),
+        ("incorrect", "incorrect"),
+        ("The student is correct?\nNo.\nincorrect", "incorrect"),
+        ("The answer is incorrect", None),  # LIMO's code finds "correct" in it
+        ("correct.", None),
+        ("correct or incorrect", None),
+        ("correct\nor so I think", None),
+        ("not correct", None),
+        ("", None),
+    ],
+)
+def test_the_last_line_must_be_one_of_two_words(text: str, verdict: str | None) -> None:
+    assert parse(text) == verdict
+
+
+def test_it_is_asked_about_all_undecided_and_some_decided_answers(tmp_path: Path) -> None:
+    asked = questions(Store(tmp_path), JUDGE, *graded(Store(tmp_path)))
+    table = pl.read_parquet(asked.path / "problems.parquet")
+    assert table.filter(status="undecided").select("problem", "sample").rows() == [("a", 1), ("b", 1)]
+    decided = table.filter(pl.col("status") != "undecided").select("problem", "sample").rows()
+    assert sorted(decided) == [("a", 0), ("b", 0), ("c", 0)]  # ("c", 1) has no answer
+    assert table.filter(id="1/a")["text"].item() == "{gold} or \\frac{1}{2}? | 7 | 1"
+
+
+def test_a_real_model_that_answers_nonsense_is_unreadable(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    asked = questions(store, JUDGE, *graded(store))
+    sampling = Sampling(0.0, 1.0, JUDGE.max_tokens, 0)
+    wanted = {"judge/b": Asked(problems=asked, samples=1, sampling=sampling, system_prompt=None)}
+    texts = completions(store, made_base(store), wanted, ENGINE, CPU)["judge/b"]
+    table = pl.read_parquet(judged(store, asked, texts).path / "judged.parquet")
+    assert table.columns == ["problem", "sample", "status", "prompt", "text", "verdict"]
+    assert table.height == 5
+    assert table["prompt"].str.contains("| 7 |", literal=True).all()
+    made = judge_scores(verdicts(GIVEN), table)
+    assert (made["judged_accuracy"], made["judged"], made["judge_unreadable"]) == (pytest.approx(0.5), 0, 1)
+    assert made["judge_sample"] == 0
+
+
+def test_where_nothing_is_undecided_nothing_is_asked(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    asked = questions(store, replace(JUDGE, sample=0), *graded(store, {"a": "ci"}))
+    table = pl.read_parquet(judged(store, asked, None).path / "judged.parquet")
+    assert table.is_empty()
+    made = judge_scores(verdicts({"a": "ci"}), table)
+    assert (made["judged_accuracy"], made["judged"], made["judge_unreadable"]) == (0.5, 0, 0)
+    assert math.isnan(made["judge_agreement"])
+
+
+def test_scores_with_and_without_the_judge() -> None:
+    """Of 2 undecided it saves a's; it agrees with the rules on 1 of 2 decided that it can be read on."""
+    rows = [
+        ("a", 1, "undecided", "correct"),
+        ("b", 1, "undecided", "incorrect"),
+        ("a", 0, "correct", "correct"),
+        ("b", 0, "incorrect", "correct"),
+        ("c", 0, "correct", None),
+    ]
+    table = pl.DataFrame(rows, schema=["problem", "sample", "status", "verdict"], orient="row")
+    assert judge_scores(verdicts(GIVEN), table) == {
+        "judged_accuracy": pytest.approx(2 / 3), "judged_stderr": pytest.approx(1 / 3),
+        "judged": pytest.approx(1 / 3), "judge_unreadable": pytest.approx(1 / 5), "judge_agreement": 0.5,
+        "judge_sample": 2,
+    }  # fmt: skip
+
+
+def test_a_prompt_that_hides_what_is_judged_is_refused() -> None:
+    with pytest.raises(UserError, match=r"eval.judge.prompt lacks \{answer\}"):
+        compose(["eval/judge=qwen2_5_7b", "eval.judge.prompt='{problem} {gold}'"])

@@ -1,0 +1,74 @@
+"""Completions become verdicts: three readings of each, hostile text among them."""
+
+from pathlib import Path
+
+import polars as pl
+
+from limo_ablate.core.artifacts import Artifact, Store
+from limo_ablate.data.pool.choices import write_options
+from limo_ablate.trial.evaluate.verdicts import verdicts
+
+TEXTS = {
+    "boxed": r"so \boxed{42}",
+    "stated": "The answer is 42.",
+    "last number": "we add 40 and 2 and have 42 then",
+    "wrong": r"\boxed{41}",
+    "nothing": "no idea",
+    "empty": "",
+    "hostile": r"\boxed{__import__('os').system('true')}",
+}
+
+
+def _store(tmp_path: Path) -> tuple[Store, Artifact, Artifact]:
+    store = Store(tmp_path)
+
+    def problems(folder: Path) -> None:
+        row = {"text": "q", "gold": "42", "source": "t", "level": 3.0, "subject": None, "pass_rate": None}
+        table = pl.DataFrame([{"id": name, **row} for name in TEXTS])
+        table.write_parquet(folder / "problems.parquet")
+
+    def completions(folder: Path) -> None:
+        row = {"benchmark": "b", "sample": 0, "prompt": "q", "tokens": 5, "finish": "stop", "loops": False}
+        table = pl.DataFrame([{"problem": n, "completion": text, **row} for n, text in TEXTS.items()])
+        table.write_parquet(folder / "completions.parquet")
+
+    return store, store.build("completions", 1, {}, completions), store.build("benchmark", 1, {}, problems)
+
+
+def test_three_readings(tmp_path: Path) -> None:
+    store, completions, benchmark = _store(tmp_path)
+    table = pl.read_parquet(verdicts(store, completions, benchmark).path / "verdicts.parquet")
+    rows = {row["problem"]: row for row in table.iter_rows(named=True)}
+    assert {name for name, row in rows.items() if row["status"] == "correct"} >= {"boxed", "stated"}
+    assert {name for name, row in rows.items() if row["boxed"]} == {"boxed"}
+    assert {name for name, row in rows.items() if row["lenient"]} == {"boxed", "stated", "last number"}
+    assert rows["empty"]["rule"] == "no_answer"
+    assert rows["hostile"]["status"] != "correct"
+    assert rows["wrong"]["answer"] == "41"
+    assert (rows["boxed"]["level"], rows["boxed"]["gold"], rows["boxed"]["finish"]) == (3.0, "42", "stop")
+
+
+def test_options_are_graded_as_they_were_shown_and_equal_answers_vote_together(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    answers = [r"\boxed{B}", r"\boxed{0.5}", r"\boxed{1/2}", r"\boxed{A}", r"\boxed{(A) 3}", r"\boxed{3}", ""]
+
+    def problems(folder: Path) -> None:
+        table = pl.DataFrame({"id": ["p"], "text": ["q"], "gold": ["B"], "level": [None], "source": ["t"],
+                              "subject": [None]})  # fmt: skip
+        table.write_parquet(folder / "problems.parquet")
+        write_options(folder, {"p": {"question": "q", "options": {"A": "3", "B": r"\frac12"}}})
+
+    def completions(folder: Path) -> None:
+        row = {"benchmark": "b", "problem": "p", "tokens": 5, "finish": "stop", "loops": False}
+        rows = [{**row, "sample": sample, "completion": text} for sample, text in enumerate(answers)]
+        pl.DataFrame(rows).write_parquet(folder / "completions.parquet")
+
+    texts, benchmark = (
+        store.build("completions", 1, {}, completions),
+        store.build("benchmark", 1, {}, problems),
+    )
+    table = pl.read_parquet(verdicts(store, texts, benchmark).path / "verdicts.parquet")
+    assert table["status"].to_list() == ["correct"] * 3 + ["incorrect"] * 4
+    assert table["rule"].to_list() == ["text"] + ["choice"] * 5 + ["no_answer"]
+    assert table["boxed"].sum() == table["lenient"].sum() == 3
+    assert table["vote"].to_list() == [0, 0, 0, 1, 1, 1, None]

@@ -1,0 +1,94 @@
+"""Every configuration that ships composes into the schema; mistakes are named in one line."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from limo_ablate.core.errors import UserError
+from limo_ablate.trial.compose import CONF, compose, compose_cells
+
+CHOICES = [
+    f"{file.parent.relative_to(CONF)}={file.stem}"
+    for file in sorted(CONF.glob("*/**/*.yaml"))
+    if file.parts[len(CONF.parts)] != "local"
+]
+NEEDS = dict.fromkeys(("select=limo_800", "select=limo_rq5"), "data/difficulty=limo")
+"""Selections that go by a band, and what has it."""
+PLACES = {
+    "eval/common": "eval/common@eval",
+    "eval/decoding": "eval/decoding@eval.benchmarks.mini",
+    "eval/set": "eval/set@eval.benchmarks.mini",
+}
+"""Groups that a protocol places, and where."""
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_choice_fits_the_schema(choice: str) -> None:
+    group, _, name = choice.partition("=")
+    compose([f"{PLACES.get(group, group)}={name}", *([NEEDS[choice]] if choice in NEEDS else [])])
+
+
+def test_a_pool_of_real_text_turns_the_gate_on_and_an_override_off() -> None:
+    assert compose([]).select.contamination.policy == "none"
+    assert compose(["data=limo"]).select.contamination.policy == "report"
+    assert compose(["data=limo", "select=limo_rq1"]).select.contamination.policy == "drop"
+    assert compose(["data=limo", "select/contamination=none"]).select.contamination.policy == "none"
+
+
+def test_the_seed_feeds_everything_that_draws() -> None:
+    config = compose(["seed=7"])
+    assert (config.select.seed, config.train.seed, config.eval.seed) == (7, 7, 7)
+    assert compose(["seed=7", "select.seed=1"]).select.seed == 1
+
+
+def test_the_paper_s_settings() -> None:
+    v3, v1 = compose(["experiment=limo_v3"]), compose(["experiment=limo_v1"])
+    assert (v3.select.size, v3.train.global_batch_size, v3.eval.benchmarks["aime"].samples) == (800, 64, 4)
+    assert (v1.select.size, v1.train.global_batch_size, v1.eval.benchmarks["aime"].temperature) == (
+        817,
+        32,
+        0.7,
+    )
+    for config in (v1, v3):
+        assert config.model.path == "Qwen/Qwen2.5-32B-Instruct"
+        assert (config.train.learning_rate, config.train.epochs, config.train.max_length) == (5e-6, 15, 16384)
+        assert config.eval.system_prompt == config.train.system_prompt
+        assert config.eval.benchmarks["math"].temperature == 0
+
+
+def test_a_command_line_override_wins_over_an_experiment() -> None:
+    assert compose(["experiment=limo_v3", "select.size=400", "model=qwen2_5_7b"]).select.size == 400
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("selct.size=4", "selct: unknown key; did you mean select?"),
+        ("select.sze=4", "select.sze: unknown key; did you mean size?"),
+        ("select.quality=L7", "select.quality=L7: not a choice; .* Allowed: any, L1, L2"),
+        ("select.size=many", "select.size='many': expected a whole number"),
+        ("model=mini_x", "model=mini_x: not a choice; did you mean mini_"),
+        ("select.difficulty=hrd", "select.difficulty=hrd is no band .* choose any, easy"),
+        ("+select.foo=1", "select.foo: unknown key"),
+        ("train.steps=null", "exactly one is the budget, 0 are set"),
+        ("train.lora.rank=4", "train.lora"),
+        ("select.size={", "can't read"),
+        ("model=null", "model=null: Config group override must be a string or a list"),
+    ],
+)
+def test_mistakes_are_named(override: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        compose([override])
+
+
+def test_cells_are_composed_as_each_would_be_alone() -> None:
+    cells = [
+        [f"model={model}", f"select.size={size}", f"seed={seed}"]
+        for model, size, seed in itertools.product(("mini_s", "scratch"), (4, 16), (0, 1))
+    ]
+    assert compose_cells(cells) == [compose(cell) for cell in cells]
+
+
+def test_conf_holds_no_absolute_path() -> None:
+    assert not [f for f in Path(CONF).rglob("*.yaml") if ": /" in f.read_text()]

@@ -1,0 +1,69 @@
+"""A finished trial's folder and artifacts, planted: what a tracker is told about."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from limo_ablate.core.artifacts import Artifact, Store
+from tests.made_study import Making
+
+BIG = 2 << 20
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def make_trial(study: Path) -> Path:
+    """The folder of the one finished trial of a study."""
+    block = {"name": "b", "axes": {"select.size": [64]}, "overrides": ["model=mini_m", "select.difficulty=any", "select.quality=L5"]}  # noqa: E501 # fmt: skip
+    Making(study, blocks=[block], figures=[], seeds=[3]).write()
+    return next((study / "trials").iterdir())
+
+
+def made(path: Path) -> dict[str, Artifact]:
+    store = Store(str(path / "store"))
+
+    def weights(folder: Path) -> None:
+        (folder / "config.json").write_text("{}")
+        (folder / "model.safetensors").write_bytes(b"0" * BIG)
+
+    pool = store.build("pool", 1, {}, lambda folder: (folder / "problems.parquet").write_text("x") and None)
+    return {
+        "pool": pool,
+        "benchmark/mini": pool,
+        "weights": store.build("weights", 1, {"pool": pool}, weights),
+    }
+
+
+def metrics_of(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
+    return found
+
+
+def start(
+    folder: Path, environment: Mapping[str, str], *overrides: str, first: int = 0, until: int = 0
+) -> subprocess.Popen[str]:
+    """Tracks that trial in a process of its own (tracked.py)."""
+    command = [sys.executable, "-m", "tests.trial.track.tracked", str(folder), str(folder.parents[1])]
+    return subprocess.Popen(
+        [*command, str(first), str(until), *overrides],
+        env=dict(environment), cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def track(
+    folder: Path, environment: Mapping[str, str], *overrides: str, first: int = 0, until: int = 0
+) -> str:
+    """Its output when it has ended."""
+    process = start(folder, environment, *overrides, first=first, until=until)
+    return process.communicate(timeout=120)[0]
+
+
+def limo_ablate(*arguments: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "limo_ablate", *arguments]
+    return subprocess.run(
+        command, env=dict(environment), cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
