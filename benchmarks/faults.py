@@ -129,7 +129,7 @@ def run(command: list[str]) -> int:
     """What the started processes do: the engine's own `sweep` and `join`, with the trials of this file."""
     from limo_ablate.core.errors import UserError
     from limo_ablate.study.design import load_study
-    from limo_ablate.sweep.cli import run as run_sweep
+    from limo_ablate.sweep.coordinate import run as run_sweep
     from limo_ablate.sweep.join import join
     from limo_ablate.sweep.runner import Jobs
 

@@ -53,7 +53,7 @@ def report(folder: Path) -> Path:
 
 def ours(folder: Path, slots: int) -> None:
     from limo_ablate.study.design import Block, Study
-    from limo_ablate.sweep.cli import run
+    from limo_ablate.sweep.coordinate import run
     from limo_ablate.sweep.runner import Jobs
 
     axes: dict[str, Any] = {"select.size": tuple(SIZES), "select.quality": TIERS}

@@ -33,7 +33,7 @@ class LimoSweeper(Sweeper):
 
         from limo_ablate.core.errors import EXIT_INTERRUPTED, TrialFailure
         from limo_ablate.study.design import multirun_study
-        from limo_ablate.sweep.cli import run
+        from limo_ablate.sweep.coordinate import run
 
         assert self.config is not None
         assert self.hydra_context is not None

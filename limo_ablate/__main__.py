@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import version
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from limo_ablate.core.errors import (
     EXIT_INTERRUPTED,
@@ -24,13 +21,10 @@ from limo_ablate.core.errors import (
     UserError,
 )
 
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
-
 VERBS = {
     "select": "limo_ablate.report.preview.cli:main",
-    "plan": "limo_ablate.sweep.plan.cli:main",
-    "sweep": "limo_ablate.sweep.cli:sweep",
+    "plan": "limo_ablate.sweep.plan.plan:main",
+    "sweep": "limo_ablate.sweep.coordinate:sweep",
     "join": "limo_ablate.sweep.join:main",
     "retry": "limo_ablate.sweep.retry:main",
     "status": "limo_ablate.sweep.status:status",
@@ -58,6 +52,8 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         if argv and "=" not in argv[0] and argv[0][:1] not in ("-", "+", "~"):
             raise unknown(argv[0])
+        from limo_ablate.trial.cli import run_hydra
+
         return run_hydra(argv)
     except UserError as error:
         print(f"limo-ablate: {error}", file=sys.stderr)
@@ -79,60 +75,6 @@ def unknown(word: str) -> UserError:
     return UserError(
         f"{word}: neither a verb nor an override (key=value){nearest(word, VERBS)} Verbs: {', '.join(VERBS)}"
     )
-
-
-def run_hydra(argv: list[str]) -> int:
-    """One trial, or a multirun, under Hydra's own command line."""
-    import hydra
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    from limo_ablate.trial.compose import CONF, explain
-
-    failures: list[Exception] = []
-
-    def job(cfg: DictConfig) -> None:
-        try:
-            _one_trial(cfg)
-        except (UserError, TrialFailure) as error:  # told by main(), without Hydra's own report of it
-            failures.append(error)
-
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, and the error is ours to tell
-    sys.argv = [sys.argv[0], *argv]
-    try:
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(job)()
-    except (HydraException, OmegaConfBaseException) as error:
-        raise explain(error, [a for a in argv if "=" in a and not a.startswith("-")]) from error
-    except ValueError as error:
-        if "can be specified" not in str(error):
-            raise
-        raise UserError(str(error)) from error  # two of Hydra's flags that exclude each other
-    if failures:
-        raise failures[0]
-    return 0
-
-
-def _one_trial(cfg: DictConfig) -> None:
-    from hydra.core.hydra_config import HydraConfig
-
-    from limo_ablate.trial.compose import to_trial
-
-    hydra = HydraConfig.get()
-    folder = Path(hydra.runtime.output_dir)
-    try:
-        config = to_trial(cfg)
-    except UserError:
-        with suppress(OSError):
-            folder.rmdir()  # made by Hydra; kept if anything else is in it
-        raise
-    given = (override.partition("=") for override in hydra.overrides.task)
-    cell: dict[str, object] = {key: value for key, _, value in given}
-    from limo_ablate.trial.identity import TrialLabels
-    from limo_ablate.trial.run import run_trial
-    from limo_ablate.trial.show import print_trial
-
-    metrics = run_trial(config, folder, TrialLabels(study=None, cell=cell, name=folder.name))
-    print_trial(metrics, folder)
 
 
 if __name__ == "__main__":

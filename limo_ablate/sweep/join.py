@@ -15,7 +15,7 @@ from rich.console import Console
 from limo_ablate.core.errors import EXIT_INTERRUPTED, EXIT_TRIALS_FAILED, UserError
 from limo_ablate.study.design import load_study
 from limo_ablate.study.folder import study_folder
-from limo_ablate.sweep.cli import JOBS, LOST, SEEN_AS, tell_not_run, told
+from limo_ablate.sweep.coordinate import JOBS, LOST, SEEN_AS, tell_not_run, told
 from limo_ablate.sweep.ledger.lease import Lease
 from limo_ablate.sweep.plan.cost import Costs
 from limo_ablate.sweep.processes import Interrupts

@@ -14,7 +14,7 @@ def main(arguments: list[str]) -> int:
     from limo_ablate.core.errors import UserError
     from limo_ablate.study.design import load_study
     from limo_ablate.sweep import cli, join
-    from limo_ablate.sweep.cli import run
+    from limo_ablate.sweep.coordinate import run
     from limo_ablate.sweep.ledger.lease import Lease
     from limo_ablate.sweep.runner import Jobs
 

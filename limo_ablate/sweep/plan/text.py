@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from limo_ablate.model.train.memory import size
-from limo_ablate.sweep.plan.cli import Plan, Pool
 from limo_ablate.sweep.plan.detectable import Detectable
 from limo_ablate.sweep.plan.fit import Fit
+from limo_ablate.sweep.plan.plan import Plan, Pool
 
 LISTED = 10
 """Trials that are named where a budget leaves more out."""

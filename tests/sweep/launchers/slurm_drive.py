@@ -12,7 +12,7 @@ def main(verb: str, what: str, rest: list[str]) -> int:
     # imported here, for multiprocessing imports this file again in every job
     from limo_ablate.core.errors import UserError
     from limo_ablate.study.design import load_study
-    from limo_ablate.sweep.cli import run
+    from limo_ablate.sweep.coordinate import run
     from limo_ablate.sweep.join import join
     from limo_ablate.sweep.launchers import slurm
     from limo_ablate.sweep.runner import Jobs

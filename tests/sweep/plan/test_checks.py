@@ -11,7 +11,7 @@ from limo_ablate.study.block import Block, Tune
 from limo_ablate.study.cells import cells
 from limo_ablate.study.design import SWEEPS, Figure, Study, load_study
 from limo_ablate.sweep.plan.checks import check_study
-from limo_ablate.sweep.plan.cli import plan
+from limo_ablate.sweep.plan.plan import plan
 
 FIGURE = {"title": "Sizes", "block": "grid", "x": "select.size", "line": "model", "score": "mini/hard"}
 OVERRIDES = ("data=miniature", "eval=miniature", "train=mini", "hardware=cpu", "track=none")

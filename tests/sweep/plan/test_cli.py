@@ -19,7 +19,7 @@ from limo_ablate.study.cells import Cell, cells
 from limo_ablate.study.design import load_study
 from limo_ablate.sweep.ledger.ledger import LEDGER, Ledger
 from limo_ablate.sweep.ledger.parameters import space
-from limo_ablate.sweep.plan.cli import main
+from limo_ablate.sweep.plan.plan import main
 from limo_ablate.sweep.plan.text import span
 
 STUDY = {
