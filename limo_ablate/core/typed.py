@@ -4,28 +4,42 @@
 
 An unknown key, a missing key, a wrong type or a wrong choice is a `UserError` that names the dotted key,
 the value, what is allowed and the nearest match.
+
+A choice is a `Literal`, or one of a registry: `Annotated[str, ENGINES]`.
 """
 
 from __future__ import annotations
 
 import difflib
 import types
-from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.registry import Registry
 
 T = TypeVar("T")
 Known = dict[tuple[int, Any], tuple[Any, Any]]
 """(id of a mapping, its class) -> the mapping, kept alive, and what it became."""
 
 
+@dataclass(frozen=True, slots=True)
+class Suggested:
+    """Marks a text that may name an entry of a registry, behind a prefix too, or be something else.
+
+    `Annotated[str, Suggested(RULES, "-")]`: the class itself says what else is allowed.
+    """
+
+    registry: Registry[Any]
+    prefix: str = ""
+
+
 @cache
 def hints(cls: Any) -> dict[str, Any]:
     """Name -> type of each field of a dataclass."""
-    return get_type_hints(cls)
+    return get_type_hints(cls, include_extras=True)
 
 
 @cache
@@ -86,6 +100,8 @@ def _convert(hint: Any, value: Any, where: str, known: Known) -> Any:
         return _convert_union(args, value, where, known)
     if origin is Literal:
         return _convert_choice(args, value, where)
+    if origin is Annotated:
+        return _convert_annotated(args, value, where, known)
     if origin is tuple:
         return _convert_tuple(args, value, where, known)
     if origin is dict:
@@ -115,6 +131,8 @@ def _convert_union(args: tuple[Any, ...], value: Any, where: str, known: Known) 
 def _called(option: Any) -> str:
     if get_origin(option) is tuple:
         return "a list"
+    if get_origin(option) is Annotated:
+        return _called(get_args(option)[0])
     return "a mapping" if is_dataclass(option) else getattr(option, "__name__", str(option))
 
 
@@ -125,6 +143,76 @@ def _convert_choice(allowed: tuple[Any, ...], value: Any, where: str) -> Any:
     raise UserError(
         f"{where}={value}: not a choice{nearest(str(value), choices)} Allowed: {', '.join(choices)}"
     )
+
+
+def _convert_annotated(args: tuple[Any, ...], value: Any, where: str, known: Known) -> Any:
+    base, mark = args[:2]
+    if isinstance(mark, Registry) and not (isinstance(value, str) and value in mark):
+        return _convert_choice(tuple(mark.names()), value, where)
+    return _convert(base, value, where, known)
+
+
+def choices(hint: Any) -> list[str] | None:
+    """The values that a field of this type may have, as a user writes them; None where they are not a list."""
+    origin, args = get_origin(hint), get_args(hint)
+    if hint is bool:
+        return ["true", "false"]
+    if origin is Literal:
+        return [str(value) for value in args]
+    if origin is Annotated:
+        mark = args[1].registry if isinstance(args[1], Suggested) else args[1]
+        return mark.names() if isinstance(mark, Registry) else None
+    if origin in (Union, types.UnionType):
+        found = [choices(option) for option in args]
+        return next((names for names in found if names is not None), None)
+    return None
+
+
+def installed(*configs: Any) -> dict[str, Any]:
+    """What the entries that other packages add, and these configurations choose, add to a key.
+
+    `{"installed": {entry: package, target, digest of its source}}`, or nothing where there are none: what
+    decides a result by a registry has it among the inputs of its key.
+    """
+    found: dict[str, Any] = {}
+    for registry, name in (pair for config in configs for pair in _chosen(config)):
+        if identity := registry.identity(name):
+            found[f"{registry.group}:{name}"] = identity
+    return {"installed": found} if found else {}
+
+
+def _chosen(value: Any) -> Iterator[tuple[Registry[Any], str]]:
+    """(registry, name) of everything inside a configuration that is chosen from one."""
+    if isinstance(value, Mapping):
+        for one in value.values():
+            yield from _chosen(one)
+    elif isinstance(value, tuple):
+        for one in value:
+            yield from _chosen(one)
+    elif is_dataclass(value):
+        for name, mark in _marks(type(value)):
+            chosen = getattr(value, name)
+            if mark is None:
+                yield from _chosen(chosen)
+            elif chosen is not None:
+                registry = mark.registry if isinstance(mark, Suggested) else mark
+                prefix = mark.prefix if isinstance(mark, Suggested) else ""
+                yield registry, chosen.removeprefix(prefix)
+
+
+@cache
+def _marks(cls: Any) -> tuple[tuple[str, Registry[Any] | Suggested | None], ...]:
+    """Each field of a class, with the registry it is chosen from, if it is."""
+    return tuple((name, _mark(hint)) for name, hint in hints(cls).items())
+
+
+def _mark(hint: Any) -> Registry[Any] | Suggested | None:
+    if get_origin(hint) is Annotated:
+        mark = get_args(hint)[1]
+        return mark if isinstance(mark, Registry | Suggested) else None
+    if get_origin(hint) in (Union, types.UnionType):
+        return next((mark for option in get_args(hint) if (mark := _mark(option)) is not None), None)
+    return None
 
 
 def _convert_tuple(args: tuple[Any, ...], value: Any, where: str, known: Known) -> tuple[Any, ...]:
