@@ -5,7 +5,7 @@ ARGS ?=
 TORCH_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help setup sweep report status test lint types clean
+.PHONY: help setup sweep report status test quick coverage lint types clean
 .DEFAULT_GOAL := help
 
 help:             ## list the targets
@@ -33,11 +33,17 @@ report: setup     ## draw a study's report again
 status: setup     ## what is done, running and waiting
 	@$(BIN)/limo-ablate status $(SWEEP)
 
-test: setup       ## the tests
+test: setup       ## all tests; ARGS='tests/verify -k units' some of them
 	@$(BIN)/python -m pytest $(ARGS)
 
-lint: setup       ## ruff
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+quick: setup      ## the fast tests: no training, no processes
+	@$(BIN)/python -m pytest -m 'not slow' $(ARGS)
+
+coverage: setup   ## all tests, and which lines of the package none of them runs
+	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+
+lint: setup       ## ruff, and that imports run one way
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-logo
 
 types: setup      ## mypy, strict
 	@$(BIN)/mypy

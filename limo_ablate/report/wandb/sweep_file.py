@@ -1,13 +1,14 @@
-"""`limo-ablate wandb-sweep STUDY [key=value ...] [--write]` says a study as W&B sweeps, one for each block.
+"""`limo-ablate wandb-sweep STUDY [key=value ...] [--write]` exports a study as W&B sweeps, one a block.
 
-Printed, or with --write into sweeps/wandb/. `wandb sweep FILE` declares one, `wandb agent ID` runs its
-trials; docs/wandb.md says what W&B does differently from `limo-ablate sweep`.
+It prints them, or with --write writes them to outputs/wandb-sweeps/. `wandb sweep FILE` declares one,
+`wandb agent ID` runs its trials; docs/wandb.md says what W&B does differently from `limo-ablate sweep`.
 """
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -17,11 +18,11 @@ from limo_ablate.core.overrides import literal, override
 from limo_ablate.report.wandb.point import PARAMETER
 from limo_ablate.study.axes import Levels, Range, keys
 from limo_ablate.study.block import Block, Objective
-from limo_ablate.study.design import SWEEPS, Study, load_study
+from limo_ablate.study.design import Study, load_study
 from limo_ablate.study.naming import slug
 from limo_ablate.trial.track.names import logged
 
-FOLDER = SWEEPS / "wandb"
+FOLDER = Path("outputs/wandb-sweeps")
 TRIAL, POINT = "limo_ablate", "limo_ablate.report.wandb.point"
 """Modules an agent runs: with a parameter for each axis, with one for all of them."""
 RUN_FOLDER = "hydra.run.dir=outputs/wandb/${oc.env:WANDB_SWEEP_ID}/${oc.env:WANDB_RUN_ID}"
@@ -38,16 +39,15 @@ def main(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print(__doc__)
         return 0
-    given = [argument for argument in argv[1:] if argument != "--write"]
-    study = load_study(argv[0], given)
-    if given and "--write" in argv:
-        raise UserError(f"{given[0]}: --write keeps the study as sweeps/ has it; change it there")
+    asked = [argument for argument in argv if argument != "--write"]
+    study = load_study(asked[0], asked[1:])
     found, left_out = wandb_sweeps(study)
     if not found:
         raise UserError(f"{study.name}: W&B can run none of its blocks: {'; '.join(left_out)}")
-    for name, text in ((name, written(sweep, study.name)) for name, sweep in found.items()):
+    for name, sweep in found.items():
+        text = file_text(sweep, asked)
         if "--write" in argv:
-            FOLDER.mkdir(exist_ok=True)
+            FOLDER.mkdir(parents=True, exist_ok=True)
             (FOLDER / f"{name}.yaml").write_text(text)
             print(f"written: {FOLDER / name}.yaml")
         else:
@@ -72,10 +72,10 @@ def wandb_sweeps(study: Study) -> tuple[dict[str, Sweep], list[str]]:
     return found, left_out
 
 
-def written(sweep: Sweep, study: str) -> str:
-    """The YAML of a file, with its head."""
+def file_text(sweep: Sweep, asked: list[str]) -> str:
+    """The YAML of a file; comments say how it was written (`asked`: study, overrides) and how to use it."""
     head = (
-        f"# Written by `limo-ablate wandb-sweep {study} --write` from sweeps/{study}.yaml: change it there.\n"
+        f"# Written by `limo-ablate wandb-sweep {shlex.join(asked)} --write`.\n"
         "# wandb sweep THIS_FILE, then `wandb agent ID` with the environment's python first on the PATH.\n"
     )
     if "scheduler" in sweep:
