@@ -36,7 +36,7 @@ FAULTS = {
 def trial(config: Any, folder: Path, labels: Any) -> None:
     """One trial: the chain from its key, resumed from its checkpoint."""
     from limo_ablate.core.errors import Preempted
-    from limo_ablate.core.progress import tell
+    from limo_ablate.core.progress import report_progress
     from limo_ablate.model.train import stop
     from limo_ablate.trial.identity import trial_key
 
@@ -47,7 +47,7 @@ def trial(config: Any, folder: Path, labels: Any) -> None:
         while step < STEPS:
             time.sleep(STEP_SECONDS)
             step, value = step + 1, hashlib.sha256(value.encode()).hexdigest()
-            tell("weights", step, STEPS)
+            report_progress("weights", step, STEPS)
             ending = stop.asked(folder)
             if ending or step % CHECKPOINT_STEPS == 0:
                 _write(checkpoint, [step, value])

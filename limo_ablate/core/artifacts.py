@@ -1,13 +1,13 @@
-"""The content-addressed store: an artifact's path is its stage and a hash of all it depends on.
+"""The content-addressed store: an artifact's path is its stage and a hash of everything it depends on.
 
-`Store.build` returns the artifact if it exists and makes it otherwise. It appears whole or not at all:
-it is made in `KEY.partial` beside its final place and renamed. A lock on the key keeps two workers from
-doing the same work; the second waits and finds it done. After kill -9 the lock is free (the kernel drops
-it) and a stage that can resume finds what it left in `KEY.partial`.
+`Store.build` returns the artifact if it exists and builds it otherwise. Artifacts appear atomically: they are
+built in `KEY.partial` and renamed. A lock on the key keeps two processes from doing the same work; the second
+one waits and finds it done. The kernel drops the lock after kill -9, and a stage that can resume finds its
+earlier work in `KEY.partial`.
 
-Whoever takes an artifact into use looks whether it is still what was made: sizes and times of its files are
-compared, and its bytes read again where those differ. A damaged one is told of and made again. What changes
-bytes without changing a file's time, as a failing disk does, is not noticed.
+On load, an artifact's files are checked against its manifest: their sizes and modification times are
+compared, and files are hashed again if those differ. A damaged artifact is logged and built again. Corruption
+that leaves the modification time unchanged, as by a failing disk, is not detected.
 """
 
 from __future__ import annotations
@@ -28,19 +28,20 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.progress import alive
+from limo_ablate.core.progress import keep_alive
 
 log = logging.getLogger(__name__)
 
-NOT_IN_KEY = {"keyed": False}
-"""Metadata of a dataclass field that states a fact and decides no result: no key holds it (`plain`)."""
+NOT_IN_KEY = {"in_key": False}
+"""Metadata of a dataclass field that does not affect results: `json_default` leaves it out of every key."""
 MANIFEST = "artifact.json"
 DIGEST = "digest"
-"""Stage of what a file or folder elsewhere hashes to."""
-PATIENCE = 10.0
-"""Seconds between two signs of life of who waits for a lock."""
-TIMED = ("curve.parquet", "train.json", "pretrain.json")
-"""Records that hold seconds: in no digest, so that a model trained again to the same bytes is the same."""
+"""Stage that stores digests of files and folders outside the store."""
+LOCK_POLL_SECONDS = 10.0
+"""Seconds between progress reports while waiting for a lock."""
+FILES_WITH_TIMINGS = ("curve.parquet", "train.json", "pretrain.json")
+"""Records that contain timings: left out of digests, so that retraining to the same weights gives the same
+digest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,35 +51,35 @@ class Artifact:
     path: Path
     """The artifact's folder."""
     digest: str
-    """SHA-256 over names and bytes of its files, records with timings left out."""
+    """SHA-256 over the names and bytes of its files, except FILES_WITH_TIMINGS."""
     seconds: float
-    """What making it took; 0 cost when found."""
+    """Time it took to build."""
 
     def identity(self) -> dict[str, str]:
-        """What a later stage puts among its inputs: bytes, not where they came from."""
+        """What a later stage hashes as its input: the content, not how it was produced."""
         return {"stage": self.stage, "digest": self.digest}
 
 
-def plain(value: Any) -> Any:
-    """Configs, artifacts and paths as JSON data; fields that say they are in no key are left out."""
+def json_default(value: Any) -> Any:
+    """Configs, artifacts and paths as JSON data, without fields marked NOT_IN_KEY."""
     if isinstance(value, Artifact):
         return value.identity()
     if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: getattr(value, f.name) for f in fields(value) if f.metadata.get("keyed", True)}
+        return {f.name: getattr(value, f.name) for f in fields(value) if f.metadata.get("in_key", True)}
     if isinstance(value, Path):
         return str(value)
-    raise TypeError(f"{type(value).__name__} can't be hashed")
+    raise TypeError(f"{type(value).__name__} can't be part of a key")
 
 
 def content_key(stage: str, version: int, inputs: Mapping[str, Any]) -> str:
-    text = json.dumps([stage, version, inputs], sort_keys=True, default=plain)
+    text = json.dumps([stage, version, inputs], sort_keys=True, default=json_default)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def digest_folder(folder: Path, only: Collection[str] | None = None) -> str:
-    """SHA-256 over names and bytes; `only` these files, where given."""
+    """SHA-256 over file names and bytes; of the files in `only`, if set."""
     total = hashlib.sha256()
-    for file in (p for p in _files(folder, only) if p.name not in TIMED):
+    for file in (p for p in _files(folder, only) if p.name not in FILES_WITH_TIMINGS):
         total.update(file.relative_to(folder).as_posix().encode() + b"\0")
         with file.open("rb") as handle:
             total.update(hashlib.file_digest(handle, "sha256").digest())
@@ -90,38 +91,38 @@ def digest_file(file: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-class NotMade(Exception):
-    """Inside `looking`: an artifact that is not in the store."""
+class NotInStore(Exception):
+    """Raised inside `find_only` for an artifact that is not in the store."""
 
     def __init__(self, stage: str, version: int, inputs: Mapping[str, Any]) -> None:
         super().__init__(f"{stage} is not in the store")
         self.stage, self.version = stage, version
-        self.inputs: dict[str, Any] = json.loads(json.dumps(inputs, default=plain))
+        self.inputs: dict[str, Any] = json.loads(json.dumps(inputs, default=json_default))
 
 
-_looking: ContextVar[bool] = ContextVar("looking", default=False)
+_find_only: ContextVar[bool] = ContextVar("find_only", default=False)
 
 
 @contextmanager
-def looking() -> Iterator[None]:
-    """Inside, no artifact is made: whoever asks for one that is not there gets `NotMade`."""
-    token = _looking.set(True)
+def find_only() -> Iterator[None]:
+    """Inside this context no artifact is built: a missing one raises `NotInStore`."""
+    token = _find_only.set(True)
     try:
         yield
     finally:
-        _looking.reset(token)
+        _find_only.reset(token)
 
 
 @contextmanager
-def held(path: str) -> Iterator[None]:
-    """The lock at `path`. Who waits for it says that it lives: whoever holds it has a watchdog of its own."""
+def hold_lock(path: str) -> Iterator[None]:
+    """Holds the lock at `path`. While waiting, reports progress so that our own watchdog does not kill us."""
     lock = FileLock(path)
     while True:
         try:
-            lock.acquire(timeout=PATIENCE)
+            lock.acquire(timeout=LOCK_POLL_SECONDS)
             break
         except Timeout:
-            alive()
+            keep_alive()
     try:
         yield
     finally:
@@ -133,10 +134,10 @@ class Store:
         self.root = Path(root)
 
     def find(self, stage: str, version: int, inputs: Mapping[str, Any]) -> Artifact | None:
-        found = self._read(stage, content_key(stage, version, inputs))
-        if found is None and _looking.get() and stage != DIGEST:
-            raise NotMade(stage, version, inputs)
-        return found
+        artifact = self._read(stage, content_key(stage, version, inputs))
+        if artifact is None and _find_only.get() and stage != DIGEST:
+            raise NotInStore(stage, version, inputs)
+        return artifact
 
     def build(
         self,
@@ -147,21 +148,21 @@ class Store:
         *,
         resume: bool = False,
     ) -> Artifact:
-        """The artifact of `stage` for `inputs`; `make(folder)` fills the folder if it is not there yet.
+        """The artifact of `stage` for `inputs`; `make(folder)` fills its folder if it does not exist yet.
 
-        With `resume`, `make` finds the folder as an interrupted attempt left it; otherwise it is empty.
+        With `resume`, `make` gets the folder as an interrupted attempt left it, otherwise an empty one.
         """
         key = content_key(stage, version, inputs)
-        if found := self.find(stage, version, inputs):
-            return found
+        if existing := self.find(stage, version, inputs):
+            return existing
         final = self.root / stage / key
         try:
             final.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"paths.artifacts={self.root}: can't be written: {error.strerror}") from error
-        with held(f"{final}.lock"):
-            if found := self._read(stage, key):
-                return found
+            raise UserError(f"paths.artifacts={self.root}: can't write to it: {error.strerror}") from error
+        with hold_lock(f"{final}.lock"):
+            if existing := self._read(stage, key):
+                return existing
             partial = final.with_name(f"{key}.partial")
             if partial.exists() and not resume:
                 shutil.rmtree(partial)
@@ -173,11 +174,11 @@ class Store:
                 "version": version,
                 "digest": digest_folder(partial),
                 "seconds": round(time.perf_counter() - started, 3),
-                "files": _states(partial),
+                "files": _file_stats(partial),
                 "inputs": inputs,
             }
             _write_manifest(partial, manifest)
-            if final.exists():  # it is damaged
+            if final.exists():  # it is damaged: `_read` refused it
                 shutil.rmtree(final)
             partial.rename(final)
         artifact = self._read(stage, key)
@@ -185,18 +186,18 @@ class Store:
         return artifact
 
     def path_digest(self, path: Path) -> str:
-        """SHA-256 of a file, or over a folder's files; read again when a size or time of change differs."""
+        """SHA-256 of a file or folder, computed again when a size or modification time differs."""
         files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
         state = [(str(p.relative_to(path)), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
 
         def make(target: Path) -> None:
             (target / "digest").write_text(digest_folder(path) if path.is_dir() else digest_file(path))
 
-        found = self.build(DIGEST, 1, {"path": path.absolute(), "files": state}, make)
-        return (found.path / "digest").read_text()
+        artifact = self.build(DIGEST, 1, {"path": path.absolute(), "files": state}, make)
+        return (artifact.path / "digest").read_text()
 
     def _read(self, stage: str, key: str) -> Artifact | None:
-        """The artifact; None when it is not there, or not what was made."""
+        """The artifact; None if it is missing or damaged."""
         path = self.root / stage / key
         try:
             manifest = json.loads((path / MANIFEST).read_text())
@@ -205,38 +206,38 @@ class Store:
         except ValueError:
             manifest = {}
         if not _intact(path, manifest):
-            log.warning("%s is damaged: its bytes are not those that were made; making it again", path)
+            log.warning("%s is damaged: its files don't match its manifest; building it again", path)
             return None
         return Artifact(stage, key, path, manifest["digest"], manifest["seconds"])
 
 
 def _intact(folder: Path, manifest: Mapping[str, Any]) -> bool:
-    """Whether the files of the manifest are as they were; where only times differ, it learns the new ones.
+    """Whether the manifest's files are unchanged; if only times differ, the manifest is updated.
 
-    Others that somebody has put beside them change nothing.
+    Files that the manifest does not list are ignored.
     """
-    known = manifest.get("files", {})
-    found = _states(folder, known)
-    if "digest" in manifest and found == known:
+    recorded = manifest.get("files", {})
+    current = _file_stats(folder, recorded)
+    if "digest" in manifest and current == recorded:
         return True
-    timed = [name for name in known if Path(name).name in TIMED]
-    if any(name not in found or found[name][0] != known[name][0] for name in timed):
+    with_timings = [name for name in recorded if Path(name).name in FILES_WITH_TIMINGS]
+    if any(name not in current or current[name][0] != recorded[name][0] for name in with_timings):
         return False
-    if digest_folder(folder, known) != manifest.get("digest"):
+    if digest_folder(folder, recorded) != manifest.get("digest"):
         return False
-    with suppress(OSError):  # a store that may only be read
-        _write_manifest(folder, {**manifest, "files": found})
+    with suppress(OSError):  # a read-only store
+        _write_manifest(folder, {**manifest, "files": current})
     return True
 
 
-def _states(folder: Path, only: Collection[str] | None = None) -> dict[str, list[int]]:
-    """File -> its size and time of change in nanoseconds."""
+def _file_stats(folder: Path, only: Collection[str] | None = None) -> dict[str, list[int]]:
+    """File -> its size and modification time in nanoseconds."""
     stats = {p.relative_to(folder).as_posix(): p.stat() for p in _files(folder, only)}
     return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
 
 
 def _files(folder: Path, only: Collection[str] | None = None) -> list[Path]:
-    """All but the manifest, or those of `only` that are there."""
+    """All files but the manifest, or those of `only` that exist."""
     if only is not None:
         return sorted(path for path in map(folder.joinpath, only) if path.is_file())
     return sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(MANIFEST))
@@ -244,5 +245,5 @@ def _files(folder: Path, only: Collection[str] | None = None) -> list[Path]:
 
 def _write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     partial = folder / f"{MANIFEST}.{os.getpid()}"
-    partial.write_text(json.dumps(manifest, indent=1, sort_keys=True, default=plain) + "\n")
+    partial.write_text(json.dumps(manifest, indent=1, sort_keys=True, default=json_default) + "\n")
     partial.replace(folder / MANIFEST)

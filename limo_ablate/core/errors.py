@@ -1,4 +1,4 @@
-"""The two kinds of expected failure. Everything else propagates with its traceback."""
+"""Exit codes and the two kinds of expected failure. Everything else propagates with its traceback."""
 
 import errno
 import os
@@ -6,12 +6,12 @@ import os
 EXIT_USER_ERROR = 2
 EXIT_TRIALS_FAILED = 3
 EXIT_INTERRUPTED = 130
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""The system's errors for a full disk, a user's full share of it, and a file over the limit."""
+DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of the operating system for a full disk, an exhausted quota and a file over the size limit."""
 
 
 class UserError(Exception):
-    """The user asked for something that can't be done: one line says what, which value, where, what to do."""
+    """A user's mistake: one line says what is wrong, which value, where, and what to do."""
 
 
 class TrialFailure(Exception):
@@ -19,17 +19,19 @@ class TrialFailure(Exception):
 
 
 class Preempted(TrialFailure):
-    """A trial was asked to end (SIGTERM) and did, once its checkpoint was written: it waits again."""
+    """A trial ended on SIGTERM after it had written its checkpoint; it is queued again."""
 
 
-class NoSpace(TrialFailure):
-    """A disk is full: no trial's fault, and none can go on."""
+class DiskFull(TrialFailure):
+    """A disk is full: no trial can go on, and none is to blame."""
 
 
-def says_full(error: BaseException | None) -> bool:
-    """Whether the error, or one that it came from, says that a disk is full."""
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether the error, or one that caused it, means that a disk is full."""
     if error is None:
         return False
-    says = isinstance(error, NoSpace) or getattr(error, "errno", None) in FULL
-    says = says or any(os.strerror(number) in str(error) for number in FULL)
-    return says or says_full(error.__cause__ or error.__context__)
+    if isinstance(error, DiskFull) or getattr(error, "errno", None) in DISK_FULL_ERRNOS:
+        return True
+    if any(os.strerror(number) in str(error) for number in DISK_FULL_ERRNOS):
+        return True
+    return is_disk_full(error.__cause__ or error.__context__)

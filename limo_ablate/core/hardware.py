@@ -1,4 +1,4 @@
-"""What one trial runs on."""
+"""Configuration of the hardware that one trial runs on."""
 
 from __future__ import annotations
 
@@ -10,26 +10,28 @@ from limo_ablate.core.errors import UserError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HardwareConfig:
-    """What one trial runs on."""
+    """Hardware of one trial."""
 
     name: str
     device: Literal["cpu", "cuda"]
     processes: int
-    """Ranks of one trial; on a GPU machine also its number of GPUs."""
+    """Ranks of the trial, over all nodes; with device=cuda also its number of GPUs."""
     strategy: Literal["single", "ddp", "fsdp2", "zero3"]
     precision: Literal["no", "bf16"]
     threads: int
     """CPU threads of each process."""
     cpu_offload: bool = False
-    """Weights, gradients and optimiser states wait in the CPU's memory (fsdp2 and zero3): slower, smaller."""
+    """Keep weights, gradients and optimiser states in CPU memory (fsdp2 and zero3): slower, less GPU
+    memory."""
     context_parallel: int = 1
-    """Processes that share each row, for rows too long for one."""
+    """Processes that share each row, for rows that are too long for one."""
     nodes: int = 1
-    """Machines of one trial; `processes` counts the ranks of all."""
+    """Machines of the trial; `processes` counts the ranks of all."""
     hosts: tuple[str, ...] | None = None
-    """Their names, the one the trial starts on first; null: those of the Slurm allocation."""
+    """Names of the machines, the one the trial starts on first; null: those of the Slurm allocation."""
     remote: str | None = None
-    """What runs a shell command line, its last argument, on a host, e.g. `ssh {host}`; null: Slurm's srun."""
+    """Command that runs a shell command line, its last argument, on a host, e.g. `ssh {host}`; null: Slurm's
+    srun."""
 
     def __post_init__(self) -> None:
         if self.processes < 1 or self.threads < 1:
@@ -42,19 +44,21 @@ class HardwareConfig:
                 "one process is `single`, several are `ddp`, `fsdp2` or `zero3`"
             )
         if self.cpu_offload and self.strategy not in ("fsdp2", "zero3"):
-            raise UserError(f"hardware.cpu_offload goes with fsdp2 and zero3, not with {self.strategy}")
+            raise UserError(f"hardware.cpu_offload=true needs strategy fsdp2 or zero3, not {self.strategy}")
         for key in ("context_parallel", "nodes"):
             parts = getattr(self, key)
             if parts < 1 or self.processes % parts:
                 raise UserError(f"hardware.{key}={parts} must divide hardware.processes={self.processes}")
         if self.hosts is not None and len(self.hosts) != self.nodes:
-            raise UserError(f"hardware.hosts names {len(self.hosts)} machines, hardware.nodes={self.nodes}")
+            raise UserError(
+                f"hardware.hosts names {len(self.hosts)} machines, but hardware.nodes={self.nodes}"
+            )
         if self.hosts is not None and self.remote is None:
-            raise UserError("hardware.hosts needs hardware.remote, how to reach them, e.g. 'ssh {host}'")
+            raise UserError("hardware.hosts needs hardware.remote, the command to reach them: 'ssh {host}'")
         if self.context_parallel > 1 and self.strategy == "zero3":
-            raise UserError("hardware.context_parallel goes with ddp and fsdp2, not with zero3")
+            raise UserError("hardware.context_parallel needs strategy ddp or fsdp2, not zero3")
 
 
-def devices(hardware: HardwareConfig) -> int:
-    """GPUs that a trial takes, on all machines; on a CPU its cores."""
+def device_count(hardware: HardwareConfig) -> int:
+    """Number of GPUs that a trial uses on all its machines; on CPUs, number of cores."""
     return hardware.processes * (1 if hardware.device == "cuda" else hardware.threads)

@@ -1,7 +1,7 @@
-"""How far a trial is: what it tells its runner, in `progress.json` of its folder.
+"""Progress of a trial, reported to its runner in `progress.json` of the trial's folder.
 
-The runner names the file in the environment (`VARIABLE`); without it, as in a trial that no sweep runs,
-telling does nothing. The file's time of change says that the trial is alive, its content how far it is.
+The runner passes the file's path in the environment (`PROGRESS_VARIABLE`); without it, as in a trial outside
+a sweep, reporting does nothing. The file's modification time shows that the trial is alive.
 """
 
 from __future__ import annotations
@@ -14,31 +14,32 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 PROGRESS = "progress.json"
-VARIABLE = "LIMO_ABLATE_PROGRESS"
-"""Environment variable: the file's path. Ranks and replicas inherit it, and only say that they live."""
-EVERY = 1.0
-"""Seconds between two writes of the same stage."""
+PROGRESS_VARIABLE = "LIMO_ABLATE_PROGRESS"
+"""Environment variable with the file's path. Ranks and replicas inherit it, but only call `keep_alive`."""
+WRITE_INTERVAL = 1.0
+"""Least number of seconds between two writes in the same stage."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a trial last told."""
+    """Progress as a trial last reported it."""
 
     stage: str
     done: int | None
-    """Steps, completions or tokens of `total`; null where a stage can't tell."""
+    """Steps, completions or tokens of `total` so far; None for a stage that does not count."""
     total: int | None
     begun: int
-    """What was done when it was first told of in this attempt: a resumed stage does not begin at 0."""
+    """`done` at the first report of this attempt: a resumed stage does not begin at 0."""
     since: float
-    """When the stage began; seconds since the epoch, as is `at`."""
+    """When the stage began, in seconds since the epoch."""
     at: float
+    """When this was reported, in seconds since the epoch."""
     speed: float | None
-    """Tokens a second."""
+    """Tokens per second."""
 
     @property
     def left(self) -> float | None:
-        """Seconds until the stage ends, at its pace so far; None when that can't be said."""
+        """Estimated seconds until the stage ends, at its speed so far; None while that is unknown."""
         if self.done is None or self.total is None or self.done <= self.begun:
             return None
         return (self.at - self.since) * (self.total - self.done) / (self.done - self.begun)
@@ -52,39 +53,41 @@ _last: Progress | None = None
 _touched = 0.0
 
 
-def tell(stage: str, done: int | None = None, total: int | None = None, speed: float | None = None) -> None:
-    """Says how far this trial is; a new stage is written at once, its steps at most once a second."""
+def report_progress(
+    stage: str, done: int | None = None, total: int | None = None, speed: float | None = None
+) -> None:
+    """Writes how far this trial is: a new stage at once, progress within a stage at most once a second."""
     global _last
-    path, now = os.environ.get(VARIABLE), time.time()
+    path, now = os.environ.get(PROGRESS_VARIABLE), time.time()
     if path is None:
         return
     new = _last is None or _last.stage != stage
-    if not new and _last is not None and 0 <= now - _last.at < EVERY and done != total:
+    if not new and _last is not None and 0 <= now - _last.at < WRITE_INTERVAL and done != total:
         return
     if _last is None or new or _last.done is None:
         _last = Progress(stage, done, total, done or 0, now, now, speed)
     else:
         _last = Progress(stage, done, total, _last.begun, _last.since, now, speed)
-    with suppress(OSError):  # a full disk is told by what has to be written
+    with suppress(OSError):  # if the disk is full, the trial's own files will report it
         partial = Path(f"{path}.{os.getpid()}")
         partial.write_text(json.dumps(asdict(_last)))
         partial.replace(path)
 
 
-def alive() -> None:
-    """Says that a long step of this trial goes on; cheap enough for every token of a generation."""
+def keep_alive() -> None:
+    """Shows that a long step of this trial is still running; cheap enough to call for every token."""
     global _touched
     now = time.monotonic()
-    if now - _touched < EVERY:
+    if now - _touched < WRITE_INTERVAL:
         return
     _touched = now
-    if path := os.environ.get(VARIABLE):
+    if path := os.environ.get(PROGRESS_VARIABLE):
         with suppress(OSError):
             os.utime(path)
 
 
-def read(folder: Path) -> Progress | None:
-    """What the trial in `folder` last told; None before it has told anything."""
+def read_progress(folder: Path) -> Progress | None:
+    """The progress that the trial in `folder` last reported; None before its first report."""
     try:
         return Progress(**json.loads((folder / PROGRESS).read_text()))
     except (OSError, ValueError, TypeError):

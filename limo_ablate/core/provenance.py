@@ -1,4 +1,4 @@
-"""What a trial was: resolved config, overrides, git commit and dirty diff, versions, hardware, seeds."""
+"""Provenance of a trial: resolved config, overrides, git commit and diff, versions, hardware, seeds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-"""LibYAML's where PyYAML was built with it: ten times as fast."""
+"""LibYAML's dumper, ten times as fast, where PyYAML was built with it."""
 PACKAGES = (
     "limo-ablate", "torch", "transformers", "tokenizers", "accelerate", "peft", "safetensors", "datasets",
     "hydra-core", "omegaconf", "optuna", "wandb", "sympy", "numpy", "polars",
@@ -30,9 +30,10 @@ PACKAGES = (
 def write_provenance(
     config: DataclassInstance, seeds: dict[str, int | None], overrides: list[str], folder: Path
 ) -> dict[str, Any]:
-    """Writes config.yaml, overrides.txt, provenance.json, diff.patch; returns what provenance.json holds."""
+    """Writes config.yaml, overrides.txt, provenance.json and diff.patch; returns provenance.json's
+    content."""
     (folder / "config.yaml").write_text(
-        yaml.dump(_listed(asdict(config)), Dumper=DUMPER, sort_keys=False, allow_unicode=True)
+        yaml.dump(_with_lists(asdict(config)), Dumper=DUMPER, sort_keys=False, allow_unicode=True)
     )
     (folder / "overrides.txt").write_text("".join(f"{o}\n" for o in overrides))
     commit, diff = code_state()
@@ -49,30 +50,30 @@ def write_provenance(
     return facts
 
 
-def _listed(value: Any) -> Any:
-    """Tuples as lists, which YAML can hold."""
+def _with_lists(value: Any) -> Any:
+    """`value` with tuples as lists: YAML has no tuples."""
     if isinstance(value, dict):
-        return {k: _listed(v) for k, v in value.items()}
-    return [_listed(v) for v in value] if isinstance(value, list | tuple) else value
+        return {k: _with_lists(v) for k, v in value.items()}
+    return [_with_lists(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 @cache
 def code_state() -> tuple[str | None, str | None]:
-    """`git_state` of this code, as it was when it was first asked for: about when it was imported."""
+    """`git_state` of this code, cached at the first call: the state that is running."""
     return git_state(Path(__file__).parent)
 
 
 def git_state(folder: Path) -> tuple[str | None, str | None]:
-    """(commit, diff against it) of the repository around `folder`; None, None where there is none."""
+    """(commit, diff against it) of the repository that holds `folder`; (None, None) outside a repository."""
 
     def git(*args: str) -> str | None:
         try:
-            done = subprocess.run(
+            result = subprocess.run(
                 ["git", *args], cwd=folder, capture_output=True, text=True, errors="replace"
             )
         except OSError:
             return None
-        return done.stdout if done.returncode == 0 else None
+        return result.stdout if result.returncode == 0 else None
 
     commit = git("rev-parse", "HEAD")
     return (commit.strip(), git("diff", "HEAD")) if commit else (None, None)

@@ -4,13 +4,13 @@
         "schedule", {"cosine": Entry("limo_ablate.model.train.schedules:cosine", "half a cosine, down to 0")}
     )
 
-A field annotated `Annotated[str, SCHEDULES]` is checked against the registry, so the schema, its error text, the
-help, the tables of the docs and the report's words all come from this one list. What an entry stands for is
-imported when it is first used.
+A field annotated `Annotated[str, SCHEDULES]` is checked against the registry, so the schema, its error text,
+the help, the tables of the docs and the report's words all come from this one list. What an entry stands for
+is imported when it is first used.
 
 A registry with a `group` also has the Python entry points of that group: any installed package may add to it
-(docs/extending.md). Whatever a package adds is part of the key of all that it decides, by the package's version
-and the digest of the module's source (`Registry.identity`); our own entries add nothing to any key.
+(docs/extending.md). Whatever a package adds is part of the key of all that it decides, by the package's
+version and the digest of the module's source (`Registry.identity`); our own entries add nothing to any key.
 """
 
 from __future__ import annotations

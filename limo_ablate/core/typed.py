@@ -1,11 +1,11 @@
-"""Plain data into frozen dataclasses, with errors a user can act on.
+"""Converts plain data to frozen dataclasses, with errors that a user can act on.
 
     from_dict(TrainConfig, {"epochs": 15, ...}, "train")
 
 An unknown key, a missing key, a wrong type or a wrong choice is a `UserError` that names the dotted key,
-the value, what is allowed and the nearest match.
+the value, the allowed ones and the nearest match.
 
-A choice is a `Literal`, or one of a registry: `Annotated[str, ENGINES]`.
+A choice is a `Literal`, or an entry of a registry: `Annotated[str, ENGINES]`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.core.registry import Registry
 
 T = TypeVar("T")
-Known = dict[tuple[int, Any], tuple[Any, Any]]
-"""(id of a mapping, its class) -> the mapping, kept alive, and what it became."""
+Converted = dict[tuple[int, Any], tuple[Any, Any]]
+"""(id of a mapping, dataclass) -> the mapping, kept alive so that its id stays unique, and the instance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +48,23 @@ def _required(cls: Any) -> tuple[str, ...]:
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:
-    """`; did you mean X?` when something allowed is close, else a full stop."""
+    """`; did you mean X?` if an allowed word is close to `word`, else a full stop."""
     match = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.5)
     return f"; did you mean {match[0]}?" if match else "."
 
 
 def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "") -> T:
-    """An instance of the dataclass `cls`; `where` is the dotted path its keys are named under."""
-    made: T = _dataclass(cls, data, where, {})
-    return made
+    """An instance of the dataclass `cls`; `where` is the dotted path that errors name its keys under."""
+    instance: T = _dataclass(cls, data, where, {})
+    return instance
 
 
-def converted(hint: Any, value: Any, where: str, known: Known) -> Any:
-    """`value` as the type `hint`; a mapping that `known` has seen becomes the same instance again."""
+def convert(hint: Any, value: Any, where: str, known: Converted) -> Any:
+    """`value` as the type `hint`; a mapping in `known` gives the same instance again."""
     return _convert(hint, value, where, known)
 
 
-def _dataclass(cls: Any, data: Any, where: str, known: Known) -> Any:
+def _dataclass(cls: Any, data: Any, where: str, known: Converted) -> Any:
     if (seen := known.get((id(data), cls))) is not None:
         return seen[1]
     if not isinstance(data, Mapping):
@@ -76,9 +76,10 @@ def _dataclass(cls: Any, data: Any, where: str, known: Known) -> Any:
             raise UserError(f"{name}: unknown key{nearest(str(key), types_)} Allowed: {', '.join(types_)}")
     if missing := [_join(where, name) for name in _required(cls) if name not in data]:
         raise UserError(f"{', '.join(missing)}: required, but not set")
-    made = cls(**{key: _convert(types_[key], value, _join(where, key), known) for key, value in data.items()})
-    known[id(data), cls] = (data, made)
-    return made
+    values = {key: _convert(types_[key], value, _join(where, key), known) for key, value in data.items()}
+    instance = cls(**values)
+    known[id(data), cls] = (data, instance)
+    return instance
 
 
 def _join(where: str, key: object) -> str:
@@ -90,7 +91,7 @@ def _parts(hint: Any) -> tuple[Any, tuple[Any, ...], bool]:
     return get_origin(hint), get_args(hint), is_dataclass(hint)
 
 
-def _convert(hint: Any, value: Any, where: str, known: Known) -> Any:
+def _convert(hint: Any, value: Any, where: str, known: Converted) -> Any:
     if value.__class__ is hint:
         return value
     origin, args, structured = _parts(hint)
@@ -111,28 +112,28 @@ def _convert(hint: Any, value: Any, where: str, known: Known) -> Any:
     return _convert_scalar(hint, value, where)
 
 
-def _convert_union(args: tuple[Any, ...], value: Any, where: str, known: Known) -> Any:
+def _convert_union(args: tuple[Any, ...], value: Any, where: str, known: Converted) -> Any:
     if value is None and type(None) in args:
         return None
     options = [a for a in args if a is not type(None)]
     if len(options) == 1:
         return _convert(options[0], value, where, known)
-    made_of_keys = [option for option in options if is_dataclass(option)]
-    if isinstance(value, Mapping) and len(made_of_keys) == 1:
-        return _convert(made_of_keys[0], value, where, known)
+    dataclasses = [option for option in options if is_dataclass(option)]
+    if isinstance(value, Mapping) and len(dataclasses) == 1:
+        return _convert(dataclasses[0], value, where, known)
     for option in options:
         try:
             return _convert(option, value, where, known)
         except UserError:
             continue
-    raise _wrong(where, value, " or ".join(map(_called, options)))
+    raise _wrong(where, value, " or ".join(map(_type_name, options)))
 
 
-def _called(option: Any) -> str:
+def _type_name(option: Any) -> str:
     if get_origin(option) is tuple:
         return "a list"
     if get_origin(option) is Annotated:
-        return _called(get_args(option)[0])
+        return _type_name(get_args(option)[0])
     return "a mapping" if is_dataclass(option) else getattr(option, "__name__", str(option))
 
 
@@ -145,7 +146,7 @@ def _convert_choice(allowed: tuple[Any, ...], value: Any, where: str) -> Any:
     )
 
 
-def _convert_annotated(args: tuple[Any, ...], value: Any, where: str, known: Known) -> Any:
+def _convert_annotated(args: tuple[Any, ...], value: Any, where: str, known: Converted) -> Any:
     base, mark = args[:2]
     if isinstance(mark, Registry) and not (isinstance(value, str) and value in mark):
         return _convert_choice(tuple(mark.names()), value, where)
@@ -153,7 +154,8 @@ def _convert_annotated(args: tuple[Any, ...], value: Any, where: str, known: Kno
 
 
 def choices(hint: Any) -> list[str] | None:
-    """The values that a field of this type may have, as a user writes them; None where they are not a list."""
+    """The values that a field of this type may have, as a user writes them; None where they are not a
+    list."""
     origin, args = get_origin(hint), get_args(hint)
     if hint is bool:
         return ["true", "false"]
@@ -215,7 +217,7 @@ def _mark(hint: Any) -> Registry[Any] | Suggested | None:
     return None
 
 
-def _convert_tuple(args: tuple[Any, ...], value: Any, where: str, known: Known) -> tuple[Any, ...]:
+def _convert_tuple(args: tuple[Any, ...], value: Any, where: str, known: Converted) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
         raise _wrong(where, value, "a list")
     if len(args) == 2 and args[1] is Ellipsis:
@@ -232,7 +234,7 @@ def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if hint is str and isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)  # `model.path=7` reads as a number
+        return str(value)  # Hydra reads `model.path=7` as a number
     if isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
         return value
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.overrides import parse
+from limo_ablate.core.overrides import parse_overrides
 from limo_ablate.study.axes import Levels, Point, check_axes, check_condition, check_no_seed, factors, keys
 from limo_ablate.study.points import points
 
@@ -118,7 +118,7 @@ class Block:
     def __post_init__(self) -> None:
         where = f"block '{self.name}'"
         check_axes(self.axes, where, ranges=self.design in ("random", "optuna"))
-        for given in parse(self.overrides):
+        for given in parse_overrides(self.overrides):
             fixed(given.key, given.swept, where)
         self._check_design(where)
         self._check_conditions(where)

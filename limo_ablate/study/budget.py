@@ -20,7 +20,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.hardware import devices
+from limo_ablate.core.hardware import device_count
 
 if TYPE_CHECKING:
     from limo_ablate.study.cells import Cell
@@ -60,7 +60,7 @@ class Spending:
 
     def charge(self, cell: Cell, seconds: float) -> None:
         """An attempt of `cell` has ended after `seconds`, however it ended."""
-        self._spent += seconds * devices(cell.config.hardware)
+        self._spent += seconds * device_count(cell.config.hardware)
 
     def allows(self, cell: Cell, running: Iterable[tuple[Cell, float]]) -> bool:
         """Whether `cell` may start beside `running`: cells, each with the seconds it has run."""
@@ -71,7 +71,7 @@ class Spending:
         if self._budget.gpu_hours is None:
             return True
         reserved = sum(
-            max(used, self._forecast(other)) * devices(other.config.hardware) for other, used in running
+            max(used, self._forecast(other)) * device_count(other.config.hardware) for other, used in running
         )
-        own = seconds * devices(cell.config.hardware)
+        own = seconds * device_count(cell.config.hardware)
         return self._spent + reserved + own <= self._budget.gpu_hours * 3600

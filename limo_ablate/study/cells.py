@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from limo_ablate.core.overrides import override, parse
+from limo_ablate.core.overrides import format_override, parse_overrides
 from limo_ablate.study.axes import Point
 from limo_ablate.study.block import Block
 from limo_ablate.study.design import Study
@@ -69,7 +69,7 @@ class Cell:
 
     def labels(self, study: str) -> TrialLabels:
         """With every override, so that the trial's record says all that was asked for; the last one holds."""
-        asked = {given.key: given.values[0] for given in parse(self.overrides)}
+        asked = {given.key: given.values[0] for given in parse_overrides(self.overrides)}
         return TrialLabels(study=study, cell=asked, name=self.name)
 
 
@@ -126,7 +126,7 @@ def seeds_of(study: Study) -> list[int]:
 
 def want(study: Study, block: Block, point: Point, seed: int) -> Wanted:
     """The cell of a point of a block under a seed."""
-    asked = (override(key, level) for key, level in point.items())
+    asked = (format_override(key, level) for key, level in point.items())
     return Wanted(block.name, (*study.overrides, *block.overrides, *asked, f"seed={seed}"), point, seed)
 
 

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.overrides import Given
+from limo_ablate.core.overrides import Override
 from limo_ablate.core.typed import from_dict
 from limo_ablate.study.axes import keys, narrowed
 from limo_ablate.study.block import Block
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from limo_ablate.study.design import Study
 
 
-def changed(study: Study, given: Given) -> Study:
+def changed(study: Study, given: Override) -> Study:
     """The study with one override more. Raises UserError, which names it."""
     axes = sorted({key for block in study.blocks for axis in block.axes for key in keys(axis)})
     first = given.values[0]
@@ -34,14 +34,14 @@ def changed(study: Study, given: Given) -> Study:
     return _with_levels(study, given)
 
 
-def _reseeded(study: Study, given: Given) -> Study:
+def _reseeded(study: Study, given: Override) -> Study:
     if not all(type(seed) is int for seed in given.values):
         raise UserError(f"{given.text}: seeds are whole numbers, as in seeds=[0,1,2]")
     blocks = tuple(replace(block, seeds=None) for block in study.blocks)
     return replace(study, seeds=given.values, blocks=blocks)
 
 
-def _budgeted(study: Study, given: Given) -> Study:
+def _budgeted(study: Study, given: Override) -> Study:
     """`budget.gpu_hours=10`; `budget=null` lifts it."""
     if given.key == "budget" and given.values == (None,):
         return replace(study, budget=None)
@@ -53,7 +53,7 @@ def _budgeted(study: Study, given: Given) -> Study:
     return replace(study, budget=from_dict(Budget, spent | {key: value}, "budget"))
 
 
-def _with_levels(study: Study, given: Given) -> Study:
+def _with_levels(study: Study, given: Override) -> Study:
     """Contrasts of levels that an axis no longer has go with them."""
     blocks = tuple(_changed_block(block, given) for block in study.blocks)
     kept = {block.name: block.factors() for block in blocks}
@@ -66,7 +66,7 @@ def _with_levels(study: Study, given: Given) -> Study:
     return replace(study, blocks=blocks, contrasts=contrasts)
 
 
-def _changed_block(block: Block, given: Given) -> Block:
+def _changed_block(block: Block, given: Override) -> Block:
     if given.key in block.axes:
         return _with_axis(block, given.key, given.values)
     for axis in block.axes:
@@ -88,7 +88,7 @@ def _with_axis(block: Block, axis: str, levels: tuple[Any, ...]) -> Block:
     )
 
 
-def _kept(block: Block, axis: str, given: Given) -> tuple[Any, ...]:
+def _kept(block: Block, axis: str, given: Override) -> tuple[Any, ...]:
     """Of keys that vary together, what has these levels of one of them."""
     place, levels = keys(axis).index(given.key), block.axes[axis]
     assert isinstance(levels, tuple)

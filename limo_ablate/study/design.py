@@ -28,7 +28,7 @@ from typing import Any, Literal
 from hydra.core.config_loader import ConfigLoader
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.overrides import parse
+from limo_ablate.core.overrides import parse_overrides
 from limo_ablate.core.typed import from_dict, nearest
 from limo_ablate.study.axes import Levels
 from limo_ablate.study.block import Block, fixed
@@ -84,7 +84,7 @@ class Study:
         names = [slug(block.name) for block in self.blocks]
         if twice := [name for name in names if names.count(name) > 1]:
             raise UserError(f"study {self.name}: two blocks are named '{twice[0]}'")
-        for given in parse(self.overrides):
+        for given in parse_overrides(self.overrides):
             fixed(given.key, given.swept, f"study {self.name}")
         for figure in self.figures:
             self._block(figure.block, f"figure '{figure.title}'")
@@ -124,7 +124,7 @@ def load_study(name_or_path: str, extra: Sequence[str] = (), folder: Path = SWEE
     """
     path = _find(name_or_path, folder)
     study = from_dict(Study, _read(path), path.name)
-    for given in parse(extra):
+    for given in parse_overrides(extra):
         study = changed(study, given)
     return study
 
@@ -133,7 +133,7 @@ def multirun_study(name: str, arguments: Sequence[str], loader: ConfigLoader | N
     """Hydra's `-m`: what sweeps is crossed, `seed=0,1` gives the seeds, everything else holds for all."""
     axes: dict[str, Levels] = {}
     overrides, seeds = [], (0,)
-    for given in parse(arguments, loader):
+    for given in parse_overrides(arguments, loader):
         if given.key == "seed":
             seeds = given.values
         elif given.swept:

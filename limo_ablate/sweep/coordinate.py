@@ -17,7 +17,7 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
-from limo_ablate.core.errors import EXIT_INTERRUPTED, EXIT_TRIALS_FAILED, UserError, says_full
+from limo_ablate.core.errors import EXIT_INTERRUPTED, EXIT_TRIALS_FAILED, UserError, is_disk_full
 from limo_ablate.study.cells import Cell
 from limo_ablate.study.design import SWEEPS, Study, load_study
 from limo_ablate.study.folder import REGISTRATION, STUDY
@@ -89,7 +89,7 @@ def _checked(session: Session, interrupts: Interrupts) -> Ledger:
 
 def told(error: OSError, folder: Path) -> Exception:
     """A full disk as a user's error: nothing is lost, and the same command goes on."""
-    if not says_full(error):
+    if not is_disk_full(error):
         return error
     return UserError(f"{folder}: {error.strerror}; nothing is lost: free some, and the same command goes on")
 

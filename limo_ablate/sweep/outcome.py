@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from limo_ablate.core.errors import EXIT_USER_ERROR
-from limo_ablate.core.hardware import devices as devices_of
+from limo_ablate.core.hardware import device_count as devices_of
 from limo_ablate.sweep.bases import Base
 from limo_ablate.sweep.budget_guard import Purse
 from limo_ablate.sweep.ledger.queue import Queue, Todo

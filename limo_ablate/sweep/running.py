@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from limo_ablate.core.progress import PROGRESS, VARIABLE, Progress, read
+from limo_ablate.core.progress import PROGRESS, PROGRESS_VARIABLE, Progress, read_progress
 from limo_ablate.sweep.bases import Base
 from limo_ablate.sweep.ledger.queue import Todo
 from limo_ablate.sweep.live import Row
@@ -38,7 +38,7 @@ class Running:
     def start(cls, what: Todo | Base, job: Job, slot: Slot, folder: Path, mark: str) -> Running:
         config = what.cell.config if isinstance(what, Todo) else what.config
         (folder / PROGRESS).unlink(missing_ok=True)
-        own = {VARIABLE: str((folder / PROGRESS).absolute()), JOB_MARK: mark}
+        own = {PROGRESS_VARIABLE: str((folder / PROGRESS).absolute()), JOB_MARK: mark}
         worker = Worker(job, {**slot.environment(config.hardware), **own}, folder / LOG)
         return cls(what, slot, folder, worker, mark)
 
@@ -57,7 +57,9 @@ class Running:
     def row(self) -> Row:
         state = "ending" if self.ending else "running"
         spend = self.seconds * self.slot.devices
-        return Row(self.name, state, self.slot.index, read(self.folder), spend, self.what.attempt - 1)
+        return Row(
+            self.name, state, self.slot.index, read_progress(self.folder), spend, self.what.attempt - 1
+        )
 
     def result(self) -> tuple[int, str | None]:
         """(exit code, reason of failure) once it has ended; of one that failed nothing goes on."""
@@ -80,7 +82,7 @@ class Running:
         return now - self._moved > limit
 
     def told(self) -> Progress | None:
-        return read(self.folder)
+        return read_progress(self.folder)
 
 
 def _state(path: Path) -> int:

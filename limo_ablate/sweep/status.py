@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.progress import Progress, read
+from limo_ablate.core.progress import Progress, read_progress
 from limo_ablate.study.cells import Cell
 from limo_ablate.study.design import load_study
 from limo_ablate.study.folder import study_folder
@@ -51,7 +51,7 @@ class State:
 
     @property
     def progress(self) -> Progress | None:
-        return read(self.folder) if self.state == "running" else None
+        return read_progress(self.folder) if self.state == "running" else None
 
     def facts(self) -> dict[str, Any]:
         """As JSON."""

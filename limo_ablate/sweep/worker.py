@@ -24,7 +24,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from limo_ablate.core.errors import EXIT_USER_ERROR, Preempted, UserError, says_full
+from limo_ablate.core.errors import EXIT_USER_ERROR, Preempted, UserError, is_disk_full
 from limo_ablate.sweep import preload
 from limo_ablate.sweep.processes import GRACE, MARK, end_group
 
@@ -182,7 +182,7 @@ def _code(error: BaseException) -> int:
         return EXIT_USER_ERROR
     if isinstance(error, Preempted):
         return PREEMPTED
-    return DISK_FULL if says_full(error) else FAILED
+    return DISK_FULL if is_disk_full(error) else FAILED
 
 
 def _die_with_runner() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from limo_ablate.core.artifacts import content_key, plain
+from limo_ablate.core.artifacts import content_key, json_default
 from limo_ablate.trial.config import TrialConfig
 
 WHEREVER = ("name", "nodes", "hosts", "remote")
@@ -42,7 +42,7 @@ def trial_keys(configs: Sequence[TrialConfig]) -> list[str]:
 
     def digest(section: Any, without: tuple[str, ...]) -> str:
         if (place := (id(section), without)) not in digests:
-            content = {key: value for key, value in plain(section).items() if key not in without}
+            content = {key: value for key, value in json_default(section).items() if key not in without}
             digests[place] = content_key("section", 1, content)
         return digests[place]
 

@@ -16,7 +16,7 @@ import polars as pl
 
 from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.energy import EnergyMeter
-from limo_ablate.core.overrides import override
+from limo_ablate.core.overrides import format_override
 from limo_ablate.core.provenance import write_provenance
 from limo_ablate.data.pool.load import load_pool
 from limo_ablate.model.train.base import base_model, parameter_count
@@ -56,7 +56,7 @@ def run_trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> dict[st
     """
     started = time.perf_counter()
     folder.mkdir(parents=True, exist_ok=True)
-    overrides = [override(key, value) for key, value in labels.cell.items()]
+    overrides = [format_override(key, value) for key, value in labels.cell.items()]
     write_provenance(config, seeds(config), overrides, folder)
     log.info("trial %s of %s", labels.name, labels.study or "no study")
     tracker, meter = open_tracker(config, labels, folder), EnergyMeter(config.hardware)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.hardware import HardwareConfig
-from limo_ablate.core.progress import tell
+from limo_ablate.core.progress import report_progress
 from limo_ablate.model.generate.completions import Asked, completions
 from limo_ablate.model.generate.config import EngineConfig
 from limo_ablate.trial.evaluate.verdicts import verdicts
@@ -25,7 +25,7 @@ class Stages:
 
     def run(self, name: str, stage: Callable[..., Artifact], *args: Any, **options: Any) -> Artifact:
         started = time.perf_counter()
-        tell(name)
+        report_progress(name)
         self.artifacts[name] = artifact = stage(*args, **options)
         self._spent(name, started)
         return artifact
@@ -41,7 +41,7 @@ class Stages:
     ) -> dict[str, Artifact]:
         """The model's completions of everything wanted: `completions/NAME` of each."""
         started = time.perf_counter()
-        tell("completions")
+        report_progress("completions")
         made = completions(store, model, wanted, settings, hardware, opener)
         self.artifacts |= {f"completions/{name}": artifact for name, artifact in made.items()}
         self._spent("completions", started)

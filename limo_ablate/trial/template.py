@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.typed import Known, converted, hints
+from limo_ablate.core.typed import Converted, convert, hints
 from limo_ablate.trial.config import TrialConfig
 
 MISSING = "???"
@@ -54,7 +54,7 @@ class Sections:
 
     def __init__(self) -> None:
         self.typed: dict[tuple[Any, ...], Any] = {}
-        self.known: Known = {}
+        self.known: Converted = {}
 
 
 class Template:
@@ -107,7 +107,7 @@ class Template:
             for value in values:
                 root = assigned(root, value.key.split("."), value.value)
             plain = _resolved(root[name], root)
-            typed[key] = converted(self._hints[name], plain, name, self._sections.known)
+            typed[key] = convert(self._hints[name], plain, name, self._sections.known)
         return typed[key]
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.overrides import literal, override, parse
+from limo_ablate.core.overrides import format_override, literal, parse_overrides
 
 
 @pytest.mark.parametrize(
@@ -13,30 +13,30 @@ from limo_ablate.core.overrides import literal, override, parse
     ],
 )  # fmt: skip
 def test_hydra_reads_back_what_is_written(value: object) -> None:
-    (given,) = parse([override("select.size", value)])
+    (given,) = parse_overrides([format_override("select.size", value)])
     assert given.values == (value,)
     assert type(given.values[0]) is type(value)
     assert not given.swept
 
 
 def test_sweeps_are_listed_with_their_types() -> None:
-    size, tier, seed = parse(["select.size=4,16", "select.quality=L1,'L 2',null", "seed=range(3)"])
+    size, tier, seed = parse_overrides(["select.size=4,16", "select.quality=L1,'L 2',null", "seed=range(3)"])
     assert (size.key, size.values, size.swept) == ("select.size", (4, 16), True)
     assert tier.values == ("L1", "L 2", None)
     assert seed.values == (0, 1, 2)
 
 
 def test_a_list_is_one_value() -> None:
-    (given,) = parse(["seeds=[0,1]"])
+    (given,) = parse_overrides(["seeds=[0,1]"])
     assert given.values == ([0, 1],)
     assert not given.swept
 
 
 @pytest.mark.parametrize("text", ["select.size", "=4", "a=[1", "a=interval(0,1)"])
-def test_what_is_no_override_is_a_users_error(text: str) -> None:
-    """An interval among them: it has no list of values."""
-    with pytest.raises(UserError, match="no override"):
-        parse([text])
+def test_text_that_is_not_an_override_is_a_users_error(text: str) -> None:
+    """An interval is refused too: it has no list of values."""
+    with pytest.raises(UserError, match="not an override"):
+        parse_overrides([text])
 
 
 def test_plain_words_stay_readable() -> None:

@@ -5,55 +5,55 @@ from pathlib import Path
 import pytest
 
 from limo_ablate.core import progress
-from limo_ablate.core.progress import PROGRESS, VARIABLE, alive, read, tell
+from limo_ablate.core.progress import PROGRESS, PROGRESS_VARIABLE, keep_alive, read_progress, report_progress
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(VARIABLE, str(tmp_path / PROGRESS))
+    monkeypatch.setenv(PROGRESS_VARIABLE, str(tmp_path / PROGRESS))
     monkeypatch.setattr(progress, "_last", None)
     monkeypatch.setattr(progress, "_touched", 0.0)
     return tmp_path
 
 
 def test_a_new_stage_is_told_at_once_and_its_steps_now_and_then(folder: Path) -> None:
-    tell("pool")
-    assert str(read(folder)) == "pool"
-    tell("weights")
-    tell("weights", 1, 100, 50.0)
-    assert str(read(folder)) == "weights", "a second has not passed"
-    tell("weights", 100, 100, 50.0)
-    assert str(read(folder)) == "weights at 100 of 100"
+    report_progress("pool")
+    assert str(read_progress(folder)) == "pool"
+    report_progress("weights")
+    report_progress("weights", 1, 100, 50.0)
+    assert str(read_progress(folder)) == "weights", "a second has not passed"
+    report_progress("weights", 100, 100, 50.0)
+    assert str(read_progress(folder)) == "weights at 100 of 100"
     assert [path.name for path in folder.iterdir()] == [PROGRESS]
 
 
 def test_what_is_left_goes_by_the_pace_of_this_attempt(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for now, done in ((100.0, 40), (110.0, 60), (120.0, 80)):
         monkeypatch.setattr("limo_ablate.core.progress.time.time", lambda now=now: now)
-        tell("weights", done, 100)
-    told = read(folder)
+        report_progress("weights", done, 100)
+    told = read_progress(folder)
     assert told is not None
     assert told.begun == 40
     assert told.left == pytest.approx(10.0)
 
 
 def test_a_sign_of_life_changes_the_time_only(folder: Path) -> None:
-    tell("completions", 1, 10)
+    report_progress("completions", 1, 10)
     before = (folder / PROGRESS).stat().st_mtime_ns
     content = (folder / PROGRESS).read_text()
     time.sleep(0.02)
-    alive()
+    keep_alive()
     assert (folder / PROGRESS).stat().st_mtime_ns > before
     assert (folder / PROGRESS).read_text() == content
 
 
 def test_a_trial_of_no_sweep_tells_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(VARIABLE, raising=False)
-    tell("pool")
-    alive()
-    assert read(tmp_path) is None
+    monkeypatch.delenv(PROGRESS_VARIABLE, raising=False)
+    report_progress("pool")
+    keep_alive()
+    assert read_progress(tmp_path) is None
 
 
 def test_a_torn_file_is_nothing(folder: Path) -> None:
     (folder / PROGRESS).write_text(json.dumps({"stage": "x"}))
-    assert read(folder) is None
+    assert read_progress(folder) is None

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.hardware import devices
+from limo_ablate.core.hardware import device_count
 from limo_ablate.study.budget import Budget, Spending
 from limo_ablate.study.cells import Cell
 from limo_ablate.trial.compose import compose
@@ -79,5 +79,5 @@ def test_wall_time_counts_from_the_last_look() -> None:
 
 
 def test_devices_are_gpus_or_cores() -> None:
-    assert devices(compose(["hardware=fsdp2_nodes"]).hardware) == 16
-    assert devices(compose(["hardware=cpu2", "hardware.threads=3"]).hardware) == 6
+    assert device_count(compose(["hardware=fsdp2_nodes"]).hardware) == 16
+    assert device_count(compose(["hardware=cpu2", "hardware.threads=3"]).hardware) == 6

@@ -184,7 +184,7 @@ def test_a_numeral_in_scientific_notation_is_a_number(folder: Path) -> None:
         ("axes: {model", "axes: {seed: [1], model", "seed is no factor"),
         ("[data=miniature]", "[data=miniature, seed=1]", "seed is no factor"),
         ("[data=miniature]", "['select.size=4,16']", "what varies belongs into axes"),
-        ("[data=miniature]", "[data]", "data: no override"),
+        ("[data=miniature]", "[data]", "data: not an override"),
         ("name: small", "name: a/b", "name=a/b"),
         ("name: small", "name: [", "not readable as YAML"),
         (

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from limo_ablate.core.errors import Preempted, UserError
-from limo_ablate.core.progress import tell
+from limo_ablate.core.progress import report_progress
 from limo_ablate.model.train import stop
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.identity import TrialLabels, trial_key
@@ -39,7 +39,7 @@ def trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> None:
         case "padded":
             raise UserError("select.size: too many")
         case "L1":
-            tell("asleep", 1, 10)
+            report_progress("asleep", 1, 10)
             apart = ["setsid"] if config.select.size == 1 else []
             subprocess.run([*apart, "sleep", "1000"], check=True)
         case "L2":
@@ -67,7 +67,7 @@ def _train(folder: Path, steps: int) -> None:
     with stop.listening():
         for step in range(done + 1, steps + 1):
             time.sleep(STEP / 1000)
-            tell("weights", step, steps)
+            report_progress("weights", step, steps)
             if stop.asked(folder):
                 checkpoint.write_text(str(step))
                 raise Preempted(f"asked to end after step {step}; its checkpoint is written")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from limo_ablate.core.hardware import devices
+from limo_ablate.core.hardware import device_count
 from limo_ablate.core.progress import PROGRESS
 from limo_ablate.study.budget import Budget
 from limo_ablate.study.cells import Cell, cells
@@ -47,7 +47,7 @@ def purse(queue: Queue, budget: Budget) -> Purse:
 
 def test_runners_that_start_together_do_not_spend_the_same_twice(tmp_path: Path) -> None:
     found = grid(16)
-    hours = 3.5 * devices(found[0].config.hardware)
+    hours = 3.5 * device_count(found[0].config.hardware)
     purses = [purse(queue(tmp_path, found, f"r{i}-1-abcd"), Budget(gpu_hours=hours)) for i in range(8)]
     assert all(one.allows(found[0], []) for one in purses), "as each saw it before the others claimed"
 
@@ -78,7 +78,7 @@ def test_what_a_killed_runner_spent_counts(tmp_path: Path) -> None:
     assert [todo.cell for todo in other.todo] == found
     history = other.ledger.histories()[found[0].id]
     assert history.seconds == pytest.approx(7200, abs=5)
-    assert history.device_seconds == history.seconds * devices(found[0].config.hardware)
+    assert history.device_seconds == history.seconds * device_count(found[0].config.hardware)
     assert not purse(other, Budget(hours=2.5)).allows(found[0], [])
     assert purse(other, Budget(hours=3.5)).allows(found[0], [])
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from limo_ablate.core.overrides import parse
+from limo_ablate.core.overrides import parse_overrides
 from limo_ablate.study.axes import keys
 from limo_ablate.study.design import Study
 
@@ -34,7 +34,7 @@ def block_of(design: Design, name: str) -> dict[str, Any] | None:
     found = next((block for block in design["blocks"] if block["name"] == name), None)
     if found is None:
         return None
-    given = {one.key: one.values[0] for one in parse([*design["overrides"], *found["overrides"]])}
+    given = {one.key: one.values[0] for one in parse_overrides([*design["overrides"], *found["overrides"]])}
     return {**found, "overrides": deciding(given), "seeds": sorted(found["seeds"] or design["seeds"])}
 
 

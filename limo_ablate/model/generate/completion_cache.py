@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-from limo_ablate.core.artifacts import Artifact, Store, content_key, held
+from limo_ablate.core.artifacts import Artifact, Store, content_key, hold_lock
 from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.model.generate.config import EngineConfig
 from limo_ablate.model.generate.engine import Request, Sampling
@@ -77,7 +77,7 @@ def opened(
     path = store.root / FOLDER / f"{key}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     desk = path.with_suffix(".desk")
-    with held(f"{path}.lock"), path.open("a+b") as file:
+    with hold_lock(f"{path}.lock"), path.open("a+b") as file:
         shutil.rmtree(desk, ignore_errors=True)  # of a pass that was interrupted
         yield Drawn(file, desk)
 

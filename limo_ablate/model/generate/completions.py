@@ -13,7 +13,7 @@ import polars as pl
 
 from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.hardware import HardwareConfig
-from limo_ablate.core.progress import tell
+from limo_ablate.core.progress import report_progress
 from limo_ablate.model.generate.completion_cache import Drawn, Text, drawn_by, opened
 from limo_ablate.model.generate.config import EngineConfig, Sampled
 from limo_ablate.model.generate.engine import Request, Sampling
@@ -157,7 +157,7 @@ def _draw(
         text = tokenizer.decode(done.ids, skip_special_tokens=True)
         drawn[done.request.sampling].add(done.request, Text(text, len(done.ids), done.finish))
         tokens += len(done.ids)
-        tell("completions", count, len(asked_for), tokens / (time.perf_counter() - started))
+        report_progress("completions", count, len(asked_for), tokens / (time.perf_counter() - started))
 
 
 def _table(name: str, requests: list[Request], drawn: Drawn) -> pl.DataFrame:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from limo_ablate.core.progress import alive
+from limo_ablate.core.progress import keep_alive
 from limo_ablate.model.generate.batch import Batch
 from limo_ablate.model.generate.cache import SlotCache
 from limo_ablate.model.generate.engine import Completed, Request, longest_first, room, without_room
@@ -43,7 +43,7 @@ class TransformersEngine:
             elif not waiting and batch.free > SHRINK * batch.slots:
                 batch.shrink()
             yield from batch.step()
-            alive()
+            keep_alive()
 
 
 class ModelStep:

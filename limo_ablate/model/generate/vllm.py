@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from limo_ablate.core.errors import TrialFailure
 from limo_ablate.core.hardware import HardwareConfig
-from limo_ablate.core.progress import alive
+from limo_ablate.core.progress import keep_alive
 from limo_ablate.model.generate.config import EngineConfig
 from limo_ablate.model.generate.engine import Completed, Request, longest_first, room, without_room
 from limo_ablate.model.train.load import load_model, load_tokenizer
@@ -45,7 +45,7 @@ class VllmEngine:
             prompt = {"prompt_token_ids": request.ids}
             engine.add_request(str(number), prompt, self._params(request, room(request, context)))
         while engine.has_unfinished_requests():
-            alive()
+            keep_alive()
             for output in engine.step():
                 if output.finished:
                     yield _completed(fitting[int(output.request_id)], output.outputs[0])

@@ -21,7 +21,7 @@ from torch.nn import functional
 from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 from transformers.utils import logging
 
-from limo_ablate.core.progress import tell
+from limo_ablate.core.progress import report_progress
 from limo_ablate.model.config import ModelConfig, PretrainConfig
 from limo_ablate.model.miniature.base import make_model
 from limo_ablate.model.miniature.corpus import Document, documents
@@ -70,7 +70,9 @@ def pretrain(
         _set_rate(optimizers, _rate(step, seen / config.tokens) * config.learning_rate)
         losses.append(_train_step(model, optimizers, ids, learnt))
         seen += int((ids != tokenizer.pad_token_id).sum())
-        tell("base", min(seen, config.tokens), config.tokens, seen / (time.perf_counter() - started))
+        report_progress(
+            "base", min(seen, config.tokens), config.tokens, seen / (time.perf_counter() - started)
+        )
         finished = seen >= config.tokens
         if finished or (step + 1) % LOGGED_STEPS == 0:
             loss = torch.stack(losses).mean().item()

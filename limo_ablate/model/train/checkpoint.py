@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from limo_ablate.core.artifacts import digest_folder
-from limo_ablate.core.errors import NoSpace, says_full
+from limo_ablate.core.errors import DiskFull, is_disk_full
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -56,7 +56,7 @@ class Progress:
 def save_checkpoint(accelerator: Accelerator, progress: Progress, folder: Path) -> None:
     """Saves the state of all processes; every process calls it.
 
-    Raises NoSpace when the disk is full; the checkpoints before stay as they are.
+    Raises DiskFull when the disk is full; the checkpoints before stay as they are.
     """
     final = folder / f"step-{progress.step:08d}"
     partial = folder / PARTIAL
@@ -94,7 +94,7 @@ def resume(accelerator: Accelerator, folder: Path) -> Progress:
 
 @contextmanager
 def told_when_full(folder: Path, needed: int, what: str, partial: Path | None = None) -> Iterator[None]:
-    """Turns any error that a full disk makes while `what` is written to `folder` into one clear NoSpace.
+    """Turns any error that a full disk makes while `what` is written to `folder` into one clear DiskFull.
 
     `needed` bytes are about what it takes, 0 when that is not known. What `partial` holds by then is removed.
     """
@@ -102,12 +102,12 @@ def told_when_full(folder: Path, needed: int, what: str, partial: Path | None = 
         yield
     except Exception as error:
         written = _size(partial) if partial else 0
-        if not says_full(error) and shutil.disk_usage(folder).free >= max(needed, written):
+        if not is_disk_full(error) and shutil.disk_usage(folder).free >= max(needed, written):
             raise
         if partial:
             shutil.rmtree(partial, ignore_errors=True)  # other processes may be at it too
         size = f"about {needed / 1e6:.1f}" if needed else f"more than {written / 1e6:.1f}"
-        raise NoSpace(
+        raise DiskFull(
             f"no space left: {folder} needs {size} MB for {what}; "
             "free some, or set paths.artifacts to a larger disk, and run it again"
         ) from error

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from limo_ablate.core.errors import Preempted, TrialFailure
-from limo_ablate.core.progress import tell
+from limo_ablate.core.progress import report_progress
 from limo_ablate.model.train import stop
 from limo_ablate.model.train.checkpoint import Progress, save_checkpoint
 from limo_ablate.model.train.dev import Dev
@@ -123,7 +123,7 @@ class Recorder:
         self.progress.curve.append(self._row(queued, loss, right))
         if self.accelerator.is_main_process:
             row = self.progress.curve[-1]
-            tell("weights", row["step"], self.plan.total_steps, row["tokens_per_second"])
+            report_progress("weights", row["step"], self.plan.total_steps, row["tokens_per_second"])
             if self.on_step:
                 self.on_step(row)
         return float(told)

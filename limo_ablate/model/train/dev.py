@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from limo_ablate.core.errors import TrialFailure
-from limo_ablate.core.progress import alive
+from limo_ablate.core.progress import keep_alive
 from limo_ablate.model.train.checkpoint import PROGRESS, Progress, told_when_full
 from limo_ablate.model.train.config import DevConfig
 from limo_ablate.model.train.context import Feed
@@ -86,7 +86,7 @@ class Dev:
         with torch.no_grad():
             for rows in self._feed.passes(plan.dev):
                 total += self._model(rows)[0]
-                alive()
+                keep_alive()
         self._model.train()
         if reshard := getattr(self._model, "reshard", None):
             reshard()  # FSDP2 would keep what it gathered, in the forward's precision

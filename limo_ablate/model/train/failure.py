@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from limo_ablate.core.errors import NoSpace, Preempted, TrialFailure, UserError
+from limo_ablate.core.errors import DiskFull, Preempted, TrialFailure, UserError
 from limo_ablate.model.train.managed_process import TRACEBACK_LINES
 from limo_ablate.model.train.oom import OutOfMemory, is_out_of_memory
 
@@ -34,7 +34,7 @@ class Failure:
             return UserError(self.text)
         if self.kind == "unexpected":
             return TrialFailure(f"rank {self.rank} failed; its log is in {desk}\n{self.text}")
-        kinds = {"memory": OutOfMemory, "space": NoSpace, "preempted": Preempted}
+        kinds = {"memory": OutOfMemory, "space": DiskFull, "preempted": Preempted}
         return kinds.get(self.kind, TrialFailure)(f"rank {self.rank}: {self.text}")
 
 
@@ -56,7 +56,7 @@ def _kind(error: Exception) -> Kind:
         return "user"
     if isinstance(error, Preempted):
         return "preempted"
-    if isinstance(error, NoSpace):
+    if isinstance(error, DiskFull):
         return "space"
     return "trial" if isinstance(error, TrialFailure) else "unexpected"
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from limo_ablate.core.hardware import HardwareConfig
-from limo_ablate.core.progress import alive
+from limo_ablate.core.progress import keep_alive
 from limo_ablate.model.train.base import Reference
 from limo_ablate.model.train.batch import Collated
 from limo_ablate.model.train.checkpoint import resume
@@ -105,5 +105,5 @@ def accumulate_gradients(
             # Gradients are averaged over the processes: times their number gives the sum.
             accelerator.backward(loss * (accelerator.num_processes / trained))
         sums += torch.stack([loss.detach(), right])
-        alive()
+        keep_alive()
     return sums

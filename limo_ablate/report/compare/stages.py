@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from limo_ablate.core.artifacts import MANIFEST, Artifact, NotMade, Store, looking
+from limo_ablate.core.artifacts import MANIFEST, Artifact, NotInStore, Store, find_only
 from limo_ablate.data.pool.load import load_benchmark, load_pool
 from limo_ablate.data.select.selection import select
 from limo_ablate.model.generate.completions import asked
@@ -32,7 +32,7 @@ class Step:
     name: str
     """As in metrics.json: `selection`, `verdicts/mini`."""
     found: Artifact | None = None
-    missing: NotMade | None = None
+    missing: NotInStore | None = None
     """What would be made."""
     needs: str | None = None
     """A stage before it that would be made, so that its own inputs are not known yet."""
@@ -47,7 +47,7 @@ class Walk:
 
     def go(self) -> list[Step]:
         """The stages in the order in which a trial runs them. Raises UserError as it would."""
-        with looking():
+        with find_only():
             self._go()
         return list(self.steps.values())
 
@@ -117,7 +117,7 @@ class Walk:
             return
         try:
             self.steps[name] = Step(name, stage())
-        except NotMade as gap:
+        except NotInStore as gap:
             own = name.partition("/")[0]
             if gap.stage == own:
                 self.steps[name] = Step(name, missing=gap)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from limo_ablate.analysis.trials import CELLS, METRICS, Trial, load_trials, resolved
-from limo_ablate.core.artifacts import plain
+from limo_ablate.core.artifacts import json_default
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.typed import from_dict, nearest
 from limo_ablate.report.compare.cli import parser
@@ -154,11 +154,11 @@ def _changed(before: Trial, now: TrialConfig) -> list[Difference]:
 def keyed(config: TrialConfig) -> dict[str, str]:
     """Dotted key -> value of what is in a trial's key, see `identity`."""
     content = {
-        name: {key: value for key, value in plain(section).items() if key not in without}
+        name: {key: value for key, value in json_default(section).items() if key not in without}
         for name, (section, without) in deciding(config).items()
     }
     content.setdefault("select", {"size": config.select.size})
-    return flat({**json.loads(json.dumps(content, default=plain)), "seed": config.seed})
+    return flat({**json.loads(json.dumps(content, default=json_default)), "seed": config.seed})
 
 
 def as_json(found: Why) -> dict[str, Any]:

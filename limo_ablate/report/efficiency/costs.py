@@ -8,7 +8,7 @@ import polars as pl
 
 from limo_ablate.analysis.summary import summary
 from limo_ablate.analysis.trials import Trial, resolved
-from limo_ablate.core.hardware import HardwareConfig, devices
+from limo_ablate.core.hardware import HardwareConfig, device_count
 from limo_ablate.core.typed import from_dict
 from limo_ablate.report.health.groups import APART
 from limo_ablate.report.load import StudyView
@@ -58,7 +58,7 @@ def costs(view: StudyView) -> tuple[pl.DataFrame, list[Cost]]:
 
 
 def _devices(trial: Trial) -> int:
-    return devices(from_dict(HardwareConfig, resolved(trial.folder)["hardware"], "hardware"))
+    return device_count(from_dict(HardwareConfig, resolved(trial.folder)["hardware"], "hardware"))
 
 
 def _device(view: StudyView) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from limo_ablate.core.hardware import devices
+from limo_ablate.core.hardware import device_count
 from limo_ablate.study.design import load_study
 from limo_ablate.sweep.live import last_line, rerun_command
 from limo_ablate.sweep.plan.cost import Costs
@@ -66,7 +66,7 @@ class Live:
         found, started = states_of(self.folder, cells, rows), _started(rows)
         budget, spent = self._session.study.budget, sum(state.device_seconds for state in found)
         now = sum(
-            started.get(state.cell.id, 0.0) * devices(state.cell.config.hardware)
+            started.get(state.cell.id, 0.0) * device_count(state.cell.config.hardware)
             for state in found
             if state.state == "running"
         )

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.overrides import literal, override
+from limo_ablate.core.overrides import format_override, literal
 from limo_ablate.report.wandb.point import PARAMETER
 from limo_ablate.study.axes import Levels, Range, keys
 from limo_ablate.study.block import Block, Objective
@@ -100,7 +100,7 @@ def _ways(study: Study, block: Block) -> Iterator[tuple[str, tuple[Sweep, Sweep,
         space = {axis: _parameter(levels) for axis, levels in block.axes.items()}
         yield "", ({"method": "grid"}, space | seeds, TRIAL)
         return
-    points = [shlex.join(override(*setting) for setting in point.items()) for point in block.points()]
+    points = [shlex.join(format_override(*setting) for setting in point.items()) for point in block.points()]
     yield "", ({"method": "grid"}, {PARAMETER: {"values": points}} | seeds, POINT)
 
 

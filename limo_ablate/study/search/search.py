@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.overrides import override
+from limo_ablate.core.overrides import format_override
 from limo_ablate.study.axes import Levels, Point, Range
 from limo_ablate.study.block import Block, Objective, Pruning, Sampler
 from limo_ablate.study.cells import Cell, Proposal, Wanted, name_all, seeds_of, want
@@ -100,7 +100,7 @@ def _whole(study: Study, block: Block, seed: int) -> Search:
         overrides=(
             *study.overrides,
             *block.overrides,
-            *([override("eval.report", reporting)] if reporting else ()),
+            *([format_override("eval.report", reporting)] if reporting else ()),
         ),
         levels={},
     )
@@ -189,6 +189,6 @@ def _cells(search: Search, proposals: Sequence[Proposal]) -> list[Cell]:
 
 
 def _wanted(search: Search, proposal: Proposal) -> Wanted:
-    asked = (override(key, level) for key, level in proposal.levels.items())
+    asked = (format_override(key, level) for key, level in proposal.levels.items())
     overrides = (*search.overrides, *asked, f"seed={search.seed}")
     return Wanted(search.block, overrides, search.levels | proposal.levels, search.seed)

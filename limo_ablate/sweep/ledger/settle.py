@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from limo_ablate.core.hardware import devices
+from limo_ablate.core.hardware import device_count
 from limo_ablate.core.progress import PROGRESS
 from limo_ablate.study.cells import Cell
 from limo_ablate.sweep import processes
@@ -48,7 +48,7 @@ class Settler:
         for signed in (history.waiting, history.running if history.runner else None):
             self.watch.forget(signed)
         if history.running is not None and self._abandoned(history, dead, living):
-            taken = devices(cell.config.hardware) if cell else 1
+            taken = device_count(cell.config.hardware) if cell else 1
             if cell and self.adopt(cell, history.running, devices=taken):
                 history.done = True
             else:

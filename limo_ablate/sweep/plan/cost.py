@@ -21,7 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from limo_ablate.core.hardware import devices
+from limo_ablate.core.hardware import device_count
 from limo_ablate.model.config import ModelConfig
 from limo_ablate.sweep.plan.work import Parts, prior
 from limo_ablate.trial.config import TrialConfig
@@ -89,7 +89,7 @@ class Costs:
             seconds = getattr(before, part) * math.exp(mean)
             total += seconds
             variance += (seconds * spread) ** 2
-        return Price(total, devices(config.hardware), math.sqrt(variance) / total)
+        return Price(total, device_count(config.hardware), math.sqrt(variance) / total)
 
     def price_of(self, cell: Cell) -> Price:
         """The same for all seeds."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Container, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from limo_ablate.core.overrides import override
+from limo_ablate.core.overrides import format_override
 from limo_ablate.study.axes import Point, Range, settings
 from limo_ablate.study.block import Block
 from limo_ablate.study.cells import Cell
@@ -111,4 +111,4 @@ def _middle(space: Block) -> Point:
 
 
 def _overrides(point: Point) -> Iterable[str]:
-    return (override(key, level) for key, level in point.items())
+    return (format_override(key, level) for key, level in point.items())

@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from limo_ablate.core.hardware import devices
+from limo_ablate.core.hardware import device_count
 from limo_ablate.data.pool.config import BenchmarkSetConfig
 from limo_ablate.trial.config import TrialConfig
 
@@ -106,13 +106,13 @@ def _training(config: TrialConfig, shape: Shape, speed: Speed) -> float:
     attention = shape.layers * shape.queries * ROW_SHARE * config.train.max_length
     work = (4 if config.train.lora else 6) * (_working(shape) + attention)
     work *= 4 / 3 if config.train.gradient_checkpointing else 1
-    return tokens * work / (speed.train_flops * devices(config.hardware)) + steps * speed.step
+    return tokens * work / (speed.train_flops * device_count(config.hardware)) + steps * speed.step
 
 
 def _decoding(config: TrialConfig, shape: Shape, speed: Speed) -> float:
     settings, hardware = config.eval, config.hardware
     copies = max(1, hardware.processes // settings.tensor_parallel)
-    width = devices(hardware) / copies
+    width = device_count(hardware) / copies
     asked = [(problems(b) * b.samples, COMPLETION_SHARE * b.max_tokens) for b in settings.benchmarks.values()]
     asked += [
         (problems(b), config.eval.probe.max_tokens) for b in settings.benchmarks.values() if config.eval.probe

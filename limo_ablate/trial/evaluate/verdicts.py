@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from limo_ablate.core.artifacts import Artifact, Store
-from limo_ablate.core.progress import alive
+from limo_ablate.core.progress import keep_alive
 from limo_ablate.data.pool.choices import read_options
 from limo_ablate.trial.evaluate.votes import votes
 from limo_ablate.verify import VERSION as VERIFIER
@@ -56,7 +56,7 @@ def _write(completions: Artifact, benchmark: Artifact, folder: Path) -> None:
 
 def _lives(_: int) -> None:
     """Grading goes on: thousands of long completions take minutes."""
-    alive()
+    keep_alive()
 
 
 def _votes(problems: list[str], verdicts: list[Verdict], asked: dict[str, Any]) -> list[int | None]:

@@ -88,5 +88,5 @@ def test_a_row_alone_is_shared(tmp_path: Path) -> None:
 def test_what_cannot_be_shared_is_said() -> None:
     with pytest.raises(UserError, match=r"hardware.context_parallel=3 must divide hardware.processes=2"):
         replace(TWO_RANKS, context_parallel=3)
-    with pytest.raises(UserError, match=r"goes with ddp and fsdp2, not with zero3"):
+    with pytest.raises(UserError, match=r"needs strategy ddp or fsdp2, not zero3"):
         replace(SHARED, strategy="zero3", device="cuda")

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from limo_ablate.__main__ import main
-from limo_ablate.core.artifacts import NotMade, Store, looking
+from limo_ablate.core.artifacts import NotInStore, Store, find_only
 from limo_ablate.report.compare.differ import differences
 from limo_ablate.report.compare.why import keyed
 from limo_ablate.study.cells import cells
@@ -118,12 +118,12 @@ def test_a_name_that_is_none_or_several_is_refused(study: Path, capsys: pytest.C
 
 def test_looking_makes_nothing_and_ends(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    with looking(), pytest.raises(NotMade) as gap:
+    with find_only(), pytest.raises(NotInStore) as gap:
         store.build("stage", 2, {"a": tmp_path}, lambda folder: None)
     assert (gap.value.stage, gap.value.version, gap.value.inputs) == ("stage", 2, {"a": str(tmp_path)})
     assert not list(tmp_path.iterdir())
     assert store.build("stage", 2, {}, lambda folder: None).path.is_dir()
-    with looking():
+    with find_only():
         assert store.build("stage", 2, {}, lambda folder: None).stage == "stage"
 
 
