@@ -10,8 +10,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.project import study_file
 from limo_ablate.report import report_study
-from limo_ablate.study.design import SWEEPS, load_study
+from limo_ablate.study.design import load_study
 from limo_ablate.study.folder import study_folder
 from limo_ablate.trial.compose import compose
 
@@ -46,7 +47,7 @@ def _contents(page: Path) -> str:
 
 def _outdated(name: str, folder: Path, overrides: list[str]) -> str | None:
     """What the study's file says by now and the study that was run does not; null where they are alike."""
-    if not (file := SWEEPS / f"{name}.yaml").is_file():
+    if (file := study_file(name)) is None:
         return None
     was, now = load_study(str(folder / "study.yaml")), load_study(str(file), overrides)
     parts = [part for part in SHOWN if getattr(was, part) != getattr(now, part)]

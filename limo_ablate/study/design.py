@@ -29,6 +29,7 @@ from hydra.core.config_loader import ConfigLoader
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.overrides import parse_overrides
+from limo_ablate.core.project import study_file, study_names, sweep_folders
 from limo_ablate.core.typed import from_dict, nearest
 from limo_ablate.study.axes import Levels
 from limo_ablate.study.block import Block, fixed
@@ -37,9 +38,7 @@ from limo_ablate.study.changes import changed
 from limo_ablate.study.contrast import Contrast
 from limo_ablate.study.naming import slug
 
-__all__ = ["SWEEPS", "Block", "Figure", "Study", "load_study", "multirun_study"]
-
-SWEEPS = Path(__file__).resolve().parents[2] / "sweeps"
+__all__ = ["Block", "Figure", "Study", "load_study", "multirun_study"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,15 +113,15 @@ class Study:
                 raise UserError(f"{where}: {level} is no level of {contrast.factor}; levels: {said}")
 
 
-def load_study(name_or_path: str, extra: Sequence[str] = (), folder: Path = SWEEPS) -> Study:
-    """The study of `folder/NAME.yaml`, or of a YAML file anywhere, changed by `extra`.
+def load_study(name_or_path: str, extra: Sequence[str] = ()) -> Study:
+    """The study of `sweeps/NAME.yaml`, or of a YAML file anywhere, changed by `extra`.
 
     An extra override of an axis replaces its levels (`select.size=16,64`), of a key that varies together with
     others it chooses among them; `seeds`, `name`, `ledger`,
     `budget.gpu_hours` and `budget.hours` are the study's (`seeds` of every block too); all others hold for
     every cell. Raises UserError, which names the key.
     """
-    path = _find(name_or_path, folder)
+    path = _find(name_or_path)
     study = from_dict(Study, _read(path), path.name)
     for given in parse_overrides(extra):
         study = changed(study, given)
@@ -144,12 +143,15 @@ def multirun_study(name: str, arguments: Sequence[str], loader: ConfigLoader | N
     return Study(name=re.sub(r"[^\w.-]", "-", name), blocks=(block,), seeds=seeds)
 
 
-def _find(name: str, folder: Path) -> Path:
-    path = Path(name) if name.endswith((".yaml", ".yml")) else folder / f"{name}.yaml"
-    if path.is_file():
+def _find(name: str) -> Path:
+    if name.endswith((".yaml", ".yml")):
+        if not Path(name).is_file():
+            raise UserError(f"{name}: no such file; a study is given by its name or by its YAML file's path")
+        return Path(name)
+    if (path := study_file(name)) is not None:
         return path
-    known = sorted(file.stem for file in folder.glob("*.yaml"))
-    raise UserError(f"{name}: no such study ({path}){nearest(name, known)} Known: {', '.join(known)}")
+    known, places = study_names(), " or ".join(map(str, sweep_folders()))
+    raise UserError(f"{name}: no such study in {places}{nearest(name, known)} Known: {', '.join(known)}")
 
 
 def _read(path: Path) -> Any:

@@ -18,8 +18,9 @@ import yaml
 from rich.console import Console
 
 from limo_ablate.core.errors import EXIT_INTERRUPTED, EXIT_TRIALS_FAILED, UserError, is_disk_full
+from limo_ablate.core.project import study_names
 from limo_ablate.study.cells import Cell
-from limo_ablate.study.design import SWEEPS, Study, load_study
+from limo_ablate.study.design import Study, load_study
 from limo_ablate.study.folder import REGISTRATION, STUDY
 from limo_ablate.sweep.ledger.declared import declare
 from limo_ablate.sweep.ledger.lease import Lease
@@ -42,7 +43,7 @@ def sweep(argv: list[str]) -> int:
     """Runs a study to its end; returns the exit code. Raises UserError before anything has started."""
     rest = [argument for argument in argv if argument != "--extend"]
     if not rest or {"-h", "--help"} & set(rest):
-        known = ", ".join(sorted(file.stem for file in SWEEPS.glob("*.yaml")))
+        known = ", ".join(study_names())
         print(f"{__doc__}\nStudies: {known}")
         return 0
     if unknown := next((argument for argument in rest if argument.startswith("-")), None):

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from limo_ablate.core.project import package_folder
 from limo_ablate.study.cells import cells
-from limo_ablate.study.design import SWEEPS, load_study
+from limo_ablate.study.design import load_study
 from limo_ablate.study.search.search import propose, searches
 from tests.conftest import ROOT
 
@@ -18,7 +19,7 @@ COUNTS = dict(re.findall(r"^\| `(\w+)` \|.*\| (\d+) \|", DOC, re.MULTILINE))
 @pytest.mark.parametrize("text", EXAMPLES, ids=lambda text: re.search(r"- name: (.*)", text)[1])
 def test_an_example_is_a_study(text: str, tmp_path: Path) -> None:
     (tmp_path / "e.yaml").write_text(text if text.startswith("name") else f"name: e\n{text}")
-    study = load_study("e", ["seeds=0"], tmp_path)
+    study = load_study(str(tmp_path / "e.yaml"), ["seeds=0"])
     found = cells(study)
     for search in searches(study):
         found += propose(search, [], 1)
@@ -26,7 +27,7 @@ def test_an_example_is_a_study(text: str, tmp_path: Path) -> None:
 
 
 def test_the_table_lists_the_studies_that_ship_with_their_cells() -> None:
-    assert set(COUNTS) == {path.stem for path in SWEEPS.glob("*.yaml")}
+    assert set(COUNTS) == {path.stem for path in package_folder("sweeps").glob("*.yaml")}
 
 
 @pytest.mark.parametrize("name", COUNTS)

@@ -16,7 +16,7 @@ def test_a_study_whose_file_says_something_else_by_now_is_told_of(
     studies, sweeps = tmp_path / "studies", tmp_path / "sweeps"
     folder = small(studies / "made", tmp_path / "store")
     sweeps.mkdir()
-    monkeypatch.setattr(cli, "SWEEPS", sweeps)
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(cli, "report_study", lambda study: _page(study))
     declared = yaml.safe_load((folder / "study.yaml").read_text())
     for edited in (False, True):

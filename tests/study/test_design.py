@@ -6,9 +6,10 @@ import pytest
 import yaml
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.project import package_folder
 from limo_ablate.study.budget import Budget
 from limo_ablate.study.cells import cells
-from limo_ablate.study.design import SWEEPS, Block, Study, load_study, multirun_study
+from limo_ablate.study.design import Block, Study, load_study, multirun_study
 from limo_ablate.study.search.search import propose, searches
 
 TEXT = """
@@ -31,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def load(folder: Path, *extra: str) -> Study:
-    return load_study("small", extra, folder)
+    return load_study(str(folder / "small.yaml"), extra)
 
 
 def test_a_factorial_block_crosses_its_axes() -> None:
@@ -55,7 +56,7 @@ def test_a_study_is_read_from_its_file(folder: Path) -> None:
     assert load_study(str(folder / "small.yaml")) == study
 
 
-@pytest.mark.parametrize("path", sorted(SWEEPS.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(package_folder("sweeps").glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_studies_that_ship_are_named_as_their_files_and_compose(path: Path) -> None:
     study = load_study(path.stem, ["seeds=0"])
     assert study.name == path.stem
@@ -106,9 +107,9 @@ budget: {gpu_hours: 2}
 def test_every_design_is_read_and_written_again(folder: Path) -> None:
     """study.yaml, from which others join and the report is drawn, is the same study."""
     (folder / "whole.yaml").write_text(WHOLE)
-    study = load_study("whole", folder=folder)
+    study = load_study(str(folder / "whole.yaml"))
     (folder / "again.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(asdict(study))), sort_keys=False))
-    again = load_study("again", folder=folder)
+    again = load_study(str(folder / "again.yaml"))
     assert again == study
     assert [cell.name for cell in cells(again)] == [cell.name for cell in cells(study)]
     assert searches(again) == searches(study)
@@ -116,27 +117,27 @@ def test_every_design_is_read_and_written_again(folder: Path) -> None:
 
 def test_seeds_of_a_block_are_whole_replicates_of_it(folder: Path) -> None:
     (folder / "whole.yaml").write_text(WHOLE)
-    seeds = {(cell.blocks[0], cell.seed) for cell in cells(load_study("whole", folder=folder))}
+    seeds = {(cell.blocks[0], cell.seed) for cell in cells(load_study(str(folder / "whole.yaml")))}
     assert seeds == {("grid", 5), ("grid", 6), ("screen", 0), ("chance", 0)}
-    asked = cells(load_study("whole", ["seeds=3"], folder))
+    asked = cells(load_study(str(folder / "whole.yaml"), ["seeds=3"]))
     assert {cell.seed for cell in asked} == {3}
 
 
 def test_a_key_that_varies_together_with_others_is_chosen_among_its_levels(folder: Path) -> None:
     (folder / "whole.yaml").write_text(WHOLE)
-    grid = load_study("whole", ["select.order=random", "train.epochs=16"], folder).blocks[0]
+    grid = load_study(str(folder / "whole.yaml"), ["select.order=random", "train.epochs=16"]).blocks[0]
     assert grid.axes["select.size, train.epochs"] == ([4, 16],)
     assert grid.points() == [{"select.size": 4, "train.epochs": 16, "select.order": "random"}]
     with pytest.raises(UserError, match=r"train\.epochs varies together.*5 is not among its levels.*16, 1"):
-        load_study("whole", ["train.epochs=16,5"], folder)
+        load_study(str(folder / "whole.yaml"), ["train.epochs=16,5"])
 
 
 def test_a_budget_is_given_on_the_command_line(folder: Path) -> None:
     assert load(folder, "budget.gpu_hours=10").budget == Budget(gpu_hours=10.0)
     (folder / "whole.yaml").write_text(WHOLE)
-    both = load_study("whole", ["budget.hours=0.5"], folder).budget
+    both = load_study(str(folder / "whole.yaml"), ["budget.hours=0.5"]).budget
     assert both == Budget(gpu_hours=2.0, hours=0.5)
-    assert load_study("whole", ["budget=null"], folder).budget is None
+    assert load_study(str(folder / "whole.yaml"), ["budget=null"]).budget is None
 
 
 def test_an_extra_override_of_an_axis_replaces_its_levels(folder: Path) -> None:
@@ -229,8 +230,10 @@ def test_what_is_wrong_in_an_extra_override_is_named(folder: Path, extra: str, s
 
 
 def test_an_unknown_study_gives_the_nearest(folder: Path) -> None:
-    with pytest.raises(UserError, match=r"smal: no such study .* did you mean small"):
-        load_study("smal", folder=folder)
+    with pytest.raises(UserError, match=r"minature: no such study .* did you mean miniature"):
+        load_study("minature")
+    with pytest.raises(UserError, match=r"smal.yaml: no such file"):
+        load_study(str(folder / "smal.yaml"))
 
 
 def test_a_multirun_is_a_study_of_one_block() -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 from limo_ablate.analysis.register.design import adaptive
 from limo_ablate.analysis.register.registration import Chain, Registration, read, write
 from limo_ablate.core.errors import UserError
-from limo_ablate.study.design import SWEEPS, load_study
+from limo_ablate.core.project import study_names
+from limo_ablate.study.design import load_study
 from limo_ablate.study.folder import REGISTRATION
 
 
@@ -22,7 +23,7 @@ def main(argv: list[str]) -> int:
     """Registers a study and says what; returns the exit code. Raises UserError."""
     rest = [argument for argument in argv if argument != "--again"]
     if not rest or {"-h", "--help"} & set(rest):
-        print(f"{__doc__}\nStudies: {', '.join(sorted(file.stem for file in SWEEPS.glob('*.yaml')))}")
+        print(f"{__doc__}\nStudies: {', '.join(study_names())}")
         return 0
     if unknown := next((argument for argument in rest if argument.startswith("-")), None):
         raise UserError(f"{unknown}: no option of freeze; it has --again, all else is key=value")

@@ -17,11 +17,12 @@ from typing import Any
 from limo_ablate.analysis.trials import CELLS, METRICS, Trial, load_trials, resolved
 from limo_ablate.core.artifacts import json_default
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.project import study_file
 from limo_ablate.core.typed import from_dict, nearest
 from limo_ablate.report.compare.cli import parser
 from limo_ablate.report.compare.differ import Difference, differences, flat
 from limo_ablate.study.cells import Cell, cells
-from limo_ablate.study.design import SWEEPS, Study, load_study
+from limo_ablate.study.design import Study, load_study
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.identity import deciding
 
@@ -75,7 +76,7 @@ def studies(name: str | None, overrides: Sequence[str]) -> list[tuple[Study, Pat
         return [(study, folder_of(study))]
     root = Path(compose([]).paths.studies)
     run = [path.parent.name for path in root.glob("*/study.yaml")]
-    known = sorted(stem for stem in run if (SWEEPS / f"{stem}.yaml").is_file())
+    known = sorted(stem for stem in run if study_file(stem))
     loaded = [load_study(stem, overrides) for stem in known]
     return [(study, folder_of(study)) for study in loaded]
 

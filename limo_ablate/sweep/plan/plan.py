@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.project import study_names
 from limo_ablate.study.block import Block
 from limo_ablate.study.cells import cells as study_cells
 from limo_ablate.study.cells import seeds_of
-from limo_ablate.study.design import SWEEPS, Study, load_study
+from limo_ablate.study.design import Study, load_study
 from limo_ablate.study.points import alias_table
 from limo_ablate.sweep.plan.checks import check_study
 from limo_ablate.sweep.plan.cost import Costs
@@ -84,7 +85,7 @@ def main(argv: list[str]) -> int:
     """Prints the plan; returns the exit code. Raises UserError."""
     rest = [argument for argument in argv if argument != "--json"]
     if not rest or rest[0] in ("-h", "--help"):
-        print(f"{__doc__}\nStudies: {', '.join(sorted(file.stem for file in SWEEPS.glob('*.yaml')))}")
+        print(f"{__doc__}\nStudies: {', '.join(study_names())}")
         return 0
     rest, gpu_memory = _gpu_memory(rest)
     if unknown := next((argument for argument in rest if argument.startswith("-")), None):

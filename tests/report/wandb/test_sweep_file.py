@@ -14,16 +14,17 @@ from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 from wandb.sdk.sweeps.scheduler.optuna import search_space_from_sweep_config
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.project import study_names
 from limo_ablate.report.wandb.point import overrides
 from limo_ablate.report.wandb.sweep_file import FOLDER, main, wandb_sweeps
 from limo_ablate.study.cells import cells
-from limo_ablate.study.design import SWEEPS, load_study
+from limo_ablate.study.design import load_study
 from limo_ablate.trial.compose import compose_cells
 from limo_ablate.trial.identity import trial_key
 from tests.trial.track.test_online import logged_in
 from tests.wandb_standin import Standin, serve
 
-STUDIES = sorted(path.stem for path in SWEEPS.glob("*.yaml"))
+STUDIES = study_names()
 KEYS = {"name", "description", "project", "program", "method", "metric", "metrics", "parameters", "command", "run_cap", "scheduler"}  # noqa: E501 # fmt: skip
 """W&B's schema (package sweeps 0.3.0, which wants numpy < 2), as far as these files go."""
 DISTRIBUTIONS = {

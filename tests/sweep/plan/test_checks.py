@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.project import package_folder
 from limo_ablate.study.block import Block, Tune
 from limo_ablate.study.cells import cells
-from limo_ablate.study.design import SWEEPS, Figure, Study, load_study
+from limo_ablate.study.design import Figure, Study, load_study
 from limo_ablate.sweep.plan.checks import check_study
 from limo_ablate.sweep.plan.plan import plan
 
@@ -59,7 +60,7 @@ def test_what_a_tuning_goes_by_is_checked() -> None:
         plan(tuned("train.dev_loss"))
 
 
-@pytest.mark.parametrize("name", sorted(file.stem for file in SWEEPS.glob("*.yaml")))
+@pytest.mark.parametrize("name", sorted(file.stem for file in package_folder("sweeps").glob("*.yaml")))
 def test_studies_that_ship_show_what_they_have(name: str) -> None:
     study = load_study(name)
     check_study(study, cells(study))
