@@ -34,15 +34,16 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from limo_ablate.analysis.answers import items
 from limo_ablate.analysis.contrasts import contrasts
-from limo_ablate.analysis.cube import Cube, cube, pairs
+from limo_ablate.analysis.cube import Cube, contrast_weights, cube
 from limo_ablate.analysis.curves import data_equivalence, fit_curves
-from limo_ablate.analysis.factors import complete, components, factor_effects
-from limo_ablate.analysis.items import items
-from limo_ablate.analysis.measures import measured, measures
+from limo_ablate.analysis.factors import complete_grid, factor_effects
+from limo_ablate.analysis.measures import measure_means, measures
 from limo_ablate.analysis.summary import summary
 from limo_ablate.analysis.table import table
 from limo_ablate.analysis.trials import load_trials
+from limo_ablate.analysis.variance_components import components
 from limo_ablate.study.contrast import Contrast
 from limo_ablate.trial.compose import compose
 
@@ -165,11 +166,11 @@ def analysed(folder: Path, clock: Clock) -> Found:
     with clock.step("measures: pass@k, maj, health, tokens by problem"):
         long = measures(trials)
     with clock.step("measured: cells x scores x measures with intervals"):
-        measured(rows, long, AXES)
+        measure_means(rows, long, AXES)
     with clock.step("contrasts: 11, bootstrap of 10,000, sign flips"):
         claims = contrasts(wanted(), {"grid": AXES}, trials, answers)
     with clock.step("factor effects and components"):
-        block = complete(cube(trials, answers, AXES, "mini"))
+        block = complete_grid(cube(trials, answers, AXES, "mini"))
         factor_effects(block)
         components(block)
     with clock.step("curves: a line a tier, equivalence of each pair"):
@@ -259,7 +260,7 @@ def _plain_contrasts(found: Found) -> tuple[float, float]:
     from scipy.stats import permutation_test
 
     rng, row = np.random.default_rng(0), found.contrasts.row(0, named=True)
-    values = found.block.weighted(pairs(found.block, AXES[0], SIZES[0], SIZES[1]))
+    values = found.block.weighted(contrast_weights(found.block, AXES[0], SIZES[0], SIZES[1]))
     r, n = values.shape
     start = time.process_time()
     means = [

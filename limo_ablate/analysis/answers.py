@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import polars as pl
@@ -104,3 +104,16 @@ def _check(problems: pl.DataFrame, cluster: str) -> None:
                 f"cluster={cluster}: all problems of benchmark {benchmark} have the {cluster} "
                 f"{part['cluster'][0]}; take it out of study.yaml"
             )
+
+
+def items(trials: Iterable[Trial], cluster: str | None = None) -> pl.DataFrame:
+    """A row for each finished trial, score and problem.
+
+    Columns: trial, score, problem, accuracy (mean over samples), samples, and with `cluster` (`source`,
+    `subject`) also cluster: which problems belong together, for every error that is drawn from this table.
+    Scores are those of metrics.json: a benchmark, its groups, its clean items. Raises UserError where a
+    benchmark lacks what is to be clustered by.
+    """
+    wanted = {"accuracy": (pl.col("status") == "correct").mean(), "samples": pl.len()}
+    trials = list(trials)
+    return by_score(trials, by_problem(trials, wanted, cluster))

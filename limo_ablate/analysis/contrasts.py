@@ -15,7 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from limo_ablate.analysis.crossed import crossed
-from limo_ablate.analysis.cube import Cube, cube, pairs
+from limo_ablate.analysis.cube import Cube, contrast_weights, cube
 from limo_ablate.analysis.power import ALPHA, Contrast
 from limo_ablate.analysis.resample import bootstrap, holm, mcnemar, sign_flips
 from limo_ablate.analysis.trials import Trial
@@ -52,7 +52,7 @@ def contrasts(
         return cube(own, answers, axes[name], score)
 
     rows = [_row(contrast, block, alpha) for contrast in wanted]
-    return _judged(pl.DataFrame(rows, schema=SCHEMA), alpha) if rows else pl.DataFrame(schema=SCHEMA)
+    return _with_verdicts(pl.DataFrame(rows, schema=SCHEMA), alpha) if rows else pl.DataFrame(schema=SCHEMA)
 
 
 NUMBERS = (
@@ -81,13 +81,13 @@ def _row(contrast: Contrast, blocks: Callable[[str, str], Cube], alpha: float) -
     }
     try:
         block = blocks(contrast.block, contrast.score)
-        weights = pairs(block, contrast.factor, contrast.a, contrast.b)
-        return row | compared(block, weights, contrast.margin, alpha)
+        weights = contrast_weights(block, contrast.factor, contrast.a, contrast.b)
+        return row | contrast_numbers(block, weights, contrast.margin, alpha)
     except UserError as error:
         return row | {"note": str(error)}
 
 
-def compared(
+def contrast_numbers(
     block: Cube, weights: npt.NDArray[np.float64], margin: float | None, alpha: float
 ) -> dict[str, Any]:
     """The numbers of one weighting of the cells."""
@@ -122,7 +122,7 @@ def _mcnemar(block: Cube, weights: npt.NDArray[np.float64]) -> float | None:
     return mcnemar(a, b)
 
 
-def _judged(rows: pl.DataFrame, alpha: float) -> pl.DataFrame:
+def _with_verdicts(rows: pl.DataFrame, alpha: float) -> pl.DataFrame:
     """With Holm's p-values over the primary contrasts, and verdicts."""
     adjusted = rows["p"].to_numpy().copy()
     primary = rows["primary"].to_numpy()

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from limo_ablate.analysis.crossed import by_cluster
-from limo_ablate.analysis.replicates import filled, numbered, rectangle, redrawn
+from limo_ablate.analysis.replicates import cluster_numbers, largest_full_grid, layout_array, replicate_axis
 from limo_ablate.analysis.trials import Trial
 from limo_ablate.core.errors import UserError
 
@@ -59,10 +59,10 @@ class Cube:
 
     def _complete(self, weights: Array) -> tuple[Mask, Mask]:
         layouts = self.accuracy[:, :, None] if self.trainings is None else self.trainings
-        return rectangle(np.asarray(np.isfinite(layouts[weights != 0, :, :, 0]).all(axis=0)))
+        return largest_full_grid(np.asarray(np.isfinite(layouts[weights != 0, :, :, 0]).all(axis=0)))
 
     @property
-    def drawn(self) -> int:
+    def units(self) -> int:
         """How many problems, or clusters of them: errors need two."""
         return len(self.problems) if self.clusters is None else int(self.clusters.max()) + 1
 
@@ -73,7 +73,7 @@ class Cube:
             raise UserError("no seed has been run in all of the cells that are compared")
         if len(self.problems) < 2:
             raise UserError(f"{len(self.problems)} problems that all trials answered; errors need two")
-        if self.drawn < 2:
+        if self.units < 2:
             raise UserError(f"all {len(self.problems)} problems are of one cluster; errors need two")
         wanted = weights != 0
         return np.asarray(np.tensordot(weights[wanted], values[wanted], axes=1))
@@ -99,7 +99,7 @@ def cube(trials: Iterable[Trial], answers: pl.DataFrame, axes: Sequence[str], sc
         raise UserError(
             f"score {score}: no finished trial of the block has it; scores: {known or 'none yet'}"
         )
-    over = redrawn(axes, list(levels.values()))
+    over = replicate_axis(axes, list(levels.values()))
     wide = own.pivot("trial", index="problem", values="accuracy", maintain_order=True).drop_nulls()
     places = {
         name: (
@@ -109,11 +109,11 @@ def cube(trials: Iterable[Trial], answers: pl.DataFrame, axes: Sequence[str], sc
         )
         for name, found in levels.items()
     }
-    found = gathered(tuple(axis for axis in axes if axis != over), places, wide, own, over or "seed")
+    found = build_cube(tuple(axis for axis in axes if axis != over), places, wide, own, over or "seed")
     return replace(found, samples=int(own["samples"].min()))  # type: ignore[arg-type]
 
 
-def gathered(
+def build_cube(
     axes: tuple[str, ...], places: Mapping[str, Place], wide: pl.DataFrame, own: pl.DataFrame, over: str
 ) -> Cube:
     """The cube of trials at `places` (cell, what is drawn anew, training under it); of one sample.
@@ -122,17 +122,17 @@ def gathered(
     """
     cells = list(dict.fromkeys(cell for cell, _, _ in places.values()))
     seeds = sorted({seed for _, seed, _ in places.values()})
-    trainings = filled(wide, places, cells, seeds)
+    trainings = layout_array(wide, places, cells, seeds)
     count = np.isfinite(trainings[..., :1]).sum(axis=2)
     with np.errstate(invalid="ignore"):
         accuracy = np.nansum(trainings, axis=2) / count
     return Cube(
         axes, tuple(cells), tuple(seeds), tuple(wide["problem"]), accuracy, 1, over,
-        trainings if over != "seed" else None, numbered(own, wide["problem"]),
+        trainings if over != "seed" else None, cluster_numbers(own, wide["problem"]),
     )  # fmt: skip
 
 
-def pairs(block: Cube, factor: str, a: Any, b: Any) -> Array:
+def contrast_weights(block: Cube, factor: str, a: Any, b: Any) -> Array:
     """(cells,) weights of level `b` minus level `a` of `factor`, over all points that have both.
 
     In a fraction of a factorial no point has both: there, what is compared is all cells at `b` with all at
@@ -169,10 +169,10 @@ def _balanced(block: Cube, factor: str, a: Any, b: Any) -> Array:
     counts = [[Counter(cell[other] for cell in arms[level]) for other in others] for level in (a, b)]
     if not arms[a] or counts[0] != counts[1]:
         raise UserError(f"{factor}={a} and {factor}={b} have no trials yet that are alike in all else")
-    return at(block, {factor: b}) - at(block, {factor: a})
+    return mean_weights(block, {factor: b}) - mean_weights(block, {factor: a})
 
 
-def at(block: Cube, levels: Mapping[str, Any]) -> Array:
+def mean_weights(block: Cube, levels: Mapping[str, Any]) -> Array:
     """(cells,) weights of the mean of all cells with these levels."""
     wanted = [all(cell[_axis(block, key)] == level for key, level in levels.items()) for cell in block.cells]
     return np.array(wanted, dtype=float) / max(sum(wanted), 1)

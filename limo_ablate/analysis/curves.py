@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from limo_ablate.analysis.crossed import by_cluster, crossed
-from limo_ablate.analysis.resample import shares
+from limo_ablate.analysis.resample import bootstrap_weights
 
 Array = npt.NDArray[np.float64]
 Fit = Callable[[Array, Array, Array, Array], Array]
@@ -133,7 +133,7 @@ def _redrawn(values: Array, half: Array, seed: int) -> Array:
     little."""
     rng = np.random.default_rng(seed)
     lines, sizes, *replicates, n = values.shape
-    trainings, problems = shares(rng, replicates, DRAWS), shares(rng, [n], DRAWS)
+    trainings, problems = bootstrap_weights(rng, replicates, DRAWS), bootstrap_weights(rng, [n], DRAWS)
     layouts = values.reshape(lines, sizes, -1, n)
     drawn = np.einsum("lsrn,br,bn->lbs", layouts, trainings, problems, optimize=True)
     mean = layouts.mean(axis=(2, 3))[:, None]

@@ -12,15 +12,11 @@ import numpy.typing as npt
 import polars as pl
 
 from limo_ablate.analysis.crossed import crossed
-from limo_ablate.analysis.cube import Cube, at
+from limo_ablate.analysis.cube import Cube, mean_weights
 from limo_ablate.analysis.power import ALPHA
 from limo_ablate.analysis.resample import holm
-from limo_ablate.analysis.variances import UNKNOWN, Variances, crossed_variances, nested_variances
 
 Array = npt.NDArray[np.float64]
-DRAWN = {"select.seed": "subset", "model.pretrain.seed": "base"}
-"""Axis that is drawn anew -> its component."""
-COMPONENTS = {"component": pl.String, **dict.fromkeys(("variance", "sd", "share", "of_mean"), pl.Float64)}
 EFFECTS: dict[str, Any] = {
     **dict.fromkeys(("kind", "factor", "level", "other", "other_level"), pl.String),
     **dict.fromkeys(("effect", "stderr", "low", "high", "p", "p_adj"), pl.Float64),
@@ -40,7 +36,7 @@ def factor_effects(block: Cube, alpha: float = ALPHA) -> pl.DataFrame:
     if not named:
         return pl.DataFrame(schema=EFFECTS)
     values = block.common(np.ones(len(block.cells)))
-    if not values.shape[1] or block.drawn < 2:
+    if not values.shape[1] or block.units < 2:
         return pl.DataFrame(schema=EFFECTS)
     weights = np.stack([weighting for _, weighting in named])
     found = crossed(block.grouped(np.tensordot(weights, values, axes=1)))
@@ -56,17 +52,19 @@ def factor_effects(block: Cube, alpha: float = ALPHA) -> pl.DataFrame:
 
 
 def _weightings(block: Cube) -> Iterator[tuple[dict[str, Any], Array]]:
-    everything = at(block, {})
+    everything = mean_weights(block, {})
     several = [axis for axis in block.axes if len(levels(block, axis)) > 1]
     for axis in several:
         for level in levels(block, axis):
-            yield _named("main", axis, level), at(block, {axis: level}) - everything
+            yield _named("main", axis, level), mean_weights(block, {axis: level}) - everything
     for one, other in combinations(several, 2):
         for a in levels(block, one):
             for b in levels(block, other):
-                both = at(block, {one: a, other: b})
+                both = mean_weights(block, {one: a, other: b})
                 if both.any():
-                    weighting = both - at(block, {one: a}) - at(block, {other: b}) + everything
+                    weighting = (
+                        both - mean_weights(block, {one: a}) - mean_weights(block, {other: b}) + everything
+                    )
                     yield _named("interaction", one, a, other, b), weighting
 
 
@@ -83,7 +81,7 @@ def levels(block: Cube, axis: str) -> list[Any]:
     return list(dict.fromkeys(cell[place] for cell in block.cells))
 
 
-def complete(block: Cube) -> Cube:
+def complete_grid(block: Cube) -> Cube:
     """The largest full grid found by leaving out, one after the other, the level that most cells lack.
 
     The untuned base (size 0), which has no tier, is such a level.
@@ -117,46 +115,3 @@ def _share(block: Cube, cells: list[int], kept: dict[str, list[Any]], axis: str,
     place = block.axes.index(axis)
     wanted = np.prod([len(found) for other, found in kept.items() if other != axis])
     return float(sum(block.cells[number][place] == level for number in cells) / wanted)
-
-
-def components(block: Cube) -> pl.DataFrame:
-    """How much of the variance of one completion's correctness is whose, averaged over the block's cells.
-
-    A row for each of `problem`, `training`, `rest` (problem x training, beyond sampling) and `sample`, and
-    before `training` two where the block draws something anew: that, `subset` (`select.seed`) or `base`
-    (`model.pretrain.seed`), and `seed`, what all of them that are trained with a seed share. Columns:
-    component, variance, sd, share, and `of_mean`, its part in the variance of a cell's mean. By sums of
-    squares (random effects); below 0 counts as 0. Null is what can't be told apart: with one sample of each
-    problem `rest`, which is then in `sample`; with one training of each draw `training` (and there is no
-    `seed`), then in the draw; with one seed `training`, and no claim can be made beyond it; with one of each
-    all is in `sample`.
-    """
-    layouts = block.accuracy[:, :, None] if block.trainings is None else block.trainings
-    full = layouts[np.isfinite(layouts[..., 0]).all(axis=(1, 2))]
-    if not len(full) or full.shape[-1] < 2:
-        return pl.DataFrame(schema=COMPONENTS)
-    _, draws, trainings, _ = full.shape
-    drawn = DRAWN.get(block.over, block.over)
-    if draws > 1 and trainings > 1:
-        return _table(nested_variances(full, block.samples, drawn))
-    found = crossed_variances(full[:, :, 0] if trainings == 1 else full[:, 0], block.samples)
-    if block.trainings is not None:
-        names = {"problem": "problem", drawn: "training"} if trainings == 1 else {"problem": "problem"}
-        apart = {name: found.pop(kept) for name, kept in names.items()}
-        found = apart | {drawn: apart.get(drawn, UNKNOWN), "training": found.pop("training", UNKNOWN)} | found
-    return _table(found)
-
-
-def _table(variances: Variances) -> pl.DataFrame:
-    total = sum(variance or 0.0 for variance, _ in variances.values())
-    rows = [
-        {
-            "component": name,
-            "variance": variance,
-            "sd": None if variance is None else variance**0.5,
-            "share": None if variance is None or not total else variance / total,
-            "of_mean": of_mean,
-        }
-        for name, (variance, of_mean) in variances.items()
-    ]
-    return pl.DataFrame(rows, schema=COMPONENTS)

@@ -8,7 +8,7 @@ from functools import partial
 import polars as pl
 
 from limo_ablate.analysis.answers import by_problem, by_score
-from limo_ablate.analysis.inferred import inferred
+from limo_ablate.analysis.summary import means_with_errors
 from limo_ablate.analysis.trials import Trial
 from limo_ablate.trial.evaluate.passes import majority, pass_at
 
@@ -45,7 +45,7 @@ def measures(trials: Iterable[Trial], cluster: str | None = None) -> pl.DataFram
     return rows.unpivot(shown, index=index, variable_name="measure").drop_nulls("value")
 
 
-def measured(
+def measure_means(
     table: pl.DataFrame,
     measures: pl.DataFrame,
     by: Sequence[str],
@@ -61,7 +61,9 @@ def measured(
     cell = [*by, "score", "measure"]
     levels = table.select(list(dict.fromkeys([*by, *over, "trial"]))).unique(maintain_order=True)
     found = [
-        inferred(levels.join(part, on="trial", maintain_order="left_right"), cell, over, "value", level)
+        means_with_errors(
+            levels.join(part, on="trial", maintain_order="left_right"), cell, over, "value", level
+        )
         for part in measures.partition_by("score", "measure", maintain_order=True)
     ]
     if not found:

@@ -14,7 +14,7 @@ from limo_ablate.core.errors import UserError
 Array = npt.NDArray[np.float64]
 
 
-def redrawn(axes: Sequence[str], points: Sequence[tuple[Any, ...]]) -> str | None:
+def replicate_axis(axes: Sequence[str], points: Sequence[tuple[Any, ...]]) -> str | None:
     """The axis of seeds that is crossed with the others; in one-factor-at-a-time it is not."""
     found = []
     for place, axis in enumerate(axes):
@@ -32,7 +32,7 @@ def redrawn(axes: Sequence[str], points: Sequence[tuple[Any, ...]]) -> str | Non
     return found[0] if found else None
 
 
-def filled(
+def layout_array(
     wide: pl.DataFrame,
     places: Mapping[str, tuple[tuple[Any, ...], int, int]],
     cells: Sequence[tuple[Any, ...]],
@@ -52,7 +52,7 @@ def filled(
         return np.asarray(total / count)
 
 
-def rectangle(run: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+def largest_full_grid(run: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """(rows, columns) of a full part of `run` (R, S): what lacks the largest share is left out, one after the
     other, of two that lack as much the column."""
     rows, columns = (np.ones(size, dtype=bool) for size in run.shape)
@@ -66,7 +66,7 @@ def rectangle(run: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.bool_], npt.ND
     return rows & columns.any(), columns & rows.any()
 
 
-def numbered(own: pl.DataFrame, problems: pl.Series) -> npt.NDArray[np.int64] | None:
+def cluster_numbers(own: pl.DataFrame, problems: pl.Series) -> npt.NDArray[np.int64] | None:
     """(problems,) number of each one's cluster, from 0; None where `own` (of `items`) has no clusters."""
     if "cluster" not in own.columns:
         return None

@@ -26,13 +26,13 @@ def bootstrap(values: Array, level: float = 0.95, draws: int = DRAWS, seed: int 
     means = []
     for start in range(0, draws, CHUNK):
         count = min(CHUNK, draws - start)
-        trainings, problems = shares(rng, replicates, count), shares(rng, [n], count)
+        trainings, problems = bootstrap_weights(rng, replicates, count), bootstrap_weights(rng, [n], count)
         means.append(((trainings @ values.reshape(-1, n)) * problems).sum(axis=1))
     low, high = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
-def shares(rng: np.random.Generator, sizes: Sequence[int], count: int) -> Array:
+def bootstrap_weights(rng: np.random.Generator, sizes: Sequence[int], count: int) -> Array:
     """(count, product of `sizes`) shares of a mean, each axis drawn anew with replacement."""
     found = np.ones((count, 1))
     for size in sizes:

@@ -32,7 +32,7 @@ def table(study: Path | Iterable[Trial], keys: Sequence[str] | None = None) -> p
     done = [trial for trial in trials if trial.metrics]
     level = Trial.level
     if keys is None:
-        keys = [key for key in dict.fromkeys(k for trial in done for k in trial.asked) if key != "seed"]
+        keys = [key for key in dict.fromkeys(k for trial in done for k in trial.overrides) if key != "seed"]
         level = Trial.level_if_any  # a group that only some blocks choose
     levels = {key: _one_type([level(trial, key) for trial in done]) for key in keys}
     scores = dict.fromkeys([*SCORES, *(key for trial in done for score in _scores(trial) for key in score)])

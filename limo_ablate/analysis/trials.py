@@ -7,12 +7,15 @@ folders of an earlier form of the study stay on disk and are not counted.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.study.block import Block
+from limo_ablate.study.search.objectives import measured
 
 CELLS, METRICS, FAILED = "cells.json", "metrics.json", "failed.json"
 _ABSENT = object()
@@ -26,8 +29,8 @@ class Trial:
     folder: Path
     seed: int
     blocks: tuple[str, ...]
-    asked: dict[str, Any]
-    """Overrides, key -> value."""
+    overrides: dict[str, Any]
+    """Key -> value."""
     metrics: dict[str, Any] | None
     """metrics.json; null while the trial is not finished."""
     failure: dict[str, Any] | None
@@ -47,8 +50,8 @@ class Trial:
         return None if (found := self._find(key)) is _ABSENT else found
 
     def _find(self, key: str) -> Any:
-        if key in self.asked:
-            return self.asked[key]
+        if key in self.overrides:
+            return self.overrides[key]
         node: Any = resolved(self.folder)
         for part in key.split("."):
             if not isinstance(node, dict) or part not in node:
@@ -95,3 +98,16 @@ def _read(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     return content
+
+
+def best_of_tuning(trials: Sequence[Trial], block: Block) -> list[Trial]:
+    """Of a tuned block's finished trials, each point's best under each seed, by the tuning's score."""
+    assert block.tune is not None
+    sign = 1 if block.tune.direction == "maximize" else -1
+    best: dict[str, tuple[float, Trial]] = {}
+    for trial in trials:
+        point = repr([trial.seed, *(trial.level_if_any(key) for key in block.factors())])
+        value = sign * measured(trial.metrics or {}, block.tune.score)
+        if point not in best or value > best[point][0]:
+            best[point] = value, trial
+    return [trial for _, trial in best.values()]

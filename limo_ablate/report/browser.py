@@ -16,8 +16,8 @@ from typing import Any
 import polars as pl
 
 from limo_ablate.analysis.trials import Trial
-from limo_ablate.report.load import StudyView
-from limo_ablate.report.names import axis
+from limo_ablate.report.labels import axis
+from limo_ablate.report.study_view import StudyView
 
 BUDGET = 12_000_000
 """Bytes of text, before compression. What does not compress takes 4/3 of it in the page: 16 MB of the 25."""
@@ -46,7 +46,7 @@ RULES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Packed:
+class PackedCompletions:
     """What the page holds of the completions, and of how many."""
 
     data: str
@@ -61,7 +61,7 @@ class Packed:
     of_problems: int
 
 
-def packed(view: StudyView, budget: int = BUDGET) -> Packed | None:
+def pack_completions(view: StudyView, budget: int = BUDGET) -> PackedCompletions | None:
     """The completions of each cell's first finished trial, as far as the budget goes; null without any.
 
     Of a problem with several samples, the first correct one and the first other one. First comes one of each
@@ -76,7 +76,7 @@ def packed(view: StudyView, budget: int = BUDGET) -> Packed | None:
     rows = _within(_with_texts(_guessed(ranked, budget), list(cells.values())), budget)
     problems = ranked.select(*ITEM).unique().height
     whole = ranked.group_by(ITEM).agg(pl.len()).join(rows.group_by(ITEM).agg(pl.len()), on=[*ITEM, "len"])
-    return Packed(
+    return PackedCompletions(
         data=_packed(list(cells), rows),
         named_by=" · ".join(map(axis, view.keys)),
         shown=rows.height,

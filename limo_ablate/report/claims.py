@@ -14,13 +14,13 @@ import altair as alt
 import polars as pl
 
 from limo_ablate.analysis.contrasts import contrasts
-from limo_ablate.analysis.register.claim_status import NOT_REGISTERED, Standing, standings
+from limo_ablate.analysis.register.claim_status import NOT_REGISTERED, ClaimStatus, claim_statuses
+from limo_ablate.analysis.register.current_trials import current_trials
 from limo_ablate.analysis.register.deviations import deviations
-from limo_ablate.analysis.register.present import present
 from limo_ablate.analysis.register.registration import Chain, read
-from limo_ablate.report.load import StudyView
-from limo_ablate.report.names import POINTS, percent
-from limo_ablate.report.section import Drawn, Section, Table
+from limo_ablate.report.labels import POINTS, percent
+from limo_ablate.report.section import Chart, Section, Table
+from limo_ablate.report.study_view import StudyView
 
 ROW = 44
 """Pixels of the plot for each contrast."""
@@ -58,24 +58,24 @@ def claims(view: StudyView) -> Claims | None:
     chain = read(view.folder)
     if not (view.study.contrasts or (chain and chain.last.contrasts)) or not view.done:
         return None
-    cells = present(view.folder, view.trials)
-    rows = _rows(view, standings(view.study, chain, cells))
+    cells = current_trials(view.folder, view.trials)
+    rows = _rows(view, claim_statuses(view.study, chain, cells))
     results = rows.filter(pl.col("effect").is_not_null())
     table = Table(HEADER, [_row(row) for row in rows.iter_rows(named=True)], WORDS, NOTES)
     note = "95 % intervals over seeds and problems; left of 0 the first level is better."
-    picture = Drawn(
+    picture = Chart(
         "contrasts", "Contrasts", "", note, None if results.is_empty() else forest(results).to_dict(), table
     )
     return Claims(
         rows,
         [(_name(row), finding(row)) for row in rows.iter_rows(named=True)],
-        Section("claims", "What the study was made for", text=(_registered(chain),), drawn=(picture,)),
+        Section("claims", "What the study was made for", text=(_registered(chain),), charts=(picture,)),
         deviations(view.study, chain, cells) if chain else [],
         chain.broken if chain else None,
     )
 
 
-def _rows(view: StudyView, found: Sequence[Standing]) -> pl.DataFrame:
+def _rows(view: StudyView, found: Sequence[ClaimStatus]) -> pl.DataFrame:
     """The contrasts of `found`, in their order; registered ones and others are two families."""
     axes = {block.name: list(block.factors()) for block in view.study.blocks}
     axes |= {s.contrast.block: [s.contrast.factor] for s in found if s.contrast.block not in axes}

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.project import study_file
-from limo_ablate.report import report_study
 from limo_ablate.study.design import load_study
 from limo_ablate.study.folder import study_folder
 from limo_ablate.trial.compose import compose
@@ -31,7 +30,9 @@ def main(argv: list[str]) -> int:
     if wrong := [argument for argument in overrides if "=" not in argument]:
         raise UserError(f"report: {wrong[0]}: one study at a time, and overrides as key=value")
     folder = study_folder(name, Path(compose(overrides).paths.studies))
-    page = report_study(folder)
+    from limo_ablate.report.page import write_report  # Altair and vl-convert take a second to import
+
+    page = write_report(folder)
     print(page)
     print(_contents(page))
     if outdated := _outdated(name, folder, overrides):

@@ -8,9 +8,9 @@ from typing import Any
 import polars as pl
 
 from limo_ablate.analysis.trials import Trial, resolved
-from limo_ablate.report.declared.figures import FigureData
-from limo_ablate.report.load import StudyView
-from limo_ablate.report.names import axis, duration, level, percent, plus_minus
+from limo_ablate.report.figure_data import FigureData
+from limo_ablate.report.labels import axis, duration, level, percent, plus_minus
+from limo_ablate.report.study_view import StudyView
 
 METHOD = {
     "Data": "data.name",

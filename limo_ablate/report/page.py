@@ -17,8 +17,7 @@ import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.report.browser import packed
-from limo_ablate.report.cells import cell_table, figure_table
+from limo_ablate.report.browser import pack_completions
 from limo_ablate.report.claims import Claims, claims
 from limo_ablate.report.declared.charts import efficiency_chart, note
 from limo_ablate.report.declared.literature import section as literature
@@ -36,11 +35,12 @@ from limo_ablate.report.health.matrix import section as matrix
 from limo_ablate.report.health.scores import section as scores
 from limo_ablate.report.health.timeline import section as timeline
 from limo_ablate.report.health.training import section as training
-from limo_ablate.report.load import StudyView, load
 from limo_ablate.report.methods.methods import section as methods
-from limo_ablate.report.section import Drawn, Section, slug
+from limo_ablate.report.picture_files import FORMATS, write_picture_files
+from limo_ablate.report.result_tables import cell_table, figure_table
+from limo_ablate.report.section import Chart, Section, slug
+from limo_ablate.report.study_view import StudyView, load
 from limo_ablate.report.theme import DARK, LIGHT, config
-from limo_ablate.report.twins import KINDS, write_twins
 from limo_ablate.study.design import Figure
 
 HERE = Path(__file__).parent
@@ -73,37 +73,37 @@ SECTIONS: list[Callable[[StudyView], Section | None]] = [
 
 def write_report(folder: Path) -> Path:
     view = load(folder)
-    return write_page(view, *parts(view))
+    return write_page(view, *report_parts(view))
 
 
-def parts(view: StudyView) -> tuple[Claims | None, list[Drawn], list[Section]]:
+def report_parts(view: StudyView) -> tuple[Claims | None, list[Chart], list[Section]]:
     """What the page is made of: the claims, the declared figures, the sections."""
     figures = [drawn for figure in view.figures for drawn in draw(view, figure)]
     return claims(view), figures, [found for section in SECTIONS if (found := section(view))]
 
 
-def write_page(view: StudyView, made: Claims | None, figures: list[Drawn], sections: list[Section]) -> Path:
+def write_page(view: StudyView, made: Claims | None, figures: list[Chart], sections: list[Section]) -> Path:
     """Writes it, with its pictures beside it."""
     report = view.folder / "report"
     report.mkdir(exist_ok=True)
-    write_twins(pictures(made, figures, sections), report)
+    write_picture_files(pictures(made, figures, sections), report)
     page, partial = report / "index.html", report / "index.partial"
     partial.write_text(html(view, made, figures, sections), encoding="utf-8")
     return partial.replace(page)
 
 
-def pictures(made: Claims | None, figures: list[Drawn], sections: list[Section]) -> list[Drawn]:
+def pictures(made: Claims | None, figures: list[Chart], sections: list[Section]) -> list[Chart]:
     """All that can be drawn."""
-    of_sections = [drawn for section in sections for drawn in section.drawn]
-    everything = [*(made.section.drawn if made else ()), *figures, *of_sections]
+    of_sections = [drawn for section in sections for drawn in section.charts]
+    everything = [*(made.section.charts if made else ()), *figures, *of_sections]
     return [drawn for drawn in everything if drawn.spec]
 
 
-def draw(view: StudyView, figure: Figure) -> list[Drawn]:
+def draw(view: StudyView, figure: Figure) -> list[Chart]:
     """A declared figure, one for each panel; one that can't be drawn says so in its place."""
     try:
         found = [
-            Drawn(
+            Chart(
                 slug(data.figure.title),
                 data.figure.title,
                 finding(data),
@@ -114,11 +114,11 @@ def draw(view: StudyView, figure: Figure) -> list[Drawn]:
             for data in view.data(figure)
         ]
     except UserError as error:
-        return [Drawn(slug(figure.title), figure.title, f"This figure can't be drawn: {error}")]
-    return found or [Drawn(slug(figure.title), figure.title, "None of its trials has finished yet.")]
+        return [Chart(slug(figure.title), figure.title, f"This figure can't be drawn: {error}")]
+    return found or [Chart(slug(figure.title), figure.title, "None of its trials has finished yet.")]
 
 
-def html(view: StudyView, made: Claims | None, figures: list[Drawn], sections: list[Section]) -> str:
+def html(view: StudyView, made: Claims | None, figures: list[Chart], sections: list[Section]) -> str:
     """The page as text."""
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -129,7 +129,7 @@ def html(view: StudyView, made: Claims | None, figures: list[Drawn], sections: l
         "figures": figures,
         "sections": sections,
         "cells": cell_table(view) if view.done else None,
-        "completions": packed(view),
+        "completions": pack_completions(view),
         "recipe": recipe(view) if view.done else [],
     }
     return environment.get_template("page.html").render(
@@ -143,7 +143,7 @@ def html(view: StudyView, made: Claims | None, figures: list[Drawn], sections: l
         study=view.study,
         tiles=glance(view),
         contents=contents(shown),
-        kinds=KINDS,
+        kinds=FORMATS,
         unfolded=UNFOLDED,
         provenance=provenance(view) if view.done else [],
         **shown,

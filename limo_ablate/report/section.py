@@ -19,7 +19,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class Chart:
     """A picture on the page and in a file beside it; without a spec, `finding` says why there is none."""
 
     id: str
@@ -42,7 +42,7 @@ class Section:
     title: str
     text: tuple[str, ...] = ()
     """Paragraphs before the pictures."""
-    drawn: tuple[Drawn, ...] = ()
+    charts: tuple[Chart, ...] = ()
     table: Table | None = None
     """Of the section itself, where it has no picture."""
     code: str = ""

@@ -42,7 +42,7 @@ class Jobs:
     """(TrialConfig, folder, TrialLabels); leaves metrics.json in the folder."""
     prepare: str = "limo_ablate.trial.run:prepare_base"
     """(TrialConfig); makes the base model."""
-    report: str = "limo_ablate.report:report_study"
+    report: str = "limo_ablate.report.page:write_report"
     """(study's folder) -> the page; called in the end, by the sweep itself."""
     preload: tuple[str, ...] = ("limo_ablate.sweep.warm", "?limo_ablate.trial.track.run")
     """As `preload.VARIABLE` has them; tracking may be broken, and says so itself."""

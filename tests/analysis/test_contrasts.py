@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from limo_ablate.analysis.answers import items
 from limo_ablate.analysis.contrasts import contrasts
-from limo_ablate.analysis.cube import at, cube, pairs
-from limo_ablate.analysis.items import items
+from limo_ablate.analysis.cube import contrast_weights, cube, mean_weights
 from limo_ablate.analysis.power import Contrast
 from limo_ablate.analysis.trials import load_trials
 from limo_ablate.core.errors import UserError
@@ -62,7 +62,9 @@ def test_what_cannot_be_compared_says_why(study: Path) -> None:
 
 
 def test_one_sample_of_one_training_is_tested_as_mcnemar_does(study: Path) -> None:
-    trials = [trial for trial in load_trials(study) if trial.seed == 0 and trial.asked["select.size"] == 4]
+    trials = [
+        trial for trial in load_trials(study) if trial.seed == 0 and trial.overrides["select.size"] == 4
+    ]
     (row,) = contrasts([quality("L1", "L5")], AXES, trials, items(trials)).rows(named=True)
     assert row["seeds"] == 1
     assert row["p_mcnemar"] == pytest.approx(row["p_flips"], abs=0.02)
@@ -75,13 +77,13 @@ def test_only_seeds_that_all_arms_have_are_compared(study: Path) -> None:
     assert row["seeds"] == 2
     found = cube(part, items(part), AXES["size x quality"], "mini")
     with pytest.raises(UserError, match="no seed has been run in all of the cells"):
-        found.weighted(0 * pairs(found, "select.quality", "L1", "L5"))
+        found.weighted(0 * contrast_weights(found, "select.quality", "L1", "L5"))
 
 
 def test_weights_are_differences_of_level_means(study: Path) -> None:
     trials = load_trials(study)
     found = cube(trials, items(trials), AXES["size x quality"], "mini")
-    weights = pairs(found, "select.quality", "L1", "L5")
+    weights = contrast_weights(found, "select.quality", "L1", "L5")
     assert weights.sum() == pytest.approx(0)
-    expected = at(found, {"select.quality": "L5"}) - at(found, {"select.quality": "L1"})
+    expected = mean_weights(found, {"select.quality": "L5"}) - mean_weights(found, {"select.quality": "L1"})
     assert weights == pytest.approx(expected)

@@ -6,8 +6,9 @@ import pytest
 import statsmodels.formula.api as smf
 from statsmodels.stats.anova import anova_lm
 
-from limo_ablate.analysis.cube import Cube, pairs
-from limo_ablate.analysis.factors import complete, components, factor_effects
+from limo_ablate.analysis.cube import Cube, contrast_weights
+from limo_ablate.analysis.factors import complete_grid, factor_effects
+from limo_ablate.analysis.variance_components import components
 from limo_ablate.core.errors import UserError
 
 SIZES, TIERS = (4, 16, 64), ("L1", "L5")
@@ -53,9 +54,9 @@ def test_the_planted_interaction_is_seen() -> None:
 
 
 def test_a_level_that_is_not_crossed_is_left_out() -> None:
-    part = complete(made(missing=(1,)))
+    part = complete_grid(made(missing=(1,)))
     assert part.cells == ((16, "L1"), (16, "L5"), (64, "L1"), (64, "L5"))
-    assert complete(made()).cells == made().cells
+    assert complete_grid(made()).cells == made().cells
 
 
 def test_components_are_recovered() -> None:
@@ -95,8 +96,8 @@ def test_in_a_fraction_levels_are_compared_over_all_cells() -> None:
     cells = ((0, 0, 1), (0, 1, 0), (1, 0, 0), (1, 1, 1))
     accuracy = np.array([0.2, 0.4, 0.5, 0.9])[:, None, None] + np.zeros((4, 2, 6))
     block = Cube(("a", "b", "c"), cells, (0, 1), tuple("pqrstu"), accuracy, 1)
-    assert pairs(block, "a", 0, 1) == pytest.approx([-0.5, -0.5, 0.5, 0.5])
-    assert block.weighted(pairs(block, "a", 0, 1)) == pytest.approx(np.full((2, 6), 0.4))
+    assert contrast_weights(block, "a", 0, 1) == pytest.approx([-0.5, -0.5, 0.5, 0.5])
+    assert block.weighted(contrast_weights(block, "a", 0, 1)) == pytest.approx(np.full((2, 6), 0.4))
     part = Cube(block.axes, cells[:3], block.seeds, block.problems, accuracy[:3], 1)
     with pytest.raises(UserError, match="no trials yet that are alike in all else"):
-        pairs(part, "a", 0, 1)
+        contrast_weights(part, "a", 0, 1)

@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from limo_ablate.analysis.items import items
-from limo_ablate.analysis.measures import measured, measures
+from limo_ablate.analysis.answers import items
+from limo_ablate.analysis.measures import measure_means, measures
 from limo_ablate.analysis.summary import summary
 from limo_ablate.analysis.table import table
 from limo_ablate.analysis.trials import Trial, load_trials
@@ -76,7 +76,7 @@ def test_of_one_sample_there_is_no_pass_and_no_vote(tmp_path: Path) -> None:
 
 def test_measured_is_the_inference_of_summary(trials: list[Trial]) -> None:
     rows, by = table(trials), ["select.difficulty"]
-    found = measured(rows, measures(trials), by)
+    found = measure_means(rows, measures(trials), by)
     cells = summary(rows, items(trials), by)
     both = found.filter(measure="avg").join(cells, on=[*by, "score"], suffix="_summary")
     assert both.height == cells.height == 3 * 5

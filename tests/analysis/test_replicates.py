@@ -11,14 +11,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from limo_ablate.analysis.contrasts import compared, contrasts
+from limo_ablate.analysis.answers import items
+from limo_ablate.analysis.contrasts import contrast_numbers, contrasts
 from limo_ablate.analysis.crossed import crossed
 from limo_ablate.analysis.cube import Cube, cube
 from limo_ablate.analysis.factors import components, factor_effects
-from limo_ablate.analysis.inferred import inferred
-from limo_ablate.analysis.items import items
 from limo_ablate.analysis.power import Contrast
-from limo_ablate.analysis.replicates import rectangle
+from limo_ablate.analysis.replicates import largest_full_grid
+from limo_ablate.analysis.summary import means_with_errors
 from limo_ablate.analysis.trials import Trial, load_trials
 from limo_ablate.core.errors import UserError
 from tests.made_study import Making
@@ -75,7 +75,7 @@ def test_an_arm_that_failed_is_said_to_have_no_finished_trial(tmp_path: Path) ->
     axes = {"select.quality": ["L1", "L5"], "select.seed": [0]}
     trials = load_trials(made(tmp_path, axes))
     for trial in trials:
-        if trial.asked["select.quality"] == "L1":
+        if trial.overrides["select.quality"] == "L1":
             (trial.folder / "metrics.json").unlink()
     left = load_trials(tmp_path)
     (row,) = contrasts([CONTRAST], {"tiers": AXES}, left, items(left)).rows(named=True)
@@ -102,7 +102,7 @@ def test_subsets_that_the_seeds_draw_for_all_bases_alike_are_three_whatever_the_
     rng = np.random.default_rng(5)
     held = 0
     for _ in range(60):
-        row = compared(drawn_by_seeds(rng), TIERS_APART, None, 0.05)
+        row = contrast_numbers(drawn_by_seeds(rng), TIERS_APART, None, 0.05)
         assert row["seeds"] == 5
         held += row["low"] <= 0 <= row["high"]
     assert held >= 54
@@ -121,9 +121,9 @@ def test_the_full_part_of_a_grid_is_what_is_left() -> None:
     run = np.ones((3, 4), dtype=bool)
     run[1] = False
     run[2, 3] = False
-    rows, columns = rectangle(run)
+    rows, columns = largest_full_grid(run)
     assert (rows.tolist(), columns.tolist()) == ([True, False, True], [True, True, True, False])
-    none = rectangle(np.zeros((3, 1), dtype=bool))
+    none = largest_full_grid(np.zeros((3, 1), dtype=bool))
     assert not any(part.any() for part in none)
 
 
@@ -132,11 +132,11 @@ def test_problems_of_one_cluster_give_no_errors() -> None:
     rng = np.random.default_rng(5)
     alike = replace(drawn_by_seeds(rng), clusters=np.zeros(50, dtype=np.int64))
     with pytest.raises(UserError, match="all 50 problems are of one cluster; errors need two"):
-        compared(alike, TIERS_APART, None, 0.05)
+        contrast_numbers(alike, TIERS_APART, None, 0.05)
     assert factor_effects(alike).is_empty()
     rows = pl.DataFrame({"cell": 0, "seed": [0, 0, 1, 1], "problem": ["a", "b"] * 2, "cluster": "one",
                          "value": [0.0, 1.0, 1.0, 1.0]})  # fmt: skip
-    (row,) = inferred(rows, ["cell"], ["seed"], "value", 0.95).rows(named=True)
+    (row,) = means_with_errors(rows, ["cell"], ["seed"], "value", 0.95).rows(named=True)
     assert (row["mean"], row["stderr"], row["low"]) == (0.75, None, None)
 
 
@@ -146,11 +146,11 @@ def test_a_cells_mean_is_over_the_grid_of_bases_and_seeds() -> None:
     places = list(product(range(3), range(2), range(20)))
     rows = pl.DataFrame(places, schema=["base", "seed", "problem"], orient="row")
     rows = rows.with_columns(cell=0, value=pl.Series(values.ravel()))
-    (row,) = inferred(rows, ["cell"], ["base", "seed"], "value", 0.95).rows(named=True)
+    (row,) = means_with_errors(rows, ["cell"], ["base", "seed"], "value", 0.95).rows(named=True)
     (low,), (high,) = crossed(values[None]).interval()
     assert (row["seeds"], row["low"], row["high"]) == (3, pytest.approx(low), pytest.approx(high))
     left = rows.filter(~((pl.col("base") == 1) & (pl.col("seed") == 0)))
-    (row,) = inferred(left, ["cell"], ["base", "seed"], "value", 0.95).rows(named=True)
+    (row,) = means_with_errors(left, ["cell"], ["base", "seed"], "value", 0.95).rows(named=True)
     assert row["mean"] == pytest.approx(values[[0, 2]].mean())
 
 

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 from scipy import stats
 
+from limo_ablate.analysis.answers import items
 from limo_ablate.analysis.crossed import crossed
-from limo_ablate.analysis.items import items
 from limo_ablate.analysis.summary import summary
 from limo_ablate.analysis.table import table
 from limo_ablate.analysis.trials import load_trials

@@ -78,7 +78,7 @@ def test_the_table_has_a_row_for_each_finished_trial_and_score(study: Path) -> N
         mine = (pl.col("trial") == trial.name) & (pl.col("score") == "mini/hard")
         row = rows.row(by_predicate=mine, named=True)
         assert row["accuracy"] == trial.metrics["scores"]["mini/hard"]["accuracy"]
-        assert (row["select.size"], row["seed"]) == (trial.asked["select.size"], trial.seed)
+        assert (row["select.size"], row["seed"]) == (trial.overrides["select.size"], trial.seed)
         assert row["trained_steps"] == 120
 
 

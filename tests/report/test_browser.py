@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from limo_ablate.report import report_study
-from limo_ablate.report.browser import LENGTH, packed
-from limo_ablate.report.load import load
+from limo_ablate.report.browser import LENGTH, pack_completions
+from limo_ablate.report.page import write_report
+from limo_ablate.report.study_view import load
 from tests import chromium
 from tests.chromium import Chromium
 from tests.made_study import DIFFICULTY, FIGURES, SIZE_QUALITY, Making
@@ -42,7 +42,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
         failing=fails, failure=HOSTILE, names=lambda i: f"p{i} {HOSTILE}",
     )  # fmt: skip
     folder = made.write()
-    report_study(folder)
+    write_report(folder)
     return folder
 
 
@@ -55,7 +55,7 @@ def opened(study: Path) -> Iterator[Chromium]:
 
 
 def unpacked(study: Path, budget: int) -> dict:
-    found = packed(load(study), budget)
+    found = pack_completions(load(study), budget)
     assert found is not None
     return json.loads(gzip.decompress(base64.b64decode(found.data)))
 
@@ -121,10 +121,10 @@ def test_the_page_does_not_scroll_sideways(study: Path, width: int) -> None:
 
 def test_a_small_budget_keeps_each_verdict_of_a_cell_and_whole_problems(study: Path) -> None:
     view = load(study)
-    everything, some = packed(view, 10**7), packed(view, 200_000)
+    everything, some = pack_completions(view, 10**7), pack_completions(view, 200_000)
     assert everything is not None
     assert some is not None
-    assert some == packed(load(study), 200_000)
+    assert some == pack_completions(load(study), 200_000)
     assert everything.problems == everything.of_problems == 60
     assert 0 < some.problems < 60
     assert some.cells == some.of_cells == everything.cells

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from limo_ablate.report import report_study
 from limo_ablate.report.claims import claims, finding
-from limo_ablate.report.load import load
+from limo_ablate.report.page import write_report
+from limo_ablate.report.study_view import load
 from tests.made_study import FIGURES, SIZE_QUALITY, Making
 
 CONTRASTS = [
@@ -22,7 +22,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_page_begins_with_them(study: Path) -> None:
-    page = report_study(study).read_text()
+    page = write_report(study).read_text()
     assert page.index("What the study was made for") < page.index("What came out")
     assert "<li>L5 &lt;beats&gt; L1: +" in page
     assert ": different</li>" in page
@@ -34,7 +34,7 @@ def test_the_page_begins_with_them(study: Path) -> None:
 def test_each_is_a_row_with_its_numbers(study: Path) -> None:
     made = claims(load(study))
     assert made is not None
-    table = made.section.drawn[0].table
+    table = made.section.charts[0].table
     assert table is not None
     assert [row[3] for row in table.rows] == ["different", f"no result: {made.rows['note'][1]}"]
     assert table.rows[0][-1] == "60 × 1 × 3"
@@ -45,4 +45,4 @@ def test_each_is_a_row_with_its_numbers(study: Path) -> None:
 def test_a_study_without_any_has_no_such_section(tmp_path: Path) -> None:
     plain = Making(tmp_path / "plain", blocks=[SIZE_QUALITY], figures=FIGURES[:1]).write()
     assert claims(load(plain)) is None
-    assert "made for" not in report_study(plain).read_text()
+    assert "made for" not in write_report(plain).read_text()

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 
 from limo_ablate.__main__ import main
-from limo_ablate.report import report_study
-from limo_ablate.report.cells import cell_table
-from limo_ablate.report.load import load
-from limo_ablate.report.page import json_for_html
+from limo_ablate.report.page import json_for_html, write_report
+from limo_ablate.report.result_tables import cell_table
 from limo_ablate.report.section import slug
+from limo_ablate.report.study_view import load
 from tests.made_study import DIFFICULTY, FIGURES, Making
 
 HOSTILE = "</pre></script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"> \\boxed{99}"  # noqa: E501
@@ -27,7 +26,7 @@ def fails(asked: dict, seed: int) -> bool:
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = Making(tmp_path_factory.mktemp("study"), completion=HOSTILE, failing=fails)
     folder = made.write()
-    report_study(folder)
+    write_report(folder)
     return folder
 
 
@@ -126,7 +125,7 @@ def test_data_in_a_script_can_not_end_it() -> None:
 
 def test_a_figure_that_can_not_be_drawn_says_so_and_the_others_are(tmp_path: Path) -> None:
     wrong = {**FIGURES[0], "title": "Wrong", "score": "mini/hrad"}
-    page = report_study(Making(tmp_path, figures=[wrong, FIGURES[1]], seeds=[0]).write())
+    page = write_report(Making(tmp_path, figures=[wrong, FIGURES[1]], seeds=[0]).write())
     text = Reader(page.read_text()).text
     assert "can't be drawn: figure 'Wrong': score=mini/hrad; did you mean mini/hard?" in text
     names = {p.stem for p in page.parent.glob("*.png")}
@@ -136,7 +135,7 @@ def test_a_figure_that_can_not_be_drawn_says_so_and_the_others_are(tmp_path: Pat
 
 def test_a_study_in_which_all_failed_has_a_report(tmp_path: Path) -> None:
     made = Making(tmp_path, seeds=[0])
-    page = report_study(replace(made, failing=lambda asked, seed: True).write())
+    page = write_report(replace(made, failing=lambda asked, seed: True).write())
     text = Reader(page.read_text()).text
     assert "0 of 28" in text
     assert "None of its trials has finished yet." in text
@@ -148,11 +147,11 @@ def small(tmp_path: Path) -> Path:
 
 
 def test_drawn_again_nothing_old_stays(small: Path) -> None:
-    report_study(small)
+    write_report(small)
     names = sorted(path.name for path in (small / "report").iterdir())
     for kind in ("png", "svg", "pdf"):
         (small / "report" / f"an-earlier-title.{kind}").write_bytes(b"")
-    report_study(small)
+    write_report(small)
     assert sorted(path.name for path in (small / "report").iterdir()) == names
 
 
@@ -168,12 +167,12 @@ def test_the_command_takes_a_name_or_a_folder(small: Path, capsys: pytest.Captur
 
 
 def test_each_picture_is_a_png_an_svg_and_a_pdf_and_the_same_each_time(small: Path) -> None:
-    report_study(small)
+    write_report(small)
     (figure,) = (small / "report").glob("hard-problems*.png")
     first = figure.read_bytes()
     assert figure.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
     assert figure.with_suffix(".svg").read_text().startswith("<svg")
-    report_study(small)
+    write_report(small)
     assert figure.read_bytes() == first
 
 

@@ -12,7 +12,7 @@ from limo_ablate.core.artifacts import Store
 from limo_ablate.core.errors import UserError
 from limo_ablate.data.pool.load import load_pool
 from limo_ablate.data.select.selection import Selected, curate
-from limo_ablate.report.preview.made import make
+from limo_ablate.report.preview.build import build_preview
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.identity import TrialLabels, trial_key
@@ -161,9 +161,10 @@ def test_rq2_s_questions_from_real_pools(tmp_path: Path, shared: Path) -> None:
         "select/contamination=ten_sets",
     ]  # fmt: skip
     simple, complex_ = (
-        make(compose([*base, "data=math_train", f"select.difficulty={d}"])) for d in ("simple", "complex")
+        build_preview(compose([*base, "data=math_train", f"select.difficulty={d}"]))
+        for d in ("simple", "complex")
     )
-    advanced = make(compose([*base, "data=aime_past"]))
+    advanced = build_preview(compose([*base, "data=aime_past"]))
     for made in (simple, complex_, advanced):
         assert made.selected.rows["problem"].n_unique() == made.selected.rows.height == 500
         assert made.selected.rows["response"].null_count() == 500
@@ -177,8 +178,8 @@ def test_rq2_s_questions_from_real_pools(tmp_path: Path, shared: Path) -> None:
 def test_the_same_selection_twice_has_the_same_key(own: list[str], tmp_path: Path) -> None:
     config = compose([*own, "select.size=8"])
     again = replace(config, paths=replace(config.paths, artifacts=str(tmp_path / "elsewhere")))
-    assert make(config).key == make(again).key
-    assert make(compose([*own, "select.size=8", "seed=1"])).key != make(config).key
+    assert build_preview(config).key == build_preview(again).key
+    assert build_preview(compose([*own, "select.size=8", "seed=1"])).key != build_preview(config).key
 
 
 def test_a_benchmark_s_name_is_taken(own: list[str]) -> None:

@@ -6,10 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from limo_ablate.analysis.register.design import adaptive, block_of, changes, design, factors, listed
-from limo_ablate.analysis.register.present import Present, analysis
+from limo_ablate.analysis.register.current_trials import CurrentTrial, analysis_settings
+from limo_ablate.analysis.register.declaration import (
+    adaptive,
+    block_of,
+    changes,
+    declared_design,
+    factors,
+    first_names,
+)
 from limo_ablate.analysis.register.registration import Chain, Registration
-from limo_ablate.analysis.register.searched import unlike
+from limo_ablate.analysis.register.search_check import search_deviation
 from limo_ablate.study.contrast import Contrast
 from limo_ablate.study.design import Study
 
@@ -19,7 +26,7 @@ CHANGED = "the registration has been changed"
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ClaimStatus:
     """A contrast, and what it may claim."""
 
     contrast: Contrast
@@ -35,42 +42,42 @@ class Standing:
         return "exploratory" if self.why else "confirmatory"
 
 
-def standings(study: Study, chain: Chain | None, cells: Sequence[Present]) -> list[Standing]:
+def claim_statuses(study: Study, chain: Chain | None, cells: Sequence[CurrentTrial]) -> list[ClaimStatus]:
     """Of the study's contrasts, in their order, then of registered primary ones that it no longer has."""
     if chain is None or chain.broken:
         why = CHANGED if chain else NOT_REGISTERED
-        return [Standing(contrast, why, contrast.primary) for contrast in study.contrasts]
+        return [ClaimStatus(contrast, why, contrast.primary) for contrast in study.contrasts]
     primary = chain.last.primary
     found = [
-        Standing(contrast, _why(contrast, study, chain, cells), contrast in primary)
+        ClaimStatus(contrast, _why(contrast, study, chain, cells), contrast in primary)
         for contrast in study.contrasts
     ]
     gone = [contrast for contrast in primary if contrast not in study.contrasts]
     return found + [
-        Standing(contrast, _why(contrast, study, chain, cells), True, dropped=True) for contrast in gone
+        ClaimStatus(contrast, _why(contrast, study, chain, cells), True, dropped=True) for contrast in gone
     ]
 
 
-def _why(contrast: Contrast, study: Study, chain: Chain, cells: Sequence[Present]) -> str | None:
+def _why(contrast: Contrast, study: Study, chain: Chain, cells: Sequence[CurrentTrial]) -> str | None:
     """The first reason that makes it exploratory."""
     if not contrast.primary:
         return "secondary"
     if contrast not in chain.last.primary:
         return _other(contrast, chain.last)
-    first = since(contrast, chain)
+    first = registered_since(contrast, chain)
     if late := first.finished.get(contrast.block, 0):
         return f"{late} trials of its block had finished when it was registered"
     own = [cell for cell in cells if contrast.block in cell.trial.blocks]
     if early := sum(cell.finished_by(first.time) for cell in own):
         return f"{early} trials of its block had finished before it was registered"
-    if used := [key for key, value in analysis(study).items() if value != chain.last.decided[key]]:
+    if used := [key for key, value in analysis_settings(study).items() if value != chain.last.decided[key]]:
         return f"another {used[0]} than registered"
     searched = any(block.name == contrast.block and block.adaptive for block in study.blocks)
-    unlike = _design(contrast, study, chain.last, own)
-    return unlike or _cells(contrast, chain.last, own, searched=searched)
+    search_deviation = _design(contrast, study, chain.last, own)
+    return search_deviation or _cells(contrast, chain.last, own, searched=searched)
 
 
-def since(contrast: Contrast, chain: Chain) -> Registration:
+def registered_since(contrast: Contrast, chain: Chain) -> Registration:
     """The registration since which all that decides the contrast is as in the last one."""
     first = chain.last
     for link in reversed(chain.links[:-1]):
@@ -100,22 +107,22 @@ def _other(contrast: Contrast, registration: Registration) -> str:
 
 
 def _design(
-    contrast: Contrast, study: Study, registration: Registration, own: Sequence[Present]
+    contrast: Contrast, study: Study, registration: Registration, own: Sequence[CurrentTrial]
 ) -> str | None:
     """Whether its block is declared as registered: of a known one its factors, of a searched one all."""
-    before, after = (block_of(one, contrast.block) for one in (registration.design, design(study)))
+    before, after = (block_of(one, contrast.block) for one in (registration.design, declared_design(study)))
     if before is None or after is None:
         return f"its block is not in the {'study' if before else 'registration'}"
     if not (adaptive(before) or adaptive(after)):
         return None if factors(before) == factors(after) else "its block has other factors than registered"
     if differing := list(changes(before, after)):
-        return f"its search differs from the registered one in {listed(differing)}"
+        return f"its search differs from the registered one in {first_names(differing)}"
     block = next(block for block in study.blocks if block.name == contrast.block)
-    return unlike(study, block, registration, own)
+    return search_deviation(study, block, registration, own)
 
 
 def _cells(
-    contrast: Contrast, registration: Registration, own: Sequence[Present], *, searched: bool
+    contrast: Contrast, registration: Registration, own: Sequence[CurrentTrial], *, searched: bool
 ) -> str | None:
     """Whether the cells of the contrast are those registered, with results, of the same rows and problems.
 
@@ -127,7 +134,7 @@ def _cells(
         for key, cell in registration.cells.items()
         if contrast.block in cell.blocks and cell.asked.get(contrast.factor) in arms
     }
-    have = [cell for cell in own if cell.trial.asked.get(contrast.factor) in arms]
+    have = [cell for cell in own if cell.trial.overrides.get(contrast.factor) in arms]
     known = [cell for cell in have if cell.key in wanted]
     if extra := (len(have) - len(known)) * (not searched):
         return f"{extra} of its cells were not registered"

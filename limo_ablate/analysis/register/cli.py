@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from limo_ablate.analysis.register.design import adaptive
+from limo_ablate.analysis.register.declaration import adaptive
 from limo_ablate.analysis.register.registration import Chain, Registration, read, write
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.project import study_names

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from limo_ablate.analysis.register.design import block_of, changes, design, listed
-from limo_ablate.analysis.register.present import Present, analysis
+from limo_ablate.analysis.register.current_trials import CurrentTrial, analysis_settings
+from limo_ablate.analysis.register.declaration import block_of, changes, declared_design, first_names
 from limo_ablate.analysis.register.registration import Chain, Registration
-from limo_ablate.analysis.register.searched import unlike
+from limo_ablate.analysis.register.search_check import search_deviation
 from limo_ablate.study.contrast import Contrast
 from limo_ablate.study.design import Study
 
 
-def deviations(study: Study, chain: Chain, cells: Sequence[Present]) -> list[str]:
+def deviations(study: Study, chain: Chain, cells: Sequence[CurrentTrial]) -> list[str]:
     """All of them, contrasts first."""
     last = chain.last
     return [
@@ -43,7 +43,7 @@ def _contrasts(now: Sequence[Contrast], registered: Sequence[Contrast]) -> Itera
 
 def _design(study: Study, registered: Registration) -> Iterator[str]:
     """Of the blocks; what a study that was extended has more is told too."""
-    declared = design(study)
+    declared = declared_design(study)
     for name in dict.fromkeys(
         block["name"] for one in (registered.design, declared) for block in one["blocks"]
     ):
@@ -54,7 +54,7 @@ def _design(study: Study, registered: Registration) -> Iterator[str]:
             yield f"block changed: {name}: {', '.join(f'{key} {how}' for key, how in differing.items())}"
 
 
-def _seeds(cells: Sequence[Present], registered: Registration) -> Iterator[str]:
+def _seeds(cells: Sequence[CurrentTrial], registered: Registration) -> Iterator[str]:
     now = {cell.trial.seed for cell in cells}
     blocks = registered.design["blocks"]
     before = {seed for block in blocks for seed in block["seeds"] or registered.design["seeds"]}
@@ -62,7 +62,7 @@ def _seeds(cells: Sequence[Present], registered: Registration) -> Iterator[str]:
         yield f"seeds: registered {_numbers(before)}, run {_numbers(now)}"
 
 
-def _cells(cells: Sequence[Present], registered: Registration, known: Sequence[str]) -> Iterator[str]:
+def _cells(cells: Sequence[CurrentTrial], registered: Registration, known: Sequence[str]) -> Iterator[str]:
     """`known`: the blocks whose cells are known beforehand."""
     there = {cell.key for cell in cells}
     missing = [cell.name for key, cell in registered.cells.items() if key not in there]
@@ -77,13 +77,13 @@ def _cells(cells: Sequence[Present], registered: Registration, known: Sequence[s
     yield from _counted("registered trials have no result", unfinished)
 
 
-def _searches(study: Study, registered: Registration, cells: Sequence[Present]) -> Iterator[str]:
+def _searches(study: Study, registered: Registration, cells: Sequence[CurrentTrial]) -> Iterator[str]:
     for block in study.blocks:
-        if block.adaptive and (why := unlike(study, block, registered, cells)):
+        if block.adaptive and (why := search_deviation(study, block, registered, cells)):
             yield f"block {block.name}: {why}"
 
 
-def _data(cells: Sequence[Present], registered: Registration) -> Iterator[str]:
+def _data(cells: Sequence[CurrentTrial], registered: Registration) -> Iterator[str]:
     known = registered.cells
     done = [cell for cell in cells if cell.done]
     other = [
@@ -99,12 +99,12 @@ def _data(cells: Sequence[Present], registered: Registration) -> Iterator[str]:
 
 
 def _analysis(study: Study, registered: Registration) -> Iterator[str]:
-    for key, used in analysis(study).items():
+    for key, used in analysis_settings(study).items():
         if used != registered.decided[key]:
             yield f"{key}: registered {registered.decided[key]}, used {used}"
 
 
-def _late(cells: Sequence[Present], registered: Registration) -> Iterator[str]:
+def _late(cells: Sequence[CurrentTrial], registered: Registration) -> Iterator[str]:
     for block, count in registered.finished.items():
         yield f"{count} trials of block '{block}' had finished when it was registered"
     if not registered.finished:
@@ -114,7 +114,7 @@ def _late(cells: Sequence[Present], registered: Registration) -> Iterator[str]:
 
 def _counted(what: str, names: Sequence[str]) -> Iterator[str]:
     if names:
-        yield f"{len(names)} {what}: {listed(names)}"
+        yield f"{len(names)} {what}: {first_names(names)}"
 
 
 def _numbers(found: set[int]) -> str:

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from limo_ablate.analysis.register.design import design
-from limo_ablate.analysis.register.present import analysis
-from limo_ablate.analysis.register.registration import FORMAT, Chain, RegisteredCell, Registration, sealed
-from limo_ablate.analysis.register.searched import pooled
+from limo_ablate.analysis.register.current_trials import analysis_settings
+from limo_ablate.analysis.register.declaration import declared_design
+from limo_ablate.analysis.register.registration import FORMAT, Chain, RegisteredTrial, Registration, with_hash
+from limo_ablate.analysis.register.search_check import shares_pool
 from limo_ablate.core.artifacts import Store, content_key
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.provenance import code_state, package_versions
@@ -46,7 +46,7 @@ def freeze(study: Study, folder: Path, former: Chain | None) -> Registration:
     """
     found = cells(study)
     proposed = [(block, _shared(study, block)) for block in study.blocks if block.adaptive]
-    made = Made()
+    made = InputDigests()
     commit, diff = code_state()
     made_of = Registration(
         format=FORMAT,
@@ -54,19 +54,19 @@ def freeze(study: Study, folder: Path, former: Chain | None) -> Registration:
         study=study.name,
         git={"commit": commit, "dirty": None if diff is None else bool(diff)},
         versions={"python": platform.python_version(), **package_versions()},
-        design=design(study),
+        design=declared_design(study),
         cells={cell.key: _registered(study, cell, made) for cell in found},
         benchmarks=made.benchmarks([*(cell.config for cell in found), *(config for _, config in proposed)]),
-        pools={block.name: _pool(config) for block, config in proposed if pooled(block)},
+        pools={block.name: _pool(config) for block, config in proposed if shares_pool(block)},
         contrasts=study.contrasts,
-        **analysis(study),
-        finished=finished(folder, found),
+        **analysis_settings(study),
+        finished=finished_counts(folder, found),
         former=(*former.last.former, former.last.hash) if former else (),
     )
-    return sealed(made_of)
+    return with_hash(made_of)
 
 
-def finished(folder: Path, found: Sequence[Cell]) -> dict[str, int]:
+def finished_counts(folder: Path, found: Sequence[Cell]) -> dict[str, int]:
     """Block -> its trials in `folder` that have a result already, those that searches proposed included."""
     blocks = {cell.folder: cell.blocks for cell in found}
     if (folder / "cells.json").exists():
@@ -76,7 +76,7 @@ def finished(folder: Path, found: Sequence[Cell]) -> dict[str, int]:
     return dict(Counter(block for own in there for block in own))
 
 
-class Made:
+class InputDigests:
     """Selections and benchmarks by what they are made from, each made once."""
 
     def __init__(self) -> None:
@@ -125,10 +125,10 @@ def _select(config: TrialConfig) -> str:
     return stages.run("selection", select, store, config.select, config.data, pool, evidence).digest
 
 
-def _registered(study: Study, cell: Cell, made: Made) -> RegisteredCell:
+def _registered(study: Study, cell: Cell, made: InputDigests) -> RegisteredTrial:
     try:
         digest = made.selection(cell.config)
     except UserError as error:
         raise UserError(f"cell {cell.name}: {error}") from error
     asked = cell.labels(study.name).cell
-    return RegisteredCell(name=cell.name, seed=cell.seed, blocks=cell.blocks, asked=asked, selection=digest)
+    return RegisteredTrial(name=cell.name, seed=cell.seed, blocks=cell.blocks, asked=asked, selection=digest)

@@ -20,7 +20,7 @@ FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RegisteredCell:
+class RegisteredTrial:
     """A trial as it was registered."""
 
     name: str
@@ -45,7 +45,7 @@ class Registration:
     versions: dict[str, str | None]
     design: dict[str, Any]
     """The study as declared: question, overrides, seeds, blocks."""
-    cells: dict[str, RegisteredCell]
+    cells: dict[str, RegisteredTrial]
     """By key. Those that a search will propose are not known yet."""
     benchmarks: dict[str, tuple[str, ...]]
     """Digest of each benchmark's problems by its name; several where cells differ in it."""
@@ -88,12 +88,12 @@ class Chain:
         return self.links[-1]
 
 
-def sealed(registration: Registration) -> Registration:
+def with_hash(registration: Registration) -> Registration:
     """With its hash."""
-    return replace(registration, hash=seal(json.loads(json.dumps(asdict(registration)))))
+    return replace(registration, hash=content_hash(json.loads(json.dumps(asdict(registration)))))
 
 
-def seal(content: dict[str, Any]) -> str:
+def content_hash(content: dict[str, Any]) -> str:
     """SHA-256 over the content as canonical JSON: without its hash, keys sorted, no white space."""
     rest = {key: value for key, value in content.items() if key != "hash"}
     text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -105,7 +105,7 @@ def read(folder: Path) -> Chain | None:
     if not (folder / REGISTRATION).exists():
         return None
     last, actual = _load(folder / REGISTRATION)
-    found, broken = [], _unsealed(folder / REGISTRATION, last.hash, actual)
+    found, broken = [], _hash_mismatch(folder / REGISTRATION, last.hash, actual)
     for number, expected in enumerate(last.former, start=1):
         path = _former(folder, number)
         if not path.exists():
@@ -114,7 +114,7 @@ def read(folder: Path) -> Chain | None:
             )
             continue
         link, actual = _load(path)
-        broken = broken or _unsealed(path, expected, actual)
+        broken = broken or _hash_mismatch(path, expected, actual)
         found.append(link)
     return Chain((*found, last), broken)
 
@@ -141,10 +141,10 @@ def _load(path: Path) -> tuple[Registration, str]:
         raise UserError(f"{path}: no registration, or one that has been changed: {error}") from error
     if content.get("format") != FORMAT:
         raise UserError(f"{path}: format={content.get('format')}: this version of limo-ablate reads {FORMAT}")
-    return from_dict(Registration, content, path.name), seal(content)
+    return from_dict(Registration, content, path.name), content_hash(content)
 
 
-def _unsealed(path: Path, expected: str, actual: str) -> str | None:
+def _hash_mismatch(path: Path, expected: str, actual: str) -> str | None:
     if actual == expected:
         return None
     return (

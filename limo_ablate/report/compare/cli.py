@@ -26,11 +26,11 @@ def main(argv: list[str]) -> int:
     names = [text for text in rest if "=" not in text]
     if len(names) != 2:
         raise UserError(f"compare {' '.join(names)}: two are needed, trials or cells")
-    from limo_ablate.report.compare.find import arm
+    from limo_ablate.report.compare.arms import find_arm
     from limo_ablate.report.compare.text import as_json, as_text
 
     folders = study_folders(args.study, [text for text in rest if "=" in text])
-    a, b = (arm(name, folders) for name in names)
+    a, b = (find_arm(name, folders) for name in names)
     print(as_json(a, b) if args.json else as_text(a, b))
     return 0
 

@@ -6,9 +6,16 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from limo_ablate.report.compare.differ import Difference, configurations, runs
-from limo_ablate.report.compare.find import Arm
-from limo_ablate.report.compare.scores import HEALTH, Compared, Flips, Scores, facts, scores
+from limo_ablate.report.compare.arms import Arm
+from limo_ablate.report.compare.differences import Difference, configurations, runs
+from limo_ablate.report.compare.paired_scores import (
+    HEALTH,
+    Flips,
+    ScoreComparison,
+    ScoreDifference,
+    compare_scores,
+    score_facts,
+)
 
 NO_SEED = "no common seed, so each arm's mean over its seeds, and the error is over problems only"
 IDS = 5
@@ -23,14 +30,14 @@ def as_json(a: Arm, b: Arm) -> str:
         **{side: {"name": str(arm), "seeds": arm.seeds} for side, arm in (("a", a), ("b", b))},
         "configuration": [asdict(one) for one in configurations(a, b)],
         "run": [{"key": one.key, "a": one.a, "b": one.b} for one in runs(a, b)],
-        **facts(scores(a, b)),
+        **score_facts(compare_scores(a, b)),
     }
     return json.dumps(told, indent=1, ensure_ascii=False)
 
 
 def as_text(a: Arm, b: Arm) -> str:
     """What a person wants to know first, first."""
-    found = scores(a, b)
+    found = compare_scores(a, b)
     return "\n".join(
         [
             f"A  {a}  {_trials(a)}",
@@ -62,7 +69,7 @@ def _listed(title: str, found: Sequence[Difference]) -> Iterator[str]:
     yield from (f"  {one.key:{width}}  {one.a} → {one.b}" for one in found)
 
 
-def _scores(found: Scores) -> Iterator[str]:
+def _scores(found: ScoreComparison) -> Iterator[str]:
     seeds = f"{len(found.seeds)} common seed{'s' * (len(found.seeds) > 1)}" if found.seeds else NO_SEED
     yield f"scores in per cent, on the problems that both answered; {seeds}:"
     told = [row for row in found.rows if row.measure not in HEALTH or row.a or row.b]
@@ -74,7 +81,7 @@ def _scores(found: Scores) -> Iterator[str]:
         yield "  " + "  ".join([*words, *numbers]).rstrip()
 
 
-def _row(row: Compared) -> tuple[str, ...]:
+def _row(row: ScoreDifference) -> tuple[str, ...]:
     scale = 1 if row.measure == "tokens" else 100
     a, b = (f"{scale * value:.1f}" for value in (row.a, row.b))
     interval, p = "–", "–"

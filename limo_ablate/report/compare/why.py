@@ -20,7 +20,7 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.core.project import study_file
 from limo_ablate.core.typed import from_dict, nearest
 from limo_ablate.report.compare.cli import parser
-from limo_ablate.report.compare.differ import Difference, differences, flat
+from limo_ablate.report.compare.differences import Difference, differences, flat
 from limo_ablate.study.cells import Cell, cells
 from limo_ablate.study.design import Study, load_study
 from limo_ablate.trial.config import TrialConfig
@@ -33,7 +33,7 @@ DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Why:
+class Explanation:
     """Of one cell."""
 
     cell: Cell
@@ -58,7 +58,7 @@ def main(argv: list[str]) -> int:
     names, overrides = ([text for text in rest if ("=" in text) == with_] for with_ in (False, True))
     if len(names) != 1:
         raise UserError(f"why {' '.join(names)}: one cell is needed")
-    folder, found = wanted(names[0], studies(args.study, overrides))
+    folder, found = find_cells(names[0], studies(args.study, overrides))
     told = [why(cell, folder) for cell in found]
     print(json.dumps([as_json(one) for one in told], indent=1) if args.json else text(told))
     return 0
@@ -81,7 +81,7 @@ def studies(name: str | None, overrides: Sequence[str]) -> list[tuple[Study, Pat
     return [(study, folder_of(study)) for study in loaded]
 
 
-def wanted(text: str, known: Sequence[tuple[Study, Path]]) -> tuple[Path, list[Cell]]:
+def find_cells(text: str, known: Sequence[tuple[Study, Path]]) -> tuple[Path, list[Cell]]:
     """The cell that `text` means, a list of all its seeds or of the one. Raises UserError."""
     every = [(folder, cell) for study, folder in known for cell in cells(study)]
     stems = [cell.name.removesuffix(f"-s{cell.seed}") for _, cell in every]
@@ -110,23 +110,23 @@ def wanted(text: str, known: Sequence[tuple[Study, Path]]) -> tuple[Path, list[C
     )
 
 
-def why(cell: Cell, folder: Path) -> Why:
+def why(cell: Cell, folder: Path) -> Explanation:
     """Raises UserError where a stage would."""
     if finished := _finished(cell, folder):
-        return Why(cell, finished, None, [], [])
-    from limo_ablate.report.compare.stages import Walk, news
+        return Explanation(cell, finished, None, [], [])
+    from limo_ablate.report.compare.dry_run import DryRun, changed_inputs
 
     before = _nearest(cell, load_trials(folder) if (folder / CELLS).is_file() else [])
     artifacts = (before.metrics or {}).get("artifacts", {}) if before else {}
     store, stages = Path(cell.config.paths.artifacts), []
-    for step in Walk(cell.config).go():
+    for step in DryRun(cell.config).go():
         state = "found" if step.found else "waits" if step.needs else "new"
-        fresh = news(step, artifacts, store)
+        fresh = changed_inputs(step, artifacts, store)
         key = step.found.key if step.found else None
         inputs = None if fresh is None else [asdict(one) for one in fresh]
         stages.append({"stage": step.name, "state": state, "key": key, "needs": step.needs, "inputs": inputs})
     changed = _changed(before, cell.config) if before else []
-    return Why(cell, None, before, changed, stages)
+    return Explanation(cell, None, before, changed, stages)
 
 
 def _finished(cell: Cell, folder: Path) -> Path | None:
@@ -149,10 +149,10 @@ def _changed(before: Trial, now: TrialConfig) -> list[Difference]:
         old = from_dict(TrialConfig, resolved(before.folder))
     except UserError as error:
         return [Difference(f"configuration of an earlier form ({error})", "", "")]
-    return differences([keyed(old)], [keyed(now)])
+    return differences([key_content(old)], [key_content(now)])
 
 
-def keyed(config: TrialConfig) -> dict[str, str]:
+def key_content(config: TrialConfig) -> dict[str, str]:
     """Dotted key -> value of what is in a trial's key, see `identity`."""
     content = {
         name: {key: value for key, value in json_default(section).items() if key not in without}
@@ -162,7 +162,7 @@ def keyed(config: TrialConfig) -> dict[str, str]:
     return flat({**json.loads(json.dumps(content, default=json_default)), "seed": config.seed})
 
 
-def as_json(found: Why) -> dict[str, Any]:
+def as_json(found: Explanation) -> dict[str, Any]:
     """All of it."""
     return {
         "cell": found.cell.name,
@@ -173,7 +173,7 @@ def as_json(found: Why) -> dict[str, Any]:
     }
 
 
-def text(found: Sequence[Why]) -> str:
+def text(found: Sequence[Explanation]) -> str:
     """A line for each finished cell; the first that is not, in full."""
     lines = [
         f"{one.cell.name}: nothing changed, it is finished: {one.finished}" for one in found if one.finished
@@ -187,7 +187,7 @@ def text(found: Sequence[Why]) -> str:
     return "\n".join(lines)
 
 
-def _full(found: Why) -> list[str]:
+def _full(found: Explanation) -> list[str]:
     lines = [f"{found.cell.name} would be run:"]
     if found.nearest is None:
         lines.append("  no trial of its study has finished")

@@ -6,7 +6,6 @@ from typing import Any
 
 import altair as alt
 
-from limo_ablate.report.declared.figures import SIZE, FigureData
 from limo_ablate.report.declared.literature import overlay_note, published
 from limo_ablate.report.declared.marks import (
     HEIGHT,
@@ -18,7 +17,8 @@ from limo_ablate.report.declared.marks import (
     tooltip,
 )
 from limo_ablate.report.declared.sizes import BANDS, sizes_chart
-from limo_ablate.report.names import axis, level
+from limo_ablate.report.figure_data import SIZE, FigureData
+from limo_ablate.report.labels import axis, level
 
 
 def efficiency_chart(data: FigureData) -> alt.LayerChart | alt.FacetChart:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import yaml
 
-from limo_ablate.report.names import level
+from limo_ablate.report.labels import level
 from limo_ablate.report.section import Section, Table
 
 if TYPE_CHECKING:
-    from limo_ablate.report.declared.figures import FigureData
-    from limo_ablate.report.load import StudyView
+    from limo_ablate.report.figure_data import FigureData
+    from limo_ablate.report.study_view import StudyView
 
 HERE = Path(__file__).parent
 COLUMNS = {"x": pl.Object, "line": pl.String, "mean": pl.Float64, "said": pl.String}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from limo_ablate.report.declared.figures import FigureData
-from limo_ablate.report.names import axis, percent, score_title
+from limo_ablate.report.figure_data import FigureData
+from limo_ablate.report.labels import axis, percent, score_title
 
 HEIGHT = 340
 """Pixels of the plot."""

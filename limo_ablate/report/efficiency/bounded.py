@@ -11,7 +11,7 @@ KINDS = ["measured", "at most", "at least"]
 
 
 @dataclass(frozen=True, slots=True)
-class Bounded:
+class BoundedEstimate:
     """A number above 0 with its interval; below `least` or above `most` it is only known to be there."""
 
     value: float
@@ -46,7 +46,9 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
-def marked(chart: alt.Chart, along: str, low: Any, value: Any, tips: list[alt.Tooltip]) -> list[alt.Chart]:
+def estimate_marks(
+    chart: alt.Chart, along: str, low: Any, value: Any, tips: list[alt.Tooltip]
+) -> list[alt.Chart]:
     """Bars and points of rows of `Bounded.row()`; `low` and `value` are their channels `along` x or y.
 
     What is only a bound is a triangle that points to where the number lies.

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from limo_ablate.analysis.curves import FORMS
-from limo_ablate.report.declared.figures import FigureData
-from limo_ablate.report.declared.fitted import Fits
-from limo_ablate.report.efficiency.equivalence import equivalent
-from limo_ablate.report.efficiency.gains import gained
-from limo_ablate.report.efficiency.needed import needed
-from limo_ablate.report.load import StudyView
-from limo_ablate.report.names import percent
+from limo_ablate.report.efficiency.equivalence import equivalence_chart
+from limo_ablate.report.efficiency.gains import gains_chart
+from limo_ablate.report.efficiency.needed import needed_chart
+from limo_ablate.report.figure_data import FigureData, Fits
+from limo_ablate.report.labels import percent
 from limo_ablate.report.section import Section, Table
+from limo_ablate.report.study_view import StudyView
 
 TEXT = (
     "Each line is fitted by a power law with a floor, a logistic in the logarithm of the size, and "
@@ -25,7 +24,9 @@ def section(view: StudyView) -> Section | None:
     found = [(data, data.fits) for data in view.panels() if data.fits]
     if not found:
         return None
-    made = [make(data, fits) for data, fits in found for make in (needed, gained, equivalent)]
+    made = [
+        make(data, fits) for data, fits in found for make in (needed_chart, gains_chart, equivalence_chart)
+    ]
     drawn = tuple(picture for picture in made if picture)
     return Section("efficiency", "Data efficiency", (TEXT,), drawn, forms(found))
 

@@ -9,13 +9,12 @@ import altair as alt
 import polars as pl
 
 from limo_ablate.analysis.curves import data_equivalence
-from limo_ablate.report.declared.figures import FigureData
-from limo_ablate.report.declared.fitted import Fits
 from limo_ablate.report.declared.sizes import dodged, domain, size_axis
-from limo_ablate.report.efficiency.bounded import Bounded, marked, number
+from limo_ablate.report.efficiency.bounded import BoundedEstimate, estimate_marks, number
 from limo_ablate.report.efficiency.needed import flat
-from limo_ablate.report.names import axis
-from limo_ablate.report.section import Drawn, Table, slug
+from limo_ablate.report.figure_data import FigureData, Fits
+from limo_ablate.report.labels import axis
+from limo_ablate.report.section import Chart, Table, slug
 
 HEIGHT = 240
 """Pixels of the plot."""
@@ -25,7 +24,7 @@ NOTE = (
 )
 
 
-def equivalent(data: FigureData, fits: Fits) -> Drawn | None:
+def equivalence_chart(data: FigureData, fits: Fits) -> Chart | None:
     """For each two neighbouring lines of which the lower one rises; null without any."""
     pairs = [pair for pair in fits.neighbours() if not flat(fits.curves[pair[1]])]
     if not pairs:
@@ -42,7 +41,7 @@ def equivalent(data: FigureData, fits: Fits) -> Drawn | None:
         2,
         [f"How many times as many {amount} the other needs, with 95 % intervals."],
     )
-    return Drawn(
+    return Chart(
         slug(f"{data.figure.title} equivalence"),
         f"{data.figure.title}: equivalence",
         f"For what each has at {largest}, by the fitted curves: {'; '.join(said)}.",
@@ -52,17 +51,17 @@ def equivalent(data: FigureData, fits: Fits) -> Drawn | None:
     )
 
 
-def _ratios(fits: Fits, better: str, other: str) -> list[Bounded]:
+def _ratios(fits: Fits, better: str, other: str) -> list[BoundedEstimate]:
     """At each of the sizes."""
     low, high = fits.sizes[0], fits.sizes[-1]
     return [
-        Bounded(ratio, least, most, size / high, size / low, ("<", "≥"))
+        BoundedEstimate(ratio, least, most, size / high, size / low, ("<", "≥"))
         for size, ratio, least, most in data_equivalence(fits.curves[better], fits.curves[other])
     ]
 
 
 def _chart(
-    data: FigureData, fits: Fits, found: dict[tuple[str, str], list[Bounded]]
+    data: FigureData, fits: Fits, found: dict[tuple[str, str], list[BoundedEstimate]]
 ) -> alt.LayerChart | alt.FacetChart:
     names = {pair: f"{pair[0]} for {pair[1]}" for pair in found}
     rows = [
@@ -83,7 +82,7 @@ def _chart(
     )
     tips = [alt.Tooltip("line:N", title="pair"), alt.Tooltip("x:Q", title=axis(data.figure.x))]
     one = alt.Chart(pl.DataFrame({"one": [1]})).mark_rule(strokeDash=[4, 3]).encode(y="one:Q")
-    return alt.layer(one, *marked(chart, "y", low, value, tips)).properties(height=HEIGHT)
+    return alt.layer(one, *estimate_marks(chart, "y", low, value, tips)).properties(height=HEIGHT)
 
 
 def _doublings(rows: list[dict[str, Any]]) -> list[float]:

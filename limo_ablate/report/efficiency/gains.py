@@ -5,13 +5,12 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from limo_ablate.report.declared.figures import FigureData
-from limo_ablate.report.declared.fitted import Fits
 from limo_ablate.report.declared.sizes import dodged, domain, size_axis
 from limo_ablate.report.efficiency.bounded import number
 from limo_ablate.report.efficiency.needed import flat
-from limo_ablate.report.names import POINTS, axis
-from limo_ablate.report.section import Drawn, Table, slug
+from limo_ablate.report.figure_data import FigureData, Fits
+from limo_ablate.report.labels import POINTS, axis
+from limo_ablate.report.section import Chart, Table, slug
 
 STEP = 100
 """Further rows whose gain is given, where no size is smaller; else that of twice as many."""
@@ -30,7 +29,7 @@ def steps(sizes: list[float]) -> list[tuple[float, float]]:
     return doubled
 
 
-def gained(data: FigureData, fits: Fits) -> Drawn | None:
+def gains_chart(data: FigureData, fits: Fits) -> Chart | None:
     """A line for each of the figure's; null where no step lies within the sizes."""
     taken = steps(fits.sizes)
     if not taken or not rising(fits):
@@ -48,7 +47,7 @@ def gained(data: FigureData, fits: Fits) -> Drawn | None:
     ranked = rows.filter(pl.col("x") == last).sort("gain", descending=True, maintain_order=True)
     shown = ranked.filter(pl.col("line").is_in(rising(fits)))
     said = [f"{line} {text}" for line, text in shown.select("line", "said").iter_rows()]
-    return Drawn(
+    return Chart(
         slug(f"{data.figure.title} gain"),
         f"{data.figure.title}: gain of more",
         f"From {number(last)} on, {what} bring {', '.join(said)} points.",

@@ -8,12 +8,11 @@ import altair as alt
 import polars as pl
 
 from limo_ablate.analysis.curves import Curve
-from limo_ablate.report.declared.figures import FigureData
-from limo_ablate.report.declared.fitted import Fits
 from limo_ablate.report.declared.sizes import domain, size_axis
-from limo_ablate.report.efficiency.bounded import Bounded, marked, number
-from limo_ablate.report.names import axis, percent
-from limo_ablate.report.section import Drawn, Table, slug
+from limo_ablate.report.efficiency.bounded import BoundedEstimate, estimate_marks, number
+from limo_ablate.report.figure_data import FigureData, Fits
+from limo_ablate.report.labels import axis, percent
+from limo_ablate.report.section import Chart, Table, slug
 
 FLAT = 0.01
 """A curve that rises by less than this is not one to read sizes from."""
@@ -57,7 +56,7 @@ def targets(data: FigureData, fits: Fits) -> list[Target]:
     return found
 
 
-def needed(data: FigureData, fits: Fits) -> Drawn | None:
+def needed_chart(data: FigureData, fits: Fits) -> Chart | None:
     """A mark for each target and line that comes there; null where no line goes anywhere."""
     goals, amount = targets(data, fits), axis(data.figure.x)
     if not goals:
@@ -66,7 +65,10 @@ def needed(data: FigureData, fits: Fits) -> Drawn | None:
     needs = [
         (
             goal,
-            {line: Bounded(*curve.needed(goal.accuracy), low, high) for line, curve in fits.curves.items()},
+            {
+                line: BoundedEstimate(*curve.needed(goal.accuracy), low, high)
+                for line, curve in fits.curves.items()
+            },
         )
         for goal in goals
     ]
@@ -75,7 +77,7 @@ def needed(data: FigureData, fits: Fits) -> Drawn | None:
         for goal, lines in needs
     ]
     notes = [f"How many {amount} each line needs for the accuracy, with 95 % intervals."]
-    return Drawn(
+    return Chart(
         slug(f"{data.figure.title} needed"),
         f"{data.figure.title}: needed",
         " ".join(_finding(goal, lines) for goal, lines in needs),
@@ -86,7 +88,7 @@ def needed(data: FigureData, fits: Fits) -> Drawn | None:
     )
 
 
-def _finding(goal: Target, lines: dict[str, Bounded]) -> str:
+def _finding(goal: Target, lines: dict[str, BoundedEstimate]) -> str:
     """Who else comes there, and with how many; of a share of a line, with how many it does."""
     share = len(lines) == 1
     there = [
@@ -99,7 +101,7 @@ def _finding(goal: Target, lines: dict[str, Bounded]) -> str:
 
 
 def _chart(
-    data: FigureData, fits: Fits, needs: list[tuple[Target, dict[str, Bounded]]]
+    data: FigureData, fits: Fits, needs: list[tuple[Target, dict[str, BoundedEstimate]]]
 ) -> alt.LayerChart | alt.FacetChart:
     rows = [
         {"target": f"{percent(goal.accuracy)} %, {goal.said}", "line": line} | need.row()
@@ -124,4 +126,4 @@ def _chart(
     )
     tips = [alt.Tooltip("target:N"), alt.Tooltip("line:N", title=axis(data.figure.line))]
     height = max(LEAST, ROW * len(targets) * max(2, len(shown)))
-    return alt.layer(*marked(chart, "x", low, value, tips)).properties(height=height)
+    return alt.layer(*estimate_marks(chart, "x", low, value, tips)).properties(height=height)

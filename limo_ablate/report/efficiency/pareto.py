@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
 import polars as pl
 
-from limo_ablate.report.cells import interval
-from limo_ablate.report.declared.figures import LOG_RATIO
+from limo_ablate.analysis.summary import summary
+from limo_ablate.analysis.trials import Trial, resolved
+from limo_ablate.core.hardware import HardwareConfig, device_count
+from limo_ablate.core.typed import from_dict
 from limo_ablate.report.declared.marks import accuracy_axis, ceiling
-from limo_ablate.report.efficiency.costs import Cost, costs
-from limo_ablate.report.load import StudyView
-from limo_ablate.report.names import axis, level, percent, plus_minus
-from limo_ablate.report.section import Drawn, Section, Table
+from limo_ablate.report.figure_data import LOG_RATIO
+from limo_ablate.report.health.groups import APART
+from limo_ablate.report.labels import axis, level, percent, plus_minus
+from limo_ablate.report.result_tables import interval
+from limo_ablate.report.section import Chart, Section, Table
+from limo_ablate.report.study_view import StudyView
 
 HEIGHT = 300
 """Pixels of the plot."""
@@ -55,7 +60,7 @@ def _bases(cells: pl.DataFrame) -> pl.DataFrame:
     return cells.filter(pl.col("tokens").is_null())
 
 
-def _picture(view: StudyView, cells: pl.DataFrame, kind: Cost) -> Drawn:
+def _picture(view: StudyView, cells: pl.DataFrame, kind: CostMeasure) -> Chart:
     shown = front(cells, kind.column)
     best = [
         f"{row['place']}: {row['cell']} ({percent(row['mean'])} % for {amount(row[kind.column])})"
@@ -68,7 +73,7 @@ def _picture(view: StudyView, cells: pl.DataFrame, kind: Cost) -> Drawn:
         for row in shown.sort("place", nulls_last=True, maintain_order=True).iter_rows(named=True)
     ]
     header = ["cell", "on the front", kind.title, "accuracy ± se", "95 % interval", "seeds"]
-    return Drawn(
+    return Chart(
         f"pareto-{kind.column}",
         f"Accuracy and {kind.title}",
         f"On the front, from the cheapest: {'; '.join(best[:NAMED])}{left}.",
@@ -78,7 +83,7 @@ def _picture(view: StudyView, cells: pl.DataFrame, kind: Cost) -> Drawn:
     )
 
 
-def _row(row: dict[str, Any], kind: Cost) -> list[str]:
+def _row(row: dict[str, Any], kind: CostMeasure) -> list[str]:
     place = "–" if row["place"] is None else str(row["place"])
     accuracy = plus_minus(row["mean"], row["seed_error"])
     return [
@@ -92,7 +97,7 @@ def _row(row: dict[str, Any], kind: Cost) -> list[str]:
 
 
 def _chart(
-    view: StudyView, shown: pl.DataFrame, bases: pl.DataFrame, kind: Cost
+    view: StudyView, shown: pl.DataFrame, bases: pl.DataFrame, kind: CostMeasure
 ) -> alt.LayerChart | alt.FacetChart:
     key = _coloured(view)
     levels = [level(row[key]) if key else "" for row in shown.iter_rows(named=True)]
@@ -162,3 +167,57 @@ def amount(value: float) -> str:
         power, sign = (1e9, "G") if value >= 1e9 else (1e6, "M")
         return f"{value / power:.3g} {sign}"
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+HOUR, MINUTES = 3600.0, 600.0
+"""Seconds, and how many of them are given in hours."""
+
+
+@dataclass(frozen=True, slots=True)
+class CostMeasure:
+    """A column of `costs`, as it is called."""
+
+    column: str
+    title: str
+
+
+def costs(view: StudyView) -> tuple[pl.DataFrame, list[CostMeasure]]:
+    """A row for each counted cell, on the study's main score; and the costs that differ between them.
+
+    Columns: the study's keys, cell (text), mean, seed_error, low, high, seeds, and means over seeds of
+    tokens (trained), time (of training, times devices), parameters; null of an untrained base.
+    """
+    own = {trial.name: trial for trial in view.counted}
+    rows = view.table.filter(pl.col("trial").is_in(list(own)), pl.col("score") == view.scores[0])
+    times = [_devices(own[name]) for name in rows["trial"]]
+    rows = rows.with_columns(time=pl.col("trained_seconds") * pl.Series(times, dtype=pl.Float64))
+    spent = rows.group_by(view.keys, maintain_order=True).agg(
+        tokens=pl.col("trained_tokens").mean(),
+        time=pl.col("time").mean(),
+        parameters=pl.col("parameters").mean(),
+    )
+    means = summary(rows.drop("time"), view.answers, view.keys).drop("tokens")
+    cells = means.join(spent, on=view.keys, how="left", nulls_equal=True, maintain_order="left")
+    longest = max(cells["time"].drop_nulls().to_list(), default=0.0)
+    unit, word = (HOUR, "hours") if longest >= MINUTES else (1.0, "seconds")
+    texts = [
+        APART.join(part for part in view.levels(row) if part != "–") for row in cells.iter_rows(named=True)
+    ]
+    cells = cells.with_columns(pl.col("time") / unit, cell=pl.Series(texts, dtype=pl.String))
+    trained = cells.filter(pl.col("tokens").is_not_null())
+    kinds = [
+        CostMeasure("tokens", "trained tokens"),
+        CostMeasure("time", f"{_device(view)}-{word} of training"),
+        CostMeasure("parameters", "parameters"),
+    ]
+    return cells, [kind for kind in kinds if trained[kind.column].n_unique() > 1]
+
+
+def _devices(trial: Trial) -> int:
+    return device_count(from_dict(HardwareConfig, resolved(trial.folder)["hardware"], "hardware"))
+
+
+def _device(view: StudyView) -> str:
+    """What the trials ran on."""
+    kinds = {resolved(trial.folder)["hardware"]["device"] for trial in view.counted}
+    return {frozenset({"cuda"}): "GPU", frozenset({"cpu"}): "core"}.get(frozenset(kinds), "device")

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 import altair as alt
 import polars as pl
 
-from limo_ablate.analysis.factors import components
 from limo_ablate.analysis.trials import resolved
+from limo_ablate.analysis.variance_components import components
 from limo_ablate.core.errors import UserError
-from limo_ablate.report.load import StudyView
-from limo_ablate.report.names import percent
-from limo_ablate.report.section import Drawn, Section, Table
+from limo_ablate.report.labels import percent
+from limo_ablate.report.section import Chart, Section, Table
+from limo_ablate.report.study_view import StudyView
 from limo_ablate.study.block import Block
 
 NAMES = {
@@ -20,7 +20,7 @@ NAMES = {
     "training": "trainings", "rest": "problems × trainings", "sample": "samples",
 }  # fmt: skip
 """Components as they are called, in the order of the bars."""
-BUYS = {
+REDUCES = {
     "problems": ("problem", "rest", "sample"),
     "subsets": ("subset", "training", "rest", "sample"),
     "pre-trainings": ("base", "training", "rest", "sample"),
@@ -48,11 +48,11 @@ def section(view: StudyView) -> Section | None:
     }
     if not found:
         return None
-    drawn = Drawn(
+    drawn = Chart(
         "components",
         "Variance components",
         "What twice as many would take off the error of a cell's mean. "
-        + " ".join(f"{name}: {bought(rows)}." for name, rows in found.items()),
+        + " ".join(f"{name}: {error_reductions(rows)}." for name, rows in found.items()),
         "Shares of the variance of a cell's mean, averaged over the block's cells.",
         _chart(found).to_dict(),
         _table(found),
@@ -88,7 +88,7 @@ def _without_samples(rows: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([kept, found])
 
 
-def bought(rows: pl.DataFrame) -> str:
+def error_reductions(rows: pl.DataFrame) -> str:
     """`problems 16 %, seeds 12 %, samples 4 %`: what twice as many would take off the error of a mean."""
     part = {
         name: value for name, value in rows.select("component", "of_mean").iter_rows() if value is not None
@@ -96,7 +96,7 @@ def bought(rows: pl.DataFrame) -> str:
     total = sum(part.values())
     less = {
         what: 1 - (1 - sum(part.get(name, 0.0) for name in names) / total / 2) ** 0.5
-        for what, names in BUYS.items()
+        for what, names in REDUCES.items()
         if what != "samples" or "sample" in part
     }
     unknown = [what for what, name in REPLICATES.items() if name not in part]

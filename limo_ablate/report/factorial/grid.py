@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from limo_ablate.analysis.cube import Cube, cube
-from limo_ablate.analysis.factors import complete, levels
+from limo_ablate.analysis.factors import complete_grid, levels
 from limo_ablate.core.errors import UserError
-from limo_ablate.report.declared.figures import SIZE
-from limo_ablate.report.load import StudyView
-from limo_ablate.report.names import axis
+from limo_ablate.report.figure_data import SIZE
+from limo_ablate.report.labels import axis
+from limo_ablate.report.study_view import StudyView
 from limo_ablate.study.axes import keys
 from limo_ablate.study.block import Block
 from limo_ablate.study.fractional import Fractional
@@ -50,21 +50,21 @@ class Grid:
             known = aliases(self.block)
         else:
             known = [[effect] for size in (1, 2) for effect in combinations(self.factors, size)]
-        return [(" = ".join(named(effect) for effect in row), row[0]) for row in known]
+        return [(" = ".join(effect_label(effect) for effect in row), row[0]) for row in known]
 
 
-def named(effect: Effect) -> str:
+def effect_label(effect: Effect) -> str:
     return " × ".join(map(axis, effect))
 
 
 def aliases(block: Block) -> list[list[Effect]]:
     """Of a fraction: every effect of one or two factors once, with those it is mixed with."""
-    order = [keys(named)[0] for named in block.axes]
+    order = [keys(effect_label)[0] for effect_label in block.axes]
     found = Fractional.of(len(order), block.resolution or 3).aliases()
     return [[tuple(order[place] for place in effect) for effect in row] for row in found]
 
 
-def balanced(view: StudyView, block: Block) -> Grid | None:
+def balanced_grid(view: StudyView, block: Block) -> Grid | None:
     """The largest full grid of the block's finished cells, or all of its fraction, for the score that its
     first figure shows. Null with fewer than two factors, and for a fraction of which a run is missing: there
     effects would be mixed; nor where all problems are of one cluster. Of axes that vary together the first
@@ -72,7 +72,7 @@ def balanced(view: StudyView, block: Block) -> Grid | None:
     if not view.done or block.design not in ("factorial", "fractional"):
         return None
     score = next((figure.score for figure in view.figures if figure.block == block.name), view.scores[0])
-    axes = [keys(named)[0] for named in block.axes if named not in (block.when or {})]
+    axes = [keys(effect_label)[0] for effect_label in block.axes if effect_label not in (block.when or {})]
     own = [trial for trial in view.counted if block.name in trial.blocks]
     if SIZE in axes:
         own = [trial for trial in own if trial.level(SIZE) != 0]
@@ -80,9 +80,9 @@ def balanced(view: StudyView, block: Block) -> Grid | None:
         run = cube(own, view.answers, axes, score)
     except UserError:  # no finished trial yet, or none with that score: the figure says so
         return None
-    found = run if block.design == "fractional" else complete(run)
+    found = run if block.design == "fractional" else complete_grid(run)
     grid = Grid(block, score, found)
     missing = block.design == "fractional" and len(found.cells) < len(block.points())
     seeds = found.complete(np.ones(len(found.cells)))
-    few = len(grid.factors) < 2 or found.drawn < 2
+    few = len(grid.factors) < 2 or found.units < 2
     return None if missing or few or not seeds.any() else grid

@@ -8,18 +8,17 @@ import altair as alt
 import polars as pl
 
 from limo_ablate.analysis.factors import factor_effects
-from limo_ablate.report.cells import interval
-from limo_ablate.report.declared.figures import FigureData
-from limo_ablate.report.declared.fitted import full
-from limo_ablate.report.load import StudyView
-from limo_ablate.report.names import axis, level, percent, score_title
-from limo_ablate.report.section import Drawn, Section, Table, slug
+from limo_ablate.report.figure_data import FigureData, full_grid
+from limo_ablate.report.labels import axis, level, percent, score_title
+from limo_ablate.report.result_tables import interval
+from limo_ablate.report.section import Chart, Section, Table, slug
+from limo_ablate.report.study_view import StudyView
 
 ROW, LEAST = 46, 140
 """Pixels of a row of cells, and of the whole plot."""
 WIDE, WIDEST = 8, 16
 """Columns up to which cells hold numbers with a decimal, and numbers at all."""
-SEEN = 0.05
+ALPHA = 0.05
 """Adjusted p below which an interaction stands in its cell."""
 GAPS = alt.Scale(paddingInner=0.03, paddingOuter=0)
 INTERACTION = (
@@ -30,29 +29,29 @@ INTERACTION = (
 
 def section(view: StudyView) -> Section | None:
     """A picture of every figure with several levels on both of its axes."""
-    drawn = tuple(heatmap(data) for data in view.panels() if crossed(data))
-    return Section("heatmap", "Every cell of two axes", drawn=drawn) if drawn else None
+    drawn = tuple(heatmap_chart(data) for data in view.panels() if is_crossed(data))
+    return Section("heatmap", "Every cell of two axes", charts=drawn) if drawn else None
 
 
-def crossed(data: FigureData) -> bool:
+def is_crossed(data: FigureData) -> bool:
     """Whether it has at least two lines and two levels, and more than half of the cells."""
     wide = data.curve["x"].n_unique()
     return len(data.lines) > 1 and wide > 1 and data.curve.height > len(data.lines) * wide / 2
 
 
-def heatmap(data: FigureData) -> Drawn:
-    cells = numbers(data)
+def heatmap_chart(data: FigureData) -> Chart:
+    cells = heatmap_table(data)
     ranked = cells.sort("mean")
     worst, best = (_named(ranked.row(place, named=True)) for place in (0, -1))
     told = cells.filter(pl.col("sign") != "").height
     note = "Per cent. "
     if told:
-        note += f"Below: what a cell has beyond its row and column, where p adjusted < {SEEN:g}. "
+        note += f"Below: what a cell has beyond its row and column, where p adjusted < {ALPHA:g}. "
     if base := [f"{row['line']} {percent(row['mean'])} %" for row in data.base.iter_rows(named=True)]:
         note += f"Not shown: {axis(data.figure.x)} 0 ({', '.join(base)})."
     header = [axis(data.figure.line), axis(data.figure.x), "accuracy", "95 % interval", "seeds"]
     header += ["interaction", "its interval", "p adjusted"]
-    return Drawn(
+    return Chart(
         slug(f"{data.figure.title} heatmap"),
         f"{data.figure.title}: every cell",
         f"From {worst} to {best}. Interactions that can be told from chance: {told} of {cells.height} cells.",
@@ -62,7 +61,7 @@ def heatmap(data: FigureData) -> Drawn:
     )
 
 
-def numbers(data: FigureData) -> pl.DataFrame:
+def heatmap_table(data: FigureData) -> pl.DataFrame:
     """A row for each cell but the untrained base: line, x (text), mean, low, high, seeds, and of its
     interaction effect, from, to, p_adj (null where the grid is not full), and sign: its text where seen."""
     points = data.curve.filter(pl.col("line").is_in(data.lines))
@@ -70,7 +69,7 @@ def numbers(data: FigureData) -> pl.DataFrame:
     cells = points.select("line", x, "mean", "low", "high", "seeds")
     found = cells.join(_interactions(data), on=["line", "x"], how="left", maintain_order="left")
     signs = [
-        f"{100 * effect:+.1f}" if p is not None and p < SEEN else ""
+        f"{100 * effect:+.1f}" if p is not None and p < ALPHA else ""
         for effect, p in found.select("effect", "p_adj").iter_rows()
     ]
     return found.with_columns(sign=pl.Series(signs, dtype=pl.String))
@@ -78,7 +77,7 @@ def numbers(data: FigureData) -> pl.DataFrame:
 
 def _interactions(data: FigureData) -> pl.DataFrame:
     named = {"line": pl.String, "x": pl.String} | dict.fromkeys(("effect", "from", "to", "p_adj"), pl.Float64)
-    grid = full(data.answers.join(data.curve, on=["x", "line"], how="semi", nulls_equal=True))
+    grid = full_grid(data.answers.join(data.curve, on=["x", "line"], how="semi", nulls_equal=True))
     if not grid:
         return pl.DataFrame(schema=named)
     rows = factor_effects(grid).filter(pl.col("kind") == "interaction")

@@ -9,14 +9,14 @@ import numpy as np
 import polars as pl
 
 from limo_ablate.analysis.crossed import crossed
-from limo_ablate.analysis.cube import at
-from limo_ablate.report.cells import interval
+from limo_ablate.analysis.cube import mean_weights
 from limo_ablate.report.declared.marks import accuracy_axis, ceiling
-from limo_ablate.report.factorial.grid import Grid, named
-from limo_ablate.report.names import axis, level, percent
-from limo_ablate.report.section import Drawn, Table, slug
+from limo_ablate.report.factorial.grid import Grid, effect_label
+from limo_ablate.report.labels import axis, level, percent
+from limo_ablate.report.result_tables import interval
+from limo_ablate.report.section import Chart, Table, slug
 
-SEEN = 0.05
+ALPHA = 0.05
 """Adjusted p below which an effect is told from chance."""
 MAPS, LINES = 3, 2
 """Pairs of a block that are drawn as a heatmap, and as lines: those with the smallest p."""
@@ -24,41 +24,41 @@ ROW, LEAST, HEIGHT = 38, 110, 240
 """Pixels of a heatmap's row and of all its rows, and of a plot of lines."""
 NOTE = (
     "What a pair of levels has beyond both, in points: 0 everywhere if the factors add up. Bold: p adjusted "
-    f"< {SEEN:g}, by Holm over the block's interactions. Exploratory."
+    f"< {ALPHA:g}, by Holm over the block's interactions. Exploratory."
 )
 GAPS = alt.Scale(paddingInner=0.03, paddingOuter=0)
 Pair = tuple[str, str]
 
 
-def surest(rows: pl.DataFrame) -> list[Pair]:
+def strongest_pairs(rows: pl.DataFrame) -> list[Pair]:
     """The pairs of factors of `factor_effects`, by their smallest p."""
     pairs = rows.filter(pl.col("kind") == "interaction").group_by("factor", "other", maintain_order=True)
     found = pairs.agg(pl.col("p").min()).sort("p", maintain_order=True)
     return [(one, other) for one, other in found.select("factor", "other").iter_rows()]
 
 
-def maps(grid: Grid, rows: pl.DataFrame) -> list[Drawn]:
+def heatmaps(grid: Grid, rows: pl.DataFrame) -> list[Chart]:
     """A heatmap of each of the surest pairs."""
-    return [_map(grid, rows, pair) for pair in surest(rows)[:MAPS]]
+    return [_map(grid, rows, pair) for pair in strongest_pairs(rows)[:MAPS]]
 
 
-def _map(grid: Grid, rows: pl.DataFrame, pair: Pair) -> Drawn:
+def _map(grid: Grid, rows: pl.DataFrame, pair: Pair) -> Chart:
     own = rows.filter(pl.col("factor") == pair[0], pl.col("other") == pair[1])
     texts = [{str(known): level(known) for known in grid.levels(key)} for key in pair]
     cells = [
         {
             "x": texts[0][row["level"]], "y": texts[1][row["other_level"]], "effect": row["effect"],
-            "number": f"{100 * row['effect']:+.1f}", "seen": row["p_adj"] < SEEN,
+            "number": f"{100 * row['effect']:+.1f}", "seen": row["p_adj"] < ALPHA,
             "said": f"[{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]", "p": f"{row['p_adj']:.3f}",
         }
         for row in own.iter_rows(named=True)
     ]  # fmt: skip
     seen = sorted((cell for cell in cells if cell["seen"]), key=lambda cell: -abs(cell["effect"]))
     told = "; ".join(f"{cell['x']}, {cell['y']} {cell['number']}" for cell in seen[:4])
-    title = f"{grid.block.name}: {named(pair)}"
+    title = f"{grid.block.name}: {effect_label(pair)}"
     header = [*map(axis, pair), "interaction", "95 % interval", "p adjusted"]
     table = [[cell[key] for key in ("x", "y", "number", "said", "p")] for cell in cells]
-    return Drawn(
+    return Chart(
         slug(f"{title} interaction"),
         f"{title}, interaction on {grid.score}",
         f"Told from chance, in points: {told}." if told else "None can be told from chance.",
@@ -96,23 +96,23 @@ def _map_chart(cells: pl.DataFrame, pair: Pair, levels: list[list[str]]) -> alt.
 TIPS = {"number": "interaction", "said": "95 % interval", "p": "p adjusted"}
 
 
-def lines(grid: Grid, rows: pl.DataFrame, shown: list[set[str]]) -> list[Drawn]:
+def line_charts(grid: Grid, rows: pl.DataFrame, shown: list[set[str]]) -> list[Chart]:
     """Accuracy by one factor, a line for each level of the other: of the surest pairs not `shown`."""
-    pairs = [pair for pair in surest(rows) if set(pair) not in shown]
+    pairs = [pair for pair in strongest_pairs(rows) if set(pair) not in shown]
     return [_lines(grid, pair) for pair in pairs[:LINES]]
 
 
-def _lines(grid: Grid, pair: Pair) -> Drawn:
+def _lines(grid: Grid, pair: Pair) -> Chart:
     means: list[dict[str, Any]] = [
         {"x": level(a), "line": level(b)} | _mean(grid, {pair[0]: a, pair[1]: b})
         for a in grid.levels(pair[0])
         for b in grid.levels(pair[1])
     ]
-    title = f"{grid.block.name}: {named(pair)}"
+    title = f"{grid.block.name}: {effect_label(pair)}"
     table = [
         [row["x"], row["line"], percent(row["mean"]), interval(row["low"], row["high"])] for row in means
     ]
-    return Drawn(
+    return Chart(
         slug(f"{title} lines"),
         f"{title}, accuracy on {grid.score}",
         "",
@@ -123,7 +123,7 @@ def _lines(grid: Grid, pair: Pair) -> Drawn:
 
 
 def _mean(grid: Grid, levels: dict[str, Any]) -> dict[str, float]:
-    found = crossed(grid.cube.grouped(grid.cube.weighted(at(grid.cube, levels))[None]))
+    found = crossed(grid.cube.grouped(grid.cube.weighted(mean_weights(grid.cube, levels))[None]))
     low, high = found.interval()
     return {"mean": float(found.mean[0]), "low": max(0.0, float(low[0])), "high": min(1.0, float(high[0]))}
 

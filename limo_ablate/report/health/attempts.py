@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.report.load import StudyView
+from limo_ablate.report.study_view import StudyView
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial

@@ -8,15 +8,14 @@ import altair as alt
 import polars as pl
 
 from limo_ablate.report.health.groups import Groups, groups
-from limo_ablate.report.health.store import artifact
-from limo_ablate.report.load import StudyView
-from limo_ablate.report.names import percent
-from limo_ablate.report.section import Drawn, Section, Table, slug
+from limo_ablate.report.labels import percent
+from limo_ablate.report.section import Chart, Section, Table, slug
+from limo_ablate.report.study_view import StudyView, artifact
 
 POLICY = "select.contamination.policy"
 CLEAN = "/clean"
 """After a benchmark's name: its score on the items that no problem of the pool is flagged with."""
-SAID = {
+GATE = {
     "none": "was off: pool and benchmarks were not compared",
     "report": "only reported: flagged problems stayed in the pool",
     "drop": "left flagged problems out of the pool",
@@ -38,29 +37,29 @@ def section(view: StudyView) -> Section | None:
     if not view.done:
         return None
     policies = list(dict.fromkeys(str(trial.level(POLICY)) for trial in view.done))
-    text = [_said(policies)]
+    text = [_gate_text(policies)]
     if policies == ["none"]:
         return Section("contamination", "Contamination", tuple(text))
-    pairs = flagged(view)
+    pairs = flagged_pairs(view)
     drawn = _clean(view)
     if pairs is None:
         text.append("The gate's artifacts are not here, so its pairs can't be shown.")
     elif pairs.is_empty():
         text.append("It flagged nothing.")
     else:
-        drawn.insert(0, _found(view, pairs))
+        drawn.insert(0, _flagged_chart(view, pairs))
     table = evidence(pairs) if pairs is not None and not pairs.is_empty() else None
     return Section("contamination", "Contamination", tuple(text), tuple(drawn), table)
 
 
-def _said(policies: list[str]) -> str:
+def _gate_text(policies: list[str]) -> str:
     if len(policies) == 1:
-        return f"The contamination gate {SAID[policies[0]]} ({POLICY}={policies[0]})."
-    did = "; ".join(f"under {policy} it {SAID[policy]}" for policy in policies)
+        return f"The contamination gate {GATE[policies[0]]} ({POLICY}={policies[0]})."
+    did = "; ".join(f"under {policy} it {GATE[policy]}" for policy in policies)
     return f"The contamination gate was varied ({POLICY}): {did}."
 
 
-def flagged(view: StudyView) -> pl.DataFrame | None:
+def flagged_pairs(view: StudyView) -> pl.DataFrame | None:
     """All pairs of the study, as in flags.parquet; None where no artifact of the gate is here."""
     paths = {artifact(view, trial, "flags"): None for trial in view.done}
     parts = [pl.read_parquet(path / "flags.parquet") for path in paths if path]
@@ -86,7 +85,7 @@ def counts(pairs: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _found(view: StudyView, pairs: pl.DataFrame) -> Drawn:
+def _flagged_chart(view: StudyView, pairs: pl.DataFrame) -> Chart:
     rows = counts(pairs)
     sizes = {
         name: score["problems"] for t in view.done for name, score in (t.metrics or {})["scores"].items()
@@ -101,7 +100,7 @@ def _found(view: StudyView, pairs: pl.DataFrame) -> Drawn:
     header = ["benchmark", "by", "items flagged", "of its items (%)", "pool problems flagged", "pairs"]
     each = pairs.group_by("benchmark", maintain_order=True).agg(pl.col("item").n_unique())
     told = ", ".join(f"{count:,} of {name}" for name, count in each.sort("item", descending=True).rows()[:5])
-    return Drawn(
+    return Chart(
         "flagged",
         "Benchmark items that the pool has",
         f"Problems of the pool that are flagged: {pairs['problem'].n_unique():,}. Items: {told}.",
@@ -155,15 +154,15 @@ def _similarity(row: dict[str, Any]) -> str:
     return "–" if row["similarity"] is None else f"{row['similarity']:.2f}"
 
 
-def _clean(view: StudyView) -> list[Drawn]:
+def _clean(view: StudyView) -> list[Chart]:
     """A picture for each benchmark that was scored on its clean items too."""
     found = groups(view, GROUPS)
     names = [name for name in view.scores if name + CLEAN in view.scores][:BENCHMARKS]
-    each = {name: compared(view, found, name) for name in names}
+    each = {name: clean_scores(view, found, name) for name in names}
     return [_side_by_side(view, name, rows, found) for name, rows in each.items() if rows.height]
 
 
-def compared(view: StudyView, found: Groups, name: str) -> pl.DataFrame:
+def clean_scores(view: StudyView, found: Groups, name: str) -> pl.DataFrame:
     """group, all, clean, trials: mean accuracies of the trials that have both."""
     group = {trial.name: group for group, trials in found.trials.items() for trial in trials}
     both = view.table.filter(pl.col("score").is_in([name, name + CLEAN]) & pl.col("trial").is_in(list(group)))
@@ -172,13 +171,13 @@ def compared(view: StudyView, found: Groups, name: str) -> pl.DataFrame:
     return named.group_by("group", maintain_order=True).agg(pl.col("all", "clean").mean(), trials=pl.len())
 
 
-def _side_by_side(view: StudyView, name: str, rows: pl.DataFrame, found: Groups) -> Drawn:
+def _side_by_side(view: StudyView, name: str, rows: pl.DataFrame, found: Groups) -> Chart:
     sizes = {score["problems"] for t in view.done if (score := (t.metrics or {})["scores"].get(name + CLEAN))}
     whole = max((t.metrics or {})["scores"][name]["problems"] for t in view.done)
     shift = (rows["clean"] - rows["all"]).to_list()
     mean, widest = sum(shift) / len(shift), max(shift, key=abs)
     items = " or ".join(map(str, sorted(sizes)))
-    return Drawn(
+    return Chart(
         slug(f"clean items of {name}"),
         f"Accuracy on {name}: all items and clean ones",
         f"On the {items} clean of {whole} items, accuracy moves by {100 * mean:+.1f} points "

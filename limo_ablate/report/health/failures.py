@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from limo_ablate.report.health.attempts import Attempt, attempts
-from limo_ablate.report.load import StudyView
 from limo_ablate.report.section import Section, Table
+from limo_ablate.report.study_view import StudyView
 
 LISTED = 40
 """Names of trials in a sentence."""

@@ -10,10 +10,9 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from limo_ablate.report.health.store import artifact
-from limo_ablate.report.load import StudyView
-from limo_ablate.report.names import percent
-from limo_ablate.report.section import Drawn, Section, Table
+from limo_ablate.report.labels import percent
+from limo_ablate.report.section import Chart, Section, Table
+from limo_ablate.report.study_view import StudyView, artifact
 
 ROWS = 60
 """Rules drawn; of more, the first."""
@@ -71,7 +70,7 @@ def section(view: StudyView) -> Section | None:
         return Section(
             "funnel", title, ("The selections' artifacts are not here, so their funnels can't be shown.",)
         )
-    rules = listed(tree(found))
+    rules = flattened(tree(found))
     unread = (
         f" Of {len(selected)} trials, those of {len(found)} are here." if len(found) < len(selected) else ""
     )
@@ -81,7 +80,7 @@ def section(view: StudyView) -> Section | None:
     note += f"smallest and the largest of several levels.{unread}"
     if len(rules) > ROWS:
         note += f" The first {ROWS} of {len(rules)} rules."
-    picture = Drawn(
+    picture = Chart(
         "funnel",
         "What each rule left of the pool",
         _finding(found),
@@ -89,7 +88,7 @@ def section(view: StudyView) -> Section | None:
         funnel_chart(rules[:ROWS]).to_dict(),
         _table(rules, len(found)),
     )
-    return Section("funnel", title, drawn=(picture,))
+    return Section("funnel", title, charts=(picture,))
 
 
 def tree(found: Sequence[Steps]) -> list[Rule]:
@@ -126,7 +125,7 @@ def _merged(rules: list[Rule]) -> list[Rule]:
 
 def _said(rules: Sequence[Rule]) -> list[Any]:
     """What is told of the rules; not of how many trials."""
-    return [(rule.depth, *rule.names, *rule.problems, *rule.solutions) for rule in listed(rules)]
+    return [(rule.depth, *rule.names, *rule.problems, *rule.solutions) for rule in flattened(rules)]
 
 
 def _merge(into: Rule, rule: Rule) -> None:
@@ -134,13 +133,13 @@ def _merge(into: Rule, rule: Rule) -> None:
     into.problems += rule.problems
     into.solutions += rule.solutions
     into.trials += rule.trials
-    for mine, other in zip(listed(into.after), listed(rule.after), strict=True):
+    for mine, other in zip(flattened(into.after), flattened(rule.after), strict=True):
         mine.trials += other.trials
 
 
-def listed(rules: Sequence[Rule]) -> list[Rule]:
+def flattened(rules: Sequence[Rule]) -> list[Rule]:
     """Every rule, followed by those after it."""
-    return [one for rule in rules for one in (rule, *listed(rule.after))]
+    return [one for rule in rules for one in (rule, *flattened(rule.after))]
 
 
 def funnel_chart(rules: Sequence[Rule]) -> alt.LayerChart | alt.FacetChart:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from limo_ablate.analysis.trials import Trial
-from limo_ablate.report.load import StudyView
-from limo_ablate.report.names import axis
+from limo_ablate.report.labels import axis
+from limo_ablate.report.study_view import StudyView
 
 APART = " · "
 """Between the levels of a cell's name."""

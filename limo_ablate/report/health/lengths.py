@@ -10,9 +10,9 @@ import polars as pl
 
 from limo_ablate.analysis.trials import Trial
 from limo_ablate.report.health.groups import Groups, groups
-from limo_ablate.report.load import StudyView
-from limo_ablate.report.names import percent
-from limo_ablate.report.section import Drawn, Section, Table
+from limo_ablate.report.labels import percent
+from limo_ablate.report.section import Chart, Section, Table
+from limo_ablate.report.study_view import StudyView
 
 GROUPS = 32
 """Rows of a picture; more cells than that are put together."""
@@ -31,7 +31,7 @@ def section(view: StudyView) -> Section | None:
     found, benchmark = groups(view, GROUPS), view.scores[0]
     rows = lengths(found, benchmark)
     table = _table(rows, found)
-    boxes = Drawn(
+    boxes = Chart(
         "completion-lengths",
         f"Tokens of a completion on {benchmark}",
         _lengths_finding(rows),
@@ -41,7 +41,7 @@ def section(view: StudyView) -> Section | None:
     )
     drawn = [boxes]
     if any(rows["truncated"]):
-        cut = Drawn(
+        cut = Chart(
             "truncated",
             f"Completions on {benchmark} cut off at the limit",
             _cut_finding(rows),

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import polars as pl
 
 from limo_ablate.report.health.groups import APART, groups
-from limo_ablate.report.load import StudyView
-from limo_ablate.report.names import axis, percent
-from limo_ablate.report.section import Drawn, Section, Table, slug
+from limo_ablate.report.labels import axis, percent
+from limo_ablate.report.section import Chart, Section, Table, slug
+from limo_ablate.report.study_view import StudyView
 
 RECTANGLES = 6000
 """Drawn on the page, over all benchmarks: a browser draws so many at once."""
@@ -51,7 +51,7 @@ def section(view: StudyView) -> Section | None:
         return None
     named = f"Cells are named by {APART.join(map(axis, view.keys))}." if view.keys else ""
     drawn = [_drawn(made, RECTANGLES // len(found), _levels(view, made.score), named) for made in found]
-    return Section("matrix", "Problem by problem", drawn=tuple(drawn))
+    return Section("matrix", "Problem by problem", charts=tuple(drawn))
 
 
 def matrix(view: StudyView, score: str) -> Matrix | None:
@@ -135,7 +135,7 @@ def _span(problems: list[str]) -> str:
     return first if len(problems) == 1 else f"{len(problems)} problems, {first} to {last}"
 
 
-def _drawn(made: Matrix, rectangles: int, levels: dict[str, float | None], named: str) -> Drawn:
+def _drawn(made: Matrix, rectangles: int, levels: dict[str, float | None], named: str) -> Chart:
     cells = len(made.cells[:: every(made)])
     width = _binned(made.accuracy[:: every(made)], rectangles)[1]
     note = "A row is a cell, best on top; a column is a problem, easiest first; the colour is the accuracy "
@@ -144,7 +144,7 @@ def _drawn(made: Matrix, rectangles: int, levels: dict[str, float | None], named
         note += f" A column is the mean of {width} problems that lie next to each other."
     if cells < len(made.cells):
         note += f" {cells} of {len(made.cells)} cells are drawn."
-    return Drawn(
+    return Chart(
         slug(f"problems of {made.score}"),
         f"Problems of {made.score} by cell",
         _finding(made),

@@ -8,11 +8,11 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from limo_ablate.analysis.measures import measured, measures
+from limo_ablate.analysis.measures import measure_means, measures
 from limo_ablate.report.health.groups import groups
-from limo_ablate.report.load import StudyView
-from limo_ablate.report.names import axis, percent, plus_minus
-from limo_ablate.report.section import Drawn, Section, Table, slug
+from limo_ablate.report.labels import axis, percent, plus_minus
+from limo_ablate.report.section import Chart, Section, Table, slug
+from limo_ablate.report.study_view import StudyView
 
 CLEAN = "/clean"
 """After a benchmark's name: its score on the items that no problem of the pool is flagged with."""
@@ -50,12 +50,14 @@ def section(view: StudyView) -> Section | None:
     names = [score for score in view.scores if "/" not in score]
     several = found.filter(pl.col("measure") == "maj")["score"].unique(maintain_order=True).to_list()
     drawn = [_pass_at_k(view, found, name) for name in names if name in several]
-    return Section("scores", "Scores", drawn=tuple(drawn[:BENCHMARKS]), table=score_table(view, found, names))
+    return Section(
+        "scores", "Scores", charts=tuple(drawn[:BENCHMARKS]), table=score_table(view, found, names)
+    )
 
 
 def score_table(view: StudyView, found: pl.DataFrame, names: Sequence[str]) -> Table:
     """A row for each benchmark and cell. `found` is `effects.measures` of the finished trials."""
-    numbers = _numbers(measured(view.table, found, view.keys), view.keys)
+    numbers = _numbers(measure_means(view.table, found, view.keys), view.keys)
     cells = list(dict.fromkeys(cell for cell, _ in numbers))
     shown = list(names)[: max(1, ROWS // len(cells))]
     columns, further = _columns(numbers), _further(view)
@@ -140,7 +142,7 @@ def _further(view: StudyView) -> dict[Place, dict[str, float]]:
     }
 
 
-def _pass_at_k(view: StudyView, found: pl.DataFrame, name: str) -> Drawn:
+def _pass_at_k(view: StudyView, found: pl.DataFrame, name: str) -> Chart:
     """pass@k by k, a line for each group of cells."""
     grouped = groups(view, LINES)
     group = {trial.name: group for group, trials in grouped.trials.items() for trial in trials}
@@ -149,8 +151,8 @@ def _pass_at_k(view: StudyView, found: pl.DataFrame, name: str) -> Drawn:
     own = own.filter(pl.col("measure").str.contains("^(avg$|pass@)"))
     table = view.table.filter(pl.col("trial").is_in(list(group))).with_columns(named)
     k = pl.col("measure").str.strip_prefix("pass@").replace("avg", "1").cast(pl.Int64)
-    rows = measured(table, own, ["group"]).with_columns(k=k).sort("k")
-    return Drawn(
+    rows = measure_means(table, own, ["group"]).with_columns(k=k).sort("k")
+    return Chart(
         slug(f"pass at k on {name}"),
         f"pass@k on {name}",
         _pass_finding(rows),

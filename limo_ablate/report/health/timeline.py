@@ -10,9 +10,9 @@ import altair as alt
 import polars as pl
 
 from limo_ablate.report.health.attempts import Attempt, attempts
-from limo_ablate.report.load import StudyView
-from limo_ablate.report.names import duration, percent
-from limo_ablate.report.section import Drawn, Section, Table
+from limo_ablate.report.labels import duration, percent
+from limo_ablate.report.section import Chart, Section, Table
+from limo_ablate.report.study_view import StudyView
 
 STATES = ("done", "failed", "pruned", "interrupted", "running")
 BARS = 1500
@@ -38,8 +38,8 @@ def section(view: StudyView) -> Section | None:
     found, from_ledger = attempts(view)
     if not found:
         return None
-    lanes, (worked, pauses) = placed(found), pauses_of(found)
-    picture = Drawn(
+    lanes, (worked, pauses) = assign_lanes(found), pauses_of(found)
+    picture = Chart(
         "timeline",
         "Every attempt, slot by slot",
         _finding(found, lanes, worked, pauses),
@@ -47,10 +47,10 @@ def section(view: StudyView) -> Section | None:
         timeline_chart(found, lanes, worked, pauses).to_dict(),
         lane_table(found, lanes, worked),
     )
-    return Section("timeline", "Timeline of the sweep", drawn=(picture,))
+    return Section("timeline", "Timeline of the sweep", charts=(picture,))
 
 
-def placed(found: Sequence[Attempt]) -> list[str]:
+def assign_lanes(found: Sequence[Attempt]) -> list[str]:
     """The lane of each attempt (earliest first): its machine's first slot that is free by then."""
     machines = list(dict.fromkeys(attempt.machine for attempt in found))
     free: dict[str, list[float]] = {machine: [] for machine in machines}

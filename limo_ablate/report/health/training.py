@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 
 from limo_ablate.analysis.trials import Trial
-from limo_ablate.report.load import StudyView
-from limo_ablate.report.names import axis, level, percent
-from limo_ablate.report.section import Drawn, Section, Table, slug
+from limo_ablate.report.labels import axis, level, percent
+from limo_ablate.report.section import Chart, Section, Table, slug
+from limo_ablate.report.study_view import StudyView
 from limo_ablate.study.design import Figure
 
 POINTS = 30
@@ -31,11 +31,11 @@ LINES = {"training": [1, 0], "dev": [5, 3]}
 
 def section(view: StudyView) -> Section | None:
     """The curves of each block that a figure shows, or of all blocks where none is declared."""
-    found = [drawn for figure in shown(view) for drawn in _drawn(view, figure)]
-    return Section("training", "Training curves", drawn=tuple(found)) if found else None
+    found = [drawn for figure in training_figures(view) for drawn in _drawn(view, figure)]
+    return Section("training", "Training curves", charts=tuple(found)) if found else None
 
 
-def shown(view: StudyView) -> list[Figure]:
+def training_figures(view: StudyView) -> list[Figure]:
     """A figure for each block: which of its factors is the colour, and which one a menu."""
     if view.figures:
         return list(reversed({figure.block: figure for figure in reversed(view.figures)}.values()))
@@ -46,7 +46,7 @@ def shown(view: StudyView) -> list[Figure]:
     return found
 
 
-def _drawn(view: StudyView, figure: Figure) -> list[Drawn]:
+def _drawn(view: StudyView, figure: Figure) -> list[Chart]:
     own = [t for t in view.done if figure.block in t.blocks and (t.folder / "curve.parquet").exists()]
     if not own:
         return []
@@ -59,8 +59,8 @@ def _drawn(view: StudyView, figure: Figure) -> list[Drawn]:
     name, accuracy = f"Training loss: {figure.block}", f"Training token accuracy: {figure.block}"
     loss = loss_chart(figure, rows).to_dict()
     return [
-        Drawn(slug(name), name, "", note + dashed, loss, table),
-        Drawn(slug(accuracy), accuracy, "", note, accuracy_chart(figure, rows).to_dict(), table),
+        Chart(slug(name), name, "", note + dashed, loss, table),
+        Chart(slug(accuracy), accuracy, "", note, accuracy_chart(figure, rows).to_dict(), table),
     ]
 
 

@@ -6,12 +6,12 @@ import json
 from collections.abc import Sequence
 
 from limo_ablate.report.facts import machines
-from limo_ablate.report.load import StudyView
+from limo_ablate.report.labels import axis, duration, level
 from limo_ablate.report.methods import protocol
 from limo_ablate.report.methods.references import due
 from limo_ablate.report.methods.settings import Settings
-from limo_ablate.report.names import axis, duration, level
 from limo_ablate.report.section import Section
+from limo_ablate.report.study_view import StudyView
 from limo_ablate.study.block import Block
 
 INTERVAL = (

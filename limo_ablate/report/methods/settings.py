@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from limo_ablate.analysis.trials import Trial
-from limo_ablate.report.names import level
+from limo_ablate.report.labels import level
 
 LEVELS = 8
 """Levels told one by one; of more numbers the lowest and the highest."""

@@ -56,11 +56,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _show(config: TrialConfig, folder: Path | None, shown: int) -> None:
-    from limo_ablate.report.preview.made import make
+    from limo_ablate.report.preview.build import build_preview
     from limo_ablate.report.preview.pictures import draw
     from limo_ablate.report.preview.show import print_selection
 
-    preview = make(config)
+    preview = build_preview(config)
     folder = folder or Path(config.paths.selections) / f"{config.data.name}-{preview.key}"
     try:
         preview.write(folder)

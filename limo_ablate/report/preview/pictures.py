@@ -8,7 +8,7 @@ import altair as alt
 import polars as pl
 import vl_convert
 
-from limo_ablate.report.preview.made import Preview
+from limo_ablate.report.preview.build import Preview
 from limo_ablate.report.theme import LIGHT, config
 
 WIDTH, BAR = 560, 26

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from limo_ablate.data.select.responses import with_texts
-from limo_ablate.report.preview.made import Preview
+from limo_ablate.report.preview.build import Preview
 
 QUANTILES = (0.05, 0.5, 0.95)
 KINDS = ("source", "teacher", "subject", "tier")

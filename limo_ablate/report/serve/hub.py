@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.report.serve.charts import EVERY, Report, clear
-from limo_ablate.report.serve.watched import Watched
+from limo_ablate.report.serve.report_process import EVERY, ReportProcess, clear
+from limo_ablate.report.serve.study_watcher import StudyWatcher
 
 PACE = 2.0
 """Seconds between two looks."""
@@ -36,7 +36,7 @@ class Hub:
         """`folders`: the studies that there are now. `every`: seconds between two drawings of a report."""
         self._folders, self._pace, self._every = folders, pace, every
         self._scratch = Path(tempfile.mkdtemp(prefix="limo-ablate-view-"))
-        self._watched: dict[str, Watched] = {}
+        self._watched: dict[str, StudyWatcher] = {}
         self._asked, self._ended = threading.Event(), threading.Event()
         self._asking = threading.Lock()
         self._last = self._woken = self._listed = float("-inf")
@@ -68,7 +68,7 @@ class Hub:
         self._wait(lambda: all(map(self._fresh, self._watched.values())))
         if self._error:
             raise UserError(self._error)
-        told = [watched.told() for _, watched in sorted(self._watched.items())]
+        told = [watched.facts() for _, watched in sorted(self._watched.items())]
         return [{key: value for key, value in facts.items() if key not in DETAILS} for facts in told]
 
     def study(self, name: str) -> dict[str, Any] | None:
@@ -76,14 +76,14 @@ class Hub:
         if (watched := self._find(name)) is None:
             return None
         self._wait(lambda: self._fresh(watched))
-        return watched.told()
+        return watched.facts()
 
     def page(self, name: str) -> Path | None:
         """The newest report of a study."""
         watched = self._find(name)
         return watched.report.page if watched else None
 
-    def _find(self, name: str) -> Watched | None:
+    def _find(self, name: str) -> StudyWatcher | None:
         self._ask()
         if watched := self._watched.get(name):
             watched.opened = time.monotonic()
@@ -99,7 +99,7 @@ class Hub:
             self._asked.set()
         self._wait(lambda: self._listed >= self._woken)
 
-    def _fresh(self, watched: Watched) -> bool:
+    def _fresh(self, watched: StudyWatcher) -> bool:
         """Whether there is nothing to wait for: a look since somebody began to watch, or one that failed."""
         return watched.looked >= self._woken or watched.failing
 
@@ -133,7 +133,9 @@ class Hub:
             self._error = f"the studies can't be listed: {error}"
 
     def _watch(self, folder: Path) -> None:
-        watched = Watched(folder, Report(folder, self._scratch, self._every), self._asked, self._pace)
+        watched = StudyWatcher(
+            folder, ReportProcess(folder, self._scratch, self._every), self._asked, self._pace
+        )
         watched.start()
         self._watched = {**self._watched, folder.name: watched}  # others read it
 

@@ -20,7 +20,7 @@ from limo_ablate.report.serve.guard import Guard
 from limo_ablate.report.serve.hub import Hub
 
 HERE = Path(__file__).parent
-STYLE = HERE.parent / "report" / "page.css"
+STYLE = HERE.parent / "page.css"
 FILES = {
     "/page.css": (STYLE, "text/css"),
     "/view.css": (HERE / "view.css", "text/css"),

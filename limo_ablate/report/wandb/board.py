@@ -11,45 +11,50 @@ import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 
 from limo_ablate.report.wandb import panels
-from limo_ablate.report.wandb.summary_run import Told
+from limo_ablate.report.wandb.summary_run import SummaryRun
 
 COLUMNS = 2
 """Panels beside each other."""
 
 
-def workspace(told: Told, entity: str, project: str) -> Any:
+def workspace(summary: SummaryRun, entity: str, project: str) -> Any:
     """Sections without panels are left out: not every study has contrasts, failures or a heatmap."""
-    study = told.view.study
+    study = summary.view.study
     return ws.Workspace(
         entity=entity,
         project=project,
         name=f"{study.name}: ablation",
-        sections=[_section(name, shown) for name, shown in sections(told).items() if shown],
-        settings=ws.WorkspaceSettings(max_runs=max(10, len(told.view.trials) + 1)),
+        sections=[_section(name, shown) for name, shown in sections(summary).items() if shown],
+        settings=ws.WorkspaceSettings(max_runs=max(10, len(summary.view.trials) + 1)),
         runset_settings=ws.RunsetSettings(
-            filters=panels.of_study(study.name), pinned_columns=panels.columns(told)
+            filters=panels.of_study(study.name), pinned_columns=panels.columns(summary)
         ),
     )
 
 
-def sections(told: Told) -> dict[str, list[Any]]:
+def sections(summary: SummaryRun) -> dict[str, list[Any]]:
     """Name -> panels. What W&B averages by itself stands here only where every trial of the study belongs to
     the figure's block: a workspace can't leave runs out of one panel."""
     whole = [
         panels.grouped(data)
-        for data in told.numbers
-        if all(data.figure.block in trial.blocks for trial in told.view.done)
+        for data in summary.figure_data
+        if all(data.figure.block in trial.blocks for trial in summary.view.done)
     ]
     return {
-        "Question": [wr.MarkdownPanel(markdown=told.view.study.question)] if told.view.study.question else [],
-        "Data efficiency": [*panels.points(told), *whole, *map(panels.picture, told.figures)],
-        "Size and quality": [*map(panels.picture, told.of("heatmap")), *panels.tables_of(told, "heatmap/")],
-        "Factors and scores": [panels.parallel(told)],
-        "Contrasts": panels.claims(told),
-        "Cells": panels.tables_of(told, "cells"),
+        "Question": [wr.MarkdownPanel(markdown=summary.view.study.question)]
+        if summary.view.study.question
+        else [],
+        "Data efficiency": [*panels.points(summary), *whole, *map(panels.picture, summary.figures)],
+        "Size and quality": [
+            *map(panels.picture, summary.of("heatmap")),
+            *panels.tables_of(summary, "heatmap/"),
+        ],
+        "Factors and scores": [panels.parallel(summary)],
+        "Contrasts": panels.claims(summary),
+        "Cells": panels.tables_of(summary, "cells"),
         "Completions": [panels.table("completions")],
-        "Training": list(panels.training(told)),
-        "Failures": panels.tables_of(told, "failed"),
+        "Training": list(panels.training(summary)),
+        "Failures": panels.tables_of(summary, "failed"),
         "Report": [panels.page()],
     }
 

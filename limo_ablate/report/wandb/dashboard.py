@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from limo_ablate.core.errors import UserError
 
 if TYPE_CHECKING:
-    from limo_ablate.report.load import StudyView
-    from limo_ablate.report.wandb.summary_run import Told
+    from limo_ablate.report.study_view import StudyView
+    from limo_ablate.report.wandb.summary_run import SummaryRun
     from limo_ablate.trial.track.config import TrackConfig
 
 FOLDER = "dashboard"
@@ -52,33 +52,33 @@ def dashboard(view: StudyView, track: TrackConfig) -> list[str]:
 
     Raises UserError when the server is away or refuses; the specifications are written by then.
     """
-    from limo_ablate.report.wandb.summary_run import told
+    from limo_ablate.report.wandb.summary_run import summary_run
 
-    folder, all_of_it = view.folder / FOLDER, told(view)
-    written = write_specifications(all_of_it, track, folder)
+    folder, summary = view.folder / FOLDER, summary_run(view)
+    written = write_specifications(summary, track, folder)
     if track.mode != "online":
-        return _offline(all_of_it, track, written, f"track.mode={track.mode}")
+        return _offline(summary, track, written, f"track.mode={track.mode}")
     from limo_ablate.trial.track.settings import NoKey, check_access
 
     try:
         check_access()
     except NoKey as error:
-        return _offline(all_of_it, track, written, str(error))
+        return _offline(summary, track, written, str(error))
     except UserError as error:
         raise UserError(f"{error}; the specifications are in {folder}") from error
-    return _online(all_of_it, track, folder)
+    return _online(summary, track, folder)
 
 
-def write_specifications(told: Told, track: TrackConfig, folder: Path) -> list[str]:
+def write_specifications(summary: SummaryRun, track: TrackConfig, folder: Path) -> list[str]:
     """As JSON, the same bytes for the same study; their paths."""
     from limo_ablate.report.wandb.board import same_ids, workspace
     from limo_ablate.report.wandb.document import document
 
     folder.mkdir(exist_ok=True)
-    with same_ids(told.view.study.name):
+    with same_ids(summary.view.study.name):
         made = {
-            "workspace": workspace(told, track.entity or "", track.project),
-            "report": document(told, "", track.project),
+            "workspace": workspace(summary, track.entity or "", track.project),
+            "report": document(summary, "", track.project),
         }
         for name, one in made.items():
             model: Any = one._to_model()
@@ -87,11 +87,11 @@ def write_specifications(told: Told, track: TrackConfig, folder: Path) -> list[s
     return [str(folder / f"{name}.json") for name in made]
 
 
-def _offline(told: Told, track: TrackConfig, written: list[str], why: str) -> list[str]:
-    from limo_ablate.report.wandb.summary import write_summary
+def _offline(summary: SummaryRun, track: TrackConfig, written: list[str], why: str) -> list[str]:
+    from limo_ablate.report.wandb.summary_run import write_summary
 
-    name = told.view.folder  # a path is a study to each verb
-    write_summary(told, replace(track, mode="offline"))
+    name = summary.view.folder  # a path is a study to each verb
+    write_summary(summary, replace(track, mode="offline"))
     return [
         *written,
         f"not published ({why}): `wandb login`, then `limo-ablate wandb-sync {name}` sends the runs and "
@@ -99,19 +99,22 @@ def _offline(told: Told, track: TrackConfig, written: list[str], why: str) -> li
     ]
 
 
-def _online(told: Told, track: TrackConfig, folder: Path) -> list[str]:
+def _online(summary: SummaryRun, track: TrackConfig, folder: Path) -> list[str]:
     import wandb
 
     from limo_ablate.report.wandb.board import same_ids, workspace
     from limo_ablate.report.wandb.document import document
     from limo_ablate.report.wandb.publish import FILE, publish
-    from limo_ablate.report.wandb.summary import write_summary
+    from limo_ablate.report.wandb.summary_run import write_summary
 
     try:
         entity = track.entity or wandb.Api().default_entity
-        write_summary(told, track)
-        with same_ids(told.view.study.name):
-            board, report = workspace(told, entity, track.project), document(told, entity, track.project)
+        write_summary(summary, track)
+        with same_ids(summary.view.study.name):
+            board, report = (
+                workspace(summary, entity, track.project),
+                document(summary, entity, track.project),
+            )
         return publish(folder, board, report)
     except Exception as error:  # of many kinds: W&B's, its service's, a reply without what it asked for
         said = " ".join(f"{type(error).__name__}: {error}".split())
@@ -122,7 +125,7 @@ def _online(told: Told, track: TrackConfig, folder: Path) -> list[str]:
 
 
 def _finished(folder: Path) -> StudyView:
-    from limo_ablate.report.load import load
+    from limo_ablate.report.study_view import load
 
     view = load(folder)
     if not view.done:

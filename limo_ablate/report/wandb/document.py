@@ -7,48 +7,48 @@ from typing import Any
 
 import wandb_workspaces.reports.v2 as wr
 
-from limo_ablate.report.declared.figures import FigureData
+from limo_ablate.report.figure_data import FigureData
 from limo_ablate.report.wandb import panels
-from limo_ablate.report.wandb.summary_run import Told
+from limo_ablate.report.wandb.summary_run import SummaryRun
 
 TITLE = 128
 """Characters that wandb-workspaces lets a title have."""
 
 
-def document(told: Told, entity: str, project: str) -> Any:
+def document(summary: SummaryRun, entity: str, project: str) -> Any:
     """With an entity, wandb-workspaces asks the server for the project's id; without one it asks nothing."""
-    study = told.view.study
+    study = summary.view.study
     return wr.Report(
         entity=entity,
         project=project,
         title=f"{study.name}: what made the difference"[:TITLE],
         description=study.question,
-        blocks=list(_blocks(told, entity, project if entity else "")),
+        blocks=list(_blocks(summary, entity, project if entity else "")),
         width="fluid",
     )
 
 
-def _blocks(told: Told, entity: str, project: str) -> Iterator[Any]:
-    study = told.view.study.name
+def _blocks(summary: SummaryRun, entity: str, project: str) -> Iterator[Any]:
+    study = summary.view.study.name
     where = {"entity": entity, "project": project}
     summary = wr.Runset(name="summary", filters=panels.of_study(study, "summary"), **where)
 
     def grid(shown: list[Any], runs: Any = summary, hide: bool = True) -> Any:
         return wr.PanelGrid(runsets=[runs], panels=panels.spread(shown), hide_run_sets=hide)
 
-    yield wr.P(text=told.view.study.question)
-    yield from _answer(told)
-    yield from _claims(told, grid)
-    for drawn in told.figures:
+    yield wr.P(text=summary.view.study.question)
+    yield from _answer(summary)
+    yield from _claims(summary, grid)
+    for drawn in summary.figures:
         yield wr.H2(text=drawn.title)
         yield from (wr.P(text=text) for text in (drawn.finding, drawn.note) if text)
         yield grid([panels.picture(drawn)])
-    for data in told.numbers:
-        yield from _live(told, data, grid, where)
+    for data in summary.figure_data:
+        yield from _live(summary, data, grid, where)
     for title, shown in (
-        ("Size and quality", list(map(panels.picture, told.of("heatmap")))),
-        ("Cells", panels.tables_of(told, "cells")),
-        ("Failures", panels.tables_of(told, "failed")),
+        ("Size and quality", list(map(panels.picture, summary.of("heatmap")))),
+        ("Cells", panels.tables_of(summary, "cells")),
+        ("Failures", panels.tables_of(summary, "failed")),
     ):
         if shown:
             yield from (wr.H2(text=title), grid(shown))
@@ -56,17 +56,17 @@ def _blocks(told: Told, entity: str, project: str) -> Iterator[Any]:
     trials = wr.Runset(
         name="trials",
         filters=panels.of_study(study, "trial"),
-        pinned_columns=["run:displayName", *panels.columns(told)],
+        pinned_columns=["run:displayName", *panels.columns(summary)],
         **where,
     )
     yield grid(
-        [panels.parallel(told), *panels.training(told), panels.table("completions")], trials, hide=False
+        [panels.parallel(summary), *panels.training(summary), panels.table("completions")], trials, hide=False
     )
 
 
-def _answer(told: Told) -> Iterator[Any]:
+def _answer(summary: SummaryRun) -> Iterator[Any]:
     """The findings in words, and what is registered, as the page has them."""
-    made = told.claims
+    made = summary.claims
     if made is None:
         return
     yield wr.H1(text="What came out")
@@ -77,16 +77,16 @@ def _answer(told: Told) -> Iterator[Any]:
         yield wr.UnorderedList(items=made.deviations)
 
 
-def _claims(told: Told, grid: Any) -> Iterator[Any]:
-    if shown := panels.claims(told):
+def _claims(summary: SummaryRun, grid: Any) -> Iterator[Any]:
+    if shown := panels.claims(summary):
         yield wr.H2(text="Contrasts")
         yield grid(shown)
 
 
-def _live(told: Told, data: FigureData, grid: Any, where: dict[str, str]) -> Iterator[Any]:
+def _live(summary: SummaryRun, data: FigureData, grid: Any, where: dict[str, str]) -> Iterator[Any]:
     """The figure as W&B draws it from the runs of its block."""
-    block = next(block for block in told.view.study.blocks if block.name == data.figure.block)
-    runs = wr.Runset(name=block.name, filters=panels.of_block(told, block), **where)
+    block = next(block for block in summary.view.study.blocks if block.name == data.figure.block)
+    runs = wr.Runset(name=block.name, filters=panels.of_block(summary, block), **where)
     yield wr.H3(text=f"{data.figure.title}, by W&B")
     if data.scale != "category":
         yield grid([panels.measured(data)])

@@ -10,10 +10,10 @@ from typing import Any
 
 import wandb_workspaces.reports.v2 as wr
 
-from limo_ablate.report.declared.figures import FigureData
-from limo_ablate.report.names import axis, score_title
-from limo_ablate.report.section import Drawn
-from limo_ablate.report.wandb.summary_run import PAGE, Told, picture_key, points_key
+from limo_ablate.report.figure_data import FigureData
+from limo_ablate.report.labels import axis, score_title
+from limo_ablate.report.section import Chart
+from limo_ablate.report.wandb.summary_run import PAGE, SummaryRun, picture_key, points_key
 from limo_ablate.study.block import Block
 from limo_ablate.trial.track.names import flat, logged
 
@@ -34,11 +34,11 @@ def of_study(study: str, job: str | None = None) -> str:
     return f"Metric('Group') == {study!r}" + (f" and Metric('JobType') == {job!r}" if job else "")
 
 
-def of_block(told: Told, block: Block) -> str:
+def of_block(summary: SummaryRun, block: Block) -> str:
     """The filter of a block's trials: what all of them have in common, or are among."""
-    parts = [of_study(told.view.study.name, "trial")]
-    own = [trial for trial in told.view.done if block.name in trial.blocks]
-    for key in told.view.keys:
+    parts = [of_study(summary.view.study.name, "trial")]
+    own = [trial for trial in summary.view.done if block.name in trial.blocks]
+    for key in summary.view.keys:
         levels = list(
             dict.fromkeys(trial.level_if_any(key) for trial in own if _plain(trial.level_if_any(key)))
         )
@@ -53,14 +53,16 @@ def _plain(level: Any) -> bool:
     return isinstance(level, int | float | str) and not {*str(level)} & {*UNFIT}
 
 
-def columns(told: Told) -> list[str]:
+def columns(summary: SummaryRun) -> list[str]:
     """Of the table of runs: factors, then the main score with its errors."""
-    main = told.view.scores[0]
-    measures = dict.fromkeys(key for trial in told.view.done for key in (trial.metrics or {})["scores"][main])
+    main = summary.view.scores[0]
+    measures = dict.fromkeys(
+        key for trial in summary.view.done for key in (trial.metrics or {})["scores"][main]
+    )
     shown = [
         key for start in SHOWN for key in measures if key == start or ("@" in start and key.startswith(start))
     ]
-    factors = [f"config:{flat(key)}.value" for key in (*told.view.keys, "seed")]
+    factors = [f"config:{flat(key)}.value" for key in (*summary.view.keys, "seed")]
     return [*factors, *(f"summary:{score(main, key)}" for key in shown)]
 
 
@@ -97,11 +99,11 @@ def measured(data: FigureData) -> Any:
     )
 
 
-def points(told: Told) -> list[Any]:
-    return [measured(data) for data in told.numbers if data.scale != "category"]
+def points(summary: SummaryRun) -> list[Any]:
+    return [measured(data) for data in summary.figure_data if data.scale != "category"]
 
 
-def picture(drawn: Drawn) -> Any:
+def picture(drawn: Chart) -> Any:
     """The report's picture, of the summary run."""
     return wr.MediaBrowser(
         title=drawn.title, media_keys=[picture_key(drawn)], num_columns=1, layout=_layout()
@@ -113,48 +115,48 @@ def table(key: str) -> Any:
     return wr.WeavePanelSummaryTable(table_name=key, layout=_layout())
 
 
-def parallel(told: Told) -> Any:
+def parallel(summary: SummaryRun) -> Any:
     """Factors and scores, a line for each run."""
-    factors = [(wr.Config(flat(key)), axis(key)) for key in told.view.keys]
-    scores = [(wr.SummaryMetric(score(name)), score_title(name)) for name in told.view.scores]
+    factors = [(wr.Config(flat(key)), axis(key)) for key in summary.view.keys]
+    scores = [(wr.SummaryMetric(score(name)), score_title(name)) for name in summary.view.scores]
     column = wr.ParallelCoordinatesPlotColumn
     shown = [column(metric=metric, display_name=title) for metric, title in (*factors, *scores)]
     return wr.ParallelCoordinatesPlot(title="Factors and scores", columns=shown, layout=_layout())
 
 
-def training(told: Told) -> Iterator[Any]:
+def training(summary: SummaryRun) -> Iterator[Any]:
     """Curves of the trials, a colour for each level of the first figure's lines."""
-    line = told.view.figures[0].line if told.view.figures else next(iter(told.view.keys), "seed")
+    line = summary.view.figures[0].line if summary.view.figures else next(iter(summary.view.keys), "seed")
     for key, title in (
         ("loss", "Training loss"),
         ("token_accuracy", "Token accuracy"),
         ("dev_loss", "Dev loss"),
     ):
-        if _in_curves(told, key):
+        if _in_curves(summary, key):
             yield wr.LinePlot(
                 title=title, x="train/step", y=[f"train/{key}"], log_y=key != "token_accuracy",
                 groupby=wr.Config(flat(line)), groupby_aggfunc="mean", groupby_rangefunc="minmax",
             )  # fmt: skip
 
 
-def _in_curves(told: Told, key: str) -> bool:
+def _in_curves(summary: SummaryRun, key: str) -> bool:
     import polars as pl
 
     first = next(
-        (t.folder / "curve.parquet" for t in told.view.done if (t.folder / "curve.parquet").exists()), None
+        (t.folder / "curve.parquet" for t in summary.view.done if (t.folder / "curve.parquet").exists()), None
     )
     return first is not None and key in (found := pl.read_parquet(first)).columns and found[key].count() > 0
 
 
-def claims(told: Told) -> list[Any]:
+def claims(summary: SummaryRun) -> list[Any]:
     """Forest plot and table of the contrasts."""
-    drawn = told.claims.section.drawn if told.claims else ()
-    return [*(picture(one) for one in drawn if one.spec), *tables_of(told, "contrasts")]
+    drawn = summary.claims.section.charts if summary.claims else ()
+    return [*(picture(one) for one in drawn if one.spec), *tables_of(summary, "contrasts")]
 
 
-def tables_of(told: Told, start: str) -> list[Any]:
+def tables_of(summary: SummaryRun, start: str) -> list[Any]:
     """Those tables of the summary run whose key begins so."""
-    return [table(key) for key in told.tables if key.startswith(start)]
+    return [table(key) for key in summary.tables if key.startswith(start)]
 
 
 def page() -> Any:

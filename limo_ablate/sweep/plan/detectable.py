@@ -117,10 +117,10 @@ def _pilots(
 
 
 def _over(block: Sequence[Cell]) -> str:
-    from limo_ablate.analysis.replicates import redrawn  # polars
+    from limo_ablate.analysis.replicates import replicate_axis  # polars
 
     axes = list(dict.fromkeys(key for cell in block for key in cell.levels))
-    return redrawn(axes, [tuple(cell.levels.get(axis) for axis in axes) for cell in block]) or "seed"
+    return replicate_axis(axes, [tuple(cell.levels.get(axis) for axis in axes) for cell in block]) or "seed"
 
 
 def _drawn(cell: Cell, over: str) -> object:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from limo_ablate.analysis.items import items
+from limo_ablate.analysis.answers import items
 from limo_ablate.analysis.power import Noise, pilot_noise
 from limo_ablate.analysis.trials import read_trial
 from limo_ablate.study.cells import Cell

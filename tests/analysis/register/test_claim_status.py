@@ -12,11 +12,11 @@ import pytest
 
 from limo_ablate.analysis import ANALYSIS
 from limo_ablate.analysis.register.freeze import freeze
-from limo_ablate.analysis.register.registration import Registration, read, sealed, write
+from limo_ablate.analysis.register.registration import Registration, read, with_hash, write
 from limo_ablate.analysis.resample import holm
-from limo_ablate.report import report_study
 from limo_ablate.report.claims import Claims, claims
-from limo_ablate.report.load import load
+from limo_ablate.report.page import write_report
+from limo_ablate.report.study_view import load
 from limo_ablate.study.design import load_study
 from tests.small_study import QUALITY, change, ran, small
 
@@ -29,7 +29,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("standing")
     folder = small(root / "made", root / "store")
     registration = replace(registered(folder), finished={})
-    write(folder, sealed(registration))
+    write(folder, with_hash(registration))
     ran(folder, asdict(registration), LATER)
     return folder
 
@@ -62,7 +62,7 @@ def test_what_was_registered_before_and_is_unchanged_is_confirmatory(study: Path
     assert found.rows["kind"].to_list() == ["confirmatory", "confirmatory"]
     assert found.deviations == []
     assert found.findings[0][1].endswith("(confirmatory)")
-    page = report_study(study).read_text()
+    page = write_report(study).read_text()
     assert "Registered 20" in page
     assert "Deviations from the registration" not in page
 
@@ -73,7 +73,7 @@ def test_without_a_registration_a_line_says_how(study: Path) -> None:
     assert found.rows["why"].to_list() == ["not registered"] * 2
     assert "limo-ablate freeze NAME" in found.section.text[0]
     assert not found.findings[0][1].endswith(")")
-    table = found.section.drawn[0].table
+    table = found.section.charts[0].table
     assert table is not None
     assert table.rows[0][2] == "exploratory: not registered"
 
@@ -85,7 +85,7 @@ def test_a_changed_contrast_is_exploratory_and_the_registered_one_stays(study: P
     assert found.rows["why"].to_list() == ["changed since the registration", None, None]
     assert found.rows["dropped"].to_list() == [False, False, True]
     assert found.deviations == ["contrast changed: quality: margin None → 0.02"]
-    page = report_study(study).read_text()
+    page = write_report(study).read_text()
     assert page.index("Deviations from the registration") < page.index(found.deviations[0])
 
 
@@ -115,7 +115,7 @@ def test_a_registered_one_without_a_result_has_its_share_of_alpha(study: Path) -
     chain = read(study)
     assert chain is not None
     kinds = load_study(str(study / "study.yaml")).contrasts
-    write(study, sealed(replace(chain.last, contrasts=kinds)))
+    write(study, with_hash(replace(chain.last, contrasts=kinds)))
     assert told(study).rows["p_adj"].to_list() == pytest.approx([2 * alone, None], nan_ok=True)
 
 
@@ -184,9 +184,9 @@ def test_other_cells_or_data_make_it_exploratory(
 def test_another_analysis_is_told(study: Path) -> None:
     chain = read(study)
     assert chain is not None
-    write(study, sealed(replace(chain.last, analysis=99)))
+    write(study, with_hash(replace(chain.last, analysis=99)))
     assert why(study) == ["another analysis than registered"] * 2
-    write(study, sealed(replace(chain.last, analysis=99, alpha=0.01)))
+    write(study, with_hash(replace(chain.last, analysis=99, alpha=0.01)))
     assert why(study) == ["another alpha than registered"] * 2
     expected = ["alpha: registered 0.01, used 0.05", f"analysis: registered 99, used {ANALYSIS}"]
     assert told(study).deviations == expected
@@ -225,7 +225,7 @@ def test_clusters_that_are_registered_again_are_late(study: Path) -> None:
 def test_what_decides_a_claim_is_as_old_as_its_last_change(study: Path, change_: dict[str, Any]) -> None:
     chain = read(study)
     assert chain is not None
-    write(study, sealed(replace(chain.last, **change_)))  # as registered by another version
+    write(study, with_hash(replace(chain.last, **change_)))  # as registered by another version
     write(study, again(study))
     assert why(study) == ["8 trials of its block had finished when it was registered"] * 2
 
@@ -235,7 +235,7 @@ def test_problems_that_are_registered_again_are_late(study: Path) -> None:
         change(
             trial / "metrics.json", lambda found: found["artifacts"]["benchmark/mini"].update(digest="other")
         )
-    write(study, sealed(replace(again(study), benchmarks={"mini": ("other",)})))
+    write(study, with_hash(replace(again(study), benchmarks={"mini": ("other",)})))
     assert why(study) == ["8 trials of its block had finished when it was registered"] * 2
 
 
@@ -278,5 +278,5 @@ def test_a_changed_file_is_said_loudly(study: Path) -> None:
     found = told(study)
     assert found.rows["why"].to_list() == ["the registration has been changed"] * 2
     assert found.warning is not None
-    page = report_study(study).read_text()
+    page = write_report(study).read_text()
     assert page.index("HAS BEEN CHANGED") < page.index('id="contrasts"')

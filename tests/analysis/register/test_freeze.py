@@ -10,7 +10,7 @@ import yaml
 
 from limo_ablate.__main__ import main
 from limo_ablate.analysis import ANALYSIS
-from limo_ablate.analysis.register.registration import read, seal
+from limo_ablate.analysis.register.registration import content_hash, read
 from limo_ablate.core.artifacts import Store
 from limo_ablate.core.errors import UserError
 from limo_ablate.data.pool.load import load_pool
@@ -47,8 +47,8 @@ def test_design_cells_contrasts_and_versions_are_registered_under_a_hash(root: P
     assert (content["alpha"], content["analysis"], content["finished"]) == (0.05, ANALYSIS, {})
     assert content["cluster"] is None
     assert content["versions"]["polars"]
-    assert content["hash"] == seal(content)
-    assert seal(content | {"alpha": 0.1}) != content["hash"]
+    assert content["hash"] == content_hash(content)
+    assert content_hash(content | {"alpha": 0.1}) != content["hash"]
 
 
 def test_it_says_what_it_registered_and_imports_no_torch(root: Path) -> None:

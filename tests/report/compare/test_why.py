@@ -8,8 +8,8 @@ import yaml
 
 from limo_ablate.__main__ import main
 from limo_ablate.core.artifacts import NotInStore, Store, find_only
-from limo_ablate.report.compare.differ import differences
-from limo_ablate.report.compare.why import keyed
+from limo_ablate.report.compare.differences import differences
+from limo_ablate.report.compare.why import key_content
 from limo_ablate.study.cells import cells
 from limo_ablate.study.design import load_study
 from limo_ablate.trial.compose import compose
@@ -133,4 +133,4 @@ def test_what_is_told_to_differ_is_what_decides_the_key(more: list[str]) -> None
     for change, differs in (("data.miniature.per_level=60", True), ("launch.slots=3", False)):
         before, after = (compose([*base, *extra]) for extra in ((), (change,)))
         assert (trial_key(before) != trial_key(after)) is differs
-        assert bool(differences([keyed(before)], [keyed(after)])) is differs
+        assert bool(differences([key_content(before)], [key_content(after)])) is differs

@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from limo_ablate.report.declared.charts import efficiency_chart, note
-from limo_ablate.report.declared.labels import spread
-from limo_ablate.report.load import StudyView, load
+from limo_ablate.report.declared.sizes import spread_labels
+from limo_ablate.report.study_view import StudyView, load
 from tests.made_study import FIGURES, SIZE_QUALITY, Making
 
 
@@ -24,20 +24,20 @@ def spec(view: StudyView, place: int) -> dict:
 
 
 def test_names_keep_their_place_where_there_is_room() -> None:
-    assert spread([0.1, 0.4, 0.8], 0.05, 1.0) == pytest.approx([0.1, 0.4, 0.8])
+    assert spread_labels([0.1, 0.4, 0.8], 0.05, 1.0) == pytest.approx([0.1, 0.4, 0.8])
 
 
 @pytest.mark.parametrize(
     "wished", [[0.5, 0.5], [0.5, 0.51, 0.52], [0.2, 0.21, 0.6, 0.61, 0.62], [0.99, 1.0, 1.0]]
 )
 def test_names_never_touch_and_stay_below_the_ceiling(wished: list[float]) -> None:
-    placed = spread(wished, 0.05, 1.0)
+    placed = spread_labels(wished, 0.05, 1.0)
     assert all(b - a >= 0.05 - 1e-9 for a, b in pairwise(placed))
     assert max(placed) <= 1.0 + 1e-9
 
 
 def test_names_that_touch_move_about_their_middle() -> None:
-    assert spread([0.5, 0.52], 0.06, 1.0) == pytest.approx([0.48, 0.54])
+    assert spread_labels([0.5, 0.52], 0.06, 1.0) == pytest.approx([0.48, 0.54])
 
 
 def test_sizes_have_ticks_where_they_were_measured_on_a_log_axis(view: StudyView) -> None:

@@ -9,14 +9,13 @@ import pytest
 import yaml
 
 from limo_ablate.analysis.crossed import crossed
-from limo_ablate.analysis.factors import complete, factor_effects
+from limo_ablate.analysis.factors import complete_grid, factor_effects
 from limo_ablate.analysis.table import table
 from limo_ablate.core.errors import UserError
 from limo_ablate.report.declared.charts import efficiency_chart, note
-from limo_ablate.report.declared.figures import UNTRAINED, FigureData
-from limo_ablate.report.declared.fitted import full
 from limo_ablate.report.facts import finding
-from limo_ablate.report.load import StudyView, load
+from limo_ablate.report.figure_data import UNTRAINED, FigureData, full_grid
+from limo_ablate.report.study_view import StudyView, load
 from tests.made_study import FIGURES, SIZE_MODEL, SIZE_QUALITY, Making
 
 
@@ -148,8 +147,8 @@ def test_bands_and_interactions_are_over_clusters(tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(declared))
     view = load(tmp_path)
     (shown,) = view.data(view.figures[0])
-    block = complete(view.cube(view.study.blocks[0], "mini"))
-    found, expected = full(shown.answers), factor_effects(block).filter(kind="interaction")
+    block = complete_grid(view.cube(view.study.blocks[0], "mini"))
+    found, expected = full_grid(shown.answers), factor_effects(block).filter(kind="interaction")
     assert found is not None
     assert sorted(factor_effects(found).filter(kind="interaction")["stderr"]) == pytest.approx(
         sorted(expected["stderr"])

@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from limo_ablate.report.declared.charts import efficiency_chart, note
-from limo_ablate.report.declared.figures import FigureData
 from limo_ablate.report.declared.literature import literature, published, section
-from limo_ablate.report.load import StudyView, load
+from limo_ablate.report.figure_data import FigureData
+from limo_ablate.report.study_view import StudyView, load
 from tests.made_study import Making
 
 FIXED = ["select.difficulty=hard", "select.quality=L5"]

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from limo_ablate.report.efficiency.bounded import Bounded
+from limo_ablate.report.efficiency.bounded import BoundedEstimate
 from limo_ablate.report.efficiency.curves import section
 from limo_ablate.report.efficiency.gains import steps
 from limo_ablate.report.efficiency.needed import targets
-from limo_ablate.report.load import StudyView, load
-from limo_ablate.report.section import Drawn
+from limo_ablate.report.section import Chart
+from limo_ablate.report.study_view import StudyView, load
 from tests.made_study import DIFFICULTY, FIGURES, Making
 
 BLOCK = {
@@ -34,10 +34,10 @@ def view(tmp_path_factory: pytest.TempPathFactory) -> StudyView:
     return load(made.write())
 
 
-def drawn(view: StudyView, end: str) -> Drawn:
+def drawn(view: StudyView, end: str) -> Chart:
     found = section(view)
     assert found
-    return next(picture for picture in found.drawn if picture.id.endswith(end))
+    return next(picture for picture in found.charts if picture.id.endswith(end))
 
 
 def number(text: str) -> float:
@@ -96,7 +96,7 @@ def test_a_single_line_has_shares_of_its_own_end_as_targets(tmp_path: Path) -> N
     assert targets(data, data.fits)[0].said == "95 % of L5 at 800"
     found = section(view)
     assert found
-    assert [picture.id.rpartition("-")[2] for picture in found.drawn] == ["needed", "gain"]
+    assert [picture.id.rpartition("-")[2] for picture in found.charts] == ["needed", "gain"]
 
 
 def test_rows_are_added_by_the_hundred_where_all_sizes_are_that_large() -> None:
@@ -120,7 +120,7 @@ def test_a_study_without_sizes_has_no_section(tmp_path: Path) -> None:
     ],
 )
 def test_what_lies_beyond_the_sizes_is_a_bound(numbers: tuple, text: str, kind: str) -> None:
-    found = Bounded(*numbers, 4, 256)
+    found = BoundedEstimate(*numbers, 4, 256)
     assert found.text() == text
     row = found.row()
     assert row["kind"] == kind

@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 
 from limo_ablate.report.efficiency.pareto import amount, front, section
-from limo_ablate.report.load import load
+from limo_ablate.report.study_view import load
 from tests.made_study import FIGURES, SIZE_QUALITY, Making
 
 
@@ -42,9 +42,9 @@ def test_time_counts_devices_and_only_counted_costs_are_named(tmp_path: Path) ->
         (trial / "metrics.json").write_text(json.dumps(metrics))
     found = section(load(folder))
     assert found
-    assert [picture.id for picture in found.drawn] == ["pareto-tokens", "pareto-time"]
-    assert "core-seconds" in found.drawn[1].title
-    table = found.drawn[0].table
+    assert [picture.id for picture in found.charts] == ["pareto-tokens", "pareto-time"]
+    assert "core-seconds" in found.charts[1].title
+    table = found.charts[0].table
     assert table
     assert {row[2] for row in table.rows} == {"400", "1,600", "6,400", "25,600"}
 

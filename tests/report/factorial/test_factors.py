@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from limo_ablate.report.factorial.components import bought
+from limo_ablate.report.factorial.components import error_reductions
 from limo_ablate.report.factorial.components import section as components
 from limo_ablate.report.factorial.factors import aliased, section
-from limo_ablate.report.load import StudyView, load
+from limo_ablate.report.study_view import StudyView, load
 from limo_ablate.study.block import Block
 from tests.made_study import DIFFICULTY, FIGURES, SIZE_QUALITY, Making
 
@@ -33,7 +33,7 @@ def made(folder: Path, block: dict, **more: object) -> StudyView:
 def test_a_fraction_finds_the_planted_effects_and_names_its_aliases(tmp_path: Path) -> None:
     found = section(made(tmp_path, SCREENING, spread=0.002))
     assert found
-    table = found.drawn[0].table
+    table = found.charts[0].table
     assert table
     effects = {row[0]: float(row[1]) for row in table.rows}
     first = next(name for name in effects if name.startswith("training examples = solution tier × model"))
@@ -58,7 +58,7 @@ def test_levels_are_against_the_mean_of_all(tmp_path: Path) -> None:
     block = {**SIZE_QUALITY, "axes": {"select.size": [4, 16, 64], "select.quality": ["L3", "L5"]}}
     found = section(made(tmp_path, block, spread=0.002))
     assert found
-    table = found.drawn[0].table
+    table = found.charts[0].table
     assert table
     effects = {(row[0], row[1]): float(row[2]) for row in table.rows}
     assert effects["training examples", "64"] == pytest.approx(20, abs=3)
@@ -76,7 +76,7 @@ def test_one_factor_has_no_section_but_components(tmp_path: Path) -> None:
 def test_shares_of_a_mean_add_up_and_one_seed_says_so(tmp_path: Path) -> None:
     found = components(made(tmp_path / "three", SIZE_QUALITY))
     assert found
-    spec = found.drawn[0].spec
+    spec = found.charts[0].spec
     assert spec
     (rows,) = spec["datasets"].values()
     assert sum(row["share"] for row in rows) == pytest.approx(1)
@@ -88,19 +88,19 @@ def test_what_to_buy_is_what_takes_off_most() -> None:
     rows = pl.DataFrame(
         {"component": ["problem", "training", "rest", "sample"], "of_mean": [0.0, 0.75, 0.0, 0.25]}
     )
-    assert bought(rows) == "seeds 29 %, problems 6 %, samples 6 %"
+    assert error_reductions(rows) == "seeds 29 %, problems 6 %, samples 6 %"
     one = rows.with_columns(
         of_mean=pl.when(pl.col("component") == "training").then(None).otherwise(pl.col("of_mean"))
     )
-    assert bought(one).endswith("so a second comes first")
+    assert error_reductions(one).endswith("so a second comes first")
 
 
 def test_one_sample_of_one_seed_has_its_bar_and_bases_are_bought_apart_from_seeds(tmp_path: Path) -> None:
     single = components(load(Making(tmp_path / "one", blocks=[DIFFICULTY], figures=[], seeds=[0]).write()))
     assert single
-    assert "problems 29 %" in single.drawn[0].finding
-    assert "samples" not in single.drawn[0].finding, "a second greedy sample is the first again"
+    assert "problems 29 %" in single.charts[0].finding
+    assert "samples" not in single.charts[0].finding, "a second greedy sample is the first again"
     block = {**DIFFICULTY, "axes": {**DIFFICULTY["axes"], "model.pretrain.seed": [0, 1]}}
     several = components(load(Making(tmp_path / "two", blocks=[block], figures=[]).write()))
     assert several
-    assert all(f"{what} " in several.drawn[0].finding for what in ("pre-trainings", "seeds"))
+    assert all(f"{what} " in several.charts[0].finding for what in ("pre-trainings", "seeds"))

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from limo_ablate.report.factorial.heatmap import numbers, section
-from limo_ablate.report.load import StudyView, load
+from limo_ablate.report.factorial.heatmap import heatmap_table, section
+from limo_ablate.report.study_view import StudyView, load
 from tests.made_study import DIFFICULTY, FIGURES, SIZE_QUALITY, Making
 
 BLOCK = {**SIZE_QUALITY, "axes": {"select.size": [0, 4, 64], "select.quality": ["L3", "L5"]}}
@@ -28,7 +28,7 @@ def view(tmp_path_factory: pytest.TempPathFactory) -> StudyView:
 
 def test_every_cell_is_there_once_without_the_untrained_base(view: StudyView) -> None:
     (data,) = view.data(view.figures[0])
-    cells = numbers(data)
+    cells = heatmap_table(data)
     assert sorted(cells.select("line", "x").rows()) == [("L3", "4"), ("L3", "64"), ("L5", "4"), ("L5", "64")]
     means = dict(zip(zip(cells["line"], cells["x"], strict=True), cells["mean"], strict=True))
     assert means["L5", "64"] == pytest.approx(0.8, abs=0.06)
@@ -36,7 +36,7 @@ def test_every_cell_is_there_once_without_the_untrained_base(view: StudyView) ->
 
 def test_the_planted_interaction_is_seen_with_its_sign(view: StudyView) -> None:
     (data,) = view.data(view.figures[0])
-    signs = {(row["line"], row["x"]): row["sign"] for row in numbers(data).iter_rows(named=True)}
+    signs = {(row["line"], row["x"]): row["sign"] for row in heatmap_table(data).iter_rows(named=True)}
     assert float(signs["L5", "64"]) == pytest.approx(10, abs=3)  # a quarter of 40 points
     assert float(signs["L3", "64"]) == pytest.approx(-10, abs=3)
 
@@ -44,7 +44,7 @@ def test_the_planted_interaction_is_seen_with_its_sign(view: StudyView) -> None:
 def test_the_base_is_named_in_the_note_and_intervals_stand_in_the_table(view: StudyView) -> None:
     found = section(view)
     assert found
-    (picture,) = found.drawn
+    (picture,) = found.charts
     assert "untrained" in picture.note
     assert picture.table
     assert all(" to " in row[3] for row in picture.table.rows)
@@ -63,5 +63,5 @@ def test_one_seed_and_a_missing_cell_are_drawn(tmp_path: Path) -> None:
     )  # fmt: skip
     found = section(load(made.write()))
     assert found
-    assert found.drawn[0].table
-    assert len(found.drawn[0].table.rows) == 19
+    assert found.charts[0].table
+    assert len(found.charts[0].table.rows) == 19

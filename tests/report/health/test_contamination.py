@@ -11,7 +11,7 @@ from limo_ablate.core.artifacts import Store
 from limo_ablate.data.select.config import MinHashConfig
 from limo_ablate.data.select.contamination import flags
 from limo_ablate.report.health.contamination import section
-from limo_ablate.report.load import StudyView, load
+from limo_ablate.report.study_view import StudyView, load
 from limo_ablate.trial.evaluate.metrics import Results, benchmark_scores
 from tests.data.select.made_pool import SELECT, made_pool
 from tests.made_study import SIZE_QUALITY, Making
@@ -52,7 +52,7 @@ def test_flagged_items_have_counts_evidence_and_clean_scores(tmp_path: Path) -> 
     made = section(gated(tmp_path, [HOSTILE, "Ann has two pears"]))
     assert made
     assert "only reported" in made.text[0]
-    found, clean = made.drawn
+    found, clean = made.charts
     assert found.finding == "Problems of the pool that are flagged: 1. Items: 1 of mini."
     assert found.table
     assert {tuple(row[:4]) for row in found.table.rows} == {
@@ -79,4 +79,4 @@ def test_a_gate_that_was_off_says_so(tmp_path: Path) -> None:
     made = section(load(folder))
     assert made
     assert "was off" in made.text[0]
-    assert not made.drawn
+    assert not made.charts

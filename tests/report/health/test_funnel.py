@@ -5,8 +5,8 @@ from pathlib import Path
 
 import yaml
 
-from limo_ablate.report.health.funnel import listed, section, tree
-from limo_ablate.report.load import load
+from limo_ablate.report.health.funnel import flattened, section, tree
+from limo_ablate.report.study_view import load
 from tests.made_study import SIZE_QUALITY, Making
 
 SMALL = {**SIZE_QUALITY, "axes": {"select.size": [4, 16], "select.quality": ["L4"]}}
@@ -20,7 +20,7 @@ def test_levels_that_are_followed_by_the_same_are_one_rule() -> None:
         for _ in range(3)
     ]
     found.append([("pool", 100, 800), ("difficulty=hard", 30, 240), ("size=4", 4, 4)])
-    rules = listed(tree(found))
+    rules = flattened(tree(found))
     assert [(rule.depth, rule.label, rule.trials) for rule in rules] == [
         (0, "pool", 13),
         (1, "difficulty=hard", 1),
@@ -33,7 +33,7 @@ def test_levels_that_are_followed_by_the_same_are_one_rule() -> None:
 
 def test_levels_that_are_followed_by_something_else_stay_apart() -> None:
     found = [[("pool", 9, 9), (f"quality=L{i}", 9, 9), ("size=4", i, i)] for i in (1, 2)]
-    assert [rule.label for rule in listed(tree(found))] == [
+    assert [rule.label for rule in flattened(tree(found))] == [
         "pool",
         "quality=L1",
         "size=4",
@@ -54,7 +54,7 @@ def test_the_store_may_be_gone(tmp_path: Path) -> None:
         (trial.folder / "config.yaml").write_text(yaml.safe_dump(config))
     made = section(load(folder))
     assert made
-    assert not made.drawn
+    assert not made.charts
     assert "not here" in made.text[0]
     place = tmp_path / "store" / "selection" / "abc"
     place.mkdir(parents=True)
@@ -62,4 +62,4 @@ def test_the_store_may_be_gone(tmp_path: Path) -> None:
     (place / "funnel.json").write_text(json.dumps(steps))
     made = section(load(folder))
     assert made
-    assert made.drawn[0].finding == "1 funnel: 90 problems in the pool, 4 chosen."
+    assert made.charts[0].finding == "1 funnel: 90 problems in the pool, 4 chosen."

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from limo_ablate.report.health.groups import groups
 from limo_ablate.report.health.lengths import lengths, section
-from limo_ablate.report.load import StudyView, load
+from limo_ablate.report.study_view import StudyView, load
 from tests.made_study import SIZE_QUALITY, Making
 
 
@@ -21,8 +21,8 @@ def test_every_completion_is_in_one_kind_of_one_group(tmp_path: Path) -> None:
     assert (rows["lower"] <= rows["middle"]).all()
     made = section(view)
     assert made
-    assert [drawn.id for drawn in made.drawn] == ["completion-lengths", "truncated"]
-    assert "10.0 % of all completions were cut off" in made.drawn[1].finding
+    assert [drawn.id for drawn in made.charts] == ["completion-lengths", "truncated"]
+    assert "10.0 % of all completions were cut off" in made.charts[1].finding
     assert made.text == ("No training row was over the length limit (train.max_length).",)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from limo_ablate.report.health.scores import section
-from limo_ablate.report.load import StudyView, load
+from limo_ablate.report.study_view import StudyView, load
 from limo_ablate.trial.evaluate.metrics import Results, benchmark_scores
 from tests.made_study import SIZE_QUALITY, Making
 
@@ -36,7 +36,7 @@ def test_one_sample_has_avg_and_health_and_no_picture(tmp_path: Path) -> None:
     made = section(view)
     assert made
     assert made.table
-    assert not made.drawn
+    assert not made.charts
     assert made.table.header[-6:] == ["problems × samples × seeds", "avg@n", "truncated", "no answer", "undecided", "tokens"]  # noqa: E501 # fmt: skip
     assert len(made.table.rows) == 4
     assert {row[3] for row in made.table.rows} == {"60 × 1 × 2"}
@@ -53,7 +53,7 @@ def test_several_samples_have_pass_at_k_majority_and_what_else_was_asked_for(tmp
     assert made.table.header[5:8] == ["pass@4", "pass@8", "maj@n"]
     assert made.table.header[-1] == "with the judge"
     assert {row[-1] for row in made.table.rows} == {"25.0"}
-    (picture,) = made.drawn
+    (picture,) = made.charts
     assert picture.table
     assert picture.table.header == ["group", "pass@1", "pass@2", "pass@4", "pass@8"]
     for row in picture.table.rows:

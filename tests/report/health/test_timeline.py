@@ -7,8 +7,8 @@ import pytest
 
 from limo_ablate.report.health.attempts import Attempt, attempts
 from limo_ablate.report.health.failures import section as failures
-from limo_ablate.report.health.timeline import pauses_of, placed, section
-from limo_ablate.report.load import StudyView, load
+from limo_ablate.report.health.timeline import assign_lanes, pauses_of, section
+from limo_ablate.report.study_view import StudyView, load
 from limo_ablate.study.cells import cells
 from limo_ablate.sweep.ledger.ledger import LEDGER, Ledger
 from tests.made_study import SIZE_QUALITY, Making
@@ -22,12 +22,12 @@ def ran(start: float, end: float, machine: str = "", state: str = "done") -> Att
 
 def test_a_slot_takes_the_next_attempt_once_it_is_free() -> None:
     found = [ran(0, 10), ran(1, 4), ran(4.02, 6), ran(10, 12), ran(10.01, 11)]
-    assert placed(found) == ["slot 1", "slot 2", "slot 2", "slot 1", "slot 2"]
+    assert assign_lanes(found) == ["slot 1", "slot 2", "slot 2", "slot 1", "slot 2"]
 
 
 def test_machines_have_their_own_slots() -> None:
     found = [ran(0, 10, "a"), ran(1, 4, "b"), ran(2, 3, "a")]
-    assert placed(found) == ["machine 1, slot 1", "machine 2, slot 1", "machine 1, slot 2"]
+    assert assign_lanes(found) == ["machine 1, slot 1", "machine 2, slot 1", "machine 1, slot 2"]
 
 
 def test_a_pause_is_what_nothing_ran_in_and_long() -> None:
@@ -48,7 +48,7 @@ def test_without_a_ledger_the_trials_own_records_are_drawn(view: StudyView) -> N
     assert [attempt.end - attempt.start for attempt in found] == pytest.approx([3.5] * 3)
     made = section(view)
     assert made
-    assert "The ledger is not here" in made.drawn[0].note
+    assert "The ledger is not here" in made.charts[0].note
     assert not (view.folder / LEDGER).exists()
 
 
@@ -70,8 +70,8 @@ def test_the_ledger_tells_failures_and_how_often(view: StudyView) -> None:
     made, told = section(view), failures(view)
     assert made
     assert told
-    assert "3 attempts (2 failed, 1 interrupted)" in made.drawn[0].finding
-    assert made.drawn[0].spec
+    assert "3 attempts (2 failed, 1 interrupted)" in made.charts[0].finding
+    assert made.charts[0].spec
     assert told.table
     assert told.table.rows == [
         [bad.name, "RuntimeError: out of memory", str(bad.folder / "trial.log"), "limo-ablate x=1", "2"]

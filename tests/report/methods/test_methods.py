@@ -5,10 +5,10 @@ from pathlib import Path
 
 import yaml
 
-from limo_ablate.report.load import StudyView, load
 from limo_ablate.report.methods.methods import section
 from limo_ablate.report.methods.references import due, entries
 from limo_ablate.report.methods.settings import Settings
+from limo_ablate.report.study_view import StudyView, load
 from tests.made_study import SIZE_QUALITY, Making
 
 CONTRAST = {"name": "tier", "block": "size x quality", "factor": "select.quality", "a": "L1", "b": "L4", "score": "mini"}  # noqa: E501 # fmt: skip
@@ -62,7 +62,7 @@ def test_adapters_are_told_and_cited(tmp_path: Path) -> None:
 def test_many_levels_are_told_by_their_ends(tmp_path: Path) -> None:
     view = study(tmp_path)
     for place, trial in enumerate(view.done):
-        trial.asked["train.learning_rate"] = 0.001 * (place + 1)
+        trial.overrides["train.learning_rate"] = 0.001 * (place + 1)
     assert Settings(view.done).told("train.learning_rate") == "0.001 to 0.04 (varied, 40 values)"
 
 

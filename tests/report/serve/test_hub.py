@@ -16,9 +16,9 @@ from limo_ablate.__main__ import main
 from limo_ablate.core.errors import UserError
 from limo_ablate.report.serve import charts as drawn
 from limo_ablate.report.serve import live, watched
-from limo_ablate.report.serve.charts import Report
 from limo_ablate.report.serve.hub import Hub
-from limo_ablate.report.serve.live import Live
+from limo_ablate.report.serve.report_process import ReportProcess
+from limo_ablate.report.serve.study_reader import StudyReader
 from limo_ablate.study.cells import cells
 from limo_ablate.study.design import load_study
 from limo_ablate.sweep.ledger.ledger import LEDGER, Ledger
@@ -214,7 +214,7 @@ def test_one_report_is_drawn_at_a_time_and_only_where_somebody_looks(studies: li
 
 
 def test_a_drawing_that_was_killed_is_tried_again_but_not_at_once(made: Path, tmp_path: Path) -> None:
-    report = Report(made, tmp_path / "scratch", every=0.4)
+    report = ReportProcess(made, tmp_path / "scratch", every=0.4)
     report.look(finished=1)
     assert report._process is not None
     report._process.kill()
@@ -233,7 +233,7 @@ def test_a_study_without_a_ledger_is_read_and_stays_as_it_is(
 ) -> None:
     folder = small(tmp_path / "made", tmp_path / "store")
     before = sorted(folder.rglob("*"))
-    assert Live(folder).facts()["waiting_cells"] == 8
+    assert StudyReader(folder).facts()["waiting_cells"] == 8
     assert main(["status", str(folder)]) == 0
     assert "made: 8 cells: 8 waiting" in capsys.readouterr().out
     assert sorted(folder.rglob("*")) == before
@@ -244,7 +244,7 @@ def test_a_copy_that_nobody_may_write_is_read(made: Path, tmp_path: Path) -> Non
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o555 if path.is_dir() else 0o444)
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    facts = Live(folder).facts()
+    facts = StudyReader(folder).facts()
     assert (facts["finished_cells"], len(facts["results"])) == (1, 1)
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
     folder.chmod(0o755)
@@ -261,11 +261,11 @@ def test_reading_makes_no_database(tmp_path: Path) -> None:
 
 def test_studies_composed_side_by_side_get_their_own_cells(studies: list[Path]) -> None:
     """Hydra has one state for all threads."""
-    found: list[Live | Exception] = []
+    found: list[StudyReader | Exception] = []
 
     def load(folder: Path) -> None:
         try:
-            found.append(Live(folder))
+            found.append(StudyReader(folder))
         except Exception as error:
             found.append(error)
 
@@ -277,14 +277,14 @@ def test_studies_composed_side_by_side_get_their_own_cells(studies: list[Path]) 
     for thread in threads:
         thread.join()
     sys.setswitchinterval(before)
-    assert [one.facts()["cells"] for one in found if isinstance(one, Live)] == [8] * 9
+    assert [one.facts()["cells"] for one in found if isinstance(one, StudyReader)] == [8] * 9
 
 
 def test_a_drawing_that_takes_too_long_lets_others_draw(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(drawn, "LIMIT", 0.2)
-    report = Report(made, tmp_path / "scratch", every=60)
+    report = ReportProcess(made, tmp_path / "scratch", every=60)
     report.look(finished=1)
     assert report.drawing
     time.sleep(0.2)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from limo_ablate.__main__ import main
-from limo_ablate.report.serve.charts import Report
+from limo_ablate.report.serve.report_process import ReportProcess
 from tests.small_study import small
 from tests.sweep.sweeping import PATIENCE, Sweeping, ended
 
@@ -156,7 +156,7 @@ def test_what_can_not_be_served_is_refused(tmp_path: Path, capsys: pytest.Captur
 def test_a_report_is_drawn_beside_the_study_which_stays_as_it_is(tmp_path: Path) -> None:
     folder = small(tmp_path / "made", tmp_path / "store")
     before = sorted(folder.rglob("*"))
-    report = Report(folder, tmp_path / "scratch", every=0)
+    report = ReportProcess(folder, tmp_path / "scratch", every=0)
     report.look(finished=8)
     assert report.drawing
     deadline = time.monotonic() + PATIENCE
@@ -174,7 +174,7 @@ def test_a_report_is_drawn_beside_the_study_which_stays_as_it_is(tmp_path: Path)
 
 def test_a_report_that_can_not_be_drawn_says_why(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    report = Report(tmp_path / "empty", tmp_path / "scratch", every=0)
+    report = ReportProcess(tmp_path / "empty", tmp_path / "scratch", every=0)
     report.look(finished=1)
     os.waitid(os.P_PID, report._process.pid, os.WEXITED | os.WNOWAIT)  # type: ignore[union-attr]
     report.look(finished=1)

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from limo_ablate.report.names import percent, plus_minus
+from limo_ablate.report.labels import percent, plus_minus
 from limo_ablate.report.wandb.dashboard import main
 from limo_ablate.report.wandb.publish import Published
 from limo_ablate.trial.compose import compose

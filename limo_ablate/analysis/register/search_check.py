@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from limo_ablate.analysis.register.design import block_of, deciding, design
-from limo_ablate.analysis.register.present import Present
+from limo_ablate.analysis.register.current_trials import CurrentTrial
+from limo_ablate.analysis.register.declaration import block_of, declared_design, result_overrides
 from limo_ablate.analysis.register.registration import Registration
 from limo_ablate.study.axes import Levels, Range, keys
 from limo_ablate.study.block import Block
@@ -18,7 +18,9 @@ REPORTING = "eval.report"
 """What a search with a pruner adds to its trials."""
 
 
-def unlike(study: Study, block: Block, registered: Registration, cells: Sequence[Present]) -> str | None:
+def search_deviation(
+    study: Study, block: Block, registered: Registration, cells: Sequence[CurrentTrial]
+) -> str | None:
     """How the trials of a searched block differ from its declaration, or their pool from the registered one.
 
     None where they don't. `cells` are those of the study.
@@ -26,8 +28,8 @@ def unlike(study: Study, block: Block, registered: Registration, cells: Sequence
     own = [cell for cell in cells if block.name in cell.trial.blocks]
     if counted := _counted(study, block, own):
         return counted
-    declared = block_of(design(study), block.name) or {}
-    if others := sum(not _as_declared(block, declared["overrides"], cell.trial.asked) for cell in own):
+    declared = block_of(declared_design(study), block.name) or {}
+    if others := sum(not _as_declared(block, declared["overrides"], cell.trial.overrides) for cell in own):
         return f"{others} of its {len(own)} trials were not run as declared"
     pool = registered.pools.get(block.name)
     if pool and (others := sum(cell.digest("pool") not in (None, pool) for cell in own)):
@@ -35,7 +37,7 @@ def unlike(study: Study, block: Block, registered: Registration, cells: Sequence
     return None
 
 
-def _counted(study: Study, block: Block, own: Sequence[Present]) -> str | None:
+def _counted(study: Study, block: Block, own: Sequence[CurrentTrial]) -> str | None:
     wanted: Counter[int] = Counter()
     for search in searches(study):
         if search.block == block.name:
@@ -51,7 +53,7 @@ def _counted(study: Study, block: Block, own: Sequence[Present]) -> str | None:
 def _as_declared(block: Block, overrides: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
     axes = {**block.axes, **(block.tune.axes if block.tune else {})}
     chosen = {key for axis in axes for key in keys(axis)} | {"seed", REPORTING}
-    given = {key: value for key, value in deciding(asked).items() if key not in chosen}
+    given = {key: value for key, value in result_overrides(asked).items() if key not in chosen}
     fixed = {key: value for key, value in overrides.items() if key not in chosen}
     return given == fixed and all(
         _allowed(axis, levels, asked, axis in (block.when or {})) for axis, levels in axes.items()
@@ -71,7 +73,7 @@ def _list(level: Any) -> Any:
     return list(level) if isinstance(level, tuple) else level
 
 
-def pooled(block: Block) -> bool:
+def shares_pool(block: Block) -> bool:
     """Whether all trials of the block select from one pool: its axes leave the data alone."""
     axes = [*block.axes, *(block.tune.axes if block.tune else ())]
     return all(key.partition(".")[0] != "data" for axis in axes for key in keys(axis))

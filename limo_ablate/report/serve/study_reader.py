@@ -31,7 +31,7 @@ _COMPOSING = threading.Lock()
 """Hydra has one state for all threads."""
 
 
-class Live:
+class StudyReader:
     """A study that is looked at again and again: what does not change is kept."""
 
     def __init__(self, folder: Path) -> None:

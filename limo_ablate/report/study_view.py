@@ -11,15 +11,14 @@ from typing import Any
 
 import polars as pl
 
+from limo_ablate.analysis.answers import items
 from limo_ablate.analysis.cube import Cube, cube
-from limo_ablate.analysis.items import items
 from limo_ablate.analysis.summary import summary
 from limo_ablate.analysis.table import table
-from limo_ablate.analysis.trials import Trial, load_trials
+from limo_ablate.analysis.trials import Trial, best_of_tuning, load_trials, resolved
 from limo_ablate.core.errors import UserError
-from limo_ablate.report.declared.figures import SIZE, FigureData, figure_data
-from limo_ablate.report.names import level
-from limo_ablate.report.tuned import tuned
+from limo_ablate.report.figure_data import SIZE, FigureData, figure_data
+from limo_ablate.report.labels import level
 from limo_ablate.study.block import Block
 from limo_ablate.study.design import Figure, Study, load_study
 
@@ -47,7 +46,7 @@ class StudyView:
             for block in self.study.blocks
             if block.tune
             for own in [[trial for trial in self.done if block.name in trial.blocks]]
-            for best in [{trial.name for trial in tuned(own, block)}]
+            for best in [{trial.name for trial in best_of_tuning(own, block)}]
             for trial in own
             if trial.name not in best
         }
@@ -63,7 +62,7 @@ class StudyView:
         """The factors: keys that differ between cells, in the order of the study's blocks."""
         blocks = self.study.blocks
         keys = dict.fromkeys(key for block in blocks for key in (*block.factors(), *(block.base or {})))
-        keys |= dict.fromkeys(key for trial in self.trials for key in trial.asked if key != "seed")
+        keys |= dict.fromkeys(key for trial in self.trials for key in trial.overrides if key != "seed")
         return [key for key in keys if len({repr(trial.level_if_any(key)) for trial in self.done}) > 1]
 
     @cached_property
@@ -117,3 +116,28 @@ def load(folder: Path) -> StudyView:
     trials = load_trials(folder)
     study = load_study(str(folder / "study.yaml"))
     return StudyView(folder, study, trials, list(study.figures))
+
+
+SEEN_AS = "seen_as"
+"""In a study's folder: its path from where the sweep ran, which the store's path is from, too."""
+
+
+def artifact(view: StudyView, trial: Trial, stage: str) -> Path | None:
+    """The folder of the trial's artifact of this stage; None without one, or where it is gone."""
+    made: dict[str, str] | None = (trial.metrics or {}).get("artifacts", {}).get(stage)
+    if made is None:
+        return None
+    name, root = stage.partition("/")[0], Path(resolved(trial.folder)["paths"]["artifacts"])
+    for base in (Path(), *_started(view.folder)):
+        if (found := base / root / name / made["key"]).is_dir():
+            return found
+    return None
+
+
+def _started(study: Path) -> list[Path]:
+    """The folder in which the sweep was started, as far as the study's folder tells."""
+    if not (study / SEEN_AS).exists():
+        return []
+    seen, here = Path((study / SEEN_AS).read_text().strip()), study.resolve()
+    count = len(seen.parts)
+    return [here.parents[count - 1]] if here.parts[-count:] == seen.parts else []

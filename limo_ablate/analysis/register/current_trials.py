@@ -16,7 +16,7 @@ from limo_ablate.study.design import Study
 
 
 @dataclass(frozen=True, slots=True)
-class Present:
+class CurrentTrial:
     """A cell of the study as it is now."""
 
     key: str
@@ -40,12 +40,12 @@ class Present:
         return datetime.fromisoformat(started) + took < datetime.fromisoformat(time)
 
 
-def analysis(study: Study) -> dict[str, Any]:
+def analysis_settings(study: Study) -> dict[str, Any]:
     """What decides, beside the answers, what a contrast comes to."""
     return {"alpha": ALPHA, "analysis": ANALYSIS, "cluster": study.cluster}
 
 
-def present(folder: Path, trials: Sequence[Trial]) -> list[Present]:
+def current_trials(folder: Path, trials: Sequence[Trial]) -> list[CurrentTrial]:
     """The cells of the study in `folder`; `trials` are `load_trials` of it. Two searches may share a key."""
     rows: list[dict[str, Any]] = json.loads((folder / "cells.json").read_text())
-    return [Present(row["key"], trial) for row, trial in zip(rows, trials, strict=True)]
+    return [CurrentTrial(row["key"], trial) for row, trial in zip(rows, trials, strict=True)]

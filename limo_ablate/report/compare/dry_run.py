@@ -19,7 +19,7 @@ from limo_ablate.model.generate.completions import asked
 from limo_ablate.model.train.base import base_model
 from limo_ablate.model.train.launch import train
 from limo_ablate.model.train.tokens import tokenize
-from limo_ablate.report.compare.differ import Difference, differences, flat
+from limo_ablate.report.compare.differences import Difference, differences, flat
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.rows import gather
 from limo_ablate.trial.stages import Stages
@@ -39,7 +39,7 @@ class Step:
 
 
 @dataclass
-class Walk:
+class DryRun:
     """Goes through the stages of a trial of `config`."""
 
     config: TrialConfig
@@ -131,7 +131,7 @@ class Walk:
         return found
 
 
-def news(step: Step, before: Mapping[str, Any], store: Path) -> list[Difference] | None:
+def changed_inputs(step: Step, before: Mapping[str, Any], store: Path) -> list[Difference] | None:
     """What of the inputs of a missing artifact is new; `before` are the artifacts of a finished trial.
 
     None where that trial has no such artifact, or its manifest is gone.

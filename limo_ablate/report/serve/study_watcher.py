@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.report.serve.charts import Report
-from limo_ablate.report.serve.live import Live
+from limo_ablate.report.serve.report_process import ReportProcess
+from limo_ablate.report.serve.study_reader import StudyReader
 
 log = logging.getLogger(__name__)
 
@@ -24,10 +24,10 @@ SLOW = 20.0
 UNREAD = "it is being read for the first time"
 
 
-class Watched:
+class StudyWatcher:
     """Looks every `pace` seconds while `asked` is set, once it is started."""
 
-    def __init__(self, folder: Path, report: Report, asked: threading.Event, pace: float) -> None:
+    def __init__(self, folder: Path, report: ReportProcess, asked: threading.Event, pace: float) -> None:
         self.folder, self.report = folder, report
         self.looked = float("-inf")
         """When the last look that has ended began; as all times here by time.monotonic()."""
@@ -38,7 +38,7 @@ class Watched:
         self._looking: float | None = None
         """When the look that goes on began."""
         self._facts: dict[str, Any] = {"study": folder.name}
-        self._live: Live | None = None
+        self._live: StudyReader | None = None
         self._state: tuple[Any, ...] = ()
         self._read = float("-inf")
         self._fails = 0
@@ -66,13 +66,13 @@ class Watched:
         """Whether the last look failed, so that the next one may be long in coming."""
         return self._fails > 0
 
-    def told(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, Any]:
         """The facts as of the last look that went well, and what went wrong since."""
         report = self.report
         drawn = {"stamp": report.stamp, "drawing": report.drawing, "error": report.error}
         error = self.error or self._slow()
-        told = {**self._facts, "report": drawn, "at": time.time()}
-        return {**told, "error": error} if error else told
+        facts = {**self._facts, "report": drawn, "at": time.time()}
+        return {**facts, "error": error} if error else facts
 
     def _slow(self) -> str | None:
         since = time.monotonic() - (self._looking or math.inf)
@@ -93,7 +93,7 @@ class Watched:
 
     def _facts_now(self) -> dict[str, Any]:
         if self._live is None or self._live.outdated:
-            self._live = Live(self.folder)
+            self._live = StudyReader(self.folder)
         state = self._live.state()
         if state == self._state and time.monotonic() - self._read < QUIET:
             return self._facts

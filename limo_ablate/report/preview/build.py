@@ -77,7 +77,7 @@ class Preview:
         (folder / "selection.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
 
 
-def make(config: TrialConfig) -> Preview:
+def build_preview(config: TrialConfig) -> Preview:
     """The selection of `config`, made anew from the pool's facts. Raises UserError."""
     if config.select.size == 0:
         raise UserError("select.size=0: nothing is selected, the trial evaluates the untuned base model")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import polars as pl
 
-from limo_ablate.report.declared.figures import UNTRAINED, FigureData
-from limo_ablate.report.load import StudyView
-from limo_ablate.report.names import axis, level, percent, plus_minus
+from limo_ablate.report.figure_data import UNTRAINED, FigureData
+from limo_ablate.report.labels import axis, level, percent, plus_minus
 from limo_ablate.report.section import Table
+from limo_ablate.report.study_view import StudyView
 
 SHARES = ("boxed", "lenient", "no_answer", "undecided", "truncated")
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from limo_ablate.analysis.register.freeze import freeze
-from limo_ablate.analysis.register.registration import read, sealed, write
+from limo_ablate.analysis.register.registration import read, with_hash, write
 from limo_ablate.report.claims import Claims, claims
-from limo_ablate.report.load import load
+from limo_ablate.report.study_view import load
 from limo_ablate.study.design import Study, load_study
 from limo_ablate.study.search.search import propose, searches
 from tests.made_study import Making
@@ -70,7 +70,7 @@ def study(made: Path, tmp_path: Path) -> Path:
 def register(folder: Path) -> None:
     """As if nothing had finished yet."""
     declared = load_study(str(folder / "study.yaml"))
-    write(folder, sealed(replace(freeze(declared, folder, read(folder)), finished={})))
+    write(folder, with_hash(replace(freeze(declared, folder, read(folder)), finished={})))
 
 
 def trials(folder: Path) -> list[Path]:
@@ -234,7 +234,7 @@ def test_registered_again_as_it_ran_it_is_late(
 def test_a_pool_that_is_registered_again_is_late(study: Path) -> None:
     chain = read(study)
     assert chain is not None
-    write(study, sealed(replace(chain.last, pools={"tiers": "other"})))  # before the file changed
+    write(study, with_hash(replace(chain.last, pools={"tiers": "other"})))  # before the file changed
     write(study, freeze(load_study(str(study / "study.yaml")), study, read(study)))
     assert why(study) == ["8 trials of its block had finished when it was registered"]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import vl_convert
 
-from limo_ablate.report.section import Drawn
+from limo_ablate.report.section import Chart
 from limo_ablate.report.theme import LIGHT, config
 
 WIDTH = 560
@@ -20,14 +20,14 @@ SCALE = 2
 """Pixels of the PNG for one of the chart's."""
 NOTE = 88
 """Characters of a line of the note under the title."""
-KINDS = ("png", "svg", "pdf")
+FORMATS = ("png", "svg", "pdf")
 NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 """Characters that a name may have and an SVG may not."""
 
 
-def write_twins(drawn: Sequence[Drawn], folder: Path) -> None:
+def write_picture_files(drawn: Sequence[Chart], folder: Path) -> None:
     """The files of all pictures; those of pictures that are no more are removed."""
-    for kind in KINDS:
+    for kind in FORMATS:
         for old in folder.glob(f"*.{kind}"):
             old.unlink()
     for picture in drawn:
@@ -38,7 +38,7 @@ def write_twins(drawn: Sequence[Drawn], folder: Path) -> None:
         (folder / f"{picture.id}.pdf").write_bytes(vl_convert.svg_to_pdf(image))
 
 
-def svg(drawn: Drawn) -> str:
+def svg(drawn: Chart) -> str:
     """With title and note, in the light colours."""
     title = {
         "text": drawn.title,

@@ -12,7 +12,7 @@ import polars as pl
 from limo_ablate.analysis.crossed import crossed
 from limo_ablate.analysis.measures import measures
 from limo_ablate.core.errors import UserError
-from limo_ablate.report.compare.find import Arm
+from limo_ablate.report.compare.arms import Arm
 
 HEALTH = ("truncated", "no_answer", "undecided", "tokens")
 """Measures of a benchmark that are told of the whole benchmark, not of its groups."""
@@ -21,7 +21,7 @@ ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class ScoreDifference:
     """One measure of a score."""
 
     score: str
@@ -55,14 +55,14 @@ class Flips:
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
-    rows: list[Compared]
+class ScoreComparison:
+    rows: list[ScoreDifference]
     flips: list[Flips]
     seeds: list[int]
     """Common ones; without any, each arm's trainings are taken together."""
 
 
-def scores(a: Arm, b: Arm) -> Scores:
+def compare_scores(a: Arm, b: Arm) -> ScoreComparison:
     """Raises UserError when the arms have no benchmark in common."""
     common = sorted({*a.seeds} & {*b.seeds})
     cluster = a.cluster if a.cluster == b.cluster else None
@@ -75,7 +75,7 @@ def scores(a: Arm, b: Arm) -> Scores:
     kept = [part for part in parts if part["measure"][0] not in HEALTH or "/" not in part["score"][0]]
     rows = [_compared(part) for part in kept]
     benchmarks = [part for part in parts if part["measure"][0] == "avg" and "/" not in part["score"][0]]
-    return Scores(rows, [_flips(part) for part in benchmarks], common)
+    return ScoreComparison(rows, [_flips(part) for part in benchmarks], common)
 
 
 def _values(arm: Arm, common: Sequence[int], cluster: str | None) -> pl.DataFrame:
@@ -89,7 +89,7 @@ def _values(arm: Arm, common: Sequence[int], cluster: str | None) -> pl.DataFram
     return rows.group_by(keys, maintain_order=True).agg(pl.col("value").mean())
 
 
-def _compared(part: pl.DataFrame) -> Compared:
+def _compared(part: pl.DataFrame) -> ScoreDifference:
     a, b = (_array(part, column) for column in ("value", "value_b"))
     clusters, low, high, p = _clusters(part), None, None, None
     if (a.shape[1] if clusters is None else clusters.max() + 1) > 1:
@@ -98,7 +98,7 @@ def _compared(part: pl.DataFrame) -> Compared:
         (p,) = found.p_value()
         if part["measure"][0] != "tokens":  # a difference of shares
             low, high = max(low, -1.0), min(high, 1.0)
-    return Compared(
+    return ScoreDifference(
         score=part["score"][0],
         measure=part["measure"][0],
         a=float(a.mean()),
@@ -141,12 +141,12 @@ def _flips(part: pl.DataFrame) -> Flips:
     )
 
 
-def facts(found: Scores) -> Mapping[str, object]:
+def score_facts(found: ScoreComparison) -> Mapping[str, object]:
     """As JSON."""
     return {
         "common_seeds": found.seeds,
         "scores": [
-            {name: getattr(row, name) for name in Compared.__slots__} | {"difference": row.difference}
+            {name: getattr(row, name) for name in ScoreDifference.__slots__} | {"difference": row.difference}
             for row in found.rows
         ],
         "flips": [

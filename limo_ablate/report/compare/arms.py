@@ -37,7 +37,7 @@ class Arm:
         return f"{self.study}/{self.name}" if self.study else self.name
 
 
-def arm(text: str, studies: Sequence[Path]) -> Arm:
+def find_arm(text: str, studies: Sequence[Path]) -> Arm:
     """The trial or cell that `text` means: a folder, `STUDY/NAME`, NAME, or what only one NAME has in it.
 
     Raises UserError when there is none, several could be meant, or none of its trials has finished.
@@ -47,7 +47,7 @@ def arm(text: str, studies: Sequence[Path]) -> Arm:
     study, _, rest = text.rpartition("/")
     if study:
         studies, text = [_named(study, studies)], rest
-    known = {folder.name: named(load_trials(folder)) for folder in studies if (folder / CELLS).is_file()}
+    known = {folder.name: named_arms(load_trials(folder)) for folder in studies if (folder / CELLS).is_file()}
     every = [Arm(name, study, trials) for study, own in known.items() for name, trials in own.items()]
     for found in (
         [found for found in every if found.name == text],
@@ -63,7 +63,7 @@ def arm(text: str, studies: Sequence[Path]) -> Arm:
     raise UserError(f"{text}: no trial or cell of {', '.join(known) or 'any study'}{near}")
 
 
-def named(trials: Sequence[Trial]) -> dict[str, tuple[Trial, ...]]:
+def named_arms(trials: Sequence[Trial]) -> dict[str, tuple[Trial, ...]]:
     """Name -> its trials, of single trials and of cells: `size64-L5-s0` and `size64-L5`."""
     found: dict[str, tuple[Trial, ...]] = {trial.name: (trial,) for trial in trials}
     for trial in trials:

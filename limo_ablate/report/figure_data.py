@@ -14,19 +14,22 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Literal
 
+import numpy as np
 import polars as pl
 
-from limo_ablate.analysis.replicates import redrawn
+from limo_ablate.analysis.cube import Cube, build_cube
+from limo_ablate.analysis.curves import Curve, fit_curves
+from limo_ablate.analysis.factors import complete_grid, levels
+from limo_ablate.analysis.replicates import replicate_axis
 from limo_ablate.analysis.summary import summary
 from limo_ablate.analysis.table import table
-from limo_ablate.analysis.trials import Trial
+from limo_ablate.analysis.trials import Trial, best_of_tuning
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.typed import nearest
-from limo_ablate.report.declared.fitted import Fits, fitted
-from limo_ablate.report.names import axis
-from limo_ablate.report.tuned import tuned
+from limo_ablate.report.labels import axis
 from limo_ablate.study.axes import factors, keys
 from limo_ablate.study.design import Block, Figure
 
@@ -64,7 +67,7 @@ class FigureData:
     def fits(self) -> Fits | None:
         """Curves over x, where x is an amount and enough of it has been run."""
         across = self.scale != "category" and self.figure.x in AMOUNTS
-        return fitted(self.answers, self.lines) if across else None
+        return fit_lines(self.answers, self.lines) if across else None
 
     @property
     def base(self) -> pl.DataFrame:
@@ -89,13 +92,13 @@ def figure_data(
     """
     own = [t for t in trials if figure.block in t.blocks and t.metrics]
     if block.tune and not {figure.x, figure.line} & {*factors(block.tune.axes)}:
-        own = tuned(own, block)
+        own = best_of_tuning(own, block)
     others = _others(figure, block)
     if block.design == "ofat":
         own = [t for t in own if all(_is(t, key, (block.base or {})[key]) for key in others)]
         others = []
     levels = block.factors()
-    over = redrawn(others, list(itertools.product(*(levels[key] for key in others))))
+    over = replicate_axis(others, list(itertools.product(*(levels[key] for key in others))))
     seeds = [over, "seed"] if over else ["seed"]
     panels = [key for key in others if key != over]
     for chosen in itertools.product(*(levels[key] for key in panels)):
@@ -184,3 +187,53 @@ def _scale(levels: Sequence[Any]) -> Literal["log", "linear", "category"]:
     if min(levels) >= 0 and len(positive) > 1 and max(positive) / min(positive) >= LOG_RATIO:
         return "log"
     return "linear"
+
+
+FEWEST = 3
+"""Sizes that a curve is fitted to: with two, no form can be told from another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fits:
+    curves: dict[str, Curve]
+    """Of each line that was run at all of `sizes`, in the figure's order."""
+    sizes: list[float]
+    """Above 0, ascending."""
+
+    def ranked(self) -> list[tuple[str, Curve]]:
+        """From the line that comes highest at the largest size to the one that comes lowest."""
+        return sorted(self.curves.items(), key=lambda named: -float(named[1].fitted[-1]))
+
+    def neighbours(self) -> list[tuple[str, str]]:
+        """(better, other) of each two lines that follow each other in the figure's order; the better one has
+        the higher accuracy at the largest size."""
+        height = {line: float(curve.fitted[-1]) for line, curve in self.curves.items()}
+        return [(a, b) if height[a] > height[b] else (b, a) for a, b in pairwise(self.curves)]
+
+
+def fit_lines(answers: pl.DataFrame, lines: Sequence[str]) -> Fits | None:
+    """`answers` are those of a figure over numbers. The largest part of the grid of sizes and
+    lines that was run in full is fitted, over the trainings that all of it has; null with too few sizes."""
+    grid = full_grid(answers.filter(pl.col("x") > 0, pl.col("line").is_in(lines)))
+    if not grid:
+        return None
+    sizes, kept = sorted(levels(grid, "x")), [line for line in lines if line in levels(grid, "line")]
+    values = grid.common(np.ones(len(grid.cells)))
+    if len(sizes) < FEWEST or not values.shape[1] or grid.units < 2:
+        return None
+    order = [[grid.cells.index((size, line)) for size in sizes] for line in kept]
+    curves = fit_curves(np.array(sizes, dtype=float), values[np.array(order)], clusters=grid.clusters)
+    return Fits(dict(zip(kept, curves, strict=True)), [float(size) for size in sizes])
+
+
+def full_grid(answers: pl.DataFrame) -> Cube | None:
+    """The largest full grid of `x` and `line`, on the problems that all of it answered; null without two."""
+    points = answers.select("x", "line", "seed", "training").unique(maintain_order=True)
+    points = points.with_columns(name=pl.row_index().cast(pl.String))
+    named = answers.join(points, on=points.columns[:-1], nulls_equal=True)
+    wide = named.pivot("name", index="problem", values="accuracy", maintain_order=True).drop_nulls()
+    if wide.height < 2:
+        return None
+    places = {name: ((x, line), seed, training) for x, line, seed, training, name in points.rows()}
+    over = "seed" if points["training"].n_unique() == 1 else "draw"
+    return complete_grid(build_cube(("x", "line"), places, wide, answers, over))

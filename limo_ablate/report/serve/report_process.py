@@ -27,7 +27,7 @@ PAGE = Path("report") / "index.html"
 
 
 @dataclass
-class Report:
+class ReportProcess:
     """Of one study."""
 
     folder: Path

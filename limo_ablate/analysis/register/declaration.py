@@ -23,7 +23,7 @@ SHOWN = 5
 """Names that are listed."""
 
 
-def design(study: Study) -> Design:
+def declared_design(study: Study) -> Design:
     """The study as declared, as JSON holds it; contrasts stand apart, and figures decide nothing."""
     declared: Design = json.loads(json.dumps(asdict(study)))
     return {key: declared[key] for key in ("question", "overrides", "seeds", "blocks")}
@@ -35,10 +35,14 @@ def block_of(design: Design, name: str) -> dict[str, Any] | None:
     if found is None:
         return None
     given = {one.key: one.values[0] for one in parse_overrides([*design["overrides"], *found["overrides"]])}
-    return {**found, "overrides": deciding(given), "seeds": sorted(found["seeds"] or design["seeds"])}
+    return {
+        **found,
+        "overrides": result_overrides(given),
+        "seeds": sorted(found["seeds"] or design["seeds"]),
+    }
 
 
-def deciding(overrides: Mapping[str, Any]) -> dict[str, Any]:
+def result_overrides(overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Those that can change a result, key -> value."""
     return {key: value for key, value in overrides.items() if key.partition(".")[0] not in ELSEWHERE}
 
@@ -68,7 +72,7 @@ def _flat(where: str, value: Any) -> dict[str, str]:
     return {key: text for part in parts for key, text in part.items()}
 
 
-def listed(names: Sequence[str]) -> str:
+def first_names(names: Sequence[str]) -> str:
     """`a, b, c, d, e and 3 more`."""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return f"{', '.join(names[:SHOWN])}{more}"

@@ -4,11 +4,60 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
+
+from limo_ablate.analysis.cube import Cube
 
 Array = npt.NDArray[np.float64]
 Variances = dict[str, tuple[float | None, float | None]]
 """Component -> its variance, and its part in the variance of a cell's mean; null where not known."""
 UNKNOWN = (None, None)
+DRAWN = {"select.seed": "subset", "model.pretrain.seed": "base"}
+"""Axis that is drawn anew -> its component."""
+COMPONENTS = {"component": pl.String, **dict.fromkeys(("variance", "sd", "share", "of_mean"), pl.Float64)}
+
+
+def components(block: Cube) -> pl.DataFrame:
+    """How much of the variance of one completion's correctness is whose, averaged over the block's cells.
+
+    A row for each of `problem`, `training`, `rest` (problem x training, beyond sampling) and `sample`, and
+    before `training` two where the block draws something anew: that, `subset` (`select.seed`) or `base`
+    (`model.pretrain.seed`), and `seed`, what all of them that are trained with a seed share. Columns:
+    component, variance, sd, share, and `of_mean`, its part in the variance of a cell's mean. By sums of
+    squares (random effects); below 0 counts as 0. Null is what can't be told apart: with one sample of each
+    problem `rest`, which is then in `sample`; with one training of each draw `training` (and there is no
+    `seed`), then in the draw; with one seed `training`, and no claim can be made beyond it; with one of each
+    all is in `sample`.
+    """
+    layouts = block.accuracy[:, :, None] if block.trainings is None else block.trainings
+    full = layouts[np.isfinite(layouts[..., 0]).all(axis=(1, 2))]
+    if not len(full) or full.shape[-1] < 2:
+        return pl.DataFrame(schema=COMPONENTS)
+    _, draws, trainings, _ = full.shape
+    drawn = DRAWN.get(block.over, block.over)
+    if draws > 1 and trainings > 1:
+        return _table(nested_variances(full, block.samples, drawn))
+    found = crossed_variances(full[:, :, 0] if trainings == 1 else full[:, 0], block.samples)
+    if block.trainings is not None:
+        names = {"problem": "problem", drawn: "training"} if trainings == 1 else {"problem": "problem"}
+        apart = {name: found.pop(kept) for name, kept in names.items()}
+        found = apart | {drawn: apart.get(drawn, UNKNOWN), "training": found.pop("training", UNKNOWN)} | found
+    return _table(found)
+
+
+def _table(variances: Variances) -> pl.DataFrame:
+    total = sum(variance or 0.0 for variance, _ in variances.values())
+    rows = [
+        {
+            "component": name,
+            "variance": variance,
+            "sd": None if variance is None else variance**0.5,
+            "share": None if variance is None or not total else variance / total,
+            "of_mean": of_mean,
+        }
+        for name, (variance, of_mean) in variances.items()
+    ]
+    return pl.DataFrame(rows, schema=COMPONENTS)
 
 
 def _within(full: Array, k: int) -> float:

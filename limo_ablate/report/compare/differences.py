@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from limo_ablate.analysis.trials import resolved
-from limo_ablate.report.compare.find import Arm
+from limo_ablate.report.compare.arms import Arm
 from limo_ablate.sweep.ledger.declared import WHEREVER
 
 ABSENT = "–"
