@@ -29,10 +29,10 @@ Grader = Callable[[str, str], bool]
 
 def ours() -> Grader:
     from limo_ablate.verify.api import verify
-    from limo_ablate.verify.cache import clear
+    from limo_ablate.verify.cache import clear_caches
 
     def grade(completion: str, gold: str) -> bool:
-        clear()
+        clear_caches()
         return verify(completion, gold).correct
 
     return grade

@@ -19,8 +19,8 @@ sys.path.insert(0, str(ROOT))
 import atheris  # noqa: E402
 
 with atheris.instrument_imports(include=["limo_ablate.verify"]):
-    from limo_ablate.verify.api import outcome_of, verify
-    from limo_ablate.verify.cache import clear
+    from limo_ablate.verify.api import compare_answers, verify
+    from limo_ablate.verify.cache import clear_caches
 
 CPU_SECONDS = 0.25
 """What one text may take in the calling thread."""
@@ -31,7 +31,7 @@ def check(data: bytes) -> None:
     gold, _, answer = text.partition("\n")
     if "\\int" in text or "\\lim" in text or "infty" in text:  # the worker's time is not fuzzed
         return
-    clear()
+    clear_caches()
     began = time.process_time()
     verdict = verify(f"\\boxed{{{answer}}}", gold)
     spent = time.process_time() - began
@@ -40,7 +40,7 @@ def check(data: bytes) -> None:
     if spent > CPU_SECONDS:
         raise RuntimeError(f"took {spent:.2f} s")
     if gold.strip() and answer.strip():
-        forth, back = outcome_of(gold, answer), outcome_of(answer, gold)
+        forth, back = compare_answers(gold, answer), compare_answers(answer, gold)
         if (forth.equal is True) != (back.equal is True):
             raise RuntimeError(f"asymmetric: {forth} {back}")
 

@@ -1,4 +1,4 @@
-"""The verifier: is the answer of a completion the gold answer? Usable alone; imports neither torch nor SymPy.
+"""The verifier: does a completion give the gold answer? Usable alone; imports neither torch nor SymPy.
 
 >>> from limo_ablate.verify import verify
 >>> verify("The answer is 0.5.", "\\\\frac{1}{2}").status

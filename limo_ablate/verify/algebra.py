@@ -1,6 +1,6 @@
-"""One walk over the tree, in several number systems: exact rationals, floats, residues, many digits, SymPy.
+"""Evaluates a tree in different number systems: rationals, floats, residues, multiprecision, SymPy.
 
-`evaluate(node, algebra)` is all of them; an algebra says what numbers, constants, letters and functions are.
+`evaluate(node, algebra)` does the walk; an algebra defines its numbers, constants, letters and functions.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import time
 from fractions import Fraction
 from typing import Any, Protocol
 
-from limo_ablate.verify.limits import CHEAP_SECONDS, MAX_DETERMINANT, MAX_TERMS, LimitReached
+from limo_ablate.verify.limits import MAX_DETERMINANT, MAX_TERMS, THREAD_SECONDS, LimitReached
 from limo_ablate.verify.nodes import (
     Add,
     Call,
@@ -31,15 +31,15 @@ from limo_ablate.verify.numerals import value_of_numeral
 
 
 class Unsupported(Exception):
-    """This algebra can't say; another one may."""
+    """This algebra can't compute the value; another one may."""
 
 
 class Undefined(Exception):
-    """There is no such value: a division by zero, the logarithm of 0."""
+    """The value does not exist, as for a division by zero or the logarithm of 0."""
 
 
 class Algebra(Protocol):
-    """Values are whatever the algebra uses; the walk only hands them back to it."""
+    """A number system. Its values may have any type: `evaluate` only passes them back to it."""
 
     def number(self, value: Fraction) -> Any: ...
     def constant(self, name: str) -> Any: ...
@@ -48,13 +48,13 @@ class Algebra(Protocol):
     def mul(self, a: Any, b: Any) -> Any: ...
     def power(self, a: Any, b: Any) -> Any: ...
     def call(self, name: str, args: list[Any]) -> Any: ...
-    def bound(self, name: str, value: int) -> Algebra: ...
+    def bind(self, name: str, value: int) -> Algebra: ...
 
 
 class Deadline:
-    """The processor time the calling thread gives to one comparison, however busy the machine."""
+    """Limit on the calling thread's processor time for one comparison, independent of the machine's load."""
 
-    def __init__(self, seconds: float = CHEAP_SECONDS) -> None:
+    def __init__(self, seconds: float = THREAD_SECONDS) -> None:
         self.ends = time.thread_time() + seconds
 
     def check(self) -> None:
@@ -84,7 +84,7 @@ def evaluate(node: Node, algebra: Algebra) -> Any:
         case Power():
             return algebra.power(evaluate(node.base, algebra), evaluate(node.exponent, algebra))
         case Call(name="sum" | "product"):
-            return _iterate(node, algebra)
+            return _sum_or_product(node, algebra)
         case Call(name="det", args=(Matrix(rows=rows),)):
             return _determinant(rows, algebra)
         case Call(name="integral" | "limit" | "det"):
@@ -108,10 +108,10 @@ def evaluate(node: Node, algebra: Algebra) -> Any:
 _MINUS = Fraction(-1)
 
 
-def _iterate(node: Call, algebra: Algebra) -> Any:
-    """A finite sum or product over integers, term by term."""
-    variable, lower, upper = series(node)
-    low, high = (_whole(evaluate(end, algebra)) for end in (lower, upper))
+def _sum_or_product(node: Call, algebra: Algebra) -> Any:
+    """The value of a finite sum or product over integers, term by term."""
+    variable, lower, upper = series_bounds(node)
+    low, high = (_integer(evaluate(end, algebra)) for end in (lower, upper))
     if high - low > MAX_TERMS:
         raise LimitReached(f"a sum or product of more than {MAX_TERMS} terms")
     total = algebra.number(Fraction(int(node.name == "product")))
@@ -119,12 +119,12 @@ def _iterate(node: Call, algebra: Algebra) -> Any:
     deadline = Deadline()
     for k in range(low, high + 1):
         deadline.check()
-        total = combine(total, evaluate(node.args[0], algebra.bound(variable, k)))
+        total = combine(total, evaluate(node.args[0], algebra.bind(variable, k)))
     return total
 
 
 def _determinant(rows: tuple[tuple[Node, ...], ...], algebra: Algebra) -> Any:
-    """By the first row, up to MAX_DETERMINANT rows."""
+    """The determinant by Laplace expansion along the first row, up to MAX_DETERMINANT rows."""
     if len(rows) > MAX_DETERMINANT:
         raise LimitReached(f"a determinant of more than {MAX_DETERMINANT} rows")
     if any(len(row) != len(rows) for row in rows):
@@ -140,7 +140,7 @@ def _determinant(rows: tuple[tuple[Node, ...], ...], algebra: Algebra) -> Any:
     return total
 
 
-def series(node: Call) -> tuple[str, Node, Node]:
+def series_bounds(node: Call) -> tuple[str, Node, Node]:
     """(variable, lower, upper) of a sum or product; Unsupported where a bound is missing."""
     match node.args:
         case (body, Relation(operands=(Symbol(name=name), lower), operators=("=",)), upper):
@@ -150,9 +150,9 @@ def series(node: Call) -> tuple[str, Node, Node]:
     raise Unsupported("a sum without bounds")
 
 
-def _whole(value: Any) -> int:
-    """The integer that a value of any algebra is."""
-    if isinstance(value, tuple):  # a residue, and the exact number it stands for
+def _integer(value: Any) -> int:
+    """A value of any algebra as an integer; Unsupported if it is not one."""
+    if isinstance(value, tuple):  # (residue, exact value) of `Residues`
         value = value[1]
     if isinstance(value, Fraction):
         value = value if abs(value) < 10**9 else None
@@ -162,8 +162,8 @@ def _whole(value: Any) -> int:
     return round(number.real)
 
 
-class Bound:
-    """An algebra in which one more letter, the index of a sum, has a value."""
+class BoundAlgebra:
+    """An algebra in which one more letter, such as the index of a sum, has a value."""
 
     def __init__(self, inner: Algebra, name: str, value: Fraction) -> None:
         self.inner, self.name, self.value = inner, name, value
@@ -173,5 +173,5 @@ class Bound:
     def symbol(self, name: str) -> Any:
         return self.inner.number(self.value) if name == self.name else self.inner.symbol(name)
 
-    def bound(self, name: str, value: int) -> Algebra:
-        return Bound(self, name, Fraction(value))
+    def bind(self, name: str, value: int) -> Algebra:
+        return BoundAlgebra(self, name, Fraction(value))

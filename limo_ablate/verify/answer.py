@@ -1,4 +1,4 @@
-"""One answer's text, read: as a choice, a time or date, mathematics, or words."""
+"""Parses an answer's text: as a choice, a time or date, mathematics, or words."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from limo_ablate.verify.cache import remembered
+from limo_ablate.verify.cache import cached
 from limo_ablate.verify.limits import MAX_ANSWER, LimitReached
 from limo_ablate.verify.nodes import (
     Clock,
@@ -24,20 +24,21 @@ from limo_ablate.verify.nodes import (
     Words,
     negate,
 )
-from limo_ablate.verify.numerals import number
+from limo_ablate.verify.numerals import parse_number
 from limo_ablate.verify.parser import parse
-from limo_ablate.verify.text import clean, flatten, squeeze, words
+from limo_ablate.verify.text import clean, flatten, words
 from limo_ablate.verify.vocabulary import CHINESE_NUMBERS, FUNCTIONS, IGNORED_WORDS, LONE_WORDS, NUMBER_WORDS
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     text: str
-    """Cleaned."""
+    """The cleaned text."""
     node: Node | None
     problem: str | None
     """Why it was not parsed."""
     limited: bool = False
+    """Whether it was not parsed because a limit was reached."""
 
 
 _CHOICE = re.compile(
@@ -72,25 +73,25 @@ _PHRASES: dict[str, Node] = {
     ),
     **dict.fromkeys(("empty set", "空集"), SetOf(())),
 }
-_PARTS = {"half": 2, "halve": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7,
-          "eighth": 8, "ninth": 9, "tenth": 10}  # fmt: skip
+_FRACTION_WORDS = {"half": 2, "halve": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6,
+                   "seventh": 7, "eighth": 8, "ninth": 9, "tenth": 10}  # fmt: skip
 _YES_NO = re.compile(r"(yes|no|true|false)\s*[,.;:]\s.+", re.IGNORECASE | re.DOTALL)
 _LONE = re.compile(r"[A-Za-z][a-z]{1,2}|[A-Z]{2,3}")
 _PLAIN = re.compile(r"-?\d{1,40}(?:\.\d{1,40})?")
 _CJK = re.compile(r"[\u2e80-\u9fff]")
 
 
-@remembered
-def read(text: str) -> Answer:
-    """`text` read in its first reading; never raises for what the text says."""
+@cached
+def read_answer(text: str) -> Answer:
+    """`text` in its most likely reading; never raises for what the text says."""
     cleaned = clean(text) if len(text) <= MAX_ANSWER else text
-    return _read(cleaned)
+    return _first_reading(cleaned)
 
 
-@remembered
-def readings(text: str) -> tuple[Answer, ...]:
-    """Further readings where notation is ambiguous: \\log as base 10, 2e-1 as 2e - 1, "1,250" as two
-    numbers, "up" as u times p."""
+@cached
+def other_readings(text: str) -> tuple[Answer, ...]:
+    """Other readings of ambiguous notation: \\log as base 10, 2e-1 as 2e - 1, "1,250" as two numbers, "up" as
+    u times p."""
     cleaned = clean(text) if len(text) <= MAX_ANSWER else text
     found = []
     if re.search(r"\\?\blog(?!\s*_)", cleaned):
@@ -99,19 +100,20 @@ def readings(text: str) -> tuple[Answer, ...]:
         found.append(_mathematics(cleaned, scientific=False))
     if re.search(r"\d,\d{3}", cleaned):
         found.append(_mathematics(re.sub(r",(?=\d{3})", ", ", cleaned)))
-    if len(cleaned) < 40 and lone_word(flatten(cleaned)):
+    if len(cleaned) < 40 and is_lone_word(flatten(cleaned)):
         found.append(_mathematics(cleaned))
     return tuple(answer for answer in found if answer.node is not None)
 
 
-def lone_word(flat: str) -> bool:
-    """No, OK, N/A: words that are a whole answer, though a formula could hold them as letters."""
+def is_lone_word(flat: str) -> bool:
+    """Whether an answer is a short word such as No, OK, N/A, which in a formula could be letters."""
     bare = flat.strip("(){}[] ")
     return flat in ("n/a", "N/A") or bool(_LONE.fullmatch(bare) and bare.lower() in LONE_WORDS)
 
 
-def choice(text: str) -> tuple[str, str] | None:
-    """(letters, what follows them) where `text` is a lettered option: "B", "(B) 5", "C. text", "Option B"."""
+def read_choice(text: str) -> tuple[str, str] | None:
+    """(letters, text after them) of a lettered option such as "B", "(B) 5", "C. text", "Option B"; else
+    None."""
     if len(text) > MAX_ANSWER or not re.search("[A-J]", text):
         return None
     match = _CHOICE.fullmatch(flatten(clean(text)).replace("**", "").strip(" ."))
@@ -121,26 +123,26 @@ def choice(text: str) -> tuple[str, str] | None:
     return (letters, match["rest"].strip(" .")) if len(set(letters)) == len(letters) else None
 
 
-def _read(text: str) -> Answer:
+def _first_reading(text: str) -> Answer:
     if not text:
         return Answer(text, None, "it is empty")
     if len(text) > MAX_ANSWER:
         return Answer(text, None, f"more than {MAX_ANSWER} characters", limited=True)
     if _PLAIN.fullmatch(text):
-        return Answer(text, number(text) if text[0] != "-" else negate(number(text[1:])), None)
+        return Answer(text, parse_number(text) if text[0] != "-" else negate(parse_number(text[1:])), None)
     flat = flatten(text)
     if not flat:
         return Answer(text, None, "it is empty")
-    if (node := _special(flat)) is not None:
+    if (node := _special_reading(flat)) is not None:
         return Answer(text, node, None)
-    if lone_word(flat):
+    if is_lone_word(flat):
         return Answer(text, Words(words(text)), None)
     if _SENTENCE.fullmatch(flat) and flat.lower() not in FUNCTIONS and flat not in ("infinity", "infty"):
         return Answer(text, Words(words(text)), None)
     answer = _mathematics(text)
     if (answer.node is None or isinstance(answer.node, Words)) and not answer.limited:
         answer = _without_lead(text, flat) or answer
-    if answer.node is None and not answer.limited and _verbal(flat):
+    if answer.node is None and not answer.limited and _is_mostly_words(flat):
         return Answer(text, Words(words(text)), answer.problem)
     return answer
 
@@ -168,12 +170,12 @@ def _only_units(node: Node) -> bool:
 
 
 def _starts_with_noun(node: Node) -> bool:
-    """Words before a number say something about it; only behind it do they name what is counted."""
+    """Whether a noun comes first: only words after a number name what is counted."""
     return isinstance(node, Mul) and isinstance(node.factors[0], Unit) and not node.factors[0].known
 
 
 def _without_lead(text: str, flat: str) -> Answer | None:
-    """ "approximately 5", "a total of 5": the words before a formula taken off, if they say nothing else."""
+    """The formula in "approximately 5" or "a total of 5"; None if the words before it add information."""
     match = re.match(r"((?:[A-Za-z.]+[,:]?\s+)+)(?=[^A-Za-z])|(?:一共|总共|共|大)?[有约]\s*(?=\d)", flat)
     if not match or (match[1] and not all(w.strip(",:.") in IGNORED_WORDS for w in match[1].lower().split())):
         return None
@@ -181,15 +183,15 @@ def _without_lead(text: str, flat: str) -> Answer | None:
     return answer if answer.node is not None else None
 
 
-def _verbal(flat: str) -> bool:
-    """Text that is words more than a formula nobody can read."""
+def _is_mostly_words(flat: str) -> bool:
+    """Whether text that can't be parsed is words rather than a broken formula."""
     letters = re.sub(r"\\[a-zA-Z]+", " ", flat)
     return bool(
         _CJK.search(flat) or re.search(r"[A-Za-z]{3,}", letters) or re.fullmatch(r"[A-Za-z]{2}", flat)
     )
 
 
-def _special(flat: str) -> Node | None:
+def _special_reading(flat: str) -> Node | None:
     if flat[0].isdigit() and (node := _clock(flat)):
         return node
     if (match := _DATE.fullmatch(flat)) and (date := _date(match)):
@@ -209,9 +211,9 @@ def _phrase(text: str) -> Node | None:
     if text in _PHRASES:
         return _PHRASES[text]
     top, _, part = text.rpartition(" ")
-    if part.removesuffix("s") in _PARTS and (top in NUMBER_WORDS or not top):
+    if part.removesuffix("s") in _FRACTION_WORDS and (top in NUMBER_WORDS or not top):
         return (
-            Number(Fraction(NUMBER_WORDS.get(top, 1), _PARTS[part.removesuffix("s")]))
+            Number(Fraction(NUMBER_WORDS.get(top, 1), _FRACTION_WORDS[part.removesuffix("s")]))
             if top or part == "half"
             else None
         )
@@ -258,6 +260,3 @@ def _number_words(flat: str) -> Number | None:
         else:
             current = max(current, 1) * value if value == 100 else current + value
     return Number(Fraction(total + current))
-
-
-__all__ = ["Answer", "choice", "lone_word", "read", "readings", "squeeze"]

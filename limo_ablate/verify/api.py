@@ -1,21 +1,23 @@
-"""The verifier's interface: one answer, or many over worker processes."""
+"""The verifier's interface: grades one completion, or many in worker processes."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from functools import partial
 
-from limo_ablate.verify.answer import read
-from limo_ablate.verify.cache import remembered
+from limo_ablate.verify.answer import read_answer
+from limo_ablate.verify.cache import cached
 from limo_ablate.verify.extract import Extract, Extraction
-from limo_ablate.verify.extract import extract as find_answer
+from limo_ablate.verify.extract import extract as extract_answer
 from limo_ablate.verify.grade import grade
 from limo_ablate.verify.limits import MAX_ANSWER
-from limo_ablate.verify.outcome import Outcome
 from limo_ablate.verify.show import show
 from limo_ablate.verify.text import clean, squeeze
-from limo_ablate.verify.verdict import Status, Verdict
+from limo_ablate.verify.verdict import Outcome, Status, Verdict
+
+Task = tuple[str, str, Mapping[str, str] | None]
+"""Completion, gold answer and, for multiple choice, the options."""
 
 
 def verify(
@@ -28,24 +30,24 @@ def verify(
 ) -> Verdict:
     """Grade one completion against the gold answer. Never raises for what the two texts say.
 
-    `extract` says where an answer may stand: in a box only, stated in words too, or as the last number as
-    well.
-    `strict` takes no rounded decimal for an exact value. `choices` gives the text of each lettered option,
-    as they were shown, so that an option's text counts as its letter.
+    `extract` says where an answer may be: only in a box (`boxed`), also stated in words (`stated`), or also
+    the last number (`any`). With `strict`, a rounded decimal does not equal an exact value. `choices` holds
+    the text of each lettered option as it was shown, so that an option's text counts as its letter.
 
     >>> verify("So it is $\\\\boxed{\\\\frac{-5}{12}}$.", "-\\\\frac{5}{12}").status
     'correct'
     """
     started = time.perf_counter()
-    found = _extracted(completion, extract)
-    if found is None:
+    extraction = extract_answer(completion, extract)
+    if extraction is None:
         return _verdict("incorrect", "no_answer", "no answer found", None, gold, started)
+    answer = extraction.text
     try:
-        outcome = grade(gold, found, strict=strict, choices=choices)
+        outcome = grade(gold, extraction, strict=strict, choices=choices)
     except Exception as error:
-        return _verdict("undecided", "error", f"{type(error).__name__}: {error}", found.text, None, started)
+        return _verdict("undecided", "error", f"{type(error).__name__}: {error}", answer, None, started)
     status: Status = "undecided" if outcome.equal is None else "correct" if outcome.equal else "incorrect"
-    return _verdict(status, outcome.rule, outcome.reason, found.text, gold, started)
+    return _verdict(status, outcome.rule, outcome.reason, answer, gold, started)
 
 
 def verify_many(
@@ -57,28 +59,31 @@ def verify_many(
     workers: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> list[Verdict]:
-    """Verdicts of (completion, gold) pairs, in their order; the same whatever the number of `workers`.
+    """Verdicts of (completion, gold) pairs, in their order; the same for any number of `workers`.
 
-    `choices` are those of each pair. `progress` is called with the number of verdicts reached so far.
+    `choices` holds the options of each pair. `progress` is called with the number of verdicts so far.
     """
     pairs = list(pairs)
-    options_of = [None] * len(pairs) if choices is None else list(choices)
-    listed = [(*pair, options) for pair, options in zip(pairs, options_of, strict=True)]
-    options: dict[str, Any] = {"extract": extract, "strict": strict}
-    if workers > 1 and len(listed) > 1:
-        from limo_ablate.verify.worker import verify_chunks
+    choices_of = [None] * len(pairs) if choices is None else list(choices)
+    tasks = [(*pair, options) for pair, options in zip(pairs, choices_of, strict=True)]
+    verify_tasks = partial(_verify_tasks, extract=extract, strict=strict)
+    if workers > 1 and len(tasks) > 1:
+        from limo_ablate.verify.jobs import map_in_chunks
 
-        return verify_chunks(listed, options, workers, progress)
-    verdicts = []
-    for completion, gold, known in listed:
-        verdicts.append(verify(completion, gold, choices=known, **options))
+        return map_in_chunks(verify_tasks, tasks, workers, progress)
+    verdicts: list[Verdict] = []
+    for task in tasks:
+        verdicts += verify_tasks([task])
         if progress:
             progress(len(verdicts))
     return verdicts
 
 
-def _extracted(completion: str, mode: Extract) -> Extraction | None:
-    return find_answer(completion, mode)
+def _verify_tasks(tasks: list[Task], *, extract: Extract, strict: bool) -> list[Verdict]:
+    return [
+        verify(completion, gold, extract=extract, strict=strict, choices=choices)
+        for completion, gold, choices in tasks
+    ]
 
 
 def _verdict(
@@ -88,25 +93,26 @@ def _verdict(
         forms: tuple[str | None, str | None] = (squeeze(clean(answer or "")[:MAX_ANSWER]),) * 2
     else:
         forms = (
-            None if gold is None else form(gold),
-            None if answer is None or gold is None else form(answer),
+            None if gold is None else parsed_form(gold),
+            None if answer is None or gold is None else parsed_form(answer),
         )
     answer = None if answer is None else _storable(answer)
     return Verdict(status, rule, reason, answer, *forms, (time.perf_counter() - started) * 1000)
 
 
 def _storable(text: str) -> str:
-    """`text` as tables can hold it: no lone surrogates, no more than is ever parsed."""
+    """`text` as parquet can hold it: without lone surrogates, and no longer than what is parsed."""
     text = text[: MAX_ANSWER + 1]
     return text if text.isascii() else text.encode("utf-8", "ignore").decode()
 
 
-@remembered
-def form(text: str) -> str | None:
-    node = read(text).node
+@cached
+def parsed_form(text: str) -> str | None:
+    """How `text` was parsed, as text; None if it was not."""
+    node = read_answer(text).node
     return None if node is None else show(node)
 
 
-def outcome_of(gold: str, answer: str, choices: Mapping[str, str] | None = None) -> Outcome:
-    """The comparison alone, of an answer that is already extracted."""
+def compare_answers(gold: str, answer: str, choices: Mapping[str, str] | None = None) -> Outcome:
+    """Compares an answer that is already extracted."""
     return grade(gold, Extraction(answer, "box"), strict=False, choices=choices)

@@ -1,7 +1,4 @@
-"""What is remembered: parsed answers and comparisons by their texts, in this process only.
-
-The verifier's version is fixed within a process, so that texts and options are the whole key.
-"""
+"""In-process caches of parsed answers and comparisons, keyed by their texts."""
 
 from __future__ import annotations
 
@@ -11,27 +8,27 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-ENTRIES = 2048
-MAX_LENGTH = 500
-"""Characters of a call's texts; longer ones are worked out again: hostile text can't fill the memory."""
+CACHE_ENTRIES = 2048
+MAX_CACHED_LENGTH = 500
+"""Characters of a call's texts up to which it is cached, so that hostile text can't fill the memory."""
 
 _CLEARERS: list[Callable[[], None]] = []
 
 
-def remembered(function: Callable[..., T]) -> Callable[..., T]:
-    """`function` of texts, its last results kept. Safe under threads, as lru_cache is."""
-    cached = lru_cache(maxsize=ENTRIES)(function)
-    _CLEARERS.append(cached.cache_clear)
+def cached(function: Callable[..., T]) -> Callable[..., T]:
+    """Caches the last results of a function of texts and flags. Thread-safe, as lru_cache is."""
+    with_cache = lru_cache(maxsize=CACHE_ENTRIES)(function)
+    _CLEARERS.append(with_cache.cache_clear)
 
     @wraps(function)
     def call(*args: str | bool) -> T:
         length = sum(len(arg) for arg in args if isinstance(arg, str))
-        return cached(*args) if length <= MAX_LENGTH else function(*args)
+        return with_cache(*args) if length <= MAX_CACHED_LENGTH else function(*args)
 
     return call
 
 
-def clear() -> None:
-    """Forget all of it; benchmarks measure without."""
-    for forget in _CLEARERS:
-        forget()
+def clear_caches() -> None:
+    """Empties all caches, for benchmarks."""
+    for clear_cache in _CLEARERS:
+        clear_cache()

@@ -1,4 +1,4 @@
-"""Unicode as models write it, turned into the LaTeX and ASCII that the lexer reads."""
+"""Converts Unicode mathematics, as models write it, to the LaTeX and ASCII that the lexer reads."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ _CHINESE_POINT = re.compile(r"(?<=\d)。(?=\d)")
 
 
 def to_ascii(text: str) -> str:
-    """`text` with mathematical Unicode as LaTeX; letters of other scripts stay. One pass, linear."""
+    """`text` with mathematical Unicode as LaTeX; letters of other scripts stay. Takes linear time."""
     if text.isascii():
         return text if text.isprintable() else text.translate(_CONTROLS)
     text = _BARE_ROOT.sub(r"\\sqrt{\1}", text)

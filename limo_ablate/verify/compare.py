@@ -1,15 +1,18 @@
-"""Whether two parsed answers are the same answer: by their structure, down to scalars."""
+"""Compares two parsed answers by their structure, down to scalars."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import product
 
-from limo_ablate.verify.blocks import as_unit_vectors, rows_of, same_brackets, scaled
+from limo_ablate.verify.compare_quantities import equal_quantities
 from limo_ablate.verify.limits import MAX_MATCHES
 from limo_ablate.verify.nodes import (
     Cases,
+    Clock,
+    Date,
     Group,
     Listing,
     Logic,
@@ -20,28 +23,29 @@ from limo_ablate.verify.nodes import (
     SetOf,
     SetOperation,
     Symbol,
+    Words,
     divide,
 )
-from limo_ablate.verify.normalize import all_groups, essential, items_of, member_of, values_of
-from limo_ablate.verify.outcome import Outcome, different, every, same, unknown
-from limo_ablate.verify.quantities import equal_quantities
+from limo_ablate.verify.normalize import all_groups, items_of, normalize, set_of_membership, values_by_letter
+from limo_ablate.verify.plus_minus import expand_plus_minus, has_plus_minus
 from limo_ablate.verify.realset import equal_sets, is_set, real_set
-from limo_ablate.verify.relations import assigned, equal_assignments, equal_relations, value_of_identity
+from limo_ablate.verify.relations import assignment, equal_relations, value_of_identity, values_to_compare
 from limo_ablate.verify.scalar import equal
-from limo_ablate.verify.signs import has_signs, readings_of_signs
-from limo_ablate.verify.verbal import compare_times, compare_words
+from limo_ablate.verify.vectors import as_unit_vectors, have_same_brackets, multiplied_out, rows_of
+from limo_ablate.verify.verdict import Outcome, all_equal, different, same, undecided
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """`strict` takes no rounded decimal for an exact value."""
+    """Compares a gold answer with an answer, rule by rule."""
 
     strict: bool = False
+    """Whether a rounded decimal does not equal an exact value."""
 
     def __call__(self, gold: Node, answer: Node) -> Outcome:
         if gold == answer:
             return same("identical")
-        gold, answer = essential(gold), essential(answer)
+        gold, answer = normalize(gold), normalize(answer)
         for rule in (
             compare_words,
             compare_times,
@@ -57,11 +61,11 @@ class Comparison:
         return self._others(gold, answer)
 
     def _signs(self, gold: Node, answer: Node) -> Outcome | None:
-        """Plus-minus is a set of two; in a tuple its signs may be read together or apart."""
-        if not (has_signs(gold) or has_signs(answer)):
+        """Plus-minus gives two values; in a tuple, signs may be read as linked or as independent."""
+        if not (has_plus_minus(gold) or has_plus_minus(answer)):
             return None
         outcome = different("plus-minus", "not the same values")
-        for g, a in product(readings_of_signs(gold), readings_of_signs(answer)):
+        for g, a in product(expand_plus_minus(gold), expand_plus_minus(answer)):
             outcome = self(g, a)
             if outcome.equal:
                 return Outcome(True, "plus-minus")
@@ -71,9 +75,9 @@ class Comparison:
         """x = 5 against 5, f(x) = 2x against y = 2x, (3, -1) against x = 3, y = -1."""
         if (points := self._point(gold, answer)) is not None:
             return points
-        g, a = assigned(gold), assigned(answer)
+        g, a = assignment(gold), assignment(answer)
         if g and a:
-            values = equal_assignments(g, a)
+            values = values_to_compare(g, a)
             if values is None:
                 return equal_relations(gold, answer)  # type: ignore[arg-type]
             outcome = self(*values)
@@ -99,12 +103,12 @@ class Comparison:
         return None
 
     def _point(self, gold: Node, answer: Node) -> Outcome | None:
-        """Several letters, each with its value, are a point; their order is the alphabet's."""
-        g, a = values_of(gold), values_of(answer)
+        """Several letters with a value each are a point, with its coordinates in alphabetical order."""
+        g, a = values_by_letter(gold), values_by_letter(answer)
         if g and a:
             if set(g) != set(a):
                 return different("tuple", "not the same letters")
-            return every((self(g[name], a[name]) for name in g), "tuple")
+            return all_equal((self(g[name], a[name]) for name in g), "tuple")
         if g and isinstance(answer, (Group, Listing)):
             return self._ordered([g[name] for name in sorted(g)], answer.items)
         if a and isinstance(gold, (Group, Listing)):
@@ -112,25 +116,19 @@ class Comparison:
         return None
 
     def _sets(self, gold: Node, answer: Node) -> Outcome | None:
-        """Sets of reals; x in S against S."""
+        """Sets of real numbers, and "x in S" against S."""
         if not (is_set(gold) or is_set(answer)):
             return None
         g, a = real_set(gold), real_set(answer)
         if g is not None and a is not None:
             return equal_sets(g, a)
-        g_inner, a_inner = member_of(gold), member_of(answer)
+        g_inner, a_inner = set_of_membership(gold), set_of_membership(answer)
         if (g_inner, a_inner) != (gold, answer):
             return self(g_inner, a_inner)
-        if (
-            (g is None) != (a is None)
-            and not isinstance(gold, (Relation, Logic))
-            and isinstance(answer, Group)
-        ):
-            return None
         return None
 
     def _lists(self, gold: Node, answer: Node) -> Outcome | None:
-        """Lists and sets, in any order; a set may repeat itself, a list of answers may not."""
+        """Lists and sets in any order. A set may repeat elements, a list of answers may not."""
         if not isinstance(gold, (SetOf, Listing)) and not isinstance(answer, (SetOf, Listing)):
             return None
         for one, other in ((gold, answer), (answer, gold)):
@@ -147,8 +145,8 @@ class Comparison:
         return self._unordered(items_of(gold), items_of(answer), rule_of_sets)
 
     def _tuples(self, gold: Node, answer: Node) -> Outcome | None:
-        """Points, vectors, matrices, intervals with letters at their ends."""
-        gold, answer = scaled(gold), scaled(answer)
+        """Points, vectors, matrices, and intervals whose ends contain letters."""
+        gold, answer = multiplied_out(gold), multiplied_out(answer)
         g, a = rows_of(gold), rows_of(answer)
         if g is None and a is None:
             return None
@@ -156,7 +154,7 @@ class Comparison:
             return equal(*sums)
         if g is None or a is None:
             return different("tuple", "several values against one")
-        if isinstance(gold, Group) and isinstance(answer, Group) and not same_brackets(gold, answer):
+        if isinstance(gold, Group) and isinstance(answer, Group) and not have_same_brackets(gold, answer):
             return different("interval", "not the same brackets")
         vectors = isinstance(gold, Group) != isinstance(answer, Group)
         if vectors and 1 in (len(g), len(g[0]) if g else 1) and 1 in (len(a), len(a[0]) if a else 1):
@@ -164,7 +162,7 @@ class Comparison:
         if [len(row) for row in g] != [len(row) for row in a]:
             return different("matrix" if isinstance(gold, Matrix) else "tuple", "not the same shape")
         pairs = ((x, y) for g_row, a_row in zip(g, a, strict=True) for x, y in zip(g_row, a_row, strict=True))
-        return every((self(x, y) for x, y in pairs), "matrix" if isinstance(gold, Matrix) else "tuple")
+        return all_equal((self(x, y) for x, y in pairs), "matrix" if isinstance(gold, Matrix) else "tuple")
 
     def _others(self, gold: Node, answer: Node) -> Outcome:
         if isinstance(gold, Relation) and isinstance(answer, Relation):
@@ -184,7 +182,7 @@ class Comparison:
         return equal_quantities(gold, answer, strict=self.strict)
 
     def _cases(self, gold: Cases, answer: Cases) -> Outcome:
-        """The same pieces, in any order; "otherwise" is whatever is left."""
+        """Piecewise definitions: the same pieces in any order; "otherwise" matches any condition."""
         left = list(answer.pieces)
         for value, condition in gold.pieces:
             found = next(
@@ -207,10 +205,10 @@ class Comparison:
         g = list(gold)
         if len(g) != len(answer):
             return different("tuple", f"{len(g)} values against {len(answer)}")
-        return every((self(x, y) for x, y in zip(g, answer, strict=True)), "tuple")
+        return all_equal((self(x, y) for x, y in zip(g, answer, strict=True)), "tuple")
 
     def _unordered(self, gold: tuple[Node, ...], answer: tuple[Node, ...], as_set: bool) -> Outcome:
-        """Every item has its own partner; in a set, items that are equal count once."""
+        """Matches each item with one of the other side; in a set, equal items count once."""
         rule = "set" if as_set else "list"
         if as_set:
             gold, answer = self._distinct(gold), self._distinct(answer)
@@ -218,17 +216,18 @@ class Comparison:
             return different(rule, f"{len(gold)} values against {len(answer)}")
         if len(gold) * len(answer) > MAX_MATCHES and gold != answer:
             ordered = self._ordered(gold, answer)
-            return ordered if ordered.equal else unknown("limit", f"more than {MAX_MATCHES} comparisons")
-        left, undecided = list(answer), None
+            return ordered if ordered.equal else undecided("limit", f"more than {MAX_MATCHES} comparisons")
+        left: list[Node] = list(answer)
+        open_outcome: Outcome | None = None
         for item in gold:
             for place, other in enumerate(left):
                 outcome = self(item, other)
                 if outcome.equal:
                     del left[place]
                     break
-                undecided = outcome if outcome.equal is None else undecided
+                open_outcome = outcome if outcome.equal is None else open_outcome
             else:
-                return undecided or different(rule, "an item has no partner")
+                return open_outcome or different(rule, "an item has no partner")
         return same(rule)
 
     def _distinct(self, items: tuple[Node, ...]) -> tuple[Node, ...]:
@@ -240,12 +239,14 @@ class Comparison:
 
 
 def _ratios(gold: Node, answer: Node) -> Outcome:
-    """3:4 is 6:8 and 3/4."""
+    """Ratios: 3:4 equals 6:8 and 3/4."""
     g, a = (node.parts if isinstance(node, Ratio) else None for node in (gold, answer))
     if g and a:
         if len(g) != len(a):
             return different("ratio", "not as many parts")
-        return every((equal(divide(x, g[0]), divide(y, a[0])) for x, y in zip(g, a, strict=True)), "ratio")
+        return all_equal(
+            (equal(divide(x, g[0]), divide(y, a[0])) for x, y in zip(g, a, strict=True)), "ratio"
+        )
     return equal_quantities(gold, answer)
 
 
@@ -253,3 +254,41 @@ def _kind(node: Node) -> str:
     return {"Group": "a tuple or interval", "Relation": "a relation"}.get(
         type(node).__name__, type(node).__name__.lower()
     )
+
+
+def compare_words(gold: Node, answer: Node) -> Outcome | None:
+    if not isinstance(gold, Words) and not isinstance(answer, Words):
+        return None
+    for one, other in ((gold, answer), (answer, gold)):
+        if isinstance(one, Words) and one.text == "no solution" and other == SetOf(()):
+            return same("words")
+    if isinstance(gold, Words) and isinstance(answer, Words):
+        g, a = gold.text.split(), answer.text.split()
+        if sorted(g) == sorted(a) and "and" in g:
+            return same("words")
+        if g == a:
+            return same("words")
+    return different("words", "not the same words")
+
+
+def compare_times(gold: Node, answer: Node) -> Outcome | None:
+    """Times and dates: 2:00 PM is 14:00. AM or PM, or a year, that only one side names is ignored."""
+    if isinstance(gold, Clock) and isinstance(answer, Clock):
+        halves = {gold.half, answer.half} - {None}
+        if len(halves) < 2 and gold.minutes == answer.minutes:
+            return same("time")
+        equal_times = gold.half != answer.half and _minutes_of_day(gold) == _minutes_of_day(answer)
+        return same("time") if equal_times else different("time", "not the same time")
+    if isinstance(gold, Date) and isinstance(answer, Date):
+        years = {gold.year, answer.year} - {None}
+        same_day = (gold.month, gold.day) == (answer.month, answer.day)
+        return same("date") if same_day and len(years) < 2 else different("date", "not the same date")
+    if isinstance(gold, (Clock, Date)) or isinstance(answer, (Clock, Date)):
+        return different("time", "a time against something else")
+    return None
+
+
+def _minutes_of_day(clock: Clock) -> Fraction:
+    if clock.half is None:
+        return clock.minutes % 1440
+    return clock.minutes % 720 + (720 if clock.half == "pm" else 0)

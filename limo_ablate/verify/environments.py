@@ -1,4 +1,4 @@
-"""Matrices and piecewise definitions."""
+"""Parses LaTeX environments: matrices and piecewise definitions."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""Where a completion says its answer: in a box, in a stated-answer phrase, in its last formula or number.
+"""Finds the answer in a completion: in a box, in an answer phrase, or in the last formula or number.
 
-Everything scans from the end, and only boxes are looked for beyond the tail, so a megabyte costs
-milliseconds.
+Only boxes are searched for in the whole text, everything else in its tail, so a megabyte takes milliseconds.
 """
 
 from __future__ import annotations
@@ -21,8 +20,7 @@ class Extraction:
     text: str
     how: How
     boxes: tuple[str, ...] = ()
-    """All boxes, first to last, where there are several apart from each other: several answers may have
-    one each."""
+    """All boxes, first to last, if text stands between them: each may hold one of several answers."""
 
 
 END_OF_TURN = (
@@ -33,7 +31,7 @@ END_OF_TURN = (
     "</s>",
     "<｜end▁of▁sentence｜>",
 )
-"""What follows is another turn, not the completion."""
+"""Markers after which text belongs to another turn."""
 
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
@@ -59,8 +57,8 @@ _CLAUSE_END = re.compile(
     r"|,?\s+(?:because|since|which|as\s+required|of\s+the|so\s+that|I\s+hope)\b",
 )
 _FORMULA = re.compile(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<!\\)\$([^$\n]+?)(?<!\\)\$", re.DOTALL)
-_SAID_AT_END = re.compile(
-    r"(?:=|\bis|\bare|\bequals|\bget|\bto\ be|\btotal\ of|为|是|得)\s*(?P<said>[^=\n]{1,80}?)[.。]?\s*$"
+_VALUE_AT_END = re.compile(
+    r"(?:=|\bis|\bare|\bequals|\bget|\bto\ be|\btotal\ of|为|是|得)\s*(?P<value>[^=\n]{1,80}?)[.。]?\s*$"
 )
 _NUMBER = re.compile(r"[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:\s?/\s?\d+)?%?|[-−]?\.\d+")
 _LETTER_AT_END = re.compile(
@@ -78,8 +76,8 @@ def extract(completion: str, mode: Extract = "stated") -> Extraction | None:
     `any`: else the last number.
     """
     text = final_part(cut_turn(completion))
-    if found := _boxes(text):
-        return found
+    if boxed := _boxes(text):
+        return boxed
     if mode == "boxed":
         return None
     tail = text[-MAX_TAIL:]
@@ -88,9 +86,9 @@ def extract(completion: str, mode: Extract = "stated") -> Extraction | None:
 
 
 def last_boxed(text: str) -> str | None:
-    """The content of the last box that is not empty; also of one that the text's end cuts off."""
-    found = _boxes(final_part(cut_turn(text)))
-    return found.text if found else None
+    """The content of the last non-empty box, even if the text breaks off inside it."""
+    extraction = _boxes(final_part(cut_turn(text)))
+    return extraction.text if extraction else None
 
 
 def cut_turn(text: str) -> str:
@@ -99,7 +97,7 @@ def cut_turn(text: str) -> str:
 
 
 def final_part(text: str) -> str:
-    """What stands in the last <answer> tag, or behind the last </think>, where the completion has them."""
+    """The text in the last <answer> tag, or after the last </think>; else all of `text`."""
     at = text.rfind("<answer>")
     if at >= 0 and (inside := text[at + 8 :].partition("</answer>")[0].strip()):
         return inside
@@ -108,24 +106,22 @@ def final_part(text: str) -> str:
 
 
 def _boxes(text: str) -> Extraction | None:
-    """The last box; with others beside it (nothing but "and", commas or space between) they are one
-    answer."""
-    found = _find_boxes(text)
-    if not found:
+    """The last box; boxes next to it (only "and", commas or space between) belong to the same answer."""
+    boxes = _find_boxes(text)
+    if not boxes:
         return None
-    group = [found[-1]]
-    for box in reversed(found[:-1]):
+    group = [boxes[-1]]
+    for box in reversed(boxes[:-1]):
         if not _BETWEEN_BOXES.fullmatch(text[box[1] : group[0][0]][:80]):
             break
         group.insert(0, box)
     answers = list(dict.fromkeys(content for _, _, content in group))
-    apart = tuple(dict.fromkeys(content for _, _, content in found))
-    return Extraction(", ".join(answers), "box", apart if len(apart) > len(answers) == 1 else ())
+    contents = tuple(dict.fromkeys(content for _, _, content in boxes))
+    return Extraction(", ".join(answers), "box", contents if len(contents) > len(answers) == 1 else ())
 
 
 def _find_boxes(text: str) -> list[tuple[int, int, str]]:
-    """(start, end, content) of the last boxes that hold something, first to last; inner ones of nested
-    boxes."""
+    """(start, end, content) of the last non-empty boxes, first to last; of nested boxes, the inner one."""
     boxes: list[tuple[int, int, str]] = []
     end = len(text)
     for _ in range(MAX_BOXES):
@@ -168,7 +164,7 @@ def _stated(tail: str) -> Extraction | None:
 
 
 def _clause(rest: str) -> str:
-    """What is said up to the end of the sentence, formulas kept whole."""
+    """The text up to the end of the sentence; a formula is never cut."""
     rest = rest.lstrip(" \t\n:：*")
     if block := re.match(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]", rest, re.DOTALL):
         return (block[1] or block[2]).strip()
@@ -181,8 +177,7 @@ def _clause(rest: str) -> str:
 
 
 def _only_formulas(clause: str) -> str:
-    """The formulas of a clause that also explains ("$5$ for all $x$" keeps its words, a sentence loses
-    them)."""
+    """The first formula of a clause with more than four words; otherwise the clause ("$5$ for all $x$")."""
     formulas = [next(g for g in m.groups() if g) for m in _FORMULA.finditer(clause)]
     words = re.findall(r"[A-Za-z]{2,}", _FORMULA.sub(" ", clause))
     return formulas[0] if formulas and len(words) > 4 else clause
@@ -205,17 +200,17 @@ def _letter(tail: str) -> Extraction | None:
 
 
 def _formula(tail: str) -> Extraction | None:
-    """The last formula, or what the last line says after "=" or "is", if it comes later."""
+    """The last formula, or a value after "=" or "is" at the end of the last line, if it comes later."""
     formulas = list(_FORMULA.finditer(tail))
-    behind = tail[formulas[-1].end() :] if formulas else tail
-    said = _SAID_AT_END.search(behind.rstrip().rpartition("\n")[2])
-    if said and _NUMBER.search(said["said"]):
-        return Extraction(said["said"].strip(), "formula")
+    rest = tail[formulas[-1].end() :] if formulas else tail
+    match = _VALUE_AT_END.search(rest.rstrip().rpartition("\n")[2])
+    if match and _NUMBER.search(match["value"]):
+        return Extraction(match["value"].strip(), "formula")
     return Extraction(_last_formulas(tail, formulas), "formula") if formulas else None
 
 
 def _last_formulas(tail: str, formulas: list[re.Match[str]]) -> str:
-    """The last formula, and those joined to it: $x = 3$ or $x = 5$."""
+    """The last formula and those joined to it, as in $x = 3$ or $x = 5$."""
     first = len(formulas) - 1
     while first and _BETWEEN_BOXES.fullmatch(
         tail[formulas[first - 1].end() : formulas[first].start()][:40].strip()

@@ -1,4 +1,4 @@
-"""Complex double precision: rejects what differs, cheaply."""
+"""Evaluation in complex double precision, which finds most differences cheaply."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ MAX_FLOAT_POWER = 1e5
 
 
 MAX_FLOAT_ANGLE = 1e6
-"""Beyond these, rounding the argument changes digits of the value that comparisons rely on."""
+"""Beyond these limits, rounding of the argument changes digits that comparisons rely on."""
 
 
 _CIRCULAR = frozenset(("sin", "cos", "tan", "cot", "sec", "csc"))
 
 
 class Floats:
-    """Complex double precision: rejects what differs. `scale` is the largest magnitude met on the way."""
+    """Complex double precision. `scale` is the largest intermediate magnitude."""
 
     def __init__(self, values: Mapping[str, complex] | None = None) -> None:
         self.values = values or {}
         self.scale = 0.0
 
-    def _seen(self, value: complex) -> complex:
+    def _checked(self, value: complex) -> complex:
         size = abs(value)
         if size > self.scale:
             self.scale = size
@@ -37,7 +37,7 @@ class Floats:
 
     def number(self, value: Fraction) -> complex:
         try:
-            return self._seen(complex(value.numerator / value.denominator))
+            return self._checked(complex(value.numerator / value.denominator))
         except OverflowError as error:
             raise Unsupported("beyond double precision") from error
 
@@ -52,10 +52,10 @@ class Floats:
         return self.values[name]
 
     def add(self, a: complex, b: complex) -> complex:
-        return self._seen(a + b)
+        return self._checked(a + b)
 
     def mul(self, a: complex, b: complex) -> complex:
-        return self._seen(a * b)
+        return self._checked(a * b)
 
     def power(self, a: complex, b: complex) -> complex:
         if a == 0 and (b.real <= 0 or b.imag):
@@ -64,43 +64,43 @@ class Floats:
             if abs(b) > MAX_FLOAT_POWER:
                 raise Unsupported("a power that double precision blurs")
             if b.imag == 0 and b.real == round(b.real):
-                return self._seen(a ** int(b.real))
-            return self._seen(cmath.exp(b * cmath.log(a)) if a != 0 else 0j)
+                return self._checked(a ** int(b.real))
+            return self._checked(cmath.exp(b * cmath.log(a)) if a != 0 else 0j)
         except (OverflowError, ZeroDivisionError) as error:
             raise Unsupported("beyond double precision") from error
 
     def call(self, name: str, args: list[complex]) -> complex:
-        function = _FLOAT.get(name)
+        function = _FUNCTIONS.get(name)
         if function is None or (name in _CIRCULAR and abs(args[0]) > MAX_FLOAT_ANGLE):
             raise Unsupported(name)
         try:
-            return self._seen(function(*args))
+            return self._checked(function(*args))
         except (OverflowError, TypeError) as error:
             raise Unsupported(name) from error
         except (ValueError, ZeroDivisionError) as error:
             raise Undefined(name) from error
 
-    def bound(self, name: str, value: int) -> Algebra:
+    def bind(self, name: str, value: int) -> Algebra:
         inner = Floats({**self.values, name: complex(value)})
-        inner._seen = self._seen  # type: ignore[method-assign]
+        inner._checked = self._checked  # type: ignore[method-assign]
         return inner
 
 
-def real(value: complex) -> float:
+def _real(value: complex) -> float:
     if abs(value.imag) > 1e-12 * max(1.0, abs(value.real)):
         raise Unsupported("not real")
     return value.real
 
 
-def whole(value: complex) -> int:
-    number = real(value)
+def _integer(value: complex) -> int:
+    number = _real(value)
     if number != round(number) or abs(number) > 1e15:
         raise Unsupported("not an integer")
     return round(number)
 
 
 def _float_factorial(x: complex) -> complex:
-    n = whole(x)
+    n = _integer(x)
     if n < 0:
         raise Undefined("factorial")
     if n > 170:
@@ -109,13 +109,13 @@ def _float_factorial(x: complex) -> complex:
 
 
 def _float_binomial(n: complex, k: complex) -> complex:
-    top, bottom = whole(n), whole(k)
+    top, bottom = _integer(n), _integer(k)
     if top < 0 or bottom < 0 or min(bottom, abs(top - bottom)) > 1000:
         raise Unsupported("binomial")
     return complex(math.comb(top, bottom))
 
 
-_FLOAT: Mapping[str, Any] = {
+_FUNCTIONS: Mapping[str, Any] = {
     "sin": cmath.sin, "cos": cmath.cos, "tan": cmath.tan,
     "cot": lambda x: 1 / cmath.tan(x), "sec": lambda x: 1 / cmath.cos(x), "csc": lambda x: 1 / cmath.sin(x),
     "asin": cmath.asin, "acos": cmath.acos, "atan": cmath.atan,
@@ -125,11 +125,12 @@ _FLOAT: Mapping[str, Any] = {
     "asinh": cmath.asinh, "acosh": cmath.acosh, "atanh": cmath.atanh,
     "ln": cmath.log, "log": lambda x, b: cmath.log(x) / cmath.log(b),
     "abs": lambda x: complex(abs(x)), "re": lambda x: complex(x.real), "im": lambda x: complex(x.imag),
-    "arg": lambda x: complex(cmath.phase(x)), "sign": lambda x: complex((real(x) > 0) - (real(x) < 0)),
-    "floor": lambda x: complex(math.floor(real(x) + 1e-12)),
-    "ceil": lambda x: complex(math.ceil(real(x) - 1e-12)),
+    "arg": lambda x: complex(cmath.phase(x)), "sign": lambda x: complex((_real(x) > 0) - (_real(x) < 0)),
+    "floor": lambda x: complex(math.floor(_real(x) + 1e-12)),
+    "ceil": lambda x: complex(math.ceil(_real(x) - 1e-12)),
     "factorial": _float_factorial, "binomial": _float_binomial,
-    "max": lambda *a: complex(max(map(real, a))), "min": lambda *a: complex(min(map(real, a))),
-    "gcd": lambda *a: complex(math.gcd(*map(whole, a))), "lcm": lambda *a: complex(math.lcm(*map(whole, a))),
-    "mod": lambda a, b: complex(real(a) % real(b)), "erf": lambda x: complex(math.erf(real(x))),
+    "max": lambda *a: complex(max(map(_real, a))), "min": lambda *a: complex(min(map(_real, a))),
+    "gcd": lambda *a: complex(math.gcd(*map(_integer, a))),
+    "lcm": lambda *a: complex(math.lcm(*map(_integer, a))),
+    "mod": lambda a, b: complex(_real(a) % _real(b)), "erf": lambda x: complex(math.erf(_real(x))),
 }  # fmt: skip

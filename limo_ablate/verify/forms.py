@@ -1,4 +1,4 @@
-"""Prefix forms of the grammar: numerals, letters, brackets and LaTeX's commands."""
+"""Prefix forms of the grammar: numerals, letters, brackets and LaTeX commands."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from limo_ablate.verify.levels import SIGN, SUM
 from limo_ablate.verify.nodes import (
     Call,
     Constant,
@@ -20,19 +19,19 @@ from limo_ablate.verify.nodes import (
     Symbol,
     Unit,
     divide,
+    rebuild,
 )
-from limo_ablate.verify.rewrite import rebuild
 from limo_ablate.verify.show import show
-from limo_ablate.verify.vocabulary import ACCENTS
+from limo_ablate.verify.vocabulary import ACCENTS, SIGN, SUM
 
 if TYPE_CHECKING:
     from limo_ablate.verify.parser import Parser
 from limo_ablate.verify.environments import environment
-from limo_ablate.verify.figures import read_number, repeating
-from limo_ablate.verify.letters import angle_name, named, root, subscripted
-from limo_ablate.verify.quoted import words
+from limo_ablate.verify.letters import angle_name, name_or_function, root, subscripted
+from limo_ablate.verify.numerals import read_number, repeating_decimal
+from limo_ablate.verify.unit_words import unit_or_number
 
-_BIG = {
+_BIG_OPERATORS = {
     "sum": "sum",
     "prod": "product",
     "int": "integral",
@@ -52,15 +51,15 @@ def prefix(p: Parser) -> Node:
         case "num":
             return read_number(p, text)
         case "repeating":
-            return repeating(text)
+            return repeating_decimal(text)
         case "text":
-            return words(p, text)
+            return unit_or_number(p, text)
         case "begin":
             return environment(p, text)
         case "name" | "cmd" | "op" if text in _FORMS and token.kind != "name":
             return _FORMS[text](p)
         case "name" | "cmd":
-            return named(p, text, command=token.kind == "cmd")
+            return name_or_function(p, text, command=token.kind == "cmd")
     raise NotParsed(f"unexpected {text or 'end'!r}")
 
 
@@ -69,7 +68,7 @@ def _fraction(p: Parser, name: str) -> Node:
     return Call("binomial", (top, bottom)) if name.endswith("binom") else divide(top, bottom)
 
 
-def _big(p: Parser, name: str) -> Node:
+def _big_operator(p: Parser, name: str) -> Node:
     """Sums, products, integrals and limits, with their bounds."""
     lower: Node | None = None
     upper: Node | None = None
@@ -131,7 +130,7 @@ def _delimited(name: str, closing: str) -> Callable[[Parser], Node]:
 
 
 def _brace(p: Parser) -> Node:
-    """A TeX group, or the set that plain text writes with the same braces."""
+    """A TeX group, or a set, which plain text writes with the same braces."""
     if p.take("}"):
         return SetOf(())
     start = p.at
@@ -154,7 +153,7 @@ def _set(p: Parser) -> Node:
 
 
 def _currency(p: Parser) -> Node:
-    """\\$5: the amount with its unit."""
+    """\\$5: an amount with its unit."""
 
     return Mul((p.expression(SIGN), Unit("dollar", True)))
 
@@ -182,6 +181,6 @@ _FORMS: dict[str, Callable[[Parser], Node]] = {
     "varnothing": lambda p: SetOf(()),
     "\\$": _currency,
     **{name: (lambda p, name=name: _fraction(p, name)) for name in _FRACTIONS},  # type: ignore[misc]
-    **{name: (lambda p, name=value: _big(p, name)) for name, value in _BIG.items()},  # type: ignore[misc]
+    **{name: (lambda p, name=value: _big_operator(p, name)) for name, value in _BIG_OPERATORS.items()},  # type: ignore[misc]
     **{name: (lambda p, name=name: _accent(p, name)) for name in ACCENTS},  # type: ignore[misc]
 }

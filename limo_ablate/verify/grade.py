@@ -1,30 +1,29 @@
-"""One extracted answer against the gold: from cheap to dear, as soon as a check decides."""
+"""Grades one extracted answer against the gold answer: the cheapest check first, until one decides."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from limo_ablate.verify.answer import Answer, choice, lone_word, read, readings
-from limo_ablate.verify.cache import remembered
+from limo_ablate.verify.answer import Answer, is_lone_word, other_readings, read_answer, read_choice
+from limo_ablate.verify.cache import cached
 from limo_ablate.verify.compare import Comparison
 from limo_ablate.verify.extract import Extraction
 from limo_ablate.verify.limits import MAX_ANSWER
 from limo_ablate.verify.nodes import Group, Listing, SetOf, Words
-from limo_ablate.verify.options import by_text, option_texts
-from limo_ablate.verify.outcome import Outcome, different, same, unknown
 from limo_ablate.verify.text import squeeze, words
+from limo_ablate.verify.verdict import Outcome, different, same, undecided
 
 _MIXED = re.compile(r"[a-z]/?[A-Z]|[A-Z]/[a-z]|[A-Z]{2}[a-z]")
 
 
 def grade(gold: str, answer: Extraction, *, strict: bool, choices: Mapping[str, str] | None) -> Outcome:
-    """Correct, incorrect or undecided. `choices` maps the letters of a multiple-choice question to their
+    """Compares an extracted answer with the gold answer. `choices` maps a question's option letters to
     texts."""
     outcome = compare_texts(gold, answer.text, strict, choices)
     if outcome.equal:
         return outcome
-    if answer.boxes and isinstance(read(gold).node, (Listing, SetOf, Group)):
+    if answer.boxes and isinstance(read_answer(gold).node, (Listing, SetOf, Group)):
         together = compare_texts(gold, ", ".join(answer.boxes), strict, choices)
         return together if together.equal else outcome
     if answer.how in ("formula", "whole") and "=" in answer.text:
@@ -39,21 +38,24 @@ def compare_texts(gold: str, answer: str, strict: bool, choices: Mapping[str, st
         if gold == answer:
             return same("text")
         which = "gold answer" if len(gold) > MAX_ANSWER else "answer"
-        return unknown("limit", f"the {which}: more than {MAX_ANSWER} characters")
+        return undecided("limit", f"the {which}: more than {MAX_ANSWER} characters")
     if squeeze(gold) == squeeze(answer):
         return same("text")
-    if (by_letter := _choices(gold, answer, choices)) is not None:
+    if (by_letter := _compare_choices(gold, answer, choices)) is not None:
         return by_letter
-    return compare_read(gold, answer, strict)
+    return compare_parsed(gold, answer, strict)
 
 
-def _choices(gold: str, answer: str, choices: Mapping[str, str] | None) -> Outcome | None:
-    """Lettered options. An option's own text counts where `choices`, or the gold itself, says which it is."""
-    g, a = _lettered(gold, choices), _lettered(answer, choices)
+def _compare_choices(gold: str, answer: str, choices: Mapping[str, str] | None) -> Outcome | None:
+    """Compares lettered options; None if neither side is one.
+
+    An option's text counts as its letter where `choices` or the gold answer gives that text.
+    """
+    g, a = _choice(gold, choices), _choice(answer, choices)
     if choices and g and not a and g[0] in choices:
-        return by_text(g[0], answer, choices, compare_read)
+        return _by_option_text(g[0], answer, choices, compare_parsed)
     if choices and a and not g and a[0] in choices:
-        return by_text(a[0], gold, choices, compare_read)
+        return _by_option_text(a[0], gold, choices, compare_parsed)
     if g and a:
         same_letters = sorted(a[0]) == sorted(g[0])
         return same("choice") if same_letters else different("choice", f"option {a[0]}, not {g[0]}")
@@ -61,26 +63,26 @@ def _choices(gold: str, answer: str, choices: Mapping[str, str] | None) -> Outco
         return None
     text = (g or a or ("", ""))[1]
     if text:
-        return compare_read(text if g else gold, answer if g else text, False)
+        return compare_parsed(text if g else gold, answer if g else text, False)
     return different("choice", "no option's letter")
 
 
-def _lettered(text: str, choices: Mapping[str, str] | None) -> tuple[str, str] | None:
-    """As `choice`, but for an option whose own text begins like a letter: "A. baumannii"."""
-    found = choice(text)
-    return None if found and found[1] and choices and option_texts(text, choices) else found
+def _choice(text: str, choices: Mapping[str, str] | None) -> tuple[str, str] | None:
+    """Like `read_choice`, but None for an option's text that begins like a letter: "A. baumannii"."""
+    choice = read_choice(text)
+    return None if choice and choice[1] and choices and _options_reading(text, choices) else choice
 
 
-@remembered
-def compare_read(gold: str, answer: str, strict: bool) -> Outcome:
-    g, a = read(gold), read(answer)
+@cached
+def compare_parsed(gold: str, answer: str, strict: bool) -> Outcome:
+    g, a = read_answer(gold), read_answer(answer)
     outcome = _compare_answers(g, a, strict)
     if outcome.equal is not False and outcome.equal is not None:
         return outcome
     if isinstance(g.node, Words) and isinstance(a.node, Words):
         return outcome  # "no" and "on" are not also n o and o n
-    for g_reading in (g, *readings(gold)):
-        for a_reading in (a, *readings(answer)):
+    for g_reading in (g, *other_readings(gold)):
+        for a_reading in (a, *other_readings(answer)):
             if (g_reading, a_reading) != (g, a):
                 other = _compare_answers(g_reading, a_reading, strict)
                 if other.equal:
@@ -92,25 +94,52 @@ def _compare_answers(g: Answer, a: Answer, strict: bool) -> Outcome:
     if (bare := squeeze(g.text)) and bare == squeeze(a.text):
         return same("text")
     verbal = isinstance(g.node, Words) or isinstance(a.node, Words)
-    if verbal and words(g.text) == words(a.text) and not (_letters(g.text) or _letters(a.text)):
+    if (
+        verbal
+        and words(g.text) == words(a.text)
+        and not (_is_spelled_as_letters(g.text) or _is_spelled_as_letters(a.text))
+    ):
         return same("words")
     if g.node is not None and a.node is not None:
         return Comparison(strict)(g.node, a.node)
-    if g.node is None and a.node is None and g.text and words(g.text) == words(a.text) and _verbal(g.text):
+    if g.node is None and a.node is None and g.text and words(g.text) == words(a.text) and _has_words(g.text):
         return same("words")
     if g.node is None:
-        return unknown("limit" if g.limited else "unparsed gold", f"the gold answer: {g.problem}")
+        return undecided("limit" if g.limited else "unparsed gold", f"the gold answer: {g.problem}")
     if a.limited:
-        return unknown("limit", f"the answer: {a.problem}")
+        return undecided("limit", f"the answer: {a.problem}")
     if isinstance(g.node, Words):
         return different("words", "not the same words")
-    return unknown("unparsed answer", f"the answer: {a.problem}")
+    return undecided("unparsed answer", f"the answer: {a.problem}")
 
 
-def _letters(text: str) -> bool:
-    """nO, N/a: no spelling of a word that could be letters, so letters."""
-    return bool(_MIXED.search(text)) and lone_word(words(text))
+def _is_spelled_as_letters(text: str) -> bool:
+    """Whether a short word is written like a product of letters: nO, N/a."""
+    return bool(_MIXED.search(text)) and is_lone_word(words(text))
 
 
-def _verbal(text: str) -> bool:
+def _has_words(text: str) -> bool:
     return bool(re.search(r"[^\W\d_]{2}", words(text)))
+
+
+def _options_reading(text: str, options: Mapping[str, str]) -> list[str]:
+    """Letters of the options that read exactly like `text`."""
+    return [letter for letter, option in options.items() if squeeze(option) == squeeze(text)]
+
+
+def _by_option_text(
+    letter: str, text: str, options: Mapping[str, str], compare: Callable[[str, str, bool], Outcome]
+) -> Outcome:
+    """Whether `text` fits the option `letter` and no other: literally, else by value, else rounded."""
+    alike, outcomes = _options_reading(text, options), {}
+    for strict in (True, False):
+        if not alike:
+            outcomes = {name: compare(option, text, strict) for name, option in options.items()}
+            alike = [name for name, outcome in outcomes.items() if outcome.equal]
+    if letter in alike and len(alike) > 1:
+        return undecided("choice", f"it fits the options {' and '.join(alike)}")
+    if alike:
+        return same("choice") if letter in alike else different("choice", f"option {alike[0]}, not {letter}")
+    if outcomes[letter].equal is None:
+        return undecided("choice", f"option {letter}: {outcomes[letter].reason}")
+    return different("choice", "no option's letter, and no option's text")

@@ -1,36 +1,52 @@
-"""What helper processes run: SymPy comparisons under a memory limit, and chunks of a batch."""
+"""Work done in worker processes: SymPy comparisons under a memory limit, and batches of answers."""
 
 from __future__ import annotations
 
 import resource
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-from limo_ablate.verify.limits import WORKER_BYTES
+from limo_ablate.verify.limits import WORKER_BYTES, WORKER_SECONDS, WORKER_START_SECONDS
+from limo_ablate.verify.nodes import Node
+from limo_ablate.verify.verdict import Outcome, different, same, undecided
+from limo_ablate.verify.worker import SharedWorker, WorkerDied, WorkerProcess
 
-Task = tuple[str, str, Mapping[str, str] | None]
-"""Completion, gold answer, and the options where there are any."""
+T = TypeVar("T")
+R = TypeVar("R")
+
+CHUNK = 64
+"""Items sent to a worker at a time."""
 
 
-def start(argument: None) -> str:
-    """Imports SymPy, then limits the address space to what is taken now and WORKER_BYTES more."""
-    import sympy
+def symbolic_equal(gold: Node, answer: Node) -> Outcome:
+    """Compares with SymPy, in a process that is killed when it takes too much time or memory."""
+    try:
+        equal, reason = SYMPY.call(_compare_with_sympy, (gold, answer), WORKER_SECONDS)
+    except WorkerDied as error:
+        return undecided("limit", str(error))
+    if equal is None:
+        return undecided("symbolic", reason)
+    return same("symbolic") if equal else different("symbolic", reason)
 
-    taken = (
-        int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() if _has_proc() else 0
-    )
+
+def start_sympy(_: None) -> None:
+    """Imports SymPy, then limits the address space to its present size plus WORKER_BYTES."""
+    import sympy  # noqa: F401
+
+    statm = Path("/proc/self/statm")
+    used = int(statm.read_text().split()[0]) * resource.getpagesize() if statm.exists() else 0
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    limit = taken + WORKER_BYTES
+    limit = used + WORKER_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (limit if hard < 0 else min(limit, hard), hard))
-    return str(sympy.__version__)
 
 
-def _has_proc() -> bool:
-    return Path("/proc/self/statm").exists()
+SYMPY = SharedWorker(start_sympy, WORKER_START_SECONDS)
+"""This process's worker for SymPy."""
 
 
-def symbolic(pair: tuple[Any, Any]) -> tuple[bool | None, str]:
+def _compare_with_sympy(pair: tuple[Node, Node]) -> tuple[bool | None, str]:
     from limo_ablate.verify.symbolic import equal
 
     try:
@@ -41,11 +57,44 @@ def symbolic(pair: tuple[Any, Any]) -> tuple[bool | None, str]:
         return None, f"SymPy: {type(error).__name__}: {error}"[:200]
 
 
-def verify_chunk(chunk: tuple[list[Task], dict[str, Any]]) -> list[Any]:
-    from limo_ablate.verify.api import verify
+def map_in_chunks(
+    function: Callable[[list[T]], list[R]],
+    items: Sequence[T],
+    workers: int,
+    progress: Callable[[int], None] | None,
+) -> list[R]:
+    """Applies `function`, which must be picklable, to chunks of `items` in worker processes.
 
-    tasks, options = chunk
-    return [verify(completion, gold, choices=choices, **options) for completion, gold, choices in tasks]
+    Each free worker takes the next chunk. Results are in the order of `items`.
+    """
+    chunks = [list(items[at : at + CHUNK]) for at in range(0, len(items), CHUNK)]
+    results: list[list[R] | None] = [None] * len(chunks)
+    waiting = iter(range(len(chunks)))
+    lock = threading.Lock()
+    failures: list[Exception] = []
 
+    def work() -> None:
+        process = WorkerProcess()
+        try:
+            while True:
+                with lock:
+                    place = next(waiting, None)
+                if place is None or failures:
+                    return
+                results[place] = process.call(function, chunks[place], None)
+                if progress:
+                    with lock:
+                        progress(sum(len(result) for result in results if result))
+        except WorkerDied as error:
+            failures.append(error)
+        finally:
+            process.kill()
 
-JOBS: dict[str, Callable[[Any], Any]] = {"start": start, "symbolic": symbolic, "verify": verify_chunk}
+    threads = [threading.Thread(target=work) for _ in range(min(workers, len(chunks)))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise RuntimeError(f"a verifier process died: {failures[0]}")
+    return [result for chunk in results if chunk for result in chunk]

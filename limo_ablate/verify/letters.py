@@ -1,11 +1,10 @@
-"""Letters, constants and functions, with their subscripts and arguments."""
+"""Parses letters, constants and functions, with their subscripts and arguments."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from limo_ablate.verify.levels import APPLIED, POWER
 from limo_ablate.verify.nodes import (
     HALF,
     MINUS_ONE,
@@ -22,7 +21,15 @@ from limo_ablate.verify.nodes import (
     divide,
 )
 from limo_ablate.verify.show import show
-from limo_ablate.verify.vocabulary import FUNCTIONS, GREEK, INVERSE, NUMBER_SETS, SPELLINGS
+from limo_ablate.verify.vocabulary import (
+    FUNCTION_LETTERS,
+    FUNCTIONS,
+    GREEK,
+    INVERSE,
+    NUMBER_SETS,
+    POWER,
+    SPELLINGS,
+)
 
 if TYPE_CHECKING:
     from limo_ablate.verify.parser import Parser
@@ -34,9 +41,9 @@ _CONSTANTS = {"pi": "pi", "infty": "inf", "infinity": "inf", "inf": "inf", "oo":
 _SETS = frozenset(NUMBER_SETS.values())
 
 
-def named(p: Parser, text: str, *, command: bool) -> Node:
+def name_or_function(p: Parser, text: str, *, command: bool) -> Node:
     if text in FUNCTIONS and (command or len(text) > 1):
-        return function(p, FUNCTIONS[text])
+        return _function_call(p, FUNCTIONS[text])
     if text in _CONSTANTS:
         constant = Constant(_CONSTANTS[text])
         return subscripted(p, text) if p.peek() == "_" and text in "ei" else constant
@@ -52,11 +59,11 @@ def named(p: Parser, text: str, *, command: bool) -> Node:
 
 
 def subscripted(p: Parser, name: str) -> Node:
-    """A letter with its subscript; f(2) and I(0) are values of a function, f(x) of a named one."""
+    """A letter with its subscript. f(2) and I(0) are function values; so is f(x) for FUNCTION_LETTERS."""
 
     if p.take("_"):
         if p.take("{"):
-            name += "_" + _raw(p)
+            name += "_" + _subscript_text(p)
         else:
             name += "_" + p.next().text
     while p.peek() == "'" and p.token.kind == "op":
@@ -66,15 +73,17 @@ def subscripted(p: Parser, name: str) -> Node:
         p.next()
         return Call("binomial", p.bracket("(").items)  # type: ignore[union-attr]
     letter = name.rstrip("'")
-    if p.peek() == "(" and ((p.ahead().kind == "num" and p.ahead(2).text == ")") or letter in APPLIED):
+    if p.peek() == "(" and (
+        (p.ahead().kind == "num" and p.ahead(2).text == ")") or letter in FUNCTION_LETTERS
+    ):
         p.next()
         argument = p.bracket("(")
         return Symbol(f"{name}({show(argument)})")
     return Symbol(name)
 
 
-def _raw(p: Parser) -> str:
-    """The tokens up to the closing brace, as they are written: a subscript names, it is not computed."""
+def _subscript_text(p: Parser) -> str:
+    """The tokens up to the closing brace as text: a subscript is part of a name, not an expression."""
     text, depth = "", 1
     while True:
         token = p.next()
@@ -86,7 +95,18 @@ def _raw(p: Parser) -> str:
         text += token.text if token.text not in "{}" else ""
 
 
-def function(p: Parser, name: str) -> Node:
+def superscript_marks(p: Parser) -> str:
+    """The marks of a letter in a braced superscript, as in x^{\\prime}, up to the closing brace."""
+    marks = ""
+    while not p.take("}"):
+        mark = p.next()
+        if mark.kind == "eof" or len(marks) > 8:
+            raise NotParsed("superscript without an end")
+        marks += "'" if mark.text in ("'", "prime") else mark.text
+    return marks
+
+
+def _function_call(p: Parser, name: str) -> Node:
     """\\sin^2 x, \\log_2 x, \\sin^{-1} x, f{x}, f(x, y)."""
     if name == "sqrt":
         return root(p)
@@ -101,11 +121,11 @@ def function(p: Parser, name: str) -> Node:
     if exponent == MINUS_ONE and name in INVERSE:
         name, exponent = INVERSE[name], None
     args = _function_arguments(p)
-    node = _call(p, name, base, args)
+    node = _named_call(p, name, base, args)
     return Power(node, exponent) if exponent is not None else node
 
 
-def _call(p: Parser, name: str, base: Node | None, args: tuple[Node, ...]) -> Node:
+def _named_call(p: Parser, name: str, base: Node | None, args: tuple[Node, ...]) -> Node:
     if name == "exp":
         return Power(Constant("e"), args[0])
     if name == "cis":
@@ -124,7 +144,7 @@ def _call(p: Parser, name: str, base: Node | None, args: tuple[Node, ...]) -> No
 
 
 def _function_arguments(p: Parser) -> tuple[Node, ...]:
-    """Braced or bracketed, or the factors that follow up to the next function."""
+    """Arguments in brackets or braces, or the factors that follow, up to the next function."""
 
     for opening, closing in (("(", ")"), ("[", "]"), ("{", "}")):
         if p.take(opening):
@@ -163,7 +183,7 @@ def root(p: Parser) -> Node:
 
 
 def angle_name(p: Parser) -> Node:
-    """\\angle ABC: the letters are one name."""
+    """\\angle ABC: the letters form one name."""
     if p.take("{"):
         node = p.expression()
         p.expect("}")

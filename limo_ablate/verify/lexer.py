@@ -1,4 +1,4 @@
-"""Tokens of a formula, from LaTeX, plain maths or both."""
+"""Splits a formula in LaTeX, plain mathematics or both into tokens."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Token(NamedTuple):
     """num, repeating, name, cmd, text, op, begin, end or eof"""
     text: str
     space: bool
-    """White space stands before it."""
+    """Whether white space precedes it."""
 
 
 END = Token("eof", "", False)
@@ -90,7 +90,7 @@ def tokenize(text: str, *, scientific: bool = True) -> list[Token]:
 
 
 def _cut(kind: str, value: str, one_digit: int, depth: int, scientific: bool) -> str:
-    """How much of a numeral belongs to it here: a digit in \\frac12, no comma in (1,250)."""
+    """The part of a numeral that is one number here: one digit in \\frac12, no comma in (1,250)."""
     if one_digit:
         return value[0]
     if kind == "commas" and depth:
@@ -108,7 +108,7 @@ def _plain_number(text: str) -> str:
 
 
 def _command(name: str, text: str, at: int, space: bool, out: list[Token], one_digit: int) -> tuple[int, int]:
-    """Adds what a command stands for; (where to go on, single digits still to be read as arguments)."""
+    """Adds the tokens of a command; (next position, number of single-digit arguments still expected)."""
     if not name[0].isalpha():
         out.append(Token("cmd", "\\" + name, space))
         return at, one_digit
@@ -136,7 +136,7 @@ def _command(name: str, text: str, at: int, space: bool, out: list[Token], one_d
 
 
 def _font(name: str, text: str, at: int, space: bool, out: list[Token]) -> int:
-    """Words in \\text or \\mathrm are one token; a formula inside them is read as if they were not there."""
+    """Words in \\text or \\mathrm become one token; a formula inside them is read as if outside."""
     match = _BRACED.match(text, at)
     if not match:
         return at
@@ -187,7 +187,7 @@ def _names(run: str, space: bool, out: list[Token]) -> None:
 
 
 def _currency(run: str, text: str, at: int, space: bool, out: list[Token]) -> bool:
-    """EUR 12, US\\$12: a code before its amount, or a country before its sign, that says nothing more."""
+    """EUR 12, US\\$12: adds a currency code before an amount; skips "US" before a dollar sign."""
     if run in CURRENCIES and _AMOUNT.match(text, at) and (not out or out[-1].kind in ("op", "text")):
         out.append(Token("text", run, space))
         return True
@@ -199,6 +199,6 @@ def _after_number(out: list[Token]) -> bool:
 
 
 def _function_and_letter(run: str) -> tuple[str, str] | None:
-    """sinx, lnx: what plain text runs together."""
+    """(function, letter) of text that runs them together, such as sinx or lnx."""
     name, letter = run[:-1], run[-1]
     return (name, letter) if name in FUNCTIONS and letter in "xyztuabnk" else None

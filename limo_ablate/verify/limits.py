@@ -1,6 +1,6 @@
-"""Limits of the verifier: model output is hostile, so what can explode is bounded before it starts.
+"""Limits of the verifier: model output may be hostile, so anything that can blow up is bounded in advance.
 
-A limit that is reached never makes an answer wrong: the verdict is `undecided`, with the limit as its reason.
+Reaching a limit never makes an answer wrong: the verdict is `undecided`, with the limit as its reason.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ MAX_ANSWER = 8_000
 """Characters of an extracted answer that are parsed; the longest gold of LIMO's ten benchmarks has 560."""
 
 MAX_TAIL = 4_000
-"""Characters from the end of a completion searched for a stated answer (a box is looked for everywhere)."""
+"""Characters at the end of a completion that are searched for a stated answer (boxes are found anywhere)."""
 
 MAX_BOXES = 24
-"""Boxes looked at from the end; the longest list of a known gold has 16 items."""
+"""Boxes considered, from the end; the longest list among known gold answers has 16 items."""
 
 MAX_TOKENS = 4_000
 MAX_NODES = 3_000
@@ -33,13 +33,13 @@ millisecond."""
 
 MAX_FACTORIAL = 6_000
 MAX_TERMS = 10_000
-"""Terms of a finite sum or product that are added up."""
+"""Terms of a finite sum or product."""
 
 MAX_DETERMINANT = 5
-"""Rows of a determinant that is computed: 120 products."""
+"""Rows of a determinant: 120 products."""
 
 MAX_ITEMS = 400
-"""Items of a list, set or tuple, entries of a matrix."""
+"""Items of a list, set or tuple, or entries of a matrix."""
 
 MAX_MATCHES = 4_000
 """Comparisons of items when a list is compared without order."""
@@ -51,19 +51,19 @@ PRECISION = 60
 """Digits to which two irrational constants, or functions at a point, must agree."""
 
 MAX_PRECISION = 1_500
-"""Digits worked with when the numbers written down have many themselves."""
+"""Working digits when the numbers as written have many digits themselves."""
 
-CHEAP_SECONDS = 0.1
-"""All checks in the calling thread together; looked at between evaluations."""
+THREAD_SECONDS = 0.1
+"""Processor time of all checks in the calling thread together; tested between evaluations."""
 
 WORKER_SECONDS = 2.0
-"""One SymPy comparison, by the worker's own clock."""
+"""Processor time of one SymPy comparison in its worker."""
 
 WORKER_START_SECONDS = 60.0
-"""A worker's start, which imports SymPy; it is not part of any comparison's time."""
+"""Processor time of a worker's start, which imports SymPy; not part of any comparison's time."""
 
 WORKER_BYTES = 512 * 2**20
-"""Address space a SymPy worker may take beyond what it has after its imports."""
+"""Address space that a SymPy worker may use beyond what it has after its imports."""
 
 
 class LimitReached(Exception):

@@ -1,18 +1,19 @@
-"""The typed tree that an answer becomes: mathematics by construction, nothing in it can run."""
+"""The typed tree that an answer is parsed to. Its nodes are plain data: nothing in it can run code."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A rational number, and how many decimals were written."""
+    """A rational number and the number of decimals it was written with."""
 
     value: Fraction
-    shown: int | None = None
-    """Digits after the point of a decimal, may be negative in scientific notation; None: exact."""
+    decimals: int | None = None
+    """Digits after the decimal point, negative for some scientific notation; None: exact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """a < b <= c: operators stand between the operands."""
+    """a < b <= c; operators are between the operands."""
 
     operands: tuple[Node, ...]
     operators: tuple[str, ...]
@@ -140,7 +141,7 @@ class SetOperation:
 
 @dataclass(frozen=True, slots=True)
 class Logic:
-    """Conditions that hold together, or one of which holds."""
+    """Conditions that all hold ("and"), or of which one holds ("or")."""
 
     operator: str
     """and, or"""
@@ -188,7 +189,7 @@ class Clock:
     """A time of day."""
 
     minutes: Fraction
-    """Since midnight on the clock face as written."""
+    """Minutes since midnight, or since noon, as the clock shows them."""
     half: str | None
     """am, pm or None"""
 
@@ -210,7 +211,7 @@ Node = (
 
 
 class NotParsed(Exception):
-    """The text is no answer the grammar knows; the message says where."""
+    """The text is not in the grammar; the message says where it fails."""
 
 
 ZERO, ONE, TWO, MINUS_ONE = (Number(Fraction(n)) for n in (0, 1, 2, -1))
@@ -219,8 +220,16 @@ HALF = Number(Fraction(1, 2))
 
 def negate(node: Node) -> Node:
     if isinstance(node, Number):
-        return Number(-node.value, node.shown)
+        return Number(-node.value, node.decimals)
     return Mul((MINUS_ONE, node))
+
+
+def add(left: Node, right: Node) -> Node:
+    return Add((*left.terms, right)) if isinstance(left, Add) else Add((left, right))
+
+
+def multiply(left: Node, right: Node) -> Node:
+    return Mul((*left.factors, right)) if isinstance(left, Mul) else Mul((left, right))
 
 
 def divide(top: Node, bottom: Node) -> Node:
@@ -257,7 +266,65 @@ def children(node: Node) -> tuple[Node, ...]:
     return ()
 
 
+def is_condition(node: Node) -> bool:
+    """Whether `node` is an inequality or membership: several of these hold together, unlike a list of
+    answers."""
+    return isinstance(node, Logic) or (
+        isinstance(node, Relation) and any(op in ("<", ">", "<=", ">=", "!=", "in") for op in node.operators)
+    )
+
+
+def walk(*nodes: Node) -> Iterator[Node]:
+    """Every node of the trees."""
+    for node in nodes:
+        yield node
+        yield from walk(*children(node))
+
+
+def calls(*nodes: Node) -> Iterator[Call]:
+    return (node for node in walk(*nodes) if isinstance(node, Call))
+
+
 def symbols(node: Node) -> frozenset[str]:
     if isinstance(node, Symbol):
         return frozenset((node.name,))
     return frozenset().union(*map(symbols, children(node)))
+
+
+def rebuild(node: Node, change: Callable[[Node], Node]) -> Node:
+    """`node` with `change` applied to every part, leaves first."""
+
+    def all_of(parts: tuple[Node, ...]) -> tuple[Node, ...]:
+        return tuple(rebuild(part, change) for part in parts)
+
+    new: Node = node
+    match node:
+        case Add():
+            new = Add(all_of(node.terms))
+        case Mul():
+            new = Mul(all_of(node.factors))
+        case Power():
+            new = Power(rebuild(node.base, change), rebuild(node.exponent, change))
+        case Call():
+            new = Call(node.name, all_of(node.args))
+        case PlusMinus():
+            new = PlusMinus(node.first, rebuild(node.left, change), rebuild(node.right, change))
+        case Percent() | Degrees():
+            new = type(node)(rebuild(node.value, change))
+        case Relation():
+            new = Relation(all_of(node.operands), node.operators)
+        case Group():
+            new = Group(node.open, all_of(node.items), node.close)
+        case SetOf() | Listing():
+            new = type(node)(all_of(node.items))
+        case Builder():
+            new = Builder(rebuild(node.element, change), rebuild(node.condition, change))
+        case SetOperation() | Logic():
+            new = type(node)(node.operator, all_of(node.parts))
+        case Ratio():
+            new = Ratio(all_of(node.parts))
+        case Matrix():
+            new = Matrix(tuple(all_of(row) for row in node.rows))
+        case Cases():
+            new = Cases(tuple((rebuild(v, change), rebuild(c, change)) for v, c in node.pieces))
+    return change(new)

@@ -1,26 +1,13 @@
-"""A Pratt parser: tokens to the typed tree. The prefix forms of LaTeX are in `forms`."""
+"""A Pratt parser from tokens to the typed tree. Prefix forms are in `forms`."""
 
 from __future__ import annotations
 
 from limo_ablate.verify.forms import prefix
-from limo_ablate.verify.levels import (
-    ENDS,
-    LOGIC_LEVEL,
-    NO_ATOM,
-    OVER,
-    POWER,
-    PRODUCT,
-    RATIO,
-    RELATION,
-    SET_LEVEL,
-    SIGN,
-    SUM,
-)
+from limo_ablate.verify.letters import superscript_marks
 from limo_ablate.verify.lexer import END, Token, tokenize
 from limo_ablate.verify.limits import MAX_DEPTH, MAX_ITEMS, MAX_NODES, LimitReached
 from limo_ablate.verify.nodes import (
     ZERO,
-    Add,
     Builder,
     Call,
     Degrees,
@@ -39,14 +26,35 @@ from limo_ablate.verify.nodes import (
     SetOperation,
     Symbol,
     Unit,
+    add,
     divide,
+    is_condition,
+    multiply,
     negate,
 )
-from limo_ablate.verify.vocabulary import AND_WORDS, LOGIC, OR_WORDS, RELATIONS, SET_OPERATORS, TIMES
+from limo_ablate.verify.vocabulary import (
+    AND_WORDS,
+    EXPRESSION_ENDS,
+    LOGIC,
+    LOGIC_LEVEL,
+    NOT_AN_ATOM,
+    OR_WORDS,
+    OVER,
+    POWER,
+    PRODUCT,
+    RATIO,
+    RELATION,
+    RELATIONS,
+    SET_LEVEL,
+    SET_OPERATORS,
+    SIGN,
+    SUM,
+    TIMES,
+)
 
 
 def parse(text: str, *, scientific: bool = True, log10: bool = False) -> Node:
-    """The tree of `text`, which must be mathematics from its first character to its last.
+    """The tree of `text`, all of which must be mathematics.
 
     `log10` reads \\log as the decimal logarithm; `scientific` off reads 2e-1 as 2e - 1.
     Raises NotParsed or LimitReached.
@@ -65,11 +73,11 @@ class Parser:
         self.depth = 0
         self.nodes = 0
         self.bars = 0
-        """Open | of absolute values: the next one closes."""
+        """Number of open absolute values: the next | closes one."""
         self.differentials = 0
-        """Open integrals: d before a letter ends the integrand."""
+        """Number of open integrals: d before a letter ends the integrand."""
         self.conditions = 0
-        """Open set-builders: | and : end their element."""
+        """Number of open set-builders: | and : end their element."""
 
     @property
     def token(self) -> Token:
@@ -83,7 +91,7 @@ class Parser:
         return self.tokens[place] if place < len(self.tokens) else END
 
     def next(self) -> Token:
-        """The token here, which is left behind; the end stays where it is."""
+        """The current token; moves past it unless it is the end."""
         token = self.tokens[self.at]
         self.at += token.kind != "eof"
         return token
@@ -120,22 +128,22 @@ class Parser:
                 raise LimitReached(f"more than {MAX_ITEMS} items")
         if len(items) == 1:
             return items[0]
-        if any(_bounds(item) for item in items) and all(isinstance(i, (Relation, Logic)) for i in items):
+        if any(map(is_condition, items)) and all(isinstance(item, (Relation, Logic)) for item in items):
             return Logic("or" if set(separators) == {"or"} else "and", tuple(items))
         return Listing(tuple(items))
 
     def separator(self) -> str | None:
-        """Takes ", and" as one; what it says: "and", "or" or "," """
-        said = None
+        """Takes separators such as ", and" as one; returns "and", "or" or ",", None if there is none."""
+        separator = None
         while True:
             token = self.token
             word = token.text.lower().strip(" ,.") if token.kind in ("text", "name") else token.text
             if word in AND_WORDS or word in OR_WORDS:
-                said = "or" if word in OR_WORDS else "and"
+                separator = "or" if word in OR_WORDS else "and"
             elif token.kind != "text" and word in (",", ";", "\\\\", "&"):
-                said = said or ","
+                separator = separator or ","
             else:
-                return said
+                return separator
             self.at += 1
 
     # expressions
@@ -179,10 +187,10 @@ class Parser:
         return node
 
     def infix(self, left: Node, level: int) -> tuple[Node, bool]:
-        """`left` extended by the operator that follows, and whether there was one that binds here."""
+        """`left` extended by the next operator, and whether there was one that binds at this level."""
         token = self.token
         text = token.text
-        if token.kind == "eof" or (token.kind not in ("text", "num") and text in ENDS):
+        if token.kind == "eof" or (token.kind not in ("text", "num") and text in EXPRESSION_ENDS):
             return left, False
         if token.kind in ("op", "cmd", "name"):
             if (postfix := self.postfix(left, token)) is not None:
@@ -197,19 +205,19 @@ class Parser:
                 return binary
         if isinstance(left, Degrees) and text in ("C", "F"):
             self.at += 1
-            return _mul(left.value, Unit("celsius" if text == "C" else "fahrenheit", True)), True
+            return multiply(left.value, Unit("celsius" if text == "C" else "fahrenheit", True)), True
         if token.kind == "text" and text == "to" and level < RATIO:
             self.at += 1
             return Ratio((left, self.expression(RATIO))), True
         if level < PRODUCT and self.starts_atom():
             if token.kind == "num" and isinstance(left, Mul) and isinstance(left.factors[-1], Unit):
-                return _add(left, self.expression(SUM)), True  # 2 hours 30 minutes
+                return add(left, self.expression(SUM)), True  # 2 hours 30 minutes
             right = self.expression(PRODUCT)
-            return _mul(left, right), True
+            return multiply(left, right), True
         return left, False
 
     def binary(self, left: Node, token: Token, level: int) -> tuple[Node, bool] | None:
-        """Operators with two sides; None where `token` is none of them."""
+        """Binary operators; None if `token` is not one."""
         text = token.text
         if text in ("+", "-", "pm", "mp"):
             if level >= SUM:
@@ -218,13 +226,13 @@ class Parser:
             right = self.expression(SUM)
             if text in ("pm", "mp"):
                 return PlusMinus(1 if text == "pm" else -1, left, right), True
-            return _add(left, right if text == "+" else negate(right)), True
+            return add(left, right if text == "+" else negate(right)), True
         if text in TIMES or text in ("/", "div"):
             if level >= PRODUCT:
                 return left, False
             self.at += 1
             right = self.expression(PRODUCT) if self.peek() not in ("-", "+") else self.prefix()
-            return (divide(left, right) if text in ("/", "div") else _mul(left, right)), True
+            return (divide(left, right) if text in ("/", "div") else multiply(left, right)), True
         if text == ":" and not self.conditions:
             if level >= RATIO:
                 return left, False
@@ -293,7 +301,7 @@ class Parser:
         return None
 
     def _degree_sign(self) -> bool:
-        """^\\circ or ^{\\circ}; leaves the last of its tokens to be taken."""
+        """Whether ^\\circ or ^{\\circ} follows; moves to the last of its tokens."""
         if self.ahead().text in ("circ", "o"):
             self.at += 1
             return True
@@ -307,7 +315,7 @@ class Parser:
             if isinstance(base, Symbol) and self.peek() in ("'", "prime", "*", "+", "-", "top", "T"):
                 mark = self.peek() if self.ahead().text == "}" else ""
                 if mark or self.peek() in ("'", "prime"):
-                    return Symbol(base.name + self._marks())
+                    return Symbol(base.name + superscript_marks(self))
             exponent = self.answer()
             self.expect("}")
             return Power(base, exponent)
@@ -318,15 +326,6 @@ class Parser:
         self.take("+")
         return Power(base, self.expression(POWER))
 
-    def _marks(self) -> str:
-        marks = ""
-        while not self.take("}"):
-            mark = self.next()
-            if mark.kind == "eof" or len(marks) > 8:
-                raise NotParsed("superscript without an end")
-            marks += "'" if mark.text in ("'", "prime") else mark.text
-        return marks
-
     def starts_atom(self) -> bool:
         token = self.token
         if token.kind == "num":
@@ -336,11 +335,16 @@ class Parser:
             return word not in AND_WORDS and word not in OR_WORDS
         if token.kind == "name":
             return token.text not in ("and", "or", "in") and not self.differential()
-        if token.text == "[" and (self.ahead().kind == "eof" or self.ahead().text in NO_ATOM | ENDS):
+        if token.text == "[" and (
+            self.ahead().kind == "eof" or self.ahead().text in NOT_AN_ATOM | EXPRESSION_ENDS
+        ):
             return False
         if token.text in ("|", "\\|", "||"):
             return not self.bars and not self.conditions
-        return token.kind in ("cmd", "op", "begin", "repeating") and token.text not in NO_ATOM | ENDS
+        return (
+            token.kind in ("cmd", "op", "begin", "repeating")
+            and token.text not in NOT_AN_ATOM | EXPRESSION_ENDS
+        )
 
     def differential(self) -> bool:
         """`d x` inside an integral ends the integrand."""
@@ -349,7 +353,7 @@ class Parser:
     # brackets
 
     def bracket(self, opening: str) -> Node:
-        """What stands between `opening`, already taken, and its end: a value, a tuple or an interval."""
+        """The value, tuple or interval after `opening`, which has been taken, up to its closing bracket."""
         bars, self.bars = self.bars, 0
         conditions, self.conditions = self.conditions, 0
         if opening == "(" and self.take(")"):
@@ -367,15 +371,15 @@ class Parser:
         return Group(opening, items, closing)
 
     def items(self, *ends: str) -> tuple[Node, ...]:
-        """Expressions separated by commas, up to one of `ends`, which is left."""
-        found = [self.expression()]
+        """Expressions separated by commas, up to one of `ends`, which is not taken."""
+        items = [self.expression()]
         while self.separator():
-            found.append(self.expression())
-            if len(found) > MAX_ITEMS:
+            items.append(self.expression())
+            if len(items) > MAX_ITEMS:
                 raise LimitReached(f"more than {MAX_ITEMS} items")
         if self.peek() not in ends or self.token.kind == "eof":
             raise NotParsed(f"expected {ends[0]!r}, found {self.peek() or 'the end'!r}")
-        return tuple(found)
+        return tuple(items)
 
     def braces(self, *ends: str) -> Node:
         """A set, {1, 2} or {x | x > 0}, up to one of `ends`, which is taken."""
@@ -390,28 +394,9 @@ class Parser:
             self.expect(*ends)
             self.bars = bars
             return Builder(first, condition)
-        found = [first]
+        items = [first]
         while self.separator() and self.peek() not in ends:
-            found.append(self.expression())
+            items.append(self.expression())
         self.expect(*ends)
         self.bars = bars
-        return SetOf(tuple(found))
-
-
-def _bounds(node: Node) -> bool:
-    """An inequality, or a membership: several of them hold together, they are no list of answers."""
-    return isinstance(node, Logic) or (
-        isinstance(node, Relation) and any(op in ("<", ">", "<=", ">=", "!=", "in") for op in node.operators)
-    )
-
-
-def _mul(left: Node, right: Node) -> Node:
-    if isinstance(left, Mul):
-        return Mul((*left.factors, right))
-    return Mul((left, right))
-
-
-def _add(left: Node, right: Node) -> Node:
-    if isinstance(left, Add):
-        return Add((*left.terms, right))
-    return Add((left, right))
+        return SetOf(tuple(items))

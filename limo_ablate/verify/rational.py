@@ -1,4 +1,4 @@
-"""Exact rational numbers: decides whatever has a rational value."""
+"""Evaluation in exact rational numbers."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from limo_ablate.verify.algebra import Algebra, Bound, Undefined, Unsupported, evaluate
+from limo_ablate.verify.algebra import Algebra, BoundAlgebra, Undefined, Unsupported, evaluate
 from limo_ablate.verify.limits import MAX_BITS, MAX_FACTORIAL, LimitReached
 from limo_ablate.verify.nodes import Node, NotParsed, Number
 
 
 class Rational:
-    """Exact rational numbers; roots only where they are exact."""
+    """Exact rational numbers; a root only if it is rational."""
 
     def number(self, value: Fraction) -> Fraction:
         return value
@@ -46,7 +46,7 @@ class Rational:
         return a ** int(b)
 
     def call(self, name: str, args: list[Fraction]) -> Fraction:
-        function = _EXACT.get(name)
+        function = _FUNCTIONS.get(name)
         if function is None:
             raise Unsupported(name)
         try:
@@ -54,8 +54,8 @@ class Rational:
         except TypeError as error:
             raise Unsupported(f"{name} of {len(args)} values") from error
 
-    def bound(self, name: str, value: int) -> Algebra:
-        return Bound(self, name, Fraction(value))
+    def bind(self, name: str, value: int) -> Algebra:
+        return BoundAlgebra(self, name, Fraction(value))
 
 
 def _bits(value: Fraction) -> int:
@@ -63,6 +63,7 @@ def _bits(value: Fraction) -> int:
 
 
 def sized(value: Fraction) -> Fraction:
+    """`value`; LimitReached if it has more than MAX_BITS bits."""
     if _bits(value) > MAX_BITS:
         raise LimitReached(f"an exact number of more than {MAX_BITS} bits")
     return value
@@ -111,7 +112,7 @@ def _binomial(n: Fraction, k: Fraction) -> Fraction:
 
 
 def _log(value: Fraction, base: Fraction) -> Fraction:
-    """log_b(b^k) for whole k; other logarithms are irrational."""
+    """log_b(b^k) for integer k; other logarithms are irrational."""
     if value <= 0 or base <= 0 or base == 1:
         raise Undefined("logarithm")
     guess = round(_ln(value) / _ln(base))
@@ -130,7 +131,7 @@ def _modulo(a: Fraction, b: Fraction) -> Fraction:
     return a % b
 
 
-_EXACT: Mapping[str, Any] = {
+_FUNCTIONS: Mapping[str, Any] = {
     "abs": abs,
     "floor": lambda x: Fraction(math.floor(x)),
     "ceil": lambda x: Fraction(math.ceil(x)),

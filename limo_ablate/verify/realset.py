@@ -1,4 +1,4 @@
-"""Sets of real numbers: intervals, inequalities and set-builders as one list of pieces."""
+"""Sets of real numbers: intervals, inequalities and set-builders as lists of intervals."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
-from limo_ablate.verify.algebra import Bound, Undefined, Unsupported, evaluate
+from limo_ablate.verify.algebra import BoundAlgebra, Undefined, Unsupported, evaluate
 from limo_ablate.verify.limits import LimitReached
 from limo_ablate.verify.nodes import (
     MINUS_ONE,
@@ -28,9 +28,9 @@ from limo_ablate.verify.nodes import (
     negate,
     symbols,
 )
-from limo_ablate.verify.outcome import Outcome, different, every
 from limo_ablate.verify.rational import Rational
 from limo_ablate.verify.scalar import equal, magnitude
+from limo_ablate.verify.verdict import Outcome, all_equal, different
 
 INF = Constant("inf")
 MINUS_INF = Mul((MINUS_ONE, INF))
@@ -56,11 +56,11 @@ class Piece:
 
 
 RealSet = tuple[Piece, ...]
-"""Disjoint, ascending."""
+"""Disjoint pieces in ascending order."""
 
 
 def real_set(node: Node) -> RealSet | None:
-    """`node` as a set of reals; None where it is none, or its ends are no real constants."""
+    """`node` as a set of reals; None if it is not one, or its ends are not real constants."""
     try:
         return _merge(_pieces(node))
     except Unsupported:
@@ -68,7 +68,7 @@ def real_set(node: Node) -> RealSet | None:
 
 
 def is_set(node: Node) -> bool:
-    """Whether `node` can be nothing but a set: an inequality, a union, a half-open interval."""
+    """Whether `node` can only be a set: an inequality, a union, a half-open interval."""
     match node:
         case SetOperation() | Builder() | Logic():
             return True
@@ -87,7 +87,7 @@ def equal_sets(gold: RealSet, answer: RealSet) -> Outcome:
     ends = [(p, q) for g, a in zip(gold, answer, strict=True) for p, q in ((g.low, a.low), (g.high, a.high))]
     if any(p.closed != q.closed for p, q in ends):
         return different("interval", "an end is open on one side, closed on the other")
-    return every((equal(p.node, q.node) for p, q in ends), "interval")
+    return all_equal((equal(p.node, q.node) for p, q in ends), "interval")
 
 
 def _end(node: Node, closed: bool) -> End:
@@ -170,11 +170,11 @@ def _step(left: Node, operator: str, right: Node, name: str) -> list[Piece]:
 
 
 def _linear(node: Node, name: str) -> tuple[Fraction, Fraction]:
-    """(a, b) of a x + b with rational a and b; Unsupported for anything else."""
+    """(a, b) of a x + b with rational a and b; Unsupported otherwise."""
     if symbols(node) != {name}:
         raise Unsupported("several letters")
     try:
-        at = [evaluate(node, Bound(Rational(), name, Fraction(x))) for x in (0, 1, 2, 5)]
+        at = [evaluate(node, BoundAlgebra(Rational(), name, Fraction(x))) for x in (0, 1, 2, 5)]
     except (Undefined, LimitReached, NotParsed) as error:
         raise Unsupported("not linear") from error
     slope = at[1] - at[0]
@@ -217,7 +217,7 @@ def _subtract(p: Piece, q: Piece) -> list[Piece]:
 
 
 def _merge(pieces: list[Piece]) -> RealSet:
-    """Pieces in ascending order, those that touch or overlap as one."""
+    """Pieces in ascending order, joined where they touch or overlap."""
     merged: list[Piece] = []
     for piece in sorted(pieces, key=lambda p: (p.low.place, not p.low.closed)):
         if merged and _touch(merged[-1], piece):

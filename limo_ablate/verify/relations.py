@@ -1,19 +1,19 @@
-"""Equations and inequalities: solved ones by their value, others up to a constant factor."""
+"""Compares equations and inequalities: solved ones by their value, others up to a constant factor."""
 
 from __future__ import annotations
 
 import re
 
 from limo_ablate.verify.nodes import Add, Mul, Node, Number, Relation, Symbol, negate, symbols
-from limo_ablate.verify.outcome import Outcome, different, every, same, unknown
-from limo_ablate.verify.points import points
-from limo_ablate.verify.scalar import approximate, equal, rename, substitute
+from limo_ablate.verify.sample_points import sample_points
+from limo_ablate.verify.scalar import approximate, equal, rename_letters, substitute
+from limo_ablate.verify.verdict import Outcome, all_equal, different, same, undecided
 
 _MIRRORED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "!=": "!=", "equiv": "equiv"}
 _FUNCTION = re.compile(r"([A-Za-z]+(?:_\w+)?)\((\w)\)")
 
 
-def assigned(node: Node) -> tuple[str, Node] | None:
+def assignment(node: Node) -> tuple[str, Node] | None:
     """(name, value) of x = 5, f(x) = ..., 5 = x and x = 2 + 3 = 5; None for other relations."""
     if not isinstance(node, Relation) or set(node.operators) not in ({"="}, {"equiv"}):
         return None
@@ -29,22 +29,22 @@ def assigned(node: Node) -> tuple[str, Node] | None:
 
 
 def value_of_identity(node: Node) -> Node | None:
-    """The value of 2^3 = 8, whose sides are equal constants; None where they are not."""
+    """The value of an equation of equal constants, such as 2^3 = 8; None otherwise."""
     if not isinstance(node, Relation) or set(node.operators) != {"="} or symbols(node):
         return None
     first = node.operands[0]
     return node.operands[-1] if all(equal(first, side).equal for side in node.operands[1:]) else None
 
 
-def equal_assignments(gold: tuple[str, Node], answer: tuple[str, Node]) -> tuple[Node, Node] | None:
-    """The two values to compare, letters made the same; None where the names say different things."""
+def values_to_compare(gold: tuple[str, Node], answer: tuple[str, Node]) -> tuple[Node, Node] | None:
+    """The two values to compare, with the same letters; None if the names mean different things."""
     (g_name, g_value), (a_name, a_value) = gold, answer
     g_function, a_function = _FUNCTION.fullmatch(g_name), _FUNCTION.fullmatch(a_name)
     if g_function and a_function:
         if g_function[1].lower() != a_function[1].lower():
             return None
         if a_function[2] != g_function[2] and g_function[2] not in symbols(a_value):
-            a_value = rename(a_value, {a_function[2]: g_function[2]})
+            a_value = rename_letters(a_value, {a_function[2]: g_function[2]})
         return g_value, a_value
     if g_function or a_function:
         return (g_value, a_value) if (a_name if g_function else g_name) == "y" else None
@@ -57,7 +57,7 @@ def equal_assignments(gold: tuple[str, Node], answer: tuple[str, Node]) -> tuple
 
 
 def equal_relations(gold: Relation, answer: Relation) -> Outcome:
-    """Same relation written another way: sides swapped, terms moved, multiplied by a constant."""
+    """Whether the relations are the same up to swapped sides, moved terms and a constant factor."""
     if len(gold.operands) != len(answer.operands):
         return different("relation", "not as many sides")
     outcomes = [_sides(gold, form) for form in (answer, _mirror(answer)) if form is not None]
@@ -80,7 +80,7 @@ def _sides(gold: Relation, answer: Relation) -> Outcome:
     if gold.operators != answer.operators:
         return different("relation", "not the same relation")
     pairs = zip(gold.operands, answer.operands, strict=True)
-    return every((equal(g, a) for g, a in pairs), "relation")
+    return all_equal((equal(g, a) for g, a in pairs), "relation")
 
 
 def _mirror(relation: Relation) -> Relation | None:
@@ -90,7 +90,7 @@ def _mirror(relation: Relation) -> Relation | None:
 
 
 def _unordered(gold: Relation, answer: Relation) -> Outcome:
-    """a = b = c in any order."""
+    """Compares a = b = c in any order."""
     left = list(answer.operands)
     for side in gold.operands:
         match = next((other for other in left if equal(side, other).equal), None)
@@ -105,7 +105,7 @@ def _difference(relation: Relation) -> Node:
 
 
 def _proportional(gold: Relation, answer: Relation, *, ordered: bool) -> Outcome:
-    """Whether left - right is a constant multiple, positive where the order of the sides matters.
+    """Whether the differences of the sides are multiples; by a positive factor if `ordered`.
 
     f is a multiple of g if f(x) g(p) = g(x) f(p) for all x, at a point p where neither is zero.
     """
@@ -113,7 +113,7 @@ def _proportional(gold: Relation, answer: Relation, *, ordered: bool) -> Outcome
     names = sorted(symbols(f))
     if not names or symbols(g) != set(names):
         return different("relation", "not the same letters")
-    for point in points(names, whole=False):
+    for point in sample_points(names, whole=False):
         at = {name: Number(value) for name, value in point.items()}
         f_there, g_there = substitute(f, at), substitute(g, at)
         signs = approximate(f_there), approximate(g_there)
@@ -123,4 +123,4 @@ def _proportional(gold: Relation, answer: Relation, *, ordered: bool) -> Outcome
             return different("relation", "the inequality points the other way")
         outcome = equal(Mul((f, g_there)), Mul((g, f_there)))
         return Outcome(outcome.equal, "relation", outcome.reason and "not a constant multiple")
-    return unknown("relation", "no point to compare at")
+    return undecided("relation", "no point to compare at")

@@ -1,4 +1,4 @@
-"""Arithmetic modulo a prime: decides identities of rational functions."""
+"""Evaluation modulo a prime, which decides identities of rational functions."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from limo_ablate.verify.rational import sized
 class Residues:
     """Arithmetic modulo a prime, for rational functions: equal residues at random points prove an identity.
 
-    The prime is 1 mod 4, so that i has a value; pi and e are letters like others. A nonzero rational function
+    The prime is 1 mod 4, so that i has a value; pi and e are treated as letters. A nonzero rational function
     of degree d vanishes at a random point with probability at most d/p (Schwartz 1980, Zippel 1979).
     """
 
     PRIME = 2305843009213693921
-    """The largest below 2^61 that is 1 mod 4."""
+    """The largest prime below 2^61 that is 1 mod 4."""
     ROOT_OF_MINUS_ONE = 583529827753931384
 
     def __init__(self, values: Mapping[str, int]) -> None:
@@ -58,7 +58,7 @@ class Residues:
     def call(self, name: str, args: list[Any]) -> Any:
         raise Unsupported(name)
 
-    def bound(self, name: str, value: int) -> Algebra:
+    def bind(self, name: str, value: int) -> Algebra:
         raise Unsupported("sum")
 
     def _inverse(self, value: int) -> int:

@@ -1,24 +1,24 @@
-"""Decimals that are the rounding of an exact value."""
+"""Accepts decimals that are a rounding of an exact value."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 
-from limo_ablate.verify.measures import quantity
 from limo_ablate.verify.nodes import Constant, Degrees, Mul, Node, Number, Percent, Power, children, symbols
-from limo_ablate.verify.outcome import Outcome, same
+from limo_ablate.verify.quantity import quantity
 from limo_ablate.verify.rational import exact
 from limo_ablate.verify.scalar import approximate
+from limo_ablate.verify.verdict import Outcome, same
 
 SIGNIFICANT = 3
-"""Digits a decimal must show to pass as a rounding of an exact value."""
+"""Significant digits that a decimal must have to count as a rounding of an exact value."""
 
 
 def rounded(gold: Node, answer: Node) -> Outcome | None:
-    """Equal where one side is a decimal and the other an exact value it is the rounding of.
+    """`same` if one side is a decimal and a rounding of the other side's exact value; else None.
 
-    The decimal must show at least SIGNIFICANT digits, and the value be one that no decimal writes exactly:
-    100 is not 99.99, and 1/8 is not 0.13.
+    The decimal needs at least SIGNIFICANT digits, and the exact value must have no finite decimal: 100 is not
+    99.99, and 1/8 is not 0.13.
     """
     g, a = quantity(gold), quantity(answer)
     if (g.dimensions and a.dimensions and g.factor != a.factor) or symbols(gold) or symbols(answer):
@@ -27,29 +27,28 @@ def rounded(gold: Node, answer: Node) -> Outcome | None:
         if isinstance(decimal, (Percent, Degrees)):
             value = value.value if isinstance(value, type(decimal)) else value
             decimal = decimal.value
-        shown = _decimal(decimal)
-        if shown is not None and _rounds_to(value, shown):
+        number = _decimal(decimal)
+        if number is not None and _rounds_to(value, number):
             return same("rounding")
     return None
 
 
 def _decimal(node: Node) -> Number | None:
-    """A decimal, also -0.5 and 1.6 x 10^-19, with the digits it shows; None for anything else."""
+    """A decimal such as -0.5 or 1.6 x 10^-19 with its number of decimals; None for anything else."""
     if isinstance(node, Number):
-        return node if node.shown is not None else None
+        return node if node.decimals is not None else None
     if isinstance(node, Mul) and all(isinstance(f, (Number, Power)) for f in node.factors):
-        decimals = [f for f in node.factors if isinstance(f, Number) and f.shown is not None]
+        decimals = [f for f in node.factors if isinstance(f, Number) and f.decimals is not None]
         powers = [f for f in node.factors if isinstance(f, Power)]
         if len(decimals) == len(powers) == 1 and powers[0].base == Number(Fraction(10)):
             value, exponent = exact(node), exact(powers[0].exponent)
             if value is not None and exponent is not None and exponent.denominator == 1:
-                return Number(value, (decimals[0].shown or 0) - int(exponent))
+                return Number(value, (decimals[0].decimals or 0) - int(exponent))
     return None
 
 
 def _rounds_to(value: Node, decimal: Number) -> bool:
-    shown = decimal.shown or 0
-    unit = Fraction(10) ** -shown
+    unit = Fraction(10) ** -(decimal.decimals or 0)
     if abs(decimal.value) < unit * 10 ** (SIGNIFICANT - 1):
         return False
     rational = exact(value)

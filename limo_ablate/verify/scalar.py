@@ -1,4 +1,4 @@
-"""Whether two expressions are equal: exactly, at points, to many digits, and last by SymPy."""
+"""Whether two scalar expressions are equal: exactly, at sample points, to many digits, or by SymPy."""
 
 from __future__ import annotations
 
@@ -9,46 +9,44 @@ from fractions import Fraction
 from limo_ablate.verify.algebra import Deadline, Undefined, Unsupported, evaluate
 from limo_ablate.verify.floats import Floats
 from limo_ablate.verify.limits import LimitReached
-from limo_ablate.verify.nodes import Constant, Mul, Node, NotParsed, Symbol, symbols
-from limo_ablate.verify.outcome import Outcome, different, same, unknown
-from limo_ablate.verify.points import calls, points, residue, walk, wants_whole
-from limo_ablate.verify.precise import agree
+from limo_ablate.verify.multiprecision import agree
+from limo_ablate.verify.nodes import Constant, Mul, Node, NotParsed, Symbol, calls, rebuild, symbols, walk
 from limo_ablate.verify.rational import Rational, exact
 from limo_ablate.verify.residues import Residues
-from limo_ablate.verify.rewrite import rebuild
+from limo_ablate.verify.sample_points import needs_integers, sample_points, sample_residue
+from limo_ablate.verify.verdict import Outcome, different, same, undecided
 
-REJECTS = 1e-9
-"""Relative difference, against the largest number met, that double precision can be trusted with."""
+FLOAT_TOLERANCE = 1e-9
+"""Relative difference from which double precision shows that two values differ."""
 
 
 def equal(gold: Node, answer: Node) -> Outcome:
-    """Equality of two scalar trees as mathematics, symmetric in its arguments; roundings are not looked
-    at."""
+    """Whether two scalar trees are mathematically equal; symmetric, and without rounding."""
     if gold == answer:
         return same("identical")
     deadline = Deadline()
     try:
         if infinite(gold) or infinite(answer):
-            return _infinities(gold, answer)
+            return _compare_infinities(gold, answer)
         names = sorted(symbols(gold) | symbols(answer))
         if names:
-            return _functions(gold, answer, names, deadline)
-        return _constants(gold, answer, deadline)
+            return _compare_functions(gold, answer, names, deadline)
+        return _compare_constants(gold, answer, deadline)
     except LimitReached as limit:
-        return unknown("limit", str(limit))
+        return undecided("limit", str(limit))
     except Undefined as error:
         return different("undefined", f"one of the two has no value: {error}")
     except NotParsed as error:
         return different("undefined", str(error))
     except RecursionError:
-        return unknown("limit", "nested too deep")
+        return undecided("limit", "nested too deep")
 
 
 def infinite(node: Node) -> bool:
     return node == Constant("inf") or (isinstance(node, Mul) and any(map(infinite, node.factors)))
 
 
-def _infinities(gold: Node, answer: Node) -> Outcome:
+def _compare_infinities(gold: Node, answer: Node) -> Outcome:
     signs = [_sign_of_infinity(node) for node in (gold, answer)]
     if signs[0] == signs[1] and signs[0]:
         return same("infinity")
@@ -56,7 +54,7 @@ def _infinities(gold: Node, answer: Node) -> Outcome:
 
 
 def _sign_of_infinity(node: Node) -> int:
-    """+1 or -1; 0 for what is finite or has no sign."""
+    """+1 or -1; 0 if `node` is finite or has no sign."""
     if node == Constant("inf"):
         return 1
     if isinstance(node, Mul) and infinite(node):
@@ -81,7 +79,7 @@ def approximate(node: Node) -> float | None:
     return float(value.real) if abs(value.imag) <= 1e-12 * max(1.0, abs(value.real)) else None
 
 
-def _constants(gold: Node, answer: Node, deadline: Deadline) -> Outcome:
+def _compare_constants(gold: Node, answer: Node, deadline: Deadline) -> Outcome:
     exacts = []
     limit: LimitReached | None = None
     for node in (gold, answer):
@@ -94,7 +92,7 @@ def _constants(gold: Node, answer: Node, deadline: Deadline) -> Outcome:
     if len(exacts) == 2:
         return same("exact") if exacts[0] == exacts[1] else different("exact", "different rational numbers")
     if needs_sympy(gold) or needs_sympy(answer):
-        return _dear(gold, answer)
+        return _by_sympy(gold, answer)
     try:
         if _far_apart(gold, answer, {}):
             return different("numeric", "different values")
@@ -102,37 +100,39 @@ def _constants(gold: Node, answer: Node, deadline: Deadline) -> Outcome:
         if limit:
             raise limit from None
     deadline.check()
-    return _many_digits(gold, answer, [{}])
+    return _agree_to_many_digits(gold, answer, [{}])
 
 
 def _far_apart(gold: Node, answer: Node, values: dict[str, complex]) -> bool:
     algebra = Floats(values)
     a, b = evaluate(gold, algebra), evaluate(answer, algebra)
-    return bool(abs(a - b) > REJECTS * max(algebra.scale if _cancels(algebra, a, b) else 0.0, abs(a), abs(b)))
+    return bool(
+        abs(a - b) > FLOAT_TOLERANCE * max(algebra.scale if _cancels(algebra, a, b) else 0.0, abs(a), abs(b))
+    )
 
 
 def _cancels(algebra: Floats, a: complex, b: complex) -> bool:
-    """Intermediate numbers dwarf the results: their rounding errors could be all of the difference."""
+    """Whether intermediate numbers dwarf the results, so that rounding could explain any difference."""
     return algebra.scale > 1e4 * max(abs(a), abs(b))
 
 
-def _many_digits(gold: Node, answer: Node, points: list[dict[str, Fraction]]) -> Outcome:
+def _agree_to_many_digits(gold: Node, answer: Node, sample_points: list[dict[str, Fraction]]) -> Outcome:
     try:
-        for point in points:
+        for point in sample_points:
             if not agree(gold, answer, point):
                 return different("numeric", "different values")
     except Unsupported as error:
         return (
-            _dear(gold, answer)
+            _by_sympy(gold, answer)
             if needs_sympy(gold, answer)
-            else unknown("unsupported", f"can't compute {error}")
+            else undecided("unsupported", f"can't compute {error}")
         )
     return same("numeric")
 
 
-def _functions(gold: Node, answer: Node, names: list[str], deadline: Deadline) -> Outcome:
+def _compare_functions(gold: Node, answer: Node, names: list[str], deadline: Deadline) -> Outcome:
     if needs_sympy(gold, answer) and any(call.name in ("integral", "limit") for call in calls(gold, answer)):
-        return _dear(gold, answer)
+        return _by_sympy(gold, answer)
     try:
         return _rational_identity(gold, answer, names)
     except (Unsupported, Undefined):
@@ -142,17 +142,17 @@ def _functions(gold: Node, answer: Node, names: list[str], deadline: Deadline) -
         return agreeing
     if not agreeing:
         return (
-            _dear(gold, answer)
+            _by_sympy(gold, answer)
             if needs_sympy(gold, answer)
-            else unknown("unsupported", "no point to compare at")
+            else undecided("unsupported", "no point to compare at")
         )
-    return _many_digits(gold, answer, agreeing[:2])
+    return _agree_to_many_digits(gold, answer, agreeing[:2])
 
 
 def _rational_identity(gold: Node, answer: Node, names: list[str]) -> Outcome:
-    """Rational functions: residues at two random points decide, up to a chance below 10^-14."""
+    """Compares rational functions by residues at two random points; errs with a chance below 10^-14."""
     for draw in (0, 1):
-        algebra = Residues({name: residue(name, draw) for name in (*names, "\\pi", "\\e")})
+        algebra = Residues({name: sample_residue(name, draw) for name in (*names, "\\pi", "\\e")})
         if evaluate(gold, algebra)[0] != evaluate(answer, algebra)[0]:
             return different("identity", "not the same function")
     return same("identity")
@@ -161,16 +161,16 @@ def _rational_identity(gold: Node, answer: Node, names: list[str]) -> Outcome:
 def _agreeing_points(
     gold: Node, answer: Node, names: list[str], deadline: Deadline
 ) -> list[dict[str, Fraction]] | Outcome:
-    """Points at which both have values that agree, or the finding that they differ.
+    """Points at which both have equal values, or the outcome that they differ.
 
-    Real points where both are real count; where there are fewer than two, complex values count as well.
+    Only points where both are real count, unless there are fewer than two of them.
     """
     complex_too = any(node == Constant("i") for node in walk(gold)) or any(
         n == Constant("i") for n in walk(answer)
     )
-    found: dict[bool, list[dict[str, Fraction]]] = {True: [], False: []}
-    apart: dict[bool, bool] = {True: False, False: False}
-    for point in points(names, whole=wants_whole(gold) or wants_whole(answer)):
+    agreeing: dict[bool, list[dict[str, Fraction]]] = {True: [], False: []}
+    differ: dict[bool, bool] = {True: False, False: False}
+    for point in sample_points(names, whole=needs_integers(gold) or needs_integers(answer)):
         deadline.check()
         try:
             algebra = Floats({name: complex(float(value)) for name, value in point.items()})
@@ -179,13 +179,13 @@ def _agreeing_points(
             continue
         real = max(abs(a.imag), abs(b.imag)) <= 1e-9 * max(abs(a), abs(b), 1e-300) or complex_too
         scale = max(abs(a), abs(b), algebra.scale if _cancels(algebra, a, b) else 0.0)
-        if abs(a - b) > REJECTS * scale:
-            apart[real] = True
+        if abs(a - b) > FLOAT_TOLERANCE * scale:
+            differ[real] = True
         else:
-            found[real].append(point)
-    if apart[True] or (apart[False] and len(found[True]) < 2):
+            agreeing[real].append(point)
+    if differ[True] or (differ[False] and len(agreeing[True]) < 2):
         return different("numeric", "not the same function")
-    return found[True] if len(found[True]) >= 2 else found[True] + found[False]
+    return agreeing[True] if len(agreeing[True]) >= 2 else agreeing[True] + agreeing[False]
 
 
 def needs_sympy(*nodes: Node) -> bool:
@@ -198,13 +198,13 @@ def needs_sympy(*nodes: Node) -> bool:
     return False
 
 
-def _dear(gold: Node, answer: Node) -> Outcome:
-    from limo_ablate.verify.worker import symbolic_equal
+def _by_sympy(gold: Node, answer: Node) -> Outcome:
+    from limo_ablate.verify.jobs import symbolic_equal
 
     return symbolic_equal(gold, answer)
 
 
-def rename(node: Node, names: dict[str, str]) -> Node:
+def rename_letters(node: Node, names: dict[str, str]) -> Node:
     """`node` with letters renamed."""
     return substitute(node, {old: Symbol(new) for old, new in names.items()})
 

@@ -1,4 +1,4 @@
-"""Scores of a file of completions, with what another grader said beside them."""
+"""Verdicts and scores of a file of completions, compared with another grader's where the file has them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from limo_ablate.verify.verdict import Verdict
 
 @dataclass(frozen=True, slots=True)
 class Graded:
-    """One completion of a file, its verdict, and the other grader's where the file has one."""
+    """One completion of a file, its verdict, and the other grader's verdict if the file has one."""
 
     line: int
     sample: int
@@ -40,16 +40,16 @@ class Score:
     no_answer: float
     undecided: float
     highest: float
-    """Accuracy if all undecided were right; with `accuracy`, the sensitivity band."""
+    """Accuracy if all undecided completions were right: the upper end of the sensitivity band."""
     reference: float | None
     """The other grader's accuracy."""
     disagreements: tuple[Graded, ...]
 
 
 def score_file(path: Path, *, extract: Extract = "stated", strict: bool = False, workers: int = 1) -> Score:
-    """Score a JSONL file of rows with `gold`, `completion` or `completions`, perhaps `reference_correct`.
+    """Scores a JSONL file of rows with `gold`, `completion` or `completions`, and maybe `reference_correct`.
 
-    Raises UserError with the line for a row that lacks them.
+    Raises UserError with the line number of a row that lacks one of them.
     """
     return score(grade_file(path, extract=extract, strict=strict, workers=workers))
 
@@ -103,24 +103,24 @@ def _rows(path: Path) -> Iterator[tuple[int, int, str, str, bool | None]]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: can't be read: {error}") from error
-    found = False
+    empty = True
     for line, content in enumerate(text.split("\n"), start=1):
         if not content.strip():
             continue
         row = _parsed(content, f"{path}:{line}")
         gold, completions, references = _fields(row, f"{path}:{line}")
-        found = True
+        empty = False
         for sample, (completion, reference) in enumerate(zip(completions, references, strict=True)):
             yield line, sample, gold, completion, reference
-    if not found:
-        raise UserError(f"{path}: there is no row in it")
+    if empty:
+        raise UserError(f"{path}: it has no rows; each line must be a JSON object")
 
 
 def _parsed(content: str, where: str) -> dict[str, Any]:
     try:
         row = json.loads(content)
     except json.JSONDecodeError as error:
-        raise UserError(f"{where}: no JSON: {error}") from error
+        raise UserError(f"{where}: not JSON: {error}") from error
     if not isinstance(row, dict):
         raise UserError(f"{where}: a row must be an object, not {type(row).__name__}")
     return row
@@ -133,7 +133,7 @@ def _fields(row: dict[str, Any], where: str) -> tuple[str, list[str], list[bool 
     completions = row.get("completions", row.get("completion"))
     completions = [completions] if isinstance(completions, str) else completions
     if not isinstance(completions, list) or not all(isinstance(text, str) for text in completions):
-        raise UserError(f"{where}: neither `completion` (text) nor `completions` (a list of texts)")
+        raise UserError(f"{where}: needs `completion` (text) or `completions` (a list of texts)")
     reference = row.get("reference_correct")
     references = reference if isinstance(reference, list) else [reference] * len(completions)
     if len(references) != len(completions):

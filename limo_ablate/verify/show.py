@@ -1,4 +1,4 @@
-"""A parsed answer as text: what a verdict shows, and names of opaque terms."""
+"""Formats a parsed answer as text, for verdicts and for names of opaque terms."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from limo_ablate.verify.nodes import (
 )
 
 MAX_SHOWN = 40
-"""Digits of a numeral that are printed."""
+"""Number of digits up to which a numeral is printed in full."""
 
 
 def show(node: Node) -> str:

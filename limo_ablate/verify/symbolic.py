@@ -1,5 +1,8 @@
-"""The last resort: SymPy objects by construction (nothing is parsed or evaluated as text). Runs in a
-worker."""
+"""Compares with SymPy, as the last resort. Its objects are built from the tree: no text is parsed or
+evaluated.
+
+Runs in a worker process; nothing else imports SymPy.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,13 @@ from typing import Any
 import sympy
 
 from limo_ablate.verify.limits import LimitReached
-from limo_ablate.verify.nodes import Call, Node, Relation, Symbol
-from limo_ablate.verify.rewrite import rebuild
+from limo_ablate.verify.nodes import Call, Node, Relation, Symbol, rebuild
 
-_Evaluated = Callable[..., Any]
+_Function = Callable[..., Any]
 
 
 def equal(gold: Node, answer: Node) -> tuple[bool | None, str]:
-    """Whether gold - answer is zero; None and a reason where SymPy can't say."""
+    """Whether gold - answer is zero; None and a reason if SymPy can't decide."""
     difference = build(gold) - build(answer)
     if difference == 0:
         return True, ""
@@ -90,49 +92,49 @@ class SympyAlgebra:
     def call(self, name: str, args: list[Any]) -> Any:
         return _FUNCTIONS[name](*args)
 
-    def bound(self, name: str, value: int) -> Any:
+    def bind(self, name: str, value: int) -> Any:
         raise NotImplementedError("sums are built whole")
 
 
-def _build(node: Node, replaced: Mapping[str, Any]) -> Any:
+def _build_part(node: Node, replaced: Mapping[str, Any]) -> Any:
     from limo_ablate.verify.algebra import evaluate
 
     return evaluate(node, SympyAlgebra(replaced))
 
 
 def _series(node: Call, replaced: Mapping[str, Any]) -> Any:
-    from limo_ablate.verify.algebra import series
+    from limo_ablate.verify.algebra import series_bounds
 
-    variable, lower, upper = series(node)
+    variable, lower, upper = series_bounds(node)
     index = sympy.Symbol(variable, real=True)
     kind = sympy.Sum if node.name == "sum" else sympy.Product
-    bounds = (index, _build(lower, replaced), _build(upper, replaced))
-    return kind(_build(node.args[0], replaced), bounds).doit()
+    bounds = (index, _build_part(lower, replaced), _build_part(upper, replaced))
+    return kind(_build_part(node.args[0], replaced), bounds).doit()
 
 
 def _integral(node: Call, replaced: Mapping[str, Any]) -> Any:
     body, variable, *bounds = node.args
-    letter = _build(variable, replaced)
-    limits = (letter, *(_build(bound, replaced) for bound in bounds)) if bounds else letter
-    return sympy.Integral(_build(body, replaced), limits)
+    letter = _build_part(variable, replaced)
+    limits = (letter, *(_build_part(bound, replaced) for bound in bounds)) if bounds else letter
+    return sympy.Integral(_build_part(body, replaced), limits)
 
 
 def _limit(node: Call, replaced: Mapping[str, Any]) -> Any:
     body, approach = node.args
     if not isinstance(approach, Relation) or approach.operators != ("to",):
         raise ValueError("a limit without where it goes")
-    letter, target = (_build(part, replaced) for part in approach.operands)
-    return sympy.limit(_build(body, replaced), letter, target)
+    letter, target = (_build_part(part, replaced) for part in approach.operands)
+    return sympy.limit(_build_part(body, replaced), letter, target)
 
 
-_OPERATORS: Mapping[str, _Evaluated] = {
+_OPERATORS: Mapping[str, _Function] = {
     "sum": _series,
     "product": _series,
     "integral": _integral,
     "limit": _limit,
 }
 
-_FUNCTIONS: Mapping[str, _Evaluated] = {
+_FUNCTIONS: Mapping[str, _Function] = {
     **{name: getattr(sympy, name) for name in
        ["sin", "cos", "tan", "cot", "sec", "csc", "asin", "acos", "atan", "acot", "asec", "acsc", "sinh",
        "cosh", "tanh", "coth", "asinh", "acosh", "atanh", "factorial", "binomial", "floor", "erf", "gcd",

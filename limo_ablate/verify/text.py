@@ -1,4 +1,4 @@
-"""An answer's text before it is parsed: wrappers and decoration off, and as plain words."""
+"""Cleans an answer's text before it is parsed: removes wrappers and decoration, or reduces it to words."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _LEAD = re.compile(
     re.IGNORECASE,
 )
 _REMARK = re.compile(r"\s*(?:\\text\{\s*)?\((?:about|approximately|approx\.?|i\.e\.)[^()]*\)\s*\}?$")
-"""How large a value is about, in brackets behind it."""
+"""An approximate value in parentheses after the exact one."""
 _WRAPPED = re.compile(
     r"\\(?:text|textbf|textit|textrm|textsf|texttt|mbox|mathrm|mathbf|mathsf|mathit|mathcal|bf|rm|operatorname|emph|hbox"
     r"|boldsymbol|bm|underline)\s*\{([^{}]*)\}"
 )
 _DICTIONARY = re.compile(r"'(?:[^'\\]|\\.)*'\s*:\s*'((?:[^'\\]|\\.)*)'")
-"""A gold of several parts as Python prints a dictionary: its values are the answers."""
+"""A gold answer of several parts, printed as a Python dictionary: its values are the answers."""
 _SPACES = re.compile(r"\s+|\\[,;:! ]|~")
 _COMMAND = re.compile(r"\\([a-zA-Z]+)")
 _BLANKS = re.compile(r"\s+")
@@ -34,7 +34,7 @@ _SQUEEZED = re.compile(
     r"|\\[,;:! ]|\\q?quad(?![a-zA-Z])|~|(?<=\d)\{,\}(?=\d{3})"
 )
 _GAP = re.compile(r"(?<=\d)(?:\s|~|\\[,;:! ]|\\q?quad(?![a-zA-Z]))+(?=\d)")
-"""Between digits a space says something: 7 3/5 is not 73/5."""
+"""Space between digits, which matters: 7 3/5 is not 73/5."""
 _FRAC_STYLE = re.compile(r"\\[dtc]frac")
 _SHORT_FRAC = re.compile(r"\\frac(\d)(\d)")
 _PUNCTUATION = re.compile(r"[^\w\s+\-/*=<>^.%°]|(?<!\d)\.|\.(?!\d)|_")
@@ -58,7 +58,7 @@ def clean(text: str) -> str:
 
 
 def _ends(text: str) -> str:
-    """Without emphasis marks, quotes and punctuation at both ends."""
+    """`text` without emphasis marks, quotes and punctuation at its ends."""
     before = None
     while before != text:
         before = text
@@ -74,7 +74,7 @@ def _ends(text: str) -> str:
 
 
 def squeeze(text: str) -> str:
-    """What two spellings of one formula share: no spaces, no sizes, one kind of fraction."""
+    """A canonical spelling of a formula: without spaces and size commands, with one kind of fraction."""
     text = _SQUEEZED.sub("", _GAP.sub("\0", text))
     text = (
         text.replace("\\ldots", "...").replace("\\dots", "...").replace("\\cdots", "...")
@@ -87,7 +87,7 @@ def squeeze(text: str) -> str:
 
 
 def flatten(text: str) -> str:
-    """`text` with \\text{...} and other wrappers of words taken off."""
+    """`text` without \\text{...} and other wrappers of words."""
     for _ in range(3):
         if "\\" not in text:
             break
@@ -96,7 +96,7 @@ def flatten(text: str) -> str:
 
 
 def words(text: str) -> str:
-    """Plain words: lower case, no punctuation, no articles; synonyms as one."""
+    """`text` as plain words: lower case, without punctuation and articles, synonyms unified."""
     plain = _COMMAND.sub(r" \1 ", flatten(text))
     plain = _ARTICLE.sub("", _PUNCTUATION.sub(" ", plain.lower().replace("'", "")))
     plain = _BLANKS.sub(" ", plain).strip(" .")

@@ -1,4 +1,4 @@
-"""Units of measure: dimension and factor to the dimension's base unit, exact."""
+"""Units of measure, each with its dimension and its exact factor to the dimension's base unit."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ CURRENCIES = {
     "INR": "rupee", "AUD": "aud", "CAD": "cad", "NZD": "nzd", "SGD": "sgd", "HKD": "hkd", "KRW": "krw",
     "MXN": "mxn", "BRL": "brl", "ZAR": "zar", "SEK": "sek", "NOK": "nok", "DKK": "dkk", "PLN": "pln",
 }  # fmt: skip
-"""Code -> dimension. Codes are units behind a number and before one; no rate of exchange is known."""
+"""Code -> dimension. A code may follow a number or precede it. Currencies are not converted."""
 _OTHER = {
     **{code: (dimension, "1") for code, dimension in CURRENCIES.items()},
     "dollar": ("dollar", "1"), "dollars": ("dollar", "1"), "usd": ("dollar", "1"), "eur": ("euro", "1"),

@@ -1,4 +1,4 @@
-"""The words, commands and functions the grammar knows."""
+"""What the grammar knows: operators and their binding powers, functions, commands and words."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FUNCTIONS = {
     "arg": "arg", "det": "det", "sgn": "sign", "sign": "sign", "erf": "erf", "comb": "binomial",
     "mod": "mod", "cis": "cis",
 }  # fmt: skip
-"""As written, without backslash -> the name in `nodes.Call`."""
+"""Spelling without backslash -> the name in `nodes.Call`."""
 
 INVERSE = {"sin": "asin", "cos": "acos", "tan": "atan", "cot": "acot", "sec": "asec", "csc": "acsc",
            "sinh": "asinh", "cosh": "acosh", "tanh": "atanh"}  # fmt: skip
@@ -69,7 +69,7 @@ SKIPPED = _set(
     "large Large tiny small normalsize centering cal triangle because therefore mathord mathop mathopen "
     "mathclose mathbin mathrel vphantom relax "
 )
-"""Commands that change only how a formula looks; \\triangle stands before letters that name it."""
+"""Commands that only change how a formula looks, and \\triangle before the letters that name a triangle."""
 
 NUMBER_WORDS = {word: n for n, word in enumerate(
     ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
@@ -88,18 +88,18 @@ SHORT_WORDS = _set(
     "of the are was for not per has can its his her who all any but out off own way day men boy one two six "
     "ten red yes"
 )
-"""Words of two and three letters that are no products of letters."""
+"""Words of two and three letters that are never products of letters."""
 LONE_WORDS = _set(
     "no ok on off up in out low mid top end odd big old new bad hot dry wet mon tue wed thu fri sat sun win "
     "tie nil not owl now own won pot opt dim dab den ton cat act dog god cow hen pig"
 )
-"""Words of two and three letters that are words where they are a whole answer, products of letters in a
-formula. Where the letters of one make another ("no", "on"), both are here."""
+"""Words of two and three letters that are words as a whole answer, but products of letters in a formula. If
+their letters make another word ("no", "on"), both are listed."""
 STOP_WORDS = _set(
     "is are not no if when while where for all any but except without never than then that this because "
     "since does do did wrong or"
 )
-"""Words that make a sentence: what holds them is text, not a quantity with a noun."""
+"""Words that only occur in sentences: text with one of them is not a quantity with a counted noun."""
 
 SYNONYMS = {
     "dne": "does not exist", "doesnt exist": "does not exist", "undefined": "undefined",
@@ -112,3 +112,24 @@ SYNONYMS = {
     "充分必要条件": "充要条件", "充分且必要条件": "充要条件", "必要而不充分条件": "必要不充分条件",
     "充分而不必要条件": "充分不必要条件", "既不充分又不必要条件": "既不充分也不必要条件",
 }  # fmt: skip
+
+
+OVER, LOGIC_LEVEL, RELATION, SET_LEVEL, RATIO, SUM, PRODUCT, SIGN, POWER = 1, 2, 10, 14, 16, 20, 30, 25, 50
+"""Binding powers, loosest first. A sign binds looser than a product: -2x^2 = -(2x^2)."""
+
+
+EXPRESSION_ENDS = frozenset(
+    (")", "]", "}", "\\}", ",", ";", "&", "\\\\", "rangle", "rfloor", "rceil", "rvert", "rVert")
+)
+
+
+NOT_AN_ATOM = (
+    frozenset(RELATIONS) | frozenset(SET_OPERATORS) | frozenset(LOGIC) | TIMES
+    | frozenset(("/", "div", "+", "-", "pm", "mp", "^", "_", "!", "'", "%", "\\%", ":", "mid", "colon", "°",
+                 "&", "over",
+                 "\\\\", "cdots", "ldots", "dots", "degree", "bmod", "pmod", "choose", '"'))
+)  # fmt: skip
+
+
+FUNCTION_LETTERS = frozenset(["f", "g", "h", "F", "G", "H"])
+"""Letters that are functions, not factors, before a bracket."""

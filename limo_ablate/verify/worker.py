@@ -1,72 +1,157 @@
-"""Comparisons and batches in helper processes."""
+"""Worker processes on two pipes, that can be killed: no signals, no pools, safe under threads and forks."""
 
 from __future__ import annotations
 
+import os
+import pickle
+import select
+import struct
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
-from limo_ablate.verify.child import Child, ChildDied, Worker
-from limo_ablate.verify.jobs import Task
-from limo_ablate.verify.limits import WORKER_SECONDS, WORKER_START_SECONDS
-from limo_ablate.verify.nodes import Node
-from limo_ablate.verify.outcome import Outcome, different, same, unknown
-from limo_ablate.verify.verdict import Verdict
+_HEADER = struct.Struct("!Q")
+_PROGRAM = "from limo_ablate.verify.worker import serve; serve()"
 
-CHUNK = 64
-"""Pairs sent to a process at a time."""
-
-SYMPY = Worker()
+WALL_SECONDS_PER_CPU_SECOND = 5
+"""Wall time that a worker may take for each second of processor time: the machine may be busy."""
 
 
-def symbolic_equal(gold: Node, answer: Node) -> Outcome:
-    """SymPy's opinion, in a process that is killed when it takes too long or too much memory."""
-    try:
-        equal, reason = SYMPY.call(
-            "symbolic", (gold, answer), start_seconds=WORKER_START_SECONDS, seconds=WORKER_SECONDS
+class WorkerDied(Exception):
+    """The worker ended or had to be killed; the message says why."""
+
+
+class WorkerProcess:
+    """A Python process that runs functions of importable modules. Use from one thread at a time."""
+
+    def __init__(self) -> None:
+        root = str(Path(__file__).resolve().parents[2])
+        path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _PROGRAM],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": path},
+            close_fds=True,
+            start_new_session=True,
         )
-    except ChildDied as error:
-        return unknown("limit", str(error))
-    if equal is None:
-        return unknown("symbolic", reason)
-    return same("symbolic") if equal else different("symbolic", reason)
 
-
-def verify_chunks(
-    tasks: list[Task],
-    options: dict[str, Any],
-    workers: int,
-    progress: Callable[[int], None] | None,
-) -> list[Verdict]:
-    """Chunks in order of arrival to whichever helper is free; results in the order of `tasks`."""
-    chunks = [tasks[at : at + CHUNK] for at in range(0, len(tasks), CHUNK)]
-    results: list[list[Verdict] | None] = [None] * len(chunks)
-    waiting = iter(range(len(chunks)))
-    lock = threading.Lock()
-    failures: list[Exception] = []
-
-    def work() -> None:
-        child = Child()
+    def call(self, function: Callable[[Any], Any], argument: Any, seconds: float | None) -> Any:
+        """The result of `function(argument)`; WorkerDied past `seconds`, if there is a limit."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         try:
-            while True:
-                with lock:
-                    place = next(waiting, None)
-                if place is None or failures:
-                    return
-                results[place] = child.call("verify", (chunks[place], options), None)
-                if progress:
-                    with lock:
-                        progress(sum(len(done) for done in results if done))
-        except ChildDied as error:
-            failures.append(error)
-        finally:
-            child.kill()
+            write_message(self.process.stdin, (function, argument))
+        except OSError as error:
+            raise WorkerDied("the worker ended") from error
+        if seconds is not None and not self._answers_within(seconds):
+            self.kill()
+            raise WorkerDied(f"more than {seconds:g} s in the worker")
+        message = read_message(self.process.stdout)
+        if message is None:
+            self.kill()
+            raise WorkerDied("the worker ended, out of memory or crashed")
+        return message[0]
 
-    threads = [threading.Thread(target=work) for _ in range(min(workers, len(chunks)))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise RuntimeError(f"a verifier process died: {failures[0]}")
-    return [verdict for chunk in results if chunk for verdict in chunk]
+    def _answers_within(self, seconds: float) -> bool:
+        """Whether the worker answers before it has used `seconds` of processor time.
+
+        Processor time, because a busy machine must not change a verdict; and at most
+        WALL_SECONDS_PER_CPU_SECOND times as much wall time.
+        """
+        poll = select.poll()
+        poll.register(self.process.stdout, select.POLLIN | select.POLLHUP)  # type: ignore[arg-type]
+        start, cpu_at_start = time.monotonic(), _cpu_seconds(self.process.pid)
+        while not poll.poll(50):
+            wall = time.monotonic() - start
+            if cpu_at_start is None:
+                spent = wall
+            else:
+                spent = (_cpu_seconds(self.process.pid) or cpu_at_start) - cpu_at_start
+            if spent > seconds or wall > WALL_SECONDS_PER_CPU_SECOND * seconds:
+                return False
+        return True
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                with suppress(OSError):  # closing flushes what a dead process will never read
+                    pipe.close()
+
+
+def _cpu_seconds(pid: int) -> float | None:
+    """Processor time of a process; None where the system has no /proc."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def write_message(stream: Any, message: Any) -> None:
+    data = pickle.dumps(message)
+    stream.write(_HEADER.pack(len(data)) + data)
+    stream.flush()
+
+
+def read_message(stream: Any) -> Any:
+    header = stream.read(_HEADER.size)
+    if len(header) < _HEADER.size:
+        return None
+    (size,) = _HEADER.unpack(header)
+    data = stream.read(size)
+    return pickle.loads(data) if len(data) == size else None  # noqa: S301 - from our own process
+
+
+def serve() -> None:
+    """The worker's loop: calls from standard input, results to standard output, until the pipe closes."""
+    source, sink = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a function prints must not get between the results
+    while (message := read_message(source)) is not None:
+        function, argument = message
+        write_message(sink, (function(argument),))
+
+
+class SharedWorker:
+    """One worker process for all threads: started when first needed, replaced when it dies.
+
+    `start` is the first function that it runs, before any call. A forked child inherits no worker: it drops
+    the copy and starts its own.
+    """
+
+    def __init__(self, start: Callable[[None], Any], start_seconds: float) -> None:
+        self.start, self.start_seconds = start, start_seconds
+        self.reset()
+        os.register_at_fork(after_in_child=self.reset)
+
+    def reset(self) -> None:
+        self.worker: WorkerProcess | None = None
+        self.lock = threading.Lock()
+
+    def call(self, function: Callable[[Any], Any], argument: Any, seconds: float) -> Any:
+        """One call at a time. `seconds` includes neither waiting for other threads nor the worker's start."""
+        with self.lock:
+            if self.worker is not None and self.worker.process.poll() is not None:
+                self.worker.kill()  # it died while it was idle
+                self.worker = None
+            if self.worker is None:
+                self.worker = WorkerProcess()
+                self._call(self.start, None, self.start_seconds)
+            return self._call(function, argument, seconds)
+
+    def _call(self, function: Callable[[Any], Any], argument: Any, seconds: float) -> Any:
+        assert self.worker is not None
+        try:
+            return self.worker.call(function, argument, seconds)
+        except WorkerDied:
+            self.worker.kill()
+            self.worker = None
+            raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from limo_ablate.verify.answer import read
+from limo_ablate.verify.answer import read_answer
 from limo_ablate.verify.limits import LimitReached
 from limo_ablate.verify.nodes import NotParsed
 from limo_ablate.verify.parser import parse
@@ -64,7 +64,7 @@ from limo_ablate.verify.show import show
     ],
 )
 def test_trees(text: str, shown: str) -> None:
-    answer = read(text)
+    answer = read_answer(text)
     assert answer.node is not None, answer.problem
     assert show(answer.node) == shown
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from limo_ablate.verify import verify
-from limo_ablate.verify.answer import read
-from limo_ablate.verify.api import outcome_of
+from limo_ablate.verify.answer import read_answer
+from limo_ablate.verify.api import compare_answers
 from limo_ablate.verify.scalar import exact
 
 integers = st.integers(-(10**12), 10**12)
@@ -35,26 +35,26 @@ def spelt(value: Fraction, style: int) -> str:
 
 @given(fractions, st.integers(0, 3))
 def test_what_is_written_is_read_back(value: Fraction, style: int) -> None:
-    answer = read(spelt(value, style))
+    answer = read_answer(spelt(value, style))
     assert answer.node is not None
     assert exact(answer.node) == value
 
 
 @given(fractions, st.integers(0, 3), st.integers(0, 3))
 def test_spellings_of_one_number_agree(value: Fraction, one: int, other: int) -> None:
-    assert outcome_of(spelt(value, one), spelt(value, other)).equal is True
+    assert compare_answers(spelt(value, one), spelt(value, other)).equal is True
 
 
 @given(fractions, fractions, st.integers(0, 3), st.integers(0, 3))
 def test_different_numbers_differ(one: Fraction, other: Fraction, first: int, second: int) -> None:
     if one != other:
-        assert outcome_of(spelt(one, first), spelt(other, second)).equal is False
+        assert compare_answers(spelt(one, first), spelt(other, second)).equal is False
 
 
 @given(integers, st.sampled_from([1, -1, 10, 100]))
 def test_neighbours_of_integers_are_wrong(value: int, step: int) -> None:
-    assert outcome_of(str(value), str(value + step)).equal is False
-    assert outcome_of(str(value), f"{value}.0001").equal is False
+    assert compare_answers(str(value), str(value + step)).equal is False
+    assert compare_answers(str(value), f"{value}.0001").equal is False
 
 
 @given(st.lists(small, min_size=2, max_size=4), st.sampled_from("xyn"))
@@ -64,16 +64,16 @@ def test_polynomials_are_compared_as_functions(roots: list[int], letter: str) ->
     for root in roots:
         coefficients = [a - root * b for a, b in zip([*coefficients, 0], [0, *coefficients], strict=True)]
     expanded = "".join(f"{c:+d}{letter}^{{{len(roots) - k}}}" for k, c in enumerate(coefficients))
-    assert outcome_of(factored, expanded).equal is True
-    assert outcome_of(factored, expanded + "+1").equal is False
-    assert outcome_of(f"{factored}=0", f"3({expanded})=0").equal is True
+    assert compare_answers(factored, expanded).equal is True
+    assert compare_answers(factored, expanded + "+1").equal is False
+    assert compare_answers(f"{factored}=0", f"3({expanded})=0").equal is True
 
 
 @given(st.integers(2, 60), st.integers(2, 60), small)
 def test_radicals(a: int, b: int, c: int) -> None:
     gold = f"{c}\\sqrt{{{a * a * b}}}"
-    assert outcome_of(gold, f"{a * c}\\sqrt{{{b}}}").equal is True
-    assert outcome_of(gold, f"{a * c}\\sqrt{{{b + 1}}}").equal is False
+    assert compare_answers(gold, f"{a * c}\\sqrt{{{b}}}").equal is True
+    assert compare_answers(gold, f"{a * c}\\sqrt{{{b + 1}}}").equal is False
 
 
 @given(st.lists(st.integers(-50, 50), min_size=1, max_size=6, unique=True), st.randoms())
@@ -81,11 +81,11 @@ def test_order_matters_in_tuples_and_not_in_sets(items: list[int], random: objec
     shuffled = list(items)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     one, other = (", ".join(map(str, order)) for order in (items, shuffled))
-    assert outcome_of(f"\\{{{one}\\}}", f"\\{{{other}\\}}").equal is True
+    assert compare_answers(f"\\{{{one}\\}}", f"\\{{{other}\\}}").equal is True
     if len(items) > 1:
-        assert outcome_of(one, other).equal is True
-        assert outcome_of(f"({one})", f"({other})").equal is (items == shuffled)
-        assert outcome_of(f"\\{{{one}\\}}", f"\\{{{', '.join(map(str, items[1:]))}\\}}").equal is False
+        assert compare_answers(one, other).equal is True
+        assert compare_answers(f"({one})", f"({other})").equal is (items == shuffled)
+        assert compare_answers(f"\\{{{one}\\}}", f"\\{{{', '.join(map(str, items[1:]))}\\}}").equal is False
 
 
 @given(st.integers(-50, 50), st.integers(1, 50), st.sampled_from("[("), st.sampled_from("])"))
@@ -93,9 +93,9 @@ def test_intervals_are_inequalities(low: int, length: int, left: str, right: str
     high = low + length
     below, above = ("\\le" if left == "[" else "<"), ("\\le" if right == "]" else "<")
     gold = f"{left}{low},{high}{right}"
-    assert outcome_of(f"x \\in {gold}", f"{low} {below} x {above} {high}").equal is True
+    assert compare_answers(f"x \\in {gold}", f"{low} {below} x {above} {high}").equal is True
     other = "]" if right == ")" else ")"
-    assert outcome_of(gold, f"{left}{low},{high}{other}").equal is False
+    assert compare_answers(gold, f"{left}{low},{high}{other}").equal is False
 
 
 TEXT = st.text(
@@ -181,7 +181,7 @@ def test_no_text_raises_and_equality_is_symmetric(one: str, other: str) -> None:
     verdict = verify(f"\\boxed{{{one}}}", other)
     assert verdict.rule != "error", verdict.reason
     if one.strip() and other.strip() and "\\int" not in one + other and "\\lim" not in one + other:
-        forth, back = outcome_of(one, other), outcome_of(other, one)
+        forth, back = compare_answers(one, other), compare_answers(other, one)
         assert (forth.equal is True) == (back.equal is True), (forth, back)
 
 
@@ -189,4 +189,4 @@ def test_no_text_raises_and_equality_is_symmetric(one: str, other: str) -> None:
 @given(st.one_of(TEXT, PIECES))
 def test_everything_equals_itself(text: str) -> None:
     if text.strip():
-        assert outcome_of(text, text).equal is True
+        assert compare_answers(text, text).equal is True

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from limo_ablate.verify import verify, verify_many
-from limo_ablate.verify.api import outcome_of
+from limo_ablate.verify.api import compare_answers
 from limo_ablate.verify.extract import extract
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -39,7 +39,7 @@ GOLDEN = Path(__file__).parent / "golden"
     ],
 )
 def test_rules(gold: str, answer: str, rule: str) -> None:
-    assert outcome_of(gold, answer).rule == rule
+    assert compare_answers(gold, answer).rule == rule
 
 
 def test_symmetry_over_the_golden_set() -> None:
@@ -49,7 +49,8 @@ def test_symmetry_over_the_golden_set() -> None:
             found = extract(row.get("completion", ""))
             if found is not None and not found.boxes and found.how == "box" and r"\int" not in row["gold"]:
                 assert (
-                    outcome_of(row["gold"], found.text).equal == outcome_of(found.text, row["gold"]).equal
+                    compare_answers(row["gold"], found.text).equal
+                    == compare_answers(found.text, row["gold"]).equal
                 ), row
 
 
@@ -74,11 +75,11 @@ def test_an_options_text_counts_when_the_options_are_known() -> None:
     ],
 )
 def test_what_double_precision_takes_for_equal_is_not(gold: str, answer: str) -> None:
-    assert outcome_of(gold, answer).equal is False
+    assert compare_answers(gold, answer).equal is False
 
 
 def test_cancellation_does_not_hide_equality() -> None:
-    assert outcome_of(r"(10^{30}+\sqrt2)-10^{30}", r"\sqrt2").equal is True
+    assert compare_answers(r"(10^{30}+\sqrt2)-10^{30}", r"\sqrt2").equal is True
 
 
 def test_exact_numbers_beyond_the_bound_are_undecided() -> None:
@@ -144,7 +145,7 @@ def test_an_option_is_its_letter_or_its_text(gold: str, answer: str, status: str
     verdict = verify(f"\\boxed{{{answer}}}", gold, choices=OPTIONS)
     assert (verdict.status, verdict.rule) == (status, "text" if answer == gold else "choice")
     if status != "undecided":
-        assert outcome_of(gold, answer, OPTIONS).equal == outcome_of(answer, gold, OPTIONS).equal
+        assert compare_answers(gold, answer, OPTIONS).equal == compare_answers(answer, gold, OPTIONS).equal
 
 
 def test_each_pair_has_its_own_options() -> None:

@@ -51,11 +51,11 @@ def test_verdicts_are_rows_in_order(file: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no row"),
-        ("{", ":1: no JSON"),
+        ("", "it has no rows"),
+        ("{", ":1: not JSON"),
         ("[1]", ":1: a row must be an object"),
         ('{"completion": "5"}', ":1: no `gold`"),
-        ('{"gold": "5"}', "neither `completion`"),
+        ('{"gold": "5"}', "needs `completion`"),
         (
             '{"gold": "5", "completions": ["5"], "reference_correct": [true, true]}',
             "2 `reference_correct` for 1",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from limo_ablate.verify import verify, worker
+from limo_ablate.verify import jobs, verify
 
 ROOT = Path(__file__).resolve().parents[2]
 INTEGRAL = r"\boxed{\int_0^1 2x\,dx}"
@@ -25,9 +25,9 @@ def test_importing_loads_neither_sympy_nor_torch() -> None:
 
 def test_cheap_checks_start_no_process() -> None:
     code = (
-        "from limo_ablate.verify import verify, worker\n"
+        "from limo_ablate.verify import jobs, verify\n"
         r"verify(r'\boxed{2\sqrt2}', r'\sqrt8'); verify(r'\boxed{x^2-1}', '(x-1)(x+1)')"
-        "\nprint(worker.SYMPY.child)"
+        "\nprint(jobs.SYMPY.worker)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.strip() == "None"
@@ -59,16 +59,16 @@ def test_in_processes_however_they_start(method: str) -> None:
 
 def test_a_killed_worker_is_replaced() -> None:
     assert verify(INTEGRAL, "1").correct
-    assert worker.SYMPY.child is not None
-    worker.SYMPY.child.process.kill()
-    worker.SYMPY.child.process.wait()
+    assert jobs.SYMPY.worker is not None
+    jobs.SYMPY.worker.process.kill()
+    jobs.SYMPY.worker.process.wait()
     assert verify(r"\boxed{\int_0^1 11x^2\,dx}", r"\frac{11}{3}").correct
 
 
 def test_memory_of_a_worker_is_bounded() -> None:
     code = (
         "from limo_ablate.verify import jobs, limits\n"
-        "jobs.start(None)\n"
+        "jobs.start_sympy(None)\n"
         "try: bytearray(2 * limits.WORKER_BYTES); print('taken')\n"
         "except MemoryError: print('refused')"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from limo_ablate.verify.api import outcome_of
+from limo_ablate.verify.api import compare_answers
 from limo_ablate.verify.verdict import Verdict
 
 RIGHT = 0
@@ -28,7 +28,7 @@ def _vote(verdict: Verdict, classes: dict[str, int], options: Mapping[str, str] 
         return RIGHT
     if verdict.answer not in classes:
         equal = (
-            number for text, number in classes.items() if outcome_of(text, verdict.answer, options).equal
+            number for text, number in classes.items() if compare_answers(text, verdict.answer, options).equal
         )
         classes[verdict.answer] = next(equal, max(classes.values(), default=RIGHT) + 1)
     return classes[verdict.answer]

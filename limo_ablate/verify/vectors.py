@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from limo_ablate.verify.nodes import Add, Constant, Group, Matrix, Mul, Node, Power, Symbol, symbols
-from limo_ablate.verify.rewrite import rebuild
+from limo_ablate.verify.nodes import Add, Constant, Group, Matrix, Mul, Node, Power, Symbol, rebuild, symbols
 
 _UNIT_VECTORS = ("i", "j", "k")
 
@@ -12,8 +11,8 @@ _ACCENTED = {f"{accent} {name}": Symbol(name) for accent in ("hat", "vec") for n
 
 
 def as_unit_vectors(gold: Node, answer: Node) -> tuple[Node, Node] | None:
-    """3i + 4j against <3, 4>: both as sums of i, j, k; None where the sum has other letters."""
-    found = []
+    """3i + 4j and <3, 4>, both as sums of i, j, k; None if a sum has other letters."""
+    sums = []
     for node in (gold, answer):
         rows = rows_of(node)
         if rows is None:
@@ -23,18 +22,18 @@ def as_unit_vectors(gold: Node, answer: Node) -> tuple[Node, Node] | None:
             )
             if not symbols(form) or not symbols(form) <= set(_UNIT_VECTORS):
                 return None
-            found.append(form)
+            sums.append(form)
         else:
             entries = [entry for row in rows for entry in row]
             if len(entries) not in (2, 3) or 1 not in (len(rows), len(rows[0])):
                 return None
             terms = zip(entries, _UNIT_VECTORS, strict=False)
-            found.append(Add(tuple(Mul((entry, Symbol(name))) for entry, name in terms)))
-    return found[0], found[1]
+            sums.append(Add(tuple(Mul((entry, Symbol(name))) for entry, name in terms)))
+    return sums[0], sums[1]
 
 
-def scaled(node: Node) -> Node:
-    """A number before a vector or matrix, multiplied into it; a transposed one, turned."""
+def multiplied_out(node: Node) -> Node:
+    """A vector or matrix with the number before it multiplied in and its transpose carried out."""
     if isinstance(node, Power) and node.exponent == Symbol("T"):
         if isinstance(node.base, Matrix):
             return Matrix(tuple(zip(*node.base.rows, strict=True)))
@@ -62,7 +61,7 @@ def rows_of(node: Node) -> list[list[Node]] | None:
     return None
 
 
-def same_brackets(gold: Group, answer: Group) -> bool:
+def have_same_brackets(gold: Group, answer: Group) -> bool:
     if len(gold.items) != 2 or len(answer.items) != 2 or "<" in (gold.open, answer.open):
         return True
     return (gold.open, gold.close) == (answer.open, answer.close)

@@ -1,4 +1,4 @@
-"""The value and the units of a product."""
+"""Splits a product into its value and its units."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from limo_ablate.verify.nodes import ONE, Add, Degrees, Mul, Node, Number, Perce
 from limo_ablate.verify.units import UNITS
 
 OHM = Symbol("Omega")
-"""Behind a number it is a unit."""
+"""A unit if it follows a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,17 +18,17 @@ class Quantity:
     dimensions: tuple[tuple[str, Fraction], ...]
     """(dimension, power), sorted; empty without a unit."""
     factor: Fraction
-    """Of the value, in base units."""
+    """Factor that converts the value to base units."""
     unknown: tuple[str, ...]
-    """Nouns that are counted."""
+    """Counted nouns, such as "apples"."""
 
 
-def times(node: Node, factor: Fraction) -> Node:
+def scaled(node: Node, factor: Fraction) -> Node:
     return Mul((node, Number(factor)))
 
 
 def quantity(node: Node) -> Quantity:
-    """The value and units of a product; words "percent" and "degrees" are signs."""
+    """The value and units of a product; the words "percent" and "degrees" become signs of the value."""
     if isinstance(node, Add) and (whole := _sum_of_quantities(node)):
         return whole
     powers: dict[str, Fraction] = {}
@@ -61,15 +61,17 @@ def quantity(node: Node) -> Quantity:
 
 
 def _sum_of_quantities(node: Add) -> Quantity | None:
-    """2 hours 30 minutes, in base units."""
+    """The sum of quantities of one dimension, as in 2 hours 30 minutes, in base units."""
     parts = [quantity(term) for term in node.terms]
     if not parts[0].dimensions or any(part.dimensions != parts[0].dimensions for part in parts):
         return None
-    return Quantity(Add(tuple(times(p.value, p.factor) for p in parts)), parts[0].dimensions, Fraction(1), ())
+    return Quantity(
+        Add(tuple(scaled(p.value, p.factor) for p in parts)), parts[0].dimensions, Fraction(1), ()
+    )
 
 
 def _factors(node: Node, power: Fraction) -> list[tuple[Node, Fraction]]:
-    """(factor, power) of a product, units taken out of quotients and powers; after "per" they divide."""
+    """(factor, power) of a product, with units taken out of quotients and powers; "per" inverts the next."""
     if isinstance(node, Mul):
         found: list[tuple[Node, Fraction]] = []
         for factor in node.factors:

@@ -1,4 +1,4 @@
-"""Words beside formulas: units, nouns that are counted, "percent", numbers in words."""
+"""Parses words in formulas: units, counted nouns, "percent", numbers in words."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from limo_ablate.verify.parser import Parser
 
 
-def words(p: Parser, text: str) -> Node:
-    """A unit, "percent", a number word, or a noun that is counted; sentences are no formula."""
+def unit_or_number(p: Parser, text: str) -> Node:
+    """A unit, "percent", a number word or a counted noun; NotParsed for a sentence."""
     word = text.strip(" ,.;:")
     lower = word.lower()
     if lower in ("e", "i"):
@@ -24,7 +24,7 @@ def words(p: Parser, text: str) -> Node:
     if "/" in word and p.take("^"):
         top, _, bottom = word.rpartition("/")
         return divide(_unit(top), Power(_unit(bottom), p.argument()))
-    parts = [_unit(part) for part in _unit_words(word)]
+    parts = [_unit(part) for part in _split_words(word)]
     if any(part.lower() in STOP_WORDS for part in word.split()) or len(parts) > 4:
         raise NotParsed(f"a sentence: {word[:40]!r}")
     unit = parts[0]
@@ -33,7 +33,7 @@ def words(p: Parser, text: str) -> Node:
     return unit
 
 
-def _unit_words(word: str) -> list[str]:
+def _split_words(word: str) -> list[str]:
     return word.replace("-", " ").split() or [word]
 
 

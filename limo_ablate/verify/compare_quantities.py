@@ -1,10 +1,9 @@
-"""Scalars as people write them: percent, degrees, units, and decimals that are rounded."""
+"""Compares scalars as people write them: with percent signs, degrees, units, or rounded."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 
-from limo_ablate.verify.measures import OHM, Quantity, quantity, times
 from limo_ablate.verify.nodes import (
     Add,
     Call,
@@ -18,34 +17,33 @@ from limo_ablate.verify.nodes import (
     Symbol,
     Unit,
     children,
+    rebuild,
     symbols,
 )
-from limo_ablate.verify.outcome import Outcome, different, every, same
+from limo_ablate.verify.quantity import OHM, Quantity, quantity, scaled
 from limo_ablate.verify.rational import exact
-from limo_ablate.verify.rewrite import rebuild
 from limo_ablate.verify.rounding import rounded
-from limo_ablate.verify.scalar import equal, rename
+from limo_ablate.verify.scalar import equal, rename_letters
 from limo_ablate.verify.units import UNITS
+from limo_ablate.verify.verdict import Outcome, all_equal, different, same
 
 _MASS = (("mass", Fraction(1)),)
 _STERLING = (("gbp", Fraction(1)),)
 
 
 def equal_quantities(gold: Node, answer: Node, *, strict: bool = False) -> Outcome:
-    """Scalars with or without units, percent and degree signs; a sign or unit only one of them has is no
-    difference.
+    """Compares scalars; a sign or unit that only one of them has is ignored.
 
-    Units of one dimension are converted; 35% is 35 or 0.35 where the other has no sign, never both of 35
-    and 0.35.
-    With `strict`, a rounded decimal is not the exact value.
+    Units of one dimension are converted. 35% equals 35 and 0.35 where the other side has no sign, but 35 does
+    not equal 0.35. With `strict`, a rounded decimal does not equal the exact value.
     """
-    if (digits := _digits_alone(gold, answer)) is not None:
+    if (digits := _compare_digits(gold, answer)) is not None:
         return digits
-    if (residues := _residues(gold, answer)) is not None:
+    if (residues := _compare_residues(gold, answer)) is not None:
         return residues
-    outcome = equal(gold, answer) if not _marked(gold) and not _marked(answer) else None
+    outcome = equal(gold, answer) if not _has_sign_or_unit(gold) and not _has_sign_or_unit(answer) else None
     if outcome is None:
-        outcome = _with_units(gold, answer)
+        outcome = _compare_with_units(gold, answer)
     if outcome.equal is False and outcome.rule in ("exact", "numeric") and not strict:
         return rounded(gold, answer) or outcome
     if outcome.equal is False:
@@ -53,23 +51,23 @@ def equal_quantities(gold: Node, answer: Node, *, strict: bool = False) -> Outco
     return outcome
 
 
-def _digits_alone(gold: Node, answer: Node) -> Outcome | None:
-    """2021 for 2021_5: a base is left out like a unit; stated bases must agree, or the values be equal."""
+def _compare_digits(gold: Node, answer: Node) -> Outcome | None:
+    """2021 for 2021_5: a base may be left out, as a unit may."""
     for one, other in ((gold, answer), (answer, gold)):
         if isinstance(one, Numeral) and isinstance(other, Number) and one.digits == str(other.value):
             return same("base")
     return None
 
 
-def _residues(gold: Node, answer: Node) -> Outcome | None:
-    """7 mod 12 is 19 mod 12, and 7 where the other side names no modulus."""
+def _compare_residues(gold: Node, answer: Node) -> Outcome | None:
+    """7 mod 12 is 19 mod 12, and equals 7 where the other side names no modulus."""
     g, a = (
         node.args if isinstance(node, Call) and node.name == "residue" else None for node in (gold, answer)
     )
     if g and a:
         values = [exact(part) for part in (*g, *a)]
         if any(value is None for value in values):
-            return every((equal(x, y) for x, y in zip(g, a, strict=True)), "residue")
+            return all_equal((equal(x, y) for x, y in zip(g, a, strict=True)), "residue")
         g_value, g_modulus, a_value, a_modulus = (value or Fraction(0) for value in values)
         agree = g_modulus == a_modulus and g_modulus and not (g_value - a_value) % g_modulus
         return same("residue") if agree else different("residue", "not the same residue")
@@ -80,11 +78,15 @@ def _residues(gold: Node, answer: Node) -> Outcome | None:
     return None
 
 
-def _marked(node: Node) -> bool:
-    return isinstance(node, (Percent, Degrees, Unit)) or node == OHM or any(map(_marked, children(node)))
+def _has_sign_or_unit(node: Node) -> bool:
+    return (
+        isinstance(node, (Percent, Degrees, Unit))
+        or node == OHM
+        or any(map(_has_sign_or_unit, children(node)))
+    )
 
 
-def _with_units(gold: Node, answer: Node) -> Outcome:
+def _compare_with_units(gold: Node, answer: Node) -> Outcome:
     g, a = quantity(gold), quantity(answer)
     if a.unknown and not g.unknown and not g.dimensions and _letters_as_unit(gold, a):
         return different("unit", "letters against a unit")
@@ -94,20 +96,20 @@ def _with_units(gold: Node, answer: Node) -> Outcome:
         if g.dimensions != a.dimensions:
             return different("unit", f"{_named(g)} against {_named(a)}")
         if g.factor != a.factor:
-            outcome = _signed(times(g.value, g.factor), times(a.value, a.factor))
+            outcome = _compare_signed(scaled(g.value, g.factor), scaled(a.value, a.factor))
             return Outcome(outcome.equal, "unit", outcome.reason)
-        return _signed(g.value, a.value)
+        return _compare_signed(g.value, a.value)
     if (_signs_as_unit(gold) and a.dimensions) or (_signs_as_unit(answer) and g.dimensions):
         return different("unit", "a percent or degree sign against a unit")
     if (g.dimensions and a.unknown) or (a.dimensions and g.unknown):
         return different("unit", "a unit against something else")
     if g.dimensions != a.dimensions and (read := _letter_units(gold, answer, g, a)) is not None:
         return read
-    return _signed(g.value, a.value)
+    return _compare_signed(g.value, a.value)
 
 
 def _pounds_as_money(node: Node) -> Node:
-    """Five pounds are a weight, and the money that the other side names."""
+    """`node` with pounds as money, for when the other side is in pounds sterling."""
     pounds = (Unit("pound", True), Unit("pounds", True))
     return rebuild(node, lambda part: Unit("gbp", True) if part in pounds else part)
 
@@ -121,22 +123,22 @@ def _letters_as_unit(gold: Node, a: Quantity) -> bool:
 
 
 def _letter_units(gold: Node, answer: Node, g: Quantity, a: Quantity) -> Outcome | None:
-    """2500 m: a bare letter beside a number is read as the unit the other side names."""
+    """2500 m: a letter is read as a unit if the other side has a unit of the same dimension."""
     bare, other = (answer, g) if g.dimensions else (gold, a)
     if not symbols(bare) or not symbols(bare) <= set(UNITS):
         return None
     read = rebuild(bare, lambda part: Unit(part.name, True) if isinstance(part, Symbol) else part)
     if quantity(read).dimensions != other.dimensions:
         return None
-    return _with_units(read, answer) if bare is gold else _with_units(gold, read)
+    return _compare_with_units(read, answer) if bare is gold else _compare_with_units(gold, read)
 
 
 def _named(q: Quantity) -> str:
     return " ".join(name if power == 1 else f"{name}^{power}" for name, power in q.dimensions)
 
 
-def _signed(gold: Node, answer: Node) -> Outcome:
-    """Percent and degree signs: exact first, then as if the side that has one had none."""
+def _compare_signed(gold: Node, answer: Node) -> Outcome:
+    """Compares with percent and degree signs, then without a sign that only one side has."""
     outcome = equal(gold, answer)
     if outcome.equal:
         return outcome
@@ -158,7 +160,7 @@ def _without(node: Node, sign: type[Percent] | type[Degrees]) -> Node:
 
 
 def _same_constant_of_integration(gold: Node, answer: Node) -> Outcome | None:
-    """+ C against + c, 2 k pi against 2 n pi: arbitrary constants and integers by another letter."""
+    """+ C against + c, 2 k pi against 2 n pi: arbitrary constants and integers named by another letter."""
     mine, yours = symbols(gold) - symbols(answer), symbols(answer) - symbols(gold)
     if not mine or len(mine) != len(yours):
         return None
@@ -169,7 +171,7 @@ def _same_constant_of_integration(gold: Node, answer: Node) -> Outcome | None:
             return None
     elif any(not new or old[0].lower() not in "c" for old, new in pairs.items()):
         return None
-    outcome = equal(gold, rename(answer, pairs))
+    outcome = equal(gold, rename_letters(answer, pairs))
     return same(outcome.rule) if outcome.equal else None
 
 

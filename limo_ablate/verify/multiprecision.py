@@ -1,4 +1,4 @@
-"""Many digits: confirms what double precision could not tell apart. One mpmath context a thread."""
+"""Evaluation to many digits, for values that agree in double precision. Each thread has an mpmath context."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 
 import mpmath
 
-from limo_ablate.verify.algebra import Algebra, Bound, Undefined, Unsupported, evaluate
+from limo_ablate.verify.algebra import Algebra, BoundAlgebra, Undefined, Unsupported, evaluate
 from limo_ablate.verify.limits import MAX_LOG10, MAX_PRECISION, PRECISION, LimitReached
 from limo_ablate.verify.nodes import Node, Number, children
 
-GUARD = 30
-"""More digits, to see which of the others are right."""
+GUARD_DIGITS = 30
+"""Digits added in a second evaluation, which shows how many digits of the first are right."""
 
 _LOCAL = threading.local()
 
 
 def digits_needed(*nodes: Node) -> int:
-    """Working digits: those to agree on, and what the numbers written down have themselves."""
+    """Working digits: those that must agree, plus the digits of the numbers as written."""
     return 2 * PRECISION + sum(map(_digits, nodes))
 
 
@@ -34,14 +34,15 @@ def _digits(node: Node) -> int:
 def agree(gold: Node, answer: Node, point: Mapping[str, Fraction]) -> bool:
     """Whether two values agree to PRECISION digits, or are both zero to twice as many.
 
-    Each is computed with two precisions: what they differ by is the rounding error, and digits are doubled
-    until it is small beside the values. Raises LimitReached where MAX_PRECISION digits are not enough.
+    Each value is computed with two precisions. Their difference estimates the rounding error; digits are
+    doubled until it is small relative to the values. Raises LimitReached if MAX_PRECISION digits are not
+    enough.
     """
     digits = digits_needed(gold, answer)
     while True:
         values = []
-        for working in (digits, digits + GUARD):
-            algebra = Precise(working, point)
+        for working in (digits, digits + GUARD_DIGITS):
+            algebra = Multiprecision(working, point)
             values.append((evaluate(gold, algebra), evaluate(answer, algebra)))
         (a, b), (finer_a, finer_b) = values
         size, error = max(abs(finer_a), abs(finer_b)), max(abs(a - finer_a), abs(b - finer_b))
@@ -53,7 +54,7 @@ def agree(gold: Node, answer: Node, point: Mapping[str, Fraction]) -> bool:
         digits *= 2
 
 
-class Precise:
+class Multiprecision:
     """Complex numbers of `digits` digits, at the given values of the letters."""
 
     def __init__(self, digits: int, values: Mapping[str, Fraction] | None = None) -> None:
@@ -65,7 +66,7 @@ class Precise:
         self.ctx.dps = digits
         self.values = values or {}
 
-    def _seen(self, value: Any) -> Any:
+    def _checked(self, value: Any) -> Any:
         size = abs(value)
         if self.ctx.isnan(size) or self.ctx.isinf(size):
             raise Undefined("no finite value")
@@ -74,7 +75,7 @@ class Precise:
         return value
 
     def number(self, value: Fraction) -> Any:
-        return self._seen(self.ctx.mpf(value.numerator) / value.denominator)
+        return self._checked(self.ctx.mpf(value.numerator) / value.denominator)
 
     def constant(self, name: str) -> Any:
         if name == "inf":
@@ -87,17 +88,17 @@ class Precise:
         return self.number(self.values[name])
 
     def add(self, a: Any, b: Any) -> Any:
-        return self._seen(a + b)
+        return self._checked(a + b)
 
     def mul(self, a: Any, b: Any) -> Any:
-        return self._seen(a * b)
+        return self._checked(a * b)
 
     def power(self, a: Any, b: Any) -> Any:
         if a == 0 and (self.ctx.re(b) <= 0 or self.ctx.im(b) != 0):
             raise Undefined("division by zero")
         if a != 0 and abs(b) * (abs(self.ctx.mag(a)) + 2) > 4 * MAX_LOG10:
             raise LimitReached(f"a magnitude beyond 10^{MAX_LOG10}")
-        return self._seen(self.ctx.power(a, b))
+        return self._checked(self.ctx.power(a, b))
 
     def call(self, name: str, args: list[Any]) -> Any:
         function = _FUNCTIONS.get(name)
@@ -106,22 +107,22 @@ class Precise:
         if any(abs(arg) > 10**9 for arg in args) and name not in ("ln", "log", "abs", "max", "min"):
             raise LimitReached(f"{name} of a large number")
         try:
-            return self._seen(function(self.ctx, *args))
+            return self._checked(function(self.ctx, *args))
         except TypeError as error:
             raise Unsupported(name) from error
         except (ValueError, ZeroDivisionError) as error:
             raise Undefined(name) from error
 
-    def bound(self, name: str, value: int) -> Algebra:
-        return Bound(self, name, Fraction(value))
+    def bind(self, name: str, value: int) -> Algebra:
+        return BoundAlgebra(self, name, Fraction(value))
 
 
-def _plain(name: str) -> Callable[..., Any]:
+def _mpmath(name: str) -> Callable[..., Any]:
     return lambda ctx, *args: getattr(ctx, name)(*args)
 
 
 def _rounded(step: str) -> Callable[..., Any]:
-    """Floor or ceiling; a value within the working precision of an integer is that integer."""
+    """Floor or ceiling; a value within 10^-PRECISION of an integer is taken as that integer."""
 
     def apply(ctx: Any, x: Any) -> Any:
         if ctx.im(x) != 0:
@@ -134,8 +135,8 @@ def _rounded(step: str) -> Callable[..., Any]:
     return apply
 
 
-def _counted(name: str) -> Callable[..., Any]:
-    """Factorials and binomials of real arguments by the gamma function, bounded."""
+def _bounded(name: str) -> Callable[..., Any]:
+    """Factorials and binomials of bounded real arguments."""
 
     def apply(ctx: Any, *args: Any) -> Any:
         if any(abs(arg) > 2000 for arg in args):
@@ -146,7 +147,7 @@ def _counted(name: str) -> Callable[..., Any]:
 
 
 _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
-    **{name: _plain(name) for name in
+    **{name: _mpmath(name) for name in
        ["sin", "cos", "tan", "cot", "sec", "csc", "asin", "acos", "atan", "acot", "asec", "acsc", "sinh",
        "cosh", "tanh", "coth", "asinh", "acosh", "atanh", "arg", "erf"]},
     "acot": lambda ctx, x: ctx.pi / 2 - ctx.atan(x),
@@ -157,8 +158,8 @@ _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "im": lambda ctx, x: ctx.im(x),
     "floor": _rounded("floor"),
     "ceil": _rounded("ceil"),
-    "factorial": _counted("factorial"),
-    "binomial": _counted("binomial"),
+    "factorial": _bounded("factorial"),
+    "binomial": _bounded("binomial"),
     "max": lambda ctx, *args: max(args),
     "min": lambda ctx, *args: min(args),
 }  # fmt: skip
