@@ -31,8 +31,8 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from limo_ablate.study.cells import Cell, cells
 from limo_ablate.study.design import Block, Study
+from limo_ablate.study.planned import PlannedTrial, planned_trials
 from limo_ablate.sweep.ledger.database import Database
 from limo_ablate.sweep.ledger.lease import Lease
 from limo_ablate.sweep.ledger.ledger import Ledger
@@ -52,10 +52,10 @@ TRIAL_SECONDS = 0.2
 """A trial of the concurrent part: none is as short, and each worker claims for a fifth of a second's work."""
 
 
-def grid(n: int) -> list[Cell]:
+def grid(n: int) -> list[PlannedTrial]:
     """n cells of four axes that need no composing."""
     block = Block(name="b", axes={"select.size": (4,)})
-    (one,) = cells(Study(name="s", blocks=(block,), overrides=("track=none",)))
+    (one,) = planned_trials(Study(name="s", blocks=(block,), overrides=("track=none",)))
     return [
         replace(
             one,
@@ -78,21 +78,21 @@ def timed(name: str, per: int = 1, unit: str = "s") -> Iterator[None]:
     print(f"| {name} | {wall * factor:.2f} {unit} | {spent * factor:.2f} {unit} |", flush=True)
 
 
-def ours(url: str | Path, found: list[Cell]) -> None:
+def ours(url: str | Path, found: list[PlannedTrial]) -> None:
     ledger = Ledger(url, "ours")
     levels = space([], found, grows=True)
     with ledger.transaction():
-        trials = [ledger.add(cell, 1, levels) for cell in found]
+        trials = [ledger.add(trial, 1, levels) for trial in found]
     for trial in trials:
         assert ledger.claim(trial, "host-1-abcd")
         assert ledger.finish(trial, METRICS, Path("trials/x"), devices=1)
 
 
-def plain(storage: BaseStorage, found: list[Cell]) -> None:
+def plain(storage: BaseStorage, found: list[PlannedTrial]) -> None:
     study = optuna.create_study(storage=storage, study_name="plain", direction="maximize")
-    for cell in found:
+    for trial in found:
         study.enqueue_trial(
-            {**cell.levels, "seed": cell.seed}, user_attrs={"cell": cell.name, "key": cell.key}
+            {**trial.levels, "seed": trial.seed}, user_attrs={"cell": trial.name, "key": trial.key}
         )
     for _ in found:
         evaluate(study)
@@ -158,7 +158,7 @@ def read(n: int, postgres: Postgres) -> None:
         ledger.rows()
 
 
-def insert_finished(url: str, found: list[Cell]) -> None:
+def insert_finished(url: str, found: list[PlannedTrial]) -> None:
     from optuna.distributions import distribution_to_json
     from optuna.storages._rdb import models
     from sqlalchemy import insert
@@ -178,13 +178,13 @@ def insert_finished(url: str, found: list[Cell]) -> None:
         models.TrialParamModel: [
             {"trial_id": i, "param_name": key, "param_value": levels[key].to_internal_repr(level),
              "distribution_json": distribution_to_json(levels[key])}
-            for i, cell in numbered
-            for key, level in {**cell.levels, "seed": cell.seed}.items()
+            for i, trial in numbered
+            for key, level in {**trial.levels, "seed": trial.seed}.items()
         ],
         models.TrialUserAttributeModel: [
             {"trial_id": i, "key": key, "value_json": json.dumps(value)}
-            for i, cell in numbered
-            for key, value in {"cell": cell.name, "key": cell.id, "attempt": 1, "blocks": ["b"],
+            for i, trial in numbered
+            for key, value in {"cell": trial.name, "key": trial.id, "attempt": 1, "blocks": ["b"],
                                "runner": "host-1-abcd", "result": result}.items()
         ],
     }  # fmt: skip
@@ -210,19 +210,19 @@ def large(n: int, folder: Path) -> None:
     print(f"\nThe journal has {journal.stat().st_size / 1e6:.0f} MB.")
 
 
-def fill(journal: Path, found: list[Cell]) -> None:
-    """Finishes every cell."""
+def fill(journal: Path, found: list[PlannedTrial]) -> None:
+    """Finishes every trial."""
     ledger, levels = Ledger(journal, "s"), space([], found, grows=True)
     with ledger.transaction():
         known = ledger.histories()
-        for cell in found:
-            trial = known[cell.id].waiting if cell.id in known else ledger.add(cell, 1, levels)
-            assert trial is not None
-            ledger.claim(trial, "host-1-abcd")
-            ledger.finish(trial, METRICS, Path(f"trials/{cell.folder}"), devices=1)
+        for trial in found:
+            row_id = known[trial.id].waiting if trial.id in known else ledger.add(trial, 1, levels)
+            assert row_id is not None
+            ledger.claim(row_id, "host-1-abcd")
+            ledger.finish(row_id, METRICS, Path(f"trials/{trial.folder}"), devices=1)
 
 
-def our_worker(url: str, found: list[Cell], folder: Path, start: Barrier, said: Any) -> None:
+def our_worker(url: str, found: list[PlannedTrial], folder: Path, start: Barrier, said: Any) -> None:
     """A runner: its own connection and lease, and the queue that all share and fill as it empties."""
     got: list[str] = []
     tried, looks = 0, Looks()
@@ -243,19 +243,19 @@ def our_worker(url: str, found: list[Cell], folder: Path, start: Barrier, said: 
                 tried += 1
                 if queue.claim(todo):
                     time.sleep(TRIAL_SECONDS)
-                    leave_result(folder, todo.cell)
+                    leave_result(folder, todo.trial)
                     assert queue.finish(todo, TRIAL_SECONDS, 1)
-                    got.append(todo.cell.id)
+                    got.append(todo.trial.id)
         said.put((None, got, tried))
     except Exception as error:
         said.put((repr(error)[:200], got, tried))
 
 
-def leave_result(folder: Path, cell: Cell) -> None:
+def leave_result(folder: Path, trial: PlannedTrial) -> None:
     """As a trial does."""
-    place = folder / "trials" / cell.folder
+    place = folder / "trials" / trial.folder
     place.mkdir(parents=True, exist_ok=True)
-    (place / "metrics.json").write_text(json.dumps(METRICS | {"trial": cell.key}))
+    (place / "metrics.json").write_text(json.dumps(METRICS | {"trial": trial.key}))
 
 
 def plain_worker(url: str, share: int, start: Barrier, said: Any) -> None:
@@ -279,8 +279,8 @@ def concurrent(workers: int, rows: int, folder: Path, postgres: Postgres) -> Non
     Ledger(url, "ours")  # makes the tables
     race("this ledger", our_worker, (url, found, folder), workers, lambda: _finished(url, "ours"))
     study = optuna.create_study(storage=url, study_name="plain", direction="maximize")
-    for cell in found:
-        study.enqueue_trial({**cell.levels, "seed": cell.seed}, user_attrs={"cell": cell.name})
+    for trial in found:
+        study.enqueue_trial({**trial.levels, "seed": trial.seed}, user_attrs={"cell": trial.name})
     race("ask + tell", plain_worker, (url, rows // workers), workers, lambda: _finished(url, "plain"))
 
 
@@ -325,9 +325,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             if postgres:
                 concurrent(asked.workers, asked.rows, Path(name), postgres)
-                read(asked.cells, postgres)
+                read(asked.trials, postgres)
             attempts(asked.trials, Path(name), postgres)
-            large(asked.cells, Path(name))
+            large(asked.trials, Path(name))
     finally:
         if postgres:
             postgres.remove()

@@ -24,12 +24,12 @@ from pathlib import Path
 
 import yaml
 
-from limo_ablate.study.cells import cells, unfolded
 from limo_ablate.study.design import load_study
+from limo_ablate.study.planned import planned_trials, trial_specs
 from limo_ablate.sweep.ledger.ledger import LEDGER, Ledger
 from limo_ablate.sweep.plan.cost import Costs, Past, past
 from limo_ablate.trial import compose as composing
-from limo_ablate.trial.compose import compose_cells
+from limo_ablate.trial.compose import compose_trials
 from limo_ablate.trial.identity import trial_keys
 from limo_ablate.trial.template import NotPlain
 
@@ -81,9 +81,9 @@ def speed() -> None:
         with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
             yaml.safe_dump(declared, file, sort_keys=False)
             file.flush()
-            asked = [wanted.overrides for wanted in unfolded(load_study(file.name))]
-            composed = best(partial(compose_cells, asked))
-            keys = best(partial(trial_keys, compose_cells(asked)))
+            asked = [wanted.overrides for wanted in trial_specs(load_study(file.name))]
+            composed = best(partial(compose_trials, asked))
+            keys = best(partial(trial_keys, compose_trials(asked)))
             cold = min(child("plan", file.name) for _ in range(ROUNDS))
         each = plain(asked[:PLAIN])
         print(f"| {name} | {composed:.2f} s | {keys:.2f} s | {each * len(asked):.0f} s | {cold:.2f} s |")
@@ -99,20 +99,20 @@ def plain(asked: list[tuple[str, ...]]) -> float:
 
     vars(composing)["Template"] = refuse
     try:
-        groups = best(lambda: compose_cells([asked[0]]))
-        same = [cell for cell in asked if _groups(cell) == _groups(asked[0])]
-        return (best(lambda: compose_cells(same)) - groups) / (len(same) - 1)
+        groups = best(lambda: compose_trials([asked[0]]))
+        same = [trial for trial in asked if _groups(trial) == _groups(asked[0])]
+        return (best(lambda: compose_trials(same)) - groups) / (len(same) - 1)
     finally:
         vars(composing)["Template"] = template
 
 
-def _groups(cell: tuple[str, ...]) -> list[str]:
-    return [text for text in cell if text.startswith("model=")]
+def _groups(trial: tuple[str, ...]) -> list[str]:
+    return [text for text in trial if text.startswith("model=")]
 
 
 def forecasts(study: str, overrides: list[str]) -> None:
     declared = load_study(study, overrides)
-    found = cells(declared)
+    found = planned_trials(declared)
     folder = Path(found[0].config.paths.studies) / declared.name
     trials = past(Ledger(declared.ledger or folder / LEDGER, declared.name).rows(), found)
     print(f"{len(trials)} finished trials of {declared.name}\n")

@@ -12,8 +12,8 @@ from itertools import count
 from pathlib import Path
 from threading import Timer
 
-from limo_ablate.study.cells import Cell, cells
 from limo_ablate.study.design import Block, Study
+from limo_ablate.study.planned import PlannedTrial, planned_trials
 from limo_ablate.sweep.ledger.ledger import Ledger
 from limo_ablate.sweep.ledger.parameters import space
 from tests.postgres import Postgres
@@ -98,12 +98,12 @@ def restart(server: Postgres | Proxy) -> None:
     Timer(AWAY, server.start).start()
 
 
-def grid(**axes: tuple[object, ...]) -> list[Cell]:
+def grid(**axes: tuple[object, ...]) -> list[PlannedTrial]:
     named = {f"select.{axis}": levels for axis, levels in axes.items()}
-    return cells(Study(name="s", blocks=(Block(name="b", axes=named),), overrides=("track=none",)))
+    return planned_trials(Study(name="s", blocks=(Block(name="b", axes=named),), overrides=("track=none",)))
 
 
-def add(ledger: Ledger, found: list[Cell], attempt: int = 1) -> list[int]:
+def add(ledger: Ledger, found: list[PlannedTrial], attempt: int = 1) -> list[int]:
     levels = space(ledger.rows(), found, grows=ledger.grows)
     with ledger.transaction():
-        return [ledger.add(cell, attempt, levels) for cell in found]
+        return [ledger.add(trial, attempt, levels) for trial in found]

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from limo_ablate.study.cells import cells
 from limo_ablate.study.design import load_study
+from limo_ablate.study.planned import planned_trials
 from tests.made_study import Making, plausible
 
 GRID = {
@@ -36,8 +36,8 @@ def small(folder: Path, store: Path, contrasts: tuple[dict[str, Any], ...] = (QU
     change(folder / "study.yaml", lambda study: study["overrides"].append(f"paths.artifacts={store}"))
     change(folder / "study.yaml", lambda study: study["overrides"].append("data.miniature.per_level=30"))
     rows = json.loads((folder / "cells.json").read_text())
-    for row, cell in zip(rows, cells(load_study(str(folder / "study.yaml"))), strict=True):
-        row |= {"name": cell.name, "key": cell.key, "seed": cell.seed}
+    for row, trial in zip(rows, planned_trials(load_study(str(folder / "study.yaml"))), strict=True):
+        row |= {"name": trial.name, "key": trial.key, "seed": trial.seed}
     (folder / "cells.json").write_text(json.dumps(rows))
     return folder
 

@@ -1,1 +1,1 @@
-"""A study as it is declared in `sweeps/NAME.yaml`: designs, their points, and the cells they unfold to."""
+"""A study as it is declared in `sweeps/NAME.yaml`: designs, their points, and the trials they unfold to."""

@@ -1,8 +1,8 @@
 """What a study may spend, as a contract: no trial starts that is forecast to end beyond the cap.
 
-    Spending(Budget(gpu_hours=10), spent=3600.0, forecast=costs.seconds).allows(cell, running)
+    Spending(Budget(gpu_hours=10), spent=3600.0, forecast=costs.seconds).allows(trial, running)
 
-The rule. Cells are taken in the queue's order. One starts only if what is spent, what the running trials are
+The rule. Trials are taken in the queue's order. One starts only if what is spent, what the running trials are
 forecast to take (at least what they have used) and its own forecast stay within the cap together. One that
 does not fit is passed over and asked for again whenever a trial has ended; smaller ones after it may start
 meanwhile. When nothing runs and nothing fits, the study ends, and what was not run is listed.
@@ -23,7 +23,7 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.core.hardware import device_count
 
 if TYPE_CHECKING:
-    from limo_ablate.study.cells import Cell
+    from limo_ablate.study.planned import PlannedTrial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +47,10 @@ class Spending:
         self,
         budget: Budget | None,
         spent: float,
-        forecast: Callable[[Cell], float],
+        forecast: Callable[[PlannedTrial], float],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`spent`: device-seconds the study has used so far; `forecast`: seconds a cell will take."""
+        """`spent`: device-seconds the study has used so far; `forecast`: seconds a trial will take."""
         self._budget, self._forecast, self._clock = budget or Budget(), forecast, clock
         self.know(spent, 0.0)
 
@@ -58,13 +58,13 @@ class Spending:
         """What the study has used by now: device-seconds, and seconds in which any of its trials ran."""
         self._spent, self._ran, self._known = spent, ran, self._clock()
 
-    def charge(self, cell: Cell, seconds: float) -> None:
-        """An attempt of `cell` has ended after `seconds`, however it ended."""
-        self._spent += seconds * device_count(cell.config.hardware)
+    def charge(self, trial: PlannedTrial, seconds: float) -> None:
+        """An attempt of `trial` has ended after `seconds`, however it ended."""
+        self._spent += seconds * device_count(trial.config.hardware)
 
-    def allows(self, cell: Cell, running: Iterable[tuple[Cell, float]]) -> bool:
-        """Whether `cell` may start beside `running`: cells, each with the seconds it has run."""
-        seconds = self._forecast(cell)
+    def allows(self, trial: PlannedTrial, running: Iterable[tuple[PlannedTrial, float]]) -> bool:
+        """Whether `trial` may start beside `running`: trials, each with the seconds it has run."""
+        seconds = self._forecast(trial)
         ran = self._ran + self._clock() - self._known
         if self._budget.hours is not None and ran + seconds > self._budget.hours * 3600:
             return False
@@ -73,5 +73,5 @@ class Spending:
         reserved = sum(
             max(used, self._forecast(other)) * device_count(other.config.hardware) for other, used in running
         )
-        own = seconds * device_count(cell.config.hardware)
+        own = seconds * device_count(trial.config.hardware)
         return self._spent + reserved + own <= self._budget.gpu_hours * 3600

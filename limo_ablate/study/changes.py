@@ -1,4 +1,4 @@
-"""A study changed from the command line: other levels, seeds, a budget, or a key for all cells."""
+"""A study changed from the command line: other levels, seeds, a budget, or a key for all trials."""
 
 from __future__ import annotations
 

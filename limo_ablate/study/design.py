@@ -2,7 +2,7 @@
 
 name: miniature
 question: How do size and quality trade off?
-overrides: [data=miniature, train=mini]                         # of every cell
+overrides: [data=miniature, train=mini]                         # of every trial
 seeds: [0, 1, 2]
 blocks:
   - name: size x quality
@@ -59,9 +59,9 @@ class Study:
     blocks: tuple[Block, ...]
     question: str = ""
     overrides: tuple[str, ...] = ()
-    """Of every cell."""
+    """Of every trial."""
     seeds: tuple[int, ...] = (0,)
-    """Each is a whole replicate: every cell is run with every seed."""
+    """Each is a whole replicate: every trial is run with every seed."""
     figures: tuple[Figure, ...] = ()
     """What the report draws."""
     contrasts: tuple[Contrast, ...] = ()
@@ -119,7 +119,7 @@ def load_study(name_or_path: str, extra: Sequence[str] = ()) -> Study:
     An extra override of an axis replaces its levels (`select.size=16,64`), of a key that varies together with
     others it chooses among them; `seeds`, `name`, `ledger`,
     `budget.gpu_hours` and `budget.hours` are the study's (`seeds` of every block too); all others hold for
-    every cell. Raises UserError, which names the key.
+    every trial. Raises UserError, which names the key.
     """
     path = _find(name_or_path)
     study = from_dict(Study, _read(path), path.name)

@@ -1,4 +1,4 @@
-"""What cells are called: their levels and their seed, so that a folder and a row say what they are."""
+"""What trials are called: their levels and their seed, so that a folder and a row say what they are."""
 
 from __future__ import annotations
 

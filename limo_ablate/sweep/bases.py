@@ -1,6 +1,6 @@
-"""Base models that have to be made before their cells can run, each once, by a job of its own.
+"""Base models that have to be made before their trials can run, each once, by a job of its own.
 
-A cell is ready once its base model is made, so that no slot waits for a lock while others could work.
+A trial is ready once its base model is made, so that no slot waits for a lock while others could work.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Base:
     key: str
     name: str
     config: TrialConfig
-    """Of the first cell that needs it."""
+    """Of the first trial that needs it."""
     state: Literal["missing", "making", "made", "failed"] = "missing"
     attempt: int = 1
     reason: str | None = None
@@ -29,29 +29,29 @@ class Base:
 
 @dataclass(slots=True)
 class Bases:
-    """All that the study's cells have needed so far."""
+    """All that the study's trials have needed so far."""
 
     _known: dict[str, Base] = field(default_factory=dict)
     _keys: dict[str, str] = field(default_factory=dict)
-    """Cell key -> base key."""
+    """Trial key -> base key."""
 
-    def of(self, cell: str, config: TrialConfig) -> Base | None:
-        """The base model that the cell with this key needs; None when it need not be made."""
+    def of(self, trial: str, config: TrialConfig) -> Base | None:
+        """The base model that the trial with this key needs; None when it need not be made."""
         if config.model.source == "hub":
             return None
-        if cell not in self._keys:
+        if trial not in self._keys:
             # the tokenizer made for `scratch` depends on the pool's text
             data = config.data if config.model.source == "scratch" else None
             key = content_key("prepare", 1, {"model": config.model, "data": data})
             self._known.setdefault(key, Base(key, f"{config.model.name}-{key[:6]}", config))
-            self._keys[cell] = key
-        return self._known[self._keys[cell]]
+            self._keys[trial] = key
+        return self._known[self._keys[trial]]
 
-    def ready(self, cell: str, config: TrialConfig) -> bool:
-        base = self.of(cell, config)
+    def ready(self, trial: str, config: TrialConfig) -> bool:
+        base = self.of(trial, config)
         return base is None or base.state == "made"
 
-    def missing(self, cells: Iterable[tuple[str, TrialConfig]]) -> list[Base]:
-        """What is to be made for these cells, (key, configuration), in their order."""
-        wanted = [base for key, config in cells if (base := self.of(key, config))]
+    def missing(self, trials: Iterable[tuple[str, TrialConfig]]) -> list[Base]:
+        """What is to be made for these trials, (key, configuration), in their order."""
+        wanted = [base for key, config in trials if (base := self.of(key, config))]
         return list({base.key: base for base in wanted if base.state == "missing"}.values())

@@ -1,8 +1,8 @@
 """`limo-ablate sweep STUDY [key=value ...] [--extend]` runs a study of sweeps/, resumably.
 
 An override of an axis replaces its levels (`select.size=16,64`), `seeds=[0,1]` the seeds, and
-`budget.gpu_hours=10` the budget; any other one holds for every cell (`track=none launch.slots=2`). Run again,
-it does what is missing and nothing twice. `--extend` goes on though the study no longer has cells it had.
+`budget.gpu_hours=10` the budget; any other one holds for every trial (`track=none launch.slots=2`). Run again,
+it does what is missing and nothing twice. `--extend` goes on though the study no longer has trials it had.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from rich.console import Console
 
 from limo_ablate.core.errors import EXIT_INTERRUPTED, EXIT_TRIALS_FAILED, UserError, is_disk_full
 from limo_ablate.core.project import study_names
-from limo_ablate.study.cells import Cell
 from limo_ablate.study.design import Study, load_study
 from limo_ablate.study.folder import REGISTRATION, STUDY
+from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.sweep.ledger.declared import declare
 from limo_ablate.sweep.ledger.lease import Lease
 from limo_ablate.sweep.ledger.ledger import Ledger
@@ -36,7 +36,7 @@ from limo_ablate.sweep.worker import Job
 JOBS = Jobs()
 SEEN_AS = "seen_as"
 """File in a study's folder: the folder as seen from where `sweep` runs; a `join` must see it so too."""
-LOST = "this process stood still for so long that others may have taken its cells; the same command goes on"
+LOST = "this process stood still for so long that others may have taken its trials; the same command goes on"
 
 
 def sweep(argv: list[str]) -> int:
@@ -63,7 +63,7 @@ def run(study: Study, folder: Path | None = None, jobs: Jobs = JOBS, *, extend: 
             lease = held.enter_context(Lease(session.folder))
             desk = Desk(jobs=jobs, console=console, interrupts=interrupts, stays=True)
             queue = _run_missing(session, ledger, lease, desk, extend=extend)
-            _write_study(study, queue.cells, session.folder)
+            _write_study(study, queue.trials, session.folder)
             _tell_given_up(study, queue, console)
             with interrupts.window():
                 _report(session.folder, jobs, console)
@@ -100,21 +100,21 @@ def _run_missing(session: Session, ledger: Ledger, lease: Lease, desk: Desk, *, 
     study, costs = session.study, Costs()
     declare(ledger, study, session.found, extend=extend)
     queue = session.queue(ledger, lease, costs, reopen=True)
-    _write_study(study, queue.cells, session.folder)
+    _write_study(study, queue.trials, session.folder)
     purse = session.purse(queue, costs)
     left = queue.total - queue.done - len(queue.given_up)
     if not queue.todo and not queue.elsewhere:
-        state = f"{queue.done} of {queue.total} cells are finished, nothing left to do"
+        state = f"{queue.done} of {queue.total} trials are finished, nothing left to do"
         desk.console.print(f"{study.name}: {state}")
         return queue
     elsewhere = f", {queue.elsewhere} in other runners" if queue.elsewhere else ""
     state = f"{queue.done} finished{elsewhere}, {left} to do, {session.side_by_side()} at a time"
-    desk.console.print(f"{study.name}: {queue.total} cells, {state}")
+    desk.console.print(f"{study.name}: {queue.total} trials, {state}")
     if session.launch.executor == "slurm":
         from limo_ablate.sweep.launchers.slurm import run_slurm
 
         run_slurm(session.launch, session.hardware, queue, purse, desk.console, desk.interrupts)
-        tell_not_run([todo.cell for todo in queue.todo], desk.console)
+        tell_not_run([todo.trial for todo in queue.todo], desk.console)
     else:
         runner = session.work(queue, purse, lease, desk)
         tell_not_run(runner.not_run, desk.console)
@@ -122,28 +122,28 @@ def _run_missing(session: Session, ledger: Ledger, lease: Lease, desk: Desk, *, 
     return queue
 
 
-def tell_not_run(cells: Sequence[Cell], console: Console) -> None:
+def tell_not_run(trials: Sequence[PlannedTrial], console: Console) -> None:
     """What the budget did not allow."""
-    if cells:
-        console.print(f"{len(cells)} cells were not run, to stay within the budget; a larger one goes on:")
-        console.print("\n".join(f"  {cell.name}" for cell in cells))
+    if trials:
+        console.print(f"{len(trials)} trials were not run, to stay within the budget; a larger one goes on:")
+        console.print("\n".join(f"  {trial.name}" for trial in trials))
 
 
-def _write_study(study: Study, found: Sequence[Cell], folder: Path) -> None:
+def _write_study(study: Study, found: Sequence[PlannedTrial], folder: Path) -> None:
     """study.yaml and cells.json, for the report and for other runners."""
     _update(folder / SEEN_AS, os.path.relpath(folder) + "\n")
     declared = json.loads(json.dumps(asdict(study)))
     _update(folder / "study.yaml", yaml.safe_dump(declared, sort_keys=False, allow_unicode=True))
     rows = [
         {
-            "name": cell.name,
-            "key": cell.key,
-            "folder": cell.folder,
-            "seed": cell.seed,
-            "blocks": cell.blocks,
-            "overrides": cell.labels(study.name).cell,
+            "name": trial.name,
+            "key": trial.key,
+            "folder": trial.folder,
+            "seed": trial.seed,
+            "blocks": trial.blocks,
+            "overrides": trial.labels(study.name).cell,
         }
-        for cell in found
+        for trial in found
     ]
     _update(folder / "cells.json", json.dumps(rows, indent=1) + "\n")
 
@@ -159,15 +159,15 @@ def _update(path: Path, text: str) -> None:
 def _tell_given_up(study: Study, queue: Queue, console: Console) -> None:
     if not queue.given_up:
         return
-    console.print(f"{len(queue.given_up)} of {queue.total} cells failed, and are left alone:")
-    for cell, reason in queue.given_up:
-        console.print(f"  {cell.name}: {reason}\n    rerun: {rerun_command(cell)}")
+    console.print(f"{len(queue.given_up)} of {queue.total} trials failed, and are left alone:")
+    for trial, reason in queue.given_up:
+        console.print(f"  {trial.name}: {reason}\n    rerun: {rerun_command(trial)}")
     found = queue.ledger.histories()
-    early = sum(len(found[cell.id].failures) < queue.attempts for cell, _ in queue.given_up)
+    early = sum(len(found[trial.id].failures) < queue.attempts for trial, _ in queue.given_up)
     if early:
         console.print(f"{early} of them would have failed in the same way again: the next sweep tries them")
     if early < len(queue.given_up):
-        console.print(f"new attempts: limo-ablate retry {study.name} [CELL ...], then the same sweep again")
+        console.print(f"new attempts: limo-ablate retry {study.name} [TRIAL ...], then the same sweep again")
 
 
 def _report(folder: Path, jobs: Jobs, console: Console) -> None:

@@ -1,4 +1,4 @@
-"""`limo-ablate join STUDY [--cells N] [launch.slots=2 ...]` is one more runner of a study.
+"""`limo-ablate join STUDY [--trials N] [launch.slots=2 ...]` is one more runner of a study.
 
 STUDY, which `sweep` has declared, is a name or a folder. The runner may be on another machine that shares
 the study's folder, started in the same directory; it takes what waits, and leaves when nothing waits or
@@ -28,11 +28,11 @@ def main(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print(__doc__)
         return 0
-    name, cells, overrides = asked(argv)
-    return join(study_folder(name), overrides, cells)
+    name, trials, overrides = asked(argv)
+    return join(study_folder(name), overrides, trials)
 
 
-def join(folder: Path, overrides: list[str], cells: int | None, jobs: Jobs = JOBS) -> int:
+def join(folder: Path, overrides: list[str], trials: int | None, jobs: Jobs = JOBS) -> int:
     """One more runner for the study in `folder`; returns the exit code. Raises UserError."""
     check_directory(folder)
     session = Session.of(load_study(str(folder / "study.yaml"), overrides), folder)
@@ -41,9 +41,9 @@ def join(folder: Path, overrides: list[str], cells: int | None, jobs: Jobs = JOB
     try:
         with Interrupts() as interrupts, Lease(folder) as lease:
             costs = Costs()
-            desk = Desk(jobs=jobs, console=console, interrupts=interrupts, stays=False, cells=cells)
+            desk = Desk(jobs=jobs, console=console, interrupts=interrupts, stays=False, trials=trials)
             queue = session.queue(session.ledger(interrupts.pause), lease, costs)
-            console.print(f"{session.study.name}: joined as {lease.id}; {len(queue.todo)} cells wait")
+            console.print(f"{session.study.name}: joined as {lease.id}; {len(queue.todo)} trials wait")
             if not queue.todo:
                 return 0
             runner = session.work(queue, session.purse(queue, costs), lease, desk)
@@ -68,17 +68,17 @@ def check_directory(folder: Path) -> None:
 
 def asked(argv: list[str]) -> tuple[str, int | None, list[str]]:
     """(study, most attempts, overrides) of the command line. Raises UserError."""
-    rest, cells = list(argv), None
-    if "--cells" in rest:
-        place = rest.index("--cells")
+    rest, trials = list(argv), None
+    if "--trials" in rest:
+        place = rest.index("--trials")
         value = rest[place + 1] if place + 1 < len(rest) else ""
         if not value.isdigit() or int(value) < 1:
-            raise UserError(f"--cells {value}: a whole number, 1 or more")
-        cells, rest = int(value), rest[:place] + rest[place + 2 :]
+            raise UserError(f"--trials {value}: a whole number, 1 or more")
+        trials, rest = int(value), rest[:place] + rest[place + 2 :]
     names = [argument for argument in rest if "=" not in argument]
     if len(names) != 1 or names[0].startswith("-"):
-        raise UserError(f"join {' '.join(argv)}: one study is needed: limo-ablate join STUDY [--cells N]")
+        raise UserError(f"join {' '.join(argv)}: one study is needed: limo-ablate join STUDY [--trials N]")
     overrides = [argument for argument in rest if "=" in argument]
     if wrong := [given for given in overrides if not given.startswith("launch.")]:
         raise UserError(f"{wrong[0]}: only launch.* can differ from what `sweep` was told")
-    return names[0], cells, overrides
+    return names[0], trials, overrides

@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.table import Table
 
 from limo_ablate.core.progress import Progress
-from limo_ablate.study.cells import Cell
+from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.trial.show import plus_minus
 
 REFRESH_SECONDS = 0.5
@@ -47,7 +47,7 @@ class Row:
 
 
 class Board:
-    """Counts cells and prints; use as a context."""
+    """Counts trials and prints; use as a context."""
 
     def __init__(self, console: Console, *, total: int, done: int) -> None:
         self._console = console
@@ -76,32 +76,34 @@ class Board:
         self._said = time.monotonic()
 
     def count(self, *, total: int, done: int, elsewhere: int) -> None:
-        """What the ledger says: other runners finish cells too, and a search adds some."""
+        """What the ledger says: other runners finish trials too, and a search adds some."""
         self._total, self._done, self._elsewhere = total, max(done, self._done), elsewhere
 
     def spend(self, device_seconds: float) -> None:
         """An attempt has ended, however."""
         self._devices += device_seconds
 
-    def finished(self, cell: Cell, metrics: Mapping[str, Any], seconds: float) -> None:
+    def finished(self, trial: PlannedTrial, metrics: Mapping[str, Any], seconds: float) -> None:
         self._done += 1
         self._spent.append(seconds)
         score = next(iter(metrics["scores"].values()))
         result = plus_minus(score["accuracy"], score["stderr"])
-        self.say(f"{self._count()} {cell.name}  {result}  {seconds:.1f} s{self._eta()}")
+        self.say(f"{self._count()} {trial.name}  {result}  {seconds:.1f} s{self._eta()}")
 
-    def failed(self, cell: Cell, attempt: int, attempts: int, reason: str, log: Path, *, again: bool) -> None:
-        """`again`: the cell is queued for another attempt."""
+    def failed(
+        self, trial: PlannedTrial, attempt: int, attempts: int, reason: str, log: Path, *, again: bool
+    ) -> None:
+        """`again`: the trial is queued for another attempt."""
         self._given_up += not again
         then = "trying again" if again else "left alone"
         if not again and attempt < attempts:
             then = "not tried again by this sweep, but by the next"
-        self.say(f"{self._count()} {cell.name}  FAILED, attempt {attempt} of {attempts}, {then}: {reason}")
-        self.say(f"    log:   {log}\n    rerun: {rerun_command(cell)}")
+        self.say(f"{self._count()} {trial.name}  FAILED, attempt {attempt} of {attempts}, {then}: {reason}")
+        self.say(f"    log:   {log}\n    rerun: {rerun_command(trial)}")
 
-    def ended(self, cell: Cell, how: str) -> None:
+    def ended(self, trial: PlannedTrial, how: str) -> None:
         """A trial that ended neither with a result nor by its own fault."""
-        self.say(f"{self._count()} {cell.name}  {how}")
+        self.say(f"{self._count()} {trial.name}  {how}")
 
     def show(self, rows: Iterable[Row]) -> None:
         """What runs now, slot by slot, then what waits for its next attempt."""
@@ -150,8 +152,8 @@ def _progress(progress: Progress | None) -> tuple[str, str, str, str]:
     return progress.stage, step, speed, "" if progress.left is None else readable(progress.left)
 
 
-def rerun_command(cell: Cell) -> str:
-    return shlex.join(["limo-ablate", *cell.overrides])
+def rerun_command(trial: PlannedTrial) -> str:
+    return shlex.join(["limo-ablate", *trial.overrides])
 
 
 def readable(seconds: float) -> str:

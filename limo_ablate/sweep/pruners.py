@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from limo_ablate.study.cells import Cell
+from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.sweep.ledger.queue import read_metrics
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ class Pruners:
     """The folder of the trials' folders."""
     _pruners: dict[str, tuple[Search, Pruner]] = field(default_factory=dict, init=False)
     _reported: dict[str, int] = field(default_factory=dict, init=False)
-    """Cell -> reports that its pruner has been asked about."""
+    """Trial -> reports that its pruner has been asked about."""
     _told: set[str] = field(default_factory=set, init=False)
-    """Cells whose results the pruners know."""
+    """Trials whose results the pruners know."""
 
     def __post_init__(self) -> None:
         if not self.searches:
@@ -34,27 +34,27 @@ class Pruners:
 
         self._pruners = {search.name: (search, Pruner(search)) for search in self.searches if search.pruner}
 
-    def learn(self, cells: Sequence[Cell]) -> None:
-        """Tells the pruners of the cells that have a result by now, whoever ran them."""
-        for cell in cells:
-            if cell.proposal is None or cell.proposal.search not in self._pruners or cell.id in self._told:
+    def learn(self, trials: Sequence[PlannedTrial]) -> None:
+        """Tells the pruners of the trials that have a result by now, whoever ran them."""
+        for trial in trials:
+            if trial.proposal is None or trial.proposal.search not in self._pruners or trial.id in self._told:
                 continue
-            if metrics := read_metrics(self.trials / cell.folder, cell.key):
-                search, pruner = self._pruners[cell.proposal.search]
-                pruner.ended(cell.proposal.number, self._reports(cell), search.values(metrics)[0])
-                self._told.add(cell.id)
+            if metrics := read_metrics(self.trials / trial.folder, trial.key):
+                search, pruner = self._pruners[trial.proposal.search]
+                pruner.ended(trial.proposal.number, self._reports(trial), search.values(metrics)[0])
+                self._told.add(trial.id)
 
-    def gives_up(self, cell: Cell) -> bool:
-        """Whether the trial of `cell`, which runs, is not worth its time."""
-        if cell.proposal is None or cell.proposal.search not in self._pruners:
+    def gives_up(self, trial: PlannedTrial) -> bool:
+        """Whether the trial, which runs, is not worth its time."""
+        if trial.proposal is None or trial.proposal.search not in self._pruners:
             return False
-        reports = self._reports(cell)
-        if len(reports) <= self._reported.get(cell.id, 0):
+        reports = self._reports(trial)
+        if len(reports) <= self._reported.get(trial.id, 0):
             return False
-        self._reported[cell.id] = len(reports)
-        return self._pruners[cell.proposal.search][1].should_prune(cell.proposal.number, reports)
+        self._reported[trial.id] = len(reports)
+        return self._pruners[trial.proposal.search][1].should_prune(trial.proposal.number, reports)
 
-    def _reports(self, cell: Cell) -> dict[int, float]:
+    def _reports(self, trial: PlannedTrial) -> dict[int, float]:
         from limo_ablate.study.search.pruning import read_reports
 
-        return read_reports(self.trials / cell.folder)
+        return read_reports(self.trials / trial.folder)

@@ -1,6 +1,6 @@
 """The runner: takes what waits in the queue and runs it on this machine's devices.
 
-    prepare (one job for each base model) ──▶ its cells, in the queue's order ──▶ ledger
+    prepare (one job for each base model) ──▶ its trials, in the queue's order ──▶ ledger
 
 No trial waits for another. Several runners may work on one study: each ends what hangs, tries again what
 failed, gives back what was asked to end, and leaves neither processes nor running rows behind.
@@ -14,7 +14,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.study.cells import Cell
+from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.sweep.bases import Base, Bases
 from limo_ablate.sweep.budget_guard import Purse
 from limo_ablate.sweep.ledger.lease import Lease
@@ -31,7 +31,7 @@ from limo_ablate.trial.config import LaunchConfig, TrialConfig
 
 
 class LeaseLost(Exception):
-    """This runner stood still for so long that others may have taken its cells."""
+    """This runner stood still for so long that others may have taken its trials."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +62,11 @@ class Runner:
     pruners: Pruners
     jobs: Jobs
     stays: bool
-    """Whether it waits for cells that run in other runners: they may come back."""
-    cells: int | None = None
+    """Whether it waits for trials that run in other runners: they may come back."""
+    trials: int | None = None
     """It leaves after so many attempts; None: when nothing waits."""
-    not_run: list[Cell] = field(default_factory=list, init=False)
-    """Cells that the budget did not allow."""
+    not_run: list[PlannedTrial] = field(default_factory=list, init=False)
+    """Trials that the budget did not allow."""
     _running: dict[int, Running] = field(default_factory=dict, init=False)
     """By the worker's sentinel."""
     _bases: Bases = field(default_factory=Bases, init=False)
@@ -82,7 +82,7 @@ class Runner:
         self._outcomes = Outcomes(self.folder, self.queue, self.launch, self.board, self.purse)
 
     def run(self) -> None:
-        """Until nothing is left. However it ends, no process stays and no cell is left as running.
+        """Until nothing is left. However it ends, no process stays and no trial is left as running.
 
         Raises UserError when no trial can run here, LeaseLost, KeyboardInterrupt.
         """
@@ -99,7 +99,7 @@ class Runner:
 
     @property
     def failed(self) -> int:
-        """Cells that this runner gave up."""
+        """Trials that this runner gave up."""
         return self._outcomes.given_up
 
     def _step(self) -> bool:
@@ -127,14 +127,14 @@ class Runner:
         if self._looks.due(empty=not self.queue.todo and not self._leaving):
             self.queue.refresh()
             self.purse.look()
-            self.pruners.learn(self.queue.cells)
+            self.pruners.learn(self.queue.trials)
             self._looks.looked(empty=not self.queue.todo)
             self._seen_all = True
             self.board.count(total=self.queue.total, done=self.queue.done, elsewhere=self.queue.elsewhere)
 
     @property
     def _leaving(self) -> bool:
-        return self.queue.outdated or (self.cells is not None and self._claims >= self.cells)
+        return self.queue.outdated or (self.trials is not None and self._claims >= self.trials)
 
     def _waits(self) -> bool:
         """Whether there may be more to do though nothing runs here."""
@@ -160,33 +160,33 @@ class Runner:
                 self._start(what)
 
     def _give_up_baseless(self) -> None:
-        """Fails the cells whose base model could not be made here; a `join` leaves them to the others."""
+        """Fails the trials whose base model could not be made here; a `join` leaves them to the others."""
         for todo in list(self.queue.todo):
-            base = self._bases.of(todo.cell.id, todo.cell.config)
+            base = self._bases.of(todo.trial.id, todo.trial.config)
             if base and base.state == "failed" and self.queue.claim(todo):
                 why = f"its base model could not be made: {base.reason}"
                 log = self.folder / "bases" / base.name / "trial.log"
                 self._outcomes.fail(todo, why, log, 0.0, 0, again=False)
 
     def _startable(self) -> list[Todo | Base]:
-        """What may start now, in order: the base models that the cells wait for, then the cells."""
+        """What may start now, in order: the base models that the trials wait for, then the trials."""
         due = [todo for todo in self.queue.todo if self._outcomes.due(todo)]
-        bases = self._bases.missing((todo.cell.id, todo.cell.config) for todo in due)
-        ready = [todo for todo in due if self._bases.ready(todo.cell.id, todo.cell.config)]
+        bases = self._bases.missing((todo.trial.id, todo.trial.config) for todo in due)
+        ready = [todo for todo in due if self._bases.ready(todo.trial.id, todo.trial.config)]
         running = self._at_work()
-        allowed = [todo for todo in ready if self.purse.allows(todo.cell, running)]
-        self.not_run = [todo.cell for todo in ready if todo not in allowed]
+        allowed = [todo for todo in ready if self.purse.allows(todo.trial, running)]
+        self.not_run = [todo.trial for todo in ready if todo not in allowed]
         return [*bases, *allowed]
 
-    def _at_work(self) -> list[tuple[Cell, float]]:
-        """Cells that run here, each with the seconds it has run."""
-        return [(r.what.cell, r.seconds) for r in self._running.values() if isinstance(r.what, Todo)]
+    def _at_work(self) -> list[tuple[PlannedTrial, float]]:
+        """Trials that run here, each with the seconds it has run."""
+        return [(r.what.trial, r.seconds) for r in self._running.values() if isinstance(r.what, Todo)]
 
     def _start(self, what: Todo | Base) -> None:
         config = config_of(what)
         if isinstance(what, Todo):
             self._starting, folder = what, self._outcomes.begin(what)
-            job = Job(self.jobs.trial, (config, folder, what.cell.labels(self.study)))
+            job = Job(self.jobs.trial, (config, folder, what.trial.labels(self.study)))
         else:
             what.state, folder = "making", self.folder / "bases" / what.name
             job = Job(self.jobs.prepare, (config,))
@@ -221,7 +221,7 @@ class Runner:
             if limit is not None and running.stands_still(limit):
                 where = running.told() or "before it told anything"
                 running.kill(f"it stood still for {limit:g} s: no progress and nothing in its log ({where})")
-            elif isinstance(running.what, Todo) and self.pruners.gives_up(running.what.cell):
+            elif isinstance(running.what, Todo) and self.pruners.gives_up(running.what.trial):
                 running.pruned = True
                 running.kill("pruned")
 
@@ -230,7 +230,7 @@ class Runner:
         return [*(one.row() for one in running), *self._outcomes.waiting()]
 
     def _abandon(self) -> None:
-        """Ends all jobs; a cell whose result made it to the disk is finished, the others wait again.
+        """Ends all jobs; a trial whose result made it to the disk is finished, the others wait again.
 
         Where the ledger can't be told, for it is locked or the disk is full, the next runner finds this one
         dead, and does so.
@@ -253,8 +253,8 @@ class Runner:
 
 
 def config_of(what: Todo | Base) -> TrialConfig:
-    return what.cell.config if isinstance(what, Todo) else what.config
+    return what.trial.config if isinstance(what, Todo) else what.config
 
 
 def key_of(what: Todo | Base) -> str:
-    return what.cell.id if isinstance(what, Todo) else what.key
+    return what.trial.id if isinstance(what, Todo) else what.key

@@ -36,7 +36,7 @@ class Running:
 
     @classmethod
     def start(cls, what: Todo | Base, job: Job, slot: Slot, folder: Path, mark: str) -> Running:
-        config = what.cell.config if isinstance(what, Todo) else what.config
+        config = what.trial.config if isinstance(what, Todo) else what.config
         (folder / PROGRESS).unlink(missing_ok=True)
         own = {PROGRESS_VARIABLE: str((folder / PROGRESS).absolute()), JOB_MARK: mark}
         worker = Worker(job, {**slot.environment(config.hardware), **own}, folder / LOG)
@@ -44,7 +44,7 @@ class Running:
 
     @property
     def name(self) -> str:
-        return self.what.cell.name if isinstance(self.what, Todo) else f"base model {self.what.name}"
+        return self.what.trial.name if isinstance(self.what, Todo) else f"base model {self.what.name}"
 
     @property
     def seconds(self) -> float:

@@ -11,8 +11,8 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 
 from limo_ablate.core.hardware import HardwareConfig
-from limo_ablate.study.cells import Cell, cells
 from limo_ablate.study.design import Study
+from limo_ablate.study.planned import PlannedTrial, planned_trials
 from limo_ablate.study.search.search import Search, searches
 from limo_ablate.sweep.budget_guard import Purse
 from limo_ablate.sweep.ledger.journal import PATIENCE
@@ -38,19 +38,19 @@ class Session:
     folder: Path
     launch: LaunchConfig
     """Of this runner: a `join` may have another than the study's."""
-    found: Sequence[Cell]
-    """The cells known beforehand."""
+    found: Sequence[PlannedTrial]
+    """The trials known beforehand."""
     searches: Sequence[Search]
     hardware: Sequence[HardwareConfig]
-    """Of all cells, each once."""
+    """Of all trials, each once."""
 
     @classmethod
     def of(cls, study: Study, folder: Path | None = None) -> Session:
-        """Composes the study's cells. Raises UserError before anything is written."""
-        found, searching = cells(study), searches(study)
+        """Composes the study's trials. Raises UserError before anything is written."""
+        found, searching = planned_trials(study), searches(study)
         check_study(study, found)
         shared = (*study.overrides, *study.blocks[0].overrides)
-        configs: list[TrialConfig] = [cell.config for cell in found] or [compose(shared)]
+        configs: list[TrialConfig] = [trial.config for trial in found] or [compose(shared)]
         return cls(
             study,
             folder or Path(configs[0].paths.studies) / study.name,
@@ -77,7 +77,7 @@ class Session:
     def finished(self, rows: Sequence[FrozenTrial]) -> bool:
         """Whether nothing is left to run, by the ledger's rows."""
         found = histories(rows)
-        ended = [found.get(cell.id) for cell in all_cells(self, rows)]
+        ended = [found.get(trial.id) for trial in all_trials(self, rows)]
         total = len(self.found) + sum(search.n for search in self.searches)
         return sum(history is not None and (history.done or history.pruned) for history in ended) == total
 
@@ -100,7 +100,7 @@ class Session:
         return max(Devices(self.launch).side_by_side(hardware) for hardware in self.hardware)
 
     def queue(self, ledger: Ledger, lease: Lease, costs: Costs, *, reopen: bool = False) -> Queue:
-        """The cells as this runner sees them, the longest forecast first, brought up to date.
+        """The trials as this runner sees them, the longest forecast first, brought up to date.
 
         `reopen`: those that failed for good get the attempts that are left.
         """
@@ -111,7 +111,7 @@ class Session:
             self.folder,
             lease.id,
             attempts=self.launch.attempts,
-            order_key=lambda cell: -costs.seconds(cell),
+            order_key=lambda trial: -costs.seconds(trial),
             searches=self.searches,
             slots=self.side_by_side(),
             reopen=reopen,
@@ -141,7 +141,7 @@ class Session:
                 pruners=Pruners(self.searches, self.folder / "trials"),
                 jobs=desk.jobs,
                 stays=desk.stays,
-                cells=desk.cells,
+                trials=desk.trials,
             )
             runner.run()
         return runner
@@ -155,20 +155,20 @@ class Desk:
     console: Console
     interrupts: Interrupts
     stays: bool
-    """Whether it waits for cells that run in other runners."""
-    cells: int | None = None
+    """Whether it waits for trials that run in other runners."""
+    trials: int | None = None
     """It leaves after so many attempts."""
 
 
-def all_cells(session: Session, rows: Sequence[FrozenTrial]) -> list[Cell]:
-    """The cells known beforehand, and those that searches have proposed, by the ledger's rows."""
+def all_trials(session: Session, rows: Sequence[FrozenTrial]) -> list[PlannedTrial]:
+    """The trials known beforehand, and those that searches have proposed, by the ledger's rows."""
     if not session.searches:
         return list(session.found)
     from limo_ablate.study.search.search import known
 
     proposed = [
-        cell
+        trial
         for search in session.searches
-        for cell in known(search, [row for row in rows if row.user_attrs.get("search") == search.name])
+        for trial in known(search, [row for row in rows if row.user_attrs.get("search") == search.name])
     ]
     return [*session.found, *proposed]

@@ -18,15 +18,15 @@ from rich.console import Console
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.progress import Progress, read_progress
-from limo_ablate.study.cells import Cell
 from limo_ablate.study.design import load_study
 from limo_ablate.study.folder import study_folder
+from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.study.search.search import searches
 from limo_ablate.sweep.ledger.lease import LEASE, RUNNERS, Watch
 from limo_ablate.sweep.ledger.ledger import History, histories
 from limo_ablate.sweep.live import last_line, readable, rerun_command
 from limo_ablate.sweep.running import LOG
-from limo_ablate.sweep.session import Session, all_cells
+from limo_ablate.sweep.session import Session, all_trials
 from limo_ablate.trial.compose import compose
 
 STATES = ("finished", "running", "waiting", "failed")
@@ -34,9 +34,9 @@ STATES = ("finished", "running", "waiting", "failed")
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A cell as the ledger has it."""
+    """A trial as the ledger has it."""
 
-    cell: Cell
+    trial: PlannedTrial
     state: str
     """One of STATES."""
     reason: str | None
@@ -56,7 +56,7 @@ class State:
     def facts(self) -> dict[str, Any]:
         """As JSON."""
         return {
-            "cell": self.cell.name,
+            "cell": self.trial.name,
             "state": self.state,
             "failures": self.failures,
             "reason": self.reason,
@@ -80,7 +80,7 @@ class Alive:
 
 
 def status(argv: list[str]) -> int:
-    """Prints a line for each study, or one study with its cells that run or failed. Raises UserError."""
+    """Prints a line for each study, or one study with its trials that run or failed. Raises UserError."""
     rest, as_json = [argument for argument in argv if argument != "--json"], "--json" in argv
     if rest and rest[0] in ("-h", "--help"):
         print(__doc__)
@@ -94,28 +94,28 @@ def status(argv: list[str]) -> int:
     folders = [study_folder(name, root)] if name else sorted(p.parent for p in root.glob("*/study.yaml"))
     found = {folder: states(folder) for folder in folders}
     if as_json:
-        told = [_facts(folder, cells, full=name is not None) for folder, cells in found.items()]
+        told = [_facts(folder, trials, full=name is not None) for folder, trials in found.items()]
         print(json.dumps(told[0] if name else told, indent=1))
         return 0
     console = Console(soft_wrap=True, highlight=False, markup=False)
-    for folder, cells in found.items():
-        console.print(summary(folder, cells))
+    for folder, trials in found.items():
+        console.print(summary(folder, trials))
         if name:
-            _tell(folder, cells, console)
+            _tell(folder, trials, console)
     return 0
 
 
 def states(folder: Path) -> list[State]:
-    """The cells of the study in `folder`, as it was last run."""
+    """The trials of the study in `folder`, as it was last run."""
     session = Session.of(load_study(str(folder / "study.yaml")), folder)
     rows = session.reading().rows()
-    return states_of(folder, all_cells(session, rows), rows)
+    return states_of(folder, all_trials(session, rows), rows)
 
 
-def states_of(folder: Path, cells: Sequence[Cell], rows: Sequence[FrozenTrial]) -> list[State]:
-    """All cells of the study in `folder`, by its ledger's rows."""
+def states_of(folder: Path, trials: Sequence[PlannedTrial], rows: Sequence[FrozenTrial]) -> list[State]:
+    """All trials of the study in `folder`, by its ledger's rows."""
     live, found = [runner.id for runner in runners(folder)], histories(rows)
-    return [_state(folder, cell, found.get(cell.id), live) for cell in cells]
+    return [_state(folder, trial, found.get(trial.id), live) for trial in trials]
 
 
 def runners(folder: Path) -> list[Alive]:
@@ -128,8 +128,8 @@ def runners(folder: Path) -> list[Alive]:
     return found
 
 
-def _state(folder: Path, cell: Cell, history: History | None, live: Sequence[str]) -> State:
-    history = history or History(cell.name)
+def _state(folder: Path, trial: PlannedTrial, history: History | None, live: Sequence[str]) -> State:
+    history = history or History(trial.name)
     reason = history.failures[-1] if history.failures else None
     running = history.running is not None and (history.runner is None or history.runner in live)
     waiting = history.waiting is not None or history.running is not None or reason is None
@@ -138,8 +138,8 @@ def _state(folder: Path, cell: Cell, history: History | None, live: Sequence[str
     else:
         state = "running" if running else "waiting" if waiting else "failed"
     runner = history.runner if state == "running" else None
-    where = folder / "trials" / cell.folder
-    return State(cell, state, reason, len(history.failures), history.device_seconds, runner, where)
+    where = folder / "trials" / trial.folder
+    return State(trial, state, reason, len(history.failures), history.device_seconds, runner, where)
 
 
 def summary(folder: Path, found: Sequence[State]) -> str:
@@ -149,14 +149,14 @@ def summary(folder: Path, found: Sequence[State]) -> str:
         parts.append(f"{later} not proposed yet")
     spent = sum(state.device_seconds for state in found) / 3600
     live = ", ".join(map(str, runners(folder)))
-    return f"{folder.name}: {len(found) + later} cells: {', '.join(parts)}; {spent:.2f} device-hours" + (
+    return f"{folder.name}: {len(found) + later} trials: {', '.join(parts)}; {spent:.2f} device-hours" + (
         f"; runners: {live}" if live else ""
     )
 
 
 def unproposed(folder: Path, found: Sequence[State]) -> int:
     """Trials that the study's searches may still propose."""
-    of_searches = sum(state.cell.proposal is not None for state in found)
+    of_searches = sum(state.trial.proposal is not None for state in found)
     return sum(search.n for search in searches(load_study(str(folder / "study.yaml")))) - of_searches
 
 
@@ -167,12 +167,12 @@ def _tell(folder: Path, found: Sequence[State], console: Console) -> None:
         if state.state == "running":
             progress = state.progress
             left = f", {readable(progress.left)} left of it" if progress and progress.left else ""
-            console.print(f"  running: {state.cell.name}  {progress or 'starting'}{left}  by {state.runner}")
+            console.print(f"  running: {state.trial.name}  {progress or 'starting'}{left}  by {state.runner}")
             console.print(f"    log:   {state.folder / LOG}  {last_line(state.folder / LOG)}".rstrip())
     failed = [state for state in found if state.state == "failed"]
     for state in failed:
-        console.print(f"  failed: {state.cell.name}  {state.reason}")
-        console.print(f"    log:   {state.folder / LOG}\n    rerun: {rerun_command(state.cell)}")
+        console.print(f"  failed: {state.trial.name}  {state.reason}")
+        console.print(f"    log:   {state.folder / LOG}\n    rerun: {rerun_command(state.trial)}")
     if failed:
         console.print(f"  new attempts: limo-ablate retry {folder}")
     for line in job_lines(folder):

@@ -44,10 +44,10 @@ def to_trial(cfg: DictConfig) -> TrialConfig:
 
 
 def compose(overrides: Sequence[str]) -> TrialConfig:
-    return compose_cells([overrides])[0]
+    return compose_trials([overrides])[0]
 
 
-def compose_cells(cells: Sequence[Sequence[str]]) -> list[TrialConfig]:
+def compose_trials(cells: Sequence[Sequence[str]]) -> list[TrialConfig]:
     """The typed configuration of each list of overrides; UserError names the first override that is wrong."""
     composed = _Composed()
     typed: dict[tuple[str, ...], TrialConfig] = {}

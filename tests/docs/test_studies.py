@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from limo_ablate.core.project import package_folder
-from limo_ablate.study.cells import cells
 from limo_ablate.study.design import load_study
+from limo_ablate.study.planned import planned_trials
 from limo_ablate.study.search.search import propose, searches
 from tests.conftest import ROOT
 
@@ -20,7 +20,7 @@ COUNTS = dict(re.findall(r"^\| `(\w+)` \|.*\| (\d+) \|", DOC, re.MULTILINE))
 def test_an_example_is_a_study(text: str, tmp_path: Path) -> None:
     (tmp_path / "e.yaml").write_text(text if text.startswith("name") else f"name: e\n{text}")
     study = load_study(str(tmp_path / "e.yaml"), ["seeds=0"])
-    found = cells(study)
+    found = planned_trials(study)
     for search in searches(study):
         found += propose(search, [], 1)
     assert found
@@ -33,4 +33,4 @@ def test_the_table_lists_the_studies_that_ship_with_their_cells() -> None:
 @pytest.mark.parametrize("name", COUNTS)
 def test_a_study_has_as_many_cells_as_the_table_says(name: str) -> None:
     study = load_study(name)
-    assert len(cells(study)) + sum(search.n for search in searches(study)) == int(COUNTS[name])
+    assert len(planned_trials(study)) + sum(search.n for search in searches(study)) == int(COUNTS[name])

@@ -8,23 +8,23 @@ import pytest
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.hardware import device_count
 from limo_ablate.study.budget import Budget, Spending
-from limo_ablate.study.cells import Cell
+from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.trial.compose import compose
 
 CONFIG = compose(["track=none"])
 
 
-def _cell(name: str, processes: int = 1) -> Cell:
+def _cell(name: str, processes: int = 1) -> PlannedTrial:
     strategy = "single" if processes == 1 else "fsdp2"
     hardware = replace(CONFIG.hardware, device="cuda", processes=processes, strategy=strategy)
     config = replace(CONFIG, hardware=hardware)
-    return Cell(name=name, key=name, overrides=(), levels={}, seed=0, blocks=("b",), config=config)
+    return PlannedTrial(name=name, key=name, overrides=(), levels={}, seed=0, blocks=("b",), config=config)
 
 
 def _spending(budget: Budget | None, spent: float = 0.0, clock: float = 0.0) -> Spending:
     times = iter([0.0])
     forecasts = {"long": 3600.0, "short": 600.0, "wide": 3600.0}
-    return Spending(budget, spent, lambda cell: forecasts[cell.name], lambda: next(times, clock))
+    return Spending(budget, spent, lambda trial: forecasts[trial.name], lambda: next(times, clock))
 
 
 @pytest.mark.parametrize("cap", [0.0, -1.0, math.inf, math.nan])

@@ -8,8 +8,8 @@ import yaml
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.project import package_folder
 from limo_ablate.study.budget import Budget
-from limo_ablate.study.cells import cells
 from limo_ablate.study.design import Block, Study, load_study, multirun_study
+from limo_ablate.study.planned import planned_trials
 from limo_ablate.study.search.search import propose, searches
 
 TEXT = """
@@ -61,10 +61,13 @@ def test_the_studies_that_ship_are_named_as_their_files_and_compose(path: Path) 
     study = load_study(path.stem, ["seeds=0"])
     assert study.name == path.stem
     assert study.question
-    found = [*cells(study), *(cell for search in searches(study) for cell in propose(search, [], 1))]
-    assert len({cell.name for cell in found}) == len(found) > 0
+    found = [
+        *planned_trials(study),
+        *(trial for search in searches(study) for trial in propose(search, [], 1)),
+    ]
+    assert len({trial.name for trial in found}) == len(found) > 0
     known = {block.name for block in study.blocks}
-    assert {block for cell in found for block in cell.blocks} == known
+    assert {block for trial in found for block in trial.blocks} == known
     for figure in study.figures:
         assert figure.score.split("/")[0] in found[0].config.eval.benchmarks
 
@@ -111,16 +114,17 @@ def test_every_design_is_read_and_written_again(folder: Path) -> None:
     (folder / "again.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(asdict(study))), sort_keys=False))
     again = load_study(str(folder / "again.yaml"))
     assert again == study
-    assert [cell.name for cell in cells(again)] == [cell.name for cell in cells(study)]
+    assert [trial.name for trial in planned_trials(again)] == [trial.name for trial in planned_trials(study)]
     assert searches(again) == searches(study)
 
 
 def test_seeds_of_a_block_are_whole_replicates_of_it(folder: Path) -> None:
     (folder / "whole.yaml").write_text(WHOLE)
-    seeds = {(cell.blocks[0], cell.seed) for cell in cells(load_study(str(folder / "whole.yaml")))}
+    whole = planned_trials(load_study(str(folder / "whole.yaml")))
+    seeds = {(trial.blocks[0], trial.seed) for trial in whole}
     assert seeds == {("grid", 5), ("grid", 6), ("screen", 0), ("chance", 0)}
-    asked = cells(load_study(str(folder / "whole.yaml"), ["seeds=3"]))
-    assert {cell.seed for cell in asked} == {3}
+    asked = planned_trials(load_study(str(folder / "whole.yaml"), ["seeds=3"]))
+    assert {trial.seed for trial in asked} == {3}
 
 
 def test_a_key_that_varies_together_with_others_is_chosen_among_its_levels(folder: Path) -> None:

@@ -27,8 +27,8 @@ def main(arguments: list[str]) -> int:
     )
     try:
         if arguments[0] == "join":
-            name, cells, overrides = join.asked(arguments[1:])
-            return join.join(join.study_folder(name), overrides, cells, jobs)
+            name, trials, overrides = join.asked(arguments[1:])
+            return join.join(join.study_folder(name), overrides, trials, jobs)
         extend = "--extend" in arguments
         study, *extra = [argument for argument in arguments if argument != "--extend"]
         return run(load_study(study, extra), jobs=jobs, extend=extend)

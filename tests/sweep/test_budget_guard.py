@@ -12,8 +12,8 @@ import pytest
 from limo_ablate.core.hardware import device_count
 from limo_ablate.core.progress import PROGRESS
 from limo_ablate.study.budget import Budget
-from limo_ablate.study.cells import Cell, cells
 from limo_ablate.study.design import Block, Study
+from limo_ablate.study.planned import PlannedTrial, planned_trials
 from limo_ablate.sweep.budget_guard import Purse
 from limo_ablate.sweep.ledger.lease import RUNNERS, Watch
 from limo_ablate.sweep.ledger.ledger import Ledger, seconds_run
@@ -22,12 +22,12 @@ from limo_ablate.sweep.ledger.queue import Queue
 SHORT = 0.2
 
 
-def grid(n: int) -> list[Cell]:
+def grid(n: int) -> list[PlannedTrial]:
     block = Block(name="b", axes={"select.size": tuple(range(1, n + 1))})
-    return cells(Study(name="s", blocks=(block,), overrides=("track=none",)))
+    return planned_trials(Study(name="s", blocks=(block,), overrides=("track=none",)))
 
 
-def queue(folder: Path, found: list[Cell], runner: str) -> Queue:
+def queue(folder: Path, found: list[PlannedTrial], runner: str) -> Queue:
     lease = folder / RUNNERS / f"{runner}.json"
     lease.parent.mkdir(exist_ok=True)
     lease.write_text('{"machine": "another kernel"}')
@@ -52,10 +52,10 @@ def test_runners_that_start_together_do_not_spend_the_same_twice(tmp_path: Path)
     assert all(one.allows(found[0], []) for one in purses), "as each saw it before the others claimed"
 
     def claims(one: Purse) -> int:
-        running: list[tuple[Cell, float]] = []
+        running: list[tuple[PlannedTrial, float]] = []
         for todo in list(one._queue.todo)[:2]:
             if one.claim(todo, running):
-                running.append((todo.cell, 0.0))
+                running.append((todo.trial, 0.0))
         return len(running)
 
     with ThreadPoolExecutor(len(purses)) as pool:
@@ -75,7 +75,7 @@ def test_what_a_killed_runner_spent_counts(tmp_path: Path) -> None:
     time.sleep(2 * SHORT)
     (tmp_path / RUNNERS / "near-1-abcd.json").touch()
     other.refresh()
-    assert [todo.cell for todo in other.todo] == found
+    assert [todo.trial for todo in other.todo] == found
     history = other.ledger.histories()[found[0].id]
     assert history.seconds == pytest.approx(7200, abs=5)
     assert history.device_seconds == history.seconds * device_count(found[0].config.hardware)

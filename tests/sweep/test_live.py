@@ -6,8 +6,8 @@ import pytest
 from rich.console import Console
 
 from limo_ablate.core.progress import Progress
-from limo_ablate.study.cells import Cell, cells
 from limo_ablate.study.design import Block, Study
+from limo_ablate.study.planned import PlannedTrial, planned_trials
 from limo_ablate.sweep.live import Board, Row, last_line, readable, rerun_command
 
 METRICS = {"scores": {"mini": {"accuracy": 0.5, "stderr": 0.1}}}
@@ -15,9 +15,9 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 @pytest.fixture(scope="module")
-def found() -> list[Cell]:
+def found() -> list[PlannedTrial]:
     block = Block(name="b", axes={"select.size": (4, 16, 64), "select.quality": ("L5",)})
-    return cells(Study(name="s", blocks=(block,), overrides=("track=none",)))
+    return planned_trials(Study(name="s", blocks=(block,), overrides=("track=none",)))
 
 
 def text(console: Console) -> str:
@@ -28,7 +28,9 @@ def text(console: Console) -> str:
 TOLD = Progress(stage="weights", done=12, total=120, begun=2, since=1000.0, at=1020.0, speed=1234.5)
 
 
-def test_each_end_is_a_plain_line_where_there_is_no_terminal(found: list[Cell], tmp_path: Path) -> None:
+def test_each_end_is_a_plain_line_where_there_is_no_terminal(
+    found: list[PlannedTrial], tmp_path: Path
+) -> None:
     console = Console(file=io.StringIO(), width=40)
     with Board(console, total=3, done=0) as board:
         board.show([Row("size4-L5-s0", "running", 0, TOLD, 65.0, 0)])
@@ -45,7 +47,7 @@ def test_each_end_is_a_plain_line_where_there_is_no_terminal(found: list[Cell], 
     assert lines[-1] == "[2/3] size64-L5-s0  50.0 ± 10.0  20.0 s"
 
 
-def test_a_terminal_shows_how_far_each_trial_is(found: list[Cell]) -> None:
+def test_a_terminal_shows_how_far_each_trial_is(found: list[PlannedTrial]) -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=120)
     with Board(console, total=3, done=1) as board:
         board.count(total=3, done=1, elsewhere=1)
@@ -63,7 +65,7 @@ def test_a_terminal_shows_how_far_each_trial_is(found: list[Cell]) -> None:
 
 
 def test_what_runs_is_told_now_and_then_without_a_terminal(
-    found: list[Cell], monkeypatch: pytest.MonkeyPatch
+    found: list[PlannedTrial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("limo_ablate.sweep.live.QUIET_SECONDS", 0.0)
     console = Console(file=io.StringIO(), width=40)
@@ -72,11 +74,11 @@ def test_what_runs_is_told_now_and_then_without_a_terminal(
     assert text(console) == "[0/3] running: size4-L5-s0 weights at 12 of 120\n"
 
 
-def test_the_command_that_reruns_a_cell_survives_the_shell(found: list[Cell]) -> None:
+def test_the_command_that_reruns_a_cell_survives_the_shell(found: list[PlannedTrial]) -> None:
     study = Study(name="s", blocks=(Block(name="b", axes={"train.system_prompt": ('It\'s a "test"',)}),))
-    (cell,) = cells(study)
-    assert rerun_command(cell).startswith("limo-ablate 'train.system_prompt=")
-    assert cell.config.train.system_prompt == 'It\'s a "test"'
+    (trial,) = planned_trials(study)
+    assert rerun_command(trial).startswith("limo-ablate 'train.system_prompt=")
+    assert trial.config.train.system_prompt == 'It\'s a "test"'
 
 
 @pytest.mark.parametrize(

@@ -37,9 +37,9 @@ def test_what_sweeps_is_run_once_where_hydra_is_told(folder: Path) -> None:
     assert "size0-s0" in done.stdout
     assert "select.size=99999, but only" in done.stdout
     assert "Traceback" not in done.stderr
-    cells = json.loads((folder / "outputs/studies/mine/cells.json").read_text())
-    assert [cell["overrides"]["select.size"] for cell in cells] == [0, 99999]
-    trial = folder / "outputs/studies/mine/trials" / cells[0]["folder"]
+    trials = json.loads((folder / "outputs/studies/mine/cells.json").read_text())
+    assert [trial["overrides"]["select.size"] for trial in trials] == [0, 99999]
+    trial = folder / "outputs/studies/mine/trials" / trials[0]["folder"]
     assert json.loads((trial / "metrics.json").read_text())["study"] == "mine"
     again = limo_ablate(folder, "-m", where, "select.size=0", *TINY)
     assert again.returncode == 0

@@ -63,7 +63,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_cell_is_finished_and_none_was_done_twice(study: Path) -> None:
     before, after = json.loads((study / "before.json").read_text()), finished(study)
     assert len(after) == 10  # the untuned base is one cell for both tiers
-    assert {cell: after[cell] for cell in before} == before
+    assert {trial: after[trial] for trial in before} == before
 
 
 def test_the_report_is_drawn(study: Path) -> None:

@@ -199,7 +199,7 @@ def test_a_grid_grows(sweep: Sweeping) -> None:
     assert code == 0
     assert "6 cells, 2 finished, 4 to do" in said
     assert len(sweep.events("start")) == len(sweep.finished()) == 6
-    assert [cell["name"] for cell in json.loads((sweep.folder / "cells.json").read_text())][:3] == [
+    assert [trial["name"] for trial in json.loads((sweep.folder / "cells.json").read_text())][:3] == [
         "size1-s0", "size2-s0", "size3-s0",
     ]  # fmt: skip
     assert len(sweep.events("report")) == 2
@@ -289,7 +289,7 @@ def test_the_state_of_a_study_is_told(sweep: Sweeping, capsys: pytest.CaptureFix
     assert status(["small", where, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["finished"], told["running"], told["failed"]) == (1, 1, 1)
-    assert [(cell["cell"], cell["state"], cell["failures"]) for cell in told["each"]][1] == (
+    assert [(trial["cell"], trial["state"], trial["failures"]) for trial in told["each"]][1] == (
         "skipped-s0", "failed", 1,
     )  # fmt: skip
     runner.kill()

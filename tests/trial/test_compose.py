@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.trial.compose import CONF, compose, compose_cells
+from limo_ablate.trial.compose import CONF, compose, compose_trials
 
 CHOICES = [
     f"{file.parent.relative_to(CONF)}={file.stem}"
@@ -87,7 +87,7 @@ def test_cells_are_composed_as_each_would_be_alone() -> None:
         [f"model={model}", f"select.size={size}", f"seed={seed}"]
         for model, size, seed in itertools.product(("mini_s", "scratch"), (4, 16), (0, 1))
     ]
-    assert compose_cells(cells) == [compose(cell) for cell in cells]
+    assert compose_trials(cells) == [compose(cell) for cell in cells]
 
 
 def test_conf_holds_no_absolute_path() -> None:

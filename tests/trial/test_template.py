@@ -12,7 +12,7 @@ from hydra import initialize_config_dir
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.trial import compose as composing
-from limo_ablate.trial.compose import CONF, compose_cells, to_trial
+from limo_ablate.trial.compose import CONF, compose_trials, to_trial
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.identity import trial_key, trial_keys
 from limo_ablate.trial.template import NotPlain, Sections, Template
@@ -86,19 +86,19 @@ def test_many_at_once_are_what_hydra_makes_of_each() -> None:
     cells = [
         cell for cell, made in zip(drawn, _outcomes(drawn), strict=True) if isinstance(made, TrialConfig)
     ]
-    for cell, config in zip(cells[:6], compose_cells(cells), strict=False):
+    for cell, config in zip(cells[:6], compose_trials(cells), strict=False):
         assert config == _by_hydra(cell), cell
 
 
 def test_a_seed_reaches_what_refers_to_it_unless_that_is_set() -> None:
     cells = [["seed=3"], ["seed=3", "train.seed=1"], ["select.seed=${train.seed}", "train.seed=4"]]
-    seeds = [(c.select.seed, c.train.seed, c.eval.seed) for c in compose_cells(cells)]
+    seeds = [(c.select.seed, c.train.seed, c.eval.seed) for c in compose_trials(cells)]
     assert seeds == [(3, 3, 3), (3, 1, 3), (4, 4, 0)]
 
 
 def test_an_override_refers_to_what_its_own_cell_has() -> None:
     cells = [[f"hardware={h}", "select.teacher=${hardware.name}"] for h in ("cpu", "cpu2")]
-    assert [config.select.teacher for config in compose_cells(cells)] == ["cpu", "cpu2"]
+    assert [config.select.teacher for config in compose_trials(cells)] == ["cpu", "cpu2"]
 
 
 def test_a_choice_in_a_group_that_stands_alone_is_read_without_composing(
@@ -108,14 +108,14 @@ def test_a_choice_in_a_group_that_stands_alone_is_read_without_composing(
     original = composing._compose
     monkeypatch.setattr(composing, "_compose", lambda groups: composed.append(groups) or original(groups))
     models = ["mini_s", "mini_m", "mini_l", "qwen2_5_7b", "scratch"]
-    names = [c.model.name for c in compose_cells([["experiment=limo_v3", f"model={m}"] for m in models])]
+    names = [c.model.name for c in compose_trials([["experiment=limo_v3", f"model={m}"] for m in models])]
     assert (names, len(composed)) == (models, 1)
-    compose_cells([[f"train={t}"] for t in ("limo", "lora")])  # one builds on the other
+    compose_trials([[f"train={t}"] for t in ("limo", "lora")])  # one builds on the other
     assert len(composed) == 3
 
 
 def test_what_an_override_does_not_reach_is_shared() -> None:
-    one, other = compose_cells([["select.size=4"], ["select.size=8", "seed=0"]])
+    one, other = compose_trials([["select.size=4"], ["select.size=8", "seed=0"]])
     assert one.data is other.data
     assert one.select.score is other.select.score
     assert one.select is not other.select
@@ -128,7 +128,7 @@ def test_a_template_takes_no_part_in_what_is_not_plain() -> None:
 
 def test_keys_of_many_are_those_of_each() -> None:
     cells = [["select.size=0"], ["select.size=0", "select.quality=L1"], ["select.size=4"], ["seed=1"]]
-    configs = compose_cells(cells)
+    configs = compose_trials(cells)
     keys = trial_keys(configs)
     assert keys == [trial_key(config) for config in configs]
     assert keys[0] == keys[1]

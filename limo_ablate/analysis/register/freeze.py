@@ -21,8 +21,8 @@ from limo_ablate.data.pool.load import load_benchmark, load_pool
 from limo_ablate.data.select.selection import select
 from limo_ablate.model.train.base import base_model
 from limo_ablate.study.block import Block
-from limo_ablate.study.cells import Cell, cells
 from limo_ablate.study.design import Study
+from limo_ablate.study.planned import PlannedTrial, planned_trials
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.rows import gather
@@ -44,7 +44,7 @@ def freeze(study: Study, folder: Path, former: Chain | None) -> Registration:
 
     Raises UserError, as a trial of it would: for a pool that can't be read, or too few rows.
     """
-    found = cells(study)
+    found = planned_trials(study)
     proposed = [(block, _shared(study, block)) for block in study.blocks if block.adaptive]
     made = InputDigests()
     commit, diff = code_state()
@@ -66,7 +66,7 @@ def freeze(study: Study, folder: Path, former: Chain | None) -> Registration:
     return with_hash(made_of)
 
 
-def finished_counts(folder: Path, found: Sequence[Cell]) -> dict[str, int]:
+def finished_counts(folder: Path, found: Sequence[PlannedTrial]) -> dict[str, int]:
     """Block -> its trials in `folder` that have a result already, those that searches proposed included."""
     blocks = {cell.folder: cell.blocks for cell in found}
     if (folder / "cells.json").exists():
@@ -125,7 +125,7 @@ def _select(config: TrialConfig) -> str:
     return stages.run("selection", select, store, config.select, config.data, pool, evidence).digest
 
 
-def _registered(study: Study, cell: Cell, made: InputDigests) -> RegisteredTrial:
+def _registered(study: Study, cell: PlannedTrial, made: InputDigests) -> RegisteredTrial:
     try:
         digest = made.selection(cell.config)
     except UserError as error:

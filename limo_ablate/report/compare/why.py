@@ -21,8 +21,8 @@ from limo_ablate.core.project import study_file
 from limo_ablate.core.typed import from_dict, nearest
 from limo_ablate.report.compare.cli import parser
 from limo_ablate.report.compare.differences import Difference, differences, flat
-from limo_ablate.study.cells import Cell, cells
 from limo_ablate.study.design import Study, load_study
+from limo_ablate.study.planned import PlannedTrial, planned_trials
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.identity import deciding
 
@@ -36,7 +36,7 @@ DIGITS = 12
 class Explanation:
     """Of one cell."""
 
-    cell: Cell
+    cell: PlannedTrial
     finished: Path | None
     """Its trial's folder, if it has a result."""
     nearest: Trial | None
@@ -81,9 +81,9 @@ def studies(name: str | None, overrides: Sequence[str]) -> list[tuple[Study, Pat
     return [(study, folder_of(study)) for study in loaded]
 
 
-def find_cells(text: str, known: Sequence[tuple[Study, Path]]) -> tuple[Path, list[Cell]]:
+def find_cells(text: str, known: Sequence[tuple[Study, Path]]) -> tuple[Path, list[PlannedTrial]]:
     """The cell that `text` means, a list of all its seeds or of the one. Raises UserError."""
-    every = [(folder, cell) for study, folder in known for cell in cells(study)]
+    every = [(folder, cell) for study, folder in known for cell in planned_trials(study)]
     stems = [cell.name.removesuffix(f"-s{cell.seed}") for _, cell in every]
     for matches in (
         [cell.name == text for _, cell in every],
@@ -110,7 +110,7 @@ def find_cells(text: str, known: Sequence[tuple[Study, Path]]) -> tuple[Path, li
     )
 
 
-def why(cell: Cell, folder: Path) -> Explanation:
+def why(cell: PlannedTrial, folder: Path) -> Explanation:
     """Raises UserError where a stage would."""
     if finished := _finished(cell, folder):
         return Explanation(cell, finished, None, [], [])
@@ -129,7 +129,7 @@ def why(cell: Cell, folder: Path) -> Explanation:
     return Explanation(cell, None, before, changed, stages)
 
 
-def _finished(cell: Cell, folder: Path) -> Path | None:
+def _finished(cell: PlannedTrial, folder: Path) -> Path | None:
     """By its key, whatever it was called when it ran."""
     rows = json.loads((folder / CELLS).read_text()) if (folder / CELLS).is_file() else []
     places = [cell.folder, *(row["folder"] for row in rows if row["key"] == cell.key)]
@@ -137,7 +137,7 @@ def _finished(cell: Cell, folder: Path) -> Path | None:
     return next((place for place in there if (place / METRICS).is_file()), None)
 
 
-def _nearest(cell: Cell, trials: Sequence[Trial]) -> Trial | None:
+def _nearest(cell: PlannedTrial, trials: Sequence[Trial]) -> Trial | None:
     done = [trial for trial in trials if trial.metrics]
     same = [trial for trial in done if trial.name == cell.name]
     alike = [trial for trial in done if trial.seed == cell.seed] or done

@@ -18,7 +18,7 @@ from limo_ablate.study.design import load_study
 from limo_ablate.sweep.live import last_line, rerun_command
 from limo_ablate.sweep.plan.cost import Costs
 from limo_ablate.sweep.running import LOG
-from limo_ablate.sweep.session import Session, all_cells
+from limo_ablate.sweep.session import Session, all_trials
 from limo_ablate.sweep.status import STATES, State, runners, states_of
 
 FAILURES, RESULTS = 10, 8
@@ -62,11 +62,11 @@ class StudyReader:
         """All that the page of the study shows."""
         rows = self._ledger.rows()
         with _COMPOSING:
-            cells = all_cells(self._session, rows)
+            cells = all_trials(self._session, rows)
         found, started = states_of(self.folder, cells, rows), _started(rows)
         budget, spent = self._session.study.budget, sum(state.device_seconds for state in found)
         now = sum(
-            started.get(state.cell.id, 0.0) * device_count(state.cell.config.hardware)
+            started.get(state.trial.id, 0.0) * device_count(state.trial.config.hardware)
             for state in found
             if state.state == "running"
         )
@@ -78,7 +78,7 @@ class StudyReader:
             "runners": [asdict(runner) for runner in runners(self.folder)],
             "slots": self._session.launch.slots,
             "left": self._left(found, rows, started),
-            "running": [_running(s, started.get(s.cell.id)) for s in found if s.state == "running"],
+            "running": [_running(s, started.get(s.trial.id)) for s in found if s.state == "running"],
             "failed": [_failed(s) for s in found if s.state == "failed"][-FAILURES:],
             "results": _results(rows),
         }
@@ -98,10 +98,10 @@ class StudyReader:
         if not side_by_side or not finished:
             return None
         if finished != self._learnt:
-            self._costs.learn(rows, [state.cell for state in found])
+            self._costs.learn(rows, [state.trial for state in found])
             self._learnt = finished
         seconds = sum(
-            max(0.0, self._costs.seconds(state.cell) - started.get(state.cell.id, 0.0))
+            max(0.0, self._costs.seconds(state.trial) - started.get(state.trial.id, 0.0))
             for state in found
             if state.state in ("running", "waiting")
         )
@@ -135,7 +135,7 @@ def _started(rows: Sequence[FrozenTrial]) -> dict[str, float]:
 def _running(state: State, seconds: float | None) -> dict[str, Any]:
     progress = state.progress
     return {
-        "cell": state.cell.name,
+        "cell": state.trial.name,
         "runner": state.runner,
         "seconds": seconds,
         "stage": progress.stage if progress else None,
@@ -149,12 +149,12 @@ def _running(state: State, seconds: float | None) -> dict[str, Any]:
 
 def _failed(state: State) -> dict[str, Any]:
     return {
-        "cell": state.cell.name,
+        "cell": state.trial.name,
         "reason": state.reason,
         "failures": state.failures,
         "log": str(state.folder / LOG),
         "tail": tail(state.folder / LOG),
-        "command": rerun_command(state.cell),
+        "command": rerun_command(state.trial),
     }
 
 

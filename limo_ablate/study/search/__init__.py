@@ -1,1 +1,1 @@
-"""Adaptive designs: a sampler made anew from the ledger's rows proposes cells; a pruner ends some."""
+"""Adaptive designs: a sampler made anew from the ledger's rows proposes trials; a pruner ends some."""

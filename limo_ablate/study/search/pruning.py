@@ -6,7 +6,7 @@ the problem's place in that order, from 1, and the mean over its samples, 0..1. 
 every trial that ended and asks it about those that run.
 
 A pruned trial's accuracy is of the problems it answered only, and biased: it was pruned for being low. So
-there is pruning in searches, and not in designs whose cells are compared.
+there is pruning in searches, and not in designs whose trials are compared.
 """
 
 from __future__ import annotations

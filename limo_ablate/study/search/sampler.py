@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from limo_ablate.core.artifacts import content_key
 from limo_ablate.study.axes import Levels, Point, Range, keys, meets, settings
-from limo_ablate.study.cells import Proposal
+from limo_ablate.study.planned import Proposal
 
 if TYPE_CHECKING:
     from limo_ablate.study.search.search import Search

@@ -1,4 +1,4 @@
-"""Searches: cells that are proposed one after the other, by what the earlier ones came to.
+"""Searches: trials that are proposed one after the other, by what the earlier ones came to.
 
 An `optuna` block is a search under each seed, a block with `tune` one within each of its points under each
 seed. A search keeps no state: whoever asks for proposals gives it the ledger's rows of the search, from which
@@ -17,12 +17,12 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.core.overrides import format_override
 from limo_ablate.study.axes import Levels, Point, Range
 from limo_ablate.study.block import Block, Objective, Pruning, Sampler
-from limo_ablate.study.cells import Cell, Proposal, Wanted, name_all, seeds_of, want
 from limo_ablate.study.design import Study
 from limo_ablate.study.naming import slug
+from limo_ablate.study.planned import PlannedTrial, Proposal, TrialSpec, all_seeds, trial_names, trial_spec
 from limo_ablate.study.search.objectives import check, measured
 from limo_ablate.study.search.pruning import Pruner, read_reports
-from limo_ablate.trial.compose import compose_cells
+from limo_ablate.trial.compose import compose_trials
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.identity import trial_key
 
@@ -38,7 +38,7 @@ _configs: dict[tuple[str, ...], TrialConfig] = {}
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
     label: str
-    """What its cells are called, without number and seed."""
+    """What its trials are called, without number and seed."""
     block: str
     seed: int
     n: int
@@ -50,7 +50,7 @@ class Search:
     objectives: tuple[Objective, ...]
     pruner: Pruning | None
     overrides: tuple[str, ...]
-    """Of all its cells; without what it chooses, and without the seed."""
+    """Of all its trials; without what it chooses, and without the seed."""
     levels: Point
     """The point it tunes; empty for an `optuna` block."""
 
@@ -73,7 +73,7 @@ def searches(study: Study) -> list[Search]:
     blocks = [block for block in study.blocks if block.adaptive]
     found = [
         search
-        for seed in (seeds_of(study) if blocks else ())
+        for seed in (all_seeds(study) if blocks else ())
         for block in blocks
         if seed in (block.seeds or study.seeds)
         for search in (_tuned(study, block, seed) if block.tune else [_whole(study, block, seed)])
@@ -110,8 +110,8 @@ def _tuned(study: Study, block: Block, seed: int) -> Iterator[Search]:
     assert block.tune is not None
     tune = block.tune
     space = Block(name=block.name, design="random", n=tune.n, axes=tune.axes)
-    wanted = [want(study, block, point, seed) for point in block.points()]
-    for w, name in zip(wanted, name_all(wanted), strict=True):
+    wanted = [trial_spec(study, block, point, seed) for point in block.points()]
+    for w, name in zip(wanted, trial_names(wanted), strict=True):
         yield Search(
             label=name.removesuffix(f"-s{seed}") if w.levels else slug(block.name),
             block=block.name,
@@ -137,25 +137,25 @@ def _most(space: Block, n: int) -> int:
     return min(n, len(Block(name=space.name, axes=whole, when=space.when, exclude=space.exclude).points()))
 
 
-def known(search: Search, rows: Sequence[FrozenTrial]) -> list[Cell]:
-    """The cells that rows of the search stand for, one for each proposal."""
+def known(search: Search, rows: Sequence[FrozenTrial]) -> list[PlannedTrial]:
+    """The trials that rows of the search stand for, one for each proposal."""
     proposals = [
         Proposal(search=search.name, **row.user_attrs["proposal"]) for _, row in sorted(latest(rows).items())
     ]
-    return _cells(search, proposals)
+    return _trials(search, proposals)
 
 
-def propose(search: Search, rows: Sequence[FrozenTrial], count: int) -> list[Cell]:
-    """Up to `count` new cells; fewer where its trials or its points are used up. Raises UserError.
+def propose(search: Search, rows: Sequence[FrozenTrial], count: int) -> list[PlannedTrial]:
+    """Up to `count` new trials; fewer where its trials or its points are used up. Raises UserError.
 
     `rows` are all rows of the search, in any state: what waits or runs is taken for no better than the worst
-    so far, so that cells side by side are not all alike.
+    so far, so that trials side by side are not all alike.
     """
     from limo_ablate.study.search.sampler import ask
 
-    made = _cells(search, ask(search, rows, min(count, search.remaining(rows))))
-    for cell in made:
-        check(search.objectives, cell.config, f"block '{search.block}'")
+    made = _trials(search, ask(search, rows, min(count, search.remaining(rows))))
+    for trial in made:
+        check(search.objectives, trial.config, f"block '{search.block}'")
     return made
 
 
@@ -169,12 +169,12 @@ def latest(rows: Sequence[FrozenTrial]) -> dict[int, FrozenTrial]:
     return found
 
 
-def _cells(search: Search, proposals: Sequence[Proposal]) -> list[Cell]:
+def _trials(search: Search, proposals: Sequence[Proposal]) -> list[PlannedTrial]:
     wanted = [_wanted(search, proposal) for proposal in proposals]
     missing = [w.overrides for w in wanted if w.overrides not in _configs]
-    _configs.update(zip(missing, compose_cells(missing) if missing else (), strict=True))
+    _configs.update(zip(missing, compose_trials(missing) if missing else (), strict=True))
     return [
-        Cell(
+        PlannedTrial(
             name=f"{search.label}-t{proposal.number:03d}-s{search.seed}",
             key=trial_key(_configs[w.overrides]),
             overrides=w.overrides,
@@ -188,7 +188,7 @@ def _cells(search: Search, proposals: Sequence[Proposal]) -> list[Cell]:
     ]
 
 
-def _wanted(search: Search, proposal: Proposal) -> Wanted:
+def _wanted(search: Search, proposal: Proposal) -> TrialSpec:
     asked = (format_override(key, level) for key, level in proposal.levels.items())
     overrides = (*search.overrides, *asked, f"seed={search.seed}")
-    return Wanted(search.block, overrides, search.levels | proposal.levels, search.seed)
+    return TrialSpec(search.block, overrides, search.levels | proposal.levels, search.seed)

@@ -1,10 +1,10 @@
-"""`launch=slurm`: a study's cells run in Slurm jobs, and this command submits them and follows.
+"""`launch=slurm`: a study's trials run in Slurm jobs, and this command submits them and follows.
 
-    jobs: trial     an array, one cell a task, at most `workers` tasks at the same time
-    jobs: worker    `workers` long-lived jobs that take one cell after the other, side by side where they fit
+    jobs: trial     an array, one trial a task, at most `workers` tasks at the same time
+    jobs: worker    `workers` long-lived jobs that take one trial after the other, side by side where they fit
 
-The command runs no trial. It queues cells and submits as many jobs as there is work for, never so that more
-than `workers` run, until every cell is finished or given up: jobs that failed or vanished are replaced, and
+The command runs no trial. It queues trials and submits as many jobs as there is work for, never so that more
+than `workers` run, until every trial is finished or given up: jobs that failed or vanished are replaced, and
 a second call counts what the first one submitted. Interrupted, it leaves the jobs alone.
 """
 
@@ -55,9 +55,9 @@ def run_slurm(
     console: Console,
     interrupts: Interrupts,
 ) -> None:
-    """Follows the study of `queue` to its end: all cells finished, given up or beyond the budget.
+    """Follows the study of `queue` to its end: all trials finished, given up or beyond the budget.
 
-    `hardware`: of its cells. Raises UserError for what Slurm refuses and for jobs that end without doing
+    `hardware`: of its trials. Raises UserError for what Slurm refuses and for jobs that end without doing
     anything, KeyboardInterrupt with what to say about the jobs.
     """
     batch = batch_of(queue.folder, launch, hardware)
@@ -85,9 +85,9 @@ def check_batch(batch: Batch) -> None:
 
 
 def tasks_needed(jobs: str, workers: int, waiting: int, running: int, live: Sequence[Live]) -> int:
-    """How many jobs to submit, given how many cells wait and run, and the jobs there are.
+    """How many jobs to submit, given how many trials wait and run, and the jobs there are.
 
-    `live` was looked at before the cells: a job that ends in between is rather counted twice than not.
+    `live` was looked at before the trials: a job that ends in between is rather counted twice than not.
     """
     free = workers - len(live)
     if free <= 0:
@@ -109,7 +109,7 @@ class _Follower:
     """The most attempts that were seen finished or failed."""
     _lost: int = 0
     _told: set[str] = field(default_factory=set)
-    """Cells given up whose reason was printed."""
+    """Trials given up whose reason was printed."""
 
     def follow(self, interrupts: Interrupts) -> None:
         while True:
@@ -129,8 +129,8 @@ class _Follower:
 
     @property
     def _waiting(self) -> int:
-        """Cells that a job could take now."""
-        affordable = [todo for todo in self.queue.todo if self.purse.allows(todo.cell, [])]
+        """Trials that a job could take now."""
+        affordable = [todo for todo in self.queue.todo if self.purse.allows(todo.trial, [])]
         return len(affordable) + (self.queue.missing if affordable else 0)
 
     def _submit(self, live: Sequence[Live]) -> None:
@@ -153,24 +153,24 @@ class _Follower:
         if self._lost >= LOST:
             log = log_of(self.batch.folder, f"{read_submitted(self.batch.folder)[-1].job}_0")
             raise UserError(
-                f"{LOST} submissions to Slurm ended without settling a cell; the last job's log, {log}, "
+                f"{LOST} submissions to Slurm ended without settling a trial; the last job's log, {log}, "
                 f"ends with: {last_line(log) or 'nothing'}"
             )
 
     def _say(self, live: Sequence[Live]) -> None:
-        for cell, reason in self.queue.given_up:
-            if cell.name not in self._told:
-                self._print(f"{cell.name} FAILED, left alone: {reason}")
-            self._told.add(cell.name)
+        for trial, reason in self.queue.given_up:
+            if trial.name not in self._told:
+                self._print(f"{trial.name} FAILED, left alone: {reason}")
+            self._told.add(trial.name)
         states = Counter(
             f"{job.state.lower()} ({job.reason})" if job.state == "PENDING" else job.state.lower()
             for job in live
         )
         jobs = ", ".join(f"{count} {state}" for state, count in states.items()) or "none"
-        cells = (
+        trials = (
             f"[{self.queue.done}/{self.queue.total}] {self.queue.elsewhere} running, {self._waiting} waiting"
         )
-        self._print_news(f"{cells}; jobs: {jobs}")
+        self._print_news(f"{trials}; jobs: {jobs}")
 
     def _print_news(self, line: str) -> None:
         """Unless it was the last news too."""

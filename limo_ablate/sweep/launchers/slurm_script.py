@@ -2,7 +2,7 @@
 
 Each job is `limo-ablate join FOLDER`, one more runner of the study, started by srun on the first machine of
 its allocation. Slurm sends SIGTERM when it preempts the job, and is asked to do so ahead of the time limit;
-the runner then writes checkpoints, gives its cells back and exits with 130, and the script requeues the job.
+the runner then writes checkpoints, gives its trials back and exits with 130, and the script requeues the job.
 submitit writes the script (its source: `submitit.slurm.slurm`).
 """
 
@@ -42,7 +42,7 @@ class Batch:
     """The study's folder, absolute."""
     launch: LaunchConfig
     hardware: tuple[HardwareConfig, ...]
-    """Of its cells, each once."""
+    """Of its trials, each once."""
     command: tuple[str, ...]
     """What a job runs: `limo-ablate join FOLDER`."""
 
@@ -67,7 +67,7 @@ def job_name(folder: Path) -> str:
 
 
 def join_command(folder: Path, slurm: SlurmConfig) -> tuple[str, ...]:
-    one = ("--cells", "1") if slurm.jobs == "trial" else ()
+    one = ("--trials", "1") if slurm.jobs == "trial" else ()
     return (sys.executable, "-m", "limo_ablate", "join", str(folder), *one)
 
 

@@ -1,1 +1,1 @@
-"""What has become of each cell, for all runners: rows, leases of the living, the queue of what is left."""
+"""What has become of each trial, for all runners: rows, leases of the living, the queue of what is left."""

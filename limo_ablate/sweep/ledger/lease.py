@@ -66,7 +66,7 @@ class Lease:
         self._file.close()
 
     def lost(self) -> bool:
-        """Whether others may have taken its cells: it could not touch its file for LEASE seconds."""
+        """Whether others may have taken its trials: it could not touch its file for LEASE seconds."""
         if _now() - self._last > self._lease:
             self._lost.set()
         return self._lost.is_set()

@@ -1,10 +1,10 @@
-"""The ledger: a study's cells as trials of one Optuna study, which optuna-dashboard can open.
+"""The ledger: a study's trials as trials of one Optuna study, which optuna-dashboard can open.
 
-An attempt at a cell is a row: a WAITING trial with the cell's levels as parameters, claimed by
+An attempt at a trial is a row: a WAITING trial with the trial's levels as parameters, claimed by
 compare-and-set, which ends COMPLETE (its value is the accuracy), PRUNED, or FAIL with a reason; a new attempt
 is a new row.
 
-A row's attributes: `cell` (name), `key` (what the cell is known by), `attempt`, `blocks`; `search` and
+A row's attributes: `cell` (name), `key` (what the trial is known by), `attempt`, `blocks`; `search` and
 `proposal` of one that a search proposed; `retry` where earlier failures no longer count; `levels` that are no
 parameters; `runner`, who runs it; and `result`, once, when it ends: scores or reason, seconds, devices, log.
 """
@@ -24,7 +24,7 @@ import optuna
 from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from limo_ablate.study.cells import Cell
+from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.sweep.ledger.journal import PATIENCE
 from limo_ablate.sweep.ledger.parameters import Space, parameters
 from limo_ablate.sweep.ledger.storage import Storage
@@ -34,16 +34,16 @@ LEDGER = "ledger.log"
 SPENT = "spent"
 """Attribute: [seconds, device-seconds, [start, seconds], ...] of attempts that were given back."""
 INTERRUPTED = "interrupted"
-"""In the result of failed attempts that were not the cell's fault; they don't count against it."""
+"""In the result of failed attempts that were not the trial's fault; they don't count against it."""
 DECLARED = "limo_ablate:cells"
-"""The study's system attribute that holds which cells it has."""
+"""The study's system attribute that holds which trials it has."""
 FINAL = "final"
-"""In the result of failed attempts after which the cell was given up."""
+"""In the result of failed attempts after which the trial was given up."""
 
 
 @dataclass(slots=True)
 class History:
-    """What the ledger knows of one cell."""
+    """What the ledger knows of one trial."""
 
     name: str
     done: bool = False
@@ -52,7 +52,7 @@ class History:
     waiting: int | None = None
     """Id of its row."""
     spare: list[int] = field(default_factory=list)
-    """More rows that wait for the same cell."""
+    """More rows that wait for the same trial."""
     running: int | None = None
     since: float = 0.0
     """When that began, by its runner's clock: seconds since 1970."""
@@ -103,12 +103,12 @@ class Ledger:
         return self._storage.transaction()
 
     def rows(self) -> list[FrozenTrial]:
-        """All rows that are cells', oldest first; not to be changed."""
+        """All rows that are trials', oldest first; not to be changed."""
         found = self._storage.patiently(lambda: self.storage.get_all_trials(self._study, deepcopy=False))
         return [row for row in found if "key" in row.user_attrs]  # others were added by other tools
 
     def histories(self) -> dict[str, History]:
-        """Cell key -> what happened to it, of all cells the ledger has ever held."""
+        """Trial key -> what happened to it, of all trials the ledger has ever held."""
         return histories(self.rows())
 
     @property
@@ -117,7 +117,7 @@ class Ledger:
         return self._storage.grows
 
     def declared(self) -> str | None:
-        """The cells that the study had when it was last declared, as `declare` got them."""
+        """The trials that the study had when it was last declared, as `declare` got them."""
         attributes = self._storage.patiently(lambda: self.storage.get_study_system_attrs(self._study))
         return attributes.get(DECLARED)
 
@@ -125,28 +125,30 @@ class Ledger:
         """What the study was last declared as; empty before it was."""
         return self._storage.patiently(lambda: self.storage.get_study_user_attrs(self._study))
 
-    def declare(self, cells: str, about: Mapping[str, Any]) -> None:
+    def declare(self, trials: str, about: Mapping[str, Any]) -> None:
         """Keeps what the study is now; `about` are the attributes that optuna-dashboard shows."""
         with self.transaction():
             for key, value in about.items():
                 self._storage.patiently(partial(self.storage.set_study_user_attr, self._study, key, value))
-            self._storage.patiently(partial(self.storage.set_study_system_attr, self._study, DECLARED, cells))
+            self._storage.patiently(
+                partial(self.storage.set_study_system_attr, self._study, DECLARED, trials)
+            )
 
-    def add(self, cell: Cell, attempt: int, space: Space, **attributes: Any) -> int:
-        """A WAITING row for the cell; returns its id."""
-        levels = parameters(cell)
+    def add(self, trial: PlannedTrial, attempt: int, space: Space, **attributes: Any) -> int:
+        """A WAITING row for the trial; returns its id."""
+        levels = parameters(trial)
         params = {key: level for key, level in levels.items() if key in space}
         beside = {key: level for key, level in levels.items() if key not in space}
         about: dict[str, Any] = {
-            "cell": cell.name,
-            "key": cell.id,
+            "cell": trial.name,
+            "key": trial.id,
             "attempt": attempt,
-            "blocks": list(cell.blocks),
+            "blocks": list(trial.blocks),
         }
         if beside:
             about["levels"] = beside
-        if cell.proposal:
-            about |= {"search": cell.proposal.search, "proposal": cell.proposal.row()}
+        if trial.proposal:
+            about |= {"search": trial.proposal.search, "proposal": trial.proposal.row()}
         row = create_trial(
             state=TrialState.WAITING,
             params=params,
@@ -158,28 +160,30 @@ class Ledger:
                 lambda: self.storage.create_new_trial(self._study, template_trial=row)
             )
 
-    def claim(self, trial: int, runner: str) -> bool:
+    def claim(self, row_id: int, runner: str) -> bool:
         """Takes a WAITING row; False when someone else was faster."""
         with self.transaction():
-            if not self._move(trial, TrialState.RUNNING):
+            if not self._move(row_id, TrialState.RUNNING):
                 return False
-            return self._note(trial, runner=runner)
+            return self._note(row_id, runner=runner)
 
-    def signature(self, trial: int) -> str | None:
+    def signature(self, row_id: int) -> str | None:
         """The runner that has claimed the row and signed it, as of now."""
-        row = self._storage.patiently(lambda: self.storage.get_trial(trial))
+        row = self._storage.patiently(lambda: self.storage.get_trial(row_id))
         runner: str | None = row.user_attrs.get("runner")
         return runner
 
-    def release(self, trial: int, seconds: float = 0.0, devices: int = 1) -> bool:
+    def release(self, row_id: int, seconds: float = 0.0, devices: int = 1) -> bool:
         """Gives a RUNNING row back: it waits again. What was spent on it so far stays with it."""
         with self.transaction():
-            row = self._storage.patiently(lambda: self.storage.get_trial(trial))
+            row = self._storage.patiently(lambda: self.storage.get_trial(row_id))
             before, on_devices, *ran = row.user_attrs.get(SPENT, (0.0, 0.0))
             spent = [before + seconds, on_devices + seconds * devices, *ran, [_start(row), seconds]]
-            return self._note(trial, runner=None, **{SPENT: spent}) and self._move(trial, TrialState.WAITING)
+            return self._note(row_id, runner=None, **{SPENT: spent}) and self._move(
+                row_id, TrialState.WAITING
+            )
 
-    def finish(self, trial: int, metrics: Mapping[str, Any], folder: Path, **result: Any) -> bool:
+    def finish(self, row_id: int, metrics: Mapping[str, Any], folder: Path, **result: Any) -> bool:
         """Records a result, `metrics` as in metrics.json; False when somebody has ended the row before.
 
         The row's value is the accuracy of the first score. `result`: what stands beside the scores there.
@@ -188,32 +192,32 @@ class Ledger:
         artifacts = {stage: artifact["key"] for stage, artifact in metrics["artifacts"].items()}
         result = {"scores": scores, "artifacts": artifacts, "folder": str(folder)} | result
         result.setdefault("seconds", metrics["total_seconds"])
-        return self._end(trial, TrialState.COMPLETE, result, [next(iter(scores.values()))["accuracy"]])
+        return self._end(row_id, TrialState.COMPLETE, result, [next(iter(scores.values()))["accuracy"]])
 
-    def prune(self, trial: int, **result: Any) -> bool:
+    def prune(self, row_id: int, **result: Any) -> bool:
         """Records that a pruner has ended the trial; False when somebody has ended the row before."""
-        return self._end(trial, TrialState.PRUNED, result)
+        return self._end(row_id, TrialState.PRUNED, result)
 
-    def fail(self, trial: int, reason: str, **result: Any) -> bool:
+    def fail(self, row_id: int, reason: str, **result: Any) -> bool:
         """Records a failed attempt; False when somebody has ended the row before."""
-        return self._end(trial, TrialState.FAIL, {"reason": reason, **result})
+        return self._end(row_id, TrialState.FAIL, {"reason": reason, **result})
 
     def _end(
-        self, trial: int, state: TrialState, result: dict[str, Any], values: list[float] | None = None
+        self, row_id: int, state: TrialState, result: dict[str, Any], values: list[float] | None = None
     ) -> bool:
         with self.transaction():
-            return self._note(trial, result=result) and self._move(trial, state, values)
+            return self._note(row_id, result=result) and self._move(row_id, state, values)
 
-    def _move(self, trial: int, state: TrialState, values: list[float] | None = None) -> bool:
+    def _move(self, row_id: int, state: TrialState, values: list[float] | None = None) -> bool:
         try:
-            return self._storage.patiently(lambda: self.storage.set_trial_state_values(trial, state, values))
+            return self._storage.patiently(lambda: self.storage.set_trial_state_values(row_id, state, values))
         except UpdateFinishedTrialError:
             return False
 
-    def _note(self, trial: int, **attributes: Any) -> bool:
+    def _note(self, row_id: int, **attributes: Any) -> bool:
         try:
             for key, value in attributes.items():
-                self._storage.patiently(partial(self.storage.set_trial_user_attr, trial, key, value))
+                self._storage.patiently(partial(self.storage.set_trial_user_attr, row_id, key, value))
         except UpdateFinishedTrialError:
             return False
         return True
@@ -248,7 +252,7 @@ def _start(row: FrozenTrial) -> float:
 
 
 def histories(rows: Sequence[FrozenTrial]) -> dict[str, History]:
-    """Cell key -> what happened to it."""
+    """Trial key -> what happened to it."""
     found: dict[str, History] = {}
     for row in rows:
         history = found.setdefault(row.user_attrs["key"], History(row.user_attrs["cell"]))

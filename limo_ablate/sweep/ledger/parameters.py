@@ -14,28 +14,28 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial
 
-from limo_ablate.study.cells import Cell
+from limo_ablate.study.planned import PlannedTrial
 
 Space = dict[str, BaseDistribution]
 
 
-def parameters(cell: Cell) -> dict[str, Any]:
+def parameters(trial: PlannedTrial) -> dict[str, Any]:
     """Axis -> level as Optuna takes it, a scalar; the seed is one of them."""
-    levels = {**cell.levels, "seed": cell.seed}
+    levels = {**trial.levels, "seed": trial.seed}
     return {
         key: level if level is None or isinstance(level, bool | int | float | str) else str(level)
         for key, level in levels.items()
     }
 
 
-def space(rows: Sequence[FrozenTrial], cells: Iterable[Cell], *, grows: bool) -> Space:
-    """A distribution for each axis, over the levels of all rows and cells.
+def space(rows: Sequence[FrozenTrial], trials: Iterable[PlannedTrial], *, grows: bool) -> Space:
+    """A distribution for each axis, over the levels of all rows and trials.
 
     Where a categorical parameter may not grow (a database), an axis that would is left out: the levels of its
     new rows stand in their attribute `levels`.
     """
     levels: dict[str, dict[tuple[type, Any], Any]] = {}
-    for point in [*(row.params for row in rows), *(parameters(cell) for cell in cells)]:
+    for point in [*(row.params for row in rows), *(parameters(trial) for trial in trials)]:
         for key, level in point.items():
             levels.setdefault(key, {})[type(level), level] = level
     found = {key: _distribution(list(values.values())) for key, values in levels.items()}

@@ -21,7 +21,7 @@ class Reading:
         self._storage: Storage | None = None
 
     def rows(self) -> list[FrozenTrial]:
-        """All rows that are cells', oldest first; not to be changed. Raises UserError while it is away."""
+        """All rows that are trials', oldest first; not to be changed. Raises UserError while it is away."""
         if self.file is not None and not self.file.exists():
             self._storage = None
             return []

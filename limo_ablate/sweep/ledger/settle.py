@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from limo_ablate.core.hardware import device_count
 from limo_ablate.core.progress import PROGRESS
-from limo_ablate.study.cells import Cell
+from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.sweep import processes
 from limo_ablate.sweep.ledger.lease import Watch
 from limo_ablate.sweep.ledger.ledger import INTERRUPTED, History, Ledger
@@ -40,33 +40,33 @@ class Settler:
                 processes.end(runner)
         return dead
 
-    def settle(self, cell: Cell | None, history: History, dead: set[str], living: set[str]) -> None:
-        """Ends the cell's rows that belong to the dead or wait twice; None is one the study no longer has.
+    def settle(self, trial: PlannedTrial | None, history: History, dead: set[str], living: set[str]) -> None:
+        """Ends the trial's rows that belong to the dead or wait twice; None is one the study no longer has.
 
         `living`: the other runners that are not dead, as of after the rows were read.
         """
         for signed in (history.waiting, history.running if history.runner else None):
             self.watch.forget(signed)
         if history.running is not None and self._abandoned(history, dead, living):
-            taken = device_count(cell.config.hardware) if cell else 1
-            if cell and self.adopt(cell, history.running, devices=taken):
+            taken = device_count(trial.config.hardware) if trial else 1
+            if trial and self.adopt(trial, history.running, devices=taken):
                 history.done = True
             else:
-                seconds = self._seconds(cell, history)
+                seconds = self._seconds(trial, history)
                 self._drop(history.running, "its runner died", seconds=seconds, devices=taken)
             history.running = history.runner = None
-        for trial in history.spare:
-            self._drop(trial, "waits already")
-        if cell is None and history.waiting is not None:
+        for row_id in history.spare:
+            self._drop(row_id, "waits already")
+        if trial is None and history.waiting is not None:
             self._drop(history.waiting, "no longer in the study")
 
-    def adopt(self, cell: Cell, trial: int, **result: Any) -> dict[str, Any] | None:
+    def adopt(self, trial: PlannedTrial, row_id: int, **result: Any) -> dict[str, Any] | None:
         """Finishes the row with the result on disk, if there is one, and returns that."""
-        folder = self.trials / cell.folder
-        if metrics := read_metrics(folder, cell.key):
-            if cell.proposal and (search := self.searches.get(cell.proposal.search)):
+        folder = self.trials / trial.folder
+        if metrics := read_metrics(folder, trial.key):
+            if trial.proposal and (search := self.searches.get(trial.proposal.search)):
                 result["values"] = search.values(metrics)
-            self.ledger.finish(trial, metrics, folder, **result)
+            self.ledger.finish(row_id, metrics, folder, **result)
         return metrics
 
     def _abandoned(self, history: History, dead: set[str], living: set[str]) -> bool:
@@ -77,14 +77,14 @@ class Settler:
         unsigned = self.watch.unchanged(history.running, None) or not living
         return unsigned and self.ledger.signature(history.running) is None
 
-    def _seconds(self, cell: Cell | None, history: History) -> float:
+    def _seconds(self, trial: PlannedTrial | None, history: History) -> float:
         """How long the row's runner, now dead, was at it: until the last sign of life of either."""
         beat = self.watch.last_beat(history.runner) if history.runner else 0.0
-        told = _changed(self.trials / cell.folder / PROGRESS) if cell else 0.0
+        told = _changed(self.trials / trial.folder / PROGRESS) if trial else 0.0
         return max(0.0, beat - history.since, told - history.since)
 
-    def _drop(self, trial: int, reason: str, **result: Any) -> None:
-        self.ledger.fail(trial, reason, **{INTERRUPTED: True}, **result)
+    def _drop(self, row_id: int, reason: str, **result: Any) -> None:
+        self.ledger.fail(row_id, reason, **{INTERRUPTED: True}, **result)
 
 
 def _changed(path: Path) -> float:

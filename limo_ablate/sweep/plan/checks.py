@@ -10,15 +10,15 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.core.typed import nearest
 from limo_ablate.study.axes import factors
 from limo_ablate.study.block import Block, Objective
-from limo_ablate.study.cells import Cell
 from limo_ablate.study.design import Figure, Study
+from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.study.search.objectives import check, score_names
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.config import TrialConfig
 
 
-def check_study(study: Study, found: Sequence[Cell]) -> None:
-    """`found` are its cells known beforehand. Raises UserError, which names the first key that is wrong."""
+def check_study(study: Study, found: Sequence[PlannedTrial]) -> None:
+    """`found` are its trials known beforehand. Raises UserError, which names the first key that is wrong."""
     configs = {block.name: _config(study, block, found) for block in study.blocks}
     blocks = {block.name: block for block in study.blocks}
     for figure in study.figures:
@@ -36,9 +36,9 @@ def check_study(study: Study, found: Sequence[Cell]) -> None:
         check(block.objectives or (), configs[block.name], f"study {study.name}: block '{block.name}'")
 
 
-def _config(study: Study, block: Block, found: Sequence[Cell]) -> TrialConfig:
-    """Of its first cell; of a search, whose cells aren't known yet, without what it chooses."""
-    own = next((cell.config for cell in found if block.name in cell.blocks), None)
+def _config(study: Study, block: Block, found: Sequence[PlannedTrial]) -> TrialConfig:
+    """Of its first trial; of a search, whose trials aren't known yet, without what it chooses."""
+    own = next((trial.config for trial in found if block.name in trial.blocks), None)
     return own or compose([*study.overrides, *block.overrides])
 
 

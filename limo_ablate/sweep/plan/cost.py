@@ -1,8 +1,8 @@
 """What a trial will cost: arithmetic (`work`), corrected by what finished trials took.
 
     costs = Costs()
-    costs.learn(ledger.rows(), cells)
-    costs.seconds(cell)
+    costs.learn(ledger.rows(), trials)
+    costs.seconds(trial)
 
 Training and decoding are corrected apart. The logarithm of (what it took / prior) is a sum of a constant and
 of terms for device, model, size, tier, difficulty and the order of the rows, all normal around 0 beforehand:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from limo_ablate.model.train.memory import Shape
-    from limo_ablate.study.cells import Cell
+    from limo_ablate.study.planned import PlannedTrial
 
 CONSTANT, TERM, NOISE = 1.1, 0.4, 0.25
 """Standard deviations beforehand: of the constant (the prior is good to a factor of 3), a term, a trial."""
@@ -67,9 +67,9 @@ class Costs:
         self.learnt = 0
         """Finished trials it has seen."""
 
-    def learn(self, rows: Iterable[FrozenTrial], cells: Iterable[Cell]) -> None:
+    def learn(self, rows: Iterable[FrozenTrial], trials: Iterable[PlannedTrial]) -> None:
         """Takes in the finished trials among a ledger's rows; what was learnt before is dropped."""
-        self.fit(past(rows, cells))
+        self.fit(past(rows, trials))
 
     def fit(self, trials: Sequence[Past]) -> None:
         seen = [(terms(trial.config), trial.took, _prior(trial.config)) for trial in trials]
@@ -91,20 +91,20 @@ class Costs:
             variance += (seconds * spread) ** 2
         return Price(total, device_count(config.hardware), math.sqrt(variance) / total)
 
-    def price_of(self, cell: Cell) -> Price:
+    def price_of(self, trial: PlannedTrial) -> Price:
         """The same for all seeds."""
-        asked = tuple(text for text in cell.overrides if not text.startswith("seed="))
+        asked = tuple(text for text in trial.overrides if not text.startswith("seed="))
         if asked not in self._prices:
-            self._prices[asked] = self.price(cell.config)
+            self._prices[asked] = self.price(trial.config)
         return self._prices[asked]
 
-    def seconds(self, cell: Cell) -> float:
-        return self.price_of(cell).seconds
+    def seconds(self, trial: PlannedTrial) -> float:
+        return self.price_of(trial).seconds
 
 
-def past(rows: Iterable[FrozenTrial], cells: Iterable[Cell]) -> list[Past]:
+def past(rows: Iterable[FrozenTrial], trials: Iterable[PlannedTrial]) -> list[Past]:
     """What the finished trials of `cells` took, by the metrics.json in the folders that the rows name."""
-    configs = {cell.id: cell.config for cell in cells}
+    configs = {trial.id: trial.config for trial in trials}
     done = [
         row.user_attrs for row in rows if row.state.name == "COMPLETE" and row.user_attrs["key"] in configs
     ]

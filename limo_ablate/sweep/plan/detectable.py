@@ -1,4 +1,4 @@
-"""What the contrasts of a study could see: its cells and benchmarks put into `effects.power`."""
+"""What the contrasts of a study could see: its trials and benchmarks put into `effects.power`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from limo_ablate.study.cells import Cell
 from limo_ablate.study.contrast import Contrast
+from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.sweep.plan.work import problems
 from limo_ablate.trial.evaluate.config import BenchmarkConfig
 
@@ -55,9 +55,12 @@ class Detectable:
 
 
 def detectable(
-    contrasts: Sequence[Contrast], cells: Sequence[Cell], done: Mapping[str, Path], cluster: str | None = None
+    contrasts: Sequence[Contrast],
+    trials: Sequence[PlannedTrial],
+    done: Mapping[str, Path],
+    cluster: str | None = None,
 ) -> list[Detectable]:
-    """`done`: id of a finished cell -> its trial's folder. Contrasts that lack an arm are left out.
+    """`done`: id of a finished trial -> its trial's folder. Contrasts that lack an arm are left out.
 
     `cluster` is the study's; raises UserError where finished trials lack it.
     """
@@ -65,24 +68,28 @@ def detectable(
     return [
         found
         for contrast in contrasts
-        if (found := _detectable(contrast, cells, done, cluster, primary if contrast.primary else 1))
+        if (found := _detectable(contrast, trials, done, cluster, primary if contrast.primary else 1))
     ]
 
 
 def _detectable(
-    contrast: Contrast, cells: Sequence[Cell], done: Mapping[str, Path], cluster: str | None, shared: int
+    contrast: Contrast,
+    trials: Sequence[PlannedTrial],
+    done: Mapping[str, Path],
+    cluster: str | None,
+    shared: int,
 ) -> Detectable | None:
     from limo_ablate.analysis.power import Noise, minimum_detectable_effect  # scipy
 
-    block = [cell for cell in cells if contrast.block in cell.blocks]
+    block = [trial for trial in trials if contrast.block in trial.blocks]
     arms = [[c for c in block if c.levels.get(contrast.factor) == at] for at in (contrast.a, contrast.b)]
     benchmark = all(arms) and arms[0][0].config.eval.benchmarks.get(contrast.score.partition("/")[0])
     if not benchmark:
         return None
     over = _over(block)
-    seeds, trials = len({_drawn(c, over) for c in arms[0]}), min(map(len, arms))
+    seeds, per_arm = len({_drawn(c, over) for c in arms[0]}), min(map(len, arms))
     trainings = len({c.seed for c in arms[0]}) if over != "seed" else 1
-    points = max(1, trials // len({(c.seed, _drawn(c, over)) for c in arms[0]}))
+    points = max(1, per_arm // len({(c.seed, _drawn(c, over)) for c in arms[0]}))
     pilots = _pilots([c for arm in arms for c in arm], contrast.score, over, done, cluster)
     count, counted = pilots.problems if pilots else group_problems(benchmark, contrast.score)
     prior, used = Noise.prior(contrast.accuracy), benchmark.samples
@@ -100,7 +107,7 @@ def _detectable(
     wanted = contrast.effect or 0.0
     more = [k for k in TRIED_SAMPLES if k > used] if benchmark.temperature else []
     return Detectable(
-        contrast, count, counted, used, trials, seeds, trainings, over, pilots.trials if pilots else 0,
+        contrast, count, counted, used, per_arm, seeds, trainings, over, pilots.trials if pilots else 0,
         smallest(seeds, used),
         next((s for s in TRIED_SEEDS if wanted and enough(s)), None),
         next((k for k in more if wanted and smallest(seeds, k) < wanted), None),
@@ -108,23 +115,23 @@ def _detectable(
 
 
 def _pilots(
-    cells: Sequence[Cell], score: str, over: str, done: Mapping[str, Path], cluster: str | None
+    trials: Sequence[PlannedTrial], score: str, over: str, done: Mapping[str, Path], cluster: str | None
 ) -> Pilots | None:
     from limo_ablate.sweep.plan.pilots import measured  # polars
 
-    ended = [cell for cell in cells if cell.id in done][:MOST_PILOTS]
+    ended = [trial for trial in trials if trial.id in done][:MOST_PILOTS]
     return measured(ended, done, score, over, cluster) if len(ended) > 1 else None
 
 
-def _over(block: Sequence[Cell]) -> str:
+def _over(block: Sequence[PlannedTrial]) -> str:
     from limo_ablate.analysis.replicates import replicate_axis  # polars
 
-    axes = list(dict.fromkeys(key for cell in block for key in cell.levels))
-    return replicate_axis(axes, [tuple(cell.levels.get(axis) for axis in axes) for cell in block]) or "seed"
+    axes = list(dict.fromkeys(key for trial in block for key in trial.levels))
+    return replicate_axis(axes, [tuple(trial.levels.get(axis) for axis in axes) for trial in block]) or "seed"
 
 
-def _drawn(cell: Cell, over: str) -> object:
-    return cell.seed if over == "seed" else cell.levels.get(over)
+def _drawn(trial: PlannedTrial, over: str) -> object:
+    return trial.seed if over == "seed" else trial.levels.get(over)
 
 
 def group_problems(benchmark: BenchmarkConfig, score: str) -> tuple[int, bool]:

@@ -1,4 +1,4 @@
-"""The trials that a study will have, each with its price: its cells, and what its searches may propose."""
+"""The trials that a study will have, each with its price: its trials, and what its searches may propose."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from limo_ablate.core.overrides import format_override
 from limo_ablate.study.axes import Point, Range, settings
 from limo_ablate.study.block import Block
-from limo_ablate.study.cells import Cell
 from limo_ablate.study.design import Study
+from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.sweep.plan.cost import Costs
 from limo_ablate.sweep.schedule import Item
-from limo_ablate.trial.compose import compose_cells
+from limo_ablate.trial.compose import compose_trials
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
     from limo_ablate.study.search.search import Search
 
 ENDED = ("COMPLETE", "PRUNED")
-"""States of rows whose cells never run again."""
+"""States of rows whose trials never run again."""
 
 
-def known(cells: Sequence[Cell], costs: Costs, done: Container[str]) -> list[Item]:
-    """`done`: ids of cells."""
+def known(trials: Sequence[PlannedTrial], costs: Costs, done: Container[str]) -> list[Item]:
+    """`done`: ids of trials."""
     return [
         Item(
-            name=cell.name,
-            block=cell.blocks[0],
-            seed=cell.seed,
-            gpu=cell.config.hardware.device == "cuda",
-            price=costs.price_of(cell),
-            done=cell.id in done,
+            name=trial.name,
+            block=trial.blocks[0],
+            seed=trial.seed,
+            gpu=trial.config.hardware.device == "cuda",
+            price=costs.price_of(trial),
+            done=trial.id in done,
         )
-        for cell in cells
+        for trial in trials
     ]
 
 
@@ -44,8 +44,8 @@ def searched(study: Study, rows: Sequence[FrozenTrial], costs: Costs) -> list[It
     if not any(block.adaptive for block in study.blocks):
         return []
     items = []
-    for search, cell in _middles(study):
-        config = cell.config
+    for search, trial in _middles(study):
+        config = trial.config
         own = [row for row in rows if row.user_attrs.get("search") == search.name]
         done = sum(row.state.name in ENDED for row in own)
         gpu, price = config.hardware.device == "cuda", costs.price(config)
@@ -56,27 +56,27 @@ def searched(study: Study, rows: Sequence[FrozenTrial], costs: Costs) -> list[It
     return items
 
 
-def proposed(study: Study, rows: Sequence[FrozenTrial]) -> list[Cell]:
+def proposed(study: Study, rows: Sequence[FrozenTrial]) -> list[PlannedTrial]:
     """What its searches have proposed so far, by the ledger's rows."""
     if not rows or not any(block.adaptive for block in study.blocks):
         return []
     from limo_ablate.study.search.search import known, searches
 
     return [
-        cell
+        trial
         for search in searches(study)
-        for cell in known(search, [row for row in rows if row.user_attrs.get("search") == search.name])
+        for trial in known(search, [row for row in rows if row.user_attrs.get("search") == search.name])
     ]
 
 
-def tuned(study: Study) -> list[Cell]:
+def tuned(study: Study) -> list[PlannedTrial]:
     """A stand-in for each point of the blocks that are tuned within their points, under each seed."""
     if not any(block.tune for block in study.blocks):
         return []
-    return [cell for search, cell in _middles(study) if search.levels]
+    return [trial for search, trial in _middles(study) if search.levels]
 
 
-def _middles(study: Study) -> list[tuple[Search, Cell]]:
+def _middles(study: Study) -> list[tuple[Search, PlannedTrial]]:
     """Each search, and a trial in the middle of what it chooses from."""
     from limo_ablate.study.search.search import searches
 
@@ -85,7 +85,7 @@ def _middles(study: Study) -> list[tuple[Search, Cell]]:
     return [
         (
             search,
-            Cell(
+            PlannedTrial(
                 name=search.name,
                 key=search.name,
                 overrides=given,
@@ -95,7 +95,7 @@ def _middles(study: Study) -> list[tuple[Search, Cell]]:
                 config=config,
             ),
         )
-        for search, given, config in zip(asked, overrides, compose_cells(overrides), strict=True)
+        for search, given, config in zip(asked, overrides, compose_trials(overrides), strict=True)
     ]
 
 

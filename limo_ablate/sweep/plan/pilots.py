@@ -11,7 +11,7 @@ import polars as pl
 from limo_ablate.analysis.answers import items
 from limo_ablate.analysis.power import Noise, pilot_noise
 from limo_ablate.analysis.trials import read_trial
-from limo_ablate.study.cells import Cell
+from limo_ablate.study.planned import PlannedTrial
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +32,13 @@ class Pilots:
 
 
 def measured(
-    cells: Sequence[Cell], done: Mapping[str, Path], score: str, over: str, cluster: str | None
+    trials: Sequence[PlannedTrial], done: Mapping[str, Path], score: str, over: str, cluster: str | None
 ) -> Pilots | None:
-    """What finished cells say; None where they say nothing, see `pilot_noise`. `over`: see `Detectable`.
+    """What finished trials say; None where they say nothing, see `pilot_noise`. `over`: see `Detectable`.
 
     Raises UserError where a benchmark lacks what `cluster` asks for.
     """
-    rows = _accuracies(cells, done, score, over, cluster)
+    rows = _accuracies(trials, done, score, over, cluster)
     if rows.is_empty():
         return None
     samples = int(rows["samples"].min())  # type: ignore[arg-type]
@@ -49,19 +49,19 @@ def measured(
     spread = rows.select((pl.col("accuracy") * (1 - pl.col("accuracy"))).mean()).item()
     single = grouped["problem"].n_unique() / rows["problem"].n_unique()
     sampling = noise.completion if samples == 1 else min(noise.completion, spread / (samples - 1) * single)
-    return Pilots(len(cells), (grouped["problem"].n_unique(), True), samples, noise, sampling)
+    return Pilots(len(trials), (grouped["problem"].n_unique(), True), samples, noise, sampling)
 
 
 def _accuracies(
-    cells: Sequence[Cell], done: Mapping[str, Path], score: str, over: str, cluster: str | None
+    trials: Sequence[PlannedTrial], done: Mapping[str, Path], score: str, over: str, cluster: str | None
 ) -> pl.DataFrame:
     """arm (levels, without what is drawn anew), trial, problem, accuracy, samples, and cluster if asked."""
-    arms = {cell.name: str({k: v for k, v in cell.levels.items() if k != over}) for cell in cells}
-    trials = [
+    arms = {trial.name: str({k: v for k, v in trial.levels.items() if k != over}) for trial in trials}
+    read = [
         read_trial(done[c.id], {"name": c.name, "seed": c.seed, "blocks": c.blocks, "overrides": c.levels})
-        for c in cells
+        for c in trials
     ]
-    rows = items(trials, cluster).filter(pl.col("score") == score)
+    rows = items(read, cluster).filter(pl.col("score") == score)
     return rows.with_columns(arm=pl.col("trial").replace_strict(arms, return_dtype=pl.String))
 
 

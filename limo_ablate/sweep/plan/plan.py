@@ -1,6 +1,6 @@
 """`limo-ablate plan STUDY [key=value ...] [--json] [--gpu-memory GB]`: what a study would cost and could see.
 
-Before it runs: cells by block, what is done, hours and GPU-hours by forecast (docs/plan.md says how good),
+Before it runs: trials by block, what is done, hours and GPU-hours by forecast (docs/plan.md says how good),
 what a budget leaves out, memory (of this machine's GPUs, or of others), effects that a fractional design
 confounds, the smallest effect each contrast would see. Overrides are those of `sweep`; nothing is written.
 """
@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.project import study_names
 from limo_ablate.study.block import Block
-from limo_ablate.study.cells import cells as study_cells
-from limo_ablate.study.cells import seeds_of
 from limo_ablate.study.design import Study, load_study
+from limo_ablate.study.planned import all_seeds, planned_trials
 from limo_ablate.study.points import alias_table
 from limo_ablate.sweep.plan.checks import check_study
 from limo_ablate.sweep.plan.cost import Costs
@@ -40,11 +39,11 @@ GPU_MEMORY = "--gpu-memory"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A block, without cells that an earlier block has too."""
+    """A block, without trials that an earlier block has too."""
 
     name: str
     design: str
-    cells: int
+    trials: int
     seeds: int
     done: int
     longest: float
@@ -114,9 +113,9 @@ def _gpu_memory(argv: list[str]) -> tuple[list[str], float | None]:
 
 def plan(study: Study, gpu_memory: float | None = None) -> Plan:
     """Reads the study's ledger where there is one. `gpu_memory`: bytes of a GPU; None: this machine's."""
-    found = study_cells(study)
+    found = planned_trials(study)
     check_study(study, found)
-    configs = [cell.config for cell in found] or [compose([*study.overrides, *study.blocks[0].overrides])]
+    configs = [trial.config for trial in found] or [compose([*study.overrides, *study.blocks[0].overrides])]
     folder = Path(configs[0].paths.studies) / study.name
     rows = _rows(study, folder)
     costs = Costs()
@@ -174,7 +173,7 @@ def _part(block: Block, own: Sequence[Item]) -> Part:
     return Part(
         name=block.name,
         design=f"{block.design}, tuned" if block.tune else block.design,
-        cells=len(own),
+        trials=len(own),
         seeds=len({item.seed for item in own}),
         done=sum(item.done for item in own),
         longest=max((item.price.seconds for item in own), default=0.0),
@@ -194,7 +193,7 @@ def _pools(
         widest = max(item.price.devices for item in own)
         there = slots * widest if slots else len(visible_gpus()) if gpu else cores()
         width = max(there, widest)
-        made = schedule(queued(own, seeds_of(study)), width, study.budget, spent, ran)
+        made = schedule(queued(own, all_seeds(study)), width, study.budget, spent, ran)
         pools.append(Pool(gpu, width, there >= widest, made))
         spent += sum(item.price.device_seconds for item in made.run)
     return pools

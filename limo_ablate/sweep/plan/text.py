@@ -20,13 +20,13 @@ def facts(plan: Plan) -> dict[str, Any]:
     not_run = [item.name for pool in plan.pools for item in pool.schedule.not_run]
     return {
         "study": plan.study.name,
-        "cells": sum(part.cells for part in plan.parts),
+        "cells": sum(part.trials for part in plan.parts),
         "done": sum(part.done for part in plan.parts),
         "device_seconds": {"spent": plan.spent, "left": sum(part.left for part in plan.parts)},
         "learnt_from": plan.learnt,
         "blocks": [
             {
-                "name": part.name, "design": part.design, "cells": part.cells, "seeds": part.seeds,
+                "name": part.name, "design": part.design, "cells": part.trials, "seeds": part.seeds,
                 "done": part.done, "longest_seconds": part.longest, "left_device_seconds": part.left,
                 "factor": math.exp(part.spread),
             }
@@ -62,9 +62,9 @@ def facts(plan: Plan) -> dict[str, Any]:
 
 
 def text(plan: Plan) -> str:
-    done, count = sum(part.done for part in plan.parts), sum(part.cells for part in plan.parts)
+    done, count = sum(part.done for part in plan.parts), sum(part.trials for part in plan.parts)
     basis = f"{plan.learnt} finished trials" if plan.learnt else "arithmetic alone, for H100s and CPU cores"
-    lines = [f"{plan.study.name}: {count} cells, {done} done; forecast from {basis}", *_warning(plan)]
+    lines = [f"{plan.study.name}: {count} trials, {done} done; forecast from {basis}", *_warning(plan)]
     lines += _blocks(plan)
     lines += [line for pool in plan.pools for line in _pool(plan, pool)]
     if plan.fits:
@@ -93,7 +93,7 @@ def _blocks(plan: Plan) -> list[str]:
     rows = [["block", "design", "cells", "seeds", "done", "longest", "left", "within"]]
     for part in plan.parts:
         rows.append([
-            part.name, part.design, str(part.cells), str(part.seeds), str(part.done), span(part.longest),
+            part.name, part.design, str(part.trials), str(part.seeds), str(part.done), span(part.longest),
             f"{hours(part.left)} device-h", f"x/÷ {math.exp(part.spread):.1f}" if part.left else "",
         ])  # fmt: skip
     return _table(rows)
@@ -161,7 +161,7 @@ def _single(seen: Detectable) -> str:
 def _table(rows: Iterable[Sequence[str]]) -> list[str]:
     rows = list(rows)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    padded = (("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True))) for row in rows)
+    padded = (("  ".join(trial.ljust(w) for trial, w in zip(row, widths, strict=True))) for row in rows)
     return [f"  {line}".rstrip() for line in padded]
 
 

@@ -14,8 +14,8 @@ from limo_ablate.analysis.register.registration import content_hash, read
 from limo_ablate.core.artifacts import Store
 from limo_ablate.core.errors import UserError
 from limo_ablate.data.pool.load import load_pool
-from limo_ablate.study.cells import cells
 from limo_ablate.study.design import load_study
+from limo_ablate.study.planned import planned_trials
 from limo_ablate.trial.rows import selection
 from limo_ablate.trial.stages import Stages
 from tests.small_study import GRID, QUALITY, SIZE
@@ -41,7 +41,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_design_cells_contrasts_and_versions_are_registered_under_a_hash(root: Path) -> None:
     content = json.loads((root / "studies" / "asked" / "registration.json").read_text())
     study = load_study(str(root / "asked.yaml"))
-    assert content["cells"].keys() == {cell.key for cell in cells(study)}
+    assert content["cells"].keys() == {cell.key for cell in planned_trials(study)}
     assert content["design"]["blocks"][0]["axes"] == GRID["axes"]
     assert [contrast["margin"] for contrast in content["contrasts"]] == [0.02, None]
     assert (content["alpha"], content["analysis"], content["finished"]) == (0.05, ANALYSIS, {})
@@ -63,7 +63,7 @@ def test_it_says_what_it_registered_and_imports_no_torch(root: Path) -> None:
 def test_the_rows_are_those_a_trial_would_train_on(root: Path) -> None:
     chain = read(root / "studies" / "asked")
     assert chain is not None
-    cell = cells(load_study(str(root / "asked.yaml")))[3]
+    cell = planned_trials(load_study(str(root / "asked.yaml")))[3]
     store, stages = Store(root / "store"), Stages()
     pool = load_pool(store, cell.config.data)
     rows = selection(cell.config, stages, pool, base=pool)  # which counts no tokens here

@@ -10,8 +10,8 @@ from limo_ablate.__main__ import main
 from limo_ablate.core.artifacts import NotInStore, Store, find_only
 from limo_ablate.report.compare.differences import differences
 from limo_ablate.report.compare.why import key_content
-from limo_ablate.study.cells import cells
 from limo_ablate.study.design import load_study
+from limo_ablate.study.planned import planned_trials
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.identity import trial_key
 from limo_ablate.trial.run import run_trial
@@ -33,7 +33,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     declared = {"name": "two", "overrides": [*TINY, *shared], "blocks": [block]}
     path = root / "two.yaml"
     path.write_text(yaml.safe_dump(declared))
-    first, second = cells(load_study(str(path)))
+    first, second = planned_trials(load_study(str(path)))
     folder = root / "studies" / "two"
     run_trial(first.config, folder / "trials" / first.folder, first.labels("two"))
     rows = [

@@ -9,7 +9,7 @@ from limo_ablate.report.health.attempts import Attempt, attempts
 from limo_ablate.report.health.failures import section as failures
 from limo_ablate.report.health.timeline import assign_lanes, pauses_of, section
 from limo_ablate.report.study_view import StudyView, load
-from limo_ablate.study.cells import cells
+from limo_ablate.study.planned import planned_trials
 from limo_ablate.sweep.ledger.ledger import LEDGER, Ledger
 from tests.made_study import SIZE_QUALITY, Making
 
@@ -55,7 +55,7 @@ def test_without_a_ledger_the_trials_own_records_are_drawn(view: StudyView) -> N
 def test_the_ledger_tells_failures_and_how_often(view: StudyView) -> None:
     ledger = Ledger(view.folder / LEDGER, "made")
     (bad,) = view.failed
-    known = cells(view.study)
+    known = planned_trials(view.study)
     for attempt in (1, 2):
         trial = ledger.add(replace(known[0], name=bad.name), attempt, {})
         ledger.claim(trial, "host-1-ab")
@@ -86,7 +86,7 @@ def test_a_ledger_of_another_study_is_not_taken_for_this_one(view: StudyView) ->
 def test_what_has_not_run_is_listed_and_what_a_pruner_ended_is_told_apart(view: StudyView) -> None:
     first, second, third = view.done
     ledger = Ledger(view.folder / LEDGER, "made")
-    trial = ledger.add(replace(cells(view.study)[0], name=first.name), 1, {})
+    trial = ledger.add(replace(planned_trials(view.study)[0], name=first.name), 1, {})
     ledger.claim(trial, "host-1-ab")
     ledger.prune(trial, seconds=1.0)
     for gone in (first, second):

@@ -19,8 +19,8 @@ from limo_ablate.report.serve import live, watched
 from limo_ablate.report.serve.hub import Hub
 from limo_ablate.report.serve.report_process import ReportProcess
 from limo_ablate.report.serve.study_reader import StudyReader
-from limo_ablate.study.cells import cells
 from limo_ablate.study.design import load_study
+from limo_ablate.study.planned import planned_trials
 from limo_ablate.sweep.ledger.ledger import LEDGER, Ledger
 from limo_ablate.sweep.ledger.reading import Reading
 from tests.ledgers import METRICS, add
@@ -41,7 +41,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def finish(folder: Path, number: int) -> None:
     """One of its trials."""
-    cell, ledger = cells(load_study(str(folder / "study.yaml")))[number], Ledger(folder / LEDGER, "made")
+    cell, ledger = (
+        planned_trials(load_study(str(folder / "study.yaml")))[number],
+        Ledger(folder / LEDGER, "made"),
+    )
     (trial,) = add(ledger, [cell])
     assert ledger.claim(trial, "runner")
     assert ledger.finish(trial, METRICS, folder / "trials" / cell.folder)

@@ -17,9 +17,9 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.core.project import study_names
 from limo_ablate.report.wandb.point import overrides
 from limo_ablate.report.wandb.sweep_file import FOLDER, main, wandb_sweeps
-from limo_ablate.study.cells import cells
 from limo_ablate.study.design import load_study
-from limo_ablate.trial.compose import compose_cells
+from limo_ablate.study.planned import planned_trials
+from limo_ablate.trial.compose import compose_trials
 from limo_ablate.trial.identity import trial_key
 from tests.trial.track.test_online import logged_in
 from tests.wandb_standin import Standin, serve
@@ -83,7 +83,9 @@ def test_an_agent_runs_the_same_trials(name: str) -> None:
     for sweep in wandb_sweeps(study)[0].values():
         server._UpsertSweep({"config": json.dumps(sweep)})
         asked += [arguments(sweep, point) for point in server.waiting]
-    assert {trial_key(config) for config in compose_cells(asked)} == {cell.key for cell in cells(study)}
+    assert {trial_key(config) for config in compose_trials(asked)} == {
+        cell.key for cell in planned_trials(study)
+    }
 
 
 def test_levels_of_any_kind_arrive_as_they_are(tmp_path: Path) -> None:
@@ -96,7 +98,9 @@ def test_levels_of_any_kind_arrive_as_they_are(tmp_path: Path) -> None:
     server = Standin()
     server._UpsertSweep({"config": json.dumps(sweep)})
     asked = [arguments(sweep, point) for point in server.waiting]
-    assert [trial_key(config) for config in compose_cells(asked)] == [cell.key for cell in cells(study)]
+    assert [trial_key(config) for config in compose_trials(asked)] == [
+        cell.key for cell in planned_trials(study)
+    ]
 
 
 def test_what_wandb_cannot_run_is_said(capsys: pytest.CaptureFixture[str]) -> None:

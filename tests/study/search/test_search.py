@@ -13,8 +13,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from limo_ablate.core.errors import UserError
 from limo_ablate.study.axes import Range
 from limo_ablate.study.block import Block, Objective, Pruning, Tune
-from limo_ablate.study.cells import Cell, Proposal, cells
 from limo_ablate.study.design import Study
+from limo_ablate.study.planned import PlannedTrial, Proposal, planned_trials
 from limo_ablate.study.search.objectives import measured
 from limo_ablate.study.search.pruning import Pruner, read_reports
 from limo_ablate.study.search.sampler import ask
@@ -49,9 +49,9 @@ class Ledger:
     def rows(self) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False)
 
-    def add(self, cell: Cell, state: TrialState = TrialState.COMPLETE, values: Any = None) -> None:
-        assert cell.proposal is not None
-        self.write(cell.proposal, state, values)
+    def add(self, trial: PlannedTrial, state: TrialState = TrialState.COMPLETE, values: Any = None) -> None:
+        assert trial.proposal is not None
+        self.write(trial.proposal, state, values)
 
     def write(self, proposal: Proposal, state: TrialState = TrialState.COMPLETE, values: Any = None) -> None:
         about: dict[str, Any] = {"search": proposal.search, "proposal": proposal.row()}
@@ -90,8 +90,8 @@ def test_the_same_rows_give_the_same_proposals_in_every_storage(tmp_path: Path) 
     for ledger in ledgers:
         run(search(n=15), ledger)
     first, second = (propose(one, ledger.rows, 3) for ledger in ledgers)
-    assert [cell.levels for cell in first] == [cell.levels for cell in second]
-    assert [cell.name for cell in first] == [f"lr_search-t0{n}-s0" for n in (15, 16, 17)]
+    assert [trial.levels for trial in first] == [trial.levels for trial in second]
+    assert [trial.name for trial in first] == [f"lr_search-t0{n}-s0" for n in (15, 16, 17)]
     assert first[0].levels != propose(search(seed=1), ledgers[0].rows, 1)[0].levels
 
 
@@ -102,7 +102,7 @@ def test_cells_are_known_again_from_their_rows() -> None:
         ledger.add(proposed[0], state)
     ledger.add(proposed[1], values=[1.0])
     assert known(one, ledger.rows) == proposed
-    assert [cell.id for cell in proposed] == ["lr_search-s0/0", "lr_search-s0/1"]
+    assert [trial.id for trial in proposed] == ["lr_search-s0/0", "lr_search-s0/1"]
     assert proposed[0].config.train.learning_rate == proposed[0].levels["train.learning_rate"]
     assert one.remaining(ledger.rows) == 28
 
@@ -131,8 +131,8 @@ def test_what_runs_counts_so_that_proposals_side_by_side_differ() -> None:
 
 
 def test_a_rounded_number_stays_in_its_range_and_is_short_in_a_name() -> None:
-    for cell in propose(search(), [], 10):
-        rate = cell.levels["train.learning_rate"]
+    for trial in propose(search(), [], 10):
+        rate = trial.levels["train.learning_rate"]
         assert 1e-5 <= rate <= 1e-1
         assert float(f"{rate:.4g}") == rate
 
@@ -155,8 +155,8 @@ def test_a_search_of_few_points_tries_each_once_and_ends() -> None:
     one, ledger = search(axes=axes, n=30, exclude=({"select.size": 4, "select.quality": "L1"},)), Ledger()
     assert one.n == 3
     while proposed := propose(one, ledger.rows, 2):
-        for cell in proposed:
-            ledger.add(cell, values=[0.5])
+        for trial in proposed:
+            ledger.add(trial, values=[0.5])
     points = [(c.levels["select.size"], c.levels["select.quality"]) for c in known(one, ledger.rows)]
     assert sorted(points) == [(4, "L5"), (16, "L1"), (16, "L5")]
     assert one.remaining(ledger.rows) == 0
@@ -170,7 +170,7 @@ def test_conditional_and_paired_axes_are_searched() -> None:
     }
     one = search(axes=axes, when={"select.seed": {"select.order": "random"}}, n=20)
     assert one.n == 8
-    found = [cell.levels for cell in propose(one, [], 8)]
+    found = [trial.levels for trial in propose(one, [], 8)]
     assert len(found) == 8
     assert {("select.seed" in levels, levels["select.order"]) for levels in found} == {
         (True, "random"),
@@ -181,12 +181,12 @@ def test_conditional_and_paired_axes_are_searched() -> None:
 
 def test_pruned_and_failed_rows_and_levels_that_are_gone_are_no_obstacle() -> None:
     ledger, one = Ledger(), search()
-    for cell, state in zip(
+    for trial, state in zip(
         propose(one, [], 4),
         (TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING, TrialState.COMPLETE),
         strict=True,
     ):
-        ledger.add(cell, state, values=[1.0])
+        ledger.add(trial, state, values=[1.0])
     narrow = search(axes={"train.learning_rate": Range(low=1.0, high=2.0), "train.weight_decay": DECAY})
     assert len(propose(one, ledger.rows, 2)) == len(propose(narrow, ledger.rows, 2)) == 2
 
@@ -206,12 +206,12 @@ def test_each_point_under_each_seed_has_a_search_of_its_own() -> None:
         "size4-L1-s0", "size4-L5-s0", "size16-L1-s0", "size16-L5-s0", "size4-L1-s1",
     ]  # fmt: skip
     assert len(found) == 8
-    assert cells(tuned()) == []
-    (cell,) = propose(found[1], [], 1)
-    assert cell.name == "size4-L5-t000-s0"
-    assert cell.levels.items() >= {"select.size": 4, "select.quality": "L5"}.items()
-    assert cell.config.train.learning_rate == cell.levels["train.learning_rate"]
-    assert (cell.config.seed, cell.blocks) == (0, ("b",))
+    assert planned_trials(tuned()) == []
+    (trial,) = propose(found[1], [], 1)
+    assert trial.name == "size4-L5-t000-s0"
+    assert trial.levels.items() >= {"select.size": 4, "select.quality": "L5"}.items()
+    assert trial.config.train.learning_rate == trial.levels["train.learning_rate"]
+    assert (trial.config.seed, trial.blocks) == (0, ("b",))
 
 
 def test_seeds_of_a_block_are_its_own() -> None:

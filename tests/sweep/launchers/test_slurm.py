@@ -68,7 +68,7 @@ class Sweeping:
         path = self.folder / "events"
         rows = [line.split(" ") for line in path.read_text().splitlines()] if path.exists() else []
         counts = [row for row in rows if row != ["report"]]
-        return [(cell, int(count), job, node, gpus) for cell, count, job, node, gpus in counts]
+        return [(trial, int(count), job, node, gpus) for trial, count, job, node, gpus in counts]
 
     def finished(self) -> Counter[str]:
         storage = JournalStorage(JournalFileBackend(str(self.folder / "ledger.log")))
@@ -80,14 +80,14 @@ class Sweeping:
         """Ends of this study's jobs."""
         return [job for job in self.cluster.history() if job["Name"] == job_name(self.folder)]
 
-    def assert_finished(self, cells: int) -> None:
-        assert list(self.finished().values()) == [1] * cells
+    def assert_finished(self, trials: int) -> None:
+        assert list(self.finished().values()) == [1] * trials
 
-    def assert_counted_once(self, cells: int, to: int) -> None:
+    def assert_counted_once(self, trials: int, to: int) -> None:
         """Every cell is finished once, and every count of it was done once: nothing was lost at a signal."""
-        self.assert_finished(cells)
-        counts = Counter((cell, count) for cell, count, *_ in self.events())
-        assert len(counts) == cells * to
+        self.assert_finished(trials)
+        counts = Counter((trial, count) for trial, count, *_ in self.events())
+        assert len(counts) == trials * to
         assert set(counts.values()) == {1}
 
 
@@ -134,7 +134,7 @@ def test_preempted_requeued_and_signalled_jobs_go_on_where_they_were(sweeping: S
     orders = ["random", "longest", "shortest", "pool"]
     sweeping.declare("launch.slurm.workers=4", size=[40], order=orders)
     process = sweeping.start()
-    until(lambda: len({cell for cell, *_ in sweeping.events()}) == 4)
+    until(lambda: len({trial for trial, *_ in sweeping.events()}) == 4)
     there = [line.split() for line in sweeping.cluster.jobs("%i %N")]
     signalled, requeued = (job for job, node in there if node == NODES[0])
     sweeping.cluster.run("scancel", "--signal=TERM", signalled)
@@ -165,7 +165,7 @@ def test_a_killed_jobs_cell_is_taken_up_by_a_new_job(sweeping: Sweeping) -> None
 def test_an_interrupted_submitter_leaves_the_jobs_and_finds_them_again(sweeping: Sweeping) -> None:
     sweeping.declare("launch.slurm.workers=2", size=[40, 41, 42])
     process = sweeping.start()
-    until(lambda: len({cell for cell, *_ in sweeping.events()}) == 2)
+    until(lambda: len({trial for trial, *_ in sweeping.events()}) == 2)
     first, name = read_submitted(sweeping.folder)[0].job, job_name(sweeping.folder)
     process.send_signal(signal.SIGINT)
     code, said = sweeping.end(process)

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.study.cells import cells
 from limo_ablate.study.design import Block, Study
+from limo_ablate.study.planned import planned_trials
 from limo_ablate.sweep.ledger.declared import declare
 from limo_ablate.sweep.ledger.ledger import Ledger
 from tests.ledgers import Place
@@ -29,14 +29,14 @@ def sized(*sizes: int) -> Study:
 
 
 def test_the_same_study_is_declared_once(ledger: Ledger, tmp_path: Path) -> None:
-    declare(ledger, STUDY, cells(STUDY))
+    declare(ledger, STUDY, planned_trials(STUDY))
     before = (tmp_path / "ledger.log").read_bytes()
-    declare(ledger, STUDY, cells(STUDY))
+    declare(ledger, STUDY, planned_trials(STUDY))
     assert (tmp_path / "ledger.log").read_bytes() == before
 
 
 def test_what_is_declared_can_be_read_by_people(ledger: Ledger) -> None:
-    declare(ledger, STUDY, cells(STUDY))
+    declare(ledger, STUDY, planned_trials(STUDY))
     assert ledger.declaration() == {
         "question": "Which?",
         "overrides": ["train.learning_rate=2"],
@@ -46,7 +46,7 @@ def test_what_is_declared_can_be_read_by_people(ledger: Ledger) -> None:
 
 
 def test_a_study_may_grow_and_run_elsewhere(ledger: Ledger) -> None:
-    declare(ledger, STUDY, cells(STUDY))
+    declare(ledger, STUDY, planned_trials(STUDY))
     for grown in (
         sized(4, 16, 64),
         replace(sized(4, 16, 64), seeds=(0, 1, 2)),
@@ -56,7 +56,7 @@ def test_a_study_may_grow_and_run_elsewhere(ledger: Ledger) -> None:
             overrides=("train.learning_rate=2", "launch.slots=3", "paths.artifacts=x"),
         ),
     ):
-        declare(ledger, grown, cells(grown))
+        declare(ledger, grown, planned_trials(grown))
 
 
 @pytest.mark.parametrize(
@@ -72,25 +72,25 @@ def test_a_study_may_grow_and_run_elsewhere(ledger: Ledger) -> None:
     ids=["fewer levels", "other seeds", "other overrides"],
 )
 def test_another_study_under_the_same_name_is_refused(ledger: Ledger, other: Study, says: str) -> None:
-    declare(ledger, STUDY, cells(STUDY))
+    declare(ledger, STUDY, planned_trials(STUDY))
     with pytest.raises(UserError, match=says) as refused:
-        declare(ledger, other, cells(other))
+        declare(ledger, other, planned_trials(other))
     assert "\n" not in str(refused.value)
     assert "--extend" in str(refused.value)
-    declare(ledger, STUDY, cells(STUDY))
-    declare(ledger, other, cells(other), extend=True)
-    declare(ledger, other, cells(other))
+    declare(ledger, STUDY, planned_trials(STUDY))
+    declare(ledger, other, planned_trials(other), extend=True)
+    declare(ledger, other, planned_trials(other))
 
 
 def test_every_storage_keeps_what_was_declared(place: Place) -> None:
-    declare(place.open(), STUDY, cells(STUDY))
+    declare(place.open(), STUDY, planned_trials(STUDY))
     with pytest.raises(UserError, match=r"2 of the 4 cells"):
-        declare(place.open(), sized(4), cells(sized(4)))
-    declare(place.open(), sized(4), cells(sized(4)), extend=True)
-    declare(place.open(), sized(4), cells(sized(4)))
+        declare(place.open(), sized(4), planned_trials(sized(4)))
+    declare(place.open(), sized(4), planned_trials(sized(4)), extend=True)
+    declare(place.open(), sized(4), planned_trials(sized(4)))
 
 
 def test_other_cells_of_the_same_declaration_are_told_of(ledger: Ledger) -> None:
-    declare(ledger, STUDY, cells(STUDY))
+    declare(ledger, STUDY, planned_trials(STUDY))
     with pytest.raises(UserError, match=r"nothing it declares differs: conf/"):
-        declare(ledger, STUDY, [replace(cell, key=f"x{cell.key}") for cell in cells(STUDY)])
+        declare(ledger, STUDY, [replace(trial, key=f"x{trial.key}") for trial in planned_trials(STUDY)])

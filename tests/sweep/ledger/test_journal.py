@@ -26,7 +26,7 @@ def test_a_torn_line_is_mended_by_the_next_who_writes(tmp_path: Path) -> None:
     mended = Ledger(journal, "s")
     assert set(mended.histories()) == {found[0].key}
     add(mended, found[1:])
-    assert set(mended.histories()) == set(Ledger(journal, "s").histories()) == {cell.key for cell in found}
+    assert set(mended.histories()) == set(Ledger(journal, "s").histories()) == {trial.key for trial in found}
 
 
 def test_a_transaction_is_one_lock_and_one_fsync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,7 +72,7 @@ def test_what_happened_is_found_again(place: Place) -> None:
     ledger.fail(interrupted, "its runner died", **{INTERRUPTED: True})
     ledger.prune(pruned, seconds=1.0)
     histories = place.open().histories()
-    one, two, three, four, five, six = (histories[cell.key] for cell in found)
+    one, two, three, four, five, six = (histories[trial.key] for trial in found)
     assert (one.running, one.done, one.failures) == (None, False, [])
     assert one.waiting is not None
     assert (two.running, two.runner) == (running, "me")
@@ -154,8 +154,8 @@ def test_axes_grow_and_the_old_rows_stay(place: Place) -> None:
     grown = grid(size=(4, 16, 64), quality=("L1", "L3", "L5"))
     ledger = place.open()
     known = ledger.histories()
-    add(ledger, [cell for cell in grown if cell.key not in known])
-    assert set(place.open().histories()) == {cell.key for cell in grown}
+    add(ledger, [trial for trial in grown if trial.key not in known])
+    assert set(place.open().histories()) == {trial.key for trial in grown}
     found = rows(place)
     assert {row.params["select.size"] for row in found} == {4, 16, 64}
     levels = [row.params | row.user_attrs.get("levels", {}) for row in found]

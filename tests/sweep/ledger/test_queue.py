@@ -15,8 +15,8 @@ import pytest
 from optuna.trial import TrialState
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.study.cells import Cell, cells
 from limo_ablate.study.design import Block, Study
+from limo_ablate.study.planned import PlannedTrial, planned_trials
 from limo_ablate.sweep.ledger.declared import declare
 from limo_ablate.sweep.ledger.lease import RUNNERS, Lease, Watch
 from limo_ablate.sweep.ledger.ledger import Ledger
@@ -34,8 +34,8 @@ def study(*sizes: int, seeds: tuple[int, ...] = (0,)) -> Study:
     return Study(name="s", blocks=(block,), overrides=("track=none",), seeds=seeds)
 
 
-def grid(*sizes: int, seeds: tuple[int, ...] = (0,)) -> list[Cell]:
-    return cells(study(*sizes, seeds=seeds))
+def grid(*sizes: int, seeds: tuple[int, ...] = (0,)) -> list[PlannedTrial]:
+    return planned_trials(study(*sizes, seeds=seeds))
 
 
 class Runners:
@@ -45,18 +45,18 @@ class Runners:
         self.folder = folder
         self.ledger = Ledger(folder / "ledger.log", "s")
 
-    def queue(self, found: list[Cell], name: str = "me", **options: object) -> Queue:
+    def queue(self, found: list[PlannedTrial], name: str = "me", **options: object) -> Queue:
         """A refreshed one."""
         settings = {"attempts": 2, "watch": Watch(self.folder, SHORT), **options}
         queue = Queue(Ledger(self.folder / "ledger.log", "s"), found, self.folder, name, **settings)  # type: ignore[arg-type]
         queue.refresh()
         return queue
 
-    def leave_result(self, cell: Cell, key: str | None = None) -> None:
-        folder = self.folder / "trials" / cell.folder
+    def leave_result(self, trial: PlannedTrial, key: str | None = None) -> None:
+        folder = self.folder / "trials" / trial.folder
         folder.mkdir(parents=True)
         score = {"mini": {"accuracy": 1}}
-        result = {"trial": key or cell.key, "scores": score, "total_seconds": 1, "artifacts": {}}
+        result = {"trial": key or trial.key, "scores": score, "total_seconds": 1, "artifacts": {}}
         (folder / "metrics.json").write_text(json.dumps(result))
 
     def elsewhere(self, name: str = "far-1-abcd") -> Path:
@@ -79,13 +79,13 @@ def lease(tmp_path: Path) -> Iterator[Lease]:
 
 
 def names(queue: Queue) -> list[str]:
-    return [todo.cell.name for todo in queue.todo]
+    return [todo.trial.name for todo in queue.todo]
 
 
 def test_everything_is_to_do_at_first_and_a_refresh_adds_nothing(runners: Runners) -> None:
     found = grid()
     first = runners.queue(found)
-    assert [todo.cell for todo in first.todo] == found
+    assert [todo.trial for todo in first.todo] == found
     before = (runners.folder / "ledger.log").read_bytes()
     first.refresh()
     again = runners.queue(found, "other")
@@ -109,7 +109,7 @@ def test_a_trial_is_run_and_its_result_recorded(runners: Runners) -> None:
 
 def test_whole_grids_come_first_and_the_longest_cells_of_each(runners: Runners) -> None:
     found = grid(4, 64, 16, seeds=(5, 3))
-    queue = runners.queue(found, order_key=lambda cell: -float(cell.levels["select.size"]))
+    queue = runners.queue(found, order_key=lambda trial: -float(trial.levels["select.size"]))
     order = ["size64-s5", "size16-s5", "size4-s5", "size64-s3", "size16-s3", "size4-s3"]
     assert names(queue) == order
     queue.claim(first := queue.todo[0])
@@ -136,7 +136,7 @@ def test_a_result_that_a_dead_runner_left_is_adopted(runners: Runners) -> None:
     runners.leave_result(found[0])
     queue = runners.queue(found)
     assert queue.done == 1
-    assert [(todo.cell, todo.attempt) for todo in queue.todo] == [(found[1], 1)]
+    assert [(todo.trial, todo.attempt) for todo in queue.todo] == [(found[1], 1)]
     assert first.finish(todo, 1.0, 1) is None  # what it ran has no result, and the row is no longer its own
     first.fail(todo, "too late", LOG, 1.0, 1, again=False)
     assert runners.ledger.histories()[found[1].id].failures == []
@@ -291,12 +291,12 @@ def test_a_retry_forgets_earlier_failures(runners: Runners) -> None:
     found = grid()
     queue = runners.queue(found)
     for attempt in (1, 2):
-        queue.claim(todo := next(todo for todo in queue.todo if todo.cell == found[0]))
+        queue.claim(todo := next(todo for todo in queue.todo if todo.trial == found[0]))
         queue.fail(todo, "out of memory", LOG, 1.0, 1, again=attempt == 1)
     assert retry(runners.ledger, found, runners.folder) == [found[0]]
     assert retry(runners.ledger, found, runners.folder) == []
     queue.refresh()
-    assert [(todo.cell, todo.attempt) for todo in queue.todo] == [(found[0], 1), (found[1], 1)]
+    assert [(todo.trial, todo.attempt) for todo in queue.todo] == [(found[0], 1), (found[1], 1)]
     assert queue.given_up == []
 
 
@@ -305,14 +305,14 @@ def test_a_study_grows_and_shrinks(runners: Runners) -> None:
     queue = runners.queue(small)
     done, dropped = queue.todo
     queue.claim(done)
-    runners.leave_result(done.cell)
+    runners.leave_result(done.trial)
     queue.finish(done, 1.0, 1)
     alone = runners.queue(small[:1])
     assert (alone.done, alone.todo) == (1, [])
-    assert runners.ledger.histories()[dropped.cell.id].waiting is None
+    assert runners.ledger.histories()[dropped.trial.id].waiting is None
     grown = runners.queue(large)
     assert grown.done == 1
-    assert [todo.cell for todo in grown.todo] == large[1:]
+    assert [todo.trial for todo in grown.todo] == large[1:]
 
 
 def test_a_runner_of_an_older_declaration_gets_no_more_and_drops_nothing(runners: Runners) -> None:
@@ -324,7 +324,7 @@ def test_a_runner_of_an_older_declaration_gets_no_more_and_drops_nothing(runners
     assert (joined.outdated, joined.todo) == (True, [])
     sweep.refresh()
     assert not sweep.outdated
-    assert [todo.cell for todo in sweep.todo] == new
+    assert [todo.trial for todo in sweep.todo] == new
 
 
 def test_metrics_are_read_only_when_they_are_this_trials(tmp_path: Path) -> None:
@@ -360,13 +360,13 @@ def test_many_runners_share_the_cells(runners: Runners) -> None:
             for todo in list(queue.todo):
                 if queue.claim(todo):
                     queue.ledger.finish(todo.trial, METRICS, Path("x"))
-                    got.append(todo.cell.name)
+                    got.append(todo.trial.name)
             queue.refresh()
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, queues))
     assert len(leases) == 4
-    assert sorted(got) == sorted(cell.name for cell in found)
+    assert sorted(got) == sorted(trial.name for trial in found)
     assert Counter(row.state for row in runners.ledger.rows()) == {TrialState.COMPLETE: 40}
 
 

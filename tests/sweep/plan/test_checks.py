@@ -9,8 +9,8 @@ import pytest
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.project import package_folder
 from limo_ablate.study.block import Block, Tune
-from limo_ablate.study.cells import cells
 from limo_ablate.study.design import Figure, Study, load_study
+from limo_ablate.study.planned import planned_trials
 from limo_ablate.sweep.plan.checks import check_study
 from limo_ablate.sweep.plan.plan import plan
 
@@ -39,14 +39,14 @@ def test_a_figure_of_what_is_not_there_is_refused(figure: dict[str, Any], said: 
 
 def test_keys_that_no_axis_has_may_stand_in_the_configuration() -> None:
     study = made({"line": "select.quality", "score": "mini"})
-    check_study(study, cells(study))
+    check_study(study, planned_trials(study))
 
 
 def test_clean_items_are_a_score_where_the_gate_reports() -> None:
     study = made({"score": "mini/clean"}, overrides=("select/contamination=report",))
     with pytest.raises(UserError, match="score=mini/clean"):
-        check_study(made({"score": "mini/clean"}), cells(made({})))
-    check_study(study, cells(study))
+        check_study(made({"score": "mini/clean"}), planned_trials(made({})))
+    check_study(study, planned_trials(study))
 
 
 def test_what_a_tuning_goes_by_is_checked() -> None:
@@ -63,4 +63,4 @@ def test_what_a_tuning_goes_by_is_checked() -> None:
 @pytest.mark.parametrize("name", sorted(file.stem for file in package_folder("sweeps").glob("*.yaml")))
 def test_studies_that_ship_show_what_they_have(name: str) -> None:
     study = load_study(name)
-    check_study(study, cells(study))
+    check_study(study, planned_trials(study))

@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.study.cells import Cell, cells
 from limo_ablate.study.design import load_study
+from limo_ablate.study.planned import PlannedTrial, planned_trials
 from limo_ablate.sweep.ledger.ledger import LEDGER, Ledger
 from limo_ablate.sweep.ledger.parameters import space
 from limo_ablate.sweep.plan.plan import main
@@ -49,11 +49,11 @@ def _plan(capsys: pytest.CaptureFixture[str], file: Path | str, *arguments: str)
     return found
 
 
-def _finish(ledger: Ledger, cell: Cell, folder: Path, right: int) -> None:
+def _finish(ledger: Ledger, trial: PlannedTrial, folder: Path, right: int) -> None:
     """A finished trial, as the runner leaves it: 40 s of training, 10 s of generation, `right` of 180."""
-    trial = ledger.add(cell, 1, space([], [cell], grows=True))
+    trial = ledger.add(trial, 1, space([], [trial], grows=True))
     assert ledger.claim(trial, "me")
-    where = folder / "trials" / cell.folder
+    where = folder / "trials" / trial.folder
     where.mkdir(parents=True)
     seconds = {"weights": 40.0, "completions": 10.0}
     metrics = {
@@ -63,7 +63,7 @@ def _finish(ledger: Ledger, cell: Cell, folder: Path, right: int) -> None:
         "total_seconds": 51.0,
     }
     (where / "metrics.json").write_text(json.dumps(metrics))
-    (where / "config.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(asdict(cell.config)))))
+    (where / "config.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(asdict(trial.config)))))
     numbers = range(180)
     pl.DataFrame({
         "benchmark": "mini", "problem": [str(i) for i in numbers],
@@ -98,9 +98,11 @@ def test_finished_trials_are_counted_and_teach(tmp_path: Path, capsys: pytest.Ca
     folder.mkdir(parents=True)
     (folder / "study.yaml").write_text("declared")
     ledger = Ledger(folder / LEDGER, "small")
-    trained = [cell for cell in cells(load_study(str(file), [studies])) if cell.config.select.size]
-    for number, cell in enumerate(trained[:8]):
-        _finish(ledger, cell, folder, right=40 + 3 * number)
+    trained = [
+        trial for trial in planned_trials(load_study(str(file), [studies])) if trial.config.select.size
+    ]
+    for number, trial in enumerate(trained[:8]):
+        _finish(ledger, trial, folder, right=40 + 3 * number)
     content = (folder / LEDGER).read_bytes()
     found = _plan(capsys, file, studies)
     assert (folder / LEDGER).read_bytes() == content

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from limo_ablate.sweep.plan.cost import Costs, Past, shape_of
 from limo_ablate.sweep.plan.work import Parts, prior, problems, steps_and_tokens
-from limo_ablate.trial.compose import compose, compose_cells
+from limo_ablate.trial.compose import compose, compose_trials
 from limo_ablate.trial.config import TrialConfig
 
 SIZES, MODELS = (0, 4, 16, 64, 256), ("mini_s", "mini_m")
@@ -73,7 +73,7 @@ def _history(noise: float, seed: int) -> list[Past]:
         for size, (tier, _), model in points
     ]
     trials = []
-    for (_, (_, longer), _), config in zip(points, compose_cells(asked), strict=True):
+    for (_, (_, longer), _), config in zip(points, compose_trials(asked), strict=True):
         before = prior(config, shape_of(config.model))
         off = [factor * math.exp(draw.gauss(0, noise)) for factor in (2.5 * longer, 6 * longer, 1.5)]
         took = Parts(before.train * off[0], before.generate * off[1], before.rest * off[2])

@@ -13,16 +13,16 @@ import pytest
 import yaml
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.study.cells import Cell, cells
 from limo_ablate.study.design import load_study
+from limo_ablate.study.planned import PlannedTrial, planned_trials
 from limo_ablate.sweep.plan.detectable import Detectable, detectable
 
 SAMPLED = ["eval.benchmarks.mini.samples=2", "eval.benchmarks.mini.temperature=0.7"]
 
 
-def study_cells(
+def study_trials(
     folder: Path, *overrides: str, effect: float = 0.05, axes: Any = None
-) -> tuple[Any, list[Cell]]:
+) -> tuple[Any, list[PlannedTrial]]:
     text = {
         "name": "small", "overrides": ["track=none", "data=miniature", "eval=miniature", *overrides],
         "seeds": [0, 1, 2],
@@ -32,24 +32,28 @@ def study_cells(
     }  # fmt: skip
     (folder / "small.yaml").write_text(yaml.safe_dump(text))
     study = load_study(str(folder / "small.yaml"))
-    return study, cells(study)
+    return study, planned_trials(study)
 
 
-def seen(study: Any, found: list[Cell], done: dict[str, Path], cluster: str | None = None) -> Detectable:
+def seen(
+    study: Any, found: list[PlannedTrial], done: dict[str, Path], cluster: str | None = None
+) -> Detectable:
     (row,) = detectable(study.contrasts, found, done, cluster)
     return row
 
 
-def piloted(folder: Path, found: list[Cell], samples: int, contests: int | None = None) -> dict[str, Path]:
+def piloted(
+    folder: Path, found: list[PlannedTrial], samples: int, contests: int | None = None
+) -> dict[str, Path]:
     """Finished trials: 180 problems, half of them solved; those of a contest go together in an arm."""
     rng = np.random.default_rng(3)
     own = rng.normal(0, 0.25, (2, contests or 1))
     done = {}
-    for number, cell in enumerate(found):
+    for number, trial in enumerate(found):
         at = folder / str(number)
         at.mkdir(parents=True)
         contest = np.arange(180) % (contests or 1)
-        arm = int(cell.levels["select.quality"] == "L5")
+        arm = int(trial.levels["select.quality"] == "L5")
         chance = np.clip(0.5 + own[arm, contest] * (contests is not None) + rng.normal(0, 0.03), 0, 1)
         right = rng.random((180, samples)) < chance[:, None]
         verdicts = pl.DataFrame({
@@ -60,34 +64,34 @@ def piloted(folder: Path, found: list[Cell], samples: int, contests: int | None 
         if contests:
             verdicts = verdicts.with_columns(source=pl.Series(np.repeat(contest.astype(str), samples)))
         verdicts.write_parquet(at / "verdicts.parquet")
-        (at / "config.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(asdict(cell.config)))))
+        (at / "config.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(asdict(trial.config)))))
         (at / "metrics.json").write_text('{"scores": {}}')
-        done[cell.id] = at
+        done[trial.id] = at
     return done
 
 
 def test_more_samples_are_named_where_they_would_do_and_do(tmp_path: Path) -> None:
-    study, found = study_cells(tmp_path, *SAMPLED, effect=0.15)
+    study, found = study_trials(tmp_path, *SAMPLED, effect=0.15)
     row = seen(study, found, {})
     assert row.blind
     needed = row.samples_needed
     assert needed is not None
     more = [SAMPLED[0].replace("2", str(needed)), SAMPLED[1]]
-    assert not seen(*study_cells(tmp_path, *more, effect=0.15), {}).blind
+    assert not seen(*study_trials(tmp_path, *more, effect=0.15), {}).blind
 
 
 def test_greedy_samples_are_all_alike(tmp_path: Path) -> None:
-    assert seen(*study_cells(tmp_path), {}).samples_needed is None
+    assert seen(*study_trials(tmp_path), {}).samples_needed is None
 
 
 def test_pilots_say_how_much_more_samples_would_help(tmp_path: Path) -> None:
-    study, found = study_cells(tmp_path, *SAMPLED, effect=0.001)
+    study, found = study_trials(tmp_path, *SAMPLED, effect=0.001)
     row = seen(study, found, piloted(tmp_path, found, samples=2))
     assert (row.pilots, row.samples_needed) == (6, None), "between trainings nothing helps but trainings"
 
 
 def test_clusters_of_problems_count_as_few(tmp_path: Path) -> None:
-    study, found = study_cells(tmp_path, *SAMPLED)
+    study, found = study_trials(tmp_path, *SAMPLED)
     done = piloted(tmp_path, found, samples=2, contests=9)
     single, together = seen(study, found, done), seen(study, found, done, "source")
     assert (single.problems, together.problems) == (180, 9)
@@ -97,7 +101,7 @@ def test_clusters_of_problems_count_as_few(tmp_path: Path) -> None:
 
 
 def test_subsets_drawn_anew_are_what_is_counted(tmp_path: Path) -> None:
-    study, found = study_cells(tmp_path, axes={"select.seed": [0, 1, 2, 3]})
+    study, found = study_trials(tmp_path, axes={"select.seed": [0, 1, 2, 3]})
     row = seen(study, found, {})
     assert (row.over, row.seeds, row.trainings, row.trials) == ("select.seed", 4, 3, 12)
 
@@ -105,7 +109,7 @@ def test_subsets_drawn_anew_are_what_is_counted(tmp_path: Path) -> None:
 def test_what_a_seed_draws_for_all_bases_is_not_seen_surer_by_more_bases(tmp_path: Path) -> None:
     """Four bases or eight, there are three seeds: what seeds differ by stays as it is."""
     few, many = (
-        seen(*study_cells(tmp_path, axes={"model.pretrain.seed": list(range(bases))}), {}).effect
+        seen(*study_trials(tmp_path, axes={"model.pretrain.seed": list(range(bases))}), {}).effect
         for bases in (4, 8)
     )
     assert many > 0.85 * few

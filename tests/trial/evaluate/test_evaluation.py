@@ -10,7 +10,7 @@ import pytest
 from limo_ablate.core.errors import UserError
 from limo_ablate.model.generate.decoding import TransformersEngine
 from limo_ablate.model.generate.engine import Completed, Request
-from limo_ablate.trial.compose import compose, compose_cells
+from limo_ablate.trial.compose import compose, compose_trials
 from limo_ablate.trial.identity import TrialLabels, trial_key
 from limo_ablate.trial.run import run_trial
 from limo_ablate.trial.show import further
@@ -79,7 +79,7 @@ def test_the_base_is_one_trial_for_all_cells_of_a_protocol() -> None:
     cells = (["select.quality=L1"], ["select.quality=L5", "select.order=score", "train.learning_rate=1"])
     keys = set()
     for protocol in PROTOCOLS:
-        one, other = compose_cells([["select.size=0", f"eval={protocol}", *cell] for cell in cells])
+        one, other = compose_trials([["select.size=0", f"eval={protocol}", *cell] for cell in cells])
         assert trial_key(one) == trial_key(other)
         keys.add(trial_key(one))
     assert len(keys) == len(PROTOCOLS)

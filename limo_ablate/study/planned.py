@@ -1,7 +1,7 @@
-"""The cells of a study: every point of every block under every seed, composed and named.
+"""The trials of a study: every point of every block under every seed, composed and named.
 
-Two blocks that ask for the same trial share one cell: a cell is known by the hash of its resolved
-configuration, not by how it was asked for. What a search proposes as it goes is made into cells by
+Two blocks that ask for the same trial share one trial: a trial is known by the hash of its resolved
+configuration, not by how it was asked for. What a search proposes as it goes is made into trials by
 `search/search.py`.
 """
 
@@ -16,21 +16,21 @@ from limo_ablate.study.axes import Point
 from limo_ablate.study.block import Block
 from limo_ablate.study.design import Study
 from limo_ablate.study.naming import names
-from limo_ablate.trial.compose import compose_cells
+from limo_ablate.trial.compose import compose_trials
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.identity import TrialLabels, trial_keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """Where a cell comes from that a search proposed."""
+    """Where a trial comes from that a search proposed."""
 
     search: str
     """The search's name."""
     number: int
     """Its place among the proposals, from 0."""
     levels: Point
-    """What the search chose; the cell's own levels may hold more."""
+    """What the search chose; the trial's own levels may hold more."""
     sampler: dict[str, Any]
     """What the sampler wants to know of it again (NSGA-II: its generation)."""
 
@@ -40,7 +40,7 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
+class PlannedTrial:
     """One trial of a study."""
 
     name: str
@@ -55,7 +55,7 @@ class Cell:
     blocks: tuple[str, ...]
     config: TrialConfig
     proposal: Proposal | None = None
-    """Of a cell that was not known beforehand."""
+    """Of a trial that was not known beforehand."""
 
     @property
     def id(self) -> str:
@@ -74,8 +74,8 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """A cell before it is composed."""
+class TrialSpec:
+    """A trial before it is composed."""
 
     block: str
     overrides: tuple[str, ...]
@@ -83,21 +83,21 @@ class Wanted:
     seed: int
 
 
-def cells(study: Study) -> list[Cell]:
-    """All cells known beforehand, the first seed's first, so that an interrupted study has whole grids.
+def planned_trials(study: Study) -> list[PlannedTrial]:
+    """All trials known beforehand, the first seed's first, so that an interrupted study has whole grids.
 
     Raises UserError.
     """
-    wanted = list(unfolded(study))
-    configs = compose_cells([w.overrides for w in wanted])
-    found: dict[str, tuple[Wanted, TrialConfig, list[str]]] = {}
+    wanted = list(trial_specs(study))
+    configs = compose_trials([w.overrides for w in wanted])
+    found: dict[str, tuple[TrialSpec, TrialConfig, list[str]]] = {}
     for w, config, key in zip(wanted, configs, trial_keys(configs), strict=True):
         blocks = found.setdefault(key, (w, config, []))[2]
         if w.block not in blocks:
             blocks.append(w.block)
-    named = name_all([w for w, _, _ in found.values()])
+    named = trial_names([w for w, _, _ in found.values()])
     return [
-        Cell(
+        PlannedTrial(
             name=name,
             key=key,
             overrides=w.overrides,
@@ -110,26 +110,26 @@ def cells(study: Study) -> list[Cell]:
     ]
 
 
-def unfolded(study: Study) -> Iterator[Wanted]:
-    """What is wanted of the blocks whose cells are known beforehand. Raises UserError."""
+def trial_specs(study: Study) -> Iterator[TrialSpec]:
+    """What is wanted of the blocks whose trials are known beforehand. Raises UserError."""
     points = {block.name: block.points() for block in study.blocks if not block.adaptive}
-    for seed in seeds_of(study):
+    for seed in all_seeds(study):
         for block in study.blocks:
             if block.name in points and seed in (block.seeds or study.seeds):
-                yield from (want(study, block, point, seed) for point in points[block.name])
+                yield from (trial_spec(study, block, point, seed) for point in points[block.name])
 
 
-def seeds_of(study: Study) -> list[int]:
+def all_seeds(study: Study) -> list[int]:
     """The seeds of the study and of its blocks, each once."""
     return list(dict.fromkeys([*study.seeds, *(s for block in study.blocks for s in block.seeds or ())]))
 
 
-def want(study: Study, block: Block, point: Point, seed: int) -> Wanted:
-    """The cell of a point of a block under a seed."""
+def trial_spec(study: Study, block: Block, point: Point, seed: int) -> TrialSpec:
+    """The trial of a point of a block under a seed."""
     asked = (format_override(key, level) for key, level in point.items())
-    return Wanted(block.name, (*study.overrides, *block.overrides, *asked, f"seed={seed}"), point, seed)
+    return TrialSpec(block.name, (*study.overrides, *block.overrides, *asked, f"seed={seed}"), point, seed)
 
 
-def name_all(wanted: Sequence[Wanted]) -> list[str]:
+def trial_names(wanted: Sequence[TrialSpec]) -> list[str]:
     """Levels and seed; where that is not unique, the block's name comes before it."""
     return names([w.levels for w in wanted], [w.block for w in wanted], [f"s{w.seed}" for w in wanted])
