@@ -61,7 +61,7 @@ class Study:
     overrides: tuple[str, ...] = ()
     """Of every trial."""
     seeds: tuple[int, ...] = (0,)
-    """Each is a whole replicate: every trial is run with every seed."""
+    """Each is a whole replicate: every cell is run with every seed."""
     figures: tuple[Figure, ...] = ()
     """What the report draws."""
     contrasts: tuple[Contrast, ...] = ()

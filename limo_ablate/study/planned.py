@@ -1,8 +1,7 @@
 """The trials of a study: every point of every block under every seed, composed and named.
 
-Two blocks that ask for the same trial share one trial: a trial is known by the hash of its resolved
-configuration, not by how it was asked for. What a search proposes as it goes is made into trials by
-`search/search.py`.
+Two blocks that ask for the same trial share it: a trial is identified by the hash of its resolved
+configuration, not by how it was asked for. `search/search.py` plans the trials that searches propose.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """`limo-ablate sweep STUDY [key=value ...] [--extend]` runs a study of sweeps/, resumably.
 
 An override of an axis replaces its levels (`select.size=16,64`), `seeds=[0,1]` the seeds, and
-`budget.gpu_hours=10` the budget; any other one holds for every trial (`track=none launch.slots=2`). Run again,
-it does what is missing and nothing twice. `--extend` goes on though the study no longer has trials it had.
+`budget.gpu_hours=10` the budget; any other one holds for every trial (`track=none launch.slots=2`).
+Run again, it does what is missing and nothing twice. `--extend` goes on though the study no longer has trials
+that it had.
 """
 
 from __future__ import annotations

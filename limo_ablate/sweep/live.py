@@ -23,7 +23,7 @@ QUIET_SECONDS = 600.0
 """Without a terminal, what runs is told after so long without another line."""
 TAIL_BYTES = 2000
 """Enough of a log's end to hold its last line."""
-COLUMNS = ("cell", "state", "slot", "stage", "step", "tok/s", "ETA", "spend", "failures")
+COLUMNS = ("trial", "state", "slot", "stage", "step", "tok/s", "ETA", "spend", "failures")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What becomes of a trial once its trial has ended: a result, another attempt after a while, or left alone."""
+"""What becomes of a trial whose attempt has ended: a result, another attempt after a while, or given up."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NO_FAULT = (PREEMPTED, DISK_FULL, BROKEN)
 KILLED = (-signal.SIGTERM, SERVER_DIED)
 """Ends that are so too, unless they come again and again: a daemon that watches over memory sends SIGTERM."""
 FORGIVEN = 3
-"""Times that a trial waits again after one of those, by this runner; from then on each is a failed attempt."""
+"""Times that a trial waits again after one of those, in this runner; then each is a failed attempt."""
 
 
 @dataclass

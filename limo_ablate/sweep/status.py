@@ -56,7 +56,7 @@ class State:
     def facts(self) -> dict[str, Any]:
         """As JSON."""
         return {
-            "cell": self.trial.name,
+            "trial": self.trial.name,
             "state": self.state,
             "failures": self.failures,
             "reason": self.reason,
@@ -184,7 +184,7 @@ def _facts(folder: Path, found: Sequence[State], *, full: bool) -> dict[str, Any
     told = {
         "study": folder.name,
         "folder": str(folder),
-        "cells": len(found) + (later := unproposed(folder, found)),
+        "trials": len(found) + (later := unproposed(folder, found)),
         **{state: counts[state] for state in STATES},
         "not_proposed": later,
         "device_seconds": round(sum(state.device_seconds for state in found), 1),

@@ -1,7 +1,7 @@
 """Hydra's DictConfig becomes a typed `TrialConfig` here, and nowhere else.
 
     compose(["model=mini_m", "select.size=64"]) -> TrialConfig
-    compose_cells([[...], [...]])               -> one TrialConfig a cell, all checked before anything runs
+    compose_trials([[...], [...]])              -> one TrialConfig a trial, all checked before anything runs
 
 Composing costs 0.1 s and more, so each distinct set of group choices is composed once, and `key=value`
 overrides are put into what came out (`limo_ablate.trial.template`), before interpolations are resolved.
@@ -47,15 +47,15 @@ def compose(overrides: Sequence[str]) -> TrialConfig:
     return compose_trials([overrides])[0]
 
 
-def compose_trials(cells: Sequence[Sequence[str]]) -> list[TrialConfig]:
+def compose_trials(trials: Sequence[Sequence[str]]) -> list[TrialConfig]:
     """The typed configuration of each list of overrides; UserError names the first override that is wrong."""
     composed = _Composed()
     typed: dict[tuple[str, ...], TrialConfig] = {}
     with _hydra():
-        for cell in map(tuple, cells):
-            if cell not in typed:
-                typed[cell] = composed.trial(*_split(cell))
-    return [typed[tuple(cell)] for cell in cells]
+        for overrides in map(tuple, trials):
+            if overrides not in typed:
+                typed[overrides] = composed.trial(*_split(overrides))
+    return [typed[tuple(overrides)] for overrides in trials]
 
 
 class _Composed:

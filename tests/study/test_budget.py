@@ -14,7 +14,7 @@ from limo_ablate.trial.compose import compose
 CONFIG = compose(["track=none"])
 
 
-def _cell(name: str, processes: int = 1) -> PlannedTrial:
+def _trial(name: str, processes: int = 1) -> PlannedTrial:
     strategy = "single" if processes == 1 else "fsdp2"
     hardware = replace(CONFIG.hardware, device="cuda", processes=processes, strategy=strategy)
     config = replace(CONFIG, hardware=hardware)
@@ -36,46 +36,46 @@ def test_a_cap_is_a_positive_number(cap: float) -> None:
 
 
 def test_without_a_budget_everything_may_start() -> None:
-    assert _spending(None, spent=1e12, clock=1e12).allows(_cell("long"), [])
+    assert _spending(None, spent=1e12, clock=1e12).allows(_trial("long"), [])
 
 
 def test_what_is_spent_and_what_runs_count() -> None:
     spending = _spending(Budget(gpu_hours=2))
-    assert spending.allows(_cell("long"), [(_cell("long"), 0.0)])
-    assert not spending.allows(_cell("short"), [(_cell("long"), 0.0), (_cell("long"), 0.0)])
-    spending.charge(_cell("long"), 3600.0)
-    assert spending.allows(_cell("long"), [])
-    assert not spending.allows(_cell("long"), [(_cell("short"), 0.0)])
+    assert spending.allows(_trial("long"), [(_trial("long"), 0.0)])
+    assert not spending.allows(_trial("short"), [(_trial("long"), 0.0), (_trial("long"), 0.0)])
+    spending.charge(_trial("long"), 3600.0)
+    assert spending.allows(_trial("long"), [])
+    assert not spending.allows(_trial("long"), [(_trial("short"), 0.0)])
 
 
 def test_a_smaller_one_may_start_where_a_longer_one_does_not_fit() -> None:
     spending = _spending(Budget(gpu_hours=1), spent=1800.0)
-    assert not spending.allows(_cell("long"), [])
-    assert spending.allows(_cell("short"), [])
+    assert not spending.allows(_trial("long"), [])
+    assert spending.allows(_trial("short"), [])
 
 
 def test_a_running_trial_that_exceeds_its_forecast_counts_as_what_it_has_used() -> None:
     spending = _spending(Budget(gpu_hours=1))
-    assert spending.allows(_cell("short"), [(_cell("short"), 100.0)])
-    assert not spending.allows(_cell("short"), [(_cell("short"), 3100.0)])
+    assert spending.allows(_trial("short"), [(_trial("short"), 100.0)])
+    assert not spending.allows(_trial("short"), [(_trial("short"), 3100.0)])
 
 
 def test_the_width_of_a_trial_counts() -> None:
-    assert not _spending(Budget(gpu_hours=7.9)).allows(_cell("wide", processes=8), [])
-    assert _spending(Budget(gpu_hours=8)).allows(_cell("wide", processes=8), [])
+    assert not _spending(Budget(gpu_hours=7.9)).allows(_trial("wide", processes=8), [])
+    assert _spending(Budget(gpu_hours=8)).allows(_trial("wide", processes=8), [])
 
 
 def test_wall_time_goes_on_from_what_the_study_has_run_already() -> None:
     spending = _spending(Budget(hours=2), clock=0.0)
     spending.know(0.0, 3600.0)
-    assert spending.allows(_cell("long"), [])
+    assert spending.allows(_trial("long"), [])
     spending.know(0.0, 3601.0)
-    assert not spending.allows(_cell("long"), [])
+    assert not spending.allows(_trial("long"), [])
 
 
 def test_wall_time_counts_from_the_last_look() -> None:
-    assert _spending(Budget(hours=2), clock=3600.0).allows(_cell("long"), [])
-    assert not _spending(Budget(hours=2), clock=3601.0).allows(_cell("long"), [])
+    assert _spending(Budget(hours=2), clock=3600.0).allows(_trial("long"), [])
+    assert not _spending(Budget(hours=2), clock=3601.0).allows(_trial("long"), [])
 
 
 def test_devices_are_gpus_or_cores() -> None:

@@ -151,7 +151,7 @@ def test_an_extra_override_of_an_axis_replaces_its_levels(folder: Path) -> None:
         assert model == load(folder).blocks[1]
 
 
-def test_an_extra_override_holds_for_every_cell_and_wins_over_the_blocks(folder: Path) -> None:
+def test_an_extra_override_holds_for_every_trial_and_wins_over_the_blocks(folder: Path) -> None:
     grid, model = load(folder, "model=mini_l", "track=none").blocks
     assert grid.overrides == ("model=mini_m", "model=mini_l", "track=none")
     assert model.axes == {"model": ("mini_l",)}

@@ -15,7 +15,7 @@ def study(*blocks: Block, seeds: tuple[int, ...] = (0, 1)) -> Study:
     return Study(name="s", blocks=blocks, overrides=("track=none",), seeds=seeds)
 
 
-def test_cells_are_named_by_their_levels_and_the_first_seed_comes_first() -> None:
+def test_trials_are_named_by_their_levels_and_the_first_seed_comes_first() -> None:
     found = planned_trials(
         study(Block(name="b", axes={"select.size": (4, 16), "select.quality": ("L1", "L5")}))
     )
@@ -28,18 +28,18 @@ def test_cells_are_named_by_their_levels_and_the_first_seed_comes_first() -> Non
     assert [trial.seed for trial in found] == [0] * 4 + [1] * 4
 
 
-def test_a_cell_is_composed_with_its_seed_and_overrides_in_order() -> None:
+def test_a_trial_is_composed_with_its_seed_and_overrides_in_order() -> None:
     trial = planned_trials(study(SIZE))[3]
     assert trial.overrides == ("track=none", "model=mini_s", "select.quality=L5", "select.size=16", "seed=1")
     assert (trial.config.select.size, trial.config.train.seed, trial.config.model.name) == (16, 1, "mini_s")
     assert trial.key == trial_key(trial.config)
     assert trial.levels == {"select.size": 16}
-    assert trial.labels("s").trial == {
+    assert trial.labels("s").cell == {
         "track": "none", "model": "mini_s", "select.quality": "L5", "select.size": 16, "seed": 1,
     }  # fmt: skip
 
 
-def test_two_blocks_that_ask_for_the_same_trial_share_one_cell() -> None:
+def test_two_blocks_that_ask_for_the_same_trial_share_one_trial() -> None:
     found = planned_trials(study(SIZE, TIER, seeds=(0,)))
     assert [trial.blocks for trial in found] == [("size", "tier"), ("size",), ("tier",)]
 
@@ -64,7 +64,7 @@ def test_a_folder_belongs_to_one_configuration() -> None:
     assert before.folder != after.folder
 
 
-def test_ten_thousand_cells_are_unfolded_and_named_at_once() -> None:
+def test_ten_thousand_trials_are_unfolded_and_named_at_once() -> None:
     axes = {
         "a.size": tuple(range(20)),
         "a.tier": ("L1", "L5"),
@@ -104,6 +104,6 @@ def test_levels_of_different_type_have_names_of_their_own() -> None:
         ({"model": ("mini_m", "mini_x")}, "mini_x.*mini_"),
     ],
 )
-def test_a_typo_in_any_cell_is_named(axes: dict[str, tuple[object, ...]], said: str) -> None:
+def test_a_typo_in_any_trial_is_named(axes: dict[str, tuple[object, ...]], said: str) -> None:
     with pytest.raises(UserError, match=said):
         planned_trials(study(Block(name="b", axes=axes)))

@@ -1,6 +1,6 @@
 """A trial that counts to `select.size`, ten a second, and goes on from its checkpoint after SIGTERM.
 
-Each count is a line of `events` in the study's folder: the cell, the count, the Slurm job, its machine and
+Each count is a line of `events` in the study's folder: the trial, the count, the Slurm job, its machine and
 CUDA_VISIBLE_DEVICES. At `select.quality=skipped` it raises.
 """
 

@@ -83,7 +83,7 @@ class Sweeping:
         return optuna.load_study(study_name="small", storage=storage).trials
 
     def finished(self) -> Counter[str]:
-        """Cell -> its finished rows."""
+        """Trial -> its finished rows."""
         return Counter(row.user_attrs["cell"] for row in self.rows() if row.state.name == "COMPLETE")
 
     def until(self, condition: Callable[[], bool]) -> None:

@@ -39,7 +39,7 @@ def queue(folder: Path, found: list[PlannedTrial], runner: str) -> Queue:
 
 
 def purse(queue: Queue, budget: Budget) -> Purse:
-    """Each cell is forecast to take an hour."""
+    """Each trial is forecast to take an hour."""
     made = Purse(queue, budget, lambda _: 3600.0)
     made.look()
     return made
@@ -96,6 +96,6 @@ def test_the_hours_of_a_study_are_those_in_which_its_trials_ran(tmp_path: Path) 
     assert seconds_run(one.ledger.rows(), begun + 400) == pytest.approx(400, abs=2), "one runs still"
     one.fail(first[2], "reason", Path("log"), 20.0, 1, again=False)
     assert seconds_run(one.ledger.rows(), begun + 10_000) == pytest.approx(250, abs=2)
-    one.ledger.claim(first[0].trial, "me-1-abcd")
-    one.ledger.release(first[0].trial, 10.0)
+    one.ledger.claim(first[0].row_id, "me-1-abcd")
+    one.ledger.release(first[0].row_id, 10.0)
     assert len(one.ledger.rows()[0].user_attrs["spent"]) == 4

@@ -88,7 +88,7 @@ def test_slurm_signals_every_process_at_once_and_that_is_no_failure(sweep: Sweep
     assert Counter(row.state.name for row in sweep.rows()) == {"WAITING": 2}
 
 
-def test_a_failed_cell_waits_before_it_is_tried_again(sweep: Sweeping) -> None:
+def test_a_failed_trial_waits_before_it_is_tried_again(sweep: Sweeping) -> None:
     sweep.declare("launch.attempts=3", "launch.backoff_seconds=0.4", quality=("skipped",))
     assert sweep.run()[0] == 3
     first, second, third = (float(at) for _, _, at, _ in sweep.events("start"))
@@ -96,13 +96,13 @@ def test_a_failed_cell_waits_before_it_is_tried_again(sweep: Sweeping) -> None:
     assert third - second >= 0.8
 
 
-def test_a_quarantined_cell_gets_new_attempts_when_asked(
+def test_a_quarantined_trial_gets_new_attempts_when_asked(
     sweep: Sweeping, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sweep.declare("launch.attempts=2", quality=("skipped", "L5"))
     code, said = sweep.run()
     assert code == 3
-    assert "new attempts: limo-ablate retry small [CELL ...]" in said
+    assert "new attempts: limo-ablate retry small [TRIAL ...]" in said
     assert retry([str(sweep.folder), "skipped-s0", "L5-s0"]) == 0
     told = capsys.readouterr().out
     assert "skipped-s0: waits again" in told
@@ -125,14 +125,14 @@ def test_several_runners_share_a_study(sweep: Sweeping) -> None:
     assert len({row.user_attrs["runner"] for row in sweep.rows()}) == 2
 
 
-def test_a_joined_runner_leaves_after_as_many_cells_as_it_was_told(sweep: Sweeping) -> None:
+def test_a_joined_runner_leaves_after_as_many_trials_as_it_was_told(sweep: Sweeping) -> None:
     sweep.declare(size=(1, 2, 3, 4))
     first = sweep.start("launch.slots=1")
     sweep.until(lambda: len(sweep.events("start")) == 1)
     first.kill()
     ended(first)
     done = len(sweep.events("end"))
-    code, said = ended(sweep.join("--cells", "1", "launch.slots=1"))
+    code, said = ended(sweep.join("--trials", "1", "launch.slots=1"))
     assert code == 0, said
     assert said.count("50.0 ±") == 1
     assert len(sweep.events("end")) == done + 1
@@ -142,7 +142,7 @@ def test_a_joined_runner_leaves_after_as_many_cells_as_it_was_told(sweep: Sweepi
     assert len(sweep.finished()) == 4
 
 
-def test_the_cells_of_a_killed_runner_are_taken_up_by_another(sweep: Sweeping) -> None:
+def test_the_trials_of_a_killed_runner_are_taken_up_by_another(sweep: Sweeping) -> None:
     sweep.declare("launch.slots=1", "launch.attempts=1", quality=("L2",), size=(800, 820, 840))
     first = sweep.start()
     sweep.until(lambda: len(sweep.events("start")) == 1)
@@ -162,7 +162,7 @@ def test_another_study_of_the_same_name_is_refused(sweep: Sweeping) -> None:
     code, said = sweep.run("select.size=2,3")
     assert code == 2
     (line,) = [line for line in said.splitlines() if line.startswith("limo-ablate: ")]
-    assert "1 of the 2 cells" in line
+    assert "1 of the 2 trials" in line
     assert "--extend" in line
     assert sweep.run("select.size=2,3", "--extend")[0] == 0
     assert sweep.finished() == {"size1-s0": 1, "size2-s0": 1, "size3-s0": 1}
@@ -236,7 +236,7 @@ def test_an_interrupt_ends_the_waiting_for_a_ledger(sweep: Sweeping, busy: str) 
     assert sweep.finished() == {f"size{n}-s0": 1 for n in range(100, 110)}
 
 
-def test_an_interrupt_before_the_first_trial_runs_gives_its_cell_back(sweep: Sweeping) -> None:
+def test_an_interrupt_before_the_first_trial_runs_gives_its_trial_back(sweep: Sweeping) -> None:
     """It waits for the fork server's imports then, which take seconds; this base model need not be made."""
     sweep.declare("model=qwen2_5_0_5b", "data=miniature", size=(1, 2))
     sweep.import_seconds = 20
@@ -252,7 +252,7 @@ def test_an_interrupt_before_the_first_trial_runs_gives_its_cell_back(sweep: Swe
 
 
 def test_a_runner_that_lost_its_lease_ends_all_it_has_started(sweep: Sweeping) -> None:
-    """Others may have its cells by then, and what it started would write into their folders."""
+    """Others may have its trials by then, and what it started would write into their folders."""
     sweep.declare(quality=("L1",), size=(1,))
     runner = sweep.start()
     sweep.until(lambda: len(sweep.events("start")) == 1)
@@ -261,7 +261,7 @@ def test_a_runner_that_lost_its_lease_ends_all_it_has_started(sweep: Sweeping) -
     lease.unlink()  # as one who took it for dead does
     code, said = ended(runner)
     assert code == 130, said
-    assert "others may have taken its cells" in said
+    assert "others may have taken its trials" in said
     assert not marked(lease.stem)
 
 
@@ -287,7 +287,7 @@ def test_a_budget_is_kept_and_what_it_left_is_listed(sweep: Sweeping) -> None:
     sweep.declare("launch.slots=1", size=(300, 301, 302, 303))
     code, said = sweep.run("budget.gpu_hours=1e-9")
     assert code == 0, said
-    assert "4 cells were not run, to stay within the budget" in said
+    assert "4 trials were not run, to stay within the budget" in said
     assert "  size300-s0" in said
     assert not sweep.events("start")
     assert sweep.run()[0] == 0

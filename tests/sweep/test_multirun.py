@@ -30,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_what_sweeps_is_run_once_where_hydra_is_told(folder: Path) -> None:
-    """A cell that can't be run gives exit code 3; what is finished stays so."""
+    """A trial that can't be run gives exit code 3; what is finished stays so."""
     where = "hydra.sweep.dir=outputs/studies/mine"
     done = limo_ablate(folder, "-m", where, "select.size=0,99999", *TINY)
     assert done.returncode == 3, done.stdout + done.stderr
@@ -43,7 +43,7 @@ def test_what_sweeps_is_run_once_where_hydra_is_told(folder: Path) -> None:
     assert json.loads((trial / "metrics.json").read_text())["study"] == "mine"
     again = limo_ablate(folder, "-m", where, "select.size=0", *TINY)
     assert again.returncode == 0
-    assert "mine: 1 of 1 cells are finished, nothing left to do" in again.stdout
+    assert "mine: 1 of 1 trials are finished, nothing left to do" in again.stdout
 
 
 def test_a_typo_is_a_users_error(folder: Path) -> None:

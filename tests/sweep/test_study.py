@@ -34,7 +34,7 @@ def command(folder: Path) -> list[str]:
 
 
 def finished(folder: Path) -> dict[str, str]:
-    """Cell -> its metrics.json."""
+    """Trial -> its metrics.json."""
     found = (folder / "outputs/studies/small/trials").glob("*/metrics.json")
     return {file.parent.name: file.read_text() for file in found}
 
@@ -60,9 +60,9 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_every_cell_is_finished_and_none_was_done_twice(study: Path) -> None:
+def test_every_trial_is_finished_and_none_was_done_twice(study: Path) -> None:
     before, after = json.loads((study / "before.json").read_text()), finished(study)
-    assert len(after) == 10  # the untuned base is one cell for both tiers
+    assert len(after) == 10  # the untuned base is one trial for both tiers
     assert {trial: after[trial] for trial in before} == before
 
 

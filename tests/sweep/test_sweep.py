@@ -25,7 +25,7 @@ def sweep(tmp_path: Path) -> Sweeping:
     return Sweeping(tmp_path)
 
 
-def test_every_cell_is_run_once_and_a_second_sweep_has_nothing_to_do(sweep: Sweeping) -> None:
+def test_every_trial_is_run_once_and_a_second_sweep_has_nothing_to_do(sweep: Sweeping) -> None:
     sweep.declare(size=(1, 2, 3), quality=("L4", "L5"), seeds=(0, 1))
     code, said = sweep.run()
     assert code == 0, said
@@ -36,7 +36,7 @@ def test_every_cell_is_run_once_and_a_second_sweep_has_nothing_to_do(sweep: Swee
     assert next(name for _, name, *_ in sweep.events("start")).endswith("s0")
     code, said = sweep.run()
     assert code == 0
-    assert "12 of 12 cells are finished, nothing left to do" in said
+    assert "12 of 12 trials are finished, nothing left to do" in said
     assert "not forked" in said
     assert "no torch" in said
     assert len(sweep.events("start")) == 12
@@ -56,7 +56,7 @@ def test_trials_run_side_by_side_but_no_more_than_there_are_slots(sweep: Sweepin
     assert most == 2
 
 
-def test_a_failing_cell_is_tried_again_then_left_alone_with_its_reason(sweep: Sweeping) -> None:
+def test_a_failing_trial_is_tried_again_then_left_alone_with_its_reason(sweep: Sweeping) -> None:
     sweep.declare("launch.attempts=2", quality=("L5", "skipped", "shuffled"))
     code, said = sweep.run()
     assert code == 3
@@ -71,7 +71,7 @@ def test_a_failing_cell_is_tried_again_then_left_alone_with_its_reason(sweep: Sw
     assert "RuntimeError: the loss is not a number" in Path(failure["log"]).read_text()
     code, said = sweep.run()
     assert code == 3
-    assert "2 of 3 cells failed" in said
+    assert "2 of 3 trials failed" in said
     assert len(sweep.events("start")) == 5
     assert sweep.run("launch.attempts=3")[0] == 3
     assert len(sweep.events("start")) == 7
@@ -97,7 +97,7 @@ def test_a_users_error_is_not_tried_again_in_the_same_sweep(sweep: Sweeping) -> 
     assert len(sweep.events("start")) == 3
 
 
-def test_without_its_base_model_a_cell_fails_and_the_others_run(sweep: Sweeping) -> None:
+def test_without_its_base_model_a_trial_fails_and_the_others_run(sweep: Sweeping) -> None:
     sweep.declare("launch.attempts=1", model=("mini_l", "mini_s"), size=(1, 2))
     code, said = sweep.run()
     assert code == 3
@@ -125,7 +125,7 @@ def test_a_killed_runner_loses_and_repeats_nothing(sweep: Sweeping) -> None:
     assert not any(row.state.name in ("RUNNING", "WAITING") for row in sweep.rows())
 
 
-def test_trials_die_with_a_killed_runner_and_their_cells_run_again(sweep: Sweeping) -> None:
+def test_trials_die_with_a_killed_runner_and_their_trials_run_again(sweep: Sweeping) -> None:
     sweep.declare("launch.attempts=1", quality=("L1", "L5"))
     runner = sweep.start()
     sweep.until(lambda: len(sweep.events("start")) == 2)
@@ -163,7 +163,7 @@ def test_a_killed_fork_server_is_replaced(sweep: Sweeping) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupted_sweep_ends_all_and_gives_its_cells_back(
+def test_an_interrupted_sweep_ends_all_and_gives_its_trials_back(
     sweep: Sweeping, number: signal.Signals
 ) -> None:
     sweep.declare("launch.attempts=1", quality=("L1", "L2", "L5"))
@@ -197,7 +197,7 @@ def test_a_grid_grows(sweep: Sweeping) -> None:
     assert sweep.run()[0] == 0
     code, said = sweep.run("select.size=1,2,3", "seeds=[0,1]")
     assert code == 0
-    assert "6 cells, 2 finished, 4 to do" in said
+    assert "6 trials, 2 finished, 4 to do" in said
     assert len(sweep.events("start")) == len(sweep.finished()) == 6
     assert [trial["name"] for trial in json.loads((sweep.folder / "cells.json").read_text())][:3] == [
         "size1-s0", "size2-s0", "size3-s0",
@@ -280,7 +280,7 @@ def test_the_state_of_a_study_is_told(sweep: Sweeping, capsys: pytest.CaptureFix
     assert status([where]) == status(["small", where]) == 0
     short, *long = capsys.readouterr().out.splitlines()
     assert short == long[0]
-    assert short.startswith("small: 3 cells: 1 finished, 1 running, 1 failed; 0.00 device-hours; runners: ")
+    assert short.startswith("small: 3 trials: 1 finished, 1 running, 1 failed; 0.00 device-hours; runners: ")
     assert short.rpartition("-")[0].endswith(f"-{runner.pid}")
     assert "  failed: skipped-s0  RuntimeError: the loss is not a number" in long
     assert any(line.startswith("  running: L1-s0  asleep at 1 of 10") for line in long)
@@ -289,7 +289,7 @@ def test_the_state_of_a_study_is_told(sweep: Sweeping, capsys: pytest.CaptureFix
     assert status(["small", where, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["finished"], told["running"], told["failed"]) == (1, 1, 1)
-    assert [(trial["cell"], trial["state"], trial["failures"]) for trial in told["each"]][1] == (
+    assert [(trial["trial"], trial["state"], trial["failures"]) for trial in told["each"]][1] == (
         "skipped-s0", "failed", 1,
     )  # fmt: skip
     runner.kill()

@@ -83,9 +83,9 @@ class Queue:
     ) -> None:
         """`trials`: those known beforehand; `runner`: its lease's id.
 
-        Of two trials with one seed the one with the smaller `order_key` runs first (its forecast with a minus,
-        say). `searches` propose new trials while fewer than `slots` wait. `reopen`, for a new `sweep`: trials
-        that were given up before `attempts` failures are tried again.
+        Of two trials with the same seed the one with the smaller `order_key` runs first (say, its negated
+        forecast). `searches` propose new trials while fewer than `slots` wait. `reopen`, for a new `sweep`:
+        retry trials that were given up before `attempts` failures.
         """
         self.ledger, self.folder, self.runner, self.attempts = ledger, folder, runner, attempts
         self.trials = list(trials)

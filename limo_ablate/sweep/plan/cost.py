@@ -103,7 +103,7 @@ class Costs:
 
 
 def past(rows: Iterable[FrozenTrial], trials: Iterable[PlannedTrial]) -> list[Past]:
-    """What the finished trials of `cells` took, by the metrics.json in the folders that the rows name."""
+    """What the finished trials of `trials` took, by the metrics.json in the folders that the rows name."""
     configs = {trial.id: trial.config for trial in trials}
     done = [
         row.user_attrs for row in rows if row.state.name == "COMPLETE" and row.user_attrs["key"] in configs

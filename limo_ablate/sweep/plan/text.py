@@ -20,13 +20,13 @@ def facts(plan: Plan) -> dict[str, Any]:
     not_run = [item.name for pool in plan.pools for item in pool.schedule.not_run]
     return {
         "study": plan.study.name,
-        "cells": sum(part.trials for part in plan.parts),
+        "trials": sum(part.trials for part in plan.parts),
         "done": sum(part.done for part in plan.parts),
         "device_seconds": {"spent": plan.spent, "left": sum(part.left for part in plan.parts)},
         "learnt_from": plan.learnt,
         "blocks": [
             {
-                "name": part.name, "design": part.design, "cells": part.trials, "seeds": part.seeds,
+                "name": part.name, "design": part.design, "trials": part.trials, "seeds": part.seeds,
                 "done": part.done, "longest_seconds": part.longest, "left_device_seconds": part.left,
                 "factor": math.exp(part.spread),
             }
@@ -35,7 +35,7 @@ def facts(plan: Plan) -> dict[str, Any]:
         "devices": [
             {
                 "kind": "GPU" if pool.gpu else "core", "count": pool.devices, "here": pool.here,
-                "seconds": pool.schedule.seconds, "cells": len(pool.schedule.run),
+                "seconds": pool.schedule.seconds, "trials": len(pool.schedule.run),
             }
             for pool in plan.pools
         ],
@@ -90,7 +90,7 @@ def _warning(plan: Plan) -> list[str]:
 
 
 def _blocks(plan: Plan) -> list[str]:
-    rows = [["block", "design", "cells", "seeds", "done", "longest", "left", "within"]]
+    rows = [["block", "design", "trials", "seeds", "done", "longest", "left", "within"]]
     for part in plan.parts:
         rows.append([
             part.name, part.design, str(part.trials), str(part.seeds), str(part.done), span(part.longest),

@@ -95,7 +95,7 @@ def test_the_same_rows_give_the_same_proposals_in_every_storage(tmp_path: Path) 
     assert first[0].levels != propose(search(seed=1), ledgers[0].rows, 1)[0].levels
 
 
-def test_cells_are_known_again_from_their_rows() -> None:
+def test_trials_are_known_again_from_their_rows() -> None:
     ledger, one = Ledger(), search()
     proposed = propose(one, ledger.rows, 2)
     for state in (TrialState.FAIL, TrialState.WAITING):  # a second attempt
@@ -276,7 +276,7 @@ def test_a_clearly_worse_trial_is_pruned_and_a_good_one_is_not(rule: Any) -> Non
     assert not pruner.should_prune(5, answers(0.1, 60))  # it has ended
 
 
-def test_a_searches_cells_report_and_have_the_same_key(tmp_path: Path) -> None:
+def test_a_searches_trials_report_and_have_the_same_key(tmp_path: Path) -> None:
     (with_reports,) = propose(search(pruner=Pruning(rule="wilcoxon", every=20)), [], 1)
     (without,) = propose(search(), [], 1)
     assert with_reports.config.eval.report is not None

@@ -1,6 +1,6 @@
 """A sweep in Slurm whose trials only count: `slurm_drive.py sweep STUDY.yaml [OVERRIDE ...]`.
 
-Its Slurm jobs are `slurm_drive.py join FOLDER [--cells 1]`, in the place of `limo-ablate join`.
+Its Slurm jobs are `slurm_drive.py join FOLDER [--trials 1]`, in the place of `limo-ablate join`.
 """
 
 import sys

@@ -64,7 +64,7 @@ class Sweeping:
         return process.returncode, said
 
     def events(self) -> list[tuple[str, int, str, str, str]]:
-        """(cell, count, Slurm job `12_3`, machine, GPUs)"""
+        """(trial, count, Slurm job `12_3`, machine, GPUs)"""
         path = self.folder / "events"
         rows = [line.split(" ") for line in path.read_text().splitlines()] if path.exists() else []
         counts = [row for row in rows if row != ["report"]]
@@ -84,7 +84,7 @@ class Sweeping:
         assert list(self.finished().values()) == [1] * trials
 
     def assert_counted_once(self, trials: int, to: int) -> None:
-        """Every cell is finished once, and every count of it was done once: nothing was lost at a signal."""
+        """Every trial is finished once, and every count of it was done once: nothing was lost at a signal."""
         self.assert_finished(trials)
         counts = Counter((trial, count) for trial, count, *_ in self.events())
         assert len(counts) == trials * to
@@ -117,7 +117,7 @@ def test_an_array_of_trials_each_with_the_gpu_it_was_given(sweeping: Sweeping) -
     assert [job["JobState"] for job in sweeping.history()] == ["COMPLETED"] * 4
 
 
-def test_workers_take_one_cell_after_the_other_on_all_they_have(sweeping: Sweeping) -> None:
+def test_workers_take_one_trial_after_the_other_on_all_they_have(sweeping: Sweeping) -> None:
     overrides = ["jobs=worker", "workers=2", "cpus_per_task=2", "gpus_per_node=2"]
     sweeping.declare(*(f"launch.slurm.{key}" for key in overrides), size=list(range(5, 13)))
     code, said = sweeping.run()
@@ -151,7 +151,7 @@ def test_preempted_requeued_and_signalled_jobs_go_on_where_they_were(sweeping: S
     )
 
 
-def test_a_killed_jobs_cell_is_taken_up_by_a_new_job(sweeping: Sweeping) -> None:
+def test_a_killed_jobs_trial_is_taken_up_by_a_new_job(sweeping: Sweeping) -> None:
     sweeping.declare("launch.slurm.workers=2", size=[40, 41])
     process = sweeping.start()
     until(sweeping.events)
@@ -213,5 +213,5 @@ def test_jobs_that_come_to_nothing_are_told_with_their_log(sweeping: Sweeping) -
     code, said = sweeping.run()
     assert code == 2
     assert re.search(
-        r"3 submissions to Slurm ended without settling a cell; the last job's log, .*_0_log.out", said
+        r"3 submissions to Slurm ended without settling a trial; the last job's log, .*_0_log.out", said
     )

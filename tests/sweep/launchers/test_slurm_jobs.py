@@ -59,7 +59,7 @@ GOLDEN = """\
 # command
 export SUBMITIT_EXECUTOR=slurm
 srun --unbuffered --output /studies/grid/slurm/%A_%a_%t_log.out --nodes=1 --ntasks=1 --overlap \
---cpu-bind=none {python} -m limo_ablate join /studies/grid --cells 1
+--cpu-bind=none {python} -m limo_ablate join /studies/grid --trials 1
 
 
 # teardown
@@ -162,10 +162,10 @@ def live(running: int, pending: int) -> list[Live]:
 @pytest.mark.parametrize(
     ("jobs", "waiting", "running", "jobs_there", "expected"),
     [
-        ("trial", 12, 0, live(0, 0), 12),  # all cells, of which `workers` at a time
+        ("trial", 12, 0, live(0, 0), 12),  # all trials, of which `workers` at a time
         ("trial", 5000, 0, live(0, 0), ARRAY),
         ("trial", 8, 4, live(4, 8), 0),  # the array holds them already
-        ("trial", 2, 1, live(2, 0), 1),  # one task has not taken its cell yet
+        ("trial", 2, 1, live(2, 0), 1),  # one task has not taken its trial yet
         ("trial", 1, 3, live(2, 0), 1),  # somebody else runs some too
         ("worker", 12, 0, live(0, 0), 4),
         ("worker", 2, 0, live(0, 0), 2),
@@ -192,7 +192,7 @@ def test_never_more_than_workers_at_a_time(
         assert jobs == "trial" or len(there) + tasks <= workers + 1
 
 
-def test_a_job_is_as_wide_as_the_widest_cell() -> None:
+def test_a_job_is_as_wide_as_the_widest_trial() -> None:
     asked = batch("hardware=fsdp2_nodes")
     narrow = compose(["hardware=gpu1"]).hardware
     both = Batch(

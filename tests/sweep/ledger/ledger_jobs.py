@@ -16,10 +16,10 @@ def main(url: str, name: str, runner: str) -> None:
     print("ready", flush=True)
     sys.stdin.readline()
     waiting = [history.waiting for history in ledger.histories().values() if history.waiting is not None]
-    for trial in waiting:
-        if ledger.claim(trial, runner):
-            print(trial, flush=True)
-            assert ledger.finish(trial, METRICS, Path("trials/x"))
+    for row_id in waiting:
+        if ledger.claim(row_id, runner):
+            print(row_id, flush=True)
+            assert ledger.finish(row_id, METRICS, Path("trials/x"))
 
 
 if __name__ == "__main__":

@@ -62,11 +62,11 @@ def test_a_study_may_grow_and_run_elsewhere(ledger: Ledger) -> None:
 @pytest.mark.parametrize(
     ("other", "says"),
     [
-        (sized(4), r"2 of the 4 cells in its ledger .*\(blocks\.b\.axes\.select\.size: \[4, 16\] -> \[4\]\)"),
-        (replace(STUDY, seeds=(1, 2)), r"2 of the 4 cells .*\(seeds: \[0, 1\] -> \[1, 2\]\)"),
+        (sized(4), r"2 of the 4 trials in its .*\(blocks\.b\.axes\.select\.size: \[4, 16\] -> \[4\]\)"),
+        (replace(STUDY, seeds=(1, 2)), r"2 of the 4 trials .*\(seeds: \[0, 1\] -> \[1, 2\]\)"),
         (
             replace(STUDY, overrides=("track=none", "train.learning_rate=3")),
-            r"4 of the 4 cells .*\(overrides: \[train\.learning_rate=2\] -> \[train\.learning_rate=3\]\)",
+            r"4 of the 4 trials .*\(overrides: \[train\.learning_rate=2\] -> \[train\.learning_rate=3\]\)",
         ),
     ],
     ids=["fewer levels", "other seeds", "other overrides"],
@@ -84,13 +84,13 @@ def test_another_study_under_the_same_name_is_refused(ledger: Ledger, other: Stu
 
 def test_every_storage_keeps_what_was_declared(place: Place) -> None:
     declare(place.open(), STUDY, planned_trials(STUDY))
-    with pytest.raises(UserError, match=r"2 of the 4 cells"):
+    with pytest.raises(UserError, match=r"2 of the 4 trials"):
         declare(place.open(), sized(4), planned_trials(sized(4)))
     declare(place.open(), sized(4), planned_trials(sized(4)), extend=True)
     declare(place.open(), sized(4), planned_trials(sized(4)))
 
 
-def test_other_cells_of_the_same_declaration_are_told_of(ledger: Ledger) -> None:
+def test_other_trials_of_the_same_declaration_are_told_of(ledger: Ledger) -> None:
     declare(ledger, STUDY, planned_trials(STUDY))
     with pytest.raises(UserError, match=r"nothing it declares differs: conf/"):
         declare(ledger, STUDY, [replace(trial, key=f"x{trial.key}") for trial in planned_trials(STUDY)])

@@ -24,7 +24,7 @@ def rows(place: Place) -> list[FrozenTrial]:
     return optuna.load_study(study_name=place.name, storage=place.open().storage).trials
 
 
-def test_cells_wait_with_their_levels_as_parameters(place: Place) -> None:
+def test_trials_wait_with_their_levels_as_parameters(place: Place) -> None:
     add(place.open(), grid(size=(4, 16), quality=("L1", "L5")))
     found = rows(place)
     assert [row.state for row in found] == [TrialState.WAITING] * 4
@@ -65,8 +65,8 @@ def test_what_happened_is_found_again(place: Place) -> None:
     found = grid(size=(1, 2, 3, 4, 5, 6))
     ledger = place.open()
     _, running, done, failed, interrupted, pruned = add(ledger, found)
-    for trial in (running, done, failed, interrupted, pruned):
-        assert ledger.claim(trial, "me")
+    for row_id in (running, done, failed, interrupted, pruned):
+        assert ledger.claim(row_id, "me")
     ledger.finish(done, METRICS, Path("folder"), seconds=10.0, devices=2)
     ledger.fail(failed, "out of memory", log="trial.log", seconds=3.0, **{FINAL: True})
     ledger.fail(interrupted, "its runner died", **{INTERRUPTED: True})
@@ -94,9 +94,9 @@ def test_failures_before_a_retry_do_not_count(place: Place) -> None:
 
 def test_a_finished_row_holds_its_result(place: Place) -> None:
     ledger = place.open()
-    (trial,) = add(ledger, grid(size=(4,)))
-    ledger.claim(trial, "host-1-abcd")
-    assert ledger.finish(trial, METRICS, Path("trials/x"), devices=4, values=[0.25, 7.0])
+    (row_id,) = add(ledger, grid(size=(4,)))
+    ledger.claim(row_id, "host-1-abcd")
+    assert ledger.finish(row_id, METRICS, Path("trials/x"), devices=4, values=[0.25, 7.0])
     (row,) = rows(place)
     assert (row.state, row.value) == (TrialState.COMPLETE, 0.25)
     assert row.user_attrs["runner"] == "host-1-abcd"
@@ -112,14 +112,14 @@ def test_a_finished_row_holds_its_result(place: Place) -> None:
 
 def test_the_second_to_end_a_row_is_told_so(place: Place) -> None:
     first, second = place.open(), place.open()
-    (trial,) = add(first, grid(size=(4,)))
-    first.claim(trial, "first")
-    assert first.finish(trial, METRICS, Path("trials/x"))
-    assert not second.finish(trial, METRICS, Path("trials/y"))
-    assert not second.fail(trial, "its runner died")
-    assert not second.prune(trial)
-    assert not second.release(trial)
-    assert not second.claim(trial, "second")
+    (row_id,) = add(first, grid(size=(4,)))
+    first.claim(row_id, "first")
+    assert first.finish(row_id, METRICS, Path("trials/x"))
+    assert not second.finish(row_id, METRICS, Path("trials/y"))
+    assert not second.fail(row_id, "its runner died")
+    assert not second.prune(row_id)
+    assert not second.release(row_id)
+    assert not second.claim(row_id, "second")
     (row,) = rows(place)
     assert (row.state, row.user_attrs["runner"]) == (TrialState.COMPLETE, "first")
     assert row.user_attrs["result"]["folder"] == "trials/x"
@@ -127,24 +127,24 @@ def test_the_second_to_end_a_row_is_told_so(place: Place) -> None:
 
 def test_a_released_row_can_be_claimed_again(place: Place) -> None:
     ledger = place.open()
-    (trial,) = add(ledger, grid(size=(4,)))
-    assert ledger.claim(trial, "first")
-    assert not place.open().claim(trial, "second")
-    assert ledger.release(trial)
+    (row_id,) = add(ledger, grid(size=(4,)))
+    assert ledger.claim(row_id, "first")
+    assert not place.open().claim(row_id, "second")
+    assert ledger.release(row_id)
     (history,) = place.open().histories().values()
-    assert (history.waiting, history.runner) == (trial, None)
-    assert place.open().claim(trial, "second")
-    assert not ledger.claim(trial, "first")
+    assert (history.waiting, history.runner) == (row_id, None)
+    assert place.open().claim(row_id, "second")
+    assert not ledger.claim(row_id, "first")
 
 
 def test_what_was_spent_before_a_release_stays_with_the_row(place: Place) -> None:
     ledger = place.open()
-    (trial,) = add(ledger, grid(size=(4,)))
+    (row_id,) = add(ledger, grid(size=(4,)))
     for seconds in (10.0, 5.0):
-        assert ledger.claim(trial, "first")
-        assert ledger.release(trial, seconds, devices=8)
-    assert ledger.claim(trial, "second")
-    ledger.fail(trial, "broke", seconds=1.0, devices=8)
+        assert ledger.claim(row_id, "first")
+        assert ledger.release(row_id, seconds, devices=8)
+    assert ledger.claim(row_id, "second")
+    ledger.fail(row_id, "broke", seconds=1.0, devices=8)
     (history,) = place.open().histories().values()
     assert (history.seconds, history.device_seconds) == (16.0, 128.0)
 
@@ -169,14 +169,14 @@ def test_an_axis_may_mix_kinds_of_levels(place: Place) -> None:
 
 def test_two_studies_in_one_place_are_apart(place: Place) -> None:
     one, two = place.open(), Ledger(place.url, f"{place.name}-other")
-    (trial,) = add(one, grid(size=(4,)))
+    (row_id,) = add(one, grid(size=(4,)))
     assert two.rows() == []
     (other,) = add(two, grid(size=(4,)))
-    assert one.claim(trial, "me")
+    assert one.claim(row_id, "me")
     assert [history.waiting for history in two.histories().values()] == [other]
 
 
-def test_rows_of_other_tools_are_no_cells(place: Place) -> None:
+def test_rows_of_other_tools_are_no_trials(place: Place) -> None:
     ledger = place.open()
     optuna.load_study(study_name=place.name, storage=ledger.storage).enqueue_trial({"x": 1})
     assert ledger.rows() == []
@@ -203,11 +203,11 @@ def test_a_killed_writer_leaves_a_ledger_that_works(place: Place) -> None:
     ledger = place.open()
     states = {row._trial_id: row.state for row in ledger.rows()}
     assert set(states) == set(trials)
-    assert {states[trial] for trial in ended} == {TrialState.COMPLETE}
+    assert {states[row_id] for row_id in ended} == {TrialState.COMPLETE}
     assert sum(state == TrialState.RUNNING for state in states.values()) <= 2
-    waiting = [trial for trial, state in states.items() if state == TrialState.WAITING]
+    waiting = [row_id for row_id, state in states.items() if state == TrialState.WAITING]
     assert waiting
-    assert all(ledger.claim(trial, "me") for trial in waiting)
+    assert all(ledger.claim(row_id, "me") for row_id in waiting)
 
 
 def test_a_storage_that_is_away_for_a_while_is_waited_for(place: Place) -> None:
@@ -222,11 +222,11 @@ def test_a_storage_that_is_away_for_a_while_is_waited_for(place: Place) -> None:
 
 def test_a_storage_that_stays_away_is_told_of(place: Place) -> None:
     ledger = place.open(patience=1.0)
-    (trial,) = add(ledger, grid(size=(4,)))
+    (row_id,) = add(ledger, grid(size=(4,)))
     place.away()
     with pytest.raises(UserError, match=r"ledger .* for 1 s"):
-        ledger.claim(trial, "me")
-    assert place.open().claim(trial, "me")  # waits until it is back
+        ledger.claim(row_id, "me")
+    assert place.open().claim(row_id, "me")  # waits until it is back
 
 
 def test_a_new_ledger_is_opened_by_several_at_once(request: pytest.FixtureRequest, tmp_path: Path) -> None:

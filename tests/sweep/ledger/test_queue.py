@@ -89,7 +89,7 @@ def test_everything_is_to_do_at_first_and_a_refresh_adds_nothing(runners: Runner
     before = (runners.folder / "ledger.log").read_bytes()
     first.refresh()
     again = runners.queue(found, "other")
-    assert [todo.trial for todo in first.todo] == [todo.trial for todo in again.todo]
+    assert [todo.row_id for todo in first.todo] == [todo.row_id for todo in again.todo]
     assert (runners.folder / "ledger.log").read_bytes() == before
 
 
@@ -107,7 +107,7 @@ def test_a_trial_is_run_and_its_result_recorded(runners: Runners) -> None:
     assert (history.done, history.seconds, history.device_seconds) == (True, 2.0, 8.0)
 
 
-def test_whole_grids_come_first_and_the_longest_cells_of_each(runners: Runners) -> None:
+def test_whole_grids_come_first_and_the_longest_trials_of_each(runners: Runners) -> None:
     found = grid(4, 64, 16, seeds=(5, 3))
     queue = runners.queue(found, order_key=lambda trial: -float(trial.levels["select.size"]))
     order = ["size64-s5", "size16-s5", "size4-s5", "size64-s3", "size16-s3", "size4-s3"]
@@ -119,7 +119,7 @@ def test_whole_grids_come_first_and_the_longest_cells_of_each(runners: Runners) 
     assert names(queue) == [*order[1:], order[0]]
 
 
-def test_only_a_window_of_the_cells_waits_at_a_time(runners: Runners) -> None:
+def test_only_a_window_of_the_trials_waits_at_a_time(runners: Runners) -> None:
     found = grid(1, 2, 3, 4, 5)
     queue = runners.queue(found, window=2)
     assert (names(queue), queue.missing, queue.total) == (["size1-s0", "size2-s0"], 3, 5)
@@ -149,7 +149,7 @@ def test_the_result_of_another_configuration_is_not_adopted(runners: Runners) ->
     assert runners.queue(found).done == 0
 
 
-def test_cells_of_the_living_are_left_alone_and_those_of_the_dead_are_taken_up(
+def test_trials_of_the_living_are_left_alone_and_those_of_the_dead_are_taken_up(
     runners: Runners, lease: Lease
 ) -> None:
     found = grid()
@@ -217,7 +217,7 @@ def test_a_row_that_nobody_signed_is_taken_over_after_a_lease(runners: Runners) 
     """Its runner died between its two writes, which a database has apart."""
     other = runners.elsewhere()
     queue = runners.queue(grid(4))
-    runners.ledger.storage.set_trial_state_values(queue.todo[0].trial, TrialState.RUNNING)
+    runners.ledger.storage.set_trial_state_values(queue.todo[0].row_id, TrialState.RUNNING)
     queue.refresh()
     assert (queue.todo, queue.elsewhere) == ([], 1), "the other one may be about to sign"
     time.sleep(2 * SHORT)
@@ -228,7 +228,7 @@ def test_a_row_that_nobody_signed_is_taken_over_after_a_lease(runners: Runners) 
 
 def test_a_row_that_nobody_signed_is_taken_over_at_once_where_nobody_else_lives(runners: Runners) -> None:
     queue = runners.queue(grid(4))
-    runners.ledger.storage.set_trial_state_values(queue.todo[0].trial, TrialState.RUNNING)
+    runners.ledger.storage.set_trial_state_values(queue.todo[0].row_id, TrialState.RUNNING)
     queue.refresh()
     assert names(queue) == ["size4-s0"]
 
@@ -236,7 +236,7 @@ def test_a_row_that_nobody_signed_is_taken_over_at_once_where_nobody_else_lives(
 def test_a_row_seen_unsigned_once_is_not_abandoned_at_its_next_claim(runners: Runners, lease: Lease) -> None:
     """On a database a claim can be seen between its two writes."""
     queue, ledger = runners.queue(grid(4)), runners.ledger
-    row = queue.todo[0].trial
+    row = queue.todo[0].row_id
     for _ in range(2):
         ledger.storage.set_trial_state_values(row, TrialState.RUNNING)
         queue.refresh()
@@ -254,7 +254,7 @@ def test_a_row_that_waits_twice_is_run_once(runners: Runners) -> None:
     queue.refresh()
     (todo,) = queue.todo
     (history,) = runners.ledger.histories().values()
-    assert (history.waiting, history.spare, history.failures) == (todo.trial, [], [])
+    assert (history.waiting, history.spare, history.failures) == (todo.row_id, [], [])
     assert found[0].id in runners.ledger.histories()
 
 
@@ -343,13 +343,13 @@ def test_another_ones_refresh_is_not_waited_for(runners: Runners, monkeypatch: p
         assert (names(queue), queue.missing) == (["size16-s0"], 1)
         assert queue.claim(queue.todo[0])
         monkeypatch.setattr("limo_ablate.sweep.ledger.queue.PATIENCE", 0.5)
-        with pytest.raises(UserError, match=r"queue\.lock: held for 0\.5 s"):  # there is a cell without a row
+        with pytest.raises(UserError, match=r"queue\.lock: held for 0\.5 s"):  # a trial has no row
             queue.refresh()
     queue.refresh()
     assert names(queue) == ["size64-s0"]
 
 
-def test_many_runners_share_the_cells(runners: Runners) -> None:
+def test_many_runners_share_the_trials(runners: Runners) -> None:
     found = grid(*range(1, 41))
     queues = [runners.queue(found, f"runner{n}", window=8) for n in range(4)]
     leases = [runners.elsewhere(f"runner{n}") for n in range(4)]
@@ -359,7 +359,7 @@ def test_many_runners_share_the_cells(runners: Runners) -> None:
         while queue.todo or queue.missing:
             for todo in list(queue.todo):
                 if queue.claim(todo):
-                    queue.ledger.finish(todo.trial, METRICS, Path("x"))
+                    queue.ledger.finish(todo.row_id, METRICS, Path("x"))
                     got.append(todo.trial.name)
             queue.refresh()
 
@@ -370,7 +370,7 @@ def test_many_runners_share_the_cells(runners: Runners) -> None:
     assert Counter(row.state for row in runners.ledger.rows()) == {TrialState.COMPLETE: 40}
 
 
-def test_runners_begin_at_different_cells(runners: Runners) -> None:
+def test_runners_begin_at_different_trials(runners: Runners) -> None:
     found = grid(1, 2, 3, 4, 5)
     runners.elsewhere("a")
     runners.elsewhere("b")

@@ -51,8 +51,8 @@ def _plan(capsys: pytest.CaptureFixture[str], file: Path | str, *arguments: str)
 
 def _finish(ledger: Ledger, trial: PlannedTrial, folder: Path, right: int) -> None:
     """A finished trial, as the runner leaves it: 40 s of training, 10 s of generation, `right` of 180."""
-    trial = ledger.add(trial, 1, space([], [trial], grows=True))
-    assert ledger.claim(trial, "me")
+    row_id = ledger.add(trial, 1, space([], [trial], grows=True))
+    assert ledger.claim(row_id, "me")
     where = folder / "trials" / trial.folder
     where.mkdir(parents=True)
     seconds = {"weights": 40.0, "completions": 10.0}
@@ -70,7 +70,7 @@ def _finish(ledger: Ledger, trial: PlannedTrial, folder: Path, right: int) -> No
         "level": [float(1 + i // 20) for i in numbers],
         "status": ["correct" if (7 * i) % 180 < right else "incorrect" for i in numbers],
     }).write_parquet(where / "verdicts.parquet")  # fmt: skip
-    assert ledger.finish(trial, metrics, where, seconds=52.0, devices=1)
+    assert ledger.finish(row_id, metrics, where, seconds=52.0, devices=1)
 
 
 def test_a_study_that_never_ran_is_priced_and_nothing_is_written(
@@ -79,9 +79,9 @@ def test_a_study_that_never_ran_is_priced_and_nothing_is_written(
     studies = tmp_path / "studies"
     found = _plan(capsys, _write(tmp_path), f"paths.studies={studies}")
     assert not studies.exists()
-    assert (found["cells"], found["done"], found["learnt_from"]) == (12, 0, 0)
-    assert [(block["name"], block["cells"], block["seeds"]) for block in found["blocks"]] == [
-        ("grid", 10, 2),  # the untuned base is one cell under each seed
+    assert (found["trials"], found["done"], found["learnt_from"]) == (12, 0, 0)
+    assert [(block["name"], block["trials"], block["seeds"]) for block in found["blocks"]] == [
+        ("grid", 10, 2),  # the untuned base is one trial under each seed
         ("again", 2, 2),  # the other two are the grid's
     ]
     left = found["device_seconds"]["left"]
@@ -131,7 +131,7 @@ def test_a_tuned_point_is_an_arm_too(tmp_path: Path, capsys: pytest.CaptureFixtu
     tune = {"axes": {"train.learning_rate": [0.001, 0.01]}, "n": 2, "score": "mini/easy"}
     file = _write(tmp_path, blocks=[{**STUDY["blocks"][0], "tune": tune}])  # type: ignore[index]
     found = _plan(capsys, file)
-    assert found["cells"] == 6 * 2 * 2
+    assert found["trials"] == 6 * 2 * 2
     (contrast,) = found["contrasts"]
     assert (contrast["seeds"], contrast["pilots"]) == (2, 0)
 
@@ -151,7 +151,7 @@ def test_what_a_budget_leaves_out_is_named(tmp_path: Path, capsys: pytest.Captur
     whole = _plan(capsys, file)["device_seconds"]["left"] / 3600
     found = _plan(capsys, file, f"budget.gpu_hours={whole / 2:.6f}")
     assert 0 < len(found["not_run"]) < 12
-    assert found["devices"][0]["cells"] == 12 - len(found["not_run"])
+    assert found["devices"][0]["trials"] == 12 - len(found["not_run"])
     main([str(file), f"budget.gpu_hours={whole / 2:.6f}"])
     assert f"{len(found['not_run'])} trials" in capsys.readouterr().out
     assert not _plan(capsys, file, f"budget.gpu_hours={whole * 1.01:.6f}")["not_run"]
@@ -185,7 +185,7 @@ def test_the_trials_of_a_search_are_counted(
     found = _plan(capsys, name, f"paths.studies={tmp_path}")
     study = load_study(name)
     block = study.blocks[0]
-    assert found["cells"] >= ((block.tune.n if block.tune else block.n) or 0)
+    assert found["trials"] >= ((block.tune.n if block.tune else block.n) or 0)
     assert found["device_seconds"]["left"] > 0
 
 
@@ -199,7 +199,7 @@ def test_spans_are_for_people() -> None:
     assert [span(s) for s in (5, 300, 9000, 400000)] == ["5 s", "5.0 min", "2.5 h", "4.6 days"]
 
 
-def test_ten_thousand_cells_are_planned_in_seconds_and_without_torch(tmp_path: Path) -> None:
+def test_ten_thousand_trials_are_planned_in_seconds_and_without_torch(tmp_path: Path) -> None:
     axes = {
         "select.size": [10 * n for n in range(1, 11)],
         "select.order": ["random", "pool", "longest", "shortest", "score"],
@@ -220,6 +220,6 @@ def test_ten_thousand_cells_are_planned_in_seconds_and_without_torch(tmp_path: P
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["cells"] == 10_000
+    assert json.loads(done.stdout)["trials"] == 10_000
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     assert spent < 4  # 1.8 s on a quiet machine; slower while others use the cores
