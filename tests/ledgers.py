@@ -18,7 +18,7 @@ from limo_ablate.sweep.ledger.ledger import Ledger
 from limo_ablate.sweep.ledger.parameters import space
 from tests.postgres import Postgres
 
-JOBS = Path(__file__).parent / "ledger" / "ledger_jobs.py"
+JOBS = Path(__file__).parent / "sweep" / "ledger" / "ledger_jobs.py"
 METRICS = {
     "scores": {"mini": {"accuracy": 0.25, "stderr": 0.05}, "mini/hard": {"accuracy": 0.0}},
     "total_seconds": 12.5,
