@@ -13,6 +13,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from tests.waiting import PATIENCE
+
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-dev-shm-usage",
          "--no-first-run", "--disable-background-networking", "--remote-debugging-pipe"]  # fmt: skip
@@ -107,11 +109,11 @@ class Chromium:
             raise RuntimeError(done["exceptionDetails"]["exception"].get("description", str(done)))
         return done["result"].get("value")
 
-    def until(self, script: str, seconds: float = 20) -> None:
+    def until(self, script: str) -> None:
         """Runs it until it is true."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + PATIENCE
         while not self.run(f"!!({script})"):
-            assert time.monotonic() < end, f"not so after {seconds} s: {script}; {self.problems}"
+            assert time.monotonic() < end, f"not so: {script}; {self.problems}"
             time.sleep(0.05)
 
     def size(self, width: int, height: int) -> None:

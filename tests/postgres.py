@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+from tests.waiting import PATIENCE
+
 DEBIAN = Path("/usr/lib/postgresql")
 USER = "postgres"
 CONNECTIONS = 200
@@ -68,4 +70,4 @@ class Postgres:
         command = [str(self.tools / tool), *(["-D", str(self.folder / "data")] if data else []), *arguments]
         if os.getuid() == 0:
             command = ["runuser", "-u", USER, "--", *command]
-        subprocess.run(command, check=True, cwd="/", stdout=subprocess.DEVNULL, timeout=60)
+        subprocess.run(command, check=True, cwd="/", stdout=subprocess.DEVNULL, timeout=PATIENCE)

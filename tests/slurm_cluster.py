@@ -15,18 +15,19 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE, until
+
 HOST = socket.gethostname().partition(".")[0]
 NODES = (HOST, "localhost")
 """Names that mean this machine, for ranks on both "machines" meet at the first."""
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel")
-PATIENCE = 30.0
 CONFIGURATION = """\
 ClusterName=limo
 SlurmctldHost={host}(127.0.0.1)
@@ -88,13 +89,6 @@ class Cluster:
         """Cancels whatever is left."""
         subprocess.run(["scancel", "--me"], check=True)
         until(lambda: not self.jobs())
-
-
-def until(condition: Callable[[], object], patience: float = PATIENCE) -> None:
-    deadline = time.monotonic() + patience
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.1)
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE
+
 
 def run(*argv: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "limo_ablate", *argv], cwd=cwd, capture_output=True, text=True, timeout=300
+        [sys.executable, "-m", "limo_ablate", *argv],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
     )
 
 

@@ -14,7 +14,6 @@ import itertools
 import json
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -285,14 +284,6 @@ def serve() -> Iterator[Standin]:
         closing.set()
         http.shutdown()
         http.server_close()
-
-
-def wait_until(what: Callable[[], bool], seconds: float) -> bool:
-    """Whether it became true within `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not (true := what()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return true
 
 
 def _name(asked: dict[str, Any]) -> str:

@@ -13,12 +13,11 @@ def main(arguments: list[str]) -> int:
 
     from limo_ablate.core.errors import UserError
     from limo_ablate.study.design import load_study
-    from limo_ablate.sweep import cli, join
-    from limo_ablate.sweep.coordinate import run
+    from limo_ablate.sweep import coordinate, join
     from limo_ablate.sweep.ledger.lease import Lease
     from limo_ablate.sweep.runner import Jobs
 
-    cli.Lease = join.Lease = partial(Lease, beat=0.5)  # type: ignore[assignment, misc]
+    coordinate.Lease = join.Lease = partial(Lease, beat=0.5)  # type: ignore[assignment, misc]
     jobs = Jobs(
         trial="sweep_jobs:trial",
         prepare="sweep_jobs:prepare",
@@ -31,7 +30,7 @@ def main(arguments: list[str]) -> int:
             return join.join(join.study_folder(name), overrides, trials, jobs)
         extend = "--extend" in arguments
         study, *extra = [argument for argument in arguments if argument != "--extend"]
-        return run(load_study(study, extra), jobs=jobs, extend=extend)
+        return coordinate.run(load_study(study, extra), jobs=jobs, extend=extend)
     except UserError as error:
         print(f"limo-ablate: {error}", file=sys.stderr)
         return 2

@@ -2,9 +2,9 @@
 
 What a trial does is asked for by its tier: `skipped` raises, `shuffled` kills itself (by SIGTERM at
 `select.size=15`), `padded` is a user's error, `L1` never ends (at `select.size=1` what it waits for has a
-session of its own), `L2` goes on from a checkpoint that it writes on SIGTERM, `L3` writes a megabyte;
-`select.size` is its length in milliseconds. Each start and each end is a line of `events` in the study's
-folder.
+session of its own), `L2` goes on from a checkpoint that it writes on SIGTERM, `L3` writes a megabyte, `L4`
+waits for the file `go` in the study's folder; `select.size` is its length in milliseconds. Each start and
+each end is a line of `events` in the study's folder.
 """
 
 from __future__ import annotations
@@ -46,6 +46,9 @@ def trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> None:
             _train(folder, (config.select.size or 0) // STEP)
         case "L3":
             (folder / "large").write_bytes(b"x" * 1_000_000)
+        case "L4":
+            while not (folder.parent.parent / "go").exists():
+                time.sleep(0.02)
     if config.select.quality != "L2":
         time.sleep((config.select.size or 0) / 1000)
     score = {"accuracy": 0.5, "stderr": 0.1}

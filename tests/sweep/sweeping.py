@@ -6,7 +6,6 @@ import os
 import resource
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,11 +15,12 @@ import optuna
 import yaml
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 
+from limo_ablate.core.progress import read
 from limo_ablate.sweep.ledger.lease import RUNNERS
 from limo_ablate.sweep.processes import marked
+from tests.waiting import PATIENCE, until
 
 HERE = Path(__file__).parent
-PATIENCE = 60.0
 
 
 @dataclass
@@ -87,10 +87,16 @@ class Sweeping:
         return Counter(row.user_attrs["cell"] for row in self.rows() if row.state.name == "COMPLETE")
 
     def until(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while not condition():
-            assert time.monotonic() < deadline, "it did not happen"
-            time.sleep(0.01)
+        until(condition, every=0.01)
+
+    def steps(self) -> dict[str, int | None]:
+        """Cell -> the step that its trial last reported, of the trials that have reported any."""
+        found = {folder.name.rpartition("-")[0]: read(folder) for folder in self.folder.glob("trials/*")}
+        return {cell: progress.done for cell, progress in found.items() if progress}
+
+    def go(self) -> None:
+        """Lets the trials of tier `L4` end, which wait for it."""
+        (self.folder / "go").touch()
 
     def orphans(self) -> list[int]:
         """Processes of runners that have left their files."""

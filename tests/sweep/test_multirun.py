@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE
+
 TINY = [
     "model=mini_s", "model.pretrain.tokens=20000", "train.steps=3", "track=none", "launch.slots=2",
     "data.miniature.per_level=20", "eval.benchmarks.mini.miniature.per_level=2",
@@ -19,7 +21,7 @@ def limo_ablate(folder: Path, *arguments: str) -> subprocess.CompletedProcess[st
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=PATIENCE,
         check=False,
     )
 

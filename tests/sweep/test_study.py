@@ -5,10 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+
+from tests.waiting import PATIENCE, until
 
 STUDY = """
 name: small
@@ -45,16 +46,14 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study")
     with (folder / "log").open("w") as log:
         runner = subprocess.Popen(command(folder), cwd=folder, stdout=log, stderr=log)
-    deadline = time.monotonic() + 240
-    while len(finished(folder)) < 3 and time.monotonic() < deadline:
-        assert runner.poll() is None, (folder / "log").read_text()
-        time.sleep(0.05)
+    until(lambda: len(finished(folder)) >= 3 or runner.poll() is not None, every=0.05)
+    assert runner.poll() is None, (folder / "log").read_text()
     os.kill(runner.pid, signal.SIGKILL)
     runner.wait()
     before = finished(folder)
     assert 3 <= len(before) < 10
     (folder / "before.json").write_text(json.dumps(before))
-    done = subprocess.run(command(folder), cwd=folder, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command(folder), cwd=folder, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stdout + done.stderr
     (folder / "second").write_text(done.stdout)
     return folder
@@ -81,7 +80,7 @@ def test_every_trial_is_a_wandb_run(study: Path) -> None:
 
 def test_again_there_is_nothing_to_do(study: Path) -> None:
     before = finished(study)
-    done = subprocess.run(command(study), cwd=study, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command(study), cwd=study, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0
     assert "nothing left to do" in done.stdout
     assert finished(study) == before

@@ -17,7 +17,8 @@ import yaml
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.sweep.status import states, status
-from tests.sweep.sweeping import HERE, PATIENCE, Sweeping
+from tests.sweep.sweeping import HERE, Sweeping, ended
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -44,8 +45,12 @@ def test_every_trial_is_run_once_and_a_second_sweep_has_nothing_to_do(sweep: Swe
 
 
 def test_trials_run_side_by_side_but_no_more_than_there_are_slots(sweep: Sweeping) -> None:
-    sweep.declare(size=(200, 201, 202, 203, 204, 205))
-    assert sweep.run()[0] == 0
+    sweep.declare(quality=("L4",), size=(1, 2, 3, 4, 5, 6))
+    runner = sweep.start()
+    sweep.until(lambda: len(sweep.events("start")) == 2)
+    time.sleep(0.5)
+    sweep.go()
+    assert ended(runner)[0] == 0
     times = [(float(t), +1) for _, _, t, *_ in sweep.events("start")] + [
         (float(t), -1) for _, _, t in sweep.events("end")
     ]
@@ -108,19 +113,19 @@ def test_without_its_base_model_a_trial_fails_and_the_others_run(sweep: Sweeping
 
 def test_a_killed_runner_loses_and_repeats_nothing(sweep: Sweeping) -> None:
     """Kill -9 at random moments, again and again, then one run in peace."""
-    sweep.declare(size=tuple(range(60, 76)))
+    sweep.declare(size=tuple(range(300, 316)))
     moments = random.Random(0)
     for kill in range(4):
         done = len(sweep.events("end"))
         runner = sweep.start()
         sweep.until(lambda done=done: len(sweep.events("end")) > done)  # type: ignore[misc]
-        time.sleep(moments.random() * 0.1)
+        time.sleep(moments.random() * 0.3)
         runner.kill()
         runner.communicate()
         assert len(sweep.events("end")) < 16, f"kill {kill} came too late to test anything"
     code, said = sweep.run()
     assert code == 0, said
-    assert sweep.finished() == Counter({f"size{size}-s0": 1 for size in range(60, 76)})
+    assert sweep.finished() == Counter({f"size{size}-s0": 1 for size in range(300, 316)})
     assert sweep.ends() == sweep.finished()
     assert not any(row.state.name in ("RUNNING", "WAITING") for row in sweep.rows())
 
@@ -276,6 +281,7 @@ def test_the_state_of_a_study_is_told(sweep: Sweeping, capsys: pytest.CaptureFix
     runner = sweep.start()
     sweep.until(lambda: len(sweep.events("start")) == 3)
     sweep.until(lambda: [state.state for state in states(sweep.folder)] == ["finished", "failed", "running"])
+    sweep.until(lambda: "L1-s0" in sweep.steps())
     where = f"paths.studies={sweep.folder.parent}"
     assert status([where]) == status(["small", where]) == 0
     short, *long = capsys.readouterr().out.splitlines()

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -16,9 +15,9 @@ import pytest
 from limo_ablate.core.errors import EXIT_USER_ERROR
 from limo_ablate.sweep.processes import MARK, marked
 from limo_ablate.sweep.worker import BROKEN, FAILED, Job, Worker, end_workers, fork_server
+from tests.waiting import PATIENCE, gone, until
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
-PATIENCE = 30.0
 
 
 @pytest.fixture(autouse=True)
@@ -40,20 +39,6 @@ def start(server: None, tmp_path: Path) -> Callable[..., Worker]:
         return Worker(call, ENVIRONMENT | environment, tmp_path / "logs" / "trial.log")
 
     return job
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_all_that_a_job_says_is_in_its_log(start: Callable[..., Worker], tmp_path: Path) -> None:
@@ -122,7 +107,7 @@ def test_an_optional_module_may_be_missing(tmp_path: Path) -> None:
 
 def test_what_a_job_leaves_running_ends_with_it(start: Callable[..., Worker], tmp_path: Path) -> None:
     assert start("leave_children", tmp_path / "pid").result()[0] == 0
-    until(lambda: not alive(int((tmp_path / "pid").read_text())))
+    until(lambda: gone(int((tmp_path / "pid").read_text())))
 
 
 def test_jobs_are_ended_with_their_children_also_the_stubborn(
@@ -133,7 +118,7 @@ def test_jobs_are_ended_with_their_children_also_the_stubborn(
     end_workers(workers, grace=0.2)
     assert not any(worker.running for worker in workers)
     pids = [int(pid) for pid in (tmp_path / "a").read_text().split()]
-    until(lambda: not any(alive(pid) for pid in pids))
+    until(lambda: gone(*pids))
 
 
 def test_a_sentinel_tells_the_end(start: Callable[..., Worker]) -> None:
@@ -157,4 +142,4 @@ def test_jobs_die_with_their_runner(tmp_path: Path) -> None:
     script.write_text(runner)
     assert subprocess.run([sys.executable, str(script)], check=False).returncode == -9
     pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
-    until(lambda: not any(alive(pid) for pid in pids) and not marked("orphan-test"))
+    until(lambda: gone(*pids) and not marked("orphan-test"))

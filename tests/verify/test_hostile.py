@@ -12,6 +12,7 @@ import pytest
 
 from limo_ablate.verify import verify
 from limo_ablate.verify.limits import WORKER_SECONDS
+from tests.waiting import PATIENCE
 
 TEXTS = runpy.run_path(str(Path(__file__).with_name("hostile.py")))
 ANSWERS: dict[str, str] = TEXTS["ANSWERS"]
@@ -78,6 +79,8 @@ print(seen)
 def test_no_text_is_executed_compiled_imported_or_opened() -> None:
     root = str(Path(__file__).resolve().parents[2])
     code = AUDIT.format(dear=DEAR)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=root, timeout=PATIENCE
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"

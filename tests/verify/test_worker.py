@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from limo_ablate.verify import jobs, verify
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 INTEGRAL = r"\boxed{\int_0^1 2x\,dx}"
@@ -53,7 +54,7 @@ def test_in_processes_however_they_start(method: str) -> None:
     context = multiprocessing.get_context(method)
     with context.Pool(1) as pool:
         given = pool.apply_async(verify, (r"\boxed{\int_0^3 x^2\,dx}", "9"))
-        assert given.get(timeout=60).status == "correct"
+        assert given.get(timeout=PATIENCE).status == "correct"
     assert verify(r"\boxed{\int_0^1 4x\,dx}", "2").correct
 
 

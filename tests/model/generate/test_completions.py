@@ -23,14 +23,15 @@ from limo_ablate.model.train.tokens import prompt_texts
 from limo_ablate.trial.evaluate.config import BenchmarkConfig, EvalConfig
 from tests.conftest import ROOT
 from tests.tiny_models import CPU, hub_model, made_base, sums
+from tests.waiting import PATIENCE
 
 SAMPLED = BenchmarkConfig(source="file", samples=3, temperature=1.0, top_p=1.0, max_tokens=12)
 GREEDY = replace(SAMPLED, samples=1, temperature=0.0)
 EVAL = EvalConfig(benchmarks={}, engine="transformers", batch_size=4, system_prompt="Think.", seed=0)
 DIE = """
 import os, signal, sys
-from limo_ablate.artifacts import Store
-from limo_ablate.generate.drawn import Drawn
+from limo_ablate.core.artifacts import Store
+from limo_ablate.model.generate.completion_cache import Drawn
 from tests.model.generate.test_completions import completed
 
 add, count = Drawn.add, 0
@@ -137,7 +138,7 @@ def test_after_kill_9_only_what_was_in_flight_is_generated_again(
     store: Store, tmp_path: Path, generated: list[list[Request]]
 ) -> None:
     (whole,) = completed(Store(tmp_path / "whole"))
-    killed = subprocess.run([sys.executable, "-c", DIE, str(store.root)], cwd=ROOT, timeout=120)
+    killed = subprocess.run([sys.executable, "-c", DIE, str(store.root)], cwd=ROOT, timeout=PATIENCE)
     assert killed.returncode == -signal.SIGKILL
     (lines,) = (store.root / "drawn").glob("*.jsonl")
     assert len(lines.read_text().splitlines()) == 12

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from limo_ablate.model.train import managed_process as parts
 from tests.conftest import ROOT
 from tests.quick_ranks import Forked, forked
 from tests.tiny_models import CPU, TWO_RANKS, made_base
+from tests.waiting import gone, until
 
 SETTINGS = EngineConfig(engine="transformers", batch_size=4)
 SAMPLING = Sampling(temperature=1.0, top_p=0.9, max_tokens=12, seed=0)
@@ -129,10 +129,7 @@ def test_replicas_die_with_their_parent(path: str, desk: Path) -> None:
         replicas = [int(pid) for pid in process.stdout.readline().split()]
         process.kill()
     assert len(replicas) == 2
-    deadline = time.monotonic() + 10
-    while any(Path(f"/proc/{pid}").exists() for pid in replicas):
-        assert time.monotonic() < deadline, "a replica outlives its parent"
-        time.sleep(0.05)
+    until(lambda: gone(*replicas))
 
 
 def test_gpus_are_dealt_out(path: str, monkeypatch: pytest.MonkeyPatch) -> None:

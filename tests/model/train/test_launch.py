@@ -2,7 +2,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from limo_ablate.model.train.processes import make_accelerator
 from limo_ablate.model.train.ranks import run_ranks
 from tests.quick_ranks import quick_ranks
 from tests.tiny_models import CPU, TRAIN, TWO_RANKS, made_base, made_tokens
+from tests.waiting import gone, until
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_a_rank_that_fails_says_why(store: Store, tmp_path: Path) -> None:
 def test_a_worker_dies_with_its_parent() -> None:
     child = (
         "import os, sys, time; from limo_ablate.model.train.managed_process import die_with; "
-        "die_with(int(sys.argv[1])); print(os.getpid(), flush=True); time.sleep(60)"
+        "die_with(int(sys.argv[1])); print(os.getpid(), flush=True); time.sleep(1000)"
     )
     parent = (
         "import os, subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1], str(os.getpid())])"
@@ -108,11 +108,7 @@ def test_a_worker_dies_with_its_parent() -> None:
         assert process.stdout is not None
         worker = int(process.stdout.readline())
         process.kill()
-    for _ in range(100):
-        if not Path(f"/proc/{worker}").exists():
-            return
-        time.sleep(0.05)
-    raise AssertionError("the worker outlives its parent")
+    until(lambda: gone(worker))
 
 
 def test_zero3_wants_gpus_and_deepspeed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

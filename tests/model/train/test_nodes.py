@@ -1,8 +1,6 @@
 import os
 import signal
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from tests.model.train.test_launch import ranks_of, workers_of
 from tests.model.train.test_sharding import FSDP2, assert_same, trained
 from tests.quick_ranks import quick_ranks
 from tests.tiny_models import CPU, TRAIN, TWO_RANKS, made_base, made_tokens
+from tests.waiting import until
 
 HERE_TWICE = replace(
     FSDP2, nodes=2, hosts=("127.0.0.1", "127.0.0.1"), remote="env GLOO_SOCKET_IFNAME=lo sh -c"
@@ -101,17 +100,13 @@ def test_two_machines_have_the_curve_of_one_process_and_one_that_dies_ends_all(t
 
     with pytest.raises(TrialFailure, match="node 1 of 2"):
         train(store, made_tokens(store, base), base, config, HERE_TWICE, kill)
-    assert soon(lambda: workers_of(tmp_path) == {}), "they end with what started them, one by one"
+    until(lambda: workers_of(tmp_path) == {})  # they end with what started them, one by one
     steps: list[int] = []
     with quick_ranks():
         tokens = made_tokens(store, base)
         weights = train(store, tokens, base, config, FSDP2, lambda row: steps.append(row["step"]))
     assert steps[0] > 6, "it goes on from its checkpoint"
     assert_same(trained(store, CPU, config), weights)
-
-
-def soon(true: Callable[[], bool]) -> bool:
-    return any(true() or time.sleep(0.05) for _ in range(200))
 
 
 def node_of(rank: int) -> int:

@@ -11,6 +11,7 @@ import pytest
 from limo_ablate.core.artifacts import Store
 from limo_ablate.data.pool.load import load_pool
 from limo_ablate.trial.compose import compose
+from tests.waiting import PATIENCE
 
 
 def run(*argv: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -19,7 +20,7 @@ def run(*argv: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE,
     )
 
 

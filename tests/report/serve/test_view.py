@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,9 @@ from typing import Any
 import pytest
 
 from limo_ablate.__main__ import main
+from limo_ablate.report.serve import report_process
 from limo_ablate.report.serve.report_process import ReportProcess
+from tests import waiting
 from tests.small_study import small
 from tests.sweep.sweeping import PATIENCE, Sweeping, ended
 
@@ -54,7 +55,7 @@ def facts(where: str, path: str = "/api/study/small") -> Any:
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sweeping, str]]:
     """A sweep in which two trials have finished, one has failed, and two run for long."""
     sweep = Sweeping(tmp_path_factory.mktemp("view"))
-    sweep.declare("launch.attempts=1", "launch.slots=3", size=(1, 60_000), quality=("L2", "L5", "skipped"))
+    sweep.declare("launch.attempts=1", "launch.slots=3", size=(1, 600_000), quality=("L2", "L5", "skipped"))
     process = sweep.start()
     with viewing(sweep.root / "studies") as where:
         sweep.until(lambda: get(where, "/api/study/small").status == 200)
@@ -68,7 +69,7 @@ def test_what_runs_and_how_far_it_is_can_be_seen_while_it_runs(running: tuple[Sw
     _, where = running
     first = until(where, lambda told: told["finished_cells"] == 2 and told["failed_cells"] >= 1)
     (trial,) = [one for one in first["running"] if one["cell"].startswith("L2")]
-    assert (trial["stage"], trial["total"]) == ("weights", 3000)
+    assert (trial["stage"], trial["total"]) == ("weights", 30_000)
     later = until(where, lambda told: told["running"][0]["done"] != first["running"][0]["done"])
     assert next(one for one in later["running"] if one["cell"] == trial["cell"])["done"] > trial["done"]
     assert {"small"} == {study["study"] for study in facts(where, "/api/studies")}
@@ -77,11 +78,11 @@ def test_what_runs_and_how_far_it_is_can_be_seen_while_it_runs(running: tuple[Sw
 
 
 def until(where: str, condition: Any) -> Any:
-    deadline = time.monotonic() + PATIENCE
-    while "error" in (told := facts(where)) or not condition(told):
-        assert time.monotonic() < deadline, told
-        time.sleep(0.2)
-    return told
+    def found() -> Any:
+        told = facts(where)
+        return told if "error" not in told and condition(told) else None
+
+    return waiting.until(found, every=0.2)
 
 
 def test_a_failure_is_told_with_its_reason_and_the_end_of_its_log(running: tuple[Sweeping, str]) -> None:
@@ -102,10 +103,12 @@ def test_in_a_browser_the_page_is_alive_and_texts_of_logs_are_texts(running: tup
     until(where, lambda told: HOSTILE in told["failed"][0]["tail"])
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=6000", "--dump-dom"]
     address = f"http://{where}study/small"
-    page = subprocess.run([CHROMIUM, *flags, address], capture_output=True, text=True, timeout=120).stdout
+    page = subprocess.run(
+        [CHROMIUM, *flags, address], capture_output=True, text=True, timeout=PATIENCE
+    ).stdout
     assert "<title>2/6 small · limo-ablate</title>" in page
     assert "weights " in page
-    assert "L2-size60000-s0" in page
+    assert "L2-size600000-s0" in page
     assert "&lt;img src=x onerror=" in page
     assert "<img" not in page
 
@@ -153,16 +156,21 @@ def test_what_can_not_be_served_is_refused(tmp_path: Path, capsys: pytest.Captur
         assert main(["view", *wrong, f"paths.studies={tmp_path}"]) == 2, wrong
 
 
-def test_a_report_is_drawn_beside_the_study_which_stays_as_it_is(tmp_path: Path) -> None:
+def test_a_report_is_drawn_beside_the_study_which_stays_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report_process, "NICE", 0)
     folder = small(tmp_path / "made", tmp_path / "store")
     before = sorted(folder.rglob("*"))
     report = ReportProcess(folder, tmp_path / "scratch", every=0)
     report.look(finished=8)
     assert report.drawing
-    deadline = time.monotonic() + PATIENCE
-    while report.drawing and time.monotonic() < deadline:
-        time.sleep(0.1)
+
+    def drawn() -> bool:
         report.look(finished=8)
+        return not report.drawing
+
+    waiting.until(drawn, every=0.1)
     assert report.error is None
     assert report.page is not None
     assert report.page.is_relative_to(tmp_path / "scratch")

@@ -14,6 +14,7 @@ from tests.report.wandb.panel_keys import keys_of
 from tests.report.wandb.test_dashboard import make_study
 from tests.trial.track.made_trial import ROOT
 from tests.trial.track.offline_run import read_run
+from tests.waiting import PATIENCE
 from tests.wandb_standin import KEY, Standin, serve
 
 QUICK = 1.0
@@ -84,7 +85,7 @@ def test_a_dashboard_made_offline_is_sent_later(
     assert read_run(study).group == "made"
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     command = [sys.executable, "-m", "limo_ablate", "wandb-sync", str(study)]
-    subprocess.run(command, cwd=ROOT, check=True, timeout=60)
+    subprocess.run(command, cwd=ROOT, check=True, timeout=PATIENCE)
     ((name, run),) = server.runs.items()
     assert (name, run.state) == ((study / "wandb" / "run_id").read_text(), "finished")
 

@@ -22,6 +22,7 @@ from limo_ablate.study.planned import planned_trials
 from limo_ablate.trial.compose import compose_trials
 from limo_ablate.trial.identity import trial_key
 from tests.trial.track.test_online import logged_in
+from tests.waiting import PATIENCE
 from tests.wandb_standin import Standin, serve
 
 STUDIES = study_names()
@@ -117,7 +118,7 @@ def wandb_cli(*arguments: str, environment: Mapping[str, str], cwd: Path) -> str
     command = [sys.executable, "-m", "wandb", *arguments]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
-        command, env={**environment, "PATH": path}, cwd=cwd, capture_output=True, text=True, timeout=100
+        command, env={**environment, "PATH": path}, cwd=cwd, capture_output=True, text=True, timeout=PATIENCE
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -167,7 +168,7 @@ def test_optuna_proposes_through_wandbs_scheduler(tmp_path: Path) -> None:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         wandb_cli("agent", "me/limo-ablate/sw1", environment=environment, cwd=tmp_path)
-        said = scheduler.communicate(timeout=100)[0]
+        said = scheduler.communicate(timeout=PATIENCE)[0]
     runs = [run for run in server.runs.values() if run.sweep and run.state == "finished"]
     assert len(runs) == 2, said
     for run in runs:

@@ -22,12 +22,12 @@ from limo_ablate.sweep.launchers.slurm_jobs import job_lines, log_of, read_submi
 from limo_ablate.sweep.launchers.slurm_script import Batch, job_name
 from limo_ablate.trial.compose import compose
 from tests.slurm_cluster import NODES, Cluster, slurm_cluster, until
+from tests.waiting import PATIENCE
 
 __all__ = ["slurm_cluster"]
 
 pytestmark = pytest.mark.slurm
 HERE = Path(__file__).parent
-PATIENCE = 60.0
 
 
 @dataclass

@@ -29,7 +29,7 @@ def test_a_preempted_training_on_two_machines_leaves_a_checkpoint(cluster: Clust
     script.write_text(f"#!/bin/sh\n{srun} {sys.executable} {DRIVE} {tmp_path}\n")
     options = ["--nodes=2", "--ntasks-per-node=1", "--parsable", f"--output={tmp_path / 'said'}"]
     job = cluster.run("sbatch", *options, str(script)).strip()
-    until(lambda: steps.exists() and len(steps.read_text().split()) > 5, patience=120)
+    until(lambda: steps.exists() and len(steps.read_text().split()) > 5)
     cluster.run("scancel", "--signal=TERM", job)
     until(lambda: "Preempted" in (tmp_path / "said").read_text())
     told = re.search(

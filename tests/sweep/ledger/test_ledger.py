@@ -17,6 +17,7 @@ from limo_ablate.sweep.ledger.ledger import FINAL, INTERRUPTED, Ledger
 from limo_ablate.sweep.ledger.parameters import space
 from tests.ledgers import METRICS, Place, add, grid
 from tests.postgres import Postgres
+from tests.waiting import PATIENCE
 
 
 def rows(place: Place) -> list[FrozenTrial]:
@@ -47,7 +48,7 @@ def test_a_row_is_claimed_and_ended_once_by_processes(place: Place) -> None:
     for racer in racers:
         assert racer.stdout
         assert racer.stdout.readline() == "ready\n"
-    said = [racer.communicate("go\n", timeout=60)[0] for racer in racers]
+    said = [racer.communicate("go\n", timeout=PATIENCE)[0] for racer in racers]
     assert [racer.returncode for racer in racers] == [0] * 2
     assert sorted(int(line) for lines in said for line in lines.split()) == trials
     assert Counter(row.state for row in rows(place)) == {TrialState.COMPLETE: 24}
@@ -236,7 +237,7 @@ def test_a_new_ledger_is_opened_by_several_at_once(request: pytest.FixtureReques
     for url in urls:
         place = Place(url, "s", lambda: None)
         racers = [place.process("me") for _ in range(2)]
-        said = [racer.communicate("go\n", timeout=60) for racer in racers]
+        said = [racer.communicate("go\n", timeout=PATIENCE) for racer in racers]
         assert [racer.returncode for racer in racers] == [0] * 2, (url, said)
         assert len(optuna.get_all_study_names(place.open().storage)) == 1
 

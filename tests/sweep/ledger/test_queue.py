@@ -23,6 +23,7 @@ from limo_ablate.sweep.ledger.ledger import Ledger
 from limo_ablate.sweep.ledger.queue import Queue, alone, read_metrics, retry
 from limo_ablate.sweep.processes import MARK
 from tests.ledgers import METRICS
+from tests.waiting import PATIENCE
 
 SIZES = (4, 16)
 LOG = Path("trial.log")
@@ -218,6 +219,7 @@ def test_a_row_that_nobody_signed_is_taken_over_after_a_lease(runners: Runners) 
     other = runners.elsewhere()
     queue = runners.queue(grid(4))
     runners.ledger.storage.set_trial_state_values(queue.todo[0].row_id, TrialState.RUNNING)
+    other.touch()
     queue.refresh()
     assert (queue.todo, queue.elsewhere) == ([], 1), "the other one may be about to sign"
     time.sleep(2 * SHORT)
@@ -351,7 +353,8 @@ def test_another_ones_refresh_is_not_waited_for(runners: Runners, monkeypatch: p
 
 def test_many_runners_share_the_trials(runners: Runners) -> None:
     found = grid(*range(1, 41))
-    queues = [runners.queue(found, f"runner{n}", window=8) for n in range(4)]
+    watch = {"watch": Watch(runners.folder, PATIENCE)}  # none of them is taken for dead here
+    queues = [runners.queue(found, f"runner{n}", window=8, **watch) for n in range(4)]
     leases = [runners.elsewhere(f"runner{n}") for n in range(4)]
     got: list[str] = []
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from limo_ablate.core.artifacts import Artifact, Store
 from tests.made_study import Making
+from tests.waiting import PATIENCE
 
 BIG = 2 << 20
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,11 +60,17 @@ def track(
 ) -> str:
     """Its output when it has ended."""
     process = start(folder, environment, *overrides, first=first, until=until)
-    return process.communicate(timeout=120)[0]
+    return process.communicate(timeout=PATIENCE)[0]
 
 
 def limo_ablate(*arguments: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "limo_ablate", *arguments]
     return subprocess.run(
-        command, env=dict(environment), cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        command,
+        env=dict(environment),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )

@@ -1,7 +1,6 @@
 """Online runs of the real client, against a stand-in of W&B's server that works, is away, or fails midway."""
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,11 +9,11 @@ import pytest
 
 from tests.made_study import curve
 from tests.trial.track.made_trial import limo_ablate, make_trial, start, track
+from tests.waiting import PATIENCE
 from tests.wandb_standin import KEY, Fault, Standin, serve
 
 LOSSES = curve(64, 3)["loss"].to_list()
 """Of the made trial: what its folder's curve.parquet has too."""
-PATIENCE = 5.0
 FAULTS: tuple[Fault, ...] = ("500", "close", "hang")
 
 
@@ -45,10 +44,8 @@ def warnings(output: str) -> list[str]:
     return [line for line in output.splitlines() if line.startswith("limo_ablate.trial.track")]
 
 
-def seconds_to_finish(output: str) -> float:
-    found = re.search(r"finish ([\d.]+)", output)
-    assert found, output
-    return float(found[1])
+def has_finished(output: str) -> bool:
+    return output.endswith("finished\n")
 
 
 def losses(server: Standin) -> list[float]:
@@ -90,12 +87,11 @@ def test_a_server_that_fails_midway_is_waited_for_as_long_as_stated(tmp_path: Pa
                 fault if server.variables("UpsertBucket") else None
             )
             folder = make_trial(tmp_path / fault / "made")
-            patience = f"track.patience_seconds={PATIENCE}"
-            trials[fault] = (server, start(folder, logged_in(server, tmp_path), patience))
+            trials[fault] = (server, start(folder, logged_in(server, tmp_path), "track.patience_seconds=5"))
         for fault, (server, process) in trials.items():
-            output = process.communicate(timeout=90)[0]
+            output = process.communicate(timeout=PATIENCE)[0]  # W&B's own patience has no end
             assert server.failures, fault
-            assert seconds_to_finish(output) < PATIENCE + 1, fault
+            assert has_finished(output), fault
             assert len(warnings(output)) == 1, fault
             server.fault = lambda what: None
             where = f"paths.studies={tmp_path}/{fault}"
@@ -108,6 +104,6 @@ def test_an_empty_reply_that_crashes_the_client_costs_only_the_run(
     folder: Path, server: Standin, online: Mapping[str, str]
 ) -> None:
     server.fault = lambda what: "empty" if what == "CreateArtifact" else None
-    output = track(folder, online)
-    assert seconds_to_finish(output) < PATIENCE
+    output = track(folder, online, "track.patience_seconds=1e6")  # which it does not wait
+    assert has_finished(output)
     assert len(warnings(output)) == 1
