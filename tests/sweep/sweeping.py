@@ -8,14 +8,14 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import optuna
 import yaml
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 
-from limo_ablate.core.progress import read
+from limo_ablate.core.progress import read_progress
 from limo_ablate.sweep.ledger.lease import RUNNERS
 from limo_ablate.sweep.processes import marked
 from tests.waiting import PATIENCE, until
@@ -30,6 +30,8 @@ class Sweeping:
     """Bytes: what is started then can write no larger ones, as on a full disk."""
     import_seconds: float = 0.0
     """What the fork server's imports take beyond their time."""
+    runners: list[subprocess.Popen[str]] = field(default_factory=list)
+    """All that were started."""
 
     @property
     def folder(self) -> Path:
@@ -87,11 +89,23 @@ class Sweeping:
         return Counter(row.user_attrs["cell"] for row in self.rows() if row.state.name == "COMPLETE")
 
     def until(self, condition: Callable[[], bool]) -> None:
-        until(condition, every=0.01)
+        """Waits for the condition; fails at once when no runner is left that could make it true."""
+
+        def met() -> bool:
+            left = any(runner.poll() is None for runner in self.runners)
+            true = condition()
+            assert true or left, "no runner is left: " + "".join(
+                runner.stdout.read() for runner in self.runners if runner.stdout and not runner.stdout.closed
+            )
+            return true
+
+        until(met, every=0.01)
 
     def steps(self) -> dict[str, int | None]:
         """Cell -> the step that its trial last reported, of the trials that have reported any."""
-        found = {folder.name.rpartition("-")[0]: read(folder) for folder in self.folder.glob("trials/*")}
+        found = {
+            folder.name.rpartition("-")[0]: read_progress(folder) for folder in self.folder.glob("trials/*")
+        }
         return {cell: progress.done for cell, progress in found.items() if progress}
 
     def go(self) -> None:
@@ -110,7 +124,7 @@ class Sweeping:
             if limit is not None:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
-        return subprocess.Popen(
+        runner = subprocess.Popen(
             [sys.executable, str(HERE / "drive.py"), *arguments],
             env={**os.environ, "PYTHONPATH": str(HERE), "IMPORT_SECONDS": str(self.import_seconds)},
             stdout=subprocess.PIPE,
@@ -118,6 +132,8 @@ class Sweeping:
             text=True,
             preexec_fn=limited,
         )
+        self.runners.append(runner)
+        return runner
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:

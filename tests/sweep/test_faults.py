@@ -15,6 +15,7 @@ import pytest
 from limo_ablate.sweep.processes import marked
 from limo_ablate.sweep.retry import main as retry
 from tests.sweep.sweeping import Sweeping, ended
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -129,7 +130,7 @@ def test_a_joined_runner_leaves_after_as_many_trials_as_it_was_told(sweep: Sweep
     sweep.until(lambda: len(sweep.events("start")) == 1)
     first.kill()
     ended(first)
-    sweep.until(lambda: not sweep.orphans())
+    until(lambda: not sweep.orphans())
     sweep.go()
     code, said = ended(sweep.join("--trials", "1", "launch.slots=1"))
     assert code == 0, said

@@ -18,7 +18,7 @@ import yaml
 from limo_ablate.core.errors import UserError
 from limo_ablate.sweep.status import states, status
 from tests.sweep.sweeping import HERE, Sweeping, ended
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_trials_die_with_a_killed_runner_and_their_trials_run_again(sweep: Sweep
     sweep.until(lambda: len(sweep.events("start")) == 2)
     runner.kill()
     runner.communicate()
-    sweep.until(lambda: not sweep.orphans())
+    until(lambda: not sweep.orphans())
     again = sweep.start()
     sweep.until(lambda: sweep.starts()["L1-s0"] == 2)
     again.terminate()
