@@ -16,8 +16,7 @@ import pytest
 
 from limo_ablate.__main__ import main
 from limo_ablate.core.errors import UserError
-from limo_ablate.report.serve import charts as drawn
-from limo_ablate.report.serve import live, watched
+from limo_ablate.report.serve import report_process, study_reader, study_watcher
 from limo_ablate.report.serve.hub import Hub
 from limo_ablate.report.serve.report_process import ReportProcess
 from limo_ablate.report.serve.study_reader import StudyReader
@@ -131,7 +130,7 @@ def test_studies_that_can_not_be_listed_are_listed_later(studies: list[Path]) ->
 def test_a_study_whose_folder_hangs_holds_up_no_other(
     studies: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watched, "SLOW", 0.5)
+    monkeypatch.setattr(study_watcher, "SLOW", 0.5)
     os.mkfifo(fifo := studies[0] / "fifo")  # whoever opens it waits
     with hub(lambda: studies) as opened:
         until(lambda: named(opened.studies()), lambda told: all(map(finished, told.values())))
@@ -155,13 +154,13 @@ def test_a_ledger_that_is_away_holds_up_no_other_study(
 ) -> None:
     pytest.importorskip("grpc", reason="limo-ablate[grpc] is not installed")
     change(studies[0] / "study.yaml", lambda study: study.update(ledger="grpc://127.0.0.1:9"))
-    monkeypatch.setattr(live, "PATIENCE", PATIENCE)
+    monkeypatch.setattr(study_reader, "PATIENCE", PATIENCE)
     with hub(lambda: studies) as opened:
         told = until(
             lambda: named(opened.studies()), lambda told: all(map(finished, list(told.values())[1:]))
         )
-        assert told["a"]["error"] == watched.UNREAD
-        assert named(opened.studies())["a"]["error"] == watched.UNREAD, "nobody waits for it"
+        assert told["a"]["error"] == study_watcher.UNREAD
+        assert named(opened.studies())["a"]["error"] == study_watcher.UNREAD, "nobody waits for it"
 
 
 def test_a_ledger_that_is_away_is_told_and_asked_less_often(
@@ -169,9 +168,9 @@ def test_a_ledger_that_is_away_is_told_and_asked_less_often(
 ) -> None:
     pytest.importorskip("grpc", reason="limo-ablate[grpc] is not installed")
     change(studies[0] / "study.yaml", lambda study: study.update(ledger="grpc://127.0.0.1:9"))
-    monkeypatch.setattr(live, "PATIENCE", 0.01)
+    monkeypatch.setattr(study_reader, "PATIENCE", 0.01)
     with hub(lambda: studies[:1]) as opened:
-        told = until(lambda: opened.study("a"), lambda told: told["error"] != watched.UNREAD)
+        told = until(lambda: opened.study("a"), lambda told: told["error"] != study_watcher.UNREAD)
         assert told["error"].startswith("ledger=grpc://127.0.0.1:9: can't be opened")
         looks = set()
         deadline = time.monotonic() + 2
@@ -199,7 +198,7 @@ def test_one_report_is_drawn_at_a_time_and_only_where_somebody_looks(
         begun.append((Path(command[-1]).name, going_on + 1, process))
         return process
 
-    monkeypatch.setattr(drawn, "subprocess", SimpleNamespace(Popen=draw, DEVNULL=subprocess.DEVNULL))
+    monkeypatch.setattr(report_process, "subprocess", SimpleNamespace(Popen=draw, DEVNULL=subprocess.DEVNULL))
     with hub(lambda: studies) as opened:
         until(lambda: named(opened.studies()), lambda told: all(map(finished, told.values())))
         time.sleep(0.5)
@@ -280,7 +279,7 @@ def test_studies_composed_side_by_side_get_their_own_cells(studies: list[Path]) 
 def test_a_drawing_that_takes_too_long_lets_others_draw(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drawn, "LIMIT", 0.2)
+    monkeypatch.setattr(report_process, "LIMIT", 0.2)
     report = ReportProcess(made, tmp_path / "scratch", every=60)
     report.look(finished=1)
     assert report.drawing
