@@ -17,7 +17,7 @@ def write(text: str):
     return make
 
 
-def test_an_artifact_that_exists_is_not_made_again(tmp_path: Path) -> None:
+def test_an_existing_artifact_is_not_built_again(tmp_path: Path) -> None:
     store = Store(tmp_path)
     first = store.build("stage", 1, {"a": 1}, write("one"))
     again = store.build("stage", 1, {"a": 1}, write("two"))
@@ -33,7 +33,7 @@ def test_key_follows_inputs_version_and_the_bytes_of_earlier_artifacts(tmp_path:
     assert store.build("b", 2, {"from": one}, write("z")).key != keys[0]
 
 
-def test_a_failed_build_leaves_nothing_and_the_next_starts_clean(tmp_path: Path) -> None:
+def test_after_a_failed_build_the_next_starts_clean(tmp_path: Path) -> None:
     store = Store(tmp_path)
 
     def broken(folder: Path) -> None:
@@ -43,11 +43,11 @@ def test_a_failed_build_leaves_nothing_and_the_next_starts_clean(tmp_path: Path)
     with pytest.raises(OSError, match="disk full"):
         store.build("stage", 1, {}, broken)
     assert store.find("stage", 1, {}) is None
-    made = store.build("stage", 1, {}, write("whole"))
-    assert sorted(p.name for p in made.path.iterdir()) == ["artifact.json", "text"]
+    artifact = store.build("stage", 1, {}, write("whole"))
+    assert sorted(p.name for p in artifact.path.iterdir()) == ["artifact.json", "text"]
 
 
-def test_a_resumable_build_finds_what_it_left(tmp_path: Path) -> None:
+def test_a_resumable_build_finds_its_earlier_files(tmp_path: Path) -> None:
     store = Store(tmp_path)
     seen = []
 
@@ -73,7 +73,7 @@ def _build_slowly(root: Path, counter: Path) -> None:
     Store(root).build("stage", 1, {}, make)
 
 
-def test_two_workers_make_it_once(tmp_path: Path) -> None:
+def test_several_processes_build_an_artifact_once(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=_build_slowly, args=(tmp_path / "s", tmp_path / "n")) for _ in range(3)]
     for worker in workers:
@@ -84,7 +84,7 @@ def test_two_workers_make_it_once(tmp_path: Path) -> None:
     assert (tmp_path / "n").read_text() == "made\n"
 
 
-def test_a_damaged_artifact_is_noticed_and_made_again(
+def test_a_damaged_artifact_is_detected_and_built_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = Store(tmp_path)
@@ -93,28 +93,26 @@ def test_a_damaged_artifact_is_noticed_and_made_again(
         write("whole")(folder)
         (folder / "train.json").write_text("{}")
 
-    made = store.build("stage", 1, {}, make)
+    artifact = store.build("stage", 1, {}, make)
     for file, content in {"text": "whelo", "train.json": "{", "artifact.json": "{"}.items():
         caplog.clear()
-        (made.path / file).write_text(content)
+        (artifact.path / file).write_text(content)
         assert store.find("stage", 1, {}) is None
         again = store.build("stage", 1, {}, make)
-        assert f"{made.path} is damaged" in caplog.text
-        assert again.digest == made.digest
+        assert f"{artifact.path} is damaged" in caplog.text
+        assert again.digest == artifact.digest
         assert (again.path / "text").read_text() == "whole"
-        assert sorted(p.name for p in made.path.iterdir()) == ["artifact.json", "text", "train.json"]
-    (made.path / ".nfs0001").write_text("a file that was open when it was replaced")
+        assert sorted(p.name for p in artifact.path.iterdir()) == ["artifact.json", "text", "train.json"]
+    (artifact.path / ".nfs0001").write_text("a file that was open when it was replaced")
     assert store.find("stage", 1, {}) == again
-    (made.path / "text").unlink()
+    (artifact.path / "text").unlink()
     assert store.find("stage", 1, {}) is None
 
 
-def test_a_copied_artifact_is_read_once_and_then_known(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_copied_artifact_is_hashed_only_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(tmp_path)
-    made = store.build("stage", 1, {}, write("whole"))
-    os.utime(made.path / "text", (1, 1))
-    assert store.find("stage", 1, {}) == made
+    artifact = store.build("stage", 1, {}, write("whole"))
+    os.utime(artifact.path / "text", (1, 1))
+    assert store.find("stage", 1, {}) == artifact
     monkeypatch.setattr("limo_ablate.core.artifacts.digest_folder", None)
-    assert store.find("stage", 1, {}) == made, "its bytes are not read again"
+    assert store.find("stage", 1, {}) == artifact, "its bytes are not read again"

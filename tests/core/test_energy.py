@@ -29,7 +29,7 @@ def counters(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 @pytest.mark.parametrize(
     ("visible", "own"), [(None, ("0", "1")), ("2,1", ("2", "1")), ("GPU-ab,0", ("GPU-ab", "0"))]
 )
-def test_only_the_trials_own_gpus_are_counted(
+def test_only_the_energy_of_the_trials_own_gpus_counts(
     counters: dict[str, int], monkeypatch: pytest.MonkeyPatch, visible: str | None, own: tuple[str, str]
 ) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -41,7 +41,7 @@ def test_only_the_trials_own_gpus_are_counted(
     assert meter.joules() == 4.0
 
 
-def test_without_nvml_or_gpus_it_is_not_known(
+def test_without_nvml_or_gpus_energy_is_unknown(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert EnergyMeter(CPU).joules() is None

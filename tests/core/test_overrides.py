@@ -12,11 +12,11 @@ from limo_ablate.core.overrides import format_override, literal, parse_overrides
         [4, "L5", None], [], {"a": 1.5, "b": "x y"},
     ],
 )  # fmt: skip
-def test_hydra_reads_back_what_is_written(value: object) -> None:
-    (given,) = parse_overrides([format_override("select.size", value)])
-    assert given.values == (value,)
-    assert type(given.values[0]) is type(value)
-    assert not given.swept
+def test_hydra_reads_back_formatted_values(value: object) -> None:
+    (parsed,) = parse_overrides([format_override("select.size", value)])
+    assert parsed.values == (value,)
+    assert type(parsed.values[0]) is type(value)
+    assert not parsed.swept
 
 
 def test_sweeps_are_listed_with_their_types() -> None:
@@ -27,9 +27,9 @@ def test_sweeps_are_listed_with_their_types() -> None:
 
 
 def test_a_list_is_one_value() -> None:
-    (given,) = parse_overrides(["seeds=[0,1]"])
-    assert given.values == ([0, 1],)
-    assert not given.swept
+    (parsed,) = parse_overrides(["seeds=[0,1]"])
+    assert parsed.values == ([0, 1],)
+    assert not parsed.swept
 
 
 @pytest.mark.parametrize("text", ["select.size", "=4", "a=[1", "a=interval(0,1)"])

@@ -16,7 +16,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_new_stage_is_told_at_once_and_its_steps_now_and_then(folder: Path) -> None:
+def test_a_new_stage_is_written_at_once_and_its_progress_once_a_second(folder: Path) -> None:
     report_progress("pool")
     assert str(read_progress(folder)) == "pool"
     report_progress("weights")
@@ -27,17 +27,17 @@ def test_a_new_stage_is_told_at_once_and_its_steps_now_and_then(folder: Path) ->
     assert [path.name for path in folder.iterdir()] == [PROGRESS]
 
 
-def test_what_is_left_goes_by_the_pace_of_this_attempt(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_left_is_estimated_from_this_attempt(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for now, done in ((100.0, 40), (110.0, 60), (120.0, 80)):
         monkeypatch.setattr("limo_ablate.core.progress.time.time", lambda now=now: now)
         report_progress("weights", done, 100)
-    told = read_progress(folder)
-    assert told is not None
-    assert told.begun == 40
-    assert told.left == pytest.approx(10.0)
+    last = read_progress(folder)
+    assert last is not None
+    assert last.begun == 40
+    assert last.left == pytest.approx(10.0)
 
 
-def test_a_sign_of_life_changes_the_time_only(folder: Path) -> None:
+def test_keep_alive_changes_only_the_modification_time(folder: Path) -> None:
     report_progress("completions", 1, 10)
     before = (folder / PROGRESS).stat().st_mtime_ns
     content = (folder / PROGRESS).read_text()
@@ -47,13 +47,13 @@ def test_a_sign_of_life_changes_the_time_only(folder: Path) -> None:
     assert (folder / PROGRESS).read_text() == content
 
 
-def test_a_trial_of_no_sweep_tells_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_sweep_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(PROGRESS_VARIABLE, raising=False)
     report_progress("pool")
     keep_alive()
     assert read_progress(tmp_path) is None
 
 
-def test_a_torn_file_is_nothing(folder: Path) -> None:
+def test_an_incomplete_file_is_ignored(folder: Path) -> None:
     (folder / PROGRESS).write_text(json.dumps({"stage": "x"}))
     assert read_progress(folder) is None

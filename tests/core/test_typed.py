@@ -27,9 +27,9 @@ GOOD = {"inner": {"rate": 1}, "sizes": [1, 2], "bands": {"hard": [4, 5]}}
 
 
 def test_nested_values_take_the_declared_types() -> None:
-    made = from_dict(Outer, {**GOOD, "limit": "hard"})
-    assert made == Outer(Inner(1.0), (1, 2), {"hard": (4.0, 5.0)}, "hard")
-    assert isinstance(made.inner.rate, float)
+    config = from_dict(Outer, {**GOOD, "limit": "hard"})
+    assert config == Outer(Inner(1.0), (1, 2), {"hard": (4.0, 5.0)}, "hard")
+    assert isinstance(config.inner.rate, float)
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,6 @@ def test_nested_values_take_the_declared_types() -> None:
         ({"inner": None}, "a.inner: expected a mapping"),
     ],
 )
-def test_what_does_not_fit_is_named(change: dict[str, object], message: str) -> None:
+def test_errors_name_the_key_and_the_value(change: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         from_dict(Outer, {**GOOD, **change}, "a")

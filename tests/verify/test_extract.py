@@ -55,27 +55,27 @@ def test_boxes(completion: str, answer: str | None) -> None:
         ("We add the two parts\nso the total is 42.", "42", "formula"),
     ],
 )
-def test_stated(completion: str, answer: str, how: str) -> None:
-    found = extract(completion, "stated")
-    assert found is not None
-    assert (found.text, found.how) == (answer, how)
+def test_stated_answers(completion: str, answer: str, how: str) -> None:
+    extraction = extract(completion, "stated")
+    assert extraction is not None
+    assert (extraction.text, extraction.how) == (answer, how)
 
 
 def test_the_last_number_counts_only_when_asked_for() -> None:
     text = "We bought 12 apples and later 30 pears\nfor all of the children"
     assert extract(text, "stated") is None
-    found = extract(text, "any")
-    assert found is not None
-    assert found.text == "30"
+    extraction = extract(text, "any")
+    assert extraction is not None
+    assert extraction.text == "30"
 
 
 def test_a_box_is_found_before_a_megabyte_of_text() -> None:
-    found = extract(r"\boxed{5}" + " and so on" * 100_000, "stated")
-    assert found is not None
-    assert found.text == "5"
+    extraction = extract(r"\boxed{5}" + " and so on" * 100_000, "stated")
+    assert extraction is not None
+    assert extraction.text == "5"
 
 
-def test_boxes_apart_are_kept_for_golds_of_several_answers() -> None:
-    found = extract(r"First \boxed{3}. With more work we find \boxed{5}.")
-    assert found is not None
-    assert (found.text, found.boxes) == ("5", ("3", "5"))
+def test_separate_boxes_are_kept_for_gold_answers_with_several_values() -> None:
+    extraction = extract(r"First \boxed{3}. With more work we find \boxed{5}.")
+    assert extraction is not None
+    assert (extraction.text, extraction.boxes) == ("5", ("3", "5"))

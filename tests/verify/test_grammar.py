@@ -63,7 +63,7 @@ from limo_ablate.verify.show import show
         ("５", "5"),
     ],
 )
-def test_trees(text: str, shown: str) -> None:
+def test_parsed_trees(text: str, shown: str) -> None:
     answer = read_answer(text)
     assert answer.node is not None, answer.problem
     assert show(answer.node) == shown
@@ -72,7 +72,7 @@ def test_trees(text: str, shown: str) -> None:
 @pytest.mark.parametrize(
     "text", ["", "1+", "(1,2", "5 6", r"\frac{1}", r"\unknown", "1 = ", "&", r"\begin{pmatrix} 1"]
 )
-def test_refused(text: str) -> None:
+def test_texts_outside_the_grammar(text: str) -> None:
     with pytest.raises(NotParsed):
         parse(text)
 

@@ -34,7 +34,7 @@ def spelt(value: Fraction, style: int) -> str:
 
 
 @given(fractions, st.integers(0, 3))
-def test_what_is_written_is_read_back(value: Fraction, style: int) -> None:
+def test_formatted_numbers_are_parsed_back(value: Fraction, style: int) -> None:
     answer = read_answer(spelt(value, style))
     assert answer.node is not None
     assert exact(answer.node) == value

@@ -24,7 +24,7 @@ def test_labelled_examples() -> None:
         assert verdict.status != "undecided"
 
 
-def test_nothing_found_is_no_answer() -> None:
+def test_a_completion_without_an_answer() -> None:
     verdict = verify("I can't say.", "5", extract="boxed")
     assert (verdict.status, verdict.rule, verdict.answer) == ("incorrect", "no_answer", None)
 

@@ -20,8 +20,8 @@ INTEGRAL = r"\boxed{\int_0^1 2x\,dx}"
 def test_importing_loads_neither_sympy_nor_torch() -> None:
     heavy = ("sympy", "torch", "polars", "numpy")
     code = f"import sys, limo_ablate.verify; print([m for m in {heavy} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert done.stdout.strip() == "[]"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert result.stdout.strip() == "[]"
 
 
 def test_cheap_checks_start_no_process() -> None:
@@ -30,8 +30,8 @@ def test_cheap_checks_start_no_process() -> None:
         r"verify(r'\boxed{2\sqrt2}', r'\sqrt8'); verify(r'\boxed{x^2-1}', '(x-1)(x+1)')"
         "\nprint(jobs.SYMPY.worker)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert done.stdout.strip() == "None"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert result.stdout.strip() == "None"
 
 
 def test_threads_share_a_worker() -> None:
@@ -49,12 +49,12 @@ def test_threads_share_a_worker() -> None:
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_in_processes_however_they_start(method: str) -> None:
+def test_in_forked_spawned_and_fork_server_processes(method: str) -> None:
     assert verify(INTEGRAL, "1").correct  # the parent's worker must not be used by the child
     context = multiprocessing.get_context(method)
     with context.Pool(1) as pool:
-        given = pool.apply_async(verify, (r"\boxed{\int_0^3 x^2\,dx}", "9"))
-        assert given.get(timeout=PATIENCE).status == "correct"
+        result = pool.apply_async(verify, (r"\boxed{\int_0^3 x^2\,dx}", "9"))
+        assert result.get(timeout=PATIENCE).status == "correct"
     assert verify(r"\boxed{\int_0^1 4x\,dx}", "2").correct
 
 
@@ -73,5 +73,5 @@ def test_memory_of_a_worker_is_bounded() -> None:
         "try: bytearray(2 * limits.WORKER_BYTES); print('taken')\n"
         "except MemoryError: print('refused')"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert done.stdout.strip() == "refused"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert result.stdout.strip() == "refused"

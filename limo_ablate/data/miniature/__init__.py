@@ -1,1 +1,1 @@
-"""A small real copy of LIMO's question: generated problems and worked solutions. See docs/miniature.md."""
+"""LIMO's question in miniature: generated problems and worked solutions. See docs/miniature.md."""

@@ -2,9 +2,9 @@
 
     Steps 8. Rule +7*3-4. Start x=26.
 
-The three operations of the rule are applied in turn, `steps` times, and the last two digits are kept.
-The number of steps is the difficulty. A hash of the problem decides whether it is for training or for
-testing, so the two sides are disjoint whatever the seed and the size of a set.
+The three operations of the rule are applied in turn, `steps` times, and the last two digits are kept. The
+number of steps is the difficulty. A hash of the problem assigns it to training or testing, so the two are
+disjoint for any seed and size.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from limo_ablate.data.pool.config import MiniatureProblemsConfig
 MODULUS = 100
 TEST_SHARE = 0.25
 LEVELS = (1, 9)
-"""Fewest and most steps: the number of steps left is one digit."""
+"""Fewest and most steps: the number of remaining steps has one digit."""
 OPERATORS = "+++---**"
-"""Drawn from: a product is rarer, since products modulo 100 tend to end in 0 or 5."""
+"""Operators to draw from. Products are rarer, because products modulo 100 tend to end in 0 or 5."""
 NUMBERS = {"+": (1, 9), "-": (1, 9), "*": (2, 5)}
-"""Lowest and highest number of each operator: larger products cost most of the pre-training."""
+"""Lowest and highest number of each operator: larger products would take most of the pre-training."""
 
 Operation = tuple[str, int]
 
@@ -45,7 +45,7 @@ class Problem:
 
     @property
     def id(self) -> str:
-        """Readable, and the same in every set that holds the problem: `26+7*3-4x8`."""
+        """A readable id, the same in every data set with this problem: `26+7*3-4x8`."""
         return f"{self.start:02d}{self.turned(0)}x{self.steps}"
 
     @property
@@ -62,7 +62,7 @@ class Problem:
         return self.rule[step % 3]
 
     def turned(self, step: int) -> str:
-        """The rule as it stands before `step` (from 0): the operation to apply comes first."""
+        """The rule rotated for `step` (from 0), so that the operation to apply comes first."""
         return "".join(f"{sign}{number}" for sign, number in (self.operation(step + i) for i in range(3)))
 
     def values(self) -> list[int]:
@@ -85,7 +85,7 @@ def draw_operation(rng: random.Random, operators: str = OPERATORS) -> Operation:
 
 
 def draw_problem(rng: random.Random, steps: int, *, held_out: bool) -> Problem:
-    """A random problem of the wanted side."""
+    """A random problem for testing (`held_out`) or training."""
     while True:
         rule = (draw_operation(rng), draw_operation(rng), draw_operation(rng))
         problem = Problem(rng.randrange(MODULUS), rule, steps)
@@ -94,11 +94,11 @@ def draw_problem(rng: random.Random, steps: int, *, held_out: bool) -> Problem:
 
 
 def parse(text: str) -> Problem:
-    """The problem that a text of this module states."""
-    found = _TEXT.fullmatch(text)
-    if found is None:
+    """The problem of a text that `Problem.text` made."""
+    match = _TEXT.fullmatch(text)
+    if match is None:
         raise UserError(f"not a problem of the miniature: {text!r}")
-    steps, *rule, start = found.groups()
+    steps, *rule, start = match.groups()
     first, second, third = ((part[0], int(part[1])) for part in rule)
     return Problem(int(start), (first, second, third), int(steps))
 
@@ -110,18 +110,20 @@ def problems(config: MiniatureProblemsConfig) -> list[dict[str, Any]]:
     """
     fewest, most = config.levels
     if not LEVELS[0] <= fewest <= most <= LEVELS[1]:
-        raise UserError(f"miniature.levels=[{fewest}, {most}]: these go from {LEVELS[0]} to {LEVELS[1]}")
+        raise UserError(
+            f"miniature.levels=[{fewest}, {most}]: must be within {LEVELS[0]} to {LEVELS[1]}, lowest first"
+        )
     return [row for level in range(fewest, most + 1) for row in _level(config, level)]
 
 
 def _level(config: MiniatureProblemsConfig, level: int) -> Iterator[dict[str, Any]]:
     rng = random.Random(f"{config.holdout}:{config.seed}:{level}")
-    drawn: set[str] = set()
-    while len(drawn) < config.per_level:
+    ids: set[str] = set()
+    while len(ids) < config.per_level:
         problem = draw_problem(rng, level, held_out=config.holdout == "test")
-        if problem.id in drawn:
+        if problem.id in ids:
             continue
-        drawn.add(problem.id)
+        ids.add(problem.id)
         yield {
             "id": problem.id,
             "text": problem.text,

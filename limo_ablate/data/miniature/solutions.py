@@ -2,14 +2,14 @@
 
 | tier | a step | |
 |---|---|---|
-| L5 | `8+7*3-4: 26+7=33, 33-7=26` | steps left, the turned rule, the working, a check |
+| L5 | `8+7*3-4: 26+7=33, 33-7=26` | steps left, the rotated rule, the working, a check |
 | L4 | `8+7*3-4: 26+7=33` | the same without the check |
 | L3 | `8: 26+7=33` | the working without the rule |
 | L2 | `8: 33` | the values only |
 | L1 | | the answer only |
 | skipped | as L4 | every second step is left out |
 | shuffled | as L4 | the steps in random order |
-| padded | `hmm well 8: 33` | L2 with empty words, as long as L4 |
+| padded | `hmm well 8: 33` | L2 with filler words, as long as L4 |
 
 Every solution ends in `so 02. \\boxed{02}`.
 """
@@ -24,40 +24,40 @@ from limo_ablate.data.miniature.recurrence import Problem, parse
 
 FILLERS = ("well", "hmm", "wait", "now", "then", "again", "okay")
 FILLERS_PER_STEP = 6
-"""As many tokens as the rule and the working of an L4 step take more than an L2 step."""
+"""Number of tokens by which an L4 step, with rule and working, is longer than an L2 step."""
 
 Step = Callable[[Problem, int], str]
 """(problem, step from 0) -> the step's text."""
 
 
-def checked(problem: Problem, step: int) -> str:
-    return f"{full(problem, step)}, {_check(problem, step)}"
+def step_with_check(problem: Problem, step: int) -> str:
+    return f"{full_step(problem, step)}, {_checking(problem, step)}"
 
 
-def full(problem: Problem, step: int) -> str:
-    return f"{problem.steps - step}{problem.turned(step)}: {_working(problem, step)}"
+def full_step(problem: Problem, step: int) -> str:
+    return f"{problem.steps - step}{problem.turned(step)}: {_calculation(problem, step)}"
 
 
-def working(problem: Problem, step: int) -> str:
-    return f"{problem.steps - step}: {_working(problem, step)}"
+def step_working(problem: Problem, step: int) -> str:
+    return f"{problem.steps - step}: {_calculation(problem, step)}"
 
 
-def value(problem: Problem, step: int) -> str:
+def step_value(problem: Problem, step: int) -> str:
     return f"{problem.steps - step}: {problem.values()[step + 1]:02d}"
 
 
-STEPS: dict[str, Step] = {"L5": checked, "L4": full, "L3": working, "L2": value}
+STEPS: dict[str, Step] = {"L5": step_with_check, "L4": full_step, "L3": step_working, "L2": step_value}
 """How each tier writes a step; L1 writes none."""
 
 
-def _working(problem: Problem, step: int) -> str:
+def _calculation(problem: Problem, step: int) -> str:
     before, after = problem.values()[step : step + 2]
     sign, number = problem.operation(step)
     return f"{before:02d}{sign}{number}={after:02d}"
 
 
-def _check(problem: Problem, step: int) -> str:
-    """The step undone; a product, which has no inverse modulo 100, is worked out once more."""
+def _checking(problem: Problem, step: int) -> str:
+    """The inverse of the step; a product, which has no inverse modulo 100, is computed again."""
     before, after = problem.values()[step : step + 2]
     sign, number = problem.operation(step)
     if sign == "*":
@@ -70,10 +70,10 @@ def answer(problem: Problem) -> str:
 
 
 def solve(problem: Problem, tier: str) -> str:
-    """The solution of `problem` at a tier or as a control; the same text at every call."""
+    """The solution of `problem` at a tier or as a control; always the same text."""
     rng = random.Random(f"{tier}:{problem.id}")
     steps: Sequence[int] = range(problem.steps)
-    write = STEPS.get(tier, full)
+    write = STEPS.get(tier, full_step)
     if tier == "L1":
         steps = []
     elif tier == "skipped":
@@ -81,12 +81,12 @@ def solve(problem: Problem, tier: str) -> str:
     elif tier == "shuffled":
         steps = rng.sample(steps, problem.steps)
     elif tier == "padded":
-        return ". ".join([*(_padded(problem, step, rng) for step in steps), answer(problem)])
+        return ". ".join([*(_padded_step(problem, step, rng) for step in steps), answer(problem)])
     return ". ".join([*(write(problem, step) for step in steps), answer(problem)])
 
 
-def _padded(problem: Problem, step: int, rng: random.Random) -> str:
-    return " ".join([*rng.choices(FILLERS, k=FILLERS_PER_STEP), value(problem, step)])
+def _padded_step(problem: Problem, step: int, rng: random.Random) -> str:
+    return " ".join([*rng.choices(FILLERS, k=FILLERS_PER_STEP), step_value(problem, step)])
 
 
 TIERS = ("L1", "L2", "L3", "L4", "L5", "skipped", "shuffled", "padded")

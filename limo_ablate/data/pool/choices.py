@@ -1,6 +1,6 @@
-"""Multiple choice: a problem's options in an order drawn for it, so that no letter is likelier to be right.
+"""Multiple choice: shuffles the options of each problem, so that no letter is more likely to be right.
 
-LIMO's GPQA file has the right option first in each of its 198 questions.
+In LIMO's GPQA file the right option is the first in each of its 198 questions.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 
 from limo_ablate.core.artifacts import Artifact
 from limo_ablate.data.pool.config import ChoicesConfig
-from limo_ablate.data.pool.fields import Row, value
-from limo_ablate.data.pool.values import Misfit, given_gold
+from limo_ablate.data.pool.fields import Row, field_value
+from limo_ablate.data.pool.values import Misfit, gold_text
 
 LETTERS = "ABCDEFGHIJ"
 FILE = "options.json"
@@ -24,33 +24,33 @@ _OPTION = re.compile(r"(?:^|\n)[ \t]*\(?([A-J])[.)][ \t]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """A problem taken apart."""
+class MultipleChoice:
+    """A multiple-choice problem, split into its parts."""
 
     question: str
     options: list[str]
     right: int
-    """Position of the right one."""
+    """Position of the right option."""
     instruction: str
-    """What follows the options; may be empty."""
+    """Text after the options; may be empty."""
 
 
-def read_choice(row: Row, problem: Row, config: ChoicesConfig) -> Choice:
-    """The options of a problem, in the source's order; Misfit where it has none."""
+def read_choice(row: Row, problem: Row, config: ChoicesConfig) -> MultipleChoice:
+    """Splits a problem into its parts, with options in the source's order; Misfit if it has no options."""
     if config.wrong is None:
         return _lettered(problem["text"], problem["gold"], config.instruction)
-    wrong = [given_gold(value(row, field)) for field in config.wrong]
+    wrong = [gold_text(field_value(row, field)) for field in config.wrong]
     if missing := [field for field, text in zip(config.wrong, wrong, strict=True) if text is None]:
         raise Misfit(f"choices: no text in {missing[0]}")
     options = [problem["gold"], *(text for text in wrong if text)]
     if len(set(options)) < len(options):
         raise Misfit("choices: two options are the same")
-    return Choice(problem["text"].strip(), options, 0, config.instruction or "")
+    return MultipleChoice(problem["text"].strip(), options, 0, config.instruction or "")
 
 
-def shuffle(choice: Choice, problem: Row, seed: int) -> dict[str, str]:
-    """Gives `problem` its text and gold letter, in an order drawn by seed and id; returns the options."""
-    order = sorted(range(len(choice.options)), key=lambda place: _draw(seed, problem["id"], place))
+def shuffle(choice: MultipleChoice, problem: Row, seed: int) -> dict[str, str]:
+    """Sets the text and gold letter of `problem`, in an order from seed and id; returns the options."""
+    order = sorted(range(len(choice.options)), key=lambda place: _random_order(seed, problem["id"], place))
     letters = LETTERS[: len(order)]
     options = {letter: choice.options[place] for letter, place in zip(letters, order, strict=True)}
     listed = "\n".join(f"{letter}. {text}" for letter, text in options.items())
@@ -59,20 +59,20 @@ def shuffle(choice: Choice, problem: Row, seed: int) -> dict[str, str]:
     return options
 
 
-def write_options(folder: Path, asked: dict[str, dict[str, Any]]) -> None:
-    """`asked`: problem's id -> its question and its options as they were shown."""
-    (folder / FILE).write_text(json.dumps(asked, ensure_ascii=False, indent=1) + "\n")
+def write_options(folder: Path, questions: dict[str, dict[str, Any]]) -> None:
+    """`questions`: problem id -> its question and its options as they are shown."""
+    (folder / FILE).write_text(json.dumps(questions, ensure_ascii=False, indent=1) + "\n")
 
 
 def read_options(benchmark: Artifact) -> dict[str, dict[str, Any]]:
-    """Problem's id -> {question, options: {letter: text}}; empty where nothing was shuffled."""
+    """Problem id -> {question, options: {letter: text}}; empty if the benchmark is not multiple choice."""
     path = benchmark.path / FILE
-    asked: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
-    return asked
+    questions: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
+    return questions
 
 
-def _lettered(text: str, gold: str, instruction: str | None) -> Choice:
-    """Options A, B, ... that each begin a line; the last paragraph is the instruction if none is given."""
+def _lettered(text: str, gold: str, instruction: str | None) -> MultipleChoice:
+    """Parses options A, B, ... that each begin a line; by default the last paragraph is the instruction."""
     marks = list(_OPTION.finditer(text))
     first = max((place for place, mark in enumerate(marks) if mark[1] == "A"), default=len(marks))
     marks = marks[first:]
@@ -88,8 +88,8 @@ def _lettered(text: str, gold: str, instruction: str | None) -> Choice:
     question, options = text[: marks[0].start()].strip(), [option.strip() for option in options]
     if len(set(options)) < len(options):
         raise Misfit("choices: two options are the same")
-    return Choice(question, options, letters.index(gold), (instruction or "").strip())
+    return MultipleChoice(question, options, letters.index(gold), (instruction or "").strip())
 
 
-def _draw(seed: int, problem: str, place: int) -> bytes:
+def _random_order(seed: int, problem: str, place: int) -> bytes:
     return hashlib.sha256(f"{seed}/{place}/{problem}".encode()).digest()

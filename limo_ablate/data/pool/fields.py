@@ -1,9 +1,9 @@
-"""Where a row holds what: a column, a path into nested ones, or a text around such parts.
+"""Reads fields of a row: a column, a path into nested columns, or a template of such parts.
 
     value({"turns": [{"text": "2+2?"}]}, "turns.0.text")                  -> "2+2?"
     value({"instruction": "Add.", "input": ""}, "{instruction}\\n{input}") -> "Add."
 
-A column of exactly that name wins, also one with dots; a list's -1 is its last entry.
+A column with exactly that name takes precedence, even if it contains dots; -1 is the last entry of a list.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ Row = dict[str, Any]
 _PART = re.compile(r"\{([^{}]+)\}")
 
 
-def value(row: Row, field: str | None) -> Any:
-    """What `field` holds in `row`; None where there is nothing."""
+def field_value(row: Row, field: str | None) -> Any:
+    """The value of `field` in `row`; None if it is missing."""
     if field is None or field in row:
         return None if field is None else row[field]
     if _parts(field):
-        return _filled(row, field)
+        return _fill_template(row, field)
     node: Any = row
     for step in _steps(field):
-        node = _inside(node, step)
+        node = _step_into(node, step)
     return node
 
 
@@ -44,7 +44,7 @@ def _steps(field: str) -> tuple[str, ...]:
     return tuple(field.split("."))
 
 
-def _inside(node: Any, step: str) -> Any:
+def _step_into(node: Any, step: str) -> Any:
     if isinstance(node, dict):
         return node.get(step)
     try:
@@ -53,9 +53,9 @@ def _inside(node: Any, step: str) -> Any:
         return None
 
 
-def _filled(row: Row, template: str) -> str | None:
-    """The text around its parts; None when all of them are empty."""
-    texts = {part: _text(value(row, part), part) for part in _parts(template)}
+def _fill_template(row: Row, template: str) -> str | None:
+    """The template with its parts filled in; None if all of them are empty."""
+    texts = {part: _text(field_value(row, part), part) for part in _parts(template)}
     if not any(text.strip() for text in texts.values()):
         return None
     return _PART.sub(lambda match: texts[match[1]], template).strip()
@@ -68,9 +68,9 @@ def _text(value: Any, part: str) -> str:
 
 
 def check_fields(fields: FieldsConfig | None, where: dict[str, Any] | None, first: Row, name: str) -> None:
-    """UserError when the source's first row lacks a named column: a mistake in the config, not in a row."""
+    """UserError if the source's first row lacks a configured column: an error in the configuration."""
     if fields and fields.teacher and isinstance(fields.solution, dict):
-        raise UserError(f"{name}: fields.solution names the teachers already; set fields.teacher to null")
+        raise UserError(f"{name}: fields.solution already names the teachers; set fields.teacher to null")
     for key in where or {}:
         check_field(first, key, "where", name)
     for role in fields.__dataclass_fields__ if fields else ():
@@ -81,18 +81,18 @@ def check_fields(fields: FieldsConfig | None, where: dict[str, Any] | None, firs
 
 
 def check_field(first: Row, field: str, key: str, name: str) -> None:
-    """UserError when `field`, named under `key`, is not in the source's first row."""
+    """UserError if `field`, the value of the key `key`, is not in the source's first row."""
     for part in () if field in first else _parts(field) or (field,):
         steps = (part,) if part in first else _steps(part)
         node: Any = first
         for depth, step in enumerate(steps):
-            if not _can_hold(node, step):
-                raise UserError(f"{name}: {key}={part} {_lack(node, step, '.'.join(steps[:depth]))}")
-            node = _inside(node, step)
+            if not _may_hold(node, step):
+                raise UserError(f"{name}: {key}={part} {_missing(node, step, '.'.join(steps[:depth]))}")
+            node = _step_into(node, step)
 
 
-def _can_hold(node: Any, step: str) -> bool:
-    """Whether `step` is in `node`, or may be in another row's: null and an empty list say nothing."""
+def _may_hold(node: Any, step: str) -> bool:
+    """Whether `step` exists in `node`, or could in other rows: null and empty lists don't tell."""
     if node is None or node == []:
         return True
     if isinstance(node, list):
@@ -100,9 +100,9 @@ def _can_hold(node: Any, step: str) -> bool:
     return isinstance(node, dict) and step in node
 
 
-def _lack(node: Any, step: str, at: str) -> str:
+def _missing(node: Any, step: str, at: str) -> str:
     if not at:
         return f"is not a column{nearest(step, node)} Columns: {', '.join(node)}"
     if isinstance(node, dict):
-        return f"is not there: {at} has no {step}{nearest(step, node)} It has: {', '.join(node)}"
-    return f"is not there: {at} is a {type(node).__name__}; a list is entered by number, as in {at}.0"
+        return f"does not exist: {at} has no {step}{nearest(step, node)} It has: {', '.join(node)}"
+    return f"does not exist: {at} is a {type(node).__name__}; entries of a list are numbered, as in {at}.0"

@@ -1,4 +1,4 @@
-"""Which problems a pool has had so far: a few numbers for each, while the texts go to the disk."""
+"""Index of a pool's problems while it is written: a few numbers for each problem; texts stay on disk."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from limo_ablate.data.pool.values import Misfit
 
 @dataclass(slots=True)
 class Source:
-    """One of the sources that a pool is made of."""
+    """One source of a pool."""
 
     number: int
     limit: int | None
@@ -23,20 +23,20 @@ class Source:
 
 
 @dataclass(slots=True)
-class Book:
-    """What is known of each problem, by its position in `problems.parquet`. Texts count by their hash."""
+class PoolIndex:
+    """Facts about each problem, by its position in `problems.parquet`. Of texts, only hashes are kept."""
 
     positions: dict[str, int] = field(default_factory=dict)
     texts: array[int] = field(default_factory=lambda: array("q"))
     golds: array[int] = field(default_factory=lambda: array("q"))
     sources: array[int] = field(default_factory=lambda: array("H"))
-    """The last one that had it."""
+    """Number of the last source that had the problem."""
     solutions: array[int] = field(default_factory=lambda: array("l"))
     right: array[float] = field(default_factory=lambda: array("d"))
     tries: array[float] = field(default_factory=lambda: array("d"))
 
-    def place(self, entry: Entry, source: Source) -> int | None:
-        """Where the row's problem stands, new or known; None when it is beyond the source's limit."""
+    def position(self, entry: Entry, source: Source) -> int | None:
+        """Position of the row's problem, which may be new; None if it is beyond the source's limit."""
         known = self.positions.get(entry.problem["id"])
         if known is None and entry.problem["gold"] is None:
             raise Misfit("solution: states no gold answer (no whole \\boxed{}, no #### in its last line)")
@@ -53,7 +53,8 @@ class Book:
         return known
 
     def _check_same(self, entry: Entry, known: int) -> None:
-        """A given gold answer must agree with the known one; what another solution states is its own."""
+        """Checks text and gold answer against the known ones; a gold answer stated by a solution may
+        differ."""
         name = f"problem {entry.problem['id']} is there already with another"
         if self.texts[known] != hash(entry.problem["text"]):
             raise Misfit(f"{name} text")

@@ -1,4 +1,4 @@
-"""One schema for every source: what a row says about its problem, and its solutions."""
+"""Converts a row of any source to the pool's schema: its problem and its solutions."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from limo_ablate.data.pool.choices import Choice
+from limo_ablate.data.pool.choices import MultipleChoice
 from limo_ablate.data.pool.config import FieldsConfig
-from limo_ablate.data.pool.fields import Row, value
-from limo_ablate.data.pool.values import Misfit, flag, given_gold, level, number, right_of, stated_gold
+from limo_ablate.data.pool.fields import Row, field_value
+from limo_ablate.data.pool.values import Misfit, flag, gold_text, level, number, parse_pass_rate, stated_gold
 
 PROBLEMS = pa.schema(
     {
@@ -41,48 +41,48 @@ REJECTED = pa.schema({"where": pa.string(), "reason": pa.string()})
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What one row holds."""
+    """A row in the pool's schema."""
 
     problem: Row
-    """A row of `problems.parquet`; its id and its gold answer are None where the row doesn't give one."""
+    """A row of `problems.parquet`; id and gold answer are None if the row has none."""
     solutions: list[Row] = field(default_factory=list)
     incomplete: list[int] = field(default_factory=list)
-    """Positions of the row's solutions that broke off."""
+    """Positions of the row's incomplete solutions."""
     tries: tuple[float, float] = (0.0, 0.0)
-    """Right ones and all of a reference model's tries."""
+    """(number right, number of tries) of a reference model."""
     stated: bool = False
-    """Whether the gold answer is what the first solution states."""
+    """Whether the gold answer was taken from the first solution."""
     level_unread: bool = False
-    """Whether its level is there, and no number."""
-    choice: Choice | None = None
-    """The problem taken apart, where it is one of multiple choice."""
+    """Whether it has a level that is not a number."""
+    choice: MultipleChoice | None = None
+    """The parts of a multiple-choice problem."""
 
 
 def matches(row: Row, where: dict[str, Any] | None) -> bool:
-    """Whether each field has the wanted value, or one of those in a list."""
+    """Whether each field has the wanted value, or one from a list of wanted values."""
     return all(
-        value(row, field) in (wanted if isinstance(wanted, list) else [wanted])
+        field_value(row, field) in (wanted if isinstance(wanted, list) else [wanted])
         for field, wanted in (where or {}).items()
     )
 
 
 def read_row(row: Row, fields: FieldsConfig, source: str) -> Entry:
-    """The row in the schema; Misfit says why it is none."""
-    text = value(row, fields.problem)
+    """The row in the pool's schema; Misfit if it does not fit."""
+    text = field_value(row, fields.problem)
     if not isinstance(text, str) or not text.strip():
         raise Misfit("problem: no text")
     solutions, incomplete = _solutions(row, fields)
-    gold = given_gold(value(row, fields.answer)) if fields.answer else _stated(solutions)
+    gold = gold_text(field_value(row, fields.answer)) if fields.answer else _stated(solutions)
     if fields.answer and gold is None:
         raise Misfit("answer: no gold answer")
-    given_level = value(row, fields.level)
+    given_level = field_value(row, fields.level)
     problem = {
-        "id": _text(value(row, fields.id)),
+        "id": _text(field_value(row, fields.id)),
         "text": text,
         "gold": gold,
-        "source": _text(value(row, fields.source)) or source,
+        "source": _text(field_value(row, fields.source)) or source,
         "level": level(given_level),
-        "subject": _text(value(row, fields.subject)),
+        "subject": _text(field_value(row, fields.subject)),
     }
     tries = _tries(row, fields, len(solutions) + len(incomplete))
     unread = problem["level"] is None and _text(given_level) is not None
@@ -92,7 +92,7 @@ def read_row(row: Row, fields: FieldsConfig, source: str) -> Entry:
 def _solutions(row: Row, fields: FieldsConfig) -> tuple[list[Row], list[int]]:
     texts = _texts(row, fields.solution)
     beside = {
-        role: _beside(value(row, getattr(fields, role)), role, len(texts))
+        role: _per_solution(field_value(row, getattr(fields, role)), role, len(texts))
         for role in ("teacher", "tier", "correct", "complete", "tokens", "score")
     }
     solutions: list[Row] = []
@@ -125,21 +125,21 @@ def _solution(text: str, own: Row) -> Row:
 
 
 def _texts(row: Row, field: str | dict[str, str] | None) -> list[tuple[str | None, Any]]:
-    """(teacher, text) of each solution the row has room for; a missing one is None."""
+    """(teacher, text) for each solution column or entry; the text is None where it is missing."""
     teachers = field.items() if isinstance(field, dict) else [(None, field)]
-    found = [(teacher, value(row, path)) for teacher, path in teachers]
-    if all(texts is None for _, texts in found):
+    values = [(teacher, field_value(row, path)) for teacher, path in teachers]
+    if all(texts is None for _, texts in values):
         return []
-    return [(t, text) for t, texts in found for text in (texts if isinstance(texts, list) else [texts])]
+    return [(t, text) for t, texts in values for text in (texts if isinstance(texts, list) else [texts])]
 
 
-def _beside(found: Any, role: str, solutions: int) -> list[Any]:
-    """A value for each solution: a list's by position, any other for all."""
-    if not isinstance(found, list) or not solutions:
-        return [found] * solutions
-    if len(found) != solutions:
-        raise Misfit(f"{role}: {len(found)} values beside {solutions} solutions")
-    return found
+def _per_solution(value: Any, role: str, solutions: int) -> list[Any]:
+    """A value for each solution: of a list by position, else the same for all."""
+    if not isinstance(value, list) or not solutions:
+        return [value] * solutions
+    if len(value) != solutions:
+        raise Misfit(f"{role}: {len(value)} values beside {solutions} solutions")
+    return value
 
 
 def _stated(solutions: list[Row]) -> str | None:
@@ -148,12 +148,12 @@ def _stated(solutions: list[Row]) -> str | None:
 
 def _tries(row: Row, fields: FieldsConfig, solutions: int) -> tuple[float, float]:
     if fields.pass_rate:
-        return right_of(value(row, fields.pass_rate))
-    found = value(row, fields.correct)
-    flags = [flag(f, "correct") for f in (found if isinstance(found, list) else [found] * solutions)]
+        return parse_pass_rate(field_value(row, fields.pass_rate))
+    correct = field_value(row, fields.correct)
+    flags = [flag(f, "correct") for f in (correct if isinstance(correct, list) else [correct] * solutions)]
     judged = [f for f in flags if f is not None]
     return float(sum(judged)), float(len(judged))
 
 
-def _text(found: Any) -> str | None:
-    return None if found is None or found == "" or found != found else str(found)  # NaN too
+def _text(value: Any) -> str | None:
+    return None if value is None or value == "" or value != value else str(value)  # != is for NaN

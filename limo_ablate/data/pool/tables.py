@@ -1,4 +1,4 @@
-"""The tables of a pool or benchmark, written in batches while its rows stream by."""
+"""Writes the tables of a pool or benchmark in batches, while its rows are read."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from limo_ablate.data.pool.fields import Row
-from limo_ablate.data.pool.pool_index import Book, Source
+from limo_ablate.data.pool.pool_index import PoolIndex, Source
 from limo_ablate.data.pool.schema import PROBLEMS, REJECTED, SOLUTIONS, Entry
 from limo_ablate.data.pool.values import Misfit, digest
 
 BATCH_ROWS = 50_000
 BATCH_CHARACTERS = 2**25
-"""A batch is a row group: large enough to compress well, small enough to hold several."""
+"""Size of a batch, which becomes a row group: large enough to compress well, small enough for memory."""
 
-COUNTED = (
+COUNTS = (
     "rows",
     "left_out",
     "over_limit",
@@ -29,11 +29,11 @@ COUNTED = (
     "problems",
     "solutions",
 )
-UNRATED = PROBLEMS.remove(PROBLEMS.get_field_index("pass_rate"))
+WITHOUT_PASS_RATE = PROBLEMS.remove(PROBLEMS.get_field_index("pass_rate"))
 
 
-class Batches:
-    """A parquet file that grows by row groups."""
+class BatchedParquet:
+    """Writes a parquet file row group by row group."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._schema = schema
@@ -58,21 +58,21 @@ class Batches:
 
 
 class Tables:
-    """`problems.parquet`, `rejected.parquet` and, in a pool, `solutions.parquet` in `folder`.
+    """Writes `problems.parquet`, `rejected.parquet` and, for a pool, `solutions.parquet` to `folder`.
 
-    In a pool, rows with the same problem are one problem with several solutions; in a benchmark, each
-    row is a problem.
+    In a pool, rows with the same problem are one problem with several solutions; in a benchmark, each row is
+    a problem.
     """
 
     def __init__(self, folder: Path, *, pool: bool) -> None:
-        self.counts = Counter(dict.fromkeys(COUNTED, 0))
+        self.counts = Counter(dict.fromkeys(COUNTS, 0))
         self.first_rejected: str | None = None
         self._path = folder / "problems.parquet"
         self._unrated = folder / "problems.unrated"
-        self._problems = Batches(self._unrated, UNRATED)
-        self._rejected = Batches(folder / "rejected.parquet", REJECTED)
-        self._solutions = Batches(folder / "solutions.parquet", SOLUTIONS) if pool else None
-        self._book = Book()
+        self._problems = BatchedParquet(self._unrated, WITHOUT_PASS_RATE)
+        self._rejected = BatchedParquet(folder / "rejected.parquet", REJECTED)
+        self._solutions = BatchedParquet(folder / "solutions.parquet", SOLUTIONS) if pool else None
+        self._index = PoolIndex()
 
     def __enter__(self) -> Self:
         return self
@@ -90,12 +90,12 @@ class Tables:
         self._rejected.add({"where": where, "reason": reason})
 
     def add(self, entry: Entry, where: str, source: Source) -> None:
-        """Writes what a row holds; Misfit when it contradicts an earlier one."""
+        """Adds a row's problem and solutions; Misfit if it contradicts an earlier row."""
         problem = entry.problem
         problem["id"] = problem["id"] or digest(problem["text"])[:12]
-        if not self._solutions and problem["id"] in self._book.positions:
+        if not self._solutions and problem["id"] in self._index.positions:
             raise Misfit(f"problem {problem['id']} is there already")
-        position = self._book.place(entry, source)
+        position = self._index.position(entry, source)
         if position is None:
             self.counts["over_limit"] += 1
             return
@@ -103,7 +103,7 @@ class Tables:
         if position == self.counts["problems"]:
             self.counts["problems"] += 1
             self._problems.add(problem)
-        self._book.add_tries(position, *entry.tries)
+        self._index.add_tries(position, *entry.tries)
         for number in entry.incomplete:
             self.counts["incomplete"] += 1
             self._rejected.add({"where": where, "reason": f"solution {number}: not complete"})
@@ -114,15 +114,15 @@ class Tables:
         assert self._solutions
         self.counts["solutions"] += 1
         own = {
-            "id": f"{problem}-{self._book.next_solution(position)}",
+            "id": f"{problem}-{self._index.next_solution(position)}",
             "problem": problem,
             "digest": digest(solution["text"])[:16],
         }
         self._solutions.add(own | solution)
 
     def _join_pass_rates(self) -> None:
-        """Known only at the end, since several rows can tell of one problem."""
-        rates = pa.array(self._book.pass_rates(), pa.float64())
+        """Adds the pass rates, known only at the end because several rows may have tries of one problem."""
+        rates = pa.array(self._index.pass_rates(), pa.float64())
         with (
             pq.ParquetFile(self._unrated) as unrated,
             pq.ParquetWriter(self._path, PROBLEMS, compression="zstd") as problems,

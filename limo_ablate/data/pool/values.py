@@ -1,4 +1,4 @@
-"""What a row's values mean: gold answers, flags, numbers, pass rates."""
+"""Parses the values of a row: gold answers, flags, numbers, pass rates."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 NO_GOLD = ("proof", "notfound")
-"""What NuminaMath-1.5 and sets made from it write where there is no answer."""
+"""Values that NuminaMath-1.5, and data sets made from it, have in place of a missing answer."""
 
 _HASHES = re.compile(r"(?:^|\n)####\s*([^\s#][^\n]*)\Z")
 _ESCAPED = re.compile(r"\\[{}\\]")
@@ -16,21 +16,21 @@ _TRUE, _FALSE = ("true", "yes", "1", "1.0"), ("false", "no", "0", "0.0")
 
 
 class Misfit(Exception):
-    """Why a row can't be used."""
+    """A row can't be used; the message says why."""
 
 
 def digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
-def given_gold(value: Any) -> str | None:
-    """A data set's answer as text; None when there is none."""
-    text = _plain(value)
+def gold_text(value: Any) -> str | None:
+    """A data set's answer as text; None if there is none."""
+    text = _answer_text(value)
     return None if not text or text.lower() in NO_GOLD else text
 
 
-def _plain(value: Any) -> str | None:
-    """27.0 is "27"; several answers are joined by commas."""
+def _answer_text(value: Any) -> str | None:
+    """An answer as text: 27.0 becomes "27", several answers are joined by commas."""
     if value is None or isinstance(value, bool | str):
         return None if value is None else str(value).strip()
     if isinstance(value, float) and not math.isfinite(value):
@@ -38,26 +38,26 @@ def _plain(value: Any) -> str | None:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     if isinstance(value, list | dict):
-        parts = [_plain(v) for v in (value.values() if isinstance(value, dict) else value)]
+        parts = [_answer_text(v) for v in (value.values() if isinstance(value, dict) else value)]
         return ", ".join(p for p in parts if p)
     return str(value)
 
 
 def stated_gold(solution: str) -> str | None:
-    """The answer in a solution's last box, else behind `####` in its last line (GSM8K).
+    """The answer in a solution's last box, else after `####` in its last line (GSM8K).
 
-    Nothing else counts: a row without a gold answer is listed, a wrong one would go unseen.
+    Nothing else counts: a row without a gold answer is reported, but a wrong gold answer would go unnoticed.
     """
     from limo_ablate.verify.extract import last_boxed
 
     if boxed := last_boxed(solution):
-        return boxed if _closed(solution) else None
+        return boxed if _is_closed(solution) else None
     hashes = _HASHES.search(solution.strip())
     return hashes[1].strip() if hashes else None
 
 
-def _closed(text: str) -> bool:
-    """Whether the last box is not cut off by the text's end."""
+def _is_closed(text: str) -> bool:
+    """Whether the last box is closed, not cut off by the end of the text."""
     start = max(text.rfind("\\boxed"), text.rfind("\\fbox"))
     rest = _ESCAPED.sub("", text[start:])
     return rest.count("{") <= rest.count("}")
@@ -67,16 +67,16 @@ def number(value: Any, role: str) -> float | None:
     if value is None or value == "" or value != value:  # pandas writes null as NaN
         return None
     try:
-        found = math.nan if isinstance(value, bool) else float(value)
+        parsed = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
-        found = math.nan
-    if not math.isfinite(found):
-        raise Misfit(f"{role}: {_short(value)} is not a number")
-    return found
+        parsed = math.nan
+    if not math.isfinite(parsed):
+        raise Misfit(f"{role}: {_shortened(value)} is not a number")
+    return parsed
 
 
 def level(value: Any) -> float | None:
-    """A number, also from text such as MATH's "Level 5"; None from any other text ("Level ?")."""
+    """A number, also in text such as MATH's "Level 5"; None for other text ("Level ?")."""
     try:
         return number(value.removeprefix("Level").strip() if isinstance(value, str) else value, "level")
     except Misfit:
@@ -90,21 +90,21 @@ def flag(value: Any, role: str) -> bool | None:
     if text in ("", "nan", "none", "null"):
         return None
     if text not in (*_TRUE, *_FALSE):
-        raise Misfit(f"{role}: {_short(value)} is neither true nor false")
+        raise Misfit(f"{role}: {_shortened(value)} is neither true nor false")
     return text in _TRUE
 
 
-def right_of(value: Any) -> tuple[float, float]:
-    """A pass rate as right ones and all tries: a share counts as one try, "3/32" as thirty-two."""
-    left, slash, tried = value.partition("/") if isinstance(value, str) else (value, "", 1)
-    right, tries = number(left, "pass_rate"), number(tried, "pass_rate") if slash else 1.0
+def parse_pass_rate(value: Any) -> tuple[float, float]:
+    """(number right, number of tries) of a pass rate: a share counts as one try, "3/32" as thirty-two."""
+    left, slash, total = value.partition("/") if isinstance(value, str) else (value, "", 1)
+    right, tries = number(left, "pass_rate"), number(total, "pass_rate") if slash else 1.0
     if right is None and not slash:
         return 0.0, 0.0
     if right is None or not tries or not 0 <= right <= tries:
-        raise Misfit(f"pass_rate: {_short(value)} is not a share between 0 and 1 (or k/n)")
+        raise Misfit(f"pass_rate: {_shortened(value)} is not a share between 0 and 1 (or k/n)")
     return right, tries
 
 
-def _short(value: Any) -> str:
+def _shortened(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

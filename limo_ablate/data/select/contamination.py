@@ -1,4 +1,4 @@
-"""The gate between the pool's problems and the benchmarks: every pair that matches, with its evidence."""
+"""The contamination gate: finds all matching pairs of pool problems and benchmark items, with evidence."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from limo_ablate.data.select.words import Words
 
 VERSION = 1
 BATCH = 10_000
-"""Problems of the pool in memory at a time."""
-EVIDENCE = 300
-"""Characters of evidence, about."""
+"""Pool problems in memory at a time."""
+EVIDENCE_CHARACTERS = 300
+"""Approximate length of the evidence."""
 
 Match = tuple[int, int, str, int | None, float | None, str]
-"""Place of the problem in its batch, place of the item among all, method, n, similarity, evidence."""
-MATCH = {
+"""Position of the problem in its batch, position of the item, method, n, similarity, evidence."""
+MATCH_SCHEMA = {
     "text": pl.Int64,
     "place": pl.Int64,
     "method": pl.String,
@@ -31,10 +31,10 @@ MATCH = {
     "similarity": pl.Float64,
     "evidence": pl.String,
 }
-FLAGS = ["problem", "benchmark", "item", "method", "n", "similarity", "evidence"]
+FLAG_COLUMNS = ["problem", "benchmark", "item", "method", "n", "similarity", "evidence"]
 
 Search = Callable[[Words], Iterator[Match]]
-"""What a method finds in a batch of the pool's problems."""
+"""Finds the matches of a batch of pool problems by one method."""
 
 
 def flags(
@@ -42,8 +42,8 @@ def flags(
 ) -> Artifact:
     """`flags.parquet`: a row for each (pool problem, benchmark item, method, n) that matches.
 
-    `similarity` is 1 for `exact`, the estimated Jaccard similarity for `minhash`; `evidence` the longest run
-    of words that both share. Rows are in the order of the pool, then of benchmark, item, method and n.
+    `similarity` is 1 for `exact`, and the estimated Jaccard similarity for `minhash`. `evidence` is the
+    longest shared run of words. Rows are in the order of the pool, then of benchmark, item, method and n.
     """
     searched = {key: value for key, value in asdict(config).items() if key not in ("policy", "also")}
     named = sorted(benchmarks.items())
@@ -57,12 +57,12 @@ def _write(
     items = _items(benchmarks)
     searches = _searches(config, Words.split(items["text"], config.punctuation))
     found = [_flagged(batch, config, searches, items) for batch in _batches(pool)]
-    empty = pl.DataFrame(schema={name: MATCH.get(name, pl.String) for name in FLAGS})
+    empty = pl.DataFrame(schema={name: MATCH_SCHEMA.get(name, pl.String) for name in FLAG_COLUMNS})
     pl.concat([empty, *found]).write_parquet(folder / "flags.parquet")
 
 
 def _items(benchmarks: Mapping[str, Artifact]) -> pl.DataFrame:
-    """All items, with their place among all."""
+    """All items of all benchmarks, with their positions."""
     frames = [
         pl.read_parquet(artifact.path / "problems.parquet", columns=["id", "text"]).select(
             pl.lit(name).alias("benchmark"), pl.col("id").cast(pl.String).alias("item"), "text"
@@ -87,13 +87,15 @@ def _flagged(
     batch: pl.DataFrame, config: ContaminationConfig, searches: list[Search], items: pl.DataFrame
 ) -> pl.DataFrame:
     words = Words.split(batch["text"], config.punctuation)
-    matches = pl.DataFrame([m for search in searches for m in search(words)], schema=MATCH, orient="row")
+    matches = pl.DataFrame(
+        [m for search in searches for m in search(words)], schema=MATCH_SCHEMA, orient="row"
+    )
     ids = batch.select(pl.col("id").cast(pl.String).alias("problem")).with_row_index("text")
     return (
         matches.sort("text", "place", "method", "n", nulls_last=False)
         .join(ids.with_columns(pl.col("text").cast(pl.Int64)), on="text", maintain_order="left")
         .join(items.drop("text"), on="place", maintain_order="left")
-        .select(FLAGS)
+        .select(FLAG_COLUMNS)
     )
 
 
@@ -116,7 +118,7 @@ def _by_all_words(items: Words) -> Search:
     def search(texts: Words) -> Iterator[Match]:
         for text, joined in enumerate(texts.joined()):
             for place in places.get(joined, ()):
-                yield text, place, "exact", None, 1.0, _shown(joined.split(" "))
+                yield text, place, "exact", None, 1.0, _evidence(joined.split(" "))
 
     return search
 
@@ -127,7 +129,7 @@ def _by_ngram(items: Words, n: int, method: str = "ngram") -> Search:
     def search(texts: Words) -> Iterator[Match]:
         words = texts.flat.to_list()
         for text, place, start, length in index.find(texts).iter_rows():
-            yield text, place, method, n, None, _shown(words[start : start + length])
+            yield text, place, method, n, None, _evidence(words[start : start + length])
 
     return search
 
@@ -147,7 +149,7 @@ def _by_minhash(items: Words, config: MinHashConfig) -> Search:
         for text, words in enumerate(texts.lists()):
             for place, similarity in index.similar(index.signature(words)) if words else ():
                 run = _longest_shared(words, known[place])
-                yield text, place, "minhash", config.shingle, similarity, _shown(run)
+                yield text, place, "minhash", config.shingle, similarity, _evidence(run)
 
     return search
 
@@ -157,7 +159,7 @@ def _longest_shared(words: list[str], others: list[str]) -> list[str]:
     return words[run.a : run.a + run.size]
 
 
-def _shown(run: list[str]) -> str:
-    """The words of a run, cut at about `EVIDENCE` characters."""
-    text = " ".join(run[:EVIDENCE])
-    return text if len(text) <= EVIDENCE else text[:EVIDENCE].rsplit(" ", 1)[0] + " …"
+def _evidence(run: list[str]) -> str:
+    """The words of a run, cut at about EVIDENCE_CHARACTERS."""
+    text = " ".join(run[:EVIDENCE_CHARACTERS])
+    return text if len(text) <= EVIDENCE_CHARACTERS else text[:EVIDENCE_CHARACTERS].rsplit(" ", 1)[0] + " …"

@@ -1,4 +1,4 @@
-"""Whether each solution of the pool ends in its problem's gold answer, as the verifier sees it."""
+"""Grades the pool's solutions with the verifier against their problems' gold answers."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from limo_ablate.verify import verify_many
 
 VERSION = 2
 READ = ("status", "rule", "answer")
-SHOWN = 100
-"""Characters kept of an answer."""
+ANSWER_CHARACTERS = 100
+"""Number of characters of an answer that are kept."""
 BATCH = 20_000
-"""Solutions in memory at a time; beyond one batch, grading uses all cores."""
+"""Solutions in memory at a time; with more than one batch, grading uses all cores."""
 
 
 def grades(store: Store, pool: Artifact) -> Artifact:
@@ -49,4 +49,8 @@ def _graded(batch: pl.DataFrame, golds: pl.DataFrame, workers: int) -> pl.DataFr
     rows = batch.join(golds, left_on="problem", right_on="id", how="left", maintain_order="left")
     verdicts = verify_many(zip(rows["text"], rows["gold"], strict=True), workers=workers)
     read = [pl.Series(name, [getattr(v, name) for v in verdicts], dtype=pl.String) for name in READ]
-    return rows.select(solution="id").with_columns(read).with_columns(pl.col("answer").str.head(SHOWN))
+    return (
+        rows.select(solution="id")
+        .with_columns(read)
+        .with_columns(pl.col("answer").str.head(ANSWER_CHARACTERS))
+    )

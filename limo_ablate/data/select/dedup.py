@@ -1,4 +1,4 @@
-"""Problems of a pool that are the same in words, or alike, as artifacts."""
+"""Duplicates and near-duplicates among a pool's problems, as artifacts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VERSION = 2
 def duplicates(store: Store, punctuation: Punctuation, pool: Artifact) -> Artifact:
     """`duplicates.parquet`: problem, group (the first problem with the same words and gold answer).
 
-    The gold answer counts because signs are no words: 7-3 and 7+3 are different problems.
+    The gold answer is compared too because signs are not words: 7-3 and 7+3 are different problems.
     """
 
     def make(folder: Path) -> None:
@@ -31,14 +31,14 @@ def duplicates(store: Store, punctuation: Punctuation, pool: Artifact) -> Artifa
 
 
 def clusters(store: Store, minhash: MinHashConfig, pool: Artifact) -> Artifact:
-    """`clusters.parquet`: problem, cluster (the id of the first problem that it is alike to, or its own)."""
+    """`clusters.parquet`: problem, cluster (the id of the first problem of its cluster)."""
 
     def make(folder: Path) -> None:
-        from limo_ablate.data.select.minhash import clusters as found
+        from limo_ablate.data.select.minhash import clusters as find_clusters
 
         problems = _problems(pool)
-        heads = problems["id"].gather(found(problems["text"], minhash)).alias("cluster")
-        problems.select(problem="id").with_columns(heads).write_parquet(folder / "clusters.parquet")
+        firsts = problems["id"].gather(find_clusters(problems["text"], minhash)).alias("cluster")
+        problems.select(problem="id").with_columns(firsts).write_parquet(folder / "clusters.parquet")
 
     return store.build("clusters", VERSION, {"pool": pool, "minhash": minhash}, make)
 

@@ -1,4 +1,4 @@
-"""How hard a problem is, and which are kept: by level (harder upwards) or by pass rate (harder downwards)."""
+"""Filters problems by difficulty: by level (higher is harder) or by pass rate (lower is harder)."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ def column(data: PoolConfig) -> str:
 def with_pass_rates(
     problems: pl.DataFrame, solutions: pl.DataFrame, data: PoolConfig, measured: Artifact | None
 ) -> pl.DataFrame:
-    """`problems` with the pass rate that `data.difficulty` means, and a note where there is none.
+    """`problems` with the pass rate according to `data.difficulty`, and a note where it is missing.
 
-    A pass rate is right / (right + wrong): what could not be graded counts neither way.
+    A pass rate is right / (right + wrong): undecided completions are left out.
     """
     problems = problems.with_columns(note=pl.lit(None, pl.String))
     if data.difficulty.measure == "solutions" and "status" in solutions.columns:
         rate = (pl.col("status") == "correct").sum() / (pl.col("status") != "undecided").sum()
-        found = solutions.group_by("problem").agg(rate.fill_nan(None).alias("pass_rate"))
-        problems = problems.drop("pass_rate").join(found, on="problem", how="left", maintain_order="left")
+        rates = solutions.group_by("problem").agg(rate.fill_nan(None).alias("pass_rate"))
+        problems = problems.drop("pass_rate").join(rates, on="problem", how="left", maintain_order="left")
     elif measured is not None:
-        found = pl.read_parquet(measured.path / "rates.parquet").select("problem", "pass_rate", "note")
+        rates = pl.read_parquet(measured.path / "rates.parquet").select("problem", "pass_rate", "note")
         problems = problems.drop("pass_rate", "note").join(
-            found, on="problem", how="left", maintain_order="left"
+            rates, on="problem", how="left", maintain_order="left"
         )
     return problems
 
 
 def keep(funnel: Funnel, difficulty: float | str, data: PoolConfig) -> None:
-    """Only problems of the band or beyond the threshold; those without a number are in `any` only.
+    """Keeps problems in the band or beyond the threshold; `any` also keeps those without a level or rate.
 
-    Raises UserError when no problem of the pool has one.
+    Raises UserError if no problem of the pool has one.
     """
     if difficulty == "any":
         return
@@ -47,7 +47,8 @@ def keep(funnel: Funnel, difficulty: float | str, data: PoolConfig) -> None:
         notes = funnel.rows["note"].drop_nulls()
         if notes.len():
             raise UserError(
-                f"select.difficulty={difficulty}: no problem has a {name}, as in: {notes.mode().sort()[0]}"
+                f"select.difficulty={difficulty}: no problem has a {name}; most often because: "
+                f"{notes.mode().sort()[0]}"
             )
         raise UserError(
             f"select.difficulty={difficulty}: no problem of data={data.name} has a {name}; name its "

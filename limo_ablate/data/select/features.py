@@ -1,7 +1,7 @@
-"""The features of every solution (LIMO, section 3.2), read off its text once for all cells.
+"""Features of every solution (LIMO, section 3.2), computed from its text once for all cells.
 
-`length` counts words, numbers, symbols and Chinese characters, which comes near to tokens in text and in
-formulas; the others are hits of a lexicon per 100 of these. They are raw: `quality` scales and weighs them.
+`length` counts words, numbers, symbols and Chinese characters, which is close to the number of tokens in text
+and in formulas. The other features are lexicon hits per 100 of these. `quality` scales and weights them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from limo_ablate.core.artifacts import Artifact, Store
 
 VERSION = 1
 
-PIECE = r"\p{Han}|[\p{L}--\p{Han}]+|\p{N}+|[^\s\p{L}\p{N}]"
+UNIT = r"\p{Han}|[\p{L}--\p{Han}]+|\p{N}+|[^\s\p{L}\p{N}]"
 
 
 def features(store: Store, lexicons: Mapping[str, Iterable[str]], pool: Artifact) -> Artifact:
@@ -37,18 +37,18 @@ def _write(lexicons: Mapping[str, Iterable[str]], pool: Artifact, folder: Path) 
 
 
 def length(text: pl.Expr) -> pl.Expr:
-    return text.str.count_matches(PIECE)
+    return text.str.count_matches(UNIT)
 
 
 def hits(text: pl.Expr, lexicon: Iterable[str]) -> pl.Expr:
-    """How often words and phrases of `lexicon` occur, none inside another."""
+    """Number of non-overlapping occurrences of the words and phrases of `lexicon`."""
     return text.str.count_matches(pattern(lexicon))
 
 
 def pattern(lexicon: Iterable[str]) -> str:
-    """A regular expression for polars: Latin ones as whole words, in any case.
+    """A regular expression for polars, case-insensitive, with whole words only for Latin ones.
 
-    Word borders are ASCII's: with Unicode's, polars takes a slow way through any text that is not ASCII.
+    Word boundaries are those of ASCII: with Unicode's, polars is slow on any text that is not ASCII.
     """
     longest_first = sorted(lexicon, key=len, reverse=True)
     latin = [re.escape(phrase).replace(r"\ ", r"\s+") for phrase in longest_first if phrase.isascii()]

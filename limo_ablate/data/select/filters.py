@@ -1,6 +1,6 @@
-"""The filters of a selection: what a row must be whatever the study varies, and its tier.
+"""Filters of a selection: eligibility (correctness, duplicates, contamination, teacher) and tier.
 
-Difficulty, which has a module of its own, stands between the two.
+The filter by difficulty, in `difficulty`, is applied between the two.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from limo_ablate.data.select.funnel import Funnel
 
 
 def refuse_for_questions(config: SelectConfig) -> None:
-    """UserError where the configuration goes by solutions, and there are none."""
-    asked = {
+    """UserError if the configuration selects by solutions; called for pools that have none."""
+    by_solutions = {
         f"quality={config.quality}": config.quality != "any",
         f"correctness={config.correctness}": config.correctness != "any",
         f"teacher={config.teacher}": config.teacher != "any",
@@ -25,17 +25,17 @@ def refuse_for_questions(config: SelectConfig) -> None:
         f"tokens={config.tokens}": config.tokens is not None,
         f"perturb={config.perturb}": config.perturb != "none",
     }
-    if found := [name for name, goes_by_solutions in asked.items() if goes_by_solutions]:
+    if keys := [key for key, is_set in by_solutions.items() if is_set]:
         raise UserError(
-            f"select.{found[0]} goes by solutions, and these are questions only: set data.fields.solution "
-            "and select.solutions=1, or leave that key at its neutral value"
+            f"select.{keys[0]} selects by solutions, but the pool has only questions: set "
+            "data.fields.solution and select.solutions=1, or leave that key at its neutral value"
         )
 
 
 def keep_fit(
     funnel: Funnel, config: SelectConfig, duplicates: Artifact | None, flags: Artifact | None
 ) -> None:
-    """What a row must be whatever the study varies; tiers are given to the rows that are right."""
+    """Applies the eligibility filters; tiers are assigned after the filter by correctness."""
     if 0 < funnel.rows["solution"].null_count() < funnel.rows.height:
         funnel.keep("solved", pl.col("solution").is_not_null(), pl.lit("no solution"))
     if config.correctness != "any":
@@ -49,9 +49,8 @@ def keep_fit(
     if duplicates:
         groups = pl.read_parquet(duplicates.path / "duplicates.parquet")
         rows = funnel.rows.join(groups, on="problem", how="left", maintain_order="left")
-        funnel.rows = rows.with_columns(
-            first=pl.col("problem").first().over("group")
-        )  # of those that are left
+        first_left = pl.col("problem").first().over("group")
+        funnel.rows = rows.with_columns(first=first_left)
         reason = pl.format("same words and answer as problem {}", pl.col("first"))
         funnel.keep("duplicates=drop", pl.col("problem") == pl.col("first"), reason)
     if flags and config.contamination.policy == "drop":
@@ -84,7 +83,7 @@ def keep_same_problems(funnel: Funnel) -> None:
 
 
 def keep_quality(funnel: Funnel, config: SelectConfig) -> None:
-    """`any` is any of L1..L5: the controls are only for those who ask for them."""
+    """Keeps one tier; `any` keeps L1..L5 but not the controls."""
     if funnel.rows["solution"].null_count() == funnel.rows.height:
         return  # a pool of questions
     tier = pl.col("tier")

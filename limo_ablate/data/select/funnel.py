@@ -1,4 +1,4 @@
-"""What is left after each filter, and why each other row went."""
+"""Counts the rows left after each filter and records why each other row was excluded."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import polars as pl
 
 from limo_ablate.core.errors import UserError
 
-OUT = {"problem": pl.String, "solution": pl.String, "step": pl.String, "reason": pl.String}
+EXCLUDED = {"problem": pl.String, "solution": pl.String, "step": pl.String, "reason": pl.String}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Step:
 
 
 class Funnel:
-    """`rows` are those left; every filter is a `keep`."""
+    """Applies filters: `rows` holds the rows that are left."""
 
     def __init__(self, rows: pl.DataFrame) -> None:
         self.rows = rows
@@ -28,11 +28,11 @@ class Funnel:
         self._count("pool")
 
     def keep(self, step: str, kept: pl.Expr, reason: pl.Expr) -> None:
-        """Only rows for which `kept` is true (not null); `reason` says for each other one why it went."""
+        """Keeps the rows for which `kept` is true (not null); `reason` explains why others are excluded."""
         marked = self.rows.with_columns(_kept=kept.fill_null(value=False))
         self.rows = marked.filter("_kept").drop("_kept")
         out = marked.filter(~pl.col("_kept")).with_columns(step=pl.lit(step), reason=reason)
-        self._out.append(out.select(list(OUT)).cast(OUT))  # type: ignore[arg-type]
+        self._out.append(out.select(list(EXCLUDED)).cast(EXCLUDED))  # type: ignore[arg-type]
         self._count(step)
         if self.rows.is_empty():
             reasons = self._out[-1]["reason"].value_counts(sort=True)
@@ -41,17 +41,17 @@ class Funnel:
             )
 
     def replace(self, step: str, rows: pl.DataFrame, reason: str) -> None:
-        """Only `rows`, some of those left in an order of their own; no step where they are all of them."""
-        everything = rows.height == self.rows.height
-        gone = self.rows.join(rows, on=["problem", "solution"], how="anti", nulls_equal=True)
-        self._out.append(gone.select("problem", "solution", step=pl.lit(step), reason=pl.lit(reason)))
+        """Keeps `rows`, a reordered subset of the rows left; counts as a step if it excludes any."""
+        excludes_none = rows.height == self.rows.height
+        out = self.rows.join(rows, on=["problem", "solution"], how="anti", nulls_equal=True)
+        self._out.append(out.select("problem", "solution", step=pl.lit(step), reason=pl.lit(reason)))
         self.rows = rows
-        if not everything:
+        if not excludes_none:
             self._count(step)
 
     def excluded(self) -> pl.DataFrame:
-        """problem, solution, step, reason of every row that went."""
-        return pl.concat([pl.DataFrame(schema=OUT), *self._out])
+        """problem, solution, step and reason of every excluded row."""
+        return pl.concat([pl.DataFrame(schema=EXCLUDED), *self._out])
 
     def text(self) -> str:
         """The counts on one line."""

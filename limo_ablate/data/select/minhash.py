@@ -1,7 +1,7 @@
-"""Near-duplicates by MinHash: texts that share most of their word shingles.
+"""Finds near-duplicates by MinHash: texts that share most of their word shingles.
 
-Candidates come from locality-sensitive hashing, and count when the Jaccard similarity that their signatures
-estimate reaches the threshold. Signatures depend on words and seed only, not on the process.
+Candidates come from locality-sensitive hashing. They count as near-duplicates if the Jaccard similarity
+estimated from their signatures reaches the threshold. Signatures depend only on words and seed.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from limo_ablate.data.select.words import Words
 if TYPE_CHECKING:
     from rensa import RMinHash
 
-MISSED = 0.01
-"""Share of the pairs right at the threshold that bands may miss; of more similar ones they miss fewer."""
+MAX_MISSED = 0.01
+"""Share of pairs at the threshold that the bands may miss; they miss fewer of more similar pairs."""
 
 
 class MinHashIndex:
@@ -42,7 +42,7 @@ class MinHashIndex:
         self.signatures[key] = signature
 
     def similar(self, signature: RMinHash) -> Iterator[tuple[int, float]]:
-        """Key and estimated Jaccard similarity of what reaches the threshold, by key."""
+        """(key, estimated Jaccard similarity) of all that reach the threshold, in the order of keys."""
         for key in sorted(self.lsh.query(signature)):
             similarity = signature.jaccard(self.signatures[key])
             if similarity >= self.config.threshold:
@@ -50,26 +50,26 @@ class MinHashIndex:
 
 
 def shingles(words: Sequence[str], size: int) -> list[str]:
-    """Every run of `size` words; of a shorter text, all its words."""
+    """Every run of `size` words; all words of a text that is shorter."""
     return [" ".join(words[i : i + size]) for i in range(max(1, len(words) - size + 1))]
 
 
 def bands(config: MinHashConfig) -> int:
-    """How many bands the signature is cut into: as few as find the pairs at the threshold."""
+    """The smallest number of bands that finds all but MAX_MISSED of the pairs at the threshold."""
     sizes = [bands for bands in range(1, config.permutations + 1) if config.permutations % bands == 0]
     for count in sizes:
-        if (1 - config.threshold ** (config.permutations // count)) ** count <= MISSED:
+        if (1 - config.threshold ** (config.permutations // count)) ** count <= MAX_MISSED:
             return count
     raise UserError(
         f"minhash.threshold={config.threshold} is too low for minhash.permutations={config.permutations}: "
-        "raise either"
+        "increase one of them"
     )
 
 
 def clusters(texts: pl.Series | Iterable[str], minhash: MinHashConfig) -> list[int]:
-    """For each text the place of the first one of its cluster: all that near-duplicates link to each other.
+    """For each text, the position of the first text of its cluster.
 
-    A text without words, or without a near-duplicate, is a cluster of its own.
+    A cluster is a connected component of near-duplicates. A text without words is a cluster of its own.
     """
     index = MinHashIndex(minhash)
     parents: list[int] = []

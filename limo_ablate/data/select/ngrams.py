@@ -1,7 +1,7 @@
-"""Runs of n words that two sets of texts share.
+"""Finds runs of n words that two sets of texts share.
 
-A run is numbered by looking up the numbers of its two halves, halves of halves down to single words. So two
-runs have the same number if and only if they are the same words: nothing is hashed, nothing is missed.
+Each n-gram gets a number by looking up the numbers of its two halves, recursively down to single words. Two
+n-grams have the same number if and only if their words are the same: there are no hash collisions.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ PAIRS = {"text": pl.Int64, "item": pl.Int64, "start": pl.Int64, "length": pl.Int
 
 
 class NgramIndex:
-    """The n-grams of the benchmarks' items, to look the pool's problems up in.
+    """Index of the n-grams of the benchmarks' items, in which the pool's problems are looked up.
 
-    With `masked`, `items` and what is looked up are masked words, and only n-grams count that hold a number
-    and no more numbers than other words: lists of coordinates look all the same.
+    With `masked`, all words are masked, and an n-gram counts only if it contains a number but not more
+    numbers than other words: lists of coordinates all look the same.
     """
 
     def __init__(self, items: Words, n: int, *, masked: bool = False) -> None:
@@ -27,16 +27,16 @@ class NgramIndex:
         self.vocabulary = items.flat.filter(items.flat != "").unique().sort()
         self.codes = self._codes(items)
         self.keys: list[npt.NDArray[np.uint64]] = []
-        """For each doubling of the length, the pairs of halves there are; a pair's number is its place."""
+        """For each doubling of the length, the existing pairs of halves; a pair's number is its position."""
         numbers = self.codes
         for shift in _shifts(n):
             pairs = _pairs(numbers, shift)
             self.keys.append(np.unique(pairs[pairs > 0]))
-            numbers = _numbers(pairs, self.keys[-1])
-        self._keep_first(numbers, _telling(items, n) if masked else numbers > 0)
+            numbers = _pair_numbers(pairs, self.keys[-1])
+        self._keep_first(numbers, _informative(items, n) if masked else numbers > 0)
 
     def _keep_first(self, numbers: Integers, counts: npt.NDArray[np.bool_]) -> None:
-        """`places`: where each n-gram first occurs in each item; those of number k from `bounds[k]` on."""
+        """Sets `places`, where each n-gram first occurs in each item; n-gram k starts at `bounds[k]`."""
         places = np.flatnonzero((numbers > 0) & counts)
         places = places[np.argsort(numbers[places], kind="stable")]
         items = self.items.texts_at(places)
@@ -45,18 +45,18 @@ class NgramIndex:
         self.bounds = np.searchsorted(numbers[self.places], np.arange(numbers.max(initial=0) + 2))
 
     def find(self, texts: Words) -> pl.DataFrame:
-        """A row for each (text, item) that share an n-gram, with their longest shared run in the text."""
+        """A row for each (text, item) that share an n-gram, with their longest shared run."""
         codes = self._codes(texts)
         numbers = codes
         for shift, keys in zip(_shifts(self.n), self.keys, strict=True):
-            numbers = _numbers(_pairs(numbers, shift), keys)
+            numbers = _pair_numbers(_pairs(numbers, shift), keys)
         here = np.flatnonzero(numbers)
         first, last = self.bounds[numbers[here]], self.bounds[numbers[here] + 1]
         here, there = np.repeat(here, last - first), self.places[_ranges(first, last)]
         starts = _run_starts(here, there, len(self.codes))
         here, there = here[starts], there[starts]
-        before = _agreeing(codes, self.codes, here - 1, there - 1, -1)
-        after = _agreeing(codes, self.codes, here + self.n, there + self.n, 1)
+        before = _count_equal(codes, self.codes, here - 1, there - 1, -1)
+        after = _count_equal(codes, self.codes, here + self.n, there + self.n, 1)
         runs = {
             "text": texts.texts_at(here),
             "item": self.items.texts_at(there),
@@ -69,13 +69,13 @@ class NgramIndex:
         return longest.unique(["text", "item"], keep="first", maintain_order=True)
 
     def _codes(self, words: Words) -> Integers:
-        """Each word's number in the vocabulary, from 1; 0 for others and between texts."""
+        """Each word's number in the vocabulary, from 1; 0 for unknown words and between texts."""
         codes = words.flat.cast(pl.Enum(self.vocabulary), strict=False).to_physical().cast(pl.Int64) + 1
         return codes.fill_null(0).to_numpy()
 
 
 def _shifts(n: int) -> list[int]:
-    """How far the second half lies behind the first: 13 words are 2, 4, 8, and 8 with 8 that overlap."""
+    """Distances between first and second half: 13 words are built as 2, 4, 8, then two overlapping 8s."""
     shifts, length = [], 1
     while length < n:
         shifts.append(min(length, n - length))
@@ -84,7 +84,8 @@ def _shifts(n: int) -> list[int]:
 
 
 def _pairs(numbers: Integers, shift: int) -> npt.NDArray[np.uint64]:
-    """Number of the half that begins here and of the one that begins `shift` later, as one; 0 without one."""
+    """The numbers of the half at each position and the half `shift` later as one integer; 0 if one is
+    missing."""
     pairs = np.zeros(len(numbers), np.uint64)
     first, second = numbers[:-shift], numbers[shift:]
     alive = np.flatnonzero((first > 0) & (second > 0))
@@ -92,45 +93,45 @@ def _pairs(numbers: Integers, shift: int) -> npt.NDArray[np.uint64]:
     return pairs
 
 
-def _numbers(pairs: npt.NDArray[np.uint64], keys: npt.NDArray[np.uint64]) -> Integers:
-    """Each pair's place in `keys`, from 1; 0 where it is not there."""
+def _pair_numbers(pairs: npt.NDArray[np.uint64], keys: npt.NDArray[np.uint64]) -> Integers:
+    """Each pair's position in `keys`, from 1; 0 if it is not there."""
     numbers = np.zeros(len(pairs), np.int64)
     if len(keys):
         alive = np.flatnonzero(pairs)
-        found = np.searchsorted(keys, pairs[alive]).clip(max=len(keys) - 1)
-        numbers[alive] = np.where(keys[found] == pairs[alive], found + 1, 0)
+        positions = np.searchsorted(keys, pairs[alive]).clip(max=len(keys) - 1)
+        numbers[alive] = np.where(keys[positions] == pairs[alive], positions + 1, 0)
     return numbers
 
 
-def _telling(masked: Words, n: int) -> npt.NDArray[np.bool_]:
-    """Where an n-gram begins that holds a number and is numbers for at most half of its words."""
-    holding = masked.flat.str.contains(MARK, literal=True).to_numpy()
+def _informative(masked: Words, n: int) -> npt.NDArray[np.bool_]:
+    """Positions of n-grams that contain a number, but at most half of whose words are numbers."""
+    with_number = masked.flat.str.contains(MARK, literal=True).to_numpy()
     numbers = (masked.flat == MARK).to_numpy()
-    return (_count(holding, n) > 0) & (2 * _count(numbers, n) <= n)
+    return (_count(with_number, n) > 0) & (2 * _count(numbers, n) <= n)
 
 
 def _count(flags: npt.NDArray[np.bool_], n: int) -> Integers:
-    """How many of the n from here on are set."""
+    """Number of set flags among the n from each position on."""
     total = np.zeros(len(flags) + 1, np.int64)
     np.cumsum(flags, out=total[1:])
     return np.asarray(total[np.arange(n, len(flags) + n).clip(max=len(flags))] - total[:-1])
 
 
 def _ranges(first: Integers, last: Integers) -> Integers:
-    """The numbers from each `first` up to its `last`, one range after the other."""
+    """The ranges from each `first` to its `last`, concatenated."""
     lengths = last - first
     offsets = np.cumsum(lengths) - lengths
     return np.asarray(np.arange(lengths.sum()) + np.repeat(first - offsets, lengths))
 
 
 def _run_starts(here: Integers, there: Integers, width: int) -> Integers:
-    """Which matches don't just go on with one that begins a word earlier on both sides."""
+    """Indices of matches that don't continue a match one word earlier in both texts."""
     matches = here * width + there
     return np.flatnonzero(~np.isin(matches - width - 1, matches))
 
 
-def _agreeing(a: Integers, b: Integers, i: Integers, j: Integers, step: int) -> Integers:
-    """How many words agree from `a[i]` and `b[j]` on, in the direction of `step`, within text and item."""
+def _count_equal(a: Integers, b: Integers, i: Integers, j: Integers, step: int) -> Integers:
+    """Number of equal words from `a[i]` and `b[j]` on in the direction of `step`, within text and item."""
     count = np.zeros(len(i), np.int64)
     alive = np.arange(len(i))
     while len(alive):

@@ -14,10 +14,10 @@ TIERS = ("L1", "L2", "L3", "L4", "L5")
 
 
 def scored(rows: pl.DataFrame, config: ScoreConfig) -> pl.DataFrame:
-    """`rows` with `elaborated`, `score` and `residual`; rows without a solution have none of them.
+    """`rows` with `elaborated`, `score` and `residual`, which are null for rows without a solution.
 
-    `score` is the weighted sum of the features, scaled over all rows; `residual` is what is left of it
-    when its straight-line dependence on log(length) is taken out: a score that length can't buy.
+    `score` is the weighted sum of the features, each scaled over all rows. `residual` is the residual of its
+    linear regression on log(length): a score that is uncorrelated with length.
     """
     rows = rows.with_columns(elaborated=pl.col("length").cast(pl.Float64))
     parts = [weight * _scaled(pl.col(name), config.scaling) for name, weight in config.weights.items()]
@@ -48,10 +48,10 @@ def _residual(rows: pl.DataFrame) -> pl.Series:
 
 
 def tiers(rows: pl.DataFrame, config: ScoreConfig) -> pl.Series:
-    """L1 for the lowest scores to L5 for the highest, by place among all rows or among their problem's.
+    """Tiers from L1 for the lowest scores to L5 for the highest, by rank among all rows or among a problem's.
 
-    Of m rows the one with place r (from 0) stands at (r + 0.5) / m, so five solutions of a problem are in
-    five tiers when the edges are fifths.
+    The row of rank r (from 0) of m rows is at (r + 0.5) / m, so that five solutions of a problem fall into
+    five tiers if the edges are fifths.
     """
     place, count = pl.col("score").rank("ordinal"), pl.col("score").count()
     if config.within == "problem":

@@ -1,4 +1,4 @@
-"""The texts of chosen rows and their tokens: read for the rows that need them, never for the whole pool."""
+"""Reads texts and counts tokens, of the rows that need them and never of the whole pool."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import polars as pl
 from limo_ablate.core.artifacts import Artifact
 from limo_ablate.core.errors import UserError
 from limo_ablate.data.select.config import SelectConfig
-from limo_ablate.data.select.token_budget import TokenCounter, fill
+from limo_ablate.data.select.token_budget import TokenCounter, choose_for_budget
 
 COLUMNS = (
     "problem", "solution", "text", "response", "gold", "source", "level", "subject", "pass_rate",
     "tier", "teacher", "score", "length", "tokens",
 )  # fmt: skip
 WINDOW = 2_000
-"""Rows whose tokens are counted first; more are only when these don't do."""
+"""Number of rows whose tokens are counted first; more are counted only if these are not enough."""
 
-Change = Callable[[str, str], str]
-"""(response, gold) -> response: the perturbation."""
+Perturb = Callable[[str, str], str]
+"""A perturbation: (response, gold) -> response."""
 
 
 def with_texts(
-    rows: pl.DataFrame, pool: Artifact, change: Change, features: Sequence[str] = ()
+    rows: pl.DataFrame, pool: Artifact, change: Perturb, features: Sequence[str] = ()
 ) -> pl.DataFrame:
-    """`rows.parquet`: the rows with their problem's text, their response, perturbed, and their features."""
+    """The content of `rows.parquet`: rows with their problem's text, perturbed response and features."""
     texts = (
         pl.scan_parquet(pool.path / "problems.parquet")
         .select(problem="id", text="text")
@@ -48,7 +48,7 @@ def with_texts(
 
 
 def require_size(rows: pl.DataFrame, size: int, funnel: str) -> None:
-    """UserError, with the funnel's counts, when there are fewer rows than that."""
+    """UserError with the funnel's counts if there are fewer than `size` rows."""
     if rows.height < size:
         raise UserError(f"select.size={size}, but only {rows.height} rows pass ({funnel})")
 
@@ -60,14 +60,14 @@ def token_matched(
     counts: Callable[[pl.DataFrame], list[int]],
     funnel: str,
 ) -> pl.DataFrame:
-    """Rows that have `config.tokens` response tokens together, with `config.size` exactly so many rows.
+    """Rows with `config.tokens` response tokens in total; exactly `config.size` rows if that is set.
 
-    For `match`, `arms` are the tiers' rows in order: the arm whose first `size` rows have the fewest tokens
-    says how many. Raises UserError when that can't be met.
+    For `match`, `arms` holds the ordered rows of each tier: the smallest number of tokens in the first `size`
+    rows of a tier is the budget. Raises UserError if the budget can't be met.
     """
     if config.tokens == "match":
         if not arms:
-            raise UserError(f"select.tokens=match: none of these rows is of a tier L1 to L5 ({funnel})")
+            raise UserError(f"select.tokens=match: no row has a tier L1 to L5 ({funnel})")
         target, size = min(_arm_tokens(name, arm, config, counts) for name, arm in arms.items()), None
     else:
         assert config.tokens is not None
@@ -79,22 +79,22 @@ def token_matched(
         lengths = counts(part)
         try:
             if sum(lengths) >= target or part.height == rows.height:
-                places = fill(lengths, target, size)
+                places = choose_for_budget(lengths, target, size)
                 return part[places].with_columns(
                     tokens=pl.Series([lengths[i] for i in places], dtype=pl.Int64)
                 )
         except UserError as error:
             if part.height == rows.height:
-                raise _for_match(error, target, config) from error
+                raise _explain_match(error, target, config) from error
         window *= 4
 
 
-def _for_match(error: UserError, target: int, config: SelectConfig) -> UserError:
+def _explain_match(error: UserError, target: int, config: SelectConfig) -> UserError:
     if config.tokens != "match":
         return error
     return UserError(
         f"select.tokens=match: the tier with the fewest tokens has {target} in its first {config.size} rows, "
-        f"which can't be met here; a larger select.size can ({error})"
+        f"which this tier can't match; increase select.size ({error})"
     )
 
 
@@ -111,9 +111,9 @@ def _arm_tokens(
 
 
 def counting(
-    pool: Artifact, counter: TokenCounter | None, change: Change
+    pool: Artifact, counter: TokenCounter | None, change: Perturb
 ) -> Callable[[pl.DataFrame], list[int]]:
-    """How rows' response tokens are counted: as the pool says, or by the base model's tokenizer."""
+    """A function that counts rows' response tokens: from the pool, or by the base model's tokenizer."""
 
     def counts(rows: pl.DataFrame) -> list[int]:
         if counter is None:

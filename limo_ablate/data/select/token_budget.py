@@ -1,4 +1,4 @@
-"""Rows that have a wanted number of response tokens together, so that arms differ in what they vary only."""
+"""Chooses rows with a given total of response tokens, so that arms differ only in what they vary."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ import numpy.typing as npt
 from limo_ablate.core.errors import UserError
 
 TOLERANCE = 0.005
-"""Of the wanted tokens: two arms that both keep to it agree within 1 %."""
+"""Relative deviation from the token budget; two arms that keep to it agree within 1 %."""
 
-MOST_BITS = 4_000_000_000
-"""What `_subset` may hold: half a gigabyte."""
+MAX_SUBSET_BITS = 4_000_000_000
+"""Bits that `_subset` may hold: half a gigabyte."""
 
 Numbers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class TokenCounter:
-    """How the tokens of responses are counted."""
+    """Counts the tokens of responses."""
 
     count: Callable[[Sequence[str]], list[int]]
     digest: str
-    """Of the tokenizer."""
+    """Digest of the tokenizer."""
 
 
-def fill(lengths: Sequence[int], target: int, size: int | None) -> list[int]:
-    """Places of rows whose lengths sum to `target` within 0.5 %, as early in the order as that allows.
+def choose_for_budget(lengths: Sequence[int], target: int, size: int | None) -> list[int]:
+    """Positions of rows whose lengths sum to `target` within 0.5 %, as early in the order as possible.
 
-    With `size`, exactly so many rows: the first ones, with as few as possible exchanged for later ones.
-    Raises UserError with what can be had.
+    With `size`, exactly that many rows: the first ones, with as few as possible exchanged for later ones.
+    Raises UserError with the nearest total if there is no such choice.
     """
     numbers = np.asarray(lengths, np.int64)
     chosen = np.zeros(len(numbers), bool)
@@ -52,12 +52,12 @@ def fill(lengths: Sequence[int], target: int, size: int | None) -> list[int]:
 
 
 def _subset(lengths: Sequence[int], target: int) -> list[int] | None:
-    """Rows of the shortest prefix that has any with such a sum; None if there are none, or too much to try.
+    """Rows with such a sum, of the shortest prefix that has any; None if there are none, or too many to try.
 
-    Which sums each prefix can have is a number whose bits are the sums.
+    The possible sums of each prefix are the set bits of one integer.
     """
     low, high = math.ceil(target * (1 - TOLERANCE)), math.floor(target * (1 + TOLERANCE))
-    if high * len(lengths) > MOST_BITS:
+    if high * len(lengths) > MAX_SUBSET_BITS:
         return None
     below = (1 << (high + 1)) - 1
     sums = [1]
@@ -88,7 +88,7 @@ def _first_that_fit(lengths: Numbers, target: int) -> list[int]:
 def _best_change(
     lengths: Numbers, chosen: npt.NDArray[np.bool_], missing: int, *, adding: bool
 ) -> tuple[int | None, int] | None:
-    """(row to give up, or None; row to take) that brings the sum nearest; None if nothing does."""
+    """(row to remove or None, row to add) that brings the sum closest to the target; None if none helps."""
     inside, outside = np.flatnonzero(chosen), np.flatnonzero(~chosen)
     best: tuple[int | None, int] | None = None
     error = abs(missing)
@@ -112,9 +112,10 @@ def _unreachable(lengths: Numbers, chosen: npt.NDArray[np.bool_], target: int, s
     total, rows = int(lengths[chosen].sum()), len(lengths)
     text = f"select.tokens={target}: "
     if size is None:
-        return text + f"{rows} rows pass; the nearest found is {total} tokens"
+        return text + f"{rows} rows pass; the nearest total found is {total} tokens"
     ordered = np.sort(lengths)
     low, high = int(ordered[:size].sum()), int(ordered[rows - size :].sum())
     return (
-        text + f"{size} of the {rows} rows that pass have {low} to {high} tokens; the nearest found: {total}"
+        text
+        + f"{size} of the {rows} rows that pass have {low} to {high} tokens; nearest total found: {total}"
     )

@@ -15,7 +15,7 @@ import random
 from collections.abc import Iterator
 
 from limo_ablate.data.miniature.recurrence import LEVELS, Problem, apply, draw_operation, draw_problem
-from limo_ablate.data.miniature.solutions import STEPS, Step, solve, value, working
+from limo_ablate.data.miniature.solutions import STEPS, Step, solve, step_value, step_working
 
 Document = list[tuple[str, bool]]
 
@@ -101,8 +101,8 @@ def _pair(style: Step, problem: Problem, step: int) -> Document:
     first, second = style(problem, step), style(problem, step + 1)
     head, sign, tail = first.partition("=")
     pieces: Document = [(head + sign, False), (tail + ". ", True)]
-    if style is value:
+    if style is step_value:
         return [*pieces, (second[:3], True), (second[3:], False), (". ", True)]
-    if style is working:
+    if style is step_working:
         return [*pieces, (second[:5], True), (second[5:8], False), (second[8:] + ". ", True)]
     return [*pieces, (second + ". ", True)]

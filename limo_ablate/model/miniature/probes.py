@@ -14,7 +14,7 @@ import torch
 from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 
 from limo_ablate.data.miniature.recurrence import apply, draw_operation, draw_problem
-from limo_ablate.data.miniature.solutions import full
+from limo_ablate.data.miniature.solutions import full_step
 
 ITEMS = 300
 """Of each skill."""
@@ -47,14 +47,14 @@ def _first(rng: random.Random, tokenizer: PreTrainedTokenizerFast) -> Item:
     problem = draw_problem(rng, rng.randint(1, 9), held_out=False)
     asked = [{"role": "user", "content": problem.text}]
     prompt = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
-    step = full(problem, 0)
+    step = full_step(problem, 0)
     return prompt + step[:3], step[3:]
 
 
 def _next(rng: random.Random) -> Item:
     problem = draw_problem(rng, rng.randint(2, 9), held_out=False)
     step = rng.randrange(problem.steps - 1)
-    return full(problem, step) + ". ", full(problem, step + 1)
+    return full_step(problem, step) + ". ", full_step(problem, step + 1)
 
 
 @torch.no_grad()

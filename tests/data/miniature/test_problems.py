@@ -31,7 +31,7 @@ def test_gold_answers_are_right() -> None:
         assert row["level"] == parse(row["text"]).steps
 
 
-def test_train_and_test_are_disjoint_whatever_the_seed() -> None:
+def test_train_and_test_are_disjoint_for_any_seed() -> None:
     train = {row["text"] for seed in range(3) for row in made("train", seed, 100)}
     test = {row["text"] for seed in range(3) for row in made("test", seed, 100)}
     assert not train & test
@@ -50,7 +50,7 @@ def test_every_tier_ends_in_the_right_box() -> None:
         assert verify(row["text"], gold[row["problem"]], extract="boxed").status == "correct", row
 
 
-def test_tiers_say_less_and_less() -> None:
+def test_lower_tiers_contain_less() -> None:
     rows = [row for row in made("train", per_level=2) if row["level"] == 9]
     text = {row["tier"]: row["text"] for row in solutions(rows[:1])}
     lengths = [len(text[tier]) for tier in ("L5", "L4", "L3", "L2", "L1")]
@@ -62,5 +62,5 @@ def test_tiers_say_less_and_less() -> None:
 
 def test_levels_out_of_range_are_refused() -> None:
     config = MiniatureProblemsConfig(per_level=1, levels=(1, 12), seed=0, holdout="train")
-    with pytest.raises(UserError, match=r"miniature.levels=\[1, 12\]: these go from 1 to 9"):
+    with pytest.raises(UserError, match=r"miniature.levels=\[1, 12\]: must be within 1 to 9"):
         problems(config)

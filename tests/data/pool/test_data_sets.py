@@ -135,7 +135,7 @@ ELSEWHERE = {"miniature", "aime_math"}
 """Tested in test_load.py and test_real.py."""
 
 
-def test_every_data_set_is_here() -> None:
+def test_every_data_set_has_a_test() -> None:
     assert {path.stem for path in (CONF / "data").glob("*.yaml")} == {*SETS, *ELSEWHERE}
 
 

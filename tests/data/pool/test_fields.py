@@ -6,7 +6,7 @@ import pytest
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.data.pool.config import FieldsConfig
-from limo_ablate.data.pool.fields import check_fields, value
+from limo_ablate.data.pool.fields import check_fields, field_value
 
 ROW: dict[str, Any] = {
     "instruction": "Add.",
@@ -35,8 +35,8 @@ ROW: dict[str, Any] = {
         (None, None),
     ],
 )
-def test_what_a_field_holds(field: str | None, found: str | None) -> None:
-    assert value(ROW, field) == found
+def test_field_values(field: str | None, found: str | None) -> None:
+    assert field_value(ROW, field) == found
 
 
 @pytest.mark.parametrize(
@@ -44,10 +44,10 @@ def test_what_a_field_holds(field: str | None, found: str | None) -> None:
     [
         ({"problem": "instructions"}, "p: fields.problem=instructions is not a column; did you mean instr"),
         ({"problem": "conversations.0.valu"}, "conversations.0 has no valu; did you mean value?"),
-        ({"problem": "conversations.value"}, "conversations is a list; a list is entered by number"),
+        ({"problem": "conversations.value"}, "conversations is a list; entries of a list are numbered"),
         ({"problem": "instruction.x"}, "instruction is a str"),
         ({"problem": "{instruction}\n{inptu}"}, "fields.problem=inptu is not a column; did you mean input?"),
-        ({"problem": "input", "solution": {"r1": "a.b"}, "teacher": "input"}, "names the teachers already"),
+        ({"problem": "input", "solution": {"r1": "a.b"}, "teacher": "input"}, "already names the teachers"),
         ({"problem": "input", "solution": {"r1": "inptu"}}, "fields.solution.r1=inptu is not a column"),
     ],
 )  # fmt: skip
@@ -58,6 +58,6 @@ def test_a_mistyped_field_is_named_in_one_line(fields: dict[str, Any], message: 
     assert "\n" not in str(error.value)
 
 
-def test_what_another_row_may_hold_is_no_mistake() -> None:
+def test_columns_that_other_rows_may_have() -> None:
     fields = FieldsConfig(problem="conversations.5.value", answer="a.c.d", solution="{a.b} {input}")
     check_fields(fields, {"list": 1}, ROW, "p")

@@ -68,14 +68,16 @@ def test_bad_rows_can_stop_it(tmp_path: Path, data: DataConfig) -> None:
         ("", "is a folder"),
     ],
 )
-def test_a_source_that_is_not_there(tmp_path: Path, data: DataConfig, path: str | None, message: str) -> None:
+def test_a_source_that_does_not_exist(
+    tmp_path: Path, data: DataConfig, path: str | None, message: str
+) -> None:
     for name in ("table.xlsx", "table.parquet"):
         (tmp_path / name).write_text("a,b\n")
     with pytest.raises(UserError, match=message):
         load_pool(Store(tmp_path), replace(data, path=None if path is None else str(tmp_path / path)))
 
 
-def test_a_column_that_is_not_there_names_the_nearest(tmp_path: Path, data: DataConfig) -> None:
+def test_an_unknown_column_names_the_nearest(tmp_path: Path, data: DataConfig) -> None:
     path = jsonl(tmp_path / "p.jsonl", [{"problems": "q", "answer": 1, "solution": "s"}])
     with pytest.raises(UserError, match=r"fields.problem=problem is not a column; did you mean problems\?"):
         load_pool(Store(tmp_path), replace(data, path=path))
@@ -109,8 +111,8 @@ def test_a_benchmark_without_ids_is_numbered_and_limited(tmp_path: Path) -> None
     benchmark = BenchmarkConfig(
         source="file", samples=1, temperature=0, top_p=1, max_tokens=8, path=path, fields=fields, limit=2
     )
-    made = load_benchmark(Store(tmp_path / "store"), "b", benchmark)
-    problems = pl.read_parquet(made.path / "problems.parquet")
+    artifact = load_benchmark(Store(tmp_path / "store"), "b", benchmark)
+    problems = pl.read_parquet(artifact.path / "problems.parquet")
     assert problems["id"].to_list() == ["0", "1"]
     assert problems["gold"].to_list() == ["0", "1"]
 
@@ -149,18 +151,18 @@ def test_lists_beside_a_list_of_solutions(tmp_path: Path, data: DataConfig) -> N
     row |= {"ok": [True, None, 0, "yes"], "done": [True, True, False, None], "n": [5, 0, 6, 7.0]}
     row |= {"tier": ["L1", "L2", "L3", "L5"], "r": [0.5, None, 1, None]}
     short = {**row, "problem": "q2", "n": [1, 2]}
-    made = loaded(tmp_path, data, [row, short], **BESIDE)
-    assert made.solutions.drop("digest").rows() == [
-        (f"{made.problems['id'][0]}-0", made.problems["id"][0], "a", "L1", "r1", True, 5, 0.5),
-        (f"{made.problems['id'][0]}-1", made.problems["id"][0], "c", "L5", "r1", True, 7, None),
+    pool = loaded(tmp_path, data, [row, short], **BESIDE)
+    assert pool.solutions.drop("digest").rows() == [
+        (f"{pool.problems['id'][0]}-0", pool.problems["id"][0], "a", "L1", "r1", True, 5, 0.5),
+        (f"{pool.problems['id'][0]}-1", pool.problems["id"][0], "c", "L5", "r1", True, 7, None),
     ]
-    assert made.solutions["digest"][0] == hashlib.sha256(b"a").hexdigest()[:16]
-    assert made.rejected.rows() == [
+    assert pool.solutions["digest"][0] == hashlib.sha256(b"a").hexdigest()[:16]
+    assert pool.rejected.rows() == [
         ("p.jsonl:1", "solution 2: not complete"),
         ("p.jsonl:2", "tokens: 2 values beside 4 solutions"),
     ]
-    assert made.problems["pass_rate"].to_list() == pytest.approx([2 / 3])
-    assert made.counts == {
+    assert pool.problems["pass_rate"].to_list() == pytest.approx([2 / 3])
+    assert pool.counts == {
         "rows": 2, "left_out": 0, "over_limit": 0, "rejected": 1, "levels_unread": 0, "incomplete": 1,
         "problems": 1, "solutions": 2,
     }  # fmt: skip
@@ -171,18 +173,18 @@ def test_each_teacher_has_its_field(tmp_path: Path, data: DataConfig) -> None:
         {"problem": "q", "answer": 1, "t": "hmm", "a": "so 1", "g": ["x", "y"]},
         {"problem": "p", "answer": 1, "t": None, "a": None, "g": ["z"]},
     ]
-    made = loaded(tmp_path, data, rows, solution={"r1": "{t}\n\n{a}", "gemini": "g"})
-    assert made.solutions["text"].to_list() == ["hmm\n\nso 1", "x", "y", "z"]
-    assert made.solutions["teacher"].to_list() == ["r1", "gemini", "gemini", "gemini"]
+    pool = loaded(tmp_path, data, rows, solution={"r1": "{t}\n\n{a}", "gemini": "g"})
+    assert pool.solutions["text"].to_list() == ["hmm\n\nso 1", "x", "y", "z"]
+    assert pool.solutions["teacher"].to_list() == ["r1", "gemini", "gemini", "gemini"]
 
 
 def test_pass_rates_are_given_counted_or_refused(tmp_path: Path, data: DataConfig) -> None:
     rates: list[Any] = [0.25, "3/32", "", None, 1.5, "much", True, "4/3", "1/0"]
     rows = [{"problem": f"q{n}", "answer": 1, "rate": rate} for n, rate in enumerate(rates)]
-    made = loaded(tmp_path, data, rows, solution=None, pass_rate="rate")  # noqa: S106
-    assert made.problems["pass_rate"].to_list() == [0.25, 3 / 32, None, None]
-    assert made.rejected["where"].to_list() == [f"p.jsonl:{n}" for n in range(5, 10)]
-    assert made.solutions.height == 0
+    pool = loaded(tmp_path, data, rows, solution=None, pass_rate="rate")  # noqa: S106
+    assert pool.problems["pass_rate"].to_list() == [0.25, 3 / 32, None, None]
+    assert pool.rejected["where"].to_list() == [f"p.jsonl:{n}" for n in range(5, 10)]
+    assert pool.solutions.height == 0
 
 
 def test_rows_of_one_problem_pool_their_tries(tmp_path: Path, data: DataConfig) -> None:
@@ -191,9 +193,9 @@ def test_rows_of_one_problem_pool_their_tries(tmp_path: Path, data: DataConfig) 
         {"problem": "p", "answer": 1, "solution": ["a"], "ok": [None], "done": [True]},
         {"problem": "q", "answer": 1, "solution": ["c"], "ok": [False], "done": [False]},
     ]
-    made = loaded(tmp_path, data, rows, correct="ok", complete="done")
-    assert made.problems["pass_rate"].to_list() == [round(1 / 3, 12), None]
-    assert made.counts["incomplete"] == 2
+    pool = loaded(tmp_path, data, rows, correct="ok", complete="done")
+    assert pool.problems["pass_rate"].to_list() == [round(1 / 3, 12), None]
+    assert pool.counts["incomplete"] == 2
 
 
 def test_a_stated_gold_answer_is_the_first_solution_s(tmp_path: Path, data: DataConfig) -> None:
@@ -203,22 +205,22 @@ def test_a_stated_gold_answer_is_the_first_solution_s(tmp_path: Path, data: Data
         {"problem": "q", "solution": "who knows"},
         {"problem": "p", "solution": "the answer is 5"},
     ]
-    made = loaded(tmp_path, data, rows, answer=None)
-    assert made.problems["gold"].to_list() == ["1"]
-    assert made.solutions.height == 3
-    assert made.rejected["where"].to_list() == ["p.jsonl:4"]
+    pool = loaded(tmp_path, data, rows, answer=None)
+    assert pool.problems["gold"].to_list() == ["1"]
+    assert pool.solutions.height == 3
+    assert pool.rejected["where"].to_list() == ["p.jsonl:4"]
 
 
 def test_where_and_limit(tmp_path: Path, data: DataConfig) -> None:
     kinds = ["math", "code", "logic", "math", "math"]
     rows = [{"problem": f"q{n % 4}", "answer": 1, "m": {"kind": kind}} for n, kind in enumerate(kinds)]
     data = replace(data, where={"m.kind": ["math", "logic"]}, limit=2)
-    made = loaded(tmp_path, data, rows, solution=None)
-    assert made.problems["text"].to_list() == ["q0", "q2"]
-    assert (made.counts["left_out"], made.counts["over_limit"], made.rejected.height) == (1, 1, 0)
+    pool = loaded(tmp_path, data, rows, solution=None)
+    assert pool.problems["text"].to_list() == ["q0", "q2"]
+    assert (pool.counts["left_out"], pool.counts["over_limit"], pool.rejected.height) == (1, 1, 0)
     with pytest.raises(UserError, match=r"no usable problem among 5 rows \(5 left out by `where`\)"):
         loaded(tmp_path, replace(data, where={"m.kind": "Math"}), rows, solution=None)
-    with pytest.raises(UserError, match=r"where=m.kin is not there: m has no kin; did you mean kind\?"):
+    with pytest.raises(UserError, match=r"where=m.kin does not exist: m has no kin; did you mean kind\?"):
         loaded(tmp_path, replace(data, where={"m.kin": "math"}), rows, solution=None)
 
 
@@ -244,33 +246,33 @@ def test_parts_make_one_pool(tmp_path: Path, data: DataConfig) -> None:
         ),
     }
     both = replace(data, parts=parts, fields=None)
-    made = tables(load_pool(Store(tmp_path / "store"), both).path)
-    assert made.problems.select("text", "gold", "source").rows() == [
+    pool = tables(load_pool(Store(tmp_path / "store"), both).path)
+    assert pool.problems.select("text", "gold", "source").rows() == [
         ("both", "1", "ours"), ("odds", "3", "ours"), ("new", "5", "theirs"),
     ]  # fmt: skip
-    assert made.solutions["text"].to_list() == ["a", "b", "both", "new"]
-    assert [id_.rpartition("-")[2] for id_ in made.solutions["id"]] == ["0", "0", "1", "0"]
-    assert made.rejected["where"].to_list() == ["theirs: b.jsonl:2"]
-    assert made.rejected["reason"][0].endswith("is there already with another gold answer")
+    assert pool.solutions["text"].to_list() == ["a", "b", "both", "new"]
+    assert [id_.rpartition("-")[2] for id_ in pool.solutions["id"]] == ["0", "0", "1", "0"]
+    assert pool.rejected["where"].to_list() == ["theirs: b.jsonl:2"]
+    assert pool.rejected["reason"][0].endswith("is there already with another gold answer")
     turned = replace(both, parts=dict(reversed(parts.items())))
     assert tables(load_pool(Store(tmp_path / "store"), turned).path).problems["gold"].to_list() == ["1", "4"]
     with pytest.raises(UserError, match=r"has data.parts.* set data.path to null, or data.parts.NAME.path"):
         load_pool(Store(tmp_path), replace(both, path="rows.jsonl"))
 
 
-def test_an_error_does_not_hide_behind_a_pool_that_skipped_it(tmp_path: Path, data: DataConfig) -> None:
+def test_bad_rows_is_part_of_the_key(tmp_path: Path, data: DataConfig) -> None:
     path = jsonl(tmp_path / "p.jsonl", [{"problem": "q", "answer": 1, "solution": "s"}, "nonsense"])
     load_pool(Store(tmp_path), replace(data, path=path))
     with pytest.raises(UserError, match=r"data=jsonl: p.jsonl:2"):
         load_pool(Store(tmp_path), replace(data, path=path, bad_rows="error"))
 
 
-def test_the_miniature_is_a_pool_and_a_benchmark(tmp_path: Path) -> None:
+def test_the_miniature_as_pool_and_benchmark(tmp_path: Path) -> None:
     config = compose(["data.miniature.per_level=2", "data.limit=3"])
-    made = tables(load_pool(Store(tmp_path), config.data).path)
-    assert made.problems.height == 3
-    assert made.solutions.group_by("problem").len()["len"].to_list() == [8, 8, 8]
-    assert made.solutions["id"][0] == f"{made.problems['id'][0]}-L1"
+    pool = tables(load_pool(Store(tmp_path), config.data).path)
+    assert pool.problems.height == 3
+    assert pool.solutions.group_by("problem").len()["len"].to_list() == [8, 8, 8]
+    assert pool.solutions["id"][0] == f"{pool.problems['id'][0]}-L1"
     for name, benchmark in config.eval.benchmarks.items():
         assert pl.read_parquet(
             load_benchmark(Store(tmp_path), name, benchmark).path / "problems.parquet"

@@ -67,7 +67,7 @@ def test_mathematics_and_past_aime_in_one_pool(tmp_path: Path, shared: Path) -> 
     assert inside == {"simple": 1908, "complex": 5542, "advanced": 975}
 
 
-def test_gsm8k_states_its_answers_behind_hashes(tmp_path: Path, shared: Path) -> None:
+def test_gsm8k_answers_follow_hashes(tmp_path: Path, shared: Path) -> None:
     path = shared / "pools" / "gsm8k_test.jsonl"
     data = compose(["data=gsm8k", "data.source=file", f"data.path={path}"]).data
     made = pl.read_parquet(load_pool(Store(tmp_path), data).path / "problems.parquet")

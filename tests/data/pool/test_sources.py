@@ -10,7 +10,7 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.data.pool.sources import file_rows, hub_rows
 
 
-def test_lines_that_are_no_rows(tmp_path: Path) -> None:
+def test_invalid_lines(tmp_path: Path) -> None:
     lines = [
         b"\xef\xbb\xbf" + '{"a": "\u2028"}'.encode(),
         b"",
@@ -46,13 +46,13 @@ def test_parquet_and_json_hold_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("text", "message"), [("{}", "a list of objects, found dict"), ("[1,", "not JSON")])
-def test_json_that_is_no_list(tmp_path: Path, text: str, message: str) -> None:
+def test_json_must_be_a_list(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "r.json").write_text(text)
     with pytest.raises(UserError, match=message):
         list(file_rows(str(tmp_path / "r.json")))
 
 
-def test_a_hub_set_that_is_not_here(tmp_path: Path) -> None:
+def test_a_hub_data_set_that_does_not_exist(tmp_path: Path) -> None:
     (tmp_path / "r.jsonl").write_text("{}\n")
     with pytest.raises(UserError, match="is a file; it is read with source=file"):
         list(hub_rows(str(tmp_path / "r.jsonl"), None, "train", None))

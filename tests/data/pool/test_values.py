@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from limo_ablate.data.pool.values import Misfit, flag, given_gold, level, number, right_of, stated_gold
+from limo_ablate.data.pool.values import Misfit, flag, gold_text, level, number, parse_pass_rate, stated_gold
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ from limo_ablate.data.pool.values import Misfit, flag, given_gold, level, number
     ],
 )  # fmt: skip
 def test_a_given_gold_answer(value: Any, gold: str | None) -> None:
-    assert given_gold(value) == gold
+    assert gold_text(value) == gold
 
 
 @pytest.mark.parametrize(
@@ -44,15 +44,15 @@ def test_numbers_and_flags() -> None:
     assert [flag(v, "f") for v in (True, 0, "Yes", "no", 1.0, None, "")] == [
         True, False, True, False, True, None, None,
     ]  # fmt: skip
-    assert [right_of(v) for v in (0.5, "0.5", "3/32", None)] == [(0.5, 1), (0.5, 1), (3, 32), (0, 0)]
+    assert [parse_pass_rate(v) for v in (0.5, "0.5", "3/32", None)] == [(0.5, 1), (0.5, 1), (3, 32), (0, 0)]
 
 
 @pytest.mark.parametrize("value", ["many", True, float("inf"), [1], 10**400])
-def test_what_is_no_number(value: Any) -> None:
+def test_values_that_are_not_numbers(value: Any) -> None:
     with pytest.raises(Misfit, match=r"n: .* is not a number"):
         number(value, "n")
 
 
-def test_what_is_no_flag() -> None:
+def test_values_that_are_not_flags() -> None:
     with pytest.raises(Misfit, match="correct: 'perhaps' is neither true nor false"):
         flag("perhaps", "correct")

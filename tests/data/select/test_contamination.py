@@ -161,7 +161,7 @@ def test_the_same_question_is_the_same_artifact(tmp_path: Path) -> None:
         ({"minhash": MinHashConfig(threshold=0.1, shingle=5, permutations=4, seed=0)}, "too low for"),
     ],
 )
-def test_what_can_t_be_looked_for(store: Store, changes: dict[str, object], message: str) -> None:
+def test_invalid_search_settings(store: Store, changes: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         found(store, replace(NOTHING, **changes), ["x"], {"b": ["x"]})  # type: ignore[arg-type]
 

@@ -7,7 +7,7 @@ import pytest
 
 from limo_ablate.core.artifacts import Store
 from limo_ablate.data.select.perturb import perturbation
-from tests.data.select.made_pool import SCORE, SELECT, curated, made_pool
+from tests.data.select.sample_pool import SCORE, SELECT, choose, sample_pool
 
 PARAGRAPHS = "First, set up.\n\nThen solve it.\n\nNow check.\n\nSo the answer is \\boxed{4}."
 SENTENCES = "Set it up. Then solve it. Now check it. So the answer is \\boxed{4}."
@@ -20,26 +20,28 @@ def perturbed(name: str, text: str, seed: int = 0) -> str:
 
 @pytest.mark.parametrize("text", [PARAGRAPHS, PARAGRAPHS.replace("\n\n", "\n"), SENTENCES, CHINESE])
 def test_steps_are_shuffled_and_the_last_stays(text: str) -> None:
-    made = perturbed("shuffled_steps", text)
-    assert made != text
-    assert made.rstrip().endswith(text.rstrip()[-10:])
-    assert sorted(made.replace("\n", "").replace(" ", "")) == sorted(text.replace("\n", "").replace(" ", ""))
-    assert perturbed("shuffled_steps", text) == made
+    changed = perturbed("shuffled_steps", text)
+    assert changed != text
+    assert changed.rstrip().endswith(text.rstrip()[-10:])
+    assert sorted(changed.replace("\n", "").replace(" ", "")) == sorted(
+        text.replace("\n", "").replace(" ", "")
+    )
+    assert perturbed("shuffled_steps", text) == changed
 
 
-def test_another_seed_shuffles_otherwise() -> None:
+def test_another_seed_gives_another_order() -> None:
     text = "\n\n".join(f"step {i}" for i in range(20))
     assert perturbed("shuffled_steps", text, 0) != perturbed("shuffled_steps", text, 1)
 
 
 @pytest.mark.parametrize("text", ["4", "So it is.\nAnswer: 4"])
-def test_what_has_no_steps_stays(text: str) -> None:
+def test_a_text_without_steps_is_unchanged(text: str) -> None:
     assert perturbed("shuffled_steps", text) == text
 
 
-def test_keywords_are_taken_out_and_the_answer_stays() -> None:
-    made = perturbed("keywords_stripped", "Therefore, we check 3 + 1.\nWait, perhaps so. 因此 \\boxed{4}")
-    assert made == "we 3 + 1.\n. \\boxed{4}"
+def test_keywords_are_removed_and_the_answer_stays() -> None:
+    changed = perturbed("keywords_stripped", "Therefore, we check 3 + 1.\nWait, perhaps so. 因此 \\boxed{4}")
+    assert changed == "we 3 + 1.\n. \\boxed{4}"
 
 
 def test_format_only_is_the_box() -> None:
@@ -48,14 +50,14 @@ def test_format_only_is_the_box() -> None:
 
 def test_a_perturbed_selection_is_the_same_rows(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    pool = made_pool(
+    pool = sample_pool(
         store,
         [{"id": f"p{n}", "gold": "4"} for n in range(9)],
         [{"problem": f"p{n}", "text": PARAGRAPHS, "tier": "L5"} for n in range(9)],
     )
     config = replace(SELECT, size=5)
     plain, changed = (
-        curated(store, pool, replace(config, perturb=p)).rows  # type: ignore[arg-type]
+        choose(store, pool, replace(config, perturb=p)).rows  # type: ignore[arg-type]
         for p in ("none", "format_only")
     )
     assert plain["problem"].to_list() == changed["problem"].to_list()
@@ -66,11 +68,11 @@ def test_three_paragraphs_are_enough_to_shuffle() -> None:
     assert perturbed("shuffled_steps", "a\n\nb\n\nc") == "b\n\na\n\nc"
 
 
-def test_what_follows_the_last_box_stays_behind_it() -> None:
+def test_text_after_the_last_box_stays_after_it() -> None:
     text = "one\n\ntwo\n\nthree\n\nso \\boxed{4}\n\nA remark on this."
-    made = perturbed("shuffled_steps", text)
-    assert made != text
-    assert made.endswith("so \\boxed{4}\n\nA remark on this.")
+    changed = perturbed("shuffled_steps", text)
+    assert changed != text
+    assert changed.endswith("so \\boxed{4}\n\nA remark on this.")
 
 
 def test_keywords_in_a_box_and_over_lines_stay() -> None:

@@ -13,7 +13,7 @@ from limo_ablate.data.select.config import ScoreConfig
 from limo_ablate.data.select.features import features, hits, length
 from limo_ablate.data.select.quality import scored, tiers
 from limo_ablate.trial.config import DifficultyConfig
-from tests.data.select.made_pool import DATA, SCORE, SELECT, curated, made_pool
+from tests.data.select.sample_pool import DATA, SCORE, SELECT, choose, sample_pool
 
 PLAIN = "x = 1. " * 40
 CAREFUL = "Perhaps x = 1. Let us check and verify that, since it might fail; therefore x = 1. " * 10
@@ -31,9 +31,9 @@ def rows_of(texts: list[str], problem: str | None = None) -> pl.DataFrame:
 def test_score_rewards_the_paper_s_four_features(scaling: str) -> None:
     rows = rows_of([PLAIN[:70], PLAIN, CAREFUL, "x = 1", CAREFUL * 3])
     score = replace(SCORE, scaling=scaling)  # type: ignore[arg-type]
-    made = scored(rows, score)
-    assert made["score"].arg_max() == 4
-    named = tiers(made, score)
+    selected = scored(rows, score)
+    assert selected["score"].arg_max() == 4
+    named = tiers(selected, score)
     assert named[4] == "L5"
     assert sorted(named) == ["L1", "L2", "L3", "L4", "L5"]
 
@@ -67,20 +67,20 @@ def test_length_counts_words_numbers_symbols_and_chinese_characters() -> None:
 def test_residual_does_not_follow_length() -> None:
     """Score grows with length by construction here; the residual is uncorrelated with log(length)."""
     rows = rows_of([(PLAIN if i % 2 else CAREFUL) * (i + 1) for i in range(30)])
-    made = scored(rows, SCORE)
-    logs = made["length"].cast(pl.Float64).log()
-    assert abs(pl.DataFrame({"a": made["residual"], "b": logs}).select(pl.corr("a", "b")).item()) < 1e-9
-    assert pl.DataFrame({"a": made["score"], "b": logs}).select(pl.corr("a", "b")).item() > 0.3
+    selected = scored(rows, SCORE)
+    logs = selected["length"].cast(pl.Float64).log()
+    assert abs(pl.DataFrame({"a": selected["residual"], "b": logs}).select(pl.corr("a", "b")).item()) < 1e-9
+    assert pl.DataFrame({"a": selected["score"], "b": logs}).select(pl.corr("a", "b")).item() > 0.3
 
 
 def test_tiers_within_a_problem_have_one_solution_each() -> None:
     texts = [PLAIN * (i + 1) for i in range(5)]
     parts = [rows_of(texts, "a"), rows_of([CAREFUL * (5 + i) for i in range(5)], "b")]
-    made = scored(pl.concat(parts), SCORE)
-    within = made.with_columns(tiers(made, replace(SCORE, within="problem")))
+    selected = scored(pl.concat(parts), SCORE)
+    within = selected.with_columns(tiers(selected, replace(SCORE, within="problem")))
     for part in ("a", "b"):
         assert set(within.filter(pl.col("problem") == part)["tier"]) == {"L1", "L2", "L3", "L4", "L5"}
-    pooled = made.with_columns(tiers(made, SCORE))
+    pooled = selected.with_columns(tiers(selected, SCORE))
     assert set(pooled.filter(pl.col("problem") == "b")["tier"]) == {"L3", "L4", "L5"}
 
 
@@ -93,7 +93,7 @@ def test_weights_and_lexicons_must_name_the_same_features() -> None:
 
 def test_features_are_made_once_for_all_weights(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    pool = made_pool(store, [{"id": "a", "gold": "1"}], [{"problem": "a", "text": CAREFUL}])
+    pool = sample_pool(store, [{"id": "a", "gold": "1"}], [{"problem": "a", "text": CAREFUL}])
     one = features(store, SCORE.phrases(), pool)
     assert features(store, dict(reversed(SCORE.phrases().items())), pool).key == one.key
     assert pl.read_parquet(one.path / "features.parquet").columns == ["solution", "length", *SCORE.lexicons]
@@ -107,25 +107,25 @@ def gradable(store: Store) -> object:
         for n in (1, 2, 3)
         for k in range(3)
     ]
-    return made_pool(store, problems, solutions)
+    return sample_pool(store, problems, solutions)
 
 
 @pytest.mark.parametrize(("correctness", "kept"), [("any", 9), ("correct", 6), ("wrong", 3)])
-def test_the_gate_goes_by_the_verifier(tmp_path: Path, correctness: str, kept: int) -> None:
+def test_correctness_is_decided_by_the_verifier(tmp_path: Path, correctness: str, kept: int) -> None:
     """Not by what the data claims, which is all wrong here."""
     store = Store(tmp_path)
     config = replace(SELECT, size=None, quality="any", solutions=9, correctness=correctness)  # type: ignore[arg-type]
-    made = curated(store, gradable(store), config, graded=True)  # type: ignore[arg-type]
-    assert made.rows.height == kept
+    selected = choose(store, gradable(store), config, graded=True)  # type: ignore[arg-type]
+    assert selected.rows.height == kept
 
 
 def test_the_pool_s_own_solutions_give_pass_rates(tmp_path: Path) -> None:
     store = Store(tmp_path)
     data = replace(DATA, difficulty=DifficultyConfig(measure="solutions", bands={"hard": (0, 0.5)}))
     config = replace(SELECT, size=None, quality="any", difficulty="hard")
-    made = curated(store, gradable(store), config, data, graded=True)  # type: ignore[arg-type]
-    assert made.rows["problem"].to_list() == ["p1"]
-    assert made.rows["pass_rate"].to_list() == pytest.approx([1 / 3])
+    selected = choose(store, gradable(store), config, data, graded=True)  # type: ignore[arg-type]
+    assert selected.rows["problem"].to_list() == ["p1"]
+    assert selected.rows["pass_rate"].to_list() == pytest.approx([1 / 3])
 
 
 def test_the_same_questions_in_every_tier(tmp_path: Path) -> None:
@@ -137,10 +137,10 @@ def test_the_same_questions_in_every_tier(tmp_path: Path) -> None:
         for n in range(6)
         for k in range(4 if n == 0 else 5 + n)
     ]
-    pool = made_pool(store, problems, solutions)
+    pool = sample_pool(store, problems, solutions)
     score = replace(SCORE, within="problem")
     arms = [
-        curated(
+        choose(
             store, pool,
             replace(SELECT, size=5, quality=tier, same_problems=True, correctness="correct", score=score),  # type: ignore[arg-type]
             graded=True,

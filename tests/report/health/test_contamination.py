@@ -13,7 +13,7 @@ from limo_ablate.data.select.contamination import flags
 from limo_ablate.report.health.contamination import section
 from limo_ablate.report.study_view import StudyView, load
 from limo_ablate.trial.evaluate.metrics import Results, benchmark_scores
-from tests.data.select.made_pool import SELECT, made_pool
+from tests.data.select.sample_pool import SELECT, sample_pool
 from tests.made_study import SIZE_QUALITY, Making
 
 SMALL = {**SIZE_QUALITY, "axes": {"select.size": [4, 16], "select.quality": ["L4"]}}
@@ -32,7 +32,9 @@ def study(folder: Path) -> Path:
 def gated(tmp_path: Path, texts: list[str]) -> StudyView:
     """A study whose pool has `texts`, and whose benchmark has `HOSTILE` as its first item."""
     store, folder = Store(tmp_path / "store"), study(tmp_path / "study")
-    pool = made_pool(store, [{"id": f"q{i}", "text": text, "gold": "1"} for i, text in enumerate(texts)], [])
+    pool = sample_pool(
+        store, [{"id": f"q{i}", "text": text, "gold": "1"} for i, text in enumerate(texts)], []
+    )
     items = pl.DataFrame({"id": ["p0", "p1"], "text": [HOSTILE, "Something else"]})
     bench = store.build("benchmark", 1, {}, lambda place: items.write_parquet(place / "problems.parquet"))
     found = flags(store, GATE, pool, {"mini": bench})

@@ -28,7 +28,7 @@ DATA = DataConfig(
 )
 
 
-def made_pool(
+def sample_pool(
     store: Store, problems: Sequence[dict[str, Any]], solutions: Sequence[dict[str, Any]]
 ) -> Artifact:
     """A pool; what a row leaves out is null, ids and digests are filled in."""
@@ -58,7 +58,7 @@ def evidence(store: Store, pool: Artifact, *, graded: bool = False, **others: An
     )
 
 
-def curated(
+def choose(
     store: Store, pool: Artifact, config: SelectConfig, data: DataConfig = DATA, **others: Any
 ) -> Selected:
     return curate(config, data, pool, evidence(store, pool, **others))
