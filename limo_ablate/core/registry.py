@@ -105,10 +105,8 @@ class Registry(Generic[T]):
 
     def table(self, head: str) -> str:
         """The built-in entries as a table of the docs, `head` above the names."""
-        rows = [(f"`{name}`", entry.about) for name, entry in self.builtin.items()]
-        return "\n".join(
-            f"| {name} | {about} |" for name, about in [(head, "meaning"), ("---", "---"), *rows]
-        )
+        rows = [f"| `{name}` | {entry.about} |" for name, entry in self.builtin.items()]
+        return "\n".join([f"| {head} | meaning |", "|---|---|", *rows])
 
     def _installed(self) -> dict[str, Entry]:
         found: dict[str, Entry] = {}
@@ -131,7 +129,9 @@ def _points(group: str) -> list[tuple[EntryPoint, str]]:
 @cache
 def _all_points() -> list[tuple[EntryPoint, str]]:
     """The entry points of our groups, each with its package; read once a process."""
-    points = [point for point in entry_points() if point.group.startswith(OURS)]
+    everything = entry_points()
+    ours = sorted(group for group in everything.groups if group.startswith(OURS))
+    points = [point for group in ours for point in everything.select(group=group)]
     return [(point, f"{point.dist.name} {point.dist.version}" if point.dist else "?") for point in points]
 
 

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from collections.abc import Callable
 from itertools import pairwise
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.typed import nearest
+from limo_ablate.core.registry import Entry, Registry
+from limo_ablate.core.typed import Suggested, nearest
 from limo_ablate.data.pool.config import BenchmarkSetConfig
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from limo_ablate.data.select.perturb import Response
+    from limo_ablate.data.select.rules import Candidates
 
 Tier = Literal["any", "L1", "L2", "L3", "L4", "L5", "skipped", "shuffled", "padded"]
 TAKEN = (
@@ -18,9 +26,34 @@ TAKEN = (
     "group", "first", "flag", "cluster", "stratum",
 )  # fmt: skip
 """Columns of a selection, which no lexicon may be named like."""
-RULES = ("random", "pool", "longest", "shortest", "score", "residual", "column")
-"""What comes first: by chance, in the pool's order, long or short solutions, a high score, a high score for
-their length, a high `data.fields.score`. Each feature of the score is a rule too."""
+OWN_RULES = "limo_ablate.data.select.rules"
+RULES: Registry[Callable[[Candidates], pl.Series]] = Registry(
+    "selection rule",
+    {
+        "random": Entry(f"{OWN_RULES}:by_chance", "by chance, drawn by `select.seed`"),
+        "pool": Entry(f"{OWN_RULES}:pool", "the pool's own order"),
+        "longest": Entry(f"{OWN_RULES}:longest", "long solutions first"),
+        "shortest": Entry(f"{OWN_RULES}:shortest", "short solutions first"),
+        "score": Entry(f"{OWN_RULES}:score", "a high reasoning-chain score first"),
+        "residual": Entry(f"{OWN_RULES}:residual", "a high score for its length first"),
+        "column": Entry(f"{OWN_RULES}:column", "a high `data.fields.score` first"),
+    },
+    group="limo_ablate.selection_rules",
+)
+"""What comes first, each a function of `Candidates`. Each feature of the score is a rule too."""
+OWN_CHANGES = "limo_ablate.data.select.perturb"
+PERTURBATIONS: Registry[Callable[[Response], str]] = Registry(
+    "perturbation",
+    {
+        "none": Entry(f"{OWN_CHANGES}:unchanged", "solutions as they are"),
+        "shuffled_steps": Entry(
+            f"{OWN_CHANGES}:shuffled_steps", "the steps in random order, the boxed answer still last"
+        ),
+        "keywords_stripped": Entry(f"{OWN_CHANGES}:keywords_stripped", "without the words that the score counts"),
+        "format_only": Entry(f"{OWN_CHANGES}:format_only", "the boxed answer alone"),
+    },
+)
+"""Negative controls: what is done to each chosen solution."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +80,7 @@ class ScoreConfig:
                 f"select.score: {', '.join(sorted(unknown))} must be in both weights and lexicons "
                 "(elaborated, which has no words, in weights only)"
             )
-        if taken := sorted(set(self.lexicons) & {*RULES, *TAKEN}):
+        if taken := sorted(set(self.lexicons) & {*RULES.builtin, *TAKEN}):
             raise UserError(f"select.score.lexicons.{taken[0]}: that name is taken; choose another")
         if not all(math.isfinite(weight) for weight in self.weights.values()):
             raise UserError(f"select.score.weights={self.weights}: every weight must be a number")
@@ -158,12 +191,12 @@ class SelectConfig:
     differ in tier then have the same questions (RQ1)."""
     solutions: int
     """At most so many solutions of a problem; 0 chooses questions, for a teacher to solve."""
-    best: str
+    best: Annotated[str, Suggested(RULES, "-")]
     """The rule by which a problem's solutions are chosen."""
-    order: str
+    order: Annotated[str, Suggested(RULES, "-")]
     """The rule by which problems are chosen. A rule is one of `RULES`; `-` before it turns it round."""
     stratify: StratifyConfig | None
-    perturb: Literal["none", "shuffled_steps", "keywords_stripped", "format_only"]
+    perturb: Annotated[str, PERTURBATIONS]
     """Negative controls: what is done to each chosen solution."""
     score: ScoreConfig
     contamination: ContaminationConfig
@@ -171,12 +204,7 @@ class SelectConfig:
 
     def __post_init__(self) -> None:
         for key, rule in (("best", self.best), ("order", self.order)):
-            known = (*RULES, *self.score.weights)
-            if rule.removeprefix("-") not in known:
-                raise UserError(
-                    f"select.{key}={rule}: not a rule{nearest(rule, known)} Rules: {', '.join(known)}, "
-                    "each also with - before it"
-                )
+            self._check_rule(key, rule)
         if self.tokens == "match" and self.size is None:
             raise UserError(
                 "select.tokens=match needs select.size: the rows of the tier with the fewest tokens"
@@ -185,3 +213,17 @@ class SelectConfig:
             value = getattr(self, key)
             if isinstance(value, int) and value < (1 if key == "tokens" else 0):
                 raise UserError(f"select.{key}={value}: can't be that few")
+
+    def _check_rule(self, key: str, rule: str) -> None:
+        name, features = rule.removeprefix("-"), self.score.weights
+        if name not in RULES and name not in features:
+            known = [*RULES, *features]
+            raise UserError(
+                f"select.{key}={rule}: not a rule{nearest(rule, known)} Rules: {', '.join(known)}, "
+                "each also with - before it"
+            )
+        if name not in RULES.builtin and name in features and name in RULES:
+            raise UserError(
+                f"select.{key}={rule}: a feature of select.score and the rule {RULES.entry(name).about} have "
+                f"the same name; rename select.score.lexicons.{name}"
+            )

@@ -9,7 +9,9 @@ import hashlib
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
+from limo_ablate.data.select.config import PERTURBATIONS
 from limo_ablate.data.select.features import pattern
 
 _PARAGRAPH = re.compile(r"\n\s*\n")
@@ -20,8 +22,24 @@ FEWEST_STEPS = 4
 """A text with fewer paragraphs is cut at lines, with fewer lines at sentences."""
 
 
-def shuffled_steps(text: str, gold: str, seed: int) -> str:
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What a perturbation is given."""
+
+    text: str
+    gold: str
+    lexicons: Mapping[str, Sequence[str]]
+    """Feature of the score -> its words."""
+    seed: int
+
+
+def unchanged(given: Response) -> str:
+    return given.text
+
+
+def shuffled_steps(given: Response) -> str:
     """The steps in random order; from the one with the last box on they stay last."""
+    text, seed = given.text, given.seed
     cut, joint = _steps(text)
     boxed = [place for place, step in enumerate(cut) if "\\boxed" in step]
     end = boxed[-1] if boxed else len(cut) - 1
@@ -46,23 +64,19 @@ def _steps(text: str) -> tuple[list[str], str]:
     return most
 
 
-def keywords_stripped(text: str, lexicons: Mapping[str, Sequence[str]]) -> str:
+def keywords_stripped(given: Response) -> str:
     """Without the words that the score counts; lines and boxes stay as they are."""
-    words = pattern([word for lexicon in lexicons.values() for word in lexicon])
+    words = pattern([word for lexicon in given.lexicons.values() for word in lexicon])
     words = words.replace("(?-u:\\b)", r"(?a:\b)").replace(r"\s+", r"[ \t]+")
-    return re.sub(rf"({_BOX})|{words},?[ \t]?", lambda found: found[1] or "", text)
+    return re.sub(rf"({_BOX})|{words},?[ \t]?", lambda found: found[1] or "", given.text)
 
 
-def format_only(text: str, gold: str) -> str:
+def format_only(given: Response) -> str:
     """The answer in its box, and nothing that leads to it."""
-    return f"\\boxed{{{gold}}}"
+    return f"\\boxed{{{given.gold}}}"
 
 
 def perturbation(name: str, lexicons: Mapping[str, Sequence[str]], seed: int) -> Callable[[str, str], str]:
     """(response, gold) -> response."""
-    return {
-        "none": lambda text, gold: text,
-        "shuffled_steps": lambda text, gold: shuffled_steps(text, gold, seed),
-        "keywords_stripped": lambda text, gold: keywords_stripped(text, lexicons),
-        "format_only": format_only,
-    }[name]
+    change = PERTURBATIONS.load(name)
+    return lambda text, gold: change(Response(text, gold, lexicons, seed))

@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from limo_ablate.core.artifacts import Artifact, Store
+from limo_ablate.core.typed import installed
 from limo_ablate.data.pool.config import PoolConfig
 from limo_ablate.data.select import difficulty, quality
 from limo_ablate.data.select.config import SelectConfig
@@ -71,6 +72,7 @@ def select(
             evidence.clusters,
         ],
         "tokenizer": counter.digest if counter else None,
+        **installed(config),
     }
 
     def make(folder: Path) -> None:
@@ -94,7 +96,8 @@ def curate(config: SelectConfig, data: PoolConfig, pool: Artifact, evidence: Evi
     candidates = funnel.rows
     keep_quality(funnel, config)
     change = perturbation(config.perturb, config.score.phrases(), config.seed)
-    rows = _cut(funnel, candidates, config, data, evidence, counting(pool, evidence.counter, change))
+    ordered = partial(_ordered, config=config, data=data, pool=pool, clusters=evidence.clusters)
+    rows = _cut(funnel, candidates, config, ordered, counting(pool, evidence.counter, change))
     features = [name for name in config.score.weights if name != "elaborated"]
     features += [name for name in READ if name in rows.columns]
     return Selected(with_texts(rows, pool, change, features), candidates, funnel)
@@ -122,12 +125,10 @@ def _cut(
     funnel: Funnel,
     candidates: pl.DataFrame,
     config: SelectConfig,
-    data: PoolConfig,
-    evidence: Evidence,
+    ordered: Callable[[pl.DataFrame], pl.DataFrame],
     counts: Callable[[pl.DataFrame], list[int]],
 ) -> pl.DataFrame:
     """The first rows by the rules, as many as size or tokens want. `candidates` are those of all tiers."""
-    ordered = partial(_ordered, config=config, data=data, clusters=evidence.clusters)
     rows = ordered(funnel.rows)
     funnel.replace(f"{config.solutions} a problem", rows, f"another one comes first by {config.best}")
     if config.perturb != "none":  # whatever tokens the pool carries are not those of the changed texts
@@ -148,11 +149,11 @@ def _cut(
 
 
 def _ordered(
-    rows: pl.DataFrame, config: SelectConfig, data: PoolConfig, clusters: Artifact | None
+    rows: pl.DataFrame, config: SelectConfig, data: PoolConfig, pool: Artifact, clusters: Artifact | None
 ) -> pl.DataFrame:
     if clusters:
         found = pl.read_parquet(clusters.path / "clusters.parquet")
         rows = rows.join(found, on="problem", how="left", maintain_order="left")
     if config.stratify:
         rows = rows.with_columns(strata(rows, config, difficulty.column(data)))
-    return in_order(rows, config)
+    return in_order(rows, config, partial(with_texts, rows, pool, lambda text, gold: text))

@@ -5,25 +5,28 @@ Every prefix of the order is the subset of that size, so 100 rows are among the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import polars as pl
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.data.select.config import SelectConfig
-from limo_ablate.data.select.rules import draw, key
+from limo_ablate.data.select.rules import Candidates, draw, key
 
 FIFTHS = 5
 
 
-def in_order(rows: pl.DataFrame, config: SelectConfig) -> pl.DataFrame:
+def in_order(rows: pl.DataFrame, config: SelectConfig, texts: Callable[[], pl.DataFrame]) -> pl.DataFrame:
     """At most `config.solutions` rows of each problem, first to last.
 
-    Needs the columns problem, solution, row, what the rules go by, and `stratum` where strata are asked for.
+    Needs the columns problem, solution, row, what the rules go by, and `stratum` where strata are asked for;
+    `texts` reads the rows' texts.
     """
     questions = rows["solution"].null_count() == rows.height
     best = "pool" if questions else config.best
     rows = rows.with_columns(
-        key(rows, best, config.seed, "solution").alias("_best"),
-        key(rows, config.order, config.seed, "problem").alias("_order"),
+        key(best, Candidates(rows, "solution", config.seed, texts)).alias("_best"),
+        key(config.order, Candidates(rows, "problem", config.seed, texts)).alias("_order"),
         draw(rows["solution"], config.seed).alias("_tie"),
     )
     nth = pl.int_range(pl.len()).over("problem").alias("_nth")
