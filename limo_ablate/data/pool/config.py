@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from limo_ablate.core.artifacts import NOT_IN_KEY
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.registry import Entry, Registry
+
+if TYPE_CHECKING:
+    from limo_ablate.data.pool.schema import Entry as Problem
+
+SOURCES = "limo_ablate.data.pool.sources"
+LOADERS: Registry[Callable[[ProblemsConfig], Iterator[tuple[str, dict[str, Any] | Problem | str]]]] = (
+    Registry(
+        "source",
+        {
+            "miniature": Entry(f"{SOURCES}:miniature_source", "recurrences made by a generator (`miniature`)"),
+            "hub": Entry(f"{SOURCES}:hub_source", "a data set of the Hugging Face hub, or a snapshot of one"),
+            "file": Entry(f"{SOURCES}:file_source", "a .jsonl, .json, .csv or .parquet file"),
+        },
+        group="limo_ablate.loaders",
+    )
+)
+"""Where rows come from; each is a loader, see `limo_ablate.data.pool.sources`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +79,7 @@ class MiniatureProblemsConfig:
 class ProblemsConfig:
     """Where problems come from."""
 
-    source: Literal["miniature", "hub", "file"]
+    source: Annotated[str, LOADERS]
     path: str | None = None
     """Hub id, or a local file or folder (.jsonl, .json, .csv, .parquet, a snapshot folder)."""
     subset: str | None = None

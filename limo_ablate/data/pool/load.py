@@ -13,6 +13,7 @@ from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.errors import UserError
 from limo_ablate.data.pool.choices import read_choice, shuffle, write_options
 from limo_ablate.data.pool.config import (
+    LOADERS,
     BenchmarkSetConfig,
     ChoicesConfig,
     FieldsConfig,
@@ -22,7 +23,7 @@ from limo_ablate.data.pool.config import (
 from limo_ablate.data.pool.fields import Row, check_field, check_fields
 from limo_ablate.data.pool.pool_index import Source
 from limo_ablate.data.pool.schema import Entry, matches, read_row
-from limo_ablate.data.pool.sources import source_rows
+from limo_ablate.data.pool.sources import Rows, require_fields
 from limo_ablate.data.pool.tables import Tables
 from limo_ablate.data.pool.values import Misfit
 
@@ -114,29 +115,31 @@ def _entries(
     config: ProblemsConfig, name: str, choices: ChoicesConfig | None = None
 ) -> Iterator[tuple[str, Entry | str | None]]:
     """(where, entry) for each row: the reason where it is none, None where `where` leaves it out."""
-    if config.source == "miniature":
-        if choices:
-            raise UserError(f"{name}: the miniature has no multiple choice; set choices to null")
-        yield from _miniature(config, name)
-        return
-    if config.path is None:
-        raise UserError(f"{name}: no path given: set its `path` to a file or a hub id")
-    if config.fields is None:
-        raise UserError(f"{name}: `fields` must say which column holds what")
     checked = False
-    for where, row in _rows_of(config, config.path, name):
-        if isinstance(row, dict) and not checked:
-            check_fields(config.fields, config.where, row, name)
-            for field in (choices and choices.wrong) or ():
-                check_field(row, field, "choices.wrong", name)
-            checked = True
-        yield where, row if isinstance(row, str) else _entry(row, config, config.fields, name, choices)
+    for where, row in _rows_of(config, name):
+        if isinstance(row, Entry):
+            if choices:
+                raise UserError(f"{name}: source={config.source} has no multiple choice; set choices to null")
+            yield where, row if matches(row.problem, config.where) else None
+        elif isinstance(row, str):
+            yield where, row
+        else:
+            named = require_fields(config)
+            if not checked:
+                check_fields(named, config.where, row, name)
+                for field in (choices and choices.wrong) or ():
+                    check_field(row, field, "choices.wrong", name)
+                checked = True
+            yield where, _entry(row, config, named, name, choices)
 
 
-def _rows_of(config: ProblemsConfig, path: str, name: str) -> Iterator[tuple[str, Row | str]]:
+def _rows_of(config: ProblemsConfig, name: str) -> Rows:
     """The rows of a source; an error says whose it is."""
     try:
-        yield from source_rows(config, path)
+        for where, row in LOADERS.load(config.source)(config):
+            if isinstance(row, dict):
+                require_fields(config)
+            yield where, row
     except UserError as error:
         raise UserError(f"{name}: {error}") from error
 
@@ -151,17 +154,6 @@ def _entry(
         return replace(entry, choice=read_choice(row, entry.problem, choices)) if choices else entry
     except Misfit as misfit:
         return str(misfit)
-
-
-def _miniature(config: ProblemsConfig, name: str) -> Iterator[tuple[str, Entry | str | None]]:
-    from limo_ablate.data.miniature.recurrence import problems
-    from limo_ablate.data.miniature.solutions import solutions
-
-    if config.path or config.fields or not config.miniature:
-        raise UserError(f"{name}: source=miniature needs `miniature`, and neither `path` nor `fields`")
-    for problem in problems(config.miniature):
-        entry = Entry(problem, solutions([problem]))
-        yield problem["id"], entry if matches(problem, config.where) else None
 
 
 def _require_problems(tables: Tables, name: str) -> None:
@@ -181,6 +173,8 @@ def _require_problems(tables: Tables, name: str) -> None:
 def _content(store: Store, config: ProblemsConfig) -> dict[str, Any]:
     """What decides which rows there are; a local path counts by its bytes only."""
     content = {field.name: getattr(config, field.name) for field in fields(ProblemsConfig)}
+    if identity := LOADERS.identity(config.source):
+        content["installed"] = identity
     if config.fields and isinstance(config.fields.solution, dict):
         content["teachers"] = list(config.fields.solution)  # keys are hashed sorted, but order solutions
     local = config.path is not None and Path(config.path).exists()

@@ -1,4 +1,11 @@
-"""Rows of a source as plain dicts, each with where it stands: files, folders, hub data sets.
+"""Loaders: the rows of a source as plain dicts, each with where it stands.
+
+A loader is a function from the configuration of the problems to an iterator of (where, row).
+`where` names the row for a person (`train.jsonl:17`); a row is a dict of columns, which `fields` then says
+how to read, or the reason (text) why it can't be read, or an `Entry`, which is taken as it is. A loader reads
+what its configuration says (`path`, `subset`, `split`, `revision`, `limit`), in an order that is always the
+same, and raises UserError for a source that can't be read. A pool is kept by a key of that configuration, the
+bytes of a local `path` and the loader's source: what it reads elsewhere must be named by a revision.
 
 Files are read by us and not by `datasets`, because real ones hold U+2028 inside strings (lines end at
 "\\n" only) and columns of mixed types (an answer that is 27.0 in one row and a list in the next). All
@@ -13,22 +20,50 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.data.pool.config import ProblemsConfig
+from limo_ablate.data.pool.config import FieldsConfig, ProblemsConfig
 from limo_ablate.data.pool.fields import Row
+from limo_ablate.data.pool.schema import Entry
 
 BATCH = 1000
+Rows: TypeAlias = Iterator[tuple[str, Row | Entry | str]]
+"""(where, row) for each row; for an unreadable one the reason."""
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-def source_rows(config: ProblemsConfig, path: str) -> Iterator[tuple[str, Row | str]]:
-    """(where, row) for each row of a file, a folder or a hub data set; for an unreadable row, the reason."""
-    if config.source == "hub":
-        return hub_rows(path, config.subset, config.split, config.revision)
-    return file_rows(path)
+def miniature_source(config: ProblemsConfig) -> Rows:
+    from limo_ablate.data.miniature.recurrence import problems
+    from limo_ablate.data.miniature.solutions import solutions
+
+    if config.path or config.fields or not config.miniature:
+        raise UserError("source=miniature needs `miniature`, and neither `path` nor `fields`")
+    for problem in problems(config.miniature):
+        yield problem["id"], Entry(problem, solutions([problem]))
+
+
+def hub_source(config: ProblemsConfig) -> Rows:
+    return hub_rows(_path(config), config.subset, config.split, config.revision)
+
+
+def file_source(config: ProblemsConfig) -> Rows:
+    return file_rows(_path(config))
+
+
+def _path(config: ProblemsConfig) -> str:
+    """Raises UserError where the source has no path, or does not say what its columns hold."""
+    if config.path is None:
+        raise UserError("no path given: set its `path` to a file or a hub id")
+    require_fields(config)
+    return config.path
+
+
+def require_fields(config: ProblemsConfig) -> FieldsConfig:
+    if config.fields is None:
+        raise UserError("`fields` must say which column holds what")
+    return config.fields
 
 
 def file_rows(path: str) -> Iterator[tuple[str, Row | str]]:

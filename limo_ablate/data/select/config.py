@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -49,7 +49,9 @@ PERTURBATIONS: Registry[Callable[[Response], str]] = Registry(
         "shuffled_steps": Entry(
             f"{OWN_CHANGES}:shuffled_steps", "the steps in random order, the boxed answer still last"
         ),
-        "keywords_stripped": Entry(f"{OWN_CHANGES}:keywords_stripped", "without the words that the score counts"),
+        "keywords_stripped": Entry(
+            f"{OWN_CHANGES}:keywords_stripped", "without the score's words"
+        ),
         "format_only": Entry(f"{OWN_CHANGES}:format_only", "the boxed answer alone"),
     },
 )

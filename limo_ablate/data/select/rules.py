@@ -27,8 +27,8 @@ class Candidates:
     """
 
     rows: pl.DataFrame
-    """A row for each solution: `problem` and `solution` (ids), `row` (its place in the pool), `length`, `score`,
-    `tier`, `teacher`, `level`, `pass_rate`, `source`, ...; no texts."""
+    """A row for each solution: `problem` and `solution` (ids), `row` (its place in the pool), `length`,
+    `score`, `tier`, `teacher`, `level`, `pass_rate`, `source`, ...; no texts."""
     unit: str
     """What is ordered, a column: `problem`, or the `solution`s of each problem (`select.best`)."""
     seed: int
@@ -46,7 +46,7 @@ def key(rule: str, candidates: Candidates) -> pl.Series:
     numbers = (RULES.load(name) if name in RULES else by_column(f"-{name}"))(candidates)
     if len(numbers) != candidates.rows.height:
         raise UserError(
-            f"rule `{name}` gave {len(numbers)} numbers for {candidates.rows.height} rows; it must give one each"
+            f"rule `{name}` gave {len(numbers)} numbers for {candidates.rows.height} rows; each needs one"
         )
     if len(numbers) and numbers.null_count() == len(numbers):
         raise UserError(_missing(name))

@@ -16,7 +16,9 @@ KINDS = "limo_ablate.model.generate.engines"
 ENGINES: Registry[EngineKind] = Registry(
     "engine",
     {
-        "transformers": Entry(f"{KINDS}:TRANSFORMERS", "transformers' models, a batch in step; no extra package"),
+        "transformers": Entry(
+            f"{KINDS}:TRANSFORMERS", "transformers' models, a batch in step; the default"
+        ),
         "paged": Entry(
             f"{KINDS}:PAGED",
             "transformers' continuous batching over a paged cache, for GPUs",

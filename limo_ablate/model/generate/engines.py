@@ -1,4 +1,4 @@
-"""The engines that come with limo-ablate, as their registry knows them (`ENGINES`); nothing heavy is imported."""
+"""The engines that come with limo-ablate, as `ENGINES` knows them; nothing heavy is imported."""
 
 from __future__ import annotations
 

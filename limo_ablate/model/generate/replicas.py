@@ -56,7 +56,7 @@ class Replicas:
         shutil.rmtree(self.desk)
 
     def _loadable(self) -> str:
-        """What the engine can load: an adapter is merged into its base once for all replicas, where it must be."""
+        """What the engine can load: an adapter merged into its base, once for all replicas, where need be."""
         if ENGINES.load(self.settings.engine).reads_adapters or not (Path(self.path) / ADAPTER).exists():
             return self.path
         from limo_ablate.model.generate.vllm import save_merged

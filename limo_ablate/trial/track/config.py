@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.registry import Entry, Registry
+
+if TYPE_CHECKING:
+    from limo_ablate.trial.config import TrialConfig
+    from limo_ablate.trial.identity import TrialLabels
+    from limo_ablate.trial.track.tracker import Tracker
+
+TRACKERS: Registry[Callable[[TrialConfig, TrialLabels, Path], Tracker]] = Registry(
+    "tracker",
+    {
+        "wandb": Entry("limo_ablate.trial.track.run:open_run", "Weights & Biases, offline by default"),
+        "none": Entry("limo_ablate.trial.track.tracker:open_none", "no tracking"),
+    },
+    group="limo_ablate.trackers",
+)
+"""What follows a trial; each opens a `Tracker`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackConfig:
-    kind: Literal["wandb", "none"]
+    kind: Annotated[str, TRACKERS]
     project: str = "limo-ablate"
     entity: str | None = None
     mode: Literal["offline", "online", "disabled"] = "offline"
