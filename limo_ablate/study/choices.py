@@ -23,9 +23,7 @@ DESIGNS: Registry[Design] = Registry(
         "ofat": Entry(f"{POINTS}:OFAT", "one factor at a time, around a base"),
         "fractional": Entry(f"{POINTS}:FRACTIONAL", "a fraction of all combinations of two levels"),
         "random": Entry(f"{POINTS}:RANDOM", "random points"),
-        "optuna": Entry(
-            f"{POINTS}:OPTUNA", "a search: trials are proposed from earlier results"
-        ),
+        "optuna": Entry(f"{POINTS}:OPTUNA", "a search: trials are proposed from earlier results"),
     },
 )
 SAMPLER = "limo_ablate.study.search.sampler"

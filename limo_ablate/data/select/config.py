@@ -49,9 +49,7 @@ PERTURBATIONS: Registry[Callable[[Response], str]] = Registry(
         "shuffled_steps": Entry(
             f"{OWN_CHANGES}:shuffled_steps", "the steps in random order, the boxed answer still last"
         ),
-        "keywords_stripped": Entry(
-            f"{OWN_CHANGES}:keywords_stripped", "without the score's words"
-        ),
+        "keywords_stripped": Entry(f"{OWN_CHANGES}:keywords_stripped", "without the score's words"),
         "format_only": Entry(f"{OWN_CHANGES}:format_only", "the boxed answer alone"),
     },
 )

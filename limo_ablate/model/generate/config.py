@@ -16,9 +16,7 @@ KINDS = "limo_ablate.model.generate.engines"
 ENGINES: Registry[EngineKind] = Registry(
     "engine",
     {
-        "transformers": Entry(
-            f"{KINDS}:TRANSFORMERS", "transformers' models, a batch in step; the default"
-        ),
+        "transformers": Entry(f"{KINDS}:TRANSFORMERS", "transformers' models, a batch in step; the default"),
         "paged": Entry(
             f"{KINDS}:PAGED",
             "transformers' continuous batching over a paged cache, for GPUs",

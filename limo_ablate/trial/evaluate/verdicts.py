@@ -1,20 +1,25 @@
-"""Every completion graded by the verifier, three ways: as stated, in a box only, and leniently."""
+"""Every completion graded, by the verifier three ways: as stated, in a box only, and leniently."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from limo_ablate.core.artifacts import Artifact, Store
+from limo_ablate.core.errors import UserError
 from limo_ablate.core.progress import keep_alive
 from limo_ablate.data.pool.choices import read_options
+from limo_ablate.trial.evaluate.grader import GRADERS, VERIFIER, Answered, Grade
 from limo_ablate.trial.evaluate.votes import votes
-from limo_ablate.verify import VERSION as VERIFIER
+from limo_ablate.verify import VERSION as VERSION_OF_VERIFIER
 from limo_ablate.verify import Verdict, verify_many
 
 VERSION = 3
+GRADED = ("answer", "status", "rule", "reason", "boxed", "lenient", "vote")
+"""Columns that are fields of `Grade`."""
+TYPES = {"answer": pl.String, "reason": pl.String, "vote": pl.Int64}
 
 
 def verdicts(store: Store, completions: Artifact, benchmark: Artifact, grader: str = VERIFIER) -> Artifact:
