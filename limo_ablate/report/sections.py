@@ -26,9 +26,7 @@ SECTIONS: Registry[Callable[[StudyView], Section | None]] = Registry(
             "limo_ablate.report.health.contamination:section", "pool and benchmarks compared"
         ),
         "failures": Entry("limo_ablate.report.health.failures:section", "attempts that failed"),
-        "literature": Entry(
-            "limo_ablate.report.declared.literature:section", "results of papers"
-        ),
+        "literature": Entry("limo_ablate.report.declared.literature:section", "results of papers"),
         "methods": Entry("limo_ablate.report.methods.methods:section", "how the study was made"),
     },
     group="limo_ablate.report_sections",

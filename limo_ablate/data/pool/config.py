@@ -18,9 +18,7 @@ LOADERS: Registry[Callable[[ProblemsConfig], Iterator[tuple[str, dict[str, Any] 
     Registry(
         "source",
         {
-            "miniature": Entry(
-                f"{SOURCES}:miniature_source", "recurrences, made by a generator"
-            ),
+            "miniature": Entry(f"{SOURCES}:miniature_source", "recurrences, made by a generator"),
             "hub": Entry(f"{SOURCES}:hub_source", "a data set of the Hugging Face hub, or a snapshot of one"),
             "file": Entry(f"{SOURCES}:file_source", "a .jsonl, .json, .csv or .parquet file"),
         },
