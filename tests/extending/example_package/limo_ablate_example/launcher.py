@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.study.cells import Cell
+from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.sweep.budget_guard import Purse
 from limo_ablate.sweep.ledger.lease import Lease
 from limo_ablate.sweep.ledger.queue import Queue
@@ -25,7 +25,7 @@ class RunnersLauncher:
     def side_by_side(self) -> int:
         return self.count
 
-    def run(self, queue: Queue, purse: Purse, lease: Lease, desk: Desk) -> Sequence[Cell]:
+    def run(self, queue: Queue, purse: Purse, lease: Lease, desk: Desk) -> Sequence[PlannedTrial]:
         command = [sys.executable, "-m", "limo_ablate", "join", str(self.folder), "launch.slots=1"]
         runners = [subprocess.Popen(command) for _ in range(self.count)]
         try:
@@ -37,4 +37,4 @@ class RunnersLauncher:
                 runner.terminate()
                 runner.wait()
         queue.refresh()
-        return [todo.cell for todo in queue.todo]
+        return [todo.trial for todo in queue.todo]
