@@ -29,24 +29,25 @@ from limo_ablate.core.errors import UserError
 
 T = TypeVar("T")
 OURS = "limo_ablate."
-"""What the groups of our registries begin with."""
+"""Prefix of our registries' entry-point groups."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     target: str
-    """`module:attribute` of what it stands for."""
+    """`module:attribute` of the implementation."""
     about: str
     """One line for help and docs."""
     words: str = ""
-    """What the report calls it; empty: its name."""
+    """Name in the report; empty: the entry's own name."""
     package: str | None = None
-    """Name and version of the package that adds it; null: our own."""
+    """Name and version of the package that adds it; None for our own."""
 
 
 class Registry(Generic[T]):
     def __init__(self, what: str, builtin: Mapping[str, Entry], group: str | None = None) -> None:
-        """`what` names the choice in messages; `group` is the entry-point group, null: closed to others."""
+        """`what` names the choice in messages; `group` is the entry-point group, None if closed to
+        packages."""
         self.what, self.group = what, group
         self.builtin = dict(builtin)
 

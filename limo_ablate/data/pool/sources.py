@@ -1,15 +1,15 @@
-"""Loaders: the rows of a source as plain dicts, each with where it stands.
+"""Loaders: read the rows of a source as dicts, each with its location.
 
-A loader is a function from the configuration of the problems to an iterator of (where, row).
-`where` names the row for a person (`train.jsonl:17`); a row is a dict of columns, which `fields` then says
-how to read, or the reason (text) why it can't be read, or an `Entry`, which is taken as it is. A loader reads
-what its configuration says (`path`, `subset`, `split`, `revision`, `limit`), in an order that is always the
-same, and raises UserError for a source that can't be read. A pool is kept by a key of that configuration, the
-bytes of a local `path` and the loader's source: what it reads elsewhere must be named by a revision.
+A loader is a function from the configuration of the problems to an iterator of (where, row). `where` is the
+location in messages (`train.jsonl:17`). A row is a dict of columns, from which `fields` selects; or the
+reason (text) why it can't be read; or a `ParsedRow`, which is used as it is. A loader reads what its
+configuration says (`path`, `subset`, `split`, `revision`, `limit`), always in the same order, and raises
+UserError for a source that can't be read. A pool's key contains that configuration, the bytes of a local
+`path` and the loader's source code: data from elsewhere must be identified by a revision.
 
-Files are read by us and not by `datasets`, because real ones hold U+2028 inside strings (lines end at
-"\\n" only) and columns of mixed types (an answer that is 27.0 in one row and a list in the next). All
-but .json, which is one list, are read row by row: their size does not matter.
+We read files ourselves instead of with `datasets`, because real files have U+2028 inside strings (lines end
+only at "\\n") and columns of mixed types (an answer that is 27.0 in one row and a list in the next). All
+formats but .json, which is one list, are read row by row, so files may be large.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from typing import Any, TypeAlias
 from limo_ablate.core.errors import UserError
 from limo_ablate.data.pool.config import FieldsConfig, ProblemsConfig
 from limo_ablate.data.pool.fields import Row
-from limo_ablate.data.pool.schema import Entry
+from limo_ablate.data.pool.schema import ParsedRow
 
 BATCH = 1000
-Rows: TypeAlias = Iterator[tuple[str, Row | Entry | str]]
-"""(where, row) for each row; for an unreadable one the reason."""
+Rows: TypeAlias = Iterator[tuple[str, Row | ParsedRow | str]]
+"""(where, row) for each row; the reason in place of an unreadable row."""
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -41,7 +41,7 @@ def miniature_source(config: ProblemsConfig) -> Rows:
     if config.path or config.fields or not config.miniature:
         raise UserError("source=miniature needs `miniature`, and neither `path` nor `fields`")
     for problem in problems(config.miniature):
-        yield problem["id"], Entry(problem, solutions([problem]))
+        yield problem["id"], ParsedRow(problem, solutions([problem]))
 
 
 def hub_source(config: ProblemsConfig) -> Rows:
@@ -53,7 +53,7 @@ def file_source(config: ProblemsConfig) -> Rows:
 
 
 def _path(config: ProblemsConfig) -> str:
-    """Raises UserError where the source has no path, or does not say what its columns hold."""
+    """The source's path; UserError if it has no path or no fields."""
     if config.path is None:
         raise UserError("no path given: set its `path` to a file or a hub id")
     require_fields(config)

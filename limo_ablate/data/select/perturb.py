@@ -1,6 +1,6 @@
-"""Negative controls: what is done to the chosen solutions. What a model gains from these is form.
+"""Negative controls: changes to the chosen solutions, from which a model can only learn form.
 
-Wrong traces are a filter (`select.correctness=wrong`), not a perturbation.
+Wrong solutions are selected by a filter (`select.correctness=wrong`), not by a perturbation.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _LINE = re.compile(r"\n")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\\$])|(?<=[。！？])|(?<=[.;,])\s+(?=\S+\s*[:=])")
 _BOX = r"\\boxed\{(?:[^{}]|\{[^{}]*\})*\}"
 FEWEST_STEPS = 4
-"""A text with fewer paragraphs is cut at lines, with fewer lines at sentences."""
+"""A text with fewer paragraphs is split into lines, and with fewer lines into sentences."""
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What a perturbation is given."""
+    """The input of a perturbation."""
 
     text: str
     gold: str
@@ -38,7 +38,7 @@ def unchanged(given: Response) -> str:
 
 
 def shuffled_steps(given: Response) -> str:
-    """The steps in random order; from the one with the last box on they stay last."""
+    """The steps in random order, except the one with the last box and those after it."""
     text, seed = given.text, given.seed
     cut, joint = _steps(text)
     boxed = [place for place, step in enumerate(cut) if "\\boxed" in step]
@@ -53,7 +53,7 @@ def shuffled_steps(given: Response) -> str:
 
 
 def _steps(text: str) -> tuple[list[str], str]:
-    """Steps and what joins them: by the first way to cut that gives enough, else by the one with most."""
+    """(steps, separator) of the first way to split that gives enough steps, else of the one with the most."""
     most: tuple[list[str], str] = [text], ""
     for border, joint in ((_PARAGRAPH, "\n\n"), (_LINE, "\n"), (_SENTENCE, " ")):
         steps = [step for step in border.split(text.strip()) if step.strip()]
@@ -65,14 +65,14 @@ def _steps(text: str) -> tuple[list[str], str]:
 
 
 def keywords_stripped(given: Response) -> str:
-    """Without the words that the score counts; lines and boxes stay as they are."""
+    """The text without the words that the score counts; lines and boxes are unchanged."""
     words = pattern([word for lexicon in given.lexicons.values() for word in lexicon])
     words = words.replace("(?-u:\\b)", r"(?a:\b)").replace(r"\s+", r"[ \t]+")
     return re.sub(rf"({_BOX})|{words},?[ \t]?", lambda found: found[1] or "", given.text)
 
 
 def format_only(given: Response) -> str:
-    """The answer in its box, and nothing that leads to it."""
+    """Only the answer in its box."""
     return f"\\boxed{{{given.gold}}}"
 
 

@@ -1,8 +1,8 @@
-"""Rules that say which rows come first: seeded and independent of the pool's own order.
+"""Selection rules, which decide which rows come first: seeded, and independent of the pool's order.
 
-With `random` a problem's place is a hash of (seed, id), so 100 problems are among the 200 of the same seed
-whatever else the pool holds, another seed draws others, and arms that differ in their solutions only draw
-the same problems.
+With `random`, a problem's position is a hash of (seed, id). So 100 problems are always among the 200 problems
+of the same seed, another seed gives another order, and arms that differ only in solutions have the same
+problems.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from limo_ablate.data.select.config import RULES
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """What a selection rule goes by: the rows that passed all filters.
+    """The input of a selection rule: the rows that passed all filters.
 
-    A rule is a function of them that returns a number for each row, in their order: the lowest come first,
-    rows without one (null) last. It must not depend on anything else, for the selection is kept by a key of
-    the pool, the configuration and the rule's own source.
+    A rule returns a number for each row, in the order of the rows: the lowest come first, null last. It must
+    not depend on anything else, because a selection's key contains only the pool, the configuration and the
+    rule's own source.
     """
 
     rows: pl.DataFrame
-    """A row for each solution: `problem` and `solution` (ids), `row` (its place in the pool), `length`,
-    `score`, `tier`, `teacher`, `level`, `pass_rate`, `source`, ...; no texts."""
+    """A row for each solution: `problem` and `solution` (ids), `row` (its position in the pool), `length`,
+    `score`, `tier`, `teacher`, `level`, `pass_rate`, `source`, ...; without texts."""
     unit: str
-    """What is ordered, a column: `problem`, or the `solution`s of each problem (`select.best`)."""
+    """The column to order by: `problem`, or `solution` for the solutions of a problem (`select.best`)."""
     seed: int
-    """`select.seed`, for what is drawn: hash it with the ids of `unit`, as `draw` does."""
+    """`select.seed`: for random order, hash it with the ids of `unit`, as `random_numbers` does."""
     texts: Callable[[], pl.DataFrame]
-    """Reads each row's `text` (of its problem) and `response` (its solution; null where it has none)."""
+    """Reads each row's `text` (of its problem) and `response` (its solution; null if it has none)."""
 
 
-def key(rule: str, candidates: Candidates) -> pl.Series:
-    """A number for each row by the rule; the lowest come first, rows without one last.
+def sort_key(rule: str, candidates: Candidates) -> pl.Series:
+    """A number for each row by the rule; the lowest come first, null last.
 
-    Raises UserError when no row has what the rule goes by.
+    Raises UserError if no row has a number.
     """
     name = rule.removeprefix("-")
     numbers = (RULES.load(name) if name in RULES else by_column(f"-{name}"))(candidates)
@@ -49,12 +49,12 @@ def key(rule: str, candidates: Candidates) -> pl.Series:
             f"rule `{name}` gave {len(numbers)} numbers for {candidates.rows.height} rows; each needs one"
         )
     if len(numbers) and numbers.null_count() == len(numbers):
-        raise UserError(_missing(name))
+        raise UserError(_nothing_to_sort_by(name))
     return -numbers if rule.startswith("-") else numbers
 
 
 def by_column(column: str) -> Callable[[Candidates], pl.Series]:
-    """By a column; with `-` before it the highest come first."""
+    """A rule that orders by a column; `-` before it puts the highest first."""
 
     def rule(candidates: Candidates) -> pl.Series:
         numbers = candidates.rows[column.removeprefix("-")].cast(pl.Float64)
@@ -69,11 +69,11 @@ column, pool = by_column("-given"), by_column("row")
 
 
 def by_chance(candidates: Candidates) -> pl.Series:
-    return draw(candidates.rows[candidates.unit], candidates.seed)
+    return random_numbers(candidates.rows[candidates.unit], candidates.seed)
 
 
-def draw(names: pl.Series, seed: int) -> pl.Series:
-    """A pseudo-random whole number for each name, by SHA-256 of seed and name."""
+def random_numbers(names: pl.Series, seed: int) -> pl.Series:
+    """A pseudo-random integer for each name, from the SHA-256 of seed and name."""
 
     def number(name: str) -> int:
         return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:7], "big")
@@ -81,7 +81,7 @@ def draw(names: pl.Series, seed: int) -> pl.Series:
     return names.fill_null("").map_elements(number, return_dtype=pl.Int64, skip_nulls=False)
 
 
-def _missing(rule: str) -> str:
+def _nothing_to_sort_by(rule: str) -> str:
     if rule == "column":
-        return "rule `column` goes by a number of each solution; name its column in data.fields.score"
-    return f"rule `{rule}` goes by the solutions, and this pool has only questions; use random or pool"
+        return "rule `column` orders by a number of each solution; name its column in data.fields.score"
+    return f"rule `{rule}` orders by solutions, and this pool has only questions; use random or pool"
