@@ -115,7 +115,7 @@ def miniature(store: str, rounds: int) -> None:
 def _compared(path: Path, ask: Any, rounds: int, **settings: Any) -> str:
     from limo_ablate.model.generate.completions import requests_of
     from limo_ablate.model.generate.decoding import TransformersEngine
-    from limo_ablate.model.generate.open import stop_ids
+    from limo_ablate.model.generate.engines import stop_ids
     from limo_ablate.model.train.load import load_model, load_tokenizer
 
     peer, own = (load_model(path, dtype="float32", attention="sdpa", device="cpu") for _ in range(2))

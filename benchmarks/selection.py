@@ -32,7 +32,7 @@ from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.data.pool.schema import PROBLEMS, SOLUTIONS
 from limo_ablate.data.select.correctness import grades
 from limo_ablate.data.select.features import features, pattern
-from limo_ablate.data.select.selection import Evidence, curate
+from limo_ablate.data.select.selection import Evidence, choose_rows
 from limo_ablate.trial.compose import compose
 
 PER_PROBLEM = 4
@@ -147,9 +147,9 @@ def main() -> None:
         if args.correct:
             evidence = replace(evidence, grades=grades(store, pool))
         graded = time.perf_counter()
-        rows = curate(chosen, config.data, pool, evidence).rows
+        rows = choose_rows(chosen, config.data, pool, evidence).rows
         done = time.perf_counter()
-        again = curate(chosen, config.data, pool, evidence).rows
+        again = choose_rows(chosen, config.data, pool, evidence).rows
         peak = peak_gb()
         peer = plain_python(pool, dict(chosen.score.phrases())) * args.rows / PEER_ROWS
         result = {

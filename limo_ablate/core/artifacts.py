@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import Field, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 NOT_IN_KEY = {"in_key": False}
 """Metadata of a dataclass field that does not affect results: `json_default` leaves it out of every key."""
+DEFAULT_NOT_IN_KEY = {"in_key": "unless default"}
+"""Metadata of a dataclass field that came later: at its default it is in no key, so earlier keys stay."""
 MANIFEST = "artifact.json"
 DIGEST = "digest"
 """Stage that stores digests of files and folders outside the store."""
@@ -65,10 +67,15 @@ def json_default(value: Any) -> Any:
     if isinstance(value, Artifact):
         return value.identity()
     if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: getattr(value, f.name) for f in fields(value) if f.metadata.get("in_key", True)}
+        return {f.name: getattr(value, f.name) for f in fields(value) if _is_in_key(f, value)}
     if isinstance(value, Path):
         return str(value)
     raise TypeError(f"{type(value).__name__} can't be part of a key")
+
+
+def _is_in_key(field: Field[Any], value: Any) -> bool:
+    in_key = field.metadata.get("in_key", True)
+    return getattr(value, field.name) != field.default if in_key == "unless default" else bool(in_key)
 
 
 def content_key(stage: str, version: int, inputs: Mapping[str, Any]) -> str:

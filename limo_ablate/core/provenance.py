@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from limo_ablate.core.typed import installed
+
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
@@ -44,6 +46,7 @@ def write_provenance(
         "versions": {"python": platform.python_version(), **package_versions()},
         "hardware": hardware_facts(),
         "seeds": seeds,
+        **installed(config),
     }
     (folder / "diff.patch").write_text(diff or "")
     (folder / "provenance.json").write_text(json.dumps(facts, indent=1) + "\n")

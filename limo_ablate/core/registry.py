@@ -29,24 +29,25 @@ from limo_ablate.core.errors import UserError
 
 T = TypeVar("T")
 OURS = "limo_ablate."
-"""What the groups of our registries begin with."""
+"""Prefix of our registries' entry-point groups."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     target: str
-    """`module:attribute` of what it stands for."""
+    """`module:attribute` of the implementation."""
     about: str
     """One line for help and docs."""
     words: str = ""
-    """What the report calls it; empty: its name."""
+    """Name in the report; empty: the entry's own name."""
     package: str | None = None
-    """Name and version of the package that adds it; null: our own."""
+    """Name and version of the package that adds it; None for our own."""
 
 
 class Registry(Generic[T]):
     def __init__(self, what: str, builtin: Mapping[str, Entry], group: str | None = None) -> None:
-        """`what` names the choice in messages; `group` is the entry-point group, null: closed to others."""
+        """`what` names the choice in messages; `group` is the entry-point group, None if closed to
+        packages."""
         self.what, self.group = what, group
         self.builtin = dict(builtin)
 
@@ -105,10 +106,8 @@ class Registry(Generic[T]):
 
     def table(self, head: str) -> str:
         """The built-in entries as a table of the docs, `head` above the names."""
-        rows = [(f"`{name}`", entry.about) for name, entry in self.builtin.items()]
-        return "\n".join(
-            f"| {name} | {about} |" for name, about in [(head, "meaning"), ("---", "---"), *rows]
-        )
+        rows = [f"| `{name}` | {entry.about} |" for name, entry in self.builtin.items()]
+        return "\n".join([f"| {head} | meaning |", "|---|---|", *rows])
 
     def _installed(self) -> dict[str, Entry]:
         found: dict[str, Entry] = {}
@@ -131,7 +130,9 @@ def _points(group: str) -> list[tuple[EntryPoint, str]]:
 @cache
 def _all_points() -> list[tuple[EntryPoint, str]]:
     """The entry points of our groups, each with its package; read once a process."""
-    points = [point for point in entry_points() if point.group.startswith(OURS)]
+    everything = entry_points()
+    ours = sorted(group for group in everything.groups if group.startswith(OURS))
+    points = [point for group in ours for point in everything.select(group=group)]
     return [(point, f"{point.dist.name} {point.dist.version}" if point.dist else "?") for point in points]
 
 

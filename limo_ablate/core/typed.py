@@ -154,8 +154,7 @@ def _convert_annotated(args: tuple[Any, ...], value: Any, where: str, known: Con
 
 
 def choices(hint: Any) -> list[str] | None:
-    """The values that a field of this type may have, as a user writes them; None where they are not a
-    list."""
+    """The values that a field of this type may have, as a user writes them; None where any may be."""
     origin, args = get_origin(hint), get_args(hint)
     if hint is bool:
         return ["true", "false"]
@@ -191,8 +190,8 @@ def _chosen(value: Any) -> Iterator[tuple[Registry[Any], str]]:
     elif isinstance(value, tuple):
         for one in value:
             yield from _chosen(one)
-    elif is_dataclass(value):
-        for name, mark in _marks(type(value)):
+    elif is_dataclass(value) and not isinstance(value, type):
+        for name, mark in _marks(value.__class__):
             chosen = getattr(value, name)
             if mark is None:
                 yield from _chosen(chosen)

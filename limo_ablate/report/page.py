@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,25 +19,11 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.report.browser import pack_completions
 from limo_ablate.report.claims import Claims, claims
 from limo_ablate.report.declared.charts import efficiency_chart, note
-from limo_ablate.report.declared.literature import section as literature
-from limo_ablate.report.efficiency.curves import section as efficiency
-from limo_ablate.report.efficiency.pareto import section as pareto
-from limo_ablate.report.factorial.components import section as components
-from limo_ablate.report.factorial.factors import section as factors
-from limo_ablate.report.factorial.heatmap import section as heatmap
 from limo_ablate.report.facts import finding, glance, provenance, recipe
-from limo_ablate.report.health.contamination import section as contamination
-from limo_ablate.report.health.failures import section as failures
-from limo_ablate.report.health.funnel import section as funnel
-from limo_ablate.report.health.lengths import section as lengths
-from limo_ablate.report.health.matrix import section as matrix
-from limo_ablate.report.health.scores import section as scores
-from limo_ablate.report.health.timeline import section as timeline
-from limo_ablate.report.health.training import section as training
-from limo_ablate.report.methods.methods import section as methods
 from limo_ablate.report.picture_files import FORMATS, write_picture_files
 from limo_ablate.report.result_tables import cell_table, figure_table
 from limo_ablate.report.section import Chart, Section, slug
+from limo_ablate.report.sections import sections
 from limo_ablate.report.study_view import StudyView, load
 from limo_ablate.report.theme import DARK, LIGHT, config
 from limo_ablate.study.design import Figure
@@ -51,24 +36,6 @@ AROUND = 80
 """Pixels of a chart's axes and legend: a chart that is not drawn yet takes about its room."""
 TALL = 220
 """Pixels of a chart that says no height."""
-SECTIONS: list[Callable[[StudyView], Section | None]] = [
-    scores,
-    efficiency,
-    heatmap,
-    factors,
-    pareto,
-    matrix,
-    components,
-    lengths,
-    training,
-    timeline,
-    funnel,
-    contamination,
-    failures,
-    literature,
-    methods,
-]
-"""In the page's order, after the claims and the declared figures; None where the study has nothing for it."""
 
 
 def write_report(folder: Path) -> Path:
@@ -79,7 +46,7 @@ def write_report(folder: Path) -> Path:
 def report_parts(view: StudyView) -> tuple[Claims | None, list[Chart], list[Section]]:
     """What the page is made of: the claims, the declared figures, the sections."""
     figures = [drawn for figure in view.figures for drawn in draw(view, figure)]
-    return claims(view), figures, [found for section in SECTIONS if (found := section(view))]
+    return claims(view), figures, list(sections(view))
 
 
 def write_page(view: StudyView, made: Claims | None, figures: list[Chart], sections: list[Section]) -> Path:

@@ -3,31 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.overrides import parse_overrides
 from limo_ablate.study.axes import Levels, Point, check_axes, check_condition, check_no_seed, factors, keys
+from limo_ablate.study.choices import DESIGNS, PRUNERS, SAMPLERS
 from limo_ablate.study.points import points
-
-DesignName = Literal["factorial", "ofat", "fractional", "random", "optuna"]
-Sampler = Literal["tpe", "gp", "nsga2", "random"]
-BELONGS: dict[str, tuple[DesignName, ...]] = {
-    "base": ("ofat",),
-    "resolution": ("fractional",),
-    "n": ("random", "optuna"),
-    "draw": ("random",),
-    "sampler": ("optuna",),
-    "population": ("optuna",),
-    "objectives": ("optuna",),
-    "pruner": ("optuna",),
-}
-"""Key -> the designs that read it."""
-NEEDS: dict[DesignName, dict[str, str]] = {
-    "fractional": {"resolution": "3, 4 or 5: main effects apart from each other, from pairs, and pairs too"},
-    "random": {"n": "how many points are drawn"},
-    "optuna": {"n": "how many trials it may have", "objectives": "[{score: mini, direction: maximize}]"},
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +26,7 @@ class Objective:
 class Pruning:
     """When a trial of a search is ended early, by its scores on the problems it has answered so far."""
 
-    rule: Literal["median", "wilcoxon"]
+    rule: Annotated[str, PRUNERS]
     """Worse than the median of the earlier trials on as many problems; or than the best one on the same
     problems, by a signed-rank test."""
     p: float = 0.01
@@ -74,7 +56,7 @@ class Tune:
     score: str
     """What it goes by; better not what the study reports: `train.dev_loss`, or another benchmark."""
     direction: Literal["maximize", "minimize"] = "maximize"
-    sampler: Sampler = "tpe"
+    sampler: Annotated[str, SAMPLERS] = "tpe"
 
     def __post_init__(self) -> None:
         check_axes(self.axes, "tune", ranges=True)
@@ -89,7 +71,7 @@ class Block:
     name: str
     axes: dict[str, Levels]
     """Override key -> its levels; several keys with commas between vary together."""
-    design: DesignName = "factorial"
+    design: Annotated[str, DESIGNS] = "factorial"
     base: dict[str, Any] | None = None
     """`ofat`: the level of every axis while another one varies."""
     resolution: int | None = None
@@ -98,7 +80,7 @@ class Block:
     """`random`, `optuna`: number of points; all of them under each seed."""
     draw: int | None = None
     """`random`: another number draws other points; null is 0."""
-    sampler: Sampler | None = None
+    sampler: Annotated[str, SAMPLERS] | None = None
     """`optuna`: what proposes; null is tpe."""
     population: int | None = None
     """`nsga2`: trials of a generation; null is a fifth of n."""
@@ -117,7 +99,7 @@ class Block:
 
     def __post_init__(self) -> None:
         where = f"block '{self.name}'"
-        check_axes(self.axes, where, ranges=self.design in ("random", "optuna"))
+        check_axes(self.axes, where, ranges=DESIGNS.load(self.design).ranges)
         for given in parse_overrides(self.overrides):
             fixed(given.key, given.swept, where)
         self._check_design(where)
@@ -141,12 +123,14 @@ class Block:
         return points(self)
 
     def _check_design(self, where: str) -> None:
-        for key, designs in BELONGS.items():
-            if getattr(self, key) is not None and self.design not in designs:
+        own, designs = DESIGNS.load(self.design), {name: DESIGNS.load(name) for name in DESIGNS}
+        for key in dict.fromkeys(key for design in designs.values() for key in design.reads):
+            if getattr(self, key) is not None and key not in own.reads:
+                readers = [name for name, design in designs.items() if key in design.reads]
                 raise UserError(
-                    f"{where}: {key} belongs to design: {' and '.join(designs)}; this block is {self.design}"
+                    f"{where}: {key} belongs to design: {' and '.join(readers)}; this block is {self.design}"
                 )
-        for key, what in NEEDS.get(self.design, {}).items():
+        for key, what in own.needs.items():
             if not getattr(self, key):
                 raise UserError(f"{where}: design: {self.design} needs {key}, {what}")
         if self.n is not None and self.n < 1:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.study.axes import Point, Range, keys, meets, settings
+from limo_ablate.study.choices import DESIGNS, SAMPLERS
 from limo_ablate.study.fractional import Fractional
 
 if TYPE_CHECKING:
@@ -18,17 +20,28 @@ TRIES = 200
 """Draws for each point that `random` wants, before it is said that there are no more."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Design:
+    """What an entry of `DESIGNS` is."""
+
+    unfold: Callable[[Block], Iterator[Point]] | None
+    """The points of a block, some of them repeatedly; null: a search proposes them."""
+    words: Callable[[Block], str]
+    """What the report's methods say, before the names of the factors."""
+    reads: tuple[str, ...] = ()
+    """Keys of a block that belong to this design, and to others that read them."""
+    needs: Mapping[str, str] = field(default_factory=dict)
+    """Keys that must be set -> what they say."""
+    ranges: bool = False
+    """Whether an axis may be a range instead of a list of levels."""
+
+
 def points(block: Block) -> list[Point]:
     """Each point once: a level for each key (for ofat also of the base). Raises UserError."""
-    unfold = {
-        "factorial": _factorial,
-        "ofat": _ofat,
-        "fractional": _fractional,
-        "random": _random,
-    }
-    if block.design not in unfold:
+    unfold = DESIGNS.load(block.design).unfold
+    if unfold is None:
         return []
-    found = list(_distinct(block, unfold[block.design](block)))
+    found = list(_distinct(block, unfold(block)))
     if not found:
         raise UserError(f"block '{block.name}': exclude leaves no point")
     return found
@@ -100,3 +113,35 @@ def _random(block: Block) -> Iterator[Point]:
             chosen = levels.draw(rng) if isinstance(levels, Range) else rng.choice(levels)
             point |= settings(axis, [chosen])[0]
         yield point
+
+
+def _combinations(block: Block) -> str:
+    return "all combinations of" if len(block.factors()) > 1 else "all levels of"
+
+
+def _proposed(block: Block) -> str:
+    return f"{block.n} trials, proposed by {SAMPLERS.words(block.sampler or 'tpe')}, over"
+
+
+FACTORIAL = Design(unfold=_factorial, words=_combinations)
+OFAT = Design(unfold=_ofat, words=lambda block: "one factor at a time around a base, of", reads=("base",))
+FRACTIONAL = Design(
+    unfold=_fractional,
+    words=lambda block: f"a fraction (resolution {block.resolution}) of all combinations of",
+    reads=("resolution",),
+    needs={"resolution": "3, 4 or 5: main effects apart from each other, from pairs, and pairs too"},
+)
+RANDOM = Design(
+    unfold=_random,
+    words=lambda block: f"{block.n} random points of",
+    reads=("n", "draw"),
+    needs={"n": "how many points are drawn"},
+    ranges=True,
+)
+OPTUNA = Design(
+    unfold=None,
+    words=_proposed,
+    reads=("n", "sampler", "population", "objectives", "pruner"),
+    needs={"n": "how many trials it may have", "objectives": "[{score: mini, direction: maximize}]"},
+    ranges=True,
+)

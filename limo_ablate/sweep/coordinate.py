@@ -85,7 +85,7 @@ def _checked(session: Session, interrupts: Interrupts) -> Ledger:
     """The study's ledger. Raises UserError, before anything is made, where what is left could not run."""
     ledger = session.ledger(interrupts.pause) if session.declared else None
     if ledger is None or not session.finished(ledger.rows()):
-        session.check()
+        session.launcher.check()
     return ledger or session.ledger(interrupts.pause)
 
 
@@ -109,16 +109,9 @@ def _run_missing(session: Session, ledger: Ledger, lease: Lease, desk: Desk, *, 
         desk.console.print(f"{study.name}: {state}")
         return queue
     elsewhere = f", {queue.elsewhere} in other runners" if queue.elsewhere else ""
-    state = f"{queue.done} finished{elsewhere}, {left} to do, {session.side_by_side()} at a time"
+    state = f"{queue.done} finished{elsewhere}, {left} to do, {session.launcher.side_by_side()} at a time"
     desk.console.print(f"{study.name}: {queue.total} trials, {state}")
-    if session.launch.executor == "slurm":
-        from limo_ablate.sweep.launchers.slurm import run_slurm
-
-        run_slurm(session.launch, session.hardware, queue, purse, desk.console, desk.interrupts)
-        tell_not_run([todo.trial for todo in queue.todo], desk.console)
-    else:
-        runner = session.work(queue, purse, lease, desk)
-        tell_not_run(runner.not_run, desk.console)
+    tell_not_run(session.launcher.run(queue, purse, lease, desk), desk.console)
     queue.refresh()
     return queue
 

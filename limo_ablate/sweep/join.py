@@ -36,7 +36,7 @@ def join(folder: Path, overrides: list[str], trials: int | None, jobs: Jobs = JO
     """One more runner for the study in `folder`; returns the exit code. Raises UserError."""
     check_directory(folder)
     session = Session.of(load_study(str(folder / "study.yaml"), overrides), folder)
-    session = replace(session, launch=replace(session.launch, executor="local", slurm=None))
+    session = replace(session, launch=replace(session.launch, executor="local", slurm=None, options={}))
     console = Console(soft_wrap=True, highlight=False, markup=False)
     try:
         with Interrupts() as interrupts, Lease(folder) as lease:

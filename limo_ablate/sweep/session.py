@@ -15,6 +15,7 @@ from limo_ablate.study.design import Study
 from limo_ablate.study.planned import PlannedTrial, planned_trials
 from limo_ablate.study.search.search import Search, searches
 from limo_ablate.sweep.budget_guard import Purse
+from limo_ablate.sweep.launchers.launcher import Launcher
 from limo_ablate.sweep.ledger.journal import PATIENCE
 from limo_ablate.sweep.ledger.lease import Lease
 from limo_ablate.sweep.ledger.ledger import LEDGER, Ledger, histories
@@ -29,7 +30,7 @@ from limo_ablate.sweep.runner import Jobs, Runner
 from limo_ablate.sweep.slots import Devices
 from limo_ablate.sweep.worker import fork_server
 from limo_ablate.trial.compose import compose
-from limo_ablate.trial.config import LaunchConfig, TrialConfig
+from limo_ablate.trial.config import LAUNCHERS, LaunchConfig, TrialConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,23 +82,14 @@ class Session:
         total = len(self.found) + sum(search.n for search in self.searches)
         return sum(history is not None and (history.done or history.pruned) for history in ended) == total
 
-    def check(self) -> None:
-        """Raises UserError where the study's trials could not run here, or in Slurm."""
-        if self.launch.executor == "slurm":
-            from limo_ablate.sweep.launchers.slurm import batch_of, check_batch
-
-            check_batch(batch_of(self.folder, self.launch, self.hardware))
-        else:
-            Devices(self.launch).check(self.hardware)
+    @property
+    def launcher(self) -> Launcher:
+        """What starts this study's trials."""
+        made: Launcher = LAUNCHERS.load(self.launch.executor)(self)
+        return made
 
     def purse(self, queue: Queue, costs: Costs) -> Purse:
         return Purse(queue, self.study.budget, costs.seconds)
-
-    def side_by_side(self) -> int:
-        """At most so many trials run at the same time: here, or in Slurm's jobs."""
-        if self.launch.slurm is not None:
-            return self.launch.slurm.workers
-        return max(Devices(self.launch).side_by_side(hardware) for hardware in self.hardware)
 
     def queue(self, ledger: Ledger, lease: Lease, costs: Costs, *, reopen: bool = False) -> Queue:
         """The trials as this runner sees them, the longest forecast first, brought up to date.
@@ -113,7 +105,7 @@ class Session:
             attempts=self.launch.attempts,
             order_key=lambda trial: -costs.seconds(trial),
             searches=self.searches,
-            slots=self.side_by_side(),
+            slots=self.launcher.side_by_side(),
             reopen=reopen,
         )
         queue.refresh()

@@ -6,11 +6,12 @@ classes stand in `config.py` of the package that reads them. Nothing heavy is im
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.hardware import HardwareConfig
+from limo_ablate.core.registry import Entry, Registry
 from limo_ablate.data.pool.config import BandsConfig, PoolConfig, same_problems
 from limo_ablate.data.select.config import SelectConfig
 from limo_ablate.model.config import ModelConfig
@@ -18,6 +19,16 @@ from limo_ablate.model.generate.config import EngineConfig, check_sampling
 from limo_ablate.model.train.config import TrainConfig
 from limo_ablate.trial.evaluate.config import EvalConfig
 from limo_ablate.trial.track.config import TrackConfig
+
+LAUNCHERS: Registry[Any] = Registry(
+    "launcher",
+    {
+        "local": Entry("limo_ablate.sweep.launchers.local:LocalLauncher", "this machine"),
+        "slurm": Entry("limo_ablate.sweep.launchers.slurm:SlurmLauncher", "jobs of a Slurm cluster"),
+    },
+    group="limo_ablate.launchers",
+)
+"""What starts a study's trials; each is a `limo_ablate.sweep.launchers.launcher.Launcher`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +129,7 @@ class SlurmConfig:
 class LaunchConfig:
     """How a sweep uses this machine, or a cluster."""
 
-    executor: Literal["local", "slurm"]
+    executor: Annotated[str, LAUNCHERS]
     slots: int | None
     """Trials side by side; null: as many as the cores (or GPUs) allow."""
     attempts: int
@@ -130,6 +141,8 @@ class LaunchConfig:
     grace_seconds: float
     """Between SIGTERM and SIGKILL: the time a trial has to write a checkpoint."""
     slurm: SlurmConfig | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    """Settings of a launcher that another package adds, which reads them."""
 
     def __post_init__(self) -> None:
         if self.attempts < 1 or self.backoff_seconds < 0 or self.grace_seconds < 0:
@@ -139,6 +152,8 @@ class LaunchConfig:
             )
         if self.hang_seconds is not None and self.hang_seconds <= 0:
             raise UserError(f"launch.hang_seconds={self.hang_seconds:g} must be positive, or null")
+        if self.options and self.executor in LAUNCHERS.builtin:
+            raise UserError(f"launch.options={self.options}: launch.executor={self.executor} reads none")
         if (self.executor == "slurm") != (self.slurm is not None):
             raise UserError(
                 f"launch.executor={self.executor}: launch.slurm goes with slurm, and only with it"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from limo_ablate.core.artifacts import content_key, json_default
+from limo_ablate.core.typed import installed
 from limo_ablate.trial.config import TrialConfig
 
 WHEREVER = ("name", "nodes", "hosts", "remote")
@@ -43,7 +44,7 @@ def trial_keys(configs: Sequence[TrialConfig]) -> list[str]:
     def digest(section: Any, without: tuple[str, ...]) -> str:
         if (place := (id(section), without)) not in digests:
             content = {key: value for key, value in json_default(section).items() if key not in without}
-            digests[place] = content_key("section", 1, content)
+            digests[place] = content_key("section", 1, content | installed(section))
         return digests[place]
 
     return [

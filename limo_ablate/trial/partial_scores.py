@@ -39,12 +39,13 @@ def report(
     store, opener = Store(config.paths.artifacts), open_once()
     name, _, group = how.score.partition("/")
     levels = (config.eval.benchmarks[name].groups or {})[group] if group else None
+    graders = config.eval.graders()
     done = 0
     with (folder / REPORTS).open("w") as file:
         for ids in _chunks(wanted[name].problems, levels, how.every):
             chunk = _chunk(store, wanted[name].problems, ids)
             ask = {name: replace(wanted[name], problems=chunk)}
-            graded = stages.graded(store, model, ask, config.eval, config.hardware, opener)
+            graded = stages.graded(store, model, ask, config.eval, config.hardware, opener, graders)
             scores = _scores(graded[name][1])
             for step, problem in enumerate(ids, start=done + 1):
                 file.write(json.dumps([step, scores[problem]]) + "\n")

@@ -60,7 +60,7 @@ def evaluated(
         made["probed"] = _probed(config, stages, model, wanted, evaluation.probe)
     if evaluation.report:
         report(config, stages, model, wanted, evaluation.report, folder)
-    graded = stages.graded(store, model, wanted, evaluation, config.hardware)
+    graded = stages.graded(store, model, wanted, evaluation, config.hardware, graders=evaluation.graders())
     made["completions"] = {name: texts for name, (texts, _) in graded.items()}
     made["verdicts"] = {name: verdicts for name, (_, verdicts) in graded.items()}
     if evaluation.noise_floor:
@@ -109,7 +109,9 @@ def _again(
         if not ask.sampling.temperature
     }
     settings = replace(config.eval, batch_size=batch_size, noise_floor=None)
-    graded = stages.graded(Store(config.paths.artifacts), model, second, settings, config.hardware)
+    graders = {f"again/{name}": grader for name, grader in config.eval.graders().items()}
+    store = Store(config.paths.artifacts)
+    graded = stages.graded(store, model, second, settings, config.hardware, graders=graders)
     return {name.removeprefix("again/"): verdicts for name, (_, verdicts) in graded.items()}
 
 

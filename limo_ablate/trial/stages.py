@@ -11,6 +11,7 @@ from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.core.progress import report_progress
 from limo_ablate.model.generate.completions import Asked, completions
 from limo_ablate.model.generate.config import EngineConfig
+from limo_ablate.trial.evaluate.grader import VERIFIER
 from limo_ablate.trial.evaluate.verdicts import verdicts
 
 if TYPE_CHECKING:
@@ -55,13 +56,20 @@ class Stages:
         settings: EngineConfig,
         hardware: HardwareConfig,
         opener: Opener | None = None,
+        graders: Mapping[str, str] | None = None,
     ) -> dict[str, tuple[Artifact, Artifact]]:
-        """The completions of everything wanted, and their verdicts."""
+        """The completions of everything wanted, and their verdicts; `graders` has those that differ."""
         texts = self.generated(store, model, wanted, settings, hardware, opener)
         return {
-            name: (texts[name], self.run(f"verdicts/{name}", verdicts, store, texts[name], ask.problems))
+            name: (texts[name], self._verdicts(name, store, texts[name], ask.problems, graders or {}))
             for name, ask in wanted.items()
         }
+
+    def _verdicts(
+        self, name: str, store: Store, texts: Artifact, problems: Artifact, graders: Mapping[str, str]
+    ) -> Artifact:
+        grader = graders.get(name, VERIFIER)
+        return self.run(f"verdicts/{name}", verdicts, store, texts, problems, grader)
 
     def _spent(self, name: str, started: float) -> None:
         spent = self.seconds.get(name, 0.0) + time.perf_counter() - started

@@ -87,9 +87,9 @@ def test_a_measured_band_selects(config: TrialConfig) -> None:
     asked = replace(config, select=replace(config.select, difficulty=1.0, quality="L4", size=None))
     stages = Stages()
     pool = load_pool(Store(config.paths.artifacts), config.data)
-    from limo_ablate.data.select.selection import curate
+    from limo_ablate.data.select.selection import choose_rows
 
-    rows = curate(asked.select, asked.data, pool, gather(asked, stages, pool, None)).rows
+    rows = choose_rows(asked.select, asked.data, pool, gather(asked, stages, pool, None)).rows
     table, _ = rates(config)
     measured = dict(table.drop_nulls("pass_rate").select("problem", "pass_rate").iter_rows())
     assert dict(rows.select("problem", "pass_rate").iter_rows()) == measured

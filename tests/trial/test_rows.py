@@ -11,7 +11,7 @@ import pytest
 from limo_ablate.core.artifacts import Store
 from limo_ablate.core.errors import UserError
 from limo_ablate.data.pool.load import load_pool
-from limo_ablate.data.select.selection import Selected, curate
+from limo_ablate.data.select.selection import Selected, choose_rows
 from limo_ablate.report.preview.build import build_preview
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.config import TrialConfig
@@ -31,7 +31,7 @@ def jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
 def selected(config: TrialConfig) -> Selected:
     stages = Stages()
     pool = stages.run("pool", load_pool, Store(config.paths.artifacts), config.data)
-    return curate(config.select, config.data, pool, gather(config, stages, pool, None))
+    return choose_rows(config.select, config.data, pool, gather(config, stages, pool, None))
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from typing import Any
 from limo_ablate.core.artifacts import Artifact
 from limo_ablate.data.pool.config import ChoicesConfig
 from limo_ablate.data.pool.fields import Row, field_value
-from limo_ablate.data.pool.values import Misfit, gold_text
+from limo_ablate.data.pool.values import BadRow, gold_text
 
 LETTERS = "ABCDEFGHIJ"
 FILE = "options.json"
@@ -36,15 +36,15 @@ class MultipleChoice:
 
 
 def read_choice(row: Row, problem: Row, config: ChoicesConfig) -> MultipleChoice:
-    """Splits a problem into its parts, with options in the source's order; Misfit if it has no options."""
+    """Splits a problem into its parts, with options in the source's order; BadRow if it has no options."""
     if config.wrong is None:
         return _lettered(problem["text"], problem["gold"], config.instruction)
     wrong = [gold_text(field_value(row, field)) for field in config.wrong]
     if missing := [field for field, text in zip(config.wrong, wrong, strict=True) if text is None]:
-        raise Misfit(f"choices: no text in {missing[0]}")
+        raise BadRow(f"choices: no text in {missing[0]}")
     options = [problem["gold"], *(text for text in wrong if text)]
     if len(set(options)) < len(options):
-        raise Misfit("choices: two options are the same")
+        raise BadRow("choices: two options are the same")
     return MultipleChoice(problem["text"].strip(), options, 0, config.instruction or "")
 
 
@@ -78,16 +78,16 @@ def _lettered(text: str, gold: str, instruction: str | None) -> MultipleChoice:
     marks = marks[first:]
     letters = "".join(mark[1] for mark in marks)
     if len(marks) < 2 or letters != LETTERS[: len(marks)]:
-        raise Misfit("choices: no options A, B, ... that each begin a line")
+        raise BadRow("choices: no options A, B, ... that each begin a line")
     ends = [mark.start() for mark in marks[1:]] + [len(text)]
     options = [text[mark.end() : end] for mark, end in zip(marks, ends, strict=True)]
     if instruction is None and "\n\n" in options[-1]:
         options[-1], _, instruction = options[-1].rpartition("\n\n")
     if gold not in letters or len(gold) != 1:
-        raise Misfit(f"choices: the answer {gold} is none of the letters {letters}")
+        raise BadRow(f"choices: the answer {gold} is none of the letters {letters}")
     question, options = text[: marks[0].start()].strip(), [option.strip() for option in options]
     if len(set(options)) < len(options):
-        raise Misfit("choices: two options are the same")
+        raise BadRow("choices: two options are the same")
     return MultipleChoice(question, options, letters.index(gold), (instruction or "").strip())
 
 

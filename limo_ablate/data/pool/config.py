@@ -2,55 +2,74 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from limo_ablate.core.artifacts import NOT_IN_KEY
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.registry import Entry, Registry
+
+if TYPE_CHECKING:
+    from limo_ablate.data.pool.schema import ParsedRow as Problem
+
+SOURCES = "limo_ablate.data.pool.sources"
+LOADERS: Registry[Callable[[ProblemsConfig], Iterator[tuple[str, dict[str, Any] | Problem | str]]]] = (
+    Registry(
+        "source",
+        {
+            "miniature": Entry(f"{SOURCES}:miniature_source", "recurrences, made by a generator"),
+            "hub": Entry(f"{SOURCES}:hub_source", "a data set of the Hugging Face hub, or a snapshot of one"),
+            "file": Entry(f"{SOURCES}:file_source", "a .jsonl, .json, .csv or .parquet file"),
+        },
+        group="limo_ablate.loaders",
+    )
+)
+"""Where rows come from; each is a loader, see `limo_ablate.data.pool.sources`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldsConfig:
-    """Where a row of a source holds what; null where it does not.
+    """Fields of a source's rows; null for a field that the rows don't have.
 
-    A field is a column (`answer`), a path into nested ones (`conversations.0.value`), or a text around such
-    (`{instruction}\n{input}`).
+    A field is a column (`answer`), a path into nested columns (`conversations.0.value`), or a template of
+    these (`{instruction}\n{input}`).
     """
 
     problem: str
     answer: str | None
-    """Gold answer; null: the one that the first solution states (its last \\boxed, else `#### x`)."""
+    """Gold answer; null: taken from the first solution (its last \\boxed, else `#### x`)."""
     solution: str | dict[str, str] | None = None
-    """A text or a list of texts; or each teacher's field: {r1: deepseek_attempt, gemini: gemini_attempt}."""
+    """A text or a list of texts; or a field per teacher: {r1: deepseek_attempt, gemini: gemini_attempt}."""
     id: str | None = None
     level: str | None = None
     """A difficulty, higher is harder."""
     subject: str | None = None
     source: str | None = None
     pass_rate: str | None = None
-    """Share of a reference model's samples that were right, 0..1; null: the share of `correct`, if given."""
+    """Share of a reference model's samples that are right, 0..1; null: the share of `correct`, if set."""
     tier: str | None = None
-    """A quality tier the data already carries (L1..L5); null: tiers come from the reasoning-chain score."""
+    """A quality tier that the data has (L1..L5); null: tiers come from the reasoning-chain score."""
     teacher: str | None = None
-    """What wrote the solutions."""
+    """Author of the solutions."""
     correct: str | None = None
-    """Whether each solution is right, as the data says: a flag, or a list beside a list of solutions."""
+    """Whether each solution is right according to the data: a flag, or a list with a flag per solution."""
     complete: str | None = None
-    """Whether each solution came to its end; others are left out and listed."""
+    """Whether each solution is complete; incomplete ones are dropped and reported."""
     tokens: str | None = None
-    """Tokens of each solution."""
+    """Number of tokens of each solution."""
     score: str | None = None
-    """A number for each solution, which `select.order=column` goes by."""
+    """A number for each solution, for `select.order=column`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MiniatureProblemsConfig:
-    """Recurrences modulo 100, made by `pool/miniature`; see docs/miniature.md."""
+    """Generated recurrences modulo 100; see docs/miniature.md."""
 
     per_level: int
-    """Problems for each level."""
+    """Number of problems per level."""
     levels: tuple[int, int]
-    """Fewest and most steps, both included."""
+    """Fewest and most steps, inclusive."""
     seed: int
     holdout: Literal["train", "test"]
     """Train and test problems are disjoint by construction."""
@@ -60,7 +79,7 @@ class MiniatureProblemsConfig:
 class ProblemsConfig:
     """Where problems come from."""
 
-    source: Literal["miniature", "hub", "file"]
+    source: Annotated[str, LOADERS]
     path: str | None = None
     """Hub id, or a local file or folder (.jsonl, .json, .csv, .parquet, a snapshot folder)."""
     subset: str | None = None
@@ -69,30 +88,30 @@ class ProblemsConfig:
     revision: str | None = None
     fields: FieldsConfig | None = None
     where: dict[str, Any] | None = None
-    """Only rows whose fields have these values, or one of a list of them: {domain: [math, logic]}."""
+    """Keep only rows whose fields have these values, or one of a list of values: {domain: [math, logic]}."""
     miniature: MiniatureProblemsConfig | None = None
     limit: int | None = None
-    """Only the first so many problems."""
+    """Keep only this number of problems, the first ones."""
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
-            raise UserError(f"limit={self.limit}: at least one problem is needed; null takes all")
+            raise UserError(f"limit={self.limit}: must be at least 1; null takes all problems")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BandsConfig:
-    """What `select.difficulty` reads: a named band, or a number beyond which (harder) problems are kept."""
+    """How difficulty is measured, and its bands, for `select.difficulty`."""
 
     measure: Literal["level", "pass_rate", "solutions", "reference"]
-    """The data's level; the pass rate it carries; the share of the pool's own solutions that the verifier
+    """The data's level; the data's pass rate; the share of the pool's own solutions that the verifier
     accepts; or the pass rate of reference models, measured by the trial."""
     bands: dict[str, tuple[float, float]]
-    """Name -> (lowest, highest), both included."""
+    """Name -> (lowest, highest), inclusive."""
 
     def __post_init__(self) -> None:
         for name, (low, high) in self.bands.items():
             if low > high:
-                raise UserError(f"data.difficulty.bands.{name}=[{low:g}, {high:g}]: the lowest comes first")
+                raise UserError(f"data.difficulty.bands.{name}=[{low:g}, {high:g}]: put the lowest first")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,25 +121,25 @@ class PoolConfig(ProblemsConfig):
     name: str
     difficulty: BandsConfig
     parts: dict[str, ProblemsConfig] | None = None
-    """Several sources instead of `path`; a part's name is the source of its rows."""
+    """Several sources instead of `path`; a part's name is the `source` of its rows."""
     bad_rows: Literal["skip", "error"] = "skip"
-    """Rows that don't fit are listed with file, line and reason; then the rest goes on, or it stops."""
+    """What to do with rows that don't fit: skip and report them with file, line and reason, or stop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChoicesConfig:
-    """Options of a multiple-choice set, shuffled for each problem: where they stand, how they are asked."""
+    """Where the options of multiple-choice problems are, and how they are shown; they are shuffled."""
 
     wrong: tuple[str, ...] | None = None
-    """Fields of the wrong options, the answer being the text of the right one; null: the options stand
-    lettered inside the problem's text, and the answer is a letter."""
+    """Fields of the wrong options, if the answer is the text of the right one; null: the problem's text
+    contains the lettered options, and the answer is a letter."""
     instruction: str | None = None
-    """What follows the options; null: the last paragraph of the problem's text, where they stand in it."""
+    """Text after the options; null: the last paragraph of a problem's text that contains its options."""
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.wrong is not None and not 1 <= len(self.wrong) <= 9:
-            raise UserError(f"choices.wrong={list(self.wrong)}: one to nine fields, or null")
+            raise UserError(f"choices.wrong={list(self.wrong)}: must be one to nine fields, or null")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,11 +148,11 @@ class BenchmarkSetConfig(ProblemsConfig):
 
     split: str = "test"
     choices: ChoicesConfig | None = None
-    """For multiple choice; null leaves the problem as it is."""
+    """For multiple choice; null leaves problems unchanged."""
     groups: dict[str, tuple[float, float]] | None = None
-    """Scores are also given for these ranges of the problems' level, both ends included."""
+    """Ranges of the problems' level, inclusive, that are also scored separately."""
     items: int | None = field(default=None, metadata=NOT_IN_KEY)
-    """Problems it has, for `limo-ablate plan` where they can't be counted; checked once it is read."""
+    """Number of problems, for `limo-ablate plan` if it can't count them; checked when the file is read."""
 
 
 def same_problems(one: BenchmarkSetConfig, other: BenchmarkSetConfig) -> bool:
@@ -141,4 +160,4 @@ def same_problems(one: BenchmarkSetConfig, other: BenchmarkSetConfig) -> bool:
 
 
 DECISIVE = tuple(f.name for f in fields(BenchmarkSetConfig) if f.name not in ("groups", "items"))
-"""Fields that decide which problems a benchmark has."""
+"""Fields that determine a benchmark's problems."""

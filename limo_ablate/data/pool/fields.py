@@ -15,7 +15,7 @@ from typing import Any
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.typed import nearest
 from limo_ablate.data.pool.config import FieldsConfig
-from limo_ablate.data.pool.values import Misfit
+from limo_ablate.data.pool.values import BadRow
 
 Row = dict[str, Any]
 
@@ -63,7 +63,7 @@ def _fill_template(row: Row, template: str) -> str | None:
 
 def _text(value: Any, part: str) -> str:
     if isinstance(value, list | dict):
-        raise Misfit(f"{{{part}}}: a {type(value).__name__} can't be part of a text")
+        raise BadRow(f"{{{part}}}: a {type(value).__name__} can't be part of a text")
     return "" if value is None else str(value)
 
 

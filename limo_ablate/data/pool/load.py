@@ -1,4 +1,4 @@
-"""Pools and benchmarks as artifacts."""
+"""Builds pools and benchmarks as artifacts."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.errors import UserError
 from limo_ablate.data.pool.choices import read_choice, shuffle, write_options
 from limo_ablate.data.pool.config import (
+    LOADERS,
     BenchmarkSetConfig,
     ChoicesConfig,
     FieldsConfig,
@@ -21,10 +22,10 @@ from limo_ablate.data.pool.config import (
 )
 from limo_ablate.data.pool.fields import Row, check_field, check_fields
 from limo_ablate.data.pool.pool_index import Source
-from limo_ablate.data.pool.schema import Entry, matches, read_row
-from limo_ablate.data.pool.sources import source_rows
+from limo_ablate.data.pool.schema import ParsedRow, matches, read_row
+from limo_ablate.data.pool.sources import Rows, require_fields
 from limo_ablate.data.pool.tables import Tables
-from limo_ablate.data.pool.values import Misfit
+from limo_ablate.data.pool.values import BadRow
 
 VERSION = 3
 logger = logging.getLogger(__name__)
@@ -33,29 +34,29 @@ logger = logging.getLogger(__name__)
 def load_pool(store: Store, data: PoolConfig) -> Artifact:
     """The pool as `problems.parquet`, `solutions.parquet`, `rejected.parquet` and its counts, `pool.json`."""
     sources = _sources(data)
-    content = {name: _content(store, source) for name, source in sources.items()}
+    content = {name: _identity(store, source) for name, source in sources.items()}
     inputs = {"bad_rows": data.bad_rows, "sources": list(content.items())}
     return store.build("pool", VERSION, inputs, lambda folder: _write_pool(data, sources, folder))
 
 
 def load_benchmark(store: Store, name: str, benchmark: BenchmarkSetConfig) -> Artifact:
-    """The benchmark's problems as `problems.parquet`, `rejected.parquet`; sampling is no part of its key.
+    """The benchmark's problems as `problems.parquet`, `rejected.parquet`; sampling is not part of its key.
 
-    Multiple choice has its options shuffled, and written to `options.json`.
+    Options of multiple choice are shuffled, and written to `options.json`.
     """
-    inputs = {"name": name, "benchmark": _content(store, benchmark), "choices": benchmark.choices}
+    inputs = {"name": name, "benchmark": _identity(store, benchmark), "choices": benchmark.choices}
     return store.build("benchmark", VERSION, inputs, lambda folder: _write_benchmark(name, benchmark, folder))
 
 
 def _sources(data: PoolConfig) -> dict[str, ProblemsConfig]:
-    """The pool's sources by name: its parts, or the pool itself."""
+    """The pool's sources by name: its parts, or the pool's own source."""
     if not data.parts:
         return {data.name: data}
     own = ("path", "subset", "revision", "fields", "where", "miniature", "limit")
-    if given := [f"data.{key}" for key in own if getattr(data, key) is not None]:
+    if keys := [f"data.{key}" for key in own if getattr(data, key) is not None]:
         raise UserError(
-            f"data={data.name} has data.parts, each with its own keys; set {', '.join(given)} to null, "
-            f"or {given[0].replace('data', 'data.parts.NAME')}"
+            f"data={data.name} has data.parts, each with its own keys; set {', '.join(keys)} to null, "
+            f"or {keys[0].replace('data', 'data.parts.NAME')}"
         )
     return data.parts
 
@@ -65,12 +66,12 @@ def _write_pool(data: PoolConfig, sources: dict[str, ProblemsConfig], folder: Pa
     with Tables(folder, pool=True) as tables:
         for number, (part, config) in enumerate(sources.items()):
             source = Source(number, config.limit)
-            for where, entry in _entries(config, part):
+            for where, entry in _parsed_rows(config, part):
                 where = f"{part}: {where}" if data.parts else where
-                _take(tables, where, entry, source)
+                _add_row(tables, where, entry, source)
                 if tables.first_rejected and data.bad_rows == "error":
                     raise UserError(
-                        f"{name}: {tables.first_rejected}; mend the source or set data.bad_rows=skip"
+                        f"{name}: {tables.first_rejected}; correct the source or set data.bad_rows=skip"
                     )
     _require_problems(tables, name)
     (folder / "pool.json").write_text(json.dumps(tables.counts, indent=1) + "\n")
@@ -78,26 +79,27 @@ def _write_pool(data: PoolConfig, sources: dict[str, ProblemsConfig], folder: Pa
 
 def _write_benchmark(name: str, benchmark: BenchmarkSetConfig, folder: Path) -> None:
     source = Source(0, benchmark.limit)
-    choices, asked = benchmark.choices, {}
+    choices, questions = benchmark.choices, {}
     with Tables(folder, pool=False) as tables:
-        for number, (where, entry) in enumerate(_entries(benchmark, name, choices)):
+        for number, (where, entry) in enumerate(_parsed_rows(benchmark, name, choices)):
             if source.full:
                 break
-            if isinstance(entry, Entry):
+            if isinstance(entry, ParsedRow):
                 entry.problem["id"] = entry.problem["id"] or str(number)
                 if choices and entry.choice:
                     options = shuffle(entry.choice, entry.problem, choices.seed)
-                    asked[entry.problem["id"]] = {"question": entry.choice.question, "options": options}
-            _take(tables, where, entry, source)
+                    question = {"question": entry.choice.question, "options": options}
+                    questions[entry.problem["id"]] = question
+            _add_row(tables, where, entry, source)
     if choices:
-        write_options(folder, asked)
+        write_options(folder, questions)
     _require_problems(tables, name)
-    found = tables.counts["problems"]
-    if benchmark.limit is None and benchmark.items not in (None, found):
-        logger.warning("%s: %d problems, where `items` says %d", name, found, benchmark.items)
+    count = tables.counts["problems"]
+    if benchmark.limit is None and benchmark.items not in (None, count):
+        logger.warning("%s: %d problems, but `items` is %d", name, count, benchmark.items)
 
 
-def _take(tables: Tables, where: str, entry: Entry | str | None, source: Source) -> None:
+def _add_row(tables: Tables, where: str, entry: ParsedRow | str | None, source: Source) -> None:
     tables.counts["rows"] += 1
     if entry is None:
         tables.counts["left_out"] += 1
@@ -106,62 +108,53 @@ def _take(tables: Tables, where: str, entry: Entry | str | None, source: Source)
     else:
         try:
             tables.add(entry, where, source)
-        except Misfit as misfit:
+        except BadRow as misfit:
             tables.reject(where, str(misfit))
 
 
-def _entries(
+def _parsed_rows(
     config: ProblemsConfig, name: str, choices: ChoicesConfig | None = None
-) -> Iterator[tuple[str, Entry | str | None]]:
-    """(where, entry) for each row: the reason where it is none, None where `where` leaves it out."""
-    if config.source == "miniature":
-        if choices:
-            raise UserError(f"{name}: the miniature has no multiple choice; set choices to null")
-        yield from _miniature(config, name)
-        return
-    if config.path is None:
-        raise UserError(f"{name}: no path given: set its `path` to a file or a hub id")
-    if config.fields is None:
-        raise UserError(f"{name}: `fields` must say which column holds what")
+) -> Iterator[tuple[str, ParsedRow | str | None]]:
+    """(where, entry) for each row: the reason if it can't be used, None if `where` excludes it."""
     checked = False
-    for where, row in _rows_of(config, config.path, name):
-        if isinstance(row, dict) and not checked:
-            check_fields(config.fields, config.where, row, name)
-            for field in (choices and choices.wrong) or ():
-                check_field(row, field, "choices.wrong", name)
-            checked = True
-        yield where, row if isinstance(row, str) else _entry(row, config, config.fields, name, choices)
+    for where, row in _rows_of(config, name):
+        if isinstance(row, ParsedRow):
+            if choices:
+                raise UserError(f"{name}: source={config.source} has no multiple choice; set choices to null")
+            yield where, row if matches(row.problem, config.where) else None
+        elif isinstance(row, str):
+            yield where, row
+        else:
+            named = require_fields(config)
+            if not checked:
+                check_fields(named, config.where, row, name)
+                for field in (choices and choices.wrong) or ():
+                    check_field(row, field, "choices.wrong", name)
+                checked = True
+            yield where, _parsed_row(row, config, named, name, choices)
 
 
-def _rows_of(config: ProblemsConfig, path: str, name: str) -> Iterator[tuple[str, Row | str]]:
-    """The rows of a source; an error says whose it is."""
+def _rows_of(config: ProblemsConfig, name: str) -> Rows:
+    """The rows of a source; errors name the pool or benchmark."""
     try:
-        yield from source_rows(config, path)
+        for where, row in LOADERS.load(config.source)(config):
+            if isinstance(row, dict):
+                require_fields(config)
+            yield where, row
     except UserError as error:
         raise UserError(f"{name}: {error}") from error
 
 
-def _entry(
+def _parsed_row(
     row: Row, config: ProblemsConfig, fields: FieldsConfig, name: str, choices: ChoicesConfig | None
-) -> Entry | str | None:
+) -> ParsedRow | str | None:
     try:
         if not matches(row, config.where):
             return None
         entry = read_row(row, fields, name)
         return replace(entry, choice=read_choice(row, entry.problem, choices)) if choices else entry
-    except Misfit as misfit:
+    except BadRow as misfit:
         return str(misfit)
-
-
-def _miniature(config: ProblemsConfig, name: str) -> Iterator[tuple[str, Entry | str | None]]:
-    from limo_ablate.data.miniature.recurrence import problems
-    from limo_ablate.data.miniature.solutions import solutions
-
-    if config.path or config.fields or not config.miniature:
-        raise UserError(f"{name}: source=miniature needs `miniature`, and neither `path` nor `fields`")
-    for problem in problems(config.miniature):
-        entry = Entry(problem, solutions([problem]))
-        yield problem["id"], entry if matches(problem, config.where) else None
 
 
 def _require_problems(tables: Tables, name: str) -> None:
@@ -178,9 +171,11 @@ def _require_problems(tables: Tables, name: str) -> None:
         )
 
 
-def _content(store: Store, config: ProblemsConfig) -> dict[str, Any]:
-    """What decides which rows there are; a local path counts by its bytes only."""
+def _identity(store: Store, config: ProblemsConfig) -> dict[str, Any]:
+    """What determines the rows; of a local path only the content counts."""
     content = {field.name: getattr(config, field.name) for field in fields(ProblemsConfig)}
+    if identity := LOADERS.identity(config.source):
+        content["installed"] = identity
     if config.fields and isinstance(config.fields.solution, dict):
         content["teachers"] = list(config.fields.solution)  # keys are hashed sorted, but order solutions
     local = config.path is not None and Path(config.path).exists()

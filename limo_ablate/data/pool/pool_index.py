@@ -5,8 +5,8 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass, field
 
-from limo_ablate.data.pool.schema import Entry
-from limo_ablate.data.pool.values import Misfit
+from limo_ablate.data.pool.schema import ParsedRow
+from limo_ablate.data.pool.values import BadRow
 
 
 @dataclass(slots=True)
@@ -35,11 +35,11 @@ class PoolIndex:
     right: array[float] = field(default_factory=lambda: array("d"))
     tries: array[float] = field(default_factory=lambda: array("d"))
 
-    def position(self, entry: Entry, source: Source) -> int | None:
+    def position(self, entry: ParsedRow, source: Source) -> int | None:
         """Position of the row's problem, which may be new; None if it is beyond the source's limit."""
         known = self.positions.get(entry.problem["id"])
         if known is None and entry.problem["gold"] is None:
-            raise Misfit("solution: states no gold answer (no whole \\boxed{}, no #### in its last line)")
+            raise BadRow("solution: states no gold answer (no whole \\boxed{}, no #### in its last line)")
         if known is not None:
             self._check_same(entry, known)
             if self.sources[known] == source.number:
@@ -52,16 +52,16 @@ class PoolIndex:
         self.sources[known] = source.number
         return known
 
-    def _check_same(self, entry: Entry, known: int) -> None:
+    def _check_same(self, entry: ParsedRow, known: int) -> None:
         """Checks text and gold answer against the known ones; a gold answer stated by a solution may
         differ."""
         name = f"problem {entry.problem['id']} is there already with another"
         if self.texts[known] != hash(entry.problem["text"]):
-            raise Misfit(f"{name} text")
+            raise BadRow(f"{name} text")
         if not entry.stated and self.golds[known] != hash(entry.problem["gold"]):
-            raise Misfit(f"{name} gold answer")
+            raise BadRow(f"{name} gold answer")
 
-    def _add(self, entry: Entry, source: Source) -> int:
+    def _add(self, entry: ParsedRow, source: Source) -> int:
         position = self.positions[entry.problem["id"]] = len(self.positions)
         self.texts.append(hash(entry.problem["text"]))
         self.golds.append(hash(entry.problem["gold"]))

@@ -10,7 +10,7 @@ import pyarrow as pa
 from limo_ablate.data.pool.choices import MultipleChoice
 from limo_ablate.data.pool.config import FieldsConfig
 from limo_ablate.data.pool.fields import Row, field_value
-from limo_ablate.data.pool.values import Misfit, flag, gold_text, level, number, parse_pass_rate, stated_gold
+from limo_ablate.data.pool.values import BadRow, flag, gold_text, level, number, parse_pass_rate, stated_gold
 
 PROBLEMS = pa.schema(
     {
@@ -40,7 +40,7 @@ REJECTED = pa.schema({"where": pa.string(), "reason": pa.string()})
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ParsedRow:
     """A row in the pool's schema."""
 
     problem: Row
@@ -66,15 +66,15 @@ def matches(row: Row, where: dict[str, Any] | None) -> bool:
     )
 
 
-def read_row(row: Row, fields: FieldsConfig, source: str) -> Entry:
-    """The row in the pool's schema; Misfit if it does not fit."""
+def read_row(row: Row, fields: FieldsConfig, source: str) -> ParsedRow:
+    """The row in the pool's schema; BadRow if it does not fit."""
     text = field_value(row, fields.problem)
     if not isinstance(text, str) or not text.strip():
-        raise Misfit("problem: no text")
+        raise BadRow("problem: no text")
     solutions, incomplete = _solutions(row, fields)
     gold = gold_text(field_value(row, fields.answer)) if fields.answer else _stated(solutions)
     if fields.answer and gold is None:
-        raise Misfit("answer: no gold answer")
+        raise BadRow("answer: no gold answer")
     given_level = field_value(row, fields.level)
     problem = {
         "id": _text(field_value(row, fields.id)),
@@ -86,7 +86,7 @@ def read_row(row: Row, fields: FieldsConfig, source: str) -> Entry:
     }
     tries = _tries(row, fields, len(solutions) + len(incomplete))
     unread = problem["level"] is None and _text(given_level) is not None
-    return Entry(problem, solutions, incomplete, tries, stated=fields.answer is None, level_unread=unread)
+    return ParsedRow(problem, solutions, incomplete, tries, stated=fields.answer is None, level_unread=unread)
 
 
 def _solutions(row: Row, fields: FieldsConfig) -> tuple[list[Row], list[int]]:
@@ -101,7 +101,7 @@ def _solutions(row: Row, fields: FieldsConfig) -> tuple[list[Row], list[int]]:
         if text is None or (isinstance(text, str) and not text.strip()):
             continue
         if not isinstance(text, str):
-            raise Misfit(f"solution {number_}: not text but a {type(text).__name__}")
+            raise BadRow(f"solution {number_}: not text but a {type(text).__name__}")
         own = {role: values[number_] for role, values in beside.items()}
         if flag(own.pop("complete"), "complete") is False:
             incomplete.append(number_)
@@ -113,7 +113,7 @@ def _solutions(row: Row, fields: FieldsConfig) -> tuple[list[Row], list[int]]:
 def _solution(text: str, own: Row) -> Row:
     tokens = number(own["tokens"], "tokens")
     if tokens is not None and not (1 <= tokens < 2**31 and tokens == int(tokens)):
-        raise Misfit(f"tokens: {own['tokens']} is no number of tokens")
+        raise BadRow(f"tokens: {own['tokens']} is no number of tokens")
     return {
         "text": text,
         "tier": _text(own["tier"]),
@@ -138,7 +138,7 @@ def _per_solution(value: Any, role: str, solutions: int) -> list[Any]:
     if not isinstance(value, list) or not solutions:
         return [value] * solutions
     if len(value) != solutions:
-        raise Misfit(f"{role}: {len(value)} values beside {solutions} solutions")
+        raise BadRow(f"{role}: {len(value)} values beside {solutions} solutions")
     return value
 
 

@@ -1,8 +1,15 @@
-"""Rows of a source as plain dicts, each with where it stands: files, folders, hub data sets.
+"""Loaders: read the rows of a source as dicts, each with its location.
 
-Files are read by us and not by `datasets`, because real ones hold U+2028 inside strings (lines end at
-"\\n" only) and columns of mixed types (an answer that is 27.0 in one row and a list in the next). All
-but .json, which is one list, are read row by row: their size does not matter.
+A loader is a function from the configuration of the problems to an iterator of (where, row). `where` is the
+location in messages (`train.jsonl:17`). A row is a dict of columns, from which `fields` selects; or the
+reason (text) why it can't be read; or a `ParsedRow`, which is used as it is. A loader reads what its
+configuration says (`path`, `subset`, `split`, `revision`, `limit`), always in the same order, and raises
+UserError for a source that can't be read. A pool's key contains that configuration, the bytes of a local
+`path` and the loader's source code: data from elsewhere must be identified by a revision.
+
+We read files ourselves instead of with `datasets`, because real files have U+2028 inside strings (lines end
+only at "\\n") and columns of mixed types (an answer that is 27.0 in one row and a list in the next). All
+formats but .json, which is one list, are read row by row, so files may be large.
 """
 
 from __future__ import annotations
@@ -13,22 +20,50 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.data.pool.config import ProblemsConfig
+from limo_ablate.data.pool.config import FieldsConfig, ProblemsConfig
 from limo_ablate.data.pool.fields import Row
+from limo_ablate.data.pool.schema import ParsedRow
 
 BATCH = 1000
+Rows: TypeAlias = Iterator[tuple[str, Row | ParsedRow | str]]
+"""(where, row) for each row; the reason in place of an unreadable row."""
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-def source_rows(config: ProblemsConfig, path: str) -> Iterator[tuple[str, Row | str]]:
-    """(where, row) for each row of a file, a folder or a hub data set; for an unreadable row, the reason."""
-    if config.source == "hub":
-        return hub_rows(path, config.subset, config.split, config.revision)
-    return file_rows(path)
+def miniature_source(config: ProblemsConfig) -> Rows:
+    from limo_ablate.data.miniature.recurrence import problems
+    from limo_ablate.data.miniature.solutions import solutions
+
+    if config.path or config.fields or not config.miniature:
+        raise UserError("source=miniature needs `miniature`, and neither `path` nor `fields`")
+    for problem in problems(config.miniature):
+        yield problem["id"], ParsedRow(problem, solutions([problem]))
+
+
+def hub_source(config: ProblemsConfig) -> Rows:
+    return hub_rows(_path(config), config.subset, config.split, config.revision)
+
+
+def file_source(config: ProblemsConfig) -> Rows:
+    return file_rows(_path(config))
+
+
+def _path(config: ProblemsConfig) -> str:
+    """The source's path; UserError if it has no path or no fields."""
+    if config.path is None:
+        raise UserError("no path given: set its `path` to a file or a hub id")
+    require_fields(config)
+    return config.path
+
+
+def require_fields(config: ProblemsConfig) -> FieldsConfig:
+    if config.fields is None:
+        raise UserError("`fields` must say which column holds what")
+    return config.fields
 
 
 def file_rows(path: str) -> Iterator[tuple[str, Row | str]]:

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 
 from limo_ablate.data.pool.fields import Row
 from limo_ablate.data.pool.pool_index import PoolIndex, Source
-from limo_ablate.data.pool.schema import PROBLEMS, REJECTED, SOLUTIONS, Entry
-from limo_ablate.data.pool.values import Misfit, digest
+from limo_ablate.data.pool.schema import PROBLEMS, REJECTED, SOLUTIONS, ParsedRow
+from limo_ablate.data.pool.values import BadRow, digest
 
 BATCH_ROWS = 50_000
 BATCH_CHARACTERS = 2**25
@@ -89,12 +89,12 @@ class Tables:
         self.first_rejected = self.first_rejected or f"{where}: {reason}"
         self._rejected.add({"where": where, "reason": reason})
 
-    def add(self, entry: Entry, where: str, source: Source) -> None:
-        """Adds a row's problem and solutions; Misfit if it contradicts an earlier row."""
+    def add(self, entry: ParsedRow, where: str, source: Source) -> None:
+        """Adds a row's problem and solutions; BadRow if it contradicts an earlier row."""
         problem = entry.problem
         problem["id"] = problem["id"] or digest(problem["text"])[:12]
         if not self._solutions and problem["id"] in self._index.positions:
-            raise Misfit(f"problem {problem['id']} is there already")
+            raise BadRow(f"problem {problem['id']} is there already")
         position = self._index.position(entry, source)
         if position is None:
             self.counts["over_limit"] += 1

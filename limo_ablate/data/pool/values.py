@@ -15,7 +15,7 @@ _ESCAPED = re.compile(r"\\[{}\\]")
 _TRUE, _FALSE = ("true", "yes", "1", "1.0"), ("false", "no", "0", "0.0")
 
 
-class Misfit(Exception):
+class BadRow(Exception):
     """A row can't be used; the message says why."""
 
 
@@ -71,7 +71,7 @@ def number(value: Any, role: str) -> float | None:
     except (TypeError, ValueError, OverflowError):
         parsed = math.nan
     if not math.isfinite(parsed):
-        raise Misfit(f"{role}: {_shortened(value)} is not a number")
+        raise BadRow(f"{role}: {_shortened(value)} is not a number")
     return parsed
 
 
@@ -79,7 +79,7 @@ def level(value: Any) -> float | None:
     """A number, also in text such as MATH's "Level 5"; None for other text ("Level ?")."""
     try:
         return number(value.removeprefix("Level").strip() if isinstance(value, str) else value, "level")
-    except Misfit:
+    except BadRow:
         return None
 
 
@@ -90,7 +90,7 @@ def flag(value: Any, role: str) -> bool | None:
     if text in ("", "nan", "none", "null"):
         return None
     if text not in (*_TRUE, *_FALSE):
-        raise Misfit(f"{role}: {_shortened(value)} is neither true nor false")
+        raise BadRow(f"{role}: {_shortened(value)} is neither true nor false")
     return text in _TRUE
 
 
@@ -101,7 +101,7 @@ def parse_pass_rate(value: Any) -> tuple[float, float]:
     if right is None and not slash:
         return 0.0, 0.0
     if right is None or not tries or not 0 <= right <= tries:
-        raise Misfit(f"pass_rate: {_shortened(value)} is not a share between 0 and 1 (or k/n)")
+        raise BadRow(f"pass_rate: {_shortened(value)} is not a share between 0 and 1 (or k/n)")
     return right, tries
 
 

@@ -1,8 +1,8 @@
-"""From the pool to the training rows of a cell: what the study varies. See docs/selection.md.
+"""Selects the training rows of a trial from the pool: what a study varies. See docs/selection.md.
 
     pool -> correctness -> tiers -> duplicates -> contamination -> teacher -> difficulty -> quality
          -> each problem's solutions -> order, strata -> size, tokens -> perturbation -> rows.parquet
 
-What is costly to know of a pool's rows (features, grades, flags, pass rates) are artifacts of their own, made
-once for all cells: `Evidence`.
+Features, grades, flags and pass rates are expensive to compute. They are artifacts of their own, built once
+for all cells: `Evidence`.
 """

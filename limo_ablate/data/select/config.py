@@ -3,42 +3,76 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.typed import nearest
+from limo_ablate.core.registry import Entry, Registry
+from limo_ablate.core.typed import Suggested, nearest
 from limo_ablate.data.pool.config import BenchmarkSetConfig
 
+if TYPE_CHECKING:
+    import polars as pl
+
+    from limo_ablate.data.select.perturb import Response
+    from limo_ablate.data.select.rules import Candidates
+
 Tier = Literal["any", "L1", "L2", "L3", "L4", "L5", "skipped", "shuffled", "padded"]
-TAKEN = (
+RESERVED_COLUMNS = (
     "problem", "solution", "text", "response", "gold", "source", "level", "subject", "pass_rate", "note",
     "tier", "teacher", "tokens", "digest", "given", "length", "row", "status", "rule", "answer", "elaborated",
     "group", "first", "flag", "cluster", "stratum",
 )  # fmt: skip
-"""Columns of a selection, which no lexicon may be named like."""
-RULES = ("random", "pool", "longest", "shortest", "score", "residual", "column")
-"""What comes first: by chance, in the pool's order, long or short solutions, a high score, a high score for
-their length, a high `data.fields.score`. Each feature of the score is a rule too."""
+"""Columns of a selection; lexicons must have other names."""
+OWN_RULES = "limo_ablate.data.select.rules"
+RULES: Registry[Callable[[Candidates], pl.Series]] = Registry(
+    "selection rule",
+    {
+        "random": Entry(f"{OWN_RULES}:by_chance", "by chance, drawn by `select.seed`"),
+        "pool": Entry(f"{OWN_RULES}:pool", "the pool's own order"),
+        "longest": Entry(f"{OWN_RULES}:longest", "long solutions first"),
+        "shortest": Entry(f"{OWN_RULES}:shortest", "short solutions first"),
+        "score": Entry(f"{OWN_RULES}:score", "a high reasoning-chain score first"),
+        "residual": Entry(f"{OWN_RULES}:residual", "a high score for its length first"),
+        "column": Entry(f"{OWN_RULES}:column", "a high `data.fields.score` first"),
+    },
+    group="limo_ablate.selection_rules",
+)
+"""Selection rules, functions of `Candidates`. Each feature of the score is a rule too."""
+OWN_CHANGES = "limo_ablate.data.select.perturb"
+PERTURBATIONS: Registry[Callable[[Response], str]] = Registry(
+    "perturbation",
+    {
+        "none": Entry(f"{OWN_CHANGES}:unchanged", "solutions as they are"),
+        "shuffled_steps": Entry(
+            f"{OWN_CHANGES}:shuffled_steps", "the steps in random order, the boxed answer still last"
+        ),
+        "keywords_stripped": Entry(f"{OWN_CHANGES}:keywords_stripped", "without the score's words"),
+        "format_only": Entry(f"{OWN_CHANGES}:format_only", "the boxed answer alone"),
+    },
+)
+"""Negative controls: changes to each chosen solution."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreConfig:
-    """The reasoning-chain score (LIMO, section 3.2): features and weights are the paper's, the rest ours."""
+    """The reasoning-chain score (LIMO, section 3.2): features and weights are from the paper, the rest is
+    ours."""
 
     name: str
-    """Of this version of the word lists, scaling and edges; selections and manifests carry it."""
+    """Name of this version of word lists, scaling and edges; recorded in selections and manifests."""
     weights: dict[str, float]
-    """Of `elaborated` (length) and of each lexicon."""
+    """Weights of `elaborated` (length) and of each lexicon."""
     lexicons: dict[str, str]
-    """Feature -> words and phrases between commas, any language; counted per 100 of the length."""
+    """Feature -> words and phrases in any language, separated by commas; hits count per 100 of the length."""
     scaling: Literal["rank", "zscore", "minmax"]
-    """How a feature is made comparable with the others over all solutions."""
+    """How features are made comparable over all solutions."""
     edges: tuple[float, float, float, float]
-    """Shares of the solutions, by score, at which tiers L2, L3, L4, L5 begin."""
+    """Quantiles of the score at which tiers L2, L3, L4, L5 begin."""
     within: Literal["pool", "problem"]
-    """Tiers by place among all solutions, or among those of the same problem (RQ1: each in every tier)."""
+    """Tiers by rank among all solutions, or among those of the same problem (for RQ1)."""
 
     def __post_init__(self) -> None:
         unknown = set(self.weights) ^ {"elaborated", *self.lexicons}
@@ -47,16 +81,18 @@ class ScoreConfig:
                 f"select.score: {', '.join(sorted(unknown))} must be in both weights and lexicons "
                 "(elaborated, which has no words, in weights only)"
             )
-        if taken := sorted(set(self.lexicons) & {*RULES, *TAKEN}):
+        if taken := sorted(set(self.lexicons) & {*RULES.builtin, *RESERVED_COLUMNS}):
             raise UserError(f"select.score.lexicons.{taken[0]}: that name is taken; choose another")
         if not all(math.isfinite(weight) for weight in self.weights.values()):
             raise UserError(f"select.score.weights={self.weights}: every weight must be a number")
         rising = all(low <= high for low, high in pairwise(self.edges))
         if not (rising and self.edges[0] > 0 and self.edges[-1] < 1):
-            raise UserError(f"select.score.edges={list(self.edges)}: four rising shares between 0 and 1")
+            raise UserError(
+                f"select.score.edges={list(self.edges)}: must be four rising shares between 0 and 1"
+            )
         for name, phrases in self.phrases().items():
             if not phrases:
-                raise UserError(f"select.score.lexicons.{name}: no words; list them, with commas between")
+                raise UserError(f"select.score.lexicons.{name}: no words; list them, separated by commas")
 
     def phrases(self) -> dict[str, tuple[str, ...]]:
         """Feature -> its words and phrases."""
@@ -71,7 +107,7 @@ class MinHashConfig:
     threshold: float
     """Estimated Jaccard similarity of the word shingles from which two problems are near-duplicates, 0..1."""
     shingle: int
-    """Words of a shingle."""
+    """Number of words of a shingle."""
     permutations: int
     seed: int
 
@@ -87,22 +123,22 @@ class MinHashConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContaminationConfig:
-    """The gate between the pool and the benchmarks that the cell evaluates."""
+    """The contamination gate between the pool and the benchmarks that the trial evaluates."""
 
     policy: Literal["none", "report", "drop", "error"]
-    """`report` keeps flagged problems and scores on clean benchmark items too."""
+    """`report` keeps flagged problems and also scores on clean benchmark items."""
     punctuation: Literal["separate", "delete"]
-    """What is neither a-z, 0-9 nor a Chinese character (each a word) ends a word; or is nothing at all, when
-    only white space ends one and an underscore is part of it."""
+    """Whether anything but a-z, 0-9 and Chinese characters (each a word) separates words; or is deleted,
+    where only white space separates words and an underscore is part of a word."""
     exact: bool
     """Flag problems with the same words."""
     ngrams: tuple[int, ...]
-    """Flag problems that share a run of so many words, for each of these lengths."""
+    """Flag problems that share a run of that many words, for each of these lengths."""
     masked_ngrams: tuple[int, ...]
-    """The same with every number replaced by one mark: the same problem with other numbers."""
+    """The same with every number replaced by a mark, which finds problems with other numbers."""
     minhash: MinHashConfig | None
     also: dict[str, BenchmarkSetConfig]
-    """Benchmarks to look at besides those that are evaluated."""
+    """Benchmarks to compare with besides those that are evaluated."""
 
     def __post_init__(self) -> None:
         for key in ("ngrams", "masked_ngrams"):
@@ -112,7 +148,7 @@ class ContaminationConfig:
         searching = self.exact or self.ngrams or self.masked_ngrams or self.minhash
         if self.policy != "none" and not searching:
             raise UserError(
-                "select.contamination looks for nothing: set exact, ngrams, masked_ngrams or minhash, "
+                "select.contamination searches for nothing: set exact, ngrams, masked_ngrams or minhash, "
                 "or select/contamination=none"
             )
 
@@ -120,17 +156,18 @@ class ContaminationConfig:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StratifyConfig:
     by: Literal["source", "level", "subject", "teacher", "difficulty", "cluster"]
-    """`difficulty`: fifths of `data.difficulty.measure`; `cluster`: problems alike by MinHash."""
+    """`difficulty`: quintiles of `data.difficulty.measure`; `cluster`: near-duplicates by MinHash."""
     shares: Literal["proportional", "equal"]
-    """Of the subset: as in the pool (iso-difficulty, say), or the same for each (s1's diversity)."""
+    """Shares of the strata in the subset: as in the pool (for equal difficulty), or equal (s1's
+    diversity)."""
     minhash: MinHashConfig | None = None
-    """For `cluster`: what is alike."""
+    """For `cluster`: when two problems are near-duplicates."""
 
     def __post_init__(self) -> None:
         if (self.by == "cluster") != (self.minhash is not None):
             raise UserError(
-                f"select.stratify.by={self.by}: `cluster`, and nothing else, needs select.stratify.minhash "
-                "(threshold, shingle, permutations, seed); select=s1k_clusters has one"
+                f"select.stratify.by={self.by}: select.stratify.minhash (threshold, shingle, permutations, "
+                "seed) is required for by=cluster and not allowed otherwise; see select=s1k_clusters"
             )
 
 
@@ -139,44 +176,40 @@ class SelectConfig:
     """Which rows of the pool are trained on: what the study varies; see docs/selection.md."""
 
     size: int | None
-    """Training examples; null: all that pass the filters. Smaller sizes are subsets of larger ones."""
+    """Number of training examples; null: all that pass the filters. Smaller sizes are subsets of larger
+    ones."""
     tokens: int | Literal["match"] | None
-    """Response tokens to train on, met within 0.5 %. With `size`, exactly so many rows that have them;
-    `match`: as many as the tier with the fewest has at this size, so that arms that differ in tier agree."""
+    """Token budget, met within 0.5 %, with `size` by exactly that many rows. `match`: the tokens of the tier
+    with the fewest at this size, so that arms that differ in tier have the same budget."""
     difficulty: float | str
     """A band of `data.difficulty.bands`, `any`, or a threshold (level at least, pass rate at most)."""
     quality: Tier
-    """Tier of the solution."""
+    """Tier of the solutions."""
     correctness: Literal["any", "correct", "wrong"]
-    """Only solutions that the verifier accepts, or refuses."""
+    """Keep only solutions that the verifier accepts (`correct`) or rejects (`wrong`)."""
     teacher: str
-    """Only this teacher's solutions, or `any`."""
+    """Keep only this teacher's solutions; or `any`."""
     duplicates: Literal["keep", "drop"]
-    """Problems with the same words as an earlier one of the pool."""
+    """What to do with problems that have the same words as an earlier problem of the pool."""
     same_problems: bool
-    """Only problems that have a solution in each of L1..L5. With order=random or pool, arms of one size that
-    differ in tier then have the same questions (RQ1)."""
+    """Keep only problems that have a solution in each of L1..L5. With order=random or pool, arms of the same
+    size that differ in tier then have the same questions (RQ1)."""
     solutions: int
-    """At most so many solutions of a problem; 0 chooses questions, for a teacher to solve."""
-    best: str
+    """Largest number of solutions per problem; 0 selects questions only, for a teacher to solve."""
+    best: Annotated[str, Suggested(RULES, "-")]
     """The rule by which a problem's solutions are chosen."""
-    order: str
-    """The rule by which problems are chosen. A rule is one of `RULES`; `-` before it turns it round."""
+    order: Annotated[str, Suggested(RULES, "-")]
+    """The rule by which problems are chosen. A rule is one of `RULES`; `-` before it reverses it."""
     stratify: StratifyConfig | None
-    perturb: Literal["none", "shuffled_steps", "keywords_stripped", "format_only"]
-    """Negative controls: what is done to each chosen solution."""
+    perturb: Annotated[str, PERTURBATIONS]
+    """Negative controls: a change to each chosen solution."""
     score: ScoreConfig
     contamination: ContaminationConfig
     seed: int
 
     def __post_init__(self) -> None:
         for key, rule in (("best", self.best), ("order", self.order)):
-            known = (*RULES, *self.score.weights)
-            if rule.removeprefix("-") not in known:
-                raise UserError(
-                    f"select.{key}={rule}: not a rule{nearest(rule, known)} Rules: {', '.join(known)}, "
-                    "each also with - before it"
-                )
+            self._check_rule(key, rule)
         if self.tokens == "match" and self.size is None:
             raise UserError(
                 "select.tokens=match needs select.size: the rows of the tier with the fewest tokens"
@@ -184,4 +217,18 @@ class SelectConfig:
         for key in ("size", "tokens", "solutions"):
             value = getattr(self, key)
             if isinstance(value, int) and value < (1 if key == "tokens" else 0):
-                raise UserError(f"select.{key}={value}: can't be that few")
+                raise UserError(f"select.{key}={value}: must be {1 if key == 'tokens' else 0} or more")
+
+    def _check_rule(self, key: str, rule: str) -> None:
+        name, features = rule.removeprefix("-"), self.score.weights
+        if name not in RULES and name not in features:
+            known = [*RULES, *features]
+            raise UserError(
+                f"select.{key}={rule}: not a rule{nearest(rule, known)} Rules: {', '.join(known)}, "
+                "each also with - before it"
+            )
+        if name not in RULES.builtin and name in features and name in RULES:
+            raise UserError(
+                f"select.{key}={rule}: a feature of select.score and the rule {RULES.entry(name).about} have "
+                f"the same name; rename select.score.lexicons.{name}"
+            )

@@ -13,7 +13,7 @@ from limo_ablate.verify import VERSION as VERIFIER
 from limo_ablate.verify import verify_many
 
 VERSION = 2
-READ = ("status", "rule", "answer")
+VERDICT_COLUMNS = ("status", "rule", "answer")
 ANSWER_CHARACTERS = 100
 """Number of characters of an answer that are kept."""
 BATCH = 20_000
@@ -30,7 +30,7 @@ def grades(store: Store, pool: Artifact) -> Artifact:
 def _write(pool: Artifact, folder: Path) -> None:
     golds = pl.read_parquet(pool.path / "problems.parquet", columns=["id", "gold"])
     graded = [_graded(batch, golds, workers) for batch, workers in _batches(pool)]
-    schema = dict.fromkeys(("solution", *READ), pl.String)
+    schema = dict.fromkeys(("solution", *VERDICT_COLUMNS), pl.String)
     pl.concat([pl.DataFrame(schema=schema), *graded]).write_parquet(folder / "grades.parquet")
 
 
@@ -48,9 +48,9 @@ def _batches(pool: Artifact) -> Iterator[tuple[pl.DataFrame, int]]:
 def _graded(batch: pl.DataFrame, golds: pl.DataFrame, workers: int) -> pl.DataFrame:
     rows = batch.join(golds, left_on="problem", right_on="id", how="left", maintain_order="left")
     verdicts = verify_many(zip(rows["text"], rows["gold"], strict=True), workers=workers)
-    read = [pl.Series(name, [getattr(v, name) for v in verdicts], dtype=pl.String) for name in READ]
-    return (
-        rows.select(solution="id")
-        .with_columns(read)
-        .with_columns(pl.col("answer").str.head(ANSWER_CHARACTERS))
-    )
+    columns = [
+        pl.Series(name, [getattr(verdict, name) for verdict in verdicts], dtype=pl.String)
+        for name in VERDICT_COLUMNS
+    ]
+    answer = pl.col("answer").str.head(ANSWER_CHARACTERS)
+    return rows.select(solution="id").with_columns(columns).with_columns(answer)

@@ -15,7 +15,7 @@ from limo_ablate.data.select.config import SelectConfig
 from limo_ablate.data.select.funnel import Funnel
 
 
-def refuse_for_questions(config: SelectConfig) -> None:
+def require_solutions(config: SelectConfig) -> None:
     """UserError if the configuration selects by solutions; called for pools that have none."""
     by_solutions = {
         f"quality={config.quality}": config.quality != "any",
@@ -32,7 +32,7 @@ def refuse_for_questions(config: SelectConfig) -> None:
         )
 
 
-def keep_fit(
+def keep_eligible(
     funnel: Funnel, config: SelectConfig, duplicates: Artifact | None, flags: Artifact | None
 ) -> None:
     """Applies the eligibility filters; tiers are assigned after the filter by correctness."""
@@ -43,9 +43,9 @@ def keep_fit(
         answer = pl.col("answer").fill_null("nothing")
         reason = pl.format("the verifier says {} ({}), it read: {}", "status", "rule", answer)
         funnel.keep(f"correctness={config.correctness}", pl.col("status") == wanted, reason)
-    funnel.rows = quality.scored(funnel.rows, config.score)
+    funnel.rows = quality.with_scores(funnel.rows, config.score)
     if funnel.rows["tier"].null_count() == funnel.rows.height:
-        funnel.rows = funnel.rows.with_columns(quality.tiers(funnel.rows, config.score))
+        funnel.rows = funnel.rows.with_columns(quality.assign_tiers(funnel.rows, config.score))
     if duplicates:
         groups = pl.read_parquet(duplicates.path / "duplicates.parquet")
         rows = funnel.rows.join(groups, on="problem", how="left", maintain_order="left")

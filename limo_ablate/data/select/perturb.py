@@ -1,6 +1,6 @@
-"""Negative controls: what is done to the chosen solutions. What a model gains from these is form.
+"""Negative controls: changes to the chosen solutions, from which a model can only learn form.
 
-Wrong traces are a filter (`select.correctness=wrong`), not a perturbation.
+Wrong solutions are selected by a filter (`select.correctness=wrong`), not by a perturbation.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ import hashlib
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
+from limo_ablate.data.select.config import PERTURBATIONS
 from limo_ablate.data.select.features import pattern
 
 _PARAGRAPH = re.compile(r"\n\s*\n")
@@ -17,11 +19,27 @@ _LINE = re.compile(r"\n")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\\$])|(?<=[。！？])|(?<=[.;,])\s+(?=\S+\s*[:=])")
 _BOX = r"\\boxed\{(?:[^{}]|\{[^{}]*\})*\}"
 FEWEST_STEPS = 4
-"""A text with fewer paragraphs is cut at lines, with fewer lines at sentences."""
+"""A text with fewer paragraphs is split into lines, and with fewer lines into sentences."""
 
 
-def shuffled_steps(text: str, gold: str, seed: int) -> str:
-    """The steps in random order; from the one with the last box on they stay last."""
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The input of a perturbation."""
+
+    text: str
+    gold: str
+    lexicons: Mapping[str, Sequence[str]]
+    """Feature of the score -> its words."""
+    seed: int
+
+
+def unchanged(given: Response) -> str:
+    return given.text
+
+
+def shuffled_steps(given: Response) -> str:
+    """The steps in random order, except the one with the last box and those after it."""
+    text, seed = given.text, given.seed
     cut, joint = _steps(text)
     boxed = [place for place, step in enumerate(cut) if "\\boxed" in step]
     end = boxed[-1] if boxed else len(cut) - 1
@@ -35,7 +53,7 @@ def shuffled_steps(text: str, gold: str, seed: int) -> str:
 
 
 def _steps(text: str) -> tuple[list[str], str]:
-    """Steps and what joins them: by the first way to cut that gives enough, else by the one with most."""
+    """(steps, separator) of the first way to split that gives enough steps, else of the one with the most."""
     most: tuple[list[str], str] = [text], ""
     for border, joint in ((_PARAGRAPH, "\n\n"), (_LINE, "\n"), (_SENTENCE, " ")):
         steps = [step for step in border.split(text.strip()) if step.strip()]
@@ -46,23 +64,19 @@ def _steps(text: str) -> tuple[list[str], str]:
     return most
 
 
-def keywords_stripped(text: str, lexicons: Mapping[str, Sequence[str]]) -> str:
-    """Without the words that the score counts; lines and boxes stay as they are."""
-    words = pattern([word for lexicon in lexicons.values() for word in lexicon])
+def keywords_stripped(given: Response) -> str:
+    """The text without the words that the score counts; lines and boxes are unchanged."""
+    words = pattern([word for lexicon in given.lexicons.values() for word in lexicon])
     words = words.replace("(?-u:\\b)", r"(?a:\b)").replace(r"\s+", r"[ \t]+")
-    return re.sub(rf"({_BOX})|{words},?[ \t]?", lambda found: found[1] or "", text)
+    return re.sub(rf"({_BOX})|{words},?[ \t]?", lambda found: found[1] or "", given.text)
 
 
-def format_only(text: str, gold: str) -> str:
-    """The answer in its box, and nothing that leads to it."""
-    return f"\\boxed{{{gold}}}"
+def format_only(given: Response) -> str:
+    """Only the answer in its box."""
+    return f"\\boxed{{{given.gold}}}"
 
 
 def perturbation(name: str, lexicons: Mapping[str, Sequence[str]], seed: int) -> Callable[[str, str], str]:
     """(response, gold) -> response."""
-    return {
-        "none": lambda text, gold: text,
-        "shuffled_steps": lambda text, gold: shuffled_steps(text, gold, seed),
-        "keywords_stripped": lambda text, gold: keywords_stripped(text, lexicons),
-        "format_only": format_only,
-    }[name]
+    change = PERTURBATIONS.load(name)
+    return lambda text, gold: change(Response(text, gold, lexicons, seed))

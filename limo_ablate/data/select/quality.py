@@ -13,7 +13,7 @@ from limo_ablate.data.select.config import ScoreConfig
 TIERS = ("L1", "L2", "L3", "L4", "L5")
 
 
-def scored(rows: pl.DataFrame, config: ScoreConfig) -> pl.DataFrame:
+def with_scores(rows: pl.DataFrame, config: ScoreConfig) -> pl.DataFrame:
     """`rows` with `elaborated`, `score` and `residual`, which are null for rows without a solution.
 
     `score` is the weighted sum of the features, each scaled over all rows. `residual` is the residual of its
@@ -47,7 +47,7 @@ def _residual(rows: pl.DataFrame) -> pl.Series:
     return (rows["score"] - level[0] - slope * (log_length - level[1])).alias("residual")
 
 
-def tiers(rows: pl.DataFrame, config: ScoreConfig) -> pl.Series:
+def assign_tiers(rows: pl.DataFrame, config: ScoreConfig) -> pl.Series:
     """Tiers from L1 for the lowest scores to L5 for the highest, by rank among all rows or among a problem's.
 
     The row of rank r (from 0) of m rows is at (r + 0.5) / m, so that five solutions of a problem fall into

@@ -110,7 +110,7 @@ def _arm_tokens(
     return sum(counts(arm.head(config.size)))
 
 
-def counting(
+def token_lengths(
     pool: Artifact, counter: TokenCounter | None, change: Perturb
 ) -> Callable[[pl.DataFrame], list[int]]:
     """A function that counts rows' response tokens: from the pool, or by the base model's tokenizer."""

@@ -1,49 +1,79 @@
-"""Rules that say which rows come first: seeded and independent of the pool's own order.
+"""Selection rules, which decide which rows come first: seeded, and independent of the pool's order.
 
-With `random` a problem's place is a hash of (seed, id), so 100 problems are among the 200 of the same seed
-whatever else the pool holds, another seed draws others, and arms that differ in their solutions only draw
-the same problems.
+With `random`, a problem's position is a hash of (seed, id). So 100 problems are always among the 200 problems
+of the same seed, another seed gives another order, and arms that differ only in solutions have the same
+problems.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import polars as pl
 
 from limo_ablate.core.errors import UserError
-
-COLUMNS = {
-    "longest": "-length",
-    "shortest": "length",
-    "score": "-score",
-    "residual": "-residual",
-    "column": "-given",
-    "pool": "row",
-}
-"""Rule -> the column it goes by, `-` where the highest come first. Other rules are features."""
+from limo_ablate.data.select.config import RULES
 
 
-def key(rows: pl.DataFrame, rule: str, seed: int, unit: str) -> pl.Series:
-    """A number for each row; the lowest come first, rows without one last.
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The input of a selection rule: the rows that passed all filters.
 
-    `unit` is the column that `random` draws by, `problem` or `solution`. Raises UserError when no row has
-    what the rule goes by.
+    A rule returns a number for each row, in the order of the rows: the lowest come first, null last. It must
+    not depend on anything else, because a selection's key contains only the pool, the configuration and the
+    rule's own source.
+    """
+
+    rows: pl.DataFrame
+    """A row for each solution: `problem` and `solution` (ids), `row` (its position in the pool), `length`,
+    `score`, `tier`, `teacher`, `level`, `pass_rate`, `source`, ...; without texts."""
+    unit: str
+    """The column to order by: `problem`, or `solution` for the solutions of a problem (`select.best`)."""
+    seed: int
+    """`select.seed`: for random order, hash it with the ids of `unit`, as `random_numbers` does."""
+    texts: Callable[[], pl.DataFrame]
+    """Reads each row's `text` (of its problem) and `response` (its solution; null if it has none)."""
+
+
+def sort_key(rule: str, candidates: Candidates) -> pl.Series:
+    """A number for each row by the rule; the lowest come first, null last.
+
+    Raises UserError if no row has a number.
     """
     name = rule.removeprefix("-")
-    if name == "random":
-        numbers = draw(rows[unit], seed)
-    else:
-        column = COLUMNS.get(name, f"-{name}")
-        numbers = rows[column.removeprefix("-")].cast(pl.Float64)
-        if rows.height and numbers.null_count() == rows.height:
-            raise UserError(_missing(name))
-        numbers = -numbers if column.startswith("-") else numbers
+    numbers = (RULES.load(name) if name in RULES else by_column(f"-{name}"))(candidates)
+    if len(numbers) != candidates.rows.height:
+        raise UserError(
+            f"rule `{name}` gave {len(numbers)} numbers for {candidates.rows.height} rows; each needs one"
+        )
+    if len(numbers) and numbers.null_count() == len(numbers):
+        raise UserError(_nothing_to_sort_by(name))
     return -numbers if rule.startswith("-") else numbers
 
 
-def draw(names: pl.Series, seed: int) -> pl.Series:
-    """A pseudo-random whole number for each name, by SHA-256 of seed and name."""
+def by_column(column: str) -> Callable[[Candidates], pl.Series]:
+    """A rule that orders by a column; `-` before it puts the highest first."""
+
+    def rule(candidates: Candidates) -> pl.Series:
+        numbers = candidates.rows[column.removeprefix("-")].cast(pl.Float64)
+        return -numbers if column.startswith("-") else numbers
+
+    return rule
+
+
+longest, shortest = by_column("-length"), by_column("length")
+score, residual = by_column("-score"), by_column("-residual")
+column, pool = by_column("-given"), by_column("row")
+
+
+def by_chance(candidates: Candidates) -> pl.Series:
+    return random_numbers(candidates.rows[candidates.unit], candidates.seed)
+
+
+def random_numbers(names: pl.Series, seed: int) -> pl.Series:
+    """A pseudo-random integer for each name, from the SHA-256 of seed and name."""
 
     def number(name: str) -> int:
         return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:7], "big")
@@ -51,7 +81,7 @@ def draw(names: pl.Series, seed: int) -> pl.Series:
     return names.fill_null("").map_elements(number, return_dtype=pl.Int64, skip_nulls=False)
 
 
-def _missing(rule: str) -> str:
+def _nothing_to_sort_by(rule: str) -> str:
     if rule == "column":
-        return "rule `column` goes by a number of each solution; name its column in data.fields.score"
-    return f"rule `{rule}` goes by the solutions, and this pool has only questions; use random or pool"
+        return "rule `column` orders by a number of each solution; name its column in data.fields.score"
+    return f"rule `{rule}` orders by solutions, and this pool has only questions; use random or pool"

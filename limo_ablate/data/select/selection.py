@@ -1,4 +1,4 @@
-"""The selection itself: every filter in turn, each row that goes with its reason."""
+"""Builds a selection: applies every filter in turn and records why each row is excluded."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from pathlib import Path
 import polars as pl
 
 from limo_ablate.core.artifacts import Artifact, Store
+from limo_ablate.core.typed import installed
 from limo_ablate.data.pool.config import PoolConfig
 from limo_ablate.data.select import difficulty, quality
 from limo_ablate.data.select.config import SelectConfig
-from limo_ablate.data.select.correctness import READ
-from limo_ablate.data.select.filters import keep_fit, keep_quality, keep_same_problems, refuse_for_questions
+from limo_ablate.data.select.correctness import VERDICT_COLUMNS
+from limo_ablate.data.select.filters import keep_eligible, keep_quality, keep_same_problems, require_solutions
 from limo_ablate.data.select.funnel import Funnel
 from limo_ablate.data.select.perturb import perturbation
-from limo_ablate.data.select.responses import counting, require_size, token_matched, with_texts
-from limo_ablate.data.select.subset import in_order, strata
+from limo_ablate.data.select.responses import require_size, token_lengths, token_matched, with_texts
+from limo_ablate.data.select.subset import ordered_rows, strata
 from limo_ablate.data.select.token_budget import TokenCounter
 
 VERSION = 2
@@ -27,13 +28,13 @@ VERSION = 2
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known of the pool's rows beyond what they carry; null where the configuration asks for none."""
+    """Facts about the pool's rows beyond its own tables; None for those the configuration does not need."""
 
     features: Artifact
     grades: Artifact | None = None
     """For `select.correctness`, and for pass rates of the pool's own solutions."""
     flags: Artifact | None = None
-    """Of the contamination gate."""
+    """Flags of the contamination gate."""
     rates: Artifact | None = None
     """Pass rates measured by reference models."""
     duplicates: Artifact | None = None
@@ -41,7 +42,7 @@ class Evidence:
     clusters: Artifact | None = None
     """For `select.stratify.by=cluster`."""
     counter: TokenCounter | None = None
-    """For `select.tokens`, unless the pool carries the tokens of its solutions."""
+    """For `select.tokens`, unless the pool has the tokens of its solutions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +50,14 @@ class Selected:
     rows: pl.DataFrame
     """`rows.parquet`, in training order."""
     candidates: pl.DataFrame
-    """The rows that passed all filters but those of quality; no texts."""
+    """The rows that passed all filters except that by quality; without texts."""
     funnel: Funnel
 
 
 def select(
     store: Store, config: SelectConfig, data: PoolConfig, pool: Artifact, evidence: Evidence
 ) -> Artifact:
-    """`rows.parquet` and `funnel.json`. Raises UserError, with the funnel, when too few rows pass."""
+    """`rows.parquet` and `funnel.json`. Raises UserError with the funnel if too few rows pass."""
     counter = evidence.counter
     inputs = {
         "select": config,
@@ -71,10 +72,11 @@ def select(
             evidence.clusters,
         ],
         "tokenizer": counter.digest if counter else None,
+        **installed(config),
     }
 
     def make(folder: Path) -> None:
-        selected = curate(config, data, pool, evidence)
+        selected = choose_rows(config, data, pool, evidence)
         selected.rows.write_parquet(folder / "rows.parquet")
         steps = [asdict(step) for step in selected.funnel.steps]
         (folder / "funnel.json").write_text(json.dumps(steps, indent=1) + "\n")
@@ -82,26 +84,27 @@ def select(
     return store.build("selection", VERSION, inputs, make)
 
 
-def curate(config: SelectConfig, data: PoolConfig, pool: Artifact, evidence: Evidence) -> Selected:
-    """The chosen rows and why each other row of the pool went. Raises UserError when too few pass."""
+def choose_rows(config: SelectConfig, data: PoolConfig, pool: Artifact, evidence: Evidence) -> Selected:
+    """The chosen rows, and why each other row is excluded. Raises UserError if too few rows pass."""
     funnel = Funnel(_index(pool, evidence, data, config))
     if funnel.rows["solution"].null_count() == funnel.rows.height:
-        refuse_for_questions(config)
-    keep_fit(funnel, config, evidence.duplicates, evidence.flags)
+        require_solutions(config)
+    keep_eligible(funnel, config, evidence.duplicates, evidence.flags)
     difficulty.keep(funnel, config.difficulty, data)
     if config.same_problems:
         keep_same_problems(funnel)
     candidates = funnel.rows
     keep_quality(funnel, config)
     change = perturbation(config.perturb, config.score.phrases(), config.seed)
-    rows = _cut(funnel, candidates, config, data, evidence, counting(pool, evidence.counter, change))
+    ordered = partial(_ordered, config=config, data=data, pool=pool, clusters=evidence.clusters)
+    rows = _take_subset(funnel, candidates, config, ordered, token_lengths(pool, evidence.counter, change))
     features = [name for name in config.score.weights if name != "elaborated"]
-    features += [name for name in READ if name in rows.columns]
+    features += [name for name in VERDICT_COLUMNS if name in rows.columns]
     return Selected(with_texts(rows, pool, change, features), candidates, funnel)
 
 
 def _index(pool: Artifact, evidence: Evidence, data: PoolConfig, config: SelectConfig) -> pl.DataFrame:
-    """All that is known of each solution but its text; a problem without one is a row of its own."""
+    """All facts about each solution except its text; a problem without solutions is one row."""
     problems = pl.read_parquet(pool.path / "problems.parquet").drop("text").rename({"id": "problem"})
     solutions = pl.read_parquet(
         pool.path / "solutions.parquet",
@@ -118,19 +121,18 @@ def _index(pool: Artifact, evidence: Evidence, data: PoolConfig, config: SelectC
     return rows.with_row_index("row")
 
 
-def _cut(
+def _take_subset(
     funnel: Funnel,
     candidates: pl.DataFrame,
     config: SelectConfig,
-    data: PoolConfig,
-    evidence: Evidence,
+    ordered: Callable[[pl.DataFrame], pl.DataFrame],
     counts: Callable[[pl.DataFrame], list[int]],
 ) -> pl.DataFrame:
-    """The first rows by the rules, as many as size or tokens want. `candidates` are those of all tiers."""
-    ordered = partial(_ordered, config=config, data=data, clusters=evidence.clusters)
+    """The first rows by the rules, for the given size or token budget. `candidates` has the rows of all
+    tiers."""
     rows = ordered(funnel.rows)
     funnel.replace(f"{config.solutions} a problem", rows, f"another one comes first by {config.best}")
-    if config.perturb != "none":  # whatever tokens the pool carries are not those of the changed texts
+    if config.perturb != "none":  # the pool's token counts are not those of the changed texts
         rows = rows.with_columns(tokens=pl.lit(None, pl.Int64))
     if config.tokens is not None:
         arms = {
@@ -148,11 +150,11 @@ def _cut(
 
 
 def _ordered(
-    rows: pl.DataFrame, config: SelectConfig, data: PoolConfig, clusters: Artifact | None
+    rows: pl.DataFrame, config: SelectConfig, data: PoolConfig, pool: Artifact, clusters: Artifact | None
 ) -> pl.DataFrame:
     if clusters:
         found = pl.read_parquet(clusters.path / "clusters.parquet")
         rows = rows.join(found, on="problem", how="left", maintain_order="left")
     if config.stratify:
         rows = rows.with_columns(strata(rows, config, difficulty.column(data)))
-    return in_order(rows, config)
+    return ordered_rows(rows, config, partial(with_texts, rows, pool, lambda text, gold: text))

@@ -1,42 +1,45 @@
-"""The order of the rows that passed: each problem's solutions, then the problems, then shares of strata.
+"""Orders the rows that passed the filters: each problem's solutions, then the problems, then by strata.
 
-Every prefix of the order is the subset of that size, so 100 rows are among the first 200.
+Every prefix of the order is the subset of that size, so 100 rows are always among the first 200.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import polars as pl
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.data.select.config import SelectConfig
-from limo_ablate.data.select.rules import draw, key
+from limo_ablate.data.select.rules import Candidates, random_numbers, sort_key
 
 FIFTHS = 5
 
 
-def in_order(rows: pl.DataFrame, config: SelectConfig) -> pl.DataFrame:
-    """At most `config.solutions` rows of each problem, first to last.
+def ordered_rows(rows: pl.DataFrame, config: SelectConfig, texts: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+    """At most `config.solutions` rows of each problem, in order.
 
-    Needs the columns problem, solution, row, what the rules go by, and `stratum` where strata are asked for.
+    Needs the columns problem, solution, row, those the rules use, and `stratum` if the selection is
+    stratified; `texts` reads the rows' texts.
     """
     questions = rows["solution"].null_count() == rows.height
     best = "pool" if questions else config.best
     rows = rows.with_columns(
-        key(rows, best, config.seed, "solution").alias("_best"),
-        key(rows, config.order, config.seed, "problem").alias("_order"),
-        draw(rows["solution"], config.seed).alias("_tie"),
+        sort_key(best, Candidates(rows, "solution", config.seed, texts)).alias("_best"),
+        sort_key(config.order, Candidates(rows, "problem", config.seed, texts)).alias("_order"),
+        random_numbers(rows["solution"], config.seed).alias("_tie"),
     )
     nth = pl.int_range(pl.len()).over("problem").alias("_nth")
     rows = rows.sort("_best", "_tie", nulls_last=True).with_columns(nth)
     rows = rows.filter(pl.col("_nth") < max(1, config.solutions))
-    places = _places(rows.filter(pl.col("_nth") == 0), config)
+    places = _problem_places(rows.filter(pl.col("_nth") == 0), config)
     ordered = rows.join(places, on="problem").sort("_place", "_nth")
     return ordered.drop("_best", "_order", "_tie", "_nth", "_place")
 
 
-def _places(problems: pl.DataFrame, config: SelectConfig) -> pl.DataFrame:
-    """problem, _place: where each problem stands, by the order's rule and the strata."""
-    tie = draw(problems["problem"], config.seed).alias("_tie")
+def _problem_places(problems: pl.DataFrame, config: SelectConfig) -> pl.DataFrame:
+    """problem, _place: the position of each problem by the rule `config.order` and the strata."""
+    tie = random_numbers(problems["problem"], config.seed).alias("_tie")
     ranked = problems.with_columns(tie).sort("_order", "_tie", nulls_last=True).with_row_index("_place")
     if config.stratify:
         rank = pl.int_range(pl.len()).over("stratum")
@@ -47,9 +50,9 @@ def _places(problems: pl.DataFrame, config: SelectConfig) -> pl.DataFrame:
 
 
 def strata(rows: pl.DataFrame, config: SelectConfig, difficulty: str) -> pl.Series:
-    """The stratum of each row, as text; `difficulty` is the column that measures it.
+    """The stratum of each row, as text; `difficulty` is the column that measures difficulty.
 
-    Raises UserError when no row has one.
+    Raises UserError if no row has a stratum.
     """
     assert config.stratify is not None
     by = config.stratify.by

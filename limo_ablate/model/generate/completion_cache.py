@@ -17,6 +17,7 @@ from typing import IO, Literal
 
 from limo_ablate.core.artifacts import Artifact, Store, content_key, hold_lock
 from limo_ablate.core.hardware import HardwareConfig
+from limo_ablate.core.typed import installed
 from limo_ablate.model.generate.config import EngineConfig
 from limo_ablate.model.generate.engine import Request, Sampling
 
@@ -89,6 +90,7 @@ def drawn_by(model: Artifact, settings: EngineConfig, hardware: HardwareConfig) 
         "engine": settings.engine,
         "hardware": {"device": hardware.device, "precision": hardware.precision},
         "threads": hardware.threads if hardware.device == "cpu" else None,
+        **installed(EngineConfig(engine=settings.engine, batch_size=1)),
     }
 
 

@@ -4,16 +4,36 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.registry import Entry, Registry
+
+if TYPE_CHECKING:
+    from limo_ablate.model.generate.engine import EngineKind
+
+KINDS = "limo_ablate.model.generate.engines"
+ENGINES: Registry[EngineKind] = Registry(
+    "engine",
+    {
+        "transformers": Entry(f"{KINDS}:TRANSFORMERS", "transformers' models, a batch in step; the default"),
+        "paged": Entry(
+            f"{KINDS}:PAGED",
+            "transformers' continuous batching over a paged cache, for GPUs",
+            words="transformers' continuous batching",
+        ),
+        "vllm": Entry(f"{KINDS}:VLLM", "vLLM (`vllm` extra), for long answers on GPUs", words="vLLM"),
+    },
+    group="limo_ablate.engines",
+)
+"""What generates completions; each entry is an `EngineKind`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
     """What generates completions, and how fast; what is drawn depends on `engine` alone."""
 
-    engine: Literal["transformers", "paged", "vllm"]
+    engine: Annotated[str, ENGINES]
     batch_size: int
     """Completions that each replica decodes side by side."""
     tensor_parallel: int = 1
@@ -24,7 +44,7 @@ class EngineConfig:
             raise UserError(
                 f"batch_size={self.batch_size} and tensor_parallel={self.tensor_parallel} must be at least 1"
             )
-        if self.tensor_parallel > 1 and self.engine != "vllm":
+        if self.tensor_parallel > 1 and not ENGINES.load(self.engine).splits_model:
             raise UserError(
                 f"tensor_parallel={self.tensor_parallel}: engine={self.engine} holds a whole model on each "
                 "GPU; use engine=vllm or tensor_parallel=1"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
+
+from limo_ablate.core.hardware import HardwareConfig
+from limo_ablate.model.generate.config import EngineConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,30 @@ class Engine(Protocol):
         `length`.
         """
         ...
+
+
+def needs_nothing(settings: EngineConfig, hardware: HardwareConfig) -> None:
+    """The check of an engine that runs anywhere."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineKind:
+    """What an entry of `limo_ablate.engines` is: how an engine is opened, and what it can do.
+
+    Its module should be light to import: what is heavy belongs inside `load`.
+    """
+
+    load: Callable[[str, EngineConfig, HardwareConfig], Engine]
+    """Called with the model's folder (in transformers' format, with its tokenizer; with an adapter where the
+    model was saved as one): an engine with one copy of it, in this process and on its first device."""
+    check: Callable[[EngineConfig, HardwareConfig], None] = needs_nothing
+    """Raises UserError where the engine could not run, before anything is trained for it; loads no model."""
+    own_process: bool = False
+    """Whether even a single copy gets a process of its own, at whose end all of its GPU memory is free."""
+    splits_model: bool = False
+    """Whether one copy of the model can lie on several GPUs (`tensor_parallel`)."""
+    reads_adapters: bool = True
+    """Whether `load` reads an adapter beside a reference to its base; otherwise it gets the two merged."""
 
 
 def longest_first(requests: Sequence[Request]) -> list[Request]:

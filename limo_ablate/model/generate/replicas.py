@@ -20,7 +20,7 @@ from typing import Any, TextIO
 from limo_ablate.core.errors import EXIT_USER_ERROR, UserError
 from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.core.typed import from_dict
-from limo_ablate.model.generate.config import EngineConfig
+from limo_ablate.model.generate.config import ENGINES, EngineConfig
 from limo_ablate.model.generate.engine import Completed, Request, Sampling, longest_first
 from limo_ablate.model.train.load import ADAPTER
 from limo_ablate.model.train.managed_process import POLL_SECONDS, Order, Part, die_with, end, failure, start
@@ -56,8 +56,8 @@ class Replicas:
         shutil.rmtree(self.desk)
 
     def _loadable(self) -> str:
-        """What every engine can load: vLLM gets an adapter merged into its base, once for all replicas."""
-        if self.settings.engine != "vllm" or not (Path(self.path) / ADAPTER).exists():
+        """What the engine can load: an adapter merged into its base, once for all replicas, where need be."""
+        if ENGINES.load(self.settings.engine).reads_adapters or not (Path(self.path) / ADAPTER).exists():
             return self.path
         from limo_ablate.model.generate.vllm import save_merged
 

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.registry import Entry, Registry
+
+Schedule: TypeAlias = Callable[[float], float]
+"""Share of the steps after warm-up that are done, 0..1 -> share of the peak learning rate."""
+PLAN = "limo_ablate.model.train.plan"
+SCHEDULES: Registry[Schedule] = Registry(
+    "schedule",
+    {
+        "cosine": Entry(f"{PLAN}:cosine", "half a cosine from the peak down to 0"),
+        "linear": Entry(f"{PLAN}:linear", "a straight line from the peak down to 0"),
+        "constant": Entry(f"{PLAN}:constant", "the peak to the end"),
+    },
+)
+"""How the learning rate goes on after warm-up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +67,7 @@ class TrainConfig:
     tokens: int | None
     """Trained (response) tokens."""
     learning_rate: float
-    schedule: Literal["cosine", "linear", "constant"]
+    schedule: Annotated[str, SCHEDULES]
     warmup_ratio: float
     weight_decay: float
     betas: tuple[float, float]

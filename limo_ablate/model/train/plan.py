@@ -17,11 +17,23 @@ import numpy as np
 import numpy.typing as npt
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.model.train.config import TrainConfig
+from limo_ablate.model.train.config import SCHEDULES, Schedule, TrainConfig
 from limo_ablate.model.train.packing import pack
 
 Rows: TypeAlias = npt.NDArray[np.int64]
 """Row numbers, or a figure of each row."""
+
+
+def cosine(progress: float) -> float:
+    return (1 + math.cos(math.pi * progress)) / 2
+
+
+def linear(progress: float) -> float:
+    return 1 - progress
+
+
+def constant(progress: float) -> float:
+    return 1.0
 
 
 @dataclass(frozen=True)
@@ -101,9 +113,8 @@ class Plan:
         if step < warmup:
             return self.train.learning_rate * (step + 1) / warmup
         progress = (step - warmup) / max(1, self.total_steps - warmup)
-        share = {
-            "constant": 1.0,
-            "linear": 1 - progress,
-            "cosine": (1 + math.cos(math.pi * progress)) / 2,
-        }[self.train.schedule]
-        return self.train.learning_rate * share
+        return self.train.learning_rate * self._schedule(progress)
+
+    @cached_property
+    def _schedule(self) -> Schedule:
+        return SCHEDULES.load(self.train.schedule)

@@ -106,7 +106,7 @@ class DryRun:
         def grade() -> Artifact:
             from limo_ablate.trial.evaluate.verdicts import verdicts
 
-            return verdicts(store, self._of(f"completions/{name}"), self._of(problems))
+            return verdicts(store, self._of(f"completions/{name}"), self._of(problems), benchmark.grader)
 
         self._ask(f"completions/{name}", (model, problems), complete)
         self._ask(f"verdicts/{name}", (f"completions/{name}", problems), grade)

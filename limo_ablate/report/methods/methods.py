@@ -13,6 +13,7 @@ from limo_ablate.report.methods.settings import Settings
 from limo_ablate.report.section import Section
 from limo_ablate.report.study_view import StudyView
 from limo_ablate.study.block import Block
+from limo_ablate.study.choices import DESIGNS
 
 INTERVAL = (
     "Every mean and every difference carries a 95 % interval for other seeds and other problems of the same "
@@ -53,18 +54,15 @@ def _block(block: Block) -> str:
     """`size x quality: all combinations of training examples (0, 4) and solution tier (L1, L5)`."""
     levels = {key: ", ".join(map(level, levels)) for key, levels in block.factors().items()}
     named = [f"{axis(key)} ({told})" if told else axis(key) for key, told in levels.items()]
-    kinds = {
-        "factorial": "all combinations of" if len(named) > 1 else "all levels of",
-        "ofat": "one factor at a time around a base, of",
-        "fractional": f"a fraction (resolution {block.resolution}) of all combinations of",
-        "random": f"{block.n} random points of",
-        "optuna": f"{block.n} trials, proposed by {(block.sampler or 'tpe').upper()}, over",
-    }
     tuned = ""
     if block.tune:
         axes = _and(list(map(axis, block.tune.axes)))
         tuned = f", {axes} tuned at each point in {block.tune.n} trials by {block.tune.score}"
-    return f"{block.name}: {kinds[block.design]} {_and(named)}{tuned}" if named else f"{block.name}: one cell"
+    return (
+        f"{block.name}: {DESIGNS.load(block.design).words(block)} {_and(named)}{tuned}"
+        if named
+        else f"{block.name}: one cell"
+    )
 
 
 def _and(names: Sequence[str]) -> str:

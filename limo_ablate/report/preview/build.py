@@ -11,7 +11,7 @@ import polars as pl
 from limo_ablate.core.artifacts import Artifact, Store, content_key
 from limo_ablate.core.errors import UserError
 from limo_ablate.data.pool.load import load_pool
-from limo_ablate.data.select.selection import Selected, curate
+from limo_ablate.data.select.selection import Selected, choose_rows
 from limo_ablate.model.train.base import base_model
 from limo_ablate.report.preview.manifest import manifest
 from limo_ablate.trial.config import TrialConfig
@@ -87,7 +87,7 @@ def build_preview(config: TrialConfig) -> Preview:
     if config.select.tokens is not None:
         base = stages.run("base", base_model, store, config.model, pool)
     evidence = gather(config, stages, pool, base)
-    selected = curate(config.select, config.data, pool, evidence)
+    selected = choose_rows(config.select, config.data, pool, evidence)
     flags = pl.read_parquet(evidence.flags.path / "flags.parquet") if evidence.flags else None
     rejected = pl.read_parquet(pool.path / "rejected.parquet")
     counts = json.loads((pool.path / "pool.json").read_text())

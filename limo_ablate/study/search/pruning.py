@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from limo_ablate.study.choices import PRUNERS
 from limo_ablate.trial.evaluate.config import REPORTS
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Pruner:
         self._rule = search.pruner
         self._study = optuna.create_study(direction=search.objectives[0].direction)
         self._told: set[int] = set()
-        self._pruner = _pruner(self._rule)
+        self._pruner = PRUNERS.load(self._rule.rule)(self._rule)
 
     def ended(self, number: int, reports: Mapping[int, float], value: float | None) -> None:
         """A trial of the search has ended with `value`; None: it was pruned. Again: nothing."""
@@ -76,11 +77,15 @@ class Pruner:
         return create_trial(state=state, value=value, intermediate_values=shown)
 
 
-def _pruner(rule: Pruning) -> BasePruner:
+def median(rule: Pruning) -> BasePruner:
     import optuna
 
-    if rule.rule == "median":
-        return optuna.pruners.MedianPruner(n_startup_trials=rule.trials, n_warmup_steps=rule.start)
+    return optuna.pruners.MedianPruner(n_startup_trials=rule.trials, n_warmup_steps=rule.start)
+
+
+def wilcoxon(rule: Pruning) -> BasePruner:
+    import optuna
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return optuna.pruners.WilcoxonPruner(p_threshold=rule.p, n_startup_steps=rule.start)

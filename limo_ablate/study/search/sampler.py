@@ -24,6 +24,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from limo_ablate.core.artifacts import content_key
 from limo_ablate.study.axes import Levels, Point, Range, keys, meets, settings
+from limo_ablate.study.choices import SAMPLERS
 from limo_ablate.study.planned import Proposal
 
 if TYPE_CHECKING:
@@ -96,12 +97,22 @@ def _new(search: Search, study: optuna.Study, number: int, seen: set[str]) -> Pr
 def sampler(search: Search, seed: int) -> BaseSampler:
     """The sampler of a search, with its random numbers at their beginning."""
     startup = min(STARTUP, max(2, search.n // 3))
-    if search.sampler == "tpe":
-        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup, constant_liar=True)
-    if search.sampler == "gp":
-        return optuna.samplers.GPSampler(seed=seed, n_startup_trials=startup)
-    if search.sampler == "nsga2":
-        return optuna.samplers.NSGAIISampler(seed=seed, population_size=search.population)
+    return SAMPLERS.load(search.sampler)(search, seed, startup)
+
+
+def tpe(search: Search, seed: int, startup: int) -> BaseSampler:
+    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup, constant_liar=True)
+
+
+def gp(search: Search, seed: int, startup: int) -> BaseSampler:
+    return optuna.samplers.GPSampler(seed=seed, n_startup_trials=startup)
+
+
+def nsga2(search: Search, seed: int, startup: int) -> BaseSampler:
+    return optuna.samplers.NSGAIISampler(seed=seed, population_size=search.population)
+
+
+def at_random(search: Search, seed: int, startup: int) -> BaseSampler:
     return optuna.samplers.RandomSampler(seed=seed)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.overrides import format_override
 from limo_ablate.study.axes import Levels, Point, Range
-from limo_ablate.study.block import Block, Objective, Pruning, Sampler
+from limo_ablate.study.block import Block, Objective, Pruning
 from limo_ablate.study.design import Study
 from limo_ablate.study.naming import slug
 from limo_ablate.study.planned import PlannedTrial, Proposal, TrialSpec, all_seeds, trial_names, trial_spec
@@ -45,7 +45,8 @@ class Search:
     """Trials it may have: as declared, or as many as its axes have points."""
     space: Block
     """Axes, conditions and exclusions of what it chooses."""
-    sampler: Sampler
+    sampler: str
+    """One of `SAMPLERS`."""
     population: int
     objectives: tuple[Objective, ...]
     pruner: Pruning | None

@@ -20,6 +20,7 @@ from rich.console import Console
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.hardware import HardwareConfig
+from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.sweep.budget_guard import Purse
 from limo_ablate.sweep.launchers.slurm_jobs import (
     Live,
@@ -32,12 +33,14 @@ from limo_ablate.sweep.launchers.slurm_jobs import (
     submit,
 )
 from limo_ablate.sweep.launchers.slurm_script import Batch, join_command, parameters
+from limo_ablate.sweep.ledger.lease import Lease
 from limo_ablate.sweep.ledger.queue import Queue
 from limo_ablate.sweep.live import last_line
 from limo_ablate.sweep.processes import Interrupts
+from limo_ablate.sweep.session import Desk, Session
 from limo_ablate.trial.config import LaunchConfig
 
-__all__ = ["job_lines", "run_slurm"]
+__all__ = ["SlurmLauncher", "job_lines"]
 
 POLL_SECONDS = 5.0
 """Between two looks at squeue and the ledger: quick for a person, no load for Slurm's controller."""
@@ -47,27 +50,32 @@ LOST = 3
 """Submissions in a row whose jobs ended without settling any attempt, after which something must be wrong."""
 
 
-def run_slurm(
-    launch: LaunchConfig,
-    hardware: Sequence[HardwareConfig],
-    queue: Queue,
-    purse: Purse,
-    console: Console,
-    interrupts: Interrupts,
-) -> None:
-    """Follows the study of `queue` to its end: all trials finished, given up or beyond the budget.
+class SlurmLauncher:
+    def __init__(self, session: Session) -> None:
+        self._batch = batch_of(session.folder, session.launch, session.hardware)
 
-    `hardware`: of its trials. Raises UserError for what Slurm refuses and for jobs that end without doing
-    anything, KeyboardInterrupt with what to say about the jobs.
-    """
-    batch = batch_of(queue.folder, launch, hardware)
-    try:
-        _Follower(batch, queue, purse, console).follow(interrupts)
-    except KeyboardInterrupt as error:
-        raise KeyboardInterrupt(
-            "the jobs go on without this command, and the same command follows them again; "
-            f"to end them: scancel --name={batch.name}"
-        ) from error
+    def check(self) -> None:
+        """Raises UserError for what no job could run with, and where there is no Slurm."""
+        parameters(self._batch)
+        check_slurm(self._batch.name)
+
+    def side_by_side(self) -> int:
+        return self._batch.slurm.workers
+
+    def run(self, queue: Queue, purse: Purse, lease: Lease, desk: Desk) -> Sequence[PlannedTrial]:
+        """Follows the study to its end: all trials finished, given up or beyond the budget.
+
+        Raises UserError for what Slurm refuses and for jobs that end without doing anything,
+        KeyboardInterrupt with what to say about the jobs.
+        """
+        try:
+            _Follower(self._batch, queue, purse, desk.console).follow(desk.interrupts)
+        except KeyboardInterrupt as error:
+            raise KeyboardInterrupt(
+                "the jobs go on without this command, and the same command follows them again; "
+                f"to end them: scancel --name={self._batch.name}"
+            ) from error
+        return [todo.trial for todo in queue.todo]
 
 
 def batch_of(folder: Path, launch: LaunchConfig, hardware: Sequence[HardwareConfig]) -> Batch:
@@ -76,12 +84,6 @@ def batch_of(folder: Path, launch: LaunchConfig, hardware: Sequence[HardwareConf
     assert launch.slurm is not None
     command = join_command(folder, launch.slurm)
     return Batch(folder=folder, launch=launch, hardware=tuple(dict.fromkeys(hardware)), command=command)
-
-
-def check_batch(batch: Batch) -> None:
-    """Raises UserError for what no job could run with, and where there is no Slurm."""
-    parameters(batch)
-    check_slurm(batch.name)
 
 
 def tasks_needed(jobs: str, workers: int, waiting: int, running: int, live: Sequence[Live]) -> int:

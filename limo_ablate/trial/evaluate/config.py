@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Annotated
 
+from limo_ablate.core.artifacts import DEFAULT_NOT_IN_KEY
 from limo_ablate.core.errors import UserError
 from limo_ablate.data.pool.config import BenchmarkSetConfig
 from limo_ablate.model.config import ModelConfig
 from limo_ablate.model.generate.config import EngineConfig, check_sampling
+from limo_ablate.trial.evaluate.grader import GRADERS, VERIFIER
 
 REPORTS = "reports.jsonl"
 """File of a trial's folder: a line `[step, score]` for each problem evaluated so far, under `eval.report`."""
@@ -24,6 +27,8 @@ class BenchmarkConfig(BenchmarkSetConfig):
     top_p: float
     max_tokens: int
     """New tokens a completion may have."""
+    grader: Annotated[str, GRADERS] = field(default=VERIFIER, metadata=DEFAULT_NOT_IN_KEY)
+    """What compares its completions with the gold answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +104,10 @@ class EvalConfig(EngineConfig):
                 f"eval.noise_floor={self.noise_floor}: a batch size of 1 or more, other than "
                 f"eval.batch_size={self.batch_size}; null for no second pass"
             )
+
+    def graders(self) -> dict[str, str]:
+        """Benchmark -> its grader."""
+        return {name: benchmark.grader for name, benchmark in self.benchmarks.items()}
 
     def _check_report(self, report: ReportConfig) -> None:
         named = {*self.benchmarks, *(f"{n}/{g}" for n, b in self.benchmarks.items() for g in b.groups or ())}

@@ -1,29 +1,39 @@
-"""Every completion graded by the verifier, three ways: as stated, in a box only, and leniently."""
+"""Every completion graded, by the verifier three ways: as stated, in a box only, and leniently."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from limo_ablate.core.artifacts import Artifact, Store
+from limo_ablate.core.errors import UserError
 from limo_ablate.core.progress import keep_alive
 from limo_ablate.data.pool.choices import read_options
+from limo_ablate.trial.evaluate.grader import GRADERS, VERIFIER, Answered, Grade
 from limo_ablate.trial.evaluate.votes import votes
-from limo_ablate.verify import VERSION as VERIFIER
+from limo_ablate.verify import VERSION as VERSION_OF_VERIFIER
 from limo_ablate.verify import Verdict, verify_many
 
 VERSION = 3
+GRADED = ("answer", "status", "rule", "reason", "boxed", "lenient", "vote")
+"""Columns that are fields of `Grade`."""
+TYPES = {"answer": pl.String, "reason": pl.String, "vote": pl.Int64}
 
 
-def verdicts(store: Store, completions: Artifact, benchmark: Artifact) -> Artifact:
+def verdicts(store: Store, completions: Artifact, benchmark: Artifact, grader: str = VERIFIER) -> Artifact:
     """`verdicts.parquet`: one row a completion, with its gold answer, status, rule, reason and vote."""
-    inputs = {"completions": completions, "benchmark": benchmark, "verifier": VERIFIER}
-    return store.build("verdicts", VERSION, inputs, lambda folder: _write(completions, benchmark, folder))
+    inputs: dict[str, object] = {"completions": completions, "benchmark": benchmark}
+    inputs |= {"verifier": VERSION_OF_VERIFIER} if grader == VERIFIER else {"grader": grader}
+    if identity := GRADERS.identity(grader):
+        inputs["installed"] = identity
+    return store.build(
+        "verdicts", VERSION, inputs, lambda folder: _write(completions, benchmark, grader, folder)
+    )
 
 
-def _write(completions: Artifact, benchmark: Artifact, folder: Path) -> None:
+def _write(completions: Artifact, benchmark: Artifact, grader: str, folder: Path) -> None:
     problems = pl.read_parquet(benchmark.path / "problems.parquet").rename({"id": "problem"})
     rows = pl.read_parquet(completions.path / "completions.parquet").join(
         problems.select("problem", "gold", "level", "source", "subject"),
@@ -31,27 +41,46 @@ def _write(completions: Artifact, benchmark: Artifact, folder: Path) -> None:
         how="left",
         maintain_order="left",
     )
-    pairs = list(zip(rows["completion"], rows["gold"], strict=True))
-    asked = read_options(benchmark)
-    options = [asked[problem]["options"] if asked else None for problem in rows["problem"]]
+    choices = read_options(benchmark)
+    answered = [
+        Answered(
+            problem=problem,
+            completion=completion,
+            gold=gold,
+            options=choices[problem]["options"] if choices else None,
+        )
+        for problem, completion, gold in rows.select("problem", "completion", "gold").iter_rows()
+    ]
+    grades = GRADERS.load(grader)(answered)
+    if len(grades) != len(answered):
+        raise UserError(f"grader={grader} gave {len(grades)} grades for {len(answered)} completions")
+    graded = {name: [getattr(grade, name) for grade in grades] for name in GRADED}
+    kept = rows.select(
+        "benchmark", "problem", "sample", "level", "source", "subject", "gold", "tokens", "finish", "loops"
+    )
+    kept.hstack(pl.DataFrame(graded, schema_overrides=TYPES)).write_parquet(folder / "verdicts.parquet")
+
+
+def verified(answered: Sequence[Answered]) -> list[Grade]:
+    """Grades by the rule-based verifier: as stated, in a box only, and leniently."""
+    pairs = [(one.completion, one.gold) for one in answered]
+    options = [one.options for one in answered]
     stated = verify_many(pairs, choices=options, progress=_lives)
     boxed, lenient = (
         verify_many(pairs, extract=mode, choices=options, progress=_lives) for mode in ("boxed", "any")
     )
-    graded = {
-        "answer": [v.answer for v in stated],
-        "status": [v.status for v in stated],
-        "rule": [v.rule for v in stated],
-        "reason": [v.reason for v in stated],
-        "boxed": [v.status == "correct" for v in boxed],
-        "lenient": [v.status == "correct" for v in lenient],
-        "vote": _votes(rows["problem"].to_list(), stated, asked),
-    }
-    kept = rows.select(
-        "benchmark", "problem", "sample", "level", "source", "subject", "gold", "tokens", "finish", "loops"
-    )
-    types = {"answer": pl.String, "reason": pl.String, "vote": pl.Int64}
-    kept.hstack(pl.DataFrame(graded, schema_overrides=types)).write_parquet(folder / "verdicts.parquet")
+    return [
+        Grade(
+            answer=one.answer,
+            status=one.status,
+            rule=one.rule,
+            reason=one.reason,
+            boxed=box.status == "correct",
+            lenient=loose.status == "correct",
+            vote=vote,
+        )
+        for one, box, loose, vote in zip(stated, boxed, lenient, _votes(answered, stated), strict=True)
+    ]
 
 
 def _lives(_: int) -> None:
@@ -59,12 +88,12 @@ def _lives(_: int) -> None:
     keep_alive()
 
 
-def _votes(problems: list[str], verdicts: list[Verdict], asked: dict[str, Any]) -> list[int | None]:
+def _votes(answered: Sequence[Answered], verdicts: Sequence[Verdict]) -> list[int | None]:
     by_problem: dict[str, list[int]] = {}
-    for row, problem in enumerate(problems):
-        by_problem.setdefault(problem, []).append(row)
+    for row, one in enumerate(answered):
+        by_problem.setdefault(one.problem, []).append(row)
     found: dict[int, int | None] = {}
-    for problem, rows in by_problem.items():
-        options = asked[problem]["options"] if asked else None
+    for rows in by_problem.values():
+        options = answered[rows[0]].options
         found |= zip(rows, votes([verdicts[row] for row in rows], options), strict=True)
-    return [found[row] for row in range(len(problems))]
+    return [found[row] for row in range(len(answered))]

@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.registry import Entry, Registry
+
+if TYPE_CHECKING:
+    from limo_ablate.trial.config import TrialConfig
+    from limo_ablate.trial.identity import TrialLabels
+    from limo_ablate.trial.track.tracker import Tracker
+
+TRACKERS: Registry[Callable[[TrialConfig, TrialLabels, Path], Tracker]] = Registry(
+    "tracker",
+    {
+        "wandb": Entry("limo_ablate.trial.track.run:open_run", "Weights & Biases, offline by default"),
+        "none": Entry("limo_ablate.trial.track.tracker:open_none", "no tracking"),
+    },
+    group="limo_ablate.trackers",
+)
+"""What follows a trial; each opens a `Tracker`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackConfig:
-    kind: Literal["wandb", "none"]
+    kind: Annotated[str, TRACKERS]
     project: str = "limo-ablate"
     entity: str | None = None
     mode: Literal["offline", "online", "disabled"] = "offline"
+    options: dict[str, Any] = field(default_factory=dict)
+    """Settings of a tracker that another package adds, which reads them."""
     patience_seconds: float = 120
     """A finished trial waits for its uploads so long; the rest is on disk, for `limo-ablate wandb-sync`."""
 
     def __post_init__(self) -> None:
+        if self.options and self.kind in TRACKERS.builtin:
+            raise UserError(f"track.options={self.options}: track.kind={self.kind} reads none")
         if self.patience_seconds <= 0:
             raise UserError(f"track.patience_seconds={self.patience_seconds:g} must be positive")

@@ -57,6 +57,10 @@ RENAMED = {"data": "data_name", "model": "model_name"}
 """Factors that are named like an override; in a W&B sweep that key is locked to what was asked for."""
 
 
+def open_run(config: TrialConfig, labels: TrialLabels, folder: Path) -> WandbTracker:
+    return WandbTracker(config, labels, folder)
+
+
 class WandbTracker:
     """A `Tracker`; its run is in group STUDY, tagged with its seed and cell."""
 

@@ -9,17 +9,19 @@ import pytest
 
 from limo_ablate.data.pool import tables as tables_module
 from limo_ablate.data.pool.pool_index import Source
-from limo_ablate.data.pool.schema import Entry
+from limo_ablate.data.pool.schema import ParsedRow
 from limo_ablate.data.pool.tables import Tables
 
 ROWS = 20_000
 
 
-def entries(characters: int) -> Iterator[Entry]:
+def entries(characters: int) -> Iterator[ParsedRow]:
     for number in range(ROWS):
         text = f"problem {number % (ROWS // 2)}"
         problem = {"id": None, "text": text, "gold": "1", "source": "s", "level": None, "subject": None}
-        yield Entry(problem, [{"text": f"{number} ".ljust(characters, "x")}], tries=(float(number % 2), 1.0))
+        yield ParsedRow(
+            problem, [{"text": f"{number} ".ljust(characters, "x")}], tries=(float(number % 2), 1.0)
+        )
 
 
 def peak(folder: Path, characters: int) -> int:

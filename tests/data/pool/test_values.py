@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from limo_ablate.data.pool.values import Misfit, flag, gold_text, level, number, parse_pass_rate, stated_gold
+from limo_ablate.data.pool.values import BadRow, flag, gold_text, level, number, parse_pass_rate, stated_gold
 
 
 @pytest.mark.parametrize(
@@ -49,10 +49,10 @@ def test_numbers_and_flags() -> None:
 
 @pytest.mark.parametrize("value", ["many", True, float("inf"), [1], 10**400])
 def test_values_that_are_not_numbers(value: Any) -> None:
-    with pytest.raises(Misfit, match=r"n: .* is not a number"):
+    with pytest.raises(BadRow, match=r"n: .* is not a number"):
         number(value, "n")
 
 
 def test_values_that_are_not_flags() -> None:
-    with pytest.raises(Misfit, match="correct: 'perhaps' is neither true nor false"):
+    with pytest.raises(BadRow, match="correct: 'perhaps' is neither true nor false"):
         flag("perhaps", "correct")

@@ -14,7 +14,7 @@ from limo_ablate.data.pool.schema import PROBLEMS, SOLUTIONS
 from limo_ablate.data.select.config import ScoreConfig, SelectConfig
 from limo_ablate.data.select.correctness import grades
 from limo_ablate.data.select.features import features
-from limo_ablate.data.select.selection import Evidence, Selected, curate
+from limo_ablate.data.select.selection import Evidence, Selected, choose_rows
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.config import DataConfig, DifficultyConfig
 
@@ -61,4 +61,4 @@ def evidence(store: Store, pool: Artifact, *, graded: bool = False, **others: An
 def choose(
     store: Store, pool: Artifact, config: SelectConfig, data: DataConfig = DATA, **others: Any
 ) -> Selected:
-    return curate(config, data, pool, evidence(store, pool, **others))
+    return choose_rows(config, data, pool, evidence(store, pool, **others))

@@ -157,7 +157,7 @@ def test_the_same_question_is_the_same_artifact(tmp_path: Path) -> None:
     [
         ({"ngrams": (8, 0)}, r"select.contamination.ngrams=\[8, 0\]: lengths must be 1 or more"),
         ({"masked_ngrams": (-1,)}, "masked_ngrams"),
-        ({"policy": "report"}, "looks for nothing"),
+        ({"policy": "report"}, "searches for nothing"),
         ({"minhash": MinHashConfig(threshold=0.1, shingle=5, permutations=4, seed=0)}, "too low for"),
     ],
 )

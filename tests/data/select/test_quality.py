@@ -11,7 +11,7 @@ from limo_ablate.core.artifacts import Store
 from limo_ablate.core.errors import UserError
 from limo_ablate.data.select.config import ScoreConfig
 from limo_ablate.data.select.features import features, hits, length
-from limo_ablate.data.select.quality import scored, tiers
+from limo_ablate.data.select.quality import assign_tiers, with_scores
 from limo_ablate.trial.config import DifficultyConfig
 from tests.data.select.sample_pool import DATA, SCORE, SELECT, choose, sample_pool
 
@@ -31,9 +31,9 @@ def rows_of(texts: list[str], problem: str | None = None) -> pl.DataFrame:
 def test_score_rewards_the_paper_s_four_features(scaling: str) -> None:
     rows = rows_of([PLAIN[:70], PLAIN, CAREFUL, "x = 1", CAREFUL * 3])
     score = replace(SCORE, scaling=scaling)  # type: ignore[arg-type]
-    selected = scored(rows, score)
+    selected = with_scores(rows, score)
     assert selected["score"].arg_max() == 4
-    named = tiers(selected, score)
+    named = assign_tiers(selected, score)
     assert named[4] == "L5"
     assert sorted(named) == ["L1", "L2", "L3", "L4", "L5"]
 
@@ -67,7 +67,7 @@ def test_length_counts_words_numbers_symbols_and_chinese_characters() -> None:
 def test_residual_does_not_follow_length() -> None:
     """Score grows with length by construction here; the residual is uncorrelated with log(length)."""
     rows = rows_of([(PLAIN if i % 2 else CAREFUL) * (i + 1) for i in range(30)])
-    selected = scored(rows, SCORE)
+    selected = with_scores(rows, SCORE)
     logs = selected["length"].cast(pl.Float64).log()
     assert abs(pl.DataFrame({"a": selected["residual"], "b": logs}).select(pl.corr("a", "b")).item()) < 1e-9
     assert pl.DataFrame({"a": selected["score"], "b": logs}).select(pl.corr("a", "b")).item() > 0.3
@@ -76,11 +76,11 @@ def test_residual_does_not_follow_length() -> None:
 def test_tiers_within_a_problem_have_one_solution_each() -> None:
     texts = [PLAIN * (i + 1) for i in range(5)]
     parts = [rows_of(texts, "a"), rows_of([CAREFUL * (5 + i) for i in range(5)], "b")]
-    selected = scored(pl.concat(parts), SCORE)
-    within = selected.with_columns(tiers(selected, replace(SCORE, within="problem")))
+    selected = with_scores(pl.concat(parts), SCORE)
+    within = selected.with_columns(assign_tiers(selected, replace(SCORE, within="problem")))
     for part in ("a", "b"):
         assert set(within.filter(pl.col("problem") == part)["tier"]) == {"L1", "L2", "L3", "L4", "L5"}
-    pooled = selected.with_columns(tiers(selected, SCORE))
+    pooled = selected.with_columns(assign_tiers(selected, SCORE))
     assert set(pooled.filter(pl.col("problem") == "b")["tier"]) == {"L3", "L4", "L5"}
 
 

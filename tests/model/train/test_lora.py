@@ -12,7 +12,7 @@ from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.model.config import ArchitectureConfig
-from limo_ablate.model.generate.open import stop_ids
+from limo_ablate.model.generate.engines import stop_ids
 from limo_ablate.model.train import extras
 from limo_ablate.model.train.base import model_path, parameter_count, read_reference
 from limo_ablate.model.train.config import LoraConfig, TrainConfig

@@ -15,7 +15,7 @@ from limo_ablate.data.pool.load import load_benchmark
 from limo_ablate.trial.compose import compose
 from limo_ablate.verify import verify
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PROTOCOLS = sorted(path.stem for path in (ROOT / "conf/eval").glob("*.yaml"))
 SETS = sorted(path.stem for path in (ROOT / "conf/eval/set").glob("*.yaml"))
 TEN = {

@@ -1,0 +1,85 @@
+"""The engines that come with limo-ablate, as `ENGINES` knows them; nothing heavy is imported."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from limo_ablate.core.errors import UserError
+from limo_ablate.core.hardware import HardwareConfig
+from limo_ablate.model.generate.config import EngineConfig
+from limo_ablate.model.generate.engine import Engine, EngineKind
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def _transformers(path: str, settings: EngineConfig, hardware: HardwareConfig) -> Engine:
+    from limo_ablate.model.generate.decoding import TransformersEngine
+    from limo_ablate.model.train.load import windowed
+
+    model = _model(path, hardware)
+    if windowed(model):
+        raise UserError(
+            f"{path}: engine=transformers decodes models with full attention only, "
+            "this one has sliding windows; use engine=paged or vllm"
+        )
+    return TransformersEngine(model, stop_ids(path), settings.batch_size)
+
+
+def _paged(path: str, settings: EngineConfig, hardware: HardwareConfig) -> Engine:
+    from limo_ablate.model.generate.paged import PagedEngine
+
+    return PagedEngine(_model(path, hardware), stop_ids(path), settings.batch_size)
+
+
+def _vllm(path: str, settings: EngineConfig, hardware: HardwareConfig) -> Engine:
+    from limo_ablate.model.generate.vllm import VllmEngine
+
+    return VllmEngine(path, stop_ids(path), settings, hardware)
+
+
+def _check_vllm(settings: EngineConfig, hardware: HardwareConfig) -> None:
+    if hardware.device != "cuda":
+        raise UserError(
+            f"engine=vllm needs a GPU, hardware={hardware.name} has none; use engine=transformers"
+        )
+    if find_spec("vllm") is None:
+        raise UserError(
+            "engine=vllm: vLLM is not installed; pip install 'limo-ablate[vllm]', or use engine=transformers"
+        )
+
+
+def _model(path: str, hardware: HardwareConfig) -> PreTrainedModel:
+    from limo_ablate.model.train.load import load_model
+
+    return load_model(
+        path,
+        dtype="bfloat16" if hardware.precision == "bf16" else "float32",
+        attention="sdpa",  # decoding masks each sequence by itself, which FlashAttention's kernels can't
+        device=hardware.device,
+    )
+
+
+def stop_ids(path: str) -> set[int]:
+    """Tokens that end a completion: the template's end of turn, and what the model's own settings name."""
+    from transformers import AutoConfig, GenerationConfig
+
+    from limo_ablate.model.train.load import end_of_turn, load_tokenizer
+
+    tokenizer = load_tokenizer(path)
+    if (Path(path) / "generation_config.json").exists():
+        settings = GenerationConfig.from_pretrained(path)
+    else:
+        settings = GenerationConfig.from_model_config(AutoConfig.from_pretrained(path))
+    named = settings.eos_token_id
+    own = named if isinstance(named, list) else [named]
+    return {
+        int(token) for token in (end_of_turn(tokenizer), tokenizer.eos_token_id, *own) if token is not None
+    }
+
+
+TRANSFORMERS = EngineKind(load=_transformers)
+PAGED = EngineKind(load=_paged)
+VLLM = EngineKind(load=_vllm, check=_check_vllm, own_process=True, splits_model=True, reads_adapters=False)

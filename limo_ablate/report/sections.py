@@ -1,0 +1,56 @@
+"""The sections of a report's page, in its order; other packages may add to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from limo_ablate.core.registry import Entry, Registry
+from limo_ablate.report.section import Section
+from limo_ablate.report.study_view import StudyView
+
+SECTIONS: Registry[Callable[[StudyView], Section | None]] = Registry(
+    "report section",
+    {
+        "scores": Entry("limo_ablate.report.health.scores:section", "scores of the cells"),
+        "efficiency": Entry("limo_ablate.report.efficiency.curves:section", "accuracy against training size"),
+        "heatmap": Entry("limo_ablate.report.factorial.heatmap:section", "cells as a heat map"),
+        "factors": Entry("limo_ablate.report.factorial.factors:section", "main effects and interactions"),
+        "pareto": Entry("limo_ablate.report.efficiency.pareto:section", "accuracy against cost"),
+        "matrix": Entry("limo_ablate.report.health.matrix:section", "cells against problems"),
+        "components": Entry("limo_ablate.report.factorial.components:section", "variance components"),
+        "lengths": Entry("limo_ablate.report.health.lengths:section", "lengths of completions"),
+        "training": Entry("limo_ablate.report.health.training:section", "training curves"),
+        "timeline": Entry("limo_ablate.report.health.timeline:section", "when each trial ran"),
+        "funnel": Entry("limo_ablate.report.health.funnel:section", "how examples were chosen"),
+        "contamination": Entry(
+            "limo_ablate.report.health.contamination:section", "pool and benchmarks compared"
+        ),
+        "failures": Entry("limo_ablate.report.health.failures:section", "attempts that failed"),
+        "literature": Entry("limo_ablate.report.declared.literature:section", "results of papers"),
+        "methods": Entry("limo_ablate.report.methods.methods:section", "how the study was made"),
+    },
+    group="limo_ablate.report_sections",
+)
+"""In the page's order, after the claims and the declared figures.
+
+An entry of `limo_ablate.report_sections` is a function from the study to its section, or None where the study
+has nothing for it. Sections of other packages stand before the methods. What they show is text, tables and
+Vega-Lite, all of it escaped.
+"""
+LAST = "methods"
+
+
+def sections(view: StudyView) -> Iterator[Section]:
+    """What the study has something for. A section of another package that fails says so in its place."""
+    for name in sorted(SECTIONS, key=lambda name: name == LAST):
+        try:
+            section = SECTIONS.load(name)(view)
+        except Exception as error:
+            if name in SECTIONS.builtin:
+                raise
+            package = SECTIONS.entry(name).package
+            section = Section(
+                name, name, (f"{package} could not make this section: {type(error).__name__}: {error}",)
+            )
+        if section:
+            yield section

@@ -1,0 +1,42 @@
+"""What a launcher is: what starts the trials of a study, on this machine or elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from limo_ablate.study.planned import PlannedTrial
+
+if TYPE_CHECKING:
+    from limo_ablate.sweep.budget_guard import Purse
+    from limo_ablate.sweep.ledger.lease import Lease
+    from limo_ablate.sweep.ledger.queue import Queue
+    from limo_ablate.sweep.session import Desk, Session
+
+
+class Launcher(Protocol):
+    """An entry of `limo_ablate.launchers` is a class of these, made with the `Session` of one sweep.
+
+    A launcher runs no trial itself. It starts runners, which take trials from the study's ledger: in this
+    process (`session.work`), or as processes `limo-ablate join FOLDER` wherever the study's folder can be
+    seen under the same path. How trials are shared out, tried again and recorded is the ledger's affair, so
+    launching decides no result and enters no key. `launch.options` holds its settings.
+    """
+
+    def __init__(self, session: Session) -> None: ...
+
+    def check(self) -> None:
+        """Raises UserError, before anything is written, where the study's trials could not be run."""
+        ...
+
+    def side_by_side(self) -> int:
+        """At most so many trials run at the same time."""
+        ...
+
+    def run(self, queue: Queue, purse: Purse, lease: Lease, desk: Desk) -> Sequence[PlannedTrial]:
+        """Has what waits run, and returns when nothing is left; gives the trials that the budget refused.
+
+        `queue.refresh()` reads the ledger again: `todo` are the trials that wait, `elsewhere` counts those
+        that other runners have. Wait inside `desk.interrupts.window()`, where a Ctrl-C is raised.
+        """
+        ...

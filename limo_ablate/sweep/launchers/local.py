@@ -1,0 +1,26 @@
+"""`launch=local`: a study's trials run on this machine, side by side in its slots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from limo_ablate.study.planned import PlannedTrial
+from limo_ablate.sweep.budget_guard import Purse
+from limo_ablate.sweep.ledger.lease import Lease
+from limo_ablate.sweep.ledger.queue import Queue
+from limo_ablate.sweep.session import Desk, Session
+from limo_ablate.sweep.slots import Devices
+
+
+class LocalLauncher:
+    def __init__(self, session: Session) -> None:
+        self._session, self._devices = session, Devices(session.launch)
+
+    def check(self) -> None:
+        self._devices.check(self._session.hardware)
+
+    def side_by_side(self) -> int:
+        return max(self._devices.side_by_side(hardware) for hardware in self._session.hardware)
+
+    def run(self, queue: Queue, purse: Purse, lease: Lease, desk: Desk) -> Sequence[PlannedTrial]:
+        return self._session.work(queue, purse, lease, desk).not_run

@@ -1,0 +1,26 @@
+"""eval.benchmarks.NAME.grader=exact: an answer is right when its last box reads as the gold answer does."""
+
+import re
+from collections.abc import Sequence
+
+from limo_ablate.trial.evaluate.grader import Answered, Grade
+
+
+def exact(answered: Sequence[Answered]) -> list[Grade]:
+    """One grade for each completion, in their order."""
+    return [grade(one.completion, one.gold) for one in answered]
+
+
+def grade(completion: str, gold: str) -> Grade:
+    boxes = re.findall(r"\\boxed\{([^{}]*)\}", completion)
+    if not boxes:
+        return Grade(status="incorrect", rule="no_answer")
+    right = boxes[-1] == gold
+    return Grade(
+        status="correct" if right else "incorrect",
+        rule="exact",
+        answer=boxes[-1],
+        reason=None if right else f"reads otherwise than {gold}",
+        boxed=right,
+        lenient=right,
+    )
