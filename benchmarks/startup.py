@@ -119,7 +119,7 @@ def child(options: argparse.Namespace) -> None:
     if options.child == "TRL":
         run_trl(options.folder, Marks(started))
     elif options.child == "command":
-        from limo_ablate.__main__ import main as command
+        from limo_ablate.cli import main as command
 
         run_trial(lambda: command(overrides), Marks(started), forked=False)
     else:

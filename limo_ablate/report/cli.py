@@ -1,41 +1,38 @@
-"""`limo-ablate report STUDY [key=value ...]`: draws a study's report again, while it runs too.
-
-STUDY is a study's name under `paths.studies`, or its folder; overrides (`paths.studies=DIR`) say where names
-are looked up. Writes STUDY/report/: index.html, one page that needs no network, and each picture as PNG, SVG
-and PDF. Prints the page's path and, in a second line, what it has.
-"""
+"""The verb `report`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from limo_ablate.core.errors import UserError
+import click
+
+from limo_ablate.core.command import Verb, words
 from limo_ablate.core.project import study_file
-from limo_ablate.study.design import load_study
-from limo_ablate.study.folder import study_folder
-from limo_ablate.trial.compose import compose
 
 SHOWN = ("question", "contrasts", "figures", "cluster")
 """What the report reads of a study beside its trials."""
 
 
-def main(argv: list[str]) -> int:
-    """Draws the report, prints where it is and what it has. Raises UserError."""
-    if not argv or {"-h", "--help"} & {*argv}:
-        print(__doc__)
-        return 0
-    if unknown := [argument for argument in argv if argument.startswith("-")]:
-        raise UserError(f"report: unknown option {unknown[0]}; there are none but --help")
-    name, *overrides = argv
-    if wrong := [argument for argument in overrides if "=" not in argument]:
-        raise UserError(f"report: {wrong[0]}: one study at a time, and overrides as key=value")
-    folder = study_folder(name, Path(compose(overrides).paths.studies))
+@click.command(
+    "report",
+    cls=Verb,
+    examples=["limo-ablate report miniature", "limo-ablate report miniature paths.studies=/data/studies"],
+)
+@words("study")
+def report(study: str, overrides: list[str]) -> int:
+    """STUDY is a name under `paths.studies`, or a folder; the study may still run. Writes STUDY/report/:
+    index.html, one page that needs no network, and each picture as PNG, SVG and PDF. Prints the page's path
+    and what it holds.
+    """
     from limo_ablate.report.page import write_report  # Altair and vl-convert take a second to import
+    from limo_ablate.study.folder import study_folder
+    from limo_ablate.trial.compose import compose
 
+    folder = study_folder(study, Path(compose(overrides).paths.studies))
     page = write_report(folder)
     print(page)
     print(_contents(page))
-    if outdated := _outdated(name, folder, overrides):
+    if outdated := _outdated(study, folder, overrides):
         print(outdated)
     return 0
 
@@ -48,6 +45,8 @@ def _contents(page: Path) -> str:
 
 def _outdated(name: str, folder: Path, overrides: list[str]) -> str | None:
     """What the study's file says by now and the study that was run does not; null where they are alike."""
+    from limo_ablate.study.design import load_study
+
     if (file := study_file(name)) is None:
         return None
     was, now = load_study(str(folder / "study.yaml")), load_study(str(file), overrides)

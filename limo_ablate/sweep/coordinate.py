@@ -1,10 +1,4 @@
-"""`limo-ablate sweep STUDY [key=value ...] [--extend]` runs a study of sweeps/, resumably.
-
-An override of an axis replaces its levels (`select.size=16,64`), `seeds=[0,1]` the seeds, and
-`budget.gpu_hours=10` the budget; any other one holds for every trial (`track=none launch.slots=2`).
-Run again, it does what is missing and nothing twice. `--extend` goes on though the study no longer has trials
-that it had.
-"""
+"""Runs a study to its end, resumably; what `limo-ablate sweep` does."""
 
 from __future__ import annotations
 
@@ -19,8 +13,7 @@ import yaml
 from rich.console import Console
 
 from limo_ablate.core.errors import EXIT_INTERRUPTED, EXIT_TRIALS_FAILED, UserError, is_disk_full
-from limo_ablate.core.project import study_names
-from limo_ablate.study.design import Study, load_study
+from limo_ablate.study.design import Study
 from limo_ablate.study.folder import REGISTRATION, STUDY
 from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.sweep.ledger.declared import declare
@@ -38,18 +31,6 @@ JOBS = Jobs()
 SEEN_AS = "seen_as"
 """File in a study's folder: the folder as seen from where `sweep` runs; a `join` must see it so too."""
 LOST = "this process stood still for so long that others may have taken its trials; the same command goes on"
-
-
-def sweep(argv: list[str]) -> int:
-    """Runs a study to its end; returns the exit code. Raises UserError before anything has started."""
-    rest = [argument for argument in argv if argument != "--extend"]
-    if not rest or {"-h", "--help"} & set(rest):
-        known = ", ".join(study_names())
-        print(f"{__doc__}\nStudies: {known}")
-        return 0
-    if unknown := next((argument for argument in rest if argument.startswith("-")), None):
-        raise UserError(f"{unknown}: no option of sweep; it has --extend, all else is key=value")
-    return run(load_study(rest[0], rest[1:]), extend="--extend" in argv)
 
 
 def run(study: Study, folder: Path | None = None, jobs: Jobs = JOBS, *, extend: bool = False) -> int:

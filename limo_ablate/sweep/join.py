@@ -1,9 +1,4 @@
-"""`limo-ablate join STUDY [--trials N] [launch.slots=2 ...]` is one more runner of a study.
-
-STUDY, which `sweep` has declared, is a name or a folder. The runner may be on another machine that shares
-the study's folder, started in the same directory; it takes what waits, and leaves when nothing waits or
-after N attempts. Overrides are those of `launch`, for this runner only.
-"""
+"""One more runner of a study; what `limo-ablate join` does."""
 
 from __future__ import annotations
 
@@ -14,22 +9,12 @@ from rich.console import Console
 
 from limo_ablate.core.errors import EXIT_INTERRUPTED, EXIT_TRIALS_FAILED, UserError
 from limo_ablate.study.design import load_study
-from limo_ablate.study.folder import study_folder
 from limo_ablate.sweep.coordinate import JOBS, LOST, SEEN_AS, tell_not_run, told
 from limo_ablate.sweep.ledger.lease import Lease
 from limo_ablate.sweep.plan.cost import Costs
 from limo_ablate.sweep.processes import Interrupts
 from limo_ablate.sweep.runner import Jobs, LeaseLost
 from limo_ablate.sweep.session import Desk, Session
-
-
-def main(argv: list[str]) -> int:
-    """Runs what waits; returns the exit code. Raises UserError."""
-    if not argv or argv[0] in ("-h", "--help"):
-        print(__doc__)
-        return 0
-    name, trials, overrides = asked(argv)
-    return join(study_folder(name), overrides, trials)
 
 
 def join(folder: Path, overrides: list[str], trials: int | None, jobs: Jobs = JOBS) -> int:
@@ -64,21 +49,3 @@ def check_directory(folder: Path) -> None:
     seen = (folder / SEEN_AS).read_text().strip()
     if not (Path(seen).exists() and Path(seen).samefile(folder)):
         raise UserError(f"{folder}: join it from the directory where `sweep` runs: the one with {seen} in it")
-
-
-def asked(argv: list[str]) -> tuple[str, int | None, list[str]]:
-    """(study, most attempts, overrides) of the command line. Raises UserError."""
-    rest, trials = list(argv), None
-    if "--trials" in rest:
-        place = rest.index("--trials")
-        value = rest[place + 1] if place + 1 < len(rest) else ""
-        if not value.isdigit() or int(value) < 1:
-            raise UserError(f"--trials {value}: a whole number, 1 or more")
-        trials, rest = int(value), rest[:place] + rest[place + 2 :]
-    names = [argument for argument in rest if "=" not in argument]
-    if len(names) != 1 or names[0].startswith("-"):
-        raise UserError(f"join {' '.join(argv)}: one study is needed: limo-ablate join STUDY [--trials N]")
-    overrides = [argument for argument in rest if "=" in argument]
-    if wrong := [given for given in overrides if not given.startswith("launch.")]:
-        raise UserError(f"{wrong[0]}: only launch.* can differ from what `sweep` was told")
-    return names[0], trials, overrides

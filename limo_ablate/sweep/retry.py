@@ -1,10 +1,8 @@
-"""`limo-ablate retry STUDY [TRIAL ...]` gives trials that failed, and were left alone, new attempts.
-
-STUDY is a name or a folder, TRIAL a trial's name (`size64-L5-s0`); without one, all that failed. A sweep that
-runs takes them up within seconds; else the next one does.
-"""
+"""New attempts for trials that failed and were left alone; what `limo-ablate retry` does."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.typed import nearest
@@ -15,12 +13,9 @@ from limo_ablate.sweep.processes import holder
 from limo_ablate.sweep.session import Session, all_trials
 
 
-def main(argv: list[str]) -> int:
-    """Returns the exit code. Raises UserError."""
-    if not argv or argv[0] in ("-h", "--help"):
-        print(__doc__)
-        return 0
-    folder, wanted = study_folder(argv[0]), argv[1:]
+def retry_trials(study: str, wanted: Sequence[str]) -> None:
+    """Gives `wanted`, or all that failed for good, new attempts, and prints what it did. Raises UserError."""
+    folder = study_folder(study)
     session = Session.of(load_study(str(folder / "study.yaml")), folder)
     ledger = session.ledger()
     trials = all_trials(session, ledger.rows())
@@ -28,7 +23,7 @@ def main(argv: list[str]) -> int:
     if unknown := [name for name in wanted if name not in names]:
         raise UserError(
             f"{unknown[0]}: no such trial in {folder}{nearest(unknown[0], list(names))} "
-            f"`limo-ablate status {argv[0]}` lists those that failed"
+            f"`limo-ablate status {study}` lists those that failed"
         )
     stuck = retry(ledger, [names[name] for name in wanted] if wanted else trials, folder)
     for trial in stuck:
@@ -39,4 +34,3 @@ def main(argv: list[str]) -> int:
         print(f"{session.study.name}: no trial has failed for good")
     elif stuck and holder(folder) is None:
         print(f"go on with the same sweep again, or with: limo-ablate join {folder}")
-    return 0

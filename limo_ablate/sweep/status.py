@@ -1,4 +1,4 @@
-"""`limo-ablate status [STUDY] [key=value ...] [--json]`: what is done, running, waiting, failed, and where.
+"""What of a study is done, running, waiting or failed, and where; what `limo-ablate status` prints.
 
 From the ledger and the study's folder alone, so that it works beside runners on any machine. It only reads.
 """
@@ -16,7 +16,6 @@ from typing import Any
 from optuna.trial import FrozenTrial
 from rich.console import Console
 
-from limo_ablate.core.errors import UserError
 from limo_ablate.core.progress import Progress, read_progress
 from limo_ablate.study.design import load_study
 from limo_ablate.study.folder import study_folder
@@ -79,30 +78,20 @@ class Alive:
         return self.id if self.silent < LEASE else f"{self.id} (silent for {readable(self.silent)})"
 
 
-def status(argv: list[str]) -> int:
+def print_status(name: str | None, overrides: Sequence[str], *, as_json: bool) -> None:
     """Prints a line for each study, or one study with its trials that run or failed. Raises UserError."""
-    rest, as_json = [argument for argument in argv if argument != "--json"], "--json" in argv
-    if rest and rest[0] in ("-h", "--help"):
-        print(__doc__)
-        return 0
-    if unknown := next((argument for argument in rest if argument.startswith("-")), None):
-        raise UserError(f"{unknown}: no option of status; it has --json, all else is key=value")
-    name = rest[0] if rest and "=" not in rest[0] else None
-    if wrong := [argument for argument in rest[1:] if "=" not in argument]:
-        raise UserError(f"{wrong[0]}: one study at a time, and overrides as key=value")
-    root = Path(compose(rest[1:] if name else rest).paths.studies)
+    root = Path(compose(overrides).paths.studies)
     folders = [study_folder(name, root)] if name else sorted(p.parent for p in root.glob("*/study.yaml"))
     found = {folder: states(folder) for folder in folders}
     if as_json:
         told = [_facts(folder, trials, full=name is not None) for folder, trials in found.items()]
         print(json.dumps(told[0] if name else told, indent=1))
-        return 0
+        return
     console = Console(soft_wrap=True, highlight=False, markup=False)
     for folder, trials in found.items():
         console.print(summary(folder, trials))
         if name:
             _tell(folder, trials, console)
-    return 0
 
 
 def states(folder: Path) -> list[State]:

@@ -1,18 +1,72 @@
-"""One trial, or a multirun, from Hydra's command line."""
+"""The verb `trial`, which also runs where no verb is given: one trial, or a multirun, composed by Hydra."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import click
+
+from limo_ablate.core.command import Verb, words
 from limo_ablate.core.errors import TrialFailure, UserError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+F = TypeVar("F", bound=Callable[..., Any])
+INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+DIRECTORY = click.Path(path_type=Path)
+
+
+def _hydra_flags(function: F) -> F:
+    """Hydra's own flags. What is given of them is passed on to it as it is."""
+    decorators = (
+        click.option("-m", "--multirun", is_flag=True, help="Run every combination of `key=a,b` overrides."),
+        click.option(
+            "-c", "--cfg", type=click.Choice(["job", "hydra", "all"]), help="Print the configuration."
+        ),
+        click.option("-p", "--package", metavar="KEY", help="With --cfg: print this part only."),
+        click.option("--resolve", is_flag=True, help="With --cfg: resolve interpolations."),
+        click.option(
+            "-i", "--info", is_flag=False, flag_value="all", type=click.Choice(INFO), metavar="[PART]",
+            help=f"Print how it is composed. PART: {', '.join(INFO)}.",
+        ),
+        click.option("-cn", "--config-name", metavar="NAME", help="Start from NAME.yaml, not config.yaml."),
+        click.option("-cp", "--config-path", type=DIRECTORY, metavar="DIR", help="Use DIR instead of conf/."),
+        click.option("-cd", "--config-dir", type=DIRECTORY, metavar="DIR", help="Look in DIR too."),
+    )  # fmt: skip
+    for decorator in reversed(decorators):
+        function = decorator(function)
+    return function
+
+
+@click.command(
+    "trial",
+    cls=Verb,
+    examples=[
+        "limo-ablate trial select.size=64 select.quality=L5 select.difficulty=hard model=mini_m seed=1",
+        "limo-ablate experiment=limo_v3",
+        "limo-ablate --cfg job select.size=64",
+        "limo-ablate -m select.size=16,64,256",
+    ],
+)
+@words()
+@_hydra_flags
+def trial(overrides: list[str], **flags: str | Path | bool | None) -> int:
+    """`limo-ablate key=value ...` does the same. The trial's folder, which is printed at the end, is
+    outputs/trials/DATE/TIME, or hydra.run.dir=DIR. `limo-ablate --help --all` lists all keys.
+    """
+    return run_hydra([*overrides, *_passed_on(flags)])
+
+
+def _passed_on(flags: dict[str, str | Path | bool | None]) -> list[str]:
+    """The flags as Hydra reads them."""
+    named = ((f"--{name.replace('_', '-')}", value) for name, value in flags.items() if value)
+    return [flag if value is True else f"{flag}={value}" for flag, value in named]
 
 
 def run_hydra(argv: Sequence[str]) -> int:

@@ -1,30 +1,67 @@
-"""`limo-ablate verify FILE` and `limo-ablate score FILE`."""
+"""The verbs `verify` and `score`."""
 
 from __future__ import annotations
 
-import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from limo_ablate.core.errors import UserError
+import click
+
+from limo_ablate.core.command import Verb
+
+if TYPE_CHECKING:
+    from limo_ablate.verify.extract import Extract
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-def verify(argv: list[str]) -> int:
-    """JSONL of completions in, JSONL of verdicts out."""
+def _options(function: F) -> F:
+    """What both verbs take."""
+    decorators = (
+        click.argument("file", type=click.Path(path_type=Path)),
+        click.option(
+            "--extract",
+            type=click.Choice(["boxed", "stated", "any"]),
+            default="stated",
+            show_default=True,
+            help="Where an answer may stand: in a box only, stated in words too, or the last number as well.",
+        ),
+        click.option("--strict", is_flag=True, help="A rounded decimal is not the exact value."),
+        click.option(
+            "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Number of processes."
+        ),
+    )
+    for decorator in reversed(decorators):
+        function = decorator(function)
+    return function
+
+
+@click.command(
+    "verify", cls=Verb, examples=["limo-ablate verify completions.jsonl --workers 8 > verdicts.jsonl"]
+)
+@_options
+def verify(file: Path, extract: Extract, strict: bool, workers: int) -> int:
+    """FILE is JSONL: gold, and completion or completions. Prints a verdict with its reason for each row."""
     from limo_ablate.verify.score import verify_file
 
-    args = _parse("verify", "Grade each completion of FILE; a verdict a line on standard output.", argv)
-    for row in verify_file(args.file, extract=args.extract, strict=args.strict, workers=args.workers):
+    for row in verify_file(file, extract=extract, strict=strict, workers=workers):
         print(json.dumps(row, ensure_ascii=False))
     return 0
 
 
-def score(argv: list[str]) -> int:
-    """Accuracy of a file, with every disagreement with its `reference_correct`."""
+@click.command(
+    "score", cls=Verb, examples=["limo-ablate score completions.jsonl --extract boxed --workers 8"]
+)
+@_options
+def score(file: Path, extract: Extract, strict: bool, workers: int) -> int:
+    """FILE is JSONL: problem, gold, and completion or completions; where it also has reference_correct, each
+    disagreement with it is printed.
+    """
     from limo_ablate.verify.score import score_file
 
-    args = _parse("score", "Score the completions of FILE.", argv)
-    result = score_file(args.file, extract=args.extract, strict=args.strict, workers=args.workers)
+    result = score_file(file, extract=extract, strict=strict, workers=workers)
     print(f"{result.completions} completions of {result.problems} problems")
     print(f"accuracy    {result.accuracy:7.2%}")
     print(f"no answer   {result.no_answer:7.2%}")
@@ -39,24 +76,3 @@ def score(argv: list[str]) -> int:
             f"gold {item.gold!r}, answer {verdict.answer!r}"
         )
     return 0
-
-
-def _parse(verb: str, description: str, argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog=f"limo-ablate {verb}",
-        description=description,
-        epilog="FILE is JSONL: gold, completion or completions, and for `score` perhaps reference_correct.",
-    )
-    parser.add_argument("file", type=Path, metavar="FILE")
-    parser.add_argument(
-        "--extract",
-        choices=("boxed", "stated", "any"),
-        default="stated",
-        help="where an answer may stand: in a box only, stated in words too, or the last number as well",
-    )
-    parser.add_argument("--strict", action="store_true", help="a rounded decimal is not the exact value")
-    parser.add_argument("--workers", type=int, default=1, help="processes")
-    args = parser.parse_args(argv)
-    if args.workers < 1:
-        raise UserError(f"--workers must be at least 1, not {args.workers}")
-    return args

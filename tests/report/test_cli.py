@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from limo_ablate.__main__ import main
+from limo_ablate.cli import main
 from limo_ablate.report import page
 from tests.small_study import small
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from limo_ablate.__main__ import main
+from limo_ablate.cli import main
 from limo_ablate.report.page import json_for_html, write_report
 from limo_ablate.report.result_tables import cell_table
 from limo_ablate.report.section import slug

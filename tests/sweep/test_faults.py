@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from limo_ablate.sweep.processes import marked
-from limo_ablate.sweep.retry import main as retry
+from limo_ablate.sweep.retry import retry_trials
 from tests.sweep.sweeping import Sweeping, ended
 from tests.waiting import until
 
@@ -100,7 +100,7 @@ def test_a_quarantined_trial_gets_new_attempts_when_asked(
     code, said = sweep.run()
     assert code == 3
     assert "new attempts: limo-ablate retry small [TRIAL ...]" in said
-    assert retry([str(sweep.folder), "skipped-s0", "L5-s0"]) == 0
+    retry_trials(str(sweep.folder), ["skipped-s0", "L5-s0"])
     told = capsys.readouterr().out
     assert "skipped-s0: waits again" in told
     assert "L5-s0: has not failed for good" in told

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.sweep.status import states, status
+from limo_ablate.sweep.status import print_status, states
 from tests.sweep.sweeping import HERE, Sweeping, ended
 from tests.waiting import PATIENCE, until
 
@@ -283,7 +283,8 @@ def test_the_state_of_a_study_is_told(sweep: Sweeping, capsys: pytest.CaptureFix
     sweep.until(lambda: [state.state for state in states(sweep.folder)] == ["finished", "failed", "running"])
     sweep.until(lambda: "L1-s0" in sweep.steps())
     where = f"paths.studies={sweep.folder.parent}"
-    assert status([where]) == status(["small", where]) == 0
+    print_status(None, [where], as_json=False)
+    print_status("small", [where], as_json=False)
     short, *long = capsys.readouterr().out.splitlines()
     assert short == long[0]
     assert short.startswith("small: 3 trials: 1 finished, 1 running, 1 failed; 0.00 device-hours; runners: ")
@@ -292,7 +293,7 @@ def test_the_state_of_a_study_is_told(sweep: Sweeping, capsys: pytest.CaptureFix
     assert any(line.startswith("  running: L1-s0  asleep at 1 of 10") for line in long)
     assert any("training L1-s0" in line for line in long), "the last line of its log"
     assert f"  new attempts: limo-ablate retry {sweep.folder}" in long
-    assert status(["small", where, "--json"]) == 0
+    print_status("small", [where], as_json=True)
     told = json.loads(capsys.readouterr().out)
     assert (told["finished"], told["running"], told["failed"]) == (1, 1, 1)
     assert [(trial["trial"], trial["state"], trial["failures"]) for trial in told["each"]][1] == (
@@ -302,7 +303,7 @@ def test_the_state_of_a_study_is_told(sweep: Sweeping, capsys: pytest.CaptureFix
     runner.communicate()
     assert [state.state for state in states(sweep.folder)] == ["finished", "failed", "waiting"]
     with pytest.raises(UserError, match=r"smal: no such study .* did you mean small"):
-        status(["smal", where])
+        print_status("smal", [where], as_json=False)
 
 
 def test_a_search_of_quick_trials_is_run_to_its_end(sweep: Sweeping) -> None:

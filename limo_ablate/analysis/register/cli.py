@@ -1,38 +1,41 @@
-"""`limo-ablate freeze STUDY [key=value ...] [--again]` registers what a study will test, before it runs.
-
-Writes registration.json into the study's folder: design, cells with the rows they train on, benchmarks,
-contrasts with their margins, alpha and versions, sealed by a hash. Overrides are those of `sweep`, which
-needs the same. Nothing trains; selections and benchmarks are made, as a trial would make them. The report
-marks as confirmatory what was registered before its results were there. A study is registered once; --again
-registers it anew, and keeps the former registration.
-"""
+"""The verb `freeze`."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from limo_ablate.analysis.register.declaration import adaptive
-from limo_ablate.analysis.register.registration import Chain, Registration, read, write
+import click
+
+from limo_ablate.core.command import Verb, words
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.project import study_names
-from limo_ablate.study.design import load_study
-from limo_ablate.study.folder import REGISTRATION
+
+if TYPE_CHECKING:
+    from limo_ablate.analysis.register.registration import Chain, Registration
 
 
-def main(argv: list[str]) -> int:
-    """Registers a study and says what; returns the exit code. Raises UserError."""
-    rest = [argument for argument in argv if argument != "--again"]
-    if not rest or {"-h", "--help"} & set(rest):
-        print(f"{__doc__}\nStudies: {', '.join(study_names())}")
-        return 0
-    if unknown := next((argument for argument in rest if argument.startswith("-")), None):
-        raise UserError(f"{unknown}: no option of freeze; it has --again, all else is key=value")
-    from limo_ablate.analysis.register.freeze import folder_of, freeze
+@click.command(
+    "freeze",
+    cls=Verb,
+    examples=["limo-ablate freeze miniature", "limo-ablate freeze miniature 'seeds=[0,1]' --again"],
+)
+@words("study")
+@click.option("--again", is_flag=True, help="Register the study anew; the former registration is kept.")
+def freeze(study: str, overrides: list[str], again: bool) -> int:
+    """Writes registration.json into the study's folder: design, cells with the rows they train on,
+    benchmarks, contrasts with their margins, alpha and versions, sealed by a hash. Overrides are those of
+    `sweep`, which needs the same ones. Nothing trains; selections and benchmarks are made, as a trial would
+    make them. The report marks as confirmatory what was registered before its results were known.
+    """
+    from limo_ablate.analysis.register.freeze import folder_of
+    from limo_ablate.analysis.register.freeze import freeze as register
+    from limo_ablate.analysis.register.registration import write
+    from limo_ablate.study.design import load_study
+    from limo_ablate.study.folder import REGISTRATION
 
-    study = load_study(rest[0], rest[1:])
-    folder = folder_of(study)
-    former = _former(folder, again="--again" in argv)
-    registration = freeze(study, folder, former)
+    loaded = load_study(study, overrides)
+    folder = folder_of(loaded)
+    registration = register(loaded, folder, _former(folder, again=again))
     write(folder, registration)
     print(text(registration, folder / REGISTRATION))
     return 0
@@ -40,6 +43,9 @@ def main(argv: list[str]) -> int:
 
 def _former(folder: Path, *, again: bool) -> Chain | None:
     """What is registered already. Raises UserError where it may not be registered, or not again."""
+    from limo_ablate.analysis.register.registration import read
+    from limo_ablate.study.folder import REGISTRATION
+
     former = read(folder)
     if former and former.broken:
         raise UserError(f"{former.broken}; put it back as it was, or move it away to register from scratch")
@@ -54,6 +60,8 @@ def _former(folder: Path, *, again: bool) -> Chain | None:
 
 def text(registration: Registration, path: Path) -> str:
     """What was registered, in a few lines."""
+    from limo_ablate.analysis.register.declaration import adaptive
+
     cells = registration.cells.values()
     selections = {cell.selection for cell in cells if cell.selection}
     searched = [block["name"] for block in registration.design["blocks"] if adaptive(block)]

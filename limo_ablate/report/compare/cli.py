@@ -1,37 +1,39 @@
-"""`limo-ablate compare A B [--study S] [--json] [key=value ...]`: what two trials or cells differ in.
-
-A and B are trials (`size64-L5-s0`) or cells, which are all their seeds (`size64-L5`): names as `status` shows
-them, a part that only one name has, STUDY/NAME, or folders. Told are keys of the resolved configurations,
-commit, versions and hardware that differ, the scores with their paired difference (other seeds, other
-problems), the problems that flipped, lengths and truncation. --study looks in one study only.
-"""
+"""The verbs `compare` and `why`."""
 
 from __future__ import annotations
 
-import argparse
+import json
 from pathlib import Path
-from typing import NoReturn
 
-from limo_ablate.core.errors import UserError
+import click
+
+from limo_ablate.core.command import StudyName, Verb, words
 
 
-def main(argv: list[str]) -> int:
-    """Prints the comparison. Raises UserError."""
-    args, rest = parser("compare").parse_known_args(argv)
-    if args.help or not rest:
-        print(__doc__)
-        return 0
-    if unknown := next((text for text in rest if text.startswith("-")), None):
-        raise UserError(f"{unknown}: no option of compare; there are --study, --json")
-    names = [text for text in rest if "=" not in text]
-    if len(names) != 2:
-        raise UserError(f"compare {' '.join(names)}: two are needed, trials or cells")
+@click.command(
+    "compare",
+    cls=Verb,
+    examples=[
+        "limo-ablate compare size64-L5 size64-L1 --study miniature",
+        "limo-ablate compare miniature/size64-L5-s0 outputs/trials/2026-01-01/12-00-00 --json",
+    ],
+)
+@words("a", "b")
+@click.option("--study", type=StudyName(), help="Look in this study only.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def compare(a: str, b: str, overrides: list[str], study: str | None, as_json: bool) -> int:
+    """A and B are trials (`size64-L5-s0`) or cells, which are all their seeds (`size64-L5`): names as
+    `status` shows them, a part that only one name has, STUDY/NAME, or folders. Shows the configuration keys,
+    commits, versions and hardware that differ, the scores with their paired difference (over seeds and
+    problems), the problems that flipped, lengths and truncation.
+    """
     from limo_ablate.report.compare.arms import find_arm
-    from limo_ablate.report.compare.text import as_json, as_text
+    from limo_ablate.report.compare.text import as_json as json_of
+    from limo_ablate.report.compare.text import as_text
 
-    folders = study_folders(args.study, [text for text in rest if "=" in text])
-    a, b = (find_arm(name, folders) for name in names)
-    print(as_json(a, b) if args.json else as_text(a, b))
+    folders = study_folders(study, overrides)
+    arms = find_arm(a, folders), find_arm(b, folders)
+    print(json_of(*arms) if as_json else as_text(*arms))
     return 0
 
 
@@ -46,15 +48,25 @@ def study_folders(study: str | None, overrides: list[str]) -> list[Path]:
     return sorted(path.parent for path in root.glob(f"*/{STUDY}"))
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{self.prog}: {message}")
+@click.command(
+    "why",
+    cls=Verb,
+    examples=[
+        "limo-ablate why size64-L5-s0 --study miniature",
+        "limo-ablate why size64-L5 --study miniature train.steps=200",
+    ],
+)
+@words("cell")
+@click.option("--study", type=StudyName(), help="A name, a YAML file or a folder.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def why(cell: str, overrides: list[str], study: str | None, as_json: bool) -> int:
+    """CELL is a trial or a cell of the study as it is declared now: a name as `status` and `plan` show it,
+    or a part that only one has. Overrides are those of `sweep`. Shows what differs from a finished trial,
+    and for each stage whether its artifact exists, or which of its inputs is new.
+    """
+    from limo_ablate.report.compare import why as reasons
 
-
-def parser(verb: str) -> argparse.ArgumentParser:
-    """Of `compare` and of `why`."""
-    made = _Parser(prog=f"limo-ablate {verb}", add_help=False, allow_abbrev=False)
-    made.add_argument("-h", "--help", action="store_true")
-    made.add_argument("--study")
-    made.add_argument("--json", action="store_true")
-    return made
+    folder, cells = reasons.find_cells(cell, reasons.studies(study, overrides))
+    found = [reasons.why(one, folder) for one in cells]
+    print(json.dumps([reasons.as_json(one) for one in found], indent=1) if as_json else reasons.text(found))
+    return 0

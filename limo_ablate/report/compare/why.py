@@ -1,10 +1,4 @@
-"""`limo-ablate why CELL [--study S] [--json] [key=value ...]`: why a cell would be run, or run again.
-
-CELL is a trial or a cell of the study as it is declared now: a name as `status` and `plan` have it, or a part
-that only one has. S is a study's name, its YAML file or its folder; overrides are those of `sweep`. Told are
-what differs from a trial that has finished, and for each stage whether its artifact is there, or which of its
-inputs is new.
-"""
+"""Why a cell would be run, or run again; what `limo-ablate why` prints."""
 
 from __future__ import annotations
 
@@ -19,7 +13,6 @@ from limo_ablate.core.artifacts import json_default
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.project import study_file
 from limo_ablate.core.typed import from_dict, nearest
-from limo_ablate.report.compare.cli import parser
 from limo_ablate.report.compare.differences import Difference, differences, flat
 from limo_ablate.study.design import Study, load_study
 from limo_ablate.study.planned import PlannedTrial, planned_trials
@@ -45,23 +38,6 @@ class Explanation:
     """Keys that decide the result."""
     stages: list[dict[str, Any]]
     """stage, state (found, new, waits), key?, needs?, inputs (what is new)."""
-
-
-def main(argv: list[str]) -> int:
-    """Prints why; returns the exit code. Raises UserError."""
-    args, rest = parser("why").parse_known_args(argv)
-    if args.help or not rest:
-        print(__doc__)
-        return 0
-    if unknown := next((text for text in rest if text.startswith("-")), None):
-        raise UserError(f"{unknown}: no option of why; there are --study, --json")
-    names, overrides = ([text for text in rest if ("=" in text) == with_] for with_ in (False, True))
-    if len(names) != 1:
-        raise UserError(f"why {' '.join(names)}: one cell is needed")
-    folder, found = find_cells(names[0], studies(args.study, overrides))
-    told = [why(cell, folder) for cell in found]
-    print(json.dumps([as_json(one) for one in told], indent=1) if args.json else text(told))
-    return 0
 
 
 def studies(name: str | None, overrides: Sequence[str]) -> list[tuple[Study, Path]]:

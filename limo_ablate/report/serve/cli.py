@@ -1,47 +1,54 @@
-"""`limo-ablate view [STUDY] [--port N] [--host H] [--token [T]] [key=value ...]` shows studies in a browser.
-
-What each one runs, how far it is, what failed and why, and its report, drawn again as trials finish. STUDY, a
-name or a folder, shows that one only. It listens on this machine alone (127.0.0.1, port 8780; 0 takes a free
-one); --host with another address needs --token, a word of 16 characters or more, or alone, which makes one.
-It only reads. Ctrl-C ends it.
-"""
+"""The verb `view`."""
 
 from __future__ import annotations
 
-import argparse
 import errno
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
+import click
+
+from limo_ablate.core.command import Verb, words
 from limo_ablate.core.errors import UserError
-from limo_ablate.report.serve.guard import Guard
 
 if TYPE_CHECKING:
+    from limo_ablate.report.serve.guard import Guard
     from limo_ablate.report.serve.hub import Hub
     from limo_ablate.report.serve.server import Server
 
-PORT = 8780
 
-
-def main(argv: list[str]) -> int:
-    """Serves until Ctrl-C. Raises UserError."""
-    args, rest = _parser().parse_known_args(argv)
-    if args.help:
-        print(__doc__)
-        return 0
-    if unknown := next((text for text in rest if text.startswith("-")), None):
-        raise UserError(f"{unknown}: no option of view; there are --port, --host, --token")
-    names = [text for text in rest if "=" not in text]
-    if len(names) > 1:
-        raise UserError(f"view {' '.join(names)}: one study, or none for all of them")
-    guard = Guard(args.host, secrets.token_urlsafe(24) if args.token == "" else args.token)
-    only, folders = _studies(names[0] if names else None, [text for text in rest if "=" in text])
+@click.command(
+    "view",
+    cls=Verb,
+    examples=[
+        "limo-ablate view",
+        "limo-ablate view miniature --port 0",
+        "limo-ablate view --host 0.0.0.0 --token",
+    ],
+)
+@words("study", optional=True)
+@click.option("--port", type=int, default=8780, show_default=True, help="0 takes a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Another address needs --token.")
+@click.option(
+    "--token",
+    is_flag=False,
+    flag_value="",
+    metavar="[T]",
+    help="A word of 16 characters or more that a browser must give; alone, one is made.",
+)
+def view(study: str | None, overrides: list[str], port: int, host: str, token: str | None) -> int:
+    """What each study runs, how far it is, what failed and why, and its report, drawn again as trials finish.
+    STUDY, a name or a folder, shows that one only. It only reads. Ctrl-C ends it.
+    """
+    from limo_ablate.report.serve.guard import Guard
     from limo_ablate.report.serve.hub import Hub
     from limo_ablate.sweep.processes import Interrupts
 
-    with Interrupts() as interrupts, Hub(folders) as hub, _server(guard, args.port, hub) as server:
+    guard = Guard(host, secrets.token_urlsafe(24) if token == "" else token)
+    only, folders = _studies(study, overrides)
+    with Interrupts() as interrupts, Hub(folders) as hub, _server(guard, port, hub) as server:
         print(address(server, only), flush=True)
         try:
             with interrupts.window():
@@ -49,20 +56,6 @@ def main(argv: list[str]) -> int:
         except KeyboardInterrupt:
             print("ended")
     return 0
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"limo-ablate view: {message}")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="limo-ablate view", add_help=False, allow_abbrev=False)
-    parser.add_argument("-h", "--help", action="store_true")
-    parser.add_argument("--port", type=int, default=PORT)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--token", nargs="?", const="")
-    return parser
 
 
 def _studies(name: str | None, overrides: list[str]) -> tuple[Path | None, Callable[[], list[Path]]]:

@@ -1,18 +1,11 @@
-"""`limo-ablate dashboard STUDY [--offline] [--entity E] [--project P] [key=value ...]`: its dashboard at W&B.
-
-A workspace (curves, heatmap, parallel coordinates, contrasts, tables, training) and a report, over the runs
-of the study's trials and one that sums it up. Their specifications are written to STUDY/dashboard in any
-case; online (WANDB_MODE=online or track.mode=online, and a key) they are published, and later updated.
-Exit codes: 0 written, or published; 2 no such study, no finished trial, no server.
-"""
+"""A study's dashboard at W&B: workspace, report and a run that sums it up; see `limo-ablate dashboard`."""
 
 from __future__ import annotations
 
-import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from limo_ablate.core.errors import UserError
 
@@ -24,27 +17,14 @@ if TYPE_CHECKING:
 FOLDER = "dashboard"
 
 
-def main(argv: list[str]) -> int:
-    """Returns the exit code. Raises UserError."""
-    args, overrides = _parser().parse_known_args(argv)
-    if args.help or not argv:
-        print(__doc__)
-        return 0
-    if unknown := [text for text in overrides if "=" not in text or text.startswith("-")]:
-        raise UserError(
-            f"{unknown[0]}: no option of `limo-ablate dashboard`; there are --offline, --entity, --project"
-        )
-    if args.study is None:
-        raise UserError("limo-ablate dashboard: which study? `limo-ablate dashboard NAME`")
+def dashboard_of(study: str, overrides: list[str], *, offline: bool) -> list[str]:
+    """The dashboard of a study by its name or folder; lines to print. Raises UserError."""
     from limo_ablate.study.folder import study_folder
     from limo_ablate.trial.compose import compose
 
-    folder = study_folder(args.study, Path(compose(overrides).paths.studies))
+    folder = study_folder(study, Path(compose(overrides).paths.studies))
     view = _finished(folder)
-    track = _track(view, args, overrides)
-    for line in dashboard(view, track):
-        print(line)
-    return 0
+    return dashboard(view, _track(view, overrides, offline=offline))
 
 
 def dashboard(view: StudyView, track: TrackConfig) -> list[str]:
@@ -135,7 +115,7 @@ def _finished(folder: Path) -> StudyView:
     return view
 
 
-def _track(view: StudyView, args: argparse.Namespace, overrides: list[str]) -> TrackConfig:
+def _track(view: StudyView, overrides: list[str], *, offline: bool) -> TrackConfig:
     """Where the study's trials are tracked, unless something else is asked for."""
     from limo_ablate.analysis.trials import resolved
     from limo_ablate.trial.compose import compose
@@ -145,20 +125,5 @@ def _track(view: StudyView, args: argparse.Namespace, overrides: list[str]) -> T
     entity, project = (
         getattr(track, name) if f"track.{name}" in keys else theirs[name] for name in ("entity", "project")
     )
-    mode = "offline" if args.offline else track.mode
-    return replace(track, entity=args.entity or entity, project=args.project or project, mode=mode)
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"limo-ablate dashboard: {message}")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="limo-ablate dashboard", add_help=False, allow_abbrev=False)
-    parser.add_argument("study", nargs="?")
-    parser.add_argument("-h", "--help", action="store_true")
-    parser.add_argument("--offline", action="store_true")
-    parser.add_argument("--entity")
-    parser.add_argument("--project")
-    return parser
+    mode = "offline" if offline else track.mode
+    return replace(track, entity=entity, project=project, mode=mode)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import shlex
 import sys
 
-from limo_ablate.__main__ import main
+from limo_ablate.core.command import run
+from limo_ablate.trial.cli import trial
 
 PARAMETER = "point"
 
@@ -23,4 +24,4 @@ def overrides(arguments: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(overrides(sys.argv[1:])))
+    sys.exit(run(trial, overrides(sys.argv[1:])))

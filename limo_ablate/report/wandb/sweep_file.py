@@ -1,13 +1,9 @@
-"""`limo-ablate wandb-sweep STUDY [key=value ...] [--write]` exports a study as W&B sweeps, one a block.
-
-It prints them, or with --write writes them to outputs/wandb-sweeps/. `wandb sweep FILE` declares one,
-`wandb agent ID` runs its trials; docs/wandb.md says what W&B does differently from `limo-ablate sweep`.
-"""
+"""Exports a study as W&B sweeps, one for each block; what `limo-ablate wandb-sweep` prints or writes."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,27 +30,22 @@ Sweep = dict[str, Any]
 """What `wandb sweep` reads."""
 
 
-def main(argv: list[str]) -> int:
+def export(name: str, overrides: Sequence[str], *, write: bool) -> None:
     """Prints or writes a study's sweeps. Raises UserError for one none of whose blocks W&B can run."""
-    if not argv or argv[0] in ("-h", "--help"):
-        print(__doc__)
-        return 0
-    asked = [argument for argument in argv if argument != "--write"]
-    study = load_study(asked[0], asked[1:])
+    study = load_study(name, overrides)
     found, left_out = wandb_sweeps(study)
     if not found:
         raise UserError(f"{study.name}: W&B can run none of its blocks: {'; '.join(left_out)}")
-    for name, sweep in found.items():
-        text = file_text(sweep, asked)
-        if "--write" in argv:
+    for file, sweep in found.items():
+        text = file_text(sweep, [name, *overrides])
+        if write:
             FOLDER.mkdir(parents=True, exist_ok=True)
-            (FOLDER / f"{name}.yaml").write_text(text)
-            print(f"written: {FOLDER / name}.yaml")
+            (FOLDER / f"{file}.yaml").write_text(text)
+            print(f"written: {FOLDER / file}.yaml")
         else:
-            print(f"# {name}.yaml\n{text}")
+            print(f"# {file}.yaml\n{text}")
     for reason in left_out:
         print(f"left out: {reason}")
-    return 0
 
 
 def wandb_sweeps(study: Study) -> tuple[dict[str, Sweep], list[str]]:

@@ -1,8 +1,4 @@
-"""`limo-ablate wandb-sync [STUDY] [key=value ...]` uploads runs that W&B's server has not, each once.
-
-Of a study (its name, or a folder), else of all trials; `paths.studies=`, `track.project=` and `track.entity=`
-say from where and to where. Exit codes: 0 all is sent, 2 no key or no server, 3 some runs could not be sent.
-"""
+"""Uploads runs that the W&B server does not have, each once; what `limo-ablate wandb-sync` does."""
 
 from __future__ import annotations
 
@@ -43,18 +39,10 @@ class Unsent:
         return [run for run in runs if not any(run.glob("*.wandb.synced"))]
 
 
-def main(argv: list[str]) -> int:
+def sync(study: str | None, overrides: Sequence[str]) -> int:
     """Returns the exit code. Raises UserError without a key, a server, or such a study."""
-    if argv and argv[0] in ("-h", "--help"):
-        print(__doc__)
-        return 0
-    if unknown := next((argument for argument in argv if argument.startswith("-")), None):
-        raise UserError(f"{unknown}: no option of wandb-sync; there is only --help")
-    names = [argument for argument in argv if "=" not in argument]
-    if len(names) > 1:
-        raise UserError(f"{names[1]}: one study at a time, or none for all")
-    config = compose([argument for argument in argv if "=" in argument])
-    folders = list(_trials(Path(config.paths.studies), names[0] if names else None))
+    config = compose(overrides)
+    folders = list(_trials(Path(config.paths.studies), study))
     trials = [Unsent(folder) for folder in folders if not running(folder / "wandb")]
     found = [trial for trial in trials if trial.offline or trial.broken]
     if not found:
@@ -63,7 +51,7 @@ def main(argv: list[str]) -> int:
     from limo_ablate.trial.track.settings import check_access
 
     check_access()
-    return _send(found, config.track, _target(config.track, argv))
+    return _send(found, config.track, _target(config.track, overrides))
 
 
 def _trials(studies: Path, name: str | None) -> Iterator[Path]:
@@ -87,9 +75,9 @@ def _of_study(folder: Path) -> Iterator[Path]:
     yield from sorted((folder / "trials").iterdir())
 
 
-def _target(track: TrackConfig, argv: Sequence[str]) -> list[str]:
+def _target(track: TrackConfig, overrides: Sequence[str]) -> list[str]:
     """W&B's own flags for a project or an entity that was asked for."""
-    keys = {argument.partition("=")[0] for argument in argv}
+    keys = {override.partition("=")[0] for override in overrides}
     asked = {"--project": ("track.project", track.project), "--entity": ("track.entity", track.entity)}
     return [part for flag, (key, value) in asked.items() if key in keys and value for part in (flag, value)]
 

@@ -9,30 +9,31 @@ this machine only, unless --host says otherwise.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import warnings
 
+import click
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import run_grpc_proxy_server
 
-from limo_ablate.core.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, UserError
+from limo_ablate.core.command import Verb, run
+from limo_ablate.core.errors import UserError
 from limo_ablate.sweep.ledger.storage import Storage
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser("limo_ablate.sweep.ledger.serve", description=__doc__)
-    parser.add_argument("url", help="sqlite:///..., postgresql+psycopg://...")
-    parser.add_argument("--host", default="localhost")
-    parser.add_argument("--port", type=int, default=13000)
-    asked = parser.parse_args(argv)
-    try:
-        serve(asked.url, asked.host, asked.port)
-    except UserError as error:
-        print(f"limo-ablate: {error}", file=sys.stderr)
-        return EXIT_USER_ERROR
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+@click.command(
+    "serve",
+    cls=Verb,
+    examples=[
+        "python -m limo_ablate.sweep.ledger.serve postgresql+psycopg://me@host/database --host 0.0.0.0"
+    ],
+)
+@click.argument("url")
+@click.option("--host", default="localhost", show_default=True)
+@click.option("--port", type=int, default=13000, show_default=True)
+def command(url: str, host: str, port: int) -> int:
+    """Serves the database URL (sqlite:///..., postgresql+psycopg://...) to runners, until Ctrl-C."""
+    serve(url, host, port)
     return 0
 
 
@@ -50,4 +51,4 @@ def serve(url: str, host: str, port: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(command, sys.argv[1:]))

@@ -1,13 +1,7 @@
-"""`limo-ablate plan STUDY [key=value ...] [--json] [--gpu-memory GB]`: what a study would cost and could see.
-
-Before it runs: trials by block, what is done, hours and GPU-hours by forecast (docs/plan.md says how good),
-what a budget leaves out, memory (of this machine's GPUs, or of others), effects that a fractional design
-confounds, the smallest effect each contrast would see. Overrides are those of `sweep`; nothing is written.
-"""
+"""What a study would cost and could see, before it runs; see `limo-ablate plan`. Writes nothing."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -15,10 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from limo_ablate.core.errors import UserError
-from limo_ablate.core.project import study_names
 from limo_ablate.study.block import Block
-from limo_ablate.study.design import Study, load_study
+from limo_ablate.study.design import Study
 from limo_ablate.study.planned import all_seeds, planned_trials
 from limo_ablate.study.points import alias_table
 from limo_ablate.sweep.plan.checks import check_study
@@ -33,8 +25,6 @@ from limo_ablate.trial.config import TrialConfig
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
-
-GPU_MEMORY = "--gpu-memory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,37 +68,6 @@ class Plan:
     aliases: dict[str, list[list[str]]]
     """Fractional block -> effects that can't be told apart."""
     contrasts: list[Detectable]
-
-
-def main(argv: list[str]) -> int:
-    """Prints the plan; returns the exit code. Raises UserError."""
-    rest = [argument for argument in argv if argument != "--json"]
-    if not rest or rest[0] in ("-h", "--help"):
-        print(f"{__doc__}\nStudies: {', '.join(study_names())}")
-        return 0
-    rest, gpu_memory = _gpu_memory(rest)
-    if unknown := next((argument for argument in rest if argument.startswith("-")), None):
-        raise UserError(
-            f"{unknown}: no option of plan; it has --json and {GPU_MEMORY} GB, all else is key=value"
-        )
-    made = plan(load_study(rest[0], rest[1:]), gpu_memory)
-    from limo_ablate.sweep.plan.text import facts, text
-
-    print(json.dumps(facts(made), indent=1) if "--json" in argv else text(made))
-    return 0
-
-
-def _gpu_memory(argv: list[str]) -> tuple[list[str], float | None]:
-    """The rest of the command line, and bytes of a GPU, if it says so."""
-    if GPU_MEMORY not in argv:
-        return argv, None
-    place = argv.index(GPU_MEMORY)
-    said, rest = argv[place + 1 : place + 2], argv[:place] + argv[place + 2 :]
-    if not (said and said[0].isdigit() and int(said[0]) > 0 and rest):
-        raise UserError(
-            f"{GPU_MEMORY} {' '.join(said)}: gigabytes of a GPU, as in plan STUDY {GPU_MEMORY} 141"
-        )
-    return rest, int(said[0]) * 1e9
 
 
 def plan(study: Study, gpu_memory: float | None = None) -> Plan:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from limo_ablate.__main__ import main
 from limo_ablate.analysis import ANALYSIS
 from limo_ablate.analysis.register.registration import content_hash, read
+from limo_ablate.cli import main
 from limo_ablate.core.artifacts import Store
 from limo_ablate.core.errors import UserError
 from limo_ablate.data.pool.load import load_pool
@@ -21,7 +21,7 @@ from limo_ablate.trial.stages import Stages
 from tests.small_study import GRID, QUALITY, SIZE
 
 STUDY = {"name": "asked", "seeds": [0, 1], "blocks": [GRID], "contrasts": [QUALITY | {"margin": 0.02}, SIZE | {"primary": False}]}  # noqa: E501 # fmt: skip
-RUN = "import sys; from limo_ablate.__main__ import main; code = main(sys.argv[1:]); print('torch' in sys.modules); sys.exit(code)"  # noqa: E501
+RUN = "import sys; from limo_ablate.cli import main; code = main(sys.argv[1:]); print('torch' in sys.modules); sys.exit(code)"  # noqa: E501
 
 
 @pytest.fixture(scope="module")

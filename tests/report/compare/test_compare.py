@@ -7,10 +7,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from limo_ablate.__main__ import main
 from limo_ablate.analysis.answers import items
 from limo_ablate.analysis.contrasts import contrasts
 from limo_ablate.analysis.trials import load_trials
+from limo_ablate.cli import main
 from limo_ablate.core.errors import UserError
 from limo_ablate.report.compare.arms import find_arm
 from limo_ablate.report.compare.differences import Difference, configurations, flat, runs

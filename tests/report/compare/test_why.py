@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from limo_ablate.__main__ import main
+from limo_ablate.cli import main
 from limo_ablate.core.artifacts import NotInStore, Store, find_only
 from limo_ablate.report.compare.differences import differences
 from limo_ablate.report.compare.why import key_content

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from limo_ablate.__main__ import main
+from limo_ablate.cli import main
 from limo_ablate.core.errors import UserError
 from limo_ablate.report.serve import report_process, study_reader, study_watcher
 from limo_ablate.report.serve.hub import Hub

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from limo_ablate.__main__ import main
+from limo_ablate.cli import main
 from limo_ablate.report.serve import report_process
 from limo_ablate.report.serve.report_process import ReportProcess
 from tests import waiting

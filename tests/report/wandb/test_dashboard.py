@@ -11,8 +11,8 @@ from typing import Any
 import polars as pl
 import pytest
 
+from limo_ablate.cli import main
 from limo_ablate.report.labels import percent, plus_minus
-from limo_ablate.report.wandb.dashboard import main
 from limo_ablate.report.wandb.publish import Published
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.identity import TrialLabels
@@ -48,7 +48,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(base))
         patch.setenv("WANDB_MODE", "offline")
-        assert main([str(folder)]) == 0
+        assert main(["dashboard", str(folder)]) == 0
         yield folder
 
 
@@ -182,7 +182,7 @@ def test_a_second_call_writes_the_same_bytes_and_replaces_the_run(
     before = {path.name: path.read_bytes() for path in (study / "dashboard").iterdir()}
     random.seed(1)
     state = random.getstate()
-    assert main([str(study), "--offline"]) == 0
+    assert main(["dashboard", str(study), "--offline"]) == 0
     assert random.getstate() == state
     assert {path.name: path.read_bytes() for path in (study / "dashboard").iterdir()} == before
     assert read_run(study).folder.name.split("-")[-1] == summary.folder.name.split("-")[-1]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import wandb
 
-from limo_ablate.__main__ import main
+from limo_ablate.cli import main
 from tests.report.wandb.panel_keys import keys_of
 from tests.report.wandb.test_dashboard import make_study
 from tests.trial.track.made_trial import ROOT
@@ -55,7 +55,7 @@ def dashboard(study: Path, capsys: pytest.CaptureFixture[str]) -> Dashboard:
 def test_published_twice_it_is_one_workspace_one_report_and_one_run(
     study: Path, server: Standin, dashboard: Dashboard
 ) -> None:
-    first, second = dashboard("--project", "ablations"), dashboard("--project", "ablations")
+    first, second = dashboard("track.project=ablations"), dashboard("track.project=ablations")
     assert first == second
     code, (workspace_url, report_url), wrong = first
     assert (code, wrong) == (0, [])
@@ -128,7 +128,7 @@ def test_a_server_that_is_away_is_said_in_one_line(
 def test_a_mistake_is_told_at_once(arguments: list[str], code: int, said: str) -> None:
     check = (
         "import sys, time\n"
-        "from limo_ablate.__main__ import main\n"
+        "from limo_ablate.cli import main\n"
         f"code = main(['dashboard', *{arguments!r}])\n"
         "heavy = {'wandb', 'altair', 'torch', 'wandb_workspaces'} & {*sys.modules}\n"
         "print(code, heavy, time.process_time(), file=sys.stderr)"

@@ -13,10 +13,10 @@ import yaml
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 from wandb.sdk.sweeps.scheduler.optuna import search_space_from_sweep_config
 
-from limo_ablate.core.errors import UserError
+from limo_ablate.cli import main
 from limo_ablate.core.project import study_names
 from limo_ablate.report.wandb.point import overrides
-from limo_ablate.report.wandb.sweep_file import FOLDER, main, wandb_sweeps
+from limo_ablate.report.wandb.sweep_file import FOLDER, wandb_sweeps
 from limo_ablate.study.design import load_study
 from limo_ablate.study.planned import planned_trials
 from limo_ablate.trial.compose import compose_trials
@@ -50,7 +50,7 @@ def test_what_is_written_of_a_shipped_study_is_what_wandb_reads(
     found, _ = wandb_sweeps(load_study(name))
     assert found or name == "miniature_tuned"
     if found:
-        assert main([name, "--write"]) == 0
+        assert main(["wandb-sweep", name, "--write"]) == 0
         assert {path.stem for path in FOLDER.iterdir()} == set(found)
     for file, sweep in found.items():
         text = (FOLDER / f"{file}.yaml").read_text()
@@ -105,9 +105,9 @@ def test_levels_of_any_kind_arrive_as_they_are(tmp_path: Path) -> None:
 
 
 def test_what_wandb_cannot_run_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(UserError, match="tuned within each point"):
-        main(["miniature_tuned"])
-    assert main(["lr_search", "model=mini_s"]) == 0
+    assert main(["wandb-sweep", "miniature_tuned"]) == 2
+    assert "tuned within each point" in capsys.readouterr().err
+    assert main(["wandb-sweep", "lr_search", "model=mini_s"]) == 0
     said = capsys.readouterr().out
     assert "- model=mini_s\n" in said
     assert "wandb-sweep lr_search model=mini_s --write`" in said

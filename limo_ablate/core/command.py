@@ -1,0 +1,186 @@
+"""What all verbs of the command line share. Each verb's own click command stands beside the code it runs.
+
+    @click.command("plan", cls=Verb, examples=["limo-ablate plan miniature 'seeds=[0]'"])
+    @words("study")
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    def plan(study: str, overrides: list[str], as_json: bool) -> int: ...
+
+Only click is imported here, so that `--help` and usage errors take no time.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from limo_ablate.core.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_TRIALS_FAILED,
+    EXIT_USER_ERROR,
+    TrialFailure,
+    UserError,
+)
+from limo_ablate.core.project import study_names, use_project
+from limo_ablate.core.typed import nearest
+
+F = TypeVar("F", bound=Callable[..., Any])
+PROGRAM = "limo-ablate"
+WIDTH = 110
+OVERRIDE = "key=value, +key=value, ~key, group@package=option"
+
+
+def run(command: click.Command, argv: Sequence[str]) -> int:
+    """Runs `command` on the words `argv`; returns the exit code. Expected errors are one line on stderr."""
+    try:
+        with command.make_context(PROGRAM, list(argv)) as context:
+            return int(command.invoke(context) or 0)
+    except click.exceptions.Exit as end:  # after --help
+        return end.exit_code
+    except click.ClickException as error:
+        return _failed(" ".join(error.format_message().split()), EXIT_USER_ERROR)
+    except UserError as error:
+        return _failed(str(error), EXIT_USER_ERROR)
+    except TrialFailure as error:
+        return _failed(f"the trial failed: {error}", EXIT_TRIALS_FAILED)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader (`| head`) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _failed(message: str, code: int) -> int:
+    print(f"{PROGRAM}: {message}", file=sys.stderr)
+    return code
+
+
+class Verb(click.Command):
+    """A verb: its help has a summary, a description, examples and options, `--project` among them."""
+
+    def __init__(self, *args: Any, examples: Sequence[str], **kwargs: Any) -> None:
+        settings = {"help_option_names": ["-h", "--help"], "max_content_width": WIDTH}
+        super().__init__(
+            *args, **kwargs | {"context_settings": settings | kwargs.get("context_settings", {})}
+        )
+        self.params.append(project_option())
+        self.examples = examples
+        self.summary = ""
+        """One line, given by the table of verbs."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
+            known = [name for option in options for name in option.opts if name.startswith("--")]
+            near = nearest(error.option_name, known)
+            raise UserError(
+                f"{error.option_name}: no option of {self.name}{near} It has {', '.join(known)}"
+            ) from error
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_paragraph()
+        formatter.indent()
+        formatter.write_text(self.summary)
+        formatter.dedent()
+        super().format_help_text(ctx, formatter)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Examples"):
+            for example in self.examples:
+                formatter.write(f"{'':{formatter.current_indent}}{example}\n")
+        super().format_options(ctx, formatter)
+
+
+def project_option() -> click.Option:
+    """`--project DIR`, which holds from the moment it is read, for this process and those it starts."""
+
+    def use(_ctx: click.Context, _param: click.Parameter, folder: Path | None) -> None:
+        if folder is not None:
+            use_project(folder)
+
+    return click.Option(
+        ["--project"],
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        is_eager=True,
+        expose_value=False,
+        callback=use,
+        help="Folder with conf/ and sweeps/ of your own.  [default: the current one]",
+    )
+
+
+def words(*names: str, optional: bool = False) -> Callable[[F], F]:
+    """Passes the command these names (None where one is optional and left out) and a list `overrides`.
+
+    Overrides may stand before, between and after the names.
+    """
+
+    def decorate(function: F) -> F:
+        decorated: F = click.argument("words", cls=Words, names=names, optional=optional)(function)
+        return decorated
+
+    return decorate
+
+
+class Words(click.Argument):
+    """The words of a command line that are no options, see `words`."""
+
+    def __init__(self, *args: Any, names: Sequence[str], optional: bool, **kwargs: Any) -> None:
+        shown = [f"[{name.upper()}]" if optional else name.upper() for name in names]
+        metavar = " ".join([*shown, "[KEY=VALUE]..."])
+        super().__init__(*args, nargs=-1, metavar=metavar, expose_value=False, callback=self.split, **kwargs)
+        self.names, self.optional = names, optional
+
+    def split(self, ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> None:
+        """Puts names and overrides into the context's parameters. Raises UserError."""
+        plain = [word for word in given if not is_override(word)]
+        usage = f"{ctx.command_path} {self.metavar}"
+        if not ctx.resilient_parsing and (extra := plain[len(self.names) :]):
+            raise UserError(f"{extra[0]}: not an override ({OVERRIDE}); usage: {usage}")
+        if not ctx.resilient_parsing and not self.optional and len(plain) < len(self.names):
+            raise UserError(f"{self.names[len(plain)].upper()} is missing; usage: {usage}")
+        padded = [*plain, *[None] * len(self.names)]
+        ctx.params |= dict(zip(self.names, padded, strict=False))
+        ctx.params["overrides"] = [word for word in given if is_override(word)]
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        studies = "study" in self.names and ctx.params.get("study") is None
+        found = _items(study_names() if studies else (), incomplete)
+        return [*found, *override_completions(incomplete)]
+
+
+def is_override(word: str) -> bool:
+    """Whether a word has the form of an override."""
+    return "=" in word or word.startswith(("+", "~"))
+
+
+class StudyName(click.ParamType[str]):
+    """A study's name or folder, as the value of an option."""
+
+    name = "study"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        """The studies of sweeps/."""
+        return _items(study_names(), incomplete)
+
+
+def override_completions(incomplete: str) -> list[CompletionItem[str]]:
+    """How an override may go on, by the completer that `limo_ablate.completion` has put in."""
+    return [item for completer in OVERRIDE_COMPLETERS for item in completer(incomplete)]
+
+
+OVERRIDE_COMPLETERS: list[Callable[[str], list[CompletionItem[str]]]] = []
+"""Filled by `limo_ablate.completion`: the schema, which knows the keys, stands above this package."""
+
+
+def _items(values: Iterable[str], incomplete: str) -> list[CompletionItem[str]]:
+    return [CompletionItem(value) for value in values if value.startswith(incomplete)]

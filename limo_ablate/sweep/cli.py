@@ -1,0 +1,86 @@
+"""The verbs that run a study and show how far it is: `sweep`, `join`, `retry`, `status`."""
+
+from __future__ import annotations
+
+import click
+
+from limo_ablate.core.command import Verb, words
+from limo_ablate.core.errors import UserError
+
+
+@click.command(
+    "sweep",
+    cls=Verb,
+    examples=[
+        "limo-ablate sweep miniature",
+        "limo-ablate sweep miniature 'seeds=[0]' select.size=16,64 track=none launch.slots=2",
+        "limo-ablate sweep limo_rq5 budget.gpu_hours=100",
+    ],
+)
+@words("study")
+@click.option("--extend", is_flag=True, help="Go on although the study no longer has some of its trials.")
+def sweep(study: str, overrides: list[str], extend: bool) -> int:
+    """STUDY is a name (a file of sweeps/) or a YAML file. The same command again runs what is missing, and
+    nothing twice.
+
+    An override of an axis replaces its levels, `seeds=[0,1]` the seeds, `budget.gpu_hours=10` the spending
+    budget; any other override holds for every trial.
+    """
+    from limo_ablate.study.design import load_study
+    from limo_ablate.sweep.coordinate import run
+
+    return run(load_study(study, overrides), extend=extend)
+
+
+@click.command(
+    "join",
+    cls=Verb,
+    examples=["limo-ablate join miniature", "limo-ablate join miniature --trials 10 launch.slots=2"],
+)
+@words("study")
+@click.option("--trials", type=click.IntRange(min=1), metavar="N", help="Leave after N attempts.")
+def join(study: str, overrides: list[str], trials: int | None) -> int:
+    """STUDY, which `sweep` has started, is a name or a folder. The runner may be on another machine that
+    shares the study's folder, started in the same directory. It takes what waits, and leaves when nothing
+    waits. Overrides are those of `launch`, for this runner only.
+    """
+    if wrong := [override for override in overrides if not override.startswith("launch.")]:
+        raise UserError(f"{wrong[0]}: only launch.* can differ from the overrides of `sweep`")
+    from limo_ablate.study.folder import study_folder
+    from limo_ablate.sweep.join import join as join_study
+
+    return join_study(study_folder(study), overrides, trials)
+
+
+@click.command(
+    "retry",
+    cls=Verb,
+    examples=["limo-ablate retry miniature", "limo-ablate retry miniature size64-L5-s0"],
+)
+@click.argument("study")
+@click.argument("trials", nargs=-1, metavar="[TRIAL]...")
+def retry(study: str, trials: tuple[str, ...]) -> int:
+    """STUDY is a name or a folder, TRIAL a trial's name (`size64-L5-s0`); without one, all that failed. A
+    sweep that runs takes them up within seconds; else the next one does.
+    """
+    from limo_ablate.sweep.retry import retry_trials
+
+    retry_trials(study, trials)
+    return 0
+
+
+@click.command(
+    "status",
+    cls=Verb,
+    examples=["limo-ablate status", "limo-ablate status miniature --json"],
+)
+@words("study", optional=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def status(study: str | None, overrides: list[str], as_json: bool) -> int:
+    """Without STUDY, a line for each study under `paths.studies`. Reads the ledger and the study's folder
+    alone, so it works beside runners on any machine, and changes nothing.
+    """
+    from limo_ablate.sweep.status import print_status
+
+    print_status(study, overrides, as_json=as_json)
+    return 0

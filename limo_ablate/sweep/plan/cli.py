@@ -1,0 +1,39 @@
+"""The verb `plan`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from limo_ablate.core.command import Verb, words
+
+
+@click.command(
+    "plan",
+    cls=Verb,
+    examples=[
+        "limo-ablate plan miniature",
+        "limo-ablate plan limo_rq5 hardware=fsdp2 --gpu-memory 141 budget.gpu_hours=100",
+    ],
+)
+@words("study")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--gpu-memory",
+    type=click.IntRange(min=1),
+    metavar="GB",
+    help="Gigabytes of a GPU that the study is to fit in.  [default: this machine's]",
+)
+def plan(study: str, overrides: list[str], as_json: bool, gpu_memory: int | None) -> int:
+    """Trials by block, what is done, forecast hours and GPU-hours (docs/plan.md says how good the forecast
+    is), what a budget leaves out, memory, effects that a fractional design confounds, and the smallest effect
+    each contrast would detect. Overrides are those of `sweep`. Nothing runs, nothing is written.
+    """
+    from limo_ablate.study.design import load_study
+    from limo_ablate.sweep.plan.plan import plan as plan_study
+    from limo_ablate.sweep.plan.text import facts, text
+
+    made = plan_study(load_study(study, overrides), None if gpu_memory is None else gpu_memory * 1e9)
+    print(json.dumps(facts(made), indent=1) if as_json else text(made))
+    return 0

@@ -1,0 +1,108 @@
+"""Every key of a trial's configuration, with its type, choices and meaning, and the options of every group.
+
+From the schema and the names of the files of `conf/` alone, so that help and completion are quick and work
+where a configuration is broken.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from limo_ablate.core.project import conf_folders
+from limo_ablate.core.typed import choices, hints
+from limo_ablate.trial.config import TrialConfig
+
+ANY = "NAME"
+"""Stands in a key for a name that is free: `eval.benchmarks.NAME.path`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    name: str
+    """Dotted, as an override has it."""
+    type: str
+    choices: tuple[str, ...]
+    """Its values, where they are a list."""
+    owner: Any
+    """The class that it is a field of."""
+
+    @property
+    def meaning(self) -> str:
+        """First line of the docstring under the field; empty where it has none."""
+        return _docstrings(self.owner).get(self.name.rpartition(".")[2], "")
+
+
+@cache
+def keys() -> dict[str, Key]:
+    """All keys that hold a value, in the order of the schema."""
+    return {key.name: key for key in _keys(TrialConfig, "", ())}
+
+
+def groups() -> dict[str, list[str]]:
+    """Group -> its options, those of the user's project first; `data/difficulty` is a group of a group."""
+    found: dict[str, list[str]] = {}
+    for folder in conf_folders():
+        for file in sorted(folder.rglob("*.yaml")):
+            group = file.parent.relative_to(folder).as_posix()
+            if group != "." and file.stem not in found.setdefault(group, []):
+                found[group].append(file.stem)
+    return dict(sorted(found.items()))
+
+
+def _keys(cls: Any, where: str, inside: tuple[Any, ...]) -> Iterator[Key]:
+    for field in fields(cls):
+        name, hint = f"{where}{field.name}", hints(cls)[field.name]
+        below = _dataclass(hint)
+        if below is None:
+            yield Key(name, _type(hint), tuple(choices(hint) or ()), cls)
+        elif below[0] not in inside:  # a reference model may be tuned on data with a reference model
+            yield from _keys(below[0], f"{name}.{below[1]}", (*inside, cls))
+
+
+def _dataclass(hint: Any) -> tuple[Any, str] | None:
+    """The class whose keys stand below a field of this type, and what is between them."""
+    origin, args = get_origin(hint), get_args(hint)
+    if is_dataclass(hint):
+        return hint, ""
+    if origin is dict and is_dataclass(args[1]):
+        return args[1], f"{ANY}."
+    if origin in (Union, types.UnionType):
+        return next((found for option in args if (found := _dataclass(option))), None)
+    return None
+
+
+def _type(hint: Any) -> str:
+    """A type in a user's words."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _type(args[0])
+    if origin in (Union, types.UnionType):
+        return " or ".join(dict.fromkeys(map(_type, args)))
+    if origin is tuple:
+        return "list"
+    if (listed := choices(hint)) is not None:
+        return "|".join(listed)
+    names = {int: "integer", float: "number", str: "text", type(None): "null"}
+    return names.get(hint, "mapping" if origin is dict else "any")
+
+
+@cache
+def _docstrings(cls: Any) -> dict[str, str]:
+    """Field -> first line of its docstring, of a class and those it inherits from."""
+    found: dict[str, str] = {}
+    for owner in reversed(cls.__mro__):
+        if "__dataclass_fields__" not in vars(owner):
+            continue
+        body = ast.parse(inspect.cleandoc(inspect.getsource(owner))).body[0]
+        assert isinstance(body, ast.ClassDef)
+        for field, text in zip(body.body, body.body[1:], strict=False):
+            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
+                name, value = ast.unparse(field.target), ast.literal_eval(text.value)
+                found[name] = str(value).strip().splitlines()[0]
+    return found
