@@ -1,8 +1,8 @@
-"""From the verdicts of a study's trials to effects with confidence intervals. Imports no torch.
+"""Effects with confidence intervals from the verdicts of a study's trials. Imports no torch.
 
 trials = load_trials(Path("outputs/studies/miniature"))
 summary(table(trials), items(trials), by=["select.size", "select.quality"])
 """
 
 ANALYSIS = 2
-"""Version of what turns verdicts into effects: raised when the same data would give other numbers."""
+"""Version of the analysis: raised when the same verdicts would give other numbers."""

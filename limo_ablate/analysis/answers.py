@@ -1,4 +1,4 @@
-"""What the trials of a study answered: all their verdicts in one pass, a row for each trial and problem."""
+"""Accuracy of each trial on each problem, from the verdicts of all trials in one pass."""
 
 from __future__ import annotations
 
@@ -18,58 +18,62 @@ SCHEMA: dict[str, Any] = {
     **dict.fromkeys(("status", "rule", "finish"), pl.String),
     **dict.fromkeys(("tokens", "vote"), pl.Int64),
 }
-"""What is read of verdicts.parquet (docs/architecture.md); what a trial did not know is null."""
+"""Columns read from verdicts.parquet (docs/architecture.md); null where a trial lacks one."""
 CLUSTERS = ("source", "subject")
-"""Columns that say which problems belong together."""
-READ: Any = SCHEMA | {"trial": pl.String, "place": pl.UInt32}
-TOGETHER = 100
-"""Trials whose verdicts are in memory at once."""
-PLACED = {"trial": pl.String, "benchmark": pl.String, "score": pl.String, "low": pl.Float64,
+"""Columns that a study may cluster its problems by."""
+READ_SCHEMA: Any = SCHEMA | {"trial": pl.String, "place": pl.UInt32}
+BATCH = 100
+"""Number of trials whose verdicts are in memory at once."""
+SCORE_SCHEMA = {"trial": pl.String, "benchmark": pl.String, "score": pl.String, "low": pl.Float64,
           "high": pl.Float64, "only_clean": pl.Boolean}  # fmt: skip
 
 
 def by_problem(
-    trials: Sequence[Trial], wanted: dict[str, pl.Expr], cluster: str | None = None
+    trials: Sequence[Trial], aggregates: dict[str, pl.Expr], cluster: str | None = None
 ) -> pl.DataFrame:
-    """A row for each finished trial, benchmark and problem: these, level, clean, and what is `wanted`.
+    """A row for each finished trial, benchmark and problem: these, level, clean, and the aggregates.
 
-    `wanted` are aggregates over a problem's samples, by `SCHEMA`. `cluster` (`source`, `subject`) adds a
-    column cluster with what a problem has there; raises UserError where a benchmark lacks it.
+    `aggregates` are expressions over a problem's samples (columns of `SCHEMA`). `cluster` (`source` or
+    `subject`) adds the column cluster with the problem's value; raises UserError where a benchmark lacks it.
     """
-    done = [trial for trial in trials if trial.metrics]
-    parts = [_read(done[start : start + TOGETHER], wanted) for start in range(0, len(done), TOGETHER)]
-    found = pl.concat(parts) if parts else _aggregated(pl.LazyFrame(schema=READ), wanted).drop("place")
+    finished = [trial for trial in trials if trial.metrics]
+    parts = [_read(finished[start : start + BATCH], aggregates) for start in range(0, len(finished), BATCH)]
+    rows = (
+        pl.concat(parts) if parts else _aggregated(pl.LazyFrame(schema=READ_SCHEMA), aggregates).drop("place")
+    )
     if cluster:
-        found = found.with_columns(cluster=cluster)
-        _check(found, cluster)
-    return found.drop(CLUSTERS)
+        rows = rows.with_columns(cluster=cluster)
+        _check(rows, cluster)
+    return rows.drop(CLUSTERS)
 
 
-def _read(trials: Sequence[Trial], wanted: dict[str, pl.Expr]) -> pl.DataFrame:
+def _read(trials: Sequence[Trial], aggregates: dict[str, pl.Expr]) -> pl.DataFrame:
     names = {str(trial.folder / "verdicts.parquet"): trial.name for trial in trials}
     verdicts = pl.scan_parquet(
         list(names), schema=SCHEMA, missing_columns="insert", extra_columns="ignore",
         row_index_name="place", include_file_paths="trial", glob=False,
     )  # fmt: skip
-    found = _aggregated(verdicts, wanted).sort("place").drop("place")
-    return found.with_columns(pl.col("trial").replace_strict(names, return_dtype=pl.String))
+    rows = _aggregated(verdicts, aggregates).sort("place").drop("place")
+    return rows.with_columns(pl.col("trial").replace_strict(names, return_dtype=pl.String))
 
 
-def _aggregated(verdicts: pl.LazyFrame, wanted: dict[str, pl.Expr]) -> pl.DataFrame:
+def _aggregated(verdicts: pl.LazyFrame, aggregates: dict[str, pl.Expr]) -> pl.DataFrame:
     known = [pl.col(name).first() for name in ("place", "level", "clean", *CLUSTERS)]
     return (
-        verdicts.group_by("trial", "benchmark", "problem").agg(*known, **wanted).collect(engine="streaming")
+        verdicts.group_by("trial", "benchmark", "problem")
+        .agg(*known, **aggregates)
+        .collect(engine="streaming")
     )
 
 
 def by_score(trials: Sequence[Trial], problems: pl.DataFrame) -> pl.DataFrame:
-    """`problems` (of `by_problem`) again for each score that they are in: trial, score, problem and the rest.
+    """The rows of `by_problem` once for each score that a problem counts in: trial, score, problem, the rest.
 
     Scores are those of metrics.json: a benchmark, each of its groups, and its clean items where the
     contamination gate only reports.
     """
-    placed = _scores([trial for trial in trials if trial.metrics])
-    rows = placed.join(problems, on=["trial", "benchmark"], maintain_order="left_right")
+    scores = _scores([trial for trial in trials if trial.metrics])
+    rows = scores.join(problems, on=["trial", "benchmark"], maintain_order="left_right")
     whole, within = pl.col("low").is_null(), pl.col("level").is_between("low", "high")
     rows = rows.filter((whole | within) & (~pl.col("only_clean") | pl.col("clean")))
     others = [
@@ -79,25 +83,25 @@ def by_score(trials: Sequence[Trial], problems: pl.DataFrame) -> pl.DataFrame:
 
 
 def _scores(trials: Sequence[Trial]) -> pl.DataFrame:
-    """Which problems each score of a trial is about: all, a range of levels, the clean ones."""
+    """Which problems each score of a trial averages over: all, a range of levels, the clean ones."""
     rows = []
     for trial in trials:
         for name, benchmark in resolved(trial.folder)["eval"]["benchmarks"].items():
             groups = (benchmark["groups"] or {}).items()
-            parts = {name: (None, None, False)}
-            parts |= {f"{name}/{group}": (*ends, False) for group, ends in groups}
-            parts |= {f"{name}/clean": (None, None, True)}
-            rows += [(trial.name, name, score, *part) for score, part in parts.items()]
-    return pl.DataFrame(rows, schema=PLACED, orient="row")
+            ranges = {name: (None, None, False)}
+            ranges |= {f"{name}/{group}": (*ends, False) for group, ends in groups}
+            ranges |= {f"{name}/clean": (None, None, True)}
+            rows += [(trial.name, name, score, *part) for score, part in ranges.items()]
+    return pl.DataFrame(rows, schema=SCORE_SCHEMA, orient="row")
 
 
 def _check(problems: pl.DataFrame, cluster: str) -> None:
     for (benchmark,), part in problems.group_by("benchmark", maintain_order=True):
-        lacking = part.filter(pl.col("cluster").is_null())
-        if lacking.height:
+        missing = part.filter(pl.col("cluster").is_null())
+        if missing.height:
             raise UserError(
-                f"cluster={cluster}: {lacking['problem'].n_unique()} problems of benchmark {benchmark} have "
-                f"no {cluster} in the verdicts of trial {lacking['trial'][0]}; take it out of study.yaml"
+                f"cluster={cluster}: {missing['problem'].n_unique()} problems of benchmark {benchmark} have "
+                f"no {cluster} in the verdicts of trial {missing['trial'][0]}; take it out of study.yaml"
             )
         if part["cluster"].n_unique() < 2:
             raise UserError(
@@ -109,11 +113,10 @@ def _check(problems: pl.DataFrame, cluster: str) -> None:
 def items(trials: Iterable[Trial], cluster: str | None = None) -> pl.DataFrame:
     """A row for each finished trial, score and problem.
 
-    Columns: trial, score, problem, accuracy (mean over samples), samples, and with `cluster` (`source`,
-    `subject`) also cluster: which problems belong together, for every error that is drawn from this table.
-    Scores are those of metrics.json: a benchmark, its groups, its clean items. Raises UserError where a
-    benchmark lacks what is to be clustered by.
+    Columns: trial, score, problem, accuracy (mean over samples), samples, and with `cluster` (`source` or
+    `subject`) also cluster, which all errors computed from this table then account for. Scores are those of
+    metrics.json: a benchmark, its groups, its clean items. Raises UserError if a benchmark lacks `cluster`.
     """
-    wanted = {"accuracy": (pl.col("status") == "correct").mean(), "samples": pl.len()}
+    aggregates = {"accuracy": (pl.col("status") == "correct").mean(), "samples": pl.len()}
     trials = list(trials)
-    return by_score(trials, by_problem(trials, wanted, cluster))
+    return by_score(trials, by_problem(trials, aggregates, cluster))

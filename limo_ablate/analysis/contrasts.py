@@ -1,7 +1,8 @@
-"""Contrasts of two levels of a factor: the claims of a study, with their errors.
+"""Contrasts of two levels of a factor: effect, confidence interval, p-values and verdict.
 
-Each is a weighting of the cells of its block (`cube.pairs`), so it is paired on problems and, seed by seed,
-on all that a seed decides; `crossed` gives interval and p-value, over other trainings and other problems.
+A contrast is a weighted sum of the cells of its block (`cube.contrast_weights`), paired on problems and on
+seeds. `crossed` gives its interval and p-value, over trainings and problems. Holm's adjustment of the primary
+contrasts is made in `adjust`.
 """
 
 from __future__ import annotations
@@ -14,16 +15,17 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from limo_ablate.analysis.adjust import with_adjusted_p
 from limo_ablate.analysis.crossed import crossed
 from limo_ablate.analysis.cube import Cube, contrast_weights, cube
 from limo_ablate.analysis.power import ALPHA, Contrast
-from limo_ablate.analysis.resample import bootstrap, holm, mcnemar, sign_flips
+from limo_ablate.analysis.resample import bootstrap, mcnemar, sign_flips
 from limo_ablate.analysis.trials import Trial
 from limo_ablate.core.errors import UserError
 
 
 def contrasts(
-    wanted: Sequence[Contrast],
+    declared: Sequence[Contrast],
     axes: Mapping[str, Sequence[str]],
     trials: Sequence[Trial],
     answers: pl.DataFrame,
@@ -31,19 +33,20 @@ def contrasts(
 ) -> pl.DataFrame:
     """A row for each contrast, in their order.
 
-    `axes` are those of each block by its name, `answers` is `effects.items` of the trials.
+    `axes` maps each block's name to its axes, `answers` is `answers.items` of the trials.
 
     - contrast, block, factor, a, b, score, primary
-    - effect: accuracy at b minus at a; low, high: its 1 - `alpha` interval; stderr; p: two-sided
-    - p_adj: Holm's, over the primary contrasts together; a secondary one keeps its p
-    - p_equivalent: of the difference being the margin or more (two one-sided tests); null without margin
+    - effect: accuracy at b minus accuracy at a; low, high: its 1 - `alpha` confidence interval; stderr; p:
+      two-sided
+    - p_adj: adjusted by Holm over the primary contrasts; a secondary one keeps its p
+    - p_equivalent: p-value of the equivalence test (two one-sided tests); null without a margin
     - verdict: `different` (p_adj < alpha), else `equivalent` (p_equivalent < alpha), else `unclear`
-    - low_boot, high_boot: two-way bootstrap; p_flips: sign flips of the problems' differences, these
-      trainings as they are; p_mcnemar: exact, null unless it is one sample of one training in each arm
-    - problems, samples, seeds (redrawn subsets or bases, where the block has such an axis)
+    - low_boot, high_boot: two-way bootstrap; p_flips: sign flips of the problems' differences with trainings
+      fixed; p_mcnemar: exact, null unless each arm has one sample of one training
+    - problems, samples, seeds (subsets or bases, if the block has an axis of these as replicates)
     - note: why there is no result (the row's numbers are then null)
 
-    Where `answers` has a column cluster, problems that share one are drawn and flipped together.
+    If `answers` has a column cluster, clusters are resampled and flipped instead of problems.
     """
 
     @cache
@@ -51,7 +54,7 @@ def contrasts(
         own = [trial for trial in trials if name in trial.blocks and trial.metrics]
         return cube(own, answers, axes[name], score)
 
-    rows = [_row(contrast, block, alpha) for contrast in wanted]
+    rows = [_row(contrast, block, alpha) for contrast in declared]
     return _with_verdicts(pl.DataFrame(rows, schema=SCHEMA), alpha) if rows else pl.DataFrame(schema=SCHEMA)
 
 
@@ -90,25 +93,25 @@ def _row(contrast: Contrast, blocks: Callable[[str, str], Cube], alpha: float) -
 def contrast_numbers(
     block: Cube, weights: npt.NDArray[np.float64], margin: float | None, alpha: float
 ) -> dict[str, Any]:
-    """The numbers of one weighting of the cells."""
+    """Effect, interval and p-values of one weighted sum of the cells."""
     values = block.grouped(block.weighted(weights)[None])[0]
-    found = crossed(values[None])
-    low, high = found.interval(1 - alpha)
+    estimate = crossed(values[None])
+    low, high = estimate.interval(1 - alpha)
     low_boot, high_boot = bootstrap(values, 1 - alpha)
     return {
-        "effect": float(found.mean[0]),
+        "effect": float(estimate.mean[0]),
         "low": max(float(low[0]), -1.0),
         "high": min(float(high[0]), 1.0),
-        "stderr": float(found.stderr[0]),
-        "p": float(found.p_value()[0]),
-        "p_equivalent": None if margin is None else float(found.p_equivalent(margin)[0]),
+        "stderr": float(estimate.stderr[0]),
+        "p": float(estimate.p_value()[0]),
+        "p_equivalent": None if margin is None else float(estimate.p_equivalent(margin)[0]),
         "low_boot": low_boot,
         "high_boot": high_boot,
         "p_flips": sign_flips(values.reshape(-1, values.shape[-1]).mean(axis=0)),
         "p_mcnemar": _mcnemar(block, weights),
         "problems": len(block.problems),
         "samples": block.samples,
-        "seeds": found.trainings,
+        "seeds": estimate.trainings,
     }
 
 
@@ -123,12 +126,8 @@ def _mcnemar(block: Cube, weights: npt.NDArray[np.float64]) -> float | None:
 
 
 def _with_verdicts(rows: pl.DataFrame, alpha: float) -> pl.DataFrame:
-    """With Holm's p-values over the primary contrasts, and verdicts."""
-    adjusted = rows["p"].to_numpy().copy()
-    primary = rows["primary"].to_numpy()
-    adjusted[primary] = holm(np.nan_to_num(adjusted[primary], nan=1.0))  # one without a result has its share
-    p_adj = pl.when(pl.col("p").is_not_null()).then(pl.Series(adjusted))
-    rows = rows.with_columns(p_adj=p_adj)
+    """The rows with adjusted p-values (Holm, over the primary contrasts) and verdicts."""
+    rows = with_adjusted_p(rows, rows["primary"].to_numpy())
     return rows.with_columns(
         verdict=pl.when(pl.col("effect").is_null())
         .then(None)

@@ -1,18 +1,19 @@
-"""The mean of trainings x problems, and how sure it is: the one inference that cells and contrasts share.
+"""Means over trainings x problems with confidence intervals: the inference used for cells and contrasts.
 
 Every training (seed) answers the same problems, so the layout is crossed. With y_rj the accuracy (or a
 difference of accuracies) of training r on problem j, y_rj = mu + training_r + problem_j + rest_rj, all
-random: the claim is about other trainings and other problems of the same kind. The variance of the mean is
-(MS_trainings + MS_problems - MS_rest) / Rn (two-way random effects; Miller 2024, 2411.00640, has problems
-alone). Its three parts are known with few degrees of freedom, R - 1 above all, so the interval is that of the
+random: inference is to other trainings and to other problems of the same kind. The variance of the mean is
+(MS_trainings + MS_problems - MS_rest) / Rn (two-way random effects; Miller 2024, 2411.00640, treats problems
+only). The mean squares have few degrees of freedom, R - 1 above all, so the interval is that of the
 generalised pivotal quantity (Weerahandi 1993; Hannig, Iyer and Patterson 2006): each sum of squares is
-divided by a chi-squared variable of its degrees of freedom, the mean is normal given that variance, and the
-interval holds `level` of the mixture. With one training it is Student's t over problems, exactly. How often
-it covers: benchmarks/calibration.py.
+divided by a chi-squared variable with its degrees of freedom, the mean is normal given that variance, and
+the interval holds `level` of the mixture. With one training it is exactly Student's t over problems.
+benchmarks/calibration.py measures its coverage.
 
-Trainings that are themselves crossed (each base with each seed, which draws the subset for all bases alike)
-have three parts, base + seed + what is left of the two: then MS_bases + MS_seeds - MS_left takes the place of
-MS_trainings. Where seeds have nothing in common across bases, that is the nested layout, a little too wide.
+Trainings may themselves be crossed (each base with each seed, and a seed draws the same subset for all
+bases). They then have three parts, base + seed + residual of the two, and MS_bases + MS_seeds - MS_residual
+takes the place of MS_trainings. If seeds have nothing in common across bases, this is the nested layout, with
+a slightly wide interval.
 """
 
 from __future__ import annotations
@@ -26,17 +27,17 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 POINTS = 2048
-"""Of the mixture: a Latin hypercube, always the same one, so that the same data gives the same interval."""
+"""Components of the mixture: a fixed Latin hypercube, so that equal data gives equal intervals."""
 SIGNS = (1, 1, -1, 1, -1)
-"""Of the mean squares in the variance of the mean: trainings (or bases), problems, what these leave, and with
-crossed trainings seeds, and what bases and seeds leave."""
+"""Signs of the mean squares in the variance of the mean: trainings (or bases), problems, their residual; for
+crossed trainings also seeds, and the residual of bases and seeds."""
 PRECISE = {"xatol": 0.0, "xrtol": 1e-12, "fatol": 0.0, "frtol": 0.0}
-"""Of a quantile of the mixture."""
+"""Tolerances for a quantile of the mixture."""
 
 
 @dataclass(frozen=True, slots=True)
 class Crossed:
-    """Means of E layouts: arrays of shape (E,)."""
+    """Means of E layouts and their errors: arrays of shape (E,)."""
 
     mean: Array
     seed_error: Array
@@ -44,11 +45,12 @@ class Crossed:
     item_error: Array
     """Standard error of the mean over problems (or their clusters)."""
     stderr: Array
-    """Both, sqrt(seed_error² + item_error² - rest²): the noise in both counts once. At least either."""
+    """Standard error over both, sqrt(seed_error² + item_error² - rest²), and at least the larger of the
+    two."""
     spread: Array
-    """(E, POINTS) standard deviations, the mixture's components."""
+    """(E, POINTS) standard deviations of the mixture's components."""
     trainings: int
-    """Or bases, of crossed trainings."""
+    """Number of trainings; for crossed trainings, of bases."""
     problems: int
 
     def interval(self, level: float = 0.95) -> tuple[Array, Array]:
@@ -56,15 +58,15 @@ class Crossed:
         return self.mean - half, self.mean + half
 
     def half_width(self, level: float) -> Array:
-        """Half of the interval's width: what a difference must exceed to be seen at 1 - `level`."""
+        """Half of the interval's width: a larger difference is significant at 1 - `level`."""
         return half_width(self.spread, level)
 
     def p_value(self, null: float = 0.0) -> Array:
-        """Two-sided, of the mean being `null`; 1 where nothing varies and the mean is `null`."""
+        """Two-sided p-values of the mean being `null`; 1 where nothing varies and the mean is `null`."""
         return self._beyond(np.abs(self.mean - null))
 
     def p_equivalent(self, margin: float) -> Array:
-        """Of the mean being `margin` or more away from 0: two one-sided tests (Schuirmann 1987)."""
+        """p-values of the equivalence test, two one-sided tests against `margin` (Schuirmann 1987)."""
         return self._beyond(margin - np.abs(self.mean), sides=1)
 
     def _beyond(self, distance: Array, sides: int = 2) -> Array:
@@ -81,27 +83,27 @@ def half_width(spread: Array, level: float) -> Array:
     half = np.zeros(len(spread))
     if len(varied):
         furthest = 1.001 * float(ndtri((1 + level) / 2)) * widest[varied]
-        found = find_root(
+        roots = find_root(
             lambda x, place: 2 * _tail(x, spread[place]) - (1 - level),
             (np.zeros(len(varied)), furthest), args=(varied,), tolerances=PRECISE,
         )  # fmt: skip
-        half[varied] = found.x
+        half[varied] = roots.x
     return half
 
 
 def _tail(distance: Array, spread: Array) -> Array:
-    """Chance that a mixture around 0 lies above `distance` (E,)."""
+    """Probability that a mixture centred at 0 lies above `distance` (E,)."""
     from scipy.special import ndtr
 
     return np.asarray(ndtr(-distance[:, None] / np.maximum(spread, 1e-75)).mean(axis=1))
 
 
 def crossed(values: Array, clusters: npt.NDArray[np.int64] | None = None) -> Crossed:
-    """`values` (E, R, n): E layouts of R trainings on n problems, n at least 2; or (E, R, S, n): of R bases,
-    each with the same S seeds.
+    """Estimates for E layouts of R trainings on n problems (n at least 2), `values` (E, R, n); or of R bases
+    with the same S seeds each, (E, R, S, n).
 
-    `clusters` (n,) says which problems belong together (a contest, a source), numbered from 0; they are then
-    what is drawn. Without, each problem stands alone.
+    `clusters` (n,) numbers each problem's cluster (a contest, a source) from 0; clusters are then the random
+    units instead of problems.
     """
     grouped = values if clusters is None else by_cluster(values, clusters)
     layouts = grouped if grouped.ndim == 4 else grouped[:, :, None]
@@ -110,13 +112,15 @@ def crossed(values: Array, clusters: npt.NDArray[np.int64] | None = None) -> Cro
     sums = _squares(layouts, mean)
     free = freedom(r, n, s)[:, None]
     parts = (free > 0) * sums / (np.maximum(free, 1) * r * s * n)
-    of_base, single, both, of_seed, left = parts
-    trained = np.maximum(of_base + of_seed - left, np.maximum(of_base, of_seed))
+    base_part, problem_part, rest_part, seed_part, residual_part = parts
+    training_part = np.maximum(base_part + seed_part - residual_part, np.maximum(base_part, seed_part))
     return Crossed(
         mean=mean,
-        seed_error=np.sqrt(trained) if r * s > 1 else np.full(len(mean), np.nan),
-        item_error=np.sqrt(single),
-        stderr=np.sqrt(np.maximum(trained + single - both, np.maximum(trained, single))),
+        seed_error=np.sqrt(training_part) if r * s > 1 else np.full(len(mean), np.nan),
+        item_error=np.sqrt(problem_part),
+        stderr=np.sqrt(
+            np.maximum(training_part + problem_part - rest_part, np.maximum(training_part, problem_part))
+        ),
         spread=spreads(sums, r, n, s),
         trainings=r,
         problems=values.shape[-1],
@@ -129,19 +133,19 @@ def _squares(layouts: Array, mean: Array) -> Array:
     trainings, columns = layouts.mean(axis=3), layouts.mean(axis=(1, 2))
     bases, seeds = trainings.mean(axis=2), trainings.mean(axis=1)
     centre = mean[:, None, None]
-    left = trainings - bases[:, :, None] - seeds[:, None, :] + centre
+    residual = trainings - bases[:, :, None] - seeds[:, None, :] + centre
     rest = layouts - trainings[..., None] - columns[:, None, None] + centre[..., None]
     return np.stack([
         s * n * ((bases - mean[:, None]) ** 2).sum(axis=1),
         r * s * ((columns - mean[:, None]) ** 2).sum(axis=1),
         (rest**2).sum(axis=(1, 2, 3)),
         r * n * ((seeds - mean[:, None]) ** 2).sum(axis=1),
-        n * (left**2).sum(axis=(1, 2)),
+        n * (residual**2).sum(axis=(1, 2)),
     ])  # fmt: skip
 
 
 def freedom(r: int, n: int, s: int = 1) -> Array:
-    """(5,) degrees of freedom, in the order of `SIGNS`; 0 of what is not known."""
+    """(5,) degrees of freedom, in the order of `SIGNS`; 0 where a mean square can't be estimated."""
     return np.array([r - 1, n - 1, (r * s - 1) * (n - 1), s - 1, (r - 1) * (s - 1)], dtype=float)
 
 

@@ -1,4 +1,4 @@
-"""A block's accuracies as one array: cells x trainings x problems, which every effect is a weighting of."""
+"""A block's accuracies as an array, cells x trainings x problems; an effect is a weighted sum of cells."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ from limo_ablate.core.errors import UserError
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 Place = tuple[tuple[Any, ...], int, int]
-"""Cell, what is drawn anew, training under it."""
+"""Cell, replicate (seed, or level of the axis of replicates), training within it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cube:
-    """What the cells of a block scored on the problems that all of them answered."""
+    """Accuracies of a block's cells on the problems that all of them answered."""
 
     axes: tuple[str, ...]
     cells: tuple[tuple[Any, ...], ...]
     """A level for each axis."""
     seeds: tuple[int, ...]
-    """What is drawn anew: seeds, or the levels of the axis `over`."""
+    """The replicates: seeds, or the levels of the axis `over`."""
     problems: tuple[str, ...]
     accuracy: Array
-    """(cells, seeds, problems), each a mean over samples; NaN where a cell has no trial of that seed."""
+    """(cells, seeds, problems), means over samples; NaN where a cell has no trial of that seed."""
     samples: int
-    """Completions of each problem in a trial; the fewest."""
+    """Smallest number of completions of a problem in a trial."""
     over: str = "seed"
-    """`select.seed`, `model.pretrain.seed` where the block draws those anew: trials that share one are no
-    replicates of it, and are averaged in `accuracy`."""
+    """`seed`, or the axis whose levels are the replicates (`select.seed`, `model.pretrain.seed`): trials that
+    share a level are averaged in `accuracy`."""
     trainings: Array | None = None
-    """(cells, seeds, trainings under each, problems), where there is such an axis: crossed with the study's
-    seeds, which are the trainings under each."""
+    """(cells, seeds, trainings of each, problems) if `over` is an axis: it is crossed with the study's seeds,
+    which are the trainings of each level."""
     clusters: npt.NDArray[np.int64] | None = None
-    """(problems,) which of them belong together, from 0; null: each stands alone."""
+    """(problems,) number of each problem's cluster, from 0; None: problems are not clustered."""
 
     def complete(self, weights: Array) -> npt.NDArray[np.bool_]:
         """(seeds,) whether every cell with a weight has a trial of that seed (see `common`)."""
         return self._complete(weights)[0]
 
     def common(self, weights: Array) -> Array:
-        """(cells, seeds, problems) that every cell with a weight has; (cells, seeds, trainings under each,
-        problems) where there are those: the largest full grid of the two, found as `rectangle` does."""
+        """(cells, seeds, problems) of the seeds that every cell with a weight has; with an axis of replicates
+        (cells, seeds, trainings of each, problems) of the largest full grid, see `largest_full_grid`."""
         seeds, trainings = self._complete(weights)
         if self.trainings is None:
             return self.accuracy[:, seeds]
@@ -63,20 +63,24 @@ class Cube:
 
     @property
     def units(self) -> int:
-        """How many problems, or clusters of them: errors need two."""
+        """Number of problems, or of their clusters: standard errors need two."""
         return len(self.problems) if self.clusters is None else int(self.clusters.max()) + 1
 
     def weighted(self, weights: Array) -> Array:
-        """The weighted sum of cells, in the shape of a cell of `common`. Raises UserError."""
+        """The weighted sum of cells, shaped like a cell of `common`. Raises UserError if it has no error."""
         values = self.common(weights)
         if not weights.any() or not values.shape[1]:
             raise UserError("no seed has been run in all of the cells that are compared")
         if len(self.problems) < 2:
-            raise UserError(f"{len(self.problems)} problems that all trials answered; errors need two")
+            raise UserError(
+                f"all trials answered {len(self.problems)} problems in common; standard errors need two"
+            )
         if self.units < 2:
-            raise UserError(f"all {len(self.problems)} problems are of one cluster; errors need two")
-        wanted = weights != 0
-        return np.asarray(np.tensordot(weights[wanted], values[wanted], axes=1))
+            raise UserError(
+                f"all {len(self.problems)} problems are in one cluster; standard errors need two clusters"
+            )
+        weighted_cells = weights != 0
+        return np.asarray(np.tensordot(weights[weighted_cells], values[weighted_cells], axes=1))
 
     def grouped(self, values: Array) -> Array:
         """(E, ..., problems) as (E, ..., clusters), each cluster's share of the mean."""
@@ -84,12 +88,12 @@ class Cube:
 
 
 def cube(trials: Iterable[Trial], answers: pl.DataFrame, axes: Sequence[str], score: str) -> Cube:
-    """The cube of `trials` (those of a block) over `axes`; `answers` is `effects.items` of them.
+    """The cube of a block's `trials` over `axes`; `answers` is `answers.items` of them.
 
-    An axis of seeds that most points have several levels of (`select.seed`: the subset drawn anew) is no
-    axis of the cube but what its trainings are drawn by, `over`. A trial that ran twice under one seed and
-    levels (another factor varied) is averaged. Raises UserError when no trial has the score, and where two
-    axes are drawn anew: how sure a mean over both is can't be told by one of them.
+    An axis of seeds with several levels at most points (`select.seed`: other subsets) is not an axis of the
+    cube but its replicates, `over`. Trials with the same seed and levels (another factor varied) are
+    averaged. Raises UserError if no trial has the score, or if two axes are replicates: the error of a mean
+    over both can't be estimated from one of them.
     """
     levels = {trial.name: tuple(trial.level(a) for a in axes) for trial in trials}
     seed_of = {trial.name: trial.seed for trial in trials}
@@ -103,22 +107,22 @@ def cube(trials: Iterable[Trial], answers: pl.DataFrame, axes: Sequence[str], sc
     wide = own.pivot("trial", index="problem", values="accuracy", maintain_order=True).drop_nulls()
     places = {
         name: (
-            tuple(level for axis, level in zip(axes, found, strict=True) if axis != over),
-            found[axes.index(over)] if over else seed_of[name],
+            tuple(level for axis, level in zip(axes, own_levels, strict=True) if axis != over),
+            own_levels[axes.index(over)] if over else seed_of[name],
             seed_of[name] if over else 0,
         )
-        for name, found in levels.items()
+        for name, own_levels in levels.items()
     }
-    found = build_cube(tuple(axis for axis in axes if axis != over), places, wide, own, over or "seed")
-    return replace(found, samples=int(own["samples"].min()))  # type: ignore[arg-type]
+    block = build_cube(tuple(axis for axis in axes if axis != over), places, wide, own, over or "seed")
+    return replace(block, samples=int(own["samples"].min()))  # type: ignore[arg-type]
 
 
 def build_cube(
     axes: tuple[str, ...], places: Mapping[str, Place], wide: pl.DataFrame, own: pl.DataFrame, over: str
 ) -> Cube:
-    """The cube of trials at `places` (cell, what is drawn anew, training under it); of one sample.
+    """The cube of trials at `places`, as if with one sample.
 
-    `wide` has the column problem and one for each trial, `own` each problem's cluster where there are any.
+    `wide` has the column problem and one for each trial, `own` each problem's cluster, if any.
     """
     cells = list(dict.fromkeys(cell for cell, _, _ in places.values()))
     seeds = sorted({seed for _, seed, _ in places.values()})
@@ -133,11 +137,11 @@ def build_cube(
 
 
 def contrast_weights(block: Cube, factor: str, a: Any, b: Any) -> Array:
-    """(cells,) weights of level `b` minus level `a` of `factor`, over all points that have both.
+    """(cells,) weights of level `b` minus level `a` of `factor`, averaged over all points that have both.
 
-    In a fraction of a factorial no point has both: there, what is compared is all cells at `b` with all at
-    `a`, if every other factor's levels are in both alike. Raises UserError where neither can be, and for a
-    factor or level the block does not have.
+    In a fractional design no point has both: there, all cells at `b` are compared with all cells at `a`, if
+    both have the same levels of every other factor. Raises UserError where neither is possible, and for a
+    factor or level that the block does not have.
     """
     place = _axis(block, factor)
     known = list(dict.fromkeys(cell[place] for number, cell in enumerate(block.cells) if _run(block, number)))
@@ -165,24 +169,26 @@ def _balanced(block: Cube, factor: str, a: Any, b: Any) -> Array:
         ]
         for level in (a, b)
     }
-    others = [other for other in range(len(block.axes)) if other != place]
-    counts = [[Counter(cell[other] for cell in arms[level]) for other in others] for level in (a, b)]
+    other_axes = [axis for axis in range(len(block.axes)) if axis != place]
+    counts = [[Counter(cell[axis] for cell in arms[level]) for axis in other_axes] for level in (a, b)]
     if not arms[a] or counts[0] != counts[1]:
-        raise UserError(f"{factor}={a} and {factor}={b} have no trials yet that are alike in all else")
+        raise UserError(
+            f"{factor}={a} and {factor}={b} have no finished trials yet that agree in all other factors"
+        )
     return mean_weights(block, {factor: b}) - mean_weights(block, {factor: a})
 
 
 def mean_weights(block: Cube, levels: Mapping[str, Any]) -> Array:
     """(cells,) weights of the mean of all cells with these levels."""
-    wanted = [all(cell[_axis(block, key)] == level for key, level in levels.items()) for cell in block.cells]
-    return np.array(wanted, dtype=float) / max(sum(wanted), 1)
+    members = [all(cell[_axis(block, key)] == level for key, level in levels.items()) for cell in block.cells]
+    return np.array(members, dtype=float) / max(sum(members), 1)
 
 
 def _axis(block: Cube, factor: str) -> int:
     if factor == block.over:
-        raise UserError(f"factor={factor}: drawn anew at each point, so its levels are replicates, not arms")
+        raise UserError(f"factor={factor}: its levels are replicates, so they can't be compared as arms")
     if factor not in block.axes:
-        raise UserError(f"factor={factor}: no axis of the block; axes: {', '.join(block.axes)}")
+        raise UserError(f"factor={factor}: not an axis of the block; axes: {', '.join(block.axes)}")
     return block.axes.index(factor)
 
 

@@ -1,8 +1,8 @@
-"""Main effects and two-factor interactions of a block, each with its error; and how variable what is."""
+"""Main effects and two-factor interactions of a block, with standard errors and adjusted p-values."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from typing import Any
@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from limo_ablate.analysis.adjust import with_adjusted_p
 from limo_ablate.analysis.crossed import crossed
 from limo_ablate.analysis.cube import Cube, mean_weights
 from limo_ablate.analysis.power import ALPHA
-from limo_ablate.analysis.resample import holm
 
 Array = npt.NDArray[np.float64]
 EFFECTS: dict[str, Any] = {
@@ -27,37 +27,57 @@ EFFECTS: dict[str, Any] = {
 def factor_effects(block: Cube, alpha: float = ALPHA) -> pl.DataFrame:
     """A row for each level of each factor, and for each pair of levels of two factors. Exploratory.
 
-    `main`: the mean at a level minus the mean of all; `interaction`: what a pair of levels has beyond both.
-    The block's cells must be balanced (`complete`, or an orthogonal fraction). None where all problems are
-    of one cluster. p_adj is Holm's within a kind.
+    `main`: the mean at a level minus the grand mean; `interaction`: the mean at a pair of levels minus what
+    the two main effects predict. The block's cells must be balanced (`complete_grid`, or an orthogonal
+    fraction). No rows if all problems are in one cluster. p_adj is adjusted by Holm within a kind.
     Columns: kind, factor, level, other?, other_level?, effect, stderr, low, high, p, p_adj, seeds.
     """
-    named = list(_weightings(block))
-    if not named:
+    weightings = list(_weightings(block))
+    if not weightings:
         return pl.DataFrame(schema=EFFECTS)
     values = block.common(np.ones(len(block.cells)))
     if not values.shape[1] or block.units < 2:
         return pl.DataFrame(schema=EFFECTS)
-    weights = np.stack([weighting for _, weighting in named])
-    found = crossed(block.grouped(np.tensordot(weights, values, axes=1)))
-    low, high = found.interval(1 - alpha)
-    rows = pl.DataFrame([row for row, _ in named]).with_columns(
-        effect=found.mean, stderr=found.stderr, low=low, high=high, p=found.p_value(), seeds=found.trainings
+    weights = np.stack([weighting for _, weighting in weightings])
+    estimates = crossed(block.grouped(np.tensordot(weights, values, axes=1)))
+    low, high = estimates.interval(1 - alpha)
+    rows = pl.DataFrame([row for row, _ in weightings]).with_columns(
+        effect=estimates.mean,
+        stderr=estimates.stderr,
+        low=low,
+        high=high,
+        p=estimates.p_value(),
+        seeds=estimates.trainings,
     )
-    parts = [
-        part.with_columns(p_adj=pl.Series(holm(part["p"].to_numpy())))
-        for part in rows.partition_by("kind", maintain_order=True)
-    ]
-    return pl.concat(parts).select(pl.col(name).cast(kind) for name, kind in EFFECTS.items())
+    kinds = [with_adjusted_p(part) for part in rows.partition_by("kind", maintain_order=True)]
+    return pl.concat(kinds).select(pl.col(name).cast(kind) for name, kind in EFFECTS.items())
+
+
+def two_level_effects(rows: pl.DataFrame, effects: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """Effects of one or two factors with two levels each, as differences; a row for each, in their order.
+
+    `rows` are those of `factor_effects`, where an effect stands once for every level; here it stands once, so
+    p_adj is adjusted by Holm over `effects`. Each effect maps its factors to their second levels. For one
+    factor, effect is the second level minus the first; for two, half of the change of one factor's effect
+    from the other's first level to its second.
+    """
+    matches = []
+    for effect in effects:
+        (factor, level), (other, other_level) = [*effect.items(), (None, None)][:2]
+        second = {"factor": factor, "level": str(level), "other": other}
+        second["other_level"] = None if other is None else str(other_level)
+        matches.append(rows.filter(pl.col(key).eq_missing(pl.lit(value)) for key, value in second.items()))
+    doubled = pl.col("effect", "stderr", "low", "high") * 2.0
+    return with_adjusted_p(pl.concat(matches).with_columns(doubled))
 
 
 def _weightings(block: Cube) -> Iterator[tuple[dict[str, Any], Array]]:
     everything = mean_weights(block, {})
-    several = [axis for axis in block.axes if len(levels(block, axis)) > 1]
-    for axis in several:
+    varied = [axis for axis in block.axes if len(levels(block, axis)) > 1]
+    for axis in varied:
         for level in levels(block, axis):
             yield _named("main", axis, level), mean_weights(block, {axis: level}) - everything
-    for one, other in combinations(several, 2):
+    for one, other in combinations(varied, 2):
         for a in levels(block, one):
             for b in levels(block, other):
                 both = mean_weights(block, {one: a, other: b})
@@ -76,13 +96,13 @@ def _named(
 
 
 def levels(block: Cube, axis: str) -> list[Any]:
-    """Of an axis, in the order of the cells."""
+    """Levels of an axis, in the order of the cells."""
     place = block.axes.index(axis)
     return list(dict.fromkeys(cell[place] for cell in block.cells))
 
 
 def complete_grid(block: Cube) -> Cube:
-    """The largest full grid found by leaving out, one after the other, the level that most cells lack.
+    """The full grid left after repeatedly dropping the level with the largest share of missing cells.
 
     The untuned base (size 0), which has no tier, is such a level.
     """
@@ -95,11 +115,11 @@ def complete_grid(block: Cube) -> Cube:
             if number in run
             and all(level in kept[axis] for axis, level in zip(block.axes, cell, strict=True))
         ]
-        if len(cells) == np.prod([len(found) for found in kept.values()]) or not cells:
+        if len(cells) == np.prod([len(kept_levels) for kept_levels in kept.values()]) or not cells:
             break
         axis, level = min(
             ((axis, level) for axis in block.axes for level in kept[axis] if len(kept[axis]) > 1),
-            key=lambda known: _share(block, cells, kept, *known),
+            key=lambda axis_level: _share(block, cells, kept, *axis_level),
         )
         kept[axis].remove(level)
     return replace(
@@ -111,7 +131,7 @@ def complete_grid(block: Cube) -> Cube:
 
 
 def _share(block: Cube, cells: list[int], kept: dict[str, list[Any]], axis: str, level: Any) -> float:
-    """Share of the cells at a level, of those a full grid would have there, that are there."""
+    """Share of a full grid's cells at a level that are present."""
     place = block.axes.index(axis)
-    wanted = np.prod([len(found) for other, found in kept.items() if other != axis])
-    return float(sum(block.cells[number][place] == level for number in cells) / wanted)
+    full = np.prod([len(kept_levels) for other, kept_levels in kept.items() if other != axis])
+    return float(sum(block.cells[number][place] == level for number in cells) / full)

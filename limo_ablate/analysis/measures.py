@@ -1,4 +1,4 @@
-"""Whatever else a trial's samples of a problem say than their mean: pass@k, maj@n, health, tokens."""
+"""Measures of a problem's samples beside mean accuracy: pass@k, maj@n, truncation, tokens and others."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ KEYS = ("trial", "score", "problem")
 def measures(trials: Iterable[Trial], cluster: str | None = None) -> pl.DataFrame:
     """A row for each finished trial, score, problem and measure, with its mean over the problem's samples.
 
-    Columns: trial, score, problem, measure, value (and cluster, as in `effects.items`). Measures:
+    Columns: trial, score, problem, measure, value (and cluster, as in `answers.items`). Measures:
 
-    - `avg`: share right; `pass@2`, `pass@4`, ... up to the fewest samples of a problem of the benchmark:
-      chance that one of k is right, without bias (Chen et al. 2021, 2107.03374); `maj`: whether most votes
-      are right. The last two are those of `evaluate.passes`, where there are several samples.
-    - `truncated`, `no_answer`, `undecided`: shares; `tokens`: mean of a completion.
+    - `avg`: share of correct samples
+    - `pass@2`, `pass@4`, ... up to the smallest number of samples of a problem in the benchmark: unbiased
+      estimate of the probability that one of k samples is correct (Chen et al. 2021, 2107.03374)
+    - `maj`: whether the majority vote is correct; like pass@k only with several samples (`evaluate.passes`)
+    - `truncated`, `no_answer`, `undecided`: shares; `tokens`: mean per completion
     """
-    wanted = {
+    aggregates = {
         "right": (pl.col("status") == "correct").sum(),
         "samples": pl.len(),
         "votes": pl.col("vote"),
@@ -35,14 +36,14 @@ def measures(trials: Iterable[Trial], cluster: str | None = None) -> pl.DataFram
         "tokens": pl.col("tokens").mean(),
     }
     trials = list(trials)
-    problems = by_problem(trials, wanted, cluster).with_columns(avg=pl.col("right") / pl.col("samples"))
+    problems = by_problem(trials, aggregates, cluster).with_columns(avg=pl.col("right") / pl.col("samples"))
     problems = _with_passes(problems)
-    named = [name for name in problems.columns if name.startswith("pass@")]
-    shown = ["avg", *named, "maj", "truncated", "no_answer", "undecided", "tokens"]
+    passes = [name for name in problems.columns if name.startswith("pass@")]
+    names = ["avg", *passes, "maj", "truncated", "no_answer", "undecided", "tokens"]
     index = [*KEYS, *(["cluster"] if cluster else [])]
-    kept = ["benchmark", "level", "clean", *shown, *(key for key in index if key != "score")]
-    rows = by_score(trials, problems.select(kept))
-    return rows.unpivot(shown, index=index, variable_name="measure").drop_nulls("value")
+    columns = ["benchmark", "level", "clean", *names, *(key for key in index if key != "score")]
+    rows = by_score(trials, problems.select(columns))
+    return rows.unpivot(names, index=index, variable_name="measure").drop_nulls("value")
 
 
 def measure_means(
@@ -52,24 +53,24 @@ def measure_means(
     over: Sequence[str] = ("seed",),
     level: float = 0.95,
 ) -> pl.DataFrame:
-    """Mean of each cell and measure, with the interval of `effects.summary`.
+    """Mean of each cell and measure, with the confidence interval of `summary`.
 
-    `table` and `measures` are `effects.table(...)` and `effects.measures(...)` of the same trials. Columns:
-    `by`, score, measure, mean, stderr, low, high (within 0..1 for a share, at least 0 for tokens), seeds,
-    problems. Rows come in the table's order, and in a cell in that of `measures`.
+    `table` and `measures` are the tables of these names for the same trials. Columns: `by`, score, measure,
+    mean, stderr, low, high (clipped to 0..1 for a share, to at least 0 for tokens), seeds, problems. Cells
+    are in the table's order, and measures within a cell in that of `measures`.
     """
     cell = [*by, "score", "measure"]
     levels = table.select(list(dict.fromkeys([*by, *over, "trial"]))).unique(maintain_order=True)
-    found = [
+    parts = [
         means_with_errors(
             levels.join(part, on="trial", maintain_order="left_right"), cell, over, "value", level
         )
         for part in measures.partition_by("score", "measure", maintain_order=True)
     ]
-    if not found:
+    if not parts:
         return pl.DataFrame()
     most = pl.when(pl.col("measure") == "tokens").then(float("inf")).otherwise(1.0)
-    rows = pl.concat(found).with_columns(low=pl.col("low").clip(0.0), high=pl.min_horizontal("high", most))
+    rows = pl.concat(parts).with_columns(low=pl.col("low").clip(0.0), high=pl.min_horizontal("high", most))
     cells = levels.select(by).unique(maintain_order=True)
     rows = cells.join(rows, on=list(by), nulls_equal=True, maintain_order="left_right") if by else rows
     return rows.select(*cell, "mean", "stderr", "low", "high", "seeds", "problems")
@@ -80,16 +81,20 @@ def _with_passes(rows: pl.DataFrame) -> pl.DataFrame:
     several, most = pl.col("fewest") > 1, int(rows["fewest"].max() or 1)  # type: ignore[arg-type]
     for k in (2**power for power in range(1, most.bit_length())):
         name, enough = f"pass@{k}", pl.col("fewest") >= k
-        own = _looked_up(rows.filter(enough), ["samples", "right"], name, partial(pass_at, k))
-        rows = rows.join(own, on=["samples", "right"], how="left", maintain_order="left")
+        values = _lookup_table(rows.filter(enough), ["samples", "right"], name, partial(pass_at, k))
+        rows = rows.join(values, on=["samples", "right"], how="left", maintain_order="left")
         rows = rows.with_columns(pl.when(enough).then(name).alias(name))
     rows = rows.with_columns(pl.col("votes").list.sort())
-    own = _looked_up(rows.filter(several), ["votes"], "maj", majority)
-    rows = rows.join(own, on="votes", how="left", maintain_order="left")
+    values = _lookup_table(rows.filter(several), ["votes"], "maj", majority)
+    rows = rows.join(values, on="votes", how="left", maintain_order="left")
     return rows.with_columns(maj=pl.when(several).then("maj"))
 
 
-def _looked_up(rows: pl.DataFrame, keys: list[str], name: str, value: Callable[..., float]) -> pl.DataFrame:
-    """`keys` and `name`: the value of each combination that occurs, worked out once."""
-    known = rows.select(keys).unique()
-    return known.with_columns(pl.Series(name, [value(*row) for row in known.rows()], dtype=pl.Float64))
+def _lookup_table(
+    rows: pl.DataFrame, keys: list[str], name: str, value: Callable[..., float]
+) -> pl.DataFrame:
+    """`keys` and `name`: the value for each combination of keys that occurs, computed once."""
+    combinations = rows.select(keys).unique()
+    return combinations.with_columns(
+        pl.Series(name, [value(*row) for row in combinations.rows()], dtype=pl.Float64)
+    )

@@ -1,4 +1,4 @@
-"""What a contrast can see, before it is paid for: the minimum detectable effect.
+"""Statistical power of a contrast before it is run: the minimum detectable effect.
 
 The accuracies of two arms are compared on the same n problems after R trainings (seeds), each the mean of P
 points of the block's other axes, with K completions of each problem in a trial. With
@@ -9,9 +9,9 @@ points of the block's other axes, with K completions of each problem in a trial.
 
 the difference has the variance w²/n + (s_A² + s_B²)/KPRn + 2 t²/PR (Miller 2024, 2411.00640, section 5, whose
 formula is that of R = P = 1 without t²). R bases with the same S seeds each (`crossed`) are RS trainings;
-t² may be of either, so it is put where there are fewer of them. The difference is seen where it exceeds half
-of the interval that `crossed` will give, which itself varies from study to study; `POWER` is the share of
-studies in which it does. With one seed nothing could tell t² from an effect: the interval leaves it out.
+t² may belong to either, so it is assigned to the less numerous. The difference is detected if it exceeds the
+half width of the interval that `crossed` will give, which itself varies from study to study; `POWER` is the
+share of studies in which it does. With one seed, t² can't be separated from an effect: the interval omits it.
 """
 
 from __future__ import annotations
@@ -32,17 +32,18 @@ __all__ = ["ALPHA", "POWER", "Contrast", "Noise", "minimum_detectable_effect", "
 
 ALPHA, POWER = 0.05, 0.8
 STUDIES, MIXTURE = 128, 512
-"""Studies that are imagined, and components of the interval's mixture in each."""
+"""Number of simulated studies, and of components of the interval's mixture in each."""
 HALVINGS = 60
-"""Of the bracket in which the effect is searched."""
+"""Number of bisections of the bracket in which the effect is searched."""
 SINGLE, DIFFERENT, TRAINED = 0.55, 0.10, 0.06
-"""Before there are pilot trials: s² and w² as shares of p(1-p), t of its root. The first two give a minimum
-of 27, 15, 10 points at 1, 4, 16 samples on AIME24 (p = 0.6), 3, 1.7, 1.1 on MATH500 (0.95); t is guessed."""
+"""Assumptions without pilot trials: s² and w² as shares of p(1-p), t as a share of its root. The first two
+give a minimum of 27, 15, 10 points at 1, 4, 16 samples on AIME24 (p = 0.6), 3, 1.7, 1.1 on MATH500 (0.95);
+t is a guess."""
 
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """Variances: w², s² of each arm, t²."""
+    """Variances: w² (difference), s² of each arm (completion), t² (training)."""
 
     difference: float
     completion: float
@@ -65,35 +66,36 @@ def minimum_detectable_effect(
     contrasts: int = 1,
     alpha: float = ALPHA,
 ) -> float:
-    """Difference of accuracy seen with `POWER`; `contrasts` share `alpha`. Above 1, nothing can be.
+    """Difference of accuracy detected with `POWER`; `contrasts` share `alpha`. Above 1, no effect is
+    detectable.
 
-    `trainings`: seeds crossed with what is drawn anew, which `seeds` then counts.
+    `trainings`: number of seeds crossed with an axis of replicates; `seeds` is then its number of levels.
     """
     from scipy.special import ndtr
 
     if problems < 2:
         return math.inf
-    few, many = sorted((seeds, trainings), key=lambda count: (count == 1, count))  # 1 tells nothing of t²
-    trained = 2 * noise.training / points
+    few, many = sorted((seeds, trainings), key=lambda count: (count == 1, count))  # with 1, t² is unknown
+    training_part = 2 * noise.training / points
     rest = 2 * noise.completion / (samples * points)
-    squares = [rest + many * problems * trained, rest + few * many * noise.difference, rest, rest, rest]
+    squares = [rest + many * problems * training_part, rest + few * many * noise.difference, rest, rest, rest]
     sums = np.array(squares)[:, None] * chi_squared(few, problems, many, STUDIES, seed=1)
     half = half_width(spreads(sums, few, problems, many, MIXTURE), 1 - alpha / contrasts)
-    error = math.sqrt(trained / few + noise.difference / problems + rest / (few * many * problems))
+    error = math.sqrt(training_part / few + noise.difference / problems + rest / (few * many * problems))
     low, high = 0.0, 1e3 * error
     for _ in range(HALVINGS):
         effect = (low + high) / 2
-        seen = np.mean(ndtr((effect - half) / error) + ndtr((-effect - half) / error)) if error else 1.0
-        low, high = (low, effect) if seen >= POWER else (effect, high)
+        detected = np.mean(ndtr((effect - half) / error) + ndtr((-effect - half) / error)) if error else 1.0
+        low, high = (low, effect) if detected >= POWER else (effect, high)
     return high
 
 
 def pilot_noise(accuracies: pl.DataFrame) -> Noise | None:
-    """The noise seen in trials of one arm or several; None with fewer than two trials of any arm.
+    """Noise estimated from the trials of one or more arms; None if no arm has two trials.
 
     `accuracies` has a row for each arm, trial and problem: arm, trial, problem, accuracy (mean over samples).
-    s² is here that of a trial's mean over its samples, so it goes with samples=1. Two-way random effects
-    in each arm (trials x problems), pooled over the arms by their degrees of freedom.
+    s² is here that of a trial's mean over its samples, so use it with samples=1. Two-way random effects in
+    each arm (trials x problems), pooled over the arms by degrees of freedom.
     """
     import polars as pl
 
@@ -111,7 +113,7 @@ def pilot_noise(accuracies: pl.DataFrame) -> Noise | None:
     arms = arms.filter((pl.col("r") > 1) & (pl.col("n") > 1))
     if arms.is_empty():
         return None
-    if not float(arms["rest"].sum()):  # all alike, as trials that solve nothing are: that is no knowledge
+    if not float(arms["rest"].sum()):  # no variation, as in trials that solve nothing
         return None
     repeated = float((arms["r"] - 1).sum())
     completion = float(arms["rest"].sum()) / float(((arms["r"] - 1) * (arms["n"] - 1)).sum())
@@ -121,7 +123,7 @@ def pilot_noise(accuracies: pl.DataFrame) -> Noise | None:
 
 
 def _differences(cell: pl.DataFrame, completion: float) -> float:
-    """w², half of it from each arm: variance over problems of what an arm does to them beyond its mean."""
+    """w², half of it from each arm: variance over problems of an arm's effect beyond its mean."""
     import polars as pl
 
     means = cell.group_by("arm", "problem").agg(

@@ -1,4 +1,4 @@
-"""What is drawn anew: which of a block's trials are replicates, and which merely share a draw."""
+"""Replicates in a block: which axis of seeds they vary by, and the grid of trials that they form."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ Array = npt.NDArray[np.float64]
 
 
 def replicate_axis(axes: Sequence[str], points: Sequence[tuple[Any, ...]]) -> str | None:
-    """The axis of seeds that is crossed with the others; in one-factor-at-a-time it is not."""
-    found = []
+    """The axis of seeds whose levels are replicates: crossed with the other axes (not so in `ofat`)."""
+    crossed_axes = []
     for place, axis in enumerate(axes):
-        drawn: dict[tuple[Any, ...], set[Any]] = {}
+        points_at: dict[tuple[Any, ...], set[Any]] = {}
         for point in points:
-            drawn.setdefault(point[:place] + point[place + 1 :], set()).add(point[place])
-        several = sum(len(levels) > 1 for levels in drawn.values())
-        if axis.endswith("seed") and 2 * several > len(drawn):
-            found.append(axis)
-    if len(found) > 1:
+            points_at.setdefault(point[:place] + point[place + 1 :], set()).add(point[place])
+        several = sum(len(levels) > 1 for levels in points_at.values())
+        if axis.endswith("seed") and 2 * several > len(points_at):
+            crossed_axes.append(axis)
+    if len(crossed_axes) > 1:
         raise UserError(
-            f"{' and '.join(found)} are both drawn anew in one block; hold one of them at a level, or let "
-            "the study's `seeds` draw anew"
+            f"{' and '.join(crossed_axes)}: a block can have one axis of replicates; fix one of them, or "
+            "vary it by the study's `seeds`"
         )
-    return found[0] if found else None
+    return crossed_axes[0] if crossed_axes else None
 
 
 def layout_array(
@@ -38,7 +38,7 @@ def layout_array(
     cells: Sequence[tuple[Any, ...]],
     seeds: Sequence[int],
 ) -> Array:
-    """(cells, seeds, trainings under each, problems); NaN where there is none."""
+    """Accuracies (cells, seeds, trainings of each, problems); NaN where there is no trial."""
     inner = sorted({training for _, _, training in places.values()})
     at = [{level: number for number, level in enumerate(levels)} for levels in (cells, seeds, inner)]
     total = np.zeros((len(cells), len(seeds), len(inner), wide.height))
@@ -53,23 +53,23 @@ def layout_array(
 
 
 def largest_full_grid(run: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """(rows, columns) of a full part of `run` (R, S): what lacks the largest share is left out, one after the
-    other, of two that lack as much the column."""
+    """(rows, columns) of a complete part of `run` (R, S): drops the row or column with the largest share of
+    missing trials, one after another; of equal ones the column."""
     rows, columns = (np.ones(size, dtype=bool) for size in run.shape)
     while not run[np.ix_(rows, columns)].all():
-        lacking = ~run & rows[:, None] & columns
-        of_rows, of_columns = lacking.sum(axis=1) / columns.sum(), lacking.sum(axis=0) / rows.sum()
-        if of_rows.max() > of_columns.max():
-            rows[of_rows.argmax()] = False
+        missing = ~run & rows[:, None] & columns
+        row_shares, column_shares = missing.sum(axis=1) / columns.sum(), missing.sum(axis=0) / rows.sum()
+        if row_shares.max() > column_shares.max():
+            rows[row_shares.argmax()] = False
         else:
-            columns[of_columns.argmax()] = False
+            columns[column_shares.argmax()] = False
     return rows & columns.any(), columns & rows.any()
 
 
 def cluster_numbers(own: pl.DataFrame, problems: pl.Series) -> npt.NDArray[np.int64] | None:
-    """(problems,) number of each one's cluster, from 0; None where `own` (of `items`) has no clusters."""
+    """(problems,) number of each problem's cluster, from 0; None if `own` (of `items`) has no clusters."""
     if "cluster" not in own.columns:
         return None
-    named = own.select("problem", "cluster").unique("problem", maintain_order=True)
-    found = problems.to_frame().join(named, on="problem", maintain_order="left")["cluster"]
-    return np.asarray(found.rank("dense").to_numpy() - 1, dtype=np.int64)
+    cluster_of = own.select("problem", "cluster").unique("problem", maintain_order=True)
+    clusters = problems.to_frame().join(cluster_of, on="problem", maintain_order="left")["cluster"]
+    return np.asarray(clusters.rank("dense").to_numpy() - 1, dtype=np.int64)

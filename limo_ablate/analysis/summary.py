@@ -1,4 +1,4 @@
-"""Cell means over seeds, and how sure they are."""
+"""Cell means over seeds, with standard errors and confidence intervals."""
 
 from __future__ import annotations
 
@@ -25,21 +25,20 @@ def summary(
 ) -> pl.DataFrame:
     """Mean accuracy of each cell: a row for each combination of `by` and score, in the table's order.
 
-    `table` and `items` are `effects.table(...)` and `effects.items(...)` of the same trials. `over` is what
-    is drawn anew: `seed`, or an axis and then `seed` (the pre-trained base, and what a seed draws for all
-    bases alike); trials that agree in `by` and `over` are averaged first. Errors and interval are those of
-    `effects.crossed`, the inference of contrasts too, of these n trainings (or levels of the axis) x m
-    problems:
+    `table` and `items` are the tables of these names for the same trials. `over` names the replicates:
+    `seed`, or an axis and then `seed` (the pre-trained base, and the seed that is the same for all bases);
+    trials that agree in `by` and `over` are averaged first. Errors and interval are those of
+    `crossed.crossed`, as for contrasts, of n trainings (or levels of the axis) x m problems:
 
     - mean; seeds = n; problems = m
-    - seed_error: over other trainings; null when n = 1. item_error: over other problems of the same kind.
-    - stderr: both together, the noise that is in both counted once
-    - low, high: `level` interval, within 0..1, for other trainings and other problems. With 3 seeds it is
-      wide, as it should be; with one it is about other problems only.
+    - seed_error: standard error over trainings; null when n = 1. item_error: standard error over problems.
+    - stderr: over both, with the noise common to both counted once
+    - low, high: confidence interval at `level`, clipped to 0..1, over trainings and problems. It is wide
+      with 3 seeds, as it should be; with one seed it is over problems only.
 
-    A cell in which all seeds score 0 (or 1) gets an error of 0: read it as "fewer than about 3 in n·m".
-    Also the means of `HEALTH`. The interval is one cell's: the difference of two cells that answered the same
-    problems is surer than their intervals look.
+    If all seeds of a cell score 0 (or 1), its standard error is 0: read it as "fewer than about 3 in n·m".
+    Also the means of `HEALTH`. An interval is that of one cell: a difference of two cells on the same
+    problems has a smaller error than their intervals suggest.
     """
     cell = [*by, "score"]
     groups = table.group_by([*cell, *over], maintain_order=True).agg(pl.col("accuracy", *HEALTH).mean())
@@ -60,7 +59,7 @@ def summary(
 
 Array = npt.NDArray[np.float64]
 CHUNK = 256
-"""Cells whose intervals are worked out together: some megabytes."""
+"""Number of cells whose intervals are computed together: some megabytes."""
 ESTIMATES = ("mean", "seed_error", "item_error", "stderr", "low", "high")
 
 
@@ -69,28 +68,28 @@ def means_with_errors(
 ) -> pl.DataFrame:
     """A row for each combination of `cell`, in their order: seeds, problems, `FOUND` (see `summary`).
 
-    `rows` hold the columns of `cell` and `over`, problem, `value`, and cluster where problems belong
-    together. Rows that agree in `cell`, `over` and problem are averaged; problems that not all of a cell's
-    trials answered are left out. Errors and interval are null for a single problem or cluster, seed_error
-    also for one seed. With two columns in `over`, trainings are crossed: the largest full grid of the two
-    counts, and `seeds` are levels of the first.
+    `rows` has the columns of `cell` and `over`, problem, `value`, and cluster if problems are clustered. Rows
+    that agree in `cell`, `over` and problem are averaged; problems that not all trials of a cell answered are
+    left out. Errors and interval are null for a single problem or cluster, seed_error also for one seed. With
+    two columns in `over`, trainings are crossed: the largest full grid of the two is used, and `seeds` counts
+    levels of the first.
     """
     cells = rows.select(cell).unique(maintain_order=True).with_row_index("place")
-    found: list[dict[str, Any]] = [{} for _ in range(cells.height)]
-    alike: dict[tuple[int, ...], list[tuple[int, int, Array]]] = defaultdict(list)
+    estimates: list[dict[str, Any]] = [{} for _ in range(cells.height)]
+    by_shape: dict[tuple[int, ...], list[tuple[int, int, Array]]] = defaultdict(list)
     for place, problems, values in _layouts(rows.join(cells, on=list(cell), nulls_equal=True), over, value):
-        alike[values.shape].append((place, problems, values))
-    for same in alike.values():
-        for start in range(0, len(same), CHUNK):
-            part = same[start : start + CHUNK]
+        by_shape[values.shape].append((place, problems, values))
+    for layouts in by_shape.values():
+        for start in range(0, len(layouts), CHUNK):
+            part = layouts[start : start + CHUNK]
             for (place, problems, values), numbers in zip(part, _errors(part, level), strict=True):
-                found[place] = {"seeds": len(values), "problems": problems, **numbers}
+                estimates[place] = {"seeds": len(values), "problems": problems, **numbers}
     schema = {"seeds": pl.Int64, "problems": pl.Int64, **dict.fromkeys(ESTIMATES, pl.Float64)}
-    return cells.drop("place").hstack(pl.DataFrame(found, schema=schema).fill_nan(None))
+    return cells.drop("place").hstack(pl.DataFrame(estimates, schema=schema).fill_nan(None))
 
 
 def _layouts(rows: pl.DataFrame, over: Sequence[str], value: str) -> Iterator[tuple[int, int, Array]]:
-    """(place of the cell, its problems, trainings x problems or clusters of them, see `crossed`)."""
+    """(index of the cell, its problems, trainings x problems or clusters, see `crossed`)."""
     clustered = ["cluster"] if "cluster" in rows.columns else []
     single = rows.group_by("place", *over, "problem", *clustered).agg(pl.col(value).mean())
     seeds = single.select("place", *over).unique().group_by("place").agg(pl.len().alias("seeds"))
@@ -113,7 +112,7 @@ def _layouts(rows: pl.DataFrame, over: Sequence[str], value: str) -> Iterator[tu
 
 
 def _grid(levels: pl.DataFrame, values: Array) -> Array:
-    """(bases, seeds, problems) of trainings x problems, whose bases and seeds are the columns of `levels`."""
+    """(bases, seeds, problems) from trainings x problems; the columns of `levels` are base and seed."""
     base, seed = (column.rank("dense").to_numpy() - 1 for column in levels)
     grid = np.full((base.max() + 1, seed.max() + 1, values.shape[1]), np.nan)
     grid[base, seed] = values
@@ -125,7 +124,7 @@ def _errors(part: Sequence[tuple[int, int, Array]], level: float) -> list[dict[s
     values = np.stack([array for _, _, array in part])
     if values.shape[-1] < 2:
         return [{"mean": float(array.mean())} for array in values]
-    found = crossed(values)
-    low, high = found.interval(level)
-    numbers = (found.mean, found.seed_error, found.item_error, found.stderr, low, high)
+    estimate = crossed(values)
+    low, high = estimate.interval(level)
+    numbers = (estimate.mean, estimate.seed_error, estimate.item_error, estimate.stderr, low, high)
     return [dict(zip(ESTIMATES, map(float, row), strict=True)) for row in zip(*numbers, strict=True)]

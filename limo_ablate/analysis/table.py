@@ -1,4 +1,4 @@
-"""A study as one table: a row for each finished trial and score."""
+"""All scores of a study in one table: a row for each finished trial and score."""
 
 from __future__ import annotations
 
@@ -21,23 +21,27 @@ TRAINED = (
 
 
 def table(study: Path | Iterable[Trial], keys: Sequence[str] | None = None) -> pl.DataFrame:
-    """The finished trials of a study (its folder, or trials of it), a row for each trial and score.
+    """The finished trials of a study (its folder, or some of its trials), a row for each trial and score.
 
-    Columns: trial, one for each of `keys` (default: every override a trial asked for but the seed), seed,
-    score (`mini`, `mini/hard`), `SCORES` and whatever else a score of metrics.json has (null where another
-    lacks it), parameters, `TRAINED` with the prefix `trained_` (null for an untrained base), total_seconds.
-    Raises UserError for a key no trial has.
+    Columns: trial, one for each of `keys` (default: all override keys of the trials except the seed), seed,
+    score (`mini`, `mini/hard`), `SCORES` and any other value that a score of metrics.json has (null where
+    another score lacks it), parameters, `TRAINED` with the prefix `trained_` (null for an untrained base),
+    total_seconds. Raises UserError for a key that no trial has.
     """
     trials = load_trials(study) if isinstance(study, Path) else list(study)
-    done = [trial for trial in trials if trial.metrics]
+    finished = [trial for trial in trials if trial.metrics]
     level = Trial.level
     if keys is None:
-        keys = [key for key in dict.fromkeys(k for trial in done for k in trial.overrides) if key != "seed"]
-        level = Trial.level_if_any  # a group that only some blocks choose
-    levels = {key: _one_type([level(trial, key) for trial in done]) for key in keys}
-    scores = dict.fromkeys([*SCORES, *(key for trial in done for score in _scores(trial) for key in score)])
+        keys = [
+            key for key in dict.fromkeys(k for trial in finished for k in trial.overrides) if key != "seed"
+        ]
+        level = Trial.level_if_any  # some blocks may not set a key
+    levels = {key: _one_type([level(trial, key) for trial in finished]) for key in keys}
+    scores = dict.fromkeys(
+        [*SCORES, *(key for trial in finished for score in _scores(trial) for key in score)]
+    )
     rows = []
-    for place, trial in enumerate(done):
+    for place, trial in enumerate(finished):
         factors = {key: column[place] for key, column in levels.items()}
         rows += _rows(trial, factors, list(scores))
     return pl.DataFrame(rows, infer_schema_length=None)
@@ -63,7 +67,7 @@ def _scores(trial: Trial) -> list[dict[str, Any]]:
 
 
 def _one_type(levels: list[Any]) -> list[Any]:
-    """A column holds one type: levels of several (a band and a threshold) or of none (lists) become text."""
+    """A column has one type: mixed levels (a band and a threshold) and lists become text."""
     kinds = {type(level) for level in levels if level is not None}
     if kinds <= {int, float} or (len(kinds) == 1 and kinds <= {str, bool}):
         return levels

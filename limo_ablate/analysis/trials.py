@@ -1,7 +1,7 @@
-"""The trials of a study as they lie on disk: done, failed, or not run yet.
+"""The trials of a study, read from disk: finished, failed, or not run yet.
 
-`cells.json`, which the sweep writes, says which folders are the study's and which blocks they belong to;
-folders of an earlier form of the study stay on disk and are not counted.
+`cells.json`, written by the sweep, lists the study's trials with their folders and blocks. Folders left over
+from an earlier version of the study are ignored.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ class Trial:
     overrides: dict[str, Any]
     """Key -> value."""
     metrics: dict[str, Any] | None
-    """metrics.json; null while the trial is not finished."""
+    """Content of metrics.json; None while the trial is not finished."""
     failure: dict[str, Any] | None
-    """failed.json (reason, log, command) of a trial without a result."""
+    """Content of failed.json (reason, log, command); None for a trial with a result."""
 
     def level(self, key: str) -> Any:
-        """What `key` was in this trial: as asked for, or else from the resolved configuration.
+        """Value of `key` in this trial: from its overrides, else from its resolved configuration.
 
-        A group (`model`) is the name its configuration carries. Raises UserError where neither has it.
+        For a group (`model`), the name in its configuration. Raises UserError where neither has the key.
         """
-        if (found := self._find(key)) is _ABSENT:
+        if (value := self._find(key)) is _ABSENT:
             raise UserError(f"{key}: no key of the configuration of trial {self.name} ({self.folder})")
-        return found
+        return value
 
     def level_if_any(self, key: str) -> Any:
-        """The same, but null where neither has it."""
-        return None if (found := self._find(key)) is _ABSENT else found
+        """Like `level`, but None where neither has the key."""
+        return None if (value := self._find(key)) is _ABSENT else value
 
     def _find(self, key: str) -> Any:
         if key in self.overrides:
@@ -62,7 +62,7 @@ class Trial:
 
 @cache
 def resolved(folder: Path) -> dict[str, Any]:
-    """A trial's config.yaml; empty when the trial never started."""
+    """A trial's config.yaml; empty if the trial never started."""
     import yaml
 
     try:
@@ -73,12 +73,12 @@ def resolved(folder: Path) -> dict[str, Any]:
 
 
 def load_trials(study: Path) -> list[Trial]:
-    """All trials of the study in `study`, in the study's order. Raises UserError if it is no study."""
+    """All trials of the study in folder `study`, in order. Raises UserError if it is not a study."""
     try:
         cells = json.loads((study / CELLS).read_text())
     except FileNotFoundError:
         raise UserError(
-            f"{study}: no {CELLS} there, so no study; `limo-ablate sweep NAME` makes one"
+            f"{study}: not the folder of a study: it has no {CELLS}; `limo-ablate sweep NAME` creates one"
         ) from None
     return [read_trial(study / "trials" / cell["folder"], cell) for cell in cells]
 
@@ -101,7 +101,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def best_of_tuning(trials: Sequence[Trial], block: Block) -> list[Trial]:
-    """Of a tuned block's finished trials, each point's best under each seed, by the tuning's score."""
+    """The best trial of each point and seed of a tuned block's finished trials, by the tuning's score."""
     assert block.tune is not None
     sign = 1 if block.tune.direction == "maximize" else -1
     best: dict[str, tuple[float, Trial]] = {}

@@ -27,7 +27,7 @@ def test_each_point_under_each_seed_is_its_best_trial(direction: Any, rates: lis
     )
     block = Block(name="b", axes={"select.size": (4, 16)}, tune=tune)
     trials = [trial(4, 0, 0.1, 3.0), trial(4, 0, 0.2, 2.0), trial(16, 0, 0.1, 1.0), trial(16, 0, 0.2, 4.0), trial(4, 1, 0.3, 9.0)]  # noqa: E501 # fmt: skip
-    assert [t.asked["train.learning_rate"] for t in best_of_tuning(trials, block)] == rates
+    assert [t.overrides["train.learning_rate"] for t in best_of_tuning(trials, block)] == rates
 
 
 def test_keys_that_vary_together_make_one_panel_each(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_what_cannot_be_compared_says_why(study: Path) -> None:
     assert found["effect"].to_list() == [None] * 3
     assert "no finished trial at select.quality=L9; there are: L1, L2" in found["note"][0]
     assert "score aime: no finished trial" in found["note"][1]
-    assert "factor=model: no axis of the block; axes: select.size" in found["note"][2]
+    assert "factor=model: not an axis of the block; axes: select.size" in found["note"][2]
 
 
 def test_one_sample_of_one_training_is_tested_as_mcnemar_does(study: Path) -> None:
@@ -72,7 +72,7 @@ def test_one_sample_of_one_training_is_tested_as_mcnemar_does(study: Path) -> No
 
 def test_only_seeds_that_all_arms_have_are_compared(study: Path) -> None:
     trials = load_trials(study)
-    part = [t for t in trials if not (t.seed == 2 and t.asked["select.quality"] == "L5")]
+    part = [t for t in trials if not (t.seed == 2 and t.overrides["select.quality"] == "L5")]
     (row,) = contrasts([quality("L1", "L5")], AXES, part, items(part)).rows(named=True)
     assert row["seeds"] == 2
     found = cube(part, items(part), AXES["size x quality"], "mini")

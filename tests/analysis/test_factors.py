@@ -99,5 +99,5 @@ def test_in_a_fraction_levels_are_compared_over_all_cells() -> None:
     assert contrast_weights(block, "a", 0, 1) == pytest.approx([-0.5, -0.5, 0.5, 0.5])
     assert block.weighted(contrast_weights(block, "a", 0, 1)) == pytest.approx(np.full((2, 6), 0.4))
     part = Cube(block.axes, cells[:3], block.seeds, block.problems, accuracy[:3], 1)
-    with pytest.raises(UserError, match="no trials yet that are alike in all else"):
+    with pytest.raises(UserError, match="no finished trials yet that agree in all other factors"):
         contrast_weights(part, "a", 0, 1)

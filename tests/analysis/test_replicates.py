@@ -15,11 +15,12 @@ from limo_ablate.analysis.answers import items
 from limo_ablate.analysis.contrasts import contrast_numbers, contrasts
 from limo_ablate.analysis.crossed import crossed
 from limo_ablate.analysis.cube import Cube, cube
-from limo_ablate.analysis.factors import components, factor_effects
+from limo_ablate.analysis.factors import factor_effects
 from limo_ablate.analysis.power import Contrast
 from limo_ablate.analysis.replicates import largest_full_grid
 from limo_ablate.analysis.summary import means_with_errors
 from limo_ablate.analysis.trials import Trial, load_trials
+from limo_ablate.analysis.variance_components import components
 from limo_ablate.core.errors import UserError
 from tests.made_study import Making
 
@@ -64,10 +65,10 @@ def test_what_is_drawn_anew_is_no_arm_and_there_is_one_of_it(tmp_path: Path) -> 
     trials = load_trials(made(tmp_path, {"select.quality": ["L1", "L5"], "select.seed": [0, 1]}))
     seeds = Contrast(name="luck", block="tiers", factor="select.seed", a=0, b=1, score="mini")
     (row,) = contrasts([seeds], {"tiers": AXES}, trials, items(trials)).rows(named=True)
-    assert "factor=select.seed: drawn anew at each point" in row["note"]
+    assert "factor=select.seed: its levels are replicates" in row["note"]
     both = {"select.quality": ["L1", "L5"], "select.seed": [0, 1], "model.pretrain.seed": [0, 1]}
     twice = load_trials(made(tmp_path / "twice", both))
-    with pytest.raises(UserError, match=r"select\.seed and model\.pretrain\.seed are both drawn anew"):
+    with pytest.raises(UserError, match=r"select\.seed and model\.pretrain\.seed: a block can have one axis"):
         cube(twice, items(twice), list(both), "mini")
 
 
@@ -131,7 +132,7 @@ def test_problems_of_one_cluster_give_no_errors() -> None:
     """Neither an interval of no width: a claim's note and a cell's null."""
     rng = np.random.default_rng(5)
     alike = replace(drawn_by_seeds(rng), clusters=np.zeros(50, dtype=np.int64))
-    with pytest.raises(UserError, match="all 50 problems are of one cluster; errors need two"):
+    with pytest.raises(UserError, match="all 50 problems are in one cluster; standard errors need two"):
         contrast_numbers(alike, TIERS_APART, None, 0.05)
     assert factor_effects(alike).is_empty()
     rows = pl.DataFrame({"cell": 0, "seed": [0, 0, 1, 1], "problem": ["a", "b"] * 2, "cluster": "one",

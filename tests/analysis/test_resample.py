@@ -5,7 +5,8 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from limo_ablate.analysis.resample import bootstrap, holm, mcnemar, sign_flips
+from limo_ablate.analysis.adjust import holm
+from limo_ablate.analysis.resample import bootstrap, mcnemar, sign_flips
 
 
 def test_the_paired_bootstrap_is_normal_theory_on_many_problems() -> None:

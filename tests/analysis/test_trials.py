@@ -64,7 +64,7 @@ def test_a_level_is_what_was_asked_or_else_what_was_configured(study: Path) -> N
 
 
 def test_a_folder_without_a_study_is_said(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no cells\.json there"):
+    with pytest.raises(UserError, match=r"it has no cells\.json"):
         load_trials(tmp_path)
 
 

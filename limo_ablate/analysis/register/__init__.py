@@ -1,4 +1,4 @@
-"""Registration: what a study will test, written down before it runs, and what became different since.
+"""Registration: what a study will test, recorded before it runs, and how its results deviate from that.
 
 docs/registration.md. Imports no torch.
 """

@@ -1,4 +1,4 @@
-"""What each contrast may claim: confirmatory where it, its cells and its data are those registered before."""
+"""Status of each contrast: confirmatory if contrast, trials and data are as registered before the results."""
 
 from __future__ import annotations
 
@@ -22,44 +22,46 @@ from limo_ablate.study.design import Study
 
 NOT_REGISTERED = "not registered"
 CHANGED = "the registration has been changed"
-"""Why all of a study is exploratory."""
+"""Reasons for which every contrast of a study is exploratory."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimStatus:
-    """A contrast, and what it may claim."""
+    """A contrast with its status."""
 
     contrast: Contrast
     why: str | None
-    """Why it is exploratory; null when it is confirmatory."""
+    """Why it is exploratory; None if it is confirmatory."""
     family: bool
-    """Whether it is one of the registered primary contrasts, which share alpha."""
+    """Whether it belongs to the family of registered primary contrasts, over which p-values are adjusted."""
     dropped: bool = False
-    """Registered, but no longer among the study's contrasts as it was."""
+    """Whether it was registered but is no longer among the study's contrasts unchanged."""
 
     @property
     def kind(self) -> str:
         return "exploratory" if self.why else "confirmatory"
 
 
-def claim_statuses(study: Study, chain: Chain | None, cells: Sequence[CurrentTrial]) -> list[ClaimStatus]:
-    """Of the study's contrasts, in their order, then of registered primary ones that it no longer has."""
+def claim_statuses(study: Study, chain: Chain | None, trials: Sequence[CurrentTrial]) -> list[ClaimStatus]:
+    """Statuses of the study's contrasts in order, then of registered primary contrasts that it no longer
+    has."""
     if chain is None or chain.broken:
         why = CHANGED if chain else NOT_REGISTERED
         return [ClaimStatus(contrast, why, contrast.primary) for contrast in study.contrasts]
     primary = chain.last.primary
-    found = [
-        ClaimStatus(contrast, _why(contrast, study, chain, cells), contrast in primary)
+    statuses = [
+        ClaimStatus(contrast, _why(contrast, study, chain, trials), contrast in primary)
         for contrast in study.contrasts
     ]
-    gone = [contrast for contrast in primary if contrast not in study.contrasts]
-    return found + [
-        ClaimStatus(contrast, _why(contrast, study, chain, cells), True, dropped=True) for contrast in gone
+    dropped = [contrast for contrast in primary if contrast not in study.contrasts]
+    return statuses + [
+        ClaimStatus(contrast, _why(contrast, study, chain, trials), True, dropped=True)
+        for contrast in dropped
     ]
 
 
-def _why(contrast: Contrast, study: Study, chain: Chain, cells: Sequence[CurrentTrial]) -> str | None:
-    """The first reason that makes it exploratory."""
+def _why(contrast: Contrast, study: Study, chain: Chain, trials: Sequence[CurrentTrial]) -> str | None:
+    """The first reason why the contrast is exploratory; None if it is confirmatory."""
     if not contrast.primary:
         return "secondary"
     if contrast not in chain.last.primary:
@@ -67,20 +69,22 @@ def _why(contrast: Contrast, study: Study, chain: Chain, cells: Sequence[Current
     first = registered_since(contrast, chain)
     if late := first.finished.get(contrast.block, 0):
         return f"{late} trials of its block had finished when it was registered"
-    own = [cell for cell in cells if contrast.block in cell.trial.blocks]
-    if early := sum(cell.finished_by(first.time) for cell in own):
+    own_trials = [current for current in trials if contrast.block in current.trial.blocks]
+    if early := sum(current.finished_by(first.time) for current in own_trials):
         return f"{early} trials of its block had finished before it was registered"
-    if used := [key for key, value in analysis_settings(study).items() if value != chain.last.decided[key]]:
-        return f"another {used[0]} than registered"
+    if changed := [
+        key for key, value in analysis_settings(study).items() if value != chain.last.analysis_settings[key]
+    ]:
+        return f"{changed[0]} differs from the registration"
     searched = any(block.name == contrast.block and block.adaptive for block in study.blocks)
-    search_deviation = _design(contrast, study, chain.last, own)
-    return search_deviation or _cells(contrast, chain.last, own, searched=searched)
+    deviation = _design(contrast, study, chain.last, own_trials)
+    return deviation or _trials(contrast, chain.last, own_trials, searched=searched)
 
 
 def registered_since(contrast: Contrast, chain: Chain) -> Registration:
-    """The registration since which all that decides the contrast is as in the last one."""
+    """The earliest registration since which everything that decides the contrast is unchanged."""
     first = chain.last
-    for link in reversed(chain.links[:-1]):
+    for link in reversed(chain.registrations[:-1]):
         if contrast not in link.primary or _decides(link, contrast) != _decides(chain.last, contrast):
             break
         first = link
@@ -88,11 +92,11 @@ def registered_since(contrast: Contrast, chain: Chain) -> Registration:
 
 
 def _decides(registration: Registration, contrast: Contrast) -> Any:
-    """Cells, design and pool of its block, the problems of its score, the analysis."""
+    """What decides the contrast: its block's trials, design and pool, its problems, the analysis."""
     block = contrast.block
-    cells = {key: cell for key, cell in registration.cells.items() if block in cell.blocks}
+    planned_trials = {key: planned for key, planned in registration.cells.items() if block in planned.blocks}
     data = registration.pools.get(block), registration.benchmarks.get(_benchmark(contrast))
-    return cells, block_of(registration.design, block), data, registration.decided
+    return planned_trials, block_of(registration.design, block), data, registration.analysis_settings
 
 
 def _benchmark(contrast: Contrast) -> str:
@@ -107,45 +111,49 @@ def _other(contrast: Contrast, registration: Registration) -> str:
 
 
 def _design(
-    contrast: Contrast, study: Study, registration: Registration, own: Sequence[CurrentTrial]
+    contrast: Contrast, study: Study, registration: Registration, own_trials: Sequence[CurrentTrial]
 ) -> str | None:
-    """Whether its block is declared as registered: of a known one its factors, of a searched one all."""
+    """How the block's declaration differs from the registered one: in its factors; for a search, in
+    anything."""
     before, after = (block_of(one, contrast.block) for one in (registration.design, declared_design(study)))
     if before is None or after is None:
         return f"its block is not in the {'study' if before else 'registration'}"
     if not (adaptive(before) or adaptive(after)):
         return None if factors(before) == factors(after) else "its block has other factors than registered"
-    if differing := list(changes(before, after)):
-        return f"its search differs from the registered one in {first_names(differing)}"
+    if changed := list(changes(before, after)):
+        return f"its search differs from the registered one in {first_names(changed)}"
     block = next(block for block in study.blocks if block.name == contrast.block)
-    return search_deviation(study, block, registration, own)
+    return search_deviation(study, block, registration, own_trials)
 
 
-def _cells(
-    contrast: Contrast, registration: Registration, own: Sequence[CurrentTrial], *, searched: bool
+def _trials(
+    contrast: Contrast, registration: Registration, own_trials: Sequence[CurrentTrial], *, searched: bool
 ) -> str | None:
-    """Whether the cells of the contrast are those registered, with results, of the same rows and problems.
+    """How the contrast's trials differ from those registered: missing, extra, unfinished, other rows or
+    problems.
 
-    Of a searched block, whose cells were not known, only results and problems are compared.
+    For a search, whose trials were not known, only missing results and problems are checked.
     """
     arms = (contrast.a, contrast.b)
-    wanted = {
-        key: cell
-        for key, cell in registration.cells.items()
-        if contrast.block in cell.blocks and cell.asked.get(contrast.factor) in arms
+    registered = {
+        key: planned
+        for key, planned in registration.cells.items()
+        if contrast.block in planned.blocks and planned.asked.get(contrast.factor) in arms
     }
-    have = [cell for cell in own if cell.trial.overrides.get(contrast.factor) in arms]
-    known = [cell for cell in have if cell.key in wanted]
-    if extra := (len(have) - len(known)) * (not searched):
-        return f"{extra} of its cells were not registered"
-    if lost := len(wanted.keys() - {cell.key for cell in known}):
-        return f"{lost} of its registered cells are not in the study"
-    if open_ := sum(not cell.done for cell in have):
-        return f"{open_} of its {len(have)} trials have no result"
-    if rows := sum(cell.digest("selection") != wanted[cell.key].selection for cell in known):
-        return f"{rows} of its cells trained on other rows than registered"
+    actual = [current for current in own_trials if current.trial.overrides.get(contrast.factor) in arms]
+    matched = [current for current in actual if current.key in registered]
+    if extra := (len(actual) - len(matched)) * (not searched):
+        return f"{extra} of its trials were not registered"
+    if missing := len(registered.keys() - {current.key for current in matched}):
+        return f"{missing} of its registered trials are not in the study"
+    if unfinished := sum(not current.done for current in actual):
+        return f"{unfinished} of its {len(actual)} trials have no result"
+    if other_rows := sum(
+        current.digest("selection") != registered[current.key].selection for current in matched
+    ):
+        return f"{other_rows} of its trials trained on other rows than registered"
     benchmark = _benchmark(contrast)
-    asked = registration.benchmarks.get(benchmark, ())
-    if any(cell.digest(f"benchmark/{benchmark}") not in asked for cell in have):
+    digests = registration.benchmarks.get(benchmark, ())
+    if any(current.digest(f"benchmark/{benchmark}") not in digests for current in actual):
         return f"{benchmark} has other problems than registered"
     return None

@@ -1,4 +1,4 @@
-"""A study as it has been run, in the words of its registration."""
+"""A study's trials as they are now, with what is compared to the registration."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from limo_ablate.study.design import Study
 
 @dataclass(frozen=True, slots=True)
 class CurrentTrial:
-    """A cell of the study as it is now."""
+    """A trial of the study with its key."""
 
     key: str
     trial: Trial
@@ -27,12 +27,12 @@ class CurrentTrial:
         return self.trial.metrics is not None
 
     def digest(self, stage: str) -> str | None:
-        """Of an artifact of the finished trial: `selection`, `benchmark/mini`."""
-        made: dict[str, str] = (self.trial.metrics or {}).get("artifacts", {}).get(stage, {})
-        return made.get("digest")
+        """Digest of an artifact of the finished trial: `selection`, `benchmark/mini`."""
+        artifact: dict[str, str] = (self.trial.metrics or {}).get("artifacts", {}).get(stage, {})
+        return artifact.get("digest")
 
     def finished_by(self, time: str) -> bool:
-        """Whether its result was there at `time`, by the trial's own record."""
+        """Whether the trial had finished at `time`, by its own record."""
         if self.trial.metrics is None:
             return False
         started = json.loads((self.trial.folder / "provenance.json").read_text())["started"]
@@ -41,11 +41,12 @@ class CurrentTrial:
 
 
 def analysis_settings(study: Study) -> dict[str, Any]:
-    """What decides, beside the answers, what a contrast comes to."""
+    """Settings that decide a contrast's result beside the verdicts."""
     return {"alpha": ALPHA, "analysis": ANALYSIS, "cluster": study.cluster}
 
 
 def current_trials(folder: Path, trials: Sequence[Trial]) -> list[CurrentTrial]:
-    """The cells of the study in `folder`; `trials` are `load_trials` of it. Two searches may share a key."""
+    """The trials of the study in `folder` (from `load_trials`) with their keys. Two searches may share a
+    key."""
     rows: list[dict[str, Any]] = json.loads((folder / "cells.json").read_text())
     return [CurrentTrial(row["key"], trial) for row, trial in zip(rows, trials, strict=True)]

@@ -1,7 +1,7 @@
-"""A study as declared: what of it is registered, and what differs between two declarations.
+"""A study as declared: the part of it that is registered, and differences between two declarations.
 
-Cells known beforehand are registered one by one. Those that a search will propose are not: there, the
-declaration of the block is all that says what will be run.
+Trials known in advance are registered one by one. Trials that a search will propose are not known: there,
+only the declaration of the block is registered.
 """
 
 from __future__ import annotations
@@ -20,45 +20,48 @@ ELSEWHERE = ("launch", "paths", "track")
 """Sections of the configuration that change no result."""
 ABSENT = "none"
 SHOWN = 5
-"""Names that are listed."""
+"""Number of names in a list before `and N more`."""
 
 
 def declared_design(study: Study) -> Design:
-    """The study as declared, as JSON holds it; contrasts stand apart, and figures decide nothing."""
+    """The declared study in JSON types, without contrasts (registered separately) and figures (no
+    results)."""
     declared: Design = json.loads(json.dumps(asdict(study)))
     return {key: declared[key] for key in ("question", "overrides", "seeds", "blocks")}
 
 
 def block_of(design: Design, name: str) -> dict[str, Any] | None:
-    """The block with all that its trials are told: the study's overrides by key, its seeds; None without."""
-    found = next((block for block in design["blocks"] if block["name"] == name), None)
-    if found is None:
+    """The block with all overrides of its trials by key, and its seeds; None if there is no such block."""
+    block = next((block for block in design["blocks"] if block["name"] == name), None)
+    if block is None:
         return None
-    given = {one.key: one.values[0] for one in parse_overrides([*design["overrides"], *found["overrides"]])}
+    overrides = {
+        one.key: one.values[0] for one in parse_overrides([*design["overrides"], *block["overrides"]])
+    }
     return {
-        **found,
-        "overrides": result_overrides(given),
-        "seeds": sorted(found["seeds"] or design["seeds"]),
+        **block,
+        "overrides": result_overrides(overrides),
+        "seeds": sorted(block["seeds"] or design["seeds"]),
     }
 
 
 def result_overrides(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Those that can change a result, key -> value."""
+    """The overrides that can change a result, key -> value."""
     return {key: value for key, value in overrides.items() if key.partition(".")[0] not in ELSEWHERE}
 
 
 def adaptive(block: dict[str, Any]) -> bool:
-    """`Block.adaptive`, of a block as JSON holds it."""
+    """`Block.adaptive` for a block in JSON types."""
     return block["design"] == "optuna" or block["tune"] is not None
 
 
 def factors(block: dict[str, Any]) -> set[str]:
-    """The override keys of its axes."""
+    """The override keys of a block's axes."""
     return {key for axis in block["axes"] for key in keys(axis)}
 
 
 def changes(before: Any, after: Any) -> dict[str, str]:
-    """Dotted key -> `1 → 4`, of what differs between two blocks."""
+    """Dotted key -> `1 → 4` for each value that differs between two blocks."""
     old, new = _flat("", before), _flat("", after)
     both = {key: (old.get(key, ABSENT), new.get(key, ABSENT)) for key in {**old, **new}}
     return {key: f"{was} → {is_}" for key, (was, is_) in both.items() if was != is_}

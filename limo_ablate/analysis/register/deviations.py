@@ -1,4 +1,4 @@
-"""What became different between a study's registration and its results, a line each."""
+"""Deviations of a study from its registration, a line each."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from limo_ablate.study.contrast import Contrast
 from limo_ablate.study.design import Study
 
 
-def deviations(study: Study, chain: Chain, cells: Sequence[CurrentTrial]) -> list[str]:
-    """All of them, contrasts first."""
+def deviations(study: Study, chain: Chain, trials: Sequence[CurrentTrial]) -> list[str]:
+    """All deviations, contrasts first."""
     last = chain.last
     return [
         *_contrasts(study.contrasts, last.contrasts),
         *_design(study, last),
-        *_seeds(cells, last),
-        *_cells(cells, last, [block.name for block in study.blocks if not block.adaptive]),
-        *_searches(study, last, cells),
-        *_data(cells, last),
+        *_seeds(trials, last),
+        *_trials(trials, last, [block.name for block in study.blocks if not block.adaptive]),
+        *_searches(study, last, trials),
+        *_data(trials, last),
         *_analysis(study, last),
-        *_late(cells, last),
-        *(f"registered before, at {link.time}, as {link.hash[:12]}" for link in chain.links[:-1]),
+        *_late(trials, last),
+        *(f"registered before at {link.time}, hash {link.hash[:12]}" for link in chain.registrations[:-1]),
     ]
 
 
@@ -37,12 +37,12 @@ def _contrasts(now: Sequence[Contrast], registered: Sequence[Contrast]) -> Itera
         elif name not in before:
             yield f"contrast added: {name}"
         elif changed := [key for key in before[name] if before[name][key] != after[name][key]]:
-            said = ", ".join(f"{key} {before[name][key]} → {after[name][key]}" for key in changed)
-            yield f"contrast changed: {name}: {said}"
+            values = ", ".join(f"{key} {before[name][key]} → {after[name][key]}" for key in changed)
+            yield f"contrast changed: {name}: {values}"
 
 
 def _design(study: Study, registered: Registration) -> Iterator[str]:
-    """Of the blocks; what a study that was extended has more is told too."""
+    """Deviations of the blocks, including blocks that were added later."""
     declared = declared_design(study)
     for name in dict.fromkeys(
         block["name"] for one in (registered.design, declared) for block in one["blocks"]
@@ -54,61 +54,65 @@ def _design(study: Study, registered: Registration) -> Iterator[str]:
             yield f"block changed: {name}: {', '.join(f'{key} {how}' for key, how in differing.items())}"
 
 
-def _seeds(cells: Sequence[CurrentTrial], registered: Registration) -> Iterator[str]:
-    now = {cell.trial.seed for cell in cells}
+def _seeds(trials: Sequence[CurrentTrial], registered: Registration) -> Iterator[str]:
+    now = {current.trial.seed for current in trials}
     blocks = registered.design["blocks"]
     before = {seed for block in blocks for seed in block["seeds"] or registered.design["seeds"]}
     if now != before:
         yield f"seeds: registered {_numbers(before)}, run {_numbers(now)}"
 
 
-def _cells(cells: Sequence[CurrentTrial], registered: Registration, known: Sequence[str]) -> Iterator[str]:
-    """`known`: the blocks whose cells are known beforehand."""
-    there = {cell.key for cell in cells}
-    missing = [cell.name for key, cell in registered.cells.items() if key not in there]
+def _trials(trials: Sequence[CurrentTrial], registered: Registration, known: Sequence[str]) -> Iterator[str]:
+    """`known`: the blocks whose trials are known in advance."""
+    keys = {current.key for current in trials}
+    missing = [planned.name for key, planned in registered.cells.items() if key not in keys]
     extra = [
-        cell.trial.name
-        for cell in cells
-        if cell.key not in registered.cells and any(block in known for block in cell.trial.blocks)
+        current.trial.name
+        for current in trials
+        if current.key not in registered.cells and any(block in known for block in current.trial.blocks)
     ]
-    unfinished = [cell.trial.name for cell in cells if cell.key in registered.cells and not cell.done]
-    yield from _counted("registered cells are not in the study", missing)
-    yield from _counted("cells were not registered", extra)
+    unfinished = [
+        current.trial.name for current in trials if current.key in registered.cells and not current.done
+    ]
+    yield from _counted("registered trials are not in the study", missing)
+    yield from _counted("trials were not registered", extra)
     yield from _counted("registered trials have no result", unfinished)
 
 
-def _searches(study: Study, registered: Registration, cells: Sequence[CurrentTrial]) -> Iterator[str]:
+def _searches(study: Study, registered: Registration, trials: Sequence[CurrentTrial]) -> Iterator[str]:
     for block in study.blocks:
-        if block.adaptive and (why := search_deviation(study, block, registered, cells)):
+        if block.adaptive and (why := search_deviation(study, block, registered, trials)):
             yield f"block {block.name}: {why}"
 
 
-def _data(cells: Sequence[CurrentTrial], registered: Registration) -> Iterator[str]:
-    known = registered.cells
-    done = [cell for cell in cells if cell.done]
+def _data(trials: Sequence[CurrentTrial], registered: Registration) -> Iterator[str]:
+    planned = registered.cells
+    finished = [current for current in trials if current.done]
     other = [
-        cell.trial.name
-        for cell in done
-        if cell.key in known and cell.digest("selection") != known[cell.key].selection
+        current.trial.name
+        for current in finished
+        if current.key in planned and current.digest("selection") != planned[current.key].selection
     ]
-    yield from _counted("cells trained on other rows than registered", other)
+    yield from _counted("trials trained on other rows than registered", other)
     for name, digests in registered.benchmarks.items():
-        answered = [cell for cell in done if cell.digest(f"benchmark/{name}") not in (None, *digests)]
-        differing = [cell.trial.name for cell in answered]
-        yield from _counted(f"cells answered other problems of {name} than registered", differing)
+        answered = [
+            current for current in finished if current.digest(f"benchmark/{name}") not in (None, *digests)
+        ]
+        differing = [current.trial.name for current in answered]
+        yield from _counted(f"trials answered other problems of {name} than registered", differing)
 
 
 def _analysis(study: Study, registered: Registration) -> Iterator[str]:
     for key, used in analysis_settings(study).items():
-        if used != registered.decided[key]:
-            yield f"{key}: registered {registered.decided[key]}, used {used}"
+        if used != registered.analysis_settings[key]:
+            yield f"{key}: registered {registered.analysis_settings[key]}, used {used}"
 
 
-def _late(cells: Sequence[CurrentTrial], registered: Registration) -> Iterator[str]:
+def _late(trials: Sequence[CurrentTrial], registered: Registration) -> Iterator[str]:
     for block, count in registered.finished.items():
         yield f"{count} trials of block '{block}' had finished when it was registered"
     if not registered.finished:
-        early = [cell.trial.name for cell in cells if cell.finished_by(registered.time)]
+        early = [current.trial.name for current in trials if current.finished_by(registered.time)]
         yield from _counted("trials had finished before it was registered", early)
 
 
@@ -117,5 +121,5 @@ def _counted(what: str, names: Sequence[str]) -> Iterator[str]:
         yield f"{len(names)} {what}: {first_names(names)}"
 
 
-def _numbers(found: set[int]) -> str:
-    return ", ".join(map(str, sorted(found))) or "none"
+def _numbers(numbers: set[int]) -> str:
+    return ", ".join(map(str, sorted(numbers))) or "none"

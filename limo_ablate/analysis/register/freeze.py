@@ -1,4 +1,4 @@
-"""A study made into its registration: cells composed as `sweep` composes them, selections really made."""
+"""Builds a study's registration: trials are composed as by `sweep`, and their selections are computed."""
 
 from __future__ import annotations
 
@@ -30,54 +30,60 @@ from limo_ablate.trial.stages import Stages
 
 
 def folder_of(study: Study) -> Path:
-    """Where `sweep` keeps the study. Raises UserError."""
+    """The study's folder, as `sweep` would use it. Raises UserError."""
     return Path(_shared(study, study.blocks[0]).paths.studies) / study.name
 
 
 def _shared(study: Study, block: Block) -> TrialConfig:
-    """Of cells that are not known yet."""
+    """Configuration that the block's trials share, for trials that are not known yet."""
     return compose([*study.overrides, *block.overrides])
 
 
 def freeze(study: Study, folder: Path, former: Chain | None) -> Registration:
-    """The study as it is to be registered, in place of `former`; selections and benchmarks are made.
+    """The registration of `study`, which replaces `former`; computes selections and benchmarks.
 
-    Raises UserError, as a trial of it would: for a pool that can't be read, or too few rows.
+    Raises UserError where a trial of the study would: for a pool that can't be read, or too few rows.
     """
-    found = planned_trials(study)
+    planned = planned_trials(study)
     proposed = [(block, _shared(study, block)) for block in study.blocks if block.adaptive]
-    made = InputDigests()
+    digests = InputDigests()
     commit, diff = code_state()
-    made_of = Registration(
+    registration = Registration(
         format=FORMAT,
         time=datetime.now(UTC).isoformat(timespec="seconds"),
         study=study.name,
         git={"commit": commit, "dirty": None if diff is None else bool(diff)},
         versions={"python": platform.python_version(), **package_versions()},
         design=declared_design(study),
-        cells={cell.key: _registered(study, cell, made) for cell in found},
-        benchmarks=made.benchmarks([*(cell.config for cell in found), *(config for _, config in proposed)]),
+        cells={cell.key: _registered(study, cell, digests) for cell in planned},
+        benchmarks=digests.benchmarks(
+            [*(cell.config for cell in planned), *(config for _, config in proposed)]
+        ),
         pools={block.name: _pool(config) for block, config in proposed if shares_pool(block)},
         contrasts=study.contrasts,
         **analysis_settings(study),
-        finished=finished_counts(folder, found),
+        finished=finished_counts(folder, planned),
         former=(*former.last.former, former.last.hash) if former else (),
     )
-    return with_hash(made_of)
+    return with_hash(registration)
 
 
-def finished_counts(folder: Path, found: Sequence[PlannedTrial]) -> dict[str, int]:
-    """Block -> its trials in `folder` that have a result already, those that searches proposed included."""
-    blocks = {cell.folder: cell.blocks for cell in found}
+def finished_counts(folder: Path, planned: Sequence[PlannedTrial]) -> dict[str, int]:
+    """Block -> number of its trials in `folder` that have a result, including trials proposed by searches."""
+    blocks = {cell.folder: cell.blocks for cell in planned}
     if (folder / "cells.json").exists():
         run = json.loads((folder / "cells.json").read_text())
         blocks |= {cell["folder"]: tuple(cell["blocks"]) for cell in run}
-    there = [own for name, own in blocks.items() if (folder / "trials" / name / "metrics.json").exists()]
-    return dict(Counter(block for own in there for block in own))
+    finished = [
+        trial_blocks
+        for name, trial_blocks in blocks.items()
+        if (folder / "trials" / name / "metrics.json").exists()
+    ]
+    return dict(Counter(block for trial_blocks in finished for block in trial_blocks))
 
 
 class InputDigests:
-    """Selections and benchmarks by what they are made from, each made once."""
+    """Digests of selections and benchmarks, each computed once for equal inputs."""
 
     def __init__(self) -> None:
         self._selections: dict[str, str] = {}
@@ -88,9 +94,9 @@ class InputDigests:
         if config.select.size == 0:
             return None
         parts: dict[str, Any] = {"data": config.data, "select": config.select}
-        parts["benchmarks"] = config.eval.benchmarks  # which the contamination gate compares with
+        parts["benchmarks"] = config.eval.benchmarks  # inputs of the contamination gate
         if config.select.tokens is not None or config.data.difficulty.measure == "reference":
-            # the model's tokenizer may count, and reference models are run as the trial's own is
+            # the model's tokenizer may count tokens, and reference models run on the trial's hardware
             parts |= {"model": config.model, "hardware": config.hardware, "eval": config.eval}
         key = content_key("registered", 1, parts)
         if key not in self._selections:
@@ -98,16 +104,16 @@ class InputDigests:
         return self._selections[key]
 
     def benchmarks(self, configs: Iterable[TrialConfig]) -> dict[str, tuple[str, ...]]:
-        """Name -> digests."""
-        found: dict[str, dict[str, None]] = {}
+        """Benchmark -> digests of its problems."""
+        digests: dict[str, dict[str, None]] = {}
         for config in configs:
             for name, benchmark in config.eval.benchmarks.items():
                 key = content_key("registered", 1, {"name": name, "benchmark": benchmark})
                 if key not in self._benchmarks:
-                    made = load_benchmark(Store(config.paths.artifacts), name, benchmark)
-                    self._benchmarks[key] = made.digest
-                found.setdefault(name, {})[self._benchmarks[key]] = None
-        return {name: tuple(digests) for name, digests in found.items()}
+                    artifact = load_benchmark(Store(config.paths.artifacts), name, benchmark)
+                    self._benchmarks[key] = artifact.digest
+                digests.setdefault(name, {})[self._benchmarks[key]] = None
+        return {name: tuple(digests) for name, digests in digests.items()}
 
 
 def _pool(config: TrialConfig) -> str:
@@ -115,7 +121,7 @@ def _pool(config: TrialConfig) -> str:
 
 
 def _select(config: TrialConfig) -> str:
-    """The base model is only made where its tokenizer may be needed."""
+    """Digest of the selection. The base model is made only if its tokenizer may be needed."""
     store, stages = Store(config.paths.artifacts), Stages()
     pool = stages.run("pool", load_pool, store, config.data)
     base = None
@@ -125,10 +131,12 @@ def _select(config: TrialConfig) -> str:
     return stages.run("selection", select, store, config.select, config.data, pool, evidence).digest
 
 
-def _registered(study: Study, cell: PlannedTrial, made: InputDigests) -> RegisteredTrial:
+def _registered(study: Study, cell: PlannedTrial, digests: InputDigests) -> RegisteredTrial:
     try:
-        digest = made.selection(cell.config)
+        digest = digests.selection(cell.config)
     except UserError as error:
         raise UserError(f"cell {cell.name}: {error}") from error
-    asked = cell.labels(study.name).cell
-    return RegisteredTrial(name=cell.name, seed=cell.seed, blocks=cell.blocks, asked=asked, selection=digest)
+    overrides = cell.labels(study.name).cell
+    return RegisteredTrial(
+        name=cell.name, seed=cell.seed, blocks=cell.blocks, asked=overrides, selection=digest
+    )

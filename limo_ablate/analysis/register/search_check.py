@@ -1,4 +1,4 @@
-"""Blocks whose cells a search proposes: whether what has been run is what the declaration asks for."""
+"""Checks that the trials of a search are those that its block declares."""
 
 from __future__ import annotations
 
@@ -15,55 +15,57 @@ from limo_ablate.study.design import Study
 from limo_ablate.study.search.search import searches
 
 REPORTING = "eval.report"
-"""What a search with a pruner adds to its trials."""
+"""Override that a search with a pruner adds to its trials."""
 
 
 def search_deviation(
-    study: Study, block: Block, registered: Registration, cells: Sequence[CurrentTrial]
+    study: Study, block: Block, registered: Registration, trials: Sequence[CurrentTrial]
 ) -> str | None:
-    """How the trials of a searched block differ from its declaration, or their pool from the registered one.
+    """How a search's trials differ from the block's declaration, or their pool from the registered one.
 
-    None where they don't. `cells` are those of the study.
+    None if they don't. `trials` are all trials of the study.
     """
-    own = [cell for cell in cells if block.name in cell.trial.blocks]
-    if counted := _counted(study, block, own):
+    own_trials = [current for current in trials if block.name in current.trial.blocks]
+    if counted := _counted(study, block, own_trials):
         return counted
     declared = block_of(declared_design(study), block.name) or {}
-    if others := sum(not _as_declared(block, declared["overrides"], cell.trial.overrides) for cell in own):
-        return f"{others} of its {len(own)} trials were not run as declared"
+    if deviating := sum(
+        not _as_declared(block, declared["overrides"], current.trial.overrides) for current in own_trials
+    ):
+        return f"{deviating} of its {len(own_trials)} trials were not run as declared"
     pool = registered.pools.get(block.name)
-    if pool and (others := sum(cell.digest("pool") not in (None, pool) for cell in own)):
-        return f"{others} of its {len(own)} trials selected from another pool than registered"
+    if pool and (deviating := sum(current.digest("pool") not in (None, pool) for current in own_trials)):
+        return f"{deviating} of its {len(own_trials)} trials selected from another pool than registered"
     return None
 
 
-def _counted(study: Study, block: Block, own: Sequence[CurrentTrial]) -> str | None:
-    wanted: Counter[int] = Counter()
+def _counted(study: Study, block: Block, own_trials: Sequence[CurrentTrial]) -> str | None:
+    expected: Counter[int] = Counter()
     for search in searches(study):
         if search.block == block.name:
-            wanted[search.seed] += search.n
-    have = Counter(cell.trial.seed for cell in own)
-    if lost := (wanted - have).total():
-        return f"{lost} of the {wanted.total()} trials of its searches are not in the study"
-    if extra := (have - wanted).total():
-        return f"{extra} trials are more than the {wanted.total()} of its searches"
+            expected[search.seed] += search.n
+    actual = Counter(current.trial.seed for current in own_trials)
+    if missing := (expected - actual).total():
+        return f"{missing} of the {expected.total()} trials of its searches are missing from the study"
+    if extra := (actual - expected).total():
+        return f"{extra} trials in excess of the {expected.total()} of its searches"
     return None
 
 
-def _as_declared(block: Block, overrides: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
+def _as_declared(block: Block, declared: Mapping[str, Any], overrides: Mapping[str, Any]) -> bool:
     axes = {**block.axes, **(block.tune.axes if block.tune else {})}
     chosen = {key for axis in axes for key in keys(axis)} | {"seed", REPORTING}
-    given = {key: value for key, value in result_overrides(asked).items() if key not in chosen}
-    fixed = {key: value for key, value in overrides.items() if key not in chosen}
-    return given == fixed and all(
-        _allowed(axis, levels, asked, axis in (block.when or {})) for axis, levels in axes.items()
+    actual = {key: value for key, value in result_overrides(overrides).items() if key not in chosen}
+    fixed = {key: value for key, value in declared.items() if key not in chosen}
+    return actual == fixed and all(
+        _allowed(axis, levels, overrides, axis in (block.when or {})) for axis, levels in axes.items()
     )
 
 
-def _allowed(axis: str, levels: Levels, asked: Mapping[str, Any], conditional: bool) -> bool:
-    if missing := [key for key in keys(axis) if key not in asked]:
+def _allowed(axis: str, levels: Levels, overrides: Mapping[str, Any], conditional: bool) -> bool:
+    if missing := [key for key in keys(axis) if key not in overrides]:
         return conditional and len(missing) == len(keys(axis))
-    value = [asked[key] for key in keys(axis)]
+    value = [overrides[key] for key in keys(axis)]
     if isinstance(levels, Range):
         return bool(levels.low <= value[0] <= levels.high)
     return (value if len(value) > 1 else value[0]) in [_list(level) for level in levels]
@@ -74,6 +76,6 @@ def _list(level: Any) -> Any:
 
 
 def shares_pool(block: Block) -> bool:
-    """Whether all trials of the block select from one pool: its axes leave the data alone."""
+    """Whether all trials of the block select from one pool: none of its axes is of the data."""
     axes = [*block.axes, *(block.tune.axes if block.tune else ())]
     return all(key.partition(".")[0] != "data" for axis in axes for key in keys(axis))

@@ -9,8 +9,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from limo_ablate.analysis.factors import factor_effects
-from limo_ablate.analysis.resample import holm
+from limo_ablate.analysis.factors import factor_effects, two_level_effects
 from limo_ablate.report.factorial.grid import Effect, Grid, aliases, balanced_grid, effect_label
 from limo_ablate.report.factorial.interactions import ALPHA, heatmaps, line_charts
 from limo_ablate.report.labels import POINTS, axis, level
@@ -66,7 +65,7 @@ def _levels(grid: Grid, rows: pl.DataFrame) -> Chart:
     """Main effects: each level against the mean of all, factor by factor."""
     by = {(row["factor"], row["level"]): row for row in rows.filter(kind="main").iter_rows(named=True)}
     ordered = [(key, known, by[key, str(known)]) for key in grid.factors for known in grid.levels(key)]
-    found = [_dot(axis(key), level(known), row, 1.0) for key, known, row in ordered]
+    found = [_dot(axis(key), level(known), row) for key, known, row in ordered]
     table = [
         [dot.group, dot.label, *_numbers(dot, row)] for dot, (_, _, row) in zip(found, ordered, strict=True)
     ]
@@ -74,38 +73,18 @@ def _levels(grid: Grid, rows: pl.DataFrame) -> Chart:
 
 
 def _differences(grid: Grid, rows: pl.DataFrame, size: int) -> Chart | None:
-    """Of two-level factors: a dot for each effect of `size` factors, the largest first; null without any."""
-    wanted = [
-        (name, effect, _row(grid, rows, effect)) for name, effect in grid.effects() if len(effect) == size
-    ]
-    if not wanted:
+    """A dot for each effect of `size` two-level factors, the largest first; None if there are none."""
+    effects = [(name, factors) for name, factors in grid.effects() if len(factors) == size]
+    if not effects:
         return None
-    # each effect once, where `factor_effects` has it for every level
-    adjusted = holm([row["p"] for _, _, row in wanted])
-    ordered = [
-        (_change(grid, name, effect), row | {"p_adj": float(p)})
-        for (name, effect, row), p in zip(wanted, adjusted, strict=True)
-    ]
-    ordered.sort(key=lambda found: -abs(found[1]["effect"]))
-    found = [_dot(name, "", row, 2.0) for name, row in ordered]
-    table = [[dot.group, *_numbers(dot, row)] for dot, (_, row) in zip(found, ordered, strict=True)]
-    what, said = ("main effects", DIFFERENCE) if size == 1 else ("interactions", CHANGE)
-    return _chart(grid, what, said, found, Table(["of", *HEADER], table, 1, [said]))
-
-
-def _row(grid: Grid, rows: pl.DataFrame, effect: Effect) -> dict[str, Any]:
-    """Of the second level, or of both second levels."""
-    seconds = [str(grid.levels(key)[1]) for key in effect]
-    other = (effect[1], seconds[1]) if len(effect) == 2 else (None, None)
-    return rows.row(
-        by_predicate=pl.struct("factor", "level", "other", "other_level").eq_missing(
-            pl.struct(
-                factor=pl.lit(effect[0]), level=pl.lit(seconds[0]),
-                other=pl.lit(other[0], pl.String), other_level=pl.lit(other[1], pl.String),
-            )
-        ),
-        named=True,
-    )  # fmt: skip
+    levels = [{key: grid.levels(key)[1] for key in factors} for _, factors in effects]
+    numbers = two_level_effects(rows, levels).rows(named=True)
+    ordered = [(_change(grid, *effect), row) for effect, row in zip(effects, numbers, strict=True)]
+    ordered.sort(key=lambda pair: -abs(pair[1]["effect"]))
+    dots = [_dot(name, "", row) for name, row in ordered]
+    table = [[dot.group, *_numbers(dot, row)] for dot, (_, row) in zip(dots, ordered, strict=True)]
+    kind, meaning = ("main effects", DIFFERENCE) if size == 1 else ("interactions", CHANGE)
+    return _chart(grid, kind, meaning, dots, Table(["effect of", *HEADER], table, 1, [meaning]))
 
 
 def _change(grid: Grid, name: str, effect: Effect) -> str:
@@ -116,9 +95,8 @@ def _change(grid: Grid, name: str, effect: Effect) -> str:
     return f"{name}: {first} → {second}"
 
 
-def _dot(group: str, label: str, row: dict[str, Any], times: float) -> Dot:
-    effect, low, high = (times * row[name] for name in ("effect", "low", "high"))
-    return Dot(group, label, effect, low, high, row["p_adj"] < ALPHA)
+def _dot(group: str, label: str, row: dict[str, Any]) -> Dot:
+    return Dot(group, label, row["effect"], row["low"], row["high"], row["p_adj"] < ALPHA)
 
 
 def _numbers(dot: Dot, row: dict[str, Any]) -> list[str]:

@@ -11,9 +11,9 @@ import polars as pl
 import pytest
 
 from limo_ablate.analysis import ANALYSIS
+from limo_ablate.analysis.adjust import holm
 from limo_ablate.analysis.register.freeze import freeze
 from limo_ablate.analysis.register.registration import Registration, read, with_hash, write
-from limo_ablate.analysis.resample import holm
 from limo_ablate.report.claims import Claims, claims
 from limo_ablate.report.page import write_report
 from limo_ablate.report.study_view import load
@@ -165,10 +165,10 @@ def another_cell(study: Path) -> None:
     ("how", "reason", "deviations"),
     [
         (unfinished, "1 of its 8 trials have no result", ["1 registered trials have no result: "]),
-        (other_rows, "1 of its cells trained on other rows", ["1 cells trained on other rows than reg"]),
-        (other_problems, "mini has other problems", ["1 cells answered other problems of mini than"]),
-        (one_seed, "4 of its registered cells are not", ["seeds: registered 0, 1, run 0", "4 registered c"]),
-        (another_cell, "1 of its cells were not", ["1 registered cells are not", "1 cells were not reg"]),
+        (other_rows, "1 of its trials trained on other rows", ["1 trials trained on other rows than reg"]),
+        (other_problems, "mini has other problems", ["1 trials answered other problems of mini than"]),
+        (one_seed, "4 of its registered trials are not", ["seeds: registered 0, 1, run 0", "4 registered t"]),
+        (another_cell, "1 of its trials were not", ["1 registered trials are not", "1 trials were not reg"]),
     ],
 )
 def test_other_cells_or_data_make_it_exploratory(
@@ -185,9 +185,9 @@ def test_another_analysis_is_told(study: Path) -> None:
     chain = read(study)
     assert chain is not None
     write(study, with_hash(replace(chain.last, analysis=99)))
-    assert why(study) == ["another analysis than registered"] * 2
+    assert why(study) == ["analysis differs from the registration"] * 2
     write(study, with_hash(replace(chain.last, analysis=99, alpha=0.01)))
-    assert why(study) == ["another alpha than registered"] * 2
+    assert why(study) == ["alpha differs from the registration"] * 2
     expected = ["alpha: registered 0.01, used 0.05", f"analysis: registered 99, used {ANALYSIS}"]
     assert told(study).deviations == expected
 
@@ -204,7 +204,7 @@ def clustered(study: Path) -> None:
 def test_other_clusters_of_problems_make_it_exploratory(study: Path) -> None:
     clustered(study)
     found = told(study)
-    assert found.rows["why"].to_list() == ["another cluster than registered"] * 2
+    assert found.rows["why"].to_list() == ["cluster differs from the registration"] * 2
     assert found.deviations == ["cluster: registered None, used source"]
 
 
@@ -269,7 +269,7 @@ def test_registered_again_what_is_unchanged_keeps_its_date(study: Path) -> None:
         None,
         "8 trials of its block had finished when it was registered",
     ]
-    assert found.deviations[-1].startswith("registered before, at ")
+    assert found.deviations[-1].startswith("registered before at ")
 
 
 def test_a_changed_file_is_said_loudly(study: Path) -> None:

@@ -83,7 +83,7 @@ def test_a_second_time_needs_a_word_and_keeps_the_first(
     chain = read(folder)
     assert chain is not None
     assert chain.broken is None
-    assert chain.last.former == (chain.links[0].hash,)
+    assert chain.last.former == (chain.registrations[0].hash,)
 
 
 def test_a_changed_registration_is_told_and_not_replaced(

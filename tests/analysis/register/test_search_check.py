@@ -165,10 +165,10 @@ Rows = Callable[[list[dict[str, Any]]], object]
 @pytest.mark.parametrize(
     ("how", "reason"),
     [
-        (lambda rows: rows.pop(), "1 of the 8 trials of its searches are not in the study"),
+        (lambda rows: rows.pop(), "1 of the 8 trials of its searches are missing from the study"),
         (
             lambda rows: rows.append(rows[0] | {"name": "more"}),
-            "1 trials are more than the 8 of its searches",
+            "1 trials in excess of the 8 of its searches",
         ),
         (
             lambda rows: rows[0]["overrides"].update({"train.epochs": 3}),
