@@ -34,10 +34,12 @@ class LimoSweeper(Sweeper):
         from limo_ablate.core.errors import EXIT_INTERRUPTED, TrialFailure
         from limo_ablate.study.design import multirun_study
         from limo_ablate.sweep.coordinate import run
+        from limo_ablate.trial.compose import search_path_overrides
 
         assert self.config is not None
         assert self.hydra_context is not None
         folder = Path(self.config.hydra.sweep.dir)
+        arguments = [*search_path_overrides(self.config.hydra), *arguments]
         study = multirun_study(folder.name, arguments, self.hydra_context.config_loader)
         code = run(study, folder, extend=True)  # a multirun is whatever was asked for last
         if code == EXIT_INTERRUPTED:

@@ -75,7 +75,7 @@ def run_hydra(argv: Sequence[str]) -> int:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from limo_ablate.trial.compose import CONF, explain
+    from limo_ablate.trial.compose import PRIMARY, explain, search_path
 
     failures: list[Exception] = []
 
@@ -86,9 +86,10 @@ def run_hydra(argv: Sequence[str]) -> int:
             failures.append(error)
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, and the error is ours to print
-    sys.argv = [sys.argv[0], *argv]
+    sys.argv = [sys.argv[0], *_with_sweeper(argv)]
     try:
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(job)()
+        with search_path() as folder:
+            hydra.main(version_base="1.3", config_path=folder, config_name=PRIMARY)(job)()
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error, [a for a in argv if "=" in a and not a.startswith("-")]) from error
     except ValueError as error:
@@ -98,6 +99,15 @@ def run_hydra(argv: Sequence[str]) -> int:
     if failures:
         raise failures[0]
     return 0
+
+
+def _with_sweeper(argv: Sequence[str]) -> list[str]:
+    """Whatever the configuration begins with, `-m` is ours unless another sweeper is asked for."""
+    if any(argument.startswith("hydra/sweeper=") for argument in argv):
+        return list(argv)
+    overrides = (place for place, text in enumerate(argv) if "=" in text and not text.startswith("-"))
+    place = next(overrides, 0)  # Hydra reads overrides only where they stand together
+    return [*argv[:place], "hydra/sweeper=limo", *argv[place:]]
 
 
 def _one_trial(cfg: DictConfig) -> None:

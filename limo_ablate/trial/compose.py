@@ -3,8 +3,10 @@
     compose(["model=mini_m", "select.size=64"]) -> TrialConfig
     compose_trials([[...], [...]])              -> one TrialConfig a trial, all checked before anything runs
 
-Composing costs 0.1 s and more, so each distinct set of group choices is composed once, and `key=value`
-overrides are put into what came out (`limo_ablate.trial.template`), before interpolations are resolved.
+Configuration files are those of the user's project, then the package's (`limo_ablate.core.project`), along
+Hydra's own search path. Composing costs 0.1 s and more, so each distinct set of group choices is composed
+once, and `key=value` overrides are put into what came out (`limo_ablate.trial.template`), before
+interpolations are resolved.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import copy
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,11 +29,20 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.overrides import literal
+from limo_ablate.core.project import conf_folders
 from limo_ablate.core.typed import from_dict, nearest
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.template import NotPlain, Sections, Template, Value
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
+SEARCH_PATH: ContextVar[bool] = ContextVar("SEARCH_PATH", default=False)
+"""Whether Hydra composes for us, so that `hydra_plugins.limo_search_path` adds our folders to its own."""
+PRIMARY = "config"
+"""Name of the file in which every configuration begins."""
+DECLARED = "hydra.searchpath in main"
+ADDED = ("command-line", "hydra.searchpath in command-line", DECLARED)
+"""Hydra's names of the sources that `--config-dir`, `hydra.searchpath=[...]` and a primary file add."""
+Folders = tuple[Path, ...]
 
 
 def to_trial(cfg: DictConfig) -> TrialConfig:
@@ -54,7 +66,7 @@ def compose_trials(trials: Sequence[Sequence[str]]) -> list[TrialConfig]:
     with _hydra():
         for overrides in map(tuple, trials):
             if overrides not in typed:
-                typed[overrides] = composed.trial(*_split(overrides))
+                typed[overrides] = composed.trial(overrides)
     return [typed[tuple(overrides)] for overrides in trials]
 
 
@@ -62,12 +74,14 @@ class _Composed:
     """What has been composed so far, by group choices."""
 
     def __init__(self) -> None:
+        self._folders = conf_folders()
         self._configs: dict[tuple[str, ...], DictConfig] = {}
         self._templates: dict[tuple[str, ...], Template | None] = {}
         self._siblings: dict[tuple[str, ...], tuple[str, dict[str, Any]]] = {}
         self._sections = Sections()
 
-    def trial(self, groups: tuple[str, ...], values: list[Value]) -> TrialConfig:
+    def trial(self, overrides: Sequence[str]) -> TrialConfig:
+        groups, values = _split(overrides, self._folders)
         if groups not in self._templates:
             self._templates[groups] = self._template(groups)
         if (template := self._templates[groups]) is not None:
@@ -95,33 +109,40 @@ class _Composed:
         for place, text in enumerate(groups):
             group, _, choice = text.partition("=")
             others = (*groups[:place], group, *groups[place + 1 :])
-            if _alone(group, others) and (CONF / group / f"{choice}.yaml").is_file():
+            if _alone(group, others, self._folders) and self._file(group, choice):
                 alone[others] = group, choice
         for others, (group, choice) in alone.items():
             first, plain = self._siblings.get(others, (choice, {}))
-            if plain and plain[group] == _file(group, first):
-                return {**plain, group: _file(group, choice)}
+            if plain and plain[group] == _content(self._file(group, first)):
+                return {**plain, group: _content(self._file(group, choice))}
         composed = _plain(self._config(groups))
         self._siblings.update({others: (choice, composed) for others, (_, choice) in alone.items()})
         return composed
 
+    def _file(self, group: str, choice: str) -> Path | None:
+        """The file that Hydra would take."""
+        files = (folder / group / f"{choice}.yaml" for folder in self._folders)
+        return next((file for file in files if file.is_file()), None)
 
-def _alone(group: str, others: Sequence[str]) -> bool:
+
+def _alone(group: str, others: Sequence[str], folders: Folders) -> bool:
     """Whether nothing but the group's own file fills its section, whichever choices are made."""
     keys = [text.partition("=")[0] for text in others]
-    if keys.count(group) > 1 or any(key[:1] in ("+", "~") or "@" in key for key in keys):
+    if keys.count(group) > 1 or any(
+        key[:1] in ("+", "~") or "@" in key or key.startswith("hydra.") for key in keys
+    ):
         return False
-    return group.isidentifier() and _fills_its_section(group)
+    return group.isidentifier() and _fills_its_section(group, folders)
 
 
 @cache
-def _fills_its_section(group: str) -> bool:
-    """By the files of `conf/`: the group's have no defaults and no package of their own, and no file that is
-    placed elsewhere than under its group's name has such a section or places another one there."""
-    for file in CONF.rglob("*.yaml"):
+def _fills_its_section(group: str, folders: Folders) -> bool:
+    """By the files of `folders`: the group's have no defaults and no package of their own, and no file that
+    is placed elsewhere than under its group's name has such a section or places another one there."""
+    for folder, file in ((parent, file) for parent in folders for file in parent.rglob("*.yaml")):
         text = file.read_text()
-        placed = file.parent == CONF or "@package" in text
-        if file.parent == CONF / group and (placed or re.search(r"^defaults\b", text, re.MULTILINE)):
+        placed = file.parent == folder or "@package" in text
+        if file.parent == folder / group and (placed or re.search(r"^defaults\b", text, re.MULTILINE)):
             return False
         if placed and re.search(rf"^(?:{group}\b|['\"{{])|@{group}\b", text, re.MULTILINE):
             return False
@@ -136,8 +157,8 @@ def _plain(config: DictConfig) -> dict[str, Any]:
 
 
 @cache
-def _file(group: str, choice: str) -> Any:
-    return OmegaConf.to_container(OmegaConf.load(CONF / group / f"{choice}.yaml"), resolve=False)
+def _content(file: Path) -> Any:
+    return OmegaConf.to_container(OmegaConf.load(file), resolve=False)
 
 
 @contextmanager
@@ -146,41 +167,71 @@ def _hydra() -> Iterator[None]:
     instance = GlobalHydra.instance()
     saved, instance.hydra = instance.hydra, None
     try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
+        with search_path() as folder, initialize_config_dir(folder, version_base="1.3"):
             yield
     finally:
         instance.hydra = saved
 
 
-def _split(overrides: Sequence[str]) -> tuple[tuple[str, ...], list[Value]]:
+@contextmanager
+def search_path() -> Iterator[str]:
+    """The folder that Hydra is to start from; it looks into all of ours as long as this lasts."""
+    token = SEARCH_PATH.set(True)
+    try:
+        yield str(conf_folders()[0])
+    finally:
+        SEARCH_PATH.reset(token)
+
+
+def search_path_overrides(hydra: DictConfig) -> list[str]:
+    """What each trial of a multirun must be asked for to be composed as the multirun was: of folders that the
+    command line added to the search path. Raises UserError for another primary configuration than ours."""
+    sources = hydra.runtime.config_sources
+    main = next(source.path for source in sources if source.provider == "main")
+    if hydra.job.config_name != PRIMARY or main != str(conf_folders()[0]):
+        raise UserError(
+            "-m can't start from another configuration (-cn, -cp): make it conf/config.yaml of a folder and "
+            "give --project FOLDER, or make it conf/experiment/NAME.yaml and give experiment=NAME"
+        )
+    added = [source for source in sources if source.provider in ADDED]
+    if all(source.provider == DECLARED for source in added):
+        return []
+    paths = [Path(source.path).resolve() if source.schema == "file" else source.path for source in added]
+    named = [f"{source.schema}://{path}" for source, path in zip(added, paths, strict=True)]
+    return [f"hydra.searchpath={literal(named)}"]
+
+
+def _split(overrides: Sequence[str], folders: Folders) -> tuple[tuple[str, ...], list[Value]]:
     """Overrides that need Hydra (group choices, additions, deletions) and plain `key=value` ones."""
-    read = [_read(text) for text in overrides]
+    if any(text.startswith("hydra.searchpath=") for text in overrides):
+        return tuple(overrides), []  # which keys are groups is for Hydra to say
+    read = [_read(text, folders) for text in overrides]
     groups = tuple(text for text in read if isinstance(text, str))
     return groups, [value for value in read if isinstance(value, Value)]
 
 
 @cache  # cells repeat the same few overrides
-def _read(text: str) -> Value | str:
+def _read(text: str, folders: Folders) -> Value | str:
     try:
         (override,) = OverridesParser.create().parse_overrides([text])
     except HydraException as error:
         raise UserError(f"can't read these overrides: {_first_line(error)}") from error
     key = override.get_key_element()
-    if _is_value(key) and not override.is_sweep_override():
+    if _is_value(key, folders) and not override.is_sweep_override():
         return Value.of(key, text, override.value())
     return str(override.input_line)
 
 
-def _is_value(key: str) -> bool:
+def _is_value(key: str, folders: Folders) -> bool:
     """Whether a key names one of our values; groups, `+new`, `~gone`, `a@b` and hydra's own are Hydra's."""
-    return not (
-        key[0] in "+~" or "/" in key or "@" in key or key.startswith("hydra.") or (CONF / key).is_dir()
-    )
+    if key[0] in "+~" or "/" in key or "@" in key or key.startswith("hydra."):
+        return False
+    return not any((folder / key).is_dir() for folder in folders)
 
 
 def _compose(overrides: Sequence[str]) -> DictConfig:
     try:
-        return hydra_compose("config", overrides=list(overrides))
+        return hydra_compose(PRIMARY, overrides=list(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error, overrides) from error
     except ValueError as error:  # a group that is neither a choice nor a list of them
@@ -223,10 +274,10 @@ def explain(error: Exception, overrides: Sequence[str]) -> UserError:
             f"{group}={choice}: not a choice{nearest(choice, options)} Allowed: {', '.join(options)}"
         )
     with _hydra():
-        default = hydra_compose("config")
+        default = hydra_compose(PRIMARY)
     for override in OverridesParser.create().parse_overrides(list(overrides)):
         key = override.get_key_element()
-        if _is_value(key) and (problem := unknown_key(default, key)):
+        if _is_value(key, conf_folders()) and (problem := unknown_key(default, key)):
             return problem
     return UserError(_first_line(error))
 

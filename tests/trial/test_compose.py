@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.trial.compose import CONF, compose, compose_trials
+from limo_ablate.core.project import package_folder
+from limo_ablate.trial.compose import compose, compose_trials
 
+CONF = package_folder("conf")
 CHOICES = [
     f"{file.parent.relative_to(CONF)}={file.stem}"
     for file in sorted(CONF.glob("*/**/*.yaml"))

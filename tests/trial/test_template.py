@@ -11,8 +11,9 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.project import package_folder
 from limo_ablate.trial import compose as composing
-from limo_ablate.trial.compose import CONF, compose_trials, to_trial
+from limo_ablate.trial.compose import compose_trials, to_trial
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.identity import trial_key, trial_keys
 from limo_ablate.trial.template import NotPlain, Sections, Template
@@ -46,7 +47,7 @@ VALUES = [
 
 
 def _by_hydra(overrides: Sequence[str]) -> TrialConfig:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with initialize_config_dir(str(package_folder("conf")), version_base="1.3"):
         return to_trial(hydra_compose("config", overrides=list(overrides)))
 
 
@@ -56,7 +57,7 @@ def _outcomes(cells: Sequence[Sequence[str]]) -> list[Any]:
     with composing._hydra():
         for cell in cells:
             try:
-                outcomes.append(composed.trial(*composing._split(cell)))
+                outcomes.append(composed.trial(cell))
             except UserError as error:
                 outcomes.append(str(error))
     return outcomes

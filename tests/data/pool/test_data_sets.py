@@ -8,8 +8,9 @@ import polars as pl
 import pytest
 
 from limo_ablate.core.artifacts import Store
+from limo_ablate.core.project import package_folder
 from limo_ablate.data.pool.load import load_pool
-from limo_ablate.trial.compose import CONF, compose
+from limo_ablate.trial.compose import compose
 
 Rows = list[dict[str, Any]]
 
@@ -136,7 +137,7 @@ ELSEWHERE = {"miniature", "aime_math"}
 
 
 def test_every_data_set_has_a_test() -> None:
-    assert {path.stem for path in (CONF / "data").glob("*.yaml")} == {*SETS, *ELSEWHERE}
+    assert {path.stem for path in (package_folder("conf") / "data").glob("*.yaml")} == {*SETS, *ELSEWHERE}
 
 
 @pytest.mark.parametrize("name", SETS)

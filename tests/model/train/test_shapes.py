@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.project import package_folder
 from limo_ablate.model.config import ModelConfig
 from limo_ablate.model.train.memory import model_shape
 from limo_ablate.model.train.memory_check import LINEAR
 from limo_ablate.model.train.shapes import HUB_KEYS, check_shape, declared_shape, shape_config
-from limo_ablate.trial.compose import CONF, compose
+from limo_ablate.trial.compose import compose
 
 PARAMETERS = {
     "qwen2_5_0_5b": 494_032_768,
@@ -61,7 +62,7 @@ def test_the_miniature_s_vocabulary_is_counted() -> None:
 
 
 def test_every_model_of_the_hub_has_its_shape() -> None:
-    names = {file.stem for file in (CONF / "model").glob("*.yaml")} - {"local"}
+    names = {file.stem for file in (package_folder("conf") / "model").glob("*.yaml")} - {"local"}
     assert all(shape_config(_model(name)) for name in names)
 
 
