@@ -7,6 +7,7 @@ names. Only YAML is read from it; nothing in it is imported or executed.
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 from limo_ablate.core.errors import UserError
@@ -33,8 +34,13 @@ def project() -> Path:
     return Path(named).resolve()
 
 
-def project_option() -> tuple[str, ...]:
-    """`--project DIR` where the project was named: what a printed command needs to find it again."""
+def command(*words: str) -> str:
+    """`limo-ablate WORDS` to be printed: with the project where it was named, so that it can be pasted."""
+    return shlex.join(["limo-ablate", *project_words(), *words])
+
+
+def project_words() -> tuple[str, ...]:
+    """`--project DIR` where the project was named."""
     return ("--project", str(project())) if os.environ.get(VARIABLE) else ()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from limo_ablate.core.command import Verb, words
-from limo_ablate.core.project import study_file
+from limo_ablate.core.project import command, study_file
 
 SHOWN = ("question", "contrasts", "figures", "cluster")
 """What the report reads of a study beside its trials."""
@@ -55,4 +55,4 @@ def _outdated(name: str, folder: Path, overrides: list[str]) -> str | None:
     if not parts or axes[0] != axes[1]:  # levels changed on the command line take contrasts with them
         return None
     said = f"{file.name} has other {' and '.join(parts)} by now than the study that was run"
-    return f"{said}: `limo-ablate sweep {name}` takes them up"
+    return f"{said}: `{command('sweep', name)}` takes them up"

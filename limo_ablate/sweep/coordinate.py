@@ -13,6 +13,7 @@ import yaml
 from rich.console import Console
 
 from limo_ablate.core.errors import EXIT_INTERRUPTED, EXIT_TRIALS_FAILED, UserError, is_disk_full
+from limo_ablate.core.project import command
 from limo_ablate.study.design import Study
 from limo_ablate.study.folder import REGISTRATION, STUDY
 from limo_ablate.study.planned import PlannedTrial
@@ -142,7 +143,7 @@ def _tell_given_up(study: Study, queue: Queue, console: Console) -> None:
     if early:
         console.print(f"{early} of them would have failed in the same way again: the next sweep tries them")
     if early < len(queue.given_up):
-        console.print(f"new attempts: limo-ablate retry {study.name} [TRIAL ...], then the same sweep again")
+        console.print(f"new attempts: {command('retry', study.name)} [TRIAL ...], then the same sweep again")
 
 
 def _report(folder: Path, jobs: Jobs, console: Console) -> None:

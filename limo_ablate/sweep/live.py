@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 
 from limo_ablate.core.progress import Progress
+from limo_ablate.core.project import command
 from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.trial.show import plus_minus
 
@@ -153,7 +153,7 @@ def _progress(progress: Progress | None) -> tuple[str, str, str, str]:
 
 
 def rerun_command(trial: PlannedTrial) -> str:
-    return shlex.join(["limo-ablate", *trial.overrides])
+    return command(*trial.overrides)
 
 
 def readable(seconds: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.project import command
 from limo_ablate.core.typed import nearest
 from limo_ablate.study.design import load_study
 from limo_ablate.study.folder import study_folder
@@ -23,7 +24,7 @@ def retry_trials(study: str, wanted: Sequence[str]) -> None:
     if unknown := [name for name in wanted if name not in names]:
         raise UserError(
             f"{unknown[0]}: no such trial in {folder}{nearest(unknown[0], list(names))} "
-            f"`limo-ablate status {study}` lists those that failed"
+            f"`{command('status', study)}` lists those that failed"
         )
     stuck = retry(ledger, [names[name] for name in wanted] if wanted else trials, folder)
     for trial in stuck:
@@ -33,4 +34,4 @@ def retry_trials(study: str, wanted: Sequence[str]) -> None:
     if not stuck and not wanted:
         print(f"{session.study.name}: no trial has failed for good")
     elif stuck and holder(folder) is None:
-        print(f"go on with the same sweep again, or with: limo-ablate join {folder}")
+        print(f"go on with the same sweep again, or with: {command('join', str(folder))}")

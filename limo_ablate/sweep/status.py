@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 
 from limo_ablate.core.progress import Progress, read_progress
+from limo_ablate.core.project import command
 from limo_ablate.study.design import load_study
 from limo_ablate.study.folder import study_folder
 from limo_ablate.study.planned import PlannedTrial
@@ -163,7 +164,7 @@ def _tell(folder: Path, found: Sequence[State], console: Console) -> None:
         console.print(f"  failed: {state.trial.name}  {state.reason}")
         console.print(f"    log:   {state.folder / LOG}\n    rerun: {rerun_command(state.trial)}")
     if failed:
-        console.print(f"  new attempts: limo-ablate retry {folder}")
+        console.print(f"  new attempts: {command('retry', str(folder))}")
     for line in job_lines(folder):
         console.print(line)
 

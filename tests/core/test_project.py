@@ -10,10 +10,11 @@ import pytest
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.project import (
     VARIABLE,
+    command,
     conf_folders,
     package_folder,
     project,
-    project_option,
+    project_words,
     study_file,
     study_names,
     sweep_folders,
@@ -28,7 +29,7 @@ def _unnamed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_current_folder_is_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert (project(), project_option()) == (tmp_path, ())
+    assert (project(), project_words()) == (tmp_path, ())
     assert conf_folders() == (package_folder("conf"),)
     (tmp_path / "conf").mkdir()
     (tmp_path / "sweeps").mkdir()
@@ -46,7 +47,8 @@ def test_a_named_project_holds_for_what_is_started(tmp_path: Path, monkeypatch: 
     (tmp_path / "mine").mkdir()
     use_project(Path("mine"))
     assert project() == tmp_path / "mine"
-    assert project_option() == ("--project", str(tmp_path / "mine"))
+    assert project_words() == ("--project", str(tmp_path / "mine"))
+    assert command("retry", "a b") == f"limo-ablate --project {tmp_path / 'mine'} retry 'a b'"
     code = "from limo_ablate.core.project import project; print(project())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ))
     assert done.stdout.strip() == str(tmp_path / "mine")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import yaml
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.overrides import format_override, literal
+from limo_ablate.core.project import VARIABLE
 from limo_ablate.report.wandb.point import PARAMETER
 from limo_ablate.study.axes import Levels, Range, keys
 from limo_ablate.study.block import Block, Objective
@@ -25,6 +27,9 @@ RUN_FOLDER = "hydra.run.dir=outputs/wandb/${oc.env:WANDB_SWEEP_ID}/${oc.env:WAND
 """Where a trial is kept: agents that start at the same second must not share a folder."""
 SCORES = {"train": "trained", "seconds": "seconds"}
 """Parts of metrics.json -> what their metrics are called in W&B."""
+
+ARGUMENTS = "${args_no_hyphens}"
+"""Where W&B writes the parameters, as `key=value`."""
 
 Sweep = dict[str, Any]
 """What `wandb sweep` reads."""
@@ -103,6 +108,7 @@ def _is_crossed(block: Block) -> bool:
 
 def _sweep(study: Study, block: Block, how: Sweep, parameters: Sweep, module: str) -> Sweep:
     shared = [*study.overrides, *block.overrides]
+    named = [f"{VARIABLE}={os.environ[VARIABLE]}"] if os.environ.get(VARIABLE) else []
     if "seed" not in parameters:
         shared.append(f"seed={(block.seeds or study.seeds)[0]}")
     return {
@@ -112,7 +118,7 @@ def _sweep(study: Study, block: Block, how: Sweep, parameters: Sweep, module: st
         "program": TRIAL,
         **how,
         "parameters": parameters,
-        "command": ["${env}", "${interpreter}", "-m", module, RUN_FOLDER, *shared, "${args_no_hyphens}"],
+        "command": ["${env}", *named, "${interpreter}", "-m", module, RUN_FOLDER, *shared, ARGUMENTS],
     }
 
 

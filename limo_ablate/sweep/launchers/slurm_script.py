@@ -17,6 +17,7 @@ from typing import Any
 
 from limo_ablate.core.errors import EXIT_INTERRUPTED, UserError
 from limo_ablate.core.hardware import HardwareConfig
+from limo_ablate.core.project import project_words
 from limo_ablate.trial.config import LaunchConfig, SlurmConfig
 
 LOGS = "slurm"
@@ -68,7 +69,7 @@ def job_name(folder: Path) -> str:
 
 def join_command(folder: Path, slurm: SlurmConfig) -> tuple[str, ...]:
     one = ("--trials", "1") if slurm.jobs == "trial" else ()
-    return (sys.executable, "-m", "limo_ablate", "join", str(folder), *one)
+    return (sys.executable, "-m", "limo_ablate", *project_words(), "join", str(folder), *one)
 
 
 def parameters(batch: Batch) -> dict[str, Any]:
