@@ -13,6 +13,7 @@ from limo_ablate.core.command import Verb, Words
 from limo_ablate.core.command import run as run_command
 from limo_ablate.core.project import VARIABLE
 from limo_ablate.trial.keys import keys
+from tests.conftest import ROOT
 from tests.waiting import PATIENCE
 
 
@@ -93,6 +94,11 @@ def test_no_verb_s_help_imports_anything_heavy(tmp_path: Path) -> None:
     imported = set(done.stderr.split())
     assert "limo_ablate.sweep.cli" in imported
     assert not HEAVY & imported
+
+
+@pytest.mark.parametrize("verb", sorted({*VERBS} - {"trial", "help", "completion"}))
+def test_the_readme_lists_each_verb(verb: str) -> None:
+    assert f"| `limo-ablate {verb} " in (ROOT / "README.md").read_text()
 
 
 def test_every_verb_is_a_click_command() -> None:
