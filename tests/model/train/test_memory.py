@@ -175,7 +175,7 @@ def test_a_training_that_cannot_fit_is_refused_before_anything_is_loaded(
         num_attention_heads=128, num_key_value_heads=128,
     ).save_pretrained(tmp_path)  # fmt: skip
     tokens = read_tokens(made_tokens(store, made_base(store)).path)
-    needed = r"hardware=cpu: the training needs \d+\.\d GB a process, and \d+\.\d GB are free"
+    needed = r"hardware=cpu: the training needs \d+\.\d GB per process, and \d+\.\d GB are free"
     with pytest.raises(UserError, match=f"{needed}. No setting of train or hardware would fit"):
         check_memory(Demand(tokens, str(tmp_path), TRAIN, CPU))
 
