@@ -43,12 +43,12 @@ def trial(config: Any, folder: Path, labels: Any) -> None:
     key, checkpoint = trial_key(config), folder / "checkpoint.json"
     _note(folder, f"start {labels.name} {os.getpid()}")
     step, value = json.loads(checkpoint.read_text()) if checkpoint.exists() else (0, key)
-    with stop.listening():
+    with stop.deferring_sigterm():
         while step < STEPS:
             time.sleep(STEP_SECONDS)
             step, value = step + 1, hashlib.sha256(value.encode()).hexdigest()
             report_progress("weights", step, STEPS)
-            ending = stop.asked(folder)
+            ending = stop.stop_requested(folder)
             if ending or step % CHECKPOINT_STEPS == 0:
                 _write(checkpoint, [step, value])
             if ending:

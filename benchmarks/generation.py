@@ -97,13 +97,13 @@ def miniature(store: str, rounds: int) -> None:
 
     from limo_ablate.core.artifacts import Store
     from limo_ablate.data.pool.load import load_benchmark
-    from limo_ablate.model.generate.completions import asked
+    from limo_ablate.model.generate.completions import generation_request
     from limo_ablate.trial.compose import compose
 
     benchmark = compose(["track=none"]).eval.benchmarks["mini"]
     problems = load_benchmark(Store(store), "mini", benchmark)
-    greedy = asked(problems, benchmark, None, 0)
-    sampled = asked(problems, replace(benchmark, samples=16, temperature=1.0), None, 0)
+    greedy = generation_request(problems, benchmark, None, 0)
+    sampled = generation_request(problems, replace(benchmark, samples=16, temperature=1.0), None, 0)
     print("| model | parameters | decoding | tokens, mean | longest | same texts | ours | plain / ours |")
     print("|---|---|---|---|---|---|---|---|")
     for name, path in trained(store):
@@ -113,13 +113,13 @@ def miniature(store: str, rounds: int) -> None:
 
 
 def _compared(path: Path, ask: Any, rounds: int, **settings: Any) -> str:
-    from limo_ablate.model.generate.completions import requests_of
+    from limo_ablate.model.generate.completions import single_requests
     from limo_ablate.model.generate.decoding import TransformersEngine
     from limo_ablate.model.generate.engines import stop_ids
     from limo_ablate.model.train.load import load_model, load_tokenizer
 
     peer, own = (load_model(path, dtype="float32", attention="sdpa", device="cpu") for _ in range(2))
-    stops, wanted = stop_ids(str(path)), requests_of(ask, load_tokenizer(path))
+    stops, wanted = stop_ids(str(path)), single_requests(ask, load_tokenizer(path))
     prompts = [request.ids for request in wanted]
     ways = {
         "plain": partial(plain, peer, prompts, stops, 180, max_new_tokens=256, **settings),

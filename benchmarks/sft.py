@@ -79,7 +79,8 @@ def make_inputs(folder: Path, shape: dict[str, int], text: Path | None) -> list[
     from limo_ablate.model.train.token_rows import read_tokens
     from limo_ablate.model.train.tokens import tokenize
     from limo_ablate.trial.compose import compose
-    from limo_ablate.trial.rows import selection
+    from limo_ablate.trial.rows import select_rows
+    from limo_ablate.trial.run import trained_model
     from limo_ablate.trial.stages import Stages
 
     store, config = Store(folder / "store"), compose([f"select.size={ROWS}", "select.quality=L5"])
@@ -89,7 +90,7 @@ def make_inputs(folder: Path, shape: dict[str, int], text: Path | None) -> list[
     if text:
         rows = store.build("selection", 1, {"text": text}, lambda made: write_text_rows(text, made))
     else:
-        rows = selection(config, Stages(), pool, base)
+        rows = select_rows(config, Stages(), pool, base, trained_model)
     tokens = tokenize(store, rows, base, replace(config.train, max_length=4096))
     (folder / "tokens").symlink_to(tokens.path)
     lengths: list[int] = read_tokens(tokens.path).lengths.tolist()

@@ -29,7 +29,7 @@ sys.path.insert(0, str(ROOT))
 
 KINDS = ("command", "trial of a sweep", "TRL")
 STAGES = (
-    "write_provenance", "open_tracker", "load_pool", "base_model", "selection", "tokenize", "train",
+    "write_provenance", "open_tracker", "load_pool", "base_model", "select_rows", "tokenize", "train",
 )  # fmt: skip
 """Functions of limo_ablate.trial.run, in the order of a trial."""
 
@@ -81,7 +81,7 @@ def run_trial(start: Callable[[], Any], marks: Marks, forked: bool) -> None:
         marks.mark("train, to its first step")
         marks.end(forked)
 
-    trial.Told.step = first_step  # type: ignore[method-assign]
+    trial.ProgressReporter.step = first_step  # type: ignore[method-assign]
     start()
 
 
@@ -154,14 +154,15 @@ def prepare(folder: Path) -> None:
     from limo_ablate.model.train.base import base_model
     from limo_ablate.model.train.tokens import tokenize
     from limo_ablate.trial.compose import compose
-    from limo_ablate.trial.rows import selection
+    from limo_ablate.trial.rows import select_rows
+    from limo_ablate.trial.run import trained_model
     from limo_ablate.trial.stages import Stages
 
     config = compose(trial_overrides(folder, 0)[:-1])
     store = Store(config.paths.artifacts)
     pool = load_pool(store, config.data)
     base = base_model(store, config.model, pool)
-    tokens = tokenize(store, selection(config, Stages(), pool, base), base, config.train)
+    tokens = tokenize(store, select_rows(config, Stages(), pool, base, trained_model), base, config.train)
     (folder / "model").symlink_to(base.path)
     (folder / "tokens").symlink_to(tokens.path)
 

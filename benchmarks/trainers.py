@@ -97,10 +97,11 @@ class _Over(Exception):
 
 
 def ours(setting: Setting, out: Path) -> Steps:
-    from limo_ablate.model.train.loop import Job, fine_tune
+    from limo_ablate.model.train.job import TrainingJob
+    from limo_ablate.model.train.loop import fine_tune
 
     out.mkdir(parents=True)
-    job = Job(
+    job = TrainingJob(
         tokens=str(setting.folder / "tokens"), model=str(setting.folder / "model"),
         reference=Reference(dtype="float32", attention="sdpa"), train=setting.train,
         hardware=setting.hardware, folder=str(out),

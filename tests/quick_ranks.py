@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from limo_ablate.model.train import managed_process as parts
-from limo_ablate.model.train import worker
+from limo_ablate.model.train import managed_process, worker
 
 PRELOAD = [
     "transformers.models.qwen2.modeling_qwen2", "accelerate", "peft", "limo_ablate.model.train.loop",
@@ -37,7 +36,7 @@ def forked(target: Callable[..., Any], *args: Any) -> ForkServerProcess:
 
 
 class Forked:
-    """What `parts` uses of a subprocess.Popen, for a process of the server."""
+    """What `managed_process` uses of a subprocess.Popen, for a process of the server."""
 
     stdin = None
 
@@ -93,5 +92,5 @@ def quick_ranks() -> Iterator[list[Forked]]:
         return started[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parts.subprocess, "Popen", popen)
+        patch.setattr(managed_process.subprocess, "Popen", popen)
         yield started

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from limo_ablate.core.artifacts import NOT_IN_KEY
 from limo_ablate.core.errors import UserError
 
 
@@ -12,26 +13,31 @@ from limo_ablate.core.errors import UserError
 class HardwareConfig:
     """Hardware of one trial."""
 
-    name: str
+    name: str = field(metadata=NOT_IN_KEY)
     device: Literal["cpu", "cuda"]
     processes: int
     """Ranks of the trial, over all nodes; with device=cuda also its number of GPUs."""
     strategy: Literal["single", "ddp", "fsdp2", "zero3"]
     precision: Literal["no", "bf16"]
     threads: int
-    """CPU threads of each process."""
+    """CPU threads of each process; they affect results (the rounding of sums) on a CPU only."""
     cpu_offload: bool = False
     """Keep weights, gradients and optimiser states in CPU memory (fsdp2 and zero3): slower, less GPU
     memory."""
     context_parallel: int = 1
     """Processes that share each row, for rows that are too long for one."""
-    nodes: int = 1
+    nodes: int = field(default=1, metadata=NOT_IN_KEY)
     """Machines of the trial; `processes` counts the ranks of all."""
-    hosts: tuple[str, ...] | None = None
+    hosts: tuple[str, ...] | None = field(default=None, metadata=NOT_IN_KEY)
     """Names of the machines, the one the trial starts on first; null: those of the Slurm allocation."""
-    remote: str | None = None
+    remote: str | None = field(default=None, metadata=NOT_IN_KEY)
     """Command that runs a shell command line, its last argument, on a host, e.g. `ssh {host}`; null: Slurm's
     srun."""
+
+    @property
+    def threads_in_key(self) -> int | None:
+        """`threads` if they affect results, else None."""
+        return self.threads if self.device == "cpu" else None
 
     def __post_init__(self) -> None:
         if self.processes < 1 or self.threads < 1:

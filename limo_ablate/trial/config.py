@@ -58,8 +58,8 @@ class ReferenceStageConfig:
     temperature: float
     top_p: float
     max_tokens: int
-    goes_on: tuple[int, int] | None
-    """Fewest and most right samples with which a problem goes on to the next stage; null: all go on."""
+    pass_to_next: tuple[int, int] | None
+    """Fewest and most correct samples with which a problem is passed to the next stage; null: any number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,7 @@
-"""What a trial is, known before anything heavy is imported: its key and its labels."""
+"""A trial's key and labels, computed without any heavy import.
+
+Which fields change no result is declared where they are defined, with `metadata=NOT_IN_KEY`.
+"""
 
 from __future__ import annotations
 
@@ -10,65 +13,61 @@ from limo_ablate.core.artifacts import content_key, json_default
 from limo_ablate.core.typed import installed
 from limo_ablate.trial.config import TrialConfig
 
-WHEREVER = ("name", "nodes", "hosts", "remote")
-"""Keys of the hardware that change no result; beside GPUs its threads change none either."""
-WHENEVER = ("checkpoint_seconds", "checkpoint_steps")
-"""Keys of the training that change none."""
-
-REPORTING = ("report",)
-"""Keys of the evaluation that change none."""
-
 
 @dataclass(frozen=True, slots=True)
 class TrialLabels:
-    """What the trial is called; nothing of it changes the result."""
+    """Names of a trial; they are not part of its key."""
 
     study: str | None
     cell: dict[str, object]
-    """The overrides that make this cell, key -> value."""
+    """Overrides of the cell: key -> value."""
     name: str
 
 
 def trial_key(config: TrialConfig) -> str:
     """Hash of everything in the configuration that decides the result.
 
-    At `select.size=0` that is the base model and its evaluation: the untuned base is one trial for all cells.
+    With `select.size=0` that is the base model and its evaluation, so the untuned base is one trial for all
+    cells.
     """
     return trial_keys([config])[0]
 
 
 def trial_keys(configs: Sequence[TrialConfig]) -> list[str]:
-    """The key of each; sections that configurations share (the same objects) are hashed once."""
+    """The key of each configuration; a section object that several of them share is hashed once."""
     digests: dict[tuple[int, tuple[str, ...]], str] = {}
 
     def digest(section: Any, without: tuple[str, ...]) -> str:
-        if (place := (id(section), without)) not in digests:
+        if (cached := (id(section), without)) not in digests:
             content = {key: value for key, value in json_default(section).items() if key not in without}
-            digests[place] = content_key("section", 1, content | installed(section))
-        return digests[place]
+            digests[cached] = content_key("section", 1, content | installed(section))
+        return digests[cached]
 
     return [
         content_key(
             "trial",
             2,
-            {name: digest(*section) for name, section in deciding(config).items()} | {"seed": config.seed},
+            {name: digest(*section) for name, section in key_sections(config).items()}
+            | {"seed": config.seed},
         )
         for config in configs
     ]
 
 
-def deciding(config: TrialConfig) -> dict[str, tuple[Any, tuple[str, ...]]]:
-    """What decides the result: a section by its name, and which of its keys don't count; beside the seed."""
-    hardware = (*WHEREVER, "threads") if config.hardware.device == "cuda" else WHEREVER
-    found: dict[str, tuple[Any, tuple[str, ...]]] = {
+def key_sections(config: TrialConfig) -> dict[str, tuple[Any, tuple[str, ...]]]:
+    """The sections that decide the result beside the seed, each with keys of it that don't.
+
+    The untuned base (`select.size=0`) does not depend on how it would have been trained.
+    """
+    sections: dict[str, tuple[Any, tuple[str, ...]]] = {
         "model": (config.model, ()),
-        "eval": (config.eval, REPORTING),
-        "hardware": (config.hardware, hardware),
+        "eval": (config.eval, ()),
+        "hardware": (config.hardware, () if config.hardware.threads_in_key else ("threads",)),
     }
     trains = config.select.size != 0 or config.model.source == "scratch"
     if trains:
-        found |= {"data": (config.data, ()), "select": (config.select, ()), "train": (config.train, WHENEVER)}
+        sections |= {"data": (config.data, ()), "select": (config.select, ()), "train": (config.train, ())}
     elif config.select.contamination.policy == "report":
-        # the clean benchmark items are those that the pool has not
-        found |= {"data": (config.data, ()), "contamination": (config.select.contamination, ())}
-    return found
+        # which benchmark items are clean depends on the pool
+        sections |= {"data": (config.data, ()), "contamination": (config.select.contamination, ())}
+    return sections

@@ -1,9 +1,9 @@
-"""A model's scores problem by problem while it is evaluated, for the pruner of a search.
+"""A model's score problem by problem during its evaluation, so that the pruner of a search can stop it early.
 
-A benchmark's problems are evaluated ahead of everything else in chunks, in an order that is the same for all
-models. What a chunk drew is kept sample by sample, so the pass over all benchmarks that follows generates
-only what is missing: the scores are those of a trial that does not report. The engine is loaded once for all
-chunks where it runs in this process, and for each chunk where its copies have processes of their own.
+The problems of one benchmark are evaluated first, in chunks, in an order that is the same for all models.
+The completions of a chunk are cached, so the pass over all benchmarks that follows generates only what is
+missing, and the final scores are those of a trial that reports nothing. An engine in this process is loaded
+once for all chunks; replicas in processes of their own are started again for each chunk.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ import polars as pl
 
 from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.data.pool.choices import FILE as OPTIONS
-from limo_ablate.model.generate.completions import Asked
+from limo_ablate.model.generate.completions import GenerationRequest
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.evaluate.config import REPORTS, ReportConfig
 from limo_ablate.trial.stages import Stages
 
 
-def report(
+def write_partial_scores(
     config: TrialConfig,
     stages: Stages,
     model: Artifact,
-    wanted: Mapping[str, Asked],
-    how: ReportConfig,
+    requests: Mapping[str, GenerationRequest],
+    reporting: ReportConfig,
     folder: Path,
 ) -> None:
-    """Evaluates the problems of `how.score`, adding `[step, score]` lines to the trial's reports.jsonl."""
+    """Evaluates the problems of `reporting.score`, and appends `[step, score]` lines to reports.jsonl."""
     from limo_ablate.model.generate.open import open_once
 
     store, opener = Store(config.paths.artifacts), open_once()
-    name, _, group = how.score.partition("/")
+    name, _, group = reporting.score.partition("/")
     levels = (config.eval.benchmarks[name].groups or {})[group] if group else None
     graders = config.eval.graders()
     done = 0
     with (folder / REPORTS).open("w") as file:
-        for ids in _chunks(wanted[name].problems, levels, how.every):
-            chunk = _chunk(store, wanted[name].problems, ids)
-            ask = {name: replace(wanted[name], problems=chunk)}
-            graded = stages.graded(store, model, ask, config.eval, config.hardware, opener, graders)
+        for ids in _chunks(requests[name].problems, levels, reporting.every):
+            chunk = _chunk(store, requests[name].problems, ids)
+            request = {name: replace(requests[name], problems=chunk)}
+            graded = stages.grade(store, model, request, config.eval, config.hardware, opener, graders)
             scores = _scores(graded[name][1])
             for step, problem in enumerate(ids, start=done + 1):
                 file.write(json.dumps([step, scores[problem]]) + "\n")
@@ -54,7 +54,7 @@ def report(
 
 
 def _chunks(problems: Artifact, levels: tuple[float, float] | None, every: int) -> Iterator[list[str]]:
-    """Ids of all problems (with a level in the range), shuffled always alike, so many at a time."""
+    """Ids of all problems with a level in the range, `every` at a time, always shuffled in the same way."""
     table = pl.read_parquet(problems.path / "problems.parquet", columns=["id", "level"])
     if levels is not None:
         table = table.filter(pl.col("level").is_between(*levels))
@@ -64,7 +64,7 @@ def _chunks(problems: Artifact, levels: tuple[float, float] | None, every: int) 
 
 
 def _chunk(store: Store, problems: Artifact, ids: list[str]) -> Artifact:
-    """Some of the problems, as a benchmark is."""
+    """A benchmark of the problems in `ids` only."""
 
     def make(folder: Path) -> None:
         table = pl.read_parquet(problems.path / "problems.parquet")
@@ -76,7 +76,7 @@ def _chunk(store: Store, problems: Artifact, ids: list[str]) -> Artifact:
 
 
 def _scores(verdicts: Artifact) -> dict[str, float]:
-    """Problem -> mean of its samples."""
+    """Problem -> share of its samples that are correct."""
     table = pl.read_parquet(verdicts.path / "verdicts.parquet", columns=["problem", "status"])
     means = table.group_by("problem").agg((pl.col("status") == "correct").mean())
     return dict(means.iter_rows())

@@ -1,122 +1,134 @@
-"""Difficulty as LIMO measures it (section 3.1): reference models try each problem, the verifier counts.
+"""Difficulty measured by reference models (LIMO, section 3.1): they try each problem, the verifier counts.
 
-Stage after stage: a small model's few samples drop what is easy, a strong model's many samples give the
-pass rate of what is left. They are generated as evaluation does it, so an interrupted stage goes on with the
-samples that are missing.
+The stages run one after the other: a few samples of a small model drop the easy problems, many samples of a
+strong model give the pass rate of those that are left. Completions are generated as in an evaluation, so an
+interrupted stage continues with the samples that are missing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 import polars as pl
 
 from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.errors import UserError
-from limo_ablate.model.generate.completions import asked
+from limo_ablate.model.generate.completions import generation_request
 from limo_ablate.model.train.base import base_model
 from limo_ablate.trial.config import ReferenceStageConfig, TrialConfig
 from limo_ablate.trial.stages import Stages
+from limo_ablate.trial.track.tracker import NoTracker, Tracker
 
 VERSION = 1
-TRIED = ("problem", "stage", "samples", "correct", "undecided")
+
+TrainModel: TypeAlias = Callable[[TrialConfig, Stages, Tracker], Artifact]
+"""`limo_ablate.trial.run.trained_model`: an argument, since it selects its rows with this module's rates."""
 
 
-def pass_rates(config: TrialConfig, pool: Artifact, stages: Stages) -> Artifact:
+def pass_rates(config: TrialConfig, pool: Artifact, stages: Stages, train_model: TrainModel) -> Artifact:
     """`rates.parquet`: problem, stage (the last that tried it), samples, correct, undecided, pass_rate, note.
 
-    pass_rate is correct / (samples - undecided) of the last stage; null, with a note, where a problem did not
-    come so far. Raises UserError when a stage lets nothing through.
+    pass_rate is correct / (samples - undecided) in the last stage; null, with a note, for a problem that did
+    not get there. Raises UserError if a stage passes no problem on.
     """
     store, reference = Store(config.paths.artifacts), config.data.difficulty.reference
     assert reference is not None
-    problems, tried = pool, []
+    problems, counts = pool, []
     for name, stage in reference.stages.items():
-        counts = _tried(config, name, stage, pool, problems, stages)
-        tried.append(counts)
+        counted = _count_correct(config, name, stage, pool, problems, stages, train_model)
+        counts.append(counted)
         if name != list(reference.stages)[-1]:
-            problems = stages.run(f"problems/{name}", _going_on, store, name, stage, problems, counts)
-    return store.build("rates", VERSION, {"pool": pool, "tried": tried}, lambda folder: _join(tried, folder))
+            problems = stages.run(f"problems/{name}", _pass_on, store, name, stage, problems, counted)
+    return store.build(
+        "rates", VERSION, {"pool": pool, "tried": counts}, lambda folder: _write_rates(counts, folder)
+    )
 
 
-def _model(
-    config: TrialConfig, name: str, stage: ReferenceStageConfig, pool: Artifact, stages: Stages
+def _stage_model(
+    config: TrialConfig,
+    name: str,
+    stage: ReferenceStageConfig,
+    pool: Artifact,
+    stages: Stages,
+    train_model: TrainModel,
 ) -> Artifact:
-    """The stage's model, fine-tuned first where it says so."""
+    """The model of a stage, fine-tuned first if it has a `tune` section."""
     if stage.tune is None:
         return stages.run(f"base/{name}", base_model, Store(config.paths.artifacts), stage.model, pool)
-    from limo_ablate.trial.run import trained_model
-    from limo_ablate.trial.track.tracker import NoTracker
-
     tuned = replace(
         config, data=stage.tune.data, select=stage.tune.select, train=stage.tune.train, model=stage.model
     )
-    return stages.run(f"tuned/{name}", trained_model, tuned, Stages(), NoTracker())
+    return stages.run(f"tuned/{name}", train_model, tuned, Stages(), NoTracker())
 
 
-def _tried(
+def _count_correct(
     config: TrialConfig,
     name: str,
     stage: ReferenceStageConfig,
     pool: Artifact,
     problems: Artifact,
     stages: Stages,
+    train_model: TrainModel,
 ) -> Artifact:
-    """`tried.parquet`: how many samples of each problem the stage's model got right."""
+    """`tried.parquet`: for each problem, how many samples the model of the stage got right."""
     store, reference = Store(config.paths.artifacts), config.data.difficulty.reference
     assert reference is not None
-    ask = asked(problems, stage, reference.system_prompt, reference.seed)
-    model = _model(config, name, stage, pool, stages)
-    _, graded = stages.graded(store, model, {name: ask}, reference, config.hardware)[name]
+    request = generation_request(problems, stage, reference.system_prompt, reference.seed)
+    model = _stage_model(config, name, stage, pool, stages, train_model)
+    _, verdicts = stages.grade(store, model, {name: request}, reference, config.hardware)[name]
 
     def make(folder: Path) -> None:
         status = pl.col("status")
-        rows = pl.read_parquet(graded.path / "verdicts.parquet").group_by("problem", maintain_order=True)
+        rows = pl.read_parquet(verdicts.path / "verdicts.parquet").group_by("problem", maintain_order=True)
         counts = rows.agg(
             stage=pl.lit(name),
             samples=pl.len().cast(pl.Int64),
             correct=(status == "correct").sum().cast(pl.Int64),
             undecided=(status == "undecided").sum().cast(pl.Int64),
         )
-        counts.select(TRIED).write_parquet(folder / "tried.parquet")
+        counts.select("problem", "stage", "samples", "correct", "undecided").write_parquet(
+            folder / "tried.parquet"
+        )
 
     return stages.run(
-        f"tried/{name}", store.build, "tried", VERSION, {"verdicts": graded, "stage": name}, make
+        f"tried/{name}", store.build, "tried", VERSION, {"verdicts": verdicts, "stage": name}, make
     )
 
 
-def _going_on(
+def _pass_on(
     store: Store, name: str, stage: ReferenceStageConfig, problems: Artifact, counts: Artifact
 ) -> Artifact:
-    """What the next stage tries; a problem whose undecided samples could turn it either way stays out."""
+    """The problems for the next stage: those in range however their undecided samples would count."""
 
     def make(folder: Path) -> None:
         table = pl.read_parquet(problems.path / "problems.parquet")
         tried = pl.read_parquet(counts.path / "tried.parquet")
-        low, high = stage.goes_on or (0, stage.samples)
+        low, high = stage.pass_to_next or (0, stage.samples)
         certain = (pl.col("correct") >= low) & (pl.col("correct") + pl.col("undecided") <= high)
         kept = table.join(tried.filter(certain), left_on="id", right_on="problem", how="semi")
         if kept.is_empty():
             raise UserError(
-                f"reference stage {name}: none of {table.height} problems has {low} to {high} right samples "
-                f"of {stage.samples}; change data.difficulty.reference.stages.{name}.goes_on"
+                f"reference stage {name}: none of {table.height} problems has {low} to {high} correct "
+                f"samples of {stage.samples}; change data.difficulty.reference.stages.{name}.pass_to_next"
             )
         kept.write_parquet(folder / "problems.parquet")
 
-    inputs = {"problems": problems, "tried": counts, "goes_on": stage.goes_on}
+    inputs = {"problems": problems, "tried": counts, "pass_to_next": stage.pass_to_next}
     return store.build("problems", VERSION, inputs, make)
 
 
-def _join(tried: list[Artifact], folder: Path) -> None:
-    tables = [pl.read_parquet(artifact.path / "tried.parquet") for artifact in tried]
+def _write_rates(counts: list[Artifact], folder: Path) -> None:
+    tables = [pl.read_parquet(artifact.path / "tried.parquet") for artifact in counts]
     last = tables[-1]["stage"][0]
     rows = pl.concat(tables).unique("problem", keep="last", maintain_order=True)
     rate = pl.col("correct") / (pl.col("samples") - pl.col("undecided"))
-    came = pl.col("stage") == last
+    in_last = pl.col("stage") == last
     rows.with_columns(
-        pass_rate=pl.when(came & rate.is_finite()).then(rate),
-        note=pl.when(~came | ~rate.is_finite()).then(
+        pass_rate=pl.when(in_last & rate.is_finite()).then(rate),
+        note=pl.when(~in_last | ~rate.is_finite()).then(
             pl.format("{}: {} of {} right, {} undecided", pl.col("stage"), "correct", "samples", "undecided")
         ),
     ).write_parquet(folder / "rates.parquet")

@@ -1,4 +1,4 @@
-"""One trial, from pool to scores. Every stage is an artifact: what exists is not made again.
+"""Runs one trial, from pool to scores; a stage whose artifact exists is skipped.
 
 pool -> selection -> tokens -> weights -> completions -> verdicts -> metrics.json
 """
@@ -24,35 +24,36 @@ from limo_ablate.model.train.launch import train
 from limo_ablate.model.train.tokens import tokenize
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.identity import TrialLabels, trial_key
-from limo_ablate.trial.rows import selection
-from limo_ablate.trial.scores import benchmarks, evaluated
+from limo_ablate.trial.rows import select_rows
+from limo_ablate.trial.scores import evaluate, load_benchmarks
 from limo_ablate.trial.stages import Stages
 from limo_ablate.trial.track.tracker import Tracker, open_tracker
 
 log = logging.getLogger(__name__)
 
 
-class Told:
-    """Passes the steps of a training on to the tracker and, about once a second, to the log."""
+class ProgressReporter:
+    """Reports each step of a training to the tracker and, about once a second, to the log."""
 
     def __init__(self, tracker: Tracker) -> None:
         self.tracker = tracker
         self.steps = 0
-        self._printed = time.monotonic()
+        self._logged = time.monotonic()
 
     def step(self, row: dict[str, Any]) -> None:
         self.steps += 1
         self.tracker.step(row)
-        if time.monotonic() - self._printed >= 1:
-            self._printed = time.monotonic()
+        if time.monotonic() - self._logged >= 1:
+            self._logged = time.monotonic()
             speed = row["tokens"] / max(row["seconds"], 1e-9)
             log.info("step %d  loss %.3f  %.0f trained tokens/s", row["step"], row["loss"], speed)
 
 
 def run_trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> dict[str, Any]:
-    """Trains, evaluates and records one trial in `folder`; returns the content of metrics.json.
+    """Trains, evaluates and records a trial in `folder`; returns the content of metrics.json.
 
-    metrics.json is written last and atomically. Raises UserError or TrialFailure.
+    metrics.json is written last and atomically: a folder that has it holds a finished trial. Raises UserError
+    or TrialFailure.
     """
     started = time.perf_counter()
     folder.mkdir(parents=True, exist_ok=True)
@@ -62,9 +63,9 @@ def run_trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> dict[st
     tracker, meter = open_tracker(config, labels, folder), EnergyMeter(config.hardware)
     try:
         stages = Stages()
-        problems = benchmarks(config, stages)
+        problems = load_benchmarks(config, stages)
         model = trained_model(config, stages, tracker)
-        scores = evaluated(config, stages, model, problems, folder)
+        scores = evaluate(config, stages, model, problems, folder)
         if (model.path / "curve.parquet").exists():
             shutil.copyfile(model.path / "curve.parquet", folder / "curve.parquet")
         metrics = {
@@ -74,7 +75,7 @@ def run_trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> dict[st
             "seed": config.seed,
             "factors": factors(config, model),
             "scores": scores,
-            "train": _train_facts(model),
+            "train": _training_record(model),
             "seconds": stages.seconds,
             "total_seconds": round(time.perf_counter() - started, 3),
             "joules": meter.joules(),
@@ -84,36 +85,36 @@ def run_trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> dict[st
     except BaseException as error:
         tracker.fail(f"{type(error).__name__}: {error}")
         raise
-    _write_whole(folder / "metrics.json", metrics)
+    _write_atomically(folder / "metrics.json", metrics)
     log.info("done in %.1f s: %s", metrics["total_seconds"], _summary(scores))
     return metrics
 
 
 def prepare_base(config: TrialConfig) -> None:
-    """Makes the base model of a trial, so that the trials that share it need not wait for each other."""
+    """Makes the base model of a trial ahead, so that trials that share it don't wait for each other."""
     store = Store(config.paths.artifacts)
     base_model(store, config.model, load_pool(store, config.data))
 
 
 def trained_model(config: TrialConfig, stages: Stages, tracker: Tracker) -> Artifact:
-    """The fine-tuned weights, or the base model itself when `select.size` is 0."""
+    """The fine-tuned weights, or the base model itself if `select.size` is 0."""
     store = Store(config.paths.artifacts)
     pool = stages.run("pool", load_pool, store, config.data)
     base = stages.run("base", base_model, store, config.model, pool)
     if config.select.size == 0:
         return base
-    rows = selection(config, stages, pool, base)
+    rows = select_rows(config, stages, pool, base, trained_model)
     tokens = stages.run("tokens", tokenize, store, rows, base, config.train)
-    told = Told(tracker)
-    weights = stages.run("weights", train, store, tokens, base, config.train, config.hardware, told.step)
-    if not told.steps:  # trained before, by this trial or by another one
+    reporter = ProgressReporter(tracker)
+    weights = stages.run("weights", train, store, tokens, base, config.train, config.hardware, reporter.step)
+    if not reporter.steps:  # trained before, by this trial or by another one
         for row in pl.read_parquet(weights.path / "curve.parquet").iter_rows(named=True):
             tracker.step(row)
     return weights
 
 
 def seeds(config: TrialConfig) -> dict[str, int | None]:
-    """Every seed of a trial by what it feeds."""
+    """Every seed of a trial, by the section that uses it."""
     pretrain = config.model.pretrain
     return {
         "seed": config.seed,
@@ -125,7 +126,7 @@ def seeds(config: TrialConfig) -> dict[str, int | None]:
 
 
 def factors(config: TrialConfig, model: Artifact) -> dict[str, object]:
-    """The ablation's variables as flat values, named for tables and dashboards."""
+    """The factors of the ablation as flat values, named for tables and dashboards."""
     return {
         "train_size": config.select.size,
         "difficulty": config.select.difficulty,
@@ -144,13 +145,13 @@ def _summary(scores: dict[str, Any]) -> str:
     return ", ".join(f"{name} {100 * score['accuracy']:.1f} %" for name, score in scores.items())
 
 
-def _train_facts(model: Artifact) -> dict[str, Any]:
+def _training_record(model: Artifact) -> dict[str, Any]:
     path = model.path / "train.json"
-    facts: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    return facts
+    record: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return record
 
 
-def _write_whole(path: Path, content: dict[str, Any]) -> None:
+def _write_atomically(path: Path, content: dict[str, Any]) -> None:
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(content, indent=1) + "\n")
     partial.replace(path)

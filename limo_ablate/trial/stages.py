@@ -1,4 +1,4 @@
-"""The stages of a trial as they run: their artifacts, and the seconds spent on each."""
+"""Runs the stages of a trial, and keeps the artifact of each and the seconds it took."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.core.progress import report_progress
-from limo_ablate.model.generate.completions import Asked, completions
+from limo_ablate.model.generate.completions import GenerationRequest, completions
 from limo_ablate.model.generate.config import EngineConfig
 from limo_ablate.trial.evaluate.grader import VERIFIER
 from limo_ablate.trial.evaluate.verdicts import verdicts
@@ -21,56 +21,54 @@ if TYPE_CHECKING:
 class Stages:
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
-        """Next to nothing where the artifact was found. `completions` of all benchmarks are one pass."""
+        """Seconds spent on each stage, about 0 if its artifact existed; all completions are one stage."""
         self.artifacts: dict[str, Artifact] = {}
 
     def run(self, name: str, stage: Callable[..., Artifact], *args: Any, **options: Any) -> Artifact:
         started = time.perf_counter()
         report_progress(name)
         self.artifacts[name] = artifact = stage(*args, **options)
-        self._spent(name, started)
+        self._add_seconds(name, started)
         return artifact
 
-    def generated(
+    def generate(
         self,
         store: Store,
         model: Artifact,
-        wanted: Mapping[str, Asked],
+        requests: Mapping[str, GenerationRequest],
         settings: EngineConfig,
         hardware: HardwareConfig,
         opener: Opener | None = None,
     ) -> dict[str, Artifact]:
-        """The model's completions of everything wanted: `completions/NAME` of each."""
+        """The model's completions for each request, recorded as `completions/NAME`."""
         started = time.perf_counter()
         report_progress("completions")
-        made = completions(store, model, wanted, settings, hardware, opener)
-        self.artifacts |= {f"completions/{name}": artifact for name, artifact in made.items()}
-        self._spent("completions", started)
-        return made
+        generated = completions(store, model, requests, settings, hardware, opener)
+        self.artifacts |= {f"completions/{name}": artifact for name, artifact in generated.items()}
+        self._add_seconds("completions", started)
+        return generated
 
-    def graded(
+    def grade(
         self,
         store: Store,
         model: Artifact,
-        wanted: Mapping[str, Asked],
+        requests: Mapping[str, GenerationRequest],
         settings: EngineConfig,
         hardware: HardwareConfig,
         opener: Opener | None = None,
         graders: Mapping[str, str] | None = None,
     ) -> dict[str, tuple[Artifact, Artifact]]:
-        """The completions of everything wanted, and their verdicts; `graders` has those that differ."""
-        texts = self.generated(store, model, wanted, settings, hardware, opener)
-        return {
-            name: (texts[name], self._verdicts(name, store, texts[name], ask.problems, graders or {}))
-            for name, ask in wanted.items()
-        }
+        """Completions and verdicts for each request; `graders` names graders other than the verifier."""
+        generated = self.generate(store, model, requests, settings, hardware, opener)
+        graded = {}
+        for name, request in requests.items():
+            texts, grader = generated[name], (graders or {}).get(name, VERIFIER)
+            graded[name] = (
+                texts,
+                self.run(f"verdicts/{name}", verdicts, store, texts, request.problems, grader),
+            )
+        return graded
 
-    def _verdicts(
-        self, name: str, store: Store, texts: Artifact, problems: Artifact, graders: Mapping[str, str]
-    ) -> Artifact:
-        grader = graders.get(name, VERIFIER)
-        return self.run(f"verdicts/{name}", verdicts, store, texts, problems, grader)
-
-    def _spent(self, name: str, started: float) -> None:
-        spent = self.seconds.get(name, 0.0) + time.perf_counter() - started
-        self.seconds[name] = round(spent, 3)
+    def _add_seconds(self, name: str, started: float) -> None:
+        total = self.seconds.get(name, 0.0) + time.perf_counter() - started
+        self.seconds[name] = round(total, 3)

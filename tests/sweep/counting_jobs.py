@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from limo_ablate.core.errors import Preempted
-from limo_ablate.model.train.stop import asked, listening
+from limo_ablate.model.train.stop import deferring_sigterm, stop_requested
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.identity import TrialLabels, trial_key
 
@@ -24,9 +24,9 @@ def trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> None:
         raise RuntimeError("the loss is not a number")
     checkpoint = folder / "count"
     begun = int(checkpoint.read_text()) if checkpoint.exists() else 0
-    with listening():
+    with deferring_sigterm():
         for count in range(begun, config.select.size or 0):
-            if asked(folder):
+            if stop_requested(folder):
                 time.sleep(0.3)  # a checkpoint takes its time
                 checkpoint.write_text(str(count))
                 raise Preempted(f"stopped at {count}")

@@ -67,11 +67,11 @@ def _train(folder: Path, steps: int) -> None:
     """Steps of STEP milliseconds; as the real one, it ends on SIGTERM once its checkpoint is written."""
     checkpoint = folder / "checkpoint"
     done = int(checkpoint.read_text()) if checkpoint.exists() else 0
-    with stop.listening():
+    with stop.deferring_sigterm():
         for step in range(done + 1, steps + 1):
             time.sleep(STEP / 1000)
             report_progress("weights", step, steps)
-            if stop.asked(folder):
+            if stop.stop_requested(folder):
                 checkpoint.write_text(str(step))
                 raise Preempted(f"asked to end after step {step}; its checkpoint is written")
     _note(folder.parent.parent / "events", f"trained {folder.name} {steps - done}")

@@ -11,7 +11,8 @@ from limo_ablate.data.pool.load import load_pool
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.reference import pass_rates
-from limo_ablate.trial.rows import gather
+from limo_ablate.trial.rows import gather_evidence
+from limo_ablate.trial.run import trained_model
 from limo_ablate.trial.stages import Stages
 
 TINY = [
@@ -37,7 +38,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> TrialConfig:
 def rates(config: TrialConfig) -> tuple[pl.DataFrame, Stages]:
     stages = Stages()
     pool = load_pool(Store(config.paths.artifacts), config.data)
-    made = stages.run("rates", pass_rates, config, pool, stages)
+    made = stages.run("rates", pass_rates, config, pool, stages, trained_model)
     return pl.read_parquet(made.path / "rates.parquet"), stages
 
 
@@ -58,20 +59,20 @@ def test_every_problem_has_a_pass_rate_or_a_note(config: TrialConfig) -> None:
 
 
 def test_a_stage_lets_through_what_it_says(config: TrialConfig) -> None:
-    """With goes_on [0, 0] only what the first model never solves is tried again."""
-    strict = _going_on(config, (0, 0))
+    """With pass_to_next [0, 0] only what the first model never solves is tried again."""
+    strict = _passing_on(config, (0, 0))
     table, stages = rates(strict)
     coarse = pl.read_parquet(stages.artifacts["tried/coarse"].path / "tried.parquet")
     never = coarse.filter((pl.col("correct") == 0) & (pl.col("undecided") == 0))["problem"].to_list()
     assert sorted(table.filter(pl.col("stage") == "fine")["problem"]) == sorted(never)
-    with pytest.raises(UserError, match=r"reference stage coarse: none of 8 problems has 4 to 4 right"):
-        rates(_going_on(config, (4, 4)))
+    with pytest.raises(UserError, match=r"reference stage coarse: none of 8 problems has 4 to 4 correct"):
+        rates(_passing_on(config, (4, 4)))
 
 
-def _going_on(config: TrialConfig, counts: tuple[int, int]) -> TrialConfig:
+def _passing_on(config: TrialConfig, counts: tuple[int, int]) -> TrialConfig:
     reference = config.data.difficulty.reference
     assert reference is not None
-    stages = {**reference.stages, "coarse": replace(reference.stages["coarse"], goes_on=counts)}
+    stages = {**reference.stages, "coarse": replace(reference.stages["coarse"], pass_to_next=counts)}
     difficulty = replace(config.data.difficulty, reference=replace(reference, stages=stages))
     return replace(config, data=replace(config.data, difficulty=difficulty))
 
@@ -79,7 +80,7 @@ def _going_on(config: TrialConfig, counts: tuple[int, int]) -> TrialConfig:
 def test_nothing_is_measured_that_no_cell_asks_for(config: TrialConfig) -> None:
     stages = Stages()
     pool = load_pool(Store(config.paths.artifacts), config.data)
-    assert gather(config, stages, pool, None).rates is None
+    assert gather_evidence(config, stages, pool, None, trained_model).rates is None
     assert set(stages.artifacts) == {"features"}
 
 
@@ -89,7 +90,9 @@ def test_a_measured_band_selects(config: TrialConfig) -> None:
     pool = load_pool(Store(config.paths.artifacts), config.data)
     from limo_ablate.data.select.selection import choose_rows
 
-    rows = choose_rows(asked.select, asked.data, pool, gather(asked, stages, pool, None)).rows
+    rows = choose_rows(
+        asked.select, asked.data, pool, gather_evidence(asked, stages, pool, None, trained_model)
+    ).rows
     table, _ = rates(config)
     measured = dict(table.drop_nulls("pass_rate").select("problem", "pass_rate").iter_rows())
     assert dict(rows.select("problem", "pass_rate").iter_rows()) == measured

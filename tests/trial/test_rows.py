@@ -16,8 +16,8 @@ from limo_ablate.report.preview.build import build_preview
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.identity import TrialLabels, trial_key
-from limo_ablate.trial.rows import gather
-from limo_ablate.trial.run import run_trial
+from limo_ablate.trial.rows import gather_evidence
+from limo_ablate.trial.run import run_trial, trained_model
 from limo_ablate.trial.stages import Stages
 
 QUESTION = "In how many ways can {n} children and their parents stand in a row for the picture of the day"
@@ -31,7 +31,9 @@ def jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
 def selected(config: TrialConfig) -> Selected:
     stages = Stages()
     pool = stages.run("pool", load_pool, Store(config.paths.artifacts), config.data)
-    return choose_rows(config.select, config.data, pool, gather(config, stages, pool, None))
+    return choose_rows(
+        config.select, config.data, pool, gather_evidence(config, stages, pool, None, trained_model)
+    )
 
 
 @pytest.fixture

@@ -25,7 +25,8 @@ from limo_ablate.study.design import Study
 from limo_ablate.study.planned import PlannedTrial, planned_trials
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.config import TrialConfig
-from limo_ablate.trial.rows import gather
+from limo_ablate.trial.rows import gather_evidence
+from limo_ablate.trial.run import trained_model
 from limo_ablate.trial.stages import Stages
 
 
@@ -127,7 +128,7 @@ def _select(config: TrialConfig) -> str:
     base = None
     if config.select.tokens is not None:
         base = stages.run("base", base_model, store, config.model, pool)
-    evidence = gather(config, stages, pool, base)
+    evidence = gather_evidence(config, stages, pool, base, trained_model)
     return stages.run("selection", select, store, config.select, config.data, pool, evidence).digest
 
 

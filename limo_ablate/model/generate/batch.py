@@ -1,7 +1,7 @@
-"""The sequences that are decoded side by side.
+"""Sequences that are decoded at the same time.
 
-Samples of one prompt share its prefill. A prompt's last token is the first that is decoded, so prompts need
-no logits.
+Samples of one prompt share its prefill. The first token that is decoded is a prompt's last one, so the
+prefill needs no logits.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
 from limo_ablate.model.generate.cache import SlotCache
-from limo_ablate.model.generate.engine import Completed, Request, room
+from limo_ablate.model.generate.engine import Completed, Request, max_new_tokens
 from limo_ablate.model.generate.sampling import draw, greedy, uniforms
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Forward = Callable[[Tensor, Tensor, SlotCache], Tensor]
-"""Tokens (slots,), their positions (slots,) and where they go; gives logits (slots, vocabulary)."""
+"""Tokens (slots,), their positions (slots,) and the cache for their keys; to logits (slots, vocabulary)."""
 ENTRIES = (
     "alive", "token", "position", "count", "limit", "temperature", "top_p", "output", "uniform",
 )  # fmt: skip
-"""A batch's tensors, one entry a slot."""
+"""Names of the tensors that have an entry for each slot."""
 
 
 class Batch:
-    """Slots for sequences; a free slot goes along until it gets another one, for nothing."""
+    """Slots for sequences. A free slot is computed too, and its result ignored, until it is filled again."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Batch:
         slots: int,
         coming: Collection[Request],
     ) -> None:
-        """`coming` are all requests that will be admitted."""
+        """`coming`: all requests that will be admitted."""
         self.model, self.forward, self.slots = model, forward, slots
         device = model.device
         self.cache = SlotCache(slots, device)
@@ -48,36 +48,36 @@ class Batch:
         self.stops = torch.tensor(sorted(stops), device=device)
         self.alive = torch.zeros(slots, dtype=torch.bool, device=device)
         self.token = torch.zeros(slots, dtype=torch.long, device=device)
-        """The next to be passed forward."""
+        """The next token to pass forward."""
         self.position = torch.zeros(slots, dtype=torch.long, device=device)
-        """Where it stands in its sequence."""
+        """Position of that token in its sequence."""
         self.count = torch.zeros(slots, dtype=torch.long, device=device)
-        """New tokens so far."""
+        """Number of new tokens so far."""
         self.limit = torch.zeros(slots, dtype=torch.long, device=device)
-        """New tokens it may have: as many as were asked for, or as the model's context leaves."""
+        """Largest number of new tokens: as requested, or as many as the context leaves."""
         self.temperature = torch.zeros(slots, device=device)
         self.top_p = torch.ones(slots, device=device)
         longest = max((request.sampling.max_tokens for request in coming), default=0)
         self.output = torch.zeros(slots, longest, dtype=torch.long, device=device)
-        self.drawing = any(request.sampling.temperature for request in coming)
-        """Whether some sequences are sampled."""
-        self.uniform = torch.zeros(slots, longest if self.drawing else 0, device=device)
+        self.any_sampled = any(request.sampling.temperature for request in coming)
+        """Whether any sequence is sampled."""
+        self.uniform = torch.zeros(slots, longest if self.any_sampled else 0, device=device)
 
     @torch.inference_mode()
     def admit(self, requests: list[Request]) -> None:
-        """Prefills the prompts, each once, and puts the requests into free slots."""
+        """Prefills each distinct prompt once, and puts the requests into free slots."""
         empty = [slot for slot, request in enumerate(self.requests) if request is None][: len(requests)]
         prompts, rows = self._prefill(requests)
         self.cache.fill(empty, prompts, rows, [len(request.ids) - 1 for request in requests])
         context = self.model.config.max_position_embeddings
-        ways = [request.sampling for request in requests]
+        samplings = [request.sampling for request in requests]
         slots = torch.tensor(empty, device=self.alive.device)
         entries: dict[str, list[int] | list[float]] = {
             "token": [request.ids[-1] for request in requests],
             "position": [len(request.ids) - 1 for request in requests],
-            "limit": [room(request, context) for request in requests],
-            "temperature": [way.temperature for way in ways],
-            "top_p": [way.top_p for way in ways],
+            "limit": [max_new_tokens(request, context) for request in requests],
+            "temperature": [sampling.temperature for sampling in samplings],
+            "top_p": [sampling.top_p for sampling in samplings],
         }
         for name, values in entries.items():
             tensor = getattr(self, name)
@@ -85,15 +85,15 @@ class Batch:
         self.count[slots] = 0
         self.alive[slots] = True
         self.free -= len(requests)
-        for slot, request, way in zip(empty, requests, ways, strict=True):
+        for slot, request, sampling in zip(empty, requests, samplings, strict=True):
             self.requests[slot] = request
-            if way.temperature:
-                own = uniforms(way.seed, request.problem, request.sample, way.max_tokens)
-                self.uniform[slot, : way.max_tokens] = torch.from_numpy(own).to(self.uniform.device)
+            if sampling.temperature:
+                own = uniforms(sampling.seed, request.problem, request.sample, sampling.max_tokens)
+                self.uniform[slot, : sampling.max_tokens] = torch.from_numpy(own).to(self.uniform.device)
 
     @torch.inference_mode()
     def shrink(self) -> None:
-        """Gives up the free slots; the last sequences move into those before them."""
+        """Removes the free slots; the last sequences move into earlier ones."""
         left = self.slots - self.free
         holes = [slot for slot in range(left) if self.requests[slot] is None]
         beyond = [slot for slot in range(left, self.slots) if self.requests[slot] is not None]
@@ -110,18 +110,18 @@ class Batch:
 
     @torch.inference_mode()
     def step(self) -> list[Completed]:
-        """One token more for every sequence; returns those that ended with it."""
-        self.token = self._next(self.forward(self.token, self.position, self.cache))
+        """Decodes one more token for every sequence; returns the completions that ended with it."""
+        self.token = self._next_tokens(self.forward(self.token, self.position, self.cache))
         self.cache.advance()
         self.output.scatter_(1, self.count[:, None], self.token[:, None])
         self.count += self.alive
         self.position += self.alive
         stopped = (self.token[:, None] == self.stops).any(-1)
         ended = self.alive & (stopped | (self.count == self.limit))
-        return self._take(ended, stopped) if ended.any() else []
+        return self._pop_finished(ended, stopped) if ended.any() else []
 
     def _prefill(self, requests: list[Request]) -> tuple[DynamicCache, list[int]]:
-        """Keys and values of all but the last token of each prompt, and which row is each request's."""
+        """Keys and values of all but the last token of each distinct prompt, and the row of each request."""
         row: dict[tuple[int, ...], int] = {}
         rows = [row.setdefault(tuple(request.ids), len(row)) for request in requests]
         ids = torch.zeros(len(row), max(2, *map(len, row)) - 1, dtype=torch.long)
@@ -133,15 +133,15 @@ class Batch:
         )
         return prompts, rows
 
-    def _next(self, logits: Tensor) -> Tensor:
-        if not self.drawing:
+    def _next_tokens(self, logits: Tensor) -> Tensor:
+        if not self.any_sampled:
             return greedy(logits)
         uniform = self.uniform.gather(1, self.count[:, None]).squeeze(1)
         drawn = draw(logits, self.temperature, self.top_p, uniform)
         return torch.where(self.temperature > 0, drawn, greedy(logits))
 
-    def _take(self, ended: Tensor, stopped: Tensor) -> list[Completed]:
-        """The sequences that ended; their slots are free."""
+    def _pop_finished(self, ended: Tensor, stopped: Tensor) -> list[Completed]:
+        """The completions of the sequences that ended; frees their slots."""
         done = []
         for slot in ended.nonzero().flatten().tolist():
             request = self.requests[slot]

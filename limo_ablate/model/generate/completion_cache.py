@@ -1,7 +1,7 @@
-"""Completions that were drawn before: a file of lines for each way of drawing them, which only grows.
+"""A cache of completions: for each model and sampling, a file that gains a line for each completion.
 
-More samples, or more problems, ask for what is not there yet. Every line is on disk as soon as its completion
-is finished; a line that a kill tore off is cut away by the next one to open the file.
+Asking for more samples or more problems generates only what is missing. A completion's line is on disk as
+soon as it is finished; a line that a kill cut short is removed when the file is opened again.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ FOLDER = "drawn"
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
-    """What came out for a request."""
+class Completion:
+    """The completion of a request."""
 
     completion: str
-    """Without special tokens."""
+    """Text without special tokens."""
     tokens: int
-    """Generated ones, the one it stopped at included."""
+    """Number of generated tokens, including the one it stopped at."""
     finish: Literal["stop", "length"]
 
 
-class Drawn:
-    """The completions of one file, found by prompt, problem and sample."""
+class CompletionCache:
+    """The completions of one file, looked up by prompt, problem and sample."""
 
-    def __init__(self, file: IO[bytes], desk: Path) -> None:
-        self._file, self.desk = file, desk
-        """Folder for what generates them; nobody else's while the file is open."""
-        self._texts: dict[tuple[str, str, int], Text] = {}
+    def __init__(self, file: IO[bytes], scratch_dir: Path) -> None:
+        self._file, self.scratch_dir = file, scratch_dir
+        """Folder for the engine's files; no other process uses it while the cache is open."""
+        self._completions: dict[tuple[str, str, int], Completion] = {}
         end = 0
         file.seek(0)
         for line in file:
@@ -52,44 +52,44 @@ class Drawn:
             end += len(line)
             row = json.loads(line)
             key = row.pop("prompt"), row.pop("problem"), row.pop("sample")
-            self._texts[key] = Text(**row)
+            self._completions[key] = Completion(**row)
 
     def __contains__(self, request: Request) -> bool:
-        return _key(request) in self._texts
+        return _key(request) in self._completions
 
-    def __getitem__(self, request: Request) -> Text:
-        return self._texts[_key(request)]
+    def __getitem__(self, request: Request) -> Completion:
+        return self._completions[_key(request)]
 
-    def add(self, request: Request, text: Text) -> None:
-        """Keeps `text`; it is on disk when this returns."""
+    def add(self, request: Request, completion: Completion) -> None:
+        """Stores `completion`; it is on disk when this returns."""
         prompt, problem, sample = _key(request)
-        row = {"prompt": prompt, "problem": problem, "sample": sample, **asdict(text)}
+        row = {"prompt": prompt, "problem": problem, "sample": sample, **asdict(completion)}
         self._file.write(json.dumps(row).encode() + b"\n")
         self._file.flush()
-        self._texts[prompt, problem, sample] = text
+        self._completions[prompt, problem, sample] = completion
 
 
 @contextmanager
-def opened(
+def open_cache(
     store: Store, model: Artifact, sampling: Sampling, settings: EngineConfig, hardware: HardwareConfig
-) -> Iterator[Drawn]:
-    """The model's completions under `sampling`, this process's alone until it leaves."""
-    key = content_key("drawn", VERSION, {"sampling": sampling, **drawn_by(model, settings, hardware)})
+) -> Iterator[CompletionCache]:
+    """The cache of the model's completions under `sampling`, locked for this process until it leaves."""
+    key = content_key("drawn", VERSION, {"sampling": sampling, **generation_key(model, settings, hardware)})
     path = store.root / FOLDER / f"{key}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
-    desk = path.with_suffix(".desk")
+    scratch_dir = path.with_suffix(".scratch")
     with hold_lock(f"{path}.lock"), path.open("a+b") as file:
-        shutil.rmtree(desk, ignore_errors=True)  # of a pass that was interrupted
-        yield Drawn(file, desk)
+        shutil.rmtree(scratch_dir, ignore_errors=True)  # left by an interrupted pass
+        yield CompletionCache(file, scratch_dir)
 
 
-def drawn_by(model: Artifact, settings: EngineConfig, hardware: HardwareConfig) -> dict[str, object]:
-    """What decides a prompt's completion, beside the sampling."""
+def generation_key(model: Artifact, settings: EngineConfig, hardware: HardwareConfig) -> dict[str, object]:
+    """What decides the completion of a prompt, apart from the sampling."""
     return {
         "model": model,
         "engine": settings.engine,
         "hardware": {"device": hardware.device, "precision": hardware.precision},
-        "threads": hardware.threads if hardware.device == "cpu" else None,
+        "threads": hardware.threads_in_key,
         **installed(EngineConfig(engine=settings.engine, batch_size=1)),
     }
 

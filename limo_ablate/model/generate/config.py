@@ -1,4 +1,4 @@
-"""Configuration of generation: the engine, and how completions are sampled."""
+"""Configuration of generation: the engine, and settings completions are sampled."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ ENGINES: Registry[EngineKind] = Registry(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
-    """What generates completions, and how fast; what is drawn depends on `engine` alone."""
+    """The engine that generates completions. Only `engine` changes them; the other keys set the speed."""
 
     engine: Annotated[str, ENGINES]
     batch_size: int
-    """Completions that each replica decodes side by side."""
+    """Completions that each copy of the model decodes at the same time."""
     tensor_parallel: int = 1
-    """GPUs that share a copy of the model; `hardware.processes` / this many copies generate side by side."""
+    """GPUs per copy of the model; `hardware.processes` / `tensor_parallel` copies generate in parallel."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.tensor_parallel < 1:
@@ -51,8 +51,8 @@ class EngineConfig:
             )
 
 
-class Sampled(Protocol):
-    """How completions of a problem are sampled: by a benchmark or a stage of reference models."""
+class SamplingSettings(Protocol):
+    """How completions of a problem are sampled, for a benchmark or for a stage of reference models."""
 
     @property
     def samples(self) -> int: ...
@@ -64,17 +64,18 @@ class Sampled(Protocol):
     def max_tokens(self) -> int: ...
 
 
-def check_sampling(where: str, how: Sampled) -> None:
+def check_sampling(where: str, settings: SamplingSettings) -> None:
+    """Raises UserError that names the key under `where` and what it allows."""
     for key, fits, allowed in (
-        ("samples", how.samples >= 1, "1 or more"),
-        ("temperature", 0 <= how.temperature < math.inf, "0 (greedy) or more"),
-        ("top_p", 0 < how.top_p <= 1, "above 0 and at most 1"),
-        ("max_tokens", how.max_tokens >= 1, "1 or more"),
+        ("samples", settings.samples >= 1, "1 or more"),
+        ("temperature", 0 <= settings.temperature < math.inf, "0 (greedy) or more"),
+        ("top_p", 0 < settings.top_p <= 1, "above 0 and at most 1"),
+        ("max_tokens", settings.max_tokens >= 1, "1 or more"),
     ):
         if not fits:
-            raise UserError(f"{where}.{key}={getattr(how, key)}: must be {allowed}")
-    if how.temperature == 0 and how.samples > 1:
+            raise UserError(f"{where}.{key}={getattr(settings, key)}: must be {allowed}")
+    if settings.temperature == 0 and settings.samples > 1:
         raise UserError(
-            f"{where}.samples={how.samples} at temperature=0: greedy samples are all the same; "
+            f"{where}.samples={settings.samples} at temperature=0: greedy samples are all equal; "
             "set samples=1 or a temperature above 0"
         )

@@ -1,4 +1,4 @@
-"""Batched decoding of a transformers model: every sequence at its own position, finished ones replaced."""
+"""Batched decoding of a transformers model: each sequence at its own position, finished ones replaced."""
 
 from __future__ import annotations
 
@@ -11,16 +11,22 @@ from torch import Tensor
 from limo_ablate.core.progress import keep_alive
 from limo_ablate.model.generate.batch import Batch
 from limo_ablate.model.generate.cache import SlotCache
-from limo_ablate.model.generate.engine import Completed, Request, longest_first, room, without_room
+from limo_ablate.model.generate.engine import (
+    Completed,
+    Request,
+    longest_first,
+    max_new_tokens,
+    overlong_prompts,
+)
 from limo_ablate.model.generate.qwen2 import Qwen2Step
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 REFILL = 1 / 8
-"""Share of slots that must be free before prompts are taken in: a prefill costs more than a free slot."""
+"""Share of slots that must be free before new prompts are admitted: a prefill costs more than a free slot."""
 SHRINK = 1 / 32
-"""Share of slots that must be free, with nothing waiting, before the last sequences move into their place."""
+"""Share of slots that must be free, with no request waiting, before the batch is shrunk."""
 
 
 class TransformersEngine:
@@ -33,8 +39,10 @@ class TransformersEngine:
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completed]:
         context = self.model.config.max_position_embeddings
-        yield from without_room(requests, context)
-        waiting = deque(request for request in longest_first(requests) if room(request, context) > 0)
+        yield from overlong_prompts(requests, context)
+        waiting = deque(
+            request for request in longest_first(requests) if max_new_tokens(request, context) > 0
+        )
         forward = Qwen2Step(self.model) if Qwen2Step.fits(self.model) else ModelStep(self.model)
         batch = Batch(self.model, forward, self.stops, min(self.batch_size, len(waiting)), waiting)
         while waiting or batch.free < batch.slots:
@@ -47,17 +55,17 @@ class TransformersEngine:
 
 
 class ModelStep:
-    """The next token's logits by the model's own forward pass, for any architecture."""
+    """Logits of the next token from the model's own forward pass, for any architecture."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
 
     def __call__(self, token: Tensor, position: Tensor, cache: SlotCache) -> Tensor:
-        """Tokens (slots,) at their positions (slots,) to logits (slots, vocabulary)."""
+        """Tokens (slots,) and their positions (slots,) to logits (slots, vocabulary)."""
         logits: Tensor = self.model(
             input_ids=token[:, None],
             position_ids=position[:, None],
-            attention_mask=cache.seen()[:, None, None],
+            attention_mask=cache.in_sequence()[:, None, None],
             past_key_values=cache,
             use_cache=True,
         ).logits

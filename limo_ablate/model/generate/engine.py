@@ -1,4 +1,4 @@
-"""What an engine is: requests go in, completions come out as they are finished, in any order."""
+"""The interface of an engine: requests go in, completions come out as they finish, in any order."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One completion that is wanted."""
+    """A request for one completion."""
 
     problem: str
-    """Problem's id."""
+    """Id of the problem."""
     sample: int
     """0 .. samples-1."""
     prompt: str
@@ -38,17 +38,16 @@ class Request:
 class Completed:
     request: Request
     ids: list[int]
-    """New tokens, the one it stopped at included."""
+    """New tokens, including the one it stopped at."""
     finish: Literal["stop", "length"]
 
 
 class Engine(Protocol):
     def generate(self, requests: Sequence[Request]) -> Iterator[Completed]:
-        """Every request's completion, once each; requests may differ in how they are sampled.
+        """Yields the completion of each request once, as it finishes; requests may be sampled differently.
 
-        What is drawn for a request depends on its seed, problem, sample and prompt alone, not on which
-        requests it is decoded with. A prompt that leaves no room in the context gets no token, finish
-        `length`.
+        A completion depends on the seed, problem, sample and prompt of its request only, not on the requests
+        in the same batch. A prompt that fills the context gets no token and finish `length`.
         """
         ...
 
@@ -78,18 +77,18 @@ class EngineKind:
 
 
 def longest_first(requests: Sequence[Request]) -> list[Request]:
-    """In the order in which they are begun: what may take long first, samples of one prompt side by side.
+    """The order in which requests are started: the longest first, samples of one prompt next to each other.
 
-    The short ones then fill up at the end, and what does not fit into memory shows at once.
+    Short ones then fill the batch at the end, and a batch that does not fit into memory fails at once.
     """
     return sorted(requests, key=lambda r: (-r.sampling.max_tokens, -len(r.ids), r.ids, r.sample))
 
 
-def room(request: Request, context: int) -> int:
-    """New tokens it may have in a model with a context of so many tokens; 0 or less: its prompt fills it."""
+def max_new_tokens(request: Request, context: int) -> int:
+    """New tokens that fit into a context of so many tokens; 0 or less if the prompt fills it."""
     return min(request.sampling.max_tokens, context - len(request.ids))
 
 
-def without_room(requests: Sequence[Request], context: int) -> list[Completed]:
-    """The completions of those whose prompt fills the context."""
-    return [Completed(request, [], "length") for request in requests if room(request, context) <= 0]
+def overlong_prompts(requests: Sequence[Request], context: int) -> list[Completed]:
+    """The (empty) completions of requests whose prompt fills the context."""
+    return [Completed(request, [], "length") for request in requests if max_new_tokens(request, context) <= 0]

@@ -1,4 +1,4 @@
-"""The engines that come with limo-ablate, as `ENGINES` knows them; nothing heavy is imported."""
+"""Loads engines, and defines those that come with limo-ablate; imports nothing heavy itself."""
 
 from __future__ import annotations
 
@@ -8,22 +8,30 @@ from typing import TYPE_CHECKING
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.hardware import HardwareConfig
-from limo_ablate.model.generate.config import EngineConfig
+from limo_ablate.model.generate.config import ENGINES, EngineConfig
 from limo_ablate.model.generate.engine import Engine, EngineKind
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+def load_engine(path: str, settings: EngineConfig, hardware: HardwareConfig) -> Engine:
+    """The engine `settings.engine` with one copy of the model, in this process."""
+    import torch
+
+    torch.set_num_threads(hardware.threads)
+    return ENGINES.load(settings.engine).load(path, settings, hardware)
+
+
 def _transformers(path: str, settings: EngineConfig, hardware: HardwareConfig) -> Engine:
     from limo_ablate.model.generate.decoding import TransformersEngine
-    from limo_ablate.model.train.load import windowed
+    from limo_ablate.model.train.load import has_sliding_window
 
     model = _model(path, hardware)
-    if windowed(model):
+    if has_sliding_window(model):
         raise UserError(
-            f"{path}: engine=transformers decodes models with full attention only, "
-            "this one has sliding windows; use engine=paged or vllm"
+            f"{path}: engine=transformers supports full attention only, and this model has sliding windows; "
+            "use engine=paged or vllm"
         )
     return TransformersEngine(model, stop_ids(path), settings.batch_size)
 
@@ -57,13 +65,13 @@ def _model(path: str, hardware: HardwareConfig) -> PreTrainedModel:
     return load_model(
         path,
         dtype="bfloat16" if hardware.precision == "bf16" else "float32",
-        attention="sdpa",  # decoding masks each sequence by itself, which FlashAttention's kernels can't
+        attention="sdpa",  # each sequence has its own mask, which FlashAttention's kernels don't support
         device=hardware.device,
     )
 
 
 def stop_ids(path: str) -> set[int]:
-    """Tokens that end a completion: the template's end of turn, and what the model's own settings name."""
+    """Tokens that end a completion: the template's end of turn, and those of its generation config."""
     from transformers import AutoConfig, GenerationConfig
 
     from limo_ablate.model.train.load import end_of_turn, load_tokenizer
@@ -73,8 +81,8 @@ def stop_ids(path: str) -> set[int]:
         settings = GenerationConfig.from_pretrained(path)
     else:
         settings = GenerationConfig.from_model_config(AutoConfig.from_pretrained(path))
-    named = settings.eos_token_id
-    own = named if isinstance(named, list) else [named]
+    eos = settings.eos_token_id
+    own = eos if isinstance(eos, list) else [eos]
     return {
         int(token) for token in (end_of_turn(tokenizer), tokenizer.eos_token_id, *own) if token is not None
     }

@@ -1,4 +1,4 @@
-"""Signs that a model does not end its answers: completions that repeat themselves, or are all cut off."""
+"""Signs that a model does not end its answers: completions that repeat themselves, or are cut off."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ import polars as pl
 log = logging.getLogger(__name__)
 
 REPEATS, LOOP_CHARACTERS = 4, 100
-"""A loop: what stands at the end stands there at least 4 times in a row, over 100 characters or more."""
-MOST = 0.5
+"""A loop: the text ends in the same part at least 4 times in a row, over at least 100 characters."""
+WARNING_SHARE = 0.5
 """Share of a benchmark's completions above which there is a warning."""
-UNLEARNT = (
-    "The model has not learnt to stop: train it longer, and see that its chat template ends an answer with a "
-    "special token"
+NO_STOP = (
+    "The model has not learned to stop: train it longer, and check that its chat template ends an answer "
+    "with a special token"
 )
-TOO_SHORT = "Raise max_tokens where they were still at it; where they ran on, it has not learnt to stop"
+TOO_SHORT = (
+    "If the answers were unfinished, raise max_tokens; if they ran on, the model has not learned to stop"
+)
 
 
 def ends_in_a_loop(text: str) -> bool:
-    """Whether `text` ends in a repetition, of a letter or of a whole paragraph."""
+    """Whether `text` ends in a repetition, be it of a letter or of a paragraph."""
     tail = text[-LOOP_CHARACTERS // REPEATS :]
     start = len(text) - len(tail)
-    # A tail of period p is found again p characters before; nearer finds may be part of the unit.
+    # In a text of period p the tail occurs p characters earlier too; closer matches may be within a unit.
     while (start := text.rfind(tail, 0, start + len(tail) - 1)) >= 0:
         period = len(text) - len(tail) - start
         span = max(REPEATS * period, LOOP_CHARACTERS)
@@ -34,18 +36,18 @@ def ends_in_a_loop(text: str) -> bool:
     return False
 
 
-def warn_of_unlearnt_ends(name: str, completions: pl.DataFrame, max_tokens: int) -> None:
-    """Says loudly when most completions were cut off at `max_tokens`, not at the end of the context.
+def warn_of_missing_stops(name: str, completions: pl.DataFrame, max_tokens: int) -> None:
+    """Logs a warning if most completions were cut off at `max_tokens`, rather than at the end of the context.
 
-    A model that was never trained on the token that ends its answers (its loss masks it, as where padding is
-    EOS: trl #1623) looks like this, and so does a limit that is too short: loops tell them apart.
+    Either the model was never trained on the token that ends an answer (its loss masks it, for instance when
+    padding is EOS: trl #1623), or the limit is too short; loops point to the former.
     """
     cut = completions.filter((pl.col("finish") == "length") & (pl.col("tokens") >= max_tokens))
-    if cut.height <= MOST * completions.height:
+    if cut.height <= WARNING_SHARE * completions.height:
         return
     shares = 100 * cut.height / completions.height, 100 * cut["loops"].sum() / cut.height
     log.warning(
         "%s: %.0f %% of %d completions did not end within max_tokens=%d, and %.0f %% of those loop. %s",
         name, shares[0], completions.height, max_tokens, shares[1],
-        UNLEARNT if shares[1] > 100 * MOST else TOO_SHORT,
+        NO_STOP if shares[1] > 100 * WARNING_SHARE else TOO_SHORT,
     )  # fmt: skip

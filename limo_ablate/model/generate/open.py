@@ -1,4 +1,4 @@
-"""The engine of a configuration, ready to generate."""
+"""Opens the engine of a configuration: one copy of the model in this process, or several in their own."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.model.generate.config import ENGINES, EngineConfig
 from limo_ablate.model.generate.engine import Engine
+from limo_ablate.model.generate.engines import load_engine
+from limo_ablate.model.generate.replicas import Replicas
 
 
 def check_engine(settings: EngineConfig, hardware: HardwareConfig) -> None:
-    """Raises UserError when what `open_engine` will need is not there; loads no model."""
+    """Raises UserError if anything that `open_engine` needs is missing; loads no model."""
     here = hardware.processes // hardware.nodes
     if here % settings.tensor_parallel:
         raise UserError(
@@ -23,43 +25,33 @@ def check_engine(settings: EngineConfig, hardware: HardwareConfig) -> None:
     _check_devices(hardware, here)
 
 
-def open_engine(path: str, settings: EngineConfig, hardware: HardwareConfig, desk: Path) -> Engine:
-    """An engine for the model in `path`, with as many copies of it as the trial's hardware holds.
+def open_engine(path: str, settings: EngineConfig, hardware: HardwareConfig, scratch_dir: Path) -> Engine:
+    """An engine for the model in `path`, with as many copies of it as fit the trial's hardware.
 
-    On several machines the copies are on the first one. `desk` is a folder for copies in processes of their
-    own. Raises UserError when the hardware is not there.
+    On several machines all copies are on the first one. Several copies run in processes of their own, which
+    exchange files in `scratch_dir`. Raises UserError if the hardware is missing.
     """
     check_engine(settings, hardware)
     copies = hardware.processes // hardware.nodes // settings.tensor_parallel
     if copies > 1 or ENGINES.load(settings.engine).own_process:
-        from limo_ablate.model.generate.replicas import Replicas
-
-        return Replicas(path, settings, hardware, copies, desk)
+        return Replicas(path, settings, hardware, copies, scratch_dir)
     return load_engine(path, settings, hardware)
 
 
 Opener = Callable[[str, EngineConfig, HardwareConfig, Path], Engine]
-"""`open_engine`, or what stands for it."""
+"""`open_engine`, or a function that replaces it."""
 
 
 def open_once() -> Opener:
-    """`open_engine` for calls that all want the same engine: it is loaded with the first."""
-    kept: list[Engine] = []
+    """`open_engine` for calls that all need the same engine: the first call loads it, the others reuse it."""
+    engines: list[Engine] = []
 
-    def opener(path: str, settings: EngineConfig, hardware: HardwareConfig, desk: Path) -> Engine:
-        if not kept:
-            kept.append(open_engine(path, settings, hardware, desk))
-        return kept[0]
+    def opener(path: str, settings: EngineConfig, hardware: HardwareConfig, scratch_dir: Path) -> Engine:
+        if not engines:
+            engines.append(open_engine(path, settings, hardware, scratch_dir))
+        return engines[0]
 
     return opener
-
-
-def load_engine(path: str, settings: EngineConfig, hardware: HardwareConfig) -> Engine:
-    """The engine of `settings.engine`, with one copy of the model, loaded in this process."""
-    import torch
-
-    torch.set_num_threads(hardware.threads)
-    return ENGINES.load(settings.engine).load(path, settings, hardware)
 
 
 def _check_devices(hardware: HardwareConfig, here: int) -> None:
@@ -67,6 +59,6 @@ def _check_devices(hardware: HardwareConfig, here: int) -> None:
 
     if hardware.device == "cuda" and torch.cuda.device_count() < here:
         raise UserError(
-            f"hardware={hardware.name} wants {here} GPU(s), {torch.cuda.device_count()} can be seen here; "
+            f"hardware={hardware.name} needs {here} GPU(s), {torch.cuda.device_count()} are visible here; "
             "use hardware=cpu or fewer hardware.processes"
         )

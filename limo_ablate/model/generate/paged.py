@@ -1,7 +1,8 @@
-"""The engine of `engine=paged`: transformers' own continuous batching over a paged cache.
+"""The engine `engine=paged`: transformers' own continuous batching over a paged cache.
 
-It was written for GPUs, with FlashAttention and CUDA graphs where they are; on a CPU it works and is slow.
-transformers draws by one random state for the whole batch; here each sequence draws by its own numbers.
+It is meant for GPUs, where it uses FlashAttention and CUDA graphs if available; on a CPU it works but is
+slow. transformers samples with one random state for the whole batch; here each sequence has random numbers
+of its own.
 """
 
 from __future__ import annotations
@@ -29,7 +30,13 @@ from transformers.generation.continuous_batching.cb_logits_processors import (
 )
 
 from limo_ablate.core.errors import TrialFailure
-from limo_ablate.model.generate.engine import Completed, Request, longest_first, room, without_room
+from limo_ablate.model.generate.engine import (
+    Completed,
+    Request,
+    longest_first,
+    max_new_tokens,
+    overlong_prompts,
+)
 from limo_ablate.model.generate.sampling import draw, greedy, uniforms
 
 if TYPE_CHECKING:
@@ -38,25 +45,25 @@ if TYPE_CHECKING:
 logging.getLogger("ContinuousBatchingLogger").setLevel(logging.WARNING)
 POLL_SECONDS = 1.0
 PAGE = 256
-"""Tokens of a page of the cache."""
+"""Tokens per page of the cache."""
 GREEDY = -1.0
-"""Stands for the random number where nothing is drawn."""
+"""Marks a greedy sequence in place of a random number."""
 
 
 class PagedEngine:
-    """One process, one device."""
+    """The engine of `engine=paged`: one process, one device."""
 
     def __init__(self, model: PreTrainedModel, stops: set[int], batch_size: int) -> None:
         self.model, self.stops, self.batch_size = model, stops, batch_size
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completed]:
-        """Raises TrialFailure when transformers gives a request up."""
+        """Raises TrialFailure if transformers gives up on a request."""
         context = self.model.config.max_position_embeddings
-        yield from without_room(requests, context)
-        fitting = [request for request in longest_first(requests) if room(request, context) > 0]
+        yield from overlong_prompts(requests, context)
+        fitting = [request for request in longest_first(requests) if max_new_tokens(request, context) > 0]
         if not fitting:
             return
-        longest = max(len(request.ids) + room(request, context) for request in fitting)
+        longest = max(len(request.ids) + max_new_tokens(request, context) for request in fitting)
         manager: Any = self.model.init_continuous_batching(
             generation_config=GenerationConfig(do_sample=False, eos_token_id=sorted(self.stops)),
             continuous_batching_config=self._settings(longest),
@@ -66,9 +73,9 @@ class PagedEngine:
         manager.start()
         try:
             coming, wanted = enumerate(fitting), 2 * self.batch_size
-            for _ in fitting:  # few wait, as each holds the random numbers of all tokens it may have
+            for _ in fitting:  # few wait, as each holds the random numbers of all its tokens
                 for number, request in islice(coming, wanted):
-                    _add(manager, str(number), request, room(request, context), sorted(self.stops))
+                    _add(manager, str(number), request, max_new_tokens(request, context), sorted(self.stops))
                 result, wanted = _next_result(manager), 1
                 ids = list(result.generated_tokens)
                 stopped = ids[-1] in self.stops
@@ -81,16 +88,16 @@ class PagedEngine:
         on_cpu = self.model.device.type == "cpu"
         return ContinuousBatchingConfig(
             page_size=PAGE,
-            # on a CPU transformers would take most of the machine's memory for its pages
+            # on a CPU transformers would use most of the machine's memory for its pages
             num_blocks=self.batch_size * (longest // PAGE + 2) if on_cpu else None,
             max_batch_tokens=max(longest, 2 * PAGE) if on_cpu else None,
             max_requests_per_batch=self.batch_size,
-            use_async_batching=False,  # a sequence's random number goes by how many tokens it has
+            use_async_batching=False,  # a sequence's random number is chosen by its number of tokens
         )
 
 
 class Draw(ContinuousBatchingLogitsProcessor):  # type: ignore[misc]
-    """Leaves one token to choose from: the one that the sequence's own random number draws."""
+    """Masks all tokens but the one that the sequence's own random number selects."""
 
     supported_kwargs = {"uniforms": np.ndarray}  # noqa: RUF012
     ignored_kwargs = ()
@@ -103,7 +110,7 @@ class Draw(ContinuousBatchingLogitsProcessor):  # type: ignore[misc]
         return torch.tensor(numbers, dtype=torch.float32).view(torch.int32)
 
     def __call__(self, scores: Tensor, tensor_arg: Tensor) -> Tensor:
-        """Scores (n, vocabulary) come with temperature and nucleus applied; the argument is (at least n,)."""
+        """Scores (n, vocabulary) have temperature and nucleus applied; `tensor_arg` has n or more numbers."""
         uniform = tensor_arg[: len(scores)].view(torch.float32)
         one = torch.ones_like(uniform)
         drawn = torch.where(uniform < 0, greedy(scores), draw(scores, one, one, uniform.clamp(min=0)))
@@ -122,22 +129,25 @@ def _processors() -> ContinuousBatchingLogitsProcessorList:
 
 
 def _add(manager: Any, name: str, request: Request, max_tokens: int, stops: list[int]) -> None:
-    how = request.sampling
-    drawn = how.temperature > 0
-    numbers = uniforms(how.seed, request.problem, request.sample, max_tokens if drawn else 0)
+    sampling = request.sampling
+    sampled = sampling.temperature > 0
+    numbers = uniforms(sampling.seed, request.problem, request.sample, max_tokens if sampled else 0)
     manager.add_request(
         request.ids,
         request_id=name,
         max_new_tokens=max_tokens,
         eos_token_id=stops,
-        temperature=how.temperature if drawn else 1.0,
-        top_p=how.top_p if drawn else 1.0,
+        temperature=sampling.temperature if sampled else 1.0,
+        top_p=sampling.top_p if sampled else 1.0,
         uniforms=numbers,
     )
 
 
 def _uniform(state: Any) -> float:
-    """Of the next token of a sequence; one that was put back for want of memory has tokens in its prompt."""
+    """Random number of a sequence's next token.
+
+    When memory runs out, transformers requeues a sequence with its new tokens as part of the prompt.
+    """
     numbers = state.logit_processor_kwargs.get("uniforms", ())
     before = len(state.initial_tokens) - state._true_initial_tokens if state._true_initial_tokens else 0
     count = before + len(state.generated_tokens)
@@ -151,4 +161,4 @@ def _next_result(manager: Any) -> Any:
             return result
         if result is not None or not manager.is_running():
             cause = result.error if result else manager.background_thread_status.fatal_error
-            raise TrialFailure(f"engine=paged: transformers' continuous batching gave up: {cause}")
+            raise TrialFailure(f"engine=paged: transformers' continuous batching failed: {cause}")

@@ -1,7 +1,7 @@
-"""Qwen2's forward pass for one token of each sequence, straight on the weights.
+"""Qwen2's forward pass for one token per sequence, directly on the weights.
 
-transformers' own pass costs about 1.5 ms a layer in Python before it computes anything, which is most of
-the time for a small model. Other architectures are decoded with it; see `decoding`.
+transformers' own pass spends about 1.5 ms per layer in Python, which is most of the time of a small model.
+Other architectures use it nevertheless; see `decoding`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """Weights of one decoder layer; projections of the same input are one matrix."""
+    """Weights of a decoder layer; projections of the same input are joined into one matrix."""
 
     attention_norm: Tensor
     qkv: Tensor
@@ -37,7 +37,7 @@ class Qwen2Step:
         self.model, self.config = model, model.config
         self.layers = [_layer(layer) for layer in model.model.layers]
         self.rotary = torch.empty(0, 2, 1, 1)
-        """(positions, 2, 1, head_dim) cosines and sines, the first half of the sines negative."""
+        """(positions, 2, 1, head_dim) cosines and sines; the first half of the sines is negated."""
 
     @staticmethod
     def fits(model: Any) -> bool:
@@ -50,12 +50,12 @@ class Qwen2Step:
         )
 
     def __call__(self, token: Tensor, position: Tensor, cache: SlotCache) -> Tensor:
-        """Tokens (slots,) at their positions (slots,), the last of each slot's sequence."""
+        """Tokens (slots,), the last of each slot's sequence, and their positions (slots,) to logits."""
         core, width, eps = self.model.model, self.config.hidden_size, self.config.rms_norm_eps
         hidden: Tensor = functional.embedding(token, core.embed_tokens.weight)
         self._extend_rotary(cache.get_seq_length(), hidden)
         cos, sin = self.rotary.index_select(0, position).unbind(1)
-        bias = cache.seen_bias()
+        bias = cache.window_bias()
         for number, layer in enumerate(self.layers):
             normed = functional.rms_norm(hidden, (width,), layer.attention_norm, eps)
             hidden = hidden + self._attention(normed, layer, (cos, sin), bias, number, cache)
@@ -113,7 +113,7 @@ def _layer(layer: Any) -> Layer:
 
 
 def _joined(projections: list[nn.Linear]) -> Tensor:
-    """One matrix of the projections' weights, which become views of it: no memory is taken twice."""
+    """The projections' weights as one matrix; they become views of it, so no memory is used twice."""
     sizes = [projection.out_features for projection in projections]
     joined = torch.cat([projection.weight.detach() for projection in projections])
     for projection, part in zip(projections, joined.split_with_sizes(sizes), strict=True):

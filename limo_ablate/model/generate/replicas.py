@@ -1,7 +1,7 @@
-"""Several copies of a model that generate side by side, each in a process of its own.
+"""Several copies of a model that generate in parallel, each in a process of its own.
 
-Requests are dealt out by how long they may take. The first replica that dies ends all of them, and its
-traceback is the trial's failure; they die with this process too.
+Requests are distributed by how long they may take. If a replica fails, all are killed and its traceback is
+the trial's failure; they also die with this process.
 """
 
 from __future__ import annotations
@@ -23,84 +23,95 @@ from limo_ablate.core.typed import from_dict
 from limo_ablate.model.generate.config import ENGINES, EngineConfig
 from limo_ablate.model.generate.engine import Completed, Request, Sampling, longest_first
 from limo_ablate.model.train.load import ADAPTER
-from limo_ablate.model.train.managed_process import POLL_SECONDS, Order, Part, die_with, end, failure, start
+from limo_ablate.model.train.managed_process import (
+    POLL_SECONDS,
+    ManagedProcess,
+    ProcessSpec,
+    die_with,
+    kill,
+    process_failure,
+    start,
+)
 
 
 class Replicas:
-    """An engine made of `count` processes, each with an engine of its own over its part of the requests."""
+    """An engine of `count` processes, each with an engine of its own for its share of the requests."""
 
     def __init__(
-        self, path: str, settings: EngineConfig, hardware: HardwareConfig, count: int, desk: Path
+        self, path: str, settings: EngineConfig, hardware: HardwareConfig, count: int, scratch_dir: Path
     ) -> None:
-        """`desk` is a folder of its own; what is in it is lost."""
-        self.path, self.settings, self.hardware, self.count, self.desk = path, settings, hardware, count, desk
+        """`scratch_dir` is emptied first; no other process may use it."""
+        self.path, self.settings, self.hardware, self.count, self.scratch_dir = (
+            path,
+            settings,
+            hardware,
+            count,
+            scratch_dir,
+        )
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completed]:
-        """Raises TrialFailure when a replica dies; its log then stays where the message says.
-
-        Raises UserError when a replica says that what is asked for can't be done.
-        """
-        shutil.rmtree(self.desk, ignore_errors=True)
-        self.desk.mkdir(parents=True)
-        self.path = self._loadable()
+        """Raises TrialFailure if a replica fails, whose log is kept, and UserError if a replica raised it."""
+        shutil.rmtree(self.scratch_dir, ignore_errors=True)
+        self.scratch_dir.mkdir(parents=True)
+        self.path = self._loadable_path()
         ordered = longest_first(requests)
-        replicas: list[Part] = []
+        replicas: list[ManagedProcess] = []
         try:
             for number in range(min(self.count, len(ordered))):
                 replicas.append(self._start(number, ordered[number :: self.count]))
-            for number, index, ids, finish in _finished(replicas, self.desk):
+            for number, index, ids, finish in _finished(replicas, self.scratch_dir):
                 yield Completed(ordered[index * self.count + number], ids, finish)
         finally:
             for replica in replicas:
-                end(replica)
-        shutil.rmtree(self.desk)
+                kill(replica)
+        shutil.rmtree(self.scratch_dir)
 
-    def _loadable(self) -> str:
-        """What the engine can load: an adapter merged into its base, once for all replicas, where need be."""
+    def _loadable_path(self) -> str:
+        """A folder that the engine can load: an adapter is merged into its base, once for all, if need be."""
         if ENGINES.load(self.settings.engine).reads_adapters or not (Path(self.path) / ADAPTER).exists():
             return self.path
         from limo_ablate.model.generate.vllm import save_merged
 
-        return str(save_merged(self.path, self.desk / "merged", self.hardware))
+        return str(save_merged(self.path, self.scratch_dir / "merged", self.hardware))
 
-    def _start(self, number: int, requests: list[Request]) -> Part:
+    def _start(self, number: int, requests: list[Request]) -> ManagedProcess:
         job = {
             "path": self.path,
             "settings": {field.name: getattr(self.settings, field.name) for field in fields(EngineConfig)},
             "hardware": asdict(self.hardware),
             "requests": [asdict(request) for request in requests],
         }
-        (self.desk / f"job{number}.json").write_text(json.dumps(job))
-        (self.desk / f"done{number}.jsonl").touch()
+        (self.scratch_dir / f"job{number}.json").write_text(json.dumps(job))
+        (self.scratch_dir / f"done{number}.jsonl").touch()
         environment = os.environ | {"OMP_NUM_THREADS": str(self.hardware.threads)} | self._devices(number)
         command = [sys.executable, "-m", "limo_ablate.model.generate.replicas"]
-        command += [str(self.desk), str(number), str(os.getpid())]
-        log = self.desk / f"replica{number}.log"
-        return start(Order(f"replica {number} of {self.count}", command, environment, log))
+        command += [str(self.scratch_dir), str(number), str(os.getpid())]
+        log = self.scratch_dir / f"replica{number}.log"
+        return start(ProcessSpec(f"replica {number} of {self.count}", command, environment, log))
 
     def _devices(self, number: int) -> dict[str, str]:
-        """Each replica sees its own `tensor_parallel` GPUs only."""
+        """Restricts a replica to its own `tensor_parallel` GPUs."""
         if self.hardware.device == "cpu":
             return {}
-        width, all_of_them = self.settings.tensor_parallel, self.count * self.settings.tensor_parallel
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(all_of_them)))
+        width = self.settings.tensor_parallel
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(self.count * width)))
         own = visible.split(",")[number * width : (number + 1) * width]
         return {"CUDA_VISIBLE_DEVICES": ",".join(own)}
 
 
-def _finished(replicas: list[Part], desk: Path) -> Iterator[tuple[int, int, list[int], Any]]:
-    """(replica, index among its requests, new tokens, finish) as they come, until all have left."""
+def _finished(replicas: list[ManagedProcess], scratch_dir: Path) -> Iterator[tuple[int, int, list[int], Any]]:
+    """Yields (replica, index among its requests, new tokens, finish) until all replicas have exited."""
     with ExitStack() as files:
-        lines = [files.enter_context((desk / f"done{n}.jsonl").open()) for n in range(len(replicas))]
+        lines = [files.enter_context((scratch_dir / f"done{n}.jsonl").open()) for n in range(len(replicas))]
         while True:
             states = [replica.process.poll() for replica in replicas]
             for number, file in enumerate(lines):
                 yield from ((number, *row) for row in _new_rows(file))
             if EXIT_USER_ERROR in states:
-                log = replicas[states.index(EXIT_USER_ERROR)].order.log
+                log = replicas[states.index(EXIT_USER_ERROR)].spec.log
                 raise UserError(log.read_text().splitlines()[-1])
             if any(states):
-                raise failure(replicas)
+                raise process_failure(replicas)
             if all(state == 0 for state in states):
                 return
             time.sleep(POLL_SECONDS)
@@ -110,22 +121,22 @@ def _new_rows(file: TextIO) -> Iterator[tuple[int, list[int], str]]:
     while True:
         place, line = file.tell(), file.readline()
         if not line.endswith("\n"):
-            file.seek(place)  # the replica is in the middle of it
+            file.seek(place)  # the replica is still writing the line
             return
         yield json.loads(line)
 
 
-def main(desk: Path, number: int, parent: int) -> None:
-    """One replica: `python -m limo_ablate.model.generate.replicas DESK NUMBER PARENT`."""
+def main(scratch_dir: Path, number: int, parent: int) -> None:
+    """One replica: `python -m limo_ablate.model.generate.replicas SCRATCH_DIR NUMBER PARENT`."""
     die_with(parent)
-    from limo_ablate.model.generate.open import load_engine
+    from limo_ablate.model.generate.engines import load_engine
 
-    job = json.loads((desk / f"job{number}.json").read_text())
+    job = json.loads((scratch_dir / f"job{number}.json").read_text())
     requests = [Request(**row | {"sampling": Sampling(**row["sampling"])}) for row in job["requests"]]
     settings = from_dict(EngineConfig, job["settings"])
     engine = load_engine(job["path"], settings, from_dict(HardwareConfig, job["hardware"]))
     index = {id(request): place for place, request in enumerate(requests)}
-    with (desk / f"done{number}.jsonl").open("a", buffering=1) as lines:
+    with (scratch_dir / f"done{number}.jsonl").open("a", buffering=1) as lines:
         for done in engine.generate(requests):
             lines.write(json.dumps([index[id(done.request)], done.ids, done.finish]) + "\n")
 

@@ -1,4 +1,4 @@
-"""The next token of each sequence, and the random numbers that draw it."""
+"""Chooses the next token of each sequence, and makes the random numbers for it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def uniforms(seed: int, problem: str, sample: int, count: int) -> npt.NDArray[np.float32]:
-    """`count` numbers in [0, 1), one for each token of a completion; the completion's own."""
+    """`count` numbers in [0, 1), one per token, that depend on the completion's seed, problem and sample."""
     name = f"{seed}/{sample}/{problem}".encode()
     key = int.from_bytes(hashlib.sha256(name).digest()[:16])
     return np.random.Generator(np.random.Philox(key=key)).random(count, dtype=np.float32)
@@ -23,11 +23,10 @@ def greedy(logits: Tensor) -> Tensor:
 
 
 def draw(logits: Tensor, temperature: Tensor, top_p: Tensor, uniform: Tensor) -> Tensor:
-    """(n,) tokens of the nucleus that holds `top_p` of the probability, each drawn by its own uniform.
+    """(n,) tokens, each drawn from its nucleus by its own uniform number; meaningless at temperature 0.
 
-    Logits are (n, vocabulary), all else (n,). At temperature 0 what comes out means nothing.
-
-    The nucleus is the fewest most probable tokens that together hold at least `top_p`.
+    Logits are (n, vocabulary), the other arguments (n,). The nucleus is the smallest set of most probable
+    tokens whose probabilities sum to at least `top_p`.
     """
     probabilities = torch.softmax(logits.float() / temperature.clamp(min=1e-6)[:, None], -1)
     probabilities, tokens = probabilities.sort(dim=-1, descending=True, stable=True)

@@ -1,8 +1,8 @@
-"""Attention over rows that lie one after the other in a single sequence, without padding or masks.
+"""Attention over rows that are concatenated into a single sequence, without padding or masks.
 
-transformers' own way for `sdpa` is a mask of all tokens by all tokens. Here each row is attended to by
-itself: on a GPU by PyTorch's own variable-length FlashAttention, elsewhere row by row with the kernels
-that plain causal attention has. `flash_attention_2` and `eager` find the rows' borders in the position ids.
+transformers' own way for `sdpa` is a mask of all tokens by all tokens. Here each row is computed
+separately: on a GPU by PyTorch's variable-length FlashAttention, elsewhere row by row with the kernels for
+plain causal attention. `flash_attention_2` and `eager` find the borders between rows in the position ids.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 
 from limo_ablate.model.train.batch import Borders
-from limo_ablate.model.train.load import windowed
+from limo_ablate.model.train.load import has_sliding_window
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 PACKED = "packed_sdpa"
 FLASH_HEAD_DIM = 256
-"""The largest that FlashAttention's kernels have."""
+"""Largest head dimension of FlashAttention's kernels."""
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]  # rows differ in each batch: a graph for each would be made
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # rows differ in each batch, and each would be compiled anew
 def packed_attention(
     module: nn.Module,
     query: Tensor,
@@ -45,7 +45,7 @@ def packed_attention(
 
     `borders` is an argument of the model's forward pass.
     """
-    varlen = varlen_attention() if varlen_fits(query, dropout) else None  # its import takes long
+    varlen = varlen_attention() if varlen_fits(query, dropout) else None  # importing it is slow
     if varlen is not None:
         return varlen_rows(varlen, query, key, value, borders, scaling), None
     parts = (tensor.split_with_sizes(borders.lengths, dim=2) for tensor in (query, key, value))
@@ -71,7 +71,7 @@ def _precision(query: Tensor) -> torch.dtype:
 
 @cache
 def varlen_attention() -> Callable[..., Any] | None:
-    """torch.nn.attention.varlen.varlen_attn; None where torch has none yet, or none with a window."""
+    """torch.nn.attention.varlen.varlen_attn; None if torch lacks it, or has one without a window argument."""
     try:
         from torch.nn.attention.varlen import varlen_attn
     except ImportError:
@@ -88,9 +88,9 @@ def varlen_rows(
     scaling: float | None,
     key_borders: Borders | None = None,
 ) -> Tensor:
-    """All rows by one call of `varlen`, a `varlen_attn`; shapes as in `packed_attention`.
+    """Attention for all rows in one call of `varlen` (`varlen_attn`); shapes as in `packed_attention`.
 
-    With `key_borders`, rows have more keys than queries, and the queries are the last ones.
+    With `key_borders`, rows have more keys than queries, and the queries are the last positions.
     """
     key_borders = key_borders or borders
     if "enable_gqa" in inspect.signature(varlen).parameters:
@@ -107,10 +107,11 @@ def varlen_rows(
 
 
 def attend_row_wise(model: PreTrainedModel) -> None:
-    """Has a model that is loaded with `sdpa` attend to each row by itself.
+    """Makes a model that was loaded with `sdpa` compute attention separately for each row.
 
-    Windowed layers keep transformers' masks, which know the window; so do the other implementations.
+    Models with sliding windows keep transformers' masks, which account for the window, as do models with
+    another attention implementation.
     """
-    if model.config._attn_implementation == "sdpa" and not windowed(model):
+    if model.config._attn_implementation == "sdpa" and not has_sliding_window(model):
         AttentionInterface.register(PACKED, packed_attention)
         model.set_attn_implementation(PACKED)

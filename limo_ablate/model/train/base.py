@@ -1,6 +1,6 @@
-"""The base model as an artifact: built here (`miniature`, `scratch`), or a reference to one of the hub.
+"""The base model as an artifact: built here (`miniature`, `scratch`), or a reference to a model of the hub.
 
-Every model artifact, base or fine-tuned, holds a `reference.json` that says how to load it.
+Every model artifact, base or fine-tuned, has a `reference.json` that says how to load it.
 """
 
 from __future__ import annotations
@@ -25,28 +25,30 @@ class Reference:
     """Where a model's files are and how they are loaded."""
 
     dtype: Literal["float32", "bfloat16"]
-    """Type the weights are stored in."""
+    """Type in which the weights are stored."""
     attention: Literal["sdpa", "eager", "flash_attention_2"]
     hub: str | None = None
-    """Hub id; null when the files are in `folder` or in the artifact itself."""
+    """Hub id; null if the files are in `folder` or in the artifact itself."""
     commit: str | None = None
     folder: str | None = None
     digest: str | None = None
-    """Of the bytes in `folder`."""
+    """Digest of the bytes in `folder`."""
     adapter: bool = False
-    """The artifact holds a LoRA adapter, and the above is its base; `folder` may be relative to it."""
+    """Whether the artifact is a LoRA adapter of the model above; `folder` may be relative to it."""
 
 
 def base_model(store: Store, model: ModelConfig, pool: Artifact | None) -> Artifact:
-    """The base model of `model`; `pool` (problems and solutions) is what `scratch` learns its tokens from.
+    """The base model of `model`; a `scratch` model trains its tokenizer on `pool`.
 
-    Raises UserError when a hub model can't be had or a local folder is not one.
+    Raises UserError if a hub model can't be downloaded or a local folder holds no model.
     """
     if model.source == "hub":
-        return _referenced(store, model)
+        return _hub_model(store, model)
     if model.architecture is None or (model.source == "miniature" and model.pretrain is None):
         missing = "pretrain" if model.architecture else "architecture"
-        raise UserError(f"model.{missing}: model={model.name} is made here ({model.source}) and needs it")
+        raise UserError(
+            f"model.{missing} is missing: model={model.name} needs it, with source={model.source}"
+        )
     inputs = {
         "source": model.source,
         "architecture": model.architecture,
@@ -78,7 +80,7 @@ def read_reference(model: Artifact) -> Reference:
 
 
 def model_path(model: Artifact) -> str:
-    """Folder that `load_model` takes, for a base or fine-tuned model; an adapter's own."""
+    """Folder to pass to `load_model`, for a base or fine-tuned model; for an adapter its own folder."""
     reference = read_reference(model)
     if reference.hub and not reference.adapter:
         return _snapshot(reference.hub, reference.commit)
@@ -86,18 +88,18 @@ def model_path(model: Artifact) -> str:
 
 
 def adapter_base(folder: Path) -> str:
-    """Folder of the base model of the adapter in `folder`; raises UserError when it is not there any more."""
+    """Folder of the base model of the adapter in `folder`; raises UserError if it does not exist any more."""
     reference = Reference(**json.loads((folder / REFERENCE).read_text()))
     if reference.hub:
         return _snapshot(reference.hub, reference.commit)
     base = (folder / str(reference.folder)).resolve()
     if not base.is_dir():
-        raise UserError(f"{folder}: its base model, {base}, is gone; make it again")
+        raise UserError(f"{folder}: the adapter's base model {base} no longer exists; create it again")
     return str(base)
 
 
 def parameter_count(model: Artifact) -> int:
-    """Parameters of a base or fine-tuned model, tied ones counted once; no weights are read."""
+    """Number of parameters of a base or fine-tuned model, tied ones counted once; reads no weights."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -106,9 +108,9 @@ def parameter_count(model: Artifact) -> int:
     return sum(parameter.numel() for parameter in empty.parameters())
 
 
-def _referenced(store: Store, model: ModelConfig) -> Artifact:
+def _hub_model(store: Store, model: ModelConfig) -> Artifact:
     if not model.path:
-        raise UserError(f"model.path: model={model.name} is of the hub, and needs a hub id or a local folder")
+        raise UserError(f"model.path is missing: model={model.name} needs a hub id or a local folder")
     local = Path(model.path).expanduser().absolute()
     inputs: dict[str, Any] = {"dtype": model.dtype, "attention": model.attention}
     if local.is_dir():
@@ -121,15 +123,15 @@ def _referenced(store: Store, model: ModelConfig) -> Artifact:
         inputs |= {"hub": model.path, "revision": model.revision}
 
     def make(folder: Path) -> None:
-        facts = {key: value for key, value in inputs.items() if key != "revision"}
+        fields = {key: value for key, value in inputs.items() if key != "revision"}
         if local.is_dir():
-            facts["folder"] = str(local)
+            fields["folder"] = str(local)
         else:
             snapshot = Path(_snapshot(model.path or "", model.revision))
             _check_folder(snapshot)
             check_shape(model, snapshot)
-            facts["commit"] = snapshot.name
-        write_reference(folder, Reference(**facts))
+            fields["commit"] = snapshot.name
+        write_reference(folder, Reference(**fields))
 
     return store.build("base", VERSION, inputs, make)
 
@@ -138,13 +140,13 @@ def _check_folder(folder: Path) -> None:
     for pattern in ("config.json", "tokenizer.json", "*.safetensors"):
         if not any(folder.glob(pattern)):
             raise UserError(
-                f"model.path: {folder} holds no {pattern}; a model in the hub's format, with its weights "
-                "as safetensors, is needed"
+                f"model.path: {folder} has no {pattern}; it must be a model in the hub's format, with "
+                "weights as safetensors"
             )
 
 
 def _snapshot(hub: str, revision: str | None) -> str:
-    """The local folder of a hub model at `revision`, downloaded if it is not there."""
+    """The local folder of a hub model at `revision`; downloads it if needed."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -153,5 +155,5 @@ def _snapshot(hub: str, revision: str | None) -> str:
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(
-            f"model.path={hub} (revision {revision or 'main'}) can't be had from the hub: {reason}"
+            f"model.path={hub} (revision {revision or 'main'}) can't be downloaded from the hub: {reason}"
         ) from error

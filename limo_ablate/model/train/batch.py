@@ -1,4 +1,4 @@
-"""Rows of a micro-batch as tensors: one after the other, without padding."""
+"""Collates the rows of a micro-batch into tensors: concatenated, without padding."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from limo_ablate.model.train.plan import Rows
 from limo_ablate.model.train.token_rows import TokenRows
 
 IGNORED = -100
-"""Label of a token that is not learnt."""
+"""Label of a token that has no loss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,33 +21,33 @@ class Borders:
     """Where the rows of a packed sequence begin and end."""
 
     lengths: list[int]
-    """Tokens of each row."""
+    """Number of tokens of each row."""
     offsets: Tensor
-    """(rows + 1,) int32: where each row begins, and where the last ends; as attention kernels want it."""
+    """(rows + 1,) int32: where each row begins, and where the last ends, as attention kernels need it."""
 
 
 def offsets_of(lengths: list[int], device: torch.device) -> Tensor:
-    """Where rows of such lengths begin, and where the last ends; int32."""
+    """Where rows of these lengths begin, and where the last ends; int32."""
     return torch.tensor([0, *accumulate(lengths)], dtype=torch.int32, device=device)
 
 
 @dataclass(frozen=True, slots=True)
 class Collated:
-    """Rows of a micro-batch, one after the other; the last token of each is only a label."""
+    """The rows of a micro-batch, concatenated; the last token of each row is only a label."""
 
     ids: Tensor
     """(1, tokens)"""
     positions: Tensor
-    """(1, tokens) each token's place in its row."""
+    """(1, tokens) position of each token in its row."""
     borders: Borders
     predicting: Tensor
-    """(labels,) positions in the sequence whose next token is learnt."""
+    """(labels,) positions in the sequence whose next token has a loss."""
     labels: Tensor
     """(labels,) those next tokens."""
 
 
 def collate(rows: TokenRows, part: Rows, device: torch.device) -> Collated:
-    """The rows `part`; none give one token without a label, for a process that must take part."""
+    """Collates the rows `part`; no rows give one token without a label, for a process that must take part."""
     if len(part) == 0:
         zero = torch.zeros(1, dtype=torch.long, device=device)
         borders = Borders([1], torch.arange(2, dtype=torch.int32, device=device))

@@ -1,8 +1,8 @@
-"""Checkpoints of a training: whole or not there, the newest two kept, a damaged one passed over.
+"""Checkpoints of a training: written atomically, the newest two kept, damaged ones skipped.
 
-A checkpoint is a folder `step-NNNNNNNN`: `state/` is Accelerate's (weights as safetensors, optimizer and
-random states; under FSDP2 the weights and the optimizer as each process's shards), `progress.json` holds
-the curve so far and the digest of `state/`. It is written beside, then renamed.
+A checkpoint is a folder `step-NNNNNNNN`: `state/` is written by Accelerate (weights as safetensors,
+optimizer and random states; under FSDP2 each process's shards of weights and optimizer), `progress.json`
+holds the curve so far and the digest of `state/`. The folder is written under another name, then renamed.
 """
 
 from __future__ import annotations
@@ -26,37 +26,37 @@ STATE, PROGRESS, PARTIAL = "state", "progress.json", "partial"
 KEPT = 2
 
 logger = logging.getLogger(__name__)
-logging.getLogger("accelerate").setLevel(logging.WARNING)  # it tells of each file that it writes
-# It warns at each checkpoint that tied weights are stored once.
+logging.getLogger("accelerate").setLevel(logging.WARNING)  # it logs each file that it writes
+# Warns at each checkpoint that tied weights are stored once.
 logging.getLogger("accelerate.utils.other").setLevel(logging.ERROR)
 
 
 @dataclass
 class Progress:
-    """How far a training is: the rows of curve.parquet, one a step."""
+    """How far a training is: the rows of curve.parquet, one per step."""
 
     curve: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def step(self) -> int:
-        """Optimiser steps done."""
+        """Number of optimiser steps done."""
         return len(self.curve)
 
     @property
     def tokens(self) -> int:
-        """Response tokens trained."""
+        """Number of response tokens trained on."""
         return int(self.curve[-1]["tokens"]) if self.curve else 0
 
     @property
     def seconds(self) -> float:
-        """Spent training, over all attempts."""
+        """Seconds spent training, over all attempts."""
         return float(self.curve[-1]["seconds"]) if self.curve else 0.0
 
 
 def save_checkpoint(accelerator: Accelerator, progress: Progress, folder: Path) -> None:
-    """Saves the state of all processes; every process calls it.
+    """Saves the state of all processes; every process must call it.
 
-    Raises DiskFull when the disk is full; the checkpoints before stay as they are.
+    Raises DiskFull if the disk is full; earlier checkpoints are kept.
     """
     final = folder / f"step-{progress.step:08d}"
     partial = folder / PARTIAL
@@ -64,7 +64,7 @@ def save_checkpoint(accelerator: Accelerator, progress: Progress, folder: Path) 
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
     accelerator.wait_for_everyone()
-    with told_when_full(folder, sum(map(_size, _newest_first(folder)[:1])), "a checkpoint", partial):
+    with clear_disk_full_error(folder, sum(map(_size, _newest_first(folder)[:1])), "a checkpoint", partial):
         accelerator.save_state(str(partial / STATE))
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
@@ -79,13 +79,13 @@ def save_checkpoint(accelerator: Accelerator, progress: Progress, folder: Path) 
 
 
 def resume(accelerator: Accelerator, folder: Path) -> Progress:
-    """Loads the newest whole checkpoint in `folder` into what `accelerator` prepared; else a beginning."""
+    """Loads the newest intact checkpoint in `folder` into what `accelerator` prepared, if there is one."""
     if accelerator.is_main_process:
         shutil.rmtree(folder / PARTIAL, ignore_errors=True)
     for checkpoint in _newest_first(folder):
         progress = _read(checkpoint)
         if progress is None:
-            logger.warning("checkpoint %s is damaged; falling back to the one before", checkpoint.name)
+            logger.warning("checkpoint %s is damaged; falling back to the previous one", checkpoint.name)
             continue
         accelerator.load_state(str(checkpoint / STATE))
         return progress
@@ -93,10 +93,12 @@ def resume(accelerator: Accelerator, folder: Path) -> Progress:
 
 
 @contextmanager
-def told_when_full(folder: Path, needed: int, what: str, partial: Path | None = None) -> Iterator[None]:
-    """Turns any error that a full disk makes while `what` is written to `folder` into one clear DiskFull.
+def clear_disk_full_error(
+    folder: Path, needed: int, what: str, partial: Path | None = None
+) -> Iterator[None]:
+    """Turns any error that a full disk causes while `what` is written to `folder` into one clear DiskFull.
 
-    `needed` bytes are about what it takes, 0 when that is not known. What `partial` holds by then is removed.
+    `needed` is about the size of `what` in bytes, or 0 if unknown. Then `partial` is removed.
     """
     try:
         yield
@@ -105,7 +107,7 @@ def told_when_full(folder: Path, needed: int, what: str, partial: Path | None = 
         if not is_disk_full(error) and shutil.disk_usage(folder).free >= max(needed, written):
             raise
         if partial:
-            shutil.rmtree(partial, ignore_errors=True)  # other processes may be at it too
+            shutil.rmtree(partial, ignore_errors=True)  # other processes may remove it too
         size = f"about {needed / 1e6:.1f}" if needed else f"more than {written / 1e6:.1f}"
         raise DiskFull(
             f"no space left: {folder} needs {size} MB for {what}; "
@@ -122,10 +124,10 @@ def _newest_first(folder: Path) -> list[Path]:
 
 
 def _read(checkpoint: Path) -> Progress | None:
-    """What a checkpoint says of itself; None when its bytes are not those that were written."""
+    """The progress that a checkpoint records; None if its files do not match its digest."""
     try:
         record = json.loads((checkpoint / PROGRESS).read_text())
     except (OSError, ValueError):
         return None
-    whole = record["digest"] == digest_folder(checkpoint / STATE)
-    return Progress(record["curve"]) if whole else None
+    intact = record["digest"] == digest_folder(checkpoint / STATE)
+    return Progress(record["curve"]) if intact else None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal, TypeAlias
 
+from limo_ablate.core.artifacts import NOT_IN_KEY
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.registry import Entry, Registry
 
@@ -22,6 +23,9 @@ SCHEDULES: Registry[Schedule] = Registry(
 )
 """How the learning rate goes on after warm-up."""
 
+TOKEN_KEYS = ("system_prompt", "max_length")
+"""Keys of `TrainConfig` that decide the tokens; what follows depends on them through the tokens' digest."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoraConfig:
@@ -30,9 +34,9 @@ class LoraConfig:
     dropout: float
     targets: tuple[str, ...]
     save: Literal["merged", "adapter"] = "merged"
-    """The whole model, or the adapter beside a reference to its base: small, and gone with its base."""
+    """Saves the whole model, or a small adapter that is useless without its base."""
     quantize: Literal["none", "nf4"] = "none"
-    """How the frozen weights are held while training: nf4 is QLoRA's four bits (`qlora` extra)."""
+    """Format of the frozen weights during training: nf4 is QLoRA's four bits (`qlora` extra)."""
 
     def __post_init__(self) -> None:
         if self.rank < 1 or not 0 <= self.dropout < 1 or not self.targets:
@@ -47,11 +51,11 @@ class DevConfig:
     """Rows that are held out of training."""
 
     rows: int
-    """Drawn by the training's seed; with several solutions of a problem, all of them are held out."""
+    """Number of rows, drawn by the training's seed; all solutions of a problem are held out together."""
     every: int
-    """Optimiser steps between measurements of their loss; it is measured after the last step too."""
+    """Optimiser steps between measurements of the dev loss; it is also measured after the last step."""
     keep: Literal["last", "best"]
-    """Which weights are saved: the last, or those of the step with the lowest dev loss."""
+    """Weights to save: the last ones, or those of the step with the lowest dev loss."""
 
     def __post_init__(self) -> None:
         if self.rows < 1 or self.every < 1:
@@ -60,12 +64,12 @@ class DevConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
-    """Supervised fine-tuning. Exactly one of epochs, steps, tokens is the budget."""
+    """Supervised fine-tuning. Exactly one of epochs, steps and tokens sets the length of the training."""
 
     epochs: float | None
     steps: int | None
     tokens: int | None
-    """Trained (response) tokens."""
+    """Response tokens to train on."""
     learning_rate: float
     schedule: Annotated[str, SCHEDULES]
     warmup_ratio: float
@@ -75,19 +79,19 @@ class TrainConfig:
     global_batch_size: int
     """Rows per optimiser step, over all processes."""
     micro_batch_tokens: int
-    """Tokens per forward pass of one process: rows are packed up to it, a longer one goes alone."""
+    """Tokens per forward pass of one process: rows are packed up to it; a longer row is passed alone."""
     max_length: int
-    """Tokens a row may have; longer rows are dropped and counted, never cut."""
+    """Largest number of tokens of a row; longer rows are dropped and counted, never truncated."""
     system_prompt: str | None
     gradient_checkpointing: bool
     loss: Literal["torch", "liger"] = "torch"
-    """What computes LM head and cross entropy: PyTorch, or on a GPU Liger's fused kernel (`liger` extra)."""
+    """Kernel for LM head and cross entropy: PyTorch, or on a GPU Liger's fused kernel (`liger` extra)."""
     compile: bool = False
-    """Compiles each decoder layer: faster steps where they are many and large, a slow start."""
-    checkpoint_seconds: float
+    """Compiles each decoder layer: steps of large models become faster, the start slower."""
+    checkpoint_seconds: float = field(metadata=NOT_IN_KEY)
     """Seconds between checkpoints; 0 writes one after every step."""
-    checkpoint_steps: int | None = None
-    """Optimiser steps between checkpoints, besides; null: only time counts."""
+    checkpoint_steps: int | None = field(default=None, metadata=NOT_IN_KEY)
+    """Optimiser steps between checkpoints, in addition; null: only `checkpoint_seconds`."""
     lora: LoraConfig | None
     dev: DevConfig | None = None
     seed: int
@@ -96,11 +100,11 @@ class TrainConfig:
         budgets = [b for b in (self.epochs, self.steps, self.tokens) if b is not None]
         if len(budgets) != 1:
             raise UserError(
-                "train.epochs, train.steps, train.tokens: exactly one is the budget, "
-                f"{len(budgets)} are set; set the others to null"
+                "train.epochs, train.steps, train.tokens: exactly one must be set, "
+                f"{len(budgets)} are; set the others to null"
             )
         if budgets[0] <= 0:
-            raise UserError(f"the training budget must be positive, not {budgets[0]}")
+            raise UserError(f"train.epochs, train.steps, train.tokens: {budgets[0]} must be positive")
         if self.global_batch_size < 1 or self.micro_batch_tokens < 1:
             raise UserError("train.global_batch_size and train.micro_batch_tokens must be at least 1")
         if self.learning_rate < 0 or self.grad_clip <= 0 or not all(0 <= beta < 1 for beta in self.betas):
@@ -109,6 +113,8 @@ class TrainConfig:
                 f"must be positive, and each of betas={list(self.betas)} from 0 to below 1"
             )
         if not 0 <= self.warmup_ratio <= 1:
-            raise UserError(f"train.warmup_ratio={self.warmup_ratio} is a share of the steps, from 0 to 1")
+            raise UserError(
+                f"train.warmup_ratio={self.warmup_ratio} must be from 0 to 1, a share of the steps"
+            )
         if self.checkpoint_steps is not None and self.checkpoint_steps < 1:
             raise UserError(f"train.checkpoint_steps={self.checkpoint_steps} must be at least 1, or null")

@@ -1,10 +1,10 @@
-"""Context parallel: processes that share each row, so that rows too long for one GPU can be trained on.
+"""Context parallel: processes that share each row, to train on rows that are too long for one GPU.
 
 Each process of a group holds two of the packed sequence's 2 x `hardware.context_parallel` equal parts, one
-from the front and one from the back, so that all have about as much to attend to. Its queries meet the keys
-and values of the whole sequence, which are gathered in each layer as in Llama 3 (Grattafiori et al. 2024,
-section 3.3.2): with grouped queries they are small beside the rest. The backward pass sums their gradients
-to where they came from. All else in the model is per token, and knows nothing of it.
+from the front and one from the back, so that all attend to about as much. Its queries attend to the keys
+and values of the whole sequence, which each layer gathers as in Llama 3 (Grattafiori et al. 2024, section
+3.3.2): with grouped queries they are small compared to the rest. The backward pass sums their gradients on
+the processes they came from. Everything else in the model is computed per token and is not affected.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ SHARED = "shared_sdpa"
 
 @dataclass(frozen=True, slots=True)
 class SharedBorders(Borders):
-    """Of the queries that this process has of each row, one after the other, and of the keys they see."""
+    """Borders of this process's queries, which are pieces of rows, and of the keys they attend to."""
 
     keys: list[tuple[int, int]]
-    """Of each piece of a row: where its keys begin and end in the whole sequence."""
+    """For each piece of a row: where its keys begin and end in the whole sequence."""
     group: Any
-    """The processes that share the rows."""
+    """Group of the processes that share the rows."""
 
 
 class Feed:
-    """What a process passes forward of each global batch."""
+    """The micro-batches that this process passes forward for each global batch."""
 
     def __init__(
         self, accelerator: Accelerator, hardware: HardwareConfig, rows: TokenRows, plan: Plan
@@ -54,7 +54,7 @@ class Feed:
         self._world = accelerator.num_processes // self._size
 
     def passes(self, batch: Rows) -> list[Collated]:
-        """The micro-batches of `batch` for this process; all have as many."""
+        """This process's micro-batches of `batch`; all processes have the same number."""
         parts = self._plan.micro_batches(batch, self._rank, self._world)
         whole = [collate(self._rows, part, self._device) for part in parts]
         return [share(rows, self._place, self._size, self._group) for rows in whole] if self._group else whole
@@ -66,7 +66,7 @@ def _subgroup(size: int) -> Any:
 
 
 def share(rows: Collated, place: int, size: int, group: Any) -> Collated:
-    """What the process at `place` (0..size-1) of `group` has of `rows`."""
+    """The share of `rows` for the process at `place` (0..size-1) of `group`."""
     device, tokens = rows.ids.device, rows.ids.shape[1]
     half = -(-tokens // (2 * size))
     padding = 2 * size * half - tokens
@@ -75,9 +75,9 @@ def share(rows: Collated, place: int, size: int, group: Any) -> Collated:
     here = torch.full((tokens + padding,), -1, device=device)
     here[mine] = torch.arange(2 * half, device=device)
     places = here[rows.predicting]
-    learnt = places >= 0
-    predicting, labels = places[learnt], rows.labels[learnt]
-    if len(labels) == 0:  # it must take part
+    own = places >= 0
+    predicting, labels = places[own], rows.labels[own]
+    if len(labels) == 0:  # the process must take part
         predicting, labels = rows.predicting.new_zeros(1), rows.labels.new_full((1,), IGNORED)
     ids, positions = (
         nn.functional.pad(values, (0, padding))[:, mine] for values in (rows.ids, rows.positions)
@@ -88,7 +88,7 @@ def share(rows: Collated, place: int, size: int, group: Any) -> Collated:
 
 
 def share_rows(model: PreTrainedModel) -> None:
-    """Has a model attend to rows that several processes share; raises UserError where it can't."""
+    """Makes a model attend to rows that several processes share; raises UserError if it can't."""
     if model.config._attn_implementation != PACKED:
         raise UserError(
             "hardware.context_parallel needs model.attention=sdpa and a model without sliding windows; "
@@ -111,7 +111,7 @@ def shared_attention(
     scaling: float | None = None,
     **settings: Any,
 ) -> tuple[Tensor, None]:
-    """`packed_attention` of this process's queries to all keys before them in their rows."""
+    """`packed_attention` of this process's queries to all earlier keys in their rows."""
     key, value = _gathered(torch.stack([key, value]), borders.group)
     keys, values = ([states[:, :, a:b] for a, b in borders.keys] for states in (key, value))
     varlen = varlen_attention() if varlen_fits(query, dropout) else None
@@ -130,7 +130,7 @@ def shared_attention(
 
 
 def _pieces(rows: list[int], begins: tuple[int, int], half: int) -> tuple[list[int], list[tuple[int, int]]]:
-    """Of each piece of a row in the parts at `begins`: its tokens, and where its keys begin and end."""
+    """For each piece of a row in the parts at `begins`: its length, and where its keys begin and end."""
     lengths, keys = [], []
     for begin in begins:
         start = 0
@@ -144,7 +144,7 @@ def _pieces(rows: list[int], begins: tuple[int, int], half: int) -> tuple[list[i
 
 
 def _causal(query: Tensor, key: Tensor) -> Tensor | None:
-    """The mask of queries that are the last ones of their keys; None where plain causal attention does."""
+    """Mask for queries at the last positions of their keys; None where plain causal attention suffices."""
     queries, keys = query.shape[2], key.shape[2]
     if queries in (1, keys):
         return None
@@ -153,14 +153,14 @@ def _causal(query: Tensor, key: Tensor) -> Tensor | None:
 
 
 def _gathered(states: Tensor, group: Any) -> Tensor:
-    """(..., tokens, head_dim) of each process to those of the whole sequence, in its order."""
+    """Gathers (..., tokens, head_dim) of each process into the whole sequence, in its order."""
     parts: Tensor = _Gather.apply(states, group)  # type: ignore[no-untyped-call]
     fronts, backs = parts.chunk(2, dim=-2)
     return torch.cat([*fronts, *backs.flip(0)], dim=-2)
 
 
 class _Gather(torch.autograd.Function):
-    """(...) of each process to (processes, ...); gradients are summed on their way back."""
+    """Gathers (...) of each process into (processes, ...); sums gradients in the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, group: Any) -> Tensor:

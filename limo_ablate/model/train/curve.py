@@ -1,4 +1,4 @@
-"""The curve of a training while it runs, and its checkpoints."""
+"""Records the curve of a training while it runs, and decides when to write checkpoints."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from torch import Tensor
 
 from limo_ablate.core.errors import Preempted, TrialFailure
 from limo_ablate.core.progress import report_progress
-from limo_ablate.model.train import stop
 from limo_ablate.model.train.checkpoint import Progress, save_checkpoint
-from limo_ablate.model.train.dev import Dev
+from limo_ablate.model.train.dev import DevSplit
 from limo_ablate.model.train.plan import Plan, Rows
 from limo_ablate.model.train.speed import Speed, peak_memory
+from limo_ablate.model.train.stop import stop_requested
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -40,37 +40,37 @@ SCHEMA = {
     "peak_memory": int,
 }
 MEASURED = ("seconds", "tokens_per_second", "mfu", "peak_memory")
-"""Columns that differ from run to run."""
+"""Columns that are measured, and differ from run to run."""
 
-DUE, END = 1.0, 2.0
-"""What a process adds to a step's statistics: a checkpoint is due (the main process), it was asked to end."""
+CHECKPOINT, STOP = 1.0, 2.0
+"""Signals that a process adds to a step's statistics: a checkpoint is due (main process only); stop."""
 
 OnStep = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """A step whose statistics may still be on their way."""
+    """A step whose statistics the device may still be computing."""
 
     number: int
-    """From 0."""
+    """Step number, from 0."""
     batch: Rows
     totals: Tensor
-    """(3,) loss, right tokens, DUE and END: sums over all processes."""
+    """(3,) sums over all processes: loss, correctly predicted tokens, signals."""
     norm: Tensor
     ended: float
 
 
 @dataclass
 class Recorder:
-    """Takes each step's statistics from the device and reads them one step later, so that none waits."""
+    """Records each step; reads its statistics from the device one step later, to avoid waiting for them."""
 
     accelerator: Accelerator
     plan: Plan
     progress: Progress
     folder: Path
     on_step: OnStep | None
-    dev: Dev | None
+    dev: DevSplit | None
     speed: Speed
     _started: float = field(init=False)
     _ended: float = field(init=False)
@@ -81,40 +81,41 @@ class Recorder:
         self._saved = self._ended = time.perf_counter()
         self._started = self._saved - self.progress.seconds
 
-    def finished(self, step: int, batch: Rows, sums: Tensor, norm: Tensor) -> None:
-        """Step `step` (from 0) is queued: `sums` are this process's (loss, right tokens) over `batch`.
+    def record_step(self, step: int, batch: Rows, sums: Tensor, norm: Tensor) -> None:
+        """Queues step `step` (from 0); `sums` are this process's (loss, correct tokens) over `batch`.
 
-        Every process calls it. When the main process finds it time for a checkpoint, the others hear of it
-        with the step's statistics, and all write it one step later; a process that is alone does so at once.
-        So it goes when one of them was asked to end: Preempted is then raised in all.
+        Every process must call it. When the main process decides on a checkpoint, it signals that with the
+        step's statistics, and all processes write it one step later; a single process does so at once. A
+        request to stop is signalled in the same way, by any process, and raises Preempted in all of them.
         """
         alone, now = self.accelerator.num_processes == 1, time.perf_counter()
-        due = now - self._saved >= self.plan.train.checkpoint_seconds
-        counted = (step + 1) % (self.plan.train.checkpoint_steps or step + 2) == 0
-        told = DUE * (due and self.accelerator.is_main_process) + END * stop.asked(self.folder)
-        totals = self.accelerator.reduce(torch.cat([sums, sums.new_tensor([told])]), "sum")
+        time_due = now - self._saved >= self.plan.train.checkpoint_seconds
+        step_due = (step + 1) % (self.plan.train.checkpoint_steps or step + 2) == 0
+        signal = CHECKPOINT * (time_due and self.accelerator.is_main_process)
+        signal += STOP * stop_requested(self.folder)
+        totals = self.accelerator.reduce(torch.cat([sums, sums.new_tensor([signal])]), "sum")
         agreed = self._read()
         self._unread = Queued(step, batch, totals, norm, now)
         if self.dev and self.dev.due(step):
             agreed = max(agreed, self._read())
-        agreed = told if alone else agreed
-        if agreed or counted:
+        agreed = signal if alone else agreed
+        if agreed or step_due:
             self.flush()
             save_checkpoint(self.accelerator, self.progress, self.folder / CHECKPOINTS)
             self._saved = self._ended = time.perf_counter()
-        if agreed >= END:
+        if agreed >= STOP:
             raise Preempted(f"asked to end after step {self.progress.step}; its checkpoint is written")
 
     def flush(self) -> None:
-        """Reads what is left to read."""
+        """Reads the statistics of the last step."""
         self._read()
 
     def _read(self) -> float:
-        """Adds the unread step to the curve; returns what the processes told with it: DUE, END."""
+        """Adds the unread step to the curve; returns the sum of the signals sent with it."""
         if self._unread is None:
             return 0.0
         queued, self._unread = self._unread, None
-        loss, right, told = queued.totals.tolist()
+        loss, right, signal = queued.totals.tolist()
         if not math.isfinite(loss):
             raise TrialFailure(
                 f"the loss is {loss} at step {queued.number + 1}; "
@@ -126,13 +127,13 @@ class Recorder:
             report_progress("weights", row["step"], self.plan.total_steps, row["tokens_per_second"])
             if self.on_step:
                 self.on_step(row)
-        return float(told)
+        return float(signal)
 
     def _row(self, queued: Queued, loss: float, right: float) -> dict[str, Any]:
         device = self.accelerator.device
-        # A CPU has done a step's work when it is queued, a GPU when its statistics can be read.
+        # A CPU has finished a step when it is queued, a GPU when its statistics can be read.
         ended = queued.ended if device.type == "cpu" else time.perf_counter()
-        facts = self.speed.facts(queued.batch, ended - self._ended)
+        rates = self.speed.rates(queued.batch, ended - self._ended)
         dev_loss = self.dev.loss(queued.number) if self.dev and self.dev.due(queued.number) else None
         self._ended = ended if dev_loss is None else time.perf_counter()
         trained = int(self.plan.responses[queued.batch].sum())
@@ -146,6 +147,6 @@ class Recorder:
             "grad_norm": float(queued.norm),
             "tokens": self.progress.tokens + trained,
             "seconds": round(ended - self._started, 4),
-            **facts,
+            **rates,
             "peak_memory": peak_memory(device),
         }

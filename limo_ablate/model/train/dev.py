@@ -1,6 +1,6 @@
-"""The dev split: rows held out of training, their loss every so many steps, and the weights of the best step.
+"""The dev split: rows held out of training, their loss at regular steps, and the weights of the best step.
 
-Choosing a checkpoint by a loss on held-out rows needs no benchmark: what is reported stays unseen.
+Choosing a checkpoint by the loss on held-out rows uses no benchmark, so the reported scores stay unbiased.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import nn
 
 from limo_ablate.core.errors import TrialFailure
 from limo_ablate.core.progress import keep_alive
-from limo_ablate.model.train.checkpoint import PROGRESS, Progress, told_when_full
+from limo_ablate.model.train.checkpoint import PROGRESS, Progress, clear_disk_full_error
 from limo_ablate.model.train.config import DevConfig
 from limo_ablate.model.train.context import Feed
 from limo_ablate.model.train.plan import Plan
@@ -24,17 +24,23 @@ from limo_ablate.model.train.sharding import whole_model
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from limo_ablate.model.train.loop import Job
+    from limo_ablate.model.train.job import TrainingJob
 
 BEST = "best"
-"""Folder of the weights of the best steps, each `step-NNNNNNNN.safetensors`."""
+"""Folder for the weights of the best steps, `step-NNNNNNNN.safetensors`."""
 
 
-class Dev:
-    """Every process has one and calls its methods at the same steps."""
+class DevSplit:
+    """The dev split in one process; all processes must call its methods at the same steps."""
 
     def __init__(
-        self, accelerator: Accelerator, model: nn.Module, feed: Feed, plan: Plan, job: Job, progress: Progress
+        self,
+        accelerator: Accelerator,
+        model: nn.Module,
+        feed: Feed,
+        plan: Plan,
+        job: TrainingJob,
+        progress: Progress,
     ) -> None:
         assert job.train.dev is not None
         self._accelerator, self._model, self._feed, self._plan, self._job = (
@@ -49,33 +55,33 @@ class Dev:
         self._best = best_step(progress.curve) or (float("inf"), 0)
 
     def due(self, step: int) -> bool:
-        """Whether the loss is wanted after step `step` (from 0): every so many, and after the last."""
+        """Whether the dev loss is measured after step `step` (from 0)."""
         return (step + 1) % self._config.every == 0 or step + 1 == self._plan.total_steps
 
     def loss(self, step: int) -> float:
-        """Mean loss over the dev rows' response tokens after step `step`; the best weights are kept."""
+        """Mean loss per dev response token after step `step`; keeps the weights if it is the lowest."""
         loss = self._loss()
         if self._config.keep == "best" and loss < self._best[0]:
             self._best = loss, step + 1
-            self._keep()
+            self._keep_weights()
         return loss
 
     def restore(self, network: nn.Module) -> None:
-        """Puts the weights of the best step into the whole model, for `keep: best`; the main process only."""
+        """For `keep: best`, loads the weights of the best step into the whole model; main process only."""
         from safetensors.torch import load_file
 
         if self._config.keep == "last":
             return
         file = self._file(self._best[1])
         if not file.exists():
-            raise TrialFailure(f"{file} is gone: the weights of the best step; train again")
+            raise TrialFailure(f"{file}, the weights of the best step, is missing; train again")
         parameters = dict(network.named_parameters())
         with torch.no_grad():
             for name, value in load_file(file).items():
                 parameters[name].copy_(value)
 
-    def facts(self, curve: list[dict[str, Any]]) -> dict[str, Any]:
-        """What train.json says: the step whose weights are saved, and their loss."""
+    def record(self, curve: list[dict[str, Any]]) -> dict[str, Any]:
+        """Fields of train.json: the step whose weights are saved, and their dev loss."""
         kept = self._best[1] if self._config.keep == "best" else len(curve)
         return {"dev_rows": len(self._plan.dev), "dev_loss": curve[kept - 1]["dev_loss"], "kept_step": kept}
 
@@ -89,32 +95,32 @@ class Dev:
                 keep_alive()
         self._model.train()
         if reshard := getattr(self._model, "reshard", None):
-            reshard()  # FSDP2 would keep what it gathered, in the forward's precision
+            reshard()  # FSDP2 would keep the gathered weights, in the precision of the forward pass
         return float(accelerator.reduce(total, "sum")) / int(plan.responses[plan.dev].sum())
 
-    def _keep(self) -> None:
+    def _keep_weights(self) -> None:
         from safetensors.torch import save_file
 
         network = whole_model(self._accelerator, self._model, self._job)
         if network is None:
             return
-        learnt = {
+        trained = {
             name: parameter.detach().contiguous()
             for name, parameter in network.named_parameters()
             if parameter.requires_grad
         }
         file = self._file(self._best[1])
         file.parent.mkdir(exist_ok=True)
-        needed = sum(value.nbytes for value in learnt.values())
-        with told_when_full(file.parent, needed, "the weights of the best step"):
-            save_file(learnt, file.with_suffix(".partial"))
+        needed = sum(value.nbytes for value in trained.values())
+        with clear_disk_full_error(file.parent, needed, "the weights of the best step"):
+            save_file(trained, file.with_suffix(".partial"))
         file.with_suffix(".partial").rename(file)
-        wanted = {self._file(step) for step in (self._best[1], *self._best_of_checkpoints())}
-        for old in set(file.parent.iterdir()) - wanted:
+        needed_files = {self._file(step) for step in (self._best[1], *self._best_of_checkpoints())}
+        for old in set(file.parent.iterdir()) - needed_files:
             old.unlink()
 
     def _best_of_checkpoints(self) -> Iterator[int]:
-        """Best steps that a resumed training would start with."""
+        """The best step so far of each checkpoint, which a resumed training starts with."""
         for checkpoint in self._folder.glob(f"*/step-*/{PROGRESS}"):
             if best := best_step(json.loads(checkpoint.read_text())["curve"]):
                 yield best[1]
@@ -124,5 +130,5 @@ class Dev:
 
 
 def best_step(curve: list[dict[str, Any]]) -> tuple[float, int] | None:
-    """(dev loss, step) where it is lowest, the earliest of equals; None without any."""
+    """(dev loss, step) of the lowest dev loss, the earliest if equal; None without dev losses."""
     return min(((row["dev_loss"], row["step"]) for row in curve if row["dev_loss"] is not None), default=None)

@@ -1,4 +1,4 @@
-"""Loading of tokenizers and models in the hub's format, the same for training and generation."""
+"""Loads tokenizers and models in the hub's format, in the same way for training and generation."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ DEFAULT_CHAT_TEMPLATE = (
     "{% else %}{{ message['content'] }}{{ eos_token }}{% endif %}"
     "{% endfor %}"
 )
-"""For base models without a chat template: plain text, since their vocabulary has no role tokens."""
+"""Chat template for base models without one: plain text, since their vocabulary has no role tokens."""
 
 
 def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
-    """The tokenizer exactly as `tokenizer.json` in `path` says.
+    """The tokenizer exactly as described by `tokenizer.json` in `path`.
 
-    `AutoTokenizer` is not used: for a folder whose model is a Qwen2 it rebuilds Qwen2's own byte-level
-    tokenizer around the vocabulary, which gives wrong ids for any other kind of tokenizer. A tokenizer
-    without a chat template gets `DEFAULT_CHAT_TEMPLATE`. Raises UserError without `tokenizer.json`.
+    `AutoTokenizer` is not used: for a folder with a Qwen2 model it rebuilds Qwen2's own byte-level tokenizer
+    around the vocabulary, which gives wrong ids for any other kind of tokenizer. A tokenizer without a chat
+    template gets `DEFAULT_CHAT_TEMPLATE`. Raises UserError without `tokenizer.json`.
     """
     from transformers import PreTrainedTokenizerFast
 
@@ -39,21 +39,22 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
 
 
 def end_of_turn(tokenizer: PreTrainedTokenizerFast) -> int:
-    """Id of the token that ends an assistant's turn in the chat template; else the tokenizer's EOS.
+    """Id of the token that ends an assistant's turn in the chat template, or else the tokenizer's EOS.
 
-    Raises UserError when there is neither: the end of a response could not be learnt.
+    Raises UserError if there is neither: the model could not learn to end a response.
     """
     answer = "ANSWER"
     turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": answer}]
     text: str = tokenizer.apply_chat_template(turns, tokenize=False)
     tail = tokenizer(text.rpartition(answer)[2], add_special_tokens=False)["input_ids"]
     special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
-    found = next((token for token in tail if token in special), tokenizer.eos_token_id)
-    if found is None:
+    end = next((token for token in tail if token in special), tokenizer.eos_token_id)
+    if end is None:
         raise UserError(
-            f"{tokenizer.name_or_path}: neither an EOS token nor one in its chat template; set eos_token"
+            f"{tokenizer.name_or_path}: the tokenizer has no EOS token, and its chat template ends a turn "
+            "without a special token; set eos_token"
         )
-    return int(found)
+    return int(end)
 
 
 def load_model(
@@ -66,11 +67,11 @@ def load_model(
 ) -> PreTrainedModel:
     """The causal language model in `path` (safetensors, sharded or not), in evaluation mode on `device`.
 
-    A LoRA adapter in `path` is merged into its base. On `meta` the model has no weights, and reads none; its
-    buffers are on the CPU.
+    A LoRA adapter in `path` is merged into its base. On `meta` the model has no weights, and none are read;
+    its buffers are on the CPU.
 
-    Raises UserError when weights are missing, which transformers would fill with random numbers, or damaged,
-    and when the package of `attention` is not there.
+    Raises UserError if weights are damaged or missing (transformers would fill them with random numbers),
+    or if the package for `attention` is not installed.
     """
     import torch
     from safetensors import SafetensorError
@@ -92,13 +93,13 @@ def load_model(
             **(_four_bits(dtype, device) if quantize == "nf4" else {}),
         )
     except SafetensorError as error:
-        raise UserError(f"{path}: its weights can't be read ({error}); get the model again whole") from error
+        raise UserError(f"{path}: its weights can't be read ({error}); download the model again") from error
     except ImportError as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"model.attention={attention}: {reason} Install it, or use sdpa") from error
     if missing := sorted(report["missing_keys"]):
         raise UserError(
-            f"{path}: {len(missing)} weights are missing ({missing[0]}, ...); get the model again whole"
+            f"{path}: {len(missing)} weights are missing ({missing[0]}, ...); download the model again"
         )
     loaded: PreTrainedModel = model if quantize == "nf4" else model.to(device)
     return loaded.eval()
@@ -116,12 +117,12 @@ def _with_adapter(
 
     base = load_model(adapter_base(path), dtype=dtype, attention=attention, device=device)
     merged: PreTrainedModel = PeftModel.from_pretrained(base, path).merge_and_unload()
-    merged.requires_grad_()  # peft froze it
+    merged.requires_grad_()  # peft has frozen it
     return merged.eval()
 
 
 def _four_bits(dtype: str, device: str) -> dict[str, Any]:
-    """QLoRA's NormalFloat with its own constants quantised too; products are in `dtype`."""
+    """QLoRA's NormalFloat with double quantisation; matrix products are computed in `dtype`."""
     from transformers import BitsAndBytesConfig
 
     settings = BitsAndBytesConfig(
@@ -142,13 +143,13 @@ def _empty_model(path: str | Path, dtype: str, attention: str) -> PreTrainedMode
         model: PreTrainedModel = AutoModelForCausalLM.from_config(
             AutoConfig.from_pretrained(path), dtype=getattr(torch, dtype), attn_implementation=attention
         )
-    model.tie_weights()  # the context manager parts them
+    model.tie_weights()  # the context manager unties them
     if (Path(path) / "generation_config.json").exists():
         model.generation_config = GenerationConfig.from_pretrained(path)
     return model.eval()
 
 
-def windowed(model: PreTrainedModel) -> bool:
-    """Whether some layer attends to less than all tokens before (a sliding window, say)."""
+def has_sliding_window(model: PreTrainedModel) -> bool:
+    """Whether any layer attends to only some of the earlier tokens, such as a sliding window."""
     kinds = set(getattr(model.config, "layer_types", None) or ["full_attention"])
     return kinds != {"full_attention"} or bool(getattr(model.config, "sliding_window", None))

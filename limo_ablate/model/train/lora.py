@@ -1,4 +1,4 @@
-"""LoRA (Hu et al. 2021) and QLoRA (Dettmers et al. 2023) by peft: made, merged, saved, loaded."""
+"""LoRA (Hu et al. 2021) and QLoRA (Dettmers et al. 2023) with peft: add, merge and save adapters."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from limo_ablate.model.train.load import load_model
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from limo_ablate.model.train.loop import Job
+    from limo_ablate.model.train.job import TrainingJob
 
 
 def with_lora(model: PreTrainedModel, lora: LoraConfig) -> nn.Module:
-    """Raises UserError where the model has no module of a target's name."""
+    """Adds LoRA to a model; raises UserError if it has no module with the name of a target."""
     import peft
 
     modules = {name.rpartition(".")[2] for name, _ in model.named_modules()}
@@ -35,23 +35,25 @@ def with_lora(model: PreTrainedModel, lora: LoraConfig) -> nn.Module:
     return adapted
 
 
-def merged(network: Any, job: Job) -> Any:
-    """The model with its adapters added to its weights; what was quantised is read again as it was."""
+def merged(network: Any, job: TrainingJob) -> Any:
+    """The model with its adapters merged; a quantised base is read again in full precision first."""
     import peft
 
     assert job.train.lora is not None
     if job.train.lora.quantize != "none":
-        learnt = peft.get_peft_model_state_dict(network)
+        adapters = peft.get_peft_model_state_dict(network)
         whole = load_model(job.model, dtype="float32", attention=job.reference.attention, device="cpu")
         network = with_lora(whole, job.train.lora)
-        peft.set_peft_model_state_dict(network, learnt)
+        peft.set_peft_model_state_dict(network, adapters)
     return network.merge_and_unload()
 
 
 def save_adapter(network: Any, base: str, folder: Path) -> None:
-    """The adapter alone in peft's format, and the model's configuration; `base` is where peft looks."""
+    """Saves the adapter in peft's format and the model's configuration; peft loads its base from `base`."""
     network.peft_config["default"].base_model_name_or_path = base
-    network.save_pretrained(folder, save_embedding_layers=False)  # else it asks the hub whether they changed
-    (folder / "README.md").unlink()  # a card to be filled in
+    network.save_pretrained(
+        folder, save_embedding_layers=False
+    )  # otherwise peft asks the hub whether the embeddings changed
+    (folder / "README.md").unlink()  # an empty model card
     network.get_base_model().config.save_pretrained(folder)
     network.get_base_model().generation_config.save_pretrained(folder)

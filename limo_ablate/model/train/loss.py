@@ -1,7 +1,7 @@
-"""The loss as the last part of the model, so that what wraps the model (DDP, FSDP2) wraps the loss too.
+"""The loss as the last part of the model, so that a wrapper of the model (DDP, FSDP2) includes the loss.
 
-The LM head runs on the positions whose next token is learnt, and where their logits would be large, in
-chunks that are gone before the next: 16k tokens by a vocabulary of 152k are 10 GB that never exist.
+The LM head runs only on positions whose next token has a loss. If the logits would be large, it runs in
+chunks that are freed one by one: 16k tokens by a vocabulary of 152k would be 10 GB.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from limo_ablate.model.train.batch import IGNORED, Collated
 from limo_ablate.model.train.memory import LOGITS_BYTES
 
 SCALED = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
-"""Keys of a model's configuration that change logits behind the head."""
+"""Keys of a model's configuration that change the logits after the head."""
 
 
 class WithLoss(nn.Module):
@@ -31,25 +31,25 @@ class WithLoss(nn.Module):
         config = self.causal.config
         if scaled := [key for key in SCALED if getattr(config, key, None) not in (None, 1.0)]:
             raise UserError(
-                f"model: {config.model_type} changes its logits behind the head ({scaled[0]}="
-                f"{getattr(config, scaled[0])}), which the training does not; use another model"
+                f"model: {config.model_type} changes its logits after the head ({scaled[0]}="
+                f"{getattr(config, scaled[0])}), which this training does not support; use another model"
             )
 
     @property
     def causal(self) -> Any:
-        """The transformers model; LoRA's layers are inside it."""
+        """The transformers model, which contains LoRA's layers."""
         lm: Any = self.lm
         return lm.get_base_model() if hasattr(lm, "get_base_model") else lm
 
     def forward(self, rows: Collated) -> tuple[Tensor, Tensor]:
-        """Sums over the rows' response tokens of cross entropy and of right predictions."""
+        """Sums over the rows' response tokens: cross entropy, correct predictions."""
         hidden, head = self.hidden(rows), self.causal.get_output_embeddings()
         if self.kernel == "liger" and hidden.is_cuda:
             return liger_loss(head, hidden, rows.labels)
         return head_loss(head, hidden, rows.labels)
 
     def hidden(self, rows: Collated) -> Tensor:
-        """(labels, width) last hidden states at the positions whose next token is learnt."""
+        """(labels, width) last hidden states at the positions whose next token has a loss."""
         states: Tensor = self.causal.base_model(
             input_ids=rows.ids, position_ids=rows.positions, borders=rows.borders, use_cache=False
         ).last_hidden_state
@@ -57,7 +57,7 @@ class WithLoss(nn.Module):
 
 
 def head_loss(head: Any, hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Sums of cross entropy and of right predictions; `hidden` (labels, width), `labels` (labels,)."""
+    """Sums of cross entropy and of correct predictions; `hidden` (labels, width), `labels` (labels,)."""
     size = max(1, LOGITS_BYTES // (4 * head.out_features))
     if len(labels) <= size:
         return _sums(head, hidden, labels)
@@ -68,7 +68,7 @@ def head_loss(head: Any, hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor
             hidden, labels, head, size, *parameters
         )
         return sums
-    # ZeRO-3 gathers the head's weights for each call of it: there the chunks are computed again backwards.
+    # ZeRO-3 gathers the head's weights in each call of it, so chunks are recomputed in the backward pass.
     parts = [
         checkpoint(_sums, head, *part, use_reentrant=False)
         for part in zip(_pieces(hidden, size), _pieces(labels, size), strict=True)
@@ -88,7 +88,7 @@ def _pieces(tensor: Tensor, size: int) -> tuple[Tensor, ...]:
 
 
 class _Chunked(torch.autograd.Function):
-    """`_sums` by chunks of positions; each one's gradients are taken at once, so that its logits can go.
+    """`_sums` in chunks of positions; gradients are computed chunk by chunk, so that logits can be freed.
 
     The head may be any module: tied to the embedding, with a bias, with LoRA, frozen.
     """
@@ -97,8 +97,8 @@ class _Chunked(torch.autograd.Function):
     def forward(
         ctx: Any, hidden: Tensor, labels: Tensor, head: nn.Module, size: int, *parameters: Tensor
     ) -> tuple[Tensor, Tensor]:
-        learnt = [parameter for parameter in parameters if parameter.requires_grad]
-        gradients = [torch.zeros_like(parameter, dtype=torch.float32) for parameter in learnt]
+        trained = [parameter for parameter in parameters if parameter.requires_grad]
+        gradients = [torch.zeros_like(parameter, dtype=torch.float32) for parameter in trained]
         hidden_gradient = torch.empty_like(hidden)
         total, hits = hidden.new_zeros((), dtype=torch.float32), labels.new_zeros(())
         pieces = (_pieces(tensor, size) for tensor in (hidden, labels, hidden_gradient))
@@ -106,7 +106,7 @@ class _Chunked(torch.autograd.Function):
             with torch.enable_grad():
                 states = states.detach().requires_grad_()
                 loss, right = _sums(head, states, targets)
-            first, *others = torch.autograd.grad(loss, [states, *learnt])
+            first, *others = torch.autograd.grad(loss, [states, *trained])
             target_gradient.copy_(first)
             for gradient, other in zip(gradients, others, strict=True):
                 gradient.add_(other)
@@ -123,15 +123,15 @@ class _Chunked(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, factor: Tensor, _: Any) -> Any:
         hidden_gradient, gradients = ctx.hidden_gradient, ctx.gradients
-        del ctx.hidden_gradient, ctx.gradients  # scaled in place, so they serve once
+        del ctx.hidden_gradient, ctx.gradients  # scaled in place, so they can be used only once
         scaled = [None if gradient is None else gradient.mul_(factor) for gradient in gradients]
         return hidden_gradient.mul_(factor), None, None, None, *scaled
 
 
 def liger_loss(head: nn.Module, hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The same by Liger's fused Triton kernel, which never writes the softmax (Hsu et al. 2024).
+    """`head_loss` with Liger's fused Triton kernel, which never stores the softmax (Hsu et al. 2024).
 
-    Raises UserError where the head is not a plain linear layer.
+    Raises UserError if the head is not a plain linear layer.
     """
     from liger_kernel.transformers.functional import liger_fused_linear_cross_entropy
 

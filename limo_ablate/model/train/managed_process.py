@@ -1,4 +1,4 @@
-"""Processes of this machine that belong together: when one fails, all are ended and its end is told."""
+"""Processes of this machine that work together: if one fails, all are killed and its error is raised."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ TRACEBACK_LINES = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """A process to be started."""
+class ProcessSpec:
+    """A process to start."""
 
     name: str
     command: list[str]
@@ -30,47 +30,52 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    order: Order
+class ManagedProcess:
+    """A process that has been started."""
+
+    spec: ProcessSpec
     process: subprocess.Popen[bytes]
 
 
-def start(order: Order) -> Part:
-    """Starts it in a process group of its own, with a standard input that closes when this process dies."""
-    with order.log.open("wb") as output:
+def start(spec: ProcessSpec) -> ManagedProcess:
+    """Starts a process in a group of its own; its standard input closes when this process dies."""
+    with spec.log.open("wb") as output:
         process = subprocess.Popen(
-            order.command, env=order.environment, stdin=subprocess.PIPE, stdout=output, stderr=output,
+            spec.command, env=spec.environment, stdin=subprocess.PIPE, stdout=output, stderr=output,
             start_new_session=True,
         )  # fmt: skip
-    return Part(order, process)
+    return ManagedProcess(spec, process)
 
 
-def end(part: Part) -> None:
-    """Kills it; what it started on another machine ends itself, now that nobody holds its input open."""
-    if part.process.stdin:
-        part.process.stdin.close()
+def kill(managed: ManagedProcess) -> None:
+    """Kills the process; what it started on another machine exits when its standard input closes."""
+    if managed.process.stdin:
+        managed.process.stdin.close()
     with suppress(ProcessLookupError):
-        os.killpg(part.process.pid, signal.SIGKILL)
-    part.process.wait()
+        os.killpg(managed.process.pid, signal.SIGKILL)
+    managed.process.wait()
 
 
-def killed(parts: Sequence[Part]) -> bool:
-    """Whether one was ended by a signal."""
-    return any((part.process.poll() or 0) < 0 for part in parts)
+def any_killed(processes: Sequence[ManagedProcess]) -> bool:
+    """Whether a signal ended one of the processes."""
+    return any((managed.process.poll() or 0) < 0 for managed in processes)
 
 
-def failure(parts: Sequence[Part]) -> TrialFailure:
-    """Of the one that was killed, else of the first that failed: the others miss it, and write so later."""
-    failed = [part for part in parts if part.process.poll()]
-    first = min(failed, key=lambda part: ((part.process.poll() or 0) > 0, part.order.log.stat().st_mtime))
-    code, log = first.process.poll() or 0, first.order.log
+def process_failure(processes: Sequence[ManagedProcess]) -> TrialFailure:
+    """The error of the process that was killed, or of the first that failed.
+
+    The others fail later, because they lose their connection to it; so the oldest log is the first failure's.
+    """
+    failed = [managed for managed in processes if managed.process.poll()]
+    first = min(failed, key=lambda one: ((one.process.poll() or 0) > 0, one.spec.log.stat().st_mtime))
+    code, log = first.process.poll() or 0, first.spec.log
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-    last = "\n".join(log.read_text(errors="replace").splitlines()[-TRACEBACK_LINES:])
-    return TrialFailure(f"{first.order.name} {how}; its log is {log}\n{last}".rstrip())
+    tail = "\n".join(log.read_text(errors="replace").splitlines()[-TRACEBACK_LINES:])
+    return TrialFailure(f"{first.spec.name} {how}; its log is {log}\n{tail}".rstrip())
 
 
 def die_with(parent: int) -> None:
-    """Has the kernel kill this process when `parent` dies, also by kill -9 (Linux only)."""
+    """Makes the kernel kill this process when `parent` dies, even by kill -9 (Linux only)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:

@@ -1,4 +1,4 @@
-"""Whether a training fits: its forecast beside what the device and the machine have, and what would fit."""
+"""Checks whether a training fits into memory: its forecast, the free memory, and settings that would fit."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from limo_ablate.model.train.memory import Forecast, forecast, heaviest_load, mo
 from limo_ablate.model.train.shapes import declared_shape
 from limo_ablate.model.train.token_rows import TokenRows
 
-SURE = 1.15
-"""A forecast above what is there by less than this may be wrong: it is a warning, and the training tries."""
+TOLERANCE = 1.15
+"""A forecast that exceeds the free memory by less than this factor is only a warning: it may be wrong."""
 CGROUP = Path("/sys/fs/cgroup")
 CGROUPS = (
     ("", "memory.max", "memory.current", "inactive_file"),
     ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
-"""Folder, limit, use, and of that what is only cache; control groups of version 2 and 1."""
+"""Folder, and files or entries for limit, use and cached use; control groups of version 2 and 1."""
 MOST_PROCESSES = 64
 LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -33,13 +33,13 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class FreeMemory:
     """Bytes that are free for a training."""
 
     device: int
-    """For each process."""
+    """Bytes for each process."""
     host: int
-    """In the memory of each machine."""
+    """Bytes of main memory of each machine."""
 
     def holds(self, needed: Forecast) -> bool:
         return needed.total <= self.device and needed.host <= self.host
@@ -47,11 +47,11 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """A training, as far as its memory goes."""
+    """Everything about a training that its memory depends on."""
 
     rows: TokenRows
     model: str | ModelConfig
-    """Folder of the base model, or its configuration where it is not here yet."""
+    """Folder of the base model, or its configuration if it is not downloaded yet."""
     train: TrainConfig
     hardware: HardwareConfig
 
@@ -66,51 +66,51 @@ class Demand:
 
 
 def check_memory(demand: Demand) -> Forecast:
-    """Logs the forecast beside what is there; raises UserError if it can't fit, and says what would."""
-    needed, room = demand.forecast(), room_of(demand.hardware)
+    """Logs forecast and free memory; raises UserError if the training can't fit, with settings that would."""
+    needed, free = demand.forecast(), free_memory(demand.hardware)
     kind = "GPU" if demand.hardware.device == "cuda" else "process"
-    logger.info("memory of a %s: %s; %s free", kind, needed, size(room.device))
-    if room.holds(needed):
+    logger.info("memory of a %s: %s; %s free", kind, needed, size(free.device))
+    if free.holds(needed):
         return needed
-    lacking = f"{size(needed.total)} a {kind}, and {size(room.device)} are free"
-    if needed.total <= room.device:
-        lacking = f"{size(needed.host)} of the machine's own memory, and {size(room.host)} are free"
-    if needed.total <= SURE * room.device and needed.host <= SURE * room.host:
-        logger.warning("this may not fit: it needs about %s", lacking)
+    lacking = f"{size(needed.total)} per {kind}, and {size(free.device)} are free"
+    if needed.total <= free.device:
+        lacking = f"{size(needed.host)} of the machine's main memory, and {size(free.host)} are free"
+    if needed.total <= TOLERANCE * free.device and needed.host <= TOLERANCE * free.host:
+        logger.warning("the training may not fit: it needs about %s", lacking)
         return needed
-    raise UserError(f"hardware={demand.hardware.name}: the training needs {lacking}. {advice(demand, room)}")
+    raise UserError(f"hardware={demand.hardware.name}: the training needs {lacking}. {advice(demand, free)}")
 
 
-Others: TypeAlias = Iterator[tuple[str, Demand]]
-"""Overrides, and the training with them."""
+Alternatives: TypeAlias = Iterator[tuple[str, Demand]]
+"""Overrides, and the demand of the training with them."""
 
 
-def advice(demand: Demand, room: Room) -> str:
-    """Settings with which the training would fit, of each kind the mildest, with what it then needs."""
+def advice(demand: Demand, free: FreeMemory) -> str:
+    """Settings with which the training would fit, the mildest of each kind, with the memory it then needs."""
     kinds = [_leaner(demand), _low_rank(demand)]
     if demand.hardware.device == "cuda":
         kinds += [_sharded(demand, cpu_offload=False), _sharded(demand, cpu_offload=True)]
-    found = [fitting for kind in kinds if (fitting := _first(kind, room))]
-    if not found:
-        return "No setting of train or hardware would do: choose a smaller model or shorter rows"
-    return f"It would fit with {'; or '.join(found)}"
+    fitting = [text for kind in kinds if (text := _first_fitting(kind, free))]
+    if not fitting:
+        return "No setting of train or hardware would fit: choose a smaller model or shorter rows"
+    return f"It would fit with {'; or '.join(fitting)}"
 
 
-def _first(others: Others, room: Room) -> str | None:
-    for keys, demand in others:
-        if room.holds(needed := demand.forecast()):
+def _first_fitting(alternatives: Alternatives, free: FreeMemory) -> str | None:
+    for keys, demand in alternatives:
+        if free.holds(needed := demand.forecast()):
             return f"{keys} ({size(needed.total)})"
     return None
 
 
 def _checkpointed(demand: Demand) -> tuple[str, Demand]:
-    """The override that turns gradient checkpointing on, if it is off, and the training with it."""
+    """The override that turns gradient checkpointing on, empty if it is on, and the training with it."""
     keys = "" if demand.train.gradient_checkpointing else "train.gradient_checkpointing=true "
     return keys, replace(demand, train=replace(demand.train, gradient_checkpointing=True))
 
 
-def _leaner(demand: Demand) -> Others:
-    """The same model on the same hardware, with fewer tokens at a time."""
+def _leaner(demand: Demand) -> Alternatives:
+    """The same model on the same hardware, with fewer tokens per forward pass."""
     keys, lean = _checkpointed(demand)
     if keys:
         yield keys.strip(), lean
@@ -122,15 +122,15 @@ def _leaner(demand: Demand) -> Others:
         yield f"{keys}train.micro_batch_tokens={tokens}", fewer
 
 
-def _low_rank(demand: Demand) -> Others:
-    """LoRA as train=lora has it."""
+def _low_rank(demand: Demand) -> Alternatives:
+    """LoRA with the settings of train=lora."""
     lora = LoraConfig(rank=16, alpha=32, dropout=0.0, targets=LINEAR)
     if demand.train.lora is None:
         _, lean = _checkpointed(demand)
         yield "train=lora", replace(lean, train=replace(lean.train, lora=lora))
 
 
-def _sharded(demand: Demand, *, cpu_offload: bool) -> Others:
+def _sharded(demand: Demand, *, cpu_offload: bool) -> Alternatives:
     """FSDP2 over 2, 4, 8, ... GPUs."""
     keys, lean = _checkpointed(demand)
     keys += "hardware=fsdp2 " + "hardware.cpu_offload=true " * cpu_offload
@@ -142,29 +142,29 @@ def _sharded(demand: Demand, *, cpu_offload: bool) -> Others:
         yield f"{keys}hardware.processes={hardware.processes}", replace(lean, hardware=hardware)
 
 
-def room_of(hardware: HardwareConfig) -> Room:
-    """What is free here; for several GPUs all that they have, since their processes are not there yet."""
-    host = free_memory()
+def free_memory(hardware: HardwareConfig) -> FreeMemory:
+    """The free memory of this machine; for several GPUs all of it, as their processes don't run yet."""
+    host = free_main_memory()
     if hardware.device == "cpu":
-        return Room(device=host // (hardware.processes // hardware.nodes), host=host)
+        return FreeMemory(device=host // (hardware.processes // hardware.nodes), host=host)
     import torch
 
     if hardware.processes > 1:
-        return Room(device=torch.cuda.get_device_properties(0).total_memory, host=host)
+        return FreeMemory(device=torch.cuda.get_device_properties(0).total_memory, host=host)
     unused = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
-    return Room(device=torch.cuda.mem_get_info()[0] + unused, host=host)
+    return FreeMemory(device=torch.cuda.mem_get_info()[0] + unused, host=host)
 
 
-def free_memory() -> int:
-    """Bytes of main memory that this process may still take, by the kernel and by its control group."""
+def free_main_memory() -> int:
+    """Bytes of main memory that this process may still use, by the kernel and by its control group."""
     free = [os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     with suppress(OSError):  # not Linux
         free = [1024 * _entry(Path("/proc/meminfo"), "MemAvailable:")]
     for folder, limit, used, cache in CGROUPS:
-        with suppress(OSError, ValueError):  # there is no such group, or its limit is `max`
-            there = CGROUP / folder
-            taken = int((there / used).read_text()) - _entry(there / "memory.stat", cache)
-            free.append(int((there / limit).read_text()) - taken)
+        with suppress(OSError, ValueError):  # no such group, or its limit is `max`
+            group = CGROUP / folder
+            in_use = int((group / used).read_text()) - _entry(group / "memory.stat", cache)
+            free.append(int((group / limit).read_text()) - in_use)
     return max(0, min(free))
 
 

@@ -1,4 +1,4 @@
-"""The model as it is trained: full-parameter or LoRA, and as it is saved, in the hub's format or peft's."""
+"""The model that is trained (all parameters or LoRA), and how it is saved (the hub's format or peft's)."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from torch import nn
 
 from limo_ablate.model.train.attention import attend_row_wise
 from limo_ablate.model.train.base import Reference
-from limo_ablate.model.train.checkpoint import told_when_full
+from limo_ablate.model.train.checkpoint import clear_disk_full_error
 from limo_ablate.model.train.config import TrainConfig
 from limo_ablate.model.train.load import load_model
 from limo_ablate.model.train.lora import merged, save_adapter, with_lora
 
 if TYPE_CHECKING:
-    from limo_ablate.model.train.loop import Job
+    from limo_ablate.model.train.job import TrainingJob
 
 
-def trainable_model(job: Job, device: torch.device) -> nn.Module:
-    """The model in training mode; what is trained is float32, also under bf16 mixed precision.
+def trainable_model(job: TrainingJob, device: torch.device) -> nn.Module:
+    """The model in training mode; trained weights are float32, also under bf16 mixed precision.
 
-    bf16 weights would lose updates as small as the paper's learning rate makes them. Weights that LoRA
-    leaves alone stay in the precision of the forward pass. On `meta` it has no weights.
+    bf16 weights would lose updates as small as those of the paper's learning rate. Weights that LoRA freezes
+    are in the precision of the forward pass. On `meta` the model has no weights.
     """
     frozen_in_bf16 = job.train.lora is not None and job.hardware.precision == "bf16"
     model: Any = load_model(
@@ -38,7 +38,7 @@ def trainable_model(job: Job, device: torch.device) -> nn.Module:
     )
     attend_row_wise(model)
     if job.train.gradient_checkpointing:
-        # transformers 5.23 renames it; 5.17 has the old name only
+        # transformers 5.23 renamed it; 5.17 only has the old name
         enable = getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)
         enable({"use_reentrant": False})
     if job.train.compile:
@@ -50,9 +50,9 @@ def trainable_model(job: Job, device: torch.device) -> nn.Module:
 
 
 def compile_layers(model: nn.Module) -> None:
-    """Compiles each decoder layer by itself, once for all lengths; attention stays outside (`attention.py`).
+    """Compiles each decoder layer, once for all lengths; attention is excluded (`attention.py`).
 
-    Not the module but its forward pass is compiled: hooks, of FSDP2 for one, stay as they are.
+    The forward pass is compiled rather than the module, so that hooks such as FSDP2's keep working.
     """
     from transformers.modeling_layers import GradientCheckpointingLayer
 
@@ -62,7 +62,7 @@ def compile_layers(model: nn.Module) -> None:
 
 
 def adamw(model: nn.Module, train: TrainConfig) -> torch.optim.AdamW:
-    """AdamW in one fused kernel; norms and biases are not decayed."""
+    """AdamW in one fused kernel; no weight decay for norms and biases."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in parameters if len(_shape(p)) >= 2], "weight_decay": train.weight_decay},
@@ -73,37 +73,37 @@ def adamw(model: nn.Module, train: TrainConfig) -> torch.optim.AdamW:
 
 
 def _shape(parameter: nn.Parameter) -> Sequence[int]:
-    """Of the whole, also where DeepSpeed has left a stump in its place."""
+    """Shape of the whole parameter, which DeepSpeed may have replaced by a placeholder."""
     shape: Sequence[int] = getattr(parameter, "ds_shape", parameter.shape)
     return shape
 
 
-def save_model(network: Any, job: Job) -> None:
-    """Saves the weights of `trainable_model(job)`, whole again: with adapters merged, or these alone."""
+def save_model(network: Any, job: TrainingJob) -> None:
+    """Saves the whole weights of `trainable_model(job)` with adapters merged, or only the adapters."""
     folder, lora = Path(job.folder), job.train.lora
     if lora is not None and lora.save == "adapter":
-        with told_when_full(folder, _bytes(network, learnt=True), "the trained adapter"):
+        with clear_disk_full_error(folder, _bytes(network, trained_only=True), "the trained adapter"):
             save_adapter(network, job.reference.hub or base_folder(job), folder)
         return
     network = merged(network, job) if lora is not None else network
     network.to(getattr(torch, job.reference.dtype))
-    with told_when_full(folder, _bytes(network), "the trained weights"):
+    with clear_disk_full_error(folder, _bytes(network), "the trained weights"):
         network.save_pretrained(folder)
 
 
-def _bytes(network: nn.Module, learnt: bool = False) -> int:
-    """Of all parameters, or of those that are learnt."""
-    return sum(p.nbytes for p in network.parameters() if p.requires_grad or not learnt)
+def _bytes(network: nn.Module, trained_only: bool = False) -> int:
+    """Bytes of all parameters, or of the trained ones."""
+    return sum(p.nbytes for p in network.parameters() if p.requires_grad or not trained_only)
 
 
-def saved_reference(job: Job) -> Reference:
-    """How what `save_model` saves is loaded: an adapter upon its base, all else by itself."""
+def saved_reference(job: TrainingJob) -> Reference:
+    """How to load what `save_model` saves: an adapter needs its base, a whole model nothing else."""
     if job.train.lora is None or job.train.lora.save == "merged":
         return Reference(dtype=job.reference.dtype, attention=job.reference.attention)
     folder = None if job.reference.hub else base_folder(job)
     return replace(job.reference, adapter=True, folder=folder)
 
 
-def base_folder(job: Job) -> str:
-    """A base model beside the result in the store is found from there, wherever the store lies."""
+def base_folder(job: TrainingJob) -> str:
+    """Folder of the base model; relative if it is in the store, so that the store can be moved."""
     return job.reference.folder or os.path.relpath(job.model, job.folder)

@@ -1,11 +1,11 @@
 """One machine of a training: `python -m limo_ablate.model.train.node COMMAND...`, started there by `nodes`.
 
-Runs the command until it ends, or until its own standard input closes: the trial's head, which holds the
-other end, has died or wants an end. Over ssh nothing else would tell.
+Runs the command until it exits, or until its own standard input closes, which means that the trial's main
+process has died or ends the training. Over ssh there is no other way to learn of that.
 
-SIGTERM is not for it: Slurm sends that to every process it started itself, the trial's head hears of it too
-and has all ranks write a checkpoint. The command has a session of its own, so that no signal to this one's
-group ends it before.
+SIGTERM is ignored: Slurm sends it to every process it started itself, including the trial's main process,
+which makes all ranks write a checkpoint. The command runs in a session of its own, so that no signal to this
+process group ends it earlier.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ POLL_SECONDS = 0.1
 
 
 def main(command: list[str]) -> int:
-    """Returns the command's exit status; 1 when it had to be killed."""
+    """Returns the command's exit status, or 1 if it was killed."""
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=partial(die_with, os.getpid())
     )

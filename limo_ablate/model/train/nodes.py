@@ -1,6 +1,6 @@
-"""A training on several machines: an `accelerate launch` on each, which the trial's head starts and ends.
+"""A training on several machines: the trial's main process starts an `accelerate launch` on each of them.
 
-The machines share a file system: environment, tokens, base model and weights are at the same paths on all.
+The machines share a file system: environment, tokens, base model and weights have the same paths on all.
 """
 
 from __future__ import annotations
@@ -17,46 +17,48 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.core.hardware import HardwareConfig
 
 SRUN = "srun --nodes=1 --ntasks=1 --overlap --cpu-bind=none --nodelist={host} sh -c"
-"""How a command line is started on a machine of the Slurm allocation that the trial runs in."""
+"""Starts a shell command line on a machine of the Slurm allocation that the trial runs in."""
 FORWARDED = ("HF_", "NCCL_", "GLOO_", "TORCH_", "PYTORCH_", "PYTHONPATH", "LIMO_ABLATE_")
-"""Beginnings of the environment variables that all machines get."""
+"""Prefixes of the environment variables that are passed to all machines."""
 
 
 def check_nodes(hardware: HardwareConfig) -> None:
-    """Raises UserError when the machines have no names, or nothing here could start them."""
+    """Raises UserError if the machines' names are unknown, or the command that starts them is missing."""
     hosts_of(hardware)
     command = shlex.split(hardware.remote or SRUN)[0]
     if which(command) is None:
         raise UserError(
-            f"hardware.remote: there is no `{command}` here, which would start the other machines"
+            f"hardware.remote: `{command}`, which starts the processes on other machines, is not installed"
         )
 
 
 def hosts_of(hardware: HardwareConfig) -> tuple[str, ...]:
-    """One name for each of `hardware.nodes`; raises UserError when there are not so many."""
+    """The names of the `hardware.nodes` machines; raises UserError if they can't be found out."""
     if hardware.hosts is not None:
         return hardware.hosts
     allocated = os.environ.get("SLURM_JOB_NODELIST")
     if allocated is None:
         raise UserError(
-            f"hardware.nodes={hardware.nodes}: this is no Slurm allocation; start it in one (sbatch, "
-            "salloc), or set hardware.hosts and hardware.remote"
+            f"hardware.nodes={hardware.nodes}: not inside a Slurm allocation; start the trial in one "
+            "(sbatch, salloc), or set hardware.hosts and hardware.remote"
         )
     if which("scontrol") is None:
         raise UserError(
-            f"hardware.nodes={hardware.nodes}: there is no `scontrol` here, which would name the machines of "
-            "the Slurm allocation; set hardware.hosts and hardware.remote"
+            f"hardware.nodes={hardware.nodes}: `scontrol`, which names the machines of the Slurm allocation, "
+            "is not installed here; set hardware.hosts and hardware.remote"
         )
     names = subprocess.run(
         ["scontrol", "show", "hostnames", allocated], capture_output=True, text=True, check=True
     ).stdout.split()
     if len(names) < hardware.nodes:
-        raise UserError(f"hardware.nodes={hardware.nodes}: the Slurm allocation has {len(names)}")
+        raise UserError(
+            f"hardware.nodes={hardware.nodes}: the Slurm allocation has only {len(names)} machines"
+        )
     return tuple(names[: hardware.nodes])
 
 
-def node_commands(hardware: HardwareConfig, job: Path, port: int) -> list[list[str]]:
-    """What the head runs for each machine; their ranks meet at `port` of the first."""
+def node_commands(hardware: HardwareConfig, job_file: Path, port: int) -> list[list[str]]:
+    """The command for each machine that starts its ranks; all ranks connect to `port` of the first."""
     hosts = hosts_of(hardware)
     variables = {key: value for key, value in sorted(os.environ.items()) if key.startswith(FORWARDED)}
     if hardware.device == "cpu":
@@ -65,21 +67,23 @@ def node_commands(hardware: HardwareConfig, job: Path, port: int) -> list[list[s
     commands = []
     for number, host in enumerate(hosts):
         python = [sys.executable, "-m", "limo_ablate.model.train.node"]
-        launch = accelerate_launch(hardware, job, number, hosts[0], port)
+        launch = accelerate_launch(hardware, job_file, number, hosts[0], port)
         line = f"cd {shlex.quote(str(Path.cwd()))} && exec {shlex.join([*environment, *python, *launch])}"
         remote = (hardware.remote or SRUN).replace("{host}", host)
         commands.append([*shlex.split(remote), line])
     return commands
 
 
-def accelerate_launch(hardware: HardwareConfig, job: Path, number: int, main: str, port: int) -> list[str]:
-    """Accelerate's launcher on machine `number`; everything is said, so that no user's defaults mix in."""
-    # `--cpu` would run one process whatever is asked for: gloo ranks too are started by `--multi_gpu`.
+def accelerate_launch(
+    hardware: HardwareConfig, job_file: Path, number: int, main_host: str, port: int
+) -> list[str]:
+    """Accelerate's launcher for machine `number`, with every option set, so that no user's defaults apply."""
+    # `--cpu` would run one process whatever `--num_processes` says: gloo ranks too need `--multi_gpu`.
     settings = {
         "num_machines": hardware.nodes,
         "machine_rank": number,
         "num_processes": hardware.processes,
-        "main_process_ip": main,
+        "main_process_ip": main_host,
         "main_process_port": port,
         "mixed_precision": hardware.precision,
         "dynamo_backend": "no",
@@ -88,11 +92,11 @@ def accelerate_launch(hardware: HardwareConfig, job: Path, number: int, main: st
     }
     options = [word for key, value in settings.items() for word in (f"--{key}", str(value))]
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--same_network"]
-    return [*launcher, *options, "-m", "limo_ablate.model.train.worker", str(job)]
+    return [*launcher, *options, "-m", "limo_ablate.model.train.worker", str(job_file)]
 
 
 def free_port() -> int:
-    """A port that is free here; the first host should be this machine."""
+    """A free port of this machine, which should be the first host."""
     with socket.socket() as probe:
         probe.bind(("", 0))
         return int(probe.getsockname()[1])

@@ -1,6 +1,6 @@
-"""Out of memory: the attempt ends, and the training goes on from its last checkpoint with half the tokens.
+"""Handles running out of memory: the training resumes from its last checkpoint with half the tokens per pass.
 
-The global batch stays what it is, so the curve goes on as it would have, but for the rounding of its sums.
+The global batch stays the same, so the curve continues as it would have, except for the rounding of sums.
 """
 
 from __future__ import annotations
@@ -12,64 +12,50 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from limo_ablate.core.errors import TrialFailure
+from limo_ablate.model.train.failure import is_out_of_memory
 from limo_ablate.model.train.token_rows import read_tokens
 
 if TYPE_CHECKING:
     from limo_ablate.model.train.curve import OnStep
-    from limo_ablate.model.train.loop import Job
+    from limo_ablate.model.train.job import TrainingJob
     from limo_ablate.model.train.memory import Load
-
-SAYINGS = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
-"""In the RuntimeErrors of PyTorch's CPU allocator and of cuBLAS, which have no type of their own."""
 
 logger = logging.getLogger(__name__)
 
 
-class OutOfMemory(TrialFailure):
-    """A training asked for more memory than there is."""
+def train_within_memory(job: TrainingJob, load: Load, on_step: OnStep | None) -> None:
+    """Runs `job`; each time it runs out of memory, resumes with half the tokens per forward pass.
 
-
-def is_out_of_memory(error: BaseException) -> bool:
-    import torch
-
-    if isinstance(error, torch.OutOfMemoryError | MemoryError | OutOfMemory):
-        return True
-    return isinstance(error, RuntimeError) and any(saying in str(error) for saying in SAYINGS)
-
-
-def fit(job: Job, load: Load, on_step: OnStep | None) -> None:
-    """Runs `job`, after running out of memory again with half the tokens a forward pass, until they fit.
-
-    `load` is its heaviest pass. Raises TrialFailure when the longest row alone does not fit.
+    `load` is its largest forward pass. Raises TrialFailure if the longest row alone does not fit.
     """
-    passed_on = 0
+    reported = 0
 
-    def once(row: dict[str, Any]) -> None:
-        """Steps since the last checkpoint come again."""
-        nonlocal passed_on
-        if passed_on == 0 and row["step"] > 1:
+    def report_once(row: dict[str, Any]) -> None:
+        """Drops the steps since the last checkpoint, which are repeated."""
+        nonlocal reported
+        if reported == 0 and row["step"] > 1:
             logger.info("resuming after step %d", row["step"] - 1)
-        if row["step"] > passed_on:
-            passed_on = row["step"]
+        if row["step"] > reported:
+            reported = row["step"]
             if on_step:
                 on_step(row)
 
     tokens, longest = load.tokens * job.hardware.context_parallel, load.longest
-    while (reason := _attempt(job, once)) is not None:
+    while (reason := _attempt(job, report_once)) is not None:
         if tokens <= longest:
             raise TrialFailure(
-                f"out of memory with one row of {longest} tokens at a time: {reason}. {_advice(job)}"
+                f"out of memory with a single row of {longest} tokens: {reason}. {_advice(job)}"
             )
         tokens = max(tokens // 2, longest)
         logger.warning(
-            "out of memory (%s); going on with train.micro_batch_tokens=%d, the global batch as it was",
+            "out of memory (%s); resuming with train.micro_batch_tokens=%d and the same global batch",
             reason, tokens,
         )  # fmt: skip
         job = replace(job, train=replace(job.train, micro_batch_tokens=tokens))
 
 
-def _attempt(job: Job, on_step: OnStep) -> str | None:
-    """Runs `job`; returns what was said when memory ran out, once all that it held is free again."""
+def _attempt(job: TrainingJob, on_step: OnStep) -> str | None:
+    """Runs `job`; returns the error's text if memory ran out, after freeing all memory of the attempt."""
     from limo_ablate.model.train.loop import fine_tune
     from limo_ablate.model.train.ranks import run_ranks
 
@@ -83,7 +69,7 @@ def _attempt(job: Job, on_step: OnStep) -> str | None:
         if not is_out_of_memory(error):
             raise
         reason = str(error).splitlines()[0]
-    _free()  # not before: the error's traceback holds the model
+    _free()  # not earlier: the error's traceback holds the model
     return reason
 
 
@@ -91,13 +77,14 @@ def _free() -> None:
     import torch
 
     gc.collect()
-    torch.cuda.empty_cache()  # nothing where there is no GPU
+    torch.cuda.empty_cache()  # does nothing without a GPU
 
 
-def _advice(job: Job) -> str:
-    """What would fit by the forecast; this training's own was not to be had, whatever seems to be free."""
-    from limo_ablate.model.train.memory_check import Demand, Room, advice, room_of
+def _advice(job: TrainingJob) -> str:
+    """What would fit, given that the forecast for this run was too optimistic."""
+    from limo_ablate.model.train.memory_check import Demand, FreeMemory, advice, free_memory
 
     demand = Demand(read_tokens(Path(job.tokens)), job.model, job.train, job.hardware)
-    room = room_of(job.hardware)
-    return advice(demand, Room(device=min(room.device, int(0.9 * demand.forecast().total)), host=room.host))
+    free = free_memory(job.hardware)
+    device = min(free.device, int(0.9 * demand.forecast().total))
+    return advice(demand, FreeMemory(device=device, host=free.host))

@@ -1,4 +1,4 @@
-"""Rows of different lengths into forward passes of a bounded number of tokens, for several processes."""
+"""Packs rows of different lengths into forward passes of limited size, for several processes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 
 def pack(lengths: Sequence[int], limit: int, processes: int) -> list[list[int]]:
-    """Bins of places in `lengths`, as many for each of the `processes`, the fullest first.
+    """Bins of indices into `lengths`, the same number for each of the `processes`, the fullest first.
 
-    No bin holds more than `limit` tokens, unless it holds a single row. Best-fit decreasing says how few
-    bins do; rounded up to a multiple of `processes`, they are filled evenly where that is possible. Bins
-    are empty when there are fewer rows than processes.
+    No bin has more than `limit` tokens, unless it holds a single row. Best-fit decreasing determines the
+    number of bins, which is rounded up to a multiple of `processes`; they are filled evenly if possible. If
+    there are fewer rows than processes, some bins are empty.
     """
     order = sorted(range(len(lengths)), key=lambda place: -lengths[place])
     fewest = _best_fit(order, lengths, limit)
@@ -20,7 +20,7 @@ def pack(lengths: Sequence[int], limit: int, processes: int) -> list[list[int]]:
 
 
 def _best_fit(order: list[int], lengths: Sequence[int], limit: int) -> list[list[int]]:
-    """Each row, longest first, into the fullest bin that has room for it."""
+    """Puts each row, longest first, into the fullest bin that has room for it."""
     bins: list[list[int]] = []
     room: list[int] = []
     for place in order:
@@ -37,7 +37,7 @@ def _best_fit(order: list[int], lengths: Sequence[int], limit: int) -> list[list
 
 
 def _spread(order: list[int], lengths: Sequence[int], limit: int, count: int) -> list[list[int]] | None:
-    """Each row, longest first, into the emptiest of `count` bins; None when one would overflow."""
+    """Puts each row, longest first, into the emptiest of `count` bins; None if one would overflow."""
     bins: list[list[int]] = [[] for _ in range(count)]
     loads = [0] * count
     for place in order:

@@ -1,7 +1,7 @@
-"""Which rows each optimiser step sees, on which process, at which rate: decided before training begins.
+"""The plan of a training: the rows of each optimiser step and process, and the learning rate.
 
-The order depends on the seed and the epoch alone, so any number of processes and any packing
-gives the same global batches, and a resumed run goes on where it was.
+The order of rows depends on the seed and the epoch only, so any number of processes and any packing gives
+the same global batches, and a resumed run continues where it stopped.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from limo_ablate.model.train.config import SCHEDULES, Schedule, TrainConfig
 from limo_ablate.model.train.packing import pack
 
 Rows: TypeAlias = npt.NDArray[np.int64]
-"""Row numbers, or a figure of each row."""
+"""Row numbers, or one number for each row."""
 
 
 def cosine(progress: float) -> float:
@@ -39,18 +39,18 @@ def constant(progress: float) -> float:
 @dataclass(frozen=True)
 class Plan:
     lengths: Rows
-    """(rows,) tokens of each row."""
+    """(rows,) number of tokens of each row."""
     responses: Rows
-    """(rows,) of them learnt."""
+    """(rows,) number of response tokens, which have a loss."""
     train: TrainConfig
     problems: Rows | None = None
-    """(rows,) number of each row's problem; null: each has its own."""
+    """(rows,) number of each row's problem; null: every row has its own."""
 
     @cached_property
     def dev(self) -> Rows:
         """Rows held out of training: whole problems, drawn by the seed, until there are `train.dev.rows`.
 
-        Raises UserError when none would be left to train on.
+        Raises UserError if no row would be left to train on.
         """
         if self.train.dev is None:
             return np.array([], np.int64)
@@ -69,7 +69,7 @@ class Plan:
 
     @cached_property
     def rows(self) -> Rows:
-        """Rows that are trained on."""
+        """Rows to train on."""
         return np.setdiff1d(np.arange(len(self.lengths)), self.dev)
 
     @property
@@ -78,7 +78,7 @@ class Plan:
 
     @cached_property
     def total_steps(self) -> int:
-        """Optimiser steps that the budget (epochs, steps or trained tokens) allows, at least one."""
+        """Number of optimiser steps, from `train.epochs`, `steps` or `tokens`; at least one."""
         if self.train.steps is not None:
             return self.train.steps
         if self.train.epochs is not None:
@@ -92,23 +92,23 @@ class Plan:
         raise AssertionError("batches never end")
 
     def batches(self) -> Iterator[Rows]:
-        """Rows of each global batch, without end; the last batch of an epoch may be smaller."""
+        """Endlessly yields the rows of each global batch; the last batch of an epoch may be smaller."""
         size = self.train.global_batch_size
         for epoch in count():
             order = self.rows[np.random.default_rng([self.train.seed, epoch]).permutation(len(self.rows))]
             yield from np.split(order, range(size, len(order), size))
 
     def micro_batches(self, batch: Rows, rank: int, world: int) -> list[Rows]:
-        """The rows of `batch` that `rank` passes forward, packed by `train.micro_batch_tokens`.
+        """The rows of `batch` for `rank`, packed by `train.micro_batch_tokens`.
 
-        Every rank gets the same number of micro-batches, since collectives must match, and about the same
-        number of tokens in each; where rows run out, one is empty.
+        Every rank gets the same number of micro-batches, since collectives must match, with about the same
+        number of tokens; some are empty if there are too few rows.
         """
         bins = pack(self.lengths[batch].tolist(), self.train.micro_batch_tokens, world)
         return [batch[places] for places in bins[rank::world]]
 
     def learning_rate(self, step: int) -> float:
-        """Rate of optimiser step `step` (from 0): warm-up to the peak, then down to zero after the last."""
+        """Learning rate of optimiser step `step` (from 0): warm-up, then down to 0 after the last step."""
         warmup = math.ceil(self.train.warmup_ratio * self.total_steps)
         if step < warmup:
             return self.train.learning_rate * (step + 1) / warmup

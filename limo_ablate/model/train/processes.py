@@ -1,15 +1,15 @@
-"""Accelerate's view of one training's processes: device, strategy, precision."""
+"""Checks the hardware of a training, and configures Accelerate: device, strategy, precision."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from limo_ablate.core.errors import TrialFailure, UserError
 from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.model.train.config import TrainConfig
-from limo_ablate.model.train.extras import check_extras
 from limo_ablate.model.train.nodes import check_nodes
 from limo_ablate.model.train.zero3 import check_zero3, zero3_plugin
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 SHARDED = ("fsdp2", "zero3")
-"""Strategies under which a process holds only a part of the weights."""
+"""Strategies under which each process holds only a part of the weights."""
 
 
 def check_hardware(train: TrainConfig, hardware: HardwareConfig) -> None:
-    """Raises UserError when this machine or its libraries can't do what `hardware` asks for."""
+    """Raises UserError if this machine or its packages don't support `train` on `hardware`."""
     import torch
 
-    check_extras(train, hardware)
+    check_packages(train, hardware)
     if hardware.strategy == "zero3":
         check_zero3(train, hardware)
     if hardware.nodes > 1:
@@ -32,13 +32,34 @@ def check_hardware(train: TrainConfig, hardware: HardwareConfig) -> None:
     here = hardware.processes // hardware.nodes
     if hardware.device == "cuda" and torch.cuda.device_count() < here:
         raise UserError(
-            f"hardware={hardware.name} wants {here} GPU(s), {torch.cuda.device_count()} can be "
-            "seen here; use another hardware= (`cpu` needs none)"
+            f"hardware={hardware.name} needs {here} GPU(s), {torch.cuda.device_count()} are visible here; "
+            "use another hardware= (`cpu` needs none)"
+        )
+
+
+def check_packages(train: TrainConfig, hardware: HardwareConfig) -> None:
+    """Raises UserError if an optional package is missing or does not support the hardware."""
+    if train.loss == "liger" and hardware.device != "cuda":
+        raise UserError("train.loss=liger: Liger's kernels need a GPU; use train.loss=torch")
+    if train.loss == "liger" and find_spec("liger_kernel") is None:
+        raise UserError(
+            "train.loss=liger needs Liger: pip install 'limo-ablate[liger]', or use train.loss=torch"
+        )
+    if train.lora is None or train.lora.quantize == "none":
+        return
+    if find_spec("bitsandbytes") is None:
+        raise UserError(
+            f"train.lora.quantize={train.lora.quantize} needs bitsandbytes: pip install 'limo-ablate[qlora]'"
+        )
+    if hardware.strategy in SHARDED:
+        raise UserError(
+            f"train.lora.quantize={train.lora.quantize} does not work with hardware.strategy="
+            f"{hardware.strategy}: packed weights can't be sharded; use ddp or single"
         )
 
 
 def make_accelerator(train: TrainConfig, hardware: HardwareConfig) -> Accelerator:
-    """This process's Accelerator; raises TrialFailure when it is not one of as many as were asked for."""
+    """This process's Accelerator; raises TrialFailure if the number of processes is not as configured."""
     from accelerate import Accelerator
 
     accelerator = Accelerator(
@@ -48,14 +69,14 @@ def make_accelerator(train: TrainConfig, hardware: HardwareConfig) -> Accelerato
     )
     if accelerator.num_processes != hardware.processes:
         raise TrialFailure(
-            f"{hardware.processes} processes were asked for, Accelerate has {accelerator.num_processes}"
+            f"hardware.processes={hardware.processes}, but Accelerate has {accelerator.num_processes}"
         )
     return accelerator
 
 
 @contextmanager
 def released(accelerator: Accelerator) -> Iterator[Accelerator]:
-    """The accelerator, whose process-wide state is cleared afterwards: the next trial may differ."""
+    """The accelerator; its process-wide state is cleared afterwards, since the next trial may differ."""
     from accelerate.state import AcceleratorState
 
     try:

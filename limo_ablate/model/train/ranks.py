@@ -1,7 +1,7 @@
-"""A training in several processes, of this machine or of several: started together, ended together.
+"""Runs a training in several processes (ranks), on this machine or on several; they start and end together.
 
-Each rank is `python -m limo_ablate.model.train.worker`, in a process group of its own. When one dies, all are
-killed at once and its traceback is the trial's failure; when this process dies, the kernel kills them.
+Each rank is `python -m limo_ablate.model.train.worker` in a process group of its own. If one fails, all are
+killed at once and its traceback is the trial's failure; if this process dies, the kernel kills them.
 """
 
 from __future__ import annotations
@@ -17,42 +17,59 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from limo_ablate.core.errors import Preempted, TrialFailure, UserError
-from limo_ablate.model.train.failure import has_failure, told_failure
-from limo_ablate.model.train.managed_process import POLL_SECONDS, Order, Part, end, failure, killed, start
+from limo_ablate.model.train.failure import first_failure, has_failure
+from limo_ablate.model.train.managed_process import (
+    POLL_SECONDS,
+    ManagedProcess,
+    ProcessSpec,
+    any_killed,
+    kill,
+    process_failure,
+    start,
+)
 from limo_ablate.model.train.nodes import free_port, node_commands
-from limo_ablate.model.train.stop import DESK, STOP, asked, listening
+from limo_ablate.model.train.stop import SCRATCH_DIR, STOP_FILE, deferring_sigterm, stop_requested
 
 if TYPE_CHECKING:
     from limo_ablate.model.train.curve import OnStep
-    from limo_ablate.model.train.loop import Job
+    from limo_ablate.model.train.job import TrainingJob
 
-LINGER_SECONDS = 30.0
-"""What the other ranks get to leave once rank 0 has written everything."""
+EXIT_SECONDS = 30.0
+"""Time the other ranks get to exit once rank 0 has written everything."""
 JOB, STEPS = "job.json", "steps.jsonl"
+"""Files in the scratch folder: the `TrainingJob`; rows of the curve, which rank 0 appends."""
 
 
-def run_ranks(job: Job, on_step: OnStep | None) -> None:
-    """Runs `job` in `job.hardware.processes` ranks; raises what one that fails raised."""
-    desk = Path(job.folder) / DESK
-    shutil.rmtree(desk, ignore_errors=True)
-    desk.mkdir()
-    (desk / JOB).write_text(json.dumps(asdict(job)))
-    (desk / STEPS).touch()
-    parts: list[Part] = []
+def run_ranks(job: TrainingJob, on_step: OnStep | None) -> None:
+    """Runs `job` in `job.hardware.processes` ranks; raises the error of the rank that failed."""
+    scratch_dir = Path(job.folder) / SCRATCH_DIR
+    shutil.rmtree(scratch_dir, ignore_errors=True)
+    scratch_dir.mkdir()
+    (scratch_dir / JOB).write_text(json.dumps(asdict(job)))
+    (scratch_dir / STEPS).touch()
+    processes: list[ManagedProcess] = []
     try:
-        for order in _ranks(job, desk) if job.hardware.nodes == 1 else _nodes(job, desk):
-            parts.append(start(order))
-        with listening(), (desk / STEPS).open() as steps:
-            _wait(parts, desk, steps, on_step)
+        for spec in (
+            _rank_specs(job, scratch_dir) if job.hardware.nodes == 1 else _node_specs(job, scratch_dir)
+        ):
+            processes.append(start(spec))
+        with deferring_sigterm(), (scratch_dir / STEPS).open() as steps:
+            _wait(processes, scratch_dir, steps, on_step)
     finally:
-        for part in parts:
-            end(part)
-    shutil.rmtree(desk)
+        for managed in processes:
+            kill(managed)
+    shutil.rmtree(scratch_dir)
 
 
-def _ranks(job: Job, desk: Path) -> Iterator[Order]:
+def _rank_specs(job: TrainingJob, scratch_dir: Path) -> Iterator[ProcessSpec]:
     world = str(job.hardware.processes)
-    command = [sys.executable, "-m", "limo_ablate.model.train.worker", str(desk / JOB), str(os.getpid())]
+    command = [
+        sys.executable,
+        "-m",
+        "limo_ablate.model.train.worker",
+        str(scratch_dir / JOB),
+        str(os.getpid()),
+    ]
     for number in range(job.hardware.processes):
         environment = os.environ | {
             "RANK": str(number),
@@ -64,45 +81,53 @@ def _ranks(job: Job, desk: Path) -> Iterator[Order]:
         if job.hardware.device == "cpu":
             environment["ACCELERATE_USE_CPU"] = "true"
             environment.setdefault("GLOO_SOCKET_IFNAME", "lo")  # the host's name may lead to a wrong address
-        yield Order(f"rank {number} of {world}", command, environment, desk / f"rank{number}.log")
+        yield ProcessSpec(
+            f"rank {number} of {world}", command, environment, scratch_dir / f"rank{number}.log"
+        )
 
 
-def _nodes(job: Job, desk: Path) -> Iterator[Order]:
-    for number, command in enumerate(node_commands(job.hardware, desk / JOB, free_port())):
-        name, log = f"node {number} of {job.hardware.nodes}", desk / f"node{number}.log"
-        yield Order(name, command, dict(os.environ), log)
+def _node_specs(job: TrainingJob, scratch_dir: Path) -> Iterator[ProcessSpec]:
+    for number, command in enumerate(node_commands(job.hardware, scratch_dir / JOB, free_port())):
+        name, log = f"node {number} of {job.hardware.nodes}", scratch_dir / f"node{number}.log"
+        yield ProcessSpec(name, command, dict(os.environ), log)
 
 
-def _wait(parts: list[Part], desk: Path, steps: TextIO, on_step: OnStep | None) -> None:
-    """Until all parts have ended; hands on rank 0's steps, and to all ranks that they are to end."""
+def _wait(processes: list[ManagedProcess], scratch_dir: Path, steps: TextIO, on_step: OnStep | None) -> None:
+    """Waits for all processes; forwards rank 0's steps to `on_step`, and a request to stop to all ranks."""
     deadline = float("inf")
     while True:
-        states = [part.process.poll() for part in parts]
-        _pass_on(steps, on_step)
-        if asked(desk.parent):
-            (desk / STOP).touch()
-        if any(states) or has_failure(desk):
-            raise _failure(parts, desk)
+        states = [managed.process.poll() for managed in processes]
+        _forward_steps(steps, on_step)
+        if stop_requested(scratch_dir.parent):
+            (scratch_dir / STOP_FILE).touch()
+        if any(states) or has_failure(scratch_dir):
+            raise _failure(processes, scratch_dir)
         if all(state == 0 for state in states) or time.monotonic() > deadline:
             return
         if states[0] == 0:
-            deadline = min(deadline, time.monotonic() + LINGER_SECONDS)
+            deadline = min(deadline, time.monotonic() + EXIT_SECONDS)
         time.sleep(POLL_SECONDS)
 
 
-def _pass_on(steps: TextIO, on_step: OnStep | None) -> None:
+def _forward_steps(steps: TextIO, on_step: OnStep | None) -> None:
     while True:
         place, line = steps.tell(), steps.readline()
         if not line.endswith("\n"):
-            steps.seek(place)  # rank 0 is in the middle of it
+            steps.seek(place)  # rank 0 is still writing the line
             return
         if on_step:
             on_step(json.loads(line))
 
 
-def _failure(parts: list[Part], desk: Path) -> TrialFailure | UserError:
-    """A clear reason, else of a rank that was killed, else the first traceback: the other ranks miss it."""
-    told = told_failure(desk)
-    if asked(desk.parent) and not (told and told.expected):
+def _failure(processes: list[ManagedProcess], scratch_dir: Path) -> TrialFailure | UserError:
+    """The error that caused all others.
+
+    An expected error of a rank comes first, then a rank that was killed, then the first traceback: the other
+    ranks raise tracebacks because they lose the connection.
+    """
+    failure = first_failure(scratch_dir)
+    if stop_requested(scratch_dir.parent) and not (failure and failure.expected):
         return Preempted("asked to end before a step was done")
-    return told.error(desk) if told and (told.expected or not killed(parts)) else failure(parts)
+    if failure and (failure.expected or not any_killed(processes)):
+        return failure.error(scratch_dir)
+    return process_failure(processes)

@@ -1,4 +1,4 @@
-"""What a training leaves beside its weights."""
+"""Files that a training saves next to its weights."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from limo_ablate.model.train.model import saved_reference
 from limo_ablate.model.train.tokens import FACTS
 
 if TYPE_CHECKING:
-    from limo_ablate.model.train.loop import Job
+    from limo_ablate.model.train.job import TrainingJob
 
 CURVE, RECORD = "curve.parquet", "train.json"
 
 
-def leave_beside_the_weights(recorder: Recorder, job: Job) -> None:
-    """Tokenizer, how to load the model, curve and record; checkpoints are not needed any more."""
+def save_companion_files(recorder: Recorder, job: TrainingJob) -> None:
+    """Saves tokenizer, reference.json, curve and train.json next to the weights, and removes checkpoints."""
     folder = Path(job.folder)
     load_tokenizer(job.model).save_pretrained(folder)
     write_reference(folder, saved_reference(job))
@@ -39,10 +39,10 @@ def leave_beside_the_weights(recorder: Recorder, job: Job) -> None:
 
 
 def training_record(recorder: Recorder, curve: pl.DataFrame) -> dict[str, Any]:
-    """Of train.json what the training itself knows.
+    """Fields of train.json about the training itself.
 
-    Loss and accuracy are means over the last epoch's response tokens; tokens per second count prompts too,
-    and seconds everything between the steps.
+    Loss and accuracy are means over the last epoch's response tokens; tokens per second include prompts, and
+    seconds include everything between the steps.
     """
     progress, plan, dev = recorder.progress, recorder.plan, recorder.dev
     last = curve.with_columns(trained=pl.col("tokens").diff().fill_null(pl.col("tokens"))).tail(
@@ -58,9 +58,9 @@ def training_record(recorder: Recorder, curve: pl.DataFrame) -> dict[str, Any]:
         "epochs": curve["epoch"][-1],
         "tokens": progress.tokens,
         **means,
-        **(dev.facts(progress.curve) if dev else {}),
+        **(dev.record(progress.curve) if dev else {}),
         "micro_batch_tokens": plan.train.micro_batch_tokens,
-        **recorder.speed.facts(passed, progress.seconds),
+        **recorder.speed.rates(passed, progress.seconds),
         "peak_memory": curve["peak_memory"].max(),
         "seconds": progress.seconds,
     }

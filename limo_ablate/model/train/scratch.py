@@ -1,7 +1,7 @@
 """The `scratch` model: a small Qwen2 with random weights and a tokenizer trained on the pool's own text.
 
-It learns next to nothing; it is there so that real problems, solutions and limits pass through the whole
-chain on any machine.
+It learns next to nothing. Its purpose is to run real problems, solutions and limits through all stages on
+any machine.
 """
 
 from __future__ import annotations
@@ -31,16 +31,18 @@ QWEN2_WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-"""How Qwen2 cuts text before its byte pairs are merged."""
+"""How Qwen2 splits text before byte pairs are merged."""
 SEED = 0
 
 
 def build_scratch(model: ModelConfig, pool: Artifact | None, folder: Path) -> None:
     """Saves the model of `model.architecture` and a tokenizer of its `vocab_size` in `folder`."""
     if model.architecture is None or model.architecture.vocab_size is None:
-        raise UserError(f"model.architecture.vocab_size: model={model.name} is `scratch` and needs both")
+        raise UserError(
+            f"model.architecture.vocab_size is missing: model={model.name} (source=scratch) needs it"
+        )
     if pool is None:
-        raise UserError(f"model={model.name}: a `scratch` model learns its tokens from a pool, and has none")
+        raise UserError(f"model={model.name}: a `scratch` model needs a pool to train its tokenizer on")
     logging.disable_progress_bar()
     texts = [
         *pl.read_parquet(pool.path / "problems.parquet")["text"],
@@ -57,7 +59,7 @@ def build_scratch(model: ModelConfig, pool: Artifact | None, folder: Path) -> No
 
 
 def byte_level_bpe(texts: list[str], vocab_size: int) -> PreTrainedTokenizerFast:
-    """A tokenizer built like Qwen2's, trained on `texts`; any text comes back from its ids."""
+    """A tokenizer like Qwen2's, trained on `texts`; any text survives encoding and decoding."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(

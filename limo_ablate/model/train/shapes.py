@@ -1,4 +1,4 @@
-"""A model's shape from its configuration alone, before anything of it has been downloaded; no torch."""
+"""A model's shape from its configuration alone, before anything is downloaded; imports no torch."""
 
 from __future__ import annotations
 
@@ -18,34 +18,37 @@ HUB_KEYS = {
     "vocabulary": "vocab_size",
     "tied": "tie_word_embeddings",
 }
-"""Keys of a shape, as config.json has them."""
-MINIATURE_WORDS = 159
-"""Tokens of the miniature's tokenizer."""
+"""Key of `ShapeConfig` -> key of config.json."""
+MINIATURE_VOCABULARY = 159
+"""Size of the miniature's vocabulary."""
 
 
 def shape_config(model: ModelConfig) -> ShapeConfig | None:
-    """What is known of a model without it; None for a hub model without `shape`."""
+    """The shape that the configuration states or implies; None for a hub model without `shape`."""
     if model.architecture is None:
         return model.shape
-    made, words = model.architecture, MINIATURE_WORDS if model.source == "miniature" else None
+    own = model.architecture
+    vocabulary = None if model.source == "miniature" else own.vocab_size
     return ShapeConfig(
-        layers=made.layers,
-        hidden=made.width,
-        heads=made.heads,
-        kv_heads=made.heads,
-        intermediate=3 * made.width,
-        vocabulary=words or made.vocab_size or MINIATURE_WORDS,
+        layers=own.layers,
+        hidden=own.width,
+        heads=own.heads,
+        kv_heads=own.heads,
+        intermediate=3 * own.width,
+        vocabulary=vocabulary or MINIATURE_VOCABULARY,
         tied=True,
     )
 
 
 def declared_shape(model: ModelConfig, targets: tuple[str, ...] = ()) -> Shape:
-    """What `memory.model_shape` would read off it: Qwen2, with biases on queries, keys and values.
+    """What `memory.model_shape` would return: a Qwen2, with biases on queries, keys and values.
 
-    Raises UserError where `shape_config` knows nothing.
+    Raises UserError if `shape_config` is None.
     """
     if (config := shape_config(model)) is None:
-        raise UserError(f"model.shape: not given for model={model.name}; its config.json has the numbers")
+        raise UserError(
+            f"model.shape is missing for model={model.name}; take the numbers from its config.json"
+        )
     head_dim = model.architecture.head_dim if model.architecture else config.hidden // config.heads
     h, i, queries, keys = (
         config.hidden,
@@ -77,7 +80,7 @@ def declared_shape(model: ModelConfig, targets: tuple[str, ...] = ()) -> Shape:
 
 
 def check_shape(model: ModelConfig, folder: Path) -> None:
-    """Raises UserError where `model.shape` is not what the model's config.json says."""
+    """Raises UserError if `model.shape` differs from the model's config.json."""
     if model.shape is None:
         return
     real = json.loads((folder / "config.json").read_text())
@@ -85,5 +88,5 @@ def check_shape(model: ModelConfig, folder: Path) -> None:
         if name in real and real[name] != getattr(model.shape, key):
             raise UserError(
                 f"model.shape.{key}={getattr(model.shape, key)}: {model.path} has {name}={real[name]}; "
-                "write that, or set model.shape=null"
+                "correct it, or set model.shape=null"
             )

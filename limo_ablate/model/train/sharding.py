@@ -1,7 +1,7 @@
-"""FSDP2: each process holds a part of every weight, gradient and optimiser state (ZeRO-3, done by torch).
+"""FSDP2: each process holds a part of every weight, gradient and optimiser state (ZeRO-3 in torch).
 
-The same code runs over gloo and NCCL. Accelerate's own FSDP2 plugin is not used: without a GPU it trains
-with DDP and says nothing.
+The same code runs on gloo and NCCL. Accelerate's own FSDP2 plugin is not used: without a GPU it silently
+trains with DDP.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
     from torch.distributed.device_mesh import DeviceMesh
 
-    from limo_ablate.model.train.loop import Job
+    from limo_ablate.model.train.job import TrainingJob
 
 SHARDS = "shards"
 
 
-def prepare(job: Job, accelerator: Accelerator) -> tuple[nn.Module, torch.optim.Optimizer]:
-    """The model and optimiser of `job` as its strategy has them in this process; every process calls it."""
+def prepare(job: TrainingJob, accelerator: Accelerator) -> tuple[nn.Module, torch.optim.Optimizer]:
+    """This process's model and optimiser for the strategy of `job`; every process must call it."""
     if job.hardware.strategy != "fsdp2":
-        # Under zero3 transformers reads the model in parts, since Accelerate has told it to.
+        # Under zero3 transformers reads the model in parts, as configured by Accelerate.
         whole = _model(job, accelerator.device)
         prepared: tuple[nn.Module, torch.optim.Optimizer] = accelerator.prepare(
             whole, adamw(whole, job.train)
@@ -44,18 +44,18 @@ def prepare(job: Job, accelerator: Accelerator) -> tuple[nn.Module, torch.optim.
     return model, optimizer
 
 
-def whole_model(accelerator: Accelerator, model: nn.Module, job: Job) -> nn.Module | None:
-    """The trained model as `trainable_model` made it, for the main process; None for the others.
+def whole_model(accelerator: Accelerator, model: nn.Module, job: TrainingJob) -> nn.Module | None:
+    """The trained model in the form of `trainable_model`, in the main process; None in the others.
 
-    Every process calls it. What is sharded is put together on the main process's CPU.
+    Every process must call it. Shards are put together on the main process's CPU.
     """
     if job.hardware.strategy == "fsdp2":
-        state = _gathered(model, accelerator.is_main_process)
+        state = _gather_weights(model, accelerator.is_main_process)
     elif job.hardware.strategy == "zero3":
         from transformers.integrations import unset_hf_deepspeed_config
 
         state = accelerator.get_state_dict(model)
-        unset_hf_deepspeed_config()  # or what is built below would be in parts too
+        unset_hf_deepspeed_config()  # or the model built below would be partitioned too
     elif accelerator.is_main_process:
         network: WithLoss = accelerator.unwrap_model(model)
         return network.lm
@@ -67,21 +67,21 @@ def whole_model(accelerator: Accelerator, model: nn.Module, job: Job) -> nn.Modu
 
 
 def full_norm(norm: Tensor) -> Tensor:
-    """A gradient norm over all processes, of one that each may know for its shards only."""
-    return _full(norm)
+    """The gradient norm over all processes; `norm` may cover this process's shards only."""
+    return _full_tensor(norm)
 
 
-def _model(job: Job, device: torch.device) -> WithLoss:
+def _model(job: TrainingJob, device: torch.device) -> WithLoss:
     model = WithLoss(trainable_model(job, device), job.train.loss)
     if job.hardware.context_parallel > 1:
         share_rows(model.causal)
     return model
 
 
-def _sharded_model(job: Job, accelerator: Accelerator) -> nn.Module:
-    """The model of `job`, read by the main process alone and handed out in parts.
+def _sharded_model(job: TrainingJob, accelerator: Accelerator) -> nn.Module:
+    """The model of `job`, read by the main process, which distributes the shards.
 
-    The others build it without weights, so that no process but the main one's CPU ever holds them all.
+    The other processes build it without weights, so only the main process's CPU ever holds all of them.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.tensor import DTensor, distribute_tensor
@@ -93,7 +93,7 @@ def _sharded_model(job: Job, accelerator: Accelerator) -> nn.Module:
     model = _model(job, torch.device("meta"))
     _fully_shard(model, mesh, job.hardware)
 
-    def handed_out(name: str, shard: Any) -> Tensor:
+    def distributed_shard(name: str, shard: Any) -> Tensor:
         if accelerator.is_main_process:
             whole = weights.pop(name).detach().to(accelerator.device)
         else:
@@ -101,7 +101,7 @@ def _sharded_model(job: Job, accelerator: Accelerator) -> nn.Module:
         part = distribute_tensor(whole, mesh, shard.placements)
         return part.cpu() if job.hardware.cpu_offload else part
 
-    _replace_parameters(model, handed_out)
+    _replace_parameters(model, distributed_shard)
     for name, parameter in model.named_parameters():
         if not isinstance(parameter, DTensor) or parameter.device_mesh.size() != job.hardware.processes:
             raise TrialFailure(f"fsdp2: {name} is not sharded over {job.hardware.processes} processes")
@@ -109,7 +109,7 @@ def _sharded_model(job: Job, accelerator: Accelerator) -> nn.Module:
 
 
 def _fully_shard(model: nn.Module, mesh: DeviceMesh, hardware: HardwareConfig) -> None:
-    """Each decoder layer is gathered, used and let go by itself; the root (embedding, norm, head) stays."""
+    """Shards each decoder layer by itself: gathered, used, freed; the root (embedding, norm, head) stays."""
     from torch.distributed.fsdp import (
         CPUOffloadPolicy,
         MixedPrecisionPolicy,
@@ -133,7 +133,7 @@ def _fully_shard(model: nn.Module, mesh: DeviceMesh, hardware: HardwareConfig) -
 
 
 def _replace_parameters(model: nn.Module, new: Callable[[str, Any], Tensor]) -> None:
-    """Puts `new(name, parameter)` in place of each parameter; tied ones stay tied."""
+    """Replaces each parameter by `new(name, parameter)`; tied parameters stay tied."""
     replaced = {
         id(parameter): nn.Parameter(new(name, parameter), requires_grad=parameter.requires_grad)
         for name, parameter in model.named_parameters()
@@ -143,24 +143,24 @@ def _replace_parameters(model: nn.Module, new: Callable[[str, Any], Tensor]) -> 
             setattr(module, name, replaced[id(parameter)])
 
 
-def _gathered(model: nn.Module, keep: bool) -> dict[str, Tensor]:
-    """The whole weights on the CPU where `keep`; one after the other, since no GPU could hold them all."""
+def _gather_weights(model: nn.Module, keep: bool) -> dict[str, Tensor]:
+    """The whole weights on the CPU if `keep`; gathered one by one, since a GPU could not hold them all."""
     state = {}
     for name, parameter in model.named_parameters():
-        value = _full(parameter.detach())
+        value = _full_tensor(parameter.detach())
         if keep:
             state[name] = value.cpu()
     return state
 
 
-def _full(value: Tensor) -> Tensor:
+def _full_tensor(value: Tensor) -> Tensor:
     from torch.distributed.tensor import DTensor
 
     return value.full_tensor() if isinstance(value, DTensor) else value
 
 
 def _save_shards(model: nn.Module, optimizer: torch.optim.Optimizer, folder: str) -> None:
-    """Each process writes its own shards; Accelerate adds the random states."""
+    """Writes this process's shards; Accelerate saves the random states."""
     from torch.distributed.checkpoint.api import CheckpointException
     from torch.distributed.checkpoint.state_dict import get_state_dict
     from torch.distributed.checkpoint.state_dict_saver import save
@@ -168,7 +168,7 @@ def _save_shards(model: nn.Module, optimizer: torch.optim.Optimizer, folder: str
     weights, states = get_state_dict(model, optimizer)
     try:
         save({"model": weights, "optimizer": states}, checkpoint_id=Path(folder) / SHARDS)
-    except CheckpointException as failures:  # the same in all processes
+    except CheckpointException as failures:  # raised in all processes
         raise next(iter(failures.failures.values()))[0] from failures
 
 

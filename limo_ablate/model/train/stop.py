@@ -1,8 +1,9 @@
-"""SIGTERM to a training: it finishes its step, writes a checkpoint and leaves.
+"""Graceful end of a training on SIGTERM: it finishes its step, writes a checkpoint and exits.
 
-A training in several ranks hears of it in three ways: from the trial's head, which leaves a file on the desk
-that all machines see; by a signal of its own, as Slurm sends to every process; and from the rank that has
-heard of it, with the statistics of the step, so that all ranks write the same checkpoint.
+With several ranks the request travels in three ways: the trial's main process creates a file in the ranks'
+scratch folder, which all machines see; a rank may get the signal itself, as under Slurm; and a rank that
+knows of it tells the others together with the statistics of the step, so that all write the same
+checkpoint.
 """
 
 from __future__ import annotations
@@ -13,31 +14,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-DESK, STOP = "ranks", "stop"
-"""In a training's folder: where its ranks are told what to do; a file there that asks them to end."""
-_asked = False
+SCRATCH_DIR, STOP_FILE = "ranks", "stop"
+"""Folder in a training's folder for files between its ranks; file in it that requests their end."""
+_requested = False
 
 
 @contextmanager
-def listening() -> Iterator[None]:
-    """Within it SIGTERM ends nothing by itself; `asked` tells. Only a main thread can listen."""
-    global _asked
+def deferring_sigterm() -> Iterator[None]:
+    """Within it, SIGTERM only sets what `stop_requested` returns. Does nothing outside the main thread."""
+    global _requested
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _hear)
+    before = signal.signal(signal.SIGTERM, _on_sigterm)
     try:
         yield
     finally:
-        _asked = False
+        _requested = False
         signal.signal(signal.SIGTERM, before)
 
 
-def asked(folder: Path) -> bool:
-    """Whether this process, or all ranks of the training in `folder`, were asked to end."""
-    return _asked or (folder / DESK / STOP).exists()
+def stop_requested(folder: Path) -> bool:
+    """Whether this process, or the training in `folder`, has been told to end."""
+    return _requested or (folder / SCRATCH_DIR / STOP_FILE).exists()
 
 
-def _hear(*_: object) -> None:
-    global _asked
-    _asked = True
+def _on_sigterm(*_: object) -> None:
+    global _requested
+    _requested = True

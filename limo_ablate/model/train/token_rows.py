@@ -1,4 +1,4 @@
-"""Rows of token ids as trainings read them: memory-mapped, so that they need not fit in memory."""
+"""Token ids of training rows, memory-mapped so that they need not fit in memory."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ IDS = "tokens.safetensors"
 
 @dataclass(frozen=True)
 class TokenRows:
-    """Rows of ids, one after the other."""
+    """Rows of token ids, concatenated."""
 
     ids: npt.NDArray[np.int32]
-    """(tokens,) all rows' ids."""
+    """(tokens,) ids of all rows."""
     offsets: npt.NDArray[np.int64]
-    """(rows + 1,) where each row begins in `ids`, and where the last ends."""
+    """(rows + 1,) where each row begins in `ids`, and where the last one ends."""
     prompts: npt.NDArray[np.int64]
-    """(rows,) tokens of each row's prompt; what follows them is learnt."""
+    """(rows,) number of tokens of each row's prompt; the tokens after it have a loss."""
     problems: npt.NDArray[np.int64]
-    """(rows,) the same number for rows of the same problem."""
+    """(rows,) number of each row's problem."""
 
     @cached_property
     def lengths(self) -> npt.NDArray[np.int64]:
@@ -35,7 +35,7 @@ class TokenRows:
 
     @cached_property
     def responses(self) -> npt.NDArray[np.int64]:
-        """(rows,) tokens of each row that are learnt."""
+        """(rows,) number of response tokens of each row."""
         return self.lengths - self.prompts
 
     def row(self, number: int) -> npt.NDArray[np.int32]:
@@ -43,7 +43,7 @@ class TokenRows:
 
 
 def read_tokens(folder: Path) -> TokenRows:
-    """The rows of a `tokens` artifact; their ids stay on the disk until they are looked at."""
+    """The rows of a `tokens` artifact; their ids are read from disk when they are used."""
     from safetensors import safe_open
 
     with (folder / IDS).open("rb") as file:
@@ -51,6 +51,6 @@ def read_tokens(folder: Path) -> TokenRows:
         begin, _ = json.loads(file.read(size))["ids"]["data_offsets"]
     with safe_open(folder / IDS, "numpy") as tensors:
         (count,) = tensors.get_slice("ids").get_shape()
-        figures = {name: tensors.get_tensor(name) for name in tensors.keys() if name != "ids"}  # noqa: SIM118
+        per_row = {name: tensors.get_tensor(name) for name in tensors.keys() if name != "ids"}  # noqa: SIM118
     ids = np.memmap(folder / IDS, np.int32, "r", offset=8 + size + begin, shape=(count,))
-    return TokenRows(ids=np.asarray(ids), **figures)
+    return TokenRows(ids=np.asarray(ids), **per_row)

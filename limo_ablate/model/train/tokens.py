@@ -1,8 +1,8 @@
-"""From a selection's rows to token ids: the model's chat template, and where the response begins.
+"""Turns a selection's rows into token ids with the model's chat template, and notes where responses begin.
 
-Only the response is learnt, its end-of-turn token included. Prompt and response are tokenised apart, so
-that training sees exactly the ids that generation starts from. Rows over the limit are dropped, counted
-and listed, never cut.
+Only the response has a loss, including its end-of-turn token. Prompt and response are tokenised separately,
+so that training sees exactly the ids that generation starts from. Rows over the limit are dropped, counted
+and listed, never truncated.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.errors import UserError
 from limo_ablate.model.train.base import model_path
-from limo_ablate.model.train.config import TrainConfig
+from limo_ablate.model.train.config import TOKEN_KEYS, TrainConfig
 from limo_ablate.model.train.load import end_of_turn, load_tokenizer
 from limo_ablate.model.train.token_rows import IDS
 
@@ -29,23 +29,22 @@ if TYPE_CHECKING:
 
 VERSION = 2
 FACTS = "tokens.json"
-AT_ONCE = 1024
-"""Rows that are in memory together."""
+BATCH_ROWS = 1024
+"""Number of rows in memory at a time."""
 HEADER = 1024
-"""Bytes before the ids, whose number is known last."""
+"""Bytes reserved for the header before the ids, which is written last."""
 
 
 def tokenize(store: Store, selection: Artifact, base: Artifact, train: TrainConfig) -> Artifact:
     """Token ids of `selection`'s rows for `base`'s tokenizer.
 
-    Raises UserError when there are no rows, or when all of them are longer than `train.max_length`.
+    Raises UserError if rows have no solution, or if all are longer than `train.max_length`.
     """
     tokenizer = load_tokenizer(model_path(base))
     inputs = {
         "selection": selection,
         "tokenizer": tokenizer_digest(tokenizer),
-        "system_prompt": train.system_prompt,
-        "max_length": train.max_length,
+        **{key: getattr(train, key) for key in TOKEN_KEYS},
     }
 
     def make(folder: Path) -> None:
@@ -55,7 +54,7 @@ def tokenize(store: Store, selection: Artifact, base: Artifact, train: TrainConf
 
 
 def tokenizer_digest(tokenizer: PreTrainedTokenizerFast) -> str:
-    """SHA-256 over everything that decides which ids a conversation gets."""
+    """SHA-256 over everything that decides the ids of a conversation."""
     parts = [tokenizer.backend_tokenizer.to_str(), tokenizer.chat_template, tokenizer.special_tokens_map]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -63,7 +62,7 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerFast) -> str:
 def prompt_texts(
     tokenizer: PreTrainedTokenizerFast, problems: list[str], system_prompt: str | None
 ) -> list[str]:
-    """What the model is given for each problem, up to where its answer begins."""
+    """The prompt for each problem, up to where the answer begins."""
     system = [{"role": "system", "content": system_prompt}] if system_prompt else []
     conversations = [[*system, {"role": "user", "content": problem}] for problem in problems]
     texts: list[str] = tokenizer.apply_chat_template(
@@ -73,18 +72,18 @@ def prompt_texts(
 
 
 def encode_texts(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> list[list[int]]:
-    """Ids of each text, nothing added to it."""
+    """Ids of each text, without special tokens."""
     backend = tokenizer.backend_tokenizer
-    backend.no_truncation()  # some are saved with a limit
+    backend.no_truncation()  # some tokenizers are saved with a limit
     backend.no_padding()
-    # All cores take part, unless TOKENIZERS_PARALLELISM=false.
+    # Uses all cores, unless TOKENIZERS_PARALLELISM=false.
     return [encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)]
 
 
 def encode(
     rows: pl.DataFrame, tokenizer: PreTrainedTokenizerFast, system_prompt: str | None
 ) -> list[tuple[list[int], list[int]]]:
-    """(prompt ids, response ids with the end of turn) of each row of `text` and `response`."""
+    """(prompt ids, response ids with the end of turn) of each row, from `text` and `response`."""
     end = end_of_turn(tokenizer)
     prompts = encode_texts(tokenizer, prompt_texts(tokenizer, rows["text"].to_list(), system_prompt))
     responses = encode_texts(tokenizer, rows["response"].to_list())
@@ -92,11 +91,11 @@ def encode(
 
 
 Encoded: TypeAlias = tuple[str, list[int], list[int]]
-"""A row's problem, the ids of its prompt and of its response."""
+"""Problem of a row, ids of its prompt, ids of its response."""
 
 
 def _encoded(file: Path, tokenizer: PreTrainedTokenizerFast, train: TrainConfig) -> Iterator[Encoded]:
-    """The rows of a selection, read and encoded so many at a time."""
+    """The encoded rows of a selection, read `BATCH_ROWS` at a time."""
     import polars as pl
     from pyarrow.parquet import ParquetFile
 
@@ -107,15 +106,15 @@ def _encoded(file: Path, tokenizer: PreTrainedTokenizerFast, train: TrainConfig)
             "set data.fields.solution to their column"
         )
     with ParquetFile(file) as table:
-        for batch in table.iter_batches(AT_ONCE, columns=["problem", "text", "response"]):
+        for batch in table.iter_batches(BATCH_ROWS, columns=["problem", "text", "response"]):
             part = pl.DataFrame(pl.from_arrow(batch))
             pairs = encode(part, tokenizer, train.system_prompt)
             yield from ((problem, *pair) for problem, pair in zip(part["problem"], pairs, strict=True))
 
 
 def _write(encoded: Iterator[Encoded], max_length: int, folder: Path) -> None:
-    """Writes the rows that are short enough as they come; raises UserError when none is."""
-    figures: list[tuple[int, int, int]] = []
+    """Writes the rows that are short enough, one by one; raises UserError if none is."""
+    per_row: list[tuple[int, int, int]] = []
     over: list[dict[str, Any]] = []
     numbers: dict[str, int] = {}
     with (folder / IDS).open("wb") as file:
@@ -125,15 +124,15 @@ def _write(encoded: Iterator[Encoded], max_length: int, folder: Path) -> None:
             if length > max_length:
                 over.append({"problem": problem, "tokens": length})
                 continue
-            figures.append((length, len(prompt), numbers.setdefault(problem, len(numbers))))
+            per_row.append((length, len(prompt), numbers.setdefault(problem, len(numbers))))
             file.write(np.array(prompt + response, "<i4").tobytes())
-        if not figures:
+        if not per_row:
             lengths = [row["tokens"] for row in over]
             raise UserError(
                 f"train.max_length={max_length}: all {len(lengths)} rows are longer "
                 f"({min(lengths)} to {max(lengths)} tokens); raise it or select shorter solutions"
             )
-        lengths, prompts, problems = np.array(figures, "<i8").T
+        lengths, prompts, problems = np.array(per_row, "<i8").T
         _finish(file, {"offsets": np.cumsum([0, *lengths]), "prompts": prompts, "problems": problems})
     facts = {
         "rows": len(lengths),
@@ -146,11 +145,11 @@ def _write(encoded: Iterator[Encoded], max_length: int, folder: Path) -> None:
     (folder / FACTS).write_text(json.dumps(facts, indent=1) + "\n")
 
 
-def _finish(file: BinaryIO, figures: dict[str, npt.NDArray[np.int64]]) -> None:
-    """Puts `figures` behind the ids, and before them the header that makes it a safetensors file."""
+def _finish(file: BinaryIO, per_row: dict[str, npt.NDArray[np.int64]]) -> None:
+    """Appends `per_row` to the ids, and writes the header that makes this a safetensors file."""
     end = file.tell() - HEADER
     header = {"ids": {"dtype": "I32", "shape": [end // 4], "data_offsets": [0, end]}}
-    for name, values in figures.items():
+    for name, values in per_row.items():
         begin, end = end, end + values.nbytes
         header[name] = {"dtype": "I64", "shape": [len(values)], "data_offsets": [begin, end]}
         file.write(values.tobytes())

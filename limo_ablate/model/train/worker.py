@@ -1,7 +1,7 @@
 """One rank of a training: `python -m limo_ablate.model.train.worker JOB.json [PARENT]`, started by `ranks`.
 
-On several machines Accelerate's launcher starts it. Which rank it is stands in the environment, as torch's
-own launchers set it.
+On several machines Accelerate's launcher starts it. The rank's number comes from the environment variables
+that torch's own launchers set.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 
 from limo_ablate.model.train.managed_process import die_with
 
-PATIENCE = timedelta(hours=1)
-"""How long ranks wait while one reads a model or a checkpoint; one that has died is noticed at once."""
+COLLECTIVE_TIMEOUT = timedelta(hours=1)
+"""Longest wait of ranks for one that reads a model or a checkpoint; a dead one is noticed at once."""
 
 
 def main(path: Path, parent: int) -> None:
@@ -26,22 +26,23 @@ def main(path: Path, parent: int) -> None:
     from torch import distributed
 
     from limo_ablate.core.typed import from_dict
-    from limo_ablate.model.train.failure import leave_failure
-    from limo_ablate.model.train.loop import Job, fine_tune
+    from limo_ablate.model.train.failure import write_failure
+    from limo_ablate.model.train.job import TrainingJob
+    from limo_ablate.model.train.loop import fine_tune
     from limo_ablate.model.train.ranks import STEPS
 
-    job = from_dict(Job, json.loads(path.read_text()))
+    job = from_dict(TrainingJob, json.loads(path.read_text()))
     rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     if job.hardware.device == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    # On one machine they meet at a file: a port could be taken between choosing and using it.
-    meeting = f"file://{path.with_name('rendezvous')}" if job.hardware.nodes == 1 else "env://"
+    # On one machine the ranks meet at a file: another process could take a port after it was chosen.
+    rendezvous = f"file://{path.with_name('rendezvous')}" if job.hardware.nodes == 1 else "env://"
     distributed.init_process_group(
         "cuda:nccl,cpu:gloo" if job.hardware.device == "cuda" else "gloo",  # offloaded shards are on the CPU
-        init_method=meeting,
+        init_method=rendezvous,
         rank=rank,
         world_size=world,
-        timeout=PATIENCE,
+        timeout=COLLECTIVE_TIMEOUT,
     )
     with path.with_name(STEPS).open("a", buffering=1) as steps:
 
@@ -52,11 +53,11 @@ def main(path: Path, parent: int) -> None:
             trained = fine_tune(job, on_step)
         except Exception as error:
             traceback.print_exc()
-            leave_failure(path.parent, rank, error)
+            write_failure(path.parent, rank, error)
             os._exit(1)
     sys.stdout.flush()
     sys.stderr.flush()
-    # `trained` must not be collected: its destructor can deadlock with gloo's threads. Leave without.
+    # `trained` must not be collected: its destructor can deadlock with gloo's threads. So exit at once.
     assert trained is not None
     os._exit(0)
 

@@ -1,6 +1,6 @@
-"""DeepSpeed's ZeRO-3, which the paper trained with, by Accelerate's plugin.
+"""DeepSpeed's ZeRO-3, with which the paper trained, through Accelerate's plugin.
 
-Written against the sources of accelerate 1.15, transformers 5.23 and deepspeed 0.19; never run yet. FSDP2
+Written against the sources of accelerate 1.15, transformers 5.23 and deepspeed 0.19; never run. FSDP2
 (`hardware.strategy=fsdp2`) is the same idea in torch itself, needs no package, and is tested.
 """
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def check_zero3(train: TrainConfig, hardware: HardwareConfig) -> None:
-    """Raises UserError for what ZeRO-3 does not do, or not here."""
+    """Raises UserError for settings that ZeRO-3 does not support, or if DeepSpeed is missing."""
     if hardware.device == "cpu":
         raise UserError("hardware.strategy=zero3 needs hardware.device=cuda; on a CPU use fsdp2")
     if importlib.util.find_spec("deepspeed") is None:
@@ -36,8 +36,8 @@ def zero3_plugin(train: TrainConfig, hardware: HardwareConfig) -> DeepSpeedPlugi
 def zero3_config(train: TrainConfig, hardware: HardwareConfig) -> dict[str, Any]:
     """DeepSpeed's configuration.
 
-    The loop packs the micro-batches, scales the loss and says which of them is the last, so DeepSpeed is
-    told of one row and of no accumulation. Gradients are reduced and added up in float32, as under FSDP2.
+    The loop packs the micro-batches, scales the loss and marks the last one, so DeepSpeed is configured for
+    one row and no accumulation. Gradients are reduced and added up in float32, as under FSDP2.
     """
     partition: dict[str, Any] = {
         "stage": 3,

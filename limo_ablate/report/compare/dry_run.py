@@ -15,13 +15,14 @@ from typing import Any
 from limo_ablate.core.artifacts import MANIFEST, Artifact, NotInStore, Store, find_only
 from limo_ablate.data.pool.load import load_benchmark, load_pool
 from limo_ablate.data.select.selection import select
-from limo_ablate.model.generate.completions import asked
+from limo_ablate.model.generate.completions import generation_request
 from limo_ablate.model.train.base import base_model
 from limo_ablate.model.train.launch import train
 from limo_ablate.model.train.tokens import tokenize
 from limo_ablate.report.compare.differences import Difference, differences, flat
 from limo_ablate.trial.config import TrialConfig
-from limo_ablate.trial.rows import gather
+from limo_ablate.trial.rows import gather_evidence
+from limo_ablate.trial.run import trained_model
 from limo_ablate.trial.stages import Stages
 
 
@@ -88,7 +89,7 @@ class DryRun:
         config, stages = self.config, Stages()
         base = self._of("base") if config.select.tokens is not None else None
         try:
-            evidence = gather(config, stages, self._of("pool"), base)
+            evidence = gather_evidence(config, stages, self._of("pool"), base, trained_model)
         finally:
             self.steps |= {name: Step(name, found) for name, found in stages.artifacts.items()}
         return select(store, config.select, config.data, self._of("pool"), evidence)
@@ -100,7 +101,7 @@ class DryRun:
         def complete() -> Artifact:
             from limo_ablate.model.generate.completions import completions
 
-            ask = asked(self._of(problems), benchmark, evaluation.system_prompt, evaluation.seed)
+            ask = generation_request(self._of(problems), benchmark, evaluation.system_prompt, evaluation.seed)
             return completions(store, self._of(model), {name: ask}, evaluation, hardware)[name]
 
         def grade() -> Artifact:

@@ -17,7 +17,7 @@ from limo_ablate.report.compare.differences import Difference, differences, flat
 from limo_ablate.study.design import Study, load_study
 from limo_ablate.study.planned import PlannedTrial, planned_trials
 from limo_ablate.trial.config import TrialConfig
-from limo_ablate.trial.identity import deciding
+from limo_ablate.trial.identity import key_sections
 
 SHOWN = 6
 """Differences that are listed of a stage."""
@@ -132,7 +132,7 @@ def key_content(config: TrialConfig) -> dict[str, str]:
     """Dotted key -> value of what is in a trial's key, see `identity`."""
     content = {
         name: {key: value for key, value in json_default(section).items() if key not in without}
-        for name, (section, without) in deciding(config).items()
+        for name, (section, without) in key_sections(config).items()
     }
     content.setdefault("select", {"size": config.select.size})
     return flat({**json.loads(json.dumps(content, default=json_default)), "seed": config.seed})

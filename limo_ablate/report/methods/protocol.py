@@ -155,7 +155,7 @@ def evaluation(found: Settings) -> str:
     if found.any("eval.judge"):
         judge = found.told("eval.judge.model.name")
         parts.append(f"A judge ({judge}) was asked about undecided answers; its score stands apart.")
-    if found.any("eval.noise_floor"):
+    if found.any("eval.rerun_batch_size"):
         parts.append(
             "Greedy benchmarks were decoded twice, with another batch size, to measure the noise of rounding."
         )

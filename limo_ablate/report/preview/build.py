@@ -15,7 +15,8 @@ from limo_ablate.data.select.selection import Selected, choose_rows
 from limo_ablate.model.train.base import base_model
 from limo_ablate.report.preview.manifest import manifest
 from limo_ablate.trial.config import TrialConfig
-from limo_ablate.trial.rows import gather
+from limo_ablate.trial.rows import gather_evidence
+from limo_ablate.trial.run import trained_model
 from limo_ablate.trial.stages import Stages
 
 WRITTEN = (
@@ -86,7 +87,7 @@ def build_preview(config: TrialConfig) -> Preview:
     base = None
     if config.select.tokens is not None:
         base = stages.run("base", base_model, store, config.model, pool)
-    evidence = gather(config, stages, pool, base)
+    evidence = gather_evidence(config, stages, pool, base, trained_model)
     selected = choose_rows(config.select, config.data, pool, evidence)
     flags = pl.read_parquet(evidence.flags.path / "flags.parquet") if evidence.flags else None
     rejected = pl.read_parquet(pool.path / "rejected.parquet")

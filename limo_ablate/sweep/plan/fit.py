@@ -79,10 +79,10 @@ def _decisive(config: TrialConfig) -> tuple[str | int | None, ...]:
 
 
 def _fit(config: TrialConfig, gpu: float | None) -> Fit:
-    from limo_ablate.model.train.memory_check import Room, advice, free_memory
+    from limo_ablate.model.train.memory_check import FreeMemory, advice, free_main_memory
 
     name, hardware, on_gpu = config.model.name, config.hardware.name, config.hardware.device == "cuda"
-    room = int(gpu or ASSUMED) if on_gpu else free_memory() // config.hardware.processes
+    room = int(gpu or ASSUMED) if on_gpu else free_main_memory() // config.hardware.processes
     known = not on_gpu or gpu is not None
     if shape_of(config.model) is None:
         return Fit(name, hardware, None, 0, room, known, None)
@@ -91,7 +91,7 @@ def _fit(config: TrialConfig, gpu: float | None) -> Fit:
         demand = _demand(config)
         training = demand.forecast().total
         if training > room:
-            said.append(advice(demand, Room(room, 2**63 if on_gpu else free_memory())))
+            said.append(advice(demand, FreeMemory(room, 2**63 if on_gpu else free_main_memory())))
     if decoding > room:
         said.append(_decoding_advice(config, room))
     return Fit(name, hardware, training, decoding, room, known, ". ".join(said) or None)

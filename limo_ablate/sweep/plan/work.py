@@ -126,7 +126,7 @@ def _decoding(config: TrialConfig, shape: Shape, speed: Speed) -> float:
     kept = 2 * shape.layers * shape.keys * tokens / count / 2
     size = 2 if hardware.precision == "bf16" else 4
     reading = size * (_working(shape) + beside * kept) / (speed.bandwidth * width)
-    passes = 2 if settings.noise_floor else 1
+    passes = 2 if settings.rerun_batch_size else 1
     computing = 2 * beside * _working(shape) / (speed.decode_flops * width)
     return passes * steps * (max(reading, computing) + speed.token)
 

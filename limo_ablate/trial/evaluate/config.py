@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from limo_ablate.core.artifacts import DEFAULT_NOT_IN_KEY
+from limo_ablate.core.artifacts import DEFAULT_NOT_IN_KEY, NOT_IN_KEY
 from limo_ablate.core.errors import UserError
 from limo_ablate.data.pool.config import BenchmarkSetConfig
 from limo_ablate.model.config import ModelConfig
@@ -85,12 +85,12 @@ class ReportConfig:
 class EvalConfig(EngineConfig):
     benchmarks: dict[str, BenchmarkConfig]
     system_prompt: str | None
-    noise_floor: int | None = None
-    """Batch size of a second pass over the greedy benchmarks, whose differences are rounding; null: none."""
+    rerun_batch_size: int | None = None
+    """Batch size of a second pass over the greedy benchmarks: what differs is due to rounding; null: none."""
     judge: JudgeConfig | None = None
     probe: ProbeConfig | None = None
-    report: ReportConfig | None = None
-    """Changes no result; a search with a pruner sets it."""
+    report: ReportConfig | None = field(default=None, metadata=NOT_IN_KEY)
+    """Set by a search with a pruner; changes no score."""
     seed: int
 
     def __post_init__(self) -> None:
@@ -99,9 +99,11 @@ class EvalConfig(EngineConfig):
             check_sampling(f"eval.benchmarks.{name}", benchmark)
         if self.report:
             self._check_report(self.report)
-        if self.noise_floor is not None and (self.noise_floor < 1 or self.noise_floor == self.batch_size):
+        if self.rerun_batch_size is not None and (
+            self.rerun_batch_size < 1 or self.rerun_batch_size == self.batch_size
+        ):
             raise UserError(
-                f"eval.noise_floor={self.noise_floor}: a batch size of 1 or more, other than "
+                f"eval.rerun_batch_size={self.rerun_batch_size}: a batch size of 1 or more, other than "
                 f"eval.batch_size={self.batch_size}; null for no second pass"
             )
 

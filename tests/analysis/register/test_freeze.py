@@ -16,7 +16,8 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.data.pool.load import load_pool
 from limo_ablate.study.design import load_study
 from limo_ablate.study.planned import planned_trials
-from limo_ablate.trial.rows import selection
+from limo_ablate.trial.rows import select_rows
+from limo_ablate.trial.run import trained_model
 from limo_ablate.trial.stages import Stages
 from tests.small_study import GRID, QUALITY, SIZE
 
@@ -66,7 +67,7 @@ def test_the_rows_are_those_a_trial_would_train_on(root: Path) -> None:
     cell = planned_trials(load_study(str(root / "asked.yaml")))[3]
     store, stages = Store(root / "store"), Stages()
     pool = load_pool(store, cell.config.data)
-    rows = selection(cell.config, stages, pool, base=pool)  # which counts no tokens here
+    rows = select_rows(cell.config, stages, pool, pool, trained_model)  # which counts no tokens here
     assert rows.digest == chain.last.cells[cell.key].selection
     assert (root / "store" / "benchmark").is_dir()
 

@@ -14,7 +14,7 @@ import torch
 from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.hardware import HardwareConfig
-from limo_ablate.model.generate.completions import Asked, asked, completions
+from limo_ablate.model.generate.completions import GenerationRequest, completions, generation_request
 from limo_ablate.model.generate.decoding import TransformersEngine
 from limo_ablate.model.generate.engine import Completed, Request
 from limo_ablate.model.train.base import base_model, model_path
@@ -75,12 +75,12 @@ def made_problems(store: Store, count: int = 5) -> Artifact:
     )
 
 
-def ask(store: Store, how: BenchmarkConfig = SAMPLED, seed: int = 0, count: int = 5) -> Asked:
-    return asked(made_problems(store, count), how, "Think.", seed)
+def ask(store: Store, how: BenchmarkConfig = SAMPLED, seed: int = 0, count: int = 5) -> GenerationRequest:
+    return generation_request(made_problems(store, count), how, "Think.", seed)
 
 
 def completed(
-    store: Store, *wanted: Asked, settings: EvalConfig = EVAL, hardware: HardwareConfig = CPU
+    store: Store, *wanted: GenerationRequest, settings: EvalConfig = EVAL, hardware: HardwareConfig = CPU
 ) -> list[Artifact]:
     """Of the asked, named b0, b1, ..."""
     named = {f"b{number}": one for number, one in enumerate(wanted or (ask(store),))}
@@ -144,10 +144,10 @@ def test_after_kill_9_only_what_was_in_flight_is_generated_again(
     assert len(lines.read_text().splitlines()) == 12
     with lines.open("a") as half:
         half.write('{"problem": "p')  # as a kill in the middle of a write leaves it
-    desk = lines.with_suffix(".desk")
-    desk.mkdir()  # of its replicas
+    scratch_dir = lines.with_suffix(".scratch")
+    scratch_dir.mkdir()  # of its replicas
     (resumed,) = completed(store)
-    assert not desk.exists()
+    assert not scratch_dir.exists()
     assert [len(requests) for requests in generated] == [15, 3]
     assert resumed.digest == whole.digest
     assert len([json.loads(line) for line in lines.read_text().splitlines()]) == 15
@@ -200,7 +200,7 @@ def test_a_raw_prompt_is_the_text_itself(store: Store) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_missed(store: Store) -> None:
-    with pytest.raises(UserError, match=r"hardware=gpu1 wants 1 GPU\(s\), 0 can be seen"):
+    with pytest.raises(UserError, match=r"hardware=gpu1 needs 1 GPU\(s\), 0 are visible"):
         completed(store, hardware=replace(CPU, name="gpu1", device="cuda"))
 
 

@@ -159,7 +159,7 @@ def test_what_paged_gives_up_fails_the_trial(path: Path, monkeypatch: pytest.Mon
         raise RuntimeError("the model broke")
 
     monkeypatch.setattr(engine.model, "forward", broken)
-    with pytest.raises(TrialFailure, match=r"continuous batching gave up: .*the model broke"):
+    with pytest.raises(TrialFailure, match=r"continuous batching failed: .*the model broke"):
         list(engine.generate(requests()))
 
 

@@ -3,7 +3,7 @@ import logging
 import polars as pl
 import pytest
 
-from limo_ablate.model.generate.health import ends_in_a_loop, warn_of_unlearnt_ends
+from limo_ablate.model.generate.health import ends_in_a_loop, warn_of_missing_stops
 
 PARAGRAPH = "Wait, let me check that again. 12 + 30 is 42, so the answer is 42.\n"
 PROSE = "".join(f"Step {n}: {n * n} and {n * 7} give {n * n + n * 7}. " for n in range(60))
@@ -33,14 +33,14 @@ def told(caplog: pytest.LogCaptureFixture, cut: int, loops: int, tokens: int = 8
     finish = ["length"] * cut + ["stop"] * (10 - cut)
     table = pl.DataFrame({"finish": finish, "tokens": tokens, "loops": [n < loops for n in range(10)]})
     with caplog.at_level(logging.WARNING):
-        warn_of_unlearnt_ends("math", table, max_tokens=8)
+        warn_of_missing_stops("math", table, max_tokens=8)
     return caplog.text
 
 
 def test_a_model_that_never_stops_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
     looping = told(caplog, cut=9, loops=8)
     assert "math: 90 % of 10 completions did not end within max_tokens=8, and 89 % of those loop." in looping
-    assert "has not learnt to stop: train it longer" in looping
+    assert "has not learned to stop: train it longer" in looping
     assert "Raise max_tokens" not in looping
     assert "Raise max_tokens" in told(caplog, cut=6, loops=1)
     assert told(caplog, cut=5, loops=5) == ""

@@ -17,9 +17,10 @@ from limo_ablate.core.artifacts import Store
 from limo_ablate.core.errors import TrialFailure, UserError
 from limo_ablate.model.generate.config import EngineConfig
 from limo_ablate.model.generate.engine import Request, Sampling
-from limo_ablate.model.generate.open import check_engine, load_engine, open_engine
+from limo_ablate.model.generate.engines import load_engine
+from limo_ablate.model.generate.open import check_engine, open_engine
 from limo_ablate.model.generate.replicas import Replicas
-from limo_ablate.model.train import managed_process as parts
+from limo_ablate.model.train import managed_process
 from tests.conftest import ROOT
 from tests.quick_ranks import Forked, forked
 from tests.tiny_models import CPU, TWO_RANKS, made_base
@@ -35,8 +36,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Path:
-    return tmp_path / "store" / "drawn" / "key.desk"
+def scratch_dir(tmp_path: Path) -> Path:
+    return tmp_path / "store" / "drawn" / "key.scratch_dir"
 
 
 def requests(count: int = 7, max_tokens: int = 12) -> list[Request]:
@@ -62,7 +63,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Forked]:
         made.append(Forked(forked(_replica, command[3:-1], Path(stdout.name))))
         return made[-1]
 
-    monkeypatch.setattr(parts.subprocess, "Popen", popen)
+    monkeypatch.setattr(managed_process.subprocess, "Popen", popen)
     return made
 
 
@@ -77,10 +78,12 @@ def children(of: int) -> list[int]:
     return found
 
 
-def test_two_replicas_draw_what_one_process_draws(path: str, desk: Path, started: list[Forked]) -> None:
-    desk.mkdir(parents=True)
-    (desk / "done0.jsonl").write_text("[0, [1], ")  # of a run that was killed
-    engine = open_engine(path, SETTINGS, TWO_RANKS, desk)
+def test_two_replicas_draw_what_one_process_draws(
+    path: str, scratch_dir: Path, started: list[Forked]
+) -> None:
+    scratch_dir.mkdir(parents=True)
+    (scratch_dir / "done0.jsonl").write_text("[0, [1], ")  # of a run that was killed
+    engine = open_engine(path, SETTINGS, TWO_RANKS, scratch_dir)
     assert isinstance(engine, Replicas)
     wanted = requests()
     done = {one.request.problem: (one.ids, one.finish) for one in engine.generate(wanted)}
@@ -90,11 +93,13 @@ def test_two_replicas_draw_what_one_process_draws(path: str, desk: Path, started
     }
     assert done == alone
     assert [replica.poll() for replica in started] == [0, 0]
-    assert not desk.exists()
+    assert not scratch_dir.exists()
 
 
-def test_a_replica_that_is_killed_fails_the_trial(path: str, desk: Path, started: list[Forked]) -> None:
-    found = open_engine(path, SETTINGS, TWO_RANKS, desk).generate(requests(400, 200))
+def test_a_replica_that_is_killed_fails_the_trial(
+    path: str, scratch_dir: Path, started: list[Forked]
+) -> None:
+    found = open_engine(path, SETTINGS, TWO_RANKS, scratch_dir).generate(requests(400, 200))
     next(found)
     os.kill(started[0].pid, signal.SIGKILL)
     with pytest.raises(TrialFailure, match=r"replica \d of 2 was killed by SIGKILL"):
@@ -103,27 +108,29 @@ def test_a_replica_that_is_killed_fails_the_trial(path: str, desk: Path, started
 
 
 @pytest.mark.usefixtures("started")
-def test_a_replica_that_fails_says_why(path: str, tmp_path: Path, desk: Path) -> None:
-    engine = open_engine(str(tmp_path / "nowhere"), SETTINGS, TWO_RANKS, desk)
+def test_a_replica_that_fails_says_why(path: str, tmp_path: Path, scratch_dir: Path) -> None:
+    engine = open_engine(str(tmp_path / "nowhere"), SETTINGS, TWO_RANKS, scratch_dir)
     with pytest.raises(TrialFailure, match=r"(?s)replica \d of 2 ended with exit code 1.*nowhere"):
         list(engine.generate(requests()))
-    assert "nowhere" in (desk / "replica0.log").read_text() + (desk / "replica1.log").read_text()
+    assert (
+        "nowhere" in (scratch_dir / "replica0.log").read_text() + (scratch_dir / "replica1.log").read_text()
+    )
     shutil.copytree(path, tmp_path / "model")
     (tmp_path / "model" / "tokenizer.json").unlink()
-    engine = open_engine(str(tmp_path / "model"), SETTINGS, TWO_RANKS, desk)
+    engine = open_engine(str(tmp_path / "model"), SETTINGS, TWO_RANKS, scratch_dir)
     with pytest.raises(UserError, match=r"^\S+/model: no tokenizer.json; save the tokenizer"):
         list(engine.generate(requests()))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends a process with its parent on Linux only")
-def test_replicas_die_with_their_parent(path: str, desk: Path) -> None:
+def test_replicas_die_with_their_parent(path: str, scratch_dir: Path) -> None:
     parent = (
         "import sys; from tests.model.generate.test_replicas import *\n"
         "engine = open_engine(sys.argv[1], SETTINGS, TWO_RANKS, Path(sys.argv[2]))\n"
         "for done in engine.generate(requests(400, 200)):\n"
         "    print(*children(os.getpid()), flush=True)"
     )
-    command = [sys.executable, "-c", parent, path, str(desk)]
+    command = [sys.executable, "-c", parent, path, str(scratch_dir)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
         assert process.stdout is not None
         replicas = [int(pid) for pid in process.stdout.readline().split()]

@@ -12,9 +12,9 @@ import pytest
 from limo_ablate.core.artifacts import Store
 from limo_ablate.model.generate.config import EngineConfig
 from limo_ablate.model.generate.engine import Engine, Request, Sampling
-from limo_ablate.model.generate.open import load_engine
+from limo_ablate.model.generate.engines import load_engine
 from limo_ablate.model.generate.replicas import Replicas
-from limo_ablate.model.train import managed_process as parts
+from limo_ablate.model.train import managed_process
 from limo_ablate.model.train.base import model_path
 from limo_ablate.model.train.config import LoraConfig
 from limo_ablate.model.train.launch import train
@@ -47,13 +47,13 @@ def test_vllm_decodes_an_adapter_merged(tmp_path: Path, monkeypatch: pytest.Monk
     def popen(command: list[str], *, stdout: Any, **_: Any) -> Forked:
         return Forked(forked(_replica, command[3:-1], Path(stdout.name)))
 
-    monkeypatch.setattr(parts.subprocess, "Popen", popen)
+    monkeypatch.setattr(managed_process.subprocess, "Popen", popen)
     store = Store(tmp_path / "store")
     base = made_base(store)
     tuned = train(store, made_tokens(store, base), base, replace(TRAIN, lora=ADAPTER, steps=10), CPU)
-    desk = tmp_path / "desk"
-    found = texts(Replicas(model_path(tuned), VLLM, CPU, 1, desk))
+    scratch_dir = tmp_path / "scratch_dir"
+    found = texts(Replicas(model_path(tuned), VLLM, CPU, 1, scratch_dir))
     ours = EngineConfig(engine="transformers", batch_size=4)
     assert found == texts(load_engine(model_path(tuned), ours, CPU))
     assert found != texts(load_engine(model_path(base), ours, CPU)), "the adapter makes a difference"
-    assert not desk.exists()
+    assert not scratch_dir.exists()

@@ -67,7 +67,7 @@ def test_a_folder_that_is_no_model_is_refused(store: Store, tmp_path: Path, miss
 def test_models_that_are_not_there_are_named(store: Store, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"model\.path=.*/nowhere: no such folder"):
         base_model(store, hub_model(tmp_path / "nowhere"), None)
-    with pytest.raises(UserError, match=r"model\.path=no-such/model .*can't be had from the hub"):
+    with pytest.raises(UserError, match=r"model\.path=no-such/model .*can't be downloaded from the hub"):
         base_model(store, replace(hub_model(tmp_path), path="no-such/model"), None)
 
 
@@ -76,5 +76,5 @@ def test_incomplete_configurations_are_refused(store: Store) -> None:
         base_model(store, replace(SCRATCH, architecture=None), made_pool(store))
     with pytest.raises(UserError, match=r"model\.pretrain"):
         base_model(store, replace(SCRATCH, source="miniature"), None)
-    with pytest.raises(UserError, match="from a pool"):
+    with pytest.raises(UserError, match="needs a pool"):
         base_model(store, SCRATCH, None)

@@ -15,8 +15,8 @@ from limo_ablate.core.errors import TrialFailure, UserError
 from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.model.train.base import model_path, read_reference
 from limo_ablate.model.train.config import LoraConfig, TrainConfig
+from limo_ablate.model.train.job import TrainingJob
 from limo_ablate.model.train.launch import train
-from limo_ablate.model.train.loop import Job
 from limo_ablate.model.train.processes import make_accelerator
 from limo_ablate.model.train.ranks import run_ranks
 from tests.quick_ranks import quick_ranks
@@ -80,7 +80,7 @@ def test_a_rank_that_is_killed_takes_the_others_down(store: Store) -> None:
 
 def test_a_rank_that_fails_says_why(store: Store, tmp_path: Path) -> None:
     base = made_base(store)
-    job = Job(
+    job = TrainingJob(
         tokens=str(tmp_path / "nowhere"), model=model_path(base), reference=read_reference(base),
         train=TRAIN, hardware=TWO_RANKS, folder=str(tmp_path),
     )  # fmt: skip
@@ -121,10 +121,10 @@ def test_zero3_wants_gpus_and_deepspeed(store: Store, monkeypatch: pytest.Monkey
 
 
 def test_a_world_of_another_size_is_refused() -> None:
-    with pytest.raises(TrialFailure, match="2 processes were asked for, Accelerate has 1"):
+    with pytest.raises(TrialFailure, match=r"hardware.processes=2, but Accelerate has 1"):
         make_accelerator(TRAIN, TWO_RANKS)
 
 
 def test_gpus_that_are_not_there_are_missed_before_anything_starts(store: Store) -> None:
-    with pytest.raises(UserError, match=r"hardware=h wants 99 GPU\(s\), \d can be seen here"):
+    with pytest.raises(UserError, match=r"hardware=h needs 99 GPU\(s\), \d are visible here"):
         trained(store, replace(TWO_RANKS, name="h", device="cuda", processes=99))

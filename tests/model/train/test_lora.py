@@ -13,12 +13,12 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.model.config import ArchitectureConfig
 from limo_ablate.model.generate.engines import stop_ids
-from limo_ablate.model.train import extras
+from limo_ablate.model.train import processes
 from limo_ablate.model.train.base import model_path, parameter_count, read_reference
 from limo_ablate.model.train.config import LoraConfig, TrainConfig
-from limo_ablate.model.train.extras import check_extras
 from limo_ablate.model.train.launch import train
 from limo_ablate.model.train.load import load_model, load_tokenizer
+from limo_ablate.model.train.processes import check_packages
 from tests.tiny_models import CPU, SCRATCH, TRAIN, TWO_RANKS, made_base, made_tokens
 
 LORA = LoraConfig(rank=4, alpha=8, dropout=0.0, targets=("q_proj", "down_proj"))
@@ -82,7 +82,7 @@ def test_an_adapter_is_kept_beside_a_reference_to_its_base(
     shutil.copytree(store.root, moved)
     torch.testing.assert_close(logits(moved / weights.path.relative_to(store.root)), logits(merged.path))
     shutil.rmtree(moved / "base")
-    with pytest.raises(UserError, match=r"its base model, .* is gone"):
+    with pytest.raises(UserError, match=r"the adapter's base model .* no longer exists"):
         logits(moved / weights.path.relative_to(store.root))
 
 
@@ -106,17 +106,17 @@ def test_four_bit_weights_are_trained_upon(store: Store) -> None:
 
 
 def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extras, "find_spec", lambda _: None)
+    monkeypatch.setattr(processes, "find_spec", lambda _: None)
     quantized = replace(TRAIN, lora=replace(LORA, quantize="nf4"))
     with pytest.raises(UserError, match=r"quantize=nf4 needs bitsandbytes: pip install .*\[qlora\]"):
-        check_extras(quantized, CPU)
+        check_packages(quantized, CPU)
     liger = replace(TRAIN, loss="liger")
     with pytest.raises(UserError, match=r"train\.loss=liger: Liger's kernels need a GPU"):
-        check_extras(liger, CPU)
+        check_packages(liger, CPU)
     with pytest.raises(UserError, match=r"pip install 'limo-ablate\[liger\]'"):
-        check_extras(liger, replace(CPU, device="cuda"))
-    monkeypatch.setattr(extras, "find_spec", lambda name: name)
-    check_extras(quantized, TWO_RANKS)
-    check_extras(liger, replace(CPU, device="cuda"))
-    with pytest.raises(UserError, match=r"does not go with hardware\.strategy=fsdp2"):
-        check_extras(quantized, replace(TWO_RANKS, strategy="fsdp2"))
+        check_packages(liger, replace(CPU, device="cuda"))
+    monkeypatch.setattr(processes, "find_spec", lambda name: name)
+    check_packages(quantized, TWO_RANKS)
+    check_packages(liger, replace(CPU, device="cuda"))
+    with pytest.raises(UserError, match=r"does not work with hardware\.strategy=fsdp2"):
+        check_packages(quantized, replace(TWO_RANKS, strategy="fsdp2"))

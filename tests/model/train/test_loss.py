@@ -150,5 +150,5 @@ def test_what_liger_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_model_that_scales_its_logits_is_refused() -> None:
     tiny = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "vocab_size": 20}
     config = CohereConfig(**tiny, num_attention_heads=2, logit_scale=0.25)
-    with pytest.raises(UserError, match=r"cohere changes its logits behind the head \(logit_scale=0.25\)"):
+    with pytest.raises(UserError, match=r"cohere changes its logits after the head \(logit_scale=0.25\)"):
         WithLoss(CohereForCausalLM(config))

@@ -17,7 +17,7 @@ from limo_ablate.model.train import memory_check as room
 from limo_ablate.model.train.config import LoraConfig, TrainConfig
 from limo_ablate.model.train.launch import train
 from limo_ablate.model.train.memory import Load, forecast, heaviest_load, model_shape
-from limo_ablate.model.train.memory_check import Demand, Room, advice, check_memory, free_memory
+from limo_ablate.model.train.memory_check import Demand, FreeMemory, advice, check_memory, free_main_memory
 from limo_ablate.model.train.token_rows import TokenRows, read_tokens
 from limo_ablate.trial.compose import compose
 from tests.live_bytes import LiveBytes
@@ -155,7 +155,7 @@ def test_what_is_frozen_takes_little(qwen: str) -> None:
 def test_what_is_advised_fits(
     qwen: str, hardware: HardwareConfig, memory: int, train: dict[str, Any], kinds: set[str]
 ) -> None:
-    demand, there = Demand(long_rows(), qwen, limo(**train), hardware), Room(memory * GB, 2000 * GB)
+    demand, there = Demand(long_rows(), qwen, limo(**train), hardware), FreeMemory(memory * GB, 2000 * GB)
     assert not there.holds(demand.forecast())
     settings = [keys.split() for keys in re.findall(r"((?:[\w.]+=[\w.]+ )+)\(", advice(demand, there))]
     assert kinds <= {key for keys in settings for key in keys}
@@ -175,23 +175,23 @@ def test_a_training_that_cannot_fit_is_refused_before_anything_is_loaded(
         num_attention_heads=128, num_key_value_heads=128,
     ).save_pretrained(tmp_path)  # fmt: skip
     tokens = read_tokens(made_tokens(store, made_base(store)).path)
-    needed = r"hardware=cpu: the training needs \d+\.\d GB a process, and \d+\.\d GB are free"
-    with pytest.raises(UserError, match=f"{needed}. No setting of train or hardware would do"):
+    needed = r"hardware=cpu: the training needs \d+\.\d GB per process, and \d+\.\d GB are free"
+    with pytest.raises(UserError, match=f"{needed}. No setting of train or hardware would fit"):
         check_memory(Demand(tokens, str(tmp_path), TRAIN, CPU))
 
 
 def test_the_control_group_limits_what_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert GB // 10 < free_memory() < 10**15
+    assert GB // 10 < free_main_memory() < 10**15
     monkeypatch.setattr(room, "CGROUP", tmp_path)
     version_1 = tmp_path / "memory"
     version_1.mkdir()
     (version_1 / "memory.limit_in_bytes").write_text("50000\n")
     (version_1 / "memory.usage_in_bytes").write_text("30000\n")
     (version_1 / "memory.stat").write_text("cache 9\ninactive_file 1\ntotal_inactive_file 10000\n")
-    assert free_memory() == 30000
+    assert free_main_memory() == 30000
     (tmp_path / "memory.max").write_text("max\n")
     (tmp_path / "memory.current").write_text("20000\n")
     (tmp_path / "memory.stat").write_text("anon 5\ninactive_file 0\n")
-    assert free_memory() == 30000
+    assert free_main_memory() == 30000
     (tmp_path / "memory.max").write_text("21000\n")
-    assert free_memory() == 1000
+    assert free_main_memory() == 1000

@@ -41,13 +41,13 @@ def test_a_training_out_of_memory_goes_on_with_half_the_tokens(undisturbed: Path
     weights = Path(halved["weights"])
     half = micro_batch_tokens(weights)
     assert 1000 < half < 2000
-    assert f"going on with train.micro_batch_tokens={half}" in said
+    assert f"resuming with train.micro_batch_tokens={half}" in said
     assert "can't allocate memory" in said
     assert halved["steps"] == list(range(1, 9)), "none comes twice"
     assert losses(weights)[:LIMITED_FROM] == losses(undisturbed)[:LIMITED_FROM], "from the checkpoint"
     assert losses(weights) == pytest.approx(losses(undisturbed), rel=1e-4)
     assert failed["steps"] == [1, 2]
-    assert "out of memory with one row of" in failed["error"]
+    assert "out of memory with a single row of" in failed["error"]
     assert "It would fit with train.gradient_checkpointing=true" in failed["error"]
 
 

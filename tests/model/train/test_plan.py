@@ -69,8 +69,8 @@ def test_schedules() -> None:
         ({"learning_rate": -1.0}, r"learning_rate=-1\.0 must not be negative"),
         ({"betas": (0.9, 1.0)}, r"betas=\[0\.9, 1\.0\] from 0 to below 1"),
         ({"grad_clip": 0.0}, r"grad_clip=0\.0 must be positive"),
-        ({"warmup_ratio": 5.0}, r"train\.warmup_ratio=5\.0 is a share"),
-        ({"steps": 0}, "budget must be positive, not 0"),
+        ({"warmup_ratio": 5.0}, r"train\.warmup_ratio=5\.0 must be from 0 to 1"),
+        ({"steps": 0}, r"train\.tokens: 0 must be positive"),
     ],
 )
 def test_settings_that_no_training_can_have_are_refused(changes: dict, said: str) -> None:

@@ -72,6 +72,6 @@ def test_a_shape_that_is_not_the_model_s_is_named(tmp_path: Path) -> None:
     check_shape(model, folder)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 27}))
-    with pytest.raises(UserError, match=r"model\.shape\.layers=28: .* has num_hidden_layers=27; write that"):
+    with pytest.raises(UserError, match=r"model\.shape\.layers=28: .* has num_hidden_layers=27; correct it"):
         check_shape(model, folder)
     check_shape(replace(model, shape=None), folder)

@@ -53,7 +53,7 @@ def test_what_a_row_would_take_at_the_peak(monkeypatch: pytest.MonkeyPatch) -> N
     pace = speed(network, plan, gpu, 4)
     operations = row_operations(network, np.array([96, 49]), plan.responses)
     assert operations is not None
-    facts = pace.facts(np.array([1, 0, 1]), 0.5)
+    facts = pace.rates(np.array([1, 0, 1]), 0.5)
     assert facts["tokens_per_second"] == 2 * (49 + 96 + 49)
     assert facts["mfu"] == pytest.approx((operations[0] + 2 * operations[1]) / (0.5 * 4 * 989e12))
 

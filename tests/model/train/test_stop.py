@@ -15,7 +15,7 @@ from limo_ablate.core.errors import Preempted, TrialFailure
 from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.model.train.curve import MEASURED
 from limo_ablate.model.train.launch import train
-from limo_ablate.model.train.stop import asked, listening
+from limo_ablate.model.train.stop import deferring_sigterm, stop_requested
 from tests.quick_ranks import quick_ranks
 from tests.tiny_models import CPU, TRAIN, TWO_RANKS, made_base, made_tokens
 
@@ -115,8 +115,8 @@ def test_only_the_main_thread_listens(tmp_path: Path) -> None:
     heard: list[bool] = []
 
     def elsewhere() -> None:
-        with listening():
-            heard.append(asked(tmp_path))
+        with deferring_sigterm():
+            heard.append(stop_requested(tmp_path))
 
     thread = threading.Thread(target=elsewhere)
     thread.start()

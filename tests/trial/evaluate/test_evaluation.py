@@ -22,7 +22,7 @@ TINY = [
     "eval.benchmarks.mini.max_tokens=32",
 ]  # fmt: skip
 ALL = [
-    "eval.probe={share: 0.6, max_tokens: 16}", "eval.noise_floor=3",
+    "eval.probe={share: 0.6, max_tokens: 16}", "eval.rerun_batch_size=3",
     "eval/judge=qwen2_5_7b", "model@eval.judge.model=scratch", "eval.judge.model.architecture.width=32",
     "eval.judge.prompt='{problem} {gold} {answer}'", "eval.judge.max_tokens=4", "eval.judge.sample=2",
 ]  # fmt: skip
@@ -93,7 +93,11 @@ def test_the_base_is_evaluated_once(store: Path, tmp_path: Path, asked_for: list
 
 
 def test_several_samples_have_scores_of_their_own(store: Path, tmp_path: Path) -> None:
-    sampled = ["eval.benchmarks.mini.samples=2", "eval.benchmarks.mini.temperature=1", "eval.noise_floor=3"]
+    sampled = [
+        "eval.benchmarks.mini.samples=2",
+        "eval.benchmarks.mini.temperature=1",
+        "eval.rerun_batch_size=3",
+    ]
     made = scores(store, tmp_path / "a", *sampled)
     assert {"pass@2", "pass@2_stderr", "maj@2", "maj@2_stderr", "decoding_sd"} <= set(made["mini/hard"])
     assert "flips" not in made["mini"]  # two samples differ by chance, not by rounding
@@ -106,7 +110,7 @@ def test_each_second_pass_is_one_of_its_own(
 ) -> None:
     short = "eval.benchmarks.mini.max_tokens=5"
     for size in (1, 2, 1):
-        scores(store, tmp_path / "a", short, f"eval.noise_floor={size}")
+        scores(store, tmp_path / "a", short, f"eval.rerun_batch_size={size}")
     assert len(asked_for) == 1 + 2
 
 
@@ -132,5 +136,5 @@ def test_a_decoding_that_makes_no_sense_is_refused(wrong: str) -> None:
 
 
 def test_a_second_pass_with_the_same_batches_is_refused() -> None:
-    with pytest.raises(UserError, match=r"eval.noise_floor=180: a batch size of 1 or more, other than"):
-        compose(["eval.noise_floor=180"])
+    with pytest.raises(UserError, match=r"eval.rerun_batch_size=180: a batch size of 1 or more, other than"):
+        compose(["eval.rerun_batch_size=180"])

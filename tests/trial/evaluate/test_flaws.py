@@ -10,7 +10,7 @@ import torch
 from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.data.pool.config import ChoicesConfig, FieldsConfig
 from limo_ablate.data.pool.load import load_benchmark
-from limo_ablate.model.generate.completions import asked, completions
+from limo_ablate.model.generate.completions import completions, generation_request
 from limo_ablate.model.train.base import base_model, model_path
 from limo_ablate.model.train.load import load_model, load_tokenizer
 from limo_ablate.model.train.tokens import prompt_texts
@@ -37,7 +37,7 @@ def benchmark(folder: Path, **given: object) -> BenchmarkConfig:
 
 
 def texts(store: Store, model: Artifact, config: BenchmarkConfig, seed: int = 0) -> list[str]:
-    ask = asked(load_benchmark(store, "b", config), config, None, seed)
+    ask = generation_request(load_benchmark(store, "b", config), config, None, seed)
     made = completions(store, model, {"b": ask}, ENGINE, CPU)["b"]
     return pl.read_parquet(made.path / "completions.parquet")["completion"].to_list()
 

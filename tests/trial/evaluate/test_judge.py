@@ -9,7 +9,7 @@ import pytest
 
 from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.errors import UserError
-from limo_ablate.model.generate.completions import Asked, completions
+from limo_ablate.model.generate.completions import GenerationRequest, completions
 from limo_ablate.model.generate.engine import Sampling
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.evaluate.config import EvalConfig, JudgeConfig
@@ -68,7 +68,7 @@ def test_a_real_model_that_answers_nonsense_is_unreadable(tmp_path: Path) -> Non
     store = Store(tmp_path)
     asked = questions(store, JUDGE, *graded(store))
     sampling = Sampling(0.0, 1.0, JUDGE.max_tokens, 0)
-    wanted = {"judge/b": Asked(problems=asked, samples=1, sampling=sampling, system_prompt=None)}
+    wanted = {"judge/b": GenerationRequest(problems=asked, samples=1, sampling=sampling, system_prompt=None)}
     texts = completions(store, made_base(store), wanted, ENGINE, CPU)["judge/b"]
     table = pl.read_parquet(judged(store, asked, texts).path / "judged.parquet")
     assert table.columns == ["problem", "sample", "status", "prompt", "text", "verdict"]

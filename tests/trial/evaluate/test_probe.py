@@ -9,7 +9,7 @@ import torch
 from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.errors import UserError
 from limo_ablate.data.pool.choices import write_options
-from limo_ablate.model.generate.completions import Asked, completions
+from limo_ablate.model.generate.completions import GenerationRequest, completions
 from limo_ablate.model.generate.engine import Sampling
 from limo_ablate.model.train.base import base_model, model_path
 from limo_ablate.model.train.load import load_model, load_tokenizer
@@ -50,7 +50,9 @@ def learnt_by_heart(base: Artifact, folder: Path) -> None:
 def probe(store: Store, model: Artifact) -> pl.DataFrame:
     begun = openings(store, "b", PROBE, benchmark(store, TEXTS))
     greedy = Sampling(0.0, 1.0, PROBE.max_tokens, 0)
-    wanted = {"probe/b": Asked(problems=begun, samples=1, sampling=greedy, system_prompt=None, raw=True)}
+    wanted = {
+        "probe/b": GenerationRequest(problems=begun, samples=1, sampling=greedy, system_prompt=None, raw=True)
+    }
     texts = completions(store, model, wanted, ENGINE, CPU)["probe/b"]
     return pl.read_parquet(probed(store, begun, texts).path / "probed.parquet")
 
