@@ -64,7 +64,7 @@ def children() -> list[str]:
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
-    return [record for record in caplog.records if record.name == "limo_ablate.trial.track"]
+    return [record for record in caplog.records if record.name.startswith("limo_ablate.trial.track.")]
 
 
 def test_the_run_is_found_by_study_cell_and_seed(run: OfflineRun) -> None:
