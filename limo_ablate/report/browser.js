@@ -1,4 +1,4 @@
-// The browser of completions. What it shows is text of models and data sets: only ever set as text.
+// Browser of completions. It shows text of models and data sets, which is only ever inserted as text.
 {
   const root = document.getElementById("browser");
   const VERDICTS = { any: "any verdict", correct: "correct", incorrect: "incorrect", undecided: "undecided", length: "truncated" };
@@ -12,10 +12,10 @@
   }
 
   function element(tag, name, ...children) {
-    const made = document.createElement(tag);
-    if (name) made.className = name;
-    made.append(...children); // a string becomes a text node
-    return made;
+    const node = document.createElement(tag);
+    if (name) node.className = name;
+    node.append(...children); // a string becomes a text node
+    return node;
   }
 
   function index() {
@@ -33,8 +33,8 @@
   const is = row => chosen.verdict === "any" || data.rows.status[row] === chosen.verdict || data.rows.finish[row] === chosen.verdict;
 
   function has(row, text) {
-    const { asked, completion, item } = data.rows;
-    return [name(item[row]), data.prompts[asked[row]], completion[row]].some(part => part.toLowerCase().includes(text));
+    const { prompt_id, completion, item } = data.rows;
+    return [name(item[row]), data.prompts[prompt_id[row]], completion[row]].some(part => part.toLowerCase().includes(text));
   }
 
   function matching() {
@@ -48,10 +48,10 @@
     select.replaceChildren(...choices.map(([value, text]) => { const o = element("option", "", text); o.value = value; return o; }));
   }
 
-  function control(key, title, made) {
-    controls[key] = made;
-    made.addEventListener(key === "text" ? "input" : "change", () => { chosen[key] = made.value; update(); });
-    return element("label", "", title, made);
+  function control(key, title, node) {
+    controls[key] = node;
+    node.addEventListener(key === "text" ? "input" : "change", () => { chosen[key] = node.value; update(); });
+    return element("label", "", title, node);
   }
 
   function build() {
@@ -69,9 +69,9 @@
     };
     controls.steps = [step("← previous", -1), step("next →", 1)];
     root.querySelector(".filters").append(
-      control("cell", "Cell", element("select")), control("beside", "Beside it", element("select")),
+      control("cell", "Cell", element("select")), control("beside", "Compare with", element("select")),
       control("benchmark", "Benchmark", element("select")), control("verdict", "Verdict", element("select")),
-      control("text", "With the text", search), control("problem", "Problem", element("select")), ...controls.steps);
+      control("text", "Contains", search), control("problem", "Problem", element("select")), ...controls.steps);
     const cells = data.cells.map(cell => [cell, cell]);
     options(controls.cell, cells);
     options(controls.beside, [["", "none"], ...cells]);
@@ -87,7 +87,7 @@
       if (controls[key].value !== chosen[key]) controls[key].value = chosen[key];
     for (const button of controls.steps) button.disabled = found.length < 2;
     document.getElementById("matching").textContent =
-      found.length ? `Problem ${found.indexOf(chosen.problem) + 1} of ${found.length}` : "No completion in this page is so.";
+      found.length ? `Problem ${found.indexOf(chosen.problem) + 1} of ${found.length}` : "No completion in this page matches.";
     const item = data.problems.problem.findIndex((_, item) => name(item) === chosen.problem);
     const cells = [chosen.cell, chosen.beside].filter(Boolean);
     root.querySelector(".panes").replaceChildren(...(item < 0 ? [] : cells.map(cell => pane(cell, item))));
@@ -98,7 +98,7 @@
   function pane(cell, item) {
     const found = of(data.cells.indexOf(cell), item);
     const shown = found.map(completion);
-    if (!found.length) shown.push(element("p", "muted", "None of this cell's completions of the problem is in this page."));
+    if (!found.length) shown.push(element("p", "muted", "This page has no completion of this cell for the problem."));
     return element("section", "pane", element("h3", "", cell), ...shown);
   }
 
@@ -106,12 +106,12 @@
     const r = data.rows, finish = r.finish[row] === "length" ? "truncated" : r.finish[row];
     const rule = data.rules[r.rule[row]], why = [r.rule[row] + (rule ? ` (${rule})` : ""), r.reason[row]];
     const facts = [
-      ["gold", data.problems.gold[r.item[row]]], ["answer", r.answer[row] ?? "none found"], ["decided by", why.filter(Boolean).join(": ")],
+      ["gold", data.problems.gold[r.item[row]]], ["answer", r.answer[row] ?? "none found"], ["rule", why.filter(Boolean).join(": ")],
       ["length", `${r.tokens[row].toLocaleString("en")} tokens, ${finish}`],
     ];
     if (r.samples[row] > 1) facts.push(["sample", `${r.sample[row]}; ${r.right[row]} of ${r.samples[row]} are correct`]);
     const list = element("dl", "facts", ...facts.flatMap(([title, value]) => [element("dt", "", title), element("dd", "", String(value))]));
-    const prompt = element("details", "", element("summary", "", "Prompt"), element("pre", "prompt", data.prompts[r.asked[row]]));
+    const prompt = element("details", "", element("summary", "", "Prompt"), element("pre", "prompt", data.prompts[r.prompt_id[row]]));
     const text = element("pre", "", r.completion[row]);
     text.tabIndex = 0;
     return element("article", r.status[row], element("p", "status", r.status[row]), list, prompt, text);
@@ -128,10 +128,10 @@
     update();
   }
 
-  function follow() { // #cell=..&problem=.. of an address
-    const asked = new URLSearchParams(location.hash.slice(1));
-    if (!root || !asked.has("cell")) return;
-    for (const key of Object.keys(chosen)) chosen[key] = asked.get(key) ?? (key === "verdict" ? "any" : "");
+  function follow() { // reads #cell=..&problem=.. from the address
+    const query = new URLSearchParams(location.hash.slice(1));
+    if (!root || !query.has("cell")) return;
+    for (const key of Object.keys(chosen)) chosen[key] = query.get(key) ?? (key === "verdict" ? "any" : "");
     if (root.open) show(); else root.open = true;
     root.scrollIntoView();
   }

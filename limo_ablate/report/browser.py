@@ -1,7 +1,7 @@
-"""The completions that travel in the page: chosen, shortened, packed. page_browser.js unpacks and shows them.
+"""The completions embedded in the page: selected, shortened and packed. browser.js unpacks and shows them.
 
-All of it is text of models and data sets. It is base64 in the page, decoded only when its reader opens the
-browser, and goes into the page as text, never as markup.
+All of this is text of models and data sets. It is base64 in the page, decoded only when the reader opens the
+browser, and inserted as text, never as markup.
 """
 
 from __future__ import annotations
@@ -20,76 +20,76 @@ from limo_ablate.report.labels import axis
 from limo_ablate.report.study_view import StudyView
 
 BUDGET = 12_000_000
-"""Bytes of text, before compression. What does not compress takes 4/3 of it in the page: 16 MB of the 25."""
+"""Bytes of text before compression. Incompressible text takes 4/3 of this in the page: 16 of its 25 MB."""
 LENGTH = 4000
-"""Characters of a completion or a prompt; a longer one loses its middle."""
+"""Characters of a completion or a prompt; the middle of a longer one is cut."""
 SHORT = 200
-"""Characters of an answer, a gold answer, a reason."""
+"""Characters of an answer, a gold answer or a reason."""
 ROW = 120
-"""Bytes of a completion's numbers and names."""
+"""Estimated bytes of a completion's numbers and names."""
 BYTES_PER_TOKEN = 4
-"""Guessed before the texts are read, so that only about as many are read as fit."""
+"""Estimate made before texts are read, so that only about as many are read as fit."""
 ITEM = ["benchmark", "problem"]
 KEYS = [*ITEM, "sample"]
-LIGHT = [*KEYS, "status", "tokens", "finish"]
+VERDICT_COLUMNS = [*KEYS, "status", "tokens", "finish"]
 WHY = ["gold", "answer", "rule", "reason"]
 RULES = {
-    "text": "compared as text", "identical": "compared as read", "words": "compared as words",
+    "text": "compared as text", "identical": "compared as parsed", "words": "compared as words",
     "exact": "compared as exact numbers", "identity": "compared as functions",
-    "numeric": "compared at points",
-    "symbolic": "compared by algebra", "kind": "of different kinds", "undefined": "one has no value",
-    "no_answer": "no answer found", "unparsed gold": "the gold answer can't be read",
-    "unparsed answer": "the answer can't be read", "limit": "a limit of the verifier was met",
+    "numeric": "compared numerically at points",
+    "symbolic": "compared symbolically", "kind": "different kinds", "undefined": "one is undefined",
+    "no_answer": "no answer found", "unparsed gold": "the gold answer can't be parsed",
+    "unparsed answer": "the answer can't be parsed", "limit": "a limit of the verifier was reached",
     "unsupported": "the verifier has no rule for this",
 }  # fmt: skip
-"""The verifier's rules in words; the others (`percent`, `set`) say what they are."""
+"""Descriptions of the verifier's rules; the names of the others (`percent`, `set`) are self-explanatory."""
 
 
 @dataclass(frozen=True, slots=True)
 class PackedCompletions:
-    """What the page holds of the completions, and of how many."""
+    """The completions in the page, and counts of what is included."""
 
     data: str
     """Base64 of gzipped JSON: `cells`, `problems`, `prompts`, `rules` and the columns of `rows`."""
-    named_by: str
+    cell_keys: str
     shown: int
-    of: int
+    total: int
     cells: int
-    of_cells: int
+    total_cells: int
     problems: int
-    """Those that are here from every cell that has them."""
-    of_problems: int
+    """Problems that are included from every cell that has them."""
+    total_problems: int
 
 
 def pack_completions(view: StudyView, budget: int = BUDGET) -> PackedCompletions | None:
-    """The completions of each cell's first finished trial, as far as the budget goes; null without any.
+    """Completions of each cell's first finished trial, within the budget; None if there are none.
 
-    Of a problem with several samples, the first correct one and the first other one. First comes one of each
-    verdict that a cell has, then whole problems: those in most cells first, and of these, in turns over the
-    benchmarks, those that cells disagree most about. Nothing is drawn at random.
+    Of a problem with several samples, the first correct one and the first other one. Included first is one
+    completion of each verdict of each cell, then whole problems: those in most cells first, among these those
+    on which cells disagree most, alternating over benchmarks. The selection is deterministic.
     """
     cells = first_trials(view)
     if not cells:
         return None
-    verdicts = pl.concat([_light(place, trial) for place, trial in enumerate(cells.values())])
+    verdicts = pl.concat([_verdict_rows(place, trial) for place, trial in enumerate(cells.values())])
     ranked = _ranked(verdicts)
-    rows = _within(_with_texts(_guessed(ranked, budget), list(cells.values())), budget)
+    rows = _within(_with_texts(_candidates(ranked, budget), list(cells.values())), budget)
     problems = ranked.select(*ITEM).unique().height
     whole = ranked.group_by(ITEM).agg(pl.len()).join(rows.group_by(ITEM).agg(pl.len()), on=[*ITEM, "len"])
     return PackedCompletions(
         data=_packed(list(cells), rows),
-        named_by=" · ".join(map(axis, view.keys)),
+        cell_keys=" · ".join(map(axis, view.keys)),
         shown=rows.height,
-        of=sum(int(trial_rows) for trial_rows in _heights(view.done)),
+        total=sum(int(trial_rows) for trial_rows in _heights(view.done)),
         cells=rows["cell"].n_unique(),
-        of_cells=len(cells),
+        total_cells=len(cells),
         problems=whole.height,
-        of_problems=problems,
+        total_problems=problems,
     )
 
 
 def first_trials(view: StudyView) -> dict[str, Trial]:
-    """Each cell's name and the first of its finished trials."""
+    """Each cell's name and its first finished trial."""
     cells: dict[str, Trial] = {}
     for trial in view.done:
         levels = {key: trial.level_if_any(key) for key in view.keys}
@@ -102,10 +102,10 @@ def _heights(trials: Sequence[Trial]) -> Iterator[int]:
         yield pl.scan_parquet(trial.folder / "verdicts.parquet").select(pl.len()).collect().item()
 
 
-def _light(cell: int, trial: Trial) -> pl.DataFrame:
-    """A trial's verdicts without its texts, at most two of a problem and one more of each verdict."""
+def _verdict_rows(cell: int, trial: Trial) -> pl.DataFrame:
+    """A trial's verdicts without texts: at most two of each problem, and one of each verdict."""
     correct = pl.col("status") == "correct"
-    verdicts = pl.read_parquet(trial.folder / "verdicts.parquet", columns=LIGHT).with_columns(
+    verdicts = pl.read_parquet(trial.folder / "verdicts.parquet", columns=VERDICT_COLUMNS).with_columns(
         cell=pl.lit(cell, pl.UInt32),
         right=correct.sum().over(ITEM),
         samples=pl.len().over(ITEM),
@@ -116,7 +116,7 @@ def _light(cell: int, trial: Trial) -> pl.DataFrame:
 
 
 def _ranked(verdicts: pl.DataFrame) -> pl.DataFrame:
-    """With `rank`: 0 for the first of each verdict of a cell, then a number for each problem."""
+    """Adds `rank`: 0 for the first of each verdict of a cell, then a number for each problem."""
     share = pl.col("right") / pl.col("samples")
     problems = (
         verdicts.group_by(ITEM)
@@ -134,8 +134,8 @@ def _ranked(verdicts: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _guessed(ranked: pl.DataFrame, budget: int) -> pl.DataFrame:
-    """What may fit: twice as much as fits if a token has `BYTES_PER_TOKEN`."""
+def _candidates(ranked: pl.DataFrame, budget: int) -> pl.DataFrame:
+    """Rows that may fit: twice the budget if a token has `BYTES_PER_TOKEN`."""
     bytes_ = (pl.col("tokens") * BYTES_PER_TOKEN).clip(upper_bound=LENGTH) + ROW
     return ranked.filter(bytes_.cast(pl.Int64).cum_sum() <= 2 * budget)
 
@@ -157,15 +157,15 @@ def _with_texts(rows: pl.DataFrame, trials: Sequence[Trial]) -> pl.DataFrame:
 
 
 def _shortened(name: str, length: int = LENGTH) -> pl.Expr:
-    """The beginning and the end of a text, and between them how much is left out."""
+    """The beginning and the end of a text, with the number of characters left out between them."""
     text, half = pl.col(name), length // 2
     cut = text.str.len_chars().cast(pl.Int64) - length
-    middle = pl.format("{}\n[… {} characters left out …]\n{}", text.str.head(half), cut, text.str.tail(half))
+    middle = pl.format("{}\n[… {} characters omitted …]\n{}", text.str.head(half), cut, text.str.tail(half))
     return pl.when(cut > 0).then(middle).otherwise(text).alias(name)
 
 
 def _within(rows: pl.DataFrame, budget: int) -> pl.DataFrame:
-    """The first rows whose texts, and the prompts that come with them, are within the budget."""
+    """The first rows whose texts and prompts fit the budget."""
     texts = pl.sum_horizontal(pl.col("completion", *WHY).str.len_bytes().fill_null(0)) + ROW
     prompt = pl.when(pl.col("prompt").is_first_distinct()).then(pl.col("prompt").str.len_bytes()).otherwise(0)
     return rows.filter((texts + prompt).cast(pl.Int64).cum_sum() <= budget)
@@ -173,11 +173,11 @@ def _within(rows: pl.DataFrame, budget: int) -> pl.DataFrame:
 
 def _packed(cells: list[str], rows: pl.DataFrame) -> str:
     shown = rows.sort("place", "cell", "sample").with_columns(
-        item=pl.struct(ITEM).rank("dense") - 1, asked=pl.col("prompt").rank("dense") - 1
+        item=pl.struct(ITEM).rank("dense") - 1, prompt_id=pl.col("prompt").rank("dense") - 1
     )
     problems = shown.unique("item").sort("item").select(*ITEM, "gold")
-    prompts = shown.unique("asked").sort("asked")["prompt"].to_list()
-    columns = ["cell", "item", "sample", "asked", "completion", "status", "answer", "rule", "reason"]
+    prompts = shown.unique("prompt_id").sort("prompt_id")["prompt"].to_list()
+    columns = ["cell", "item", "sample", "prompt_id", "completion", "status", "answer", "rule", "reason"]
     data: dict[str, Any] = {
         "cells": cells,
         "problems": problems.to_dict(as_series=False),

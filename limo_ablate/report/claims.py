@@ -1,7 +1,7 @@
-"""The contrasts that a study was made for: a forest plot, a table, each in a sentence; its registration.
+"""The study's contrasts: a forest plot, a table, a sentence for each; and the study's registration.
 
-Holm's adjustment is over the registered primary contrasts, those dropped since included; what is primary but
-was not registered shares alpha among itself.
+p-values are adjusted over the registered primary contrasts, including those dropped since; primary contrasts
+that were not registered are a family of their own.
 """
 
 from __future__ import annotations
@@ -23,70 +23,78 @@ from limo_ablate.report.section import Chart, Section, Table
 from limo_ablate.report.study_view import StudyView
 
 ROW = 44
-"""Pixels of the plot for each contrast."""
+"""Height in pixels for each contrast."""
 HEADER = [
-    "contrast", "score", "claim", "verdict", "effect", "95 % interval", "p", "p adjusted", "p equivalent",
+    "contrast", "score", "claim", "verdict", "effect", "95 % interval", "p", "adjusted p", "p equivalence",
     "bootstrap", "p by sign flips", "p McNemar", "problems × samples × seeds",
 ]  # fmt: skip
 WORDS = 4
 KINDS = ["confirmatory", "exploratory"]
 NOTES = [
-    "Effect: points of accuracy at the second level minus the first, the same problems and seeds in both, "
-    "all else equal. Interval and p: other seeds and other problems of the same kind; p adjusted by Holm "
-    "over the primary contrasts. p equivalent: that the difference is the margin or more.",
-    "Bootstrap: seeds and problems drawn anew, too narrow for few seeds. Sign flips and McNemar ask about "
-    "other problems only, with the trainings as they are.",
+    "Effect: accuracy at the second level minus accuracy at the first, in points, paired on problems and "
+    "seeds, other factors equal. Intervals and p-values are over seeds and problems (random effects); "
+    "adjusted p-values by Holm over the primary contrasts. p equivalence: equivalence test against the "
+    "margin.",
+    "Bootstrap: resampled seeds and problems; too narrow for few seeds. Sign flips and McNemar are over "
+    "problems only, with the trainings fixed.",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
     rows: pl.DataFrame
-    """As `effects.contrasts` gives them, and kind (of KINDS), why (of an exploratory one), dropped."""
+    """Rows of `contrasts.contrasts` with kind (of KINDS), why (it is exploratory) and dropped."""
     findings: list[tuple[str, str]]
-    """(contrast, what came out)."""
+    """(contrast, its result in words)."""
     section: Section
-    """Forest plot (where there are results) and table; the registration, or how to make one."""
+    """Forest plot (if there are results) and table; the registration, or how to make one."""
     deviations: list[str]
-    """What differs from the registration."""
+    """Deviations from the registration."""
     warning: str | None
-    """Why the registration can't be trusted."""
+    """Why the registration can't be trusted; None if it can."""
 
 
 def claims(view: StudyView) -> Claims | None:
-    """None for a study that declares no contrasts, or has no finished trial."""
+    """The study's contrasts; None if it declares none or has no finished trial."""
     chain = read(view.folder)
     if not (view.study.contrasts or (chain and chain.last.contrasts)) or not view.done:
         return None
-    cells = current_trials(view.folder, view.trials)
-    rows = _rows(view, claim_statuses(view.study, chain, cells))
+    trials = current_trials(view.folder, view.trials)
+    rows = _rows(view, claim_statuses(view.study, chain, trials))
     results = rows.filter(pl.col("effect").is_not_null())
     table = Table(HEADER, [_row(row) for row in rows.iter_rows(named=True)], WORDS, NOTES)
-    note = "95 % intervals over seeds and problems; left of 0 the first level is better."
-    picture = Chart(
+    note = "95 % confidence intervals over seeds and problems; left of 0 the first level is better."
+    chart = Chart(
         "contrasts", "Contrasts", "", note, None if results.is_empty() else forest(results).to_dict(), table
     )
     return Claims(
         rows,
         [(_name(row), finding(row)) for row in rows.iter_rows(named=True)],
-        Section("claims", "What the study was made for", text=(_registered(chain),), charts=(picture,)),
-        deviations(view.study, chain, cells) if chain else [],
+        Section("claims", "Contrasts", text=(_registered(chain),), charts=(chart,)),
+        deviations(view.study, chain, trials) if chain else [],
         chain.broken if chain else None,
     )
 
 
-def _rows(view: StudyView, found: Sequence[ClaimStatus]) -> pl.DataFrame:
-    """The contrasts of `found`, in their order; registered ones and others are two families."""
+def _rows(view: StudyView, statuses: Sequence[ClaimStatus]) -> pl.DataFrame:
+    """The rows of all contrasts, in order; registered ones and others are two families."""
     axes = {block.name: list(block.factors()) for block in view.study.blocks}
-    axes |= {s.contrast.block: [s.contrast.factor] for s in found if s.contrast.block not in axes}
+    axes |= {
+        status.contrast.block: [status.contrast.factor]
+        for status in statuses
+        if status.contrast.block not in axes
+    }
     parts = [
-        contrasts([s.contrast for s in own], axes, view.counted, view.answers).with_columns(
-            place=pl.Series([found.index(s) for s in own], dtype=pl.Int64),
-            kind=pl.Series([s.kind for s in own], dtype=pl.String),
-            why=pl.Series([s.why for s in own], dtype=pl.String),
-            dropped=pl.Series([s.dropped for s in own], dtype=pl.Boolean),
+        contrasts([status.contrast for status in family], axes, view.counted, view.answers).with_columns(
+            place=pl.Series([statuses.index(status) for status in family], dtype=pl.Int64),
+            kind=pl.Series([status.kind for status in family], dtype=pl.String),
+            why=pl.Series([status.why for status in family], dtype=pl.String),
+            dropped=pl.Series([status.dropped for status in family], dtype=pl.Boolean),
         )
-        for own in ([s for s in found if s.family], [s for s in found if not s.family])
+        for family in (
+            [status for status in statuses if status.family],
+            [status for status in statuses if not status.family],
+        )
     ]
     return pl.concat(parts).sort("place").drop("place")
 
@@ -94,8 +102,8 @@ def _rows(view: StudyView, found: Sequence[ClaimStatus]) -> pl.DataFrame:
 def _registered(chain: Chain | None) -> str:
     if chain is None:
         return (
-            "Not registered, so all of this is exploratory. A study is registered before its first trial "
-            "runs, by limo-ablate freeze NAME."
+            "Not registered, so all contrasts are exploratory. Register a study before its first trial runs: "
+            "limo-ablate freeze NAME."
         )
     last = chain.last
     count = f"{len(last.primary)} primary contrast{'s' * (len(last.primary) != 1)}"
@@ -103,15 +111,14 @@ def _registered(chain: Chain | None) -> str:
     code = f", commit {last.git['commit'][:12]}" if last.git["commit"] else ""
     changed = " with uncommitted changes" if last.git["dirty"] else ""
     return (
-        f"Registered {time} as {last.hash[:12]}{code}{changed}: "
-        f"{len(last.cells)} cells, {count}, alpha {last.alpha:g}. "
-        "Confirmatory is what was registered as primary before a trial of its block had finished, and is "
-        "unchanged with all its cells."
+        f"Registered {time}, hash {last.hash[:12]}{code}{changed}: {len(last.cells)} trials, {count}, alpha "
+        f"{last.alpha:g}. A contrast is confirmatory if it was registered as primary before a trial of its "
+        "block had finished, and neither it nor its trials have changed since."
     )
 
 
 def finding(row: dict[str, Any]) -> str:
-    """`+12.3 points [8.1, 16.5]: different (confirmatory)`; why not, where there is no result."""
+    """`+12.3 points [8.1, 16.5]: different (confirmatory)`; without a result, the reason."""
     if row["effect"] is None:
         return f"no result: {row['note']}"
     effect = f"{_points(row['effect'])} points {_interval(row, 'low', 'high')}: {row['verdict']}"
@@ -119,7 +126,7 @@ def finding(row: dict[str, Any]) -> str:
 
 
 def _claim(row: dict[str, Any]) -> str:
-    """`confirmatory`; `exploratory: ` and why."""
+    """`confirmatory`, or `exploratory: ` and why."""
     return row["kind"] if row["why"] is None else f"{row['kind']}: {row['why']}"
 
 
@@ -129,7 +136,7 @@ def _name(row: dict[str, Any]) -> str:
 
 
 def forest(rows: pl.DataFrame) -> alt.LayerChart | alt.FacetChart:
-    """Effects with their intervals, one below the other, and a line at 0."""
+    """Forest plot: effects with confidence intervals and a line at 0."""
     shown = rows.select(
         "effect", "low", "high", "verdict", "kind",
         contrast=pl.Series([_name(row) for row in rows.iter_rows(named=True)]),
@@ -151,11 +158,11 @@ def forest(rows: pl.DataFrame) -> alt.LayerChart | alt.FacetChart:
 
 
 def _row(row: dict[str, Any]) -> list[str]:
-    said = _name(row)
+    name = _name(row)
     if row["effect"] is None:
-        return [said, row["score"], _claim(row), f"no result: {row['note']}", *["–"] * (len(HEADER) - WORDS)]
+        return [name, row["score"], _claim(row), f"no result: {row['note']}", *["–"] * (len(HEADER) - WORDS)]
     return [
-        said,
+        name,
         row["score"],
         _claim(row),
         row["verdict"],

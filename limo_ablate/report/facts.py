@@ -1,4 +1,4 @@
-"""What the page says in words: the study at a glance, what came out, how it was made."""
+"""Text and facts of the page: headline numbers, findings, configuration, provenance."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from limo_ablate.report.study_view import StudyView
 METHOD = {
     "Data": "data.name",
     "Difficulty by": "data.difficulty.measure",
-    "Solutions by the verifier": "select.correctness",
+    "Correctness of solutions": "select.correctness",
     "Contamination gate": "select.contamination.policy",
     "Chain score": "select.score.name",
-    "Order of choice": "select.order",
-    "Response tokens": "select.tokens",
+    "Selection rule": "select.order",
+    "Token budget": "select.tokens",
     "Epochs": "train.epochs",
     "Steps": "train.steps",
     "Tokens": "train.tokens",
     "Learning rate": "train.learning_rate",
     "Schedule": "train.schedule",
     "Global batch size": "train.global_batch_size",
-    "Longest row (tokens)": "train.max_length",
+    "Length limit of an example (tokens)": "train.max_length",
     "LoRA": "train.lora",
     "Hardware": "hardware.name",
     "Mixed precision": "hardware.precision",
 }
-"""What the page tells of the recipe, and the key it stands under."""
+"""Label on the page -> configuration key."""
 
 
 def glance(view: StudyView) -> list[tuple[str, str]]:
-    """(figure, what it counts), the first things to know."""
+    """(number, label) of the headline tiles."""
     seconds = sum((t.metrics or {})["total_seconds"] for t in view.done)
     tiles = [(f"{len(view.done)} of {len(view.trials)}", "trials finished")]
     if view.failed:
@@ -57,15 +57,15 @@ def glance(view: StudyView) -> list[tuple[str, str]]:
 
 
 def finding(data: FigureData) -> str:
-    """The figure in a sentence: where its best line starts and ends, and how far the others get."""
+    """The figure's result in a sentence: where its best line starts and ends, and where the others end."""
     if data.scale == "category":
         ranked = data.points.sort("mean", descending=True)
         several = len(data.lines) > 1
-        named = [
+        ranking = [
             f"{row['line']}, {row['x']}: {_percent(row)}" if several else f"{row['x']}: {_percent(row)}"
             for row in ranked.iter_rows(named=True)
         ]
-        return "; ".join(named if len(named) <= 5 else [*named[:3], "…", named[-1]]) + "."
+        return "; ".join(ranking if len(ranking) <= 5 else [*ranking[:3], "…", ranking[-1]]) + "."
     ends = data.points.filter(pl.col("line").is_in(data.lines)).sort("x")
     last = ends.group_by("line", maintain_order=True).last().sort("mean", descending=True)
     best = last.row(0, named=True)
@@ -82,7 +82,7 @@ def _percent(row: dict[str, Any]) -> str:
 
 
 def recipe(view: StudyView) -> list[tuple[str, str]]:
-    """(what, value) of the configuration; what the study varies is said to vary."""
+    """(label, value) of the configuration; `varied` for what the study varies."""
     first = view.done[0]
     groups = {key.partition(".")[0] for key in view.keys if "." not in key}
     rows = []
@@ -107,7 +107,7 @@ def _benchmarks(trial: Trial) -> list[tuple[str, str]]:
 
 
 def provenance(view: StudyView) -> list[tuple[str, str]]:
-    """(what, value) over all trials: commits, versions, hardware, dates."""
+    """(label, value) over all trials: commits, versions, hardware, dates."""
     facts = _recorded(view)
     commits = {_commit(fact["git"]) for fact in facts}
     started = sorted(fact["started"] for fact in facts)
@@ -121,7 +121,7 @@ def provenance(view: StudyView) -> list[tuple[str, str]]:
 
 
 def machines(view: StudyView) -> list[str]:
-    """The kinds of machine that trials ran on."""
+    """Descriptions of the machines that trials ran on."""
     return sorted({_machine(fact["hardware"]) for fact in _recorded(view)})
 
 

@@ -1,11 +1,11 @@
-"""The figures a study declares, and the numbers each one shows.
+"""The data of the figures that a study declares, and the curves fitted to them. Draws nothing.
 
     figures:
       - {title: Accuracy by size, block: sizes, x: select.size, line: select.quality, score: mini}
 
-A point is the mean over seeds of the block's trials at one level of `x` and `line`. A block with a further
-axis gives a figure for each of its levels; over a further axis of seeds (`model.pretrain.seed`), which is
-crossed with the study's, are mean and error bars, as those of contrasts.
+A point is the mean over seeds of the block's trials at one level of `x` and `line`. If the block has another
+axis, there is a panel for each of its levels. An axis of seeds (`model.pretrain.seed`) has no panels: its
+levels are replicates, crossed with the study's seeds, and means and error bars are over both.
 """
 
 from __future__ import annotations
@@ -34,44 +34,44 @@ from limo_ablate.study.axes import factors, keys
 from limo_ablate.study.design import Block, Figure
 
 LOG_RATIO = 8
-"""Sizes that span more than this are drawn on a logarithmic axis."""
+"""Ratio of the largest to the smallest size from which the axis is logarithmic."""
 SIZE = "select.size"
 AMOUNTS = (SIZE, "select.tokens", "train.tokens", "train.steps", "train.epochs", "model.pretrain.tokens")
-"""Axes that a curve is fitted over: of how much there is of something, which should not hurt."""
+"""Axes that curves are fitted over: amounts, of which more should not reduce accuracy."""
 UNTRAINED = "untrained"
-"""The line of size 0 when the lines are selections: nothing was selected, so it belongs to none of them."""
+"""Name of the line for size 0 if lines are selections: the untuned base belongs to none of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FigureData:
     figure: Figure
     points: pl.DataFrame
-    """`effects.summary` by x and line (text)."""
+    """`summary.summary` by x and line (as text)."""
     answers: pl.DataFrame
-    """What they are the means of: x, line, seed (or level of `over`), training under it, problem, accuracy,
-    and cluster where the study has clusters."""
+    """What the points average: x, line, seed (or level of `over`), training within it, problem, accuracy,
+    and cluster if problems are clustered."""
     lines: list[str]
     """Levels of `line` in the study's order, without `UNTRAINED`."""
     levels: list[Any]
     """Levels of `x` in the study's order."""
     scale: Literal["log", "linear", "category"]
     over: str
-    """What the mean is over: `seed`, or `pre-training seed` where the block has such an axis."""
+    """What means are over: `seed`, or the label of the axis of replicates (`pre-training seed`)."""
 
     @property
     def with_seeds(self) -> bool:
-        """Whether there are several trainings, the study's seeds, at each level of `over`."""
+        """Whether each level of `over` has several trainings (the study's seeds)."""
         return self.answers["training"].n_unique() > 1
 
     @cached_property
     def fits(self) -> Fits | None:
-        """Curves over x, where x is an amount and enough of it has been run."""
+        """Fitted curves over x; None unless x is an amount and enough sizes have been run."""
         across = self.scale != "category" and self.figure.x in AMOUNTS
         return fit_lines(self.answers, self.lines) if across else None
 
     @property
     def base(self) -> pl.DataFrame:
-        """Points that are a level to compare with rather than a place on the axis: size 0, the base model."""
+        """Points shown as a reference level, not on the axis: size 0, the base model."""
         across = self.scale == "log" or self.figure.x == SIZE
         here = across and 0 in self.levels and len(self.levels) > 1
         return self.points.filter(pl.col("x") == 0) if here else self.points.clear()
@@ -85,10 +85,10 @@ class FigureData:
 def figure_data(
     figure: Figure, block: Block, trials: Sequence[Trial], answers: pl.DataFrame
 ) -> Iterator[FigureData]:
-    """The numbers of the figure, from the block's finished trials: one `FigureData` for each combination of
-    levels of the block's other axes that has any. `answers` is `effects.items` of the trials.
+    """The figure's panels from the block's finished trials: one for each combination of levels of the block's
+    other axes that has trials. `answers` is `answers.items` of the trials.
 
-    Raises UserError for a key or score the trials don't have, and for two axes that are drawn anew.
+    Raises UserError for a key or score that the trials don't have, and for two axes of replicates.
     """
     own = [t for t in trials if figure.block in t.blocks and t.metrics]
     if block.tune and not {figure.x, figure.line} & {*factors(block.tune.axes)}:
@@ -110,9 +110,9 @@ def figure_data(
 
 
 def _others(figure: Figure, block: Block) -> list[str]:
-    """Keys that neither x nor line is about: the first of those that vary together.
+    """Keys of the block's axes other than x and line; of keys that vary together, the first.
 
-    None where not all levels are crossed: there the mean is over the other axes too.
+    Empty for designs that don't cross all levels: there, means are over the other axes too.
     """
     if block.design not in ("factorial", "ofat"):
         return []
@@ -121,7 +121,7 @@ def _others(figure: Figure, block: Block) -> list[str]:
 
 
 def _is(trial: Trial, key: str, level: Any) -> bool:
-    """Whether the trial is at this level; one that was trained on nothing is at any level of a selection."""
+    """Whether the trial is at this level; an untuned base is at every level of a selection."""
     return trial.level(key) == level or (key.startswith("select.") and trial.level(SIZE) == 0)
 
 
@@ -138,21 +138,21 @@ def _data(
         )
     rows = rows.with_columns(x=pl.col(figure.x), line=_line(figure))
     points = summary(rows, answers, ["x", "line"], seeds)
-    of_each = answers.join(rows.select("trial", "score", "x", "line", *seeds), on=["trial", "score"])
+    joined = answers.join(rows.select("trial", "score", "x", "line", *seeds), on=["trial", "score"])
     levels = _ordered(points["x"].to_list(), block.factors().get(figure.x, ()))
     scale = _scale(levels)
     if scale == "category":
         levels = ["all" if level is None else str(level) for level in levels]
-        points, of_each = (
-            part.with_columns(pl.col("x").cast(pl.String).fill_null("all")) for part in (points, of_each)
+        points, joined = (
+            part.with_columns(pl.col("x").cast(pl.String).fill_null("all")) for part in (points, joined)
         )
-    named = [line for line in points["line"] if line != UNTRAINED]
-    lines = _ordered(named, [str(level) for level in block.factors().get(figure.line, ())])
+    lines_present = [line for line in points["line"] if line != UNTRAINED]
+    lines = _ordered(lines_present, [str(level) for level in block.factors().get(figure.line, ())])
     lines = lines or [UNTRAINED]
     return FigureData(
         figure=figure,
         points=points,
-        answers=_of_trainings(of_each, seeds[0]),
+        answers=_of_trainings(joined, seeds[0]),
         lines=lines,
         levels=levels,
         scale=scale,
@@ -161,7 +161,7 @@ def _data(
 
 
 def _of_trainings(answers: pl.DataFrame, over: str) -> pl.DataFrame:
-    """Mean accuracy of each problem in each training: all that agrees in `over` and seed."""
+    """Mean accuracy of each problem in each training: rows that agree in `over` and seed are averaged."""
     training = pl.lit(0, pl.Int64) if over == "seed" else pl.col("seed")
     named = answers.with_columns(training=training, seed=pl.col(over))
     by = [name for name in ("x", "line", "seed", "training", "problem", "cluster") if name in named.columns]
@@ -175,9 +175,9 @@ def _line(figure: Figure) -> pl.Expr:
     return line
 
 
-def _ordered(found: Sequence[Any], declared: Sequence[Any]) -> list[Any]:
-    """What was found, each once, in the declared order where there is one."""
-    return [level for level in dict.fromkeys([*declared, *found]) if level in found]
+def _ordered(levels: Sequence[Any], declared: Sequence[Any]) -> list[Any]:
+    """The distinct values of `levels`, declared ones first and in their order."""
+    return [level for level in dict.fromkeys([*declared, *levels]) if level in levels]
 
 
 def _scale(levels: Sequence[Any]) -> Literal["log", "linear", "category"]:
@@ -190,30 +190,32 @@ def _scale(levels: Sequence[Any]) -> Literal["log", "linear", "category"]:
 
 
 FEWEST = 3
-"""Sizes that a curve is fitted to: with two, no form can be told from another."""
+"""Minimum number of sizes for a fitted curve: with two, all forms fit equally well."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fits:
     curves: dict[str, Curve]
-    """Of each line that was run at all of `sizes`, in the figure's order."""
+    """Line -> curve, for lines run at all of `sizes`, in the figure's order."""
     sizes: list[float]
     """Above 0, ascending."""
 
     def ranked(self) -> list[tuple[str, Curve]]:
-        """From the line that comes highest at the largest size to the one that comes lowest."""
+        """Lines and curves by fitted accuracy at the largest size, highest first."""
         return sorted(self.curves.items(), key=lambda named: -float(named[1].fitted[-1]))
 
     def neighbours(self) -> list[tuple[str, str]]:
-        """(better, other) of each two lines that follow each other in the figure's order; the better one has
-        the higher accuracy at the largest size."""
+        """(better, other) for each pair of adjacent lines in the figure's order; the better one has the
+        higher accuracy at the largest size."""
         height = {line: float(curve.fitted[-1]) for line, curve in self.curves.items()}
         return [(a, b) if height[a] > height[b] else (b, a) for a, b in pairwise(self.curves)]
 
 
 def fit_lines(answers: pl.DataFrame, lines: Sequence[str]) -> Fits | None:
-    """`answers` are those of a figure over numbers. The largest part of the grid of sizes and
-    lines that was run in full is fitted, over the trainings that all of it has; null with too few sizes."""
+    """Curves fitted to the largest full grid of sizes and lines, over the trainings that all its cells have.
+
+    `answers` are those of a figure over amounts. None with too few sizes.
+    """
     grid = full_grid(answers.filter(pl.col("x") > 0, pl.col("line").is_in(lines)))
     if not grid:
         return None
@@ -227,7 +229,8 @@ def fit_lines(answers: pl.DataFrame, lines: Sequence[str]) -> Fits | None:
 
 
 def full_grid(answers: pl.DataFrame) -> Cube | None:
-    """The largest full grid of `x` and `line`, on the problems that all of it answered; null without two."""
+    """The largest full grid of `x` and `line`, on the problems that all its cells answered; None if fewer
+    than two."""
     points = answers.select("x", "line", "seed", "training").unique(maintain_order=True)
     points = points.with_columns(name=pl.row_index().cast(pl.String))
     named = answers.join(points, on=points.columns[:-1], nulls_equal=True)

@@ -1,4 +1,4 @@
-"""How factors and scores are called on axes and in tables."""
+"""Labels of factors, scores and numbers on axes and in tables."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ AXES = {
     "select.size": "training examples",
     "select.quality": "solution tier",
     "select.difficulty": "difficulty of the training problems",
-    "select.order": "order of choice",
+    "select.order": "selection rule",
     "select.tokens": "response tokens",
     "select.perturb": "perturbation",
     "select.teacher": "teacher",
-    "select.correctness": "solutions by the verifier",
+    "select.correctness": "correctness of solutions",
     "model": "model",
     "data": "data",
     "model.pretrain.seed": "pre-training seed",
@@ -27,11 +27,11 @@ AXES = {
 
 
 POINTS = "format(100 * datum.value, '+.3~r')"
-"""Vega's expression for the labels of an axis of differences: +20 for 0.2."""
+"""Vega expression for the labels of an axis of differences: +20 for 0.2."""
 
 
 def axis(key: str) -> str:
-    """`training examples` for `select.size`; other keys as they are written, dots and all."""
+    """`training examples` for `select.size`; keys without a label stay as they are."""
     return AXES.get(key, key)
 
 
@@ -42,14 +42,14 @@ def score_title(score: str) -> str:
 
 
 def level(value: Any) -> str:
-    """A level as text: `64`, `L5`, `all` where nothing was cut off."""
+    """A level as text: `64`, `L5`; `all` for null."""
     if value is None:
         return "all"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """A share of 0..1 in per cent, without the sign; a dash for nothing."""
+    """A share of 0..1 in percent, without the sign; a dash for null."""
     return "–" if share is None or share != share else f"{100 * share:.{digits}f}"
 
 

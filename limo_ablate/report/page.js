@@ -1,17 +1,17 @@
-// Draws each chart when it comes near the window, in the reader's colours; sorts tables; keeps the contents.
+// Draws each chart when it scrolls near, in the reader's colours; sorts tables; tracks the contents.
 const charts = JSON.parse(document.getElementById("charts").textContent);
 const system = matchMedia("(prefers-color-scheme: dark)");
 const wide = matchMedia("(min-width: 78rem)");
-const NARROW = 480; // pixels: labels are broken into lines, views stand one below the other
-const LEAST = 240; // pixels a view beside others should have
-const LINE = 14; // pixels of a line of a label
+const NARROW = 480; // pixels: below this width labels are broken into lines and views stacked
+const LEAST = 240; // minimum width in pixels of a view beside others
+const LINE = 14; // height in pixels of a line of a label
 const drawn = new Map(); // id -> { width, done }
 let theme = "system", printing = false;
 
 const isDark = () => !printing && (theme === "system" ? system.matches : theme === "dark");
 const boxes = () => [...document.querySelectorAll(".chart")];
 
-// One drawing of a chart at a time: another one that is asked for meanwhile comes after it.
+// Draws a chart once at a time: a redraw requested meanwhile follows.
 function draw(box) {
   const last = drawn.get(box.id)?.done ?? Promise.resolve();
   const chart = { width: box.clientWidth };
@@ -25,15 +25,15 @@ async function paint(box) {
   if (width < NARROW) config.legend.columns = Math.max(2, Math.floor(width / 110));
   const options = { config, tooltip: { theme: dark ? "dark" : "light" }, renderer: "svg", actions: false, ast: true };
   try {
-    const made = await vegaEmbed(box, fit(structuredClone(charts.specs[box.id]), width), options);
-    await share(made.view, box);
-    return made;
+    const result = await vegaEmbed(box, fit(structuredClone(charts.specs[box.id]), width), options);
+    await share(result.view, box);
+    return result;
   } catch (error) {
     box.textContent = "This chart can't be drawn here: " + error.message;
   }
 }
 
-// Vega-Lite's "container" is for a single view; several get their share of the width.
+// Vega-Lite's "container" works for a single view only; several views share the width.
 function fit(spec, width, data = spec) {
   const narrow = width < NARROW;
   if (spec.spec) {
@@ -62,7 +62,7 @@ function across(spec, data, width) {
   return Math.max(1, Math.min(levels, spec.columns ?? levels, Math.floor(width / LEAST)));
 }
 
-// Long names on a vertical axis get two fifths of the width, and lines where a row has room for several.
+// Long names on a vertical axis get two fifths of the width, and several lines if a row has room for them.
 function breakLabels(spec, width, data) {
   const pixels = Math.floor(width * 0.4), letters = Math.max(10, Math.floor(pixels / 7));
   for (const layer of [spec, ...(spec.layer ?? [])]) {
@@ -75,14 +75,14 @@ function breakLabels(spec, width, data) {
   }
 }
 
-// Pixels of a row.
+// Height in pixels of a row.
 function step(spec, layer, field, data) {
   if (spec.height?.step) return spec.height.step;
   const rows = data.datasets?.[(layer.data ?? spec.data ?? data.data)?.name] ?? [];
   return (spec.height ?? 20) / (new Set(rows.map(row => row[field])).size || 1);
 }
 
-// Views of a facet as wide as makes the whole as wide as its box.
+// Sizes the views of a facet so that the whole is as wide as its box.
 async function share(view, box) {
   const size = box.querySelector("svg")?.getBoundingClientRect();
   let own;
@@ -124,7 +124,7 @@ document.getElementById("theme").addEventListener("click", () => {
 try { setTheme(localStorage.getItem("theme") ?? "system"); } catch { /* as above */ }
 system.addEventListener("change", redraw);
 
-// On paper everything is drawn, in light colours.
+// In print all charts are drawn, in light colours.
 addEventListener("beforeprint", () => {
   printing = true;
   document.documentElement.style.colorScheme = "light";
@@ -166,7 +166,7 @@ for (const button of document.querySelectorAll(".copy"))
     button.textContent = "Copied";
   });
 
-// The contents stand beside the page where there is room, else in a menu that closes behind a choice.
+// The contents are shown beside the page if there is room, else in a menu that closes after a choice.
 const contents = document.querySelector(".contents");
 const place = () => { contents.open = wide.matches; };
 wide.addEventListener("change", place);

@@ -1,7 +1,7 @@
-"""The report as a page: figures drawn, tables and words filled in, everything inlined.
+"""Writes the report: charts, tables and text in one HTML page, everything inlined.
 
-Model and data text is escaped by the template. On top of that the page's own policy lets no script run
-but ours (by a nonce no text can know) and no request leave.
+The template escapes text of models and data. In addition, the page's content security policy runs only our
+scripts (by a nonce that no text can know) and allows no requests.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from limo_ablate.study.design import Figure
 HERE = Path(__file__).parent
 SCRIPTS = ("page.js", "browser.js")
 UNFOLDED = 3
-"""Pictures of a section that stand open; the others are folded."""
+"""Number of a section's charts that are shown unfolded; the others are folded."""
 AROUND = 80
-"""Pixels of a chart's axes and legend: a chart that is not drawn yet takes about its room."""
+"""Pixels of a chart's axes and legend, to reserve about the right space before it is drawn."""
 TALL = 220
-"""Pixels of a chart that says no height."""
+"""Height in pixels of a chart without a height of its own."""
 
 
 def write_report(folder: Path) -> Path:
@@ -45,31 +45,33 @@ def write_report(folder: Path) -> Path:
 
 def report_parts(view: StudyView) -> tuple[Claims | None, list[Chart], list[Section]]:
     """What the page is made of: the claims, the declared figures, the sections."""
-    figures = [drawn for figure in view.figures for drawn in draw(view, figure)]
+    figures = [chart for figure in view.figures for chart in draw(view, figure)]
     return claims(view), figures, list(sections(view))
 
 
-def write_page(view: StudyView, made: Claims | None, figures: list[Chart], sections: list[Section]) -> Path:
-    """Writes it, with its pictures beside it."""
+def write_page(
+    view: StudyView, contrasts: Claims | None, figures: list[Chart], sections: list[Section]
+) -> Path:
+    """Writes the page, with its charts as files beside it."""
     report = view.folder / "report"
     report.mkdir(exist_ok=True)
-    write_picture_files(pictures(made, figures, sections), report)
+    write_picture_files(pictures(contrasts, figures, sections), report)
     page, partial = report / "index.html", report / "index.partial"
-    partial.write_text(html(view, made, figures, sections), encoding="utf-8")
+    partial.write_text(html(view, contrasts, figures, sections), encoding="utf-8")
     return partial.replace(page)
 
 
-def pictures(made: Claims | None, figures: list[Chart], sections: list[Section]) -> list[Chart]:
-    """All that can be drawn."""
-    of_sections = [drawn for section in sections for drawn in section.charts]
-    everything = [*(made.section.charts if made else ()), *figures, *of_sections]
-    return [drawn for drawn in everything if drawn.spec]
+def pictures(contrasts: Claims | None, figures: list[Chart], sections: list[Section]) -> list[Chart]:
+    """All charts that have a specification."""
+    in_sections = [chart for section in sections for chart in section.charts]
+    everything = [*(contrasts.section.charts if contrasts else ()), *figures, *in_sections]
+    return [chart for chart in everything if chart.spec]
 
 
 def draw(view: StudyView, figure: Figure) -> list[Chart]:
-    """A declared figure, one for each panel; one that can't be drawn says so in its place."""
+    """The charts of a declared figure, one for each panel; if it can't be drawn, a chart that says why."""
     try:
-        found = [
+        panels = [
             Chart(
                 slug(data.figure.title),
                 data.figure.title,
@@ -82,17 +84,17 @@ def draw(view: StudyView, figure: Figure) -> list[Chart]:
         ]
     except UserError as error:
         return [Chart(slug(figure.title), figure.title, f"This figure can't be drawn: {error}")]
-    return found or [Chart(slug(figure.title), figure.title, "None of its trials has finished yet.")]
+    return panels or [Chart(slug(figure.title), figure.title, "None of its trials has finished yet.")]
 
 
-def html(view: StudyView, made: Claims | None, figures: list[Chart], sections: list[Section]) -> str:
-    """The page as text."""
+def html(view: StudyView, contrasts: Claims | None, figures: list[Chart], sections: list[Section]) -> str:
+    """The page's HTML."""
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    specs = {drawn.id: drawn.spec or {} for drawn in pictures(made, figures, sections)}
-    shown = {
-        "claims": made,
+    specs = {chart.id: chart.spec or {} for chart in pictures(contrasts, figures, sections)}
+    parts = {
+        "claims": contrasts,
         "figures": figures,
         "sections": sections,
         "cells": cell_table(view) if view.done else None,
@@ -109,26 +111,26 @@ def html(view: StudyView, made: Claims | None, figures: list[Chart], sections: l
         drawn_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         study=view.study,
         tiles=glance(view),
-        contents=contents(shown),
+        contents=contents(parts),
         kinds=FORMATS,
         unfolded=UNFOLDED,
         provenance=provenance(view) if view.done else [],
-        **shown,
+        **parts,
     )
 
 
-def contents(shown: dict[str, Any]) -> list[tuple[str, str]]:
-    """(id, title) of the parts that the page has."""
-    found = [("claims", "What the study was made for")] if shown["claims"] else []
-    found += [("figures", "What came out")] if shown["figures"] else []
-    found += [(section.id, section.title) for section in shown["sections"] if section.id != "methods"]
+def contents(parts: dict[str, Any]) -> list[tuple[str, str]]:
+    """(id, title) of the parts of the page, for its contents."""
+    titles = [("claims", "Contrasts")] if parts["claims"] else []
+    titles += [("figures", "Declared figures")] if parts["figures"] else []
+    titles += [(section.id, section.title) for section in parts["sections"] if section.id != "methods"]
     rest = {"cells": "All cells", "completions": "Completions", "recipe": "Configuration and provenance"}
-    found += [(name, title) for name, title in rest.items() if shown[name]]
-    return found + [(section.id, section.title) for section in shown["sections"] if section.id == "methods"]
+    titles += [(name, title) for name, title in rest.items() if parts[name]]
+    return titles + [(section.id, section.title) for section in parts["sections"] if section.id == "methods"]
 
 
 def height(spec: dict[str, Any]) -> int:
-    """Pixels that the chart will take, nearly."""
+    """Approximate height of the chart in pixels."""
     if "spec" in spec or "vconcat" in spec or "hconcat" in spec:
         inner = [height(view) for view in [*spec.get("vconcat", ()), *spec.get("hconcat", ())]]
         return sum(inner) or height(spec["spec"])
@@ -143,5 +145,5 @@ def vega() -> str:
 
 
 def json_for_html(data: Any) -> str:
-    """JSON that can stand in a script element whatever text it holds."""
+    """JSON that is safe inside a script element, whatever text it holds."""
     return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")

@@ -1,4 +1,4 @@
-"""Each picture as files beside the page: ID.svg, ID.png and ID.pdf, all from one rendering."""
+"""Each chart as files beside the page: ID.svg, ID.png and ID.pdf, from one rendering."""
 
 from __future__ import annotations
 
@@ -15,42 +15,42 @@ from limo_ablate.report.section import Chart
 from limo_ablate.report.theme import LIGHT, config
 
 WIDTH = 560
-"""Pixels of the plot, or of all the plots that stand side by side."""
+"""Width in pixels of the plot, or of all plots side by side."""
 SCALE = 2
-"""Pixels of the PNG for one of the chart's."""
+"""Pixels of the PNG for one pixel of the chart."""
 NOTE = 88
-"""Characters of a line of the note under the title."""
+"""Characters per line of the caption under the title."""
 FORMATS = ("png", "svg", "pdf")
 NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
-"""Characters that a name may have and an SVG may not."""
+"""Characters that a name may contain and an SVG may not."""
 
 
-def write_picture_files(drawn: Sequence[Chart], folder: Path) -> None:
-    """The files of all pictures; those of pictures that are no more are removed."""
+def write_picture_files(charts: Sequence[Chart], folder: Path) -> None:
+    """Writes the files of all charts; removes the files of charts that no longer exist."""
     for kind in FORMATS:
         for old in folder.glob(f"*.{kind}"):
             old.unlink()
-    for picture in drawn:
-        image = svg(picture)
-        (folder / f"{picture.id}.svg").write_text(image, encoding="utf-8")
+    for chart in charts:
+        image = svg(chart)
+        (folder / f"{chart.id}.svg").write_text(image, encoding="utf-8")
         # Vega runs once: its SVG converts to the same PNG, byte for byte, as a rendering of its own
-        (folder / f"{picture.id}.png").write_bytes(vl_convert.svg_to_png(image, scale=SCALE))
-        (folder / f"{picture.id}.pdf").write_bytes(vl_convert.svg_to_pdf(image))
+        (folder / f"{chart.id}.png").write_bytes(vl_convert.svg_to_png(image, scale=SCALE))
+        (folder / f"{chart.id}.pdf").write_bytes(vl_convert.svg_to_pdf(image))
 
 
-def svg(drawn: Chart) -> str:
-    """With title and note, in the light colours."""
+def svg(chart: Chart) -> str:
+    """The chart as SVG, with title and caption, in the light colours."""
     title = {
-        "text": drawn.title,
-        "subtitle": textwrap.wrap(drawn.note.replace(" %", "\u00a0%"), NOTE, break_on_hyphens=False),
+        "text": chart.title,
+        "subtitle": textwrap.wrap(chart.note.replace(" %", "\u00a0%"), NOTE, break_on_hyphens=False),
     }
-    spec = sized(drawn.spec or {}, WIDTH) | {"title": title}
+    spec = sized(chart.spec or {}, WIDTH) | {"title": title}
     image: str = vl_convert.vegalite_to_svg(spec, config=config(LIGHT))
     return NOT_IN_XML.sub("\ufffd", image)
 
 
 def sized(spec: dict[str, Any], width: int) -> dict[str, Any]:
-    """The spec so wide; one of several views has them share the width, as `fit` of page.js does."""
+    """The spec with this width, shared among its views if it has several (as `fit` in page.js does)."""
     spec = copy.deepcopy(spec)
     if "spec" in spec:
         spec["spec"] = sized(spec["spec"], width // across(spec))
@@ -64,7 +64,7 @@ def sized(spec: dict[str, Any], width: int) -> dict[str, Any]:
 
 
 def across(spec: dict[str, Any]) -> int:
-    """How many views of a facet stand side by side."""
+    """Number of a facet's views side by side."""
     facet = spec.get("facet", {})
     column = facet.get("column") if "field" not in facet else facet
     if column is None:

@@ -1,4 +1,4 @@
-"""The table of all cells, and the table behind each figure."""
+"""The table of all cells, and the table behind each declared figure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ SHARES = ("boxed", "lenient", "no_answer", "undecided", "truncated")
 
 
 def cell_table(view: StudyView) -> Table:
-    """A row for each cell: mean ± standard error over seeds of every score, and the main one's health."""
+    """A row for each cell: mean ± standard error over seeds for each score; shares and tokens for the main
+    score."""
     cells = view.cells
     main, *others = view.scores
     header = [*map(axis, view.keys), "seeds", f"{main} ± se", "95 % interval", *(f"{o} ± se" for o in others)]
@@ -37,8 +38,8 @@ def cell_table(view: StudyView) -> Table:
 
 
 def _score(cells: pl.DataFrame, levels: dict[str, object]) -> str:
-    found = cells.filter(*(pl.col(key).eq_missing(pl.lit(value)) for key, value in levels.items()))
-    return plus_minus(found["mean"][0], found["seed_error"][0]) if found.height else "–"
+    matches = cells.filter(*(pl.col(key).eq_missing(pl.lit(value)) for key, value in levels.items()))
+    return plus_minus(matches["mean"][0], matches["seed_error"][0]) if matches.height else "–"
 
 
 def interval(low: float, high: float) -> str:
@@ -46,7 +47,7 @@ def interval(low: float, high: float) -> str:
 
 
 def figure_table(data: FigureData) -> Table:
-    """The points of a figure, with both parts of their error."""
+    """The points of a figure, with standard errors over seeds and over problems."""
     header = [axis(data.figure.line), axis(data.figure.x), "seeds", "accuracy ± se", "95 % interval"]
     header += ["se over seeds", "se over problems", "boxed", "lenient"]
     rows = [

@@ -1,4 +1,4 @@
-"""What the page is made of: sections, each with pictures and the table behind every picture."""
+"""Building blocks of the report: sections, charts, and the table behind each chart."""
 
 from __future__ import annotations
 
@@ -9,46 +9,46 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Text for the page."""
+    """A table of text cells."""
 
     header: list[str]
     rows: list[list[str]]
     words: int
-    """How many columns from the left are words; the others are numbers."""
+    """Number of text columns, from the left; the others are numbers."""
     notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A picture on the page and in a file beside it; without a spec, `finding` says why there is none."""
+    """A chart on the page and in files beside it; without a spec, `finding` says why there is none."""
 
     id: str
-    """On the page and of its files: see `slug`."""
+    """Identifier on the page and name of its files, see `slug`."""
     title: str
     finding: str = ""
-    """What came out, in a sentence."""
+    """The result in a sentence."""
     note: str = ""
-    """What error bars, bands and dashed lines are."""
+    """Caption: what error bars, bands and dashed lines are."""
     spec: dict[str, Any] | None = None
-    """Vega-Lite, without width, title and config."""
+    """Vega-Lite specification without width, title and config."""
     table: Table | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading of the page with what stands under it."""
+    """A part of the page: a heading, paragraphs, charts, a table."""
 
     id: str
     title: str
     text: tuple[str, ...] = ()
-    """Paragraphs before the pictures."""
+    """Paragraphs before the charts."""
     charts: tuple[Chart, ...] = ()
     table: Table | None = None
-    """Of the section itself, where it has no picture."""
+    """A table of the section itself, beside those of its charts."""
     code: str = ""
-    """Shown as it is, at the section's end, with a button that copies it."""
+    """Text shown verbatim at the section's end, with a copy button."""
 
 
 def slug(title: str) -> str:
-    """`Accuracy by size` -> `accuracy-by-size`: its id on the page and its files' name."""
+    """`Accuracy by size` -> `accuracy-by-size`: an identifier for the page and for file names."""
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "figure"

@@ -1,4 +1,4 @@
-"""A study as the report reads it: its declaration as it was run, its trials, its figures."""
+"""A study as the report reads it: its declaration as it was run, its trials, its tables and figures."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class StudyView:
 
     @cached_property
     def counted(self) -> list[Trial]:
-        """The finished trials that claims are about: of a tuned block, each point's best."""
+        """The finished trials that effects are estimated from: in a tuned block, the best of each point."""
         left_out = {
             trial.name
             for block in self.study.blocks
@@ -53,7 +53,7 @@ class StudyView:
         return [trial for trial in self.done if trial.name not in left_out]
 
     def cube(self, block: Block, score: str) -> Cube:
-        """What the block's counted trials scored, over its axes. Raises UserError without any."""
+        """Accuracies of the block's counted trials over its axes. Raises UserError if there are none."""
         own = [trial for trial in self.counted if block.name in trial.blocks]
         return cube(own, self.answers, list(block.factors()), score)
 
@@ -67,17 +67,17 @@ class StudyView:
 
     @cached_property
     def table(self) -> pl.DataFrame:
-        """`effects.table` of the whole study."""
+        """`table.table` of the whole study."""
         return table(self.done)
 
     @cached_property
     def answers(self) -> pl.DataFrame:
-        """`effects.items` of the whole study."""
+        """`answers.items` of the whole study."""
         return items(self.done, self.study.cluster)
 
     @cached_property
     def cells(self) -> pl.DataFrame:
-        """`effects.summary` of the factors: every cell's mean and errors over seeds."""
+        """`summary.summary` by the factors: mean and errors of each cell."""
         return summary(self.table, self.answers, self.keys)
 
     @cached_property
@@ -86,7 +86,8 @@ class StudyView:
         return list(dict.fromkeys(name for trial in self.done for name in (trial.metrics or {})["scores"]))
 
     def levels(self, cell: Mapping[str, Any]) -> list[str]:
-        """A cell's levels as text, in the order of `keys`; of a selection of nothing only that it is one."""
+        """A cell's levels as text, in the order of `keys`; dashes for the selection keys of an untuned
+        base."""
         nothing = cell.get(SIZE) == 0
         return [
             "–" if nothing and key.startswith("select.") and key != SIZE else level(cell[key])
@@ -94,7 +95,7 @@ class StudyView:
         ]
 
     def data(self, figure: Figure) -> list[FigureData]:
-        """The numbers of a figure, for each of its panels. Raises UserError as `figure_data` does."""
+        """The data of each panel of a figure. Raises UserError as `figure_data` does."""
         if figure not in self._data:
             block = next(block for block in self.study.blocks if block.name == figure.block)
             self._data[figure] = list(figure_data(figure, block, self.done, self.answers))
@@ -105,37 +106,38 @@ class StudyView:
         return {}
 
     def panels(self) -> Iterator[FigureData]:
-        """Those of all figures that can be drawn."""
+        """The panels of all figures that can be drawn."""
         for figure in self.figures:
-            with suppress(UserError):  # the figure says so in its own place
+            with suppress(UserError):  # the report shows the error in the figure's place
                 yield from self.data(figure)
 
 
 def load(folder: Path) -> StudyView:
-    """The study in `folder`. Raises UserError if there is none, or a figure names what it does not have."""
+    """The study in `folder`. Raises UserError if there is none, or it declares a figure of an unknown
+    block."""
     trials = load_trials(folder)
     study = load_study(str(folder / "study.yaml"))
     return StudyView(folder, study, trials, list(study.figures))
 
 
 SEEN_AS = "seen_as"
-"""In a study's folder: its path from where the sweep ran, which the store's path is from, too."""
+"""File in a study's folder: its path relative to where the sweep ran, as the store's path is."""
 
 
 def artifact(view: StudyView, trial: Trial, stage: str) -> Path | None:
-    """The folder of the trial's artifact of this stage; None without one, or where it is gone."""
-    made: dict[str, str] | None = (trial.metrics or {}).get("artifacts", {}).get(stage)
-    if made is None:
+    """Folder of the trial's artifact of a stage; None if there is none, or it is no longer in the store."""
+    entry: dict[str, str] | None = (trial.metrics or {}).get("artifacts", {}).get(stage)
+    if entry is None:
         return None
     name, root = stage.partition("/")[0], Path(resolved(trial.folder)["paths"]["artifacts"])
     for base in (Path(), *_started(view.folder)):
-        if (found := base / root / name / made["key"]).is_dir():
-            return found
+        if (folder := base / root / name / entry["key"]).is_dir():
+            return folder
     return None
 
 
 def _started(study: Path) -> list[Path]:
-    """The folder in which the sweep was started, as far as the study's folder tells."""
+    """The folder in which the sweep was started, if the study's folder records it."""
     if not (study / SEEN_AS).exists():
         return []
     seen, here = Path((study / SEEN_AS).read_text().strip()), study.resolve()

@@ -1,4 +1,4 @@
-"""Colours and type of the charts, light and dark; the page's style sheet uses the same."""
+"""Colours and fonts of the charts, light and dark; the page's style sheet uses the same."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SHAPES = [
     "circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "triangle-right", "triangle-left",
 ]  # fmt: skip
 
-# Okabe and Ito's colours (told apart with any colour vision), darkened or lightened until thin lines and
+# Okabe and Ito's colours (distinguishable with any colour vision), darkened or lightened until thin lines and
 # small text in them are legible on the background.
 LIGHT = {
     "background": "#ffffff", "text": "#1f2328", "muted": "#59636e", "grid": "#e4e7eb",

@@ -1,1 +1,1 @@
-"""The figures that a study declares, and the published points beside them."""
+"""Charts of the figures that a study declares, and published results beside them."""

@@ -1,4 +1,4 @@
-"""The chart of a declared figure, in Altair: over an amount (`sizes.py`), or points for each category."""
+"""The chart of a declared figure: over an amount (`sizes.py`), or points for each category."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from limo_ablate.report.labels import axis, level
 
 
 def efficiency_chart(data: FigureData) -> alt.LayerChart | alt.FacetChart:
-    """The chart of a declared figure: mean accuracy, bars of one standard error over seeds."""
+    """The chart of a declared figure: mean accuracies with bars of ± 1 standard error."""
     return _categories(data) if data.scale == "category" else sizes_chart(data)
 
 
 def note(data: FigureData) -> str:
-    """What the error bars, the bands and the dashed lines are."""
+    """Caption: what error bars, bands and dashed lines are."""
     seeds = sorted(set(data.points["seeds"]))
     count = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
     name = data.over + "s" * (seeds[-1] > 1)
@@ -43,12 +43,10 @@ def _fitted(data: FigureData) -> str:
     if not data.fits:
         return ""
     left = [line for line in data.lines if line not in data.fits.curves]
-    straight = f"; {', '.join(left)}: points joined, as not all sizes have been run" if left else ""
-    shaded = ", shaded the 95 % band of the whole curve" if len(data.fits.curves) <= BANDS else ""
+    straight = f"; {', '.join(left)}: points joined, not all sizes have been run" if left else ""
+    shaded = ", shaded: simultaneous 95 % band" if len(data.fits.curves) <= BANDS else ""
     left_out = sorted({x for x in data.curve["x"] if float(x) not in data.fits.sizes})
-    without = (
-        f"; size {', '.join(map(level, left_out))} left out, as not all lines have it" if left_out else ""
-    )
+    without = f"; size {', '.join(map(level, left_out))} left out, not all lines have it" if left_out else ""
     return f" Lines: fitted curves{shaded}{straight}{without}."
 
 

@@ -1,7 +1,7 @@
-"""What the papers report, beside what was measured here: points for a figure, and a section.
+"""Published results beside the study's own: points for a figure, and a section of the report.
 
-`literature.yaml` holds the numbers, with their sources and what to beware of. They are drawn where a figure's
-score is that benchmark and its axis the one that the paper varied; models, rows and protocols are theirs.
+`literature.yaml` holds the numbers with their sources and cautions. They are drawn in figures of the same
+benchmark over the axis that the paper varied; models, examples and protocols are those of the papers.
 """
 
 from __future__ import annotations
@@ -22,19 +22,20 @@ if TYPE_CHECKING:
     from limo_ablate.report.study_view import StudyView
 
 HERE = Path(__file__).parent
-COLUMNS = {"x": pl.Object, "line": pl.String, "mean": pl.Float64, "said": pl.String}
+COLUMNS = {"x": pl.Object, "line": pl.String, "mean": pl.Float64, "source": pl.String}
 
 
 @dataclass(frozen=True, slots=True)
 class Literature:
     benchmarks: dict[str, list[str]]
-    """Name in the papers -> names of ours."""
+    """Name in the papers -> our names."""
     cautions: list[str]
     tables: list[dict[str, Any]]
-    """name, short, source, axis?, points: level?, said, and a value in per cent for each benchmark."""
+    """name, short, source, axis?, points: level?, label, and a value in per cent for each benchmark."""
 
     def benchmark(self, score: str) -> str | None:
-        """The papers' name of a score: of a benchmark as a whole, none of its groups."""
+        """The papers' name of a score; None for groups of a benchmark, and for benchmarks they don't
+        report."""
         return next((name for name, ours in self.benchmarks.items() if score in ours), None)
 
 
@@ -44,8 +45,8 @@ def literature() -> Literature:
 
 
 def published(data: FigureData) -> pl.DataFrame:
-    """Points of the papers that a figure can show: x, line (the paper), mean (0..1), said. Of categories,
-    those that the figure has; of sizes, all above 0."""
+    """Published points that a figure can show: x, line (the paper), mean (0..1), source. Of categories those
+    that the figure has, of sizes all above 0."""
     papers, here = literature(), {level(known) for known in data.levels}
     benchmark = papers.benchmark(data.figure.score)
     rows = [
@@ -53,7 +54,7 @@ def published(data: FigureData) -> pl.DataFrame:
             "x": point["level"],
             "line": table["short"],
             "mean": round(point[benchmark] / 100, 4),
-            "said": _said(table, point),
+            "source": f"{table['name']}: {point['label']}",
         }
         for table in papers.tables
         if table["axis"] == data.figure.x
@@ -65,32 +66,28 @@ def published(data: FigureData) -> pl.DataFrame:
 
 
 def overlay_note(data: FigureData) -> str:
-    """What the grey marks are; nothing where there are none."""
+    """Caption of the grey marks; empty if there are none."""
     if published(data).is_empty():
         return ""
-    names = [table for table in literature().tables if table["axis"] == data.figure.x]
-    said = "; ".join(f"{table['name']} ({table['source']})" for table in names)
-    return f" Hollow grey: as published, other rows and protocols: {said}."
+    tables = [table for table in literature().tables if table["axis"] == data.figure.x]
+    sources = "; ".join(f"{table['name']} ({table['source']})" for table in tables)
+    return f" Hollow grey: published results with other examples and protocols: {sources}."
 
 
 def section(view: StudyView) -> Section | None:
-    """What the papers report on the study's benchmarks; nothing where they report on none of them."""
+    """Published results on the study's benchmarks; None if there are none."""
     papers = literature()
-    found = [name for score in view.scores if (name := papers.benchmark(score))]
-    if not found:
+    benchmarks = [name for score in view.scores if (name := papers.benchmark(score))]
+    if not benchmarks:
         return None
     rows = [
-        [table["name"], point["said"], *(_value(point.get(name)) for name in found), table["source"]]
+        [table["name"], point["label"], *(_value(point.get(name)) for name in benchmarks), table["source"]]
         for table in papers.tables
         for point in table["points"]
-        if any(name in point for name in found)
+        if any(name in point for name in benchmarks)
     ]
-    table = Table(["table", "what", *found, "source"], rows, 2)
-    return Section("literature", "What the papers report", tuple(papers.cautions), table=table)
-
-
-def _said(table: dict[str, Any], point: dict[str, Any]) -> str:
-    return f"{table['name']}: {point['said']}"
+    table = Table(["table", "result", *benchmarks, "source"], rows, 2)
+    return Section("literature", "Published results", tuple(papers.cautions), table=table)
 
 
 def _value(percent: float | None) -> str:

@@ -1,4 +1,4 @@
-"""What all charts of accuracy share: points with bars, the accuracy axis, colours, what the pointer shows."""
+"""Shared by all charts of accuracy: points with error bars, accuracy axis, colours, tooltips."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from limo_ablate.report.figure_data import FigureData
 from limo_ablate.report.labels import axis, percent, score_title
 
 HEIGHT = 340
-"""Pixels of the plot."""
+"""Height of the plot in pixels."""
 STEPS = (0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
-"""Where the accuracy axis may end."""
+"""Possible upper ends of the accuracy axis."""
 
 
 def points(data: FigureData) -> pl.DataFrame:
-    """The points with the ends of their bars and what the pointer shows."""
+    """The points with the ends of their error bars and the text of their tooltips."""
     kind = "item_error" if data.points["seeds"].max() == 1 else "seed_error"
     error = pl.col(kind).fill_null(0.0)
     rows = data.points.with_columns(
@@ -29,7 +29,7 @@ def points(data: FigureData) -> pl.DataFrame:
 
 
 def ceiling(*tops: float) -> float:
-    """Upper end of the accuracy axis: the next step above all bars."""
+    """Upper end of the accuracy axis: the first step above all bars."""
     return next(step for step in STEPS if max(tops) * 1.02 <= step or step == 1.0)
 
 
@@ -54,8 +54,8 @@ def tooltip(data: FigureData) -> list[alt.Tooltip]:
 
 
 def paper_marks(chart: alt.Chart) -> alt.Chart:
-    """Hollow grey marks of published points (columns mean, said)."""
-    tips = [alt.Tooltip("said:N", title="published"), alt.Tooltip("mean:Q", title="accuracy", format=".1%")]
+    """Hollow grey marks of published points (columns mean, source)."""
+    tips = [alt.Tooltip("source:N", title="published"), alt.Tooltip("mean:Q", title="accuracy", format=".1%")]
     marked: alt.Chart = chart.mark_point(
         filled=False, shape="diamond", size=90, strokeWidth=1.6, opacity=1, style="published"
     ).encode(tooltip=tips)

@@ -1,7 +1,7 @@
-"""Accuracy against an amount: points with error bars, a line for each level, named at its end.
+"""Chart of accuracy against an amount: points with error bars, and a line for each level, named at its end.
 
-The line is the fitted curve with its band where one can be fitted, else it joins the points. What was
-measured at size 0, which no logarithmic axis has, is a dashed line across.
+The line is the fitted curve with its band if there is one, else it joins the points. The accuracy at size 0,
+which a logarithmic axis can't show, is a dashed horizontal line.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ from limo_ablate.report.figure_data import UNTRAINED, FigureData
 from limo_ablate.report.labels import axis
 
 DODGE = 0.012
-"""Share of the axis between neighbouring lines' points, so that their error bars don't hide each other."""
+"""Offset of neighbouring lines' points, as a share of the axis, so that error bars don't overlap."""
 BANDS = 6
-"""Curves with a band in one picture; of more, only the curves."""
+"""Maximum number of curves with bands in one chart; with more, only curves are drawn."""
 
 
 def sizes_chart(data: FigureData) -> alt.LayerChart | alt.FacetChart:
-    """The figure, on a linear or logarithmic axis."""
+    """The figure on a linear or logarithmic axis."""
     log, rows, papers = data.scale == "log", points(data), published(data)
-    drawn, base = (rows.join(part, on=["x", "line"], how="semi") for part in (data.curve, data.base))
-    low, high = domain([*drawn["x"], *papers["x"]], log)
-    paths = _paths(data, drawn)
+    measured, base = (rows.join(part, on=["x", "line"], how="semi") for part in (data.curve, data.base))
+    low, high = domain([*measured["x"], *papers["x"]], log)
+    paths = _paths(data, measured)
     top = ceiling(*rows["top"], *paths["high"].drop_nulls(), *papers["mean"])
-    x = size_axis(data.figure.x, [*drawn["x"], *papers["x"]], low, high, log)
+    x = size_axis(data.figure.x, [*measured["x"], *papers["x"]], low, high, log)
     y, hue = accuracy_axis(top, data.figure.score), colour(data, False)
-    own = high if papers.is_empty() else float(drawn["x"].max())  # type: ignore[arg-type]
-    ends = line_ends(drawn, papers, top, own, high)
+    own = high if papers.is_empty() else float(measured["x"].max())  # type: ignore[arg-type]
+    ends = line_ends(measured, papers, top, own, high)
     named = alt.Chart(ends.filter(~pl.col("paper"))).encode(x=x, color=hue)
     layers = [
         *_dashed(base, y, hue, data),
         *_curves(paths, x, hue, top, data.figure.score),
-        *_measured(dodged(drawn, data.lines, low, high, log), data, x, hue, y),
+        *_measured(dodged(measured, data.lines, low, high, log), data, x, hue, y),
         named.mark_text(align="left", dx=8, fontWeight=600).encode(y="label_y:Q", text="line:N"),
         *([] if papers.is_empty() else _papers(papers, ends.filter("paper"), x, y)),
     ]
@@ -53,7 +53,7 @@ def sizes_chart(data: FigureData) -> alt.LayerChart | alt.FacetChart:
 
 
 def _curves(paths: pl.DataFrame, x: alt.X, hue: alt.Color, top: float, score: str) -> list[alt.Chart]:
-    """Bands, where there are any, below all lines."""
+    """Lines, and their bands below them if there are any."""
     chart = alt.Chart(paths).encode(x=x, color=hue)
     band = chart.mark_area(opacity=0.15).encode(y=accuracy_axis(top, score, "low"), y2="high:Q")
     line = chart.mark_line(strokeWidth=2).encode(y=accuracy_axis(top, score))
@@ -73,9 +73,9 @@ def _measured(rows: pl.DataFrame, data: FigureData, x: alt.X, hue: alt.Color, y:
 def size_axis(
     key: str, values: Sequence[float], low: float, high: float, log: bool, field: str = "place"
 ) -> alt.X:
-    """With ticks at the sizes that were run, as `key` is called."""
+    """The x axis, labelled for `key`, with ticks at the sizes that were run."""
     ticks = sorted(set(values))
-    # by labelExpr: an axis would round a `format` to the distance of its ticks, 32 to 3e+1
+    # labelExpr, as an axis rounds `format` to the distance of its ticks: 32 to 3e+1
     return alt.X(
         f"{field}:Q",
         title=axis(key) + (" (log scale)" if log else ""),
@@ -88,11 +88,11 @@ def size_axis(
     )
 
 
-def _paths(data: FigureData, drawn: pl.DataFrame) -> pl.DataFrame:
-    """place, line, mean, low?, high?: fitted where the line was, else through its points."""
+def _paths(data: FigureData, measured: pl.DataFrame) -> pl.DataFrame:
+    """place, line, mean, low?, high?: the fitted curve of a line, else its points."""
     curves = data.fits.curves if data.fits else {}
     parts = [
-        drawn.filter(~pl.col("line").is_in(list(curves)))
+        measured.filter(~pl.col("line").is_in(list(curves)))
         .sort("x")
         .select(
             "line",
@@ -136,7 +136,7 @@ def domain(ticks: Sequence[float], log: bool) -> tuple[float, float]:
 
 
 def dodged(rows: pl.DataFrame, lines: list[str], low: float, high: float, log: bool) -> pl.DataFrame:
-    """The column `place`: x moved a little to the side, differently for each line."""
+    """Adds the column `place`: x shifted a little, differently for each line."""
     side = {name: (i - (len(lines) - 1) / 2) * DODGE for i, name in enumerate(lines)}
     shift = pl.col("line").replace_strict(side, return_dtype=pl.Float64)
     place = pl.col("x") * (high / low) ** shift if log else pl.col("x") + shift * (high - low)
@@ -144,19 +144,21 @@ def dodged(rows: pl.DataFrame, lines: list[str], low: float, high: float, log: b
 
 
 GAP = 0.045
-"""Share of the height between two names."""
+"""Minimum distance of two names, as a share of the height."""
 
 
-def line_ends(drawn: pl.DataFrame, papers: pl.DataFrame, top: float, own: float, far: float) -> pl.DataFrame:
-    """line, paper (bool), place, label_y: where each line's name stands, as high as its last point.
+def line_ends(
+    measured: pl.DataFrame, papers: pl.DataFrame, top: float, own: float, far: float
+) -> pl.DataFrame:
+    """line, paper (bool), place, label_y: position of each line's name, at the height of its last point.
 
-    `drawn` and `papers` have x, line, mean; ours have their names at `own` on the axis, the papers' at `far`.
+    `measured` and `papers` have x, line, mean; our names are at `own` on the axis, the papers' at `far`.
     """
     both = [
         rows.select(
             pl.col("x").cast(pl.Float64), "line", "mean", paper=pl.lit(paper), place=pl.lit(place, pl.Float64)
         )
-        for rows, paper, place in ((drawn, False, own), (papers, True, far))
+        for rows, paper, place in ((measured, False, own), (papers, True, far))
     ]
     ends = pl.concat(both).sort("x").group_by("line", "paper", maintain_order=True).last().sort("mean")
     heights = spread_labels(ends["mean"].to_list(), GAP * top, top)
@@ -164,8 +166,10 @@ def line_ends(drawn: pl.DataFrame, papers: pl.DataFrame, top: float, own: float,
 
 
 def spread_labels(values: Sequence[float], gap: float, top: float) -> list[float]:
-    """Ascending `values`, moved as little as it takes to keep `gap` between neighbours, 0 to `top`."""
-    placed: list[list[float]] = []  # runs of names that touch: [sum of the wished middles, number of names]
+    """Ascending `values`, shifted as little as needed for a `gap` between neighbours, within 0 to `top`."""
+    placed: list[
+        list[float]
+    ] = []  # runs of touching names: [sum of their preferred centres, number of names]
     for value in values:
         placed.append([value, 1])
         while len(placed) > 1 and _bottom(placed[-1], gap) < _top(placed[-2], gap) + gap:

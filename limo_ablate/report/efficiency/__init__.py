@@ -1,1 +1,1 @@
-"""What fitted curves say of examples, and accuracy against what it cost."""
+"""Data efficiency from the fitted curves, and accuracy against training cost."""

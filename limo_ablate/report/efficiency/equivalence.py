@@ -1,4 +1,4 @@
-"""How many times as many examples one line needs as its neighbour for the same accuracy."""
+"""Data equivalence: how many times as many examples one line needs as its neighbour for equal accuracy."""
 
 from __future__ import annotations
 
@@ -19,40 +19,41 @@ from limo_ablate.report.section import Chart, Table, slug
 HEIGHT = 240
 """Pixels of the plot."""
 NOTE = (
-    "A for B: how many times as many B needs as A for what B has at this size; above 1, A's are worth more. "
-    "Bars: 95 % intervals. A triangle is a bound: A's size lies below (up) or above (down) those run."
+    "A for B: how many times as many examples B needs as A for B's accuracy at this size; above 1, A's are "
+    "worth more. Bars: 95 % intervals. A triangle is a bound: A's size is below (up) or above (down) those "
+    "run."
 )
 
 
 def equivalence_chart(data: FigureData, fits: Fits) -> Chart | None:
-    """For each two neighbouring lines of which the lower one rises; null without any."""
+    """For each pair of adjacent lines whose lower line rises; None if there are none."""
     pairs = [pair for pair in fits.neighbours() if not flat(fits.curves[pair[1]])]
     if not pairs:
         return None
-    found = {pair: _ratios(fits, *pair) for pair in pairs}
+    ratios_of = {pair: _ratios(fits, *pair) for pair in pairs}
     largest, amount = number(fits.sizes[-1]), axis(data.figure.x)
-    said = [
+    sentences = [
         f"{other} needs {ratios[-1].text()} times as many as {better}"
-        for (better, other), ratios in found.items()
+        for (better, other), ratios in ratios_of.items()
     ]
     table = Table(
-        ["better", "other", *(f"what it has at {number(size)}" for size in fits.sizes)],
-        [[*pair, *(ratio.text() for ratio in ratios)] for pair, ratios in found.items()],
+        ["better", "other", *(f"accuracy of other at {number(size)}" for size in fits.sizes)],
+        [[*pair, *(ratio.text() for ratio in ratios)] for pair, ratios in ratios_of.items()],
         2,
-        [f"How many times as many {amount} the other needs, with 95 % intervals."],
+        [f"How many times as many {amount} the other line needs for its own accuracy, with 95 % intervals."],
     )
     return Chart(
         slug(f"{data.figure.title} equivalence"),
         f"{data.figure.title}: equivalence",
-        f"For what each has at {largest}, by the fitted curves: {'; '.join(said)}.",
+        f"For the accuracy at {largest}, by the fitted curves: {'; '.join(sentences)}.",
         NOTE,
-        _chart(data, fits, found).to_dict(),
+        _chart(data, fits, ratios_of).to_dict(),
         table,
     )
 
 
 def _ratios(fits: Fits, better: str, other: str) -> list[BoundedEstimate]:
-    """At each of the sizes."""
+    """Ratios at each of the sizes."""
     low, high = fits.sizes[0], fits.sizes[-1]
     return [
         BoundedEstimate(ratio, least, most, size / high, size / low, ("<", "≥"))
@@ -61,12 +62,12 @@ def _ratios(fits: Fits, better: str, other: str) -> list[BoundedEstimate]:
 
 
 def _chart(
-    data: FigureData, fits: Fits, found: dict[tuple[str, str], list[BoundedEstimate]]
+    data: FigureData, fits: Fits, ratios_of: dict[tuple[str, str], list[BoundedEstimate]]
 ) -> alt.LayerChart | alt.FacetChart:
-    names = {pair: f"{pair[0]} for {pair[1]}" for pair in found}
+    names = {pair: f"{pair[0]} for {pair[1]}" for pair in ratios_of}
     rows = [
         {"x": size, "line": names[pair]} | ratio.row()
-        for pair, ratios in found.items()
+        for pair, ratios in ratios_of.items()
         for size, ratio in zip(fits.sizes, ratios, strict=True)
     ]
     log, lines = data.scale == "log", list(names.values())
@@ -86,7 +87,7 @@ def _chart(
 
 
 def _doublings(rows: list[dict[str, Any]]) -> list[float]:
-    """Powers of 2, or, where these are many, of 4, 8, .. that span the bars."""
+    """Powers of 2, or of 4, 8, ... if these are many, that span the bars."""
     low = math.floor(math.log2(min(row["low"] for row in rows)))
     high = math.ceil(math.log2(max(row["high"] for row in rows)))
     return [2.0**k for k in range(low, high + 1) if k % (1 + (high - low) // 8) == 0]

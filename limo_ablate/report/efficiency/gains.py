@@ -1,4 +1,4 @@
-"""What more examples bring, along the fitted curves."""
+"""Gain in accuracy from more examples, along the fitted curves."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from limo_ablate.report.labels import POINTS, axis
 from limo_ablate.report.section import Chart, Table, slug
 
 STEP = 100
-"""Further rows whose gain is given, where no size is smaller; else that of twice as many."""
+"""Number of additional examples whose gain is shown if no size is smaller; else the gain of doubling."""
 HEIGHT = 240
 """Pixels of the plot."""
 
@@ -30,34 +30,36 @@ def steps(sizes: list[float]) -> list[tuple[float, float]]:
 
 
 def gains_chart(data: FigureData, fits: Fits) -> Chart | None:
-    """A line for each of the figure's; null where no step lies within the sizes."""
-    taken = steps(fits.sizes)
-    if not taken or not rising(fits):
+    """Gains of each line; None if no step lies within the sizes."""
+    intervals = steps(fits.sizes)
+    if not intervals or not rising(fits):
         return None
     rows = pl.DataFrame(
         [
-            {"x": start, "line": line, "gain": gain, "low": low, "high": high, "said": _text(gain, low, high)}
+            {"x": start, "line": line, "gain": gain, "low": low, "high": high, "text": _text(gain, low, high)}
             for line, curve in fits.curves.items()
-            for start, more in taken
+            for start, more in intervals
             for gain, low, high in [curve.gain(start, more)]
         ]
     )
-    what = f"{STEP} more" if fits.sizes[0] >= STEP else "twice as many"
-    last = taken[-1][0]
+    change = f"{STEP} more" if fits.sizes[0] >= STEP else "twice as many"
+    last = intervals[-1][0]
     ranked = rows.filter(pl.col("x") == last).sort("gain", descending=True, maintain_order=True)
     shown = ranked.filter(pl.col("line").is_in(rising(fits)))
-    said = [f"{line} {text}" for line, text in shown.select("line", "said").iter_rows()]
+    gains = [f"{line} {text}" for line, text in shown.select("line", "text").iter_rows()]
     return Chart(
         slug(f"{data.figure.title} gain"),
-        f"{data.figure.title}: gain of more",
-        f"From {number(last)} on, {what} bring {', '.join(said)} points.",
-        f"Points of accuracy on the fitted curve. Bars: 95 % intervals.{_left(fits)}",
-        _chart(data, rows.filter(pl.col("line").is_in(rising(fits))), f"gain of {what} (points)").to_dict(),
+        f"{data.figure.title}: gain from more examples",
+        f"From {number(last)}, {change} gain {', '.join(gains)} points.",
+        f"Gain in accuracy along the fitted curve, in points. Bars: 95 % intervals.{_left(fits)}",
+        _chart(
+            data, rows.filter(pl.col("line").is_in(rising(fits))), f"gain from {change} (points)"
+        ).to_dict(),
         Table(
-            [axis(data.figure.line), *(f"from {number(start)}" for start, _ in taken)],
-            [[line, *rows.filter(pl.col("line") == line)["said"]] for line in fits.curves],
+            [axis(data.figure.line), *(f"from {number(start)}" for start, _ in intervals)],
+            [[line, *rows.filter(pl.col("line") == line)["text"]] for line in fits.curves],
             1,
-            [f"Points of accuracy that {what} bring, with 95 % intervals."],
+            [f"Gain in accuracy from {change}, in points, with 95 % intervals."],
         ),
     )
 
@@ -77,7 +79,7 @@ def _chart(data: FigureData, rows: pl.DataFrame, title: str) -> alt.LayerChart |
     tips = [
         alt.Tooltip("line:N", title=axis(data.figure.line)),
         alt.Tooltip("x:Q", title="from"),
-        alt.Tooltip("said:N", title="points"),
+        alt.Tooltip("text:N", title="points"),
     ]
     point = base.mark_point(filled=True, size=60, opacity=1)
     zero = alt.Chart(pl.DataFrame({"zero": [0]})).mark_rule(strokeDash=[4, 3]).encode(y="zero:Q")
@@ -90,13 +92,13 @@ def _chart(data: FigureData, rows: pl.DataFrame, title: str) -> alt.LayerChart |
 
 
 def rising(fits: Fits) -> list[str]:
-    """Lines that are drawn: the others gain nothing anywhere."""
+    """Lines that are drawn: the others are flat."""
     return [line for line, curve in fits.curves.items() if not flat(curve)]
 
 
 def _left(fits: Fits) -> str:
     left = [line for line in fits.curves if line not in rising(fits)]
-    return f" Not drawn, as it does not rise: {', '.join(left)}." if left else ""
+    return f" Not drawn, as flat: {', '.join(left)}." if left else ""
 
 
 def _text(gain: float, low: float, high: float) -> str:

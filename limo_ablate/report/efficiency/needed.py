@@ -1,4 +1,4 @@
-"""How many examples each line needs for what the lines reach: read from the fitted curves."""
+"""Number of examples that each line needs to reach the others' accuracy, from the fitted curves."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from limo_ablate.report.labels import axis, percent
 from limo_ablate.report.section import Chart, Table, slug
 
 FLAT = 0.01
-"""A curve that rises by less than this is not one to read sizes from."""
+"""A curve that rises by less than this is flat: no sizes are read from it."""
 SHARES = (0.95, 0.8, 0.5)
-"""Of what a line reaches: the targets of a figure with one line."""
+"""Targets of a figure with one line, as shares of its accuracy at the largest size."""
 ROW, LEAST = 18, 70
-"""Pixels for each mark, and of the whole plot."""
+"""Height in pixels of each mark, and at least of the plot."""
 
 
 def flat(curve: Curve) -> bool:
@@ -29,14 +29,14 @@ def flat(curve: Curve) -> bool:
 @dataclass(frozen=True, slots=True)
 class Target:
     accuracy: float
-    said: str
+    label: str
     line: str
-    """Whose it is: what it reaches at the largest size, or a share of that."""
+    """The line whose accuracy at the largest size, or a share of it, is the target."""
 
 
 def targets(data: FigureData, fits: Fits) -> list[Target]:
-    """What each line reaches at the largest size, highest first, where the line rises and comes above the
-    untrained base, a point of accuracy apart; of a figure with one line, `SHARES` of what it reaches."""
+    """Accuracies of the lines at the largest size, highest first, for lines that rise and exceed the
+    untrained base, at least a point apart; for a figure with one line, `SHARES` of its accuracy."""
     base = max(data.base["mean"].to_list(), default=0.0)
     largest, single = number(fits.sizes[-1]), len(fits.curves) == 1
     goals = [
@@ -49,15 +49,15 @@ def targets(data: FigureData, fits: Fits) -> list[Target]:
         if not flat(curve)
         for share in (SHARES if single else (1.0,))
     ]
-    found: list[Target] = []
+    kept: list[Target] = []
     for goal in goals:
-        if goal.accuracy > base and all(abs(goal.accuracy - other.accuracy) > FLAT for other in found):
-            found.append(goal)
-    return found
+        if goal.accuracy > base and all(abs(goal.accuracy - other.accuracy) > FLAT for other in kept):
+            kept.append(goal)
+    return kept
 
 
 def needed_chart(data: FigureData, fits: Fits) -> Chart | None:
-    """A mark for each target and line that comes there; null where no line goes anywhere."""
+    """A mark for each target and each line that reaches it; None if all lines are flat."""
     goals, amount = targets(data, fits), axis(data.figure.x)
     if not goals:
         return None
@@ -73,38 +73,39 @@ def needed_chart(data: FigureData, fits: Fits) -> Chart | None:
         for goal in goals
     ]
     rows = [
-        [goal.said, percent(goal.accuracy), *(need.text() for need in lines.values())]
+        [goal.label, percent(goal.accuracy), *(need.text() for need in lines.values())]
         for goal, lines in needs
     ]
-    notes = [f"How many {amount} each line needs for the accuracy, with 95 % intervals."]
+    notes = [f"Number of {amount} that each line needs for the accuracy, with 95 % intervals."]
     return Chart(
         slug(f"{data.figure.title} needed"),
-        f"{data.figure.title}: needed",
+        f"{data.figure.title}: examples needed",
         " ".join(_finding(goal, lines) for goal, lines in needs),
-        f"For what lines reach at {number(high)}. Bars: 95 % intervals. A triangle at {number(low)}: there "
-        f"or before. Lines that do not come there by {number(high)} have no mark.",
+        f"Targets: the lines' accuracies at {number(high)}. Bars: 95 % intervals. A triangle at "
+        f"{number(low)}: {number(low)} or fewer. Lines that do not reach a target by {number(high)} have no "
+        "mark.",
         _chart(data, fits, needs).to_dict(),
         Table(["target", "accuracy", *fits.curves], rows, 1, notes),
     )
 
 
 def _finding(goal: Target, lines: dict[str, BoundedEstimate]) -> str:
-    """Who else comes there, and with how many; of a share of a line, with how many it does."""
+    """Which other lines reach the target, and with how many; for a share of a line, with how many it does."""
     share = len(lines) == 1
-    there = [
+    reached = [
         f"{line} {need.text()}"
         for line, need in lines.items()
         if need.value <= need.most and (share or line != goal.line)
     ]
-    said = ", ".join(there) or "no other line by then"
-    return f"{percent(goal.accuracy)} % ({goal.said}): {said}."
+    text = ", ".join(reached) or "no other line reaches it"
+    return f"{percent(goal.accuracy)} % ({goal.label}): {text}."
 
 
 def _chart(
     data: FigureData, fits: Fits, needs: list[tuple[Target, dict[str, BoundedEstimate]]]
 ) -> alt.LayerChart | alt.FacetChart:
     rows = [
-        {"target": f"{percent(goal.accuracy)} %, {goal.said}", "line": line} | need.row()
+        {"target": f"{percent(goal.accuracy)} %, {goal.label}", "line": line} | need.row()
         for goal, lines in needs
         for line, need in lines.items()
         if need.value <= fits.sizes[-1]

@@ -1,4 +1,4 @@
-"""Accuracy against what it cost, and the cells that no cheaper one comes up to."""
+"""Accuracy against training cost, with the Pareto front of cells."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ from limo_ablate.report.study_view import StudyView
 HEIGHT = 300
 """Pixels of the plot."""
 COLOURS = 8
-"""Levels that can be told apart."""
+"""Maximum number of levels with colours of their own."""
 NAMED = 6
-"""Cells of the front in the sentence."""
+"""Number of cells of the front named in the finding."""
 TEXT = (
-    "A cell is on the front if no cheaper one comes as high. That goes by measured means: of two cells that "
-    "lie close, which is on it may be chance. Costs are those of training, as each trial recorded them; of a "
-    "tuned point, those of its best trial alone."
+    "A cell is on the Pareto front if no cheaper cell is as accurate. The front uses measured means: of two "
+    "close cells, which one is on it may be chance. Costs are of training, as recorded by each trial; "
+    "for a tuned point, of its best trial alone."
 )
 
 
 def section(view: StudyView) -> Section | None:
-    """Of the study's main score: a picture for each cost that differs between cells."""
+    """A chart of the main score for each kind of cost that differs between cells."""
     if not view.done or not view.keys:
         return None
     cells, kinds = costs(view)
-    drawn = tuple(_picture(view, cells, kind) for kind in kinds)
-    return Section("pareto", "Accuracy and cost", (TEXT,), drawn) if drawn else None
+    charts = tuple(_pareto_chart(view, cells, kind) for kind in kinds)
+    return Section("pareto", "Accuracy and cost", (TEXT,), charts) if charts else None
 
 
 def front(cells: pl.DataFrame, column: str) -> pl.DataFrame:
-    """The trained cells, the cheapest first, and `place`, numbers of those on the front: higher than
-    all cheaper ones, and than the untrained base, which costs nothing."""
+    """The trained cells, cheapest first, with `place`, the number of a cell on the front: one with a higher
+    mean than all cheaper cells and than the untrained base, which costs nothing."""
     spent = cells.filter(pl.col("tokens").is_not_null()).sort(
         [column, "mean"], descending=[False, True], maintain_order=True
     )
@@ -56,11 +56,11 @@ def front(cells: pl.DataFrame, column: str) -> pl.DataFrame:
 
 
 def _bases(cells: pl.DataFrame) -> pl.DataFrame:
-    """Cells that were not trained."""
+    """Untrained cells."""
     return cells.filter(pl.col("tokens").is_null())
 
 
-def _picture(view: StudyView, cells: pl.DataFrame, kind: CostMeasure) -> Chart:
+def _pareto_chart(view: StudyView, cells: pl.DataFrame, kind: CostMeasure) -> Chart:
     shown = front(cells, kind.column)
     best = [
         f"{row['place']}: {row['cell']} ({percent(row['mean'])} % for {amount(row[kind.column])})"
@@ -76,8 +76,8 @@ def _picture(view: StudyView, cells: pl.DataFrame, kind: CostMeasure) -> Chart:
     return Chart(
         f"pareto-{kind.column}",
         f"Accuracy and {kind.title}",
-        f"On the front, from the cheapest: {'; '.join(best[:NAMED])}{left}.",
-        f"A mark for each cell, mean of its seeds; numbered are those on the front, the stepped line.{base}",
+        f"On the front, cheapest first: {'; '.join(best[:NAMED])}{left}.",
+        f"A mark for each cell, mean of its seeds; numbered cells are on the front, the stepped line.{base}",
         _chart(view, shown, _bases(cells), kind).to_dict(),
         Table(header, rows, 1),
     )
@@ -101,17 +101,17 @@ def _chart(
 ) -> alt.LayerChart | alt.FacetChart:
     key = _coloured(view)
     levels = [level(row[key]) if key else "" for row in shown.iter_rows(named=True)]
-    said = [
+    texts = [
         f"{percent(mean)} % ({percent(low)} to {percent(high)})"
         for mean, low, high in shown.select("mean", "low", "high").iter_rows()
     ]
     rows = shown.select(
         "cell", "mean", "place", cost=kind.column, level=pl.Series(levels, dtype=pl.String),
-        front=pl.col("place").is_not_null(), accuracy=pl.Series(said, dtype=pl.String),
+        front=pl.col("place").is_not_null(), accuracy=pl.Series(texts, dtype=pl.String),
         spent=pl.Series([amount(value) for value in shown[kind.column]], dtype=pl.String),
     )  # fmt: skip
-    found = shown[kind.column]
-    log = found.max() / found.min() >= LOG_RATIO  # type: ignore[operator]
+    costs = shown[kind.column]
+    log = costs.max() / costs.min() >= LOG_RATIO  # type: ignore[operator]
     x = alt.X(
         "cost:Q",
         title=kind.title + (" (log scale)" if log else ""),
@@ -125,9 +125,9 @@ def _chart(
         alt.Tooltip("accuracy:N", title="accuracy (95 % interval)"),
         alt.Tooltip("spent:N", title=kind.title),
     ]
-    pale = alt.when("datum.front").then(alt.value(1)).otherwise(alt.value(0.45))
+    opacity = alt.when("datum.front").then(alt.value(1)).otherwise(alt.value(0.45))
     points = base.mark_point(filled=True, size=70).encode(
-        opacity=pale, tooltip=tips, **_hues(view, key, levels)
+        opacity=opacity, tooltip=tips, **_hues(view, key, levels)
     )
     best = base.transform_filter("datum.front")
     layers: list[Any] = [
@@ -142,19 +142,19 @@ def _chart(
 
 
 def _coloured(view: StudyView) -> str | None:
-    """The factor that colours stand for: the first figure's lines, or else its axis."""
+    """The factor shown by colour: the lines of the first figure, else its axis."""
     figure = view.figures[0] if view.figures else None
-    wished = [figure.line, figure.x] if figure else view.keys
-    return next((key for key in wished if key in view.keys), None)
+    keys = [figure.line, figure.x] if figure else view.keys
+    return next((key for key in keys if key in view.keys), None)
 
 
 def _hues(view: StudyView, key: str | None, levels: Sequence[str]) -> dict[str, Any]:
-    """The colours that the figures have: levels in the study's order."""
-    declared = [level(known) for block in view.study.blocks for known in block.factors().get(key or "", ())]
-    several = [known for known in dict.fromkeys([*declared, *levels]) if known in levels]
-    if key is None or not 1 < len(several) <= COLOURS:
+    """Colours and shapes as in the figures: levels in the study's order."""
+    declared = [level(value) for block in view.study.blocks for value in block.factors().get(key or "", ())]
+    present = [value for value in dict.fromkeys([*declared, *levels]) if value in levels]
+    if key is None or not 1 < len(present) <= COLOURS:
         return {"color": alt.Color("kind:N", legend=None)}
-    legend, scale = alt.Legend(title=axis(key), symbolOpacity=1), alt.Scale(domain=several)
+    legend, scale = alt.Legend(title=axis(key), symbolOpacity=1), alt.Scale(domain=present)
     return {
         "color": alt.Color("level:N", scale=scale, legend=legend),
         "shape": alt.Shape("level:N", scale=scale, legend=legend),
@@ -170,22 +170,22 @@ def amount(value: float) -> str:
 
 
 HOUR, MINUTES = 3600.0, 600.0
-"""Seconds, and how many of them are given in hours."""
+"""Seconds of an hour, and the time from which times are shown in hours."""
 
 
 @dataclass(frozen=True, slots=True)
 class CostMeasure:
-    """A column of `costs`, as it is called."""
+    """A column of `costs`, and its title."""
 
     column: str
     title: str
 
 
 def costs(view: StudyView) -> tuple[pl.DataFrame, list[CostMeasure]]:
-    """A row for each counted cell, on the study's main score; and the costs that differ between them.
+    """A row for each counted cell on the main score; and the costs that differ between cells.
 
     Columns: the study's keys, cell (text), mean, seed_error, low, high, seeds, and means over seeds of
-    tokens (trained), time (of training, times devices), parameters; null of an untrained base.
+    tokens (trained on), time (of training, times devices), parameters; null for an untrained base.
     """
     own = {trial.name: trial for trial in view.counted}
     rows = view.table.filter(pl.col("trial").is_in(list(own)), pl.col("score") == view.scores[0])
@@ -218,6 +218,6 @@ def _devices(trial: Trial) -> int:
 
 
 def _device(view: StudyView) -> str:
-    """What the trials ran on."""
+    """The kind of device that the trials ran on."""
     kinds = {resolved(trial.folder)["hardware"]["device"] for trial in view.counted}
     return {frozenset({"cuda"}): "GPU", frozenset({"cpu"}): "core"}.get(frozenset(kinds), "device")

@@ -1,1 +1,1 @@
-"""Blocks as designs: heatmaps, main effects, interactions, where the error comes from."""
+"""Sections on factorial designs: heatmaps, main effects, interactions, variance components."""

@@ -1,4 +1,4 @@
-"""Where the error of a cell's mean comes from, and what more of would make it smaller."""
+"""Section on variance components: where the error of a cell's mean comes from, and what would reduce it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAMES = {
     "problem": "problems", "subset": "subsets", "base": "pre-trainings", "seed": "seeds",
     "training": "trainings", "rest": "problems × trainings", "sample": "samples",
 }  # fmt: skip
-"""Components as they are called, in the order of the bars."""
+"""Component -> its label, in the order of the bars."""
 REDUCES = {
     "problems": ("problem", "rest", "sample"),
     "subsets": ("subset", "training", "rest", "sample"),
@@ -27,37 +27,37 @@ REDUCES = {
     "seeds": ("seed", "training", "rest", "sample"),
     "samples": ("sample",),
 }
-"""What more of -> the components that it makes smaller."""
+"""What can be increased -> the components that this reduces."""
 REPLICATES = {"subsets": "subset", "pre-trainings": "base", "seeds": "training"}
-"""What a block may have only one of, and then knows nothing about -> the component that it would know."""
+"""Replicates -> their component, which is unknown in a block with only one of them."""
 ROW, LEAST = 34, 70
-"""Pixels of a bar and of the whole plot."""
+"""Height in pixels of a bar, and at least of the plot."""
 TEXT = (
-    "A cell's mean varies with the problems it was asked, with the trainings and with the samples drawn. "
-    "More problems or samples cost evaluation only, more seeds another training. Contrasts compare cells on "
-    "the same problems, where what these have in common cancels: there seeds count for more than here."
+    "A cell's mean varies with the problems, the trainings and the samples. More problems or samples cost "
+    "only evaluation, more seeds cost training. Contrasts compare cells on the same problems, so the "
+    "variance that cells share over problems cancels: there, seeds matter more than shown here."
 )
 
 
 def section(view: StudyView) -> Section | None:
-    """Of each block, for the score of its first figure; null without trials."""
+    """Variance components of each block for the score of its first figure; None without finished trials."""
     if not view.done:
         return None
-    found = {
+    components_of = {
         block.name: rows for block in view.study.blocks if (rows := _components(view, block)) is not None
     }
-    if not found:
+    if not components_of:
         return None
-    drawn = Chart(
+    chart = Chart(
         "components",
         "Variance components",
-        "What twice as many would take off the error of a cell's mean. "
-        + " ".join(f"{name}: {error_reductions(rows)}." for name, rows in found.items()),
+        "Reduction of a cell's standard error with twice as many. "
+        + " ".join(f"{name}: {error_reductions(rows)}." for name, rows in components_of.items()),
         "Shares of the variance of a cell's mean, averaged over the block's cells.",
-        _chart(found).to_dict(),
-        _table(found),
+        _chart(components_of).to_dict(),
+        _table(components_of),
     )
-    return Section("components", "Where the error comes from", (TEXT,), (drawn,))
+    return Section("components", "Variance components", (TEXT,), (chart,))
 
 
 def _components(view: StudyView, block: Block) -> pl.DataFrame | None:
@@ -72,7 +72,7 @@ def _components(view: StudyView, block: Block) -> pl.DataFrame | None:
 
 
 def _greedy(view: StudyView, block: Block, score: str) -> bool:
-    """Whether a second sample would be the same as the first."""
+    """Whether decoding is greedy, so that all samples of a problem are equal."""
     benchmarks = (
         resolved(trial.folder)["eval"]["benchmarks"] for trial in view.counted if block.name in trial.blocks
     )
@@ -80,16 +80,18 @@ def _greedy(view: StudyView, block: Block, score: str) -> bool:
 
 
 def _without_samples(rows: pl.DataFrame) -> pl.DataFrame:
-    """What one greedy sample has is of the problem, or with several trainings of the two together."""
+    """With greedy decoding, moves the variance of samples to the problem or, with several trainings, to
+    `rest`."""
     alone = rows.filter(component="problem")["variance"].null_count() == 1
     whose = "problem" if alone else "rest"
     kept = rows.filter(~pl.col("component").is_in(["sample", whose]))
-    found = rows.filter(component="sample").with_columns(component=pl.lit(whose))
-    return pl.concat([kept, found])
+    moved = rows.filter(component="sample").with_columns(component=pl.lit(whose))
+    return pl.concat([kept, moved])
 
 
 def error_reductions(rows: pl.DataFrame) -> str:
-    """`problems 16 %, seeds 12 %, samples 4 %`: what twice as many would take off the error of a mean."""
+    """`problems 16 %, seeds 12 %, samples 4 %`: reductions of the standard error of a mean with twice as
+    many."""
     part = {
         name: value for name, value in rows.select("component", "of_mean").iter_rows() if value is not None
     }
@@ -104,24 +106,24 @@ def error_reductions(rows: pl.DataFrame) -> str:
         del less[what]
     bound = {} if "rest" in part else {"samples": "at most "}
     order = sorted(less, key=lambda what: -less[what])
-    said = ", ".join(f"{what} {bound.get(what, '')}{percent(less[what], 0)} %" for what in order)
+    reductions = ", ".join(f"{what} {bound.get(what, '')}{percent(less[what], 0)} %" for what in order)
     return (
-        said
+        reductions
         if len(unknown) < len(REPLICATES)
-        else f"{said}; one seed says nothing of other trainings, so a second comes first"
+        else f"{reductions}; with one seed the variance between trainings is unknown: run a second seed first"
     )
 
 
-def _shares(found: dict[str, pl.DataFrame]) -> Iterable[dict[str, object]]:
-    for block, rows in found.items():
+def _shares(components_of: dict[str, pl.DataFrame]) -> Iterable[dict[str, object]]:
+    for block, rows in components_of.items():
         total = rows["of_mean"].sum()
         for name, value in rows.select("component", "of_mean").iter_rows():
             if value:
                 yield {"block": block, "part": NAMES.get(name, name), "share": value / total}
 
 
-def _chart(found: dict[str, pl.DataFrame]) -> alt.Chart:
-    rows = pl.DataFrame(list(_shares(found)))
+def _chart(components_of: dict[str, pl.DataFrame]) -> alt.Chart:
+    rows = pl.DataFrame(list(_shares(components_of)))
     present = [name for name in NAMES.values() if name in set(rows["part"])]
     order = pl.col("part").replace_strict({name: place for place, name in enumerate(present)}, default=99)
     chart: alt.Chart = (
@@ -133,19 +135,19 @@ def _chart(found: dict[str, pl.DataFrame]) -> alt.Chart:
                 title="share of the variance of a cell's mean",
                 axis=alt.Axis(format=".0%", grid=False),
             ),
-            y=alt.Y("block:N", sort=list(found), title=None, axis=alt.Axis(labelLimit=140)),
+            y=alt.Y("block:N", sort=list(components_of), title=None, axis=alt.Axis(labelLimit=140)),
             color=alt.Color(
                 "part:N", scale=alt.Scale(domain=present), legend=alt.Legend(title=None, columns=2)
             ),
             order="order:Q",
             tooltip=[alt.Tooltip("block:N"), alt.Tooltip("part:N"), alt.Tooltip("share:Q", format=".1%")],
         )
-        .properties(height=max(LEAST, ROW * len(found)))
+        .properties(height=max(LEAST, ROW * len(components_of)))
     )
     return chart
 
 
-def _table(found: dict[str, pl.DataFrame]) -> Table:
+def _table(components_of: dict[str, pl.DataFrame]) -> Table:
     rows = [
         [
             block,
@@ -154,13 +156,13 @@ def _table(found: dict[str, pl.DataFrame]) -> Table:
             percent(share),
             percent((of_mean or 0) ** 0.5 if of_mean is not None else None, 2),
         ]
-        for block, parts in found.items()
+        for block, parts in components_of.items()
         for name, sd, share, of_mean in parts.select("component", "sd", "share", "of_mean").iter_rows()
     ]
     notes = [
-        "sd: in points of accuracy of one completion; in a mean: what is left of it in a cell's mean. A "
-        "dash: can't be told apart, with one seed, or one sample of each problem (it is in samples then, or, "
-        "where decoding is greedy and samples are alike, in problems × trainings)."
+        "sd: standard deviation of one completion's accuracy, in points; sd in a mean: the part left in a "
+        "cell's mean. A dash: not identified with one seed, or with one sample of each problem (it is then "
+        "part of samples or, with greedy decoding, of problems × trainings)."
     ]
     header = ["block", "component", "sd", "share of one completion", "sd in a mean"]
     return Table(header, rows, 2, notes)

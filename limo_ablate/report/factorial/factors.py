@@ -1,4 +1,4 @@
-"""Main effects and two-factor interactions of the blocks that cross several factors. Exploratory."""
+"""Section on main effects and two-factor interactions of blocks with several factors. Exploratory."""
 
 from __future__ import annotations
 
@@ -18,58 +18,62 @@ from limo_ablate.report.study_view import StudyView
 from limo_ablate.study.block import Block
 
 TEXT = (
-    "Exploratory: a reason to declare a contrast rather than a claim. Intervals are at 95 %, over other "
-    "seeds and other problems, each for itself; p is adjusted by Holm over each table, so an interval may "
-    "leave 0 out where the adjusted p tells nothing from chance. Untrained bases are left out."
+    "Exploratory: use these effects to choose contrasts, not as claims. Intervals are 95 % confidence "
+    "intervals over seeds and problems, not adjusted for multiple comparisons; p-values are adjusted by "
+    "Holm within each table, so an interval may exclude 0 although its effect is not significant. Untrained "
+    "bases are left out."
 )
 MOST = 4
-"""Effects that are named in the sentence."""
-BARS = f" Bars: 95 % intervals. Pale: not told from chance (p adjusted {ALPHA:g} or more). Exploratory."
-DIFFERENCE = "The factor's second level minus its first, over all levels of the others."
-CHANGE = "Half of how much one factor's effect changes from the other's first level to its second."
+"""Number of effects named in the finding."""
+BARS = f" Bars: 95 % intervals. Faded: not significant (adjusted p {ALPHA:g} or more). Exploratory."
+DIFFERENCE = "The factor's second level minus its first, averaged over the other factors."
+CHANGE = "Half of the change of one factor's effect from the other's first level to its second."
 LEVEL = "Each level minus the mean of all cells."
-HEADER = ["effect", "95 % interval", "p", "p adjusted", "seeds"]
+HEADER = ["effect", "95 % interval", "p", "adjusted p", "seeds"]
 
 
 def section(view: StudyView) -> Section | None:
-    """Of every factorial and fractional block with two factors or more."""
-    found = [grid for block in view.study.blocks if (grid := balanced_grid(view, block))]
-    if not found:
+    """Effects of each factorial and fractional block with two factors or more; None if there are none."""
+    grids = [grid for block in view.study.blocks if (grid := balanced_grid(view, block))]
+    if not grids:
         return None
-    texts = [TEXT, *(aliased(grid.block) for grid in found if grid.block.design == "fractional")]
-    drawn = [picture for grid in found for picture in pictures(view, grid)]
-    return Section("factors", "Main effects and interactions", tuple(texts), tuple(drawn))
+    texts = [TEXT, *(aliased(grid.block) for grid in grids if grid.block.design == "fractional")]
+    charts = [chart for grid in grids for chart in block_charts(view, grid)]
+    return Section("factors", "Main effects and interactions", tuple(texts), tuple(charts))
 
 
 def aliased(block: Block) -> str:
-    """What can't be told apart in a fraction, in words."""
+    """The aliased effects of a fractional design, in words."""
     mixed = [" = ".join(map(effect_label, row)) for row in aliases(block) if len(row) > 1]
     start = f"{block.name}: {len(block.points())} of {2 ** len(block.axes)} runs. "
     if mixed:
-        return start + f"Aliased, so not to be told apart: {'; '.join(mixed)}."
-    return start + "No effect of one or two factors is aliased with another of these, only with larger ones."
+        return start + f"Aliased effects, which can't be separated: {'; '.join(mixed)}."
+    return (
+        start
+        + "Main effects and two-factor interactions are not aliased with each other, only with higher-order ones."
+    )
 
 
-def pictures(view: StudyView, grid: Grid) -> list[Chart]:
-    """Main effects, interactions, and the two surest pairs that no figure shows, line by line."""
+def block_charts(view: StudyView, grid: Grid) -> list[Chart]:
+    """Main effects, interactions, and line charts of the two most significant pairs that no figure shows."""
     rows = factor_effects(grid.cube)
     if grid.two_level:
-        drawn = [picture for size in (1, 2) if (picture := _differences(grid, rows, size))]
+        charts = [chart for size in (1, 2) if (chart := _differences(grid, rows, size))]
     else:
-        drawn = [_levels(grid, rows), *heatmaps(grid, rows)]
+        charts = [_levels(grid, rows), *heatmaps(grid, rows)]
     shown = [{figure.x, figure.line} for figure in view.figures if figure.block == grid.block.name]
-    return [*drawn, *line_charts(grid, rows, shown)]
+    return [*charts, *line_charts(grid, rows, shown)]
 
 
 def _levels(grid: Grid, rows: pl.DataFrame) -> Chart:
-    """Main effects: each level against the mean of all, factor by factor."""
+    """Main effects: each level minus the mean of all cells, factor by factor."""
     by = {(row["factor"], row["level"]): row for row in rows.filter(kind="main").iter_rows(named=True)}
-    ordered = [(key, known, by[key, str(known)]) for key in grid.factors for known in grid.levels(key)]
-    found = [_dot(axis(key), level(known), row) for key, known, row in ordered]
+    ordered = [(key, value, by[key, str(value)]) for key in grid.factors for value in grid.levels(key)]
+    dots = [_dot(axis(key), level(value), row) for key, value, row in ordered]
     table = [
-        [dot.group, dot.label, *_numbers(dot, row)] for dot, (_, _, row) in zip(found, ordered, strict=True)
+        [dot.group, dot.label, *_numbers(dot, row)] for dot, (_, _, row) in zip(dots, ordered, strict=True)
     ]
-    return _chart(grid, "main effects", LEVEL, found, Table(["factor", "level", *HEADER], table, 2, [LEVEL]))
+    return _chart(grid, "main effects", LEVEL, dots, Table(["factor", "level", *HEADER], table, 2, [LEVEL]))
 
 
 def _differences(grid: Grid, rows: pl.DataFrame, size: int) -> Chart | None:
@@ -107,34 +111,34 @@ def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _chart(grid: Grid, what: str, said: str, found: list[Dot], table: Table) -> Chart:
-    title = f"{grid.block.name}: {what} on {grid.score}"
-    seen = sorted((dot for dot in found if dot.seen), key=lambda dot: -abs(dot.effect))
-    names = [f"{dot.group} {dot.label}".strip() + f" {dot.points}" for dot in seen]
-    told = "; ".join(names[:MOST]) + (f"; {len(names) - MOST} more" if len(names) > MOST else "")
-    finding = f"Told from chance, in points: {told}." if told else "None can be told from chance."
-    chart = dot_chart(found, "difference of accuracy (points)").to_dict()
-    return Chart(slug(title), title, finding, said + BARS, chart, table)
+def _chart(grid: Grid, kind: str, meaning: str, effects: list[Dot], table: Table) -> Chart:
+    title = f"{grid.block.name}: {kind} on {grid.score}"
+    significant = sorted((dot for dot in effects if dot.significant), key=lambda dot: -abs(dot.effect))
+    names = [f"{dot.group} {dot.label}".strip() + f" {dot.points}" for dot in significant]
+    listed = "; ".join(names[:MOST]) + (f"; {len(names) - MOST} more" if len(names) > MOST else "")
+    finding = f"Significant, in points: {listed}." if listed else "None is significant."
+    chart = dot_chart(effects, "difference of accuracy (points)").to_dict()
+    return Chart(slug(title), title, finding, meaning + BARS, chart, table)
 
 
 ROW = 24
-"""Pixels of a row: a name, or a dot."""
+"""Height in pixels of a row: a name or a dot."""
 FADED = 0.35
 
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """A difference of accuracy."""
+    """An effect with its interval, as a dot of the chart."""
 
     group: str
-    """Stands above its dots, within the plot, where there is room for a long name."""
+    """Name above the group's dots, inside the plot, where long names fit."""
     label: str
-    """Beside the axis; empty for a group's only one."""
+    """Label beside the axis; empty for a group with one dot."""
     effect: float
     low: float
     high: float
-    seen: bool
-    """Else it is pale."""
+    significant: bool
+    """Drawn faded otherwise."""
 
     @property
     def points(self) -> str:
@@ -147,28 +151,28 @@ class Dot:
     def row(self, place: int) -> dict[str, Any]:
         return {
             "place": place, "group": self.group, "label": self.label, "effect": self.effect, "low": self.low,
-            "high": self.high, "seen": self.seen, "kind": "effect", "said": f"{self.points} {self.interval}",
+            "high": self.high, "significant": self.significant, "kind": "effect", "text": f"{self.points} {self.interval}",
         }  # fmt: skip
 
 
-def dot_chart(found: list[Dot], title: str) -> alt.LayerChart | alt.FacetChart:
-    """A chart of them, in their order, with a line at 0."""
+def dot_chart(effects: list[Dot], title: str) -> alt.LayerChart | alt.FacetChart:
+    """A chart of effects in their order, with a line at 0."""
     names: list[dict[str, Any]] = []
     rows: list[dict[str, Any]] = []
-    for group, own in groupby(found, key=lambda dot: dot.group):
+    for group, own in groupby(effects, key=lambda dot: dot.group):
         names.append({"place": len(names) + len(rows), "group": group})
         for dot in own:
             rows.append(dot.row(len(names) + len(rows)))
     places = len(names) + len(rows)
     y = alt.Y("place:O", axis=None, scale=alt.Scale(domain=list(range(places))))
-    pale = alt.when("datum.seen").then(alt.value(1)).otherwise(alt.value(FADED))
+    opacity = alt.when("datum.significant").then(alt.value(1)).otherwise(alt.value(FADED))
     frame = alt.Chart(pl.DataFrame(rows))
-    base = frame.encode(y=y, opacity=pale, color=alt.Color("kind:N", legend=None))
+    base = frame.encode(y=y, opacity=opacity, color=alt.Color("kind:N", legend=None))
     x = alt.X("low:Q", title=title, axis=alt.Axis(labelExpr=POINTS, grid=True, tickCount=6))
     tips = [
-        alt.Tooltip("group:N", title="of"),
+        alt.Tooltip("group:N", title="effect of"),
         alt.Tooltip("label:N", title="level"),
-        alt.Tooltip("said:N", title="points"),
+        alt.Tooltip("text:N", title="points"),
     ]
     text = alt.Chart(pl.DataFrame(names)).mark_text(align="left", fontWeight=600, dy=3)
     layers: list[Any] = [
@@ -177,7 +181,7 @@ def dot_chart(found: list[Dot], title: str) -> alt.LayerChart | alt.FacetChart:
         base.mark_point(filled=True, size=80).encode(x="effect:Q", tooltip=tips),
         text.encode(y=y, x=alt.value(4), text="group:N"),
     ]
-    if any(dot.label for dot in found):
+    if any(dot.label for dot in effects):
         label = frame.mark_text(align="right", dx=-8, limit=110)
         layers.append(label.encode(y=y, x=alt.value(0), text="label:N"))
     return alt.layer(*layers).properties(height=places * ROW)

@@ -1,4 +1,4 @@
-"""The balanced part of a block: what main effects and interactions can be read from."""
+"""The balanced part of a block, from which main effects and interactions are estimated."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from limo_ablate.study.block import Block
 from limo_ablate.study.fractional import Fractional
 
 Effect = tuple[str, ...]
-"""One factor, or two."""
+"""One factor or two."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Cells that are crossed in full, or all runs of a fraction."""
+    """A full grid of cells, or all runs of a fractional design."""
 
     block: Block
     score: str
@@ -39,18 +39,18 @@ class Grid:
         return all(len(levels(self.cube, key)) == 2 for key in self.factors)
 
     def levels(self, key: str) -> list[Any]:
-        """Of a factor, in the block's order."""
-        found = levels(self.cube, key)
-        declared = [known for known in self.block.factors().get(key, ()) if known in found]
-        return [*declared, *(known for known in found if known not in declared)]
+        """Levels of a factor, in the block's order."""
+        present = levels(self.cube, key)
+        declared = [value for value in self.block.factors().get(key, ()) if value in present]
+        return [*declared, *(value for value in present if value not in declared)]
 
     def effects(self) -> list[tuple[str, Effect]]:
-        """(name, factors) of each effect of one or two factors; those that can't be told apart are one."""
+        """(name, factors) of each effect of one or two factors; aliased effects are listed once."""
         if self.block.design == "fractional":
-            known = aliases(self.block)
+            groups = aliases(self.block)
         else:
-            known = [[effect] for size in (1, 2) for effect in combinations(self.factors, size)]
-        return [(" = ".join(effect_label(effect) for effect in row), row[0]) for row in known]
+            groups = [[effect] for size in (1, 2) for effect in combinations(self.factors, size)]
+        return [(" = ".join(effect_label(effect) for effect in row), row[0]) for row in groups]
 
 
 def effect_label(effect: Effect) -> str:
@@ -58,10 +58,10 @@ def effect_label(effect: Effect) -> str:
 
 
 def aliases(block: Block) -> list[list[Effect]]:
-    """Of a fraction: every effect of one or two factors once, with those it is mixed with."""
+    """Effects of one or two factors of a fractional design, each with those it is aliased with."""
     order = [keys(effect_label)[0] for effect_label in block.axes]
-    found = Fractional.of(len(order), block.resolution or 3).aliases()
-    return [[tuple(order[place] for place in effect) for effect in row] for row in found]
+    groups = Fractional.of(len(order), block.resolution or 3).aliases()
+    return [[tuple(order[place] for place in effect) for effect in row] for row in groups]
 
 
 def balanced_grid(view: StudyView, block: Block) -> Grid | None:

@@ -1,4 +1,5 @@
-"""Two crossed axes of a figure as a heatmap: every cell's accuracy, and where they need each other."""
+"""Section with heatmaps of figures with two axes: each cell's accuracy, and its interaction if
+significant."""
 
 from __future__ import annotations
 
@@ -15,26 +16,26 @@ from limo_ablate.report.section import Chart, Section, Table, slug
 from limo_ablate.report.study_view import StudyView
 
 ROW, LEAST = 46, 140
-"""Pixels of a row of cells, and of the whole plot."""
+"""Height in pixels of a row, and at least of the plot."""
 WIDE, WIDEST = 8, 16
-"""Columns up to which cells hold numbers with a decimal, and numbers at all."""
+"""Maximum number of columns for numbers with a decimal, and for numbers at all."""
 ALPHA = 0.05
-"""Adjusted p below which an interaction stands in its cell."""
+"""Adjusted p-value below which an interaction is shown in its cell."""
 GAPS = alt.Scale(paddingInner=0.03, paddingOuter=0)
 INTERACTION = (
-    "Interaction: what the cell has beyond the means of its row and its column, in points, with its 95 % "
-    "interval; p by Holm over the cells. Exploratory."
+    "Interaction: the cell's accuracy minus what its row and its column predict, in points, with its 95 % "
+    "interval; p adjusted by Holm over the cells. Exploratory."
 )
 
 
 def section(view: StudyView) -> Section | None:
-    """A picture of every figure with several levels on both of its axes."""
-    drawn = tuple(heatmap_chart(data) for data in view.panels() if is_crossed(data))
-    return Section("heatmap", "Every cell of two axes", charts=drawn) if drawn else None
+    """A heatmap of each figure with several levels on both axes; None if there are none."""
+    charts = tuple(heatmap_chart(data) for data in view.panels() if is_crossed(data))
+    return Section("heatmap", "Heatmaps of two axes", charts=charts) if charts else None
 
 
 def is_crossed(data: FigureData) -> bool:
-    """Whether it has at least two lines and two levels, and more than half of the cells."""
+    """Whether the figure has at least two lines and two levels, and more than half of the cells."""
     wide = data.curve["x"].n_unique()
     return len(data.lines) > 1 and wide > 1 and data.curve.height > len(data.lines) * wide / 2
 
@@ -43,18 +44,18 @@ def heatmap_chart(data: FigureData) -> Chart:
     cells = heatmap_table(data)
     ranked = cells.sort("mean")
     worst, best = (_named(ranked.row(place, named=True)) for place in (0, -1))
-    told = cells.filter(pl.col("sign") != "").height
-    note = "Per cent. "
-    if told:
-        note += f"Below: what a cell has beyond its row and column, where p adjusted < {ALPHA:g}. "
+    significant = cells.filter(pl.col("sign") != "").height
+    note = "Accuracy in per cent. "
+    if significant:
+        note += f"Below: interaction of row and column, if adjusted p < {ALPHA:g}. "
     if base := [f"{row['line']} {percent(row['mean'])} %" for row in data.base.iter_rows(named=True)]:
         note += f"Not shown: {axis(data.figure.x)} 0 ({', '.join(base)})."
     header = [axis(data.figure.line), axis(data.figure.x), "accuracy", "95 % interval", "seeds"]
-    header += ["interaction", "its interval", "p adjusted"]
+    header += ["interaction", "its interval", "adjusted p"]
     return Chart(
         slug(f"{data.figure.title} heatmap"),
-        f"{data.figure.title}: every cell",
-        f"From {worst} to {best}. Interactions that can be told from chance: {told} of {cells.height} cells.",
+        f"{data.figure.title}: heatmap",
+        f"From {worst} to {best}. Significant interactions: {significant} of {cells.height} cells.",
         note.strip(),
         _chart(data, cells).to_dict(),
         Table(header, [_row(row) for row in cells.iter_rows(named=True)], 2, [INTERACTION]),
@@ -62,17 +63,17 @@ def heatmap_chart(data: FigureData) -> Chart:
 
 
 def heatmap_table(data: FigureData) -> pl.DataFrame:
-    """A row for each cell but the untrained base: line, x (text), mean, low, high, seeds, and of its
-    interaction effect, from, to, p_adj (null where the grid is not full), and sign: its text where seen."""
+    """A row for each cell except the untrained base: line, x (text), mean, low, high, seeds; effect, from, to
+    and p_adj of its interaction (null outside the full grid); sign: the interaction's text if significant."""
     points = data.curve.filter(pl.col("line").is_in(data.lines))
     x = pl.Series("x", [level(x) for x in points["x"]], dtype=pl.String)
     cells = points.select("line", x, "mean", "low", "high", "seeds")
-    found = cells.join(_interactions(data), on=["line", "x"], how="left", maintain_order="left")
+    joined = cells.join(_interactions(data), on=["line", "x"], how="left", maintain_order="left")
     signs = [
         f"{100 * effect:+.1f}" if p is not None and p < ALPHA else ""
-        for effect, p in found.select("effect", "p_adj").iter_rows()
+        for effect, p in joined.select("effect", "p_adj").iter_rows()
     ]
-    return found.with_columns(sign=pl.Series(signs, dtype=pl.String))
+    return joined.with_columns(sign=pl.Series(signs, dtype=pl.String))
 
 
 def _interactions(data: FigureData) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""How two factors need each other: small heatmaps of what a pair of levels has beyond both, and lines."""
+"""Charts of two-factor interactions: heatmaps of the interaction effects, and lines of mean accuracies."""
 
 from __future__ import annotations
 
@@ -17,51 +17,53 @@ from limo_ablate.report.result_tables import interval
 from limo_ablate.report.section import Chart, Table, slug
 
 ALPHA = 0.05
-"""Adjusted p below which an effect is told from chance."""
+"""Adjusted p-value below which an effect is significant."""
 MAPS, LINES = 3, 2
-"""Pairs of a block that are drawn as a heatmap, and as lines: those with the smallest p."""
+"""Number of a block's pairs drawn as heatmaps, and as lines: those with the smallest p."""
 ROW, LEAST, HEIGHT = 38, 110, 240
-"""Pixels of a heatmap's row and of all its rows, and of a plot of lines."""
+"""Height in pixels of a heatmap's row, at least of a heatmap, and of a line chart."""
 NOTE = (
-    "What a pair of levels has beyond both, in points: 0 everywhere if the factors add up. Bold: p adjusted "
-    f"< {ALPHA:g}, by Holm over the block's interactions. Exploratory."
+    "Interaction effects in points: 0 everywhere if the factors are additive. Bold: adjusted p "
+    f"< {ALPHA:g} (Holm, over the block's interactions). Exploratory."
 )
 GAPS = alt.Scale(paddingInner=0.03, paddingOuter=0)
 Pair = tuple[str, str]
 
 
 def strongest_pairs(rows: pl.DataFrame) -> list[Pair]:
-    """The pairs of factors of `factor_effects`, by their smallest p."""
+    """Pairs of factors by the smallest p of their interactions."""
     pairs = rows.filter(pl.col("kind") == "interaction").group_by("factor", "other", maintain_order=True)
-    found = pairs.agg(pl.col("p").min()).sort("p", maintain_order=True)
-    return [(one, other) for one, other in found.select("factor", "other").iter_rows()]
+    ranked = pairs.agg(pl.col("p").min()).sort("p", maintain_order=True)
+    return [(one, other) for one, other in ranked.select("factor", "other").iter_rows()]
 
 
 def heatmaps(grid: Grid, rows: pl.DataFrame) -> list[Chart]:
-    """A heatmap of each of the surest pairs."""
+    """A heatmap for each of the pairs with the smallest p."""
     return [_map(grid, rows, pair) for pair in strongest_pairs(rows)[:MAPS]]
 
 
 def _map(grid: Grid, rows: pl.DataFrame, pair: Pair) -> Chart:
     own = rows.filter(pl.col("factor") == pair[0], pl.col("other") == pair[1])
-    texts = [{str(known): level(known) for known in grid.levels(key)} for key in pair]
+    texts = [{str(value): level(value) for value in grid.levels(key)} for key in pair]
     cells = [
         {
             "x": texts[0][row["level"]], "y": texts[1][row["other_level"]], "effect": row["effect"],
-            "number": f"{100 * row['effect']:+.1f}", "seen": row["p_adj"] < ALPHA,
-            "said": f"[{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]", "p": f"{row['p_adj']:.3f}",
+            "number": f"{100 * row['effect']:+.1f}", "significant": row["p_adj"] < ALPHA,
+            "interval": f"[{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]", "p": f"{row['p_adj']:.3f}",
         }
         for row in own.iter_rows(named=True)
     ]  # fmt: skip
-    seen = sorted((cell for cell in cells if cell["seen"]), key=lambda cell: -abs(cell["effect"]))
-    told = "; ".join(f"{cell['x']}, {cell['y']} {cell['number']}" for cell in seen[:4])
+    significant = sorted(
+        (cell for cell in cells if cell["significant"]), key=lambda cell: -abs(cell["effect"])
+    )
+    listed = "; ".join(f"{cell['x']}, {cell['y']} {cell['number']}" for cell in significant[:4])
     title = f"{grid.block.name}: {effect_label(pair)}"
-    header = [*map(axis, pair), "interaction", "95 % interval", "p adjusted"]
-    table = [[cell[key] for key in ("x", "y", "number", "said", "p")] for cell in cells]
+    header = [*map(axis, pair), "interaction", "95 % interval", "adjusted p"]
+    table = [[cell[key] for key in ("x", "y", "number", "interval", "p")] for cell in cells]
     return Chart(
         slug(f"{title} interaction"),
         f"{title}, interaction on {grid.score}",
-        f"Told from chance, in points: {told}." if told else "None can be told from chance.",
+        f"Significant, in points: {listed}." if listed else "None is significant.",
         NOTE,
         _map_chart(pl.DataFrame(cells), pair, [list(text.values()) for text in texts]).to_dict(),
         Table(header, table, 2),
@@ -83,21 +85,22 @@ def _map_chart(cells: pl.DataFrame, pair: Pair, levels: list[list[str]]) -> alt.
     widest = float(np.abs(cells["effect"].to_numpy()).max()) or 1.0
     scale = alt.Scale(range="diverging", domain=[-widest, widest], domainMid=0)
     tips = [alt.Tooltip("x:N", title=axis(pair[0])), alt.Tooltip("y:N", title=axis(pair[1]))]
-    tips += [alt.Tooltip(f"{key}:N", title=said) for key, said in TIPS.items()]
+    tips += [alt.Tooltip(f"{key}:N", title=title) for key, title in TIPS.items()]
     colour = alt.Color("effect:Q", scale=scale, legend=None)
     text = base.encode(text="number:N")
     return alt.layer(
         base.mark_rect(cornerRadius=2).encode(color=colour, tooltip=tips),
-        text.transform_filter("datum.seen").mark_text(fontWeight=700),
-        text.transform_filter("!datum.seen").mark_text(fontSize=11, opacity=0.8),
+        text.transform_filter("datum.significant").mark_text(fontWeight=700),
+        text.transform_filter("!datum.significant").mark_text(fontSize=11, opacity=0.8),
     ).properties(height=max(LEAST, ROW * len(levels[1])))
 
 
-TIPS = {"number": "interaction", "said": "95 % interval", "p": "p adjusted"}
+TIPS = {"number": "interaction", "interval": "95 % interval", "p": "adjusted p"}
 
 
 def line_charts(grid: Grid, rows: pl.DataFrame, shown: list[set[str]]) -> list[Chart]:
-    """Accuracy by one factor, a line for each level of the other: of the surest pairs not `shown`."""
+    """Accuracy by one factor with a line for each level of the other, for the pairs with the smallest p not
+    `shown`."""
     pairs = [pair for pair in strongest_pairs(rows) if set(pair) not in shown]
     return [_lines(grid, pair) for pair in pairs[:LINES]]
 
@@ -116,20 +119,20 @@ def _lines(grid: Grid, pair: Pair) -> Chart:
         slug(f"{title} lines"),
         f"{title}, accuracy on {grid.score}",
         "",
-        "Over all levels of the other factors. Bars: 95 % intervals. Parallel lines: the factors add up.",
+        "Averaged over the other factors. Bars: 95 % intervals. Parallel lines: no interaction.",
         _lines_chart(pl.DataFrame(means), grid, pair).to_dict(),
         Table([*map(axis, pair), "accuracy", "95 % interval"], table, 2),
     )
 
 
 def _mean(grid: Grid, levels: dict[str, Any]) -> dict[str, float]:
-    found = crossed(grid.cube.grouped(grid.cube.weighted(mean_weights(grid.cube, levels))[None]))
-    low, high = found.interval()
-    return {"mean": float(found.mean[0]), "low": max(0.0, float(low[0])), "high": min(1.0, float(high[0]))}
+    estimate = crossed(grid.cube.grouped(grid.cube.weighted(mean_weights(grid.cube, levels))[None]))
+    low, high = estimate.interval()
+    return {"mean": float(estimate.mean[0]), "low": max(0.0, float(low[0])), "high": min(1.0, float(high[0]))}
 
 
 def _lines_chart(means: pl.DataFrame, grid: Grid, pair: Pair) -> alt.LayerChart | alt.FacetChart:
-    one, other = ([level(known) for known in grid.levels(key)] for key in pair)
+    one, other = ([level(value) for value in grid.levels(key)] for key in pair)
     legend, scale = alt.Legend(title=axis(pair[1]), symbolOpacity=1), alt.Scale(domain=other)
     x = alt.X(
         "x:N",

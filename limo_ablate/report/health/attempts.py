@@ -1,6 +1,6 @@
-"""The attempts of a study's trials: when each ran, where, and how it ended.
+"""The attempts of a study's trials: when and where each ran, and how it ended.
 
-From the ledger, which has every attempt; where that is away, from what the finished trials recorded.
+Read from the ledger, which has every attempt; if it is not available, from the records of finished trials.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 PATIENCE = 3.0
-"""Seconds for which a database that is away is waited for: the report can do without it."""
+"""Seconds to wait for a database that does not answer: the report can do without it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
     cell: str
     machine: str
-    """Where it ran, as its runner calls itself; empty where that is not known."""
+    """Machine it ran on, from its runner's name; empty if unknown."""
     state: str
-    """`done`, `failed`, `pruned`, `interrupted` (not the trial's fault), `running`."""
+    """`done`, `failed`, `pruned`, `interrupted` (not the trial's fault) or `running`."""
     start: float
-    """Seconds since an instant that all attempts share, by the clock of its machine."""
+    """Start in seconds since the epoch, by the clock of its machine."""
     end: float
     number: int
-    """From 1."""
+    """Number of the attempt, from 1."""
     reason: str
-    """Of its failure; empty without one."""
+    """Reason of its failure; empty if it did not fail."""
 
 
 def attempts(view: StudyView) -> tuple[list[Attempt], bool]:
-    """All that have begun, earliest first, and whether they are from the ledger."""
+    """All attempts that have begun, earliest first, and whether they are from the ledger."""
     rows = _rows(view)
     if not rows:
         return sorted(_recorded(view), key=lambda attempt: attempt.start), False
@@ -46,12 +46,12 @@ def attempts(view: StudyView) -> tuple[list[Attempt], bool]:
     last = max(
         (time for row in begun for time in (row.datetime_start, row.datetime_complete) if time), default=None
     )
-    found = [_attempt(row, last) for row in begun]
-    return sorted(found, key=lambda attempt: attempt.start), True
+    begun_attempts = [_attempt(row, last) for row in begun]
+    return sorted(begun_attempts, key=lambda attempt: attempt.start), True
 
 
 def _rows(view: StudyView) -> Sequence[FrozenTrial]:
-    """The ledger's rows; none where it is away, not there, or not this study's."""
+    """The ledger's rows; none if it is missing, does not answer, or belongs to another study."""
     from limo_ablate.sweep.ledger.ledger import LEDGER
     from limo_ablate.sweep.ledger.reading import Reading
 
@@ -65,27 +65,27 @@ def _attempt(row: FrozenTrial, last: datetime | None) -> Attempt:
     from limo_ablate.sweep.ledger.ledger import INTERRUPTED
 
     assert row.datetime_start is not None
-    about = row.user_attrs
-    result = about.get("result", {})
+    attributes = row.user_attrs
+    result = attributes.get("result", {})
     state = {"COMPLETE": "done", "PRUNED": "pruned", "RUNNING": "running"}.get(row.state.name, "failed")
     if state == "failed" and INTERRUPTED in result:
         state = "interrupted"
     return Attempt(
-        cell=about["cell"],
-        machine=(about.get("runner") or "").rsplit("-", 2)[0],
+        cell=attributes["cell"],
+        machine=(attributes.get("runner") or "").rsplit("-", 2)[0],
         state=state,
         start=row.datetime_start.timestamp(),
         end=(row.datetime_complete or last or row.datetime_start).timestamp(),
-        number=about.get("attempt", 1),
+        number=attributes.get("attempt", 1),
         reason=result.get("reason", ""),
     )
 
 
 def _recorded(view: StudyView) -> list[Attempt]:
-    found = []
+    recorded = []
     for trial in view.done:
         started = json.loads((trial.folder / "provenance.json").read_text())["started"]
         start = datetime.fromisoformat(started).timestamp()
         end = start + (trial.metrics or {})["total_seconds"]
-        found.append(Attempt(trial.name, "", "done", start, end, 1, ""))
-    return found
+        recorded.append(Attempt(trial.name, "", "done", start, end, 1, ""))
+    return recorded

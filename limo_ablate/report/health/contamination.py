@@ -1,4 +1,4 @@
-"""What the gate between pool and benchmarks found, with evidence; scores on all and on clean items."""
+"""Section on contamination: pairs flagged by the gate, with evidence; scores on all and on clean items."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from limo_ablate.report.study_view import StudyView, artifact
 
 POLICY = "select.contamination.policy"
 CLEAN = "/clean"
-"""After a benchmark's name: its score on the items that no problem of the pool is flagged with."""
+"""Suffix of a benchmark's score on its clean items: those that match no problem of the pool."""
 GATE = {
     "none": "was off: pool and benchmarks were not compared",
-    "report": "only reported: flagged problems stayed in the pool",
+    "report": "only reported flagged problems, which stayed in the pool",
     "drop": "left flagged problems out of the pool",
     "error": "was set to stop at any flagged problem",
 }
-"""Policy -> what the gate did."""
+"""Policy -> description of what the gate did."""
 GROUPS = 24
-"""Rows of a picture; more cells than that are put together."""
+"""Maximum number of rows of a chart; with more cells, cells are grouped."""
 PAIRS = 24
-"""Pairs shown with their evidence."""
+"""Number of pairs shown with their evidence."""
 EVIDENCE = 110
-"""Characters of it."""
+"""Maximum number of characters of the evidence."""
 ROW, BENCHMARKS = 24, 4
-"""Pixels of a row; benchmarks whose clean scores are drawn."""
+"""Height of a row in pixels; maximum number of benchmarks whose clean scores are drawn."""
 
 
 def section(view: StudyView) -> Section | None:
-    """None without results."""
+    """What the gate did and found; None without finished trials."""
     if not view.done:
         return None
     policies = list(dict.fromkeys(str(trial.level(POLICY)) for trial in view.done))
@@ -41,15 +41,15 @@ def section(view: StudyView) -> Section | None:
     if policies == ["none"]:
         return Section("contamination", "Contamination", tuple(text))
     pairs = flagged_pairs(view)
-    drawn = _clean(view)
+    charts = _clean(view)
     if pairs is None:
-        text.append("The gate's artifacts are not here, so its pairs can't be shown.")
+        text.append("The gate's artifacts are not in the store, so its pairs can't be shown.")
     elif pairs.is_empty():
         text.append("It flagged nothing.")
     else:
-        drawn.insert(0, _flagged_chart(view, pairs))
+        charts.insert(0, _flagged_chart(view, pairs))
     table = evidence(pairs) if pairs is not None and not pairs.is_empty() else None
-    return Section("contamination", "Contamination", tuple(text), tuple(drawn), table)
+    return Section("contamination", "Contamination", tuple(text), tuple(charts), table)
 
 
 def _gate_text(policies: list[str]) -> str:
@@ -60,14 +60,15 @@ def _gate_text(policies: list[str]) -> str:
 
 
 def flagged_pairs(view: StudyView) -> pl.DataFrame | None:
-    """All pairs of the study, as in flags.parquet; None where no artifact of the gate is here."""
+    """All flagged pairs of the study, as in flags.parquet; None if no artifact of the gate is in the
+    store."""
     paths = {artifact(view, trial, "flags"): None for trial in view.done}
     parts = [pl.read_parquet(path / "flags.parquet") for path in paths if path]
     return pl.concat(parts).unique(maintain_order=True) if parts else None
 
 
 def methods(pairs: pl.DataFrame) -> pl.DataFrame:
-    """With the column `by`: `exact`, `20 words`, `20 masked words`, `MinHash`."""
+    """Adds the column `by`: `same words`, `20 words`, `20 words, numbers masked`, `MinHash`."""
     kinds = {"ngram": "{} words", "masked": "{} words, numbers masked"}
     by = pl.col("method").replace({"minhash": "MinHash", "exact": "same words"})
     for method, name in kinds.items():
@@ -76,7 +77,8 @@ def methods(pairs: pl.DataFrame) -> pl.DataFrame:
 
 
 def counts(pairs: pl.DataFrame) -> pl.DataFrame:
-    """benchmark, by, items, problems, pairs: how many each method flagged; `any method` where several did."""
+    """benchmark, by, items, problems, pairs: counts for each method, and for `any method` if there are
+    several."""
     named = methods(pairs)
     every = named.with_columns(by=pl.lit("any method"))
     both = pl.concat([named, every]) if named["by"].n_unique() > 1 else named
@@ -99,12 +101,12 @@ def _flagged_chart(view: StudyView, pairs: pl.DataFrame) -> Chart:
     ]  # fmt: skip
     header = ["benchmark", "by", "items flagged", "of its items (%)", "pool problems flagged", "pairs"]
     each = pairs.group_by("benchmark", maintain_order=True).agg(pl.col("item").n_unique())
-    told = ", ".join(f"{count:,} of {name}" for name, count in each.sort("item", descending=True).rows()[:5])
+    items = ", ".join(f"{count:,} of {name}" for name, count in each.sort("item", descending=True).rows()[:5])
     return Chart(
         "flagged",
-        "Benchmark items that the pool has",
-        f"Problems of the pool that are flagged: {pairs['problem'].n_unique():,}. Items: {told}.",
-        "Items of a benchmark that at least one problem of the pool matches, by method.",
+        "Benchmark items that match the pool",
+        f"Flagged problems of the pool: {pairs['problem'].n_unique():,}. Benchmark items: {items}.",
+        "Benchmark items that match at least one problem of the pool, by method.",
         found_chart(rows).to_dict(),
         Table(header, table, 2),
     )
@@ -116,7 +118,7 @@ def _share(row: dict[str, Any], sizes: dict[str, int]) -> str:
 
 
 def found_chart(rows: pl.DataFrame) -> alt.Chart:
-    """Bars of items, one for each method, in each benchmark's row."""
+    """Number of flagged items for each benchmark and method."""
     names = list(dict.fromkeys(rows["by"]))
     ticks = alt.Axis(grid=True, tickCount=5, tickMinStep=1, format="~s")
     chart = alt.Chart(rows).mark_bar().encode(
@@ -127,22 +129,20 @@ def found_chart(rows: pl.DataFrame) -> alt.Chart:
         tooltip=["benchmark:N", "by:N", "items:Q", "problems:Q", "pairs:Q"],
     )  # fmt: skip
     height = rows["benchmark"].n_unique() * max(ROW, 12 * len(names)) + 10
-    drawn: alt.Chart = chart.properties(height=max(2 * ROW, height))
-    return drawn
+    chart_: alt.Chart = chart.properties(height=max(2 * ROW, height))
+    return chart_
 
 
 def evidence(pairs: pl.DataFrame) -> Table:
-    """Pairs with what they share, of each benchmark and method by turns."""
+    """Flagged pairs with the text they share, alternating over benchmarks and methods."""
     turns = methods(pairs).with_columns(turn=pl.int_range(pl.len()).over("benchmark", "by"))
     shown = turns.sort("turn", maintain_order=True).head(PAIRS)
     rows = [
         [row["problem"], row["benchmark"], row["item"], row["by"], _short(row["evidence"]), _similarity(row)]
         for row in shown.iter_rows(named=True)
     ]
-    header = ["pool problem", "benchmark", "item", "by", "what they share", "similarity"]
-    note = (
-        f"{len(rows)} of {pairs.height:,} pairs, of each benchmark and method by turns; # is a masked number."
-    )
+    header = ["pool problem", "benchmark", "item", "by", "shared text", "similarity"]
+    note = f"{len(rows)} of {pairs.height:,} pairs, alternating over benchmarks and methods; # is a masked number."
     return Table(header, rows, 5, [note])
 
 
@@ -155,23 +155,23 @@ def _similarity(row: dict[str, Any]) -> str:
 
 
 def _clean(view: StudyView) -> list[Chart]:
-    """A picture for each benchmark that was scored on its clean items too."""
-    found = groups(view, GROUPS)
+    """A chart for each benchmark that was also scored on its clean items."""
+    grouping = groups(view, GROUPS)
     names = [name for name in view.scores if name + CLEAN in view.scores][:BENCHMARKS]
-    each = {name: clean_scores(view, found, name) for name in names}
-    return [_side_by_side(view, name, rows, found) for name, rows in each.items() if rows.height]
+    each = {name: clean_scores(view, grouping, name) for name in names}
+    return [_side_by_side(view, name, rows, grouping) for name, rows in each.items() if rows.height]
 
 
-def clean_scores(view: StudyView, found: Groups, name: str) -> pl.DataFrame:
-    """group, all, clean, trials: mean accuracies of the trials that have both."""
-    group = {trial.name: group for group, trials in found.trials.items() for trial in trials}
+def clean_scores(view: StudyView, grouping: Groups, name: str) -> pl.DataFrame:
+    """group, all, clean, trials: mean accuracies over the trials that have both scores."""
+    group = {trial.name: group for group, trials in grouping.trials.items() for trial in trials}
     both = view.table.filter(pl.col("score").is_in([name, name + CLEAN]) & pl.col("trial").is_in(list(group)))
     wide = both.pivot("score", index="trial", values="accuracy", maintain_order=True).drop_nulls()
     named = wide.select(pl.col("trial").replace_strict(group).alias("group"), all=name, clean=name + CLEAN)
     return named.group_by("group", maintain_order=True).agg(pl.col("all", "clean").mean(), trials=pl.len())
 
 
-def _side_by_side(view: StudyView, name: str, rows: pl.DataFrame, found: Groups) -> Chart:
+def _side_by_side(view: StudyView, name: str, rows: pl.DataFrame, grouping: Groups) -> Chart:
     sizes = {score["problems"] for t in view.done if (score := (t.metrics or {})["scores"].get(name + CLEAN))}
     whole = max((t.metrics or {})["scores"][name]["problems"] for t in view.done)
     shift = (rows["clean"] - rows["all"]).to_list()
@@ -179,10 +179,10 @@ def _side_by_side(view: StudyView, name: str, rows: pl.DataFrame, found: Groups)
     items = " or ".join(map(str, sorted(sizes)))
     return Chart(
         slug(f"clean items of {name}"),
-        f"Accuracy on {name}: all items and clean ones",
-        f"On the {items} clean of {whole} items, accuracy moves by {100 * mean:+.1f} points "
+        f"Accuracy on {name}: all items and clean items",
+        f"On the {items} clean of {whole} items, accuracy differs by {100 * mean:+.1f} points "
         f"on average, at most by {100 * widest:+.1f} ({rows['group'][shift.index(widest)]}).",
-        f"Means over trials. {found.note}",
+        f"Means over trials. {grouping.note}",
         clean_chart(rows).to_dict(),
         Table(
             ["group", "trials", "all items (%)", "clean items (%)", "difference (points)"],
@@ -196,7 +196,7 @@ def _side_by_side(view: StudyView, name: str, rows: pl.DataFrame, found: Groups)
 
 
 def clean_chart(rows: pl.DataFrame) -> alt.LayerChart | alt.FacetChart:
-    """Two points in each row, joined by a line."""
+    """Two points in each row, connected by a line."""
     y = alt.Y("group:N", sort=None, title=None, axis=alt.Axis(labelLimit=140))
     x = alt.X(
         "all:Q",

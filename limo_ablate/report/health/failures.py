@@ -1,4 +1,4 @@
-"""What has no result: trials that failed, with reason and the way to run them again; trials still to run."""
+"""Section on trials without a result: failed ones with reason and rerun command, and trials still to run."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from limo_ablate.report.section import Section, Table
 from limo_ablate.report.study_view import StudyView
 
 LISTED = 40
-"""Names of trials in a sentence."""
-HEADER = ["trial", "reason", "log", "run it again", "attempts"]
+"""Maximum number of trial names in a sentence."""
+HEADER = ["trial", "reason", "log", "rerun command", "attempts"]
 
 
 def section(view: StudyView) -> Section | None:
-    """None where all trials have a result."""
+    """Failed and missing trials; None if all trials have a result."""
     missing = [trial.name for trial in view.trials if not trial.metrics and not trial.failure]
     if not view.failed and not missing:
         return None
-    found, from_ledger = attempts(view)
-    ended = [attempt.cell for attempt in found if attempt.state == "pruned"]
+    attempts_made, from_ledger = attempts(view)
+    ended = [attempt.cell for attempt in attempts_made if attempt.state == "pruned"]
     text = [_reasons(view)] if view.failed else []
-    text += _listed("ended early by the pruner", [name for name in missing if name in ended])
+    text += _listed("stopped early by the pruner", [name for name in missing if name in ended])
     text += _listed("not run yet", [name for name in missing if name not in ended])
-    table = _table(view, found if from_ledger else None) if view.failed else None
+    table = _table(view, attempts_made if from_ledger else None) if view.failed else None
     title = "Failed and missing trials" if view.failed else "Trials without a result"
     return Section("failures", title, tuple(text), table=table)
 
@@ -43,15 +43,15 @@ def _listed(what: str, names: Sequence[str]) -> list[str]:
     return [f"{len(names)} {plural} {what}: {', '.join(names[:LISTED])}{more}"]
 
 
-def _table(view: StudyView, found: Sequence[Attempt] | None) -> Table:
-    counts = Counter(one.cell for one in found or () if one.state == "failed")
+def _table(view: StudyView, attempts_made: Sequence[Attempt] | None) -> Table:
+    counts = Counter(one.cell for one in attempts_made or () if one.state == "failed")
     rows = []
     for trial in view.failed:
         failure = trial.failure or {}
-        tried = "–" if found is None else str(counts[trial.name])
-        rows.append([trial.name, _reason(failure), str(failure["log"]), str(failure["command"]), tried])
+        count = "–" if attempts_made is None else str(counts[trial.name])
+        rows.append([trial.name, _reason(failure), str(failure["log"]), str(failure["command"]), count])
     return Table(HEADER, rows, 4)
 
 
 def _reason(failure: dict[str, object] | None) -> str:
-    return str((failure or {}).get("reason", "no reason was recorded")).rstrip(".")
+    return str((failure or {}).get("reason", "no reason recorded")).rstrip(".")

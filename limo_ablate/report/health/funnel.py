@@ -1,4 +1,4 @@
-"""What each rule of the selections left of the pool: the funnels of all cells, what they share drawn once."""
+"""Section on selections: how many problems each rule left, for all cells; shared rules are drawn once."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from limo_ablate.report.section import Chart, Section, Table
 from limo_ablate.report.study_view import StudyView, artifact
 
 ROWS = 60
-"""Rules drawn; of more, the first."""
+"""Maximum number of rules drawn."""
 LEVELS = 6
-"""Levels of a rule in a label; of more, the first and the last."""
+"""Maximum number of levels in a label; of more, the first and the last are shown."""
 STEP = 12
-"""Pixels by which a rule's label stands further in than that of the rule before it."""
+"""Indentation in pixels of a rule's label relative to that of the rule before it."""
 ROW = 36
-"""Pixels of a rule: its label and its bar."""
+"""Height in pixels of a rule: its label and its bar."""
 INDENT = "\u2003"
 WIDE = 30.0
-"""Counts that span more than this many times are drawn on a logarithmic axis."""
+"""Ratio of the largest to the smallest count above which the axis is logarithmic."""
 
 Steps = list[tuple[str, int, int]]
 """(rule, problems left, solutions left)."""
@@ -32,10 +32,10 @@ Steps = list[tuple[str, int, int]]
 
 @dataclass(slots=True)
 class Rule:
-    """A rule after certain others, of all selections that went so."""
+    """A rule in the tree of rules, for all selections that reach it by the same rules."""
 
     names: list[str]
-    """`size=64`; several where levels of one key are followed by the same."""
+    """`size=64`; several if levels of one key are followed by the same rules."""
     problems: list[int]
     solutions: list[int]
     depth: int
@@ -53,11 +53,11 @@ class Rule:
 
 
 def section(view: StudyView) -> Section | None:
-    """None where no trial selected anything; a line where the store is gone."""
+    """The selections' funnels; None if no trial selected anything."""
     selected = [t for t in view.done if "selection" in (t.metrics or {}).get("artifacts", {})]
     if not selected:
         return None
-    found = [
+    funnels = [
         [
             (step["name"], step["problems"], step["rows"])
             for step in json.loads((path / "funnel.json").read_text())
@@ -66,65 +66,69 @@ def section(view: StudyView) -> Section | None:
         if (path := artifact(view, trial, "selection"))
     ]
     title = "Selections"
-    if not found:
+    if not funnels:
         return Section(
-            "funnel", title, ("The selections' artifacts are not here, so their funnels can't be shown.",)
+            "funnel",
+            title,
+            ("The selections' artifacts are not in the store, so their funnels can't be shown.",),
         )
-    rules = flattened(tree(found))
+    rules = flattened(tree(funnels))
     unread = (
-        f" Of {len(selected)} trials, those of {len(found)} are here." if len(found) < len(selected) else ""
+        f" Selections of {len(funnels)} of {len(selected)} trials are in the store."
+        if len(funnels) < len(selected)
+        else ""
     )
     note = (
-        "Problems left after each rule, in order; a rule stands under the one before it. Light: between the "
+        "Problems left after each rule, in order; a rule is indented under the one before it. Light: range "
     )
-    note += f"smallest and the largest of several levels.{unread}"
+    note += f"over several levels.{unread}"
     if len(rules) > ROWS:
-        note += f" The first {ROWS} of {len(rules)} rules."
-    picture = Chart(
+        note += f" Shown: the first {ROWS} of {len(rules)} rules."
+    chart = Chart(
         "funnel",
-        "What each rule left of the pool",
-        _finding(found),
+        "Problems left by each rule",
+        _finding(funnels),
         note,
         funnel_chart(rules[:ROWS]).to_dict(),
-        _table(rules, len(found)),
+        _table(rules, len(funnels)),
     )
-    return Section("funnel", title, charts=(picture,))
+    return Section("funnel", title, charts=(chart,))
 
 
-def tree(found: Sequence[Steps]) -> list[Rule]:
-    """The funnels as trees: those that begin alike are one as far as they are alike.
+def tree(funnels: Sequence[Steps]) -> list[Rule]:
+    """The funnels as trees: funnels share their common first rules.
 
-    Rules that follow the same ones, set the same key and are followed by the same are one, too.
+    Rules are also merged if they have the same predecessors, the same key and the same successors.
     """
     roots: list[Rule] = []
-    for steps in found:
+    for steps in funnels:
         after = roots
         for depth, (name, problems, solutions) in enumerate(steps):
-            known = (rule for rule in after if _is(rule, name, problems, solutions))
-            rule = next(known, None) or Rule([name], [problems], [solutions], depth)
+            matches = (rule for rule in after if _is(rule, name, problems, solutions))
+            rule = next(matches, None) or Rule([name], [problems], [solutions], depth)
             if rule not in after:
                 after.append(rule)
             rule.trials += 1
             after = rule.after
-    return _merged(roots)
+    return _merge_alike(roots)
 
 
 def _is(rule: Rule, name: str, problems: int, solutions: int) -> bool:
     return (rule.names, rule.problems, rule.solutions) == ([name], [problems], [solutions])
 
 
-def _merged(rules: list[Rule]) -> list[Rule]:
+def _merge_alike(rules: list[Rule]) -> list[Rule]:
     kept: dict[tuple[Any, ...], Rule] = {}
     for rule in sorted(rules, key=lambda rule: (rule.problems, rule.names)):
-        rule.after = _merged(rule.after)
-        into = kept.setdefault((rule.names[0].partition("=")[0], *_said(rule.after)), rule)
+        rule.after = _merge_alike(rule.after)
+        into = kept.setdefault((rule.names[0].partition("=")[0], *_content(rule.after)), rule)
         if into is not rule:
             _merge(into, rule)
     return sorted(kept.values(), key=lambda rule: rule.names)
 
 
-def _said(rules: Sequence[Rule]) -> list[Any]:
-    """What is told of the rules; not of how many trials."""
+def _content(rules: Sequence[Rule]) -> list[Any]:
+    """What is shown of the rules, except their numbers of trials."""
     return [(rule.depth, *rule.names, *rule.problems, *rule.solutions) for rule in flattened(rules)]
 
 
@@ -138,12 +142,12 @@ def _merge(into: Rule, rule: Rule) -> None:
 
 
 def flattened(rules: Sequence[Rule]) -> list[Rule]:
-    """Every rule, followed by those after it."""
+    """Every rule followed by its successors, depth first."""
     return [one for rule in rules for one in (rule, *flattened(rule.after))]
 
 
 def funnel_chart(rules: Sequence[Rule]) -> alt.LayerChart | alt.FacetChart:
-    """A bar for each rule with its label above it."""
+    """A bar for each rule, with its label above it."""
     low, high = min(min(rule.problems) for rule in rules), max(max(rule.problems) for rule in rules)
     log = low > 0 and high / low > WIDE
     start = 1 if log else 0
@@ -164,8 +168,8 @@ def funnel_chart(rules: Sequence[Rule]) -> alt.LayerChart | alt.FacetChart:
         axis=alt.Axis(format="~s", tickCount=4, grid=True),
     )  # fmt: skip
     y = alt.Y("place:O", axis=None)
-    told = ["rule:N", "solutions:N", "trials:Q"]
-    base = alt.Chart(rows).encode(y=y, tooltip=told)
+    tips = ["rule:N", "solutions:N", "trials:Q"]
+    base = alt.Chart(rows).encode(y=y, tooltip=tips)
     bars = base.encode(color=alt.Color("kind:N", legend=None))
     bar: dict[str, Any] = {"height": 9, "yOffset": 7}
     layers: list[Any] = [
@@ -181,9 +185,9 @@ def _range(counts: Sequence[int]) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def _finding(found: Sequence[Steps]) -> str:
-    pool, left = [steps[0][1] for steps in found], [steps[-1][1] for steps in found]
-    different = len({tuple(steps) for steps in found})
+def _finding(funnels: Sequence[Steps]) -> str:
+    pool, left = [steps[0][1] for steps in funnels], [steps[-1][1] for steps in funnels]
+    different = len({tuple(steps) for steps in funnels})
     kinds = "funnel" if different == 1 else "different funnels"
     return f"{different} {kinds}: {_range(pool)} problems in the pool, {_range(left)} chosen."
 
@@ -201,4 +205,9 @@ def _table(rules: Sequence[Rule], trials: int) -> Table:
         for rule in rules
     ]
     header = ["rule", "problems left", "of the pool (%, at most)", "solutions left", "trials"]
-    return Table(header, rows, 1, [f"Of {trials} trials. Every row that went, and why: limo-ablate select."])
+    return Table(
+        header,
+        rows,
+        1,
+        [f"Over {trials} trials. limo-ablate select lists every excluded row with the reason."],
+    )

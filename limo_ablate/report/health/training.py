@@ -1,4 +1,5 @@
-"""Training curves: loss, dev loss and token accuracy of every trial of a block over the tokens trained on."""
+"""Section on training curves: loss, dev loss and token accuracy of each trial of a block over trained
+tokens."""
 
 from __future__ import annotations
 
@@ -16,46 +17,46 @@ from limo_ablate.report.study_view import StudyView
 from limo_ablate.study.design import Figure
 
 POINTS = 30
-"""Steps drawn of each curve, denser at the start."""
+"""Number of steps drawn of each curve, denser at the start."""
 CURVES = 120
-"""Curves drawn in one chart; of more, every so many."""
+"""Maximum number of curves in a chart; of more, every n-th is drawn."""
 SMALLEST = 1e-6
-"""Of the losses drawn: a logarithm has no zero."""
+"""Smallest loss that is drawn: a logarithmic axis has no zero."""
 HEIGHT = 260
 COLUMNS = ("tokens", "loss", "token_accuracy", "dev_loss")
 COLOURS = 8
-"""Levels that are told apart by a colour; of more, all lines have one."""
+"""Maximum number of levels with colours of their own; with more, all lines have the same colour."""
 LINES = {"training": [1, 0], "dev": [5, 3]}
-"""What a loss is of, and how its line is dashed."""
+"""Kind of loss -> dash pattern of its line."""
 
 
 def section(view: StudyView) -> Section | None:
-    """The curves of each block that a figure shows, or of all blocks where none is declared."""
-    found = [drawn for figure in training_figures(view) for drawn in _drawn(view, figure)]
-    return Section("training", "Training curves", charts=tuple(found)) if found else None
+    """Curves of each block that has a declared figure, or of all blocks if there are no figures."""
+    charts = [drawn for figure in training_figures(view) for drawn in _charts(view, figure)]
+    return Section("training", "Training curves", charts=tuple(charts)) if charts else None
 
 
 def training_figures(view: StudyView) -> list[Figure]:
-    """A figure for each block: which of its factors is the colour, and which one a menu."""
+    """A figure for each block: its `line` is shown by colour, its `x` selected in a menu."""
     if view.figures:
         return list(reversed({figure.block: figure for figure in reversed(view.figures)}.values()))
-    found = []
+    figures = []
     for block in view.study.blocks:
         keys = [*block.factors(), "seed", "seed"]
-        found.append(Figure(title=block.name, block=block.name, x=keys[1], line=keys[0], score=""))
-    return found
+        figures.append(Figure(title=block.name, block=block.name, x=keys[1], line=keys[0], score=""))
+    return figures
 
 
-def _drawn(view: StudyView, figure: Figure) -> list[Chart]:
+def _charts(view: StudyView, figure: Figure) -> list[Chart]:
     own = [t for t in view.done if figure.block in t.blocks and (t.folder / "curve.parquet").exists()]
     if not own:
         return []
-    drawn = own[:: -(-len(own) // CURVES)]
-    rows, table = curves(view, figure, drawn), _table(figure, own)
-    note = "A line for each trial. The same numbers: trials/*/curve.parquet."
-    if len(drawn) < len(own):
-        note = f"{len(drawn)} of {len(own)} trials, a line each. All of them: trials/*/curve.parquet."
-    dashed = " Dashed: loss on the held-out dev rows." if _measured(rows).height else ""
+    sampled = own[:: -(-len(own) // CURVES)]
+    rows, table = curves(view, figure, sampled), _table(figure, own)
+    note = "A line for each trial. Data: trials/*/curve.parquet."
+    if len(sampled) < len(own):
+        note = f"A line for each of {len(sampled)} of {len(own)} trials. Data: trials/*/curve.parquet."
+    dashed = " Dashed: loss on the held-out dev examples." if _with_dev_loss(rows).height else ""
     name, accuracy = f"Training loss: {figure.block}", f"Training token accuracy: {figure.block}"
     loss = loss_chart(figure, rows).to_dict()
     return [
@@ -65,7 +66,7 @@ def _drawn(view: StudyView, figure: Figure) -> list[Chart]:
 
 
 def curves(view: StudyView, figure: Figure, trials: Sequence[Trial]) -> pl.DataFrame:
-    """A row for each trial: trial, x, line, and the lists tokens, loss, token_accuracy, at, dev_loss.
+    """A row for each trial: trial, x, line, and the lists tokens, loss, token_accuracy, dev_tokens, dev_loss.
 
     Levels of x and line come in the block's order.
     """
@@ -85,10 +86,10 @@ def curves(view: StudyView, figure: Figure, trials: Sequence[Trial]) -> pl.DataF
 
 
 def _curve(trial: Trial) -> pl.DataFrame:
-    """Its columns of `COLUMNS`; dev_loss is null where none was measured."""
+    """Columns `COLUMNS` of a trial's curve; dev_loss is null if it was not measured."""
     file = pl.scan_parquet(trial.folder / "curve.parquet")
-    lacking = [pl.lit(None, pl.Float64).alias(name) for name in COLUMNS if name not in file.collect_schema()]
-    return file.with_columns(lacking).select(COLUMNS).collect()
+    missing = [pl.lit(None, pl.Float64).alias(name) for name in COLUMNS if name not in file.collect_schema()]
+    return file.with_columns(missing).select(COLUMNS).collect()
 
 
 def _lists(curve: pl.DataFrame) -> dict[str, list[float]]:
@@ -99,22 +100,22 @@ def _lists(curve: pl.DataFrame) -> dict[str, list[float]]:
         "tokens": steps["tokens"].to_list(),
         "loss": steps["loss"].clip(SMALLEST).round_sig_figs(4).to_list(),
         "token_accuracy": steps["token_accuracy"].round(4).to_list(),
-        "at": dev["tokens"].to_list(),
+        "dev_tokens": dev["tokens"].to_list(),
         "dev_loss": dev["dev_loss"].clip(SMALLEST).round_sig_figs(4).to_list(),
     }
 
 
-def _measured(rows: pl.DataFrame) -> pl.DataFrame:
-    """Those that have a dev loss."""
+def _with_dev_loss(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of trials with a dev loss."""
     return rows.filter(pl.col("dev_loss").list.len() > 0)
 
 
 def loss_chart(figure: Figure, rows: pl.DataFrame) -> alt.LayerChart | alt.FacetChart:
-    """Loss over trained tokens, both logarithmic; dev loss dashed."""
+    """Loss over trained tokens, both on logarithmic axes; dev loss is dashed."""
     y = alt.Y("loss:Q", title="loss (log scale)", scale=_log(), axis=_ticks("~g"))
-    found = {"training": rows.select("trial", "x", "line", "tokens", "loss")}
-    if (dev := _measured(rows)).height:
-        found["dev"] = dev.select("trial", "x", "line", tokens="at", loss="dev_loss")
+    curves_of = {"training": rows.select("trial", "x", "line", "tokens", "loss")}
+    if (dev := _with_dev_loss(rows)).height:
+        curves_of["dev"] = dev.select("trial", "x", "line", tokens="dev_tokens", loss="dev_loss")
     layers: list[Any] = [
         _lines(figure, part, "loss", y).mark_line(
             strokeWidth=1.8 if name == "dev" else 1.2,
@@ -122,13 +123,13 @@ def loss_chart(figure: Figure, rows: pl.DataFrame) -> alt.LayerChart | alt.Facet
             strokeDash=LINES[name],
             point=name == "dev",
         )
-        for name, part in found.items()
+        for name, part in curves_of.items()
     ]
     return _with_menu(alt.layer(*layers), figure, rows)
 
 
 def accuracy_chart(figure: Figure, rows: pl.DataFrame) -> alt.LayerChart | alt.FacetChart:
-    """Share of the response tokens that the model would have chosen, over trained tokens."""
+    """Token accuracy over trained tokens: share of response tokens with the highest probability."""
     scale, ticks = alt.Scale(zero=False, nice=True), alt.Axis(format="~%", tickCount=5)
     y = alt.Y("token_accuracy:Q", title="token accuracy", scale=scale, axis=ticks)
     part = rows.select("trial", "x", "line", "tokens", "token_accuracy")
@@ -137,38 +138,38 @@ def accuracy_chart(figure: Figure, rows: pl.DataFrame) -> alt.LayerChart | alt.F
 
 
 def _lines(figure: Figure, rows: pl.DataFrame, measure: str, y: alt.Y) -> alt.Chart:
-    """A line for each trial; a colour for each line of the figure or, where it has one only, for each x."""
+    """A line for each trial; a colour for each line of the figure or, if it has only one, for each x."""
     levels, lines = (list(dict.fromkeys(rows[key])) for key in ("x", "line"))
     several = len(lines) > 1
-    told = lines if several else levels
+    coloured = lines if several else levels
     title = axis(figure.line if several else figure.x)
     legend = alt.Legend(title=title, symbolOpacity=1, symbolStrokeWidth=3, symbolDash=[1, 0], columns=5)
-    colour = alt.Color("line:N" if several else "x:N", scale=alt.Scale(domain=told), legend=legend)
-    drawn: alt.Chart = (
+    colour = alt.Color("line:N" if several else "x:N", scale=alt.Scale(domain=coloured), legend=legend)
+    chart: alt.Chart = (
         alt.Chart(rows)
         .transform_flatten(["tokens", measure])
         .encode(
             x=alt.X("tokens:Q", title="trained tokens (log scale)", scale=_log(), axis=_ticks("~s")),
             y=y,
-            color=colour if len(told) <= COLOURS else alt.Undefined,
+            color=colour if len(coloured) <= COLOURS else alt.Undefined,
             detail="trial:N",
             tooltip=["trial:N", "tokens:Q", f"{measure}:Q"],
         )
     )
-    return drawn
+    return chart
 
 
 def _with_menu(
     chart: alt.LayerChart | alt.FacetChart, figure: Figure, rows: pl.DataFrame
 ) -> alt.LayerChart | alt.FacetChart:
-    """With a menu of the figure's x, where that is not the colour."""
-    drawn = chart.properties(height=HEIGHT)
+    """The chart with a menu of the figure's x, unless x is shown by colour."""
+    sized = chart.properties(height=HEIGHT)
     levels = list(dict.fromkeys(rows["x"]))
     if rows["line"].n_unique() < 2 or len(levels) < 2:
-        return drawn
+        return sized
     menu = alt.binding_select(options=[None, *levels], labels=["all", *levels], name=f"{axis(figure.x)}: ")
     chosen = alt.param("chosen", bind=menu, value=None)
-    return drawn.transform_filter("chosen == null || datum.x == chosen").add_params(chosen)
+    return sized.transform_filter("chosen == null || datum.x == chosen").add_params(chosen)
 
 
 def _log() -> alt.Scale:
@@ -180,7 +181,7 @@ def _ticks(format: str) -> alt.Axis:
 
 
 def _table(figure: Figure, trials: Sequence[Trial]) -> Table:
-    """How training ended, at each level of line and x: means over its trials."""
+    """Results of training at each level of line and x: means over trials."""
     points: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for trial in trials:
         key = level(trial.level_if_any(figure.line)), level(trial.level_if_any(figure.x))
@@ -194,32 +195,32 @@ def _table(figure: Figure, trials: Sequence[Trial]) -> Table:
         "loss",
         "token accuracy (%)",
     ]
-    header += ["dev loss", "tokens a second"]
+    header += ["dev loss", "tokens/s"]
     rows = [
         [
             *key,
-            str(len(found)),
-            *(_mean(found, name, ",.0f") for name in ("steps", "tokens")),
-            _mean(found, "loss", ".3g"),
-            percent(_average(found, "token_accuracy")),
-            _mean(found, "dev_loss", ".3g"),
-            _mean(found, "tokens_per_second", ",.0f"),
+            str(len(results)),
+            *(_mean(results, name, ",.0f") for name in ("steps", "tokens")),
+            _mean(results, "loss", ".3g"),
+            percent(_average(results, "token_accuracy")),
+            _mean(results, "dev_loss", ".3g"),
+            _mean(results, "tokens_per_second", ",.0f"),
         ]
-        for key, found in points.items()
+        for key, results in points.items()
     ]
     return Table(
         header,
         rows,
         2,
-        ["Means over the trials; loss and token accuracy over the response tokens of the last epoch."],
+        ["Means over trials; loss and token accuracy over the response tokens of the last epoch."],
     )
 
 
-def _average(found: Sequence[dict[str, Any]], name: str) -> float | None:
-    values = [train[name] for train in found if train.get(name) is not None]
+def _average(results: Sequence[dict[str, Any]], name: str) -> float | None:
+    values = [train[name] for train in results if train.get(name) is not None]
     return sum(values) / len(values) if values else None
 
 
-def _mean(found: Sequence[dict[str, Any]], name: str, digits: str) -> str:
-    value = _average(found, name)
+def _mean(results: Sequence[dict[str, Any]], name: str, digits: str) -> str:
+    value = _average(results, name)
     return "–" if value is None else format(value, digits)

@@ -132,7 +132,7 @@ def test_bars_over_bases_know_that_seeds_are_shared(tmp_path: Path) -> None:
 def test_two_axes_of_seeds_are_refused_as_in_contrasts(tmp_path: Path) -> None:
     seeds = {"select.seed": [0, 1], "model.pretrain.seed": [0, 1]}
     block = {**SIZE_QUALITY, "axes": {"select.size": [4, 64], "select.quality": ["L4"], **seeds}}
-    with pytest.raises(UserError, match=r"select\.seed and model\.pretrain\.seed are both drawn anew"):
+    with pytest.raises(UserError, match=r"select\.seed and model\.pretrain\.seed: a block can have one axis"):
         panels(tmp_path, block)
 
 
