@@ -39,7 +39,7 @@ def main(argv: list[str]) -> int:
     guard = Guard(args.host, secrets.token_urlsafe(24) if args.token == "" else args.token)
     only, folders = _studies(names[0] if names else None, [text for text in rest if "=" in text])
     from limo_ablate.report.serve.hub import Hub
-    from limo_ablate.sweep.processes import Interrupts
+    from limo_ablate.sweep.interrupts import Interrupts
 
     with Interrupts() as interrupts, Hub(folders) as hub, _server(guard, args.port, hub) as server:
         print(address(server, only), flush=True)

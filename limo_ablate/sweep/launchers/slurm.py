@@ -20,7 +20,8 @@ from rich.console import Console
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.hardware import HardwareConfig
-from limo_ablate.sweep.budget_guard import Purse
+from limo_ablate.sweep.budget_guard import BudgetGuard
+from limo_ablate.sweep.interrupts import Interrupts
 from limo_ablate.sweep.launchers.slurm_jobs import (
     Live,
     SlurmAway,
@@ -34,7 +35,6 @@ from limo_ablate.sweep.launchers.slurm_jobs import (
 from limo_ablate.sweep.launchers.slurm_script import Batch, join_command, parameters
 from limo_ablate.sweep.ledger.queue import Queue
 from limo_ablate.sweep.live import last_line
-from limo_ablate.sweep.processes import Interrupts
 from limo_ablate.trial.config import LaunchConfig
 
 __all__ = ["job_lines", "run_slurm"]
@@ -51,7 +51,7 @@ def run_slurm(
     launch: LaunchConfig,
     hardware: Sequence[HardwareConfig],
     queue: Queue,
-    purse: Purse,
+    budget_guard: BudgetGuard,
     console: Console,
     interrupts: Interrupts,
 ) -> None:
@@ -62,7 +62,7 @@ def run_slurm(
     """
     batch = batch_of(queue.folder, launch, hardware)
     try:
-        _Follower(batch, queue, purse, console).follow(interrupts)
+        _Follower(batch, queue, budget_guard, console).follow(interrupts)
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(
             "the jobs go on without this command, and the same command follows them again; "
@@ -102,7 +102,7 @@ def tasks_needed(jobs: str, workers: int, waiting: int, running: int, live: Sequ
 class _Follower:
     batch: Batch
     queue: Queue
-    purse: Purse
+    budget_guard: BudgetGuard
     console: Console
     _said: str = ""
     _settled: int = -1
@@ -116,7 +116,7 @@ class _Follower:
             try:
                 live = live_jobs(self.batch.name)
                 self.queue.refresh()
-                self.purse.look()
+                self.budget_guard.refresh()
                 if not self._waiting + self.queue.elsewhere:
                     break
                 self._submit(live)
@@ -130,7 +130,7 @@ class _Follower:
     @property
     def _waiting(self) -> int:
         """Trials that a job could take now."""
-        affordable = [todo for todo in self.queue.todo if self.purse.allows(todo.trial, [])]
+        affordable = [queued for queued in self.queue.waiting if self.budget_guard.allows(queued.trial, [])]
         return len(affordable) + (self.queue.missing if affordable else 0)
 
     def _submit(self, live: Sequence[Live]) -> None:
@@ -146,7 +146,9 @@ class _Follower:
     def _count_lost(self) -> None:
         """Raises UserError when the jobs submitted so far come to nothing, again and again."""
         settled = (
-            self.queue.done + len(self.queue.given_up) + sum(todo.attempt - 1 for todo in self.queue.todo)
+            self.queue.done
+            + len(self.queue.given_up)
+            + sum(queued.attempt - 1 for queued in self.queue.waiting)
         )
         self._lost = 0 if settled > self._settled else self._lost + 1
         self._settled = max(settled, self._settled)
@@ -160,7 +162,7 @@ class _Follower:
     def _say(self, live: Sequence[Live]) -> None:
         for trial, reason in self.queue.given_up:
             if trial.name not in self._told:
-                self._print(f"{trial.name} FAILED, left alone: {reason}")
+                self._print(f"{trial.name} FAILED, given up: {reason}")
             self._told.add(trial.name)
         states = Counter(
             f"{job.state.lower()} ({job.reason})" if job.state == "PENDING" else job.state.lower()
