@@ -49,8 +49,8 @@ def aliased(block: Block) -> str:
     if mixed:
         return start + f"Aliased effects, which can't be separated: {'; '.join(mixed)}."
     return (
-        start
-        + "Main effects and two-factor interactions are not aliased with each other, only with higher-order ones."
+        start + "Main effects and two-factor interactions are not aliased with each other, only with "
+        "higher-order ones."
     )
 
 
@@ -151,7 +151,8 @@ class Dot:
     def row(self, place: int) -> dict[str, Any]:
         return {
             "place": place, "group": self.group, "label": self.label, "effect": self.effect, "low": self.low,
-            "high": self.high, "significant": self.significant, "kind": "effect", "text": f"{self.points} {self.interval}",
+            "high": self.high, "significant": self.significant, "kind": "effect",
+            "text": f"{self.points} {self.interval}",
         }  # fmt: skip
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 from limo_ablate.study.planned import PlannedTrial
 
 if TYPE_CHECKING:
-    from limo_ablate.sweep.budget_guard import Purse
+    from limo_ablate.sweep.budget_guard import BudgetGuard
     from limo_ablate.sweep.ledger.lease import Lease
     from limo_ablate.sweep.ledger.queue import Queue
-    from limo_ablate.sweep.session import Desk, Session
+    from limo_ablate.sweep.session import RunnerOptions, Session
 
 
 class Launcher(Protocol):
@@ -33,10 +33,12 @@ class Launcher(Protocol):
         """At most so many trials run at the same time."""
         ...
 
-    def run(self, queue: Queue, purse: Purse, lease: Lease, desk: Desk) -> Sequence[PlannedTrial]:
+    def run(
+        self, queue: Queue, budget_guard: BudgetGuard, lease: Lease, options: RunnerOptions
+    ) -> Sequence[PlannedTrial]:
         """Has what waits run, and returns when nothing is left; gives the trials that the budget refused.
 
         `queue.refresh()` reads the ledger again: `todo` are the trials that wait, `elsewhere` counts those
-        that other runners have. Wait inside `desk.interrupts.window()`, where a Ctrl-C is raised.
+        that other runners have. Wait inside `options.interrupts.window()`, where a Ctrl-C is raised.
         """
         ...
