@@ -131,9 +131,9 @@ def run(command: list[str]) -> int:
     from limo_ablate.study.design import load_study
     from limo_ablate.sweep.coordinate import run as run_sweep
     from limo_ablate.sweep.join import join
-    from limo_ablate.sweep.runner import Jobs
+    from limo_ablate.sweep.runner import Commands
 
-    jobs = Jobs(
+    commands = Commands(
         trial="faults:trial",
         prepare="faults:prepare",
         report="faults:report",
@@ -141,8 +141,8 @@ def run(command: list[str]) -> int:
     )
     try:
         if command[0] == "sweep":
-            return run_sweep(load_study(command[1]), jobs=jobs)
-        return join(Path(command[1]), [], None, jobs)
+            return run_sweep(load_study(command[1]), commands=commands)
+        return join(Path(command[1]), [], None, commands)
     except UserError as error:
         print(f"limo-ablate: {error}")
         return 2

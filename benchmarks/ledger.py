@@ -39,7 +39,7 @@ from limo_ablate.sweep.ledger.ledger import Ledger
 from limo_ablate.sweep.ledger.parameters import space
 from limo_ablate.sweep.ledger.queue import Queue
 from limo_ablate.sweep.live import REFRESH_SECONDS
-from limo_ablate.sweep.polling import Looks
+from limo_ablate.sweep.runner import QueuePolling
 from tests.postgres import Postgres
 
 SCORE = {"accuracy": 0.25, "stderr": 0.05, "boxed": 0.2, "lenient": 0.3, "tokens": 33.2, "no_answer": 0.1}
@@ -225,27 +225,27 @@ def fill(journal: Path, found: list[PlannedTrial]) -> None:
 def our_worker(url: str, found: list[PlannedTrial], folder: Path, start: Barrier, said: Any) -> None:
     """A runner: its own connection and lease, and the queue that all share and fill as it empties."""
     got: list[str] = []
-    tried, looks = 0, Looks()
+    tried, polling = 0, QueuePolling()
     start.wait()
     try:
         with Lease(folder) as lease:
             queue = Queue(Ledger(url, "ours"), found, folder, lease.id, attempts=3)
             while True:
-                if looks.due(empty=not queue.todo):
+                if polling.is_due(empty=not queue.waiting):
                     queue.refresh()
-                    looks.looked(empty=not queue.todo)
-                if not (queue.todo or queue.missing or queue.elsewhere):
+                    polling.polled(empty=not queue.waiting)
+                if not (queue.waiting or queue.missing or queue.elsewhere):
                     break
-                if not queue.todo:
+                if not queue.waiting:
                     time.sleep(REFRESH_SECONDS)
                     continue
-                todo = queue.todo[0]
+                queued = queue.waiting[0]
                 tried += 1
-                if queue.claim(todo):
+                if queue.claim(queued):
                     time.sleep(TRIAL_SECONDS)
-                    leave_result(folder, todo.trial)
-                    assert queue.finish(todo, TRIAL_SECONDS, 1)
-                    got.append(todo.trial.id)
+                    leave_result(folder, queued.trial)
+                    assert queue.finish(queued, TRIAL_SECONDS, 1)
+                    got.append(queued.trial.id)
         said.put((None, got, tried))
     except Exception as error:
         said.put((repr(error)[:200], got, tried))

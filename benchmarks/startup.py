@@ -123,7 +123,7 @@ def child(options: argparse.Namespace) -> None:
 
         run_trial(lambda: command(overrides), Marks(started), forked=False)
     else:
-        from limo_ablate.sweep.runner import Jobs
+        from limo_ablate.sweep.runner import Commands
         from limo_ablate.trial.compose import compose
         from limo_ablate.trial.identity import TrialLabels
         from limo_ablate.trial.run import run_trial as whole_trial
@@ -131,7 +131,7 @@ def child(options: argparse.Namespace) -> None:
         config, number = compose(overrides[:-1]), str(options.number)
         labels = TrialLabels(study="startup", cell={}, name=number)
 
-        for name in Jobs().preload:
+        for name in Commands().preload:
             import_module(name.lstrip("?"))
         begun = time.time()
         if os.fork() == 0:

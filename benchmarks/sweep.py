@@ -54,7 +54,7 @@ def report(folder: Path) -> Path:
 def ours(folder: Path, slots: int) -> None:
     from limo_ablate.study.design import Block, Study
     from limo_ablate.sweep.coordinate import run
-    from limo_ablate.sweep.runner import Jobs
+    from limo_ablate.sweep.runner import Commands
 
     axes: dict[str, Any] = {"select.size": tuple(SIZES), "select.quality": TIERS}
     study = Study(
@@ -64,13 +64,13 @@ def ours(folder: Path, slots: int) -> None:
         seeds=SEEDS,
     )
     module = Path(__file__).stem
-    jobs = Jobs(
+    commands = Commands(
         trial=f"{module}:trial",
         report=f"{module}:report",
         prepare=f"{module}:report",
         preload=(module, "limo_ablate.trial.identity"),
     )
-    if code := run(study, folder, jobs=jobs):
+    if code := run(study, folder, commands=commands):
         sys.exit(code)
 
 

@@ -1,7 +1,9 @@
-"""Configuration of the hardware that one trial runs on."""
+"""The hardware that one trial runs on, as configured, and what this machine has of it."""
 
 from __future__ import annotations
 
+import os
+import subprocess
 from dataclasses import dataclass
 from typing import Literal
 
@@ -62,3 +64,23 @@ class HardwareConfig:
 def device_count(hardware: HardwareConfig) -> int:
     """Number of GPUs that a trial uses on all its machines; on CPUs, number of cores."""
     return hardware.processes * (1 if hardware.device == "cuda" else hardware.threads)
+
+
+def available_cores() -> int:
+    """Number of cores that this process may use; in a Slurm job, no more than the job was given."""
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # without task affinity, a job sees all cores of the machine
+    return min(here, int(os.environ.get("SLURM_CPUS_ON_NODE", here)))
+
+
+def visible_gpus() -> list[str]:
+    """Ids of the GPUs that this process may use, found without CUDA, which must not start before a fork."""
+    if (chosen := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [device.strip() for device in chosen.split(",") if device.strip()]
+    if "SLURM_JOB_ID" in os.environ:
+        return []  # the job was given none, whatever nvidia-smi lists
+    try:
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return [str(i) for i in range(sum(line.startswith("GPU ") for line in listed.splitlines()))]

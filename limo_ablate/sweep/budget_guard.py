@@ -1,17 +1,70 @@
-"""The study's budget as one of its runners sees it: what it spends, and by the ledger the others."""
+"""Keeps a study within its spending budget: no trial starts that is forecast to end beyond a cap.
+
+    Spending(Budget(gpu_hours=10), spent=3600.0, forecast=costs.seconds).allows(trial, running)
+
+Trials are taken in the queue's order. One may start only if what is spent, what the running trials are
+forecast to use (at least what they have used) and its own forecast are within the cap together. A trial that
+does not fit is passed over and considered again whenever another has ended; smaller ones after it may start
+meanwhile. When nothing runs and nothing fits, the study ends and lists what was not run.
+
+A trial that takes longer than its forecast is not ended. So the cap is exceeded by at most the amount by
+which the running trials were forecast too low.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
 
-from limo_ablate.study.budget import Budget, Spending
+from limo_ablate.core.hardware import device_count
+from limo_ablate.study.budget import Budget
 from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.sweep.ledger.ledger import histories, seconds_run
-from limo_ablate.sweep.ledger.queue import Queue, Todo, alone
+from limo_ablate.sweep.ledger.queue import Queue, QueuedTrial, queue_lock
 
 
-class Purse:
+class Spending:
+    """What a study has used, and whether another trial fits into its budget."""
+
+    def __init__(
+        self,
+        budget: Budget | None,
+        spent: float,
+        forecast: Callable[[PlannedTrial], float],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`spent`: device-seconds that the study has used so far; `forecast`: seconds that a trial will
+        take."""
+        self._budget, self._forecast, self._clock = budget or Budget(), forecast, clock
+        self.update(spent, 0.0)
+
+    def update(self, spent: float, ran: float) -> None:
+        """What the study has used by now: device-seconds, and seconds in which any of its trials ran."""
+        self._spent, self._ran, self._updated = spent, ran, self._clock()
+
+    def charge(self, trial: PlannedTrial, seconds: float) -> None:
+        """An attempt at `trial` has ended after `seconds`, with whatever outcome."""
+        self._spent += seconds * device_count(trial.config.hardware)
+
+    def allows(self, trial: PlannedTrial, running: Iterable[tuple[PlannedTrial, float]]) -> bool:
+        """Whether `trial` may start beside `running`: trials, each with the seconds it has run."""
+        seconds = self._forecast(trial)
+        ran = self._ran + self._clock() - self._updated
+        if self._budget.hours is not None and ran + seconds > self._budget.hours * 3600:
+            return False
+        if self._budget.gpu_hours is None:
+            return True
+        reserved = sum(
+            max(used, self._forecast(other)) * device_count(other.config.hardware) for other, used in running
+        )
+        own = seconds * device_count(trial.config.hardware)
+        return self._spent + reserved + own <= self._budget.gpu_hours * 3600
+
+
+class BudgetGuard:
+    """The budget as one of several runners sees it: its own spending, and by the ledger that of the
+    others."""
+
     def __init__(
         self, queue: Queue, budget: Budget | None, forecast: Callable[[PlannedTrial], float]
     ) -> None:
@@ -20,18 +73,17 @@ class Purse:
         self._spending = Spending(budget, 0.0, forecast)
         self._elsewhere: list[tuple[PlannedTrial, float]] = []
 
-    def look(self) -> None:
-        """Reads in the ledger what all runners have spent, and what the others are at."""
+    def refresh(self) -> None:
+        """Reads from the ledger what all runners have spent, and which trials run in the others."""
         if self._budget is None:
             return
         rows, now = self._queue.ledger.rows(), time.time()
-        found = histories(rows)
-        spent = sum(history.device_seconds for history in found.values())
-        self._spending.know(spent, seconds_run(rows, now))
+        by_trial = histories(rows)
+        self._spending.update(sum(h.device_seconds for h in by_trial.values()), seconds_run(rows, now))
         trials = {trial.id: trial for trial in self._queue.trials}
         self._elsewhere = [
             (trials[key], now - history.since)
-            for key, history in found.items()
+            for key, history in by_trial.items()
             if history.running is not None and history.runner != self._queue.runner and key in trials
         ]
 
@@ -39,17 +91,17 @@ class Purse:
         """Whether `trial` may start beside `running`: trials, each with the seconds it has run here."""
         return self._budget is None or self._spending.allows(trial, [*running, *self._elsewhere])
 
-    def claim(self, todo: Todo, running: Iterable[tuple[PlannedTrial, float]]) -> bool:
-        """Takes the trial from the queue, if the budget still allows it.
+    def claim(self, queued: QueuedTrial, running: Iterable[tuple[PlannedTrial, float]]) -> bool:
+        """Claims the trial from the queue, if the budget still allows it.
 
-        Of several runners one at a time looks and claims, so that no two of them spend the same.
+        Under the queue's lock, so that no two runners spend the same hours.
         """
         if self._budget is None:
-            return self._queue.claim(todo)
-        with alone(self._queue.folder, self._queue.ledger.pause):
-            self.look()
-            return self.allows(todo.trial, running) and self._queue.claim(todo)
+            return self._queue.claim(queued)
+        with queue_lock(self._queue.folder, self._queue.ledger.pause):
+            self.refresh()
+            return self.allows(queued.trial, running) and self._queue.claim(queued)
 
     def charge(self, trial: PlannedTrial, seconds: float) -> None:
-        """An attempt of `trial` has ended here after `seconds`, however it ended."""
+        """An attempt at `trial` has ended here after `seconds`, with whatever outcome."""
         self._spending.charge(trial, seconds)

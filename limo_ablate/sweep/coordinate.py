@@ -17,24 +17,27 @@ from limo_ablate.core.project import command
 from limo_ablate.study.design import Study
 from limo_ablate.study.folder import REGISTRATION, STUDY
 from limo_ablate.study.planned import PlannedTrial
-from limo_ablate.sweep.ledger.declared import declare
+from limo_ablate.sweep.interrupts import Interrupts
+from limo_ablate.sweep.ledger.declaration import declare
+from limo_ablate.sweep.ledger.flock import coordinator
 from limo_ablate.sweep.ledger.lease import Lease
 from limo_ablate.sweep.ledger.ledger import Ledger
 from limo_ablate.sweep.ledger.queue import Queue
 from limo_ablate.sweep.live import rerun_command
 from limo_ablate.sweep.plan.cost import Costs
-from limo_ablate.sweep.processes import Interrupts, coordinator
-from limo_ablate.sweep.runner import Jobs, LeaseLost
-from limo_ablate.sweep.session import Desk, Session
-from limo_ablate.sweep.worker import Job
+from limo_ablate.sweep.runner import Commands, LeaseLost
+from limo_ablate.sweep.session import RunnerOptions, Session
+from limo_ablate.sweep.worker import Call
 
-JOBS = Jobs()
+COMMANDS = Commands()
 SEEN_AS = "seen_as"
 """File in a study's folder: the folder as seen from where `sweep` runs; a `join` must see it so too."""
 LOST = "this process stood still for so long that others may have taken its trials; the same command goes on"
 
 
-def run(study: Study, folder: Path | None = None, jobs: Jobs = JOBS, *, extend: bool = False) -> int:
+def run(
+    study: Study, folder: Path | None = None, commands: Commands = COMMANDS, *, extend: bool = False
+) -> int:
     """Runs `study` in `folder` (by default its own under `paths.studies`); returns the exit code."""
     session = Session.of(study, folder)
     console = Console(soft_wrap=True, highlight=False, markup=False)
@@ -44,12 +47,14 @@ def run(study: Study, folder: Path | None = None, jobs: Jobs = JOBS, *, extend: 
             ledger = _checked(session, interrupts)
             held.enter_context(coordinator(session.folder))
             lease = held.enter_context(Lease(session.folder))
-            desk = Desk(jobs=jobs, console=console, interrupts=interrupts, stays=True)
-            queue = _run_missing(session, ledger, lease, desk, extend=extend)
+            options = RunnerOptions(
+                commands=commands, console=console, interrupts=interrupts, waits_for_others=True
+            )
+            queue = _run_missing(session, ledger, lease, options, extend=extend)
             _write_study(study, queue.trials, session.folder)
             _tell_given_up(study, queue, console)
             with interrupts.window():
-                _report(session.folder, jobs, console)
+                _report(session.folder, commands, console)
     except KeyboardInterrupt as interrupt:
         console.print(
             f"interrupted: {str(interrupt) or 'what was running waits again; the same command goes on'}"
@@ -78,22 +83,24 @@ def told(error: OSError, folder: Path) -> Exception:
     return UserError(f"{folder}: {error.strerror}; nothing is lost: free some, and the same command goes on")
 
 
-def _run_missing(session: Session, ledger: Ledger, lease: Lease, desk: Desk, *, extend: bool) -> Queue:
+def _run_missing(
+    session: Session, ledger: Ledger, lease: Lease, options: RunnerOptions, *, extend: bool
+) -> Queue:
     """Runs what the ledger does not have; returns the queue as it is then."""
     study, costs = session.study, Costs()
     declare(ledger, study, session.found, extend=extend)
     queue = session.queue(ledger, lease, costs, reopen=True)
     _write_study(study, queue.trials, session.folder)
-    purse = session.purse(queue, costs)
+    budget_guard = session.budget_guard(queue, costs)
     left = queue.total - queue.done - len(queue.given_up)
-    if not queue.todo and not queue.elsewhere:
+    if not queue.waiting and not queue.elsewhere:
         state = f"{queue.done} of {queue.total} trials are finished, nothing left to do"
-        desk.console.print(f"{study.name}: {state}")
+        options.console.print(f"{study.name}: {state}")
         return queue
     elsewhere = f", {queue.elsewhere} in other runners" if queue.elsewhere else ""
     state = f"{queue.done} finished{elsewhere}, {left} to do, {session.launcher.side_by_side()} at a time"
-    desk.console.print(f"{study.name}: {queue.total} trials, {state}")
-    tell_not_run(session.launcher.run(queue, purse, lease, desk), desk.console)
+    options.console.print(f"{study.name}: {queue.total} trials, {state}")
+    tell_not_run(session.launcher.run(queue, budget_guard, lease, options), options.console)
     queue.refresh()
     return queue
 
@@ -146,7 +153,7 @@ def _tell_given_up(study: Study, queue: Queue, console: Console) -> None:
         console.print(f"new attempts: {command('retry', study.name)} [TRIAL ...], then the same sweep again")
 
 
-def _report(folder: Path, jobs: Jobs, console: Console) -> None:
+def _report(folder: Path, commands: Commands, console: Console) -> None:
     """Draws the report if there is anything to draw and what it shows has changed since."""
     if not any(folder.glob("trials/*/metrics.json")):
         return
@@ -154,5 +161,5 @@ def _report(folder: Path, jobs: Jobs, console: Console) -> None:
     named = (folder / name for name in ("cells.json", STUDY, REGISTRATION))
     sources = [*(file for file in named if file.exists()), *folder.glob("trials/*/metrics.json")]
     if not page.exists() or any(source.stat().st_mtime > page.stat().st_mtime for source in sources):
-        page = Job(jobs.report, (folder,))()
+        page = Call(commands.report, (folder,))()
     console.print(f"report: {page}")

@@ -9,15 +9,15 @@ from rich.console import Console
 
 from limo_ablate.core.errors import EXIT_INTERRUPTED, EXIT_TRIALS_FAILED, UserError
 from limo_ablate.study.design import load_study
-from limo_ablate.sweep.coordinate import JOBS, LOST, SEEN_AS, tell_not_run, told
+from limo_ablate.sweep.coordinate import COMMANDS, LOST, SEEN_AS, tell_not_run, told
+from limo_ablate.sweep.interrupts import Interrupts
 from limo_ablate.sweep.ledger.lease import Lease
 from limo_ablate.sweep.plan.cost import Costs
-from limo_ablate.sweep.processes import Interrupts
-from limo_ablate.sweep.runner import Jobs, LeaseLost
-from limo_ablate.sweep.session import Desk, Session
+from limo_ablate.sweep.runner import Commands, LeaseLost
+from limo_ablate.sweep.session import RunnerOptions, Session
 
 
-def join(folder: Path, overrides: list[str], trials: int | None, jobs: Jobs = JOBS) -> int:
+def join(folder: Path, overrides: list[str], trials: int | None, commands: Commands = COMMANDS) -> int:
     """One more runner for the study in `folder`; returns the exit code. Raises UserError."""
     check_directory(folder)
     session = Session.of(load_study(str(folder / "study.yaml"), overrides), folder)
@@ -26,12 +26,18 @@ def join(folder: Path, overrides: list[str], trials: int | None, jobs: Jobs = JO
     try:
         with Interrupts() as interrupts, Lease(folder) as lease:
             costs = Costs()
-            desk = Desk(jobs=jobs, console=console, interrupts=interrupts, stays=False, trials=trials)
+            options = RunnerOptions(
+                commands=commands,
+                console=console,
+                interrupts=interrupts,
+                waits_for_others=False,
+                max_attempts=trials,
+            )
             queue = session.queue(session.ledger(interrupts.pause), lease, costs)
-            console.print(f"{session.study.name}: joined as {lease.id}; {len(queue.todo)} trials wait")
-            if not queue.todo:
+            console.print(f"{session.study.name}: joined as {lease.id}; {len(queue.waiting)} trials wait")
+            if not queue.waiting:
                 return 0
-            runner = session.work(queue, session.purse(queue, costs), lease, desk)
+            runner = session.work(queue, session.budget_guard(queue, costs), lease, options)
             tell_not_run(runner.not_run, console)
     except KeyboardInterrupt:
         console.print("interrupted: what was running here waits again")

@@ -1,4 +1,4 @@
-"""What a sweep says while it runs: a line for each trial that ends; in a terminal, a table of the others."""
+"""What a sweep prints while it runs: a line for each trial that ends, and in a terminal a live table."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from limo_ablate.trial.show import plus_minus
 
 REFRESH_SECONDS = 0.5
 QUIET_SECONDS = 600.0
-"""Without a terminal, what runs is told after so long without another line."""
+"""Without a terminal, what runs is printed after so long without another line."""
 TAIL_BYTES = 2000
 """Enough of a log's end to hold its last line."""
 COLUMNS = ("trial", "state", "slot", "stage", "step", "tok/s", "ETA", "spend", "failures")
@@ -28,19 +28,19 @@ COLUMNS = ("trial", "state", "slot", "stage", "step", "tok/s", "ETA", "spend", "
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A job as the table shows it."""
+    """A running attempt, or a trial that waits for its next one, as the table shows it."""
 
     name: str
     state: str
     slot: int | None
-    """None while it waits for its next attempt."""
+    """None for a trial that waits for its next attempt."""
     progress: Progress | None
     spend: float
-    """Device-seconds of this attempt."""
+    """Device-seconds that this attempt has used."""
     failures: int
 
     def texts(self) -> tuple[str, ...]:
-        """As COLUMNS."""
+        """The cells of its line, as in COLUMNS."""
         slot = "" if self.slot is None else str(self.slot)
         spend, failures = readable(self.spend), str(self.failures)
         return (self.name, self.state, slot, *_progress(self.progress), spend, failures)
@@ -57,7 +57,7 @@ class Board:
         self._rows: list[Row] = []
         self._elsewhere = 0
         self._interactive = console.is_terminal
-        self._said = time.monotonic()
+        self._printed_at = time.monotonic()
         self._live = Live(get_renderable=self._table, console=console, auto_refresh=False, transient=True)
 
     def __enter__(self) -> Self:
@@ -73,14 +73,14 @@ class Board:
 
     def say(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
-        self._said = time.monotonic()
+        self._printed_at = time.monotonic()
 
     def count(self, *, total: int, done: int, elsewhere: int) -> None:
-        """What the ledger says: other runners finish trials too, and a search adds some."""
+        """Updates the counts from the ledger: other runners finish trials too, and searches add some."""
         self._total, self._done, self._elsewhere = total, max(done, self._done), elsewhere
 
     def spend(self, device_seconds: float) -> None:
-        """An attempt has ended, however."""
+        """An attempt has ended, with whatever outcome."""
         self._devices += device_seconds
 
     def finished(self, trial: PlannedTrial, metrics: Mapping[str, Any], seconds: float) -> None:
@@ -93,24 +93,24 @@ class Board:
     def failed(
         self, trial: PlannedTrial, attempt: int, attempts: int, reason: str, log: Path, *, again: bool
     ) -> None:
-        """`again`: the trial is queued for another attempt."""
+        """`again`: the trial waits for another attempt."""
         self._given_up += not again
-        then = "trying again" if again else "left alone"
+        then = "retrying" if again else "given up"
         if not again and attempt < attempts:
-            then = "not tried again by this sweep, but by the next"
+            then = "not retried by this sweep, but by the next"
         self.say(f"{self._count()} {trial.name}  FAILED, attempt {attempt} of {attempts}, {then}: {reason}")
         self.say(f"    log:   {log}\n    rerun: {rerun_command(trial)}")
 
     def ended(self, trial: PlannedTrial, how: str) -> None:
-        """A trial that ended neither with a result nor by its own fault."""
+        """An attempt has ended without a result, and not through a fault of the trial."""
         self.say(f"{self._count()} {trial.name}  {how}")
 
     def show(self, rows: Iterable[Row]) -> None:
-        """What runs now, slot by slot, then what waits for its next attempt."""
+        """Shows what runs now, slot by slot, then what waits for its next attempt."""
         self._rows = list(rows)
         if self._interactive:
             self._live.refresh()
-        elif self._rows and time.monotonic() - self._said > QUIET_SECONDS:
+        elif self._rows and time.monotonic() - self._printed_at > QUIET_SECONDS:
             running = "; ".join(f"{row.name} {row.progress or row.state}" for row in self._rows)
             self.say(f"{self._count()} running: {running}")
 

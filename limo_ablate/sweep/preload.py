@@ -1,6 +1,7 @@
-"""What the fork server imports once, so that a trial starts in milliseconds rather than seconds.
+"""Imports in the fork server, done once, so that a trial starts in milliseconds rather than seconds.
 
-multiprocessing drops ImportErrors of a preload; here they are kept, and the first trial tells them.
+multiprocessing drops ImportErrors of a preloaded module; here they are kept, and the first trial reports
+them.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ import signal
 from importlib import import_module
 
 VARIABLE = "LIMO_ABLATE_PRELOAD"
-"""Environment variable with the modules, separated by commas; one behind a `?` may be missing."""
+"""Environment variable: the modules, separated by commas; one marked with a leading `?` may be missing."""
 
 
 def _import(names: list[str]) -> str | None:
-    """Imports the modules; why that was not possible, else None."""
+    """Imports the modules; returns why that was not possible, else None."""
     for name in names:
         try:
             import_module(name.lstrip("?"))
@@ -24,9 +25,8 @@ def _import(names: list[str]) -> str | None:
     return None
 
 
-if (
-    VARIABLE in os.environ
-):  # this is the fork server: Ctrl-C in a terminal, and Slurm's SIGTERM, reach it too, but are the runner's
+if VARIABLE in os.environ:
+    # this is the fork server: Ctrl-C and Slurm's SIGTERM reach it too, but only the runner acts on them
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 

@@ -9,8 +9,8 @@ from limo_ablate.core.project import command
 from limo_ablate.core.typed import nearest
 from limo_ablate.study.design import load_study
 from limo_ablate.study.folder import study_folder
+from limo_ablate.sweep.ledger.flock import coordinator_of
 from limo_ablate.sweep.ledger.queue import retry
-from limo_ablate.sweep.processes import holder
 from limo_ablate.sweep.session import Session, all_trials
 
 
@@ -33,5 +33,5 @@ def retry_trials(study: str, wanted: Sequence[str]) -> None:
         print(f"{name}: has not failed for good, left as it is")
     if not stuck and not wanted:
         print(f"{session.study.name}: no trial has failed for good")
-    elif stuck and holder(folder) is None:
+    elif stuck and coordinator_of(folder) is None:
         print(f"go on with the same sweep again, or with: {command('join', str(folder))}")

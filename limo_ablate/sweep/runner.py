@@ -1,51 +1,135 @@
-"""The runner: takes what waits in the queue and runs it on this machine's devices.
+"""The runner: claims trials from the queue and runs them on this machine's devices.
 
-    prepare (one job for each base model) ──▶ its trials, in the queue's order ──▶ ledger
+    base models (each made once) ──▶ their trials, in the queue's order ──▶ ledger
 
-No trial waits for another. Several runners may work on one study: each ends what hangs, tries again what
-failed, gives back what was asked to end, and leaves neither processes nor running rows behind.
+No trial waits for another. Several runners may work on one study. Each kills trials that hang, retries those
+that failed, gives back those that were asked to end, and leaves neither processes nor running rows behind.
 """
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.marked_processes import end_marked
 from limo_ablate.study.planned import PlannedTrial
-from limo_ablate.sweep.bases import Base, Bases
-from limo_ablate.sweep.budget_guard import Purse
+from limo_ablate.sweep.attempts import Base, Bases, Outcomes, RunningAttempt, config_of, key_of
+from limo_ablate.sweep.budget_guard import BudgetGuard
+from limo_ablate.sweep.interrupts import Interrupts
 from limo_ablate.sweep.ledger.lease import Lease
-from limo_ablate.sweep.ledger.queue import Queue, Todo
+from limo_ablate.sweep.ledger.queue import Queue, QueuedTrial, read_metrics
 from limo_ablate.sweep.live import REFRESH_SECONDS, Board, Row
-from limo_ablate.sweep.outcome import Outcomes
-from limo_ablate.sweep.polling import Looks
-from limo_ablate.sweep.processes import Interrupts, end
-from limo_ablate.sweep.pruners import Pruners
-from limo_ablate.sweep.running import Running
 from limo_ablate.sweep.slots import Devices
-from limo_ablate.sweep.worker import BROKEN, DISK_FULL, Job, end_workers
-from limo_ablate.trial.config import LaunchConfig, TrialConfig
+from limo_ablate.sweep.worker import BROKEN, DISK_FULL, Call, end_workers
+from limo_ablate.trial.config import LaunchConfig
+
+if TYPE_CHECKING:
+    from limo_ablate.study.search.pruning import Pruner
+    from limo_ablate.study.search.search import Search
+
+POLL_SECONDS = 5.0
+"""Interval at which a runner refreshes its view of the queue."""
+SHORTEST_POLL_SECONDS = 0.5
+"""The first interval while nothing waits that it could take; doubled after each refresh that finds
+nothing."""
 
 
 class LeaseLost(Exception):
-    """This runner stood still for so long that others may have taken its trials."""
+    """This runner stood still for so long that others may have taken over its trials."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Jobs:
-    """What a sweep calls, as `module:function`, and what the fork server imports ahead for its workers."""
+class Commands:
+    """The functions that a sweep calls, as `module:function`, and what the fork server imports ahead for
+    them."""
 
     trial: str = "limo_ablate.trial.run:run_trial"
     """(TrialConfig, folder, TrialLabels); leaves metrics.json in the folder."""
     prepare: str = "limo_ablate.trial.run:prepare_base"
     """(TrialConfig); makes the base model."""
-    report: str = "limo_ablate.report.page:write_report"
-    """(study's folder) -> the page; called in the end, by the sweep itself."""
+    report: str = "limo_ablate.report:report_study"
+    """(study's folder) -> the page; called at the end, by the sweep itself."""
     preload: tuple[str, ...] = ("limo_ablate.sweep.warm", "?limo_ablate.trial.track.run")
-    """As `preload.VARIABLE` has them; tracking may be broken, and says so itself."""
+    """Modules, as `preload.VARIABLE` lists them; a trial itself reports that tracking can't be imported."""
+
+
+@dataclass(slots=True)
+class QueuePolling:
+    """When to refresh the queue: at a fixed interval, sooner while there is nothing to claim."""
+
+    clock: Callable[[], float] = time.monotonic
+    _last: float = field(default=-math.inf, init=False)
+    _pause: float = field(default=SHORTEST_POLL_SECONDS, init=False)
+
+    def is_due(self, *, empty: bool) -> bool:
+        """`empty`: nothing waits that this runner could claim."""
+        return self.clock() - self._last > (self._pause if empty else POLL_SECONDS)
+
+    def polled(self, *, empty: bool) -> None:
+        """The queue has just been refreshed."""
+        self._last = self.clock()
+        self._pause = min(2 * self._pause, POLL_SECONDS) if empty else SHORTEST_POLL_SECONDS
+
+    def make_due(self) -> None:
+        """Something has ended, so more may wait now."""
+        self._last, self._pause = -math.inf, SHORTEST_POLL_SECONDS
+
+
+@dataclass
+class Pruners:
+    """The pruners of a study's searches, fed with what trials report while they run."""
+
+    searches: Sequence[Search]
+    trials: Path
+    """Folder of the trials' folders."""
+    _pruners: dict[str, tuple[Search, Pruner]] = field(default_factory=dict, init=False)
+    _reported: dict[str, int] = field(default_factory=dict, init=False)
+    """Trial id -> number of reports when its pruner was last asked."""
+    _learned: set[str] = field(default_factory=set, init=False)
+    """Ids of the trials whose results the pruners know."""
+
+    def __post_init__(self) -> None:
+        if not self.searches:
+            return
+        from limo_ablate.study.search.pruning import Pruner  # optuna
+
+        self._pruners = {search.name: (search, Pruner(search)) for search in self.searches if search.pruner}
+
+    def learn(self, trials: Sequence[PlannedTrial]) -> None:
+        """Adds the results of the trials that are finished by now, in whatever runner."""
+        for trial in trials:
+            if (
+                trial.proposal is None
+                or trial.proposal.search not in self._pruners
+                or trial.id in self._learned
+            ):
+                continue
+            if metrics := read_metrics(self.trials / trial.folder, trial.key):
+                search, pruner = self._pruners[trial.proposal.search]
+                pruner.add_result(trial.proposal.number, self._reports(trial), search.values(metrics)[0])
+                self._learned.add(trial.id)
+
+    def should_prune(self, trial: PlannedTrial) -> bool:
+        """Whether to end `trial`, which is running."""
+        if trial.proposal is None or trial.proposal.search not in self._pruners:
+            return False
+        reports = self._reports(trial)
+        if len(reports) <= self._reported.get(trial.id, 0):
+            return False
+        self._reported[trial.id] = len(reports)
+        return self._pruners[trial.proposal.search][1].should_prune(trial.proposal.number, reports)
+
+    def _reports(self, trial: PlannedTrial) -> dict[int, float]:
+        from limo_ablate.study.search.pruning import read_reports  # optuna
+
+        return read_reports(self.trials / trial.folder)
 
 
 @dataclass(kw_only=True)
@@ -58,31 +142,31 @@ class Runner:
     devices: Devices
     board: Board
     interrupts: Interrupts
-    purse: Purse
+    budget_guard: BudgetGuard
     pruners: Pruners
-    jobs: Jobs
-    stays: bool
-    """Whether it waits for trials that run in other runners: they may come back."""
-    trials: int | None = None
+    commands: Commands
+    waits_for_others: bool
+    """Whether it stays while trials run in other runners: they may come back to the queue."""
+    max_attempts: int | None = None
     """It leaves after so many attempts; None: when nothing waits."""
     not_run: list[PlannedTrial] = field(default_factory=list, init=False)
     """Trials that the budget did not allow."""
-    _running: dict[int, Running] = field(default_factory=dict, init=False)
-    """By the worker's sentinel."""
+    _running: dict[int, RunningAttempt] = field(default_factory=dict, init=False)
+    """Sentinel of the worker -> its attempt."""
     _bases: Bases = field(default_factory=Bases, init=False)
     _claims: int = field(default=0, init=False)
-    _warm: bool = field(default=False, init=False)
-    _looks: Looks = field(default_factory=Looks, init=False)
-    _starting: Todo | None = field(default=None, init=False)
-    """Claimed, and not yet running."""
-    _seen_all: bool = field(default=False, init=False)
-    """Whether nothing has ended since the last look at the queue."""
+    _server_is_up: bool = field(default=False, init=False)
+    _polling: QueuePolling = field(default_factory=QueuePolling, init=False)
+    _starting: QueuedTrial | None = field(default=None, init=False)
+    """A trial that is claimed and does not run yet."""
+    _up_to_date: bool = field(default=False, init=False)
+    """Whether nothing has ended since the queue was last refreshed."""
 
     def __post_init__(self) -> None:
-        self._outcomes = Outcomes(self.folder, self.queue, self.launch, self.board, self.purse)
+        self._outcomes = Outcomes(self.folder, self.queue, self.launch, self.board, self.budget_guard)
 
     def run(self) -> None:
-        """Until nothing is left. However it ends, no process stays and no trial is left as running.
+        """Runs until nothing is left. However it ends, no process stays and no row is left as running.
 
         Raises UserError when no trial can run here, LeaseLost, KeyboardInterrupt.
         """
@@ -91,7 +175,7 @@ class Runner:
                 pass
         except LeaseLost:
             end_workers([running.worker for running in self._running.values()], grace=0)
-            end(self.lease.id, grace=0)
+            end_marked(self.lease.id, grace=0)
             raise
         except BaseException:
             self._abandon()
@@ -99,17 +183,17 @@ class Runner:
 
     @property
     def failed(self) -> int:
-        """Trials that this runner gave up."""
+        """Number of trials that this runner gave up."""
         return self._outcomes.given_up
 
     def _step(self) -> bool:
-        """Starts what can start, waits for what ends; False when nothing is left to do."""
-        self._look()
-        self._fill()
-        if not self._running and not self._waits():
-            if self._seen_all or self._leaving:
+        """Starts what can start and waits for what ends; False when nothing is left to do."""
+        self._poll()
+        self._fill_slots()
+        if not self._running and not self._may_get_work():
+            if self._up_to_date or self._leaving:
                 return False
-            self._looks.at_once()
+            self._polling.make_due()
             return True
         self.board.show(self._rows())
         with self.interrupts.window():
@@ -117,111 +201,114 @@ class Runner:
         for sentinel in ended:
             assert isinstance(sentinel, int)
             self._settle(sentinel)
-        self._watch()
+        self._end_hung_and_pruned()
         return True
 
-    def _look(self) -> None:
-        """Looks at the queue again when it is time to."""
+    def _poll(self) -> None:
+        """Refreshes the view of the queue when it is time to."""
         if self.lease.lost():
             raise LeaseLost
-        if self._looks.due(empty=not self.queue.todo and not self._leaving):
+        if self._polling.is_due(empty=not self.queue.waiting and not self._leaving):
             self.queue.refresh()
-            self.purse.look()
+            self.budget_guard.refresh()
             self.pruners.learn(self.queue.trials)
-            self._looks.looked(empty=not self.queue.todo)
-            self._seen_all = True
+            self._polling.polled(empty=not self.queue.waiting)
+            self._up_to_date = True
             self.board.count(total=self.queue.total, done=self.queue.done, elsewhere=self.queue.elsewhere)
 
     @property
     def _leaving(self) -> bool:
-        return self.queue.outdated or (self.trials is not None and self._claims >= self.trials)
+        return self.queue.outdated or (self.max_attempts is not None and self._claims >= self.max_attempts)
 
-    def _waits(self) -> bool:
-        """Whether there may be more to do though nothing runs here."""
+    def _may_get_work(self) -> bool:
+        """Whether to stay although nothing runs here."""
         if self._leaving:
             return False
-        later = any(not self._outcomes.due(todo) for todo in self.queue.todo)
-        return later or (self.stays and self.queue.elsewhere > 0)
+        later = any(not self._outcomes.is_due(queued) for queued in self.queue.waiting)
+        return later or (self.waits_for_others and self.queue.elsewhere > 0)
 
-    def _fill(self) -> None:
+    def _fill_slots(self) -> None:
         """Starts what fits on the free devices."""
-        if self.stays:
-            self._give_up_baseless()
+        if self.waits_for_others:
+            self._fail_without_base()
         while not self._leaving:
-            waiting = self._startable()
-            place = self.devices.choose([(key_of(what), config_of(what).hardware) for what in waiting])
-            if place is None:
+            startable = self._startable()
+            index = self.devices.choose([(key_of(work), config_of(work).hardware) for work in startable])
+            if index is None:
                 return
-            what = waiting[place]
-            if isinstance(what, Base):
-                self._start(what)
-            elif self.purse.claim(what, self._at_work()):
+            work = startable[index]
+            if isinstance(work, Base):
+                self._start(work)
+            elif self.budget_guard.claim(work, self._running_trials()):
                 self._claims += 1
-                self._start(what)
+                self._start(work)
 
-    def _give_up_baseless(self) -> None:
-        """Fails the trials whose base model could not be made here; a `join` leaves them to the others."""
-        for todo in list(self.queue.todo):
-            base = self._bases.of(todo.trial.id, todo.trial.config)
-            if base and base.state == "failed" and self.queue.claim(todo):
+    def _fail_without_base(self) -> None:
+        """Fails the trials whose base model could not be made here; a `join` leaves them to other runners."""
+        for queued in list(self.queue.waiting):
+            base = self._bases.find(queued.trial.id, queued.trial.config)
+            if base and base.state == "failed" and self.queue.claim(queued):
                 why = f"its base model could not be made: {base.reason}"
                 log = self.folder / "bases" / base.name / "trial.log"
-                self._outcomes.fail(todo, why, log, 0.0, 0, again=False)
+                self._outcomes.fail(queued, why, log, 0.0, 0, again=False)
 
-    def _startable(self) -> list[Todo | Base]:
-        """What may start now, in order: the base models that the trials wait for, then the trials."""
-        due = [todo for todo in self.queue.todo if self._outcomes.due(todo)]
-        bases = self._bases.missing((todo.trial.id, todo.trial.config) for todo in due)
-        ready = [todo for todo in due if self._bases.ready(todo.trial.id, todo.trial.config)]
-        running = self._at_work()
-        allowed = [todo for todo in ready if self.purse.allows(todo.trial, running)]
-        self.not_run = [todo.trial for todo in ready if todo not in allowed]
+    def _startable(self) -> list[QueuedTrial | Base]:
+        """What may start now, in order: the base models that trials wait for, then the trials."""
+        due = [queued for queued in self.queue.waiting if self._outcomes.is_due(queued)]
+        bases = self._bases.missing((queued.trial.id, queued.trial.config) for queued in due)
+        ready = [queued for queued in due if self._bases.ready(queued.trial.id, queued.trial.config)]
+        running = self._running_trials()
+        allowed = [queued for queued in ready if self.budget_guard.allows(queued.trial, running)]
+        self.not_run = [queued.trial for queued in ready if queued not in allowed]
         return [*bases, *allowed]
 
-    def _at_work(self) -> list[tuple[PlannedTrial, float]]:
-        """Trials that run here, each with the seconds it has run."""
-        return [(r.what.trial, r.seconds) for r in self._running.values() if isinstance(r.what, Todo)]
+    def _running_trials(self) -> list[tuple[PlannedTrial, float]]:
+        """The trials that run here, each with the seconds it has run."""
+        return [
+            (running.work.trial, running.seconds)
+            for running in self._running.values()
+            if isinstance(running.work, QueuedTrial)
+        ]
 
-    def _start(self, what: Todo | Base) -> None:
-        config = config_of(what)
-        if isinstance(what, Todo):
-            self._starting, folder = what, self._outcomes.begin(what)
-            job = Job(self.jobs.trial, (config, folder, what.trial.labels(self.study)))
+    def _start(self, work: QueuedTrial | Base) -> None:
+        config = config_of(work)
+        if isinstance(work, QueuedTrial):
+            self._starting, folder = work, self._outcomes.begin(work)
+            call = Call(self.commands.trial, (config, folder, work.trial.labels(self.study)))
         else:
-            what.state, folder = "making", self.folder / "bases" / what.name
-            job = Job(self.jobs.prepare, (config,))
-        slot = self.devices.take(config.hardware)
+            work.state, folder = "making", self.folder / "bases" / work.name
+            call = Call(self.commands.prepare, (config,))
+        slot = self.devices.acquire(config.hardware)
         # the first start waits for seconds, until the fork server has imported the stack
-        with nullcontext() if self._warm else self.interrupts.window():
-            running = Running.start(what, job, slot, folder, f"{self.lease.id}/{key_of(what)}")
-        self._warm, self._starting = True, None
+        with nullcontext() if self._server_is_up else self.interrupts.window():
+            running = RunningAttempt.start(work, call, slot, folder, f"{self.lease.id}/{key_of(work)}")
+        self._server_is_up, self._starting = True, None
         self._running[running.worker.sentinel] = running
 
     def _settle(self, sentinel: int) -> None:
-        """Records the end of a job and frees its devices."""
+        """Records the end of an attempt and frees its devices."""
         running = self._running.pop(sentinel)
-        self._seen_all = False
-        if not self.queue.todo:
-            self._looks.at_once()
+        self._up_to_date = False
+        if not self.queue.waiting:
+            self._polling.make_due()
         code, reason = running.result()
-        self.devices.give(running.slot)
-        if isinstance(running.what, Base):
-            self._outcomes.record_base(running, running.what, code, reason)
+        self.devices.release(running.slot)
+        if isinstance(running.work, Base):
+            self._outcomes.record_base(running, running.work, code, reason)
         else:
-            self._outcomes.record(running, running.what, code, reason)
+            self._outcomes.record(running, running.work, code, reason)
         if code in (BROKEN, DISK_FULL):
             raise UserError(f"no trial can run here: {reason}" if code == BROKEN else str(reason))
 
-    def _watch(self) -> None:
-        """Ends the trials that stand still, and those that a pruner gives up."""
+    def _end_hung_and_pruned(self) -> None:
+        limit = self.launch.hang_seconds
         for running in self._running.values():
-            limit = self.launch.hang_seconds
             if running.ending:
                 continue
-            if limit is not None and running.stands_still(limit):
-                where = running.told() or "before it told anything"
-                running.kill(f"it stood still for {limit:g} s: no progress and nothing in its log ({where})")
-            elif isinstance(running.what, Todo) and self.pruners.gives_up(running.what.trial):
+            if limit is not None and running.hangs(limit):
+                where = running.progress or "before it reported anything"
+                running.kill(f"it hung for {limit:g} s: no progress and nothing in its log ({where})")
+            elif isinstance(running.work, QueuedTrial) and self.pruners.should_prune(running.work.trial):
                 running.pruned = True
                 running.kill("pruned")
 
@@ -230,31 +317,23 @@ class Runner:
         return [*(one.row() for one in running), *self._outcomes.waiting()]
 
     def _abandon(self) -> None:
-        """Ends all jobs; a trial whose result made it to the disk is finished, the others wait again.
+        """Ends all attempts: trials whose result is on disk are finished, the others wait again.
 
-        Where the ledger can't be told, for it is locked or the disk is full, the next runner finds this one
-        dead, and does so.
+        Where that can't be recorded, because the ledger is locked or the disk full, the next runner finds
+        this one dead and does it.
         """
         self.interrupts.leave()
         if self._running:
             grace = self.launch.grace_seconds
             with suppress(OSError):  # the terminal may be gone
                 self.board.say(
-                    f"ending {len(self._running)} jobs; they have {grace:g} s to write a checkpoint"
+                    f"ending {len(self._running)} trials; they have {grace:g} s to write a checkpoint"
                 )
         end_workers([running.worker for running in self._running.values()], self.launch.grace_seconds)
-        end(self.lease.id, grace=0)
+        end_marked(self.lease.id, grace=0)
         with suppress(OSError, KeyboardInterrupt):
             for running in self._running.values():
-                if isinstance(running.what, Todo):
-                    self._outcomes.give_back(running, running.what)
+                if isinstance(running.work, QueuedTrial):
+                    self._outcomes.give_back(running, running.work)
             if self._starting:
                 self.queue.release(self._starting)
-
-
-def config_of(what: Todo | Base) -> TrialConfig:
-    return what.trial.config if isinstance(what, Todo) else what.config
-
-
-def key_of(what: Todo | Base) -> str:
-    return what.trial.id if isinstance(what, Todo) else what.key

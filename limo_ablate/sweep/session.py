@@ -14,19 +14,18 @@ from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.study.design import Study
 from limo_ablate.study.planned import PlannedTrial, planned_trials
 from limo_ablate.study.search.search import Search, searches
-from limo_ablate.sweep.budget_guard import Purse
+from limo_ablate.sweep.budget_guard import BudgetGuard
+from limo_ablate.sweep.interrupts import Interrupts
 from limo_ablate.sweep.launchers.launcher import Launcher
 from limo_ablate.sweep.ledger.journal import PATIENCE
 from limo_ablate.sweep.ledger.lease import Lease
 from limo_ablate.sweep.ledger.ledger import LEDGER, Ledger, histories
 from limo_ablate.sweep.ledger.queue import Queue
-from limo_ablate.sweep.ledger.reading import Reading
+from limo_ablate.sweep.ledger.reader import LedgerReader
 from limo_ablate.sweep.live import Board
 from limo_ablate.sweep.plan.checks import check_study
 from limo_ablate.sweep.plan.cost import Costs
-from limo_ablate.sweep.processes import Interrupts
-from limo_ablate.sweep.pruners import Pruners
-from limo_ablate.sweep.runner import Jobs, Runner
+from limo_ablate.sweep.runner import Commands, Pruners, Runner
 from limo_ablate.sweep.slots import Devices
 from limo_ablate.sweep.worker import fork_server
 from limo_ablate.trial.compose import compose
@@ -66,9 +65,9 @@ class Session:
         self.folder.mkdir(parents=True, exist_ok=True)
         return Ledger(self.study.ledger or self.folder / LEDGER, self.study.name, pause=pause)
 
-    def reading(self, patience: float = PATIENCE) -> Reading:
+    def reading(self, patience: float = PATIENCE) -> LedgerReader:
         """The ledger for who only looks: nothing is made in the study's folder. `patience`: as of Reading."""
-        return Reading(self.study.ledger or self.folder / LEDGER, self.study.name, patience)
+        return LedgerReader(self.study.ledger or self.folder / LEDGER, self.study.name, patience)
 
     @property
     def declared(self) -> bool:
@@ -88,8 +87,8 @@ class Session:
         made: Launcher = LAUNCHERS.load(self.launch.executor)(self)
         return made
 
-    def purse(self, queue: Queue, costs: Costs) -> Purse:
-        return Purse(queue, self.study.budget, costs.seconds)
+    def budget_guard(self, queue: Queue, costs: Costs) -> BudgetGuard:
+        return BudgetGuard(queue, self.study.budget, costs.seconds)
 
     def queue(self, ledger: Ledger, lease: Lease, costs: Costs, *, reopen: bool = False) -> Queue:
         """The trials as this runner sees them, the longest forecast first, brought up to date.
@@ -111,14 +110,14 @@ class Session:
         queue.refresh()
         return queue
 
-    def work(self, queue: Queue, purse: Purse, lease: Lease, desk: Desk) -> Runner:
+    def work(self, queue: Queue, budget_guard: BudgetGuard, lease: Lease, options: RunnerOptions) -> Runner:
         """Runs what waits; returns the runner, which knows what came of it. Raises what Runner.run does."""
         devices = Devices(self.launch)
         devices.check(self.hardware)
         threads = max(hardware.threads for hardware in self.hardware)
         with (
-            fork_server(desk.jobs.preload, lease.id, threads),
-            Board(desk.console, total=queue.total, done=queue.done) as board,
+            fork_server(options.commands.preload, lease.id, threads),
+            Board(options.console, total=queue.total, done=queue.done) as board,
         ):
             runner = Runner(
                 study=self.study.name,
@@ -128,28 +127,28 @@ class Session:
                 launch=self.launch,
                 devices=devices,
                 board=board,
-                interrupts=desk.interrupts,
-                purse=purse,
+                interrupts=options.interrupts,
+                budget_guard=budget_guard,
                 pruners=Pruners(self.searches, self.folder / "trials"),
-                jobs=desk.jobs,
-                stays=desk.stays,
-                trials=desk.trials,
+                commands=options.commands,
+                waits_for_others=options.waits_for_others,
+                max_attempts=options.max_attempts,
             )
             runner.run()
         return runner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
+class RunnerOptions:
     """How a runner works."""
 
-    jobs: Jobs
+    commands: Commands
     console: Console
     interrupts: Interrupts
-    stays: bool
-    """Whether it waits for trials that run in other runners."""
-    trials: int | None = None
-    """It leaves after so many attempts."""
+    waits_for_others: bool
+    """Whether it stays while trials run in other runners."""
+    max_attempts: int | None = None
+    """It leaves after so many attempts; None: when nothing waits."""
 
 
 def all_trials(session: Session, rows: Sequence[FrozenTrial]) -> list[PlannedTrial]:

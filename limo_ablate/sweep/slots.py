@@ -1,40 +1,38 @@
-"""What a trial gets of this machine: as many GPUs, or CPU cores, as its own hardware configuration needs.
+"""The GPUs, or CPU cores, of this machine that each trial gets: as many as its hardware configuration needs.
 
-Trials of different widths run side by side. One that fits may start before a wider one that waits for room,
-but only so many of them, so that the wide one gets its turn.
+Trials of different widths run side by side. A narrow trial may start before a wide one that does not fit yet,
+but only `PASSES` times, so that the wide one gets its turn.
 """
 
 from __future__ import annotations
 
 import math
-import os
-import subprocess
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.hardware import HardwareConfig
+from limo_ablate.core.hardware import HardwareConfig, available_cores, visible_gpus
 from limo_ablate.trial.config import LaunchConfig
 
 PASSES = 8
-"""Trials that may start before one that came first and does not fit yet."""
+"""How many trials may start before an earlier one that does not fit yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """What one trial has while it runs."""
+    """The devices of one running trial."""
 
     index: int
-    """The lowest number that was free: slots of a machine are numbered from 0."""
+    """The lowest number that was free; slots of a machine are numbered from 0."""
     gpus: tuple[str, ...] = ()
     """Device ids as CUDA_VISIBLE_DEVICES takes them; empty on a CPU."""
     cores: int = 0
-    """Of a CPU trial."""
+    """Number of CPU cores; 0 on a GPU."""
 
     @property
     def devices(self) -> int:
-        """GPUs, or on a CPU cores."""
+        """Number of GPUs; on a CPU, number of cores."""
         return len(self.gpus) or self.cores
 
     def environment(self, hardware: HardwareConfig) -> dict[str, str]:
@@ -47,12 +45,13 @@ class Slot:
 
 @dataclass
 class Devices:
-    """The devices of this machine, and who has them."""
+    """The devices of this machine, and which slots use them."""
 
     launch: LaunchConfig
     gpus: Sequence[str] = field(default_factory=lambda: visible_gpus())
-    cores: int = field(default_factory=lambda: cores())
-    taken: dict[int, Slot] = field(default_factory=dict, init=False)
+    cores: int = field(default_factory=lambda: available_cores())
+    slots: dict[int, Slot] = field(default_factory=dict, init=False)
+    """Index -> slot in use."""
     _passed: Counter[str] = field(default_factory=Counter, init=False)
     _widest: int = field(default=1, init=False)
 
@@ -63,7 +62,7 @@ class Devices:
             )
 
     def check(self, hardware: Iterable[HardwareConfig]) -> None:
-        """Raises UserError when a trial on one of `hardware` asks for more GPUs than there are."""
+        """Raises UserError when a trial on one of `hardware` needs more GPUs than there are."""
         for one in {h for h in hardware if h.device == "cuda"}:
             self._widest = max(self._widest, width(one))
             if width(one) > len(self.gpus):
@@ -79,71 +78,53 @@ class Devices:
         return max(1, (len(self.gpus) if hardware.device == "cuda" else self.cores) // width(hardware))
 
     def choose(self, waiting: Sequence[tuple[str, HardwareConfig]]) -> int | None:
-        """Place of the first of `waiting`, (key, hardware), that fits now.
+        """Index of the first of `waiting`, (key, hardware), that fits now.
 
-        None when none does, or when the very first has been passed too often already.
+        None when none does, or when the first one has been passed too often already.
         """
-        for place, (_, hardware) in enumerate(waiting):
+        for index, (_, hardware) in enumerate(waiting):
             if self._fits(hardware):
-                if place:
+                if index:
                     self._passed[waiting[0][0]] += 1
-                return place
+                return index
             if self._passed[waiting[0][0]] >= PASSES:
                 return None
         return None
 
-    def take(self, hardware: HardwareConfig) -> Slot:
-        """The devices for a trial on `hardware`, which must fit; the least used ones."""
-        index = next(i for i in range(len(self.taken) + 1) if i not in self.taken)
+    def acquire(self, hardware: HardwareConfig) -> Slot:
+        """A slot for a trial on `hardware`, which must fit; on GPUs, the least used ones."""
+        index = next(i for i in range(len(self.slots) + 1) if i not in self.slots)
         if hardware.device == "cuda":
             free = sorted(self.gpus, key=lambda gpu: (self._load()[gpu], self.gpus.index(gpu)))
             chosen = sorted(free[: width(hardware)], key=self.gpus.index)
-            self.taken[index] = Slot(index, gpus=tuple(chosen))
+            self.slots[index] = Slot(index, gpus=tuple(chosen))
         else:
-            self.taken[index] = Slot(index, cores=width(hardware))
-        return self.taken[index]
+            self.slots[index] = Slot(index, cores=width(hardware))
+        return self.slots[index]
 
-    def give(self, slot: Slot) -> None:
-        """The trial has ended."""
-        del self.taken[slot.index]
+    def release(self, slot: Slot) -> None:
+        """Frees the devices of a trial that has ended."""
+        del self.slots[slot.index]
 
     def _fits(self, hardware: HardwareConfig) -> bool:
-        if self.launch.slots and len(self.taken) >= self.launch.slots:
+        if self.launch.slots and len(self.slots) >= self.launch.slots:
             return False
         if hardware.device == "cuda":
-            free = sum(self._load()[gpu] < self._share() for gpu in self.gpus)
+            free = sum(self._load()[gpu] < self._trials_per_gpu() for gpu in self.gpus)
             return free >= width(hardware)
-        used = sum(slot.cores for slot in self.taken.values())
+        used = sum(slot.cores for slot in self.slots.values())
         return bool(self.launch.slots) or used == 0 or used + width(hardware) <= self.cores
 
-    def _share(self) -> int:
-        """Trials on one GPU: more slots than fit share them, which small models can."""
+    def _trials_per_gpu(self) -> int:
+        """More than one where `launch.slots` is more than fit, which small models can bear."""
         return math.ceil((self.launch.slots or 1) * self._widest / max(1, len(self.gpus)))
 
     def _load(self) -> Counter[str]:
-        return Counter(gpu for slot in self.taken.values() for gpu in slot.gpus)
+        """GPU -> trials on it."""
+        return Counter(gpu for slot in self.slots.values() for gpu in slot.gpus)
 
 
 def width(hardware: HardwareConfig) -> int:
-    """Devices of this machine that a trial takes: a GPU for each process, or a core for each thread."""
+    """Devices of this machine that a trial needs: a GPU for each process, or a core for each thread."""
     here = hardware.processes // hardware.nodes
     return here if hardware.device == "cuda" else here * hardware.threads
-
-
-def cores() -> int:
-    """Of this machine, or of it what Slurm gave to this job: without task affinity a job sees all."""
-    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(here, int(os.environ.get("SLURM_CPUS_ON_NODE", here)))
-
-
-def visible_gpus() -> list[str]:
-    """The GPUs this process may use, found without loading CUDA, which must not be up before a fork."""
-    if (chosen := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        return [device.strip() for device in chosen.split(",") if device.strip()]
-    if "SLURM_JOB_ID" in os.environ:
-        return []  # the job was given none, whatever nvidia-smi lists
-    try:
-        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return []
-    return [str(i) for i in range(sum(line.startswith("GPU ") for line in listed.splitlines()))]

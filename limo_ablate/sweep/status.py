@@ -22,10 +22,10 @@ from limo_ablate.study.design import load_study
 from limo_ablate.study.folder import study_folder
 from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.study.search.search import searches
+from limo_ablate.sweep.attempts import LOG
 from limo_ablate.sweep.ledger.lease import LEASE, RUNNERS, Watch
 from limo_ablate.sweep.ledger.ledger import History, histories
 from limo_ablate.sweep.live import last_line, readable, rerun_command
-from limo_ablate.sweep.running import LOG
 from limo_ablate.sweep.session import Session, all_trials
 from limo_ablate.trial.compose import compose
 
@@ -113,7 +113,7 @@ def runners(folder: Path) -> list[Alive]:
     watch, now, found = Watch(folder), time.time(), []
     for runner in watch.known():
         file = folder / RUNNERS / f"{runner}.json"
-        if file.exists() and not watch.dead(runner):
+        if file.exists() and not watch.is_dead(runner):
             found.append(Alive(runner, round(max(0.0, now - file.stat().st_mtime), 1)))
     return found
 

@@ -1,6 +1,6 @@
-"""What the fork server does once for all trials: their imports, and what their libraries build at first use.
+"""What the fork server does once for all trials: their imports, and what their libraries build on first use.
 
-Nothing here may start a thread or touch CUDA: neither survives a fork. So no polars and no tensors.
+Nothing here may start a thread or use CUDA, since neither survives a fork. So no polars and no tensors.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ for module in (
     "limo_ablate.trial.run",
 ):
     import_module(module)
-get_checkpoint_conversion_mapping("qwen2")  # compiles a thousand patterns, whatever the model
+get_checkpoint_conversion_mapping("qwen2")  # compiles a thousand patterns, for any model
 code_state()  # of the code that has just been imported
 package_versions()
 platform.platform()

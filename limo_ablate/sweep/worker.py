@@ -1,8 +1,8 @@
-"""Jobs in processes forked from a server that has imported the stack already.
+"""Calls in processes of their own, forked from a server that has already imported the stack.
 
-Each job leads a session of its own, so that it ends with all it started; it watches its runner and dies
-with it; its output goes to its log. It leaves by `os._exit` once the job has returned: what had to be
-written is on disk by then, and destructors of the stack can hang (gloo).
+Each process leads a session, so that it can be ended with all that it has started; it watches its runner and
+dies with it; its output goes to its log. It leaves by `os._exit` once the call has returned: by then
+everything is on disk, and destructors of the stack can hang (gloo).
 """
 
 from __future__ import annotations
@@ -25,21 +25,22 @@ from pathlib import Path
 from typing import Any
 
 from limo_ablate.core.errors import EXIT_USER_ERROR, Preempted, UserError, is_disk_full
+from limo_ablate.core.marked_processes import GRACE, RUNNER_MARK, end_group
 from limo_ablate.sweep import preload
-from limo_ablate.sweep.processes import GRACE, MARK, end_group
 
 FAILED, BROKEN, DISK_FULL, PREEMPTED = 1, 70, 74, 75
-"""Exit codes: the job raised (2 when a UserError); the stack can't be imported, so no job can run; a disk is
-full; the job was asked to end, did, and can go on where it stopped."""
+"""Exit codes: the call raised (a UserError gives 2); the stack can't be imported, so that nothing can run; a
+disk is full; it was asked to end, did, and can continue where it stopped."""
 SERVER_DIED = 255
-"""What multiprocessing says of a job whose fork server has died: it can't know more."""
+"""The exit code that multiprocessing gives a process whose fork server has died: it can't know the real
+one."""
 LONGEST_REASON = 2000
-"""Characters; nobody reads the pipe before the job has ended, so a reason must fit its buffer (64 KiB)."""
+"""Characters; the pipe is read only after the process has ended, so a reason must fit its buffer (64 KiB)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """A call by name, so that the runner need not import what only its workers use."""
+class Call:
+    """A function by name, with its arguments: the runner need not import what only its workers use."""
 
     function: str
     """`package.module:function`."""
@@ -51,19 +52,19 @@ class Job:
 
 
 class Worker:
-    """One running job."""
+    """A call that runs in a process of its own."""
 
-    def __init__(self, job: Job, environment: Mapping[str, str], log: Path) -> None:
+    def __init__(self, call: Call, environment: Mapping[str, str], log: Path) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         context = multiprocessing.get_context("forkserver")
         self._reasons, sender = context.Pipe(duplex=False)
-        self._process = context.Process(target=_main, args=(job, dict(environment), str(log), sender))
+        self._process = context.Process(target=_main, args=(call, dict(environment), str(log), sender))
         self._process.start()
         sender.close()
 
     @property
     def sentinel(self) -> int:
-        """Ready, for `multiprocessing.connection.wait`, when the job has ended."""
+        """Ready, for `multiprocessing.connection.wait`, when the process has ended."""
         return self._process.sentinel
 
     @property
@@ -76,18 +77,18 @@ class Worker:
         return self._process.pid
 
     def result(self) -> tuple[int, str | None]:
-        """(exit code, reason of failure) of a job that has ended; whatever it left running is ended too."""
+        """(exit code, reason of failure) once it has ended; whatever it left running is ended too."""
         self._process.join()
         end_group(self.pid)
         code = self._process.exitcode
         assert code is not None
-        reason = self._told() or (_describe(code) if code else None)
+        reason = self._given_reason() or (_describe(code) if code else None)
         self._reasons.close()
         self._process.close()
         return code, reason
 
-    def _told(self) -> str | None:
-        """The reason the job itself gave; one that was killed gave none."""
+    def _given_reason(self) -> str | None:
+        """The reason that the process itself gave; one that was killed gave none."""
         try:
             return str(self._reasons.recv()) if self._reasons.poll() else None
         except EOFError:
@@ -102,12 +103,12 @@ def _describe(code: int) -> str:
     if code < 0:
         return f"killed by {signal.Signals(-code).name}"
     if code == SERVER_DIED:
-        return "ended with the server that it was forked from, which has died"
+        return "its fork server died"
     return f"ended with exit code {code}"
 
 
 def end_workers(workers: Sequence[Worker], grace: float = GRACE) -> None:
-    """Ends running jobs together: SIGTERM, `grace` seconds, SIGKILL."""
+    """Sends SIGTERM to all running workers, then SIGKILL after `grace` seconds."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         for worker in workers:
             worker.terminate(number)
@@ -120,18 +121,18 @@ def end_workers(workers: Sequence[Worker], grace: float = GRACE) -> None:
 def fork_server(modules: Sequence[str], mark: str, threads: int) -> Iterator[None]:
     """A server that has imported `modules`; all its processes carry the runner's mark.
 
-    It starts with its first job. `threads` is fixed here: OpenMP reads it when torch is imported.
+    It starts with the first worker. `threads` is fixed here: OpenMP reads it when torch is imported.
     """
     environment = {
         preload.VARIABLE: ",".join(modules),
-        MARK: mark,
+        RUNNER_MARK: mark,
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
     }
     server: Any = forkserver._forkserver
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
-    server._stop()  # one that runs already has imported other modules
+    server._stop()  # a server that already runs has imported other modules
     server.set_forkserver_preload([preload.__name__])
     try:
         yield
@@ -148,7 +149,7 @@ def fork_server(modules: Sequence[str], mark: str, threads: int) -> Iterator[Non
                 os.environ[name] = value
 
 
-def _main(job: Job, environment: dict[str, str], log: str, reasons: Connection) -> None:
+def _main(call: Call, environment: dict[str, str], log: str, reasons: Connection) -> None:
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -156,28 +157,28 @@ def _main(job: Job, environment: dict[str, str], log: str, reasons: Connection) 
     os.environ.update(environment)
     _redirect(log)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    code = _call(job, reasons)
+    code = _run(call, reasons)
     util._run_finalizers(0)  # type: ignore[attr-defined]  # removes named semaphores, such as tqdm's
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
-def _call(job: Job, reasons: Connection) -> int:
+def _run(call: Call, reasons: Connection) -> int:
     if preload.FAILURE:
         reasons.send(preload.FAILURE[:LONGEST_REASON])
         return BROKEN
     try:
         _limit_threads(int(os.environ["OMP_NUM_THREADS"]))
-        job()
+        call()
     except BaseException as error:
         traceback.print_exc()
         reasons.send(f"{type(error).__name__}: {error}"[:LONGEST_REASON])
-        return _code(error)
+        return _exit_code(error)
     return 0
 
 
-def _code(error: BaseException) -> int:
+def _exit_code(error: BaseException) -> int:
     if isinstance(error, UserError):
         return EXIT_USER_ERROR
     if isinstance(error, Preempted):
@@ -193,7 +194,7 @@ def _die_with_runner() -> None:
 
 
 def _redirect(log: str) -> None:
-    """Standard output and error, also of libraries and children, go to the end of `log`."""
+    """Appends standard output and error to `log`, including those of libraries and children."""
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(file, 1)
     os.dup2(file, 2)
@@ -202,6 +203,6 @@ def _redirect(log: str) -> None:
 
 
 def _limit_threads(threads: int) -> None:
-    """torch took its number of threads from the fork server; this trial's own may differ."""
+    """torch took its number of threads from the fork server; this trial's may differ."""
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(threads)

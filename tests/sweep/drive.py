@@ -15,10 +15,10 @@ def main(arguments: list[str]) -> int:
     from limo_ablate.study.design import load_study
     from limo_ablate.sweep import coordinate, join
     from limo_ablate.sweep.ledger.lease import Lease
-    from limo_ablate.sweep.runner import Jobs
+    from limo_ablate.sweep.runner import Commands
 
     coordinate.Lease = join.Lease = partial(Lease, beat=0.5)  # type: ignore[assignment, misc]
-    jobs = Jobs(
+    commands = Commands(
         trial="sweep_jobs:trial",
         prepare="sweep_jobs:prepare",
         report="sweep_jobs:report",
@@ -27,10 +27,10 @@ def main(arguments: list[str]) -> int:
     try:
         if arguments[0] == "join":
             name, trials, overrides = join.asked(arguments[1:])
-            return join.join(join.study_folder(name), overrides, trials, jobs)
+            return join.join(join.study_folder(name), overrides, trials, commands)
         extend = "--extend" in arguments
         study, *extra = [argument for argument in arguments if argument != "--extend"]
-        return coordinate.run(load_study(study, extra), jobs=jobs, extend=extend)
+        return coordinate.run(load_study(study, extra), commands=commands, extend=extend)
     except UserError as error:
         print(f"limo-ablate: {error}", file=sys.stderr)
         return 2

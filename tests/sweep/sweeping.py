@@ -15,9 +15,9 @@ import optuna
 import yaml
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 
+from limo_ablate.core.marked_processes import find_marked
 from limo_ablate.core.progress import read_progress
 from limo_ablate.sweep.ledger.lease import RUNNERS
-from limo_ablate.sweep.processes import marked
 from tests.waiting import PATIENCE, until
 
 HERE = Path(__file__).parent
@@ -115,7 +115,7 @@ class Sweeping:
     def orphans(self) -> list[int]:
         """Processes of runners that have left their files."""
         runners = [path.stem for path in (self.folder / RUNNERS).glob("*.json")]
-        return [pid for runner in runners for pid in marked(runner)]
+        return [pid for runner in runners for pid in find_marked(runner)]
 
     def _drive(self, *arguments: str) -> subprocess.Popen[str]:
         limit = self.largest_file

@@ -14,7 +14,7 @@ from limo_ablate.core.progress import PROGRESS
 from limo_ablate.study.budget import Budget
 from limo_ablate.study.design import Block, Study
 from limo_ablate.study.planned import PlannedTrial, planned_trials
-from limo_ablate.sweep.budget_guard import Purse
+from limo_ablate.sweep.budget_guard import BudgetGuard
 from limo_ablate.sweep.ledger.lease import RUNNERS, Watch
 from limo_ablate.sweep.ledger.ledger import Ledger, seconds_run
 from limo_ablate.sweep.ledger.queue import Queue
@@ -38,34 +38,34 @@ def queue(folder: Path, found: list[PlannedTrial], runner: str) -> Queue:
     return made
 
 
-def purse(queue: Queue, budget: Budget) -> Purse:
+def guard(queue: Queue, budget: Budget) -> BudgetGuard:
     """Each trial is forecast to take an hour."""
-    made = Purse(queue, budget, lambda _: 3600.0)
-    made.look()
+    made = BudgetGuard(queue, budget, lambda _: 3600.0)
+    made.refresh()
     return made
 
 
 def test_runners_that_start_together_do_not_spend_the_same_twice(tmp_path: Path) -> None:
     found = grid(16)
     hours = 3.5 * device_count(found[0].config.hardware)
-    purses = [purse(queue(tmp_path, found, f"r{i}-1-abcd"), Budget(gpu_hours=hours)) for i in range(8)]
-    assert all(one.allows(found[0], []) for one in purses), "as each saw it before the others claimed"
+    guards = [guard(queue(tmp_path, found, f"r{i}-1-abcd"), Budget(gpu_hours=hours)) for i in range(8)]
+    assert all(one.allows(found[0], []) for one in guards), "as each saw it before the others claimed"
 
-    def claims(one: Purse) -> int:
+    def claims(one: BudgetGuard) -> int:
         running: list[tuple[PlannedTrial, float]] = []
-        for todo in list(one._queue.todo)[:2]:
-            if one.claim(todo, running):
-                running.append((todo.trial, 0.0))
+        for queued in list(one._queue.waiting)[:2]:
+            if one.claim(queued, running):
+                running.append((queued.trial, 0.0))
         return len(running)
 
-    with ThreadPoolExecutor(len(purses)) as pool:
-        assert sum(pool.map(claims, purses)) == 3
+    with ThreadPoolExecutor(len(guards)) as pool:
+        assert sum(pool.map(claims, guards)) == 3
 
 
 def test_what_a_killed_runner_spent_counts(tmp_path: Path) -> None:
     found = grid(2)
     dead = queue(tmp_path, found, "far-1-abcd")
-    dead.claim(dead.todo[0])
+    dead.claim(dead.waiting[0])
     told = tmp_path / "trials" / found[0].folder / PROGRESS
     told.parent.mkdir(parents=True)
     told.touch()
@@ -75,12 +75,12 @@ def test_what_a_killed_runner_spent_counts(tmp_path: Path) -> None:
     time.sleep(2 * SHORT)
     (tmp_path / RUNNERS / "near-1-abcd.json").touch()
     other.refresh()
-    assert [todo.trial for todo in other.todo] == found
+    assert [queued.trial for queued in other.waiting] == found
     history = other.ledger.histories()[found[0].id]
     assert history.seconds == pytest.approx(7200, abs=60)
     assert history.device_seconds == history.seconds * device_count(found[0].config.hardware)
-    assert not purse(other, Budget(hours=2.5)).allows(found[0], [])
-    assert purse(other, Budget(hours=3.5)).allows(found[0], [])
+    assert not guard(other, Budget(hours=2.5)).allows(found[0], [])
+    assert guard(other, Budget(hours=3.5)).allows(found[0], [])
 
 
 def test_the_hours_of_a_study_are_those_in_which_its_trials_ran(tmp_path: Path) -> None:
@@ -88,8 +88,8 @@ def test_the_hours_of_a_study_are_those_in_which_its_trials_ran(tmp_path: Path) 
     found = grid(3)
     one = queue(tmp_path, found, "me-1-abcd")
     begun = time.time()
-    for todo in (first := list(one.todo)):
-        one.claim(todo)
+    for queued in (first := list(one.waiting)):
+        one.claim(queued)
     one.release(first[0], 100.0)
     one.fail(first[1], "reason", Path("log"), 250.0, 1, again=False)
     assert seconds_run(one.ledger.rows(), begun + 50) == pytest.approx(250, abs=30)

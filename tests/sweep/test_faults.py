@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from limo_ablate.sweep.processes import marked
+from limo_ablate.core.marked_processes import find_marked
 from limo_ablate.sweep.retry import retry_trials
 from tests.sweep.sweeping import Sweeping, ended
 from tests.waiting import until
@@ -36,7 +36,7 @@ def test_a_trial_that_stands_still_is_ended_and_its_stage_told(sweep: Sweeping) 
     os.kill(last_pid(sweep), signal.SIGSTOP)
     code, said = ended(runner)
     assert code == 0, said
-    assert "FAILED, attempt 1 of 2, trying again: it stood still for 5 s" in said
+    assert "FAILED, attempt 1 of 2, retrying: it hung for 5 s" in said
     assert "(weights at " in said
     assert " of 150)" in said
     assert sweep.finished() == {"L2-size3000-s0": 1}
@@ -269,12 +269,12 @@ def test_a_runner_that_lost_its_lease_ends_all_it_has_started(sweep: Sweeping) -
     runner = sweep.start()
     sweep.until(lambda: len(sweep.events("start")) == 1)
     (lease,) = (sweep.folder / "runners").glob("*.json")
-    sweep.until(lambda: any("sleep" in commanded(pid) for pid in marked(lease.stem)))
+    sweep.until(lambda: any("sleep" in commanded(pid) for pid in find_marked(lease.stem)))
     lease.unlink()  # as one who took it for dead does
     code, said = ended(runner)
     assert code == 130, said
     assert "others may have taken its trials" in said
-    assert not marked(lease.stem)
+    assert not find_marked(lease.stem)
 
 
 def commanded(pid: int) -> str:
@@ -290,8 +290,8 @@ def test_a_trial_that_is_killed_again_and_again_counts_as_failing(sweep: Sweepin
     code, said = sweep.run()
     assert code == 3, said
     assert said.count("waits again: killed by SIGTERM") == 3
-    assert "FAILED, attempt 1 of 2, trying again: killed by SIGTERM" in said
-    assert "FAILED, attempt 2 of 2, left alone: killed by SIGTERM" in said
+    assert "FAILED, attempt 1 of 2, retrying: killed by SIGTERM" in said
+    assert "FAILED, attempt 2 of 2, given up: killed by SIGTERM" in said
     assert len(sweep.events("start")) == 5
 
 

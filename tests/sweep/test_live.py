@@ -40,10 +40,10 @@ def test_each_end_is_a_plain_line_where_there_is_no_terminal(
         board.finished(found[2], METRICS, 20.0)
     lines = text(console).splitlines()
     assert lines[0] == "[1/3] size4-L5-s0  50.0 ± 10.0  10.0 s, about 20 s left"
-    assert lines[1] == "[1/3] size16-L5-s0  FAILED, attempt 1 of 2, trying again: OOM [at step 3]"
+    assert lines[1] == "[1/3] size16-L5-s0  FAILED, attempt 1 of 2, retrying: OOM [at step 3]"
     assert lines[2] == f"    log:   {tmp_path / 'log'}"
     assert lines[3] == "    rerun: limo-ablate track=none select.size=16 select.quality=L5 seed=0"
-    assert lines[4].endswith("FAILED, attempt 2 of 2, left alone: OOM")
+    assert lines[4].endswith("FAILED, attempt 2 of 2, given up: OOM")
     assert lines[-1] == "[2/3] size64-L5-s0  50.0 ± 10.0  20.0 s"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from limo_ablate.sweep.polling import Looks
+from limo_ablate.sweep.runner import QueuePolling
 
 
 @dataclass
@@ -15,12 +15,12 @@ class Clock:
         return self.now
 
 
-def looked_at(looks: Looks, clock: Clock, until: float, *, empty: bool) -> list[float]:
+def polls(polling: QueuePolling, clock: Clock, until: float, *, empty: bool) -> list[float]:
     """The moments at which it looks."""
     found = []
     while clock.now < until:
-        if looks.due(empty=empty):
-            looks.looked(empty=empty)
+        if polling.is_due(empty=empty):
+            polling.polled(empty=empty)
             found.append(clock.now)
         clock.now += 0.25
     return found
@@ -28,13 +28,13 @@ def looked_at(looks: Looks, clock: Clock, until: float, *, empty: bool) -> list[
 
 def test_while_nothing_waits_the_pauses_grow() -> None:
     clock = Clock()
-    looks = Looks(clock)
-    assert looked_at(looks, clock, 30.0, empty=True) == [0.0, 1.25, 3.5, 7.75, 13.0, 18.25, 23.5, 28.75]
-    looks.at_once()
+    polling = QueuePolling(clock)
+    assert polls(polling, clock, 30.0, empty=True) == [0.0, 1.25, 3.5, 7.75, 13.0, 18.25, 23.5, 28.75]
+    polling.make_due()
     begun = clock.now
-    assert [at - begun for at in looked_at(looks, clock, begun + 3, empty=True)] == [0.0, 1.25]
+    assert [at - begun for at in polls(polling, clock, begun + 3, empty=True)] == [0.0, 1.25]
 
 
 def test_with_work_it_looks_now_and_then() -> None:
     clock = Clock()
-    assert looked_at(Looks(clock), clock, 12.0, empty=False) == [0.0, 5.25, 10.5]
+    assert polls(QueuePolling(clock), clock, 12.0, empty=False) == [0.0, 5.25, 10.5]

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.hardware import HardwareConfig
-from limo_ablate.sweep.slots import PASSES, Devices, Slot, cores, visible_gpus
+from limo_ablate.core.hardware import HardwareConfig, available_cores, visible_gpus
+from limo_ablate.sweep.slots import PASSES, Devices, Slot
 from limo_ablate.trial.config import LaunchConfig
 
 CPU = HardwareConfig(name="cpu", device="cpu", processes=1, strategy="single", precision="no", threads=1)
@@ -25,7 +25,7 @@ def filled(machine: Devices, *hardware: HardwareConfig) -> list[Slot]:
     machine.check(hardware)
     waiting, started = [(one.name, one) for one in hardware for _ in range(20)], []
     while (place := machine.choose(waiting)) is not None:
-        started.append(machine.take(waiting.pop(place)[1]))
+        started.append(machine.acquire(waiting.pop(place)[1]))
     return started
 
 
@@ -34,7 +34,7 @@ def test_cpu_trials_share_the_cores() -> None:
     assert len(filled(devices(), replace(CPU, threads=3))) == 1
     assert len(filled(devices(), replace(CPU, threads=10_000))) == 1
     assert len(filled(devices(slots=7), CPU)) == 7
-    assert Devices(LAUNCH).cores == cores()
+    assert Devices(LAUNCH).cores == available_cores()
 
 
 def test_each_trial_gets_as_many_gpus_as_it_has_ranks() -> None:
@@ -61,21 +61,21 @@ def test_more_slots_than_gpus_share_them_evenly() -> None:
 def test_what_is_given_back_is_used_again() -> None:
     machine = devices()
     slots = filled(machine, GPU)
-    machine.give(slots[2])
-    assert machine.take(GPU) == slots[2]
+    machine.release(slots[2])
+    assert machine.acquire(GPU) == slots[2]
 
 
 def test_a_wide_trial_is_passed_but_not_for_ever() -> None:
     machine, wide = devices(), replace(DDP, processes=4)
     slots = filled(machine, GPU)
-    machine.give(slots.pop())
+    machine.release(slots.pop())
     waiting = [("wide", wide), ("narrow", GPU)]
     for _ in range(PASSES):
         assert machine.choose(waiting) == 1
-        machine.give(machine.take(GPU))
+        machine.release(machine.acquire(GPU))
     assert machine.choose(waiting) is None, "the narrow ones have passed it often enough"
     for slot in slots:
-        machine.give(slot)
+        machine.release(slot)
     assert machine.choose(waiting) == 0
 
 
@@ -87,9 +87,9 @@ def test_a_trial_wider_than_the_machine_is_a_users_error() -> None:
 
 
 def test_a_trial_sees_its_own_devices_only() -> None:
-    assert devices().take(CPU).environment(CPU)["CUDA_VISIBLE_DEVICES"] == ""
-    assert devices().take(DDP).environment(DDP)["CUDA_VISIBLE_DEVICES"] == "gpu0,gpu1"
-    assert devices().take(CPU).environment(replace(CPU, threads=3))["OMP_NUM_THREADS"] == "3"
+    assert devices().acquire(CPU).environment(CPU)["CUDA_VISIBLE_DEVICES"] == ""
+    assert devices().acquire(DDP).environment(DDP)["CUDA_VISIBLE_DEVICES"] == "gpu0,gpu1"
+    assert devices().acquire(CPU).environment(replace(CPU, threads=3))["OMP_NUM_THREADS"] == "3"
 
 
 def test_gpus_are_counted_without_cuda(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -66,8 +66,8 @@ def test_a_failing_trial_is_tried_again_then_left_alone_with_its_reason(sweep: S
     code, said = sweep.run()
     assert code == 3
     assert sweep.starts() == {"L5-s0": 1, "skipped-s0": 2, "shuffled-s0": 2}
-    assert "skipped-s0  FAILED, attempt 2 of 2, left alone: RuntimeError: the loss is not a number" in said
-    assert "shuffled-s0  FAILED, attempt 1 of 2, trying again: killed by SIGKILL" in said
+    assert "skipped-s0  FAILED, attempt 2 of 2, given up: RuntimeError: the loss is not a number" in said
+    assert "shuffled-s0  FAILED, attempt 1 of 2, retrying: killed by SIGKILL" in said
     (folder,) = sweep.folder.glob("trials/skipped*")
     failure = json.loads((folder / "failed.json").read_text())
     assert failure["reason"] == "RuntimeError: the loss is not a number"
@@ -97,7 +97,7 @@ def test_a_users_error_is_not_tried_again_in_the_same_sweep(sweep: Sweeping) -> 
     assert code == 3
     assert "FAILED, attempt 2 of 3, not tried again" in said
     code, said = sweep.run()
-    assert "FAILED, attempt 3 of 3, left alone: UserError" in said
+    assert "FAILED, attempt 3 of 3, given up: UserError" in said
     assert "new attempts: limo-ablate retry small" in said
     assert len(sweep.events("start")) == 3
 
@@ -150,7 +150,7 @@ def test_a_killed_trial_is_run_again(sweep: Sweeping) -> None:
     os.kill(int(sweep.events("start")[0][3]), signal.SIGKILL)
     sweep.until(lambda: len(sweep.events("start")) == 2)
     runner.terminate()
-    assert "attempt 1 of 3, trying again: killed by SIGKILL" in runner.communicate()[0]
+    assert "attempt 1 of 3, retrying: killed by SIGKILL" in runner.communicate()[0]
 
 
 def test_a_killed_fork_server_is_replaced(sweep: Sweeping) -> None:

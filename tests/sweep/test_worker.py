@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from limo_ablate.core.errors import EXIT_USER_ERROR
-from limo_ablate.sweep.processes import MARK, marked
-from limo_ablate.sweep.worker import BROKEN, FAILED, Job, Worker, end_workers, fork_server
+from limo_ablate.core.marked_processes import RUNNER_MARK, find_marked
+from limo_ablate.sweep.worker import BROKEN, FAILED, Call, Worker, end_workers, fork_server
 from tests.waiting import PATIENCE, gone, until
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
@@ -35,7 +35,7 @@ def server() -> Iterator[None]:
 @pytest.fixture
 def start(server: None, tmp_path: Path) -> Callable[..., Worker]:
     def job(name: str, *arguments: object, **environment: str) -> Worker:
-        call = Job(f"worker_jobs:{name}", arguments)
+        call = Call(f"worker_jobs:{name}", arguments)
         return Worker(call, ENVIRONMENT | environment, tmp_path / "logs" / "trial.log")
 
     return job
@@ -67,7 +67,7 @@ def test_a_killed_job_is_told_as_such(start: Callable[..., Worker]) -> None:
 
 
 def test_a_users_error_has_its_own_code(server: None, tmp_path: Path) -> None:
-    job = Job("limo_ablate.trial.compose:compose", (["select.siz=4"],))
+    job = Call("limo_ablate.trial.compose:compose", (["select.siz=4"],))
     code, reason = Worker(job, ENVIRONMENT, tmp_path / "log").result()
     assert code == EXIT_USER_ERROR
     assert reason is not None
@@ -77,7 +77,7 @@ def test_a_users_error_has_its_own_code(server: None, tmp_path: Path) -> None:
 def test_a_job_has_the_environment_of_its_slot_and_the_mark(
     start: Callable[..., Worker], tmp_path: Path
 ) -> None:
-    names = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", MARK)
+    names = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", RUNNER_MARK)
     start("note_environment", tmp_path / "env", *names, CUDA_VISIBLE_DEVICES="3,4").result()
     assert (tmp_path / "env").read_text() == "3,4 1 worker-test"
 
@@ -85,22 +85,22 @@ def test_a_job_has_the_environment_of_its_slot_and_the_mark(
 def test_the_server_has_imported_the_stack(tmp_path: Path) -> None:
     with fork_server(["worker_jobs", "wave"], "worker-test", threads=1):
         Worker(
-            Job("worker_jobs:imported", (tmp_path / "wave", "wave")), ENVIRONMENT, tmp_path / "log"
+            Call("worker_jobs:imported", (tmp_path / "wave", "wave")), ENVIRONMENT, tmp_path / "log"
         ).result()
     assert (tmp_path / "wave").read_text() == "True"
-    assert MARK not in os.environ
+    assert RUNNER_MARK not in os.environ
 
 
 def test_a_stack_that_can_not_be_imported_is_noticed(tmp_path: Path) -> None:
     with fork_server(["json", "no_such_module"], "worker-test", threads=1):
-        code, reason = Worker(Job("worker_jobs:speak", ()), ENVIRONMENT, tmp_path / "log").result()
+        code, reason = Worker(Call("worker_jobs:speak", ()), ENVIRONMENT, tmp_path / "log").result()
     assert code == BROKEN
     assert reason == "no_such_module can't be imported: ModuleNotFoundError: No module named 'no_such_module'"
 
 
 def test_an_optional_module_may_be_missing(tmp_path: Path) -> None:
     with fork_server(["?no_such_module", "worker_jobs", "wave"], "worker-test", threads=1):
-        job = Job("worker_jobs:imported", (tmp_path / "wave", "wave"))
+        job = Call("worker_jobs:imported", (tmp_path / "wave", "wave"))
         assert Worker(job, ENVIRONMENT, tmp_path / "log").result() == (0, None)
     assert (tmp_path / "wave").read_text() == "True"
 
@@ -134,7 +134,7 @@ def test_jobs_die_with_their_runner(tmp_path: Path) -> None:
         "if __name__ == '__main__':\n"
         f"    file = pathlib.Path({str(tmp_path / 'pids')!r})\n"
         "    with fork_server(['worker_jobs'], 'orphan-test', 1):\n"
-        "        Worker(Job('worker_jobs:hang', (file,)), {'OMP_NUM_THREADS': '1'}, file.with_name('log'))\n"
+        "        Worker(Call('worker_jobs:hang', (file,)), {'OMP_NUM_THREADS': '1'}, file.with_name('log'))\n"
         "        while not file.exists(): time.sleep(.02)\n"
         "        os.kill(os.getpid(), 9)\n"
     )
@@ -142,4 +142,4 @@ def test_jobs_die_with_their_runner(tmp_path: Path) -> None:
     script.write_text(runner)
     assert subprocess.run([sys.executable, str(script)], check=False).returncode == -9
     pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
-    until(lambda: gone(*pids) and not marked("orphan-test"))
+    until(lambda: gone(*pids) and not find_marked("orphan-test"))

@@ -9,7 +9,7 @@ from typing import Any
 
 from limo_ablate.analysis.trials import resolved
 from limo_ablate.report.compare.arms import Arm
-from limo_ablate.sweep.ledger.declared import WHEREVER
+from limo_ablate.sweep.ledger.declaration import WITHOUT_EFFECT
 
 ABSENT = "–"
 RUN = ("git", "versions", "hardware")
@@ -42,7 +42,7 @@ def configurations(a: Arm, b: Arm) -> list[Difference]:
     }
     found = differences(*both)
     return [
-        Difference(one.key, one.a, one.b, one.key.partition(".")[0] not in WHEREVER)
+        Difference(one.key, one.a, one.b, one.key.partition(".")[0] not in WITHOUT_EFFECT)
         for one in found
         if one.key not in follows
     ]

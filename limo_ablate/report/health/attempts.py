@@ -53,10 +53,10 @@ def attempts(view: StudyView) -> tuple[list[Attempt], bool]:
 def _rows(view: StudyView) -> Sequence[FrozenTrial]:
     """The ledger's rows; none where it is away, not there, or not this study's."""
     from limo_ablate.sweep.ledger.ledger import LEDGER
-    from limo_ablate.sweep.ledger.reading import Reading
+    from limo_ablate.sweep.ledger.reader import LedgerReader
 
     try:
-        return Reading(view.study.ledger or view.folder / LEDGER, view.study.name, PATIENCE).rows()
+        return LedgerReader(view.study.ledger or view.folder / LEDGER, view.study.name, PATIENCE).rows()
     except UserError:
         return []
 

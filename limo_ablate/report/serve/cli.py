@@ -44,7 +44,7 @@ def view(study: str | None, overrides: list[str], port: int, host: str, token: s
     """
     from limo_ablate.report.serve.guard import Guard
     from limo_ablate.report.serve.hub import Hub
-    from limo_ablate.sweep.processes import Interrupts
+    from limo_ablate.sweep.interrupts import Interrupts
 
     guard = Guard(host, secrets.token_urlsafe(24) if token == "" else token)
     only, folders = _studies(study, overrides)

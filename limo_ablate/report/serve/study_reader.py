@@ -15,9 +15,9 @@ from optuna.trial import FrozenTrial
 
 from limo_ablate.core.hardware import device_count
 from limo_ablate.study.design import load_study
+from limo_ablate.sweep.attempts import LOG
 from limo_ablate.sweep.live import last_line, rerun_command
 from limo_ablate.sweep.plan.cost import Costs
-from limo_ablate.sweep.running import LOG
 from limo_ablate.sweep.session import Session, all_trials
 from limo_ablate.sweep.status import STATES, State, runners, states_of
 

@@ -50,7 +50,7 @@ class Pruner:
         self._told: set[int] = set()
         self._pruner = PRUNERS.load(self._rule.rule)(self._rule)
 
-    def ended(self, number: int, reports: Mapping[int, float], value: float | None) -> None:
+    def add_result(self, number: int, reports: Mapping[int, float], value: float | None) -> None:
         """A trial of the search has ended with `value`; None: it was pruned. Again: nothing."""
         from optuna.trial import TrialState
 

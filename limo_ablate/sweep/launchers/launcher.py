@@ -1,4 +1,4 @@
-"""What a launcher is: what starts the trials of a study, on this machine or elsewhere."""
+"""The interface of a launcher, which starts the trials of a study on this machine or elsewhere."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Protocol
 from limo_ablate.study.planned import PlannedTrial
 
 if TYPE_CHECKING:
-    from limo_ablate.sweep.budget_guard import Purse
+    from limo_ablate.sweep.budget_guard import BudgetGuard
     from limo_ablate.sweep.ledger.lease import Lease
     from limo_ablate.sweep.ledger.queue import Queue
-    from limo_ablate.sweep.session import Desk, Session
+    from limo_ablate.sweep.session import RunnerOptions, Session
 
 
 class Launcher(Protocol):
-    """An entry of `limo_ablate.launchers` is a class of these, made with the `Session` of one sweep.
+    """An entry of `limo_ablate.launchers` is a class with this interface, created with the `Session` of a
+    sweep.
 
-    A launcher runs no trial itself. It starts runners, which take trials from the study's ledger: in this
-    process (`session.work`), or as processes `limo-ablate join FOLDER` wherever the study's folder can be
-    seen under the same path. How trials are shared out, tried again and recorded is the ledger's affair, so
-    launching decides no result and enters no key. `launch.options` holds its settings.
+    A launcher runs no trial itself. It starts runners, which claim trials from the study's ledger: in this
+    process (`session.work`), or as processes `limo-ablate join FOLDER` on any machine that sees the study's
+    folder under the same path. The ledger decides how trials are distributed, retried and recorded, so the
+    launcher affects no result and is in no key. `launch.options` holds its settings.
     """
 
     def __init__(self, session: Session) -> None: ...
@@ -30,13 +31,17 @@ class Launcher(Protocol):
         ...
 
     def side_by_side(self) -> int:
-        """At most so many trials run at the same time."""
+        """How many trials run at the same time, at most."""
         ...
 
-    def run(self, queue: Queue, purse: Purse, lease: Lease, desk: Desk) -> Sequence[PlannedTrial]:
-        """Has what waits run, and returns when nothing is left; gives the trials that the budget refused.
+    def run(
+        self, queue: Queue, budget_guard: BudgetGuard, lease: Lease, options: RunnerOptions
+    ) -> Sequence[PlannedTrial]:
+        """Gets the waiting trials run, and returns when nothing is left: the trials that the budget did not
+        allow.
 
-        `queue.refresh()` reads the ledger again: `todo` are the trials that wait, `elsewhere` counts those
-        that other runners have. Wait inside `desk.interrupts.window()`, where a Ctrl-C is raised.
+        `queue.refresh()` reads the ledger again: `queue.waiting` are the trials that wait, `queue.elsewhere`
+        is the number that other runners run. Wait inside `options.interrupts.window()`, where Ctrl-C is
+        raised.
         """
         ...

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from limo_ablate.study.planned import PlannedTrial
-from limo_ablate.sweep.budget_guard import Purse
+from limo_ablate.sweep.budget_guard import BudgetGuard
 from limo_ablate.sweep.ledger.lease import Lease
 from limo_ablate.sweep.ledger.queue import Queue
-from limo_ablate.sweep.session import Desk, Session
+from limo_ablate.sweep.session import RunnerOptions, Session
 from limo_ablate.sweep.slots import Devices
 
 
@@ -22,5 +22,7 @@ class LocalLauncher:
     def side_by_side(self) -> int:
         return max(self._devices.side_by_side(hardware) for hardware in self._session.hardware)
 
-    def run(self, queue: Queue, purse: Purse, lease: Lease, desk: Desk) -> Sequence[PlannedTrial]:
-        return self._session.work(queue, purse, lease, desk).not_run
+    def run(
+        self, queue: Queue, budget_guard: BudgetGuard, lease: Lease, options: RunnerOptions
+    ) -> Sequence[PlannedTrial]:
+        return self._session.work(queue, budget_guard, lease, options).not_run

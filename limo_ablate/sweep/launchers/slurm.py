@@ -21,7 +21,8 @@ from rich.console import Console
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.study.planned import PlannedTrial
-from limo_ablate.sweep.budget_guard import Purse
+from limo_ablate.sweep.budget_guard import BudgetGuard
+from limo_ablate.sweep.interrupts import Interrupts
 from limo_ablate.sweep.launchers.slurm_jobs import (
     Live,
     SlurmAway,
@@ -36,8 +37,7 @@ from limo_ablate.sweep.launchers.slurm_script import Batch, join_command, parame
 from limo_ablate.sweep.ledger.lease import Lease
 from limo_ablate.sweep.ledger.queue import Queue
 from limo_ablate.sweep.live import last_line
-from limo_ablate.sweep.processes import Interrupts
-from limo_ablate.sweep.session import Desk, Session
+from limo_ablate.sweep.session import RunnerOptions, Session
 from limo_ablate.trial.config import LaunchConfig
 
 __all__ = ["SlurmLauncher", "job_lines"]
@@ -62,20 +62,22 @@ class SlurmLauncher:
     def side_by_side(self) -> int:
         return self._batch.slurm.workers
 
-    def run(self, queue: Queue, purse: Purse, lease: Lease, desk: Desk) -> Sequence[PlannedTrial]:
+    def run(
+        self, queue: Queue, budget_guard: BudgetGuard, lease: Lease, options: RunnerOptions
+    ) -> Sequence[PlannedTrial]:
         """Follows the study to its end: all trials finished, given up or beyond the budget.
 
         Raises UserError for what Slurm refuses and for jobs that end without doing anything,
-        KeyboardInterrupt with what to say about the jobs.
+        KeyboardInterrupt with what to say about the commands.
         """
         try:
-            _Follower(self._batch, queue, purse, desk.console).follow(desk.interrupts)
+            _Follower(self._batch, queue, budget_guard, options.console).follow(options.interrupts)
         except KeyboardInterrupt as error:
             raise KeyboardInterrupt(
                 "the jobs go on without this command, and the same command follows them again; "
                 f"to end them: scancel --name={self._batch.name}"
             ) from error
-        return [todo.trial for todo in queue.todo]
+        return [queued.trial for queued in queue.waiting]
 
 
 def batch_of(folder: Path, launch: LaunchConfig, hardware: Sequence[HardwareConfig]) -> Batch:
@@ -104,7 +106,7 @@ def tasks_needed(jobs: str, workers: int, waiting: int, running: int, live: Sequ
 class _Follower:
     batch: Batch
     queue: Queue
-    purse: Purse
+    budget_guard: BudgetGuard
     console: Console
     _said: str = ""
     _settled: int = -1
@@ -118,7 +120,7 @@ class _Follower:
             try:
                 live = live_jobs(self.batch.name)
                 self.queue.refresh()
-                self.purse.look()
+                self.budget_guard.refresh()
                 if not self._waiting + self.queue.elsewhere:
                     break
                 self._submit(live)
@@ -132,7 +134,7 @@ class _Follower:
     @property
     def _waiting(self) -> int:
         """Trials that a job could take now."""
-        affordable = [todo for todo in self.queue.todo if self.purse.allows(todo.trial, [])]
+        affordable = [queued for queued in self.queue.waiting if self.budget_guard.allows(queued.trial, [])]
         return len(affordable) + (self.queue.missing if affordable else 0)
 
     def _submit(self, live: Sequence[Live]) -> None:
@@ -148,7 +150,9 @@ class _Follower:
     def _count_lost(self) -> None:
         """Raises UserError when the jobs submitted so far come to nothing, again and again."""
         settled = (
-            self.queue.done + len(self.queue.given_up) + sum(todo.attempt - 1 for todo in self.queue.todo)
+            self.queue.done
+            + len(self.queue.given_up)
+            + sum(queued.attempt - 1 for queued in self.queue.waiting)
         )
         self._lost = 0 if settled > self._settled else self._lost + 1
         self._settled = max(settled, self._settled)
@@ -162,7 +166,7 @@ class _Follower:
     def _say(self, live: Sequence[Live]) -> None:
         for trial, reason in self.queue.given_up:
             if trial.name not in self._told:
-                self._print(f"{trial.name} FAILED, left alone: {reason}")
+                self._print(f"{trial.name} FAILED, given up: {reason}")
             self._told.add(trial.name)
         states = Counter(
             f"{job.state.lower()} ({job.reason})" if job.state == "PENDING" else job.state.lower()

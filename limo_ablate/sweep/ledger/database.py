@@ -1,8 +1,8 @@
-"""Optuna's storage in a database, whose trials are read five times as fast.
+"""Optuna's storage in a database, with trials read five times as fast.
 
-Optuna makes objects of its object-relational mapping for each parameter and attribute, and parses the same
-few distributions again for each trial. Here only the columns are read. A release of Optuna that no longer
-asks `_get_trials` reads as it does by itself.
+For each parameter and attribute, Optuna creates an object of its object-relational mapping, and for each
+trial it parses the same few distributions again. Here only the columns are read. Should a release of Optuna
+no longer call `_get_trials`, its own reading is used.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import ColumnElement, or_, select
 
-MOST = 1000
-"""Trials that are asked for by their ids; databases bound how many that may be."""
+MAX_IDS = 1000
+"""Most trials to query by their ids, which databases limit."""
 Table = dict[int, list[Any]]
 """Trial -> its rows."""
 
@@ -34,14 +34,14 @@ class Database(RDBStorage):
         included_trial_ids: set[int],
         trial_id_greater_than: int,
     ) -> list[FrozenTrial]:
-        """Those included and those after an id, as Optuna's cache asks for; `states` is None there."""
-        asked = {trial for trial in included_trial_ids if trial <= trial_id_greater_than}
-        if states is not None or len(asked) > MOST:
+        """The trials included and those after an id, as Optuna's cache requests them, with `states` None."""
+        ids = {trial for trial in included_trial_ids if trial <= trial_id_greater_than}
+        if states is not None or len(ids) > MAX_IDS:
             return super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)
         trial = models.TrialModel
         wanted = trial.study_id == study_id
         if trial_id_greater_than > -1:
-            wanted &= or_(trial.trial_id.in_(asked), trial.trial_id > trial_id_greater_than)
+            wanted &= or_(trial.trial_id.in_(ids), trial.trial_id > trial_id_greater_than)
         return self._read(wanted)
 
     def _read(self, wanted: ColumnElement[bool]) -> list[FrozenTrial]:
@@ -97,7 +97,7 @@ class Database(RDBStorage):
 
 
 def _local(moment: datetime | None) -> datetime | None:
-    """Optuna's databases hold naive UTC, its trials naive local time."""
+    """From naive UTC, as in Optuna's databases, to naive local time, as in its trials."""
     return moment.replace(tzinfo=UTC).astimezone().replace(tzinfo=None) if moment else None
 
 

@@ -1,9 +1,9 @@
-"""The journal: Optuna's file of one JSON line for each change, with a lock that cannot outlive its holder.
+"""The journal: Optuna's file with one JSON line for each change, under a lock that can't outlive its holder.
 
-Optuna's own lock is a file that kill -9 leaves behind, which others then wait for, for 30 s. Here the journal
-itself is locked (flock), which the kernel undoes. Whoever gets the lock first drops a torn last line, which a
-crash in mid-write leaves: Optuna would read past it only until the next append. A transaction is one lock and
-one fsync, whatever it writes.
+Optuna's own lock is a file that kill -9 leaves behind, and for which others then wait 30 s. Here the journal
+itself is locked (flock), and the kernel frees that lock. Whoever gets it first drops a torn last line, left
+by a crash in the middle of a write, which Optuna would tolerate only until the next append. A transaction is
+one lock and one fsync, however much it writes.
 """
 
 from __future__ import annotations
@@ -23,21 +23,22 @@ from optuna.storages.journal import JournalFileBackend
 from limo_ablate.sweep.ledger.flock import flock
 
 PATIENCE = 120.0
-"""Seconds for which a ledger that is locked, or a database that is away, is waited for."""
+"""Seconds to wait for a ledger that is locked, or a database that is unreachable."""
 _SHORT, _LONG = 0.0005, 0.05
-"""Seconds between two looks at a lock that is held."""
+"""Shortest and longest pause, in seconds, between attempts to lock."""
 
 
 class Journal(JournalFileBackend):
-    """Reads as Optuna's backend does; writes under `transaction()`, which a lone append opens for itself.
+    """Reads as Optuna's backend does; writes in a `transaction()`, which a single append opens for itself.
 
-    Threads that share one must open it before they call Optuna's storage, whose own lock comes second.
+    Threads that share a journal must open a transaction before they call Optuna's storage, to take its lock
+    second.
     """
 
     def __init__(
         self, path: Path, patience: float = PATIENCE, pause: Callable[[float], None] = time.sleep
     ) -> None:
-        """`pause` waits for so many seconds; what it raises ends the waiting."""
+        """`pause` waits for the given seconds, and may raise to end the waiting."""
         super().__init__(str(path))
         self._path, self._patience, self._pause = path, patience, pause
         self._mutex = threading.RLock()
@@ -45,9 +46,9 @@ class Journal(JournalFileBackend):
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Nobody else writes meanwhile, and at its end all of it is on disk. May be nested.
+        """No one else writes meanwhile, and at its end everything is on disk. May be nested.
 
-        Raises TimeoutError when someone else holds the journal for longer than the patience.
+        Raises TimeoutError when another process holds the journal for longer than the patience.
         """
         with self._mutex:
             if self._open is not None:
@@ -55,7 +56,7 @@ class Journal(JournalFileBackend):
                 return
             with self._path.open("r+b") as file:
                 self._wait_for(file)
-                _mend(file)
+                _drop_torn_line(file)
                 self._open, begun = file, file.tell()
                 try:
                     yield
@@ -79,8 +80,8 @@ class Journal(JournalFileBackend):
             pause = min(2 * pause, _LONG)
 
 
-def _mend(file: BufferedRandom) -> None:
-    """Leaves the file at its end, which is the end of a line."""
+def _drop_torn_line(file: BufferedRandom) -> None:
+    """Cuts off an incomplete last line; leaves the file positioned at its end."""
     end = file.seek(0, os.SEEK_END)
     if end == 0:
         return

@@ -1,8 +1,8 @@
-"""Which runners of a study are alive: each holds a file, and touches it as long as it lives.
+"""Which runners of a study are alive: each locks a file, and touches it as long as it lives.
 
-On one machine the kernel frees a dead process's flock, so its death is seen at once. From another machine
-only the file's time can be seen: it is dead once that has not changed for LEASE seconds of the watcher's own
-clock, so that no machine's idea of the time matters, nor a jump of it.
+On the same machine, the kernel frees a dead process's flock, so its death is seen at once. From another
+machine only the file's modification time can be seen: its runner counts as dead once that has not changed for
+LEASE seconds of the watcher's own clock, so that no machine's clock needs to be right, and none may jump.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from typing import Any, Self
 from limo_ablate.sweep.ledger.flock import flock
 
 RUNNERS = "runners"
-"""The folder of the leases, in a study's folder."""
+"""Folder of the leases, in a study's folder."""
 BEAT = 10.0
-"""Seconds between two touches: rare enough for a shared file system with a hundred runners."""
+"""Seconds between two touches: few enough for a shared file system with a hundred runners."""
 LEASE = 60.0
-"""Seconds without a touch after which a runner of another machine is dead: six touches, so that a slow file
-system kills nobody."""
+"""Seconds without a touch after which a runner of another machine counts as dead: six missed touches, so that
+a slow file system does not kill anyone."""
 
 
 class Lease:
@@ -35,10 +35,10 @@ class Lease:
 
     def __init__(self, folder: Path, beat: float = BEAT, lease: float = LEASE) -> None:
         self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
-        """`host-pid-4hex`: the runner's id, which its rows in the ledger and its processes carry."""
+        """Id of the runner, `host-pid-4hex`; its rows in the ledger and its processes carry it."""
         self._path = _path(folder, self.id)
         self._beat, self._lease = beat, lease
-        self._left, self._lost = threading.Event(), threading.Event()
+        self._released, self._lost = threading.Event(), threading.Event()
         self._last = _now()
 
     def __enter__(self) -> Self:
@@ -55,30 +55,30 @@ class Lease:
         flock(self._file, partial)
         self._file.write(json.dumps(about) + "\n")
         self._file.flush()
-        partial.rename(self._path)  # it is never seen without its lock
+        partial.rename(self._path)  # nobody sees it without its lock
         self._last = _now()
         threading.Thread(target=self._keep, name="lease", daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._left.set()
+        self._released.set()
         self._path.unlink(missing_ok=True)
         self._file.close()
 
     def lost(self) -> bool:
-        """Whether others may have taken its trials: it could not touch its file for LEASE seconds."""
+        """Whether others may have taken over its trials, as it could not touch its file for LEASE seconds."""
         if _now() - self._last > self._lease:
             self._lost.set()
         return self._lost.is_set()
 
     def _keep(self) -> None:
-        while not self._left.wait(self._beat) and not self.lost():
+        while not self._released.wait(self._beat) and not self.lost():
             begun = _now()
             try:
                 os.utime(self._path)
-            except FileNotFoundError:  # someone has buried this runner
+            except FileNotFoundError:  # another runner took this one for dead
                 self._lost.set()
-            except OSError:  # the file system is away: the next touch may work
+            except OSError:  # the file system is unreachable: the next touch may work
                 continue
             else:
                 self._last = begun
@@ -86,24 +86,24 @@ class Lease:
 
 @dataclass(slots=True)
 class Watch:
-    """Judges the other runners of the study in `folder`, from when it first sees them."""
+    """Tells which other runners of the study in `folder` are dead, from when it first sees them."""
 
     folder: Path
     lease: float = LEASE
     _seen: dict[Hashable, tuple[object, float]] = field(default_factory=dict)
 
-    def dead(self, runner: str) -> bool:
-        """Whether a runner has ended, however."""
+    def is_dead(self, runner: str) -> bool:
+        """Whether the runner has ended, in whatever way."""
         path = _path(self.folder, runner)
         try:
-            with path.open() as file:  # opening it makes NFS ask for its time anew
+            with path.open() as file:  # opening it makes NFS fetch its modification time again
                 if _about(file.read()).get("machine") == machine():
                     return flock(file, path, fcntl.LOCK_SH)
-                return self.unchanged(runner, os.fstat(file.fileno()).st_mtime_ns)
+                return self.is_unchanged(runner, os.fstat(file.fileno()).st_mtime_ns)
         except FileNotFoundError:
             return True
 
-    def unchanged(self, what: Hashable, value: object) -> bool:
+    def is_unchanged(self, what: Hashable, value: object) -> bool:
         """Whether `what` has had this value for LEASE seconds of this process's clock."""
         seen, since = self._seen.get(what, (None, None))
         if since is None or seen != value:
@@ -111,23 +111,24 @@ class Watch:
         return _now() - since > self.lease
 
     def forget(self, what: Hashable) -> None:
-        """Lets `unchanged` begin anew with `what`."""
+        """Lets `is_unchanged` start again for `what`."""
         self._seen.pop(what, None)
 
     def last_beat(self, runner: str) -> float:
-        """When the runner last touched its file, in seconds since 1970; 0 when it has none."""
+        """When the runner last touched its file, in seconds since 1970; 0 if it has none."""
         try:
             return _path(self.folder, runner).stat().st_mtime
         except FileNotFoundError:
             return 0.0
 
-    def bury(self, runner: str) -> None:
-        """Removes a dead runner's file; should it only have been suspended, it knows thereby that it lost."""
+    def remove(self, runner: str) -> None:
+        """Removes a dead runner's file, by which one that was only suspended learns that it lost its
+        lease."""
         _path(self.folder, runner).unlink(missing_ok=True)
         self.forget(runner)
 
-    def here(self, runner: str) -> bool:
-        """Whether the runner ran on this machine, so that its processes can be ended."""
+    def is_on_this_machine(self, runner: str) -> bool:
+        """Whether the runner runs or ran on this machine, so that its processes can be ended."""
         try:
             return _about(_path(self.folder, runner).read_text()).get("machine") == machine()
         except FileNotFoundError:
@@ -139,7 +140,7 @@ class Watch:
 
 
 def machine() -> str:
-    """What tells this kernel, as booted, from all others: flock holds within it. Host names may be equal."""
+    """Id of this boot of this kernel, within which flock works; two machines may have the same host name."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:  # macOS
@@ -153,11 +154,11 @@ def _path(folder: Path, runner: str) -> Path:
 def _about(text: str) -> dict[str, Any]:
     try:
         about: dict[str, Any] = json.loads(text)
-    except json.JSONDecodeError:  # a full disk
+    except json.JSONDecodeError:  # its disk was full
         return {}
     return about
 
 
 def _now() -> float:
-    """Seconds, those of a suspended machine too; no setting of the clock changes it."""
+    """Seconds on a clock that can't be set and also runs while the machine is suspended."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

@@ -1,12 +1,12 @@
-"""The ledger: a study's trials as trials of one Optuna study, which optuna-dashboard can open.
+"""The ledger: the attempts of a study, as the trials of one Optuna study, which optuna-dashboard can open.
 
-An attempt at a trial is a row: a WAITING trial with the trial's levels as parameters, claimed by
-compare-and-set, which ends COMPLETE (its value is the accuracy), PRUNED, or FAIL with a reason; a new attempt
+An attempt is a row: an Optuna trial that is WAITING with the trial's levels as parameters, is claimed by
+compare-and-set, and ends COMPLETE (its value is the accuracy), PRUNED, or FAIL with a reason. A new attempt
 is a new row.
 
-A row's attributes: `cell` (name), `key` (what the trial is known by), `attempt`, `blocks`; `search` and
-`proposal` of one that a search proposed; `retry` where earlier failures no longer count; `levels` that are no
-parameters; `runner`, who runs it; and `result`, once, when it ends: scores or reason, seconds, devices, log.
+Attributes of a row: `cell` (the trial's name), `key` (its id), `attempt`, `blocks`; `search` and `proposal`
+where a search proposed it; `retry` where earlier failures no longer count; `levels` that are not parameters;
+`runner`, which runs it; and `result`, written once, when it ends: scores or reason, seconds, devices, log.
 """
 
 from __future__ import annotations
@@ -30,41 +30,44 @@ from limo_ablate.sweep.ledger.parameters import Space, parameters
 from limo_ablate.sweep.ledger.storage import Storage
 
 LEDGER = "ledger.log"
-"""The journal in a study's folder."""
+"""File of the journal in a study's folder."""
 SPENT = "spent"
-"""Attribute: [seconds, device-seconds, [start, seconds], ...] of attempts that were given back."""
+"""Attribute of rows that were given back: [seconds, device-seconds, [start, seconds], ...] spent until
+then."""
 INTERRUPTED = "interrupted"
-"""In the result of failed attempts that were not the trial's fault; they don't count against it."""
+"""Key in the result of failed attempts that were not the trial's fault and don't count against it."""
 DECLARED = "limo_ablate:cells"
-"""The study's system attribute that holds which trials it has."""
+"""System attribute of the study: which trials it has."""
 FINAL = "final"
-"""In the result of failed attempts after which the trial was given up."""
+"""Key in the result of failed attempts after which the trial was given up."""
 
 
 @dataclass(slots=True)
 class History:
-    """What the ledger knows of one trial."""
+    """What the ledger knows about one trial."""
 
     name: str
     done: bool = False
     pruned: bool = False
-    """Ended by a pruner, which ends it for good."""
+    """Whether a pruner has ended it; it is not run again."""
     waiting: int | None = None
-    """Id of its row."""
-    spare: list[int] = field(default_factory=list)
-    """More rows that wait for the same trial."""
+    """Id of its row that waits."""
+    duplicates: list[int] = field(default_factory=list)
+    """Ids of further rows of the trial that wait."""
     running: int | None = None
+    """Id of its row that runs."""
     since: float = 0.0
-    """When that began, by its runner's clock: seconds since 1970."""
+    """When that row was claimed, by its runner's clock: seconds since 1970."""
     runner: str | None = None
-    """Who runs it; None while it has only been claimed."""
+    """Id of the runner; None between the claim and its signature."""
     failures: list[str] = field(default_factory=list)
     """Reasons of the attempts that count."""
     final: bool = False
-    """Another attempt would fail in the same way; only a new `sweep` may try."""
+    """Whether another attempt would fail again for the same reason, so that only a new `sweep` retries it."""
     seconds: float = 0.0
-    """Spent on all its attempts."""
+    """Seconds spent on all its attempts."""
     device_seconds: float = 0.0
+    """Device-seconds spent on all its attempts."""
 
 
 class Ledger:
@@ -75,10 +78,10 @@ class Ledger:
         patience: float = PATIENCE,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Opens the study `name`, made if need be. A Path is a journal file. Raises UserError.
+        """Opens the study `name`, and creates it if needed. A Path is a journal file. Raises UserError.
 
-        A ledger that is locked, or away, is waited for `patience` seconds at each operation, by `pause`; what
-        that raises ends the waiting.
+        Each operation waits up to `patience` seconds for a ledger that is locked or unreachable; `pause` does
+        the waiting, and may raise to end it.
         """
         self.pause = pause
         self._storage = Storage(url, patience, pause)
@@ -99,16 +102,16 @@ class Ledger:
                 return study._study_id
 
     def transaction(self) -> AbstractContextManager[None]:
-        """Makes what is written inside one write, where the storage can."""
+        """Turns all that is written inside into one write, where the storage can."""
         return self._storage.transaction()
 
     def rows(self) -> list[FrozenTrial]:
-        """All rows that are trials', oldest first; not to be changed."""
+        """All rows of the study's trials, oldest first; not to be changed."""
         found = self._storage.patiently(lambda: self.storage.get_all_trials(self._study, deepcopy=False))
-        return [row for row in found if "key" in row.user_attrs]  # others were added by other tools
+        return [row for row in found if "key" in row.user_attrs]  # other tools added the others
 
     def histories(self) -> dict[str, History]:
-        """Trial key -> what happened to it, of all trials the ledger has ever held."""
+        """Trial id -> what happened to it, for all trials that the ledger has ever held."""
         return histories(self.rows())
 
     @property
@@ -117,16 +120,16 @@ class Ledger:
         return self._storage.grows
 
     def declared(self) -> str | None:
-        """The trials that the study had when it was last declared, as `declare` got them."""
+        """The trials that the study had when it was last declared, as given to `declare`."""
         attributes = self._storage.patiently(lambda: self.storage.get_study_system_attrs(self._study))
         return attributes.get(DECLARED)
 
     def declaration(self) -> dict[str, Any]:
-        """What the study was last declared as; empty before it was."""
+        """The declaration of the study as of its last run; empty before the first."""
         return self._storage.patiently(lambda: self.storage.get_study_user_attrs(self._study))
 
     def declare(self, trials: str, about: Mapping[str, Any]) -> None:
-        """Keeps what the study is now; `about` are the attributes that optuna-dashboard shows."""
+        """Stores the study's declaration; `about` are the attributes that optuna-dashboard shows."""
         with self.transaction():
             for key, value in about.items():
                 self._storage.patiently(partial(self.storage.set_study_user_attr, self._study, key, value))
@@ -135,7 +138,7 @@ class Ledger:
             )
 
     def add(self, trial: PlannedTrial, attempt: int, space: Space, **attributes: Any) -> int:
-        """A WAITING row for the trial; returns its id."""
+        """Adds a WAITING row for the trial; returns its id."""
         levels = parameters(trial)
         params = {key: level for key, level in levels.items() if key in space}
         beside = {key: level for key, level in levels.items() if key not in space}
@@ -161,20 +164,20 @@ class Ledger:
             )
 
     def claim(self, row_id: int, runner: str) -> bool:
-        """Takes a WAITING row; False when someone else was faster."""
+        """Claims a WAITING row; False when another runner was faster."""
         with self.transaction():
             if not self._move(row_id, TrialState.RUNNING):
                 return False
             return self._note(row_id, runner=runner)
 
-    def signature(self, row_id: int) -> str | None:
-        """The runner that has claimed the row and signed it, as of now."""
+    def runner_of(self, row_id: int) -> str | None:
+        """The runner that has claimed the row and signed it; reads the row again."""
         row = self._storage.patiently(lambda: self.storage.get_trial(row_id))
         runner: str | None = row.user_attrs.get("runner")
         return runner
 
     def release(self, row_id: int, seconds: float = 0.0, devices: int = 1) -> bool:
-        """Gives a RUNNING row back: it waits again. What was spent on it so far stays with it."""
+        """Gives a RUNNING row back, so that it waits again; keeps what was spent on it so far."""
         with self.transaction():
             row = self._storage.patiently(lambda: self.storage.get_trial(row_id))
             before, on_devices, *ran = row.user_attrs.get(SPENT, (0.0, 0.0))
@@ -184,9 +187,9 @@ class Ledger:
             )
 
     def finish(self, row_id: int, metrics: Mapping[str, Any], folder: Path, **result: Any) -> bool:
-        """Records a result, `metrics` as in metrics.json; False when somebody has ended the row before.
+        """Records a result, `metrics` as in metrics.json; False if the row had ended before.
 
-        The row's value is the accuracy of the first score. `result`: what stands beside the scores there.
+        The row's value is the accuracy of the first score. `result`: what to keep beside the scores.
         """
         scores = metrics["scores"]
         artifacts = {stage: artifact["key"] for stage, artifact in metrics["artifacts"].items()}
@@ -195,11 +198,11 @@ class Ledger:
         return self._end(row_id, TrialState.COMPLETE, result, [next(iter(scores.values()))["accuracy"]])
 
     def prune(self, row_id: int, **result: Any) -> bool:
-        """Records that a pruner has ended the trial; False when somebody has ended the row before."""
+        """Records that a pruner has ended the trial; False if the row had ended before."""
         return self._end(row_id, TrialState.PRUNED, result)
 
     def fail(self, row_id: int, reason: str, **result: Any) -> bool:
-        """Records a failed attempt; False when somebody has ended the row before."""
+        """Records a failed attempt; False if the row had ended before."""
         return self._end(row_id, TrialState.FAIL, {"reason": reason, **result})
 
     def _end(
@@ -226,7 +229,7 @@ class Ledger:
 def seconds_run(rows: Sequence[FrozenTrial], now: float) -> float:
     """Wall time in which at least one of the attempts ran, until `now` (seconds since 1970).
 
-    Side by side ones count once; the time between an interruption and what came after it does not.
+    Attempts that ran side by side count once; breaks in which none ran don't count.
     """
     total, until = 0.0, 0.0
     for start, end in sorted(span for row in rows for span in _spans(row, now)):
@@ -236,7 +239,7 @@ def seconds_run(rows: Sequence[FrozenTrial], now: float) -> float:
 
 
 def _spans(row: FrozenTrial, now: float) -> Iterator[tuple[float, float]]:
-    """(start, end) of each attempt at the row; starts are by the clocks of their machines."""
+    """(start, end) of each time the row ran, by the clocks of the machines."""
     for start, seconds in row.user_attrs.get(SPENT, ())[2:]:
         yield start, start + seconds
     if row.state == TrialState.RUNNING:
@@ -252,7 +255,7 @@ def _start(row: FrozenTrial) -> float:
 
 
 def histories(rows: Sequence[FrozenTrial]) -> dict[str, History]:
-    """Trial key -> what happened to it."""
+    """Trial id -> what happened to it."""
     found: dict[str, History] = {}
     for row in rows:
         history = found.setdefault(row.user_attrs["key"], History(row.user_attrs["cell"]))
@@ -274,7 +277,7 @@ def _record(history: History, row: FrozenTrial, result: Mapping[str, Any]) -> No
         history.pruned = True
     elif row.state == TrialState.WAITING:
         if history.waiting is not None:
-            history.spare.append(row._trial_id)
+            history.duplicates.append(row._trial_id)
         else:
             history.waiting = row._trial_id
     elif row.state == TrialState.RUNNING:

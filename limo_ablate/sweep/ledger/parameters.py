@@ -1,4 +1,4 @@
-"""Levels of a study's axes as Optuna's parameters, so that the dashboard names and draws them."""
+"""Levels of a study's axes as Optuna's parameters, so that optuna-dashboard names and plots them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Space = dict[str, BaseDistribution]
 
 
 def parameters(trial: PlannedTrial) -> dict[str, Any]:
-    """Axis -> level as Optuna takes it, a scalar; the seed is one of them."""
+    """Axis -> level as a scalar, as Optuna requires; includes the seed."""
     levels = {**trial.levels, "seed": trial.seed}
     return {
         key: level if level is None or isinstance(level, bool | int | float | str) else str(level)
@@ -31,8 +31,8 @@ def parameters(trial: PlannedTrial) -> dict[str, Any]:
 def space(rows: Sequence[FrozenTrial], trials: Iterable[PlannedTrial], *, grows: bool) -> Space:
     """A distribution for each axis, over the levels of all rows and trials.
 
-    Where a categorical parameter may not grow (a database), an axis that would is left out: the levels of its
-    new rows stand in their attribute `levels`.
+    Where a categorical parameter may not grow (in a database), an axis that would is left out; its new rows
+    keep the level in their attribute `levels`.
     """
     levels: dict[str, dict[tuple[type, Any], Any]] = {}
     for point in [*(row.params for row in rows), *(parameters(trial) for trial in trials)]:

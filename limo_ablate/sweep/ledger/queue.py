@@ -1,14 +1,14 @@
-"""What is left to do, as one of several runners sees it: the ledger in line with the disk and with who lives.
+"""The trials that wait, as one of several runners sees them; a refresh brings the ledger up to date.
 
     queue = Queue(ledger, trials, folder, lease.id, attempts=3)
     queue.refresh()                                  # at the start and every few seconds
-    for todo in list(queue.todo):
-        if queue.claim(todo):
+    for queued in list(queue.waiting):
+        if queue.claim(queued):
             ...                                      # run it, then one of finish, fail, prune, release
 
 A refresh ends what dead runners of this machine left running, adopts results that they left on disk, fails
-their other rows, and sees to it that enough trials wait. One runner at a time does so, under a lock of the
-study's folder.
+their other rows, and adds rows so that enough trials wait. One runner at a time does this, under a lock of
+the study's folder.
 """
 
 from __future__ import annotations
@@ -25,46 +25,46 @@ from optuna.trial import FrozenTrial
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.study.planned import PlannedTrial
-from limo_ablate.sweep.ledger.declared import listed
+from limo_ablate.sweep.ledger.cleanup import Cleanup, read_metrics
+from limo_ablate.sweep.ledger.declaration import digest_trials
 from limo_ablate.sweep.ledger.journal import PATIENCE
 from limo_ablate.sweep.ledger.lease import Watch
 from limo_ablate.sweep.ledger.ledger import FINAL, History, Ledger, histories
 from limo_ablate.sweep.ledger.parameters import Space, space
-from limo_ablate.sweep.ledger.settle import Settler, read_metrics
 
 if TYPE_CHECKING:
     from limo_ablate.study.search.search import Search
 
-__all__ = ["Queue", "Todo", "read_metrics", "retry"]
+__all__ = ["Queue", "QueuedTrial", "read_metrics", "retry"]
 
 WINDOW = 128
-"""Rows that wait at a time: more than all runners claim between two refreshes, few to write at a start."""
-PER_RUNNER = 8
-"""The same for each of many runners: with fewer they try for the same rows all the time."""
-STALE = 4
-"""Claims lost in a row, after which a look at what still waits costs less than trying."""
+"""Rows that wait at a time: more than all runners claim between two refreshes, few to write at the start."""
+ROWS_PER_RUNNER = 8
+"""The same for each of many runners: with fewer rows, they would contend for the same ones all the time."""
+LOST_CLAIMS = 4
+"""Claims lost in a row after which reading what still waits costs less than trying."""
 PAUSE, LONGEST_PAUSE = 0.25, 4.0
-"""Seconds between two looks while another runner is about to add rows; each twice as long as the last."""
+"""Seconds between attempts to refresh while another runner is about to add rows; doubled each time."""
 SHORT_PAUSE = 0.02
-"""The same for what is held for milliseconds."""
+"""The same for a lock that is held for milliseconds."""
 LOCK = "queue.lock"
 _NO_ROW = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Todo:
-    """A trial that waits in the ledger."""
+class QueuedTrial:
+    """A trial that waits in the ledger for an attempt."""
 
     order: int
-    """Its place in the study."""
+    """Its position in the study."""
     trial: PlannedTrial
     row_id: int
-    """Its row's id in the ledger."""
+    """Id of its row in the ledger."""
     attempt: int
 
 
 class Queue:
-    """The study's trials for one runner; `todo` and all that is counted are as of the last refresh."""
+    """The study's trials for one runner. `waiting` and all counts are as of the last refresh."""
 
     def __init__(
         self,
@@ -81,253 +81,263 @@ class Queue:
         window: int = WINDOW,
         watch: Watch | None = None,
     ) -> None:
-        """`trials`: those known beforehand; `runner`: its lease's id.
+        """`trials`: those known beforehand; `runner`: id of its lease.
 
-        Of two trials with the same seed the one with the smaller `order_key` runs first (say, its negated
+        Of two trials with the same seed, the one with the smaller `order_key` runs first (say, its negated
         forecast). `searches` propose new trials while fewer than `slots` wait. `reopen`, for a new `sweep`:
         retry trials that were given up before `attempts` failures.
         """
         self.ledger, self.folder, self.runner, self.attempts = ledger, folder, runner, attempts
         self.trials = list(trials)
-        """All trials known so far; those that searches proposed stand at the end."""
+        """All trials known so far; those that searches have proposed are at the end."""
         self.total = len(trials) + sum(search.n for search in searches)
-        """Trials there will be, at most."""
-        self.todo: list[Todo] = []
-        """What this runner may claim, in the order in which it should."""
+        """Number of trials that there will be, at most."""
+        self.waiting: list[QueuedTrial] = []
+        """The trials that this runner may claim, in the order in which it should."""
         self.done = self.elsewhere = self.missing = 0
-        """Trials that are finished or pruned; that run in other runners; that have no row yet, or will be
-        proposed."""
+        """Numbers of trials: finished or pruned; running in other runners; without a row yet, including those
+        that are not proposed yet."""
         self.given_up: list[tuple[PlannedTrial, str]] = []
         """Trials that failed too often, with the last reason."""
         self.outdated = False
-        """The study has been declared anew with other trials: this runner gets no more, and should leave."""
+        """Whether the study has been declared anew with other trials: this runner gets no more and should
+        leave."""
         self._fixed, self._searches = list(trials), list(searches)
         self._order_key, self._slots, self._window = order_key, slots, window
         seeds = dict.fromkeys([*(trial.seed for trial in trials), *(search.seed for search in searches)])
-        self._seeds = {seed: place for place, seed in enumerate(seeds)}
-        self._settler = Settler(
+        self._seeds = {seed: position for position, seed in enumerate(seeds)}
+        self._cleanup = Cleanup(
             ledger, watch or Watch(folder), folder / "trials", {search.name: search for search in searches}
         )
-        self._listed, self._reopen = listed(trials), reopen
+        self._digest, self._reopen = digest_trials(trials), reopen
         self._reopened: dict[str, int] = {}
-        """Trial -> failures it had when this sweep began."""
-        self._lost = 0
-        """Claims, in a row, in which others were faster."""
-        self._keys: dict[str, float] = {}
-        """Trial -> its order key, asked for once: ten thousand forecasts take a while."""
+        """Trial id -> number of its failures when this sweep began."""
+        self._lost_claims = 0
+        """Claims in a row in which other runners were faster."""
+        self._order_keys: dict[str, float] = {}
+        """Trial id -> its order key, computed once: ten thousand forecasts take a while."""
         self._space: Space | None = None
 
     def refresh(self) -> None:
-        """Brings the ledger in line with the disk and the living, and `todo` in line with the ledger.
+        """Brings the ledger up to date with the disk and the live runners, and `waiting` with the ledger.
 
-        While another runner does so, this one only reads, unless it would have nothing to do then. Raises
-        UserError when that takes longer than the patience.
+        While another runner does this, this one only reads, unless it would have nothing to do then. Raises
+        UserError when the lock is held for longer than the patience.
         """
-        dead = self._settler.end_dead(self.ledger.rows(), but=self.runner)
+        dead = self._cleanup.end_dead_runners(self.ledger.rows(), me=self.runner)
         deadline, pause = time.monotonic() + PATIENCE, PAUSE
-        while not (self._tend(dead) or self._read()):
+        while not (self._refresh_ledger(dead) or self._read_ledger()):
             if time.monotonic() > deadline:
                 raise UserError(
                     f"{self.folder / LOCK}: held for {PATIENCE:g} s; is another runner suspended?"
                 )
             self.ledger.pause(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
-        self._spread()
+        self._put_own_share_first()
 
-    def _tend(self, dead: set[str]) -> bool:
-        """The whole refresh; False when another runner is at it."""
+    def _refresh_ledger(self, dead: set[str]) -> bool:
+        """The whole refresh; False when another runner is doing it."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        if (held := _taken(self.folder)) is None:
+        if (lock := _try_lock(self.folder)) is None:
             return False
-        with held:
+        with lock:
             self._update(dead)
             if self._searches and not self.outdated:
                 self._propose(self.ledger.rows())
             for runner in dead:
-                self._settler.watch.bury(runner)
+                self._cleanup.watch.remove(runner)
         return True
 
-    def _read(self) -> bool:
-        """Sees what there is to do; False when there is nothing yet, but will be."""
-        if self._reopen:  # a new sweep has to drop and to reopen first
+    def _read_ledger(self) -> bool:
+        """Reads what waits; False when nothing waits yet, but something will."""
+        if self._reopen:  # a new sweep has to drop rows and to reopen trials first
             return False
         rows = self.ledger.rows()
-        found = histories(rows)
-        self._know(rows, found)
-        self._sort(found)
-        if self._is_outdated():
-            self.todo.clear()
-        return bool(self.todo or not self.missing or self.outdated)
+        by_trial = histories(rows)
+        self._learn_trials(rows, by_trial)
+        self._sort(by_trial)
+        if self._check_outdated():
+            self.waiting.clear()
+        return bool(self.waiting or not self.missing or self.outdated)
 
-    def claim(self, todo: Todo) -> bool:
-        """Takes the trial; False when another runner was faster, or `todo` has it no more."""
-        if todo not in self.todo:
+    def claim(self, queued: QueuedTrial) -> bool:
+        """Claims the trial; False when another runner was faster, or it no longer waits."""
+        if queued not in self.waiting:
             return False
-        self.todo.remove(todo)
-        taken = self.ledger.claim(todo.row_id, self.runner)
-        self._lost = 0 if taken else self._lost + 1
-        if self._lost >= STALE:
-            self._lost = 0
-            waiting = {history.waiting for history in self.ledger.histories().values()}
-            self.todo = [todo for todo in self.todo if todo.row_id in waiting]
-            self._spread()
-        return taken
+        self.waiting.remove(queued)
+        claimed = self.ledger.claim(queued.row_id, self.runner)
+        self._lost_claims = 0 if claimed else self._lost_claims + 1
+        if self._lost_claims >= LOST_CLAIMS:
+            self._lost_claims = 0
+            still = {history.waiting for history in self.ledger.histories().values()}
+            self.waiting = [queued for queued in self.waiting if queued.row_id in still]
+            self._put_own_share_first()
+        return claimed
 
-    def release(self, todo: Todo, seconds: float = 0.0, devices: int = 1) -> None:
-        """Gives the trial back after `seconds` on so many `devices`; any runner may take it."""
-        self.ledger.release(todo.row_id, seconds, devices)
+    def release(self, queued: QueuedTrial, seconds: float = 0.0, devices: int = 1) -> None:
+        """Gives the trial back after `seconds` on `devices` devices; any runner may claim it."""
+        self.ledger.release(queued.row_id, seconds, devices)
 
-    def finish(self, todo: Todo, seconds: float, devices: int) -> dict[str, Any] | None:
-        """Records the trial's result if it is on disk, and returns it; `seconds` on so many `devices`."""
-        metrics = self._settler.adopt(todo.trial, todo.row_id, seconds=seconds, devices=devices)
+    def finish(self, queued: QueuedTrial, seconds: float, devices: int) -> dict[str, Any] | None:
+        """Records the trial's result after `seconds` on `devices` devices, and returns it; None if none is on
+        disk."""
+        metrics = self._cleanup.adopt_result(queued.trial, queued.row_id, seconds=seconds, devices=devices)
         self.done += metrics is not None
         return metrics
 
-    def prune(self, todo: Todo, seconds: float, devices: int, **result: Any) -> None:
-        """Records that a pruner has ended the trial; `result`: what else is to be kept."""
-        self.ledger.prune(todo.row_id, seconds=seconds, devices=devices, **result)
+    def prune(self, queued: QueuedTrial, seconds: float, devices: int, **result: Any) -> None:
+        """Records that a pruner has ended the trial; `result`: what else to keep."""
+        self.ledger.prune(queued.row_id, seconds=seconds, devices=devices, **result)
         self.done += 1
 
-    def fail(self, todo: Todo, reason: str, log: Path, seconds: float, devices: int, *, again: bool) -> None:
+    def fail(
+        self, queued: QueuedTrial, reason: str, log: Path, seconds: float, devices: int, *, again: bool
+    ) -> None:
         """Records a failed attempt; with `again` the trial waits for another one, else it is given up."""
         result = {"log": str(log), "seconds": seconds, "devices": devices} | ({} if again else {FINAL: True})
-        with alone(self.folder, self.ledger.pause), self.ledger.transaction():
-            mine = self.ledger.fail(todo.row_id, reason, **result)
+        with queue_lock(self.folder, self.ledger.pause), self.ledger.transaction():
+            mine = self.ledger.fail(queued.row_id, reason, **result)
             if mine and again:
-                self._add(replace(todo, attempt=todo.attempt + 1))
+                self._add(replace(queued, attempt=queued.attempt + 1))
             elif mine:
-                self.given_up.append((todo.trial, reason))
+                self.given_up.append((queued.trial, reason))
 
     def _update(self, dead: set[str]) -> None:
         with self.ledger.transaction():
             rows = self.ledger.rows()
-            found = histories(rows)
-            self._is_outdated()
-            living = set(self._settler.watch.known()) - dead - {self.runner}
-            trials = self._know(rows, found)
-            for key, history in found.items():
+            by_trial = histories(rows)
+            self._check_outdated()
+            living = set(self._cleanup.watch.known()) - dead - {self.runner}
+            trials = self._learn_trials(rows, by_trial)
+            for key, history in by_trial.items():
                 trial = trials.get(key)
                 if trial or not self.outdated:
-                    self._settler.settle(trial, history, dead, living)
-            lacking = self._sort(found)
+                    self._cleanup.settle(trial, history, dead, living)
+            without_row = self._sort(by_trial)
             if self.outdated:
-                self.todo.clear()
+                self.waiting.clear()
             else:
-                self._fill(lacking)
+                self._add_rows(without_row)
 
-    def _spread(self) -> None:
-        """Of k runners each begins with its own k-th part of what waits, lest all try for the same row."""
-        runners = self._settler.watch.known()
+    def _put_own_share_first(self) -> None:
+        """Each of k runners begins with its own k-th part of what waits, to avoid contention for the same
+        row."""
+        runners = self._cleanup.watch.known()
         if self.runner in runners:
-            place, step = runners.index(self.runner), len(runners)
-            own = self.todo[place::step]
-            mine = {todo.row_id for todo in own}
-            self.todo = own + [todo for todo in self.todo if todo.row_id not in mine]
+            index, step = runners.index(self.runner), len(runners)
+            own = self.waiting[index::step]
+            own_ids = {queued.row_id for queued in own}
+            self.waiting = own + [queued for queued in self.waiting if queued.row_id not in own_ids]
 
-    def _is_outdated(self) -> bool:
-        self.outdated = self.ledger.declared() not in (self._listed, None)
+    def _check_outdated(self) -> bool:
+        self.outdated = self.ledger.declared() not in (self._digest, None)
         return self.outdated
 
-    def _know(self, rows: Sequence[FrozenTrial], found: dict[str, History]) -> dict[str, PlannedTrial]:
-        """Learns what was proposed and, the first time, what had been given up; returns the trials by key."""
+    def _learn_trials(
+        self, rows: Sequence[FrozenTrial], by_trial: dict[str, History]
+    ) -> dict[str, PlannedTrial]:
+        """Adds what was proposed; the first time, notes what had been given up. Returns the trials by id."""
         self.trials = self._fixed.copy()
         if self._searches:
             from limo_ablate.study.search.search import known
 
             for search in self._searches:
-                self.trials += known(search, _of(search, rows))
+                self.trials += known(search, rows_of(search, rows))
         if self._reopen:
-            self._reopened = {key: len(history.failures) for key, history in found.items() if history.final}
+            self._reopened = {key: len(h.failures) for key, h in by_trial.items() if h.final}
             self._reopen = False
         return {trial.id: trial for trial in self.trials}
 
-    def _sort(self, found: dict[str, History]) -> list[Todo]:
+    def _sort(self, by_trial: dict[str, History]) -> list[QueuedTrial]:
         """Counts the trials by what happened to them; returns those that need a row, in order."""
-        self.todo, self.given_up, lacking = [], [], []
+        self.waiting, self.given_up, without_row = [], [], []
         self.done = self.elsewhere = 0
         for order, trial in enumerate(self.trials):
-            history = found.get(trial.id) or History(trial.name)
-            todo = Todo(order, trial, _NO_ROW, len(history.failures) + 1)
+            history = by_trial.get(trial.id) or History(trial.name)
+            queued = QueuedTrial(order, trial, _NO_ROW, len(history.failures) + 1)
             if history.done or history.pruned:
                 self.done += 1
             elif history.running is not None:
                 self.elsewhere += history.runner != self.runner
             elif history.waiting is not None:
-                self.todo.append(replace(todo, row_id=history.waiting))
+                self.waiting.append(replace(queued, row_id=history.waiting))
             elif self._is_given_up(trial, history):
                 self.given_up.append((trial, history.failures[-1]))
             else:
-                lacking.append(todo)
-        self.todo.sort(key=self._place)
+                without_row.append(queued)
+        self.waiting.sort(key=self._sort_key)
         proposed = len(self.trials) - len(self._fixed)
-        self.missing = len(lacking) + self.total - len(self._fixed) - proposed
-        return sorted(lacking, key=self._place)
+        self.missing = len(without_row) + self.total - len(self._fixed) - proposed
+        return sorted(without_row, key=self._sort_key)
 
     def _is_given_up(self, trial: PlannedTrial, history: History) -> bool:
         failures = len(history.failures)
         return failures >= self.attempts or (history.final and self._reopened.get(trial.id) != failures)
 
-    def _place(self, todo: Todo) -> tuple[bool, int, float, int]:
-        """Whole grids first: first attempts before others, the first seed before others."""
-        if (key := self._keys.get(todo.trial.id)) is None:
-            key = self._keys[todo.trial.id] = self._order_key(todo.trial) if self._order_key else 0.0
-        return todo.attempt > 1, self._seeds.get(todo.trial.seed, 0), key, todo.order
+    def _sort_key(self, queued: QueuedTrial) -> tuple[bool, int, float, int]:
+        """First attempts before others and the first seed before others, so that whole grids come first."""
+        if (key := self._order_keys.get(queued.trial.id)) is None:
+            key = self._order_keys[queued.trial.id] = (
+                self._order_key(queued.trial) if self._order_key else 0.0
+            )
+        return queued.attempt > 1, self._seeds.get(queued.trial.seed, 0), key, queued.order
 
-    def _fill(self, lacking: Sequence[Todo]) -> None:
-        """Lets as many trials wait as the window takes."""
-        window = max(self._window, PER_RUNNER * len(self._settler.watch.known()))
-        room = max(0, window - len(self.todo))
-        for todo in lacking[:room]:
-            self._add(todo)
-        self.missing -= len(lacking[:room])
-        self.todo.sort(key=self._place)
+    def _add_rows(self, without_row: Sequence[QueuedTrial]) -> None:
+        """Adds rows until as many trials wait as the window allows."""
+        window = max(self._window, ROWS_PER_RUNNER * len(self._cleanup.watch.known()))
+        room = max(0, window - len(self.waiting))
+        for queued in without_row[:room]:
+            self._add(queued)
+        self.missing -= len(without_row[:room])
+        self.waiting.sort(key=self._sort_key)
 
     def _propose(self, rows: Sequence[FrozenTrial]) -> None:
-        """Asks the searches for trials, evenly, while fewer than slots wait; those with the fewest first."""
+        """Gets trials from the searches while fewer than `slots` wait: evenly, from those with the fewest
+        first."""
         from limo_ablate.study.search.search import propose
 
-        room = self._slots - len(self.todo)
-        asked = [(search, _of(search, rows)) for search in self._searches]
-        asked = [(search, own) for search, own in asked if search.remaining(own) > 0]
-        asked.sort(key=lambda pair: (self._seeds.get(pair[0].seed, 0), len(pair[1])))
-        for place, (search, own) in enumerate(asked):
+        room = self._slots - len(self.waiting)
+        open_searches = [(search, rows_of(search, rows)) for search in self._searches]
+        open_searches = [(search, own) for search, own in open_searches if search.remaining(own) > 0]
+        open_searches.sort(key=lambda pair: (self._seeds.get(pair[0].seed, 0), len(pair[1])))
+        for index, (search, own) in enumerate(open_searches):
             if room <= 0:
                 return
-            new = propose(search, own, -(-room // (len(asked) - place)))
-            self._space, first = None, len(self.trials)  # the space is to hold the new levels
+            new = propose(search, own, -(-room // (len(open_searches) - index)))
+            self._space, first = None, len(self.trials)  # the space has to include the new levels
             self.trials += new
             with self.ledger.transaction():
                 for order, trial in enumerate(new, start=first):
-                    self._add(Todo(order, trial, _NO_ROW, 1))
+                    self._add(QueuedTrial(order, trial, _NO_ROW, 1))
             room -= len(new)
             self.missing -= len(new)
 
-    def _add(self, todo: Todo) -> None:
+    def _add(self, queued: QueuedTrial) -> None:
         if self._space is None:
             self._space = space(self.ledger.rows(), self.trials, grows=self.ledger.grows)
-        row_id = self.ledger.add(todo.trial, todo.attempt, self._space)
-        self.todo.append(replace(todo, row_id=row_id))
+        row_id = self.ledger.add(queued.trial, queued.attempt, self._space)
+        self.waiting.append(replace(queued, row_id=row_id))
 
 
 @contextmanager
-def alone(
+def queue_lock(
     folder: Path, pause: Callable[[float], None] = time.sleep, patience: float = PATIENCE
 ) -> Iterator[None]:
-    """Held by the one runner that changes which rows there are; waits by `pause`.
+    """Held by the one runner that changes which rows there are; `pause` waits between tries.
 
     Raises UserError after `patience` seconds.
     """
     folder.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + patience
-    while (held := _taken(folder)) is None:
+    while (lock := _try_lock(folder)) is None:
         if time.monotonic() > deadline:
             raise UserError(f"{folder / LOCK}: held for {patience:g} s; is another runner suspended?")
         pause(SHORT_PAUSE)
-    with held:
+    with lock:
         yield
 
 
-def _taken(folder: Path) -> AbstractContextManager[object] | None:
+def _try_lock(folder: Path) -> AbstractContextManager[object] | None:
     """The lock; None while another runner holds it."""
     try:
         return FileLock(folder / LOCK).acquire(timeout=0)
@@ -335,19 +345,20 @@ def _taken(folder: Path) -> AbstractContextManager[object] | None:
         return None
 
 
-def _of(search: Search, rows: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+def rows_of(search: Search, rows: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """The rows of a search's trials."""
     return [row for row in rows if row.user_attrs.get("search") == search.name]
 
 
 def retry(ledger: Ledger, trials: Sequence[PlannedTrial], folder: Path) -> list[PlannedTrial]:
-    """Gives those of the trials that failed, and wait no more, new attempts; returns them."""
-    with alone(folder), ledger.transaction():
+    """Gives new attempts to those of the trials that failed and no longer wait; returns them."""
+    with queue_lock(folder), ledger.transaction():
         rows = ledger.rows()
-        found = histories(rows)
-        stuck = [trial for trial in trials if (history := found.get(trial.id)) and _is_stuck(history)]
-        room = space(rows, trials, grows=ledger.grows)
+        by_trial = histories(rows)
+        stuck = [trial for trial in trials if (history := by_trial.get(trial.id)) and _is_stuck(history)]
+        levels = space(rows, trials, grows=ledger.grows)
         for trial in stuck:
-            ledger.add(trial, 1, room, retry=True)
+            ledger.add(trial, 1, levels, retry=True)
     return stuck
 
 

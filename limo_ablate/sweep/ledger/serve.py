@@ -1,10 +1,10 @@
-"""Optuna's gRPC proxy before a database.
+"""Optuna's gRPC proxy in front of a database.
 
     python -m limo_ablate.sweep.ledger.serve URL [--host HOST] [--port PORT]
 
-For machines that can reach one host and not the database, and for many runners on one database: only the
-proxy holds connections. Runners then say `ledger=grpc://HOST:PORT`. It asks for no password, so it listens on
-this machine only, unless --host says otherwise.
+For machines that can reach a host but not the database, and for many runners on one database, as only the
+proxy holds connections. Runners then use `ledger=grpc://HOST:PORT`. It asks for no password, so by default it
+listens on this machine only (--host).
 """
 
 from __future__ import annotations

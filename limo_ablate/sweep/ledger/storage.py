@@ -1,4 +1,4 @@
-"""Where a ledger can be: a journal file, a database, Optuna's gRPC proxy; and how long it may be away.
+"""Where a ledger can be (a journal file, a database, Optuna's gRPC proxy), and waiting for it.
 
 studies/NAME/ledger.log                 the default, on any file system that all runners share
 sqlite:////shared/ledger.db             one machine
@@ -26,20 +26,21 @@ from limo_ablate.sweep.ledger.journal import PATIENCE, Journal
 
 T = TypeVar("T")
 FIRST_PATIENCE = 20.0
-"""Seconds for which a server is waited for at first: it may be starting, but the URL may as well be wrong."""
+"""Seconds to wait for a server at first: it may be starting, but the URL may also be wrong."""
 _BUSY = 1.0
-"""Seconds for which SQLite itself waits for a lock, deaf to interrupts, before we do."""
+"""Seconds that SQLite itself waits for a lock, during which signals have no effect."""
 _PAUSES = (0.1, 0.3, 1.0)
-"""Seconds before each further try; the last one holds for all that follow."""
+"""Seconds before each further try; the last value also for all that follow."""
 
 
 class Storage:
-    """An Optuna storage that is waited for while it is away. `url`: a Path is a journal. Raises UserError."""
+    """An Optuna storage that is waited for while it is unreachable. `url`: a Path is a journal. Raises
+    UserError."""
 
     def __init__(
         self, url: str | Path, patience: float = PATIENCE, pause: Callable[[float], None] = time.sleep
     ) -> None:
-        """`pause` waits for so many seconds; what it raises ends the waiting."""
+        """`pause` waits for the given seconds, and may raise to end the waiting."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.url, self._patience, self._pause, self._journal = str(url), patience, pause, None
         self.optuna: BaseStorage
@@ -51,12 +52,13 @@ class Storage:
 
     @property
     def grows(self) -> bool:
-        """Whether a categorical parameter may get new levels later; databases don't let it."""
+        """Whether a categorical parameter may get new levels later; databases don't allow that."""
         return self._journal is not None
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """What is written inside is on disk in the end, by one fsync; a database does so at each write."""
+        """What is written inside is on disk at the end, with one fsync; a database does that at each
+        write."""
         if self._journal is None:
             yield
             return
@@ -67,20 +69,20 @@ class Storage:
             raise UserError(f"ledger {self.url}: {error}; is a sweep suspended?") from error
 
     def patiently(self, action: Callable[[], T]) -> T:
-        """The action's result, tried again while the database is away.
+        """The action's result; retried while the database is unreachable.
 
-        A try that seemed to fail may have done its work, so the action must bear being done twice.
+        A try that seemed to fail may have done its work, so the action must be safe to repeat.
         """
         deadline, tries = time.monotonic() + self._patience, 0
         while True:
             try:
                 return action()
             except Exception as error:
-                if not _passing(error):
+                if not _is_transient(error):
                     raise
                 if time.monotonic() > deadline:
                     raise UserError(
-                        f"ledger {self.url}: away for {self._patience:g} s: {_line(error)}"
+                        f"ledger {self.url}: unreachable for {self._patience:g} s: {_line(error)}"
                     ) from error
             self._pause(_PAUSES[min(tries, len(_PAUSES) - 1)])
             tries += 1
@@ -109,7 +111,7 @@ def _database(url: str, patience: float, pause: Callable[[float], None]) -> Base
         storage = _started(url, {"connect_args": {"timeout": _BUSY}}, patience, pause)
         _serialise(storage)
     else:
-        # a ledger does one thing after the other: 64 runners hold 64 connections, not hundreds
+        # a ledger does one thing at a time: 64 runners hold 64 connections, not hundreds
         storage = _started(url, {"pool_size": 1, "pool_pre_ping": True}, patience, pause)
     return get_storage(storage)
 
@@ -117,7 +119,7 @@ def _database(url: str, patience: float, pause: Callable[[float], None]) -> Base
 def _started(
     url: str, settings: dict[str, Any], patience: float, pause: Callable[[float], None]
 ) -> RDBStorage:
-    """The database, waited for while it starts, and while others make the same tables."""
+    """The database, waited for while it starts, and while others create the same tables."""
     from sqlalchemy.exc import DatabaseError
 
     from limo_ablate.sweep.ledger.database import Database
@@ -133,7 +135,7 @@ def _started(
 
 
 def _serialise(storage: RDBStorage) -> None:
-    """Optuna claims by SELECT ... FOR UPDATE, which SQLite ignores: two would get the same row.
+    """Optuna claims by SELECT ... FOR UPDATE, which SQLite ignores: two runners would get the same row.
 
     https://docs.sqlalchemy.org/en/20/dialects/sqlite.html#pysqlite-serializable
     """
@@ -144,13 +146,13 @@ def _serialise(storage: RDBStorage) -> None:
     event.listen(storage.engine, "begin", lambda opened: opened.exec_driver_sql("BEGIN IMMEDIATE"))
 
 
-def _passing(error: BaseException) -> bool:
-    """Whether it may be over soon: a database that is locked, restarts, or can't be reached."""
+def _is_transient(error: BaseException) -> bool:
+    """Whether the error may be gone soon: the database is locked, restarts, or can't be reached."""
     if isinstance(error, StorageInternalError):
-        return error.__cause__ is not None and _passing(error.__cause__)
+        return error.__cause__ is not None and _is_transient(error.__cause__)
     code = getattr(error, "code", None)
     if type(error).__module__.startswith("grpc") and callable(code):
-        # UNKNOWN: the proxy lives, and its own database is away
+        # UNKNOWN: the proxy runs, but can't reach its own database
         return code().name in ("UNAVAILABLE", "UNKNOWN", "DEADLINE_EXCEEDED", "INTERNAL")
     return type(error).__module__ == "sqlalchemy.exc" and (
         type(error).__name__ in ("OperationalError", "InterfaceError", "InternalError", "TimeoutError")

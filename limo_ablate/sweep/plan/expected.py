@@ -12,7 +12,7 @@ from limo_ablate.study.block import Block
 from limo_ablate.study.design import Study
 from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.sweep.plan.cost import Costs
-from limo_ablate.sweep.schedule import Item
+from limo_ablate.sweep.plan.schedule import Item
 from limo_ablate.trial.compose import compose_trials
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from limo_ablate.core.hardware import available_cores, visible_gpus
 from limo_ablate.study.block import Block
 from limo_ablate.study.design import Study
 from limo_ablate.study.planned import all_seeds, planned_trials
@@ -18,8 +19,7 @@ from limo_ablate.sweep.plan.cost import Costs
 from limo_ablate.sweep.plan.detectable import Detectable, detectable
 from limo_ablate.sweep.plan.expected import ENDED, known, proposed, searched, tuned
 from limo_ablate.sweep.plan.fit import Fit, fits
-from limo_ablate.sweep.schedule import Item, Schedule, queued, schedule
-from limo_ablate.sweep.slots import cores, visible_gpus
+from limo_ablate.sweep.plan.schedule import Item, Schedule, queued, schedule
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.config import TrialConfig
 
@@ -150,7 +150,7 @@ def _pools(
         if not (own := [item for item in left if item.gpu == gpu]):
             continue
         widest = max(item.price.devices for item in own)
-        there = slots * widest if slots else len(visible_gpus()) if gpu else cores()
+        there = slots * widest if slots else len(visible_gpus()) if gpu else available_cores()
         width = max(there, widest)
         made = schedule(queued(own, all_seeds(study)), width, study.budget, spent, ran)
         pools.append(Pool(gpu, width, there >= widest, made))

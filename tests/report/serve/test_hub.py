@@ -23,7 +23,7 @@ from limo_ablate.report.serve.study_reader import StudyReader
 from limo_ablate.study.design import load_study
 from limo_ablate.study.planned import planned_trials
 from limo_ablate.sweep.ledger.ledger import LEDGER, Ledger
-from limo_ablate.sweep.ledger.reading import Reading
+from limo_ablate.sweep.ledger.reader import LedgerReader
 from tests.ledgers import METRICS, add
 from tests.small_study import change, small
 from tests.waiting import PATIENCE
@@ -183,7 +183,7 @@ def test_a_ledger_that_is_away_is_told_and_asked_less_often(
 def test_who_waits_for_a_ledger_may_be_impatient() -> None:
     pytest.importorskip("grpc", reason="limo-ablate[grpc] is not installed")
     with pytest.raises(UserError, match="can't be opened"):
-        Reading("grpc://127.0.0.1:9", "made", patience=0.2).rows()
+        LedgerReader("grpc://127.0.0.1:9", "made", patience=0.2).rows()
 
 
 def test_one_report_is_drawn_at_a_time_and_only_where_somebody_looks(
@@ -247,11 +247,11 @@ def test_a_copy_that_nobody_may_write_is_read(made: Path, tmp_path: Path) -> Non
 
 
 def test_reading_makes_no_database(tmp_path: Path) -> None:
-    assert Reading(f"sqlite:///{tmp_path}/ledger.db", "made").rows() == []
-    assert Reading(tmp_path / LEDGER, "made").rows() == []
+    assert LedgerReader(f"sqlite:///{tmp_path}/ledger.db", "made").rows() == []
+    assert LedgerReader(tmp_path / LEDGER, "made").rows() == []
     assert list(tmp_path.iterdir()) == []
     (tmp_path / LEDGER).touch()
-    assert Reading(tmp_path / LEDGER, "made").rows() == []
+    assert LedgerReader(tmp_path / LEDGER, "made").rows() == []
     assert (tmp_path / LEDGER).stat().st_size == 0
 
 

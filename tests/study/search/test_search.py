@@ -268,11 +268,11 @@ def test_a_clearly_worse_trial_is_pruned_and_a_good_one_is_not(rule: Any) -> Non
     pruner = Pruner(search(pruner=Pruning(rule=rule)))
     assert not pruner.should_prune(0, answers(0.1, 100))  # nothing to compare it with
     for number in range(4):
-        pruner.ended(number, answers(0.6, 100), 0.6)
+        pruner.add_result(number, answers(0.6, 100), 0.6)
     assert pruner.should_prune(5, answers(0.1, 60))
     assert not pruner.should_prune(6, answers(0.9, 60))
     assert not pruner.should_prune(7, answers(0.1, 29))  # too early
-    pruner.ended(5, answers(0.1, 60), None)
+    pruner.add_result(5, answers(0.1, 60), None)
     assert not pruner.should_prune(5, answers(0.1, 60))  # it has ended
 
 

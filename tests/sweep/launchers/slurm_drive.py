@@ -15,10 +15,10 @@ def main(verb: str, what: str, rest: list[str]) -> int:
     from limo_ablate.sweep.coordinate import run
     from limo_ablate.sweep.join import join
     from limo_ablate.sweep.launchers import slurm
-    from limo_ablate.sweep.runner import Jobs
+    from limo_ablate.sweep.runner import Commands
 
     trial, prepare, report = "counting_jobs:trial", "sweep_jobs:prepare", "sweep_jobs:report"
-    jobs = Jobs(trial=trial, prepare=prepare, report=report, preload=("counting_jobs",))
+    commands = Commands(trial=trial, prepare=prepare, report=report, preload=("counting_jobs",))
     asked_for = slurm.join_command
 
     def command(*arguments: Any) -> tuple[str, ...]:
@@ -28,8 +28,8 @@ def main(verb: str, what: str, rest: list[str]) -> int:
     slurm.join_command, slurm.POLL_SECONDS = command, 0.5
     try:
         if verb == "join":
-            return join(Path(what), [], int(rest[1]) if rest else None, jobs)
-        return run(load_study(what, rest), jobs=jobs)
+            return join(Path(what), [], int(rest[1]) if rest else None, commands)
+        return run(load_study(what, rest), commands=commands)
     except UserError as error:
         print(f"limo-ablate: {error}", file=sys.stderr)
         return 2

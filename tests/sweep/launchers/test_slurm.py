@@ -187,7 +187,7 @@ def test_failed_trials_get_new_jobs_for_their_attempts_and_are_named(sweeping: S
     code, said = sweeping.run()
     assert code == 3, said
     assert "skipped" in said
-    assert "FAILED, left alone: RuntimeError: the loss is not a number" in said
+    assert "FAILED, given up: RuntimeError: the loss is not a number" in said
     assert sum(batch.tasks for batch in read_submitted(sweeping.folder)) == 3
 
 

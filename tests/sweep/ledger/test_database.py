@@ -64,5 +64,5 @@ def test_the_trials_are_the_same(url: str, monkeypatch: pytest.MonkeyPatch) -> N
         found = told(ours, study, included, after)
         assert found
         assert found == told(theirs, study, included, after)
-    monkeypatch.setattr(module, "MOST", 1)
+    monkeypatch.setattr(module, "MAX_IDS", 1)
     assert told(ours, study, set(numbers), numbers[-1]) == told(theirs, study, set(numbers), numbers[-1])

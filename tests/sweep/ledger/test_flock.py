@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.sweep.ledger.flock import flock
+from limo_ablate.sweep.ledger.flock import coordinator, flock
 from limo_ablate.sweep.ledger.lease import Lease
 from limo_ablate.sweep.ledger.ledger import Ledger
-from limo_ablate.sweep.processes import coordinator
 
 
 @pytest.fixture

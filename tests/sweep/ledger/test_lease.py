@@ -43,23 +43,23 @@ def test_a_lease_says_who_holds_it(tmp_path: Path) -> None:
         assert about["pid"] == os.getpid()
         assert lease.id.startswith(f"{about['host']}-{os.getpid()}-")
         assert Watch(tmp_path).known() == [lease.id]
-        assert not Watch(tmp_path).dead(lease.id)
+        assert not Watch(tmp_path).is_dead(lease.id)
         assert not lease.lost()
     assert Watch(tmp_path).known() == []
-    assert Watch(tmp_path).dead(lease.id)
+    assert Watch(tmp_path).is_dead(lease.id)
 
 
 def test_a_killed_runner_of_this_machine_is_dead_at_once(tmp_path: Path) -> None:
     process, name = runner(tmp_path)
     watch = Watch(tmp_path)
-    assert not watch.dead(name)
+    assert not watch.is_dead(name)
     process.kill()
     process.wait()
-    assert watch.dead(name)
-    assert watch.here(name)
-    watch.bury(name)
+    assert watch.is_dead(name)
+    assert watch.is_on_this_machine(name)
+    watch.remove(name)
     assert watch.known() == []
-    assert watch.dead(name)
+    assert watch.is_dead(name)
 
 
 def test_a_suspended_runner_is_not_dead_here_and_knows_that_it_lost(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_suspended_runner_is_not_dead_here_and_knows_that_it_lost(tmp_path: Pa
     assert process.stdout
     process.send_signal(signal.SIGSTOP)
     time.sleep(2 * SHORT)
-    assert not Watch(tmp_path, SHORT).dead(name)
+    assert not Watch(tmp_path, SHORT).is_dead(name)
     process.send_signal(signal.SIGCONT)
     time.sleep(SHORT)  # it touches its file again, and still has lost
     process.stdin.write("\n")
@@ -78,23 +78,23 @@ def test_a_suspended_runner_is_not_dead_here_and_knows_that_it_lost(tmp_path: Pa
     process.wait()
 
 
-def test_a_runner_that_was_buried_has_lost(tmp_path: Path) -> None:
+def test_a_runner_whose_file_was_removed_has_lost(tmp_path: Path) -> None:
     with Lease(tmp_path, beat=0.02, lease=60) as lease:
-        Watch(tmp_path).bury(lease.id)
+        Watch(tmp_path).remove(lease.id)
         until(lease.lost)
 
 
 def test_a_runner_of_another_machine_is_dead_when_its_file_stands_still(tmp_path: Path) -> None:
     path, watch = elsewhere(tmp_path), Watch(tmp_path, SHORT)
-    assert not watch.here(path.stem)
+    assert not watch.is_on_this_machine(path.stem)
     started = time.monotonic()
     touched = started
     while touched - started < 2 * SHORT:
         touched = time.monotonic()
         os.utime(path)
-        assert not watch.dead(path.stem)
+        assert not watch.is_dead(path.stem)
         time.sleep(0.02)
-    until(lambda: watch.dead(path.stem))
+    until(lambda: watch.is_dead(path.stem))
     assert time.monotonic() - touched > SHORT
 
 
@@ -103,19 +103,19 @@ def test_a_jump_of_the_clock_changes_nothing(tmp_path: Path, shift: float) -> No
     """Neither of the other machine's, nor of this one's: only whether the file's time changes counts."""
     path, watch = elsewhere(tmp_path), Watch(tmp_path, SHORT)
     os.utime(path, times=(0, time.time() + shift))
-    assert not watch.dead(path.stem)
+    assert not watch.is_dead(path.stem)
     time.sleep(2 * SHORT)
     os.utime(path, times=(0, time.time() + 2 * shift))
-    assert not watch.dead(path.stem)
+    assert not watch.is_dead(path.stem)
     time.sleep(2 * SHORT)
-    assert watch.dead(path.stem)
+    assert watch.is_dead(path.stem)
 
 
 def test_what_has_not_changed_for_a_lease_is_seen(tmp_path: Path) -> None:
     watch = Watch(tmp_path, SHORT)
-    assert not watch.unchanged("row", "a")
+    assert not watch.is_unchanged("row", "a")
     time.sleep(2 * SHORT)
-    assert not watch.unchanged("row", "b")
-    assert not watch.unchanged("other row", "b")
+    assert not watch.is_unchanged("row", "b")
+    assert not watch.is_unchanged("other row", "b")
     time.sleep(2 * SHORT)
-    assert watch.unchanged("row", "b")
+    assert watch.is_unchanged("row", "b")

@@ -15,13 +15,13 @@ import pytest
 from optuna.trial import TrialState
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.marked_processes import RUNNER_MARK
 from limo_ablate.study.design import Block, Study
 from limo_ablate.study.planned import PlannedTrial, planned_trials
-from limo_ablate.sweep.ledger.declared import declare
+from limo_ablate.sweep.ledger.declaration import declare
 from limo_ablate.sweep.ledger.lease import RUNNERS, Lease, Watch
 from limo_ablate.sweep.ledger.ledger import Ledger
-from limo_ablate.sweep.ledger.queue import Queue, alone, read_metrics, retry
-from limo_ablate.sweep.processes import MARK
+from limo_ablate.sweep.ledger.queue import Queue, queue_lock, read_metrics, retry
 from tests.ledgers import METRICS
 from tests.waiting import PATIENCE
 
@@ -80,27 +80,27 @@ def lease(tmp_path: Path) -> Iterator[Lease]:
 
 
 def names(queue: Queue) -> list[str]:
-    return [todo.trial.name for todo in queue.todo]
+    return [queued.trial.name for queued in queue.waiting]
 
 
 def test_everything_is_to_do_at_first_and_a_refresh_adds_nothing(runners: Runners) -> None:
     found = grid()
     first = runners.queue(found)
-    assert [todo.trial for todo in first.todo] == found
+    assert [queued.trial for queued in first.waiting] == found
     before = (runners.folder / "ledger.log").read_bytes()
     first.refresh()
     again = runners.queue(found, "other")
-    assert [todo.row_id for todo in first.todo] == [todo.row_id for todo in again.todo]
+    assert [queued.row_id for queued in first.waiting] == [queued.row_id for queued in again.waiting]
     assert (runners.folder / "ledger.log").read_bytes() == before
 
 
 def test_a_trial_is_run_and_its_result_recorded(runners: Runners) -> None:
     queue = runners.queue(found := grid())
-    todo = queue.todo[0]
-    assert queue.claim(todo)
-    assert queue.finish(todo, 2.0, 4) is None
+    queued = queue.waiting[0]
+    assert queue.claim(queued)
+    assert queue.finish(queued, 2.0, 4) is None
     runners.leave_result(found[0])
-    metrics = queue.finish(todo, 2.0, 4)
+    metrics = queue.finish(queued, 2.0, 4)
     assert metrics
     assert metrics["scores"] == {"mini": {"accuracy": 1}}
     assert (queue.done, names(queue)) == (1, ["size16-s0"])
@@ -113,7 +113,7 @@ def test_whole_grids_come_first_and_the_longest_trials_of_each(runners: Runners)
     queue = runners.queue(found, order_key=lambda trial: -float(trial.levels["select.size"]))
     order = ["size64-s5", "size16-s5", "size4-s5", "size64-s3", "size16-s3", "size4-s3"]
     assert names(queue) == order
-    queue.claim(first := queue.todo[0])
+    queue.claim(first := queue.waiting[0])
     queue.fail(first, "out of memory", LOG, 1.0, 1, again=True)
     assert names(queue) == [*order[1:], order[0]]
     queue.refresh()
@@ -124,7 +124,7 @@ def test_only_a_window_of_the_trials_waits_at_a_time(runners: Runners) -> None:
     found = grid(1, 2, 3, 4, 5)
     queue = runners.queue(found, window=2)
     assert (names(queue), queue.missing, queue.total) == (["size1-s0", "size2-s0"], 3, 5)
-    assert queue.claim(queue.todo[0])
+    assert queue.claim(queue.waiting[0])
     queue.refresh()
     assert (names(queue), queue.missing, queue.elsewhere) == (["size2-s0", "size3-s0"], 2, 0)
 
@@ -132,20 +132,20 @@ def test_only_a_window_of_the_trials_waits_at_a_time(runners: Runners) -> None:
 def test_a_result_that_a_dead_runner_left_is_adopted(runners: Runners) -> None:
     found = grid()
     first = runners.queue(found, "dead")
-    for todo in list(first.todo):
-        first.claim(todo)
+    for queued in list(first.waiting):
+        first.claim(queued)
     runners.leave_result(found[0])
     queue = runners.queue(found)
     assert queue.done == 1
-    assert [(todo.trial, todo.attempt) for todo in queue.todo] == [(found[1], 1)]
-    assert first.finish(todo, 1.0, 1) is None  # what it ran has no result, and the row is no longer its own
-    first.fail(todo, "too late", LOG, 1.0, 1, again=False)
+    assert [(queued.trial, queued.attempt) for queued in queue.waiting] == [(found[1], 1)]
+    assert first.finish(queued, 1.0, 1) is None  # what it ran has no result, and the row is no longer its own
+    first.fail(queued, "too late", LOG, 1.0, 1, again=False)
     assert runners.ledger.histories()[found[1].id].failures == []
 
 
 def test_the_result_of_another_configuration_is_not_adopted(runners: Runners) -> None:
     found = grid(4)
-    runners.queue(found, "dead").claim(runners.queue(found).todo[0])
+    runners.queue(found, "dead").claim(runners.queue(found).waiting[0])
     runners.leave_result(found[0], key="another")
     assert runners.queue(found).done == 0
 
@@ -155,13 +155,13 @@ def test_trials_of_the_living_are_left_alone_and_those_of_the_dead_are_taken_up(
 ) -> None:
     found = grid()
     living = runners.queue(found, lease.id)
-    living.claim(living.todo[0])
+    living.claim(living.waiting[0])
     other = runners.queue(found, "me")
     assert (names(other), other.elsewhere) == (["size16-s0"], 1)
     lease.__exit__()
     other.refresh()
     assert (names(other), other.elsewhere) == (["size4-s0", "size16-s0"], 0)
-    assert [todo.attempt for todo in other.todo] == [1, 1]
+    assert [queued.attempt for queued in other.waiting] == [1, 1]
 
 
 def test_a_killed_runner_of_this_machine_is_taken_over_at_once_with_its_orphans(runners: Runners) -> None:
@@ -177,10 +177,10 @@ with Lease(pathlib.Path(sys.argv[1])) as lease: print(lease.id, flush=True); inp
     assert killed.stdout
     name = killed.stdout.readline().strip()
     first = runners.queue(found, name)
-    first.claim(first.todo[0])
+    first.claim(first.waiting[0])
     orphan = subprocess.Popen(
         ["setsid", "sh", "-c", "sleep 1000 & echo $!; exec sleep 0"],
-        env={**os.environ, MARK: name},
+        env={**os.environ, RUNNER_MARK: name},
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -188,7 +188,7 @@ with Lease(pathlib.Path(sys.argv[1])) as lease: print(lease.id, flush=True); inp
     pid = int(orphan.stdout.readline())
     orphan.wait()
     waiting = runners.queue(found)
-    assert waiting.todo == []
+    assert waiting.waiting == []
     killed.kill()
     killed.wait()
     waiting.refresh()
@@ -201,9 +201,9 @@ def test_a_runner_of_another_machine_is_taken_over_after_its_lease(runners: Runn
     found = grid(4)
     path = runners.elsewhere()
     far = runners.queue(found, path.stem)
-    far.claim(far.todo[0])
+    far.claim(far.waiting[0])
     near = runners.queue(found)
-    assert (near.todo, near.elsewhere) == ([], 1)
+    assert (near.waiting, near.elsewhere) == ([], 1)
     time.sleep(2 * SHORT)
     os.utime(path, times=(0, 0))  # its clock is wrong; it lives
     near.refresh()
@@ -218,10 +218,10 @@ def test_a_row_that_nobody_signed_is_taken_over_after_a_lease(runners: Runners) 
     """Its runner died between its two writes, which a database has apart."""
     other = runners.elsewhere()
     queue = runners.queue(grid(4))
-    runners.ledger.storage.set_trial_state_values(queue.todo[0].row_id, TrialState.RUNNING)
+    runners.ledger.storage.set_trial_state_values(queue.waiting[0].row_id, TrialState.RUNNING)
     other.touch()
     queue.refresh()
-    assert (queue.todo, queue.elsewhere) == ([], 1), "the other one may be about to sign"
+    assert (queue.waiting, queue.elsewhere) == ([], 1), "the other one may be about to sign"
     time.sleep(2 * SHORT)
     other.touch()
     queue.refresh()
@@ -230,7 +230,7 @@ def test_a_row_that_nobody_signed_is_taken_over_after_a_lease(runners: Runners) 
 
 def test_a_row_that_nobody_signed_is_taken_over_at_once_where_nobody_else_lives(runners: Runners) -> None:
     queue = runners.queue(grid(4))
-    runners.ledger.storage.set_trial_state_values(queue.todo[0].row_id, TrialState.RUNNING)
+    runners.ledger.storage.set_trial_state_values(queue.waiting[0].row_id, TrialState.RUNNING)
     queue.refresh()
     assert names(queue) == ["size4-s0"]
 
@@ -238,7 +238,7 @@ def test_a_row_that_nobody_signed_is_taken_over_at_once_where_nobody_else_lives(
 def test_a_row_seen_unsigned_once_is_not_abandoned_at_its_next_claim(runners: Runners, lease: Lease) -> None:
     """On a database a claim can be seen between its two writes."""
     queue, ledger = runners.queue(grid(4)), runners.ledger
-    row = queue.todo[0].row_id
+    row = queue.waiting[0].row_id
     for _ in range(2):
         ledger.storage.set_trial_state_values(row, TrialState.RUNNING)
         queue.refresh()
@@ -252,11 +252,11 @@ def test_a_row_seen_unsigned_once_is_not_abandoned_at_its_next_claim(runners: Ru
 
 def test_a_row_that_waits_twice_is_run_once(runners: Runners) -> None:
     queue = runners.queue(found := grid(4))
-    queue._add(replace(queue.todo[0]))
+    queue._add(replace(queue.waiting[0]))
     queue.refresh()
-    (todo,) = queue.todo
+    (queued,) = queue.waiting
     (history,) = runners.ledger.histories().values()
-    assert (history.waiting, history.spare, history.failures) == (todo.row_id, [], [])
+    assert (history.waiting, history.duplicates, history.failures) == (queued.row_id, [], [])
     assert found[0].id in runners.ledger.histories()
 
 
@@ -264,57 +264,57 @@ def test_failures_count_and_interruptions_do_not(runners: Runners) -> None:
     found = grid(4)
     for runner in ("a", "b", "c"):  # each dies
         queue = runners.queue(found, runner)
-        assert queue.claim(queue.todo[0])
+        assert queue.claim(queue.waiting[0])
     queue = runners.queue(found)
     for attempt in (1, 2):
-        (todo,) = queue.todo
-        assert todo.attempt == attempt
-        queue.claim(todo)
-        queue.fail(todo, f"reason {attempt}", LOG, 1.0, 1, again=attempt == 1)
+        (queued,) = queue.waiting
+        assert queued.attempt == attempt
+        queue.claim(queued)
+        queue.fail(queued, f"reason {attempt}", LOG, 1.0, 1, again=attempt == 1)
     assert queue.given_up == [(found[0], "reason 2")]
     queue.refresh()
-    assert (queue.todo, queue.given_up) == ([], [(found[0], "reason 2")])
-    assert [todo.attempt for todo in runners.queue(found, attempts=3, reopen=True).todo] == [3]
+    assert (queue.waiting, queue.given_up) == ([], [(found[0], "reason 2")])
+    assert [queued.attempt for queued in runners.queue(found, attempts=3, reopen=True).waiting] == [3]
 
 
 def test_what_was_given_up_early_is_tried_again_by_the_next_sweep_only(runners: Runners) -> None:
     found = grid(4)
     queue = runners.queue(found)
-    queue.claim(todo := queue.todo[0])
-    queue.fail(todo, "select.size: too many", LOG, 1.0, 1, again=False)
+    queue.claim(queued := queue.waiting[0])
+    queue.fail(queued, "select.size: too many", LOG, 1.0, 1, again=False)
     queue.refresh()
     joined = runners.queue(found, "other")
     assert queue.given_up == joined.given_up == [(found[0], "select.size: too many")]
     sweep = runners.queue(found, reopen=True)
-    assert [todo.attempt for todo in sweep.todo] == [2]
+    assert [queued.attempt for queued in sweep.waiting] == [2]
 
 
 def test_a_retry_forgets_earlier_failures(runners: Runners) -> None:
     found = grid()
     queue = runners.queue(found)
     for attempt in (1, 2):
-        queue.claim(todo := next(todo for todo in queue.todo if todo.trial == found[0]))
-        queue.fail(todo, "out of memory", LOG, 1.0, 1, again=attempt == 1)
+        queue.claim(queued := next(queued for queued in queue.waiting if queued.trial == found[0]))
+        queue.fail(queued, "out of memory", LOG, 1.0, 1, again=attempt == 1)
     assert retry(runners.ledger, found, runners.folder) == [found[0]]
     assert retry(runners.ledger, found, runners.folder) == []
     queue.refresh()
-    assert [(todo.trial, todo.attempt) for todo in queue.todo] == [(found[0], 1), (found[1], 1)]
+    assert [(queued.trial, queued.attempt) for queued in queue.waiting] == [(found[0], 1), (found[1], 1)]
     assert queue.given_up == []
 
 
 def test_a_study_grows_and_shrinks(runners: Runners) -> None:
     small, large = grid(), grid(4, 16, 64)
     queue = runners.queue(small)
-    done, dropped = queue.todo
+    done, dropped = queue.waiting
     queue.claim(done)
     runners.leave_result(done.trial)
     queue.finish(done, 1.0, 1)
     alone = runners.queue(small[:1])
-    assert (alone.done, alone.todo) == (1, [])
+    assert (alone.done, alone.waiting) == (1, [])
     assert runners.ledger.histories()[dropped.trial.id].waiting is None
     grown = runners.queue(large)
     assert grown.done == 1
-    assert [todo.trial for todo in grown.todo] == large[1:]
+    assert [queued.trial for queued in grown.waiting] == large[1:]
 
 
 def test_a_runner_of_an_older_declaration_gets_no_more_and_drops_nothing(runners: Runners) -> None:
@@ -323,10 +323,10 @@ def test_a_runner_of_an_older_declaration_gets_no_more_and_drops_nothing(runners
     declare(runners.ledger, study(16, 64), new := grid(16, 64), extend=True)
     sweep = runners.queue(new)
     joined.refresh()
-    assert (joined.outdated, joined.todo) == (True, [])
+    assert (joined.outdated, joined.waiting) == (True, [])
     sweep.refresh()
     assert not sweep.outdated
-    assert [todo.trial for todo in sweep.todo] == new
+    assert [queued.trial for queued in sweep.waiting] == new
 
 
 def test_metrics_are_read_only_when_they_are_this_trials(tmp_path: Path) -> None:
@@ -339,11 +339,11 @@ def test_metrics_are_read_only_when_they_are_this_trials(tmp_path: Path) -> None
 def test_another_ones_refresh_is_not_waited_for(runners: Runners, monkeypatch: pytest.MonkeyPatch) -> None:
     found = grid(4, 16, 64)
     queue = runners.queue(found, window=2)
-    with alone(runners.folder):
-        assert queue.claim(queue.todo[0])
+    with queue_lock(runners.folder):
+        assert queue.claim(queue.waiting[0])
         queue.refresh()
         assert (names(queue), queue.missing) == (["size16-s0"], 1)
-        assert queue.claim(queue.todo[0])
+        assert queue.claim(queue.waiting[0])
         monkeypatch.setattr("limo_ablate.sweep.ledger.queue.PATIENCE", 0.5)
         with pytest.raises(UserError, match=r"queue\.lock: held for 0\.5 s"):  # a trial has no row
             queue.refresh()
@@ -359,11 +359,11 @@ def test_many_runners_share_the_trials(runners: Runners) -> None:
     got: list[str] = []
 
     def work(queue: Queue) -> None:
-        while queue.todo or queue.missing:
-            for todo in list(queue.todo):
-                if queue.claim(todo):
-                    queue.ledger.finish(todo.row_id, METRICS, Path("x"))
-                    got.append(todo.trial.name)
+        while queue.waiting or queue.missing:
+            for queued in list(queue.waiting):
+                if queue.claim(queued):
+                    queue.ledger.finish(queued.row_id, METRICS, Path("x"))
+                    got.append(queued.trial.name)
             queue.refresh()
 
     with ThreadPoolExecutor(4) as pool:

@@ -4,7 +4,7 @@ import random
 
 from limo_ablate.study.budget import Budget
 from limo_ablate.sweep.plan.cost import Price
-from limo_ablate.sweep.schedule import Item, queued, schedule
+from limo_ablate.sweep.plan.schedule import Item, queued, schedule
 
 
 def _item(name: str, seconds: float, devices: int = 1, seed: int = 0) -> Item:

@@ -6,7 +6,7 @@ import pytest
 from limo_ablate.core.errors import UserError
 from limo_ablate.study.design import Block, Study
 from limo_ablate.study.planned import planned_trials
-from limo_ablate.sweep.ledger.declared import declare
+from limo_ablate.sweep.ledger.declaration import declare
 from limo_ablate.sweep.ledger.ledger import Ledger
 from tests.ledgers import Place
 

@@ -1,4 +1,4 @@
-"""A ledger that is only read: where there is none, none is made; a copy that can't be written can be read."""
+"""Read-only access to a ledger: creates nothing, and also reads a copy that can't be written."""
 
 from __future__ import annotations
 
@@ -10,31 +10,33 @@ from limo_ablate.sweep.ledger.journal import PATIENCE
 from limo_ablate.sweep.ledger.storage import Storage
 
 
-class Reading:
-    """Opened at the first use, then kept: only what is new is read again."""
+class LedgerReader:
+    """Opens the ledger when it is first used and keeps it open, so that only new rows are read again."""
 
     def __init__(self, place: str | Path, name: str, patience: float = PATIENCE) -> None:
-        """Of the study `name`. `place`: as of Storage. `patience`: seconds that a ledger may be away."""
-        self.file = place if isinstance(place, Path) else _sqlite(place)
-        """Where the ledger is a file; None for a server."""
+        """`place`: as for Storage; `name`: the study's; `patience`: seconds to wait for an unreachable
+        ledger."""
+        self.file = place if isinstance(place, Path) else _sqlite_file(place)
+        """The ledger's file; None where it is on a server."""
         self._place, self._name, self._patience = place, name, patience
         self._storage: Storage | None = None
 
     def rows(self) -> list[FrozenTrial]:
-        """All rows that are trials', oldest first; not to be changed. Raises UserError while it is away."""
+        """All rows of the study's trials, oldest first; not to be changed. Raises UserError when
+        unreachable."""
         if self.file is not None and not self.file.exists():
             self._storage = None
             return []
         storage = self._storage = self._storage or Storage(self._place, self._patience)
         try:
             study = storage.patiently(lambda: storage.optuna.get_study_id_from_name(self._name))
-        except KeyError:  # it has just been made
+        except KeyError:  # the ledger has just been created
             return []
-        found = storage.patiently(lambda: storage.optuna.get_all_trials(study, deepcopy=False))
-        return [row for row in found if "key" in row.user_attrs]  # others were added by other tools
+        rows = storage.patiently(lambda: storage.optuna.get_all_trials(study, deepcopy=False))
+        return [row for row in rows if "key" in row.user_attrs]  # other tools added the others
 
 
-def _sqlite(url: str) -> Path | None:
+def _sqlite_file(url: str) -> Path | None:
     """The file of `sqlite:///FILE`."""
     if not url.startswith("sqlite"):
         return None

@@ -1,7 +1,7 @@
-"""The guard against two different studies under one name: what the ledger was last declared as.
+"""Guards against two different studies under one name: the ledger keeps what it was last declared as.
 
-Growing a study needs no word: all its old trials are still there. What drops trials does: it may be another
-study that was given a name already taken, and its results would stand beside those of the first.
+A study may grow, as all its old trials are still there. One that has lost trials is refused unless `--extend`
+is given: it may be another study under a name already taken, whose results would be mixed with the first's.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from limo_ablate.study.design import Study
 from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.sweep.ledger.ledger import Ledger
 
-WHEREVER = ("launch", "track", "paths")
+WITHOUT_EFFECT = ("launch", "track", "paths")
 """Groups whose overrides change no result."""
-_TOLD = ("question", "overrides", "seeds", "blocks")
-_SHOWN = 3
-"""Differences that are listed."""
+_DECLARED = ("question", "overrides", "seeds", "blocks")
+_LISTED = 3
+"""Number of differences that are listed."""
 _DIGITS = 12
-"""Of a key's hash: enough to tell a million trials apart."""
+"""Digits of a key that are kept: enough to tell a million trials apart."""
 
 
 def declare(ledger: Ledger, study: Study, trials: Sequence[PlannedTrial], *, extend: bool = False) -> None:
-    """Keeps in the ledger what the study is now.
+    """Stores the study's declaration in its ledger.
 
-    Raises UserError when it no longer has trials that it had, unless it is to `extend`.
+    Raises UserError when the study no longer has trials that it had, unless `extend` is set.
     """
-    before, now, about = ledger.declared(), listed(trials), summary(study)
+    before, now, about = ledger.declared(), digest_trials(trials), summary(study)
     old = ledger.declaration()
     had = set((before or "").split())
     dropped = had - set(now.split())
@@ -44,25 +44,25 @@ def declare(ledger: Ledger, study: Study, trials: Sequence[PlannedTrial], *, ext
         ledger.declare(now, about)
 
 
-def listed(trials: Iterable[PlannedTrial]) -> str:
-    """The trials, in no order, as the ledger keeps them."""
+def digest_trials(trials: Iterable[PlannedTrial]) -> str:
+    """The trials' shortened keys, sorted, as the ledger keeps them."""
     return " ".join(sorted(trial.key[:_DIGITS] for trial in trials))
 
 
 def summary(study: Study) -> dict[str, Any]:
-    """What decides the trials, JSON: optuna-dashboard shows it, and differences are told by it."""
+    """What decides the trials, as JSON: for optuna-dashboard, and to say what differs."""
     declared = json.loads(json.dumps(asdict(study), default=str))
-    told = {key: declared[key] for key in _TOLD}
-    told["overrides"] = _deciding(told["overrides"])
-    told["blocks"] = {
-        block.pop("name"): _without_nulls(block | {"overrides": _deciding(block["overrides"])})
-        for block in told["blocks"]
+    kept = {key: declared[key] for key in _DECLARED}
+    kept["overrides"] = _with_effect(kept["overrides"])
+    kept["blocks"] = {
+        block.pop("name"): _without_nulls(block | {"overrides": _with_effect(block["overrides"])})
+        for block in kept["blocks"]
     }
-    return told
+    return kept
 
 
-def _deciding(overrides: Sequence[str]) -> list[str]:
-    return [given for given in overrides if re.split(r"[.=/@]", given.lstrip("+~"))[0] not in WHEREVER]
+def _with_effect(overrides: Sequence[str]) -> list[str]:
+    return [given for given in overrides if re.split(r"[.=/@]", given.lstrip("+~"))[0] not in WITHOUT_EFFECT]
 
 
 def _without_nulls(block: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,12 +70,14 @@ def _without_nulls(block: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """`seeds: [0, 1] -> [0]; ...`, without what decides no trial."""
+    """`seeds: [0, 1] -> [0]; ...`, only what decides trials."""
     before, after = _flat({**old, "question": ""}), _flat({**new, "question": ""})
     keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
-    told = [f"{key}: {before.get(key, 'none')} -> {after.get(key, 'none')}" for key in keys[:_SHOWN]]
-    more = [f"{len(keys) - _SHOWN} more"] if len(keys) > _SHOWN else []
-    return "; ".join(told + more) or "nothing it declares differs: conf/, the data or limo-ablate has changed"
+    shown = [f"{key}: {before.get(key, 'none')} -> {after.get(key, 'none')}" for key in keys[:_LISTED]]
+    more = [f"{len(keys) - _LISTED} more"] if len(keys) > _LISTED else []
+    return (
+        "; ".join(shown + more) or "nothing it declares differs: conf/, the data or limo-ablate has changed"
+    )
 
 
 def _flat(node: Any, path: str = "") -> dict[str, str]:

@@ -7,8 +7,9 @@ import pytest
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.hardware import device_count
-from limo_ablate.study.budget import Budget, Spending
+from limo_ablate.study.budget import Budget
 from limo_ablate.study.planned import PlannedTrial
+from limo_ablate.sweep.budget_guard import Spending
 from limo_ablate.trial.compose import compose
 
 CONFIG = compose(["track=none"])
@@ -67,9 +68,9 @@ def test_the_width_of_a_trial_counts() -> None:
 
 def test_wall_time_goes_on_from_what_the_study_has_run_already() -> None:
     spending = _spending(Budget(hours=2), clock=0.0)
-    spending.know(0.0, 3600.0)
+    spending.update(0.0, 3600.0)
     assert spending.allows(_trial("long"), [])
-    spending.know(0.0, 3601.0)
+    spending.update(0.0, 3601.0)
     assert not spending.allows(_trial("long"), [])
 
 
