@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.study.planned import PlannedTrial
-from limo_ablate.sweep.budget_guard import Purse
+from limo_ablate.sweep.budget_guard import BudgetGuard
 from limo_ablate.sweep.ledger.lease import Lease
 from limo_ablate.sweep.ledger.queue import Queue
-from limo_ablate.sweep.session import Desk, Session
+from limo_ablate.sweep.session import RunnerOptions, Session
 
 
 class RunnersLauncher:
@@ -25,16 +25,18 @@ class RunnersLauncher:
     def side_by_side(self) -> int:
         return self.count
 
-    def run(self, queue: Queue, purse: Purse, lease: Lease, desk: Desk) -> Sequence[PlannedTrial]:
+    def run(
+        self, queue: Queue, budget_guard: BudgetGuard, lease: Lease, options: RunnerOptions
+    ) -> Sequence[PlannedTrial]:
         command = [sys.executable, "-m", "limo_ablate", "join", str(self.folder), "launch.slots=1"]
         runners = [subprocess.Popen(command) for _ in range(self.count)]
         try:
             while any(runner.poll() is None for runner in runners):
-                with desk.interrupts.window():
+                with options.interrupts.window():
                     time.sleep(0.5)
         finally:
             for runner in runners:
                 runner.terminate()
                 runner.wait()
         queue.refresh()
-        return [todo.trial for todo in queue.todo]
+        return [queued.trial for queued in queue.waiting]
