@@ -1,4 +1,4 @@
-"""What a launcher is: what starts the trials of a study, on this machine or elsewhere."""
+"""The interface of a launcher, which starts the trials of a study on this machine or elsewhere."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 
 class Launcher(Protocol):
-    """An entry of `limo_ablate.launchers` is a class of these, made with the `Session` of one sweep.
+    """An entry of `limo_ablate.launchers` is a class with this interface, created with the `Session` of a
+    sweep.
 
-    A launcher runs no trial itself. It starts runners, which take trials from the study's ledger: in this
-    process (`session.work`), or as processes `limo-ablate join FOLDER` wherever the study's folder can be
-    seen under the same path. How trials are shared out, tried again and recorded is the ledger's affair, so
-    launching decides no result and enters no key. `launch.options` holds its settings.
+    A launcher runs no trial itself. It starts runners, which claim trials from the study's ledger: in this
+    process (`session.work`), or as processes `limo-ablate join FOLDER` on any machine that sees the study's
+    folder under the same path. The ledger decides how trials are distributed, retried and recorded, so the
+    launcher affects no result and is in no key. `launch.options` holds its settings.
     """
 
     def __init__(self, session: Session) -> None: ...
@@ -30,7 +31,7 @@ class Launcher(Protocol):
         ...
 
     def side_by_side(self) -> int:
-        """At most so many trials run at the same time."""
+        """How many trials run at the same time, at most."""
         ...
 
     def run(
