@@ -68,7 +68,7 @@ class SlurmLauncher:
         """Follows the study to its end: all trials finished, given up or beyond the budget.
 
         Raises UserError for what Slurm refuses and for jobs that end without doing anything,
-        KeyboardInterrupt with what to say about the commands.
+        KeyboardInterrupt with what to say about the jobs.
         """
         try:
             _Follower(self._batch, queue, budget_guard, options.console).follow(options.interrupts)
