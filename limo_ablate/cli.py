@@ -8,10 +8,10 @@ Exit codes: 0 done, 2 a user's error, 3 some trials failed, 130 interrupted.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.metadata import version
 from typing import NamedTuple
 
 import click
@@ -76,6 +76,7 @@ SECTIONS: dict[str, dict[str, Target]] = {
         "wandb-sweep": Target("limo_ablate.report.wandb.cli:wandb_sweep", "Export a study as W&B sweeps."),
     },
     "Set up": {
+        "init": Target("limo_ablate.study.cli:init", "Write a small project to start from."),
         "completion": Target(
             "limo_ablate.completion:completion", "Print a completion script for bash, zsh or fish."
         ),
@@ -87,8 +88,11 @@ HIDDEN = {"complete": Target("limo_ablate.completion:complete", "Print how a com
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command line; returns the exit code."""
-    return run(limo_ablate, sys.argv[1:] if argv is None else argv)
+    """Runs a command line, this process's own by default; returns the exit code."""
+    if argv is None:
+        os.environ["PYTHONSAFEPATH"] = "1"  # our processes import no modules of the current folder
+        argv = sys.argv[1:]
+    return run(limo_ablate, argv)
 
 
 class Verbs(click.Group):
@@ -147,7 +151,9 @@ def limo_ablate(ctx: click.Context, show_help: bool, everything: bool, show_vers
     if ctx.invoked_subcommand is not None:
         return 0
     if show_version:
-        print(f"limo-ablate {version('limo-ablate')}")
+        from limo_ablate import __version__
+
+        print(f"limo-ablate {__version__}")
         return 0
     from limo_ablate.help import full_help, short_help, usual_help
 

@@ -62,8 +62,12 @@ def _with_lists(value: Any) -> Any:
 
 @cache
 def code_state() -> tuple[str | None, str | None]:
-    """`git_state` of this code, cached at the first call: the state that is running."""
-    return git_state(Path(__file__).parent)
+    """`git_state` of this code, cached at the first call: the state that is running.
+
+    (None, None) where it is installed: a repository around the environment is not its own.
+    """
+    checkout = Path(__file__).resolve().parents[2]
+    return git_state(checkout) if (checkout / "pyproject.toml").is_file() else (None, None)
 
 
 def git_state(folder: Path) -> tuple[str | None, str | None]:

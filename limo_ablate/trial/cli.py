@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
-DIRECTORY = click.Path(path_type=Path)
+DIRECTORY = click.Path(path_type=Path, exists=True, file_okay=False, resolve_path=True)
+"""Hydra would look for a relative one beside our own code."""
 
 
 def _hydra_flags(function: F) -> F:

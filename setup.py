@@ -1,0 +1,12 @@
+"""The wheel's packages. All else is in pyproject.toml, which can't say that conf/ and sweeps/ go into ours."""
+
+from setuptools import find_namespace_packages, setup
+
+setup(
+    packages=[
+        *find_namespace_packages(include=["limo_ablate", "limo_ablate.*", "hydra_plugins"]),
+        "limo_ablate.conf",
+        "limo_ablate.sweeps",
+    ],
+    package_dir={"limo_ablate.conf": "conf", "limo_ablate.sweeps": "sweeps"},
+)

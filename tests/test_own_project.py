@@ -1,0 +1,150 @@
+"""A project of one's own: its conf/ and sweeps/ are found by every verb, before the package's."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from limo_ablate.core.project import VARIABLE
+from limo_ablate.trial.compose import compose_trials
+from limo_ablate.trial.identity import trial_keys
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.slow
+ROWS = [
+    {"question": f"What is {n} + {n}?", "answer": str(2 * n), "solution": f"Twice {n}."} for n in range(9)
+]
+DATA = """
+defaults:
+  - jsonl
+  - _self_
+name: {name}
+path: {folder}/rows.jsonl
+"""
+STUDY = """
+name: mine
+overrides: [data=mine, model=scratch, eval=miniature, track=none, debug=fast]
+seeds: [0]
+blocks:
+  - name: size
+    axes: {select.size: [2, 4]}
+"""
+UNTUNED = ("model=scratch", "select.size=0", "debug=fast", "track=none")
+"""A trial that trains nothing."""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A project, with modules that must not be imported."""
+    folder = tmp_path / "own"
+    for part in ("conf/data", "sweeps", "more/data"):
+        (folder / part).mkdir(parents=True)
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    (folder / "conf/data/mine.yaml").write_text(DATA.format(name="mine", folder=folder))
+    (folder / "more/data/extra.yaml").write_text(DATA.format(name="extra", folder=folder))
+    (folder / "sweeps/mine.yaml").write_text(STUDY)
+    for name in (
+        "conf/__init__.py",
+        "sweeps/__init__.py",
+        "sitecustomize.py",
+        "random.py",
+        "yaml.py",
+        "hydra.py",
+    ):
+        (folder / f"{name}.py").write_text("raise SystemExit('a module of the project was imported')\n")
+    return folder
+
+
+def run(*words: str, at: Path, code: int = 0, **environment: str) -> str:
+    """Runs the installed command as a shell would: what it prints."""
+    command = [sys.executable, "-P", "-m", "limo_ablate", *words]
+    inherited = {key: value for key, value in os.environ.items() if key != VARIABLE}
+    environment = {**inherited, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
+    done = subprocess.run(command, cwd=at, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr
+
+
+def test_its_choices_stand_beside_the_package_s(own: Path, tmp_path: Path) -> None:
+    shown = yaml.safe_load(run("--cfg", "job", "data=mine", at=own))
+    assert shown["data"]["name"] == "mine"
+    assert yaml.safe_load(run("--cfg", "job", "data=limo", at=own))["data"]["name"] == "limo"
+    said = run("data=mien", at=own, code=2)
+    assert "did you mean mine?" in said
+    assert "miniature" in said
+    assert "data=mine: not a choice" in run("data=mine", at=tmp_path, code=2)
+    elsewhere = yaml.safe_load(run("--project", "own", "--cfg", "job", "data=mine", at=tmp_path))
+    assert elsewhere == shown
+
+
+def test_its_primary_configuration_extends_the_package_s(own: Path) -> None:
+    (own / "conf/config.yaml").write_text(
+        "defaults:\n  - limo_ablate\n  - override data: mine\n  - _self_\nseed: 7\n"
+    )
+    shown = yaml.safe_load(run("--cfg", "job", at=own))
+    assert (shown["data"]["name"], shown["seed"]) == ("mine", 7)
+    assert yaml.safe_load(run("--cfg", "job", "data=limo", at=own))["data"]["name"] == "limo"
+
+
+def test_its_studies_are_planned_and_compared(own: Path, tmp_path: Path) -> None:
+    assert "mine" in run("plan", "mine", at=own)
+    assert "mine" in run("--project", "own", "plan", "mine", at=tmp_path)
+    assert "mine" in run("plan", "mine", at=tmp_path, **{VARIABLE: str(own)})
+    assert "written: " in run("select", "data=mine", "select.size=4", "model=scratch", at=own)
+    assert "registered: mine" in run("freeze", "mine", at=own)
+    assert "mine: no such study" in run("plan", "mine", at=tmp_path, code=2)
+    named = yaml.safe_load(run("--project", "own", "wandb-sweep", "mine", at=tmp_path))
+    assert f"{VARIABLE}={own}" in named["command"]
+
+
+def test_a_study_runs_and_what_it_prints_can_be_pasted(own: Path, tmp_path: Path) -> None:
+    said = run("--project", "own", "sweep", "mine", "select.size=0", at=tmp_path)
+    assert "report: " in said
+    assert (tmp_path / "outputs/studies/mine/report/index.html").is_file()
+    assert not (own / "outputs").exists()
+    run("--project", "own", "report", "mine", at=tmp_path)
+    run("--project", "own", "join", "mine", at=tmp_path)
+    run("--project", "own", "why", "size0", "--study", "mine", at=tmp_path)
+    failing = "eval.benchmarks.mini.path=nowhere.jsonl"
+    said = run("--project", "own", "sweep", "mine", "select.size=0", "name=bad", failing,
+               "launch.attempts=1", at=tmp_path, code=3)  # fmt: skip
+    (rerun,) = {line.split("rerun: ")[1] for line in said.splitlines() if "rerun: " in line}
+    command, *words = shlex.split(rerun)
+    assert (command, words[:2]) == ("limo-ablate", ["--project", str(own)])
+    assert "nowhere.jsonl" in run(*words, at=tmp_path / "outputs", code=3)
+
+
+@pytest.mark.parametrize(
+    "flags", [("--config-dir", "more"), ("hydra.searchpath=[file://more]",), ("hydra.searchpath=[more]",)]
+)
+def test_a_multirun_is_composed_from_the_search_path_it_was_given(own: Path, flags: tuple[str, ...]) -> None:
+    said = run("-m", "data=extra,mine", *UNTUNED, *flags, at=own)
+    assert "report: " in said
+    (folder,) = own.glob("outputs/studies/multirun")
+    planned = json.loads((folder / "cells.json").read_text())
+    found = [
+        yaml.safe_load((folder / "trials" / one["folder"] / "config.yaml").read_text()) for one in planned
+    ]
+    assert sorted(one["data"]["name"] for one in found) == ["extra", "mine"]
+    asked = [f"hydra.searchpath=[{own}/more,{own}/conf]", "data=extra", *UNTUNED]
+    keys = trial_keys(compose_trials([asked]))
+    assert keys[0] in {one["key"] for one in planned}
+    assert "nothing left to do" in run("-m", "data=extra,mine", *UNTUNED, *flags, at=own)
+    run("join", "multirun", at=own)
+
+
+@pytest.mark.parametrize("flags", [("-cn", "limo_ablate"), ("-cp", "more")])
+def test_a_multirun_from_another_primary_configuration_is_refused(own: Path, flags: tuple[str, ...]) -> None:
+    (own / "more/config.yaml").write_text("defaults:\n  - limo_ablate\n  - _self_\n")
+    assert "-m can't start from another configuration" in run(
+        "-m", *UNTUNED, "seed=0,1", *flags, at=own, code=2
+    )
+    assert not (own / "outputs").exists()
