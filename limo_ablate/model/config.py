@@ -19,7 +19,7 @@ class ArchitectureConfig:
     head_dim: int
     context: int
     vocab_size: int | None = None
-    """Size of the byte-level BPE trained on the pool (`scratch`); the miniature has its own vocabulary."""
+    """Vocabulary size of the tokenizer trained on the pool (`scratch`); the miniature has a fixed one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class PretrainConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShapeConfig:
-    """A decoder's shape, as its config.json has it: what a forecast needs to know of a model of the hub."""
+    """A decoder's shape, as in its config.json: what a forecast needs before a hub model is downloaded."""
 
     layers: int
     hidden: int
@@ -60,11 +60,11 @@ class ModelConfig:
     architecture: ArchitectureConfig | None = None
     pretrain: PretrainConfig | None = None
     shape: ShapeConfig | None = field(default=None, metadata=NOT_IN_KEY)
-    """Of a model of the hub, for `limo-ablate plan`; checked against its config.json once it is here."""
+    """Shape of a hub model, for `limo-ablate plan`; checked against its config.json after the download."""
 
     def __post_init__(self) -> None:
         if self.path is not None and self.source != "hub":
             raise UserError(
-                f"model.path={self.path}: model={self.name} is made here and reads none; a folder is "
-                "taken by model=local model.path=FOLDER"
+                f"model.path={self.path}: model={self.name} is built here and has no path; for a folder set "
+                "model=local model.path=FOLDER"
             )

@@ -33,7 +33,7 @@ LAUNCHERS: Registry[Any] = Registry(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuneConfig:
-    """Rows of its own that a reference model is fine-tuned on first."""
+    """How a reference model is fine-tuned first, on data of its own."""
 
     data: DataConfig
     select: SelectConfig
@@ -42,18 +42,18 @@ class TuneConfig:
     def __post_init__(self) -> None:
         if self.select.difficulty != "any":
             raise UserError(
-                f"tune.select.difficulty={self.select.difficulty}: a reference model measures difficulty and "
-                "can't be chosen by it; use any"
+                f"tune.select.difficulty={self.select.difficulty}: the rows of a reference model can't be "
+                "selected by difficulty, which it measures; use any"
             )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceStageConfig:
-    """A model that tries each problem several times; the verifier counts what it got right."""
+    """A model that tries each problem several times; the verifier counts correct samples."""
 
     model: ModelConfig
     tune: TuneConfig | None = None
-    """Null: the model as it is."""
+    """null: no fine-tuning."""
     samples: int
     temperature: float
     top_p: float
@@ -64,7 +64,7 @@ class ReferenceStageConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceConfig(EngineConfig):
-    """How pass rates are measured (LIMO, section 3.1): one stage after the other, the last one's count."""
+    """How pass rates are measured (LIMO, section 3.1): stage after stage, the last one's rates count."""
 
     stages: dict[str, ReferenceStageConfig]
     system_prompt: str | None
@@ -78,7 +78,7 @@ class ReferenceConfig(EngineConfig):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DifficultyConfig(BandsConfig):
-    """How difficulty is measured, by reference models too."""
+    """How difficulty is measured, and its bands."""
 
     reference: ReferenceConfig | None = None
 
@@ -93,29 +93,29 @@ class DifficultyConfig(BandsConfig):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataConfig(PoolConfig):
-    """A pool of problems and solutions, whose difficulty reference models may measure."""
+    """A pool of problems and solutions, and how its difficulty is measured."""
 
     difficulty: DifficultyConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlurmConfig:
-    """What is asked of Slurm for each job of a study; docs/slurm.md."""
+    """Options of a study's Slurm jobs; see docs/slurm.md."""
 
     jobs: Literal["trial", "worker"]
-    """One job for each trial, or long-lived workers that take one trial after the other."""
+    """A job for each trial, or long-lived workers that run one trial after the other."""
     workers: int
-    """Jobs at the same time: the throttle of an array of trials, or the number of workers."""
+    """Number of jobs at a time: the limit of an array of trials, or the number of workers."""
     partition: str | None
     time_minutes: int
     gpus_per_node: int | None
-    """null: as many as a trial needs; a worker, which uses all that it is given, must be told."""
+    """null: as many as a trial needs; must be set for workers, which use all their GPUs."""
     cpus_per_task: int | None
-    """null: as many as a trial needs; for a worker all of its machine."""
+    """null: as many as a trial needs; for a worker the whole machine."""
     memory_gb: int | None
-    """null: the cluster's default; for a worker with a machine of its own all of it."""
+    """null: the cluster's default; for a worker with a machine of its own all of its memory."""
     extra: dict[str, Any]
-    """More of sbatch's own options: {account: lab, constraint: h100}."""
+    """Further options of sbatch: {account: lab, constraint: h100}."""
 
     def __post_init__(self) -> None:
         for key in ("workers", "time_minutes", "cpus_per_task", "memory_gb"):
@@ -131,15 +131,15 @@ class LaunchConfig:
 
     executor: Annotated[str, LAUNCHERS]
     slots: int | None
-    """Trials side by side; null: as many as the cores (or GPUs) allow."""
+    """Number of trials that run at the same time; null: as many as the cores (or GPUs) allow."""
     attempts: int
     """A cell that failed so often is left alone; a larger number tries again."""
     backoff_seconds: float
-    """Before a failed cell's second attempt; twice as long before each further one."""
+    """Wait before a failed trial's second attempt; doubled before each further one."""
     hang_seconds: float | None
-    """A trial whose progress and log stand still for so long is ended and tried again; null: never."""
+    """A trial without progress or log output for this long is killed and retried; null: never."""
     grace_seconds: float
-    """Between SIGTERM and SIGKILL: the time a trial has to write a checkpoint."""
+    """Time between SIGTERM and SIGKILL, in which a trial can write a checkpoint."""
     slurm: SlurmConfig | None = None
     options: dict[str, Any] = field(default_factory=dict)
     """Settings of a launcher that another package adds, which reads them."""
@@ -165,18 +165,18 @@ class PathsConfig:
     artifacts: str
     """The content-addressed store, shared by all studies."""
     selections: str
-    """A folder per selection that `limo-ablate select` shows."""
+    """A folder for each selection that `limo-ablate select` shows."""
     studies: str
-    """A folder per study: ledger, trials, report."""
+    """A folder for each study, with its ledger, trials and report."""
     benchmarks: str
-    """Local benchmark files; only `conf/eval` refers to it."""
+    """Folder of local benchmark files; only used in `conf/eval`."""
     pools: str
-    """Local pool files; only `conf/data` refers to it."""
+    """Folder of local pool files; only used in `conf/data`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialConfig:
-    """One trial, whole."""
+    """The whole configuration of a trial."""
 
     data: DataConfig
     select: SelectConfig
@@ -188,7 +188,7 @@ class TrialConfig:
     launch: LaunchConfig
     paths: PathsConfig
     seed: int
-    """Feeds select.seed, train.seed and eval.seed unless they are set."""
+    """Default of select.seed, train.seed and eval.seed."""
 
     def __post_init__(self) -> None:
         difficulty, bands = self.select.difficulty, self.data.difficulty.bands

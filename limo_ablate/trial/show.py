@@ -1,4 +1,4 @@
-"""A finished trial as a table in the terminal."""
+"""Prints a finished trial as a table in the terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHARES = {
 
 
 def print_trial(metrics: dict[str, Any], folder: Path) -> None:
-    """The scores in percent, a line for each benchmark and group."""
+    """Prints the scores in percent, a line for each benchmark and group."""
     table = Table(
         title=title(metrics), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
     )
@@ -35,13 +35,13 @@ def print_trial(metrics: dict[str, Any], folder: Path) -> None:
     console = Console()
     console.print(table)
     for name, score in metrics["scores"].items():
-        if more := further(score):
-            console.print(f"{name}: {more}", highlight=False)
+        if others := other_scores(score):
+            console.print(f"{name}: {others}", highlight=False)
     console.print(f"in percent; {metrics['total_seconds']:.1f} s; recorded in {folder}", highlight=False)
 
 
-def further(score: dict[str, Any]) -> str:
-    """What the table has no column for: pass@k, maj@n, what a judge or a probe says."""
+def other_scores(score: dict[str, Any]) -> str:
+    """Scores that have no column in the table: pass@k, maj@n, those of a judge or a probe."""
     shown = ("accuracy", "tokens", "problems", "samples", "loops", *SHARES)
     kept = {key: value for key, value in score.items() if key not in shown and not key.endswith("stderr")}
     return ", ".join(

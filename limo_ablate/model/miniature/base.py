@@ -1,8 +1,8 @@
-"""The miniature's base models: Qwen2 of a few ten thousand parameters, and how their weights begin.
+"""The miniature's base models: Qwen2 of a few ten thousand parameters, and their initial weights.
 
-The beginning is a hand-built inductive bias, said so in docs/miniature.md: heads of the first layer look
-back by a fixed number of tokens, heads of later layers attend to earlier copies of the token they stand
-on. Without it, a model of this size does not learn to look things up within a few million tokens.
+The initial weights are a hand-built inductive bias (see docs/miniature.md): heads of the first layer look
+back a fixed number of tokens, heads of later layers attend to earlier copies of the current token. Without
+it, a model of this size does not learn to look things up within a few million tokens.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2Config,
 from limo_ablate.model.config import ArchitectureConfig
 
 LOOK_BACK = (1, 2, 3, 5, 4, 6, 7)
-"""Tokens that the heads of the first layer look back by."""
+"""Distances in tokens that the heads of the first layer look back."""
 FAST = 0.12
 """Rotary frequencies (radians a token) above this tell neighbouring tokens apart."""
 PEAK = 6.0
@@ -27,9 +27,9 @@ PEAK = 6.0
 def make_model(
     architecture: ArchitectureConfig, tokenizer: PreTrainedTokenizerFast, seed: int
 ) -> Qwen2ForCausalLM:
-    """An untrained Qwen2 with the hand-built beginning; seeds torch's global generator."""
+    """An untrained Qwen2 with hand-built initial weights; seeds torch's global generator."""
     torch.manual_seed(seed)
-    # Qwen2's range of 0.02 is for widths of thousands: with it, facts are hardly learned in our budget.
+    # Qwen2's range of 0.02 is meant for widths of thousands: with it, the model hardly learns facts here.
     spread = architecture.width**-0.5
     model = Qwen2ForCausalLM(qwen2_config(architecture, tokenizer, initializer_range=spread))
     model.generation_config = GenerationConfig(
@@ -39,8 +39,8 @@ def make_model(
         for number, layer in enumerate(model.model.layers):
             layer.self_attn.o_proj.weight.mul_(0.5)
             layer.mlp.down_proj.weight.mul_(0.35)
-            begin = _look_back if number == 0 else _look_for_copies
-            begin(layer.self_attn, model.model.rotary_emb.inv_freq)
+            initialise = _look_back if number == 0 else _look_for_copies
+            initialise(layer.self_attn, model.model.rotary_emb.inv_freq)
     return model
 
 
@@ -66,7 +66,7 @@ def qwen2_config(
 
 
 def _look_back(attention: nn.Module, frequencies: Tensor) -> None:
-    """Each head prefers the token `LOOK_BACK[head]` before: a peak in the rotary kernel, made by biases."""
+    """Makes each head attend `LOOK_BACK[head]` tokens back: biases give the rotary kernel a peak there."""
     query, key, dim, fast = _parts(attention, frequencies)
     size = math.sqrt(PEAK * math.sqrt(dim))
     for head, weight in enumerate(zip(query.bias.view(-1, dim), key.bias.view(-1, dim), strict=True)):
@@ -80,7 +80,7 @@ def _look_back(attention: nn.Module, frequencies: Tensor) -> None:
 
 
 def _look_for_copies(attention: nn.Module, frequencies: Tensor) -> None:
-    """Keys equal queries, so that a token attends to its earlier copies; biases keep it off itself."""
+    """Makes tokens attend to their earlier copies: keys equal queries; biases suppress the token itself."""
     query, key, dim, fast = _parts(attention, frequencies)
     key.weight.copy_(query.weight)
     size = math.sqrt(PEAK * math.sqrt(dim) / fast)

@@ -1,12 +1,12 @@
-"""The pre-training corpus of the miniature's base models: the single skills, and no chain of them.
+"""The pre-training corpus of the miniature's base models: single skills, but no chains of them.
 
-Facts (`26+7=33`), pairs of consecutive steps out of the middle of some problem, a statement with its
+Facts (`26+7=33`), pairs of consecutive steps from the middle of a problem, a statement with its
 first step, and chats: direct answers to problems of any length, worked ones of at most two steps. Each
 step style of the tiers L5 to L2, and among the worked chats the bare answer of L1, has the same share,
 so that no tier is more familiar than another. Problems of the test side never occur.
 
-A document is a list of pieces (text, is it predictable). What can't be predicted, such as the operands
-of a fact, is read but carries no loss.
+A document is a list of pieces (text, is it predictable). Unpredictable pieces, such as the
+operands of a fact, have no loss.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from limo_ablate.data.miniature.solutions import STEPS, Step, solve, step_value,
 Document = list[tuple[str, bool]]
 
 SHARES = {"facts": 0.20, "pairs": 0.30, "first_step": 0.25, "chat": 0.25}
-"""Of the documents."""
+"""Share of each kind of document."""
 
 END = "<|endoftext|>"
 STYLES = list(STEPS.values())
@@ -46,7 +46,7 @@ def facts(rng: random.Random) -> Document:
 
 
 def pairs(rng: random.Random) -> Document:
-    """Pairs of consecutive steps, each pair out of the middle of another problem."""
+    """Pairs of consecutive steps, each from the middle of another problem."""
     pieces: Document = []
     for _ in range(4):
         problem = _any_problem(rng, fewest=2)
@@ -56,7 +56,7 @@ def pairs(rng: random.Random) -> Document:
 
 
 def first_step(rng: random.Random) -> Document:
-    """A statement and how its solution begins."""
+    """A problem statement and the first step of its solution."""
     problem = _any_problem(rng)
     return [(f"{problem.text} ", False), (f"{rng.choice(STYLES)(problem, 0)}. ", True), (END, True)]
 
@@ -93,7 +93,7 @@ def _any_problem(rng: random.Random, fewest: int = LEVELS[0]) -> Problem:
 
 
 def _pair(style: Step, problem: Problem, step: int) -> Document:
-    """Two steps that come from nowhere: of the first, only what follows its `=` can be predicted.
+    """Two steps without context: of the first, only the part after its `=` can be predicted.
 
     So can all of the second when it carries the rule (L5, L4), its value and its outcome when it carries
     the working (L3), and the steps left when it carries the value only (L2).

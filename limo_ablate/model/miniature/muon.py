@@ -1,4 +1,4 @@
-"""Muon in float32, for many small matrices of few shapes: those of one shape are updated together.
+"""Muon in float32, for many small matrices of few shapes: matrices of one shape are updated together.
 
 Momentum is orthogonalised by Newton-Schulz iterations (Jordan et al., 2024) and scaled to the size of an
 AdamW update (Liu et al., 2025). `torch.optim.Muon` does the same matrix by matrix in bfloat16, which on a
@@ -19,7 +19,7 @@ ITERATIONS = 4
 
 
 class Muon(torch.optim.Optimizer):
-    """For matrices only. Nesterov momentum; weight decay is decoupled."""
+    """Muon for matrices, with Nesterov momentum and decoupled weight decay."""
 
     def __init__(
         self,

@@ -1,8 +1,8 @@
-"""Pre-training of a base model: seeded, one thread, loss only on what the corpus makes predictable.
+"""Pre-trains a base model: seeded, on one thread, with a loss on predictable tokens only.
 
-Rows of similar length share a batch, so that there is next to no padding; causal attention needs no
-mask, since padding comes last. Matrices are trained by Muon, the rest by AdamW, at a constant rate that
-falls to zero over the second half.
+Rows of similar length share a batch, so that there is almost no padding; causal attention needs no mask,
+since padding comes last. Matrices are trained with Muon, the rest with AdamW, at a rate that is constant
+and then falls to zero.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ WARMUP_STEPS = 50
 LOGGED_STEPS = 100
 
 Batch = tuple[Tensor, Tensor]
-"""Ids and whether a token is learnt, both (rows, tokens)."""
+"""Ids, and whether a token has a loss, both (rows, tokens)."""
 
 
 def build_base(model: ModelConfig, folder: Path) -> None:
     """Makes, pre-trains and saves a base model with its tokenizer, in the hub's format, in `folder`.
 
-    `pretrain.json` holds the log: tokens seen, loss, and what share of the probes is right.
+    `pretrain.json` holds the log: tokens so far, loss, and the share of correct probes.
     """
     assert model.architecture is not None
     assert model.pretrain is not None
@@ -96,7 +96,7 @@ def batches(tokenizer: PreTrainedTokenizerFast, config: PretrainConfig) -> Itera
 
 
 def encode(tokenizer: PreTrainedTokenizerFast, corpus: list[Document]) -> list[tuple[list[int], list[bool]]]:
-    """Ids of each document, and for each id whether it lies in a predictable piece."""
+    """Ids of each document, and whether each is in a predictable piece."""
     texts = ["".join(text for text, _ in document) for document in corpus]
     encoded = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
     rows = []
@@ -107,7 +107,7 @@ def encode(tokenizer: PreTrainedTokenizerFast, corpus: list[Document]) -> list[t
 
 
 def _grouped(rows: list[Any], batch_tokens: int) -> Iterator[list[Any]]:
-    """Runs of rows, shortest first, that fill a batch when padded to their longest."""
+    """Groups of rows, shortest first, that fill a batch when padded to their longest row."""
     group: list[Any] = []
     for row in rows:
         if group and (len(group) + 1) * len(row[0]) > batch_tokens:

@@ -1,8 +1,8 @@
-"""What a base model has learned, measured without fine-tuning it: skills predicted right, token for token.
+"""Measures what a base model has learned without fine-tuning it: skills whose tokens it predicts exactly.
 
 `fact`: the result of a single operation. `first`: the first step (L4) of a problem posed in chat format,
-after the steps left and one operation, which show the style. `next`: a step (L4) that follows another one
-out of the middle of a problem.
+after the steps left and one operation, which indicate the style. `next`: a step (L4) after another one
+from the middle of a problem.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from limo_ablate.data.miniature.recurrence import apply, draw_operation, draw_pr
 from limo_ablate.data.miniature.solutions import full_step
 
 ITEMS = 300
-"""Of each skill."""
+"""Number of items per skill."""
 SEED = 5
 
 Item = tuple[str, str]
-"""What is given, and what should follow."""
+"""A prompt, and its expected continuation."""
 
 
 def probe(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast) -> dict[str, float]:
@@ -45,8 +45,8 @@ def _fact(rng: random.Random) -> Item:
 
 def _first(rng: random.Random, tokenizer: PreTrainedTokenizerFast) -> Item:
     problem = draw_problem(rng, rng.randint(1, 9), held_out=False)
-    asked = [{"role": "user", "content": problem.text}]
-    prompt = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+    conversation = [{"role": "user", "content": problem.text}]
+    prompt = tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
     step = full_step(problem, 0)
     return prompt + step[:3], step[3:]
 
@@ -59,11 +59,11 @@ def _next(rng: random.Random) -> Item:
 
 @torch.no_grad()
 def _share(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, items: list[Item]) -> float:
-    given = tokenizer([given for given, _ in items], add_special_tokens=False)["input_ids"]
-    wanted = tokenizer([wanted for _, wanted in items], add_special_tokens=False)["input_ids"]
-    rows = [before + after for before, after in zip(given, wanted, strict=True)]
+    prompts = tokenizer([prompt for prompt, _ in items], add_special_tokens=False)["input_ids"]
+    expected = tokenizer([continuation for _, continuation in items], add_special_tokens=False)["input_ids"]
+    rows = [before + after for before, after in zip(prompts, expected, strict=True)]
     longest = max(map(len, rows))
     ids = torch.tensor([row + [tokenizer.pad_token_id] * (longest - len(row)) for row in rows])
     hits = model(input_ids=ids, use_cache=False).logits[:, :-1].argmax(-1) == ids[:, 1:]
-    spans = [(len(before) - 1, len(row) - 1) for before, row in zip(given, rows, strict=True)]
+    spans = [(len(before) - 1, len(row) - 1) for before, row in zip(prompts, rows, strict=True)]
     return sum(bool(hit[start:end].all()) for hit, (start, end) in zip(hits, spans, strict=True)) / len(items)

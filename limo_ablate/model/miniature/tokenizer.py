@@ -1,7 +1,7 @@
 """The miniature's tokenizer: a fixed vocabulary of words, `operator with digit` and single characters.
 
-Made with `tokenizers` and saved in the hub's format. It must be loaded by its class (`load_tokenizer`):
-`AutoTokenizer` sees a Qwen2 model and takes its byte-level tokenizer, which gives wrong ids.
+Built with `tokenizers` and saved in the hub's format. It must be loaded with `load_tokenizer`:
+`AutoTokenizer` sees a Qwen2 model and uses Qwen2's byte-level tokenizer, which gives wrong ids.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerFast
 from limo_ablate.data.miniature.solutions import FILLERS
 
 PAD, UNKNOWN, START, EOS = "<|endoftext|>", "<|unk|>", "<|im_start|>", "<|im_end|>"
-"""Qwen2's: documents end with the first, which also pads; an assistant's turn ends with the last."""
+"""As in Qwen2: documents end with the first, which also pads; an assistant's turn ends with the last."""
 
 WORDS = ("user", "assistant", "Start", "Rule", "Steps", "answer", "so", *FILLERS)
 OPERATIONS = tuple(sign + digit for sign in "-+*" for digit in "123456789")
@@ -32,7 +32,7 @@ CHAT_TEMPLATE = (
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
-    """The tokenizer; texts of the miniature come back unchanged from ids, unknown characters as <|unk|>."""
+    """The tokenizer; texts of the miniature survive encoding and decoding; unknown characters are <|unk|>."""
     words = [space + word for word in WORDS for space in ("", " ")]
     tokens = [PAD, UNKNOWN, START, EOS, *PIECES, *OPERATIONS, *words, *CHARACTERS]
     model = models.WordLevel({token: number for number, token in enumerate(tokens)}, unk_token=UNKNOWN)

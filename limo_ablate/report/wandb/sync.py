@@ -108,16 +108,16 @@ def _wandb_sync(runs: Sequence[Path], target: list[str]) -> str:
 
 
 def _retold(trial: Unsent, track: TrackConfig) -> str | None:
-    from limo_ablate.trial.track.resync import retell
+    from limo_ablate.trial.track.resync import resync
 
-    return retell(trial.trial, track)
+    return resync(trial.trial, track)
 
 
 def _settled(trial: Unsent, target: list[str]) -> str | None:
     """Why it is not sent; None when it is. One that can't be read had W&B send none of its batch."""
     said = _wandb_sync(trial.offline, target)
     if not trial.offline:
-        Steps(trial.trial / "wandb").close(whole=True)  # should the trial go on, it tells only what is new
+        Steps(trial.trial / "wandb").close(complete=True)  # should the trial go on, it tells only what is new
         return None
     lines = [line.strip() for line in said.splitlines() if "ERROR" in line or "Failed" in line]
     return (lines or ["W&B did not say why"])[-1]

@@ -13,42 +13,42 @@ from limo_ablate.model.generate.config import EngineConfig, check_sampling
 from limo_ablate.trial.evaluate.grader import GRADERS, VERIFIER
 
 REPORTS = "reports.jsonl"
-"""File of a trial's folder: a line `[step, score]` for each problem evaluated so far, under `eval.report`."""
+"""File in a trial's folder, with `eval.report`: a line `[step, score]` for each problem evaluated so far."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchmarkConfig(BenchmarkSetConfig):
-    """A set, and how it is sampled."""
+    """A benchmark, and how its completions are sampled."""
 
     samples: int
-    """Completions per problem."""
+    """Number of completions per problem."""
     temperature: float
     """0 is greedy."""
     top_p: float
     max_tokens: int
-    """New tokens a completion may have."""
+    """Largest number of new tokens of a completion."""
     grader: Annotated[str, GRADERS] = field(default=VERIFIER, metadata=DEFAULT_NOT_IN_KEY)
-    """What compares its completions with the gold answers."""
+    """Grader of its completions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeConfig:
-    """A model that is asked, greedily, about the answers that the verifier leaves undecided."""
+    """A model that judges, greedily, the answers that the verifier leaves undecided."""
 
     model: ModelConfig
     system_prompt: str | None
     prompt: str
-    """With {problem}, {gold} and {answer}; it must ask for a last line that is `correct` or `incorrect`."""
+    """Prompt with {problem}, {gold} and {answer}; asks for a last line that is `correct` or `incorrect`."""
     max_tokens: int
     sample: int
-    """Decided answers of each benchmark that it is asked about too: how far it agrees with the verifier."""
+    """Number of decided answers per benchmark that it judges too, to measure agreement with the verifier."""
     seed: int
-    """Draws that sample."""
+    """Seed of that sample."""
 
     def __post_init__(self) -> None:
         missing = [part for part in ("{problem}", "{gold}", "{answer}") if part not in self.prompt]
         if missing:
-            raise UserError(f"eval.judge.prompt lacks {', '.join(missing)}: the judge must be shown them")
+            raise UserError(f"eval.judge.prompt lacks {', '.join(missing)}: the judge must see them")
         if self.sample < 0 or self.max_tokens < 1:
             raise UserError(
                 f"eval.judge: sample={self.sample} must be 0 or more, max_tokens={self.max_tokens} 1 or more"
@@ -60,7 +60,7 @@ class ProbeConfig:
     """Whether the model completes a benchmark's problems by heart (Wu et al. 2025, 2507.10532)."""
 
     share: float
-    """Of a problem's words, which the model is given."""
+    """Share of a problem's words that is the prompt."""
     max_tokens: int
 
     def __post_init__(self) -> None:
@@ -73,12 +73,12 @@ class ProbeConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportConfig:
-    """Scores problem by problem while a benchmark is evaluated, in `reports.jsonl`, for a search's pruner."""
+    """Writes scores problem by problem to `reports.jsonl`, for the pruner of a search."""
 
     score: str
-    """A benchmark, or a group of it: only its problems are evaluated ahead of the rest."""
+    """A benchmark or a group of it, whose problems are evaluated before all others."""
     every: int
-    """Problems that are evaluated before the next look."""
+    """Number of problems between two reports."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +103,7 @@ class EvalConfig(EngineConfig):
             self.rerun_batch_size < 1 or self.rerun_batch_size == self.batch_size
         ):
             raise UserError(
-                f"eval.rerun_batch_size={self.rerun_batch_size}: a batch size of 1 or more, other than "
+                f"eval.rerun_batch_size={self.rerun_batch_size} must be 1 or more, and differ from "
                 f"eval.batch_size={self.batch_size}; null for no second pass"
             )
 

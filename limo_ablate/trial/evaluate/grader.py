@@ -1,4 +1,4 @@
-"""Graders: what turns completions and gold answers into grades (`eval.benchmarks.NAME.grader`)."""
+"""Graders: functions from completions and gold answers to grades (`eval.benchmarks.NAME.grader`)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class Answered:
     """One completion of a problem."""
 
     problem: str
-    """Problem's id; several samples of it are several of these."""
+    """Id of the problem; each of its samples is an `Answered` of its own."""
     completion: str
     gold: str
     options: Mapping[str, str] | None = None
-    """Letter -> option, of a multiple-choice problem."""
+    """Options of a multiple-choice problem, by letter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,26 +26,26 @@ class Grade:
     """The grade of one completion: a row of `verdicts.parquet`."""
 
     status: Literal["correct", "incorrect", "undecided"]
-    """`undecided`: it could not be graded; it counts as wrong and is told apart."""
+    """`undecided`: could not be graded; counts as wrong, and is reported separately."""
     rule: str
-    """The check that decided, in a word."""
+    """Short name of the check that decided."""
     answer: str | None = None
-    """The text that was taken as the answer; null where there was none."""
+    """Text of the answer; null if there is none."""
     reason: str | None = None
-    """Why it is not correct, or could not be decided."""
+    """Why the answer is not correct, or could not be graded."""
     boxed: bool = False
-    """Whether it is correct when only a boxed answer counts."""
+    """Whether the answer is correct if only boxed answers count."""
     lenient: bool = False
-    """Whether it is correct when any last number counts."""
+    """Whether the answer is correct if the last number counts too."""
     vote: int | None = None
-    """Class of equal answers among the samples of the problem, 0 the right one, for majority votes."""
+    """Class of equal answers among the problem's samples, for majority votes; 0 is the right one."""
 
 
 Grader: TypeAlias = Callable[[Sequence[Answered]], Sequence[Grade]]
-"""What an entry of `limo_ablate.graders` is: a grade for each completion, in their order.
+"""An entry of `limo_ablate.graders`: returns a grade for each completion, in the same order.
 
-It gets all completions of a benchmark at once. A grade may depend on them and on its own source alone:
-verdicts are kept by a key of the completions, the benchmark and the grader.
+It is called with all completions of a benchmark. Grades must depend on nothing else: the key of the
+verdicts has only the completions, the benchmark and the grader.
 """
 GRADERS: Registry[Grader] = Registry(
     "grader",

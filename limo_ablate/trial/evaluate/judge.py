@@ -1,8 +1,8 @@
-"""A judge model for the answers that the verifier leaves undecided; its opinion stays apart from the rules'.
+"""A judge model for the answers that the verifier leaves undecided; its verdicts are reported separately.
 
-It is asked about some decided answers too, so that it is known how far it agrees with the verifier. LIMO's
-released code looks for "correct" anywhere in the judge's text, also inside "incorrect"; here the last line
-must be one of the two words and nothing else.
+It also judges some decided answers, to measure how far it agrees with the verifier. LIMO's released code
+looks for "correct" anywhere in the judge's text, also inside "incorrect"; here the last line must be
+exactly one of the two.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PLACE = re.compile(r"\{(problem|gold|answer)\}")
 
 
 def questions(store: Store, judge: JudgeConfig, graded: Artifact, benchmark: Artifact) -> Artifact:
-    """What the judge is asked, as problems: a benchmark's undecided answers, and `judge.sample` others."""
+    """The judge's prompts, as problems: a benchmark's undecided answers, and `judge.sample` decided ones."""
     inputs = {
         "verdicts": graded,
         "benchmark": benchmark,
@@ -41,16 +41,16 @@ def questions(store: Store, judge: JudgeConfig, graded: Artifact, benchmark: Art
     return store.build("questions", VERSION, inputs, make)
 
 
-def judged(store: Store, asked: Artifact, texts: Artifact | None) -> Artifact:
+def judged(store: Store, questions: Artifact, completions: Artifact | None) -> Artifact:
     """`judged.parquet`: problem, sample, status (the verifier's), prompt, text (the judge's), verdict?.
 
-    `texts` are its completions; none where nothing was asked.
+    `completions` are its answers; None if there was no question.
     """
 
     def make(folder: Path) -> None:
-        rows = pl.read_parquet(asked.path / "problems.parquet")
-        if texts:
-            answers = pl.read_parquet(texts.path / "completions.parquet").rename({"problem": "id"})
+        rows = pl.read_parquet(questions.path / "problems.parquet")
+        if completions:
+            answers = pl.read_parquet(completions.path / "completions.parquet").rename({"problem": "id"})
             kept = answers.select("id", "prompt", "completion", "finish")
             rows = rows.join(kept, on="id", how="left", maintain_order="left")
         else:
@@ -68,11 +68,11 @@ def judged(store: Store, asked: Artifact, texts: Artifact | None) -> Artifact:
             pl.Series("verdict", verdicts, dtype=pl.String),
         ).write_parquet(folder / TABLE)
 
-    return store.build("judged", VERSION, {"asked": asked, "texts": texts}, make)
+    return store.build("judged", VERSION, {"asked": questions, "texts": completions}, make)
 
 
 def parse(text: str) -> Literal["correct", "incorrect"] | None:
-    """The judge's verdict: its last line, which must be the word alone; None is neither."""
+    """The judge's verdict, which must be the only word of the last line; None if unreadable."""
     last = text.strip().rpartition("\n")[2].strip().lower()
     return "correct" if last == "correct" else "incorrect" if last == "incorrect" else None
 
@@ -80,20 +80,22 @@ def parse(text: str) -> Literal["correct", "incorrect"] | None:
 def judge_scores(verdicts: pl.DataFrame, judged: pl.DataFrame) -> Scores:
     """`judged_accuracy` counts the undecided answers that the judge calls correct; `accuracy` never does."""
     read = judged.drop_nulls("verdict")
-    settled, sample = (read.filter((pl.col("status") == "undecided") == asked) for asked in (True, False))
-    saved = settled.filter(verdict="correct").select("problem", "sample", saved=True)
-    right = (pl.col("status") == "correct") | pl.col("saved").fill_null(value=False)
-    rows = verdicts.join(saved, on=["problem", "sample"], how="left")
+    undecided, decided = (
+        read.filter((pl.col("status") == "undecided") == wanted) for wanted in (True, False)
+    )
+    accepted = undecided.filter(verdict="correct").select("problem", "sample", accepted=True)
+    right = (pl.col("status") == "correct") | pl.col("accepted").fill_null(value=False)
+    rows = verdicts.join(accepted, on=["problem", "sample"], how="left")
     by_problem = rows.group_by("problem", maintain_order=True).agg(right=right.mean())
     accuracy, stderr = clustered(by_problem["right"].to_list())
-    agreed = sample.filter(pl.col("verdict") == pl.col("status")).height
+    agreed = decided.filter(pl.col("verdict") == pl.col("status")).height
     return {
         "judged_accuracy": accuracy,
         "judged_stderr": stderr,
-        "judged": settled.height / verdicts.height,
+        "judged": undecided.height / verdicts.height,
         "judge_unreadable": 1 - read.height / judged.height if judged.height else 0.0,
-        "judge_agreement": agreed / sample.height if sample.height else math.nan,
-        "judge_sample": sample.height,
+        "judge_agreement": agreed / decided.height if decided.height else math.nan,
+        "judge_sample": decided.height,
     }
 
 

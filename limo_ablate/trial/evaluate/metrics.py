@@ -1,4 +1,4 @@
-"""Scores of one trial on one benchmark and its groups: what was right, and the health of its completions."""
+"""Scores of a trial on a benchmark and its groups: accuracies, and the health of the completions."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from limo_ablate.trial.evaluate.probe import probe_scores
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
-    """What is known of a model on a benchmark: tables with a column `problem`."""
+    """The results of a model on a benchmark: tables with a column `problem`."""
 
     verdicts: pl.DataFrame
     again: pl.DataFrame | None = None
-    """Verdicts of a second pass, greedy as the first."""
+    """Verdicts of a second greedy pass."""
     judged: pl.DataFrame | None = None
     probed: pl.DataFrame | None = None
 
     def of(self, problems: pl.Series) -> Results:
-        """The same of these problems only."""
+        """The results on these problems only."""
         tables = {field.name: getattr(self, field.name) for field in fields(self)}
         wanted = pl.col("problem").is_in(problems.unique().to_list())
         return Results(**{name: table.filter(wanted) for name, table in tables.items() if table is not None})
@@ -42,14 +42,14 @@ def scores(results: Results) -> Scores:
         tokens=pl.col("tokens").mean(),
     ).row(0, named=True)
     problems = verdicts["problem"].n_unique()
-    made = {**passes(verdicts), **shares, "problems": problems, "samples": verdicts.height // problems}
+    entry = {**passes(verdicts), **shares, "problems": problems, "samples": verdicts.height // problems}
     if results.again is not None:
-        made |= _noise(verdicts, results.again)
+        entry |= _rerun_scores(verdicts, results.again)
     if results.judged is not None:
-        made |= judge_scores(verdicts, results.judged)
+        entry |= judge_scores(verdicts, results.judged)
     if results.probed is not None:
-        made |= probe_scores(results.probed)
-    return made
+        entry |= probe_scores(results.probed)
+    return entry
 
 
 def benchmark_scores(
@@ -60,7 +60,7 @@ def benchmark_scores(
 ) -> dict[str, Scores]:
     """The scores of a benchmark and of each group of its problems (a range of their level).
 
-    With `flagged`, the problems that the contamination gate found in the pool, also of the clean ones.
+    With `flagged`, the problems flagged by the contamination gate, also the scores of the clean problems.
     """
     verdicts = results.verdicts
     parts = {
@@ -74,8 +74,8 @@ def benchmark_scores(
     }
 
 
-def _noise(first: pl.DataFrame, second: pl.DataFrame) -> Scores:
-    """Two greedy passes as two samples: `decoding_sd`, and the share of verdicts that are not the same."""
+def _rerun_scores(first: pl.DataFrame, second: pl.DataFrame) -> Scores:
+    """Two greedy passes as two samples: `decoding_sd`, and the share of verdicts that differ."""
     pairs = first.join(second, on=["problem", "sample"], how="left", validate="1:1")
     right = pairs.select(
         (pl.col("status") == "correct").cast(pl.Int64) + (pl.col("status_right") == "correct").cast(pl.Int64)

@@ -1,7 +1,7 @@
-"""Does the model know a benchmark by heart? It is given the beginning of each problem, and goes on by itself.
+"""A contamination probe: does the model continue the beginnings of a benchmark's problems from memory?
 
-The partial-prompt completion of Wu et al. 2025, "Reasoning or Memorization?" (2507.10532): no chat template,
-greedy, and what comes is compared with the rest of the problem.
+The partial-prompt completion of Wu et al. 2025, "Reasoning or Memorization?" (2507.10532): no chat
+template, greedy, and the continuation is compared with the rest of the problem.
 """
 
 from __future__ import annotations
@@ -23,31 +23,36 @@ PROBED = 2
 TABLE = "probed.parquet"
 
 _WORD = re.compile(r"[\u4e00-\u9fff]|[^\s\u4e00-\u9fff]+")
-"""A run without white space; a Chinese character is a word."""
+"""A run of characters without white space; each Chinese character is a word."""
 
 
 def openings(store: Store, name: str, probe: ProbeConfig, benchmark: Artifact) -> Artifact:
-    """The first `probe.share` of each problem's words as a problem of its own, beside the `rest`.
+    """The first `probe.share` of each problem's words as a problem of its own, with the `rest` in a column.
 
-    A problem of one word is left out. Of multiple choice only the question is used: its options are shuffled.
+    A problem of one word is left out. For multiple choice only the question is used: its options are
+    shuffled.
     """
 
     def make(folder: Path) -> None:
         rows = _openings(probe.share, benchmark)
         if rows.is_empty():
-            raise UserError(f"eval.probe: no problem of {name} can be cut in two; set eval.probe=null")
+            raise UserError(
+                f"eval.probe: each problem of {name} has a single word, and can't be split; use null"
+            )
         rows.write_parquet(folder / "problems.parquet")
 
     return store.build("openings", VERSION, {"benchmark": benchmark, "share": probe.share}, make)
 
 
-def probed(store: Store, asked: Artifact, texts: Artifact) -> Artifact:
+def probed(store: Store, openings: Artifact, completions: Artifact) -> Artifact:
     """`probed.parquet`: problem, opening, rest, continuation, exact (bool), rouge (0..1)."""
 
     def make(folder: Path) -> None:
-        known = pl.read_parquet(asked.path / "problems.parquet").select(pl.col("id").alias("problem"), "rest")
-        rows = pl.read_parquet(texts.path / "completions.parquet").join(
-            known, on="problem", how="left", maintain_order="left"
+        rests = pl.read_parquet(openings.path / "problems.parquet").select(
+            pl.col("id").alias("problem"), "rest"
+        )
+        rows = pl.read_parquet(completions.path / "completions.parquet").join(
+            rests, on="problem", how="left", maintain_order="left"
         )
         pairs = [_compared(rest, text) for rest, text in rows.select("rest", "completion").iter_rows()]
         rows.select(
@@ -59,11 +64,11 @@ def probed(store: Store, asked: Artifact, texts: Artifact) -> Artifact:
             pl.Series("rouge", [rouge for _, rouge in pairs]),
         ).write_parquet(folder / TABLE)
 
-    return store.build("probed", PROBED, {"openings": asked, "texts": texts}, make)
+    return store.build("probed", PROBED, {"openings": openings, "texts": completions}, make)
 
 
 def probe_scores(table: pl.DataFrame) -> Scores:
-    """Shares of problems that are completed word by word, and mean ROUGE-L of the completion."""
+    """Share of problems that are completed exactly, and mean ROUGE-L of the completions."""
     return dict(
         table.select(probe_exact=pl.col("exact").mean(), probe_rouge=pl.col("rouge").mean()).row(
             0, named=True
@@ -84,25 +89,25 @@ def rouge_l(reference: Sequence[str], text: Sequence[str]) -> float:
 
 
 def _openings(share: float, benchmark: Artifact) -> pl.DataFrame:
-    asked = read_options(benchmark)
+    options = read_options(benchmark)
     rows = []
     for name, text in pl.read_parquet(
         benchmark.path / "problems.parquet", columns=["id", "text"]
     ).iter_rows():
-        text = asked[name]["question"] if asked else text
+        text = options[name]["question"] if options else text
         words = list(_WORD.finditer(text))
-        given = max(1, int(share * len(words)))
-        if given < len(words):
-            rows.append((name, text[: words[given - 1].end()], text[words[given].start() :]))
+        count = max(1, int(share * len(words)))
+        if count < len(words):
+            rows.append((name, text[: words[count - 1].end()], text[words[count].start() :]))
     return pl.DataFrame(rows, schema={"id": pl.String, "text": pl.String, "rest": pl.String}, orient="row")
 
 
 def _compared(rest: str, continuation: str) -> tuple[bool, float]:
-    """As much text as the rest has is compared, white space apart; what comes afterwards may differ.
+    """Compares the rest with as much of the continuation, ignoring white space: exact, ROUGE-L.
 
-    A last word or number that goes on, 119 for 11, is another one.
+    A last word or number that is longer in the continuation, such as 119 for 11, is not exact.
     """
-    known, came = (" ".join(text.split()) for text in (rest, continuation))
-    came, seam = came[: len(known)], came[len(known) - 1 : len(known) + 1]
-    goes_on = len(seam) == 2 and seam.isascii() and seam.isalnum()
-    return came == known and not goes_on, rouge_l(_WORD.findall(known), _WORD.findall(came))
+    expected, text = (" ".join(one.split()) for one in (rest, continuation))
+    text, seam = text[: len(expected)], text[len(expected) - 1 : len(expected) + 1]
+    longer = len(seam) == 2 and seam.isascii() and seam.isalnum()
+    return text == expected and not longer, rouge_l(_WORD.findall(expected), _WORD.findall(text))

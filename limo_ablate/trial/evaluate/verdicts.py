@@ -1,4 +1,4 @@
-"""Every completion graded, by the verifier three ways: as stated, in a box only, and leniently."""
+"""Grades every completion; the verifier does so in three ways: as stated, boxed answers only, leniently."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from limo_ablate.verify import Verdict, verify_many
 
 VERSION = 3
 GRADED = ("answer", "status", "rule", "reason", "boxed", "lenient", "vote")
-"""Columns that are fields of `Grade`."""
+"""Fields of `Grade` that are columns of the table."""
 TYPES = {"answer": pl.String, "reason": pl.String, "vote": pl.Int64}
 
 
 def verdicts(store: Store, completions: Artifact, benchmark: Artifact, grader: str = VERIFIER) -> Artifact:
-    """`verdicts.parquet`: one row a completion, with its gold answer, status, rule, reason and vote."""
+    """`verdicts.parquet`: a row per completion, with its gold answer, status, rule, reason and vote."""
     inputs: dict[str, object] = {"completions": completions, "benchmark": benchmark}
     inputs |= {"verifier": VERSION_OF_VERIFIER} if grader == VERIFIER else {"grader": grader}
     if identity := GRADERS.identity(grader):
@@ -53,7 +53,7 @@ def _write(completions: Artifact, benchmark: Artifact, grader: str, folder: Path
     ]
     grades = GRADERS.load(grader)(answered)
     if len(grades) != len(answered):
-        raise UserError(f"grader={grader} gave {len(grades)} grades for {len(answered)} completions")
+        raise UserError(f"grader={grader} returned {len(grades)} grades for {len(answered)} completions")
     graded = {name: [getattr(grade, name) for grade in grades] for name in GRADED}
     kept = rows.select(
         "benchmark", "problem", "sample", "level", "source", "subject", "gold", "tokens", "finish", "loops"
@@ -65,9 +65,9 @@ def verified(answered: Sequence[Answered]) -> list[Grade]:
     """Grades by the rule-based verifier: as stated, in a box only, and leniently."""
     pairs = [(one.completion, one.gold) for one in answered]
     options = [one.options for one in answered]
-    stated = verify_many(pairs, choices=options, progress=_lives)
+    stated = verify_many(pairs, choices=options, progress=_report_alive)
     boxed, lenient = (
-        verify_many(pairs, extract=mode, choices=options, progress=_lives) for mode in ("boxed", "any")
+        verify_many(pairs, extract=mode, choices=options, progress=_report_alive) for mode in ("boxed", "any")
     )
     return [
         Grade(
@@ -83,8 +83,8 @@ def verified(answered: Sequence[Answered]) -> list[Grade]:
     ]
 
 
-def _lives(_: int) -> None:
-    """Grading goes on: thousands of long completions take minutes."""
+def _report_alive(_: int) -> None:
+    """Grading thousands of long completions takes minutes, which must not look like a hang."""
     keep_alive()
 
 
@@ -92,8 +92,8 @@ def _votes(answered: Sequence[Answered], verdicts: Sequence[Verdict]) -> list[in
     by_problem: dict[str, list[int]] = {}
     for row, one in enumerate(answered):
         by_problem.setdefault(one.problem, []).append(row)
-    found: dict[int, int | None] = {}
+    by_row: dict[int, int | None] = {}
     for rows in by_problem.values():
         options = answered[rows[0]].options
-        found |= zip(rows, votes([verdicts[row] for row in rows], options), strict=True)
-    return [found[row] for row in range(len(answered))]
+        by_row |= zip(rows, votes([verdicts[row] for row in rows], options), strict=True)
+    return [by_row[row] for row in range(len(answered))]

@@ -1,4 +1,4 @@
-"""Which samples of a problem give the same answer: the classes that a majority is counted over."""
+"""Groups samples of a problem into classes of equal answers, over which a majority is counted."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from limo_ablate.verify.api import compare_answers
 from limo_ablate.verify.verdict import Verdict
 
 RIGHT = 0
-"""The class of the answers that the verifier accepts."""
+"""Class of the answers that the verifier accepts."""
 
 
 def votes(verdicts: Sequence[Verdict], options: Mapping[str, str] | None) -> list[int | None]:
-    """A problem's samples as classes: `RIGHT`, then 1, 2, ... as they first appear; None without an answer.
+    """Classes of a problem's samples: `RIGHT`, then 1, 2, ... in order of appearance; None without an answer.
 
-    Answers are of one class when the verifier takes one for the other. An answer that it can't grade is
-    still a vote: for what reads the same.
+    Answers are in one class if the verifier finds them equal. An answer that it can't grade counts too, in
+    a class with identical texts.
     """
     classes: dict[str, int] = {}
     return [_vote(verdict, classes, options) for verdict in verdicts]

@@ -1,4 +1,4 @@
-"""The flat names of a run's factors and scores, as W&B's panels need them."""
+"""The flat names of a run's factors and scores, as W&B's panels require."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ NAMES = {
     "select.perturb": "perturb",
     "seed": "seed",
 }
-"""Keys that a trial's metrics name as factors (`limo_ablate.trial.run.factors`)."""
+"""Configuration key -> name of the factor in a trial's metrics (`limo_ablate.trial.run.factors`)."""
 
 
 def flat(key: str) -> str:
     """`train_size` for `select.size`, `model_name` for `model`, `train_learning_rate` for the others.
 
-    A group is no `model` there: in a W&B sweep that name is locked to what was asked for.
+    A group such as `model` gets another name, since in a W&B sweep its own name is locked to the override.
     """
     return NAMES.get(key) or (key.replace(".", "_") if "." in key else f"{key}_name")
 
 
 def levels(resolved: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
-    """Flat name -> level in a resolved configuration; a group's level is its name."""
+    """Flat name -> level of each key in a resolved configuration; the level of a group is its name."""
     return {flat(key): _level(resolved, key) for key in keys}
 
 
 def numbers(values: Mapping[str, Any]) -> dict[str, float]:
-    """Those that can be a place on an axis."""
+    """The values that are numbers, and can be positions on an axis."""
     return {k: v for k, v in values.items() if isinstance(v, int | float) and not isinstance(v, bool)}
 
 
 def _level(resolved: Mapping[str, Any], key: str) -> Any:
-    """None where the configuration has no such key."""
+    """Level of `key`, or None if the configuration does not have it."""
     node: Any = resolved
     for part in key.split("."):
         node = node.get(part) if isinstance(node, Mapping) else None
@@ -48,8 +48,8 @@ def _level(resolved: Mapping[str, Any], key: str) -> Any:
 def logged(metric: str) -> str:
     """`eval/mini/pass_at_4` for `eval/mini/pass@4`.
 
-    W&B sorts and filters by names of letters, digits and _ (its docs, "Metric naming constraints"; / makes
-    sections), and draws a metric with a dot in its name over steps, whatever x it should have
+    W&B can sort and filter only by names of letters, digits and _ (its docs, "Metric naming constraints"; /
+    makes sections), and plots a metric with a dot in its name over steps, whatever x is configured
     (wandb/wandb#6659).
     """
     return re.sub(r"[^A-Za-z0-9_/]", "_", metric.replace("@", "_at_"))

@@ -1,4 +1,4 @@
-"""What a finished trial gives W&B: flat metrics, a table of completions, artifacts with their lineage."""
+"""What a finished trial uploads to W&B: metrics, a table of completions, artifacts with their lineage."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from limo_ablate.core.artifacts import MANIFEST, Artifact
 from limo_ablate.trial.track.names import logged
 
 TABLE_ROWS = 100
-"""Completions shown of one trial: the same problems in each, spread evenly over all."""
+"""Largest number of completions per trial: the same problems in each, spread evenly over all."""
 TEXT_LENGTH = 4000
-"""Characters of a prompt or completion; a longer one loses its middle (a table must stay quick to open)."""
+"""Largest number of characters of a text; longer ones lose their middle, so that tables open quickly."""
 COPIED_BYTES = 1 << 20
-"""Files up to this size go into the artifact, larger ones are references to the store."""
+"""Files up to this size are copied into the artifact; larger ones are references to the store."""
 COLUMNS = (
     "benchmark", "problem", "sample", "prompt", "completion", "gold", "answer",
     "status", "reason", "tokens", "finish",
@@ -28,12 +28,12 @@ COLUMNS = (
 
 def provenance(folder: Path) -> dict[str, Any]:
     """The trial's provenance.json."""
-    facts: dict[str, Any] = json.loads((folder / "provenance.json").read_text())
-    return facts
+    content: dict[str, Any] = json.loads((folder / "provenance.json").read_text())
+    return content
 
 
 def flat_metrics(metrics: dict[str, Any]) -> dict[str, float]:
-    """`eval/mini/accuracy`, `trained/loss`, `seconds/weights`: one number a key, as panels want it."""
+    """`eval/mini/accuracy`, `trained/loss`, `seconds/weights`, ...: one number per key, for W&B's panels."""
     groups = {f"eval/{name}": score for name, score in metrics["scores"].items()}
     groups |= {
         "trained": metrics["train"],
@@ -60,23 +60,23 @@ def _shortened(text: str) -> str:
 
 
 def wandb_artifacts(artifacts: dict[str, Artifact]) -> Iterator[tuple[Any, str]]:
-    """Each stage's artifact and its key (as alias); the metadata names the inputs by digest: the lineage."""
-    for name, made in artifacts.items():
-        manifest = json.loads((made.path / MANIFEST).read_text())
+    """Each stage's artifact as a wandb.Artifact, with its key as alias and its inputs as metadata."""
+    for name, stored in artifacts.items():
+        manifest = json.loads((stored.path / MANIFEST).read_text())
         described = {
-            "key": made.key,
-            "digest": made.digest,
-            "seconds": made.seconds,
+            "key": stored.key,
+            "digest": stored.digest,
+            "seconds": stored.seconds,
             "inputs": manifest["inputs"],
         }
-        artifact = wandb.Artifact(re.sub(r"[^\w.-]", "-", name), type=made.stage, metadata=described)
-        for file in sorted(p for p in made.path.rglob("*") if p.is_file()):
-            _add(artifact, file, file.relative_to(made.path).as_posix())
-        yield artifact, made.key
+        artifact = wandb.Artifact(re.sub(r"[^\w.-]", "-", name), type=stored.stage, metadata=described)
+        for file in sorted(p for p in stored.path.rglob("*") if p.is_file()):
+            _add(artifact, file, file.relative_to(stored.path).as_posix())
+        yield artifact, stored.key
 
 
 def _add(artifact: Any, file: Path, name: str) -> None:
-    """Immutable and unchecked: a path in the store is a name for its content."""
+    """Adds a file, immutable and without checksum: a path in the store identifies its content."""
     if file.stat().st_size <= COPIED_BYTES:
         artifact.add_file(str(file), name=name, policy="immutable", skip_cache=True)
     else:

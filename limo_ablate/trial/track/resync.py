@@ -1,7 +1,7 @@
-"""An online run that broke is told again from its trial's folder: W&B's own file of it may end anywhere.
+"""Re-uploads a failed online run from the trial's folder; W&B's own file of it may be incomplete.
 
-The tracker leaves what the folder does not have (labels, artifacts) in `wandb/unsent`; the run keeps its
-id, so what the server has stays and what it lacks is added.
+The tracker writes what the folder lacks (labels, artifacts) to `wandb/unsent`. The run keeps its id, so the
+server adds what is missing to what it has.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from limo_ablate.trial.track.config import TrackConfig
 from limo_ablate.trial.track.steps import UNSENT
 
 
-def leave(folder: Path, labels: TrialLabels, artifacts: dict[str, Artifact]) -> None:
-    """Notes what is needed to tell the run of the trial in `folder` again."""
-    made = {name: asdict(artifact) | {"path": str(artifact.path)} for name, artifact in artifacts.items()}
-    (folder / "wandb" / UNSENT).write_text(json.dumps({"labels": asdict(labels), "artifacts": made}))
+def write_unsent(folder: Path, labels: TrialLabels, artifacts: dict[str, Artifact]) -> None:
+    """Writes what `resync` needs in addition to the files of the trial in `folder`."""
+    stored = {name: asdict(artifact) | {"path": str(artifact.path)} for name, artifact in artifacts.items()}
+    (folder / "wandb" / UNSENT).write_text(json.dumps({"labels": asdict(labels), "artifacts": stored}))
 
 
-def retell(folder: Path, track: TrackConfig) -> str | None:
-    """Tells it to the server; why that failed, else None."""
+def resync(folder: Path, track: TrackConfig) -> str | None:
+    """Uploads the run of the trial in `folder`; returns why that failed, or None."""
     from limo_ablate.trial.track.run import WandbTracker
 
-    left = json.loads((folder / "wandb" / UNSENT).read_text())
+    unsent = json.loads((folder / "wandb" / UNSENT).read_text())
     metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
     config = replace(_config(folder), track=replace(track, mode="online"))
-    tracker = WandbTracker(config, TrialLabels(**left["labels"]), folder)
+    tracker = WandbTracker(config, TrialLabels(**unsent["labels"]), folder)
     if (folder / "curve.parquet").exists():
         for row in pl.read_parquet(folder / "curve.parquet").iter_rows(named=True):
             tracker.step(row)
-    made = {name: Artifact(**{**a, "path": Path(a["path"])}) for name, a in left["artifacts"].items()}
-    tracker.finish(metrics, folder, made)
+    artifacts = {name: Artifact(**{**a, "path": Path(a["path"])}) for name, a in unsent["artifacts"].items()}
+    tracker.finish(metrics, folder, artifacts)
     if tracker.failure is None:
         (folder / "wandb" / UNSENT).unlink(missing_ok=True)
     return tracker.failure

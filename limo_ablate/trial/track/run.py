@@ -1,13 +1,14 @@
-"""One trial as one W&B run.
+"""Records a trial as a W&B run.
 
-All of W&B happens on a thread beside the trial, which only puts work into a queue: connecting to W&B's
-service process, logging and (online) uploading overlap with training. The first thing that goes wrong is said
-once: a run that can't be opened online is an offline one, of a run that breaks later the rest is dropped.
+All W&B calls are made in a thread, to which the trial only sends work through a queue: connecting to W&B's
+service process, logging and (online) uploading overlap with training. Only the first error is logged: a run
+that can't be opened online becomes an offline one; of a run that fails later the rest is dropped.
 
-A trial that goes on in its folder is the same run: online it is continued, offline it is told again from the
-start. Under `wandb agent` the agent says which run, project and sweep it is.
+A trial that resumes in its folder keeps its run: online it is continued, offline it is recorded again from
+the start. Under `wandb agent` the agent determines run, project and sweep.
 
-The sweep's fork server imports this module ahead, for a run's imports cost about a second.
+The sweep's fork server imports this module in advance, because importing what a run needs takes about a
+second.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.identity import TrialLabels
 from limo_ablate.trial.track.names import levels, numbers
 from limo_ablate.trial.track.results import completions_table, flat_metrics, provenance, wandb_artifacts
-from limo_ablate.trial.track.resync import leave
+from limo_ablate.trial.track.resync import write_unsent
 from limo_ablate.trial.track.settings import (
     OPENING,
     check_server,
@@ -43,18 +44,18 @@ from limo_ablate.trial.track.settings import (
 from limo_ablate.trial.track.steps import Steps
 from limo_ablate.trial.track.tracker import log
 
-for module in ("wandb.sdk.launch", "pandas", "numpy.random"):  # W&B imports them in a run: see above
+for module in ("wandb.sdk.launch", "pandas", "numpy.random"):  # W&B imports them during a run: see above
     with suppress(ImportError):
         import_module(module)
 
 FAILED_PATIENCE = 10.0
-"""Seconds a failed or interrupted trial waits for uploads at most."""
+"""Longest time in seconds that a failed or interrupted trial waits for uploads."""
 TAG_LENGTH = 64
-"""W&B refuses longer tags."""
+"""Largest length of a tag in W&B."""
 UNTAGGED = ("seed", "track", "launch", "paths")
-"""Overrides that make no cell; the seed has a tag in any case."""
+"""Overrides that are not part of a cell; the seed always has a tag of its own."""
 RENAMED = {"data": "data_name", "model": "model_name"}
-"""Factors that are named like an override; in a W&B sweep that key is locked to what was asked for."""
+"""Factors whose name is also that of an override, which W&B sweeps lock."""
 
 
 def open_run(config: TrialConfig, labels: TrialLabels, folder: Path) -> WandbTracker:
@@ -62,7 +63,7 @@ def open_run(config: TrialConfig, labels: TrialLabels, folder: Path) -> WandbTra
 
 
 class WandbTracker:
-    """A `Tracker`; its run is in group STUDY, tagged with its seed and cell."""
+    """A `Tracker` whose run is in the group of its study, tagged with its seed and cell."""
 
     def __init__(self, config: TrialConfig, labels: TrialLabels, folder: Path) -> None:
         self._folder = folder / "wandb"
@@ -71,7 +72,7 @@ class WandbTracker:
         self._levels = levels(asdict(config), cell)
         self._artifacts: dict[str, Artifact] = {}
         self.failure: str | None = None
-        """What went wrong first."""
+        """The first error."""
         self._patience = config.track.patience_seconds
         self._steps = Steps(self._folder)
         self._run: Any = None
@@ -101,10 +102,10 @@ class WandbTracker:
         except Exception as error:
             if config.track.mode == "offline":
                 raise
-            self._say(error, "the run is an offline one")
+            self._warn(error, "the run is recorded offline")
             self._run = self._init(config, labels, "offline")
         for row in self._steps.earlier:
-            if row["step"] >= self._run.step:  # of a continued run, the server has the others
+            if row["step"] >= self._run.step:  # the server has the earlier steps of a continued run
                 self._log_step(row)
 
     def _init(
@@ -136,7 +137,7 @@ class WandbTracker:
         )
 
     def _identity(self, config: TrialConfig, labels: TrialLabels) -> dict[str, Any]:
-        """Where and what the run is, unless an agent says so."""
+        """Entity, project, id and name of the run, unless an agent sets them."""
         entity, project = config.track.entity, config.track.project
         return {"entity": entity, "project": project, "id": run_id(self._folder), "name": labels.name}
 
@@ -147,7 +148,7 @@ class WandbTracker:
         factors = {RENAMED.get(name, name): value for name, value in metrics["factors"].items()}
         factors = self._levels | factors
         self._run.config.update(factors, allow_val_change=True)
-        self._run.log(  # numbers also here: only what is logged can be a line's x
+        self._run.log(  # factors too: only logged numbers can be the x of a plot
             {**numbers(factors), **flat_metrics(metrics), "completions": completions_table(folder)}
         )
         for artifact, key in wandb_artifacts(self._artifacts):
@@ -159,7 +160,7 @@ class WandbTracker:
         self._thread.join(patience)
         if self._thread.is_alive():
             self._give_up(TimeoutError(f"not done after {patience:g} s"))
-        self._steps.close(whole=exit_code == 0 and not self._broken)
+        self._steps.close(complete=exit_code == 0 and not self._broken)
 
     def _serve(self) -> None:
         with environment(self._folder):
@@ -168,7 +169,7 @@ class WandbTracker:
                     self._attempt(task)
             if self._run is not None:
                 self._attempt(lambda: self._run.finish(exit_code=self._exit_code))
-            self._attempt(wandb.teardown)  # else W&B's service outlives a trial that leaves by os._exit
+            self._attempt(wandb.teardown)  # otherwise W&B's service outlives a trial that ends by os._exit
             self._run = None
             drop_staged()
 
@@ -181,11 +182,11 @@ class WandbTracker:
     def _give_up(self, error: Exception) -> None:
         self._broken = True
         if self._run is not None and not self._run.offline:
-            leave(self._folder.parent, self._labels, self._artifacts)
-        self._say(error, "the trial goes on without it")
+            write_unsent(self._folder.parent, self._labels, self._artifacts)
+        self._warn(error, "the trial continues without it")
 
-    def _say(self, error: Exception, and_now: str) -> None:
-        """One warning a run: whatever follows has the same cause."""
+    def _warn(self, error: Exception, consequence: str) -> None:
+        """Logs one warning per run: later errors have the same cause."""
         if self.failure is None:
             self.failure = " ".join(f"{type(error).__name__}: {error}".split())
-            log.warning("W&B failed, and %s: %s", and_now, self.failure)
+            log.warning("W&B failed, and %s: %s", consequence, self.failure)

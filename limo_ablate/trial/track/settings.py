@@ -1,4 +1,4 @@
-"""How a run uses W&B: what is recorded, how long anything may take, where its files lie."""
+"""How a run uses W&B: what is recorded, timeouts, and where its files are."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.trial.track.config import TrackConfig
 
 OPENING, FINISHING = 0.25, 0.4
-"""Shares of `track.patience_seconds`; the rest is for W&B's service to write its file and to end."""
+"""Shares of `track.patience_seconds`; in the rest W&B's service writes its file and exits."""
 
-ANSWER = 10.0
-"""Seconds the server may take to say that it is there, where somebody waits for it."""
+ANSWER_SECONDS = 10.0
+"""Longest time for the server to answer when a user is waiting."""
 RUN_ID = "run_id"
-"""File beside a run's folders."""
+"""File with a run's id, beside its folders."""
 
 
 class NoKey(UserError):
-    """Nobody is logged in."""
+    """There is no API key for W&B."""
 
 
 def run_settings(track: TrackConfig, *, gpu: bool, silent: bool) -> Any:
-    """No capture of console, code or git state: the trial's folder holds these; utilisation only of GPUs."""
+    """W&B's settings: no console, code or git state, which the trial's folder has; only GPU utilisation."""
     patience = track.patience_seconds
     return wandb.Settings(
         silent=silent,
@@ -53,11 +53,11 @@ def run_settings(track: TrackConfig, *, gpu: bool, silent: bool) -> Any:
 
 
 def check_server(timeout: float) -> None:
-    """Raises ConnectionError when nothing answers there; W&B's client would try for 20 s, in each trial."""
+    """Raises ConnectionError if the server does not answer; W&B's client would try for 20 s in each trial."""
     url = wandb.setup().settings.base_url
     try:
         urlopen(url, timeout=timeout).close()  # noqa: S310
-    except HTTPError:  # somebody answers
+    except HTTPError:  # the server answers
         return
     except OSError as error:
         reason = getattr(error, "reason", error)
@@ -65,9 +65,9 @@ def check_server(timeout: float) -> None:
 
 
 def check_access() -> None:
-    """Raises UserError without a server, a key, or a server that takes the key."""
+    """Raises UserError if the server does not answer, or if there is no valid key."""
     try:
-        check_server(ANSWER)
+        check_server(ANSWER_SECONDS)
         with quiet():
             wandb.Api()
     except ConnectionError as error:
@@ -79,28 +79,27 @@ def check_access() -> None:
 
 
 def quiet() -> AbstractContextManager[Any]:
-    """W&B's own talk is not shown: what is to be said, we say."""
+    """Hides W&B's own messages."""
     return redirect_stderr(StringIO())
 
 
 def drop_unsent(folder: Path) -> None:
-    """Removes the offline runs in `folder` that nobody has sent: what they say will be said again."""
+    """Removes the offline runs in `folder` that were not uploaded: the new run records everything again."""
     for run in folder.glob("offline-run-*"):
         if not any(run.glob("*.synced")):
             shutil.rmtree(run)
 
 
 def drop_staged() -> None:
-    """Removes the temporary folders tables were written to: W&B keeps them until the process has ended in
-    peace, and a trial leaves by os._exit."""
+    """Removes temporary folders of tables, which W&B keeps until a normal exit: trials end by os._exit."""
     with suppress(ImportError):
-        held = import_module("wandb.sdk.artifacts.artifact_instance_cache")
-        held.artifact_instance_cache_by_client_id.clear()
+        cache = import_module("wandb.sdk.artifacts.artifact_instance_cache")
+        cache.artifact_instance_cache_by_client_id.clear()
     gc.collect()
 
 
 def run_id(folder: Path) -> str:
-    """A random name that stays: two people's runs of one name are not one."""
+    """A random id that is stored in `folder`, so that equally named runs of two users stay apart."""
     path = folder / RUN_ID
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -110,9 +109,9 @@ def run_id(folder: Path) -> str:
 
 @contextmanager
 def environment(folder: Path) -> Iterator[None]:
-    """What W&B reads from the environment only, where the user has not set it.
+    """Sets what W&B reads only from the environment, unless the user has set it.
 
-    Files staged for a later sync stay with the run, not in the home directory; no telemetry is sent.
+    Files staged for a later upload stay with the run, not in the home directory; no telemetry is sent.
     """
     ours = {
         "WANDB_DATA_DIR": str(folder / "data"),

@@ -1,7 +1,7 @@
-"""The steps a trial has told so far, kept in its folder until its run is whole.
+"""The steps of a training so far, kept in the trial's folder until its run is complete.
 
-W&B's own file of an offline run is written in blocks of 32 KiB: kill -9 loses what is not in one, often all
-of it. The trial that goes on from a checkpoint tells its run what was told before.
+W&B writes its own file of an offline run in blocks of 32 KiB: kill -9 loses the last block, often
+everything. So a trial that resumes from a checkpoint records the earlier steps again.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 
 FILE = "steps.jsonl"
 UNSENT = "unsent"
-"""File beside it: the server has not all of an online run; `limo-ablate wandb-sync` sends it."""
+"""File beside it: an online run is incomplete on the server; `limo-ablate wandb-sync` uploads the rest."""
 
 
 class Steps:
-    """Rows in the order of their steps, each once; those of an earlier process are there from the start."""
+    """Rows in the order of their steps, each once, including those of earlier processes."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE
@@ -29,22 +29,22 @@ class Steps:
         fcntl.flock(self._file, fcntl.LOCK_EX)
 
     def add(self, row: dict[str, Any]) -> bool:
-        """Keeps a row; False for one that an earlier process told already."""
+        """Keeps a row; returns False if an earlier process has recorded it."""
         if row["step"] <= self._last:
             return False
         self._last = row["step"]
         self._file.write(f"{json.dumps(row)}\n")
         return True
 
-    def close(self, whole: bool) -> None:
-        """Forgets the rows when the run is whole."""
+    def close(self, complete: bool) -> None:
+        """Closes the file, and deletes it if the run is complete."""
         self._file.close()
-        if whole:
+        if complete:
             self._path.unlink(missing_ok=True)
 
 
 def running(folder: Path) -> bool:
-    """Whether a live process is telling steps here: the kernel frees its lock, kill -9 included."""
+    """Whether a live process records steps here; the kernel frees its lock even after kill -9."""
     if not (folder / FILE).exists():
         return False
     with (folder / FILE).open() as file:
@@ -56,6 +56,6 @@ def running(folder: Path) -> bool:
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    """Whole lines; a kill may have torn the last one."""
+    """All complete lines; a kill may have cut the last one short."""
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
     return [json.loads(line) for line in lines if line.endswith("\n")]

@@ -71,7 +71,7 @@ class Guarded:
             task()
         except Exception as error:
             self._tracker = NoTracker()
-            log.warning("%s; the trial goes on without it", _reason(self._kind, error))
+            log.warning("%s; the trial continues without it", _reason(self._kind, error))
 
 
 def open_tracker(config: TrialConfig, labels: TrialLabels, folder: Path) -> Tracker:

@@ -31,10 +31,10 @@ EVAL = EvalConfig(benchmarks={}, engine="transformers", batch_size=4, system_pro
 DIE = """
 import os, signal, sys
 from limo_ablate.core.artifacts import Store
-from limo_ablate.model.generate.completion_cache import Drawn
+from limo_ablate.model.generate.completion_cache import CompletionCache
 from tests.model.generate.test_completions import completed
 
-add, count = Drawn.add, 0
+add, count = CompletionCache.add, 0
 
 def add_twelve(self, request, text):
     global count
@@ -43,7 +43,7 @@ def add_twelve(self, request, text):
     if count == 12:
         os.kill(os.getpid(), signal.SIGKILL)
 
-Drawn.add = add_twelve
+CompletionCache.add = add_twelve
 completed(Store(sys.argv[1]))
 """
 """Generates the default completions and is killed at 12 of 15."""

@@ -41,7 +41,7 @@ def test_a_model_that_never_stops_is_told_of(caplog: pytest.LogCaptureFixture) -
     looping = told(caplog, cut=9, loops=8)
     assert "math: 90 % of 10 completions did not end within max_tokens=8, and 89 % of those loop." in looping
     assert "has not learned to stop: train it longer" in looping
-    assert "Raise max_tokens" not in looping
-    assert "Raise max_tokens" in told(caplog, cut=6, loops=1)
+    assert "raise max_tokens" not in looping
+    assert "raise max_tokens" in told(caplog, cut=6, loops=1)
     assert told(caplog, cut=5, loops=5) == ""
     assert told(caplog, cut=9, loops=9, tokens=7) == "", "the context was full: a longer limit would not help"

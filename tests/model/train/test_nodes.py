@@ -81,7 +81,7 @@ def test_machines_that_nobody_named_are_missed(monkeypatch: pytest.MonkeyPatch) 
         check_nodes(GPUS)
     with pytest.raises(UserError, match=r"hardware.remote: `shh`, .* is not installed"):
         check_nodes(replace(GPUS, hosts=("a1", "a2"), remote="shh {host}"))
-    with pytest.raises(UserError, match=r"hardware.hosts names 1 machines, hardware.nodes=2"):
+    with pytest.raises(UserError, match=r"hardware.hosts names 1 machines, but hardware.nodes=2"):
         replace(GPUS, hosts=("a1",), remote="ssh {host}")
     with pytest.raises(UserError, match=r"hardware.hosts needs hardware.remote"):
         replace(GPUS, hosts=("a1", "a2"))

@@ -13,7 +13,7 @@ from limo_ablate.model.generate.engine import Completed, Request
 from limo_ablate.trial.compose import compose, compose_trials
 from limo_ablate.trial.identity import TrialLabels, trial_key
 from limo_ablate.trial.run import run_trial
-from limo_ablate.trial.show import further
+from limo_ablate.trial.show import other_scores
 from tests.trial.evaluate.test_protocols import PROTOCOLS
 
 TINY = [
@@ -101,7 +101,7 @@ def test_several_samples_have_scores_of_their_own(store: Path, tmp_path: Path) -
     made = scores(store, tmp_path / "a", *sampled)
     assert {"pass@2", "pass@2_stderr", "maj@2", "maj@2_stderr", "decoding_sd"} <= set(made["mini/hard"])
     assert "flips" not in made["mini"]  # two samples differ by chance, not by rounding
-    assert "pass@2" in further(made["mini"])
+    assert "pass@2" in other_scores(made["mini"])
     assert not (tmp_path / "a" / "again.parquet").exists()
 
 
@@ -136,5 +136,5 @@ def test_a_decoding_that_makes_no_sense_is_refused(wrong: str) -> None:
 
 
 def test_a_second_pass_with_the_same_batches_is_refused() -> None:
-    with pytest.raises(UserError, match=r"eval.rerun_batch_size=180: a batch size of 1 or more, other than"):
+    with pytest.raises(UserError, match=r"eval.rerun_batch_size=180 must be 1 or more, and differ from"):
         compose(["eval.rerun_batch_size=180"])

@@ -74,7 +74,7 @@ def test_a_problem_of_one_word_is_left_out_and_chinese_is_cut_by_characters(tmp_
     made = openings(Store(tmp_path), "b", PROBE, benchmark(Store(tmp_path), {"a": "x", "b": "计算一加一"}))
     rows = pl.read_parquet(made.path / "problems.parquet").rows()
     assert rows == [("b", "计算一", "加一")]
-    with pytest.raises(UserError, match="no problem of b can be cut in two"):
+    with pytest.raises(UserError, match="each problem of b has a single word"):
         openings(Store(tmp_path), "b", PROBE, benchmark(Store(tmp_path), {"a": "x"}))
 
 

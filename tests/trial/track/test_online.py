@@ -70,7 +70,7 @@ def test_a_server_that_is_away_leaves_a_whole_offline_run(
     folder: Path, server: Standin, online: Mapping[str, str], tmp_path: Path
 ) -> None:
     (warning,) = warnings(track(folder, {**online, "WANDB_BASE_URL": "http://127.0.0.1:9"}))
-    assert "the run is an offline one" in warning
+    assert "the run is recorded offline" in warning
     assert "http://127.0.0.1:9 does not answer" in warning
     sent = limo_ablate("wandb-sync", "made", f"paths.studies={tmp_path}/studies", environment=online)
     assert sent.returncode == 0, sent

@@ -149,7 +149,7 @@ def test_what_fails_in_wandb_is_said_once_and_nothing_else(
             tracker.step(row)
         tracker.finish(metrics_of(folder), folder, made(tmp_path))
     (record,) = said(caplog)
-    assert "the run is an offline one" in record.message
+    assert "the run is recorded offline" in record.message
     assert "API key" in record.message
     assert read_run(folder).config["train_size"] == 64
     assert "wandb-core" not in children()
@@ -162,7 +162,7 @@ def test_a_missing_file_does_not_fail_the_trial(
     tracker = open_tracker(config, LABELS, folder)
     tracker.finish(metrics_of(folder), folder, {})
     assert len(said(caplog)) == 1
-    assert "the trial goes on without it" in caplog.text
+    assert "the trial continues without it" in caplog.text
     run = read_run(folder)
     assert run.config["train_size"] == 64
     assert run.exit_code == 0
