@@ -1,4 +1,4 @@
-"""The wheel's packages. All else is in pyproject.toml, which can't say that conf/ and sweeps/ go into ours."""
+"""Puts conf/ and sweeps/ into the wheel, which pyproject.toml can't say. All else is there."""
 
 from setuptools import find_namespace_packages, setup
 

@@ -1,4 +1,4 @@
-"""The sections of a report's page, in its order; other packages may add to them."""
+"""Registry of the report's sections, in the page's order; other packages may add sections."""
 
 from __future__ import annotations
 
@@ -21,27 +21,28 @@ SECTIONS: Registry[Callable[[StudyView], Section | None]] = Registry(
         "lengths": Entry("limo_ablate.report.health.lengths:section", "lengths of completions"),
         "training": Entry("limo_ablate.report.health.training:section", "training curves"),
         "timeline": Entry("limo_ablate.report.health.timeline:section", "when each trial ran"),
-        "funnel": Entry("limo_ablate.report.health.funnel:section", "how examples were chosen"),
+        "funnel": Entry("limo_ablate.report.health.funnel:section", "how many problems each rule left"),
         "contamination": Entry(
-            "limo_ablate.report.health.contamination:section", "pool and benchmarks compared"
+            "limo_ablate.report.health.contamination:section", "pool problems that match benchmark items"
         ),
-        "failures": Entry("limo_ablate.report.health.failures:section", "attempts that failed"),
-        "literature": Entry("limo_ablate.report.declared.literature:section", "results of papers"),
+        "failures": Entry("limo_ablate.report.health.failures:section", "trials without a result"),
+        "literature": Entry("limo_ablate.report.declared.literature:section", "published results"),
         "methods": Entry("limo_ablate.report.methods.methods:section", "how the study was made"),
     },
     group="limo_ablate.report_sections",
 )
-"""In the page's order, after the claims and the declared figures.
+"""In the page's order, after the contrasts and the declared figures.
 
-An entry of `limo_ablate.report_sections` is a function from the study to its section, or None where the study
-has nothing for it. Sections of other packages stand before the methods. What they show is text, tables and
-Vega-Lite, all of it escaped.
+An entry of `limo_ablate.report_sections` is a function from the study to its section, or None if the section
+does not apply to the study. Sections of other packages come before the methods. They contain text, tables and
+Vega-Lite charts, all of which are escaped.
 """
 LAST = "methods"
 
 
 def sections(view: StudyView) -> Iterator[Section]:
-    """What the study has something for. A section of another package that fails says so in its place."""
+    """The sections that apply to the study. If another package's section fails, its error is shown
+    instead."""
     for name in sorted(SECTIONS, key=lambda name: name == LAST):
         try:
             section = SECTIONS.load(name)(view)
@@ -50,7 +51,7 @@ def sections(view: StudyView) -> Iterator[Section]:
                 raise
             package = SECTIONS.entry(name).package
             section = Section(
-                name, name, (f"{package} could not make this section: {type(error).__name__}: {error}",)
+                name, name, (f"{package} could not create this section: {type(error).__name__}: {error}",)
             )
         if section:
             yield section

@@ -99,7 +99,5 @@ def test_a_measured_band_selects(config: TrialConfig) -> None:
 
 
 def test_a_reference_can_t_be_chosen_by_what_it_measures() -> None:
-    with pytest.raises(
-        UserError, match=r"tune.select.difficulty=hard: the rows of a reference model"
-    ):
+    with pytest.raises(UserError, match=r"tune.select.difficulty=hard: the rows of a reference model"):
         compose([*TINY, "data.difficulty.reference.stages.fine.tune.select.difficulty=hard"])

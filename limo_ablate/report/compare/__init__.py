@@ -1,1 +1,1 @@
-"""Two trials or cells side by side (`compare`), and why a cell would be run (`why`)."""
+"""Comparison of two trials or cells (`compare`), and why a cell would be run (`why`)."""

@@ -1,4 +1,4 @@
-"""From what a trial or a cell is called to its trials: names as `status` has them, parts of them, folders."""
+"""Finds the trials of an arm by name (as `status` shows it), part of a name, or folder."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from limo_ablate.study.design import load_study
 
 STUDY = "study.yaml"
 SHOWN = 6
-"""Names that are listed."""
+"""Maximum number of names in an error message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One trial, or those of a cell: the same but for the seed. At least one of them has finished."""
+    """One trial, or the trials of a cell, which differ only in the seed. At least one has finished."""
 
     name: str
     study: str | None
     trials: tuple[Trial, ...]
-    """Finished ones."""
+    """The finished trials."""
     cluster: str | None = None
-    """Which problems its study counts as belonging together."""
+    """What its study clusters problems by."""
 
     @property
     def seeds(self) -> list[int]:
@@ -38,9 +38,9 @@ class Arm:
 
 
 def find_arm(text: str, studies: Sequence[Path]) -> Arm:
-    """The trial or cell that `text` means: a folder, `STUDY/NAME`, NAME, or what only one NAME has in it.
+    """The trial or cell named by `text`: a folder, `STUDY/NAME`, NAME, or a part of exactly one NAME.
 
-    Raises UserError when there is none, several could be meant, or none of its trials has finished.
+    Raises UserError if there is none, if several match, or if none of its trials has finished.
     """
     if (Path(text) / "config.yaml").is_file():
         return _finished(_of_folder(Path(text)))
@@ -64,21 +64,21 @@ def find_arm(text: str, studies: Sequence[Path]) -> Arm:
 
 
 def named_arms(trials: Sequence[Trial]) -> dict[str, tuple[Trial, ...]]:
-    """Name -> its trials, of single trials and of cells: `size64-L5-s0` and `size64-L5`."""
-    found: dict[str, tuple[Trial, ...]] = {trial.name: (trial,) for trial in trials}
+    """Name -> trials, for single trials and for cells: `size64-L5-s0` and `size64-L5`."""
+    arms: dict[str, tuple[Trial, ...]] = {trial.name: (trial,) for trial in trials}
     for trial in trials:
         cell = trial.name.removesuffix(f"-s{trial.seed}")
         if cell != trial.name:
-            found[cell] = (*found.get(cell, ()), trial)
-    return found
+            arms[cell] = (*arms.get(cell, ()), trial)
+    return arms
 
 
-def _is_cell(found: Arm) -> bool:
-    return found.trials[0].name != found.name
+def _is_cell(arm: Arm) -> bool:
+    return arm.trials[0].name != arm.name
 
 
 def _of_folder(folder: Path) -> Arm:
-    """A trial's folder, of a study or of a single run."""
+    """The arm of a trial's folder, in a study or on its own."""
     study = folder.absolute().parent.parent
     if (study / CELLS).is_file():
         for trial in load_trials(study):
@@ -99,20 +99,20 @@ def _named(study: str, studies: Sequence[Path]) -> Path:
     raise UserError(f"{study}: no such study{nearest(study, known)} Known: {', '.join(known)}")
 
 
-def _finished(found: Arm) -> Arm:
-    done = tuple(trial for trial in found.trials if trial.metrics)
-    if not done:
-        raise UserError(f"{found}: none of its {len(found.trials)} trials has finished")
-    return Arm(found.name, found.study, done, _cluster(done[0]))
+def _finished(arm: Arm) -> Arm:
+    finished = tuple(trial for trial in arm.trials if trial.metrics)
+    if not finished:
+        raise UserError(f"{arm}: none of its {len(arm.trials)} trials has finished")
+    return Arm(arm.name, arm.study, finished, _cluster(finished[0]))
 
 
 def _cluster(trial: Trial) -> str | None:
-    """As the study of the trial declares it; null for a single run."""
+    """`cluster` of the trial's study; None for a trial without a study."""
     file = trial.folder.absolute().parent.parent / STUDY
     return load_study(str(file)).cluster if file.is_file() else None
 
 
-def _several(text: str, found: Sequence[Arm]) -> str:
-    names = [str(one) for one in found]
+def _several(text: str, matches: Sequence[Arm]) -> str:
+    names = [str(match) for match in matches]
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{text}: {len(names)} could be meant: {', '.join(names[:SHOWN])}{more}; say more of the name"
+    return f"{text}matches {len(names)} names: {', '.join(names[:SHOWN])}{more}; give more of the name"

@@ -38,7 +38,7 @@ def compare(a: str, b: str, overrides: list[str], study: str | None, as_json: bo
 
 
 def study_folders(study: str | None, overrides: list[str]) -> list[Path]:
-    """The one that is asked for, or all there are. Raises UserError."""
+    """The folder of `study`, or of all studies. Raises UserError."""
     from limo_ablate.study.folder import STUDY, study_folder
     from limo_ablate.trial.compose import compose
 
@@ -67,6 +67,10 @@ def why(cell: str, overrides: list[str], study: str | None, as_json: bool) -> in
     from limo_ablate.report.compare import why as reasons
 
     folder, cells = reasons.find_cells(cell, reasons.studies(study, overrides))
-    found = [reasons.why(one, folder) for one in cells]
-    print(json.dumps([reasons.as_json(one) for one in found], indent=1) if as_json else reasons.text(found))
+    explanations = [reasons.why(one, folder) for one in cells]
+    print(
+        json.dumps([reasons.as_json(one) for one in explanations], indent=1)
+        if as_json
+        else reasons.text(explanations)
+    )
     return 0

@@ -1,6 +1,6 @@
-"""A trial's stages as the store has them: which are found, and what is new in those that would be made.
+"""Dry run of a trial's stages: which artifacts are in the store, and which inputs of missing ones are new.
 
-The stages themselves are asked, by the code that a trial runs, with a store that makes nothing.
+Runs the same stages as a trial, with a store that only finds artifacts and makes none.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ class Step:
     """As in metrics.json: `selection`, `verdicts/mini`."""
     found: Artifact | None = None
     missing: NotInStore | None = None
-    """What would be made."""
+    """The artifact that would be made."""
     needs: str | None = None
-    """A stage before it that would be made, so that its own inputs are not known yet."""
+    """An earlier stage that would be made first, so that the inputs of this one are not known yet."""
 
 
 @dataclass
 class DryRun:
-    """Goes through the stages of a trial of `config`."""
+    """Runs through the stages of a trial of `config`."""
 
     config: TrialConfig
     steps: dict[str, Step] = field(default_factory=dict)
 
     def go(self) -> list[Step]:
-        """The stages in the order in which a trial runs them. Raises UserError as it would."""
+        """The stages in the order in which a trial runs them. Raises UserError where a trial would."""
         with find_only():
             self._go()
         return list(self.steps.values())
@@ -57,12 +57,12 @@ class DryRun:
         for name, benchmark in config.eval.benchmarks.items():
             self._ask(f"benchmark/{name}", (), partial(load_benchmark, store, name, benchmark))
         self._ask("pool", (), lambda: load_pool(store, config.data))
-        learnt = ("pool",) if config.model.source == "scratch" else ()
+        needs_pool = ("pool",) if config.model.source == "scratch" else ()
 
         def base() -> Artifact:
-            return base_model(store, config.model, self._of("pool") if learnt else None)
+            return base_model(store, config.model, self._of("pool") if needs_pool else None)
 
-        self._ask("base", learnt, base)
+        self._ask("base", needs_pool, base)
         model = "base"
         if config.select.size != 0:
             model = "weights"
@@ -72,8 +72,8 @@ class DryRun:
 
     def _train(self, store: Store) -> None:
         config = self.config
-        counted = ("pool", "base") if config.select.tokens is not None else ("pool",)
-        self._ask("selection", counted, lambda: self._select(store))
+        needs = ("pool", "base") if config.select.tokens is not None else ("pool",)
+        self._ask("selection", needs, lambda: self._select(store))
         self._ask(
             "tokens",
             ("selection", "base"),
@@ -122,20 +122,20 @@ class DryRun:
             own = name.partition("/")[0]
             if gap.stage == own:
                 self.steps[name] = Step(name, missing=gap)
-            else:  # something on its way: what must be known of the pool's rows
+            else:  # a stage within this one: evidence on the pool's rows
                 self.steps[gap.stage] = Step(gap.stage, missing=gap)
                 self.steps[name] = Step(name, needs=gap.stage)
 
     def _of(self, name: str) -> Artifact:
-        found = self.steps[name].found
-        assert found is not None, name
-        return found
+        artifact = self.steps[name].found
+        assert artifact is not None, name
+        return artifact
 
 
 def changed_inputs(step: Step, before: Mapping[str, Any], store: Path) -> list[Difference] | None:
-    """What of the inputs of a missing artifact is new; `before` are the artifacts of a finished trial.
+    """The changed inputs of a missing artifact, compared to the artifacts `before` of a finished trial.
 
-    None where that trial has no such artifact, or its manifest is gone.
+    None if that trial has no such artifact, or its manifest is no longer in the store.
     """
     if step.missing is None or step.name not in before:
         return None

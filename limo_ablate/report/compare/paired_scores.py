@@ -1,4 +1,4 @@
-"""Two arms' scores side by side, paired on problems, and on seeds where both have the same ones."""
+"""Scores of two arms, paired on problems, and on the seeds that both have."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.report.compare.arms import Arm
 
 HEALTH = ("truncated", "no_answer", "undecided", "tokens")
-"""Measures of a benchmark that are told of the whole benchmark, not of its groups."""
+"""Measures shown for whole benchmarks only, not for their groups."""
 ALL = "all"
-"""In place of a seed, where the arms have none in common."""
+"""Stands for the seed if the arms have none in common."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreDifference:
-    """One measure of a score."""
+    """Difference of one measure of a score between the arms."""
 
     score: str
     measure: str
-    """As `effects.measures` has them: avg, pass@k, maj, truncated, no_answer, undecided, tokens."""
+    """A measure of `measures.measures`: avg, pass@k, maj, truncated, no_answer, undecided, tokens."""
     a: float
     b: float
-    """Means over the common seeds and problems."""
+    """Means of the arms over the common seeds and problems."""
     low: float | None
     high: float | None
-    """95 % interval of b - a; null for a single problem, or a single cluster of them."""
+    """95 % confidence interval of b - a; None for a single problem or cluster."""
     p: float | None
-    """Two-sided."""
+    """Two-sided p-value."""
     problems: int
     seeds: int
 
@@ -45,12 +45,12 @@ class ScoreDifference:
 
 @dataclass(frozen=True, slots=True)
 class Flips:
-    """Problems of a benchmark that are mostly right in one arm only."""
+    """Problems of a benchmark whose answers are mostly correct in one arm only."""
 
     benchmark: str
     only_a: list[tuple[str, float, float]]
     only_b: list[tuple[str, float, float]]
-    """(problem, share right in a, in b), the largest differences first."""
+    """(problem, accuracy in a, accuracy in b), the largest differences first."""
     problems: int
 
 
@@ -59,11 +59,11 @@ class ScoreComparison:
     rows: list[ScoreDifference]
     flips: list[Flips]
     seeds: list[int]
-    """Common ones; without any, each arm's trainings are taken together."""
+    """Common seeds; if there are none, each arm is averaged over its seeds."""
 
 
 def compare_scores(a: Arm, b: Arm) -> ScoreComparison:
-    """Raises UserError when the arms have no benchmark in common."""
+    """The paired scores of two arms. Raises UserError if they answered no problem in common."""
     common = sorted({*a.seeds} & {*b.seeds})
     cluster = a.cluster if a.cluster == b.cluster else None
     sides = [_values(arm, common, cluster) for arm in (a, b)]
@@ -73,29 +73,29 @@ def compare_scores(a: Arm, b: Arm) -> ScoreComparison:
         raise UserError(f"{a} and {b} answered no problem in common")
     parts = paired.partition_by("score", "measure", maintain_order=True)
     kept = [part for part in parts if part["measure"][0] not in HEALTH or "/" not in part["score"][0]]
-    rows = [_compared(part) for part in kept]
+    rows = [_difference(part) for part in kept]
     benchmarks = [part for part in parts if part["measure"][0] == "avg" and "/" not in part["score"][0]]
     return ScoreComparison(rows, [_flips(part) for part in benchmarks], common)
 
 
 def _values(arm: Arm, common: Sequence[int], cluster: str | None) -> pl.DataFrame:
-    """seed, score, measure, problem, value (and cluster): of the common seeds, or of all together."""
+    """seed, score, measure, problem, value (and cluster), for the common seeds or averaged over all."""
     seed = {trial.name: str(trial.seed) if common else ALL for trial in arm.trials}
-    wanted = [trial for trial in arm.trials if not common or trial.seed in common]
-    rows = measures(wanted, cluster).with_columns(
+    chosen = [trial for trial in arm.trials if not common or trial.seed in common]
+    rows = measures(chosen, cluster).with_columns(
         seed=pl.col("trial").replace_strict(seed, return_dtype=pl.String)
     )
     keys = ["seed", "score", "measure", "problem", *(["cluster"] if cluster else [])]
     return rows.group_by(keys, maintain_order=True).agg(pl.col("value").mean())
 
 
-def _compared(part: pl.DataFrame) -> ScoreDifference:
+def _difference(part: pl.DataFrame) -> ScoreDifference:
     a, b = (_array(part, column) for column in ("value", "value_b"))
     clusters, low, high, p = _clusters(part), None, None, None
     if (a.shape[1] if clusters is None else clusters.max() + 1) > 1:
-        found = crossed((b - a)[None], clusters)
-        (low,), (high,) = found.interval()
-        (p,) = found.p_value()
+        estimate = crossed((b - a)[None], clusters)
+        (low,), (high,) = estimate.interval()
+        (p,) = estimate.p_value()
         if part["measure"][0] != "tokens":  # a difference of shares
             low, high = max(low, -1.0), min(high, 1.0)
     return ScoreDifference(
@@ -112,7 +112,7 @@ def _compared(part: pl.DataFrame) -> ScoreDifference:
 
 
 def _array(part: pl.DataFrame, column: str) -> npt.NDArray[np.float64]:
-    """(seeds, problems that all of them have)."""
+    """(seeds, problems that all seeds have)."""
     return _wide(part, column).drop("problem").to_numpy().T
 
 
@@ -121,7 +121,7 @@ def _wide(part: pl.DataFrame, column: str) -> pl.DataFrame:
 
 
 def _clusters(part: pl.DataFrame) -> npt.NDArray[np.int64] | None:
-    """(problems that all seeds have,) numbers from 0, where problems belong together."""
+    """(problems that all seeds have,) numbers of their clusters from 0; None without clusters."""
     if "cluster" not in part.columns:
         return None
     of = part.unique("problem").select("problem", "cluster")
@@ -141,13 +141,13 @@ def _flips(part: pl.DataFrame) -> Flips:
     )
 
 
-def score_facts(found: ScoreComparison) -> Mapping[str, object]:
-    """As JSON."""
+def score_facts(comparison: ScoreComparison) -> Mapping[str, object]:
+    """The comparison in JSON types."""
     return {
-        "common_seeds": found.seeds,
+        "common_seeds": comparison.seeds,
         "scores": [
             {name: getattr(row, name) for name in ScoreDifference.__slots__} | {"difference": row.difference}
-            for row in found.rows
+            for row in comparison.rows
         ],
         "flips": [
             {
@@ -156,6 +156,6 @@ def score_facts(found: ScoreComparison) -> Mapping[str, object]:
                 **{side: [dict(zip(("problem", "a", "b"), one, strict=True)) for one in getattr(flips, side)]
                    for side in ("only_a", "only_b")},
             }
-            for flips in found.flips
+            for flips in comparison.flips
         ],
     }  # fmt: skip

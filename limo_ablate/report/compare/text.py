@@ -1,4 +1,4 @@
-"""A comparison as text for a terminal, or as JSON."""
+"""A comparison of two arms as text for a terminal, or as JSON."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from limo_ablate.report.compare.paired_scores import (
     score_facts,
 )
 
-NO_SEED = "no common seed, so each arm's mean over its seeds, and the error is over problems only"
+NO_SEED = "no common seed: means of each arm over its seeds, errors over problems only"
 IDS = 5
-"""Problems that are listed."""
+"""Maximum number of problems listed."""
 NAMES = {"avg": "accuracy", "no_answer": "no answer"}
 HEADER = ("score", "", "A", "B", "B - A", "95 %", "p", "n")
 
 
 def as_json(a: Arm, b: Arm) -> str:
-    """All of it."""
-    told = {
+    """The whole comparison as JSON."""
+    content = {
         **{side: {"name": str(arm), "seeds": arm.seeds} for side, arm in (("a", a), ("b", b))},
         "configuration": [asdict(one) for one in configurations(a, b)],
         "run": [{"key": one.key, "a": one.a, "b": one.b} for one in runs(a, b)],
         **score_facts(compare_scores(a, b)),
     }
-    return json.dumps(told, indent=1, ensure_ascii=False)
+    return json.dumps(content, indent=1, ensure_ascii=False)
 
 
 def as_text(a: Arm, b: Arm) -> str:
-    """What a person wants to know first, first."""
-    found = compare_scores(a, b)
+    """The comparison as text: configurations, runs, scores, flipped problems."""
+    comparison = compare_scores(a, b)
     return "\n".join(
         [
             f"A  {a}  {_trials(a)}",
             f"B  {b}  {_trials(b)}",
             *_configuration(configurations(a, b)),
             *_listed("code, versions, hardware", runs(a, b)),
-            *_scores(found),
-            *(line for flips in found.flips for line in _flips(flips)),
+            *_scores(comparison),
+            *(line for flips in comparison.flips for line in _flips(flips)),
         ]
     )
 
@@ -54,26 +54,30 @@ def _trials(arm: Arm) -> str:
     return f"{len(arm.trials)} finished, seeds {', '.join(map(str, arm.seeds))}"
 
 
-def _configuration(found: Sequence[Difference]) -> Iterator[str]:
-    yield from _listed("configuration", [one for one in found if one.matters])
-    if rest := [one for one in found if not one.matters]:
-        yield from _listed("where it ran, which changes no result", rest)
+def _configuration(differing: Sequence[Difference]) -> Iterator[str]:
+    yield from _listed("configuration", [one for one in differing if one.matters])
+    if rest := [one for one in differing if not one.matters]:
+        yield from _listed("where it ran (does not change results)", rest)
 
 
-def _listed(title: str, found: Sequence[Difference]) -> Iterator[str]:
-    if not found:
+def _listed(title: str, differing: Sequence[Difference]) -> Iterator[str]:
+    if not differing:
         yield f"{title}: the same"
         return
     yield f"{title}:"
-    width = max(len(one.key) for one in found)
-    yield from (f"  {one.key:{width}}  {one.a} → {one.b}" for one in found)
+    width = max(len(one.key) for one in differing)
+    yield from (f"  {one.key:{width}}  {one.a} → {one.b}" for one in differing)
 
 
-def _scores(found: ScoreComparison) -> Iterator[str]:
-    seeds = f"{len(found.seeds)} common seed{'s' * (len(found.seeds) > 1)}" if found.seeds else NO_SEED
-    yield f"scores in per cent, on the problems that both answered; {seeds}:"
-    told = [row for row in found.rows if row.measure not in HEALTH or row.a or row.b]
-    rows = [HEADER, *map(_row, told)]
+def _scores(comparison: ScoreComparison) -> Iterator[str]:
+    seeds = (
+        f"{len(comparison.seeds)} common seed{'s' * (len(comparison.seeds) > 1)}"
+        if comparison.seeds
+        else NO_SEED
+    )
+    yield f"scores in per cent, on problems that both answered; {seeds}:"
+    shown = [row for row in comparison.rows if row.measure not in HEALTH or row.a or row.b]
+    rows = [HEADER, *map(_row, shown)]
     width = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
     for row in rows:
         words = [text.ljust(size) for text, size in zip(row[:2], width[:2], strict=True)]
@@ -102,10 +106,10 @@ def _row(row: ScoreDifference) -> tuple[str, ...]:
 
 
 def _flips(flips: Flips) -> Iterator[str]:
-    counts = f"{len(flips.only_a)} right in A only, {len(flips.only_b)} in B only"
-    yield f"problems of {flips.benchmark}, of {flips.problems}: {counts}"
-    for side, found in (("A", flips.only_a), ("B", flips.only_b)):
-        if found:
-            ids = [f"{problem} ({100 * a:.0f} → {100 * b:.0f} %)" for problem, a, b in found[:IDS]]
-            more = f" and {len(found) - IDS} more" if len(found) > IDS else ""
+    counts = f"{len(flips.only_a)} correct in A only, {len(flips.only_b)} in B only"
+    yield f"{flips.problems} problems of {flips.benchmark}: {counts}"
+    for side, problems in (("A", flips.only_a), ("B", flips.only_b)):
+        if problems:
+            ids = [f"{problem} ({100 * a:.0f} → {100 * b:.0f} %)" for problem, a, b in problems[:IDS]]
+            more = f" and {len(problems) - IDS} more" if len(problems) > IDS else ""
             yield f"  {side} only: {', '.join(ids)}{more}"

@@ -20,28 +20,28 @@ from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.identity import key_sections
 
 SHOWN = 6
-"""Differences that are listed of a stage."""
+"""Maximum number of differences listed of a stage."""
 DIGITS = 12
-"""Of a digest."""
+"""Number of characters shown of a digest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Of one cell."""
+    """Why one planned trial would be run."""
 
     cell: PlannedTrial
     finished: Path | None
-    """Its trial's folder, if it has a result."""
+    """Folder of its trial, if it has a result."""
     nearest: Trial | None
-    """The finished trial that is compared with: the one of the same name, or the least different one."""
+    """The finished trial it is compared with: one of the same name, else the one with fewest differences."""
     changed: list[Difference]
-    """Keys that decide the result."""
+    """Keys that decide the result and differ from that trial."""
     stages: list[dict[str, Any]]
-    """stage, state (found, new, waits), key?, needs?, inputs (what is new)."""
+    """stage, state (found, new, waits), key?, needs?, inputs (those that changed)."""
 
 
 def studies(name: str | None, overrides: Sequence[str]) -> list[tuple[Study, Path]]:
-    """The study that is asked for, and its folder; else all of sweeps/ that have run. Raises UserError."""
+    """The named study and its folder, else all declared studies that have run. Raises UserError."""
     from limo_ablate.analysis.register.freeze import folder_of
     from limo_ablate.trial.compose import compose
 
@@ -51,14 +51,14 @@ def studies(name: str | None, overrides: Sequence[str]) -> list[tuple[Study, Pat
         study = load_study(name, overrides)
         return [(study, folder_of(study))]
     root = Path(compose([]).paths.studies)
-    run = [path.parent.name for path in root.glob("*/study.yaml")]
-    known = sorted(stem for stem in run if study_file(stem))
+    names = [path.parent.name for path in root.glob("*/study.yaml")]
+    known = sorted(stem for stem in names if study_file(stem))
     loaded = [load_study(stem, overrides) for stem in known]
     return [(study, folder_of(study)) for study in loaded]
 
 
 def find_cells(text: str, known: Sequence[tuple[Study, Path]]) -> tuple[Path, list[PlannedTrial]]:
-    """The cell that `text` means, a list of all its seeds or of the one. Raises UserError."""
+    """The study's folder and the planned trials of the cell or trial named by `text`. Raises UserError."""
     every = [(folder, cell) for study, folder in known for cell in planned_trials(study)]
     stems = [cell.name.removesuffix(f"-s{cell.seed}") for _, cell in every]
     for matches in (
@@ -67,16 +67,16 @@ def find_cells(text: str, known: Sequence[tuple[Study, Path]]) -> tuple[Path, li
         [text in stem for stem in stems],
         [text in cell.name for _, cell in every],
     ):
-        found = [pair for pair, match in zip(every, matches, strict=True) if match]
-        meant = {(folder, cell.name.removesuffix(f"-s{cell.seed}")) for folder, cell in found}
-        if len(meant) == 1:
-            return found[0][0], [cell for _, cell in found]
-        if meant:
-            names = sorted(f"{folder.name}/{stem}" for folder, stem in meant)
+        pairs = [pair for pair, match in zip(every, matches, strict=True) if match]
+        matched = {(folder, cell.name.removesuffix(f"-s{cell.seed}")) for folder, cell in pairs}
+        if len(matched) == 1:
+            return pairs[0][0], [cell for _, cell in pairs]
+        if matched:
+            names = sorted(f"{folder.name}/{stem}" for folder, stem in matched)
             more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
             raise UserError(
-                f"{text}: {len(names)} could be meant: {', '.join(names[:SHOWN])}{more}; "
-                "say more of the name, or its --study"
+                f"{text}matches {len(names)} names: {', '.join(names[:SHOWN])}{more}; "
+                "give more of the name, or --study"
             )
     near = nearest(text, [*stems, *(cell.name for _, cell in every)])
     there = ", ".join(list(dict.fromkeys(stems))[:SHOWN])
@@ -87,7 +87,7 @@ def find_cells(text: str, known: Sequence[tuple[Study, Path]]) -> tuple[Path, li
 
 
 def why(cell: PlannedTrial, folder: Path) -> Explanation:
-    """Raises UserError where a stage would."""
+    """Compares a planned trial with a finished one. Raises UserError where a stage would."""
     if finished := _finished(cell, folder):
         return Explanation(cell, finished, None, [], [])
     from limo_ablate.report.compare.dry_run import DryRun, changed_inputs
@@ -106,7 +106,7 @@ def why(cell: PlannedTrial, folder: Path) -> Explanation:
 
 
 def _finished(cell: PlannedTrial, folder: Path) -> Path | None:
-    """By its key, whatever it was called when it ran."""
+    """Folder of the finished trial with the same key, under whatever name it ran; None if there is none."""
     rows = json.loads((folder / CELLS).read_text()) if (folder / CELLS).is_file() else []
     places = [cell.folder, *(row["folder"] for row in rows if row["key"] == cell.key)]
     there = [folder / "trials" / place for place in places]
@@ -129,7 +129,7 @@ def _changed(before: Trial, now: TrialConfig) -> list[Difference]:
 
 
 def key_content(config: TrialConfig) -> dict[str, str]:
-    """Dotted key -> value of what is in a trial's key, see `identity`."""
+    """Dotted key -> value for the settings in a trial's key, see `identity`."""
     content = {
         name: {key: value for key, value in json_default(section).items() if key not in without}
         for name, (section, without) in key_sections(config).items()
@@ -138,44 +138,49 @@ def key_content(config: TrialConfig) -> dict[str, str]:
     return flat({**json.loads(json.dumps(content, default=json_default)), "seed": config.seed})
 
 
-def as_json(found: Explanation) -> dict[str, Any]:
-    """All of it."""
+def as_json(explanation: Explanation) -> dict[str, Any]:
+    """The explanation in JSON types."""
     return {
-        "cell": found.cell.name,
-        "finished": str(found.finished) if found.finished else None,
-        "compared_with": found.nearest.name if found.nearest else None,
-        "changed": [asdict(one) for one in found.changed],
-        "stages": found.stages,
+        "cell": explanation.cell.name,
+        "finished": str(explanation.finished) if explanation.finished else None,
+        "compared_with": explanation.nearest.name if explanation.nearest else None,
+        "changed": [asdict(one) for one in explanation.changed],
+        "stages": explanation.stages,
     }
 
 
-def text(found: Sequence[Explanation]) -> str:
-    """A line for each finished cell; the first that is not, in full."""
+def text(explanations: Sequence[Explanation]) -> str:
+    """A line for each finished trial; the first unfinished one in full."""
     lines = [
-        f"{one.cell.name}: nothing changed, it is finished: {one.finished}" for one in found if one.finished
+        f"{explanation.cell.name}: nothing changed, already finished: {explanation.finished}"
+        for explanation in explanations
+        if explanation.finished
     ]
-    left = [one for one in found if not one.finished]
-    lines += [line for one in left[:1] for line in _full(one)]
-    if len(left) > 1:
+    unfinished = [explanation for explanation in explanations if not explanation.finished]
+    lines += [line for explanation in unfinished[:1] for line in _full(explanation)]
+    if len(unfinished) > 1:
         lines.append(
-            f"so it is for {', '.join(one.cell.name for one in left[1:])}: `why` tells of each alone"
+            f"also to be run: {', '.join(explanation.cell.name for explanation in unfinished[1:])}; `why` "
+            "explains each by its name"
         )
     return "\n".join(lines)
 
 
-def _full(found: Explanation) -> list[str]:
-    lines = [f"{found.cell.name} would be run:"]
-    if found.nearest is None:
+def _full(explanation: Explanation) -> list[str]:
+    lines = [f"{explanation.cell.name} would be run:"]
+    if explanation.nearest is None:
         lines.append("  no trial of its study has finished")
     else:
-        count = len(found.changed)
-        seen = f"{count} key{'s differ' if count > 1 else ' differs'}" if count else "the same configuration"
-        lines.append(f"  compared with {found.nearest.name}, which is finished: {seen}")
-        lines += [f"    {_short(one)}" for one in found.changed[:SHOWN]]
-        lines += [f"    and {len(found.changed) - SHOWN} more"] if len(found.changed) > SHOWN else []
-    lines += [f"  {line}" for stage in found.stages for line in _stage(stage)]
-    if all(stage["state"] == "found" for stage in found.stages):
-        lines.append("  all of it is in the store: nothing would be computed, only recorded")
+        count = len(explanation.changed)
+        counted = f"{count} key{'s differ' if count > 1 else ' differs'}" if count else "no key differs"
+        lines.append(f"  compared with the finished trial {explanation.nearest.name}: {counted}")
+        lines += [f"    {_short(one)}" for one in explanation.changed[:SHOWN]]
+        lines += (
+            [f"    and {len(explanation.changed) - SHOWN} more"] if len(explanation.changed) > SHOWN else []
+        )
+    lines += [f"  {line}" for stage in explanation.stages for line in _stage(stage)]
+    if all(stage["state"] == "found" for stage in explanation.stages):
+        lines.append("  everything is in the store: nothing would be computed, only recorded")
     return lines
 
 
@@ -184,14 +189,18 @@ def _stage(stage: Mapping[str, Any]) -> list[str]:
     if stage["state"] == "found":
         return [f"{name} found ({stage['key']})"]
     if stage["state"] == "waits":
-        return [f"{name} would be made, unless {stage['needs']} comes out as before"]
+        return [f"{name} would be made, unless {stage['needs']} comes out unchanged"]
     if stage["inputs"] is None:
-        return [f"{name} would be made: that trial's own is not in the store to compare with"]
+        return [f"{name} would be made; the finished trial's artifact is not in the store for comparison"]
     if not stage["inputs"]:
-        return [f"{name} would be made: its inputs are the same, but it is no longer in the store"]
+        return [f"{name} would be made: its inputs are unchanged, but it is no longer in the store"]
     new = [Difference(one["key"], one["a"], one["b"]) for one in stage["inputs"]]
     more = [f"{'':20}   and {len(new) - SHOWN} more"] if len(new) > SHOWN else []
-    return [f"{name} would be made, because of", *(f"{'':20}   {_short(one)}" for one in new[:SHOWN]), *more]
+    return [
+        f"{name} would be made, because of changed inputs:",
+        *(f"{'':20}   {_short(one)}" for one in new[:SHOWN]),
+        *more,
+    ]
 
 
 def _short(one: Difference) -> str:

@@ -48,10 +48,7 @@ def aliased(block: Block) -> str:
     start = f"{block.name}: {len(block.points())} of {2 ** len(block.axes)} runs. "
     if mixed:
         return start + f"Aliased effects, which can't be separated: {'; '.join(mixed)}."
-    return (
-        start + "Main effects and two-factor interactions are not aliased with each other, only with "
-        "higher-order ones."
-    )
+    return start + "Effects of one or two factors are aliased only with effects of more factors."
 
 
 def block_charts(view: StudyView, grid: Grid) -> list[Chart]:

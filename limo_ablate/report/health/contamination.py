@@ -142,10 +142,7 @@ def evidence(pairs: pl.DataFrame) -> Table:
         for row in shown.iter_rows(named=True)
     ]
     header = ["pool problem", "benchmark", "item", "by", "shared text", "similarity"]
-    note = (
-        f"{len(rows)} of {pairs.height:,} pairs, alternating over benchmarks and methods; "
-        "# is a masked number."
-    )
+    note = f"{len(rows)} of {pairs.height:,} pairs, from all benchmarks and methods; # is a masked number."
     return Table(header, rows, 5, [note])
 
 

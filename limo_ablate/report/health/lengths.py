@@ -1,4 +1,4 @@
-"""How long completions are, right ones and others; how many were cut off; training rows over the limit."""
+"""Section on lengths of completions (correct and other), truncation, and training examples over the limit."""
 
 from __future__ import annotations
 
@@ -15,51 +15,51 @@ from limo_ablate.report.section import Chart, Section, Table
 from limo_ablate.report.study_view import StudyView
 
 GROUPS = 32
-"""Rows of a picture; more cells than that are put together."""
+"""Maximum number of rows of a chart; with more cells, cells are grouped."""
 KINDS = ("correct", "other")
 QUANTILES = {"low": 0.1, "lower": 0.25, "middle": 0.5, "upper": 0.75, "high": 0.9}
 WIDE = 12.0
-"""Lengths that span more than this many times are drawn on a logarithmic axis."""
+"""Ratio of the largest to the smallest length above which the axis is logarithmic."""
 ROW = 24
-"""Pixels of a group."""
+"""Height in pixels of a group."""
 
 
 def section(view: StudyView) -> Section | None:
-    """Lengths on the study's main benchmark, and the shares cut off there; None without results."""
+    """Lengths and truncation on the main benchmark; None without finished trials."""
     if not view.counted:
         return None
-    found, benchmark = groups(view, GROUPS), view.scores[0]
-    rows = lengths(found, benchmark)
-    table = _table(rows, found)
+    grouping, benchmark = groups(view, GROUPS), view.scores[0]
+    rows = lengths(grouping, benchmark)
+    table = _table(rows, grouping)
     boxes = Chart(
         "completion-lengths",
-        f"Tokens of a completion on {benchmark}",
+        f"Tokens per completion on {benchmark}",
         _lengths_finding(rows),
-        f"Bar: the middle half; line: all but the shortest and the longest tenth; tick: median. {found.note}",
+        f"Bar: 25 % to 75 %; line: 10 % to 90 %; tick: median. {grouping.note}",
         lengths_chart(rows).to_dict(),
         table,
     )
-    drawn = [boxes]
+    charts = [boxes]
     if any(rows["truncated"]):
         cut = Chart(
             "truncated",
-            f"Completions on {benchmark} cut off at the limit",
+            f"Truncated completions on {benchmark}",
             _cut_finding(rows),
-            f"Share of all completions. {found.note}",
+            f"Share of all completions. {grouping.note}",
             cut_chart(rows).to_dict(),
             table,
         )
-        drawn.append(cut)
-    none_cut = () if len(drawn) > 1 else (f"No completion on {benchmark} reached the limit of new tokens.",)
-    return Section("lengths", "Lengths and truncation", (*none_cut, *_over_length(view)), tuple(drawn))
+        charts.append(cut)
+    none_cut = () if len(charts) > 1 else (f"No completion on {benchmark} reached the limit of new tokens.",)
+    return Section("lengths", "Lengths and truncation", (*none_cut, *_over_length(view)), tuple(charts))
 
 
-def lengths(found: Groups, benchmark: str) -> pl.DataFrame:
-    """A row for each group and kind of completion (`KINDS`) it has.
+def lengths(grouping: Groups, benchmark: str) -> pl.DataFrame:
+    """A row for each group and kind of completion (`KINDS`).
 
-    Columns: group, kind, completions, truncated (how many were cut off), tokens: mean, `QUANTILES`.
+    Columns: group, kind, completions, truncated (number), and of tokens mean and `QUANTILES`.
     """
-    return pl.concat([_quantiles(name, trials, benchmark) for name, trials in found.trials.items()])
+    return pl.concat([_quantiles(name, trials, benchmark) for name, trials in grouping.trials.items()])
 
 
 def _quantiles(name: str, trials: Sequence[Trial], benchmark: str) -> pl.DataFrame:
@@ -82,7 +82,7 @@ def _quantiles(name: str, trials: Sequence[Trial], benchmark: str) -> pl.DataFra
 
 
 def lengths_chart(rows: pl.DataFrame) -> alt.LayerChart | alt.FacetChart:
-    """A box without outliers for each kind, side by side in each group's row."""
+    """Box plots without outliers, one for each kind, side by side in each group's row."""
     low, high = max(1.0, min(rows["low"])), max(rows["high"])
     log = high / low > WIDE
     scale = alt.Scale(type="log", domainMin=low, nice=False) if log else alt.Scale(zero=True)
@@ -91,14 +91,12 @@ def lengths_chart(rows: pl.DataFrame) -> alt.LayerChart | alt.FacetChart:
         axis=alt.Axis(format="~s", tickCount=5, grid=True),
     )  # fmt: skip
     shown = rows.select("group", "kind", "completions", *QUANTILES).with_columns(pl.col(*QUANTILES).clip(1.0))
-    told = [
-        alt.Tooltip(f"{key}:Q", title=f"{q:.0%} are below", format=",.0f") for key, q in QUANTILES.items()
-    ]
+    tips = [alt.Tooltip(f"{key}:Q", title=f"{q:.0%} quantile", format=",.0f") for key, q in QUANTILES.items()]
     base = alt.Chart(shown.rename({"low": "from"})).encode(
         y=_groups(rows),
         yOffset=alt.YOffset("kind:N", sort=list(KINDS), scale=alt.Scale(paddingInner=0.1)),
         color=_kinds(rows),
-        tooltip=["group:N", "kind:N", alt.Tooltip("completions:Q", format=","), *told[1:-1]],
+        tooltip=["group:N", "kind:N", alt.Tooltip("completions:Q", format=","), *tips[1:-1]],
     )
     layers: list[Any] = [
         base.mark_rule(strokeWidth=1.5).encode(x=x, x2="high:Q"),
@@ -109,17 +107,17 @@ def lengths_chart(rows: pl.DataFrame) -> alt.LayerChart | alt.FacetChart:
 
 
 def cut_chart(rows: pl.DataFrame) -> alt.Chart:
-    """Bars: right completions and others on top of each other."""
+    """Stacked bars of correct and other completions."""
     whole = pl.col("completions").sum().over("group")
     shown = rows.select("group", "kind", "truncated", share=pl.col("truncated") / whole)
     chart = alt.Chart(shown).mark_bar().encode(
-        x=alt.X("share:Q", title="cut off", axis=alt.Axis(format="~%", tickCount=5, grid=True)),
+        x=alt.X("share:Q", title="truncated", axis=alt.Axis(format="~%", tickCount=5, grid=True)),
         y=_groups(rows),
         color=_kinds(rows),
         tooltip=["group:N", "kind:N", "truncated:Q", alt.Tooltip("share:Q", format=".1%")],
     )  # fmt: skip
-    drawn: alt.Chart = chart.properties(height=0.7 * ROW * max(2, rows["group"].n_unique()))
-    return drawn
+    sized: alt.Chart = chart.properties(height=0.7 * ROW * max(2, rows["group"].n_unique()))
+    return sized
 
 
 def _groups(rows: pl.DataFrame) -> alt.Y:
@@ -141,7 +139,7 @@ def _lengths_finding(rows: pl.DataFrame) -> str:
     right, wrong = (means.get(kind) for kind in KINDS)
     if right is None or wrong is None:
         return f"All completions are {KINDS[wrong is not None]}: {right or wrong:,.0f} tokens on average."
-    return f"Right completions have {right:,.0f} tokens on average, the others {wrong:,.0f}."
+    return f"Correct completions have {right:,.0f} tokens on average, the others {wrong:,.0f}."
 
 
 def _cut_finding(rows: pl.DataFrame) -> str:
@@ -149,26 +147,26 @@ def _cut_finding(rows: pl.DataFrame) -> str:
     shares = by.with_columns(share=pl.col("truncated") / pl.col("completions")).sort("share")
     most, share = shares["group"][-1], percent(shares["share"][-1])
     whole = percent(int(by["truncated"].sum()) / int(by["completions"].sum()))
-    return f"{whole} % of all completions were cut off; most of {most}: {share} %."
+    return f"{whole} % of all completions were truncated; most for {most}: {share} %."
 
 
 def _over_length(view: StudyView) -> list[str]:
-    """What became of training rows over `train.max_length`."""
+    """Number of training examples dropped for being longer than `train.max_length`."""
     trained = [(trial.metrics or {})["train"] for trial in view.counted]
     counts = [(row["rows_over_length"], row["rows"]) for row in trained if row]
     if not counts:
         return []
     most, left = max(counts)
     if not most:
-        return ["No training row was over the length limit (train.max_length)."]
+        return ["No training example was over the length limit (train.max_length)."]
     dropped = sum(1 for over, _ in counts if over)
     return [
-        f"Training rows over the length limit (train.max_length) were dropped in {dropped} of {len(counts)} "
-        f"trainings, at most {most}, which left {left}."
+        f"Training examples over the length limit (train.max_length) were dropped in {dropped} of "
+        f"{len(counts)} trainings, at most {most}, which left {left}."
     ]
 
 
-def _table(rows: pl.DataFrame, found: Groups) -> Table:
+def _table(rows: pl.DataFrame, grouping: Groups) -> Table:
     header = [
         "group",
         "kind",
@@ -179,12 +177,12 @@ def _table(rows: pl.DataFrame, found: Groups) -> Table:
         "median",
         "75 %",
         "90 %",
-        "cut off (%)",
+        "truncated (%)",
     ]
-    header.append("training rows over length")
+    header.append("training examples over the limit")
     table = []
     for row in rows.iter_rows(named=True):
-        trained = [(trial.metrics or {})["train"] for trial in found.trials[row["group"]]]
+        trained = [(trial.metrics or {})["train"] for trial in grouping.trials[row["group"]]]
         over = sum(train["rows_over_length"] for train in trained if train)
         numbers = [f"{row[key]:,.0f}" for key in ("completions", "mean", *QUANTILES)]
         cut = percent(row["truncated"] / row["completions"])

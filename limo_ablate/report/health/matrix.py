@@ -1,4 +1,4 @@
-"""Which cells solve which problems: a matrix of accuracies, both sides in order."""
+"""Section with the accuracy of each cell on each problem, as a matrix in order of both means."""
 
 from __future__ import annotations
 
@@ -16,46 +16,48 @@ from limo_ablate.report.section import Chart, Section, Table, slug
 from limo_ablate.report.study_view import StudyView
 
 RECTANGLES = 6000
-"""Drawn on the page, over all benchmarks: a browser draws so many at once."""
+"""Maximum number of rectangles on the page, over all benchmarks: more would slow down the browser."""
 CELLS = 200
-"""Rows drawn; of more cells, every so many."""
+"""Maximum number of rows; of more cells, every n-th is drawn."""
 FEWEST = 12
-"""Columns at least."""
+"""Minimum number of columns."""
 BENCHMARKS = 4
-"""Matrices drawn: the study's first benchmarks."""
+"""Maximum number of matrices: the study's first benchmarks."""
 LISTED = 25
 ROW, TALLEST = 16, 640
-"""Pixels of a row, and of all of them."""
+"""Height in pixels of a row, and at most of the plot."""
 SEAM = 0.08
-"""Share of a column by which it lies under the next one, so that no line shows between them."""
+"""Overlap of neighbouring columns, as a share of their width, so that no gap shows between them."""
 
 Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """One benchmark: cells, best first, by problems, easiest first."""
+    """Accuracies on one benchmark: cells, best first, by problems, easiest first."""
 
     score: str
     cells: list[str]
     problems: list[str]
     accuracy: Array
-    """(cells, problems), over seeds and samples."""
+    """(cells, problems) means over seeds and samples."""
 
 
 def section(view: StudyView) -> Section | None:
-    """A matrix for each benchmark; None without results."""
+    """A matrix for each benchmark; None without finished trials."""
     names = [score for score in view.scores if "/" not in score][:BENCHMARKS]
-    found = [made for name in names if (made := matrix(view, name))]
-    if not found:
+    matrices = [one for name in names if (one := matrix(view, name))]
+    if not matrices:
         return None
     named = f"Cells are named by {APART.join(map(axis, view.keys))}." if view.keys else ""
-    drawn = [_drawn(made, RECTANGLES // len(found), _levels(view, made.score), named) for made in found]
-    return Section("matrix", "Problem by problem", charts=tuple(drawn))
+    charts = [
+        _matrix_chart(one, RECTANGLES // len(matrices), _levels(view, one.score), named) for one in matrices
+    ]
+    return Section("matrix", "Problem by problem", charts=tuple(charts))
 
 
 def matrix(view: StudyView, score: str) -> Matrix | None:
-    """The counted cells by the problems that all of them answered; None where there are no such."""
+    """The counted cells on the problems that all of them answered; None if there are none."""
     cells = {trial.name: cell for cell, trials in groups(view).trials.items() for trial in trials}
     named = pl.DataFrame({"trial": list(cells), "cell": list(cells.values())})
     rows = view.answers.filter(pl.col("score") == score).join(named, on="trial")
@@ -71,8 +73,8 @@ def matrix(view: StudyView, score: str) -> Matrix | None:
 
 
 def discrimination(accuracy: Array) -> Array:
-    """(problems,) correlation over cells of a problem's accuracy with that on all others (item-rest); NaN
-    where the problem, or the rest, is the same for all cells.
+    """(problems,) item-rest correlation over cells: of the accuracy on a problem with that on all others; NaN
+    if either is constant over cells.
     """
     rest = (accuracy.sum(axis=1, keepdims=True) - accuracy) / max(1, accuracy.shape[1] - 1)
     a, b = (part - part.mean(axis=0) for part in (accuracy, rest))
@@ -81,15 +83,15 @@ def discrimination(accuracy: Array) -> Array:
         return np.where(spread > 1e-12, (a * b).sum(axis=0) / spread, np.nan)
 
 
-def matrix_chart(made: Matrix, rectangles: int) -> alt.Chart:
-    """Rectangles in the colour of the accuracy; neighbouring problems share one where they are too many."""
-    cells = made.cells[:: every(made)]
-    shown, width = _binned(made.accuracy[:: every(made)], rectangles)
+def matrix_chart(matrix: Matrix, rectangles: int) -> alt.Chart:
+    """Rectangles coloured by accuracy; neighbouring problems are averaged if there are too many."""
+    cells = matrix.cells[:: every(matrix)]
+    shown, width = _binned(matrix.accuracy[:: every(matrix)], rectangles)
     rows = pl.DataFrame(
         {"cell": cells, "accuracy": [[round(100 * value) for value in row] for row in shown.tolist()]}
     )
-    count, last = len(made.problems), shown.shape[1]
-    names = [_span(made.problems[i * width : (i + 1) * width]) for i in range(last)]
+    count, last = len(matrix.problems), shown.shape[1]
+    names = [_span(matrix.problems[i * width : (i + 1) * width]) for i in range(last)]
     labels = pl.DataFrame({"place": range(1, last + 1), "problem": names})
     chart = (
         alt.Chart(rows)
@@ -106,24 +108,24 @@ def matrix_chart(made: Matrix, rectangles: int) -> alt.Chart:
     legible = alt.Axis(labelLimit=140, labelFontSize=size, labelOverlap="greedy")
     places = alt.Axis(grid=False, tickCount=6, tickMinStep=1, format="d")
     shades = alt.Legend(gradientLength=140, tickCount=3)
-    drawn: alt.Chart = chart.encode(
-        x=alt.X("start:Q", title=f"problems of {made.score}, easiest first", axis=places,
+    sized: alt.Chart = chart.encode(
+        x=alt.X("start:Q", title=f"problems of {matrix.score}, easiest first", axis=places,
                 scale=alt.Scale(domain=[0, count], nice=False)),
         x2="end:Q",
         y=alt.Y("cell:N", sort=None, title=None, axis=legible, scale=alt.Scale(padding=0)),
         color=alt.Color("accuracy:Q", title="accuracy (%)", legend=shades, scale=alt.Scale(domain=[0, 100])),
         tooltip=["cell:N", "problem:N", alt.Tooltip("accuracy:Q", title="accuracy (%)")],
     ).properties(height=height)  # fmt: skip
-    return drawn
+    return sized
 
 
-def every(made: Matrix) -> int:
-    """Of the cells, each so many is drawn."""
-    return -(-len(made.cells) // CELLS)
+def every(matrix: Matrix) -> int:
+    """Step between drawn cells: 1 if all are drawn."""
+    return -(-len(matrix.cells) // CELLS)
 
 
 def _binned(accuracy: Array, rectangles: int) -> tuple[Array, int]:
-    """Means of so many neighbouring problems that there are no more than `rectangles`, and how many."""
+    """Means over neighbouring problems, so that at most `rectangles` are drawn; and how many are averaged."""
     cells, problems = accuracy.shape
     width = math.ceil(problems / max(FEWEST, rectangles // cells))
     starts = np.arange(0, problems, width)
@@ -135,29 +137,29 @@ def _span(problems: list[str]) -> str:
     return first if len(problems) == 1 else f"{len(problems)} problems, {first} to {last}"
 
 
-def _drawn(made: Matrix, rectangles: int, levels: dict[str, float | None], named: str) -> Chart:
-    cells = len(made.cells[:: every(made)])
-    width = _binned(made.accuracy[:: every(made)], rectangles)[1]
-    note = "A row is a cell, best on top; a column is a problem, easiest first; the colour is the accuracy "
+def _matrix_chart(matrix: Matrix, rectangles: int, levels: dict[str, float | None], named: str) -> Chart:
+    cells = len(matrix.cells[:: every(matrix)])
+    width = _binned(matrix.accuracy[:: every(matrix)], rectangles)[1]
+    note = "Rows are cells, best first; columns are problems, easiest first; colour is the mean accuracy "
     note += f"over seeds and samples. {named}"
     if width > 1:
-        note += f" A column is the mean of {width} problems that lie next to each other."
-    if cells < len(made.cells):
-        note += f" {cells} of {len(made.cells)} cells are drawn."
+        note += f" Each column is the mean of {width} neighbouring problems."
+    if cells < len(matrix.cells):
+        note += f" {cells} of {len(matrix.cells)} cells are drawn."
     return Chart(
-        slug(f"problems of {made.score}"),
-        f"Problems of {made.score} by cell",
-        _finding(made),
+        slug(f"problems of {matrix.score}"),
+        f"Problems of {matrix.score} by cell",
+        _finding(matrix),
         note,
-        matrix_chart(made, rectangles).to_dict(),
-        _table(made, levels),
+        matrix_chart(matrix, rectangles).to_dict(),
+        _table(matrix, levels),
     )
 
 
-def _finding(made: Matrix) -> str:
-    means = made.accuracy.mean(axis=0)
-    nobody, everybody = int((means == 0).sum()), int((means == 1).sum())
-    return f"Of {len(means)} problems, no cell solves {nobody}; every cell solves {everybody} every time."
+def _finding(matrix: Matrix) -> str:
+    means = matrix.accuracy.mean(axis=0)
+    unsolved, always = int((means == 0).sum()), int((means == 1).sum())
+    return f"Of {len(means)} problems, {unsolved} are solved by no cell, {always} by every cell every time."
 
 
 def _levels(view: StudyView, score: str) -> dict[str, float | None]:
@@ -166,24 +168,24 @@ def _levels(view: StudyView, score: str) -> dict[str, float | None]:
     return dict(rows.iter_rows())
 
 
-def _table(made: Matrix, levels: dict[str, float | None]) -> Table:
-    tells, means = discrimination(made.accuracy), made.accuracy.mean(axis=0)
-    solved = (made.accuracy >= 0.5).sum(axis=0)
-    order = np.argsort(-np.nan_to_num(tells, nan=-2.0), kind="stable").tolist()
+def _table(matrix: Matrix, levels: dict[str, float | None]) -> Table:
+    discriminations, means = discrimination(matrix.accuracy), matrix.accuracy.mean(axis=0)
+    solved = (matrix.accuracy >= 0.5).sum(axis=0)
+    order = np.argsort(-np.nan_to_num(discriminations, nan=-2.0), kind="stable").tolist()
     rows = [
         [
-            made.problems[place],
-            "–" if (level := levels.get(made.problems[place])) is None else f"{level:g}",
+            matrix.problems[place],
+            "–" if (level := levels.get(matrix.problems[place])) is None else f"{level:g}",
             percent(float(means[place])),
-            "–" if np.isnan(tells[place]) else f"{tells[place]:.2f}",
-            f"{solved[place]} of {len(made.cells)}",
+            "–" if np.isnan(discriminations[place]) else f"{discriminations[place]:.2f}",
+            f"{solved[place]} of {len(matrix.cells)}",
         ]
         for place in order[:LISTED]
     ]
     header = ["problem", "level", "accuracy (%)", "discrimination", "cells that solve it"]
     notes = [
-        f"The {len(rows)} problems that tell cells apart best. Discrimination: the correlation, over cells, "
-        "of the accuracy on a problem with that on all others. A cell solves a problem with half or more of "
-        "its answers. All of them: trials/*/verdicts.parquet."
+        f"The {len(rows)} problems that discriminate best between cells. Discrimination: correlation over "
+        "cells of the accuracy on a problem with that on all other problems. A cell solves a problem if at "
+        "least half of its answers are correct. Data: trials/*/verdicts.parquet."
     ]
     return Table(header, rows, 1, notes)

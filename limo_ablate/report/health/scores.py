@@ -1,4 +1,4 @@
-"""Every score of every cell with its error, and how pass@k grows with k."""
+"""Section with all scores of all cells and their standard errors, and pass@k over k."""
 
 from __future__ import annotations
 
@@ -15,61 +15,61 @@ from limo_ablate.report.section import Chart, Section, Table, slug
 from limo_ablate.report.study_view import StudyView
 
 CLEAN = "/clean"
-"""After a benchmark's name: its score on the items that no problem of the pool is flagged with."""
+"""Suffix of a benchmark's score on its clean items: those that match no problem of the pool."""
 HEALTH = {"truncated": "truncated", "no_answer": "no answer", "undecided": "undecided"}
 FURTHER = {
     "decoding_sd": "decoding SD",
     "flips": "flips",
     "judged_accuracy": "with the judge",
     "judge_agreement": "judge agrees",
-    "judge_unreadable": "judge unreadable",
+    "judge_unreadable": "judge unparsable",
     "probe_exact": "probe exact",
     "probe_rouge": "probe ROUGE-L",
 }
-"""What metrics.json has besides, where it was asked for: docs/evaluation.md says what each is."""
+"""Optional scores of metrics.json (docs/evaluation.md) -> heading."""
 ROWS = 800
-"""Of the table; the first benchmarks that fit."""
+"""Maximum number of rows of the table: the first benchmarks that fit are shown."""
 LINES, BENCHMARKS = 8, 4
-"""Lines of a picture, and pictures."""
+"""Maximum number of lines of a chart, and of charts."""
 HEIGHT, DODGE = 280, 0.03
-"""Pixels; and the share of a doubling of k between neighbouring lines."""
+"""Height in pixels; offset of neighbouring lines, as a share of a doubling of k."""
 Place = tuple[tuple[Any, ...], str]
-"""(a cell's levels, score)."""
+"""(levels of a cell, score)."""
 NOTES = [
-    "Per cent, ± one standard error over seeds and problems together; with one seed over problems only. "
-    "clean: the same mean on the items that no problem of the pool is flagged with. Undecided answers count "
-    "as wrong. decoding SD: of one pass over the benchmark, by sampling alone.",
+    "Per cent, ± 1 standard error over seeds and problems; with one seed, over problems only. clean: "
+    "accuracy on items that match no problem of the pool. Undecided answers count as wrong. decoding SD: "
+    "standard deviation of one pass over the benchmark due to sampling.",
 ]
 
 
 def section(view: StudyView) -> Section | None:
-    """None without results."""
+    """Table of scores and charts of pass@k; None without finished trials."""
     if not view.done:
         return None
-    found = measures(view.done, view.study.cluster)
+    values = measures(view.done, view.study.cluster)
     names = [score for score in view.scores if "/" not in score]
-    several = found.filter(pl.col("measure") == "maj")["score"].unique(maintain_order=True).to_list()
-    drawn = [_pass_at_k(view, found, name) for name in names if name in several]
+    several = values.filter(pl.col("measure") == "maj")["score"].unique(maintain_order=True).to_list()
+    charts = [_pass_at_k(view, values, name) for name in names if name in several]
     return Section(
-        "scores", "Scores", charts=tuple(drawn[:BENCHMARKS]), table=score_table(view, found, names)
+        "scores", "Scores", charts=tuple(charts[:BENCHMARKS]), table=score_table(view, values, names)
     )
 
 
-def score_table(view: StudyView, found: pl.DataFrame, names: Sequence[str]) -> Table:
-    """A row for each benchmark and cell. `found` is `effects.measures` of the finished trials."""
-    numbers = _numbers(measure_means(view.table, found, view.keys), view.keys)
+def score_table(view: StudyView, values: pl.DataFrame, names: Sequence[str]) -> Table:
+    """A row for each benchmark and cell. `values` is `measures.measures` of the finished trials."""
+    numbers = _numbers(measure_means(view.table, values, view.keys), view.keys)
     cells = list(dict.fromkeys(cell for cell, _ in numbers))
     shown = list(names)[: max(1, ROWS // len(cells))]
     columns, further = _columns(numbers), _further(view)
-    asked = list(dict.fromkeys(key for row in further.values() for key in row))
+    optional = list(dict.fromkeys(key for row in further.values() for key in row))
     table = [
         [
             *view.levels(dict(zip(view.keys, cell, strict=True))),
             name,
             _layout(numbers[cell, name]["avg"], _samples(view, name)),
-            *(_told(numbers.get((cell, name + part), {}).get(measure)) for part, measure, _ in columns),
+            *(_mean_text(numbers.get((cell, name + part), {}).get(measure)) for part, measure, _ in columns),
             f"{numbers[cell, name]['tokens']['mean']:,.0f}",
-            *(percent(further[cell, name].get(key)) for key in asked),
+            *(percent(further[cell, name].get(key)) for key in optional),
         ]
         for name in shown
         for cell in cells
@@ -82,42 +82,42 @@ def score_table(view: StudyView, found: pl.DataFrame, names: Sequence[str]) -> T
         *(title for _, _, title in columns),
     ]
     left = len(names) - len(shown)
-    more = [f"{left} more benchmarks: trials/*/metrics.json."] if left else []
-    header += ["tokens", *(FURTHER[key] for key in asked)]
+    more = [f"{left} more benchmarks are in trials/*/metrics.json."] if left else []
+    header += ["tokens", *(FURTHER[key] for key in optional)]
     return Table(header, table, len(view.keys) + 2, [*NOTES, *more])
 
 
 def _numbers(rows: pl.DataFrame, keys: Sequence[str]) -> dict[Place, dict[str, dict[str, Any]]]:
-    """(cell, score) -> measure -> its row of `effects.measured`."""
-    found: dict[Place, dict[str, dict[str, Any]]] = {}
+    """(cell, score) -> measure -> its row of `measures.measure_means`."""
+    by_place: dict[Place, dict[str, dict[str, Any]]] = {}
     for row in rows.iter_rows(named=True):
-        found.setdefault((tuple(row[key] for key in keys), row["score"]), {})[row["measure"]] = row
-    return found
+        by_place.setdefault((tuple(row[key] for key in keys), row["score"]), {})[row["measure"]] = row
+    return by_place
 
 
 def _columns(numbers: Mapping[Place, Mapping[str, Any]]) -> list[tuple[str, str, str]]:
-    """(what follows the benchmark's name, measure, heading): avg@n, the same of clean items, pass@k at a
-    middle and at the largest k of each benchmark, maj@n, health.
+    """(suffix of the score, measure, heading): avg@n, avg@n on clean items, pass@k at a middle and at the
+    largest k of each benchmark, maj@n, shares of truncated and other answers.
     """
-    found = [("", "avg", "avg@n")]
+    columns = [("", "avg", "avg@n")]
     if any(score.endswith(CLEAN) for _, score in numbers):
-        found.append((CLEAN, "avg", "clean"))
-    wanted: set[int] = set()
+        columns.append((CLEAN, "avg", "clean"))
+    shown_ks: set[int] = set()
     for (_, score), measures_ in numbers.items():
         ks = sorted(_k(name) for name in measures_ if name.startswith("pass@"))
         if ks and "/" not in score:
-            wanted |= {ks[(len(ks) - 1) // 2], ks[-1]}
-    found += [("", f"pass@{k}", f"pass@{k}") for k in sorted(wanted)]
-    if wanted:
-        found.append(("", "maj", "maj@n"))
-    return [*found, *(("", name, title) for name, title in HEALTH.items())]
+            shown_ks |= {ks[(len(ks) - 1) // 2], ks[-1]}
+    columns += [("", f"pass@{k}", f"pass@{k}") for k in sorted(shown_ks)]
+    if shown_ks:
+        columns.append(("", "maj", "maj@n"))
+    return [*columns, *(("", name, title) for name, title in HEALTH.items())]
 
 
 def _k(measure: str) -> int:
     return int(measure.partition("@")[2])
 
 
-def _told(row: Mapping[str, Any] | None) -> str:
+def _mean_text(row: Mapping[str, Any] | None) -> str:
     return plus_minus(row["mean"], row["stderr"]) if row else "–"
 
 
@@ -131,23 +131,23 @@ def _samples(view: StudyView, name: str) -> str:
 
 
 def _further(view: StudyView) -> dict[Place, dict[str, float]]:
-    """(cell, score) -> what else its trials have, the mean over them."""
-    asked = [key for key in FURTHER if key in view.table.columns]
-    means = view.table.group_by([*view.keys, "score"]).agg(pl.col(asked).mean())
+    """(cell, score) -> optional scores, means over its trials."""
+    optional = [key for key in FURTHER if key in view.table.columns]
+    means = view.table.group_by([*view.keys, "score"]).agg(pl.col(optional).mean())
     return {
         (tuple(row[key] for key in view.keys), row["score"]): {
-            key: row[key] for key in asked if row[key] is not None
+            key: row[key] for key in optional if row[key] is not None
         }
         for row in means.iter_rows(named=True)
     }
 
 
-def _pass_at_k(view: StudyView, found: pl.DataFrame, name: str) -> Chart:
-    """pass@k by k, a line for each group of cells."""
+def _pass_at_k(view: StudyView, values: pl.DataFrame, name: str) -> Chart:
+    """pass@k over k, a line for each group of cells."""
     grouped = groups(view, LINES)
     group = {trial.name: group for group, trials in grouped.trials.items() for trial in trials}
     named = pl.col("trial").replace_strict(group, default=None).alias("group")
-    own = found.filter((pl.col("score") == name) & pl.col("trial").is_in(list(group)))
+    own = values.filter((pl.col("score") == name) & pl.col("trial").is_in(list(group)))
     own = own.filter(pl.col("measure").str.contains("^(avg$|pass@)"))
     table = view.table.filter(pl.col("trial").is_in(list(group))).with_columns(named)
     k = pl.col("measure").str.strip_prefix("pass@").replace("avg", "1").cast(pl.Int64)
@@ -164,7 +164,7 @@ def _pass_at_k(view: StudyView, found: pl.DataFrame, name: str) -> Chart:
 
 
 def pass_chart(rows: pl.DataFrame, names: Sequence[str]) -> alt.LayerChart | alt.FacetChart:
-    """Lines over k on a logarithmic axis, moved a little apart so that their bars don't hide each other."""
+    """Lines over k on a logarithmic axis, offset a little so that error bars don't overlap."""
     ks = sorted(set(rows["k"]))
     side = {name: 2 ** ((place - (len(names) - 1) / 2) * DODGE) for place, name in enumerate(names)}
     shown = rows.select(
@@ -200,12 +200,12 @@ def _pass_finding(rows: pl.DataFrame) -> str:
     first, last = wide.columns[1], wide.columns[-1]
     gain = wide.with_columns(gain=pl.col(last) - pl.col(first)).sort("gain").row(-1, named=True)
     points = f"{percent(gain[first])} to {percent(gain[last])} %"
-    return f"From k = {first} to {last} it rises most for {gain['group']}: {points}."
+    return f"From k = {first} to {last}, pass@k rises most for {gain['group']}: {points}."
 
 
 def _pass_table(rows: pl.DataFrame) -> Table:
     ks = sorted(set(rows["k"]))
     by = {(row["group"], row["k"]): row for row in rows.iter_rows(named=True)}
     names = list(dict.fromkeys(rows["group"]))
-    table = [[name, *(_told(by.get((name, k))) for k in ks)] for name in names]
-    return Table(["group", *(f"pass@{k}" for k in ks)], table, 1, ["Per cent, ± one standard error."])
+    table = [[name, *(_mean_text(by.get((name, k))) for k in ks)] for name in names]
+    return Table(["group", *(f"pass@{k}" for k in ks)], table, 1, ["Per cent, ± 1 standard error."])

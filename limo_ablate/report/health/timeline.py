@@ -1,4 +1,4 @@
-"""When each trial ran: a bar for every attempt, a lane for each slot, pauses cut short."""
+"""Section on the timeline: a bar for each attempt, a lane for each slot, with pauses shortened."""
 
 from __future__ import annotations
 
@@ -16,46 +16,46 @@ from limo_ablate.report.study_view import StudyView
 
 STATES = ("done", "failed", "pruned", "interrupted", "running")
 BARS = 1500
-"""Bars drawn; of more, those that did not end well, and the longest."""
+"""Maximum number of bars; of more attempts, those without a result and the longest are drawn."""
 PAUSE = 0.05
-"""A stretch in which nothing ran is a pause from this share of the time in which something did."""
+"""Minimum length of a pause, as a share of the time in which something ran."""
 CUT = 0.015
-"""What a pause is drawn as, a share of the same."""
+"""Length at which a pause is drawn, as a share of the same time."""
 TOUCH = 0.05
-"""Seconds by which two attempts of a slot may overlap: the clock is read before one ends for the ledger."""
+"""Seconds by which attempts of one slot may overlap, as the clock is read before the ledger is written."""
 LONGEST = 8
 UNITS = ((5400.0, 3600.0, "hours"), (90.0, 60.0, "minutes"), (0.0, 1.0, "seconds"))
-"""(from so many seconds on, seconds of one, its name)."""
+"""(minimum time in seconds, seconds of the unit, its name)."""
 ROW, TALLEST = 26, 900
-"""Pixels of a lane, and of all of them."""
+"""Height in pixels of a lane, and at most of the plot."""
 
 Spans = list[tuple[float, float]]
 """(start, end) in seconds."""
 
 
 def section(view: StudyView) -> Section | None:
-    """None where nothing has run."""
-    found, from_ledger = attempts(view)
-    if not found:
+    """The timeline of all attempts; None if nothing has run."""
+    begun, from_ledger = attempts(view)
+    if not begun:
         return None
-    lanes, (worked, pauses) = assign_lanes(found), pauses_of(found)
-    picture = Chart(
+    lanes, (worked, pauses) = assign_lanes(begun), pauses_of(begun)
+    chart = Chart(
         "timeline",
-        "Every attempt, slot by slot",
-        _finding(found, lanes, worked, pauses),
-        _note(found, pauses, from_ledger),
-        timeline_chart(found, lanes, worked, pauses).to_dict(),
-        lane_table(found, lanes, worked),
+        "Attempts by slot",
+        _finding(begun, lanes, worked, pauses),
+        _note(begun, pauses, from_ledger),
+        timeline_chart(begun, lanes, worked, pauses).to_dict(),
+        lane_table(begun, lanes, worked),
     )
-    return Section("timeline", "Timeline of the sweep", charts=(picture,))
+    return Section("timeline", "Timeline of the sweep", charts=(chart,))
 
 
-def assign_lanes(found: Sequence[Attempt]) -> list[str]:
-    """The lane of each attempt (earliest first): its machine's first slot that is free by then."""
-    machines = list(dict.fromkeys(attempt.machine for attempt in found))
+def assign_lanes(begun: Sequence[Attempt]) -> list[str]:
+    """The lane of each attempt (earliest first): the first slot of its machine that is free at its start."""
+    machines = list(dict.fromkeys(attempt.machine for attempt in begun))
     free: dict[str, list[float]] = {machine: [] for machine in machines}
     lanes = []
-    for attempt in found:
+    for attempt in begun:
         ends = free[attempt.machine]
         slot = next((i for i, end in enumerate(ends) if end <= attempt.start + TOUCH), len(ends))
         ends[slot : slot + 1] = [attempt.end]
@@ -64,10 +64,10 @@ def assign_lanes(found: Sequence[Attempt]) -> list[str]:
     return lanes
 
 
-def pauses_of(found: Sequence[Attempt]) -> tuple[float, Spans]:
-    """Seconds in which something ran, and the pauses between."""
-    gaps, worked, end = [], 0.0, found[0].start
-    for attempt in found:
+def pauses_of(begun: Sequence[Attempt]) -> tuple[float, Spans]:
+    """Seconds in which something ran, and the pauses between them."""
+    gaps, worked, end = [], 0.0, begun[0].start
+    for attempt in begun:
         if attempt.start > end:
             gaps.append((end, attempt.start))
         worked += max(0.0, attempt.end - max(end, attempt.start))
@@ -76,12 +76,12 @@ def pauses_of(found: Sequence[Attempt]) -> tuple[float, Spans]:
 
 
 def timeline_chart(
-    found: Sequence[Attempt], lanes: Sequence[str], worked: float, pauses: Spans
+    begun: Sequence[Attempt], lanes: Sequence[str], worked: float, pauses: Spans
 ) -> alt.LayerChart | alt.FacetChart:
-    """Bars over the time of work; what did not end well has a cross at its end."""
+    """Bars over working time; an attempt without a result has a cross at its end."""
     unit, word = next((seconds, name) for least, seconds, name in UNITS if worked >= least)
-    clock = _clock(found[0].start, pauses, CUT * worked, unit)
-    rows = _rows(found, lanes, clock)
+    clock = _clock(begun[0].start, pauses, CUT * worked, unit)
+    rows = _rows(begun, lanes, clock)
     names = list(dict.fromkeys(sorted(lanes, key=_place)))
     y = alt.Y("lane:N", sort=names, title=None, scale=alt.Scale(paddingInner=0.25, paddingOuter=0.15))
     legend = alt.Legend(title=None, values=[state for state in STATES if state in set(rows["state"])])
@@ -104,9 +104,9 @@ def timeline_chart(
     return alt.layer(*layers).properties(height=min(max(2, len(names)) * ROW, TALLEST))
 
 
-def _rows(found: Sequence[Attempt], lanes: Sequence[str], clock: Callable[[float], float]) -> pl.DataFrame:
+def _rows(begun: Sequence[Attempt], lanes: Sequence[str], clock: Callable[[float], float]) -> pl.DataFrame:
     pairs = sorted(
-        zip(found, lanes, strict=True), key=lambda pair: (pair[0].state == "done", -_took(pair[0]))
+        zip(begun, lanes, strict=True), key=lambda pair: (pair[0].state == "done", -_took(pair[0]))
     )
     return pl.DataFrame(
         [
@@ -121,7 +121,7 @@ def _rows(found: Sequence[Attempt], lanes: Sequence[str], clock: Callable[[float
 
 
 def _clock(start: float, pauses: Spans, cut: float, unit: float) -> Callable[[float], float]:
-    """Time of work, in units, at an instant."""
+    """Function from an instant to working time in units."""
 
     def at(instant: float) -> float:
         over = [(min(b, instant) - a, b - a) for a, b in pauses if instant > a]
@@ -138,14 +138,14 @@ def _place(lane: str) -> list[int]:
     return [int(word) for word in lane.replace(",", "").split() if word.isdigit()]
 
 
-def _finding(found: Sequence[Attempt], lanes: Sequence[str], worked: float, pauses: Spans) -> str:
-    counts = Counter(attempt.state for attempt in found)
+def _finding(begun: Sequence[Attempt], lanes: Sequence[str], worked: float, pauses: Spans) -> str:
+    counts = Counter(attempt.state for attempt in begun)
     states = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
-    busy = sum(map(_took, found)) / (worked * len(set(lanes))) if worked else 1.0
+    busy = sum(map(_took, begun)) / (worked * len(set(lanes))) if worked else 1.0
     paused = f" and {len(pauses)} pauses" if len(pauses) > 1 else " and a pause" if pauses else ""
     return (
-        f"{len(found)} attempts ({states}) in {duration(worked)} of work{paused}; "
-        f"{_lanes(lanes)} busy for {percent(busy, 0)} % of it."
+        f"{len(begun)} attempts ({states}) in {duration(worked)} of working time{paused}; "
+        f"{_lanes(lanes)} busy {percent(busy, 0)} % of it."
     )
 
 
@@ -154,27 +154,29 @@ def _lanes(lanes: Sequence[str]) -> str:
     return f"{count} slots were" if count > 1 else "the slot was"
 
 
-def _note(found: Sequence[Attempt], pauses: Spans, from_ledger: bool) -> str:
-    parts = ["A bar is an attempt."]
-    if any(attempt.state in ("failed", "pruned", "interrupted") for attempt in found):
-        parts.append("A cross is the end of one without a result.")
+def _note(begun: Sequence[Attempt], pauses: Spans, from_ledger: bool) -> str:
+    parts = ["Each bar is an attempt."]
+    if any(attempt.state in ("failed", "pruned", "interrupted") for attempt in begun):
+        parts.append("A cross marks the end of an attempt without a result.")
     if pauses:
-        parts.append("Dashed: a pause in which nothing ran, cut out of the axis.")
+        parts.append("Dashed: a pause in which nothing ran, cut from the axis.")
     if not from_ledger:
-        parts.append("The ledger is not here: start and duration are those that finished trials recorded.")
-    if len(found) > BARS:
-        parts.append(f"Of {len(found)} attempts, {BARS}: those without a result, and the longest.")
+        parts.append(
+            "The ledger is not available: start and duration are from the records of finished trials."
+        )
+    if len(begun) > BARS:
+        parts.append(f"Shown: {BARS} of {len(begun)} attempts, those without a result and the longest.")
     return " ".join(parts)
 
 
-def lane_table(found: Sequence[Attempt], lanes: Sequence[str], worked: float) -> Table:
-    """A row for each lane; in the notes the longest attempts."""
+def lane_table(begun: Sequence[Attempt], lanes: Sequence[str], worked: float) -> Table:
+    """A row for each lane; the longest attempts are in the notes."""
     rows = []
     for name in dict.fromkeys(sorted(lanes, key=_place)):
-        own = [attempt for attempt, lane in zip(found, lanes, strict=True) if lane == name]
+        own = [attempt for attempt, lane in zip(begun, lanes, strict=True) if lane == name]
         busy, bad = sum(map(_took, own)), sum(attempt.state == "failed" for attempt in own)
         share = percent(busy / worked if worked else 1.0, 0)
         rows.append([name, str(len(own)), str(bad), duration(busy), share])
-    longest = sorted(found, key=_took, reverse=True)[:LONGEST]
-    told = "Longest: " + "; ".join(f"{one.cell} {duration(_took(one))}" for one in longest) + "."
-    return Table(["slot", "attempts", "failed", "busy", "busy (%)"], rows, 1, [told])
+    longest = sorted(begun, key=_took, reverse=True)[:LONGEST]
+    note = "Longest: " + "; ".join(f"{one.cell} {duration(_took(one))}" for one in longest) + "."
+    return Table(["slot", "attempts", "failed", "busy", "busy (%)"], rows, 1, [note])

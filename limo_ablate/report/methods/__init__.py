@@ -1,1 +1,1 @@
-"""How it was done, in words, and what to cite."""
+"""The methods section, and references to cite."""

@@ -1,4 +1,4 @@
-"""How the study was made, in the words of a paper's method section, and what to cite."""
+"""The methods section: text for a paper, from the study's configuration, and BibTeX of what to cite."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from limo_ablate.study.block import Block
 from limo_ablate.study.choices import DESIGNS
 
 INTERVAL = (
-    "Every mean and every difference carries a 95 % interval for other seeds and other problems of the same "
-    "kind (two-way random effects of seeds × problems by a generalised pivotal quantity, Weerahandi 1993; "
-    "with one seed Student's t over problems, and nothing is said about other trainings)."
+    "Means and differences have 95 % confidence intervals over seeds and problems (two-way random effects of "
+    "seeds × problems by a generalised pivotal quantity, Weerahandi 1993; with one seed, Student's t over "
+    "problems, which does not cover variation between trainings)."
 )
 STACK = ("limo-ablate", "torch", "transformers", "accelerate", "peft", "vllm")
-"""Of the versions, those a paper names."""
+"""Packages whose versions a paper names."""
 
 
 def section(view: StudyView) -> Section | None:
-    """None without results."""
+    """Text and references; None without finished trials."""
     if not view.done:
         return None
-    found = Settings(view.done)
+    settings = Settings(view.done)
     text = (
         f"Design. {_design(view)}",
-        f"Data. {protocol.data(found)}",
-        f"Training. {protocol.models(found)} {protocol.training(found)}",
-        f"Hardware. {protocol.hardware(found)} {_machines(view)}",
-        f"Evaluation. {protocol.evaluation(found)}",
-        f"Statistics. {_statistics(view, found)}",
+        f"Data. {protocol.data(settings)}",
+        f"Training. {protocol.models(settings)} {protocol.training(settings)}",
+        f"Hardware. {protocol.hardware(settings)} {_machines(view)}",
+        f"Evaluation. {protocol.evaluation(settings)}",
+        f"Statistics. {_statistics(view, settings)}",
     )
-    return Section("methods", "Methods", text, code=bibtex(view, found))
+    return Section("methods", "Methods", text, code=bibtex(view, settings))
 
 
 def _design(view: StudyView) -> str:
@@ -45,7 +45,7 @@ def _design(view: StudyView) -> str:
     seeds = sorted({trial.seed for trial in view.trials})
     many = f"seeds {_and(list(map(str, seeds)))}" if len(seeds) > 1 else f"one seed ({seeds[0]})"
     return (
-        f"{blocks}. Each cell was run with {many}; a seed feeds the choice of examples, training and "
+        f"{blocks}. Each cell was run with {many}; a seed determines selection, training and "
         f"sampling. {len(view.done)} of {len(view.trials)} trials have finished."
     )
 
@@ -53,7 +53,7 @@ def _design(view: StudyView) -> str:
 def _block(block: Block) -> str:
     """`size x quality: all combinations of training examples (0, 4) and solution tier (L1, L5)`."""
     levels = {key: ", ".join(map(level, levels)) for key, levels in block.factors().items()}
-    named = [f"{axis(key)} ({told})" if told else axis(key) for key, told in levels.items()]
+    named = [f"{axis(key)} ({text})" if text else axis(key) for key, text in levels.items()]
     tuned = ""
     if block.tune:
         axes = _and(list(map(axis, block.tune.axes)))
@@ -73,62 +73,64 @@ def _machines(view: StudyView) -> str:
     versions = json.loads((view.done[0].folder / "provenance.json").read_text())["versions"]
     stack = ", ".join(f"{name} {versions[name]}" for name in STACK if versions.get(name))
     seconds = sum((trial.metrics or {})["total_seconds"] for trial in view.done)
-    took = f"All trials together took {duration(seconds)}"
+    took = f"All trials took {duration(seconds)} in total"
     return f"Machine: {'; '.join(machines(view))}. Software: {stack}. {took}."
 
 
-def _statistics(view: StudyView, found: Settings) -> str:
+def _statistics(view: StudyView, settings: Settings) -> str:
     parts = ["Accuracy is avg@n, the mean over problems of the mean over their completions."]
-    if _several(found):
+    if _several(settings):
         parts.append("pass@k is the unbiased estimate of Chen et al. (2021), maj@n the majority vote.")
     parts.append(INTERVAL)
     if view.study.cluster:
-        parts.append(f"Problems of one {view.study.cluster} were drawn together.")
+        parts.append(f"Errors are clustered by {view.study.cluster} of the problems.")
     if contrasts := view.study.contrasts:
         primary = sum(contrast.primary for contrast in contrasts)
         parts.append(
             f"{len(contrasts)} contrast{'s' * (len(contrasts) > 1)} declared in the study's file, paired on "
-            f"problems and seeds; p-values of the {primary} primary adjusted by Holm's method."
+            f"problems and seeds; p-values of the {primary} primary ones adjusted by Holm's method."
         )
         if any(contrast.margin for contrast in contrasts):
-            parts.append("Equivalence within a margin by two one-sided tests (Schuirmann 1987).")
+            parts.append("Equivalence within a margin was tested by two one-sided tests (Schuirmann 1987).")
     return " ".join(parts)
 
 
-def _several(found: Settings) -> bool:
-    """Whether some benchmark has several completions of a problem."""
-    scores = (score for trial in found.trials for score in (trial.metrics or {})["scores"].values())
+def _several(settings: Settings) -> bool:
+    """Whether any benchmark has several completions of a problem."""
+    scores = (score for trial in settings.trials for score in (trial.metrics or {})["scores"].values())
     return any(score["samples"] > 1 for score in scores)
 
 
-def bibtex(view: StudyView, found: Settings) -> str:
-    """Entries of what the study used, the software first."""
+def bibtex(view: StudyView, settings: Settings) -> str:
+    """BibTeX entries of what the study used, the software first."""
     contrasts = view.study.contrasts
-    names = [str(name) for key in ("model", "data.name") for name in found.levels(key)]
+    names = [str(name) for key in ("model", "data.name") for name in settings.levels(key)]
     names += [score for score in view.scores if "/" not in score]
     used = {
-        "chen2021": _several(found),
-        "wang2022": _several(found),
+        "chen2021": _several(settings),
+        "wang2022": _several(settings),
         "holm1979": bool(contrasts),
         "schuirmann1987": any(contrast.margin for contrast in contrasts),
-        "lora": found.any("train.lora"),
-        "qlora": found.is_("train.lora.quantize", "nf4"),
-        "zero": found.is_("hardware.strategy", "zero3"),
-        "fsdp": found.is_("hardware.strategy", "fsdp2"),
-        "vllm": found.is_("eval.engine", "vllm"),
+        "lora": settings.any("train.lora"),
+        "qlora": settings.has("train.lora.quantize", "nf4"),
+        "zero": settings.has("hardware.strategy", "zero3"),
+        "fsdp": settings.has("hardware.strategy", "fsdp2"),
+        "vllm": settings.has("eval.engine", "vllm"),
         "optuna": any(block.adaptive for block in view.study.blocks),
-        "wu2025": found.any("eval.probe"),
+        "wu2025": settings.any("eval.probe"),
     }
     return "\n\n".join([_software(view), *due(names, used)])
 
 
 def _software(view: StudyView) -> str:
-    made = json.loads((view.done[0].folder / "provenance.json").read_text())
-    version, commit = made["versions"].get("limo-ablate"), made["git"]["commit"]
-    told = [f"version={{{version}}}"] * bool(version) + [f"note={{commit {str(commit)[:12]}}}"] * bool(commit)
-    about = [
+    record = json.loads((view.done[0].folder / "provenance.json").read_text())
+    version, commit = record["versions"].get("limo-ablate"), record["git"]["commit"]
+    fields = [f"version={{{version}}}"] * bool(version) + [f"note={{commit {str(commit)[:12]}}}"] * bool(
+        commit
+    )
+    entry = [
         "title={limo-ablate: a bench for ablations of supervised fine-tuning}",
-        f"year={{{made['started'][:4]}}}",
-        *told,
+        f"year={{{record['started'][:4]}}}",
+        *fields,
     ]
-    return f"@software{{limo_ablate, {', '.join(about)}}}"
+    return f"@software{{limo_ablate, {', '.join(entry)}}}"

@@ -1,4 +1,4 @@
-"""Data, models, training and evaluation of a study in sentences, from the configuration of its trials."""
+"""Sentences on data, models, training and evaluation, from the configuration of a study's trials."""
 
 from __future__ import annotations
 
@@ -9,67 +9,66 @@ from limo_ablate.model.generate.config import ENGINES
 from limo_ablate.report.methods.settings import Settings
 
 MEASURES = {
-    "level": "the level that the data gives",
-    "pass_rate": "the pass rate that the data gives",
-    "solutions": "the share of the pool's own solutions that the verifier accepts",
+    "level": "the data's own level",
+    "pass_rate": "the data's own pass rate",
+    "solutions": "the share of the pool's solutions that the verifier accepts",
     "reference": "the pass rate of reference models, measured for the study",
 }
-CORRECT = {"any": "of any kind", "correct": "that the verifier accepts", "wrong": "that the verifier refuses"}
+CORRECT = {"any": "of any kind", "correct": "that the verifier accepts", "wrong": "that the verifier rejects"}
 GATE = {
     "none": "Pool and benchmarks were not compared for contamination.",
-    "report": "Pool problems that match a benchmark item were flagged and kept, clean items scored apart.",
-    "drop": "Pool problems that match a benchmark item were left out.",
+    "report": "Pool problems that match a benchmark item were flagged and kept; clean items are scored too.",
+    "drop": "Pool problems that match a benchmark item were excluded.",
     "error": "A pool problem that matches a benchmark item would have stopped the study.",
 }
 STRATEGIES = {"ddp": "DDP", "fsdp2": "FSDP2", "zero3": "DeepSpeed ZeRO-3"}
 
 
-def data(found: Settings) -> str:
-    """The pool and what was chosen from it."""
-    parts = [f"Training examples came from the pool {found.told('data.name')}."]
-    if found.levels("select.size") != [0]:
-        parts.append(_selection(found))
-    if found.is_("select.correctness", "correct", "wrong"):
+def data(settings: Settings) -> str:
+    """Sentences on the pool and the selections."""
+    parts = [f"Training examples came from the pool {settings.text('data.name')}."]
+    if settings.levels("select.size") != [0]:
+        parts.append(_selection(settings))
+    if settings.has("select.correctness", "correct", "wrong"):
         parts.append(
-            f"Solutions were those {found.told('select.correctness', lambda value: CORRECT[value])}."
+            f"Solutions were those {settings.text('select.correctness', lambda value: CORRECT[value])}."
         )
-    if found.levels("select.perturb") != ["none"]:
-        parts.append(f"As a control, solutions were changed: {found.told('select.perturb')}.")
-    return " ".join([*parts, *(GATE[policy] for policy in found.levels("select.contamination.policy"))])
+    if settings.levels("select.perturb") != ["none"]:
+        parts.append(f"As a control, solutions were changed: {settings.text('select.perturb')}.")
+    return " ".join([*parts, *(GATE[policy] for policy in settings.levels("select.contamination.policy"))])
 
 
-def _selection(found: Settings) -> str:
-    said = f"A cell has {found.told('select.size', _size)} of them"
-    if found.any("select.tokens"):
-        said += f", with {found.told('select.tokens')} response tokens"
-    said += (
-        f", chosen by the rule {found.told('select.order')}, of solution tier {found.told('select.quality')}"
-    )
-    if found.levels("select.difficulty") != ["any"]:
-        measure = found.told("data.difficulty.measure", lambda value: MEASURES[value])
-        said += f", of difficulty {found.told('select.difficulty')} by {measure}"
-    if found.levels("select.teacher") != ["any"]:
-        said += f", by the teacher {found.told('select.teacher')}"
-    base = " Where it has 0, the base model was evaluated as it is." if found.is_("select.size", 0) else ""
-    return f"{said}.{base}"
+def _selection(settings: Settings) -> str:
+    text = f"A cell has {settings.text('select.size', _size)} of them"
+    if settings.any("select.tokens"):
+        text += f", with {settings.text('select.tokens')} response tokens"
+    text += f", chosen by the selection rule {settings.text('select.order')}"
+    text += f", of solution tier {settings.text('select.quality')}"
+    if settings.levels("select.difficulty") != ["any"]:
+        measure = settings.text("data.difficulty.measure", lambda value: MEASURES[value])
+        text += f", of difficulty {settings.text('select.difficulty')} by {measure}"
+    if settings.levels("select.teacher") != ["any"]:
+        text += f", by the teacher {settings.text('select.teacher')}"
+    base = " With size 0, the untuned base model was evaluated." if settings.has("select.size", 0) else ""
+    return f"{text}.{base}"
 
 
 def _size(value: int | None) -> str:
     return "all" if value is None else str(value)
 
 
-def models(found: Settings) -> str:
-    """Which base models, and how large."""
+def models(settings: Settings) -> str:
+    """Sentence on the base models and their sizes."""
     sizes: dict[str, int] = {}
-    for trial in found.trials:
+    for trial in settings.trials:
         factors = (trial.metrics or {})["factors"]
         sizes.setdefault(str(trial.level("model")), factors["parameters"])
-    named = [f"{name}{_origin(found, name)}, {_count(size)} parameters" for name, size in sizes.items()]
+    named = [f"{name}{_origin(settings, name)}, {_count(size)} parameters" for name, size in sizes.items()]
     return f"Base model{'s' * (len(named) > 1)}: {'; '.join(named)}."
 
 
-def _origin(found: Settings, name: str) -> str:
-    trial = next(trial for trial in found.trials if str(trial.level("model")) == name)
+def _origin(settings: Settings, name: str) -> str:
+    trial = next(trial for trial in settings.trials if str(trial.level("model")) == name)
     model = resolved(trial.folder).get("model", {})
     if path := model.get("path"):
         revision = f" at {model['revision']}" if model.get("revision") else ""
@@ -86,97 +85,105 @@ def _count(parameters: int | None) -> str:
     return f"{parameters:,}"
 
 
-def training(found: Settings) -> str:
-    """The recipe of supervised fine-tuning."""
+def training(settings: Settings) -> str:
+    """Sentences on supervised fine-tuning."""
     budget = " or ".join(
-        f"{found.told(f'train.{unit}')} {unit}"
+        f"{settings.text(f'train.{unit}')} {unit}"
         for unit in ("epochs", "steps", "tokens")
-        if found.any(f"train.{unit}")
+        if settings.any(f"train.{unit}")
     )
     parts = [
-        f"Supervised fine-tuning of {_weights(found)}, loss on the response tokens only, for {budget}: AdamW "
-        f"(β {_betas(found)}, weight decay {found.told('train.weight_decay')}), peak learning rate "
-        f"{found.told('train.learning_rate')}, {found.told('train.schedule')} schedule {_warmup(found)}, "
-        f"gradients clipped at norm {found.told('train.grad_clip')}, global batch size "
-        f"{found.told('train.global_batch_size')}.",
-        f"Rows of more than {found.told('train.max_length')} tokens were dropped, never cut.",
+        f"Supervised fine-tuning of {_weights(settings)}, loss on the response tokens only, for {budget}: "
+        f"AdamW (β {_betas(settings)}, weight decay {settings.text('train.weight_decay')}), peak learning "
+        f"rate {settings.text('train.learning_rate')}, {settings.text('train.schedule')} schedule "
+        f"{_warmup(settings)}, gradients clipped at norm {settings.text('train.grad_clip')}, global batch "
+        f"size {settings.text('train.global_batch_size')}.",
+        f"Examples of more than {settings.text('train.max_length')} tokens were dropped, not truncated.",
     ]
-    if found.any("train.dev"):
+    if settings.any("train.dev"):
         kept = (
             "the weights with the lowest dev loss"
-            if found.is_("train.dev.keep", "best")
+            if settings.has("train.dev.keep", "best")
             else "the last weights"
         )
         parts.append(
-            f"{found.told('train.dev.rows')} rows were held out to measure a dev loss; {kept} were kept."
+            f"{settings.text('train.dev.rows')} examples were held out to measure a dev loss; {kept} were "
+            "kept."
         )
     else:
         parts.append("The last weights were kept.")
     return " ".join(parts)
 
 
-def _weights(found: Settings) -> str:
-    if not found.any("train.lora"):
+def _weights(settings: Settings) -> str:
+    if not settings.any("train.lora"):
         return "all weights"
-    rank = f"LoRA adapters (rank {found.told('train.lora.rank')}, alpha {found.told('train.lora.alpha')})"
-    return rank if all(found.levels("train.lora")) else f"all weights or {rank} (varied)"
+    rank = (
+        f"LoRA adapters (rank {settings.text('train.lora.rank')}, alpha {settings.text('train.lora.alpha')})"
+    )
+    return rank if all(settings.levels("train.lora")) else f"all weights or {rank} (varied)"
 
 
-def _warmup(found: Settings) -> str:
-    if not found.any("train.warmup_ratio"):
+def _warmup(settings: Settings) -> str:
+    if not settings.any("train.warmup_ratio"):
         return "without warm-up"
-    return f"with warm-up over {found.told('train.warmup_ratio', '{:.0%}'.format)} of the steps"
+    return f"with warm-up over {settings.text('train.warmup_ratio', '{:.0%}'.format)} of the steps"
 
 
-def _betas(found: Settings) -> str:
-    return found.told("train.betas", lambda betas: ", ".join(f"{beta:g}" for beta in betas))
+def _betas(settings: Settings) -> str:
+    return settings.text("train.betas", lambda betas: ", ".join(f"{beta:g}" for beta in betas))
 
 
-def hardware(found: Settings) -> str:
-    """What one trial ran on, as configured."""
-    processes, devices = found.told("hardware.processes"), {"cpu": "a CPU", "cuda": "GPUs"}
-    said = f"Each trial used {processes} {'process' if processes == '1' else 'processes'} on "
-    said += found.told("hardware.device", lambda device: devices[device])
-    strategies = [STRATEGIES[name] for name in found.levels("hardware.strategy") if name in STRATEGIES]
+def hardware(settings: Settings) -> str:
+    """Sentence on the configured hardware of a trial."""
+    processes, devices = settings.text("hardware.processes"), {"cpu": "a CPU", "cuda": "GPUs"}
+    text = f"Each trial used {processes} {'process' if processes == '1' else 'processes'} on "
+    text += settings.text("hardware.device", lambda device: devices[device])
+    strategies = [STRATEGIES[name] for name in settings.levels("hardware.strategy") if name in STRATEGIES]
     if strategies:
-        said += f" by {' or '.join(strategies)}"
+        text += f" by {' or '.join(strategies)}"
     precision = {"no": "the weights' own precision", "bf16": "bfloat16 mixed precision"}
-    return f"{said}, in {found.told('hardware.precision', lambda value: precision[value])}."
+    return f"{text}, in {settings.text('hardware.precision', lambda value: precision[value])}."
 
 
-def evaluation(found: Settings) -> str:
-    """The benchmarks, how they were decoded and graded."""
-    said = [_benchmark(name, found) for name in _benchmarks(found)]
+def evaluation(settings: Settings) -> str:
+    """Sentences on the benchmarks, decoding and grading."""
+    benchmarks = [_benchmark(name, settings) for name in _benchmarks(settings)]
     parts = [
-        f"{'; '.join(said)}. Completions were generated by {found.told('eval.engine', ENGINES.words)}.",
-        "A rule-based verifier that never runs model text extracted and compared the answers; what it could "
-        "not decide counts as wrong and is told apart.",
+        f"{'; '.join(benchmarks)}. Completions were generated by "
+        f"{settings.text('eval.engine', ENGINES.words)}.",
+        "A rule-based verifier that never executes model output extracted and compared the answers; "
+        "undecided answers count as wrong and are reported separately.",
     ]
-    if found.any("eval.judge"):
-        judge = found.told("eval.judge.model.name")
-        parts.append(f"A judge ({judge}) was asked about undecided answers; its score stands apart.")
-    if found.any("eval.rerun_batch_size"):
+    if settings.any("eval.judge"):
+        judge = settings.text("eval.judge.model.name")
         parts.append(
-            "Greedy benchmarks were decoded twice, with another batch size, to measure the noise of rounding."
+            f"A judge ({judge}) was asked about undecided answers; its score is reported separately."
         )
-    if found.any("eval.probe"):
-        share = found.told("eval.probe.share", "{:.0%}".format)
+    if settings.any("eval.rerun_batch_size"):
+        parts.append(
+            "Greedy benchmarks were decoded a second time with another batch size, to measure rounding noise."
+        )
+    if settings.any("eval.probe"):
+        share = settings.text("eval.probe.share", "{:.0%}".format)
         parts.append(f"Models were probed for memorised problems with the first {share} of their words.")
     return " ".join(parts)
 
 
-def _benchmarks(found: Settings) -> list[str]:
-    named = (name for trial in found.trials for name in resolved(trial.folder)["eval"]["benchmarks"])
+def _benchmarks(settings: Settings) -> list[str]:
+    named = (name for trial in settings.trials for name in resolved(trial.folder)["eval"]["benchmarks"])
     return list(dict.fromkeys(named))
 
 
-def _benchmark(name: str, found: Settings) -> str:
+def _benchmark(name: str, settings: Settings) -> str:
     key = f"eval.benchmarks.{name}"
-    scores: dict[str, Any] = next(s[name] for t in found.trials if name in (s := (t.metrics or {})["scores"]))
-    samples = found.told(f"{key}.samples")
+    scores: dict[str, Any] = next(
+        s[name] for t in settings.trials if name in (s := (t.metrics or {})["scores"])
+    )
+    samples = settings.text(f"{key}.samples")
     many = "one completion" if samples == "1" else f"{samples} completions"
     temperature, top_p, most = (
-        found.told(f"{key}.{name}") for name in ("temperature", "top_p", "max_tokens")
+        settings.text(f"{key}.{name}") for name in ("temperature", "top_p", "max_tokens")
     )
     decoding = "greedy" if temperature == "0" else f"temperature {temperature}, top-p {top_p}"
     return f"{name}: {scores['problems']} problems, {many} each, {decoding}, at most {most} new tokens"

@@ -1,4 +1,4 @@
-"""What to cite: entries of references.bib that a study's configuration and analysis make due."""
+"""References to cite: entries of references.bib for a study's configuration and analysis."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 ENTRIES = Path(__file__).with_name("references.bib")
 ALWAYS = ("limo", "s1", "miller2024", "weerahandi1993", "adamw", "transformers")
-"""The line of work, the statistics, the optimiser, what loads the models."""
+"""Cited by every study: the papers it follows, the statistics, the optimiser, the model library."""
 NAMED = {
     r"qwen2_5_math.*": ("qwen2_5_math",),
     r"qwen2_5_\d.*": ("qwen2_5",),
@@ -23,23 +23,23 @@ NAMED = {
     r"olymmath.*": ("olymmath",),
     r"gpqa": ("gpqa",),
 }
-"""Name of a model, data set or benchmark in `conf/` -> what it is from."""
+"""Pattern of a name in `conf/` (model, data, benchmark) -> its sources."""
 
 
 def entries() -> dict[str, str]:
-    """Key -> entry, as it stands in the file and in its order."""
+    """Key -> entry, in the file's order."""
     parts = re.split(r"\n\n+", ENTRIES.read_text(encoding="utf-8").strip())
     return {part[part.index("{") + 1 : part.index(",")]: part for part in parts}
 
 
 def due(names: Iterable[str], used: Mapping[str, bool]) -> list[str]:
-    """The entries to cite: `ALWAYS`, what the `names` are from, and what is `used` (key -> whether)."""
-    found = {
+    """The entries to cite: `ALWAYS`, the sources of `names`, and those `used` (key -> whether)."""
+    sources = {
         key
         for name in names
         for pattern, keys in NAMED.items()
         if re.fullmatch(pattern, name)
         for key in keys
     }
-    wanted = {*ALWAYS, *found, *(key for key, is_used in used.items() if is_used)}
+    wanted = {*ALWAYS, *sources, *(key for key, is_used in used.items() if is_used)}
     return [entry for key, entry in entries().items() if key in wanted]

@@ -1,1 +1,1 @@
-"""`limo-ablate select`: a selection before anything trains: counts, distributions, pictures, a manifest."""
+"""`limo-ablate select`: preview of a selection with counts, distributions, charts and a manifest."""

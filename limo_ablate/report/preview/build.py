@@ -1,4 +1,4 @@
-"""A selection made to be looked at, with the pool's facts beside those of the chosen rows."""
+"""Builds the preview of a selection: chosen rows, manifest, flagged pairs, counts of the pool."""
 
 from __future__ import annotations
 
@@ -31,25 +31,26 @@ class Preview:
     selected: Selected
     pool: Artifact
     flags: pl.DataFrame | None
-    """The contamination gate's pairs; null where there is none."""
+    """Pairs flagged by the contamination gate; None if the gate is off."""
     manifest: pl.DataFrame
     rejected: pl.DataFrame
-    """Rows of the source that did not fit: where, reason."""
+    """Rows of the source that could not be used: where, reason."""
     counts: dict[str, int]
-    """What the source holds: pool.json."""
+    """Counts of the source, from pool.json."""
     benchmarks: dict[str, tuple[int, int]]
-    """What the gate compared with: (items, rows that are none) of each benchmark."""
+    """Benchmark compared by the gate -> (items, unusable rows)."""
 
     @property
     def key(self) -> str:
-        """Of the selection's configuration and of what it chose, in order."""
+        """Hash of the selection's configuration and of the chosen rows in order."""
         chosen = self.manifest.filter(pl.col("place").is_not_null()).sort("place")
         rows = list(chosen.select("problem", "solution", "digest").iter_rows())
         inputs = {"rows": rows, "select": self.config.select, "difficulty": self.config.data.difficulty}
         return content_key("preview", 1, inputs)[:8]
 
     def write(self, folder: Path) -> None:
-        """rows.jsonl, manifest.parquet, flags.parquet, rejected.parquet, selection.json; older ones go."""
+        """Writes rows.jsonl, manifest.parquet, flags.parquet, rejected.parquet and selection.json over older
+        ones."""
         folder.mkdir(parents=True, exist_ok=True)
         for name in WRITTEN:
             (folder / name).unlink(missing_ok=True)
@@ -79,7 +80,7 @@ class Preview:
 
 
 def build_preview(config: TrialConfig) -> Preview:
-    """The selection of `config`, made anew from the pool's facts. Raises UserError."""
+    """The preview of the selection of `config`, computed from the pool's evidence. Raises UserError."""
     if config.select.size == 0:
         raise UserError("select.size=0: nothing is selected, the trial evaluates the untuned base model")
     store, stages = Store(config.paths.artifacts), Stages()

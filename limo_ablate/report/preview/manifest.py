@@ -1,4 +1,5 @@
-"""What became of every row of a pool, and how two selections differ."""
+"""Manifest of a selection: whether each row of the pool was chosen, and why not; difference of two
+manifests."""
 
 from __future__ import annotations
 
@@ -18,9 +19,9 @@ ID = ["problem", "solution"]
 
 
 def manifest(selected: Selected, pool: Artifact, perturb: str) -> pl.DataFrame:
-    """problem, solution?, digest, place? (from 0, of a chosen row), step?, reason?; chosen rows first.
+    """problem, solution?, digest, place? (of a chosen row, from 0), step?, reason?; chosen rows first.
 
-    `digest` is the solution's (of a chosen one as it is trained on), or the problem's where it has none.
+    `digest` is that of the solution (as trained on, if chosen), or of the problem if it has no solution.
     """
     chosen = selected.rows.select(*ID, place=pl.int_range(pl.len(), dtype=pl.Int64))
     rows = pl.concat([chosen, selected.funnel.excluded()], how="diagonal")
@@ -28,8 +29,8 @@ def manifest(selected: Selected, pool: Artifact, perturb: str) -> pl.DataFrame:
     rows = rows.join(solutions, left_on="solution", right_on="id", how="left", maintain_order="left")
     if rows["digest"].null_count():
         problems = pl.read_parquet(pool.path / "problems.parquet", columns=["id", "text"])
-        asked = problems.select(problem="id", asked=_digests(problems["text"]))
-        rows = rows.join(asked, on="problem", how="left", maintain_order="left")
+        problem_digests = problems.select(problem="id", asked=_digests(problems["text"]))
+        rows = rows.join(problem_digests, on="problem", how="left", maintain_order="left")
         rows = rows.with_columns(digest=pl.coalesce("digest", "asked"))
     if perturb != "none":
         trained = selected.rows.select(*ID, trained=_digests(selected.rows["response"]))
@@ -43,7 +44,8 @@ def _digests(texts: pl.Series) -> pl.Series:
 
 
 def print_difference(first: Path, second: Path) -> None:
-    """How two selections differ, row by row, with the reasons. Raises UserError for what is no manifest."""
+    """Prints how two selections differ, row by row with reasons. Raises UserError if one is not a
+    manifest."""
     pair = [_read(first), _read(second)]
     rows = pair[0].join(pair[1], on=ID, how="full", coalesce=True, nulls_equal=True, suffix="_b")
     rows = rows.with_columns(a=pl.col("place").is_not_null(), b=pl.col("place_b").is_not_null())
@@ -52,7 +54,7 @@ def print_difference(first: Path, second: Path) -> None:
     console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(f"A {first}: {rows['a'].sum()} rows chosen of {pair[0].height}")
     console.print(f"B {second}: {rows['b'].sum()} rows chosen of {pair[1].height}")
-    console.print(f"in both: {both.height}, of which {moved} at another place")
+    console.print(f"in both: {both.height}, of which {moved} at a different place")
     shared = set(rows.filter("a")["problem"]) & set(rows.filter("b")["problem"])
     if len(shared) > both["problem"].n_unique():
         more = len(shared) - both["problem"].n_unique()
@@ -61,7 +63,7 @@ def print_difference(first: Path, second: Path) -> None:
     _print_only(console, "only in B; in A", rows.filter(~pl.col("a") & pl.col("b")).sort("place_b"), "")
     changed = rows.filter(pl.col("digest") != pl.col("digest_b"))
     if changed.height:
-        console.print(f"the same id, another text: {changed.height}, such as {changed['solution'][0]}")
+        console.print(f"same id, different text: {changed.height}, such as {changed['solution'][0]}")
 
 
 def _print_only(console: Console, title: str, rows: pl.DataFrame, other: str) -> None:
@@ -77,11 +79,11 @@ def _print_only(console: Console, title: str, rows: pl.DataFrame, other: str) ->
 def _read(path: Path) -> pl.DataFrame:
     file = path / NAME if path.is_dir() else path
     if not file.is_file():
-        raise UserError(f"{path}: no {NAME} there; give a folder that `limo-ablate select` wrote")
+        raise UserError(f"{path}has no {NAME}; give a folder written by `limo-ablate select`")
     try:
         rows = pl.read_parquet(file)
     except pl.exceptions.PolarsError as error:
-        raise UserError(f"{file}: no manifest, it can't be read as parquet") from error
+        raise UserError(f"{file}is not a manifest: it can't be read as parquet") from error
     if missing := {*ID, "digest", "place", "step", "reason"} - set(rows.columns):
-        raise UserError(f"{file}: no manifest, it lacks {', '.join(sorted(missing))}")
+        raise UserError(f"{file}is not a manifest: it lacks  {', '.join(sorted(missing))}")
     return rows

@@ -1,4 +1,4 @@
-"""The funnel and the lengths by tier, as PNG."""
+"""Charts of a preview as PNG: the funnel, and lengths of solutions by tier."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from limo_ablate.report.preview.build import Preview
 from limo_ablate.report.theme import LIGHT, config
 
 WIDTH, BAR = 560, 26
-"""Pixels of the plot, and of one bar with its gap."""
+"""Width of the plot, and height of a bar with its gap, in pixels."""
 SCALE = 2
 BLUE = str(LIGHT["colours"][0])
 Chart = alt.LayerChart | alt.FacetChart
@@ -20,7 +20,7 @@ QUANTILES = {"p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
 
 
 def draw(preview: Preview, folder: Path) -> None:
-    """funnel.png and, where the pool has solutions, length_by_tier.png."""
+    """Writes funnel.png and, if the pool has solutions with tiers, length_by_tier.png."""
     _save(
         _funnel(preview),
         f"From the pool to the selection ({preview.config.data.name})",
@@ -33,7 +33,7 @@ def draw(preview: Preview, folder: Path) -> None:
         _save(
             _length_chart(lengths),
             title,
-            "Bars: middle half; lines: 5 % to 95 %; points: median",
+            "Bars: 25 % to 75 %; lines: 5 % to 95 %; points: median",
             folder / "length_by_tier.png",
         )
 
@@ -61,13 +61,13 @@ def _funnel(preview: Preview) -> Chart:
 
 
 def _lengths(preview: Preview) -> pl.DataFrame:
-    """Quantiles of the length of each tier, of the candidates and of the chosen rows."""
+    """Quantiles of the lengths of candidates and of chosen rows, for each tier."""
     length = pl.col("length").drop_nulls()
     quantiles = {name: length.quantile(q, "linear") for name, q in QUANTILES.items()}
     parts = []
     for name, frame in (("candidates", preview.selected.candidates), ("chosen", preview.selected.rows)):
-        known = frame.filter(pl.col("length").is_not_null() & pl.col("tier").is_not_null())
-        parts.append(known.group_by("tier").agg(rows=pl.len(), **quantiles).with_columns(of=pl.lit(name)))
+        measured = frame.filter(pl.col("length").is_not_null() & pl.col("tier").is_not_null())
+        parts.append(measured.group_by("tier").agg(rows=pl.len(), **quantiles).with_columns(of=pl.lit(name)))
     return pl.concat(parts).sort("tier", "of")
 
 

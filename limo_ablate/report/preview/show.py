@@ -1,4 +1,4 @@
-"""A selection in the terminal: the funnel, distributions, flagged pairs, rows to read."""
+"""Prints a preview: funnel, distributions, flagged pairs, sample rows."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ KINDS = ("source", "teacher", "subject", "tier")
 SHOWN_KINDS = 8
 SHOWN_PAIRS = 10
 EVIDENCE = 110
-"""Characters shown of what two texts share."""
+"""Characters shown of the text that a pair shares."""
 HEAD, TAIL = 280, 160
-"""Characters shown of a text's beginning and end."""
+"""Characters shown of the beginning and the end of a text."""
 
 
 def print_selection(preview: Preview, folder: Path, shown: int) -> None:
@@ -41,25 +41,27 @@ def _print_rejected(console: Console, preview: Preview) -> None:
         first = preview.rejected.row(0, named=True)
         where = preview.rejected["where"].n_unique()
         console.print(
-            f"{_some(where, 'row')} of the source's {preview.counts['rows']} don't fit, such as "
+            f"{_count_of(where, 'row')} of the source's {preview.counts['rows']} can't be used, such as "
             f"{first['where']}: {first['reason']} (rejected.parquet)\n"
         )
     if unread := preview.counts["levels_unread"]:
-        console.print(f"{_some(unread, 'row')} with a level that is no number: any band leaves these out\n")
+        console.print(
+            f"{_count_of(unread, 'row')} with a level that is not a number: no band includes these\n"
+        )
 
 
 def _print_unchanged(console: Console, preview: Preview) -> None:
-    """How many responses a perturbation could not change."""
+    """Prints how many responses the perturbation changed."""
     perturb = preview.config.select.perturb
     if perturb == "none":
         return
     rows = preview.selected.rows
     before = with_texts(rows.drop("text", "response"), preview.pool, lambda text, gold: text)
     same = (rows["response"] == before["response"]).sum()
-    console.print(f"perturb={perturb}: {rows.height - same} of {rows.height} responses are changed\n")
+    console.print(f"perturb={perturb}: {rows.height - same} of {rows.height} responses changed\n")
 
 
-def _some(count: int, name: str) -> str:
+def _count_of(count: int, name: str) -> str:
     return f"{count} {name}" + ("" if count == 1 else "s")
 
 
@@ -72,7 +74,7 @@ def _table(title: str, columns: list[str]) -> Table:
 
 
 def _funnel(preview: Preview) -> Table:
-    table = _table("Funnel", ["after", "problems", "rows", "rows left out"])
+    table = _table("Funnel", ["after", "problems", "rows", "rows removed"])
     before = None
     for step in preview.selected.funnel.steps:
         gone = "" if before is None else str(before - step.rows)
@@ -82,7 +84,7 @@ def _funnel(preview: Preview) -> Table:
 
 
 def _distributions(preview: Preview) -> Table:
-    """5 %, median and 95 % of every number, of the rows that could be chosen and of the chosen ones."""
+    """5 %, median and 95 % of each numeric column, for candidates and for chosen rows."""
     selected = preview.selected
     table = _table(
         "Distributions: 5 % / median / 95 %", ["", f"candidates ({selected.candidates.height})", "chosen"]
@@ -94,7 +96,7 @@ def _distributions(preview: Preview) -> Table:
             table.add_row(name, *cells)
     tokens = selected.rows["tokens"].sum()
     if tokens:
-        table.caption = f"{tokens} response tokens in {_some(selected.rows.height, 'row')}"
+        table.caption = f"{tokens} response tokens in {_count_of(selected.rows.height, 'row')}"
     return table
 
 
@@ -105,7 +107,7 @@ def _quantiles(values: pl.Series) -> str:
 
 
 def _kinds(preview: Preview) -> Iterator[str]:
-    """Counts of the chosen rows by each kind that has several."""
+    """Counts of the chosen rows by source, teacher, subject and tier."""
     for kind in KINDS:
         counts = preview.selected.rows[kind].drop_nulls().value_counts(sort=True)
         if counts.height:
@@ -117,19 +119,19 @@ def _kinds(preview: Preview) -> Iterator[str]:
 def _print_flags(console: Console, preview: Preview) -> None:
     flags = preview.flags
     if flags is None:
-        console.print("contamination: not looked at; select/contamination=report turns the gate on")
+        console.print("contamination: not checked; select/contamination=report turns the gate on")
         return
     problems, pairs = flags["problem"].n_unique(), flags.select("problem", "benchmark", "item").n_unique()
     chosen = flags.filter(pl.col("problem").is_in(preview.selected.rows["problem"].implode()))
     policy = preview.config.select.contamination.policy
     compared = [
-        f"{name} ({_some(items, 'item')}{f', {none} rows that are none' if none else ''})"
+        f"{name} ({_count_of(items, 'item')}{f', {none} unusable rows' if none else ''})"
         for name, (items, none) in preview.benchmarks.items()
     ]
     console.print(f"\nContamination (policy {policy}), compared with {', '.join(compared)}:")
     console.print(
-        f"{_some(problems, 'problem')} of the pool in {_some(pairs, 'pair')} with benchmark items; "
-        f"{chosen['problem'].n_unique()} among the chosen"
+        f"{_count_of(problems, 'problem')} of the pool flagged, in {_count_of(pairs, 'pair')} with "
+        f"benchmark items; {chosen['problem'].n_unique()} of them chosen"
     )
     if flags.is_empty():
         return
@@ -147,11 +149,11 @@ def _print_flags(console: Console, preview: Preview) -> None:
         more = f" and {row['others']} more" if row["others"] else ""
         pair = f"{row['problem']} ~ {row['benchmark']} {row['item']}{more}"
         console.print(f"  {pair} ({row['method']}): {row['evidence'][:EVIDENCE]}")
-    console.print(f"  {_some(flags.height, 'flag')} of {_some(pairs, 'pair')}, all in flags.parquet")
+    console.print(f"  {_count_of(flags.height, 'flag')} of {_count_of(pairs, 'pair')}, all in flags.parquet")
 
 
 def _spread(rows: pl.DataFrame, count: int) -> pl.DataFrame:
-    """`count` rows from first to last."""
+    """`count` rows, evenly spaced from first to last."""
     step = max(1, rows.height // max(1, count))
     return rows.gather_every(step).head(count)
 
@@ -159,8 +161,8 @@ def _spread(rows: pl.DataFrame, count: int) -> pl.DataFrame:
 def _print_rows(console: Console, preview: Preview, shown: int) -> None:
     for row in _spread(preview.selected.rows.with_row_index("place"), shown).iter_rows(named=True):
         facts = [f"{key} {row[key]:.4g}" for key in ("level", "pass_rate", "score") if row[key] is not None]
-        named = [row[key] for key in ("source", "teacher", "tier") if row[key]]
-        console.rule(f"{row['place'] + 1}: {', '.join([row['solution'] or row['problem'], *named, *facts])}")
+        kinds = [row[key] for key in ("source", "teacher", "tier") if row[key]]
+        console.rule(f"{row['place'] + 1}: {', '.join([row['solution'] or row['problem'], *kinds, *facts])}")
         console.print(_shortened(row["text"]))
         read = f"; read: {row['answer']} ({row['status']} by {row['rule']})" if "status" in row else ""
         console.print(f"gold: {row['gold']}{read}")

@@ -29,18 +29,18 @@ if TYPE_CHECKING:
     ],
 )
 @words("study", optional=True)
-@click.option("--port", type=int, default=8780, show_default=True, help="0 takes a free one.")
+@click.option("--port", type=int, default=8780, show_default=True, help="0 chooses a free port.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Another address needs --token.")
 @click.option(
     "--token",
     is_flag=False,
     flag_value="",
     metavar="[T]",
-    help="A word of 16 characters or more that a browser must give; alone, one is made.",
+    help="Token of at least 16 characters that a browser must send; without a value, one is generated.",
 )
 def view(study: str | None, overrides: list[str], port: int, host: str, token: str | None) -> int:
-    """What each study runs, how far it is, what failed and why, and its report, drawn again as trials finish.
-    STUDY, a name or a folder, shows that one only. It only reads. Ctrl-C ends it.
+    """Shows each study's progress, failures and their reasons, and its report, redrawn as trials finish.
+    With STUDY, a name or a folder, only that study. Only reads. Ctrl-C ends it.
     """
     from limo_ablate.report.serve.guard import Guard
     from limo_ablate.report.serve.hub import Hub
@@ -59,7 +59,7 @@ def view(study: str | None, overrides: list[str], port: int, host: str, token: s
 
 
 def _studies(name: str | None, overrides: list[str]) -> tuple[Path | None, Callable[[], list[Path]]]:
-    """The one study that is asked for, and what lists all that are shown. Raises UserError."""
+    """The requested study, if any, and a function that lists the studies to show. Raises UserError."""
     from limo_ablate.study.folder import study_folder
     from limo_ablate.trial.compose import compose
 
@@ -73,7 +73,7 @@ def _studies(name: str | None, overrides: list[str]) -> tuple[Path | None, Calla
 
 
 def _server(guard: Guard, port: int, hub: Hub) -> Server:
-    """Raises UserError where it can't listen."""
+    """The server. Raises UserError if it can't listen."""
     from limo_ablate.report.serve.server import Server
 
     where = f"--host {guard.host} --port {port}"
@@ -82,12 +82,12 @@ def _server(guard: Guard, port: int, hub: Hub) -> Server:
     except OverflowError as error:
         raise UserError(f"{where}: a port is a number from 0 to 65535") from error
     except OSError as error:
-        taken = "taken already; another one, or --port 0 for a free one"
+        taken = "in use; choose another port, or --port 0 for a free one"
         raise UserError(f"{where}: {taken if error.errno == errno.EADDRINUSE else error.strerror}") from error
 
 
 def address(server: Server, only: Path | None) -> str:
-    """Where a browser finds it."""
+    """The address to open in a browser."""
     host, port = server.guard.host, server.server_address[1]
     shown = f"[{host}]" if ":" in host else host
     path = f"/study/{only.name}" if only else "/"

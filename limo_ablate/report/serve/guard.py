@@ -1,8 +1,8 @@
-"""Who may ask: by the Host header, and by a token wherever others than this machine can reach the port.
+"""Access control: by the Host header, and by a token if other machines can reach the port.
 
-A page of another site can make a browser ask 127.0.0.1, and by a DNS name of its own that it points there
-(rebinding) even read the answer. So a name in the Host header must be one of ours; an address can't be
-pointed elsewhere. A token comes in the URL once, and then in a cookie that no other site's page makes a
+A page of another site can make a browser send requests to 127.0.0.1 and, with a DNS name that it points there
+(DNS rebinding), even read the responses. So a name in the Host header must be one of this machine's; an
+address can't be rebound. The token comes once in the URL, then in a cookie that other sites can't make a
 browser send.
 """
 
@@ -18,54 +18,57 @@ from http.cookies import CookieError, SimpleCookie
 from limo_ablate.core.errors import UserError
 
 SHORTEST = 16
-"""Characters of a token."""
+"""Minimum number of characters of a token."""
 
 
 @dataclass(frozen=True, slots=True)
 class Guard:
     host: str
-    """What the server listens on: a name or an address."""
+    """Name or address that the server listens on."""
     token: str | None = None
-    """Null: whoever reaches the port may read."""
+    """None: whoever reaches the port may read."""
     session: str = field(default_factory=lambda: secrets.token_urlsafe(24))
-    """What the cookie holds: not the token itself, and another one each time the server starts."""
+    """Content of the cookie: not the token itself, and new each time the server starts."""
 
     def __post_init__(self) -> None:
         if self.token is None and not loopback(self.host):
             raise UserError(
-                f"--host {self.host}: others can reach that address; give --token too (alone, it makes one)"
+                f"--host {self.host}: other machines can reach that address; add --token (without a value, "
+                "one is generated)"
             )
         if self.token is not None and len(self.token) < SHORTEST:
-            raise UserError(f"--token: {len(self.token)} characters are too few, {SHORTEST} it takes")
+            raise UserError(
+                f"--token: {len(self.token)} characters are too few, at least {SHORTEST} are needed"
+            )
 
     def knows(self, host: str | None) -> bool:
-        """Whether a Host header is one of ours."""
+        """Whether a Host header names this machine."""
         name = _name(host or "")
         if _address(name) is not None:
             return True
         own = {"localhost", self.host, socket.gethostname(), socket.getfqdn()}
         return name.lower() in {known.lower() for known in own}
 
-    def admits(self, given: str | None, cookie: str | None, name: str) -> bool:
-        """Whether the token of the URL is right, or the cookie `name`."""
+    def admits(self, token: str | None, cookie: str | None, name: str) -> bool:
+        """Whether the URL's token or the cookie `name` is valid."""
         if self.token is None:
             return True
-        if given is not None and _same(given, self.token):
+        if token is not None and _same(token, self.token):
             return True
-        held = _cookie(cookie or "", name)
-        return held is not None and _same(held, self.session)
+        session = _cookie(cookie or "", name)
+        return session is not None and _same(session, self.session)
 
 
 def loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
+    """Whether only this machine can reach the address."""
     if host == "localhost":
         return True
     address = _address(host)
     return address is not None and address.is_loopback
 
 
-def _same(given: str, expected: str) -> bool:
-    return hmac.compare_digest(given.encode(errors="replace"), expected.encode())
+def _same(value: str, expected: str) -> bool:
+    return hmac.compare_digest(value.encode(errors="replace"), expected.encode())
 
 
 def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -84,7 +87,7 @@ def _name(host: str) -> str:
 
 def _cookie(header: str, name: str) -> str | None:
     try:
-        found = SimpleCookie(header)
+        cookies = SimpleCookie(header)
     except CookieError:
         return None
-    return found[name].value if name in found else None
+    return cookies[name].value if name in cookies else None

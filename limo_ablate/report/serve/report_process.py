@@ -1,7 +1,7 @@
-"""Reports of studies that still run, drawn in a process of their own, so that no page waits for them.
+"""Draws the report of a running study in a separate process, so that no page waits for it.
 
-A report is drawn in a mirror of the study's folder (links to all that is in it), so nothing in the study is
-written, and a sweep that draws its own report at its end is not disturbed.
+The report is drawn in a mirror of the study's folder (symbolic links to its content), so that nothing is
+written into the study, and a sweep that draws its own report is not disturbed.
 """
 
 from __future__ import annotations
@@ -17,40 +17,40 @@ from pathlib import Path
 from limo_ablate.sweep.live import last_line
 
 EVERY = 30.0
-"""Seconds between the beginnings of two drawings of a study, at least."""
+"""Minimum number of seconds between the starts of two drawings of a study."""
 LONGEST = 600.0
-"""The same after drawings that failed, at most: each one doubles it."""
+"""Maximum of this pause after failures, each of which doubles it."""
 LIMIT = 1800.0
-"""Seconds that a drawing may take: others wait for it."""
+"""Seconds after which a drawing is killed, as others wait for it."""
 NICE = 10
 PAGE = Path("report") / "index.html"
 
 
 @dataclass
 class ReportProcess:
-    """Of one study."""
+    """The report of one study, and the process that draws it."""
 
     folder: Path
-    """The study's."""
+    """The study's folder."""
     scratch: Path
-    """For mirrors; the server's own."""
+    """The server's folder for mirrors."""
     every: float = EVERY
     error: str | None = None
     """Why the last drawing failed."""
     stamp: float | None = field(default=None, init=False)
-    """When the page was drawn, as of the last look; seconds since the epoch."""
+    """When the page was drawn, as of the last `poll`; seconds since the epoch."""
     begun: float = field(default=float("-inf"), init=False)
-    """When the last drawing was begun, by time.monotonic()."""
+    """When the last drawing started, by time.monotonic()."""
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _fails: int = field(default=0, init=False)
-    """Drawings in a row that failed."""
+    """Number of consecutive failures."""
     _drawing: int = field(default=-1, init=False)
     _shows: int = field(default=-1, init=False)
-    """Finished trials that the page drawn here has; -1 before there is one."""
+    """Number of finished trials in the page drawn here; -1 before there is one."""
 
     @property
     def page(self) -> Path | None:
-        """The page that is newest: the one drawn here, or the study's own."""
+        """The newest page: the one drawn here or the study's own; None if there is none."""
         pages = [page for page in (self._mirror / PAGE, self.folder / PAGE) if page.is_file()]
         return max(pages, key=lambda page: page.stat().st_mtime, default=None)
 
@@ -58,10 +58,11 @@ class ReportProcess:
     def drawing(self) -> bool:
         return self._process is not None
 
-    def look(self, finished: int) -> None:
-        """Takes up what has been drawn; begins anew when others have `finished` than it shows, 0 never.
+    def poll(self, finished: int) -> None:
+        """Collects a finished drawing, and starts one if the page does not show all `finished` trials (0:
+        never).
 
-        Never raises: `error` says what went wrong.
+        Never raises: `error` holds what went wrong.
         """
         try:
             self._take_up()
@@ -69,11 +70,11 @@ class ReportProcess:
             self.stamp = page.stat().st_mtime if page else None
             if finished and finished != self._shows and self._due:
                 self._draw(finished)
-        except Exception as error:  # a full disk, a folder that is away, no process to be had
+        except Exception as error:  # a full disk, an unreachable folder, no new process
             self._failed(f"{error}")
 
     def end(self) -> None:
-        """Ends a drawing that goes on."""
+        """Kills a drawing in progress."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -114,7 +115,7 @@ class ReportProcess:
         for entry in self.folder.iterdir():
             link = self._mirror / entry.name
             if entry.name != "report" and not link.exists():
-                link.unlink(missing_ok=True)  # one that leads nowhere any more
+                link.unlink(missing_ok=True)  # a dangling link
                 link.symlink_to(entry.absolute())
         command = [sys.executable, "-m", "limo_ablate", "report", str(self._mirror)]
         with self._log.open("wb") as log:
@@ -128,7 +129,7 @@ class ReportProcess:
         os.setpriority(os.PRIO_PROCESS, self._process.pid, NICE)
 
     def _up_to_date(self) -> bool:
-        """Whether the newest page has all results."""
+        """Whether the newest page is newer than all results."""
         if self.stamp is None:
             return False
         sources = [self.folder / "cells.json", *self.folder.glob("trials/*/metrics.json")]
@@ -144,5 +145,5 @@ class ReportProcess:
 
 
 def clear(scratch: Path) -> None:
-    """Removes the mirrors; what their links lead to stays."""
+    """Removes the mirrors, not the files that they link to."""
     shutil.rmtree(scratch, ignore_errors=True)

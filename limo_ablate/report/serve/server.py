@@ -1,8 +1,8 @@
-"""The pages and answers of `limo-ablate view` over HTTP: only GET, from a fixed set of addresses.
+"""HTTP server of `limo-ablate view`: only GET, and a fixed set of addresses.
 
-No path is ever made from what is asked: names of studies are looked up among those that there are, files
-among FILES. Texts of models and logs are sent as JSON and become text nodes; the report, which holds both
-too, is sandboxed, so that nothing in it could read a page of this server.
+Requests never become file paths: a study's name is looked up among the known studies, a file among FILES.
+Texts of models and logs are sent as JSON and become text nodes. The report, which contains such texts, is
+sandboxed, so that nothing in it can read a page of this server.
 """
 
 from __future__ import annotations
@@ -30,21 +30,22 @@ OWN = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""Policy of this server's own pages."""
+"""Content security policy of this server's own pages."""
 REPORT = (
     "sandbox allow-scripts allow-downloads allow-popups; default-src 'none'; img-src data: blob:; "
     "style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'; connect-src data: blob:; "
     "frame-ancestors 'self'"
 )
-"""Policy of a report: its page has a stricter one of its own, with a nonce; no request may leave."""
+"""Content security policy of a report, which has a stricter one with a nonce; no requests are allowed."""
 TIMEOUT = 20.0
-"""Seconds that a client may take."""
-ENTER = """<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url={path}">"""
-"""A page that goes on to itself: after a link from elsewhere the cookie is only sent by a page of ours."""
+"""Seconds after which an idle connection is closed."""
+RELOAD = """<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url={path}">"""
+"""A page that reloads itself: after a link from another site, only our own page makes the browser send
+cookies."""
 
 
 class Server(ThreadingHTTPServer):
-    """Serves what `hub` knows to whom `guard` admits."""
+    """Serves the hub's studies to clients that the guard admits."""
 
     daemon_threads = True
 
@@ -58,7 +59,7 @@ class Server(ThreadingHTTPServer):
 
     @property
     def cookie(self) -> str:
-        """Cookies are shared by all ports of a host, so the port is in its name."""
+        """Name of the cookie: with the port, as cookies are shared by all ports of a host."""
         return f"limo_ablate_view_{self.server_address[1]}"
 
 
@@ -81,30 +82,30 @@ class Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         guard = self.server.guard
         if not guard.knows(self.headers.get("Host")):
-            return self._send(421, "text/plain", b"not a host of this server")
+            return self._send(421, "text/plain", b"unknown host")
         try:
-            asked = urlsplit(self.path)
+            url = urlsplit(self.path)
         except ValueError:
-            return self._send(400, "text/plain", b"not an address")
+            return self._send(400, "text/plain", b"invalid address")
         if (
             self.headers.get("Sec-Fetch-Site") == "cross-site"
             and self.headers.get("Sec-Fetch-Mode") != "navigate"
         ):
-            return self._send(403, "text/plain", b"not for other sites")
-        given = parse_qs(asked.query).get("token", [None])[0]
-        if not guard.admits(given, self.headers.get("Cookie"), self.server.cookie):
+            return self._send(403, "text/plain", b"requests from other sites are not allowed")
+        token = parse_qs(url.query).get("token", [None])[0]
+        if not guard.admits(token, self.headers.get("Cookie"), self.server.cookie):
             return self._send(
-                401, "text/plain", b"a token is needed: the address that `limo-ablate view` printed"
+                401, "text/plain", b"a token is required: use the address that `limo-ablate view` printed"
             )
-        if given is not None:
-            return self._enter(asked.path)
-        return self._route(unquote(asked.path))
+        if token is not None:
+            return self._enter(url.path)
+        return self._route(unquote(url.path))
 
-    def _enter(self, asked: str) -> None:
-        """The token goes into a cookie, and out of the address."""
+    def _enter(self, requested: str) -> None:
+        """Moves the token from the address into a cookie."""
         cookie = f"{self.server.cookie}={self.server.guard.session}; Path=/; HttpOnly; SameSite=Strict"
-        path = asked if re.fullmatch(r"/[\w./-]*", asked) else "/"
-        page = ENTER.format(path="/" + path.lstrip("/")).encode()
+        path = requested if re.fullmatch(r"/[\w./-]*", requested) else "/"
+        page = RELOAD.format(path="/" + path.lstrip("/")).encode()
         self._send(200, "text/html", page, {"Set-Cookie": cookie, "Content-Security-Policy": OWN})
 
     def _route(self, path: str) -> None:
@@ -112,12 +113,12 @@ class Handler(BaseHTTPRequestHandler):
             file, kind = FILES[path]
             return self._send(200, kind, file.read_bytes())
         for pattern, answer in ROUTES.items():
-            if found := re.fullmatch(pattern, path):
-                return answer(self, *found.groups())
+            if match := re.fullmatch(pattern, path):
+                return answer(self, *match.groups())
         return self._missing()
 
     def _missing(self) -> None:
-        self._send(404, "text/plain", b"nothing here")
+        self._send(404, "text/plain", b"not found")
 
     def _shell(self, *_: str) -> None:
         page = (HERE / "view.html").read_bytes()
@@ -137,7 +138,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             page = self.server.hub.page(name)
             text = page.read_bytes() if page else None
-        except OSError:  # being drawn anew
+        except OSError:  # being replaced
             text = None
         if text is None:
             return self._send(
@@ -167,7 +168,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: an address may hold the token."""
+        """Logs nothing, as an address may contain the token."""
 
 
 ROUTES: dict[str, Callable[..., None]] = {

@@ -1,4 +1,4 @@
-"""What a study is at, as JSON: from its ledger and folder, as `limo-ablate status` reads them."""
+"""State of a study as JSON, read from its ledger and folder as by `limo-ablate status`."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from limo_ablate.sweep.session import Session, all_trials
 from limo_ablate.sweep.status import STATES, State, runners, states_of
 
 FAILURES, RESULTS = 10, 8
-"""The last of each that are told."""
+"""Maximum number of failures and of results shown, the latest ones."""
 PATIENCE = 5.0
-"""Seconds that a ledger may be away before that is told."""
+"""Seconds to wait for a ledger before its absence is reported."""
 TAIL_BYTES, TAIL_LINES = 16_000, 30
-"""Of a failed trial's log."""
+"""Length of the shown end of a failed trial's log."""
 _COMPOSING = threading.Lock()
-"""Hydra has one state for all threads."""
+"""Held while composing: Hydra has one global state for all threads."""
 
 
 class StudyReader:
-    """A study that is looked at again and again: what does not change is kept."""
+    """Reads a study repeatedly and caches what does not change."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises UserError for what is no study."""
+        """Raises UserError if the folder is not a study's."""
         self.folder = folder
         self._declared = _changed(folder / "study.yaml")
         study = load_study(str(folder / "study.yaml"))
@@ -47,11 +47,12 @@ class StudyReader:
 
     @property
     def outdated(self) -> bool:
-        """Whether the study has been declared anew."""
+        """Whether study.yaml has been changed since."""
         return _changed(self.folder / "study.yaml") != self._declared
 
     def state(self) -> tuple[Any, ...]:
-        """Changes with all that the facts come from; never the same twice where that can't be seen."""
+        """A value that changes when the sources of the facts change; unique each time if that can't be
+        detected."""
         file = self._ledger.file
         if file is None or any((self.folder / "runners").glob("*.json")):
             return (object(),)
@@ -59,57 +60,58 @@ class StudyReader:
         return tuple((stat.st_mtime_ns, stat.st_size) for stat in stats)
 
     def facts(self) -> dict[str, Any]:
-        """All that the page of the study shows."""
+        """The facts shown on the study's page."""
         rows = self._ledger.rows()
         with _COMPOSING:
             cells = all_trials(self._session, rows)
-        found, started = states_of(self.folder, cells, rows), _started(rows)
-        budget, spent = self._session.study.budget, sum(state.device_seconds for state in found)
+        states, started = states_of(self.folder, cells, rows), _started(rows)
+        budget, spent = self._session.study.budget, sum(state.device_seconds for state in states)
         now = sum(
             started.get(state.trial.id, 0.0) * device_count(state.trial.config.hardware)
-            for state in found
+            for state in states
             if state.state == "running"
         )
         return {
-            **self.summary(found),
+            **self.summary(states),
             "question": self._session.study.question,
             "device_hours": (spent + now) / 3600,
             "budget_hours": budget.gpu_hours if budget else None,
             "runners": [asdict(runner) for runner in runners(self.folder)],
             "slots": self._session.launch.slots,
-            "left": self._left(found, rows, started),
-            "running": [_running(s, started.get(s.trial.id)) for s in found if s.state == "running"],
-            "failed": [_failed(s) for s in found if s.state == "failed"][-FAILURES:],
+            "left": self._left(states, rows, started),
+            "running": [_running(s, started.get(s.trial.id)) for s in states if s.state == "running"],
+            "failed": [_failed(s) for s in states if s.state == "failed"][-FAILURES:],
             "results": _results(rows),
         }
 
-    def summary(self, found: Sequence[State]) -> dict[str, Any]:
+    def summary(self, states: Sequence[State]) -> dict[str, Any]:
         """How many cells are in which state."""
-        counts = Counter(state.state for state in found)
-        told = {f"{state}_cells": counts[state] for state in STATES}
-        return {"study": self.folder.name, "cells": len(found), **told}
+        counts = Counter(state.state for state in states)
+        state_counts = {f"{state}_cells": counts[state] for state in STATES}
+        return {"study": self.folder.name, "cells": len(states), **state_counts}
 
     def _left(
-        self, found: Sequence[State], rows: Sequence[FrozenTrial], started: dict[str, float]
+        self, states: Sequence[State], rows: Sequence[FrozenTrial], started: dict[str, float]
     ) -> float | None:
-        """Seconds until all is run, at as many at a time as now; None while none runs or has finished."""
-        side_by_side = sum(state.state == "running" for state in found)
-        finished = sum(state.state == "finished" for state in found)
+        """Forecast of the remaining seconds at the current parallelism; None if no trial runs or has
+        finished."""
+        side_by_side = sum(state.state == "running" for state in states)
+        finished = sum(state.state == "finished" for state in states)
         if not side_by_side or not finished:
             return None
         if finished != self._learnt:
-            self._costs.learn(rows, [state.trial for state in found])
+            self._costs.learn(rows, [state.trial for state in states])
             self._learnt = finished
         seconds = sum(
             max(0.0, self._costs.seconds(state.trial) - started.get(state.trial.id, 0.0))
-            for state in found
+            for state in states
             if state.state in ("running", "waiting")
         )
         return seconds / side_by_side
 
 
 def tail(log: Path) -> str:
-    """The last lines of a log."""
+    """The last lines of a log; empty if it can't be read."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - TAIL_BYTES))
@@ -124,7 +126,7 @@ def _changed(path: Path) -> int:
 
 
 def _started(rows: Sequence[FrozenTrial]) -> dict[str, float]:
-    """Cell -> seconds since the attempt that runs was claimed."""
+    """Key of a running trial -> seconds since it was claimed."""
     return {
         row.user_attrs["key"]: max(0.0, time.time() - row.datetime_start.timestamp())
         for row in rows
@@ -159,10 +161,10 @@ def _failed(state: State) -> dict[str, Any]:
 
 
 def _results(rows: Sequence[FrozenTrial]) -> list[dict[str, Any]]:
-    """The last ones first."""
+    """The latest results, newest first."""
     ended = [(row.datetime_complete.timestamp(), row) for row in rows if row.datetime_complete]
-    done = [(at, row) for at, row in ended if row.state.name == "COMPLETE"]
-    done.sort(key=lambda pair: pair[0], reverse=True)
+    finished = [(at, row) for at, row in ended if row.state.name == "COMPLETE"]
+    finished.sort(key=lambda pair: pair[0], reverse=True)
     return [
         {
             "cell": row.user_attrs["cell"],
@@ -172,10 +174,10 @@ def _results(rows: Sequence[FrozenTrial]) -> list[dict[str, Any]]:
                 for name, score in row.user_attrs.get("result", {}).get("scores", {}).items()
             },
         }
-        for at, row in done[:RESULTS]
+        for at, row in finished[:RESULTS]
     ]
 
 
 def _number(value: Any) -> float | None:
-    """What JSON can hold: the error of a single problem is no number."""
+    """The value if JSON can represent it: the error over a single problem is NaN."""
     return value if isinstance(value, int | float) and math.isfinite(value) else None

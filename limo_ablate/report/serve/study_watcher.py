@@ -1,4 +1,4 @@
-"""One study as of the last look, by a thread of its own: one that is slow, or broken, holds up no other."""
+"""Reads one study in a thread of its own, so that a slow or broken study does not hold up others."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from limo_ablate.report.serve.study_reader import StudyReader
 log = logging.getLogger(__name__)
 
 QUIET = 60.0
-"""Seconds until a study in which nothing can have changed is read again."""
+"""Seconds until an unchanged study is read again."""
 LONGEST = 30.0
-"""Seconds between two looks at a study that can't be read, at most."""
+"""Maximum number of seconds between two attempts to read a study that can't be read."""
 SLOW = 20.0
-"""Seconds that a look may take before that is told."""
-UNREAD = "it is being read for the first time"
+"""Seconds after which a slow update is reported."""
+UNREAD = "reading the study for the first time"
 
 
 class StudyWatcher:
-    """Looks every `pace` seconds while `asked` is set, once it is started."""
+    """Once started, reads the study every `pace` seconds while `active` is set."""
 
-    def __init__(self, folder: Path, report: ReportProcess, asked: threading.Event, pace: float) -> None:
+    def __init__(self, folder: Path, report: ReportProcess, active: threading.Event, pace: float) -> None:
         self.folder, self.report = folder, report
         self.looked = float("-inf")
-        """When the last look that has ended began; as all times here by time.monotonic()."""
+        """Start of the last completed update, by time.monotonic() as all times here."""
         self.opened = float("-inf")
-        """When its page was last asked for."""
+        """When its page was last requested."""
         self.error: str | None = UNREAD
-        """Why it could not be read."""
+        """Why the study could not be read; None if it could."""
         self._looking: float | None = None
-        """When the look that goes on began."""
+        """Start of the update in progress."""
         self._facts: dict[str, Any] = {"study": folder.name}
         self._live: StudyReader | None = None
         self._state: tuple[Any, ...] = ()
         self._read = float("-inf")
         self._fails = 0
-        self._asked, self._pace, self._ended = asked, pace, threading.Event()
+        self._active, self._pace, self._ended = active, pace, threading.Event()
         self._thread = threading.Thread(target=self._run, name=folder.name, daemon=True)
 
     def start(self) -> None:
@@ -52,22 +52,22 @@ class StudyWatcher:
         self._ended.set()
 
     def join(self, timeout: float) -> None:
-        """Waits until the look that goes on has ended."""
+        """Waits for the update in progress."""
         self._thread.join(timeout)
 
     @property
     def finished(self) -> int:
-        """Trials, as of the last look."""
+        """Number of finished trials as of the last update."""
         finished: int = self._facts.get("finished_cells", 0)
         return finished
 
     @property
     def failing(self) -> bool:
-        """Whether the last look failed, so that the next one may be long in coming."""
+        """Whether the last update failed, so that the next one may be delayed."""
         return self._fails > 0
 
     def facts(self) -> dict[str, Any]:
-        """The facts as of the last look that went well, and what went wrong since."""
+        """The facts as of the last successful update, and errors since."""
         report = self.report
         drawn = {"stamp": report.stamp, "drawing": report.drawing, "error": report.error}
         error = self.error or self._slow()
@@ -76,15 +76,15 @@ class StudyWatcher:
 
     def _slow(self) -> str | None:
         since = time.monotonic() - (self._looking or math.inf)
-        return f"reading it again takes long: {since:.0f} s so far" if since > SLOW else None
+        return f"reading the study is slow: {since:.0f} s so far" if since > SLOW else None
 
-    def look(self) -> None:
-        """Never raises: what goes wrong is told in the study's place."""
+    def update(self) -> None:
+        """Updates the facts. Never raises: errors are shown in the study's place."""
         begun = self._looking = time.monotonic()
         try:
             self._facts = self._facts_now()
             self.error, self._fails = None, 0
-        except Exception as error:  # being written, of an earlier form, or out of reach
+        except Exception as error:  # being written, of an older version, or unreachable
             log.debug("%s", self.folder, exc_info=True)
             known = isinstance(error, UserError)
             self.error = f"{error}" if known else f"{type(error).__name__}: {error}"
@@ -103,6 +103,6 @@ class StudyWatcher:
 
     def _run(self) -> None:
         while not self._ended.is_set():
-            self._asked.wait()
-            self.look()
+            self._active.wait()
+            self.update()
             self._ended.wait(min(max(self._pace, LONGEST), self._pace * 2.0 ** min(self._fails, 10)))

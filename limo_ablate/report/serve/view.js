@@ -1,17 +1,17 @@
 "use strict";
-// Texts of logs and names come as JSON and become text nodes: nothing of them is ever read as HTML.
+// Logs and names come as JSON and become text nodes: none of it is ever parsed as HTML.
 const PACE = 2000;
 const name = (location.pathname.match(/^\/study\/([\w.-]+)$/) || [])[1];
 const main = document.getElementById("main");
 const pulse = document.getElementById("pulse");
-const open = new Set(); // what the reader has unfolded stays so
+const open = new Set(); // ids of unfolded details, which stay unfolded
 let seen = 0;
 
 function el(tag, attributes, ...children) {
-  const made = document.createElement(tag);
-  for (const [key, value] of Object.entries(attributes || {})) made.setAttribute(key, value);
-  made.append(...children.filter((child) => child !== null && child !== undefined));
-  return made;
+  const node = document.createElement(tag);
+  for (const [key, value] of Object.entries(attributes || {})) node.setAttribute(key, value);
+  node.append(...children.filter((child) => child !== null && child !== undefined));
+  return node;
 }
 
 function span(seconds) {
@@ -24,9 +24,9 @@ const percent = (share) => (100 * share).toFixed(1);
 const hours = (value) => (value < 10 ? value.toFixed(2) : Math.round(value).toLocaleString("en"));
 
 function part(share, kind) {
-  const made = el("i", { class: kind });
-  made.style.width = `${100 * share}%`;
-  return made;
+  const node = el("i", { class: kind });
+  node.style.width = `${100 * share}%`;
+  return node;
 }
 
 function bar(study) {
@@ -46,7 +46,7 @@ function key(study) {
 }
 
 function overview(studies) {
-  if (!studies.length) return [el("p", {}, "No studies yet: limo-ablate sweep NAME makes one.")];
+  if (!studies.length) return [el("p", {}, "No studies yet: limo-ablate sweep NAME starts one.")];
   return studies.map((study) => el("article", { class: "card" },
     el("h2", {}, el("a", { href: `/study/${study.study}` }, study.study)),
     ...(study.error ? [el("p", { class: "warning" }, study.error)] : [
@@ -70,37 +70,37 @@ function tiles(study) {
   return el("ul", { class: "tiles" },
     tile(`${study.finished_cells} of ${study.cells}`, "trials finished"),
     tile(`${study.running_cells}`, `running${study.runners.length === 1 ? slots : ""}`),
-    tile(study.left === null ? "–" : span(study.left), "left, about"),
+    tile(study.left === null ? "–" : span(study.left), "estimated time left"),
     tile(spent, "device-hours"),
     tile(`${study.failed_cells}`, "failed", study.failed_cells ? "bad" : ""));
 }
 
 function running(trial) {
   const share = trial.total ? trial.done / trial.total : 0;
-  const told = [
+  const facts = [
     trial.stage ? trial.stage + (trial.done === null ? "" : ` ${trial.done} of ${trial.total}`) : "starting",
-    trial.left === null ? "" : `${span(trial.left)} left of it`,
+    trial.left === null ? "" : `${span(trial.left)} left in this stage`,
     trial.speed === null ? "" : `${Math.round(trial.speed).toLocaleString("en")} tokens/s`,
-    trial.seconds === null ? "" : `since ${span(trial.seconds)}`,
+    trial.seconds === null ? "" : `running for ${span(trial.seconds)}`,
   ].filter(Boolean).join(" · ");
   return el("article", { class: "card" }, el("h3", {}, trial.cell),
-    el("div", { class: "progress", role: "img", "aria-label": told }, part(share, "running")),
-    el("p", { class: "muted" }, told),
+    el("div", { class: "progress", role: "img", "aria-label": facts }, part(share, "running")),
+    el("p", { class: "muted" }, facts),
     trial.line ? el("p", { class: "muted line" }, trial.line) : null);
 }
 
 function unfolds(id, summary, ...children) {
-  const made = el("details", {}, el("summary", {}, summary), ...children);
-  made.open = open.has(id);
-  made.addEventListener("toggle", () => { if (made.open) open.add(id); else open.delete(id); });
-  return made;
+  const node = el("details", {}, el("summary", {}, summary), ...children);
+  node.open = open.has(id);
+  node.addEventListener("toggle", () => { if (node.open) open.add(id); else open.delete(id); });
+  return node;
 }
 
 function failed(trial) {
   return el("div", { class: "failure" },
     el("p", {}, el("b", {}, trial.cell), `: ${trial.reason} (${trial.failures} attempt${trial.failures === 1 ? "" : "s"})`),
-    trial.tail ? unfolds(trial.cell, "End of its log", el("pre", {}, trial.tail)) : null,
-    el("p", { class: "muted" }, "Log: ", el("code", {}, trial.log), el("br"), "Again: ", el("code", {}, trial.command)));
+    trial.tail ? unfolds(trial.cell, "End of the log", el("pre", {}, trial.tail)) : null,
+    el("p", { class: "muted" }, "Log: ", el("code", {}, trial.log), el("br"), "Rerun: ", el("code", {}, trial.command)));
 }
 
 function results(rows) {
@@ -119,11 +119,11 @@ function one(study) {
   return [
     study.question ? el("p", {}, study.question) : "",
     tiles(study), bar(study), key(study),
-    el("p", { class: "muted" }, runners.length ? `Run by ${runners.join(", ")}` : "Nobody runs it now."),
+    el("p", { class: "muted" }, runners.length ? `Run by ${runners.join(", ")}` : "No runner is active."),
     ...(study.running.length ? [el("h2", {}, "Running"), ...study.running.map(running)] : []),
     ...(study.failed.length ? [el("h2", {}, "Failed"), ...study.failed.map(failed),
-      el("p", { class: "muted" }, "New attempts: ", el("code", {}, `limo-ablate retry ${study.study}`))] : []),
-    ...(study.results.length ? [el("h2", {}, "Last results"), el("p", { class: "muted" }, "Accuracy in per cent, ± standard error over problems."), results(study.results)] : []),
+      el("p", { class: "muted" }, "Retry: ", el("code", {}, `limo-ablate retry ${study.study}`))] : []),
+    ...(study.results.length ? [el("h2", {}, "Latest results"), el("p", { class: "muted" }, "Accuracy in per cent, ± standard error over problems."), results(study.results)] : []),
   ];
 }
 
@@ -136,21 +136,21 @@ function load(stamp) {
 }
 
 function report(study) {
-  const told = study.report;
-  if (!told) return;
+  const state = study.report;
+  if (!state) return;
   const section = document.getElementById("report");
-  section.hidden = !told.stamp && !told.error;
-  const parts = [told.stamp ? `Drawn ${span(Math.max(0, study.at - told.stamp))} ago` : "", told.drawing ? "being drawn anew" : "", told.error || ""];
+  section.hidden = !state.stamp && !state.error;
+  const parts = [state.stamp ? `Drawn ${span(Math.max(0, study.at - state.stamp))} ago` : "", state.drawing ? "being redrawn" : "", state.error || ""];
   document.getElementById("drawn").textContent = parts.filter(Boolean).join("; ") + ".";
   document.getElementById("alone").href = `/study/${name}/report`;
-  frame.hidden = !told.stamp;
-  if (!told.stamp || told.stamp === shown) return;
-  // who reads in it is not interrupted
+  frame.hidden = !state.stamp;
+  if (!state.stamp || state.stamp === shown) return;
+  // don't replace the report while somebody is reading it
   const reading = shown !== null && (document.activeElement === frame || frame.matches(":hover"));
-  if (!reading) return load(told.stamp);
+  if (!reading) return load(state.stamp);
   const button = document.getElementById("newer");
   button.hidden = false;
-  button.onclick = () => load(told.stamp);
+  button.onclick = () => load(state.stamp);
 }
 
 function show(content) {
@@ -167,14 +167,14 @@ function show(content) {
 async function look() {
   try {
     const answer = await fetch(name ? `/api/study/${name}` : "/api/studies");
-    if (!answer.ok) throw new Error(answer.status === 404 ? "there is no such study" : await answer.text());
+    if (!answer.ok) throw new Error(answer.status === 404 ? "no such study" : await answer.text());
     show(await answer.json());
     seen = Date.now();
     pulse.className = "";
     pulse.textContent = `· ${new Date(seen).toLocaleTimeString()}`;
   } catch (error) {
     pulse.className = "lost";
-    const what = error instanceof TypeError ? "the server does not answer" : error.message;
+    const what = error instanceof TypeError ? "no answer from the server" : error.message;
     pulse.textContent = `· ${what}${seen ? `, since ${span((Date.now() - seen) / 1000)}` : ""}`;
   }
   setTimeout(look, document.hidden ? 5 * PACE : PACE);

@@ -1,4 +1,4 @@
-"""The workspace of a study: sections of panels over its runs. Nothing here asks a server."""
+"""The W&B workspace of a study: sections of panels over its runs. Makes no requests to the server."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from limo_ablate.report.wandb import panels
 from limo_ablate.report.wandb.summary_run import SummaryRun
 
 COLUMNS = 2
-"""Panels beside each other."""
+"""Number of panels side by side."""
 
 
 def workspace(summary: SummaryRun, entity: str, project: str) -> Any:
-    """Sections without panels are left out: not every study has contrasts, failures or a heatmap."""
+    """The workspace's specification. Sections without panels are omitted."""
     study = summary.view.study
     return ws.Workspace(
         entity=entity,
@@ -33,8 +33,8 @@ def workspace(summary: SummaryRun, entity: str, project: str) -> Any:
 
 
 def sections(summary: SummaryRun) -> dict[str, list[Any]]:
-    """Name -> panels. What W&B averages by itself stands here only where every trial of the study belongs to
-    the figure's block: a workspace can't leave runs out of one panel."""
+    """Name -> panels. Panels averaged by W&B are included only if all trials of the study belong to the
+    figure's block: a workspace can't exclude runs from a single panel."""
     whole = [
         panels.grouped(data)
         for data in summary.figure_data
@@ -70,7 +70,7 @@ def _section(name: str, shown: list[Any]) -> Any:
 
 @contextmanager
 def same_ids(study: str) -> Iterator[None]:
-    """wandb-workspaces names panels and sets of runs at random: in here, a study has the same names again."""
+    """Makes the random names that wandb-workspaces gives panels and run sets reproducible for a study."""
     state = random.getstate()
     random.seed(study)
     try:

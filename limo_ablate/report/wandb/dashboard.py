@@ -1,4 +1,4 @@
-"""A study's dashboard at W&B: workspace, report and a run that sums it up; see `limo-ablate dashboard`."""
+"""A study's dashboard in W&B: workspace, report and summary run; see `limo-ablate dashboard`."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def dashboard_of(study: str, overrides: list[str], *, offline: bool) -> list[str
 
 
 def dashboard(view: StudyView, track: TrackConfig) -> list[str]:
-    """Writes the specifications and the summary run, publishes them if online; what there is to say.
+    """Writes the specifications and the summary run, publishes them if online; returns lines to print.
 
-    Raises UserError when the server is away or refuses; the specifications are written by then.
+    Raises UserError if the server can't be reached or refuses; the specifications are written by then.
     """
     from limo_ablate.report.wandb.summary_run import summary_run
 
@@ -50,27 +50,27 @@ def dashboard(view: StudyView, track: TrackConfig) -> list[str]:
 
 
 def write_specifications(summary: SummaryRun, track: TrackConfig, folder: Path) -> list[str]:
-    """As JSON, the same bytes for the same study; their paths."""
+    """Writes the specifications as JSON, byte for byte the same for the same study; returns their paths."""
     from limo_ablate.report.wandb.board import same_ids, workspace
     from limo_ablate.report.wandb.document import document
 
     folder.mkdir(exist_ok=True)
     with same_ids(summary.view.study.name):
-        made = {
+        specifications = {
             "workspace": workspace(summary, track.entity or "", track.project),
             "report": document(summary, "", track.project),
         }
-        for name, one in made.items():
-            model: Any = one._to_model()
+        for name, specification in specifications.items():
+            model: Any = specification._to_model()
             text = model.model_dump_json(by_alias=True, exclude_none=True)
             (folder / f"{name}.json").write_text(json.dumps(json.loads(text), indent=1) + "\n")
-    return [str(folder / f"{name}.json") for name in made]
+    return [str(folder / f"{name}.json") for name in specifications]
 
 
 def _offline(summary: SummaryRun, track: TrackConfig, written: list[str], why: str) -> list[str]:
     from limo_ablate.report.wandb.summary_run import write_summary
 
-    name = summary.view.folder  # a path is a study to each verb
+    name = summary.view.folder  # every command accepts a study's folder
     write_summary(summary, replace(track, mode="offline"))
     return [
         *written,
@@ -96,11 +96,11 @@ def _online(summary: SummaryRun, track: TrackConfig, folder: Path) -> list[str]:
                 document(summary, entity, track.project),
             )
         return publish(folder, board, report)
-    except Exception as error:  # of many kinds: W&B's, its service's, a reply without what it asked for
-        said = " ".join(f"{type(error).__name__}: {error}".split())
+    except Exception as error:  # W&B, its service and unexpected replies raise many kinds of exceptions
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise UserError(
-            f"W&B's server did not take the dashboard ({said}); its specifications are in {folder}. "
-            f"Was it deleted there? Then remove {folder / FILE}"
+            f"W&B's server rejected the dashboard ({reason}); its specifications are in {folder}. "
+            f"If it was deleted there, remove {folder / FILE}"
         ) from error
 
 
@@ -116,7 +116,7 @@ def _finished(folder: Path) -> StudyView:
 
 
 def _track(view: StudyView, overrides: list[str], *, offline: bool) -> TrackConfig:
-    """Where the study's trials are tracked, unless something else is asked for."""
+    """Entity and project of the study's trials, unless overridden."""
     from limo_ablate.analysis.trials import resolved
     from limo_ablate.trial.compose import compose
 

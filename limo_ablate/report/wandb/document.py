@@ -1,4 +1,4 @@
-"""The report of a study at W&B: the question, what came out, and the panels that show it."""
+"""The W&B report of a study: question, results in words, and panels."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from limo_ablate.report.wandb import panels
 from limo_ablate.report.wandb.summary_run import SummaryRun
 
 TITLE = 128
-"""Characters that wandb-workspaces lets a title have."""
+"""Maximum number of characters of a title in wandb-workspaces."""
 
 
 def document(summary: SummaryRun, entity: str, project: str) -> Any:
-    """With an entity, wandb-workspaces asks the server for the project's id; without one it asks nothing."""
+    """The report's specification. With an entity, wandb-workspaces requests the project's id from the
+    server."""
     study = summary.view.study
     return wr.Report(
         entity=entity,
         project=project,
-        title=f"{study.name}: what made the difference"[:TITLE],
+        title=f"{study.name}: results"[:TITLE],
         description=study.question,
         blocks=list(_blocks(summary, entity, project if entity else "")),
         width="fluid",
@@ -39,10 +40,10 @@ def _blocks(summary: SummaryRun, entity: str, project: str) -> Iterator[Any]:
     yield wr.P(text=summary.view.study.question)
     yield from _answer(summary)
     yield from _claims(summary, grid)
-    for drawn in summary.figures:
-        yield wr.H2(text=drawn.title)
-        yield from (wr.P(text=text) for text in (drawn.finding, drawn.note) if text)
-        yield grid([panels.picture(drawn)])
+    for chart in summary.figures:
+        yield wr.H2(text=chart.title)
+        yield from (wr.P(text=text) for text in (chart.finding, chart.note) if text)
+        yield grid([panels.picture(chart)])
     for data in summary.figure_data:
         yield from _live(summary, data, grid, where)
     for title, shown in (
@@ -65,16 +66,16 @@ def _blocks(summary: SummaryRun, entity: str, project: str) -> Iterator[Any]:
 
 
 def _answer(summary: SummaryRun) -> Iterator[Any]:
-    """The findings in words, and what is registered, as the page has them."""
-    made = summary.claims
-    if made is None:
+    """The contrasts' results in words, and the registration, as in the report."""
+    claims = summary.claims
+    if claims is None:
         return
-    yield wr.H1(text="What came out")
-    yield wr.UnorderedList(items=[f"{name}: {found}" for name, found in made.findings])
-    yield from (wr.P(text=text) for text in (*made.section.text, made.warning) if text)
-    if made.deviations:
+    yield wr.H1(text="Results")
+    yield wr.UnorderedList(items=[f"{name}: {result}" for name, result in claims.findings])
+    yield from (wr.P(text=text) for text in (*claims.section.text, claims.warning) if text)
+    if claims.deviations:
         yield wr.P(text="Deviations from the registration:")
-        yield wr.UnorderedList(items=made.deviations)
+        yield wr.UnorderedList(items=claims.deviations)
 
 
 def _claims(summary: SummaryRun, grid: Any) -> Iterator[Any]:
@@ -84,10 +85,10 @@ def _claims(summary: SummaryRun, grid: Any) -> Iterator[Any]:
 
 
 def _live(summary: SummaryRun, data: FigureData, grid: Any, where: dict[str, str]) -> Iterator[Any]:
-    """The figure as W&B draws it from the runs of its block."""
+    """The figure as drawn by W&B from the runs of its block."""
     block = next(block for block in summary.view.study.blocks if block.name == data.figure.block)
     runs = wr.Runset(name=block.name, filters=panels.of_block(summary, block), **where)
-    yield wr.H3(text=f"{data.figure.title}, by W&B")
+    yield wr.H3(text=f"{data.figure.title}, drawn by W&B")
     if data.scale != "category":
         yield grid([panels.measured(data)])
     yield grid([panels.grouped(data)], runs)

@@ -1,6 +1,6 @@
-"""The panels of a study: what W&B draws by itself from its trials' runs, and what its summary run holds.
+"""W&B panels of a study: drawn by W&B from the trials' runs, or showing what the summary run logs.
 
-A panel names only keys that the runs log (limo_ablate/trial/track/run.py, told.py).
+A panel refers only to keys that runs log (trial/track/run.py, summary_run.py).
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from limo_ablate.study.block import Block
 from limo_ablate.trial.track.names import flat, logged
 
 WIDE, HIGH = 24, 10
-"""Of a grid: its width in W&B's units, and the height of a table or picture."""
+"""Width of a grid in W&B's units, and height of a table or picture."""
 SHOWN = ("accuracy", "stderr", "pass@", "maj@", "undecided", "truncated", "tokens")
-"""What the table of runs shows of the main score, by how it begins."""
+"""Prefixes of the main score's measures that the table of runs shows."""
 UNFIT = "=<>"
-"""wandb-workspaces 0.4 takes these for operators, also within a quoted value of a filter."""
+"""Characters that wandb-workspaces 0.4 reads as operators even within a quoted value of a filter."""
 
 
 def score(name: str, measure: str = "accuracy") -> str:
@@ -30,12 +30,12 @@ def score(name: str, measure: str = "accuracy") -> str:
 
 
 def of_study(study: str, job: str | None = None) -> str:
-    """The filter of a study's runs; `job`: `trial` or `summary`."""
+    """Filter for a study's runs; `job`: `trial` or `summary`."""
     return f"Metric('Group') == {study!r}" + (f" and Metric('JobType') == {job!r}" if job else "")
 
 
 def of_block(summary: SummaryRun, block: Block) -> str:
-    """The filter of a block's trials: what all of them have in common, or are among."""
+    """Filter for a block's trials: the levels that they have."""
     parts = [of_study(summary.view.study.name, "trial")]
     own = [trial for trial in summary.view.done if block.name in trial.blocks]
     for key in summary.view.keys:
@@ -54,7 +54,7 @@ def _plain(level: Any) -> bool:
 
 
 def columns(summary: SummaryRun) -> list[str]:
-    """Of the table of runs: factors, then the main score with its errors."""
+    """Columns of the table of runs: factors, then the main score with its errors."""
     main = summary.view.scores[0]
     measures = dict.fromkeys(
         key for trial in summary.view.done for key in (trial.metrics or {})["scores"][main]
@@ -67,7 +67,7 @@ def columns(summary: SummaryRun) -> list[str]:
 
 
 def grouped(data: FigureData) -> Any:
-    """W&B's own mean over the runs, and their standard error: it follows a study that is still running."""
+    """Mean and standard error over runs as computed by W&B, which updates while a study is running."""
     common: dict[str, Any] = {
         "title": f"{data.figure.title}: mean of runs, ± standard error",
         "groupby_aggfunc": "mean",
@@ -89,7 +89,7 @@ def grouped(data: FigureData) -> Any:
 
 
 def measured(data: FigureData) -> Any:
-    """The report's points of a figure over numbers, joined by lines: W&B's own chart of a table, which has no
+    """The report's points of a figure over amounts, joined by lines: W&B's chart of a table, without a
     logarithmic axis."""
     return wr.CustomChart(
         query={"summaryTable": {"tableKey": points_key(data)}},
@@ -103,20 +103,20 @@ def points(summary: SummaryRun) -> list[Any]:
     return [measured(data) for data in summary.figure_data if data.scale != "category"]
 
 
-def picture(drawn: Chart) -> Any:
-    """The report's picture, of the summary run."""
+def picture(chart: Chart) -> Any:
+    """A chart of the report, from the summary run."""
     return wr.MediaBrowser(
-        title=drawn.title, media_keys=[picture_key(drawn)], num_columns=1, layout=_layout()
+        title=chart.title, media_keys=[picture_key(chart)], num_columns=1, layout=_layout()
     )
 
 
 def table(key: str) -> Any:
-    """A table of whichever runs have it."""
+    """A table, over all runs that logged it."""
     return wr.WeavePanelSummaryTable(table_name=key, layout=_layout())
 
 
 def parallel(summary: SummaryRun) -> Any:
-    """Factors and scores, a line for each run."""
+    """Parallel coordinates of factors and scores, a line for each run."""
     factors = [(wr.Config(flat(key)), axis(key)) for key in summary.view.keys]
     scores = [(wr.SummaryMetric(score(name)), score_title(name)) for name in summary.view.scores]
     column = wr.ParallelCoordinatesPlotColumn
@@ -125,7 +125,7 @@ def parallel(summary: SummaryRun) -> Any:
 
 
 def training(summary: SummaryRun) -> Iterator[Any]:
-    """Curves of the trials, a colour for each level of the first figure's lines."""
+    """Training curves, with a colour for each level of the first figure's lines."""
     line = summary.view.figures[0].line if summary.view.figures else next(iter(summary.view.keys), "seed")
     for key, title in (
         ("loss", "Training loss"),
@@ -150,17 +150,17 @@ def _in_curves(summary: SummaryRun, key: str) -> bool:
 
 def claims(summary: SummaryRun) -> list[Any]:
     """Forest plot and table of the contrasts."""
-    drawn = summary.claims.section.charts if summary.claims else ()
-    return [*(picture(one) for one in drawn if one.spec), *tables_of(summary, "contrasts")]
+    charts = summary.claims.section.charts if summary.claims else ()
+    return [*(picture(chart) for chart in charts if chart.spec), *tables_of(summary, "contrasts")]
 
 
 def tables_of(summary: SummaryRun, start: str) -> list[Any]:
-    """Those tables of the summary run whose key begins so."""
+    """Tables of the summary run whose key begins with `start`."""
     return [table(key) for key in summary.tables if key.startswith(start)]
 
 
 def page() -> Any:
-    """The report itself."""
+    """The report's page."""
     return wr.MediaBrowser(title="Report", media_keys=[PAGE], num_columns=1, layout=_layout())
 
 
@@ -169,7 +169,7 @@ def _layout() -> Any:
 
 
 def spread(panels: Sequence[Any]) -> list[Any]:
-    """Panels of a grid that has room for two beside each other."""
+    """Lays out panels two side by side."""
     for number, panel in enumerate(panels):
         if panel.layout.w < WIDE:
             panel.layout = wr.Layout(x=12 * (number % 2), w=12, h=8)

@@ -1,4 +1,5 @@
-"""One trial for `wandb agent`, its overrides in one parameter: what a W&B grid can't cross.
+"""Runs one trial for `wandb agent`, with overrides in one parameter, for designs that a W&B grid can't
+express.
 
 python -m limo_ablate.report.wandb.point model=mini_m "point=select.size=64 select.quality=L5" seed=1
 """
@@ -15,12 +16,12 @@ PARAMETER = "point"
 
 
 def overrides(arguments: list[str]) -> list[str]:
-    """The arguments, the point taken apart where it stands."""
-    found = []
+    """The arguments, with the point replaced by its overrides."""
+    expanded = []
     for argument in arguments:
         key, _, value = argument.partition("=")
-        found += shlex.split(value) if key == PARAMETER else [argument]
-    return found
+        expanded += shlex.split(value) if key == PARAMETER else [argument]
+    return expanded
 
 
 if __name__ == "__main__":

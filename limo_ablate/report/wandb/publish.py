@@ -1,4 +1,5 @@
-"""A workspace and a report on W&B's server: made once, then updated, by ids kept in the study's folder."""
+"""Publishes workspace and report to W&B's server: creates them once, then updates them by their stored
+ids."""
 
 from __future__ import annotations
 
@@ -16,18 +17,18 @@ FILE = "published.json"
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What is where."""
+    """Where a study's workspace and report are published."""
 
     server: str
     entity: str
     project: str
     workspace: tuple[str, str] = ("", "")
-    """Its name and its id, there."""
+    """Name and id of the workspace."""
     report: str = ""
 
     @classmethod
     def at(cls, folder: Path, server: str, entity: str, project: str) -> Published:
-        """What `folder` knows of that project; nothing, where it has not been sent there."""
+        """The record in `folder` for that project; an empty one if nothing was published there."""
         new = cls(server, entity, project)
         return next((known for known in _known(folder) if known._place == new._place), new)
 
@@ -41,14 +42,14 @@ class Published:
 
 
 def _known(folder: Path) -> list[Published]:
-    """All places that the study has been sent to."""
+    """Records of all projects that the study was published to."""
     path = folder / FILE
-    found = json.loads(path.read_text()) if path.exists() else []
-    return [Published(**one | {"workspace": tuple(one["workspace"])}) for one in found]
+    records = json.loads(path.read_text()) if path.exists() else []
+    return [Published(**one | {"workspace": tuple(one["workspace"])}) for one in records]
 
 
 def publish(folder: Path, workspace: Any, report: Any) -> list[str]:
-    """Saves both; their addresses. Raises whatever W&B does when its server does not take them."""
+    """Saves both and returns their addresses. Raises W&B's exceptions if its server rejects them."""
     server = wandb.setup().settings.base_url
     known = Published.at(folder, server, workspace.entity, workspace.project)
     workspace._internal_name, workspace._internal_id = known.workspace

@@ -1,6 +1,7 @@
-"""What the summary run of a study says: the numbers and pictures of its report, by the names panels use.
+"""The summary run of a study in W&B (job type `summary`): its report's tables and charts, under the keys that
+panels refer to.
 
-Both read the same `StudyView`, and the pictures are the report's own files: dashboard and report agree.
+It reads the same `StudyView` as the report and logs the report's own files, so dashboard and report agree.
 """
 
 from __future__ import annotations
@@ -34,46 +35,46 @@ class SummaryRun:
     view: StudyView
     claims: Claims | None
     figures: list[Chart]
-    """The declared ones that could be drawn."""
+    """Charts of the declared figures that could be drawn."""
     sections: list[Section]
     page: Path
-    """The report."""
+    """Path of the report."""
     figure_data: list[FigureData]
     """Numbers of each panel of the declared figures."""
     tables: dict[str, pl.DataFrame]
-    """By their keys in the run; none is empty."""
+    """Key in the run -> table; none is empty."""
 
     @property
     def pictures(self) -> list[Chart]:
-        """All that the report draws."""
+        """All charts of the report."""
         of_claims = self.claims.section.charts if self.claims else ()
-        everything = [*of_claims, *self.figures, *(drawn for part in self.sections for drawn in part.charts)]
-        return [drawn for drawn in everything if drawn.spec]
+        everything = [*of_claims, *self.figures, *(chart for part in self.sections for chart in part.charts)]
+        return [chart for chart in everything if chart.spec]
 
     def of(self, section: str) -> list[Chart]:
-        """The pictures of one section of the report."""
-        return [drawn for part in self.sections if part.id == section for drawn in part.charts if drawn.spec]
+        """The charts of one section of the report."""
+        return [chart for part in self.sections if part.id == section for chart in part.charts if chart.spec]
 
-    def file(self, drawn: Chart) -> Path:
-        """The picture that the report has beside its page."""
-        return self.page.with_name(f"{drawn.id}.png")
+    def file(self, chart: Chart) -> Path:
+        """The chart's file beside the report."""
+        return self.page.with_name(f"{chart.id}.png")
 
 
 def summary_run(view: StudyView) -> SummaryRun:
-    """Draws the report anew: what is told must be what is on disk. The study has a finished trial."""
-    made, figures, sections = report_parts(view)
-    page = write_page(view, made, figures, sections)
-    figures = [drawn for drawn in figures if drawn.spec]
-    tables = {name: table for name, table in _tables(view, made) if not table.is_empty()}
-    return SummaryRun(view, made, figures, sections, page, list(view.panels()), tables)
+    """Writes the report again, so that the summary run matches the files. The study has a finished trial."""
+    claims, figures, sections = report_parts(view)
+    page = write_page(view, claims, figures, sections)
+    figures = [chart for chart in figures if chart.spec]
+    tables = {name: table for name, table in _tables(view, claims) if not table.is_empty()}
+    return SummaryRun(view, claims, figures, sections, page, list(view.panels()), tables)
 
 
-def picture_key(drawn: Chart) -> str:
-    return logged(f"picture/{drawn.id}")
+def picture_key(chart: Chart) -> str:
+    return logged(f"picture/{chart.id}")
 
 
 def points_key(data: FigureData) -> str:
-    """Key of the table of a figure's points."""
+    """Key of the table with a figure's points."""
     return f"points/{_name(data)}"
 
 
@@ -81,10 +82,10 @@ def _name(data: FigureData) -> str:
     return logged(slug(data.figure.title))
 
 
-def _tables(view: StudyView, made: Claims | None) -> Iterator[tuple[str, pl.DataFrame]]:
+def _tables(view: StudyView, claims: Claims | None) -> Iterator[tuple[str, pl.DataFrame]]:
     yield "cells", view.cells.rename({key: flat(key) for key in view.keys})
-    if made:
-        yield "contrasts", made.rows
+    if claims:
+        yield "contrasts", claims.rows
     for data in view.panels():
         axes = {"x": flat(data.figure.x), "line": flat(data.figure.line)}
         yield points_key(data), data.points.rename(axes)
@@ -95,7 +96,7 @@ def _tables(view: StudyView, made: Claims | None) -> Iterator[tuple[str, pl.Data
 
 
 def _curve(data: FigureData) -> pl.DataFrame:
-    """The fitted curve of each line, with its simultaneous band."""
+    """The fitted curve of each line with its simultaneous band."""
     x, line = flat(data.figure.x), flat(data.figure.line)
     report_parts = []
     for name, curve in (data.fits.curves if data.fits else {}).items():
@@ -106,17 +107,18 @@ def _curve(data: FigureData) -> pl.DataFrame:
 
 
 def _failed(view: StudyView) -> pl.DataFrame:
-    """Trials without a result, and why."""
+    """Failed trials with their reasons."""
     rows = [
         {"trial": trial.name, "seed": trial.seed}
-        | {key: str(said) for key, said in (trial.failure or {}).items()}
+        | {key: str(value) for key, value in (trial.failure or {}).items()}
         for trial in view.failed
     ]
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
 def write_summary(summary: SummaryRun, track: TrackConfig) -> None:
-    """Tells it: offline into STUDY/wandb, online to the server, which W&B's errors say what is wrong with."""
+    """Writes the run into STUDY/wandb, or sends it to the server if online. Replaces an earlier summary
+    run."""
     folder = summary.view.folder / "wandb"
     name = run_id(folder)
     for earlier in folder.glob("*run-*"):
@@ -151,8 +153,8 @@ def _log(run: Any, summary: SummaryRun) -> None:
     run.log(
         {key: table(frame) for key, frame in summary.tables.items()}
         | {
-            picture_key(drawn): wandb.Image(str(summary.file(drawn)), caption=drawn.note)
-            for drawn in summary.pictures
+            picture_key(chart): wandb.Image(str(summary.file(chart)), caption=chart.note)
+            for chart in summary.pictures
         }
         | {PAGE: wandb.Html(Path(summary.page), inject=False)}
     )
@@ -160,6 +162,6 @@ def _log(run: Any, summary: SummaryRun) -> None:
 
 
 def table(frame: pl.DataFrame) -> Any:
-    """A wandb.Table of the same columns and rows."""
+    """The frame as a wandb.Table."""
     rows = frame.with_columns(cs.float().fill_nan(None)).rows()
     return wandb.Table(columns=frame.columns, data=[list(row) for row in rows], allow_mixed_types=True)

@@ -22,26 +22,26 @@ from limo_ablate.trial.track.names import logged
 
 FOLDER = Path("outputs/wandb-sweeps")
 TRIAL, POINT = "limo_ablate", "limo_ablate.report.wandb.point"
-"""Modules an agent runs: with a parameter for each axis, with one for all of them."""
+"""Modules that an agent runs: with a parameter for each axis, or with one parameter for all of them."""
 RUN_FOLDER = "hydra.run.dir=outputs/wandb/${oc.env:WANDB_SWEEP_ID}/${oc.env:WANDB_RUN_ID}"
-"""Where a trial is kept: agents that start at the same second must not share a folder."""
+"""Folder of a trial: unique, as agents may start within the same second."""
 SCORES = {"train": "trained", "seconds": "seconds"}
-"""Parts of metrics.json -> what their metrics are called in W&B."""
+"""Part of metrics.json -> prefix of its metrics in W&B."""
 
 ARGUMENTS = "${args_no_hyphens}"
-"""Where W&B writes the parameters, as `key=value`."""
+"""Placeholder that W&B replaces by the parameters, as `key=value`."""
 
 Sweep = dict[str, Any]
-"""What `wandb sweep` reads."""
+"""Configuration read by `wandb sweep`."""
 
 
 def export(name: str, overrides: Sequence[str], *, write: bool) -> None:
-    """Prints or writes a study's sweeps. Raises UserError for one none of whose blocks W&B can run."""
+    """Prints or writes a study's W&B sweeps. Raises UserError if W&B can run none of its blocks."""
     study = load_study(name, overrides)
-    found, left_out = wandb_sweeps(study)
-    if not found:
+    sweeps, left_out = wandb_sweeps(study)
+    if not sweeps:
         raise UserError(f"{study.name}: W&B can run none of its blocks: {'; '.join(left_out)}")
-    for file, sweep in found.items():
+    for file, sweep in sweeps.items():
         text = file_text(sweep, [name, *overrides])
         if write:
             FOLDER.mkdir(parents=True, exist_ok=True)
@@ -54,18 +54,20 @@ def export(name: str, overrides: Sequence[str], *, write: bool) -> None:
 
 
 def wandb_sweeps(study: Study) -> tuple[dict[str, Sweep], list[str]]:
-    """The sweeps by file name, and why blocks are left out."""
-    found: dict[str, Sweep] = {}
+    """The sweeps by file name, and the reasons why blocks are left out."""
+    sweeps: dict[str, Sweep] = {}
     left_out = []
     for block in study.blocks:
         name = study.name if len(study.blocks) == 1 else f"{study.name}-{slug(block.name)}"
         if block.tune:
-            left_out.append(f"block '{block.name}' is tuned within each point, W&B has no search in a grid")
+            left_out.append(
+                f"block '{block.name}' is tuned within each point: W&B can't search within a grid"
+            )
         elif block.design == "optuna" and (block.when or block.exclude):
-            left_out.append(f"block '{block.name}' searches with conditions, W&B's spaces have none")
+            left_out.append(f"block '{block.name}' searches with conditions: W&B's search spaces have none")
         else:
-            found |= {name + end: _sweep(study, block, *how) for end, how in _ways(study, block)}
-    return found, left_out
+            sweeps |= {name + end: _sweep(study, block, *how) for end, how in _ways(study, block)}
+    return sweeps, left_out
 
 
 def file_text(sweep: Sweep, asked: list[str]) -> str:
@@ -80,7 +82,7 @@ def file_text(sweep: Sweep, asked: list[str]) -> str:
 
 
 def _ways(study: Study, block: Block) -> Iterator[tuple[str, tuple[Sweep, Sweep, str]]]:
-    """End of the file's name -> (how W&B goes through the block, parameters, module that runs a trial)."""
+    """(suffix of the file's name, (search settings, parameters, module that runs a trial))."""
     if block.design == "optuna":
         space = {axis: _parameter(levels) for axis, levels in block.axes.items()}
         objectives = [_metric(objective) for objective in block.objectives or ()]
@@ -101,7 +103,7 @@ def _ways(study: Study, block: Block) -> Iterator[tuple[str, tuple[Sweep, Sweep,
 
 
 def _is_crossed(block: Block) -> bool:
-    """Whether the block is every combination of its axes, each of one key."""
+    """Whether the block is a full factorial of axes with one key each."""
     single = all(len(keys(axis)) == 1 for axis in block.axes)
     return block.design == "factorial" and single and not block.when and not block.exclude
 
@@ -123,7 +125,7 @@ def _sweep(study: Study, block: Block, how: Sweep, parameters: Sweep, module: st
 
 
 def _parameter(levels: Levels) -> dict[str, Any]:
-    """W&B's words for levels or a range."""
+    """W&B's parameter for levels or a range."""
     if not isinstance(levels, Range):
         return {"values": [_value(level) for level in levels]}
     bounds: dict[str, Any] = {"min": levels.low, "max": levels.high}
@@ -136,12 +138,13 @@ def _parameter(levels: Levels) -> dict[str, Any]:
 
 
 def _value(level: Any) -> Any:
-    """A level such that the agent's `key=str(value)` is read back as it: numbers stay, others are text."""
+    """The level in a form that the agent's `key=str(value)` reads back unchanged: a number, or quoted
+    text."""
     return level if type(level) in (int, float) else literal(level)
 
 
 def _metric(objective: Objective) -> dict[str, str]:
-    """What the tracker calls the number that an objective is."""
+    """W&B's metric for an objective."""
     part, _, key = objective.score.rpartition(".")
     if objective.score == "total_seconds":
         name = "seconds/total"

@@ -63,7 +63,7 @@ def test_many_levels_are_told_by_their_ends(tmp_path: Path) -> None:
     view = study(tmp_path)
     for place, trial in enumerate(view.done):
         trial.overrides["train.learning_rate"] = 0.001 * (place + 1)
-    assert Settings(view.done).told("train.learning_rate") == "0.001 to 0.04 (varied, 40 values)"
+    assert Settings(view.done).text("train.learning_rate") == "0.001 to 0.04 (varied, 40 values)"
 
 
 def test_every_reference_is_whole_and_known_by_its_key() -> None:

@@ -211,14 +211,14 @@ def test_one_report_is_drawn_at_a_time_and_only_where_somebody_looks(
 
 def test_a_drawing_that_was_killed_is_tried_again_but_not_at_once(made: Path, tmp_path: Path) -> None:
     report = ReportProcess(made, tmp_path / "scratch", every=0.4)
-    report.look(finished=1)
+    report.poll(finished=1)
     assert report._process is not None
     report._process.kill()
     report._process.wait()
-    report.look(finished=1)
+    report.poll(finished=1)
     killed = time.monotonic()
     assert report.error == "the report could not be drawn: exit code -9"
-    until(lambda: report.look(finished=1), lambda _: report.drawing)
+    until(lambda: report.poll(finished=1), lambda _: report.drawing)
     assert time.monotonic() - killed >= 0.75
     assert report.error is not None  # until one goes well
     report.end()
@@ -281,9 +281,9 @@ def test_a_drawing_that_takes_too_long_lets_others_draw(
 ) -> None:
     monkeypatch.setattr(report_process, "LIMIT", 0.2)
     report = ReportProcess(made, tmp_path / "scratch", every=60)
-    report.look(finished=1)
+    report.poll(finished=1)
     assert report.drawing
     time.sleep(0.2)
-    report.look(finished=1)
+    report.poll(finished=1)
     assert not report.drawing
     assert report.error == "the report could not be drawn: it took longer than 0.2 s"

@@ -163,11 +163,11 @@ def test_a_report_is_drawn_beside_the_study_which_stays_as_it_is(
     folder = small(tmp_path / "made", tmp_path / "store")
     before = sorted(folder.rglob("*"))
     report = ReportProcess(folder, tmp_path / "scratch", every=0)
-    report.look(finished=8)
+    report.poll(finished=8)
     assert report.drawing
 
     def drawn() -> bool:
-        report.look(finished=8)
+        report.poll(finished=8)
         return not report.drawing
 
     waiting.until(drawn, every=0.1)
@@ -176,15 +176,15 @@ def test_a_report_is_drawn_beside_the_study_which_stays_as_it_is(
     assert report.page.is_relative_to(tmp_path / "scratch")
     assert "made" in report.page.read_text()
     assert sorted(folder.rglob("*")) == before
-    report.look(finished=8)
+    report.poll(finished=8)
     assert not report.drawing
 
 
 def test_a_report_that_can_not_be_drawn_says_why(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     report = ReportProcess(tmp_path / "empty", tmp_path / "scratch", every=0)
-    report.look(finished=1)
+    report.poll(finished=1)
     os.waitid(os.P_PID, report._process.pid, os.WEXITED | os.WNOWAIT)  # type: ignore[union-attr]
-    report.look(finished=1)
+    report.poll(finished=1)
     assert report.error is not None
     assert report.error.startswith("the report could not be drawn: limo-ablate: ")
