@@ -113,9 +113,9 @@ def test_a_selection_and_itself_do_not_differ(made: tuple[Path, str]) -> None:
             ["--out", "a/rows.jsonl", "data.miniature.per_level=2", "select.size=1"],
             "--out=a/rows.jsonl: can't be",
         ),
-        (["--rows", "x"], "argument --rows: invalid int value"),
+        (["--rows", "x"], "'--rows': 'x' is not a valid"),
         (["--diff", "a/rows.jsonl", "a"], "a/rows.jsonl: no manifest"),
-        (["--dif", "a"], "--dif: no such option"),
+        (["--dif", "a"], "--dif: no option of select; did you mean --diff?"),
         (["select.quality=L9"], "select.quality=L9: not a choice"),
         (["select.size=0"], "select.size=0: nothing is selected"),
         (
