@@ -34,7 +34,7 @@ def _blocks(summary: SummaryRun, entity: str, project: str) -> Iterator[Any]:
     where = {"entity": entity, "project": project}
     summary = wr.Runset(name="summary", filters=panels.of_study(study, "summary"), **where)
 
-    def grid(shown: list[Any], runs: Any = summary, hide: bool = True) -> Any:
+    def grid(shown: list[Any], runs: Any = runset, hide: bool = True) -> Any:
         return wr.PanelGrid(runsets=[runs], panels=panels.spread(shown), hide_run_sets=hide)
 
     yield wr.P(text=summary.view.study.question)
