@@ -32,7 +32,7 @@ def document(summary: SummaryRun, entity: str, project: str) -> Any:
 def _blocks(summary: SummaryRun, entity: str, project: str) -> Iterator[Any]:
     study = summary.view.study.name
     where = {"entity": entity, "project": project}
-    summary = wr.Runset(name="summary", filters=panels.of_study(study, "summary"), **where)
+    runset = wr.Runset(name="summary", filters=panels.of_study(study, "summary"), **where)
 
     def grid(shown: list[Any], runs: Any = runset, hide: bool = True) -> Any:
         return wr.PanelGrid(runsets=[runs], panels=panels.spread(shown), hide_run_sets=hide)
