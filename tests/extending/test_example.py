@@ -14,6 +14,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.extending.build_page import FILE, PAGE
 
+pytestmark = pytest.mark.slow
 DATA = [
     "data=jsonl", "data.name=sums", "data.source=sqlite", "data.path=sums.db", "data.subset=sums",
     "data.fields.problem=question", "eval=jsonl", "eval.benchmarks.own.source=sqlite",
@@ -21,7 +22,7 @@ DATA = [
     "eval.benchmarks.own.fields.problem=question",
 ]  # fmt: skip
 OURS = [
-    "select.order=equations", "eval.engine=guess", "+eval.benchmarks.own.grader=exact", "track.kind=jsonl",
+    "select.order=equations", "eval.engine=guess", "eval.benchmarks.own.grader=exact", "track.kind=jsonl",
     "model=mini_s", "model.pretrain.tokens=20000", "train=mini", "train.steps=2", "select.quality=any",
     "select.difficulty=any", "select.tokens=null",
 ]  # fmt: skip
