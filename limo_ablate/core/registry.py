@@ -1,7 +1,7 @@
 """Registries: the values that a configuration key may have, each listed once and open to other packages.
 
     SCHEDULES: Registry[Schedule] = Registry(
-        "schedule", {"cosine": Entry("limo_ablate.model.train.schedules:cosine", "half a cosine, down to 0")}
+        "schedule", {"cosine": Entry("limo_ablate.model.train.plan:cosine", "half a cosine, down to 0")}
     )
 
 A field annotated `Annotated[str, SCHEDULES]` is checked against the registry, so the schema, its error text,
