@@ -18,9 +18,7 @@ from limo_ablate.trial.identity import trial_keys
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow
-ROWS = [
-    {"question": f"What is {n} + {n}?", "answer": str(2 * n), "solution": f"Twice {n}."} for n in range(9)
-]
+ROWS = [{"problem": f"What is {n} + {n}?", "answer": str(2 * n), "solution": f"Twice {n}."} for n in range(9)]
 DATA = """
 defaults:
   - jsonl
@@ -98,7 +96,9 @@ def test_its_studies_are_planned_and_compared(own: Path, tmp_path: Path) -> None
     assert "mine" in run("plan", "mine", at=own)
     assert "mine" in run("--project", "own", "plan", "mine", at=tmp_path)
     assert "mine" in run("plan", "mine", at=tmp_path, **{VARIABLE: str(own)})
-    assert "written: " in run("select", "data=mine", "select.size=4", "model=scratch", at=own)
+    assert "written: " in run(
+        "select", "data=mine", "select.size=4", "select.quality=any", "model=scratch", at=own
+    )
     assert "registered: mine" in run("freeze", "mine", at=own)
     assert "mine: no such study" in run("plan", "mine", at=tmp_path, code=2)
     named = yaml.safe_load(run("--project", "own", "wandb-sweep", "mine", at=tmp_path))
