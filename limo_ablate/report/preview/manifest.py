@@ -29,9 +29,9 @@ def manifest(selected: Selected, pool: Artifact, perturb: str) -> pl.DataFrame:
     rows = rows.join(solutions, left_on="solution", right_on="id", how="left", maintain_order="left")
     if rows["digest"].null_count():
         problems = pl.read_parquet(pool.path / "problems.parquet", columns=["id", "text"])
-        problem_digests = problems.select(problem="id", asked=_digests(problems["text"]))
+        problem_digests = problems.select(problem="id", problem_digest=_digests(problems["text"]))
         rows = rows.join(problem_digests, on="problem", how="left", maintain_order="left")
-        rows = rows.with_columns(digest=pl.coalesce("digest", "asked"))
+        rows = rows.with_columns(digest=pl.coalesce("digest", "problem_digest"))
     if perturb != "none":
         trained = selected.rows.select(*ID, trained=_digests(selected.rows["response"]))
         rows = rows.join(trained, on=ID, how="left", maintain_order="left", nulls_equal=True)

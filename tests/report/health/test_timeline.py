@@ -48,7 +48,7 @@ def test_without_a_ledger_the_trials_own_records_are_drawn(view: StudyView) -> N
     assert [attempt.end - attempt.start for attempt in found] == pytest.approx([3.5] * 3)
     made = section(view)
     assert made
-    assert "The ledger is not here" in made.charts[0].note
+    assert "The ledger is not available" in made.charts[0].note
     assert not (view.folder / LEDGER).exists()
 
 
