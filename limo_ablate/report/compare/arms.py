@@ -115,4 +115,4 @@ def _cluster(trial: Trial) -> str | None:
 def _several(text: str, matches: Sequence[Arm]) -> str:
     names = [str(match) for match in matches]
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{text}matches {len(names)} names: {', '.join(names[:SHOWN])}{more}; give more of the name"
+    return f"{text} matches {len(names)} names: {', '.join(names[:SHOWN])}{more}; give more of the name"

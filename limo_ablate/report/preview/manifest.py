@@ -79,11 +79,11 @@ def _print_only(console: Console, title: str, rows: pl.DataFrame, other: str) ->
 def _read(path: Path) -> pl.DataFrame:
     file = path / NAME if path.is_dir() else path
     if not file.is_file():
-        raise UserError(f"{path}has no {NAME}; give a folder written by `limo-ablate select`")
+        raise UserError(f"{path} has no {NAME}; give a folder written by `limo-ablate select`")
     try:
         rows = pl.read_parquet(file)
     except pl.exceptions.PolarsError as error:
-        raise UserError(f"{file}is not a manifest: it can't be read as parquet") from error
+        raise UserError(f"{file} is not a manifest: it can't be read as parquet") from error
     if missing := {*ID, "digest", "place", "step", "reason"} - set(rows.columns):
-        raise UserError(f"{file}is not a manifest: it lacks  {', '.join(sorted(missing))}")
+        raise UserError(f"{file} is not a manifest: it lacks {', '.join(sorted(missing))}")
     return rows
