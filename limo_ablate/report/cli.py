@@ -10,7 +10,7 @@ from limo_ablate.core.command import Verb, words
 from limo_ablate.core.project import command, study_file
 
 SHOWN = ("question", "contrasts", "figures", "cluster")
-"""What the report reads of a study beside its trials."""
+"""Parts of a study's declaration that the report reads."""
 
 
 @click.command(
@@ -20,9 +20,9 @@ SHOWN = ("question", "contrasts", "figures", "cluster")
 )
 @words("study")
 def report(study: str, overrides: list[str]) -> int:
-    """STUDY is a name under `paths.studies`, or a folder; the study may still run. Writes STUDY/report/:
-    index.html, one page that needs no network, and each picture as PNG, SVG and PDF. Prints the page's path
-    and what it holds.
+    """STUDY is a name under `paths.studies`, or a folder; it may still be running. Writes STUDY/report/:
+    index.html, one page that needs no network, and each chart as PNG, SVG and PDF. Prints the page's path,
+    its size and the number of charts.
     """
     from limo_ablate.report.page import write_report  # Altair and vl-convert take a second to import
     from limo_ablate.study.folder import study_folder
@@ -38,13 +38,13 @@ def report(study: str, overrides: list[str]) -> int:
 
 
 def _contents(page: Path) -> str:
-    pictures = len(list(page.parent.glob("*.png")))
+    charts = len(list(page.parent.glob("*.png")))
     size = page.stat().st_size / 1e6
-    return f"{size:.1f} MB; {pictures} picture{'s' * (pictures != 1)}, each as PNG, SVG and PDF beside it"
+    return f"{size:.1f} MB; {charts} chart{'s' * (charts != 1)}, each as PNG, SVG and PDF beside it"
 
 
 def _outdated(name: str, folder: Path, overrides: list[str]) -> str | None:
-    """What the study's file says by now and the study that was run does not; null where they are alike."""
+    """Note on changes of the study's file since the study was run; None if there are none."""
     from limo_ablate.study.design import load_study
 
     if (file := study_file(name)) is None:
@@ -54,5 +54,5 @@ def _outdated(name: str, folder: Path, overrides: list[str]) -> str | None:
     axes = [[(block.name, block.axes) for block in study.blocks] for study in (was, now)]
     if not parts or axes[0] != axes[1]:  # levels changed on the command line take contrasts with them
         return None
-    said = f"{file.name} has other {' and '.join(parts)} by now than the study that was run"
-    return f"{said}: `{command('sweep', name)}` takes them up"
+    changed = f"{' and '.join(parts)} of {file.name} changed since the study was run"
+    return f"{changed}: `{command('sweep', name)}` applies the changes"

@@ -44,7 +44,7 @@ def write_report(folder: Path) -> Path:
 
 
 def report_parts(view: StudyView) -> tuple[Claims | None, list[Chart], list[Section]]:
-    """What the page is made of: the claims, the declared figures, the sections."""
+    """The parts of the report: contrasts, charts of declared figures, sections."""
     figures = [chart for figure in view.figures for chart in draw(view, figure)]
     return claims(view), figures, list(sections(view))
 

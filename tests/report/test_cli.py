@@ -24,7 +24,7 @@ def test_a_study_whose_file_says_something_else_by_now_is_told_of(
             declared["contrasts"][0]["score"] = "mini/hard"
         (sweeps / "made.yaml").write_text(yaml.safe_dump(declared))
         assert main(["report", "made", f"paths.studies={studies}"]) == 0
-        said = "made.yaml has other contrasts by now than the study that was run: `limo-ablate sweep made`"
+        said = "contrasts of made.yaml changed since the study was run: `limo-ablate sweep made`"
         assert (said in capsys.readouterr().out) is edited
 
 

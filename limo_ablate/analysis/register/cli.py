@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     examples=["limo-ablate freeze miniature", "limo-ablate freeze miniature 'seeds=[0,1]' --again"],
 )
 @words("study")
-@click.option("--again", is_flag=True, help="Register the study anew; the former registration is kept.")
+@click.option("--again", is_flag=True, help="Register the study again; the former registration is kept.")
 def freeze(study: str, overrides: list[str], again: bool) -> int:
-    """Writes registration.json into the study's folder: design, cells with the rows they train on,
-    benchmarks, contrasts with their margins, alpha and versions, sealed by a hash. Overrides are those of
-    `sweep`, which needs the same ones. Nothing trains; selections and benchmarks are made, as a trial would
-    make them. The report marks as confirmatory what was registered before its results were known.
+    """Writes registration.json into the study's folder: design, planned trials with the rows they train on,
+    benchmarks, contrasts with their margins, alpha and versions, with a hash of the content. Use the same
+    overrides for `sweep`. Trains nothing, but computes selections and benchmarks as a trial would. The report
+    marks a contrast as confirmatory if it was registered before its results were known.
     """
     from limo_ablate.analysis.register.freeze import folder_of
     from limo_ablate.analysis.register.freeze import freeze as register
@@ -42,48 +42,48 @@ def freeze(study: str, overrides: list[str], again: bool) -> int:
 
 
 def _former(folder: Path, *, again: bool) -> Chain | None:
-    """What is registered already. Raises UserError where it may not be registered, or not again."""
+    """The existing registrations, if any. Raises UserError if the study may not be registered (again)."""
     from limo_ablate.analysis.register.registration import read
     from limo_ablate.study.folder import REGISTRATION
 
     former = read(folder)
     if former and former.broken:
-        raise UserError(f"{former.broken}; put it back as it was, or move it away to register from scratch")
+        raise UserError(f"{former.broken}; restore it, or move it away to register from scratch")
     if former and not again:
         last = former.last
         raise UserError(
-            f"{folder / REGISTRATION}: registered at {last.time} already, as {last.hash[:12]}; --again "
-            "registers the study anew, and keeps this one beside it"
+            f"{folder / REGISTRATION}: already registered at {last.time}, hash {last.hash[:12]}; --again "
+            "registers the study again and keeps this registration beside the new one"
         )
     return former
 
 
 def text(registration: Registration, path: Path) -> str:
-    """What was registered, in a few lines."""
+    """Summary of a registration in a few lines."""
     from limo_ablate.analysis.register.declaration import adaptive
 
-    cells = registration.cells.values()
-    selections = {cell.selection for cell in cells if cell.selection}
+    planned = registration.cells.values()
+    selections = {trial.selection for trial in planned if trial.selection}
     searched = [block["name"] for block in registration.design["blocks"] if adaptive(block)]
     lines = [
-        f"registered: {registration.study}, {len(cells)} cells, {len(selections)} selections, "
+        f"registered: {registration.study}, {len(planned)} trials, {len(selections)} selections, "
         f"benchmarks {', '.join(registration.benchmarks)}; alpha {registration.alpha:g}, "
         f"analysis version {registration.analysis}",
         *(
-            f"  block '{name}' searches: its design is registered, its cells are not known"
+            f"  block '{name}' is a search: its design is registered, its trials are not known"
             for name in searched
         ),
         *(f"  {line}" for line in _contrasts(registration)),
         *(f"  AFTER RESULTS: {line}" for line in _late(registration)),
     ]
     if registration.git["dirty"]:
-        lines.append("  the code has uncommitted changes: commit them, so that others can have it")
+        lines.append("  the code has uncommitted changes: commit them so that others can reproduce the study")
     return "\n".join([*lines, f"sha256 {registration.hash}", str(path)])
 
 
 def _contrasts(registration: Registration) -> list[str]:
     if not registration.contrasts:
-        return ["no contrasts: nothing will be confirmatory; name them in the study's `contrasts`"]
+        return ["no contrasts, so nothing can be confirmatory; declare them in the study's `contrasts`"]
     return [
         f"{'primary' if contrast.primary else 'secondary'}: {contrast.name}: {contrast.factor} {contrast.b} "
         f"against {contrast.a} on {contrast.score}"
@@ -96,6 +96,6 @@ def _contrasts(registration: Registration) -> list[str]:
 def _late(registration: Registration) -> list[str]:
     late = [(block, count) for block, count in registration.finished.items() if count]
     return [
-        f"{count} trials of block '{block}' have finished already: its contrasts stay exploratory"
+        f"{count} trials of block '{block}' have already finished: its contrasts are exploratory"
         for block, count in late
     ]

@@ -49,17 +49,17 @@ def find_arm(text: str, studies: Sequence[Path]) -> Arm:
         studies, text = [_named(study, studies)], rest
     known = {folder.name: named_arms(load_trials(folder)) for folder in studies if (folder / CELLS).is_file()}
     every = [Arm(name, study, trials) for study, own in known.items() for name, trials in own.items()]
-    for found in (
-        [found for found in every if found.name == text],
-        [found for found in every if not _is_cell(found) and found.trials[0].folder.name == text],
-        [found for found in every if text in found.name and _is_cell(found)],
-        [found for found in every if text in found.name],
+    for matches in (
+        [arm for arm in every if arm.name == text],
+        [arm for arm in every if not _is_cell(arm) and arm.trials[0].folder.name == text],
+        [arm for arm in every if text in arm.name and _is_cell(arm)],
+        [arm for arm in every if text in arm.name],
     ):
-        if len(found) == 1:
-            return _finished(found[0])
-        if found:
-            raise UserError(_several(text, found))
-    near = nearest(text, [found.name for found in every])
+        if len(matches) == 1:
+            return _finished(matches[0])
+        if matches:
+            raise UserError(_several(text, matches))
+    near = nearest(text, [arm.name for arm in every])
     raise UserError(f"{text}: no trial or cell of {', '.join(known) or 'any study'}{near}")
 
 
@@ -115,4 +115,4 @@ def _cluster(trial: Trial) -> str | None:
 def _several(text: str, matches: Sequence[Arm]) -> str:
     names = [str(match) for match in matches]
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{text}matches {len(names)} names: {', '.join(names[:SHOWN])}{more}; give more of the name"
+    return f"{text} matches {len(names)} names: {', '.join(names[:SHOWN])}{more}; give more of the name"

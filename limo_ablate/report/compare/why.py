@@ -75,7 +75,7 @@ def find_cells(text: str, known: Sequence[tuple[Study, Path]]) -> tuple[Path, li
             names = sorted(f"{folder.name}/{stem}" for folder, stem in matched)
             more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
             raise UserError(
-                f"{text}matches {len(names)} names: {', '.join(names[:SHOWN])}{more}; "
+                f"{text} matches {len(names)} names: {', '.join(names[:SHOWN])}{more}; "
                 "give more of the name, or --study"
             )
     near = nearest(text, [*stems, *(cell.name for _, cell in every)])

@@ -50,7 +50,7 @@ def gains_chart(data: FigureData, fits: Fits) -> Chart | None:
     return Chart(
         slug(f"{data.figure.title} gain"),
         f"{data.figure.title}: gain from more examples",
-        f"From {number(last)}, {change} gain {', '.join(gains)} points.",
+        f"Gain from {change} at {number(last)}, in points: {', '.join(gains)}.",
         f"Gain in accuracy along the fitted curve, in points. Bars: 95 % intervals.{_left(fits)}",
         _chart(
             data, rows.filter(pl.col("line").is_in(rising(fits))), f"gain from {change} (points)"

@@ -83,9 +83,9 @@ def _without_samples(rows: pl.DataFrame) -> pl.DataFrame:
     """With greedy decoding, moves the variance of samples to the problem or, with several trainings, to
     `rest`."""
     alone = rows.filter(component="problem")["variance"].null_count() == 1
-    whose = "problem" if alone else "rest"
-    kept = rows.filter(~pl.col("component").is_in(["sample", whose]))
-    moved = rows.filter(component="sample").with_columns(component=pl.lit(whose))
+    target = "problem" if alone else "rest"
+    kept = rows.filter(~pl.col("component").is_in(["sample", target]))
+    moved = rows.filter(component="sample").with_columns(component=pl.lit(target))
     return pl.concat([kept, moved])
 
 

@@ -80,9 +80,9 @@ def balanced_grid(view: StudyView, block: Block) -> Grid | None:
         run = cube(own, view.answers, axes, score)
     except UserError:  # no finished trial yet, or none with that score: the figure says so
         return None
-    found = run if block.design == "fractional" else complete_grid(run)
-    grid = Grid(block, score, found)
-    missing = block.design == "fractional" and len(found.cells) < len(block.points())
-    seeds = found.complete(np.ones(len(found.cells)))
-    few = len(grid.factors) < 2 or found.units < 2
+    block_cube = run if block.design == "fractional" else complete_grid(run)
+    grid = Grid(block, score, block_cube)
+    missing = block.design == "fractional" and len(block_cube.cells) < len(block.points())
+    seeds = block_cube.complete(np.ones(len(block_cube.cells)))
+    few = len(grid.factors) < 2 or block_cube.units < 2
     return None if missing or few or not seeds.any() else grid

@@ -32,7 +32,7 @@ LINES = {"training": [1, 0], "dev": [5, 3]}
 
 def section(view: StudyView) -> Section | None:
     """Curves of each block that has a declared figure, or of all blocks if there are no figures."""
-    charts = [drawn for figure in training_figures(view) for drawn in _charts(view, figure)]
+    charts = [chart for figure in training_figures(view) for chart in _charts(view, figure)]
     return Section("training", "Training curves", charts=tuple(charts)) if charts else None
 
 

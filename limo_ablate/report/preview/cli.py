@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     help="Show how two such folders differ, and select nothing.",
 )
 def select(overrides: list[str], rows: int, out: Path | None, diff: tuple[Path, Path] | None) -> int:
-    """Nothing trains. The folder whose path is printed holds rows.jsonl (a pool again: data=jsonl reads it),
-    manifest.parquet (what became of every row of the pool, and why), the flagged pairs and two pictures.
+    """Trains nothing. Prints the path of a folder with rows.jsonl (a pool that data=jsonl reads),
+    manifest.parquet (whether each row of the pool was chosen, and why not), the flagged pairs and two charts.
     """
     if diff:
         from limo_ablate.report.preview.manifest import print_difference

@@ -29,9 +29,9 @@ def manifest(selected: Selected, pool: Artifact, perturb: str) -> pl.DataFrame:
     rows = rows.join(solutions, left_on="solution", right_on="id", how="left", maintain_order="left")
     if rows["digest"].null_count():
         problems = pl.read_parquet(pool.path / "problems.parquet", columns=["id", "text"])
-        problem_digests = problems.select(problem="id", asked=_digests(problems["text"]))
+        problem_digests = problems.select(problem="id", problem_digest=_digests(problems["text"]))
         rows = rows.join(problem_digests, on="problem", how="left", maintain_order="left")
-        rows = rows.with_columns(digest=pl.coalesce("digest", "asked"))
+        rows = rows.with_columns(digest=pl.coalesce("digest", "problem_digest"))
     if perturb != "none":
         trained = selected.rows.select(*ID, trained=_digests(selected.rows["response"]))
         rows = rows.join(trained, on=ID, how="left", maintain_order="left", nulls_equal=True)
@@ -79,11 +79,11 @@ def _print_only(console: Console, title: str, rows: pl.DataFrame, other: str) ->
 def _read(path: Path) -> pl.DataFrame:
     file = path / NAME if path.is_dir() else path
     if not file.is_file():
-        raise UserError(f"{path}has no {NAME}; give a folder written by `limo-ablate select`")
+        raise UserError(f"{path} has no {NAME}; give a folder written by `limo-ablate select`")
     try:
         rows = pl.read_parquet(file)
     except pl.exceptions.PolarsError as error:
-        raise UserError(f"{file}is not a manifest: it can't be read as parquet") from error
+        raise UserError(f"{file} is not a manifest: it can't be read as parquet") from error
     if missing := {*ID, "digest", "place", "step", "reason"} - set(rows.columns):
-        raise UserError(f"{file}is not a manifest: it lacks  {', '.join(sorted(missing))}")
+        raise UserError(f"{file} is not a manifest: it lacks {', '.join(sorted(missing))}")
     return rows

@@ -82,8 +82,10 @@ def _server(guard: Guard, port: int, hub: Hub) -> Server:
     except OverflowError as error:
         raise UserError(f"{where}: a port is a number from 0 to 65535") from error
     except OSError as error:
-        taken = "in use; choose another port, or --port 0 for a free one"
-        raise UserError(f"{where}: {taken if error.errno == errno.EADDRINUSE else error.strerror}") from error
+        in_use = "in use; choose another port, or --port 0 for a free one"
+        raise UserError(
+            f"{where}: {in_use if error.errno == errno.EADDRINUSE else error.strerror}"
+        ) from error
 
 
 def address(server: Server, only: Path | None) -> str:

@@ -69,9 +69,9 @@ class StudyWatcher:
     def facts(self) -> dict[str, Any]:
         """The facts as of the last successful update, and errors since."""
         report = self.report
-        drawn = {"stamp": report.stamp, "drawing": report.drawing, "error": report.error}
+        report_state = {"stamp": report.stamp, "drawing": report.drawing, "error": report.error}
         error = self.error or self._slow()
-        facts = {**self._facts, "report": drawn, "at": time.time()}
+        facts = {**self._facts, "report": report_state, "at": time.time()}
         return {**facts, "error": error} if error else facts
 
     def _slow(self) -> str | None:

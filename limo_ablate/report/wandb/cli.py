@@ -19,9 +19,8 @@ from limo_ablate.core.command import Verb, words
 @click.option("--offline", is_flag=True, help="Write the specifications; publish nothing.")
 def dashboard(study: str, overrides: list[str], offline: bool) -> int:
     """A workspace (curves, heatmap, parallel coordinates, contrasts, tables, training) and a report, over the
-    runs of the study's trials and one that sums it up. Their specifications are written to STUDY/dashboard in
-    any case; online (WANDB_MODE=online or track.mode=online, and a key) they are published, and updated
-    later.
+    runs of the study's trials and a summary run. Their specifications are always written to STUDY/dashboard;
+    online (WANDB_MODE=online or track.mode=online, and a key) they are published, or updated.
     """
     from limo_ablate.report.wandb.dashboard import dashboard_of
 
@@ -37,9 +36,9 @@ def dashboard(study: str, overrides: list[str], offline: bool) -> int:
 )
 @words("study", optional=True)
 def wandb_sync(study: str | None, overrides: list[str]) -> int:
-    """Of STUDY (its name, or a folder), else of all trials; `paths.studies=`, `track.project=` and
-    `track.entity=` say from where and to where. Exit codes: 0 all is sent, 2 no key or no server, 3 some runs
-    could not be sent.
+    """Runs of STUDY (a name or a folder), else of all trials; `paths.studies=`, `track.project=` and
+    `track.entity=` set source and target. Exit codes: 0 everything is sent, 2 no key or no server, 3 some
+    runs could not be sent.
     """
     from limo_ablate.report.wandb.sync import sync
 
@@ -54,8 +53,8 @@ def wandb_sync(study: str | None, overrides: list[str]) -> int:
 @words("study")
 @click.option("--write", is_flag=True, help="Write files to outputs/wandb-sweeps/ instead of printing them.")
 def wandb_sweep(study: str, overrides: list[str], write: bool) -> int:
-    """One W&B sweep for each block of STUDY. `wandb sweep FILE` declares it, `wandb agent ID` runs its
-    trials; docs/wandb.md says what W&B does differently from `limo-ablate sweep`.
+    """One W&B sweep for each block of STUDY. `wandb sweep FILE` creates it, `wandb agent ID` runs its
+    trials; docs/wandb.md lists the differences from `limo-ablate sweep`.
     """
     from limo_ablate.report.wandb.sweep_file import export
 

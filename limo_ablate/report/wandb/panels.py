@@ -145,7 +145,7 @@ def _in_curves(summary: SummaryRun, key: str) -> bool:
     first = next(
         (t.folder / "curve.parquet" for t in summary.view.done if (t.folder / "curve.parquet").exists()), None
     )
-    return first is not None and key in (found := pl.read_parquet(first)).columns and found[key].count() > 0
+    return first is not None and key in (curve := pl.read_parquet(first)).columns and curve[key].count() > 0
 
 
 def claims(summary: SummaryRun) -> list[Any]:

@@ -70,10 +70,11 @@ def wandb_sweeps(study: Study) -> tuple[dict[str, Sweep], list[str]]:
     return sweeps, left_out
 
 
-def file_text(sweep: Sweep, asked: list[str]) -> str:
-    """The YAML of a file; comments say how it was written (`asked`: study, overrides) and how to use it."""
+def file_text(sweep: Sweep, arguments: list[str]) -> str:
+    """The YAML of a file; comments say how it was written (`arguments`: study, overrides) and how to use
+    it."""
     head = (
-        f"# Written by `limo-ablate wandb-sweep {shlex.join(asked)} --write`.\n"
+        f"# Written by `limo-ablate wandb-sweep {shlex.join(arguments)} --write`.\n"
         "# wandb sweep THIS_FILE, then `wandb agent ID` with the environment's python first on the PATH.\n"
     )
     if "scheduler" in sweep:

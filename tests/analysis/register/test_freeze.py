@@ -54,7 +54,7 @@ def test_design_cells_contrasts_and_versions_are_registered_under_a_hash(root: P
 
 def test_it_says_what_it_registered_and_imports_no_torch(root: Path) -> None:
     said = (root / "said").read_text()
-    assert "asked, 8 cells, 8 selections, benchmarks mini" in said
+    assert "asked, 8 trials, 8 selections, benchmarks mini" in said
     assert "primary: quality: select.quality L4 against L1 on mini, equivalent within 0.02" in said
     assert "secondary: size" in said
     assert json.loads((root / "studies" / "asked" / "registration.json").read_text())["hash"] in said

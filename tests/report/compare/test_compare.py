@@ -53,7 +53,7 @@ def test_trials_and_cells_are_found_by_name_part_study_or_folder(made: Path) -> 
 
 
 def test_what_is_no_name_or_several_is_refused(made: Path) -> None:
-    with pytest.raises(UserError, match="L4: 2 could be meant: made/size4-L4, made/size64-L4; say more"):
+    with pytest.raises(UserError, match="L4 matches 2 names: made/size4-L4, made/size64-L4; give more"):
         find_arm("L4", [made])
     with pytest.raises(UserError, match="size64-L9: no trial or cell of made; did you mean size64-L"):
         find_arm("size64-L9", [made])
@@ -127,7 +127,7 @@ def test_the_command_says_it_all(made: Path, capsys: pytest.CaptureFixture[str])
     assert "A  made/size64-L1  2 finished, seeds 0, 1" in said
     assert "select.quality  L1 → L4" in said
     assert "code, versions, hardware: the same" in said
-    assert "right in A only" in said
+    assert "correct in A only" in said
     assert main([*asked, "--json"]) == 0
     content = json.loads(capsys.readouterr().out)
     assert content["configuration"][0]["key"] == "select.quality"

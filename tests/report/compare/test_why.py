@@ -52,7 +52,7 @@ def states(study: Path, capsys: pytest.CaptureFixture[str], *asked: str) -> tupl
 
 def test_what_has_finished_is_not_run_again(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["why", "size8", "--study", str(study)]) == 0
-    assert "size8-s0: nothing changed, it is finished: " in capsys.readouterr().out
+    assert "size8-s0: nothing changed, already finished: " in capsys.readouterr().out
 
 
 def test_a_new_level_makes_the_stages_from_the_selection_on(
@@ -96,7 +96,7 @@ def test_nothing_is_made(study: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert sorted(store.rglob("*")) == before
     said = capsys.readouterr().out
     assert "selection            would be made, because of" in said
-    assert "would be made, unless selection comes out as before" in said
+    assert "would be made, unless selection comes out unchanged" in said
 
 
 def test_an_artifact_that_is_gone_is_told(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,15 +105,15 @@ def test_an_artifact_that_is_gone_is_told(study: Path, capsys: pytest.CaptureFix
     assert main(["why", "size8-s0", "--study", str(study), "train.learning_rate=0.1"]) == 0
     (study.parent / "gone").rename(gone)
     said = capsys.readouterr().out
-    assert "tokens               would be made: that trial's own is not in the store" in said
-    assert "weights              would be made, unless tokens comes out as before" in said
+    assert "tokens               would be made; the finished trial's artifact is not in the store" in said
+    assert "weights              would be made, unless tokens comes out unchanged" in said
 
 
 def test_a_name_that_is_none_or_several_is_refused(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["why", "size99", "--study", str(study)]) == 2
     assert "size99: no cell of two; did you mean size" in capsys.readouterr().err
     assert main(["why", "size", "--study", str(study)]) == 2
-    assert "size: 2 could be meant: two/size12, two/size8" in capsys.readouterr().err
+    assert "size matches 2 names: two/size12, two/size8" in capsys.readouterr().err
 
 
 def test_looking_makes_nothing_and_ends(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_a_size_figure_has_the_fitted_curve_and_its_band(view: StudyView) -> Non
     low, high = data.fits.curves["L4"].band()
     assert rows["low"].to_list() == pytest.approx(low, abs=1e-3)
     assert rows["high"].to_list() == pytest.approx(high, abs=1e-3)
-    assert "95 % band of the whole curve" in note(data)
+    assert "simultaneous 95 % band" in note(data)
 
 
 def test_two_sizes_are_joined_without_a_curve(tmp_path: Path) -> None:

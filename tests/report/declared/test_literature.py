@@ -86,7 +86,7 @@ def test_models_are_matched_by_name_and_only_those_of_the_figure(view: StudyView
 def test_another_benchmark_has_no_overlay(view: StudyView) -> None:
     assert published(data(view, 3)).is_empty()
     assert "published" not in note(data(view, 3))
-    assert "said" not in json.dumps(efficiency_chart(data(view, 3)).to_dict()["layer"])
+    assert "source" not in json.dumps(efficiency_chart(data(view, 3)).to_dict()["layer"])
 
 
 def test_the_section_lists_only_what_is_known_of_the_studys_benchmarks(view: StudyView) -> None:
@@ -109,7 +109,7 @@ def test_every_number_is_of_a_known_benchmark_with_a_source() -> None:
     for table in papers.tables:
         assert table["source"].startswith("arXiv ")
         for point in table["points"]:
-            numbers = {key: value for key, value in point.items() if key not in ("level", "said")}
+            numbers = {key: value for key, value in point.items() if key not in ("level", "label")}
             assert set(numbers) <= set(papers.benchmarks)
             assert numbers
             assert all(0 < value < 100 for value in numbers.values())

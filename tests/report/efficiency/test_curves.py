@@ -93,7 +93,7 @@ def test_a_single_line_has_shares_of_its_own_end_as_targets(tmp_path: Path) -> N
     )
     (data,) = view.data(view.figures[0])
     assert data.fits
-    assert targets(data, data.fits)[0].said == "95 % of L5 at 800"
+    assert targets(data, data.fits)[0].label == "95 % of L5 at 800"
     found = section(view)
     assert found
     assert [picture.id.rpartition("-")[2] for picture in found.charts] == ["needed", "gain"]

@@ -46,7 +46,9 @@ def test_a_fraction_finds_the_planted_effects_and_names_its_aliases(tmp_path: Pa
 
 def test_resolution_five_mixes_nothing_of_two() -> None:
     axes = {f"a{i}": (0, 1) for i in range(5)}
-    assert "No effect" in aliased(Block(name="b", axes=axes, design="fractional", resolution=5))
+    assert "aliased only with effects of more factors" in aliased(
+        Block(name="b", axes=axes, design="fractional", resolution=5)
+    )
 
 
 def test_a_fraction_with_a_missing_run_says_nothing(tmp_path: Path) -> None:
@@ -92,7 +94,7 @@ def test_what_to_buy_is_what_takes_off_most() -> None:
     one = rows.with_columns(
         of_mean=pl.when(pl.col("component") == "training").then(None).otherwise(pl.col("of_mean"))
     )
-    assert error_reductions(one).endswith("so a second comes first")
+    assert error_reductions(one).endswith("run a second seed first")
 
 
 def test_one_sample_of_one_seed_has_its_bar_and_bases_are_bought_apart_from_seeds(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_flagged_items_have_counts_evidence_and_clean_scores(tmp_path: Path) -> 
     assert made
     assert "only reported" in made.text[0]
     found, clean = made.charts
-    assert found.finding == "Problems of the pool that are flagged: 1. Items: 1 of mini."
+    assert found.finding == "Flagged problems of the pool: 1. Benchmark items: 1 of mini."
     assert found.table
     assert {tuple(row[:4]) for row in found.table.rows} == {
         ("mini", by, "1", "1.7") for by in ("4 words", "same words", "MinHash", "any method")

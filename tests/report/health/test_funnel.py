@@ -55,7 +55,7 @@ def test_the_store_may_be_gone(tmp_path: Path) -> None:
     made = section(load(folder))
     assert made
     assert not made.charts
-    assert "not here" in made.text[0]
+    assert "not in the store" in made.text[0]
     place = tmp_path / "store" / "selection" / "abc"
     place.mkdir(parents=True)
     steps = [{"name": "pool", "problems": 90, "rows": 180}, {"name": "size=4", "problems": 4, "rows": 4}]

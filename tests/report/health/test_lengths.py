@@ -22,8 +22,8 @@ def test_every_completion_is_in_one_kind_of_one_group(tmp_path: Path) -> None:
     made = section(view)
     assert made
     assert [drawn.id for drawn in made.charts] == ["completion-lengths", "truncated"]
-    assert "10.0 % of all completions were cut off" in made.charts[1].finding
-    assert made.text == ("No training row was over the length limit (train.max_length).",)
+    assert "10.0 % of all completions were truncated" in made.charts[1].finding
+    assert made.text == ("No training example was over the length limit (train.max_length).",)
 
 
 def test_many_cells_are_put_together_over_the_factor_with_most_levels(tmp_path: Path) -> None:

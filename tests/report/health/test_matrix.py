@@ -37,4 +37,4 @@ def test_many_cells_and_problems_are_few_rectangles() -> None:
 def test_what_nobody_and_what_everybody_solves_is_counted(tmp_path: Path) -> None:
     made = section(load(Making(tmp_path, figures=[], seeds=[0], accuracy=lambda _: 9.0, spread=0).write()))
     assert made
-    assert "no cell solves 0; every cell solves 60 every time" in made.charts[0].finding
+    assert "0 are solved by no cell, 60 by every cell every time" in made.charts[0].finding

@@ -48,7 +48,7 @@ def test_without_a_ledger_the_trials_own_records_are_drawn(view: StudyView) -> N
     assert [attempt.end - attempt.start for attempt in found] == pytest.approx([3.5] * 3)
     made = section(view)
     assert made
-    assert "The ledger is not here" in made.charts[0].note
+    assert "The ledger is not available" in made.charts[0].note
     assert not (view.folder / LEDGER).exists()
 
 
@@ -93,7 +93,7 @@ def test_what_has_not_run_is_listed_and_what_a_pruner_ended_is_told_apart(view: 
         (gone.folder / "metrics.json").unlink()
     told = failures(load(view.folder))
     assert told
-    assert f"1 trial ended early by the pruner: {first.name}" in told.text
+    assert f"1 trial stopped early by the pruner: {first.name}" in told.text
     assert f"1 trial not run yet: {second.name}" in told.text
     assert third.name not in " ".join(told.text)
 

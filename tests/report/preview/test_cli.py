@@ -56,7 +56,7 @@ def test_it_prints_rows_the_funnel_and_distributions(made: tuple[Path, str]) -> 
         "Steps ",
         "difficulty=hard",
         "candidates (480)",
-        "contamination: not looked at",
+        "contamination: not checked",
         "written: a",
     ):
         assert text in made[1]
@@ -101,7 +101,7 @@ def test_another_selection_in_the_same_folder_leaves_nothing_of_the_first(tmp_pa
 
 def test_a_selection_and_itself_do_not_differ(made: tuple[Path, str]) -> None:
     done = run("--diff", "a", "a", cwd=made[0])
-    assert "in both: 12, of which 0 at another place" in done.stdout
+    assert "in both: 12, of which 0 at a different place" in done.stdout
     assert "only in A; in B: 0" in done.stdout
 
 
@@ -114,7 +114,7 @@ def test_a_selection_and_itself_do_not_differ(made: tuple[Path, str]) -> None:
             "--out=a/rows.jsonl: can't be",
         ),
         (["--rows", "x"], "'--rows': 'x' is not a valid"),
-        (["--diff", "a/rows.jsonl", "a"], "a/rows.jsonl: no manifest"),
+        (["--diff", "a/rows.jsonl", "a"], "a/rows.jsonl is not a manifest"),
         (["--dif", "a"], "--dif: no option of select; did you mean --diff?"),
         (["select.quality=L9"], "select.quality=L9: not a choice"),
         (["select.size=0"], "select.size=0: nothing is selected"),

@@ -11,7 +11,7 @@ TOKEN = "a-token-of-some-length"  # noqa: S105
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "node7", "127.0.0.1.example.org"])  # noqa: S104
 def test_other_addresses_need_a_token(host: str) -> None:
     assert not loopback(host)
-    with pytest.raises(UserError, match="others can reach that address"):
+    with pytest.raises(UserError, match="other machines can reach that address"):
         Guard(host)
     assert Guard(host, TOKEN).token == TOKEN
 

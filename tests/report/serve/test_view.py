@@ -151,7 +151,7 @@ def test_a_token_is_asked_for_once_and_then_a_cookie(tmp_path: Path) -> None:
 
 def test_what_can_not_be_served_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["view", "--host", "0.0.0.0", f"paths.studies={tmp_path}"]) == 2  # noqa: S104
-    assert "give --token too" in capsys.readouterr().err
+    assert "add --token" in capsys.readouterr().err
     for wrong in (["--prot", "1"], ["--port", "many"], ["--port", "99999"], ["a", "b"], ["nowhere"]):
         assert main(["view", *wrong, f"paths.studies={tmp_path}"]) == 2, wrong
 

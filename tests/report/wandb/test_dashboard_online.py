@@ -97,7 +97,7 @@ def test_a_server_that_refuses_is_said_in_one_line(
         server.fault = lambda what, refused=refused: "refuse" if what == refused else None  # type: ignore[misc]
         code, printed, wrong = dashboard()
         assert (code, printed, len(wrong)) == (2, [], 1), refused
-        assert wrong[0].startswith("limo-ablate: W&B's server did not take the dashboard (")
+        assert wrong[0].startswith("limo-ablate: W&B's server rejected the dashboard (")
         assert "permission denied" in wrong[0]
     assert {"workspace.json", "report.json"} <= {path.name for path in (study / "dashboard").iterdir()}
     server.fault = lambda what: None
