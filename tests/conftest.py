@@ -1,10 +1,15 @@
 """Shared by all tests: one thread a process, and where the optional real data lies."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from omegaconf import DictConfig
+
+from limo_ablate.core.project import conf_folders
+from limo_ablate.trial import compose as composing
 
 settings.register_profile("check", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None)
@@ -24,3 +29,18 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the real data in ../shared/data is not here")
     return SHARED
+
+
+@pytest.fixture(scope="session", autouse=True)
+def composed_once() -> None:
+    """Hydra takes a third of a second for a configuration; of the committed files it makes each one once."""
+    hydra_compose, known = composing._compose, dict[tuple[str, ...], DictConfig]()
+
+    def once(overrides: Sequence[str]) -> DictConfig:
+        if not all(folder.is_relative_to(ROOT) for folder in conf_folders()):
+            return hydra_compose(overrides)  # files of a test, which it may change
+        if (choices := tuple(overrides)) not in known:
+            known[choices] = hydra_compose(overrides)
+        return known[choices]
+
+    composing._compose = once
