@@ -31,8 +31,7 @@ def shared() -> Path:
     return SHARED
 
 
-@pytest.fixture(scope="session", autouse=True)
-def composed_once() -> None:
+def compose_once() -> None:
     """Hydra takes a third of a second for a configuration; of the committed files it makes each one once."""
     hydra_compose, known = composing._compose, dict[tuple[str, ...], DictConfig]()
 
@@ -44,3 +43,6 @@ def composed_once() -> None:
         return known[choices]
 
     composing._compose = once
+
+
+compose_once()

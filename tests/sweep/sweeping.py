@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import resource
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,7 +14,8 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 from limo_ablate.core.marked_processes import find_marked
 from limo_ablate.core.progress import read_progress
 from limo_ablate.sweep.ledger.lease import RUNNERS
-from tests.waiting import PATIENCE, until
+from tests.sweep.runners import Runner, start_runner
+from tests.waiting import until
 
 HERE = Path(__file__).parent
 
@@ -30,7 +27,7 @@ class Sweeping:
     """Bytes: what is started then can write no larger ones, as on a full disk."""
     import_seconds: float = 0.0
     """What the fork server's imports take beyond their time."""
-    runners: list[subprocess.Popen[str]] = field(default_factory=list)
+    runners: list[Runner] = field(default_factory=list)
     """All that were started."""
 
     @property
@@ -57,11 +54,11 @@ class Sweeping:
         }
         (self.root / "small.yaml").write_text(yaml.safe_dump(study))
 
-    def start(self, *extra: str) -> subprocess.Popen[str]:
+    def start(self, *extra: str) -> Runner:
         """A sweep."""
         return self._drive(str(self.root / "small.yaml"), *extra)
 
-    def join(self, *extra: str) -> subprocess.Popen[str]:
+    def join(self, *extra: str) -> Runner:
         return self._drive("join", str(self.folder), *extra)
 
     def run(self, *extra: str) -> tuple[int, str]:
@@ -94,9 +91,7 @@ class Sweeping:
         def met() -> bool:
             left = any(runner.poll() is None for runner in self.runners)
             true = condition()
-            assert true or left, "no runner is left: " + "".join(
-                runner.stdout.read() for runner in self.runners if runner.stdout and not runner.stdout.closed
-            )
+            assert true or left, "no runner is left: " + "".join(runner.output() for runner in self.runners)
             return true
 
         until(met, every=0.01)
@@ -117,26 +112,15 @@ class Sweeping:
         runners = [path.stem for path in (self.folder / RUNNERS).glob("*.json")]
         return [pid for runner in runners for pid in find_marked(runner)]
 
-    def _drive(self, *arguments: str) -> subprocess.Popen[str]:
-        limit = self.largest_file
-
-        def limited() -> None:
-            if limit is not None:
-                resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-        runner = subprocess.Popen(
-            [sys.executable, str(HERE / "drive.py"), *arguments],
-            env={**os.environ, "PYTHONPATH": str(HERE), "IMPORT_SECONDS": str(self.import_seconds)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            preexec_fn=limited,
-        )
-        self.runners.append(runner)
-        return runner
+    def _drive(self, *arguments: str) -> Runner:
+        folder = self.root / f"runner{len(self.runners)}"
+        late = {"IMPORT_SECONDS": str(self.import_seconds)}
+        self.runners.append(start_runner(folder, *arguments, largest_file=self.largest_file, **late))
+        return self.runners[-1]
 
 
-def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+def ended(process: Runner) -> tuple[int, str]:
     """(exit code, what it said)"""
-    said, _ = process.communicate(timeout=PATIENCE)
+    said, _ = process.communicate()
+    assert process.returncode is not None
     return process.returncode, said

@@ -19,7 +19,8 @@ from limo_ablate.report.serve import report_process
 from limo_ablate.report.serve.report_process import ReportProcess
 from tests import waiting
 from tests.small_study import small
-from tests.sweep.sweeping import PATIENCE, Sweeping, ended
+from tests.sweep.sweeping import Sweeping, ended
+from tests.waiting import PATIENCE
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
