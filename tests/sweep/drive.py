@@ -1,7 +1,7 @@
 """Runners with the small jobs, in processes that tests can kill.
 
 drive.py STUDY.yaml [OVERRIDE ...] [--extend]     a sweep
-drive.py join FOLDER [--trials N] [OVERRIDE ...]   one more runner
+drive.py join FOLDER [trials=N] [OVERRIDE ...]     one more runner
 """
 
 import sys
@@ -10,6 +10,7 @@ import sys
 def main(arguments: list[str]) -> int:
     # imported here, for multiprocessing imports this file again in every job
     from functools import partial
+    from pathlib import Path
 
     from limo_ablate.core.errors import UserError
     from limo_ablate.study.design import load_study
@@ -26,8 +27,11 @@ def main(arguments: list[str]) -> int:
     )
     try:
         if arguments[0] == "join":
-            name, trials, overrides = join.asked(arguments[1:])
-            return join.join(join.study_folder(name), overrides, trials, commands)
+            folder, *extra = arguments[1:]
+            trials = (
+                int(extra.pop(0).removeprefix("trials=")) if extra[:1] and "trials=" in extra[0] else None
+            )
+            return join.join(Path(folder), extra, trials, commands)
         extend = "--extend" in arguments
         study, *extra = [argument for argument in arguments if argument != "--extend"]
         return coordinate.run(load_study(study, extra), commands=commands, extend=extend)

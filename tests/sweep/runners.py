@@ -1,6 +1,6 @@
 """Runners with the small jobs (drive.py), forked from a process that has imported what they need.
 
-A new interpreter would spend most of a test's processor time on imports; all else about a runner is as always.
+A new interpreter would spend most of a test's processor time on imports; all else of a runner is as always.
 """
 
 from __future__ import annotations
@@ -38,9 +38,6 @@ class Runner:
         """Negative: the signal that ended it."""
         done = self.folder / "code"
         return int(done.read_text()) if done.exists() else None
-
-    def poll(self) -> int | None:
-        return self.returncode
 
     def output(self) -> str:
         return (self.folder / "output").read_text()

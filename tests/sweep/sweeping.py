@@ -86,12 +86,12 @@ class Sweeping:
         return Counter(row.user_attrs["cell"] for row in self.rows() if row.state.name == "COMPLETE")
 
     def until(self, condition: Callable[[], bool]) -> None:
-        """Waits for the condition; fails at once when no runner is left that could make it true."""
+        """Waits for the condition; fails at once where the runner that was started last has ended."""
 
         def met() -> bool:
-            left = any(runner.poll() is None for runner in self.runners)
+            ended = self.runners[-1].returncode is not None
             true = condition()
-            assert true or left, "no runner is left: " + "".join(runner.output() for runner in self.runners)
+            assert true or not ended, "the runner has ended: " + self.runners[-1].output()
             return true
 
         until(met, every=0.01)
