@@ -79,7 +79,7 @@ def test_the_axis_reaches_as_far_as_the_papers_points(view: StudyView) -> None:
 def test_models_are_matched_by_name_and_only_those_of_the_figure(view: StudyView) -> None:
     found = published(data(view, 2))
     assert dict(found.select("x", "mean").iter_rows()) == {"qwen2_5_3b": 0.025, "qwen2_5_32b": 0.633}
-    assert "as published" in note(data(view, 2))
+    assert "published results" in note(data(view, 2))
     assert "2502.03387" in note(data(view, 2))
 
 
@@ -93,7 +93,7 @@ def test_the_section_lists_only_what_is_known_of_the_studys_benchmarks(view: Stu
     found = section(view)
     assert found
     assert found.table
-    assert found.table.header == ["table", "what", "AIME24", "MATH500", "source"]
+    assert found.table.header == ["table", "result", "AIME24", "MATH500", "source"]
     rows = {row[1]: row for row in found.table.rows}
     assert rows["2,000 rows"][2:4] == ["69.6", "95.8"]
     assert rows["Qwen2.5-3B-Instruct"][2:4] == ["2.5", "–"]
