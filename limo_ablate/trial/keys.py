@@ -15,7 +15,7 @@ from functools import cache
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from limo_ablate.core.project import conf_folders
-from limo_ablate.core.typed import choices, hints
+from limo_ablate.core.typed import Suggested, choices, hints
 from limo_ablate.trial.config import TrialConfig
 
 ANY = "NAME"
@@ -81,7 +81,8 @@ def _type(hint: Any) -> str:
     """A type in a user's words."""
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        return _type(args[0])
+        listed = "|".join(choices(hint) or [_type(args[0])])
+        return f"{listed}|text" if isinstance(args[1], Suggested) else listed
     if origin in (Union, types.UnionType):
         return " or ".join(dict.fromkeys(map(_type, args)))
     if origin is tuple:

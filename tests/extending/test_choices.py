@@ -18,6 +18,7 @@ from limo_ablate.study.block import Block, Pruning
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.config import LaunchConfig
 from limo_ablate.trial.evaluate.config import BenchmarkConfig
+from limo_ablate.trial.keys import _type
 from limo_ablate.trial.track.config import TrackConfig
 from tests.extending.build_page import CHOICES, PACKAGE, PAGE, tables
 from tests.extending.build_page import page as built
@@ -56,6 +57,7 @@ def test_an_added_entry_is_found_everywhere(key: str, monkeypatch: pytest.Monkey
     with pytest.raises(UserError, match=rf"^{name}=dumy: not a choice; did you mean dummy\? .*dummy"):
         convert(hint, "dumy", name, {})
     assert "dummy" in (choices(hint) or ())
+    assert "dummy" in _type(hint), "help"
     assert "| `dummy` | made for this test |" in tables()
     assert CHOICES[key].words("dummy") == "a made one"
     assert CHOICES[key].load("dummy") is made
