@@ -81,8 +81,8 @@ def _type(hint: Any) -> str:
     """A type in a user's words."""
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        listed = "|".join(choices(hint) or [_type(args[0])])
-        return f"{listed}|text" if isinstance(args[1], Suggested) else listed
+        values = "|".join(choices(hint) or [_type(args[0])])
+        return f"{values}|text" if isinstance(args[1], Suggested) else values
     if origin in (Union, types.UnionType):
         return " or ".join(dict.fromkeys(map(_type, args)))
     if origin is tuple:
