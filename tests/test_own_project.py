@@ -28,7 +28,7 @@ path: {folder}/rows.jsonl
 """
 STUDY = """
 name: mine
-overrides: [data=mine, model=scratch, eval=miniature, track=none, debug=fast]
+overrides: [data=mine, model=scratch, eval=miniature, track=none, debug=fast, select.quality=any]
 seeds: [0]
 blocks:
   - name: size

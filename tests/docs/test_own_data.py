@@ -11,11 +11,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from limo_ablate.trial.compose import compose
 from tests.conftest import ROOT
 
 DOC = (ROOT / "docs" / "own_data.md").read_text()
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", DOC, re.DOTALL) for line in block.splitlines()]
 FILES = dict(re.findall(r"```yaml\n# (\S+)\n(.*?)```", DOC, re.DOTALL))
+PROJECT = {name: FILES.pop(name) for name in list(FILES) if "/" in name}
 
 
 def ticket(number: int, rng: random.Random) -> dict[str, object]:
@@ -52,6 +54,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, text in FILES.items():
         (folder / name).write_text(text)
     return folder
+
+
+def test_the_project_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(PROJECT) == ["conf/data/tickets.yaml", "conf/config.yaml"]
+    for name, text in PROJECT.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    config = compose([])
+    assert (config.data.name, config.data.path, config.select.quality) == ("tickets", "tickets.jsonl", "any")
+    assert config.data.fields
+    assert config.data.fields.teacher == "writer"
+    assert compose(["data=miniature"]).data.name == "miniature"
 
 
 def test_the_page_as_written(folder: Path) -> None:
