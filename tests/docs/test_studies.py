@@ -8,7 +8,8 @@ import pytest
 from limo_ablate.core.project import package_folder
 from limo_ablate.study.design import load_study
 from limo_ablate.study.planned import planned_trials
-from limo_ablate.study.search.search import propose, searches
+from limo_ablate.study.search.propose import propose
+from limo_ablate.study.search.search import searches
 from tests.conftest import ROOT
 
 DOC = (ROOT / "docs" / "studies.md").read_text()

@@ -17,6 +17,7 @@ from limo_ablate.report.study_view import StudyView
 from limo_ablate.study.axes import keys
 from limo_ablate.study.block import Block
 from limo_ablate.study.fractional import Fractional
+from limo_ablate.study.points import points
 
 Effect = tuple[str, ...]
 """One factor or two."""
@@ -82,7 +83,7 @@ def balanced_grid(view: StudyView, block: Block) -> Grid | None:
         return None
     found = run if block.design == "fractional" else complete_grid(run)
     grid = Grid(block, score, found)
-    missing = block.design == "fractional" and len(found.cells) < len(block.points())
+    missing = block.design == "fractional" and len(found.cells) < len(points(block))
     seeds = found.complete(np.ones(len(found.cells)))
     few = len(grid.factors) < 2 or found.units < 2
     return None if missing or few or not seeds.any() else grid
