@@ -143,7 +143,7 @@ def _contrast(seen: Detectable) -> list[str]:
         seen.contrast.name,
         f"{100 * seen.effect:.1f} points" if seen.effect < 1 else "nothing",
         f"{seen.contrast.score}: {seen.problems} problems{known} x {seen.samples}",
-        f"{seen.trials} trials an arm",
+        f"{seen.trials} trials per arm",
         noise if seen.contrast.primary else f"{noise}, secondary",
     ]
 
