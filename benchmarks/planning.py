@@ -27,7 +27,7 @@ import yaml
 from limo_ablate.study.design import load_study
 from limo_ablate.study.planned import planned_trials, trial_specs
 from limo_ablate.sweep.ledger.ledger import LEDGER, Ledger
-from limo_ablate.sweep.plan.cost import Costs, Past, past
+from limo_ablate.sweep.plan.cost import Costs, FinishedTrial, finished_trials
 from limo_ablate.trial import compose as composing
 from limo_ablate.trial.compose import compose_trials
 from limo_ablate.trial.identity import trial_keys
@@ -114,7 +114,7 @@ def forecasts(study: str, overrides: list[str]) -> None:
     declared = load_study(study, overrides)
     found = planned_trials(declared)
     folder = Path(found[0].config.paths.studies) / declared.name
-    trials = past(Ledger(declared.ledger or folder / LEDGER, declared.name).rows(), found)
+    trials = finished_trials(Ledger(declared.ledger or folder / LEDGER, declared.name).rows(), found)
     print(f"{len(trials)} finished trials of {declared.name}\n")
     print("| learnt from | a trial, median | nine of ten | within its spread | all that is left |")
     print("|---|---|---|---|---|")
@@ -123,7 +123,7 @@ def forecasts(study: str, overrides: list[str]) -> None:
             row(trials, count)
 
 
-def row(trials: list[Past], count: int) -> None:
+def row(trials: list[FinishedTrial], count: int) -> None:
     draw, inside = random.Random(0), 0
     errors: list[float] = []
     whole: list[float] = []
@@ -131,7 +131,7 @@ def row(trials: list[Past], count: int) -> None:
         drawn = draw.sample(trials, len(trials))
         costs = Costs()
         costs.fit(drawn[:count])
-        prices = [costs.price(trial.config) for trial in drawn[count:]]
+        prices = [costs.forecast(trial.config) for trial in drawn[count:]]
         took = [trial.took.total for trial in drawn[count:]]
         off = [abs(math.log(price.seconds / real)) for price, real in zip(prices, took, strict=True)]
         inside += sum(error <= price.spread for error, price in zip(off, prices, strict=True))

@@ -13,6 +13,7 @@ import polars as pl
 import yaml
 
 from limo_ablate.study.design import Study, load_study
+from limo_ablate.study.points import points
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.evaluate.metrics import Results, benchmark_scores
 
@@ -93,7 +94,7 @@ class Making:
         cells: dict[str, dict[str, Any]] = {}
         for seed in study.seeds:
             for block in study.blocks:
-                for point in block.points():
+                for point in points(block):
                     fixed = dict(o.split("=") for o in (*study.overrides, *block.overrides))
                     asked = {k: yaml.safe_load(v) for k, v in fixed.items()} | point | {"seed": seed}
                     name = "-".join(str(v) for k, v in sorted(asked.items()))

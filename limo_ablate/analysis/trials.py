@@ -15,7 +15,7 @@ from typing import Any
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.study.block import Block
-from limo_ablate.study.search.objectives import measured
+from limo_ablate.study.search.objectives import objective_value
 
 CELLS, METRICS, FAILED = "cells.json", "metrics.json", "failed.json"
 _ABSENT = object()
@@ -107,7 +107,7 @@ def best_of_tuning(trials: Sequence[Trial], block: Block) -> list[Trial]:
     best: dict[str, tuple[float, Trial]] = {}
     for trial in trials:
         point = repr([trial.seed, *(trial.level_if_any(key) for key in block.factors())])
-        value = sign * measured(trial.metrics or {}, block.tune.score)
+        value = sign * objective_value(trial.metrics or {}, block.tune.score)
         if point not in best or value > best[point][0]:
             best[point] = value, trial
     return [trial for _, trial in best.values()]

@@ -17,12 +17,12 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.core.typed import nearest
 
 DIGITS = 4
-"""Significant digits of a number from a range: enough for any setting, and short in a name."""
+"""Significant digits of a number drawn from a range: enough for any setting, and short in a name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Range:
-    """All numbers from `low` to `high`, both included; whole ones where both (and `step`) are."""
+    """All numbers from `low` to `high`, both included; whole numbers where both (and `step`) are."""
 
     low: int | float
     high: int | float
@@ -30,29 +30,31 @@ class Range:
     step: int | float | None = None
 
     def __post_init__(self) -> None:
-        said = f"{{low: {self.low:g}, high: {self.high:g}}}"
+        text = f"{{low: {self.low:g}, high: {self.high:g}}}"
         if not self.low < self.high:
-            raise UserError(f"a range {said}: low must be below high")
+            raise UserError(f"a range {text}: low must be below high")
         if self.log and self.low <= 0:
-            raise UserError(f"a range {said}: with log: true, low must be above 0")
+            raise UserError(f"a range {text}: with log: true, low must be above 0")
         if self.step is not None and (self.log or self.step <= 0):
-            raise UserError(f"a range {said}: step={self.step:g} must be positive, and not go with log: true")
+            raise UserError(
+                f"a range {text}: step={self.step:g} must be positive, and can't be combined with log: true"
+            )
 
     @property
     def whole(self) -> bool:
         return all(isinstance(number, int) for number in (self.low, self.high, self.step or 0))
 
     def draw(self, rng: random.Random) -> int | float:
-        """A random number of the range."""
+        """A random number in the range."""
         if self.step is not None:
             return rng.choice(self.numbers() or ())
-        # half a number beyond each end, so that the ends are as likely as the numbers between them
+        # half a step beyond each end, so that the ends are as likely as the numbers between them
         low, high = (self.low - 0.5, self.high + 0.5) if self.whole else (self.low, self.high)
         drawn = math.exp(rng.uniform(math.log(low), math.log(high))) if self.log else rng.uniform(low, high)
         return self.tidy(drawn)
 
     def numbers(self) -> tuple[int | float, ...] | None:
-        """All its numbers; None where they can't be counted."""
+        """All numbers in the range; None where there are too many to list."""
         step = self.step or (1 if self.whole else None)
         if step is None:
             return None
@@ -60,7 +62,7 @@ class Range:
         return tuple(self.tidy(self.low + step * i) for i in range(steps + 1))
 
     def tidy(self, number: float) -> int | float:
-        """With `DIGITS` significant digits (a whole number where it must be), within the range."""
+        """Rounded to `DIGITS` significant digits (or to a whole number), and within the range."""
         if self.whole:
             return min(max(round(number), int(self.low)), int(self.high))
         return min(max(float(f"{number:.{DIGITS}g}"), float(self.low)), float(self.high))
@@ -78,14 +80,15 @@ def keys(axis: str) -> tuple[str, ...]:
 
 
 def settings(axis: str, levels: Sequence[Any]) -> list[Point]:
-    """Each level of an axis as what it sets."""
+    """Each level of an axis as override key -> value."""
     if len(named := keys(axis)) == 1:
         return [{axis: level} for level in levels]
     return [dict(zip(named, level, strict=True)) for level in levels]
 
 
 def factors(axes: Axes) -> dict[str, tuple[Any, ...]]:
-    """Override key -> its different levels, pairs taken apart; a range has none to list."""
+    """Override key -> its distinct levels, with keys that vary together listed apart; a range has none to
+    list."""
     found: dict[str, tuple[Any, ...]] = {}
     for axis, levels in axes.items():
         set_by = [] if isinstance(levels, Range) else settings(axis, levels)
@@ -99,8 +102,8 @@ def factors(axes: Axes) -> dict[str, tuple[Any, ...]]:
 
 
 def check_axes(axes: Axes, where: str, *, ranges: bool) -> None:
-    """Raises UserError for axes without levels, uneven pairs, repeated keys, ranges where there are none."""
-    taken: list[str] = []
+    """Raises UserError for axes without levels, uneven pairs, repeated keys, and ranges unless `ranges`."""
+    used: list[str] = []
     for axis, levels in axes.items():
         named = keys(axis)
         if isinstance(levels, Range):
@@ -111,9 +114,9 @@ def check_axes(axes: Axes, where: str, *, ranges: bool) -> None:
             _check_levels(axis, levels, where)
         for key in named:
             check_no_seed(key, where)
-            if key in taken:
-                raise UserError(f"{where}: {key} stands in two axes")
-            taken.append(key)
+            if key in used:
+                raise UserError(f"{where}: {key} is in two axes")
+            used.append(key)
 
 
 def _check_levels(axis: str, levels: Sequence[Any], where: str) -> None:
@@ -127,7 +130,7 @@ def _check_levels(axis: str, levels: Sequence[Any], where: str) -> None:
 
 def check_no_seed(key: str, where: str) -> None:
     if key == "seed":
-        raise UserError(f"{where}: seed is no factor; the study's `seeds: [0, 1, 2]` says which seeds run")
+        raise UserError(f"{where}: seed can't be a factor; set the study's `seeds: [0, 1, 2]` instead")
 
 
 def check_condition(condition: Mapping[str, Any], axes: Axes, where: str) -> None:
@@ -135,15 +138,15 @@ def check_condition(condition: Mapping[str, Any], axes: Axes, where: str) -> Non
     known = factors(axes)
     for key, wanted in condition.items():
         if key not in known:
-            raise UserError(f"{where}: {key} is no axis{nearest(key, known)} Axes: {', '.join(known)}")
+            raise UserError(f"{where}: {key} is not an axis{nearest(key, known)} Axes: {', '.join(known)}")
         for level in alternatives(wanted):
             if known[key] and level not in known[key]:
-                said = ", ".join(map(str, known[key]))
-                raise UserError(f"{where}: {key}={level} is no level of that axis; levels: {said}")
+                levels = ", ".join(map(str, known[key]))
+                raise UserError(f"{where}: {key}={level} is not a level of that axis; levels: {levels}")
 
 
 def narrowed(condition: Mapping[str, Any], axes: Axes) -> dict[str, Any]:
-    """The condition with only those levels that the axes (still) have; without any left it is never met."""
+    """The condition with only those levels that the axes still have; one without any left is never met."""
     known = factors(axes)
     return {
         key: wanted

@@ -1,4 +1,4 @@
-"""A block of a study: factors that are crossed with each other, by a design. docs/studies.md shows each."""
+"""A block of a study: its axes, and the design that says which combinations run (docs/studies.md)."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from typing import Annotated, Any, Literal
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.overrides import parse_overrides
-from limo_ablate.study.axes import Levels, Point, check_axes, check_condition, check_no_seed, factors, keys
+from limo_ablate.study.axes import Levels, check_axes, check_condition, check_no_seed, factors, keys
 from limo_ablate.study.choices import DESIGNS, PRUNERS, SAMPLERS
-from limo_ablate.study.points import points
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objective:
-    """What a search is to make large or small."""
+    """What a search maximizes or minimizes."""
 
     score: str
     """A benchmark or a group of it (its accuracy: `mini`, `mini/hard`), one of its other scores
@@ -24,19 +23,19 @@ class Objective:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pruning:
-    """When a trial of a search is ended early, by its scores on the problems it has answered so far."""
+    """When a trial of a search is ended early, based on its scores on the problems answered so far."""
 
     rule: Annotated[str, PRUNERS]
-    """Worse than the median of the earlier trials on as many problems; or than the best one on the same
-    problems, by a signed-rank test."""
+    """`median`: worse than the median of the earlier trials on as many problems; `wilcoxon`: worse than the
+    best trial on the same problems, by a signed-rank test."""
     p: float = 0.01
-    """`wilcoxon`: how sure the test must be."""
+    """`wilcoxon`: p-value below which a trial is ended."""
     start: int = 30
-    """Problems before which no trial is ended."""
+    """Number of problems before which no trial is ended."""
     every: int = 15
-    """Problems that are evaluated between two looks."""
+    """Number of problems between two checks."""
     trials: int = 4
-    """`median`: finished trials before which none is ended."""
+    """`median`: number of finished trials before which none is ended."""
 
     def __post_init__(self) -> None:
         if not 0 < self.p < 1 or min(self.start, self.trials) < 0 or self.every < 1:
@@ -52,9 +51,9 @@ class Tune:
 
     axes: dict[str, Levels]
     n: int
-    """Trials of each search."""
+    """Number of trials of each search."""
     score: str
-    """What it goes by; better not what the study reports: `train.dev_loss`, or another benchmark."""
+    """What decides which trial is best: `train.dev_loss`, or a benchmark that the study does not report."""
     direction: Literal["maximize", "minimize"] = "maximize"
     sampler: Annotated[str, SAMPLERS] = "tpe"
 
@@ -66,34 +65,34 @@ class Tune:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """Factors that are crossed with each other."""
+    """Axes, and the design that says which combinations of their levels run."""
 
     name: str
     axes: dict[str, Levels]
-    """Override key -> its levels; several keys with commas between vary together."""
+    """Override key -> its levels; several keys, separated by commas, vary together."""
     design: Annotated[str, DESIGNS] = "factorial"
     base: dict[str, Any] | None = None
     """`ofat`: the level of every axis while another one varies."""
     resolution: int | None = None
-    """`fractional`: 3 (main effects are aliased with interactions of two), 4, 5."""
+    """`fractional`: 3 (main effects are aliased with two-factor interactions), 4, 5."""
     n: int | None = None
-    """`random`, `optuna`: number of points; all of them under each seed."""
+    """`random`, `optuna`: number of points, all of which run under each seed."""
     draw: int | None = None
-    """`random`: another number draws other points; null is 0."""
+    """`random`: seed of the points; another number draws other points; null is 0."""
     sampler: Annotated[str, SAMPLERS] | None = None
-    """`optuna`: what proposes; null is tpe."""
+    """`optuna`: what proposes the points; null is tpe."""
     population: int | None = None
-    """`nsga2`: trials of a generation; null is a fifth of n."""
+    """`nsga2`: number of trials in a generation; null is a fifth of n."""
     objectives: tuple[Objective, ...] | None = None
-    """`optuna`: one, or several for nsga2, gp, tpe."""
+    """`optuna`: one objective; several for nsga2, gp, tpe."""
     pruner: Pruning | None = None
-    """`optuna`: ends trials early; null never does."""
+    """`optuna`: ends trials early; null: none are."""
     when: dict[str, dict[str, Any]] | None = None
-    """Axis -> levels of earlier axes (one, or a list) at which alone it is there."""
+    """Axis -> the levels of earlier axes (one, or a list) at which the axis applies."""
     exclude: tuple[dict[str, Any], ...] = ()
-    """Points that are left out: those with all these levels."""
+    """Points to leave out: those with all these levels."""
     seeds: tuple[int, ...] | None = None
-    """Of this block; null: the study's."""
+    """Seeds of this block; null: the study's."""
     tune: Tune | None = None
     overrides: tuple[str, ...] = ()
 
@@ -101,7 +100,7 @@ class Block:
         where = f"block '{self.name}'"
         check_axes(self.axes, where, ranges=DESIGNS.load(self.design).ranges)
         for given in parse_overrides(self.overrides):
-            fixed(given.key, given.swept, where)
+            check_fixed(given.key, given.swept, where)
         self._check_design(where)
         self._check_conditions(where)
         if self.seeds is not None and not self.seeds:
@@ -111,16 +110,12 @@ class Block:
 
     @property
     def adaptive(self) -> bool:
-        """Whether its trials are proposed one after the other, by what the earlier ones came to."""
+        """Whether its trials are proposed one after the other, from the results of earlier ones."""
         return self.design == "optuna" or self.tune is not None
 
     def factors(self) -> dict[str, tuple[Any, ...]]:
-        """Override key -> its levels, pairs taken apart; none for a range."""
+        """Override key -> its levels, with keys that vary together listed apart; none for a range."""
         return factors(self.axes)
-
-    def points(self) -> list[Point]:
-        """What is known beforehand: a level for each factor (of `optuna` nothing). Raises UserError."""
-        return points(self)
 
     def _check_design(self, where: str) -> None:
         own, designs = DESIGNS.load(self.design), {name: DESIGNS.load(name) for name in DESIGNS}
@@ -151,24 +146,24 @@ class Block:
             if not (isinstance(levels, tuple) and len(levels) == 2):
                 raise UserError(f"{where}: axes.{axis}: design: fractional takes two levels of each axis")
         if self.when or self.exclude:
-            raise UserError(
-                f"{where}: when and exclude would take a fractional design its balance; leave them"
-            )
+            raise UserError(f"{where}: when and exclude would unbalance a fractional design; remove them")
 
     def _check_search(self, where: str) -> None:
         if not self.axes:
             raise UserError(f"{where}: design: optuna needs axes to search")
         if self.pruner and not (len(self.objectives or ()) == 1 and _is_accuracy(self.objectives)):
             raise UserError(
-                f"{where}: pruner looks at answers, so it goes with one objective, the accuracy on a "
+                f"{where}: pruner compares answers, so it needs exactly one objective, the accuracy on a "
                 "benchmark or a group of it: [{score: mini, direction: maximize}]"
             )
         if self.population is not None and (self.sampler != "nsga2" or self.population < 2):
             raise UserError(
-                f"{where}: population={self.population} belongs to sampler: nsga2, and is 2 or more"
+                f"{where}: population={self.population} belongs to sampler: nsga2, and must be 2 or more"
             )
         if self.tune:
-            raise UserError(f"{where}: tune goes into a block whose points are known; this one is a search")
+            raise UserError(
+                f"{where}: tune needs a block whose points are known beforehand; this one is a search"
+            )
 
     def _check_conditions(self, where: str) -> None:
         seen: dict[str, Levels] = {}
@@ -185,15 +180,15 @@ class Block:
     def _check_tune(self, tune: Tune, where: str) -> None:
         for key in (key for axis in tune.axes for key in keys(axis)):
             if key in self.factors():
-                raise UserError(f"{where}: {key} is an axis and tuned too; it can only be one of them")
+                raise UserError(f"{where}: {key} is both an axis and tuned; it can only be one of them")
 
 
 def _is_accuracy(objectives: tuple[Objective, ...] | None) -> bool:
     return all("." not in one.score and one.direction == "maximize" for one in objectives or ())
 
 
-def fixed(key: str, swept: bool, where: str) -> None:
+def check_fixed(key: str, swept: bool, where: str) -> None:
     """Raises UserError for an override that varies something."""
     check_no_seed(key, where)
     if swept:
-        raise UserError(f"{where}: overrides.{key} has several values; what varies belongs into axes")
+        raise UserError(f"{where}: overrides.{key} has several values; what varies belongs in axes")

@@ -1,4 +1,4 @@
-"""What a study's file may choose: designs of a block, samplers of a search, rules of its pruner."""
+"""Registries of what a study's file may choose: designs, samplers of a search, rules of its pruner."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SAMPLERS: Registry[Callable[[Search, int, int], BaseSampler]] = Registry(
         "tpe": Entry(f"{SAMPLER}:tpe", "tree-structured Parzen estimator", words="TPE"),
         "gp": Entry(f"{SAMPLER}:gp", "Gaussian process", words="a Gaussian process"),
         "nsga2": Entry(f"{SAMPLER}:nsga2", "genetic search for several objectives", words="NSGA-II"),
-        "random": Entry(f"{SAMPLER}:at_random", "each point by chance", words="chance"),
+        "random": Entry(f"{SAMPLER}:at_random", "random points", words="chance"),
     },
 )
 """What proposes the trials of a search: (search, seed, random trials at its start) -> Optuna's sampler."""

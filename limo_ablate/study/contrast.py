@@ -1,4 +1,4 @@
-"""The comparisons that a study is made for, named before it runs. Imports nothing heavy."""
+"""The comparisons that a study is made for, declared before it runs. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ class Contrast:
     name: str
     block: str
     factor: str
-    """An axis of the block."""
+    """Key of an axis of the block."""
     a: Any
     b: Any
     score: str
     """A benchmark or a group of it: `mini`, `mini/hard`."""
     primary: bool = True
-    """Registered: alpha is shared with the other primary contrasts of the study (Holm's first step)."""
+    """Whether it is confirmatory: alpha is shared with the study's other primary contrasts (Holm's first
+    step)."""
     effect: float | None = None
-    """The difference of accuracy (0..1) that it is to see; null: any."""
+    """The difference in accuracy (0..1) that it should detect; null: any."""
     margin: float | None = None
-    """The difference of accuracy (0..1) below which the arms count as equivalent; null: not asked."""
+    """The difference in accuracy (0..1) below which the arms count as equivalent; null: not tested."""
     accuracy: float = 0.5
-    """Expected, as long as no pilot trials say how much single problems and trainings vary."""
+    """Expected accuracy, used until finished trials show how much problems and trainings vary."""
 
     def __post_init__(self) -> None:
         where = f"contrast '{self.name}'"

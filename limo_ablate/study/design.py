@@ -1,4 +1,4 @@
-"""A study as it is declared in `sweeps/NAME.yaml`: factors, how they are crossed, over which seeds.
+"""A study as declared in `sweeps/NAME.yaml`: its blocks, seeds, contrasts and budget; changed by overrides.
 
 name: miniature
 question: How do size and quality trade off?
@@ -21,20 +21,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from hydra.core.config_loader import ConfigLoader
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.overrides import parse_overrides
+from limo_ablate.core.overrides import Override, parse_overrides
 from limo_ablate.core.project import study_file, study_names, sweep_folders
 from limo_ablate.core.typed import from_dict, nearest
-from limo_ablate.study.axes import Levels
-from limo_ablate.study.block import Block, fixed
+from limo_ablate.study.axes import Levels, keys, narrowed
+from limo_ablate.study.block import Block, check_fixed
 from limo_ablate.study.budget import Budget
-from limo_ablate.study.changes import changed
 from limo_ablate.study.contrast import Contrast
 from limo_ablate.study.naming import slug
 
@@ -59,17 +58,18 @@ class Study:
     blocks: tuple[Block, ...]
     question: str = ""
     overrides: tuple[str, ...] = ()
-    """Of every trial."""
+    """Overrides of every trial."""
     seeds: tuple[int, ...] = (0,)
     """Each is a whole replicate: every cell is run with every seed."""
     figures: tuple[Figure, ...] = ()
-    """What the report draws."""
+    """Figures that the report draws."""
     contrasts: tuple[Contrast, ...] = ()
-    """The comparisons the study is made for, named before it runs."""
+    """The comparisons that the study is made for, declared before it runs."""
     cluster: Literal["source", "subject"] | None = None
-    """Which problems belong together (a contest's): errors are then over these; null: each stands alone."""
+    """Column by which problems are clustered (those of a contest, say) for standard errors; null: not
+    clustered."""
     budget: Budget | None = None
-    """What it may spend; null: whatever it takes."""
+    """What it may spend; null: no cap."""
     ledger: str | None = None
     """URL of an Optuna storage (sqlite:///..., postgresql://...); null: a file in the study's folder."""
 
@@ -84,7 +84,7 @@ class Study:
         if twice := [name for name in names if names.count(name) > 1]:
             raise UserError(f"study {self.name}: two blocks are named '{twice[0]}'")
         for given in parse_overrides(self.overrides):
-            fixed(given.key, given.swept, f"study {self.name}")
+            check_fixed(given.key, given.swept, f"study {self.name}")
         for figure in self.figures:
             self._block(figure.block, f"figure '{figure.title}'")
         for contrast in self.contrasts:
@@ -96,7 +96,7 @@ class Study:
                 return block
         names = [block.name for block in self.blocks]
         raise UserError(
-            f"study {self.name}: {whose} is of block {name}, which it has not"
+            f"study {self.name}: {whose} names block {name}, which does not exist"
             f"{nearest(name, names)} Blocks: {', '.join(names)}"
         )
 
@@ -105,31 +105,121 @@ class Study:
         factors = self._block(contrast.block, f"contrast '{contrast.name}'").factors()
         if contrast.factor not in factors:
             near = nearest(contrast.factor, factors)
-            raise UserError(f"{where}: {contrast.factor} is no axis{near} Axes: {', '.join(factors)}")
+            raise UserError(f"{where}: {contrast.factor} is not an axis{near} Axes: {', '.join(factors)}")
         levels = factors[contrast.factor]
         for level in (contrast.a, contrast.b):
             if levels and level not in levels:
-                said = ", ".join(map(str, levels))
-                raise UserError(f"{where}: {level} is no level of {contrast.factor}; levels: {said}")
+                known = ", ".join(map(str, levels))
+                raise UserError(f"{where}: {level} is not a level of {contrast.factor}; levels: {known}")
 
 
 def load_study(name_or_path: str, extra: Sequence[str] = ()) -> Study:
     """The study of `sweeps/NAME.yaml`, or of a YAML file anywhere, changed by `extra`.
 
-    An extra override of an axis replaces its levels (`select.size=16,64`), of a key that varies together with
-    others it chooses among them; `seeds`, `name`, `ledger`,
-    `budget.gpu_hours` and `budget.hours` are the study's (`seeds` of every block too); all others hold for
-    every trial. Raises UserError, which names the key.
+    An override in `extra` of an axis replaces its levels (`select.size=16,64`); of a key that varies together
+    with others, it chooses among the levels; `seeds`, `name`, `ledger`, `budget.gpu_hours` and `budget.hours`
+    change the study (`seeds` also that of every block); any other holds for every trial. Raises UserError,
+    which names the key.
     """
     path = _find(name_or_path)
     study = from_dict(Study, _read(path), path.name)
-    for given in parse_overrides(extra):
-        study = changed(study, given)
+    for override in parse_overrides(extra):
+        study = with_override(study, override)
     return study
 
 
+def with_override(study: Study, override: Override) -> Study:
+    """The study, changed by an override from the command line. Raises UserError, which names it."""
+    axes = sorted({key for block in study.blocks for axis in block.axes for key in keys(axis)})
+    first = override.values[0]
+    if isinstance(first, list) and override.key in ("seeds", *axes):
+        override = replace(override, values=tuple(first), swept=True)
+    if override.key == "seeds":
+        return _with_seeds(study, override)
+    if override.key in ("name", "ledger"):
+        value = None if first is None else str(first)
+        return replace(study, ledger=value) if override.key == "ledger" else replace(study, name=str(value))
+    if override.key.startswith("budget"):
+        return _with_budget(study, override)
+    if override.swept and override.key not in axes:
+        raise UserError(
+            f"{override.text}: several values, but not an axis of {study.name}; axes: {', '.join(axes)}"
+        )
+    return _with_levels(study, override)
+
+
+def _with_seeds(study: Study, override: Override) -> Study:
+    if not all(type(seed) is int for seed in override.values):
+        raise UserError(f"{override.text}: seeds are whole numbers, as in seeds=[0,1,2]")
+    blocks = tuple(replace(block, seeds=None) for block in study.blocks)
+    return replace(study, seeds=override.values, blocks=blocks)
+
+
+def _with_budget(study: Study, override: Override) -> Study:
+    """`budget.gpu_hours=10` sets a cap; `budget=null` removes all."""
+    if override.key == "budget" and override.values == (None,):
+        return replace(study, budget=None)
+    known = [f"budget.{field.name}" for field in fields(Budget)]
+    if override.key not in known or override.swept:
+        raise UserError(f"{override.text}: a budget is set by {'=NUMBER or '.join(known)}=NUMBER")
+    key, value = override.key.removeprefix("budget."), override.values[0]
+    caps = {field.name: getattr(study.budget, field.name, None) for field in fields(Budget)}
+    return replace(study, budget=from_dict(Budget, caps | {key: value}, "budget"))
+
+
+def _with_levels(study: Study, override: Override) -> Study:
+    """Replaces an axis's levels, and drops contrasts of levels that are gone; else sets the key for all
+    trials."""
+    blocks = tuple(_block_with(block, override) for block in study.blocks)
+    left = {block.name: block.factors() for block in blocks}
+    contrasts = tuple(
+        contrast
+        for contrast in study.contrasts
+        if contrast.factor != override.key
+        or all(level in left[contrast.block].get(override.key, ()) for level in (contrast.a, contrast.b))
+    )
+    return replace(study, blocks=blocks, contrasts=contrasts)
+
+
+def _block_with(block: Block, override: Override) -> Block:
+    if override.key in block.axes:
+        return _with_axis(block, override.key, override.values)
+    for axis in block.axes:
+        if override.key in keys(axis):
+            return _with_axis(block, axis, _levels_with(block, axis, override))
+    if block.tune and any(override.key in keys(axis) for axis in block.tune.axes):
+        raise UserError(
+            f"{override.text}: {override.key} is tuned in block '{block.name}'; change it in the file"
+        )
+    return block if override.swept else replace(block, overrides=(*block.overrides, override.text))
+
+
+def _with_axis(block: Block, axis: str, levels: tuple[Any, ...]) -> Block:
+    """The block with other levels of an axis; conditions on levels that are gone are never met."""
+    axes = block.axes | {axis: levels}
+    return replace(
+        block,
+        axes=axes,
+        when={on: narrowed(condition, axes) for on, condition in (block.when or {}).items()} or None,
+        exclude=tuple(narrowed(left_out, axes) for left_out in block.exclude),
+    )
+
+
+def _levels_with(block: Block, axis: str, override: Override) -> tuple[Any, ...]:
+    """The levels of keys that vary together in which one key has the values of the override."""
+    index, levels = keys(axis).index(override.key), block.axes[axis]
+    assert isinstance(levels, tuple)
+    known = [level[index] for level in levels]
+    if unknown := [value for value in override.values if value not in known]:
+        raise UserError(
+            f"{override.text}: in block '{block.name}', {override.key} varies together with others ({axis}); "
+            f"{unknown[0]} is not among its levels; they are {', '.join(map(str, known))}"
+        )
+    return tuple(level for level in levels if level[index] in override.values)
+
+
 def multirun_study(name: str, arguments: Sequence[str], loader: ConfigLoader | None = None) -> Study:
-    """Hydra's `-m`: what sweeps is crossed, `seed=0,1` gives the seeds, everything else holds for all."""
+    """A study from Hydra's `-m`: keys with several values are crossed, `seed=0,1` sets the seeds."""
     axes: dict[str, Levels] = {}
     overrides, seeds = [], (0,)
     for given in parse_overrides(arguments, loader):

@@ -1,4 +1,4 @@
-"""Where a study's trials are: its folder, from its name."""
+"""Finding a study's folder by its name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What trials are called: their levels and their seed, so that a folder and a row say what they are."""
+"""Names of trials: their levels and their seed, so that folders and rows say what they are."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-LONGEST = 120
-"""Characters of a name; file systems end at 255, and what is longer nobody reads."""
+MAX_LENGTH = 120
+"""Most characters of a name: file systems allow 255, but longer names are not readable."""
 
 
-def names(levels: Sequence[Mapping[str, Any]], blocks: Sequence[str], ends: Sequence[str]) -> list[str]:
-    """`size64-L5-s0`: a name for each point, its `end` last; the block's first where that is not unique."""
+def unique_names(
+    levels: Sequence[Mapping[str, Any]], blocks: Sequence[str], ends: Sequence[str]
+) -> list[str]:
+    """`size64-L5-s0`: a name for each point, ending in its `end`; prefixed with the block's where not
+    unique."""
     short = [_short(point, end) for point, end in zip(levels, ends, strict=True)]
     counts = Counter(short)
     longer = [
@@ -34,7 +37,7 @@ def slug(text: str) -> str:
 
 def _short(point: Mapping[str, Any], end: str) -> str:
     name = "-".join([*(_level(key, _plain(level)) for key, level in point.items()), end])
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 20]}-{_digest(point)}-{end}"
+    return name if len(name) <= MAX_LENGTH else f"{name[: MAX_LENGTH - 20]}-{_digest(point)}-{end}"
 
 
 def _plain(level: Any) -> str | float | None:
@@ -43,10 +46,10 @@ def _plain(level: Any) -> str | float | None:
 
 @lru_cache(maxsize=None, typed=True)  # a study repeats the same few levels
 def _level(key: str, level: str | float | None) -> str:
-    """`L5`, `mini_m`, but `size64`: a bare number would not say what it is of."""
+    """`L5`, `mini_m`, but `size64`, as a bare number would not say what it means."""
     text = str(level)
     if isinstance(level, str) and text[:1] == "-" and text[1:2].isalpha():
-        text = f"minus_{text[1:]}"  # a rule turned round
+        text = f"minus_{text[1:]}"  # a reversed selection rule
     named = isinstance(level, str) and text[:1].isalpha()
     return slug(text if named else f"{key.rpartition('.')[2]}{text}")
 

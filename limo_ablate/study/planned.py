@@ -14,7 +14,8 @@ from limo_ablate.core.overrides import format_override, parse_overrides
 from limo_ablate.study.axes import Point
 from limo_ablate.study.block import Block
 from limo_ablate.study.design import Study
-from limo_ablate.study.naming import names
+from limo_ablate.study.naming import unique_names
+from limo_ablate.study.points import points
 from limo_ablate.trial.compose import compose_trials
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.identity import TrialLabels, trial_keys
@@ -22,59 +23,61 @@ from limo_ablate.trial.identity import TrialLabels, trial_keys
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """Where a trial comes from that a search proposed."""
+    """The search that proposed a trial, and what it chose."""
 
     search: str
-    """The search's name."""
+    """Name of the search."""
     number: int
-    """Its place among the proposals, from 0."""
+    """Its number among the proposals, from 0."""
     levels: Point
-    """What the search chose; the trial's own levels may hold more."""
+    """The levels that the search chose; the trial may have more."""
     sampler: dict[str, Any]
-    """What the sampler wants to know of it again (NSGA-II: its generation)."""
+    """What the sampler needs to know again (NSGA-II: the generation)."""
 
     def row(self) -> dict[str, Any]:
-        """What the ledger keeps of it, as JSON can hold it."""
+        """What the ledger keeps, as JSON."""
         return {"number": self.number, "levels": self.levels, "sampler": self.sampler}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedTrial:
-    """One trial of a study."""
+    """A trial with its composed configuration and its key, before it is run."""
 
     name: str
     """`size64-L5-s0`: its levels and its seed; unique within the study."""
     key: str
-    """Hash of all that decides its result."""
+    """Hash of everything that decides its result."""
     overrides: tuple[str, ...]
-    """Everything asked for, in order; `limo-ablate OVERRIDES` runs it alone."""
+    """All overrides, in order; `limo-ablate OVERRIDES` runs the trial alone."""
     levels: dict[str, Any]
     """Axis -> level."""
     seed: int
     blocks: tuple[str, ...]
     config: TrialConfig
     proposal: Proposal | None = None
-    """Of a trial that was not known beforehand."""
+    """Set where a search proposed the trial."""
 
     @property
     def id(self) -> str:
-        """What the ledger knows it by: two searches may propose the same trial, and each has its row."""
+        """Its id in the ledger; not the key where a search proposed it, as two searches may propose the same
+        trial."""
         return f"{self.proposal.search}/{self.proposal.number}" if self.proposal else self.key
 
     @property
     def folder(self) -> str:
-        """Its folder under `trials/`."""
+        """Name of its folder under `trials/`."""
         return f"{self.name}-{self.key[:6]}"
 
     def labels(self, study: str) -> TrialLabels:
-        """With every override, so that the trial's record says all that was asked for; the last one holds."""
-        asked = {given.key: given.values[0] for given in parse_overrides(self.overrides)}
-        return TrialLabels(study=study, cell=asked, name=self.name)
+        """Labels with every override, so that the trial's record is complete; of two for a key, the last
+        holds."""
+        overrides = {given.key: given.values[0] for given in parse_overrides(self.overrides)}
+        return TrialLabels(study=study, cell=overrides, name=self.name)
 
 
 @dataclass(frozen=True, slots=True)
 class TrialSpec:
-    """A trial before it is composed."""
+    """A trial before its configuration is composed."""
 
     block: str
     overrides: tuple[str, ...]
@@ -83,39 +86,39 @@ class TrialSpec:
 
 
 def planned_trials(study: Study) -> list[PlannedTrial]:
-    """All trials known beforehand, the first seed's first, so that an interrupted study has whole grids.
+    """All trials known beforehand, the first seed first, so that an interrupted study has whole grids.
 
     Raises UserError.
     """
-    wanted = list(trial_specs(study))
-    configs = compose_trials([w.overrides for w in wanted])
-    found: dict[str, tuple[TrialSpec, TrialConfig, list[str]]] = {}
-    for w, config, key in zip(wanted, configs, trial_keys(configs), strict=True):
-        blocks = found.setdefault(key, (w, config, []))[2]
-        if w.block not in blocks:
-            blocks.append(w.block)
-    named = trial_names([w for w, _, _ in found.values()])
+    specs = list(trial_specs(study))
+    configs = compose_trials([spec.overrides for spec in specs])
+    by_key: dict[str, tuple[TrialSpec, TrialConfig, list[str]]] = {}
+    for spec, config, key in zip(specs, configs, trial_keys(configs), strict=True):
+        blocks = by_key.setdefault(key, (spec, config, []))[2]
+        if spec.block not in blocks:
+            blocks.append(spec.block)
+    names = trial_names([spec for spec, _, _ in by_key.values()])
     return [
         PlannedTrial(
             name=name,
             key=key,
-            overrides=w.overrides,
-            levels=w.levels,
-            seed=w.seed,
+            overrides=spec.overrides,
+            levels=spec.levels,
+            seed=spec.seed,
             blocks=tuple(blocks),
             config=config,
         )
-        for name, (key, (w, config, blocks)) in zip(named, found.items(), strict=True)
+        for name, (key, (spec, config, blocks)) in zip(names, by_key.items(), strict=True)
     ]
 
 
 def trial_specs(study: Study) -> Iterator[TrialSpec]:
-    """What is wanted of the blocks whose trials are known beforehand. Raises UserError."""
-    points = {block.name: block.points() for block in study.blocks if not block.adaptive}
+    """The trials of the blocks whose points are known beforehand. Raises UserError."""
+    by_block = {block.name: points(block) for block in study.blocks if not block.adaptive}
     for seed in all_seeds(study):
         for block in study.blocks:
-            if block.name in points and seed in (block.seeds or study.seeds):
-                yield from (trial_spec(study, block, point, seed) for point in points[block.name])
+            if block.name in by_block and seed in (block.seeds or study.seeds):
+                yield from (trial_spec(study, block, point, seed) for point in by_block[block.name])
 
 
 def all_seeds(study: Study) -> list[int]:
@@ -124,11 +127,25 @@ def all_seeds(study: Study) -> list[int]:
 
 
 def trial_spec(study: Study, block: Block, point: Point, seed: int) -> TrialSpec:
-    """The trial of a point of a block under a seed."""
-    asked = (format_override(key, level) for key, level in point.items())
-    return TrialSpec(block.name, (*study.overrides, *block.overrides, *asked, f"seed={seed}"), point, seed)
+    """The trial at a point of a block under a seed."""
+    levels = (format_override(key, level) for key, level in point.items())
+    return TrialSpec(block.name, (*study.overrides, *block.overrides, *levels, f"seed={seed}"), point, seed)
 
 
-def trial_names(wanted: Sequence[TrialSpec]) -> list[str]:
-    """Levels and seed; where that is not unique, the block's name comes before it."""
-    return names([w.levels for w in wanted], [w.block for w in wanted], [f"s{w.seed}" for w in wanted])
+def trial_names(specs: Sequence[TrialSpec]) -> list[str]:
+    """Names from levels and seed, prefixed with the block's name where that is not unique."""
+    return unique_names(
+        [spec.levels for spec in specs], [spec.block for spec in specs], [f"s{spec.seed}" for spec in specs]
+    )
+
+
+def cell_count(trials: Sequence[PlannedTrial]) -> int:
+    """Number of cells: trials that differ in more than their seed."""
+    return len({tuple(o for o in trial.overrides if not o.startswith("seed=")) for trial in trials})
+
+
+def count_text(trials: Sequence[PlannedTrial], total: int) -> str:
+    """`96 trials (32 cells)`; without the cells where there is one seed, or where searches are to propose
+    more."""
+    cells = cell_count(trials)
+    return f"{total} trials ({cells} cells)" if len(trials) == total != cells else f"{total} trials"

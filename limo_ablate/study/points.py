@@ -1,4 +1,4 @@
-"""The points of a block that are known before anything runs: its design, unfolded."""
+"""The points of a block that are known before anything runs: what its design unfolds to."""
 
 from __future__ import annotations
 
@@ -6,38 +6,37 @@ import itertools
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.study.axes import Point, Range, keys, meets, settings
+from limo_ablate.study.block import Block
 from limo_ablate.study.choices import DESIGNS, SAMPLERS
 from limo_ablate.study.fractional import Fractional
 
-if TYPE_CHECKING:
-    from limo_ablate.study.block import Block
-
 TRIES = 200
-"""Draws for each point that `random` wants, before it is said that there are no more."""
+"""Draws for each point of a `random` design, before it is an error that there are no more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Design:
-    """What an entry of `DESIGNS` is."""
+    """An entry of `DESIGNS`."""
 
     unfold: Callable[[Block], Iterator[Point]] | None
-    """The points of a block, some of them repeatedly; null: a search proposes them."""
+    """Yields the points of a block, some of them repeatedly; null: a search proposes them."""
     words: Callable[[Block], str]
-    """What the report's methods say, before the names of the factors."""
+    """Words for the report's methods section, before the names of the factors."""
     reads: tuple[str, ...] = ()
-    """Keys of a block that belong to this design, and to others that read them."""
+    """Keys of a block that this design reads."""
     needs: Mapping[str, str] = field(default_factory=dict)
-    """Keys that must be set -> what they say."""
+    """Key that must be set -> what it says."""
     ranges: bool = False
     """Whether an axis may be a range instead of a list of levels."""
 
 
 def points(block: Block) -> list[Point]:
-    """Each point once: a level for each key (for ofat also of the base). Raises UserError."""
+    """The distinct points of a block, each with a level for every key; none for a search. Raises
+    UserError."""
     unfold = DESIGNS.load(block.design).unfold
     if unfold is None:
         return []
@@ -48,7 +47,7 @@ def points(block: Block) -> list[Point]:
 
 
 def alias_table(block: Block) -> list[list[str]]:
-    """Effects of one and two axes of a fractional block; those in one list can't be told apart."""
+    """Main effects and two-factor interactions of a fractional block; those in one list are aliased."""
     names = [" and ".join(key.rpartition(".")[2] for key in keys(axis)) for axis in block.axes]
     design = Fractional.of(len(block.axes), block.resolution or 3)
     return [[" × ".join(names[factor] for factor in effect) for effect in row] for row in design.aliases()]
@@ -65,7 +64,7 @@ def applicable(point: Mapping[str, Any], block: Block) -> Point:
 
 
 def _distinct(block: Block, found: Iterator[Point]) -> Iterator[Point]:
-    """Without conditional axes where they are not, without what is excluded, each point once."""
+    """Each point once, without axes that don't apply and without what is excluded."""
     seen = set()
     for point in found:
         kept = applicable(point, block)
@@ -105,7 +104,7 @@ def _fractional(block: Block) -> Iterator[Point]:
 
 
 def _random(block: Block) -> Iterator[Point]:
-    """More of them are the same ones and others after them."""
+    """A larger n yields the same points first, then others."""
     rng = random.Random(f"{block.name} {block.draw or 0}")
     for _ in range(TRIES * (block.n or 0)):
         point: Point = {}
@@ -129,19 +128,19 @@ FRACTIONAL = Design(
     unfold=_fractional,
     words=lambda block: f"a fraction (resolution {block.resolution}) of all combinations of",
     reads=("resolution",),
-    needs={"resolution": "3, 4 or 5: main effects apart from each other, from pairs, and pairs too"},
+    needs={"resolution": "3, 4 or 5: which effects can be told apart (docs/studies.md)"},
 )
 RANDOM = Design(
     unfold=_random,
     words=lambda block: f"{block.n} random points of",
     reads=("n", "draw"),
-    needs={"n": "how many points are drawn"},
+    needs={"n": "the number of points"},
     ranges=True,
 )
 OPTUNA = Design(
     unfold=None,
     words=_proposed,
     reads=("n", "sampler", "population", "objectives", "pruner"),
-    needs={"n": "how many trials it may have", "objectives": "[{score: mini, direction: maximize}]"},
+    needs={"n": "the number of trials", "objectives": "[{score: mini, direction: maximize}]"},
     ranges=True,
 )

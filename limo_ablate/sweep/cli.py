@@ -1,4 +1,4 @@
-"""The verbs that run a study and show how far it is: `sweep`, `join`, `retry`, `status`."""
+"""The verbs that run a study and show its state: `sweep`, `join`, `retry`, `status`."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def join(study: str, overrides: list[str], trials: int | None) -> int:
 @click.argument("trials", nargs=-1, metavar="[TRIAL]...")
 def retry(study: str, trials: tuple[str, ...]) -> int:
     """STUDY is a name or a folder, TRIAL a trial's name (`size64-L5-s0`); without one, all that failed. A
-    sweep that runs takes them up within seconds; else the next one does.
+    running sweep picks them up within seconds; else the next one does.
     """
     from limo_ablate.sweep.retry import retry_trials
 

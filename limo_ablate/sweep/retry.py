@@ -1,4 +1,4 @@
-"""New attempts for trials that failed and were left alone; what `limo-ablate retry` does."""
+"""`limo-ablate retry`: new attempts for trials that were given up."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from limo_ablate.sweep.session import Session, all_trials
 
 
 def retry_trials(study: str, wanted: Sequence[str]) -> None:
-    """Gives `wanted`, or all that failed for good, new attempts, and prints what it did. Raises UserError."""
+    """Gives `wanted`, or all trials that were given up, new attempts, and prints which. Raises UserError."""
     folder = study_folder(study)
     session = Session.of(load_study(str(folder / "study.yaml")), folder)
     ledger = session.ledger()
@@ -30,8 +30,8 @@ def retry_trials(study: str, wanted: Sequence[str]) -> None:
     for trial in stuck:
         print(f"{trial.name}: waits again")
     for name in sorted(set(wanted) - {trial.name for trial in stuck}):
-        print(f"{name}: has not failed for good, left as it is")
+        print(f"{name}: was not given up, nothing changed")
     if not stuck and not wanted:
-        print(f"{session.study.name}: no trial has failed for good")
+        print(f"{session.study.name}: no trial was given up")
     elif stuck and coordinator_of(folder) is None:
-        print(f"go on with the same sweep again, or with: {command('join', str(folder))}")
+        print(f"to continue, run the same sweep again, or: {command('join', str(folder))}")

@@ -42,7 +42,7 @@ nothing."""
 
 
 class LeaseLost(Exception):
-    """This runner stood still for so long that others may have taken over its trials."""
+    """This runner was suspended for so long that others may have taken over its trials."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""One runner at work on a study: what `sweep` and `join` have in common."""
+"""A study opened for running: what `sweep`, `join`, `status` and `retry` have in common."""
 
 from __future__ import annotations
 
@@ -37,36 +37,36 @@ class Session:
     study: Study
     folder: Path
     launch: LaunchConfig
-    """Of this runner: a `join` may have another than the study's."""
-    found: Sequence[PlannedTrial]
+    """Launch configuration of this runner; that of a `join` may differ from the study's."""
+    trials: Sequence[PlannedTrial]
     """The trials known beforehand."""
     searches: Sequence[Search]
     hardware: Sequence[HardwareConfig]
-    """Of all trials, each once."""
+    """The distinct hardware configurations of all trials."""
 
     @classmethod
     def of(cls, study: Study, folder: Path | None = None) -> Session:
         """Composes the study's trials. Raises UserError before anything is written."""
-        found, searching = planned_trials(study), searches(study)
-        check_study(study, found)
+        trials, own_searches = planned_trials(study), searches(study)
+        check_study(study, trials)
         shared = (*study.overrides, *study.blocks[0].overrides)
-        configs: list[TrialConfig] = [trial.config for trial in found] or [compose(shared)]
+        configs: list[TrialConfig] = [trial.config for trial in trials] or [compose(shared)]
         return cls(
             study,
             folder or Path(configs[0].paths.studies) / study.name,
             configs[0].launch,
-            found,
-            searching,
+            trials,
+            own_searches,
             list({config.hardware: None for config in configs}),
         )
 
     def ledger(self, pause: Callable[[float], None] = time.sleep) -> Ledger:
-        """`pause`: as of Ledger."""
+        """The study's ledger, created if needed; `pause`: as for Ledger."""
         self.folder.mkdir(parents=True, exist_ok=True)
         return Ledger(self.study.ledger or self.folder / LEDGER, self.study.name, pause=pause)
 
-    def reading(self, patience: float = PATIENCE) -> LedgerReader:
-        """The ledger for who only looks: nothing is made in the study's folder. `patience`: as of Reading."""
+    def reader(self, patience: float = PATIENCE) -> LedgerReader:
+        """The ledger for reading only, which creates nothing; `patience`: as for LedgerReader."""
         return LedgerReader(self.study.ledger or self.folder / LEDGER, self.study.name, patience)
 
     @property
@@ -75,30 +75,30 @@ class Session:
         return (self.folder / "study.yaml").exists()
 
     def finished(self, rows: Sequence[FrozenTrial]) -> bool:
-        """Whether nothing is left to run, by the ledger's rows."""
-        found = histories(rows)
-        ended = [found.get(trial.id) for trial in all_trials(self, rows)]
-        total = len(self.found) + sum(search.n for search in self.searches)
+        """Whether nothing is left to run, according to the ledger's rows."""
+        by_trial = histories(rows)
+        ended = [by_trial.get(trial.id) for trial in all_trials(self, rows)]
+        total = len(self.trials) + sum(search.n for search in self.searches)
         return sum(history is not None and (history.done or history.pruned) for history in ended) == total
 
     @property
     def launcher(self) -> Launcher:
-        """What starts this study's trials."""
-        made: Launcher = LAUNCHERS.load(self.launch.executor)(self)
-        return made
+        """The launcher that starts this study's trials."""
+        launcher: Launcher = LAUNCHERS.load(self.launch.executor)(self)
+        return launcher
 
     def budget_guard(self, queue: Queue, costs: Costs) -> BudgetGuard:
         return BudgetGuard(queue, self.study.budget, costs.seconds)
 
     def queue(self, ledger: Ledger, lease: Lease, costs: Costs, *, reopen: bool = False) -> Queue:
-        """The trials as this runner sees them, the longest forecast first, brought up to date.
+        """The queue of this runner, the longest forecast first, refreshed.
 
-        `reopen`: those that failed for good get the attempts that are left.
+        `reopen`: trials that were given up get the attempts that are left.
         """
-        costs.learn(ledger.rows(), self.found)
+        costs.learn(ledger.rows(), self.trials)
         queue = Queue(
             ledger,
-            self.found,
+            self.trials,
             self.folder,
             lease.id,
             attempts=self.launch.attempts,
@@ -111,7 +111,7 @@ class Session:
         return queue
 
     def work(self, queue: Queue, budget_guard: BudgetGuard, lease: Lease, options: RunnerOptions) -> Runner:
-        """Runs what waits; returns the runner, which knows what came of it. Raises what Runner.run does."""
+        """Runs what waits; returns the runner, which knows the outcome. Raises what Runner.run raises."""
         devices = Devices(self.launch)
         devices.check(self.hardware)
         threads = max(hardware.threads for hardware in self.hardware)
@@ -140,7 +140,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerOptions:
-    """How a runner works."""
+    """How a runner works, beyond the launch configuration."""
 
     commands: Commands
     console: Console
@@ -152,14 +152,16 @@ class RunnerOptions:
 
 
 def all_trials(session: Session, rows: Sequence[FrozenTrial]) -> list[PlannedTrial]:
-    """The trials known beforehand, and those that searches have proposed, by the ledger's rows."""
+    """The trials known beforehand, and those that searches have proposed so far, from the ledger's rows."""
     if not session.searches:
-        return list(session.found)
-    from limo_ablate.study.search.search import known
+        return list(session.trials)
+    from limo_ablate.study.search.propose import proposed_trials
 
     proposed = [
         trial
         for search in session.searches
-        for trial in known(search, [row for row in rows if row.user_attrs.get("search") == search.name])
+        for trial in proposed_trials(
+            search, [row for row in rows if row.user_attrs.get("search") == search.name]
+        )
     ]
-    return [*session.found, *proposed]
+    return [*session.trials, *proposed]

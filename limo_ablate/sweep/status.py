@@ -1,6 +1,6 @@
-"""What of a study is done, running, waiting or failed, and where; what `limo-ablate status` prints.
+"""`limo-ablate status`: which trials of a study are finished, running, waiting or failed, and where.
 
-From the ledger and the study's folder alone, so that it works beside runners on any machine. It only reads.
+It reads the ledger and the study's folder, so it works beside runners on any machine, and changes nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from limo_ablate.core.progress import Progress, read_progress
 from limo_ablate.core.project import command
 from limo_ablate.study.design import load_study
 from limo_ablate.study.folder import study_folder
-from limo_ablate.study.planned import PlannedTrial
+from limo_ablate.study.planned import PlannedTrial, count_text
 from limo_ablate.study.search.search import searches
 from limo_ablate.sweep.attempts import LOG
 from limo_ablate.sweep.ledger.lease import LEASE, RUNNERS, Watch
@@ -33,21 +33,21 @@ STATES = ("finished", "running", "waiting", "failed")
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """A trial as the ledger has it."""
+class TrialStatus:
+    """The state of a trial, from the ledger."""
 
     trial: PlannedTrial
     state: str
     """One of STATES."""
     reason: str | None
-    """Of its last failure."""
+    """Reason of its last failure."""
     failures: int
     device_seconds: float
-    """Spent on all its attempts that have ended."""
+    """Device-seconds of its attempts that have ended."""
     runner: str | None
-    """Who runs it."""
+    """Id of the runner that runs it."""
     folder: Path
-    """The trial's."""
+    """Folder of the trial."""
 
     @property
     def progress(self) -> Progress | None:
@@ -68,7 +68,7 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
-class Alive:
+class LiveRunner:
     """A runner that is not known to be dead."""
 
     id: str
@@ -83,42 +83,45 @@ def print_status(name: str | None, overrides: Sequence[str], *, as_json: bool) -
     """Prints a line for each study, or one study with its trials that run or failed. Raises UserError."""
     root = Path(compose(overrides).paths.studies)
     folders = [study_folder(name, root)] if name else sorted(p.parent for p in root.glob("*/study.yaml"))
-    found = {folder: states(folder) for folder in folders}
+    by_folder = {folder: study_statuses(folder) for folder in folders}
     if as_json:
-        told = [_facts(folder, trials, full=name is not None) for folder, trials in found.items()]
-        print(json.dumps(told[0] if name else told, indent=1))
+        facts = [_facts(folder, statuses, full=name is not None) for folder, statuses in by_folder.items()]
+        print(json.dumps(facts[0] if name else facts, indent=1))
         return
     console = Console(soft_wrap=True, highlight=False, markup=False)
-    for folder, trials in found.items():
-        console.print(summary(folder, trials))
+    for folder, statuses in by_folder.items():
+        console.print(summary(folder, statuses))
         if name:
-            _tell(folder, trials, console)
+            _print_details(folder, statuses, console)
 
 
-def states(folder: Path) -> list[State]:
-    """The trials of the study in `folder`, as it was last run."""
+def study_statuses(folder: Path) -> list[TrialStatus]:
+    """Statuses of the trials of the study in `folder`, as it was last run."""
     session = Session.of(load_study(str(folder / "study.yaml")), folder)
-    rows = session.reading().rows()
-    return states_of(folder, all_trials(session, rows), rows)
+    rows = session.reader().rows()
+    return trial_statuses(folder, all_trials(session, rows), rows)
 
 
-def states_of(folder: Path, trials: Sequence[PlannedTrial], rows: Sequence[FrozenTrial]) -> list[State]:
-    """All trials of the study in `folder`, by its ledger's rows."""
-    live, found = [runner.id for runner in runners(folder)], histories(rows)
+def trial_statuses(
+    folder: Path, trials: Sequence[PlannedTrial], rows: Sequence[FrozenTrial]
+) -> list[TrialStatus]:
+    """Statuses of `trials` of the study in `folder`, from its ledger's rows."""
+    live, found = [runner.id for runner in live_runners(folder)], histories(rows)
     return [_state(folder, trial, found.get(trial.id), live) for trial in trials]
 
 
-def runners(folder: Path) -> list[Alive]:
-    """Without those of this machine that died; of others, only for how long they are silent is known."""
+def live_runners(folder: Path) -> list[LiveRunner]:
+    """The runners that are not known to be dead: of another machine's, only how long they are silent is
+    known."""
     watch, now, found = Watch(folder), time.time(), []
     for runner in watch.known():
         file = folder / RUNNERS / f"{runner}.json"
         if file.exists() and not watch.is_dead(runner):
-            found.append(Alive(runner, round(max(0.0, now - file.stat().st_mtime), 1)))
+            found.append(LiveRunner(runner, round(max(0.0, now - file.stat().st_mtime), 1)))
     return found
 
 
-def _state(folder: Path, trial: PlannedTrial, history: History | None, live: Sequence[str]) -> State:
+def _state(folder: Path, trial: PlannedTrial, history: History | None, live: Sequence[str]) -> TrialStatus:
     history = history or History(trial.name)
     reason = history.failures[-1] if history.failures else None
     running = history.running is not None and (history.runner is None or history.runner in live)
@@ -129,28 +132,29 @@ def _state(folder: Path, trial: PlannedTrial, history: History | None, live: Seq
         state = "running" if running else "waiting" if waiting else "failed"
     runner = history.runner if state == "running" else None
     where = folder / "trials" / trial.folder
-    return State(trial, state, reason, len(history.failures), history.device_seconds, runner, where)
+    return TrialStatus(trial, state, reason, len(history.failures), history.device_seconds, runner, where)
 
 
-def summary(folder: Path, found: Sequence[State]) -> str:
+def summary(folder: Path, found: Sequence[TrialStatus]) -> str:
     counts = Counter(state.state for state in found)
     parts = [f"{counts[state]} {state}" for state in STATES if counts[state]]
     if later := unproposed(folder, found):
         parts.append(f"{later} not proposed yet")
     spent = sum(state.device_seconds for state in found) / 3600
-    live = ", ".join(map(str, runners(folder)))
-    return f"{folder.name}: {len(found) + later} trials: {', '.join(parts)}; {spent:.2f} device-hours" + (
+    live = ", ".join(map(str, live_runners(folder)))
+    trials = count_text([state.trial for state in found], len(found) + later)
+    return f"{folder.name}: {trials}: {', '.join(parts)}; {spent:.2f} device-hours" + (
         f"; runners: {live}" if live else ""
     )
 
 
-def unproposed(folder: Path, found: Sequence[State]) -> int:
-    """Trials that the study's searches may still propose."""
-    of_searches = sum(state.trial.proposal is not None for state in found)
+def unproposed(folder: Path, statuses: Sequence[TrialStatus]) -> int:
+    """Number of trials that the study's searches may still propose."""
+    of_searches = sum(status.trial.proposal is not None for status in statuses)
     return sum(search.n for search in searches(load_study(str(folder / "study.yaml")))) - of_searches
 
 
-def _tell(folder: Path, found: Sequence[State], console: Console) -> None:
+def _print_details(folder: Path, found: Sequence[TrialStatus], console: Console) -> None:
     from limo_ablate.sweep.launchers.slurm import job_lines
 
     for state in found:
@@ -169,15 +173,15 @@ def _tell(folder: Path, found: Sequence[State], console: Console) -> None:
         console.print(line)
 
 
-def _facts(folder: Path, found: Sequence[State], *, full: bool) -> dict[str, Any]:
+def _facts(folder: Path, found: Sequence[TrialStatus], *, full: bool) -> dict[str, Any]:
     counts = Counter(state.state for state in found)
-    told = {
+    facts = {
         "study": folder.name,
         "folder": str(folder),
         "trials": len(found) + (later := unproposed(folder, found)),
         **{state: counts[state] for state in STATES},
         "not_proposed": later,
         "device_seconds": round(sum(state.device_seconds for state in found), 1),
-        "runners": [asdict(runner) for runner in runners(folder)],
+        "runners": [asdict(runner) for runner in live_runners(folder)],
     }
-    return told | ({"each": [state.facts() for state in found]} if full else {})
+    return facts | ({"each": [state.facts() for state in found]} if full else {})

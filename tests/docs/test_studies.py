@@ -8,7 +8,8 @@ import pytest
 from limo_ablate.core.project import package_folder
 from limo_ablate.study.design import load_study
 from limo_ablate.study.planned import planned_trials
-from limo_ablate.study.search.search import propose, searches
+from limo_ablate.study.search.propose import propose
+from limo_ablate.study.search.search import searches
 from tests.conftest import ROOT
 
 DOC = (ROOT / "docs" / "studies.md").read_text()
@@ -26,11 +27,11 @@ def test_an_example_is_a_study(text: str, tmp_path: Path) -> None:
     assert found
 
 
-def test_the_table_lists_the_studies_that_ship_with_their_cells() -> None:
+def test_the_table_lists_the_studies_that_ship_with_their_trials() -> None:
     assert set(COUNTS) == {path.stem for path in package_folder("sweeps").glob("*.yaml")}
 
 
 @pytest.mark.parametrize("name", COUNTS)
-def test_a_study_has_as_many_cells_as_the_table_says(name: str) -> None:
+def test_a_study_has_as_many_trials_as_the_table_says(name: str) -> None:
     study = load_study(name)
     assert len(planned_trials(study)) + sum(search.n for search in searches(study)) == int(COUNTS[name])

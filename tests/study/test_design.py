@@ -10,7 +10,9 @@ from limo_ablate.core.project import package_folder
 from limo_ablate.study.budget import Budget
 from limo_ablate.study.design import Block, Study, load_study, multirun_study
 from limo_ablate.study.planned import planned_trials
-from limo_ablate.study.search.search import propose, searches
+from limo_ablate.study.points import points
+from limo_ablate.study.search.propose import propose
+from limo_ablate.study.search.search import searches
 
 TEXT = """
 name: small
@@ -37,14 +39,14 @@ def load(folder: Path, *extra: str) -> Study:
 
 def test_a_factorial_block_crosses_its_axes() -> None:
     block = Block(name="b", axes={"a": (1, 2), "b": ("x", "y")})
-    assert block.points() == [
+    assert points(block) == [
         {"a": 1, "b": "x"}, {"a": 1, "b": "y"}, {"a": 2, "b": "x"}, {"a": 2, "b": "y"},
     ]  # fmt: skip
 
 
 def test_an_ofat_block_varies_one_factor_around_its_base() -> None:
     block = Block(name="b", design="ofat", base={"a": 1, "b": "x", "c": 0}, axes={"a": (1, 2), "b": ("y",)})
-    assert block.points() == [
+    assert points(block) == [
         {"a": 1, "b": "x", "c": 0}, {"a": 2, "b": "x", "c": 0}, {"a": 1, "b": "y", "c": 0},
     ]  # fmt: skip
 
@@ -131,7 +133,7 @@ def test_a_key_that_varies_together_with_others_is_chosen_among_its_levels(folde
     (folder / "whole.yaml").write_text(WHOLE)
     grid = load_study(str(folder / "whole.yaml"), ["select.order=random", "train.epochs=16"]).blocks[0]
     assert grid.axes["select.size, train.epochs"] == ([4, 16],)
-    assert grid.points() == [{"select.size": 4, "train.epochs": 16, "select.order": "random"}]
+    assert points(grid) == [{"select.size": 4, "train.epochs": 16, "select.order": "random"}]
     with pytest.raises(UserError, match=r"train\.epochs varies together.*5 is not among its levels.*16, 1"):
         load_study(str(folder / "whole.yaml"), ["train.epochs=16,5"])
 
@@ -247,4 +249,4 @@ def test_a_multirun_is_a_study_of_one_block() -> None:
     assert study.blocks[0].axes == {"select.size": (4, 16)}
     assert study.blocks[0].overrides == ("model=mini_s",)
     assert multirun_study("x", ["seed=3"]).seeds == (3,)
-    assert multirun_study("x", []).blocks[0].points() == [{}]
+    assert points(multirun_study("x", []).blocks[0]) == [{}]

@@ -8,7 +8,7 @@ import pytest
 from limo_ablate.core.errors import UserError
 from limo_ablate.study.block import Block
 from limo_ablate.study.fractional import Fractional
-from limo_ablate.study.points import alias_table
+from limo_ablate.study.points import alias_table, points
 
 TEXTBOOK = [  # factors, resolution asked for, runs, resolution, number of words of each length from 3 on
     (3, 3, 4, 3, (1,)),
@@ -77,10 +77,10 @@ def test_the_alias_tables_of_the_textbook() -> None:
 
 
 def test_points_of_a_fractional_block_are_balanced() -> None:
-    points = block("abcde", 5).points()
-    assert len(points) == 16
-    for one, other in itertools.combinations(points[0], 2):
-        pairs = [(point[one], point[other]) for point in points]
+    found = points(block("abcde", 5))
+    assert len(found) == 16
+    for one, other in itertools.combinations(found[0], 2):
+        pairs = [(point[one], point[other]) for point in found]
         assert {pairs.count(pair) for pair in itertools.product((0, 1), (0, 1))} == {4}
 
 
@@ -94,4 +94,4 @@ def test_points_of_a_fractional_block_are_balanced() -> None:
 )
 def test_a_design_that_there_is_not_is_refused(factors: str, resolution: int, said: str) -> None:
     with pytest.raises(UserError, match=said):
-        block(factors, resolution).points()
+        points(block(factors, resolution))

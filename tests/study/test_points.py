@@ -5,6 +5,7 @@ import pytest
 from limo_ablate.core.errors import UserError
 from limo_ablate.study.axes import Range, factors
 from limo_ablate.study.block import Block, Objective, Pruning, Tune
+from limo_ablate.study.points import points
 
 PAIR = {"select.size, train.epochs": ([100, 16], [800, 2])}
 
@@ -15,7 +16,7 @@ def block(**given: Any) -> Block:
 
 def test_keys_that_vary_together_are_one_axis() -> None:
     paired = block(axes={**PAIR, "model": ("s", "m")})
-    assert paired.points() == [
+    assert points(paired) == [
         {"select.size": 100, "train.epochs": 16, "model": "s"},
         {"select.size": 100, "train.epochs": 16, "model": "m"},
         {"select.size": 800, "train.epochs": 2, "model": "s"},
@@ -26,7 +27,7 @@ def test_keys_that_vary_together_are_one_axis() -> None:
 
 def test_an_ofat_block_varies_a_pair_as_one() -> None:
     base = {"select.size": 400, "train.epochs": 4, "model": "s"}
-    varied = block(design="ofat", base=base, axes={**PAIR, "model": ("m",)}).points()
+    varied = points(block(design="ofat", base=base, axes={**PAIR, "model": ("m",)}))
     assert varied == [base, {**base, "select.size": 100, "train.epochs": 16},
                       {**base, "select.size": 800, "train.epochs": 2}, {**base, "model": "m"}]  # fmt: skip
 
@@ -36,7 +37,7 @@ def test_a_conditional_axis_is_there_only_where_its_condition_is_met() -> None:
         axes={"order": ("random", "score", "longest"), "weight": (0, 1), "deep": ("p", "q")},
         when={"weight": {"order": ["score", "longest"]}, "deep": {"weight": 1}},
     )
-    assert order.points() == [
+    assert points(order) == [
         {"order": "random"},
         {"order": "score", "weight": 0}, {"order": "score", "weight": 1, "deep": "p"},
         {"order": "score", "weight": 1, "deep": "q"},
@@ -46,10 +47,10 @@ def test_a_conditional_axis_is_there_only_where_its_condition_is_met() -> None:
 
 
 def test_excluded_points_are_left_out() -> None:
-    assert block(exclude=({"a": 1, "b": "x"},)).points() == [
+    assert points(block(exclude=({"a": 1, "b": "x"},))) == [
         {"a": 1, "b": "y"}, {"a": 2, "b": "x"}, {"a": 2, "b": "y"},
     ]  # fmt: skip
-    assert block(exclude=({"b": ["x"]},)).points() == [{"a": 1, "b": "y"}, {"a": 2, "b": "y"}]
+    assert points(block(exclude=({"b": ["x"]},))) == [{"a": 1, "b": "y"}, {"a": 2, "b": "y"}]
 
 
 RATES = {
@@ -60,9 +61,9 @@ RATES = {
 
 
 def test_random_points_are_seeded_and_more_of_them_go_on() -> None:
-    few, many = (block(design="random", n=n, axes=RATES).points() for n in (5, 200))
+    few, many = (points(block(design="random", n=n, axes=RATES)) for n in (5, 200))
     assert many[:5] == few
-    assert block(design="random", n=5, draw=1, axes=RATES).points() != few
+    assert points(block(design="random", n=5, draw=1, axes=RATES)) != few
     assert all(1e-5 <= point["rate"] <= 1e-2 and 4 <= point["size"] <= 64 for point in many)
     assert {type(point["size"]) for point in many} == {int}
     below = sum(point["rate"] < 3.16e-4 for point in many)  # the middle of the range, by its logarithm
@@ -70,10 +71,10 @@ def test_random_points_are_seeded_and_more_of_them_go_on() -> None:
 
 
 def test_random_points_are_different_ones() -> None:
-    points = block(design="random", n=4).points()
-    assert len({repr(point) for point in points}) == 4
-    with pytest.raises(UserError, match="n=5, but its axes have only 4 points"):
-        block(design="random", n=5).points()
+    found = points(block(design="random", n=4))
+    assert len({repr(point) for point in found}) == 4
+    with pytest.raises(UserError, match="n=5, but its axes have only 4 found"):
+        points(block(design="random", n=5))
 
 
 @pytest.mark.parametrize(
@@ -149,4 +150,4 @@ def test_a_range_that_is_none_is_refused(given: dict[str, Any], said: str) -> No
 
 def test_points_that_exclude_leaves_none_of_are_refused() -> None:
     with pytest.raises(UserError, match="exclude leaves no point"):
-        block(exclude=({"a": [1, 2]},)).points()
+        points(block(exclude=({"a": [1, 2]},)))

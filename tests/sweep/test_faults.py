@@ -103,7 +103,7 @@ def test_a_quarantined_trial_gets_new_attempts_when_asked(
     retry_trials(str(sweep.folder), ["skipped-s0", "L5-s0"])
     told = capsys.readouterr().out
     assert "skipped-s0: waits again" in told
-    assert "L5-s0: has not failed for good" in told
+    assert "L5-s0: was not given up" in told
     assert sweep.run()[0] == 3
     assert sweep.starts() == {"skipped-s0": 4, "L5-s0": 1}
 

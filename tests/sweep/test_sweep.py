@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.sweep.status import print_status, states
+from limo_ablate.sweep.status import print_status, study_statuses
 from tests.sweep.sweeping import HERE, Sweeping, ended
 from tests.waiting import PATIENCE, until
 
@@ -37,7 +37,7 @@ def test_every_trial_is_run_once_and_a_second_sweep_has_nothing_to_do(sweep: Swe
     assert next(name for _, name, *_ in sweep.events("start")).endswith("s0")
     code, said = sweep.run()
     assert code == 0
-    assert "12 of 12 trials are finished, nothing left to do" in said
+    assert "12 of 12 trials (6 cells) are finished, nothing left to do" in said
     assert "not forked" in said
     assert "no torch" in said
     assert len(sweep.events("start")) == 12
@@ -90,12 +90,12 @@ def test_a_users_error_is_not_tried_again_in_the_same_sweep(sweep: Sweeping) -> 
         "FAILED, attempt 1 of 3, not tried again by this sweep, but by the next: UserError: select.size: too"
     )
     assert once in said
-    assert "1 of them would have failed in the same way again: the next sweep tries them" in said
+    assert "1 of them would fail again for the same reason; the next sweep retries them" in said
     assert "new attempts: " not in said
     assert len(sweep.events("start")) == 1
     code, said = sweep.run()
     assert code == 3
-    assert "FAILED, attempt 2 of 3, not tried again" in said
+    assert "FAILED, attempt 2 of 3, not retried" in said
     code, said = sweep.run()
     assert "FAILED, attempt 3 of 3, given up: UserError" in said
     assert "new attempts: limo-ablate retry small" in said
@@ -163,7 +163,7 @@ def test_a_killed_fork_server_is_replaced(sweep: Sweeping) -> None:
     sweep.until(lambda: len(sweep.events("start")) == 2)
     runner.terminate()
     said, _ = runner.communicate()
-    assert "L1-s0  waits again: ended with the server that it was forked from, which has died" in said
+    assert "L1-s0  waits again: its fork server died" in said
     assert "FAILED" not in said
 
 
@@ -255,7 +255,7 @@ def test_a_study_without_a_slurm_for_it_leaves_nothing(sweep: Sweeping) -> None:
     sweep.declare(size=(1,))
     code, said = sweep.run("launch=slurm", "launch.slurm.jobs=worker", "hardware=gpu1")
     assert code == 2
-    assert "launch.slurm.gpus_per_node: say how many" in said
+    assert "launch.slurm.gpus_per_node: set the number" in said
     assert not sweep.folder.exists()
 
 
@@ -280,7 +280,9 @@ def test_the_state_of_a_study_is_told(sweep: Sweeping, capsys: pytest.CaptureFix
     sweep.declare("launch.attempts=1", quality=("L5", "skipped", "L1"), seeds=(0,))
     runner = sweep.start()
     sweep.until(lambda: len(sweep.events("start")) == 3)
-    sweep.until(lambda: [state.state for state in states(sweep.folder)] == ["finished", "failed", "running"])
+    sweep.until(
+        lambda: [state.state for state in study_statuses(sweep.folder)] == ["finished", "failed", "running"]
+    )
     sweep.until(lambda: "L1-s0" in sweep.steps())
     where = f"paths.studies={sweep.folder.parent}"
     print_status(None, [where], as_json=False)
@@ -301,7 +303,7 @@ def test_the_state_of_a_study_is_told(sweep: Sweeping, capsys: pytest.CaptureFix
     )  # fmt: skip
     runner.kill()
     runner.communicate()
-    assert [state.state for state in states(sweep.folder)] == ["finished", "failed", "waiting"]
+    assert [state.state for state in study_statuses(sweep.folder)] == ["finished", "failed", "waiting"]
     with pytest.raises(UserError, match=r"smal: no such study .* did you mean small"):
         print_status("smal", [where], as_json=False)
 

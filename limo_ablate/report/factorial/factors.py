@@ -16,6 +16,7 @@ from limo_ablate.report.labels import POINTS, axis, level
 from limo_ablate.report.section import Chart, Section, Table, slug
 from limo_ablate.report.study_view import StudyView
 from limo_ablate.study.block import Block
+from limo_ablate.study.points import points
 
 TEXT = (
     "Exploratory: use these effects to choose contrasts, not as claims. Intervals are 95 % confidence "
@@ -45,7 +46,7 @@ def section(view: StudyView) -> Section | None:
 def aliased(block: Block) -> str:
     """The aliased effects of a fractional design, in words."""
     mixed = [" = ".join(map(effect_label, row)) for row in aliases(block) if len(row) > 1]
-    start = f"{block.name}: {len(block.points())} of {2 ** len(block.axes)} runs. "
+    start = f"{block.name}: {len(points(block))} of {2 ** len(block.axes)} runs. "
     if mixed:
         return start + f"Aliased effects, which can't be separated: {'; '.join(mixed)}."
     return start + "Effects of one or two factors are aliased only with effects of more factors."

@@ -17,6 +17,7 @@ from limo_ablate.report.study_view import StudyView
 from limo_ablate.study.axes import keys
 from limo_ablate.study.block import Block
 from limo_ablate.study.fractional import Fractional
+from limo_ablate.study.points import points
 
 Effect = tuple[str, ...]
 """One factor or two."""
@@ -82,7 +83,7 @@ def balanced_grid(view: StudyView, block: Block) -> Grid | None:
         return None
     block_cube = run if block.design == "fractional" else complete_grid(run)
     grid = Grid(block, score, block_cube)
-    missing = block.design == "fractional" and len(block_cube.cells) < len(block.points())
+    missing = block.design == "fractional" and len(block_cube.cells) < len(points(block))
     seeds = block_cube.complete(np.ones(len(block_cube.cells)))
     few = len(grid.factors) < 2 or block_cube.units < 2
     return None if missing or few or not seeds.any() else grid

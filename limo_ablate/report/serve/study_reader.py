@@ -1,4 +1,4 @@
-"""State of a study as JSON, read from its ledger and folder as by `limo-ablate status`."""
+"""TrialStatus of a study as JSON, read from its ledger and folder as by `limo-ablate status`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from limo_ablate.sweep.attempts import LOG
 from limo_ablate.sweep.live import last_line, rerun_command
 from limo_ablate.sweep.plan.cost import Costs
 from limo_ablate.sweep.session import Session, all_trials
-from limo_ablate.sweep.status import STATES, State, runners, states_of
+from limo_ablate.sweep.status import STATES, TrialStatus, live_runners, trial_statuses
 
 FAILURES, RESULTS = 10, 8
 """Maximum number of failures and of results shown, the latest ones."""
@@ -41,7 +41,7 @@ class StudyReader:
         study = load_study(str(folder / "study.yaml"))
         with _COMPOSING:
             self._session = Session.of(study, folder)
-        self._ledger = self._session.reading(PATIENCE)
+        self._ledger = self._session.reader(PATIENCE)
         self._costs = Costs()
         self._learnt = -1
 
@@ -64,7 +64,7 @@ class StudyReader:
         rows = self._ledger.rows()
         with _COMPOSING:
             cells = all_trials(self._session, rows)
-        states, started = states_of(self.folder, cells, rows), _started(rows)
+        states, started = trial_statuses(self.folder, cells, rows), _started(rows)
         budget, spent = self._session.study.budget, sum(state.device_seconds for state in states)
         now = sum(
             started.get(state.trial.id, 0.0) * device_count(state.trial.config.hardware)
@@ -76,7 +76,7 @@ class StudyReader:
             "question": self._session.study.question,
             "device_hours": (spent + now) / 3600,
             "budget_hours": budget.gpu_hours if budget else None,
-            "runners": [asdict(runner) for runner in runners(self.folder)],
+            "runners": [asdict(runner) for runner in live_runners(self.folder)],
             "slots": self._session.launch.slots,
             "left": self._left(states, rows, started),
             "running": [_running(s, started.get(s.trial.id)) for s in states if s.state == "running"],
@@ -84,14 +84,14 @@ class StudyReader:
             "results": _results(rows),
         }
 
-    def summary(self, states: Sequence[State]) -> dict[str, Any]:
+    def summary(self, states: Sequence[TrialStatus]) -> dict[str, Any]:
         """How many cells are in which state."""
         counts = Counter(state.state for state in states)
         state_counts = {f"{state}_cells": counts[state] for state in STATES}
         return {"study": self.folder.name, "cells": len(states), **state_counts}
 
     def _left(
-        self, states: Sequence[State], rows: Sequence[FrozenTrial], started: dict[str, float]
+        self, states: Sequence[TrialStatus], rows: Sequence[FrozenTrial], started: dict[str, float]
     ) -> float | None:
         """Forecast of the remaining seconds at the current parallelism; None if no trial runs or has
         finished."""
@@ -134,7 +134,7 @@ def _started(rows: Sequence[FrozenTrial]) -> dict[str, float]:
     }
 
 
-def _running(state: State, seconds: float | None) -> dict[str, Any]:
+def _running(state: TrialStatus, seconds: float | None) -> dict[str, Any]:
     progress = state.progress
     return {
         "cell": state.trial.name,
@@ -149,7 +149,7 @@ def _running(state: State, seconds: float | None) -> dict[str, Any]:
     }
 
 
-def _failed(state: State) -> dict[str, Any]:
+def _failed(state: TrialStatus) -> dict[str, Any]:
     return {
         "cell": state.trial.name,
         "reason": state.reason,

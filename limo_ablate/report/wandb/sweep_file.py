@@ -18,6 +18,7 @@ from limo_ablate.study.axes import Levels, Range, keys
 from limo_ablate.study.block import Block, Objective
 from limo_ablate.study.design import Study, load_study
 from limo_ablate.study.naming import slug
+from limo_ablate.study.points import points
 from limo_ablate.trial.track.names import logged
 
 FOLDER = Path("outputs/wandb-sweeps")
@@ -99,8 +100,8 @@ def _ways(study: Study, block: Block) -> Iterator[tuple[str, tuple[Sweep, Sweep,
         space = {axis: _parameter(levels) for axis, levels in block.axes.items()}
         yield "", ({"method": "grid"}, space | seeds, TRIAL)
         return
-    points = [shlex.join(format_override(*setting) for setting in point.items()) for point in block.points()]
-    yield "", ({"method": "grid"}, {PARAMETER: {"values": points}} | seeds, POINT)
+    labels = [shlex.join(format_override(*setting) for setting in point.items()) for point in points(block)]
+    yield "", ({"method": "grid"}, {PARAMETER: {"values": labels}} | seeds, POINT)
 
 
 def _is_crossed(block: Block) -> bool:

@@ -1,1 +1,1 @@
-"""Adaptive designs: a sampler made anew from the ledger's rows proposes trials; a pruner ends some."""
+"""Adaptive designs: a sampler, rebuilt from the ledger's rows, proposes trials; a pruner ends some early."""

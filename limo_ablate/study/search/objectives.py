@@ -12,11 +12,11 @@ from limo_ablate.study.block import Objective
 from limo_ablate.trial.config import TrialConfig
 
 FACTS = ("train", "factors", "seconds")
-"""Parts of metrics.json an objective may be of, beside scores and `total_seconds`."""
+"""Parts of metrics.json from which an objective may be, besides scores and `total_seconds`."""
 
 
-def measured(metrics: Mapping[str, Any], score: str) -> float:
-    """A number of metrics.json, as `Objective.score` names it. Raises UserError when it is not there."""
+def objective_value(metrics: Mapping[str, Any], score: str) -> float:
+    """The number in metrics.json that `Objective.score` names. Raises UserError when there is none."""
     scores = metrics["scores"]
     part, _, key = score.rpartition(".")
     found = {"total_seconds": metrics.get("total_seconds")}.get(score)
@@ -26,12 +26,12 @@ def measured(metrics: Mapping[str, Any], score: str) -> float:
         found = scores.get(part, metrics.get(part, {})).get(key)
     if not isinstance(found, int | float) or not math.isfinite(found):
         known_ones = [*scores, *(f"{name}.{key}" for name in FACTS for key in metrics.get(name, {}))]
-        raise UserError(f"objective {score}={found}: no number of the results{nearest(score, known_ones)}")
+        raise UserError(f"objective {score}={found}: not a number in the results{nearest(score, known_ones)}")
     return float(found)
 
 
 def score_names(config: TrialConfig) -> list[str]:
-    """The scores that a trial will have: benchmarks, their groups, and their clean problems."""
+    """Names of the scores that a trial will have: benchmarks, their groups, and their clean problems."""
     clean = ["clean"] if config.select.contamination.policy == "report" else []
     return [
         name
@@ -40,8 +40,8 @@ def score_names(config: TrialConfig) -> list[str]:
     ]
 
 
-def check(objectives: Sequence[Objective], config: TrialConfig, where: str) -> None:
-    """What can be known of objectives before a trial has run. Raises UserError."""
+def check_objectives(objectives: Sequence[Objective], config: TrialConfig, where: str) -> None:
+    """Checks objectives as far as possible before a trial has run. Raises UserError."""
     names = score_names(config)
     for score in (objective.score for objective in objectives):
         if not (
@@ -50,11 +50,11 @@ def check(objectives: Sequence[Objective], config: TrialConfig, where: str) -> N
             or score.split(".")[0] in FACTS
         ):
             raise UserError(
-                f"{where}: score={score} is no number of its trials' results{nearest(score, names)} "
+                f"{where}: score={score} is not a number in its trials' results{nearest(score, names)} "
                 f"Scores: {', '.join(names)}"
             )
         if score == "train.dev_loss" and config.train.dev is None:
             raise UserError(
-                f"{where}: train.dev_loss needs rows held out of training: "
+                f"{where}: train.dev_loss needs rows held out from training: "
                 "overrides: ['train.dev={rows: 8, every: 20, keep: last}']"
             )

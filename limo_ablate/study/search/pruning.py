@@ -1,12 +1,12 @@
-"""When a running trial of a search has shown enough: Optuna's pruners, on its scores problem by problem.
+"""Ending hopeless trials of a search early: Optuna's pruners, on scores reported problem by problem.
 
-A trial that is asked to (`eval.report`) evaluates a benchmark in chunks of its problems, in an order that is
-the same for all trials, and adds a line `[step, score]` for each problem to `reports.jsonl` of its folder:
-the problem's place in that order, from 1, and the mean over its samples, 0..1. The runner tells a `Pruner` of
-every trial that ended and asks it about those that run.
+With `eval.report`, a trial evaluates a benchmark in chunks of its problems, in an order that is the same for
+all trials, and for each problem adds a line `[step, score]` to `reports.jsonl` in its folder: the problem's
+position in that order, from 1, and the mean over its samples, 0..1. The runner gives a `Pruner` the result of
+every trial that ended, and asks it about those that run.
 
-A pruned trial's accuracy is of the problems it answered only, and biased: it was pruned for being low. So
-there is pruning in searches, and not in designs whose trials are compared.
+A pruned trial's accuracy covers only the problems it answered, and is biased: it was pruned because it was
+low. So only searches prune, not designs whose cells are compared.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from limo_ablate.study.choices import PRUNERS
+from limo_ablate.study.search.search import Search
 from limo_ablate.trial.evaluate.config import REPORTS
 
 if TYPE_CHECKING:
@@ -25,11 +26,10 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, TrialState
 
     from limo_ablate.study.block import Pruning
-    from limo_ablate.study.search.search import Search
 
 
 def read_reports(folder: Path) -> dict[int, float]:
-    """Step -> score, as a trial has reported so far; a line that is being written is left out."""
+    """Step -> score, as the trial has reported so far, without a line that is still being written."""
     try:
         lines = (folder / REPORTS).read_text().splitlines(keepends=True)
     except FileNotFoundError:
@@ -38,7 +38,7 @@ def read_reports(folder: Path) -> dict[int, float]:
 
 
 class Pruner:
-    """Of one search, which must have a rule (`search.pruner`)."""
+    """The pruner of one search, which must have a rule (`search.pruner`)."""
 
     def __init__(self, search: Search) -> None:
         import optuna
@@ -47,23 +47,23 @@ class Pruner:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._rule = search.pruner
         self._study = optuna.create_study(direction=search.objectives[0].direction)
-        self._told: set[int] = set()
+        self._ended: set[int] = set()
         self._pruner = PRUNERS.load(self._rule.rule)(self._rule)
 
     def add_result(self, number: int, reports: Mapping[int, float], value: float | None) -> None:
-        """A trial of the search has ended with `value`; None: it was pruned. Again: nothing."""
+        """A trial of the search has ended with `value`; None: it was pruned. No effect if known already."""
         from optuna.trial import TrialState
 
-        if number not in self._told and reports:
-            self._told.add(number)
+        if number not in self._ended and reports:
+            self._ended.add(number)
             state = TrialState.PRUNED if value is None else TrialState.COMPLETE
             self._study.add_trial(self._trial(reports, state, value))
 
     def should_prune(self, number: int, reports: Mapping[int, float]) -> bool:
-        """Whether the running trial is to be ended now."""
+        """Whether to end the running trial now."""
         from optuna.trial import TrialState
 
-        if number in self._told or len(reports) < self._rule.start:
+        if number in self._ended or len(reports) < self._rule.start:
             return False
         return bool(self._pruner.prune(self._study, self._trial(reports, TrialState.RUNNING, None)))
 
@@ -72,7 +72,7 @@ class Pruner:
 
         shown = dict(reports) if self._rule.rule == "wilcoxon" else running_means(reports)
         if self._rule.rule == "median" and state == TrialState.RUNNING:
-            # the last only, for Optuna takes a trial's best value so far, and a mean of few answers is luck
+            # only the last: Optuna would take the best value so far, and a mean of few answers is noise
             shown = {max(shown): shown[max(shown)]}
         return create_trial(state=state, value=value, intermediate_values=shown)
 
@@ -92,7 +92,7 @@ def wilcoxon(rule: Pruning) -> BasePruner:
 
 
 def running_means(reports: Mapping[int, float]) -> dict[int, float]:
-    """Step -> mean of the scores up to it: what `median` compares."""
+    """Step -> mean of the scores up to it, which `median` compares."""
     total, means = 0.0, {}
     for count, step in enumerate(sorted(reports), start=1):
         total += reports[step]

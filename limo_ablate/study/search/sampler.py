@@ -1,7 +1,7 @@
-"""What a search proposes next: Optuna's samplers, asked in a study made from the ledger's rows.
+"""New proposals of a search: Optuna's samplers, run on a study rebuilt from the ledger's rows.
 
-The sampler's study lives in memory for one call. Its seed is made of the search's name and the proposal's
-number, so the same rows give the same proposal whoever asks.
+The sampler's study is kept in memory for one call. Its seed is derived from the search's name and the
+proposal's number, so that the same rows give the same proposal in whatever runner.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import random
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import optuna
 from optuna.distributions import (
@@ -26,21 +26,18 @@ from limo_ablate.core.artifacts import content_key
 from limo_ablate.study.axes import Levels, Point, Range, keys, meets, settings
 from limo_ablate.study.choices import SAMPLERS
 from limo_ablate.study.planned import Proposal
-
-if TYPE_CHECKING:
-    from limo_ablate.study.search.search import Search
+from limo_ablate.study.search.search import Search, latest
 
 TRIES = 20
-"""Proposals that are thrown away, as known or excluded, before a random new point is taken."""
+"""Proposals that may be discarded, as already tried or excluded, before a random new point is drawn."""
 RANDOM_TRIES = 2000
 STARTUP = 10
-"""Random trials before a model is made of them, as Optuna has it; of a short search a third are."""
+"""Random trials before a model is fitted to them, Optuna's default; in a short search, a third of the
+trials."""
 
 
-def ask(search: Search, rows: Sequence[FrozenTrial], count: int) -> list[Proposal]:
-    """Up to `count` new points, each other than all the search has; fewer when there are no more."""
-    from limo_ablate.study.search.search import latest
-
+def new_proposals(search: Search, rows: Sequence[FrozenTrial], count: int) -> list[Proposal]:
+    """Up to `count` new points, none of which the search has already tried; fewer when there are no more."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     known = latest(rows)
     study = optuna.create_study(directions=[objective.direction for objective in search.objectives])
@@ -48,7 +45,7 @@ def ask(search: Search, rows: Sequence[FrozenTrial], count: int) -> list[Proposa
         if (trial := _trial(search, row)) is not None:
             study.add_trial(trial)
     seen = {repr(row.user_attrs["proposal"]["levels"]) for row in known.values()}
-    made: list[Proposal] = []
+    proposals: list[Proposal] = []
     first = max(known, default=-1) + 1
     with _one_thread() if search.sampler == "gp" else nullcontext():
         for number in range(first, first + count):
@@ -56,13 +53,13 @@ def ask(search: Search, rows: Sequence[FrozenTrial], count: int) -> list[Proposa
             if proposal is None:
                 break
             seen.add(repr(proposal.levels))
-            made.append(proposal)
-    return made
+            proposals.append(proposal)
+    return proposals
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """A Gaussian process of so few points is many times slower on several threads of shared cores."""
+    """With so few points, a Gaussian process is many times slower on several threads of shared cores."""
     import torch
 
     threads = torch.get_num_threads()
@@ -87,7 +84,7 @@ def _new(search: Search, study: optuna.Study, number: int, seen: set[str]) -> Pr
         study.tell(trial, state=TrialState.FAIL)
     rng = random.Random(seed)
     for _ in range(RANDOM_TRIES):
-        levels = _drawn(search, rng)
+        levels = _random_point(search, rng)
         if _fits(search, levels, seen):
             study.add_trial(_frozen(search, levels, TrialState.RUNNING, {}))
             return Proposal(search=search.name, number=number, levels=levels, sampler={})
@@ -95,7 +92,7 @@ def _new(search: Search, study: optuna.Study, number: int, seen: set[str]) -> Pr
 
 
 def sampler(search: Search, seed: int) -> BaseSampler:
-    """The sampler of a search, with its random numbers at their beginning."""
+    """A new sampler for a search."""
     startup = min(STARTUP, max(2, search.n // 3))
     return SAMPLERS.load(search.sampler)(search, seed, startup)
 
@@ -117,7 +114,8 @@ def at_random(search: Search, seed: int, startup: int) -> BaseSampler:
 
 
 def distribution(levels: Levels) -> BaseDistribution:
-    """Of an axis; a list is a choice without order, known by its places, for a level may be anything."""
+    """The distribution of an axis; a list is an unordered choice among indices, as a level may be
+    anything."""
     if not isinstance(levels, Range):
         return CategoricalDistribution(range(len(levels)))
     if levels.whole:
@@ -127,7 +125,7 @@ def distribution(levels: Levels) -> BaseDistribution:
 
 
 def _suggested(search: Search, trial: Trial) -> Point:
-    """What the sampler chooses, axis by axis; a conditional axis only where its condition is met."""
+    """The sampler's choice, axis by axis; a conditional axis only where its condition is met."""
     point: Point = {}
     when = search.space.when or {}
     for axis, levels in search.space.axes.items():
@@ -138,7 +136,7 @@ def _suggested(search: Search, trial: Trial) -> Point:
     return point
 
 
-def _drawn(search: Search, rng: random.Random) -> Point:
+def _random_point(search: Search, rng: random.Random) -> Point:
     point: Point = {}
     when = search.space.when or {}
     for axis, levels in search.space.axes.items():
@@ -154,7 +152,7 @@ def _fits(search: Search, levels: Point, seen: set[str]) -> bool:
 
 
 def _trial(search: Search, row: FrozenTrial) -> FrozenTrial | None:
-    """The row as the sampler's study has it; None where it says nothing (failed, or of other axes)."""
+    """The row as a trial of the sampler's study; None where it has no information (failed, or other axes)."""
     proposal, result = row.user_attrs["proposal"], row.user_attrs.get("result", {})
     more: dict[str, Any] = {}
     state = TrialState.RUNNING if row.state == TrialState.WAITING else row.state
@@ -167,12 +165,12 @@ def _trial(search: Search, row: FrozenTrial) -> FrozenTrial | None:
         more["intermediate_values"] = {int(step): float(value)}
     try:
         return _frozen(search, proposal["levels"], state, proposal["sampler"], **more)
-    except ValueError:  # a level that the axes no longer have
+    except ValueError:  # the axes no longer have this level
         return None
 
 
 def _frozen(search: Search, levels: Point, state: TrialState, attributes: Any, **more: Any) -> FrozenTrial:
-    """Raises ValueError for a level that is none of the axes'."""
+    """Raises ValueError for a level that the axes don't have."""
     params: dict[str, Any] = {}
     distributions: dict[str, BaseDistribution] = {}
     for axis, allowed in search.space.axes.items():
@@ -187,5 +185,5 @@ def _frozen(search: Search, levels: Point, state: TrialState, attributes: Any, *
 
 
 def _kept(attributes: dict[str, Any]) -> dict[str, Any]:
-    """What a sampler reads again in a later study: the generation, not what it inferred for this trial."""
+    """What a sampler needs again in a later study: the generation, not what it inferred for this trial."""
     return {key: value for key, value in attributes.items() if key.endswith(":generation")}

@@ -1,9 +1,8 @@
-"""Searches: trials that are proposed one after the other, by what the earlier ones came to.
+"""Searches: adaptive designs, whose trials are proposed from the results of earlier ones.
 
-An `optuna` block is a search under each seed, a block with `tune` one within each of its points under each
-seed. A search keeps no state: whoever asks for proposals gives it the ledger's rows of the search, from which
-the sampler's own study is made again (`search/sampler.py`). So any runner may propose, and the same rows give
-the same proposals.
+An `optuna` block is a search under each seed; a block with `tune` is a search within each of its points,
+under each seed. A search keeps no state: proposals are made from the search's rows in the ledger
+(`search/propose.py`). So any runner may propose, and the same rows give the same proposals.
 """
 
 from __future__ import annotations
@@ -19,41 +18,33 @@ from limo_ablate.study.axes import Levels, Point, Range
 from limo_ablate.study.block import Block, Objective, Pruning
 from limo_ablate.study.design import Study
 from limo_ablate.study.naming import slug
-from limo_ablate.study.planned import PlannedTrial, Proposal, TrialSpec, all_seeds, trial_names, trial_spec
-from limo_ablate.study.search.objectives import check, measured
-from limo_ablate.study.search.pruning import Pruner, read_reports
-from limo_ablate.trial.compose import compose_trials
-from limo_ablate.trial.config import TrialConfig
-from limo_ablate.trial.identity import trial_key
+from limo_ablate.study.planned import all_seeds, trial_names, trial_spec
+from limo_ablate.study.points import points
+from limo_ablate.study.search.objectives import objective_value
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
-
-__all__ = ["Pruner", "Search", "known", "latest", "propose", "read_reports", "searches"]
-
-_configs: dict[tuple[str, ...], TrialConfig] = {}
-"""What was composed before: a ledger's proposals are read again and again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
     label: str
-    """What its trials are called, without number and seed."""
+    """Name of its trials, without number and seed."""
     block: str
     seed: int
     n: int
-    """Trials it may have: as declared, or as many as its axes have points."""
+    """Number of trials: as declared, or as many as its axes have points."""
     space: Block
-    """Axes, conditions and exclusions of what it chooses."""
+    """A block with the axes, conditions and exclusions that it chooses from."""
     sampler: str
     """One of `SAMPLERS`."""
     population: int
     objectives: tuple[Objective, ...]
     pruner: Pruning | None
     overrides: tuple[str, ...]
-    """Of all its trials; without what it chooses, and without the seed."""
+    """Overrides of all its trials, without what it chooses and without the seed."""
     levels: Point
-    """The point it tunes; empty for an `optuna` block."""
+    """The point that it tunes; empty for an `optuna` block."""
 
     @property
     def name(self) -> str:
@@ -65,12 +56,12 @@ class Search:
         return max(0, self.n - len(latest(rows)))
 
     def values(self, metrics: Mapping[str, Any]) -> list[float]:
-        """What its objectives came to, from the content of metrics.json. Raises UserError."""
-        return [measured(metrics, objective.score) for objective in self.objectives]
+        """Values of its objectives, from the content of metrics.json. Raises UserError."""
+        return [objective_value(metrics, objective.score) for objective in self.objectives]
 
 
 def searches(study: Study) -> list[Search]:
-    """All searches of a study, the first seed's first. Raises UserError."""
+    """All searches of a study, the first seed first. Raises UserError."""
     blocks = [block for block in study.blocks if block.adaptive]
     found = [
         search
@@ -92,7 +83,7 @@ def _whole(study: Study, block: Block, seed: int) -> Search:
         label=slug(block.name),
         block=block.name,
         seed=seed,
-        n=_most(block, n),
+        n=_trial_count(block, n),
         space=block,
         sampler=block.sampler or "tpe",
         population=block.population or max(2, n // 5),
@@ -111,85 +102,38 @@ def _tuned(study: Study, block: Block, seed: int) -> Iterator[Search]:
     assert block.tune is not None
     tune = block.tune
     space = Block(name=block.name, design="random", n=tune.n, axes=tune.axes)
-    wanted = [trial_spec(study, block, point, seed) for point in block.points()]
-    for w, name in zip(wanted, trial_names(wanted), strict=True):
+    specs = [trial_spec(study, block, point, seed) for point in points(block)]
+    for spec, name in zip(specs, trial_names(specs), strict=True):
         yield Search(
-            label=name.removesuffix(f"-s{seed}") if w.levels else slug(block.name),
+            label=name.removesuffix(f"-s{seed}") if spec.levels else slug(block.name),
             block=block.name,
             seed=seed,
-            n=_most(space, tune.n),
+            n=_trial_count(space, tune.n),
             space=space,
             sampler=tune.sampler,
             population=max(2, tune.n // 5),
             objectives=(Objective(score=tune.score, direction=tune.direction),),
             pruner=None,
-            overrides=w.overrides[:-1],
-            levels=w.levels,
+            overrides=spec.overrides[:-1],
+            levels=spec.levels,
         )
 
 
-def _most(space: Block, n: int) -> int:
-    """`n`, or as many points as there are to choose from."""
+def _trial_count(space: Block, n: int) -> int:
+    """`n`, or the number of points to choose from where that is smaller."""
     counted = {axis: lv.numbers() if isinstance(lv, Range) else lv for axis, lv in space.axes.items()}
     whole: dict[str, Levels] = {axis: levels for axis, levels in counted.items() if levels is not None}
     product = math.prod(len(levels) for levels in counted.values() if levels is not None)
     if len(whole) < len(counted) or product > 1000 * n:
         return n
-    return min(n, len(Block(name=space.name, axes=whole, when=space.when, exclude=space.exclude).points()))
-
-
-def known(search: Search, rows: Sequence[FrozenTrial]) -> list[PlannedTrial]:
-    """The trials that rows of the search stand for, one for each proposal."""
-    proposals = [
-        Proposal(search=search.name, **row.user_attrs["proposal"]) for _, row in sorted(latest(rows).items())
-    ]
-    return _trials(search, proposals)
-
-
-def propose(search: Search, rows: Sequence[FrozenTrial], count: int) -> list[PlannedTrial]:
-    """Up to `count` new trials; fewer where its trials or its points are used up. Raises UserError.
-
-    `rows` are all rows of the search, in any state: what waits or runs is taken for no better than the worst
-    so far, so that trials side by side are not all alike.
-    """
-    from limo_ablate.study.search.sampler import ask
-
-    made = _trials(search, ask(search, rows, min(count, search.remaining(rows))))
-    for trial in made:
-        check(search.objectives, trial.config, f"block '{search.block}'")
-    return made
+    return min(n, len(points(Block(name=space.name, axes=whole, when=space.when, exclude=space.exclude))))
 
 
 def latest(rows: Sequence[FrozenTrial]) -> dict[int, FrozenTrial]:
-    """Number of a proposal -> the row that says most of it: its result, else its last attempt."""
-    found: dict[int, FrozenTrial] = {}
+    """Number of a proposal -> its row with a result, else the row of its last attempt."""
+    by_number: dict[int, FrozenTrial] = {}
     for row in sorted(rows, key=lambda row: row.number):
         number = row.user_attrs["proposal"]["number"]
-        if number not in found or found[number].state.name != "COMPLETE":
-            found[number] = row
-    return found
-
-
-def _trials(search: Search, proposals: Sequence[Proposal]) -> list[PlannedTrial]:
-    wanted = [_wanted(search, proposal) for proposal in proposals]
-    missing = [w.overrides for w in wanted if w.overrides not in _configs]
-    _configs.update(zip(missing, compose_trials(missing) if missing else (), strict=True))
-    return [
-        PlannedTrial(
-            name=f"{search.label}-t{proposal.number:03d}-s{search.seed}",
-            key=trial_key(_configs[w.overrides]),
-            overrides=w.overrides,
-            levels=w.levels,
-            seed=w.seed,
-            blocks=(w.block,),
-            config=_configs[w.overrides],
-            proposal=proposal,
-        )
-        for proposal, w in zip(proposals, wanted, strict=True)
-    ]
-
-
-def _wanted(search: Search, proposal: Proposal) -> TrialSpec:
-    asked = (format_override(key, level) for key, level in proposal.levels.items())
-    overrides = (*search.overrides, *asked, f"seed={search.seed}")
-    return TrialSpec(search.block, overrides, search.levels | proposal.levels, search.seed)
+        if number not in by_number or by_number[number].state.name != "COMPLETE":
+            by_number[number] = row
+    return by_number

@@ -1,4 +1,4 @@
-"""`launch=local`: a study's trials run on this machine, side by side in its slots."""
+"""`launch=local`: runs a study's trials on this machine, side by side in its slots."""
 
 from __future__ import annotations
 

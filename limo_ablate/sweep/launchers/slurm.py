@@ -1,11 +1,11 @@
-"""`launch=slurm`: a study's trials run in Slurm jobs, and this command submits them and follows.
+"""`launch=slurm`: a study's trials run in Slurm jobs; this command submits them and follows.
 
     jobs: trial     an array, one trial a task, at most `workers` tasks at the same time
-    jobs: worker    `workers` long-lived jobs that take one trial after the other, side by side where they fit
+    jobs: worker    `workers` long-lived jobs that run one trial after the other, side by side where they fit
 
-The command runs no trial. It queues trials and submits as many jobs as there is work for, never so that more
-than `workers` run, until every trial is finished or given up: jobs that failed or vanished are replaced, and
-a second call counts what the first one submitted. Interrupted, it leaves the jobs alone.
+The command runs no trial. It queues trials and submits as many jobs as there is work for, so that at most
+`workers` run, until every trial is finished or given up. Jobs that failed or vanished are replaced, and a
+second call counts what the first one has submitted. When it is interrupted, the jobs go on.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.sweep.budget_guard import BudgetGuard
 from limo_ablate.sweep.interrupts import Interrupts
 from limo_ablate.sweep.launchers.slurm_jobs import (
-    Live,
     SlurmAway,
+    SlurmJob,
     check_slurm,
     job_lines,
     live_jobs,
@@ -43,11 +43,12 @@ from limo_ablate.trial.config import LaunchConfig
 __all__ = ["SlurmLauncher", "job_lines"]
 
 POLL_SECONDS = 5.0
-"""Between two looks at squeue and the ledger: quick for a person, no load for Slurm's controller."""
+"""Interval at which squeue and the ledger are read: fast enough for people, no load for Slurm's
+controller."""
 ARRAY = 1000
-"""Most tasks of one array: Slurm's default `MaxArraySize` allows 1001. The rest follow as these end."""
-LOST = 3
-"""Submissions in a row whose jobs ended without settling any attempt, after which something must be wrong."""
+"""Most tasks of one array (Slurm's default `MaxArraySize` allows 1001). The rest follow as these end."""
+MAX_LOST = 3
+"""Submissions in a row whose jobs end without settling an attempt before something must be wrong."""
 
 
 class SlurmLauncher:
@@ -55,7 +56,7 @@ class SlurmLauncher:
         self._batch = batch_of(session.folder, session.launch, session.hardware)
 
     def check(self) -> None:
-        """Raises UserError for what no job could run with, and where there is no Slurm."""
+        """Raises UserError for settings that no job could run with, and where there is no Slurm."""
         parameters(self._batch)
         check_slurm(self._batch.name)
 
@@ -67,31 +68,31 @@ class SlurmLauncher:
     ) -> Sequence[PlannedTrial]:
         """Follows the study to its end: all trials finished, given up or beyond the budget.
 
-        Raises UserError for what Slurm refuses and for jobs that end without doing anything,
-        KeyboardInterrupt with what to say about the jobs.
+        Raises UserError when Slurm refuses the jobs and when they end without doing anything, and
+        KeyboardInterrupt with a message about the jobs.
         """
         try:
             _Follower(self._batch, queue, budget_guard, options.console).follow(options.interrupts)
         except KeyboardInterrupt as error:
             raise KeyboardInterrupt(
-                "the jobs go on without this command, and the same command follows them again; "
+                "the jobs go on without this command; run the same command to follow them again; "
                 f"to end them: scancel --name={self._batch.name}"
             ) from error
         return [queued.trial for queued in queue.waiting]
 
 
 def batch_of(folder: Path, launch: LaunchConfig, hardware: Sequence[HardwareConfig]) -> Batch:
-    """What the jobs of the study in `folder` ask for."""
+    """What the jobs of the study in `folder` have in common."""
     folder = folder.resolve()
     assert launch.slurm is not None
     command = join_command(folder, launch.slurm)
     return Batch(folder=folder, launch=launch, hardware=tuple(dict.fromkeys(hardware)), command=command)
 
 
-def tasks_needed(jobs: str, workers: int, waiting: int, running: int, live: Sequence[Live]) -> int:
-    """How many jobs to submit, given how many trials wait and run, and the jobs there are.
+def tasks_needed(jobs: str, workers: int, waiting: int, running: int, live: Sequence[SlurmJob]) -> int:
+    """Number of jobs to submit, given how many trials wait and run, and which jobs there are.
 
-    `live` was looked at before the trials: a job that ends in between is rather counted twice than not.
+    `live` was read before the trials, so a job that ends in between is counted twice rather than not at all.
     """
     free = workers - len(live)
     if free <= 0:
@@ -108,12 +109,13 @@ class _Follower:
     queue: Queue
     budget_guard: BudgetGuard
     console: Console
-    _said: str = ""
+    _last_news: str = ""
     _settled: int = -1
-    """The most attempts that were seen finished or failed."""
+    """The largest number of attempts that were finished or failed."""
     _lost: int = 0
-    _told: set[str] = field(default_factory=set)
-    """Trials given up whose reason was printed."""
+    """Submissions in a row that settled nothing."""
+    _printed: set[str] = field(default_factory=set)
+    """Names of the trials given up whose reason was printed."""
 
     def follow(self, interrupts: Interrupts) -> None:
         while True:
@@ -124,20 +126,20 @@ class _Follower:
                 if not self._waiting + self.queue.elsewhere:
                     break
                 self._submit(live)
-                self._say(live)
+                self._report(live)
             except SlurmAway as error:
-                self._print_news(f"Slurm does not answer, waiting for it: {error}")
+                self._print_news(f"Slurm does not answer, waiting: {error}")
             with interrupts.window():
                 time.sleep(POLL_SECONDS)
-        self._say(live)
+        self._report(live)
 
     @property
     def _waiting(self) -> int:
-        """Trials that a job could take now."""
+        """Number of trials that a job could run now."""
         affordable = [queued for queued in self.queue.waiting if self.budget_guard.allows(queued.trial, [])]
         return len(affordable) + (self.queue.missing if affordable else 0)
 
-    def _submit(self, live: Sequence[Live]) -> None:
+    def _submit(self, live: Sequence[SlurmJob]) -> None:
         slurm = self.batch.slurm
         count = tasks_needed(slurm.jobs, slurm.workers, self._waiting, self.queue.elsewhere, live)
         if not count:
@@ -148,7 +150,7 @@ class _Follower:
         self._print(f"submitted job {submitted.job}: {count} tasks; logs: {logs}")
 
     def _count_lost(self) -> None:
-        """Raises UserError when the jobs submitted so far come to nothing, again and again."""
+        """Raises UserError when submissions have settled nothing, `MAX_LOST` times in a row."""
         settled = (
             self.queue.done
             + len(self.queue.given_up)
@@ -156,18 +158,18 @@ class _Follower:
         )
         self._lost = 0 if settled > self._settled else self._lost + 1
         self._settled = max(settled, self._settled)
-        if self._lost >= LOST:
+        if self._lost >= MAX_LOST:
             log = log_of(self.batch.folder, f"{read_submitted(self.batch.folder)[-1].job}_0")
             raise UserError(
-                f"{LOST} submissions to Slurm ended without settling a trial; the last job's log, {log}, "
+                f"{MAX_LOST} submissions to Slurm ended without settling a trial; the last job's log, {log}, "
                 f"ends with: {last_line(log) or 'nothing'}"
             )
 
-    def _say(self, live: Sequence[Live]) -> None:
+    def _report(self, live: Sequence[SlurmJob]) -> None:
         for trial, reason in self.queue.given_up:
-            if trial.name not in self._told:
+            if trial.name not in self._printed:
                 self._print(f"{trial.name} FAILED, given up: {reason}")
-            self._told.add(trial.name)
+            self._printed.add(trial.name)
         states = Counter(
             f"{job.state.lower()} ({job.reason})" if job.state == "PENDING" else job.state.lower()
             for job in live
@@ -179,10 +181,10 @@ class _Follower:
         self._print_news(f"{trials}; jobs: {jobs}")
 
     def _print_news(self, line: str) -> None:
-        """Unless it was the last news too."""
-        if line != self._said:
+        """Prints the line unless it is the same as the last one."""
+        if line != self._last_news:
             self._print(line)
-        self._said = line
+        self._last_news = line
 
     def _print(self, line: str) -> None:
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)

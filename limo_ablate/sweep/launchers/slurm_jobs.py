@@ -1,4 +1,4 @@
-"""A study's jobs in Slurm: submitting them, what squeue says of them, and what is kept of them on disk."""
+"""A study's jobs in Slurm: submitting them, querying them, and the record of them on disk."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.sweep.launchers.slurm_script import LOGS, Batch, job_name, parameters
 
 SUBMITTED = "slurm.json"
-"""In the study's folder: the arrays of jobs that were submitted for it, as `Submitted`."""
+"""File in the study's folder: the arrays of jobs that were submitted for it, as `Submitted`."""
 
 
 class SlurmAway(Exception):
-    """Slurm's controller does not answer; the message is what its command said."""
+    """Slurm's controller does not answer; the message is from its command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +27,15 @@ class Submitted:
     """One call of sbatch."""
 
     job: str
-    """Its id; the tasks are ID_0, ID_1, ..."""
+    """Id of the array; its tasks are ID_0, ID_1, ..."""
     tasks: int
     time: float
     """Seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
-    """A job that Slurm has not finished."""
+class SlurmJob:
+    """A job that waits or runs."""
 
     id: str
     """`12_3`."""
@@ -47,11 +47,11 @@ class Live:
 
 
 def check_slurm(name: str) -> None:
-    """Raises UserError when jobs, named so, can't be submitted from here at all."""
+    """Raises UserError when jobs of this name can't be submitted from here at all."""
     for tool in ("sbatch", "squeue", "srun"):
         if which(tool) is None:
             raise UserError(
-                f"launch=slurm: there is no `{tool}` here; start it on a login node of a Slurm cluster, "
+                f"launch=slurm: there is no `{tool}` here; run it on a login node of a Slurm cluster, "
                 "or use launch=local"
             )
     try:
@@ -65,7 +65,7 @@ def check_slurm(name: str) -> None:
 
 
 def submit(batch: Batch, tasks: int, throttle: int) -> Submitted:
-    """Submits an array of `tasks` jobs, at most `throttle` of them at the same time, and notes it on disk.
+    """Submits an array of `tasks` jobs, of which at most `throttle` run at a time, and records it on disk.
 
     Raises UserError when Slurm refuses, SlurmAway when it does not answer.
     """
@@ -77,36 +77,36 @@ def submit(batch: Batch, tasks: int, throttle: int) -> Submitted:
     executor.update_parameters(**parameters(batch), array_parallelism=throttle)
     executor.parameters["map_count"] = tasks
     try:
-        # its public `submit` runs pickled functions; a command line is what can be read, and run by hand
+        # its public `submit` runs pickled functions; a command line can be read, and run by hand
         job = executor._submit_command(shlex.join(batch.command))
     except (FailedJobError, FailedSubmissionError) as error:
         raise _refusal(str(error), batch) from error
     submitted = Submitted(job.job_id, tasks, time.time())
-    _note(batch.folder, submitted)
+    _record(batch.folder, submitted)
     return submitted
 
 
-def _refusal(said: str, batch: Batch) -> Exception:
-    """In sbatch's own words."""
-    complaints = [line.partition("sbatch: ")[2] for line in said.splitlines() if "sbatch: " in line]
-    reason = "; ".join(line.removeprefix("error: ") for line in complaints) or " ".join(said.split())
-    if "contact slurm controller" in said or "timed out" in said:
+def _refusal(output: str, batch: Batch) -> Exception:
+    """The error for sbatch's output."""
+    complaints = [line.partition("sbatch: ")[2] for line in output.splitlines() if "sbatch: " in line]
+    reason = "; ".join(line.removeprefix("error: ") for line in complaints) or " ".join(output.split())
+    if "contact slurm controller" in output or "timed out" in output:
         return SlurmAway(reason)
-    asked = ", ".join(
+    requested = ", ".join(
         f"{key}={value}" for key, value in asdict(batch.slurm).items() if value not in (None, {})
     )
     return UserError(
-        f"Slurm refused the job: {reason}; launch.slurm asks for {asked}; `sinfo` shows what there is"
+        f"Slurm refused the job: {reason}; launch.slurm requests {requested}; `sinfo` lists what there is"
     )
 
 
-def live_jobs(name: str) -> list[Live]:
-    """This user's jobs of that name that wait or run. Raises SlurmAway."""
+def live_jobs(name: str) -> list[SlurmJob]:
+    """This user's jobs of this name that wait or run. Raises SlurmAway."""
     command = ["squeue", "--me", "--noheader", "--array", f"--name={name}", "--format=%i|%T|%r|%N"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SlurmAway(" ".join(done.stderr.split()))
-    return [Live(*line.strip().split("|")) for line in done.stdout.splitlines() if line.strip()]
+    return [SlurmJob(*line.strip().split("|")) for line in done.stdout.splitlines() if line.strip()]
 
 
 def read_submitted(folder: Path) -> list[Submitted]:
@@ -114,7 +114,7 @@ def read_submitted(folder: Path) -> list[Submitted]:
     return [Submitted(**row) for row in json.loads(path.read_text())] if path.exists() else []
 
 
-def _note(folder: Path, submitted: Submitted) -> None:
+def _record(folder: Path, submitted: Submitted) -> None:
     rows = [asdict(row) for row in (*read_submitted(folder), submitted)]
     partial = folder / f"{SUBMITTED}.partial"
     partial.write_text(json.dumps(rows, indent=1) + "\n")
@@ -122,12 +122,12 @@ def _note(folder: Path, submitted: Submitted) -> None:
 
 
 def log_of(folder: Path, job: str) -> Path:
-    """The log of job `12_3`: what `join` said there; a trial's own is in the trial's folder."""
+    """Log of job `12_3`, with the output of `join`; a trial's own log is in the trial's folder."""
     return folder / LOGS / f"{job}_0_log.out"
 
 
 def job_lines(folder: Path) -> list[str]:
-    """What `limo-ablate status` says of the study's jobs; nothing when it was never given to Slurm."""
+    """Lines about the study's jobs for `limo-ablate status`; none when it was never submitted to Slurm."""
     submitted = read_submitted(folder)
     if not submitted:
         return []
@@ -143,8 +143,8 @@ def job_lines(folder: Path) -> list[str]:
     return [*running, *_waiting_lines(live)] or [f"  no job runs or waits; logs: {folder / LOGS}"]
 
 
-def _waiting_lines(live: Sequence[Live]) -> list[str]:
-    """A line for each array and reason, not for each of a thousand tasks."""
+def _waiting_lines(live: Sequence[SlurmJob]) -> list[str]:
+    """A line for each array and reason, rather than for each of a thousand tasks."""
     waiting: dict[tuple[str, str], int] = {}
     for job in live:
         if job.state == "PENDING":

@@ -1,9 +1,9 @@
-"""What a study asks of Slurm for each of its jobs, and the script around it.
+"""What each job of a study requests from Slurm, and its script.
 
-Each job is `limo-ablate join FOLDER`, one more runner of the study, started by srun on the first machine of
-its allocation. Slurm sends SIGTERM when it preempts the job, and is asked to do so ahead of the time limit;
-the runner then writes checkpoints, gives its trials back and exits with 130, and the script requeues the job.
-submitit writes the script (its source: `submitit.slurm.slurm`).
+Each job runs `limo-ablate join FOLDER`, one more runner of the study, started by srun on the first machine of
+its allocation. Slurm sends SIGTERM when it preempts the job, and is configured to send it ahead of the time
+limit; the runner then lets its trials write checkpoints, gives them back and exits with 130, and the script
+requeues the job. submitit writes the script (its source: `submitit.slurm.slurm`).
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ from limo_ablate.core.project import project_words
 from limo_ablate.trial.config import LaunchConfig, SlurmConfig
 
 LOGS = "slurm"
-"""In the study's folder: scripts and logs of the jobs."""
+"""Folder in the study's folder: scripts and logs of the jobs."""
 MARGIN_SECONDS = 30
-"""Added to `launch.grace_seconds` between the signal and the time limit: to give back and be requeued."""
+"""Seconds added to `launch.grace_seconds` between the signal and the time limit: to give trials back and to
+requeue the job."""
 SRUN = ("--nodes=1", "--ntasks=1", "--overlap", "--cpu-bind=none")
-"""The runner may use all of its first machine, and start more by srun: `limo_ablate.model.train.nodes`."""
+"""The runner may use all of its first machine, and start processes on others
+(`limo_ablate.model.train.nodes`)."""
 REQUEUE = f"""\
 code=$?
 job=${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID  # SLURM_JOB_ID of one of the tasks means all of them
@@ -43,9 +45,9 @@ class Batch:
     """The study's folder, absolute."""
     launch: LaunchConfig
     hardware: tuple[HardwareConfig, ...]
-    """Of its trials, each once."""
+    """The distinct hardware configurations of its trials."""
     command: tuple[str, ...]
-    """What a job runs: `limo-ablate join FOLDER`."""
+    """Command line of a job: `limo-ablate join FOLDER`."""
 
     @property
     def slurm(self) -> SlurmConfig:
@@ -62,7 +64,7 @@ class Batch:
 
 
 def job_name(folder: Path) -> str:
-    """The name by which Slurm itself knows which jobs are this folder's, whatever this command forgot."""
+    """Name of the folder's jobs, by which they are found in Slurm itself."""
     folder = folder.resolve()
     return f"limo-{folder.name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:6]}"
 
@@ -73,7 +75,7 @@ def join_command(folder: Path, slurm: SlurmConfig) -> tuple[str, ...]:
 
 
 def parameters(batch: Batch) -> dict[str, Any]:
-    """What submitit is asked for. Raises UserError for what no job could run with."""
+    """Parameters for submitit. Raises UserError for settings that no job could run with."""
     slurm = batch.slurm
     cpus = slurm.cpus_per_task
     if cpus is None and slurm.jobs == "trial":
@@ -86,7 +88,7 @@ def parameters(batch: Batch) -> dict[str, Any]:
         "ntasks_per_node": 1,
         "cpus_per_task": cpus,
         "gpus_per_node": _gpus(batch) or None,
-        "wckey": None,  # submitit would ask for one named after itself
+        "wckey": None,  # submitit would request one named after itself
         "stderr_to_stdout": True,
         "srun_args": list(SRUN),
         "teardown": REQUEUE.splitlines(),
@@ -95,7 +97,7 @@ def parameters(batch: Batch) -> dict[str, Any]:
 
 
 def _options(batch: Batch, *, whole_machine: bool) -> dict[str, Any]:
-    """sbatch's options that submitit has no name for, and the user's own, which win; false leaves one out."""
+    """Options of sbatch that submitit lacks, and the user's own, which take precedence; false omits one."""
     gigabytes = batch.slurm.memory_gb
     options: dict[str, Any] = {
         "requeue": True,
@@ -107,19 +109,19 @@ def _options(batch: Batch, *, whole_machine: bool) -> dict[str, Any]:
 
 
 def _ranks(hardware: HardwareConfig) -> int:
-    """On each machine."""
+    """Number of ranks on each machine."""
     return hardware.processes // hardware.nodes
 
 
 def _gpus(batch: Batch) -> int:
-    """GPUs of each machine of a job."""
+    """Number of GPUs on each machine of a job."""
     wanting = max(batch.hardware, key=lambda h: (h.device == "cuda") * _ranks(h))
     needed = _ranks(wanting) if wanting.device == "cuda" else 0
-    given, where = batch.slurm.gpus_per_node, "launch.slurm.gpus_per_node"
-    if given is None and needed and batch.slurm.jobs == "worker":
-        raise UserError(f"{where}: say how many GPUs a machine of the partition has; a worker uses them all")
-    if given is not None and given < needed:
+    requested, where = batch.slurm.gpus_per_node, "launch.slurm.gpus_per_node"
+    if requested is None and needed and batch.slurm.jobs == "worker":
+        raise UserError(f"{where}: set the number of GPUs of a machine; a worker uses them all")
+    if requested is not None and requested < needed:
         raise UserError(
-            f"{where}={given}: hardware={wanting.name} needs {needed} GPUs of a machine for a trial"
+            f"{where}={requested}: hardware={wanting.name} needs {needed} GPUs of a machine for a trial"
         )
-    return needed if given is None else given
+    return needed if requested is None else requested

@@ -239,10 +239,10 @@ class Queue:
         """Adds what was proposed; the first time, notes what had been given up. Returns the trials by id."""
         self.trials = self._fixed.copy()
         if self._searches:
-            from limo_ablate.study.search.search import known
+            from limo_ablate.study.search.propose import proposed_trials
 
             for search in self._searches:
-                self.trials += known(search, rows_of(search, rows))
+                self.trials += proposed_trials(search, rows_of(search, rows))
         if self._reopen:
             self._reopened = {key: len(h.failures) for key, h in by_trial.items() if h.final}
             self._reopen = False
@@ -294,7 +294,7 @@ class Queue:
     def _propose(self, rows: Sequence[FrozenTrial]) -> None:
         """Gets trials from the searches while fewer than `slots` wait: evenly, from those with the fewest
         first."""
-        from limo_ablate.study.search.search import propose
+        from limo_ablate.study.search.propose import propose
 
         room = self._slots - len(self.waiting)
         open_searches = [(search, rows_of(search, rows)) for search in self._searches]

@@ -1,4 +1,4 @@
-"""Whether a study's figures, contrasts and tunings name what its trials will have: before any one runs."""
+"""Checks, before a study runs, that its figures, contrasts and tunings name keys and scores that exist."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from limo_ablate.study.axes import factors
 from limo_ablate.study.block import Block, Objective
 from limo_ablate.study.design import Figure, Study
 from limo_ablate.study.planned import PlannedTrial
-from limo_ablate.study.search.objectives import check, score_names
+from limo_ablate.study.search.objectives import check_objectives, score_names
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.config import TrialConfig
 
 
-def check_study(study: Study, found: Sequence[PlannedTrial]) -> None:
-    """`found` are its trials known beforehand. Raises UserError, which names the first key that is wrong."""
-    configs = {block.name: _config(study, block, found) for block in study.blocks}
+def check_study(study: Study, trials: Sequence[PlannedTrial]) -> None:
+    """`trials`: those known beforehand. Raises UserError, which names the first key that is wrong."""
+    configs = {block.name: _config(study, block, trials) for block in study.blocks}
     blocks = {block.name: block for block in study.blocks}
     for figure in study.figures:
         where = f"study {study.name}: figure '{figure.title}'"
@@ -32,20 +32,24 @@ def check_study(study: Study, found: Sequence[PlannedTrial]) -> None:
     for block in study.blocks:
         if block.tune:
             goal = Objective(score=block.tune.score, direction=block.tune.direction)
-            check((goal,), configs[block.name], f"study {study.name}: block '{block.name}': tune")
-        check(block.objectives or (), configs[block.name], f"study {study.name}: block '{block.name}'")
+            check_objectives((goal,), configs[block.name], f"study {study.name}: block '{block.name}': tune")
+        check_objectives(
+            block.objectives or (), configs[block.name], f"study {study.name}: block '{block.name}'"
+        )
 
 
-def _config(study: Study, block: Block, found: Sequence[PlannedTrial]) -> TrialConfig:
-    """Of its first trial; of a search, whose trials aren't known yet, without what it chooses."""
-    own = next((trial.config for trial in found if block.name in trial.blocks), None)
+def _config(study: Study, block: Block, trials: Sequence[PlannedTrial]) -> TrialConfig:
+    """Configuration of the block's first trial; for a search, without what it chooses."""
+    own = next((trial.config for trial in trials if block.name in trial.blocks), None)
     return own or compose([*study.overrides, *block.overrides])
 
 
 def _check_score(score: str, config: TrialConfig, where: str) -> None:
     if score not in (names := score_names(config)):
         near = nearest(score, names)
-        raise UserError(f"{where}: score={score} is no score of its trials{near} Scores: {', '.join(names)}")
+        raise UserError(
+            f"{where}: score={score} is not a score of its trials{near} Scores: {', '.join(names)}"
+        )
 
 
 def _check_keys(figure: Figure, block: Block, config: TrialConfig, where: str) -> None:
@@ -53,7 +57,7 @@ def _check_keys(figure: Figure, block: Block, config: TrialConfig, where: str) -
     for name, key in (("x", figure.x), ("line", figure.line)):
         if key not in axes and not _has(config, key):
             raise UserError(
-                f"{where}: {name}={key} is no key of its trials{nearest(key, axes)} Axes: {', '.join(axes)}"
+                f"{where}: {name}={key}: not a key of its trials{nearest(key, axes)} Axes: {', '.join(axes)}"
             )
 
 

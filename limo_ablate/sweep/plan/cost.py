@@ -1,13 +1,13 @@
-"""What a trial will cost: arithmetic (`work`), corrected by what finished trials took.
+"""Forecast of a trial's cost: arithmetic (`work`), corrected from the times of finished trials.
 
     costs = Costs()
     costs.learn(ledger.rows(), trials)
     costs.seconds(trial)
 
-Training and decoding are corrected apart. The logarithm of (what it took / prior) is a sum of a constant and
-of terms for device, model, size, tier, difficulty and the order of the rows, all normal around 0 beforehand:
-Bayesian linear regression, so that a level that has been seen moves its own forecast, one that has not been
-moves nothing, and the spread says how sure it is.
+Training and decoding are corrected separately, by Bayesian linear regression: the logarithm of (time / prior)
+is the sum of a constant and of terms for device, model, size, tier, difficulty and the order of the rows,
+each with a normal prior around 0. So a level that has been seen changes its own forecast, one that has not
+changes nothing, and the spread says how certain the forecast is.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from limo_ablate.core.hardware import device_count
 from limo_ablate.model.config import ModelConfig
-from limo_ablate.sweep.plan.work import Parts, prior
+from limo_ablate.sweep.plan.work import StageSeconds, prior
 from limo_ablate.trial.config import TrialConfig
 
 if TYPE_CHECKING:
@@ -33,27 +33,27 @@ if TYPE_CHECKING:
     from limo_ablate.study.planned import PlannedTrial
 
 CONSTANT, TERM, NOISE = 1.1, 0.4, 0.25
-"""Standard deviations beforehand: of the constant (the prior is good to a factor of 3), a term, a trial."""
-MOST = 200
-"""Finished trials that are learnt from, evenly chosen."""
-FOUND = 0.05
-"""Seconds: a stage that took less was found in the store, and teaches nothing."""
+"""Prior standard deviations of the constant (arithmetic is right to a factor of 3), of a term, of a trial."""
+MAX_TRIALS = 200
+"""Most finished trials to learn from, evenly chosen."""
+MIN_SECONDS = 0.05
+"""A stage that took less was found in the store, and says nothing about its cost."""
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
-    """What a finished trial took, in seconds by part."""
+class FinishedTrial:
+    """Seconds that a finished trial took, by part."""
 
     config: TrialConfig
-    took: Parts
+    took: StageSeconds
 
 
 @dataclass(frozen=True, slots=True)
-class Price:
+class Forecast:
     seconds: float
     devices: int
     spread: float
-    """Standard deviation of the logarithm: two times of three the truth is within a factor of e^spread."""
+    """Standard deviation of the logarithm: with probability 2/3, the truth is within a factor of e^spread."""
 
     @property
     def device_seconds(self) -> float:
@@ -63,25 +63,25 @@ class Price:
 class Costs:
     def __init__(self) -> None:
         self._corrections = {"train": Correction(), "generate": Correction(), "rest": Correction()}
-        self._prices: dict[tuple[str, ...], Price] = {}
+        self._forecasts: dict[tuple[str, ...], Forecast] = {}
         self.learnt = 0
-        """Finished trials it has seen."""
+        """Number of finished trials that it has learnt from."""
 
     def learn(self, rows: Iterable[FrozenTrial], trials: Iterable[PlannedTrial]) -> None:
-        """Takes in the finished trials among a ledger's rows; what was learnt before is dropped."""
-        self.fit(past(rows, trials))
+        """Learns from the finished trials among a ledger's rows; what was learnt before is dropped."""
+        self.fit(finished_trials(rows, trials))
 
-    def fit(self, trials: Sequence[Past]) -> None:
+    def fit(self, trials: Sequence[FinishedTrial]) -> None:
         seen = [(terms(trial.config), trial.took, _prior(trial.config)) for trial in trials]
         self.learnt = len(seen)
-        self._prices.clear()
+        self._forecasts.clear()
         for part, correction in self._corrections.items():
             both = [(named, getattr(took, part), getattr(before, part)) for named, took, before in seen]
             correction.fit(
-                [(n, math.log(took / before)) for n, took, before in both if took > FOUND < before]
+                [(n, math.log(took / before)) for n, took, before in both if took > MIN_SECONDS < before]
             )
 
-    def price(self, config: TrialConfig) -> Price:
+    def forecast(self, config: TrialConfig) -> Forecast:
         before, named = _prior(config), terms(config)
         total, variance = 0.0, 0.0
         for part, correction in self._corrections.items():
@@ -89,40 +89,40 @@ class Costs:
             seconds = getattr(before, part) * math.exp(mean)
             total += seconds
             variance += (seconds * spread) ** 2
-        return Price(total, device_count(config.hardware), math.sqrt(variance) / total)
+        return Forecast(total, device_count(config.hardware), math.sqrt(variance) / total)
 
-    def price_of(self, trial: PlannedTrial) -> Price:
-        """The same for all seeds."""
-        asked = tuple(text for text in trial.overrides if not text.startswith("seed="))
-        if asked not in self._prices:
-            self._prices[asked] = self.price(trial.config)
-        return self._prices[asked]
+    def forecast_of(self, trial: PlannedTrial) -> Forecast:
+        """The forecast, which is the same for all seeds."""
+        cell = tuple(text for text in trial.overrides if not text.startswith("seed="))
+        if cell not in self._forecasts:
+            self._forecasts[cell] = self.forecast(trial.config)
+        return self._forecasts[cell]
 
     def seconds(self, trial: PlannedTrial) -> float:
-        return self.price_of(trial).seconds
+        return self.forecast_of(trial).seconds
 
 
-def past(rows: Iterable[FrozenTrial], trials: Iterable[PlannedTrial]) -> list[Past]:
-    """What the finished trials of `trials` took, by the metrics.json in the folders that the rows name."""
+def finished_trials(rows: Iterable[FrozenTrial], trials: Iterable[PlannedTrial]) -> list[FinishedTrial]:
+    """The finished ones of `trials`, from metrics.json in the folders that the rows name."""
     configs = {trial.id: trial.config for trial in trials}
     done = [
         row.user_attrs for row in rows if row.state.name == "COMPLETE" and row.user_attrs["key"] in configs
     ]
     found = []
-    for attributes in done[:: -(-len(done) // MOST) or 1]:
-        with suppress(OSError, ValueError, KeyError):  # tidied away, or of an earlier form: nothing is learnt
+    for attributes in done[:: -(-len(done) // MAX_TRIALS) or 1]:
+        with suppress(OSError, ValueError, KeyError):  # deleted, or in an older format
             metrics = json.loads((Path(attributes["result"]["folder"]) / "metrics.json").read_text())
-            found.append(Past(configs[attributes["key"]], _took(metrics)))
+            found.append(FinishedTrial(configs[attributes["key"]], _took(metrics)))
     return found
 
 
-def _took(metrics: dict[str, Any]) -> Parts:
+def _took(metrics: dict[str, Any]) -> StageSeconds:
     train, generate = (metrics["seconds"].get(stage, 0.0) for stage in ("weights", "completions"))
-    return Parts(train, generate, metrics["total_seconds"] - train - generate)
+    return StageSeconds(train, generate, metrics["total_seconds"] - train - generate)
 
 
 class Correction:
-    """Mean and spread of log(took / prior), given the terms of a trial."""
+    """Mean and spread of log(time / prior), given the terms of a trial."""
 
     def __init__(self) -> None:
         self._places: dict[str, int] = {}
@@ -144,7 +144,7 @@ class Correction:
             row[[self._places[name] for name in names]] = 1
         y = np.array([value for _, value in rows])
         precision = np.diag([TERM**-2] * len(self._places) + [CONSTANT**-2])
-        for _ in range(5):  # the noise by its own residuals, with a trial's worth of belief in NOISE
+        for _ in range(5):  # estimates the noise from the residuals; NOISE weighs as much as one trial
             self._cov = np.linalg.inv(x.T @ x / self._noise + precision)
             self._mean = self._cov @ x.T @ y / self._noise
             freedom = len(rows) - float(np.trace(self._cov @ (x.T @ x))) / self._noise
@@ -162,7 +162,7 @@ class Correction:
 
 
 def terms(config: TrialConfig) -> tuple[str, ...]:
-    """What may make a trial's parts longer or shorter than the prior has them."""
+    """What may make a trial longer or shorter than the prior says."""
     select, hardware = config.select, config.hardware
     trained = (
         f"size {select.size}", f"tier {select.quality}", f"difficulty {select.difficulty}",
@@ -172,12 +172,12 @@ def terms(config: TrialConfig) -> tuple[str, ...]:
     return (f"on {hardware.device} by {hardware.strategy}", f"model {config.model.name}", *own)
 
 
-def _prior(config: TrialConfig) -> Parts:
+def _prior(config: TrialConfig) -> StageSeconds:
     return prior(config, shape_of(config.model))
 
 
 def shape_of(model: ModelConfig) -> Shape | None:
-    """A model's shape as far as it is known without the model."""
+    """A model's shape, if it is known without the model."""
     from limo_ablate.model.train.shapes import shape_config
 
     return None if shape_config(model) is None else _declared(model)

@@ -1,4 +1,4 @@
-"""What the contrasts of a study could see: its trials and benchmarks put into `effects.power`."""
+"""The smallest effect that each contrast of a study would detect, from its trials and benchmarks."""
 
 from __future__ import annotations
 
@@ -9,48 +9,49 @@ from typing import TYPE_CHECKING
 
 from limo_ablate.study.contrast import Contrast
 from limo_ablate.study.planned import PlannedTrial
-from limo_ablate.sweep.plan.work import problems
+from limo_ablate.sweep.plan.work import problem_count
 from limo_ablate.trial.evaluate.config import BenchmarkConfig
 
 if TYPE_CHECKING:
     from limo_ablate.sweep.plan.pilots import Pilots
 
-MOST_PILOTS = 48
-"""Finished trials that the noise is measured on."""
+MAX_PILOTS = 48
+"""Most finished trials from which the noise is estimated."""
 TRIED_SEEDS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 64)
 TRIED_SAMPLES = (2, 4, 8, 16, 32, 64, 128, 256)
-"""How many would do is looked for among these."""
+"""The numbers among which the smallest sufficient one is searched for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Detectable:
     contrast: Contrast
     problems: int
-    """Or clusters of them, where pilots show how many."""
+    """Number of problems; of their clusters, where pilots show how many there are."""
     counted: bool
-    """Whether the problems of a group are known; else all of the benchmark stand in for them."""
+    """Whether the number of problems of a group is known; else that of the whole benchmark is used."""
     samples: int
     trials: int
-    """An arm."""
+    """Number of trials in each arm."""
     seeds: int
-    """Or levels of the axis that draws subsets or bases anew."""
+    """Number of seeds; or of levels of the axis that redraws subsets or base models."""
     trainings: int
-    """Seeds that such an axis is crossed with; 1 without it."""
+    """Number of seeds that such an axis is crossed with; 1 without one."""
     over: str
-    """What is drawn anew: `seed`, `select.seed`."""
+    """Key of what is redrawn: `seed`, `select.seed`."""
     pilots: int
-    """Finished trials that say how large the noise is; 0: it is assumed."""
+    """Number of finished trials from which the noise is estimated; 0: it is assumed."""
     effect: float
-    """The smallest difference of accuracy that would be seen."""
+    """The smallest difference in accuracy that would be detected."""
     seeds_needed: int | None
-    """With which (and at least as many `trainings`, where there are several) the wanted effect would be seen;
-    null: with none, or nothing is wanted."""
+    """Number of seeds (and, where there are several `trainings`, at least as many of those) with which the
+    wanted effect would be detected; null: no number suffices, or no effect is wanted."""
     samples_needed: int | None
-    """The same of a problem's samples; where pilots have one of each, at best. Greedy ones are all alike."""
+    """The same for samples of each problem, which do not help where decoding is greedy; a lower bound where
+    pilots have one sample of each."""
 
     @property
     def blind(self) -> bool:
-        """Whether what it is made for can't be seen."""
+        """Whether the effect that the contrast is made for would not be detected."""
         return self.effect >= (self.contrast.effect or 1.0)
 
 
@@ -60,9 +61,9 @@ def detectable(
     done: Mapping[str, Path],
     cluster: str | None = None,
 ) -> list[Detectable]:
-    """`done`: id of a finished trial -> its trial's folder. Contrasts that lack an arm are left out.
+    """`done`: id of a finished trial -> its folder. Contrasts that lack an arm are left out.
 
-    `cluster` is the study's; raises UserError where finished trials lack it.
+    `cluster`: the study's; raises UserError where finished trials lack that column.
     """
     primary = sum(contrast.primary for contrast in contrasts)
     return [
@@ -117,10 +118,10 @@ def _detectable(
 def _pilots(
     trials: Sequence[PlannedTrial], score: str, over: str, done: Mapping[str, Path], cluster: str | None
 ) -> Pilots | None:
-    from limo_ablate.sweep.plan.pilots import measured  # polars
+    from limo_ablate.sweep.plan.pilots import measure  # polars
 
-    ended = [trial for trial in trials if trial.id in done][:MOST_PILOTS]
-    return measured(ended, done, score, over, cluster) if len(ended) > 1 else None
+    ended = [trial for trial in trials if trial.id in done][:MAX_PILOTS]
+    return measure(ended, done, score, over, cluster) if len(ended) > 1 else None
 
 
 def _over(block: Sequence[PlannedTrial]) -> str:
@@ -135,12 +136,12 @@ def _drawn(trial: PlannedTrial, over: str) -> object:
 
 
 def group_problems(benchmark: BenchmarkConfig, score: str) -> tuple[int, bool]:
-    """(problems of a score, whether that is known): all of the benchmark, or those of a range of levels."""
+    """(number of problems of a score, whether it is known): of the benchmark, or of a group of its levels."""
     group = score.partition("/")[2]
     if not group:
-        return problems(benchmark), True
+        return problem_count(benchmark), True
     made, within = benchmark.miniature, (benchmark.groups or {}).get(group)
     if made is None or within is None:
-        return problems(benchmark), False
+        return problem_count(benchmark), False
     levels = range(made.levels[0], made.levels[1] + 1)
     return made.per_level * sum(within[0] <= level <= within[1] for level in levels), True

@@ -1,4 +1,4 @@
-"""The trials that a study will have, each with its price: its trials, and what its searches may propose."""
+"""The trials that a study will have, each with its forecast, including those that searches may propose."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from limo_ablate.study.block import Block
 from limo_ablate.study.design import Study
 from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.sweep.plan.cost import Costs
-from limo_ablate.sweep.plan.schedule import Item
+from limo_ablate.sweep.plan.schedule import ScheduledTrial
 from limo_ablate.trial.compose import compose_trials
 
 if TYPE_CHECKING:
@@ -21,81 +21,87 @@ if TYPE_CHECKING:
     from limo_ablate.study.search.search import Search
 
 ENDED = ("COMPLETE", "PRUNED")
-"""States of rows whose trials never run again."""
+"""States of rows whose trials are not run again."""
 
 
-def known(trials: Sequence[PlannedTrial], costs: Costs, done: Container[str]) -> list[Item]:
-    """`done`: ids of trials."""
+def declared_items(
+    trials: Sequence[PlannedTrial], costs: Costs, done: Container[str]
+) -> list[ScheduledTrial]:
+    """The trials known beforehand; `done`: ids of those that have ended."""
     return [
-        Item(
+        ScheduledTrial(
             name=trial.name,
             block=trial.blocks[0],
             seed=trial.seed,
             gpu=trial.config.hardware.device == "cuda",
-            price=costs.price_of(trial),
+            forecast=costs.forecast_of(trial),
             done=trial.id in done,
         )
         for trial in trials
     ]
 
 
-def searched(study: Study, rows: Sequence[FrozenTrial], costs: Costs) -> list[Item]:
-    """The trials that searches may propose, at the price of one in the middle of what they choose from."""
+def search_items(study: Study, rows: Sequence[FrozenTrial], costs: Costs) -> list[ScheduledTrial]:
+    """The trials that searches may propose, each with the forecast of one in the middle of the search's
+    ranges."""
     if not any(block.adaptive for block in study.blocks):
         return []
     items = []
-    for search, trial in _middles(study):
+    for search, trial in _middle_trials(study):
         config = trial.config
         own = [row for row in rows if row.user_attrs.get("search") == search.name]
         done = sum(row.state.name in ENDED for row in own)
-        gpu, price = config.hardware.device == "cuda", costs.price(config)
+        gpu, forecast = config.hardware.device == "cuda", costs.forecast(config)
         items += [
-            Item(f"{search.name}-{i}", search.block, search.seed, gpu, price, i < done)
+            ScheduledTrial(f"{search.name}-{i}", search.block, search.seed, gpu, forecast, i < done)
             for i in range(search.n)
         ]
     return items
 
 
-def proposed(study: Study, rows: Sequence[FrozenTrial]) -> list[PlannedTrial]:
-    """What its searches have proposed so far, by the ledger's rows."""
+def all_proposed(study: Study, rows: Sequence[FrozenTrial]) -> list[PlannedTrial]:
+    """The trials that the study's searches have proposed so far, from the ledger's rows."""
     if not rows or not any(block.adaptive for block in study.blocks):
         return []
-    from limo_ablate.study.search.search import known, searches
+    from limo_ablate.study.search.propose import proposed_trials
+    from limo_ablate.study.search.search import searches
 
     return [
         trial
         for search in searches(study)
-        for trial in known(search, [row for row in rows if row.user_attrs.get("search") == search.name])
+        for trial in proposed_trials(
+            search, [row for row in rows if row.user_attrs.get("search") == search.name]
+        )
     ]
 
 
-def tuned(study: Study) -> list[PlannedTrial]:
-    """A stand-in for each point of the blocks that are tuned within their points, under each seed."""
+def tuned_stand_ins(study: Study) -> list[PlannedTrial]:
+    """For each point of a block with `tune`, under each seed, a trial in the middle of the tuned ranges."""
     if not any(block.tune for block in study.blocks):
         return []
-    return [trial for search, trial in _middles(study) if search.levels]
+    return [trial for search, trial in _middle_trials(study) if search.levels]
 
 
-def _middles(study: Study) -> list[tuple[Search, PlannedTrial]]:
-    """Each search, and a trial in the middle of what it chooses from."""
+def _middle_trials(study: Study) -> list[tuple[Search, PlannedTrial]]:
+    """Each search, with a trial in the middle of its ranges."""
     from limo_ablate.study.search.search import searches
 
-    asked = searches(study)
-    overrides = [(*s.overrides, *_overrides(_middle(s.space)), f"seed={s.seed}") for s in asked]
+    own = searches(study)
+    overrides = [(*s.overrides, *_overrides(_middle(s.space)), f"seed={s.seed}") for s in own]
     return [
         (
             search,
             PlannedTrial(
                 name=search.name,
                 key=search.name,
-                overrides=given,
+                overrides=own_overrides,
                 levels=search.levels,
                 seed=search.seed,
                 blocks=(search.block,),
                 config=config,
             ),
         )
-        for search, given, config in zip(asked, overrides, compose_trials(overrides), strict=True)
+        for search, own_overrides, config in zip(own, overrides, compose_trials(overrides), strict=True)
     ]
 
 

@@ -1,4 +1,4 @@
-"""Whether the trainings of a study fit into memory, before anything is downloaded; see docs/memory.md."""
+"""Whether a study's trials fit into memory, before anything is downloaded; see docs/memory.md."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from limo_ablate.model.train.memory_check import Demand
 
 GPUS = (24e9, 48e9, 80e9, 96e9, 141e9, 192e9)
-"""Bytes of GPUs that are sold."""
+"""Memory of GPUs on the market, in bytes."""
 ASSUMED = 80e9
-"""Of a GPU, where this machine has none."""
+"""Memory of a GPU, in bytes, assumed where this machine has none."""
 PROMPT = 100
-"""Tokens of a prompt."""
+"""Assumed tokens of a prompt."""
 SAMPLE = 256
-"""Rows whose packing is gone through."""
+"""Most rows for which packing is simulated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +29,15 @@ class Fit:
     model: str
     hardware: str
     training: int | None
-    """Bytes of a device at the training's peak; null where nothing trains or no shape is known."""
+    """Peak bytes on a device in training; null where nothing is trained or the model's shape is not known."""
     decoding: int
-    """Bytes of a device while it decodes: weights, keys and values of completions of the expected length."""
-    room: int
-    """Bytes that a device has."""
+    """Bytes on a device in decoding: weights, and keys and values of completions of the expected length."""
+    capacity: int
+    """Bytes of memory of a device."""
     known: bool
-    """Whether that is this machine's, or was said; else it is assumed."""
+    """Whether the capacity is this machine's or was given; else it is assumed."""
     advice: str | None
-    """What would fit, where this does not."""
+    """What would fit, where the trial does not."""
 
     @property
     def needed(self) -> int:
@@ -45,16 +45,16 @@ class Fit:
 
     @property
     def holds(self) -> bool:
-        return self.needed <= self.room
+        return self.needed <= self.capacity
 
     @property
     def smallest(self) -> float | None:
-        """The smallest GPU that holds it."""
+        """Memory of the smallest GPU in which it fits."""
         return next((size for size in GPUS if size >= self.needed), None)
 
 
 def fits(configs: Iterable[TrialConfig], gpu: float | None = None) -> list[Fit]:
-    """The most that each model on each hardware needs. `gpu`: bytes of a GPU; None: this machine's."""
+    """The largest need of each model on each hardware. `gpu`: bytes of a GPU; None: this machine's."""
     kinds: dict[tuple[str | int | None, ...], TrialConfig] = {}
     for config in configs:
         kinds.setdefault(_decisive(config), config)
@@ -67,15 +67,15 @@ def fits(configs: Iterable[TrialConfig], gpu: float | None = None) -> list[Fit]:
 
 
 def _decisive(config: TrialConfig) -> tuple[str | int | None, ...]:
-    """What memory depends on; the number of rows only where it is small."""
+    """Everything that memory depends on; the number of rows matters only where it is small."""
     train, settings = config.train, config.eval
     trained = (
         repr(train.lora), train.micro_batch_tokens, train.max_length, train.gradient_checkpointing,
         train.global_batch_size, min(config.select.size or SAMPLE, SAMPLE),
     )  # fmt: skip
     longest = max((b.max_tokens for b in settings.benchmarks.values()), default=0)
-    asked = (config.model.name, config.model.path, repr(config.hardware), settings.batch_size, longest)
-    return asked + (trained if config.select.size != 0 else ())
+    settings_key = (config.model.name, config.model.path, repr(config.hardware), settings.batch_size, longest)
+    return settings_key + (trained if config.select.size != 0 else ())
 
 
 def _fit(config: TrialConfig, gpu: float | None) -> Fit:
@@ -86,19 +86,19 @@ def _fit(config: TrialConfig, gpu: float | None) -> Fit:
     known = not on_gpu or gpu is not None
     if shape_of(config.model) is None:
         return Fit(name, hardware, None, 0, room, known, None)
-    training, decoding, said = None, _decoding(config), []
+    training, decoding, advice_parts = None, _decoding(config), []
     if config.select.size != 0:
         demand = _demand(config)
         training = demand.forecast().total
         if training > room:
-            said.append(advice(demand, FreeMemory(room, 2**63 if on_gpu else free_main_memory())))
+            advice_parts.append(advice(demand, FreeMemory(room, 2**63 if on_gpu else free_main_memory())))
     if decoding > room:
-        said.append(_decoding_advice(config, room))
-    return Fit(name, hardware, training, decoding, room, known, ". ".join(said) or None)
+        advice_parts.append(_decoding_advice(config, room))
+    return Fit(name, hardware, training, decoding, room, known, ". ".join(advice_parts) or None)
 
 
 def _demand(config: TrialConfig) -> Demand:
-    """The training with rows of the expected length, and one as long as they may be."""
+    """A training with rows of the expected length, and one of the greatest length."""
     import numpy as np
 
     from limo_ablate.model.train.memory_check import Demand
@@ -122,8 +122,8 @@ def _decoding(config: TrialConfig) -> int:
     assert shape is not None
     size = 2 if config.hardware.precision == "bf16" else 4
     longest = max((b.max_tokens for b in config.eval.benchmarks.values()), default=0)
-    kept = 2 * shape.layers * shape.keys * size * config.eval.batch_size * COMPLETION_SHARE * longest
-    return int(size * shape.parameters + kept) // config.eval.tensor_parallel
+    cache = 2 * shape.layers * shape.keys * size * config.eval.batch_size * COMPLETION_SHARE * longest
+    return int(size * shape.parameters + cache) // config.eval.tensor_parallel
 
 
 def _decoding_advice(config: TrialConfig, room: int) -> str:
@@ -136,10 +136,10 @@ def _decoding_advice(config: TrialConfig, room: int) -> str:
 
 
 def gpu_memory() -> float | None:
-    """Bytes of this machine's smallest GPU, found without CUDA; None without one."""
-    asked = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    """Memory of this machine's smallest GPU in bytes, found without CUDA; None where there is none."""
+    query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
     try:
-        listed = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+        listed = subprocess.run(query, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return None
     return min((float(line) * 2**20 for line in listed.split() if line.isdigit()), default=None)

@@ -1,4 +1,4 @@
-"""The noise of a contrast as its finished trials show it."""
+"""The noise of a contrast, estimated from its finished trials."""
 
 from __future__ import annotations
 
@@ -18,25 +18,26 @@ from limo_ablate.study.planned import PlannedTrial
 class Pilots:
     trials: int
     problems: tuple[int, bool]
-    """How many of them, or of their clusters; and that this is known."""
+    """Number of problems, or of their clusters; and True, as it is known."""
     samples: int
     seen: Noise
-    """With that many samples of each problem."""
+    """Noise with that many samples of each problem."""
     sampling: float
-    """Of `seen.completion`, the part that more samples would shrink: with one of each, at best all of it."""
+    """The part of `seen.completion` that more samples would reduce; with one sample of each, an upper
+    bound."""
 
     def noise(self, samples: int) -> Noise:
-        """With another number of samples."""
+        """The noise with another number of samples."""
         shrunk = self.sampling * (1 - self.samples / samples)
         return replace(self.seen, completion=self.seen.completion - shrunk)
 
 
-def measured(
+def measure(
     trials: Sequence[PlannedTrial], done: Mapping[str, Path], score: str, over: str, cluster: str | None
 ) -> Pilots | None:
-    """What finished trials say; None where they say nothing, see `pilot_noise`. `over`: see `Detectable`.
+    """Estimates the noise; None where the trials don't allow it, see `pilot_noise`. `over`: see `Detectable`.
 
-    Raises UserError where a benchmark lacks what `cluster` asks for.
+    Raises UserError where a benchmark lacks the column `cluster`.
     """
     rows = _accuracies(trials, done, score, over, cluster)
     if rows.is_empty():
@@ -55,7 +56,7 @@ def measured(
 def _accuracies(
     trials: Sequence[PlannedTrial], done: Mapping[str, Path], score: str, over: str, cluster: str | None
 ) -> pl.DataFrame:
-    """arm (levels, without what is drawn anew), trial, problem, accuracy, samples, and cluster if asked."""
+    """arm (levels, without what is redrawn), trial, problem, accuracy, samples, and cluster where set."""
     arms = {trial.name: str({k: v for k, v in trial.levels.items() if k != over}) for trial in trials}
     read = [
         read_trial(done[c.id], {"name": c.name, "seed": c.seed, "blocks": c.blocks, "overrides": c.levels})
@@ -66,7 +67,7 @@ def _accuracies(
 
 
 def _by_cluster(rows: pl.DataFrame) -> pl.DataFrame:
-    """Clusters in the place of problems, each with its share of the arm's mean, as `crossed.by_cluster`."""
+    """Clusters instead of problems, each with its share of the arm's mean, as `crossed.by_cluster` does."""
     problems, clusters = rows["problem"].n_unique(), rows["cluster"].n_unique()
     centred = rows.with_columns(mean=pl.col("accuracy").mean().over("arm"))
     return centred.group_by("arm", "trial", problem="cluster").agg(

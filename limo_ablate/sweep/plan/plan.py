@@ -1,4 +1,4 @@
-"""What a study would cost and could see, before it runs; see `limo-ablate plan`. Writes nothing."""
+"""`limo-ablate plan`: cost and statistical power of a study, before it runs. Writes nothing."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from limo_ablate.core.hardware import available_cores, visible_gpus
 from limo_ablate.study.block import Block
 from limo_ablate.study.design import Study
-from limo_ablate.study.planned import all_seeds, planned_trials
+from limo_ablate.study.planned import all_seeds, cell_count, planned_trials
 from limo_ablate.study.points import alias_table
 from limo_ablate.sweep.plan.checks import check_study
 from limo_ablate.sweep.plan.cost import Costs
 from limo_ablate.sweep.plan.detectable import Detectable, detectable
-from limo_ablate.sweep.plan.expected import ENDED, known, proposed, searched, tuned
+from limo_ablate.sweep.plan.expected import ENDED, all_proposed, declared_items, search_items, tuned_stand_ins
 from limo_ablate.sweep.plan.fit import Fit, fits
-from limo_ablate.sweep.plan.schedule import Item, Schedule, queued, schedule
+from limo_ablate.sweep.plan.schedule import Schedule, ScheduledTrial, in_queue_order, schedule
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.config import TrialConfig
 
@@ -28,75 +28,87 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A block, without trials that an earlier block has too."""
+class BlockPlan:
+    """The trials of a block, without those that an earlier block has too."""
 
     name: str
     design: str
     trials: int
+    """Number of trials."""
     seeds: int
+    """Number of seeds."""
     done: int
+    """Number of trials that have ended."""
     longest: float
-    """Seconds of its longest trial."""
+    """Forecast of its longest trial, in seconds."""
     left: float
-    """Device-seconds of what is left to do."""
+    """Device-seconds that are left to do."""
     spread: float
-    """Of their logarithm."""
+    """Standard deviation of the logarithm of `left`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
-    """The trials on GPUs, or those on cores, and when they would run."""
+class DevicePool:
+    """The trials on GPUs, or those on CPU cores, and when they would run."""
 
     gpu: bool
+    """Whether these are GPUs; else CPU cores."""
     devices: int
+    """Number of devices."""
     here: bool
-    """Whether this machine has the devices; else as many are assumed as the widest trial takes."""
+    """Whether this machine has the devices; else as many are assumed as the widest trial needs."""
     schedule: Schedule
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     study: Study
-    parts: list[Part]
-    pools: list[Pool]
+    trials: int
+    """Number of trials, of all blocks."""
+    cells: int | None
+    """Number of cells; null where searches choose them."""
+    blocks: list[BlockPlan]
+    pools: list[DevicePool]
     spent: float
-    """Device-seconds."""
+    """Device-seconds that are spent already."""
     learnt: int
-    """Finished trials that the forecasts come from."""
+    """Number of finished trials from which the forecasts are learnt."""
     fits: list[Fit]
     aliases: dict[str, list[list[str]]]
-    """Fractional block -> effects that can't be told apart."""
+    """Name of a fractional block -> its effects; those in one list are aliased."""
     contrasts: list[Detectable]
 
 
 def plan(study: Study, gpu_memory: float | None = None) -> Plan:
-    """Reads the study's ledger where there is one. `gpu_memory`: bytes of a GPU; None: this machine's."""
-    found = planned_trials(study)
-    check_study(study, found)
-    configs = [trial.config for trial in found] or [compose([*study.overrides, *study.blocks[0].overrides])]
+    """The plan of a study, from its ledger where there is one. `gpu_memory`: bytes of a GPU; None: this
+    machine's."""
+    trials = planned_trials(study)
+    check_study(study, trials)
+    configs = [trial.config for trial in trials] or [compose([*study.overrides, *study.blocks[0].overrides])]
     folder = Path(configs[0].paths.studies) / study.name
     rows = _rows(study, folder)
     costs = Costs()
-    costs.learn(rows, [*found, *proposed(study, rows)])
+    costs.learn(rows, [*trials, *all_proposed(study, rows)])
     ended = [row for row in rows if row.state.name in ENDED]
     done = {row.user_attrs["key"]: Path(_result(row).get("folder", "")) for row in ended}
-    items = [*known(found, costs, done), *searched(study, rows, costs)]
+    items = [*declared_items(trials, costs, done), *search_items(study, rows, costs)]
     spent, ran = _used(rows)
     return Plan(
         study=study,
-        parts=_parts(study, items),
+        trials=len(items),
+        cells=cell_count(trials) if len(items) == len(trials) else None,
+        blocks=_block_plans(study, items),
         pools=_pools(study, [item for item in items if not item.done], configs, spent, ran),
         spent=spent,
         learnt=costs.learnt,
         fits=fits(configs, gpu_memory),
         aliases={block.name: alias_table(block) for block in study.blocks if block.design == "fractional"},
-        contrasts=detectable(study.contrasts, [*found, *tuned(study)], done, study.cluster),
+        contrasts=detectable(study.contrasts, [*trials, *tuned_stand_ins(study)], done, study.cluster),
     )
 
 
 def _used(rows: Sequence[FrozenTrial]) -> tuple[float, float]:
-    """Device-seconds that were spent, and wall time in which trials ran."""
+    """Device-seconds spent so far, and seconds in which trials ran."""
     if not rows:
         return 0.0, 0.0
     from limo_ablate.sweep.ledger.ledger import histories, seconds_run  # optuna
@@ -111,7 +123,7 @@ def _result(row: FrozenTrial) -> dict[str, Any]:
 
 
 def _rows(study: Study, folder: Path) -> list[FrozenTrial]:
-    """Of the study's ledger; none, and nothing is made, where it has never been run."""
+    """Rows of the study's ledger; none, and no ledger is created, where it has never been run."""
     if not (folder / "study.yaml").exists():
         return []
     from limo_ablate.sweep.ledger.ledger import LEDGER, Ledger  # optuna
@@ -119,40 +131,40 @@ def _rows(study: Study, folder: Path) -> list[FrozenTrial]:
     return list(Ledger(study.ledger or folder / LEDGER, study.name).rows())
 
 
-def _parts(study: Study, items: Sequence[Item]) -> list[Part]:
-    by_block: dict[str, list[Item]] = defaultdict(list)
+def _block_plans(study: Study, items: Sequence[ScheduledTrial]) -> list[BlockPlan]:
+    by_block: dict[str, list[ScheduledTrial]] = defaultdict(list)
     for item in items:
         by_block[item.block].append(item)
-    return [_part(block, by_block[block.name]) for block in study.blocks]
+    return [_block_plan(block, by_block[block.name]) for block in study.blocks]
 
 
-def _part(block: Block, own: Sequence[Item]) -> Part:
-    left = [item.price for item in own if not item.done]
-    work = sum(price.device_seconds for price in left)
-    return Part(
+def _block_plan(block: Block, own: Sequence[ScheduledTrial]) -> BlockPlan:
+    left = [item.forecast for item in own if not item.done]
+    work = sum(forecast.device_seconds for forecast in left)
+    return BlockPlan(
         name=block.name,
         design=f"{block.design}, tuned" if block.tune else block.design,
         trials=len(own),
         seeds=len({item.seed for item in own}),
         done=sum(item.done for item in own),
-        longest=max((item.price.seconds for item in own), default=0.0),
+        longest=max((item.forecast.seconds for item in own), default=0.0),
         left=work,
-        spread=sum(price.device_seconds * price.spread for price in left) / work if work else 0.0,
+        spread=sum(forecast.device_seconds * forecast.spread for forecast in left) / work if work else 0.0,
     )
 
 
 def _pools(
-    study: Study, left: Sequence[Item], configs: Sequence[TrialConfig], spent: float, ran: float
-) -> list[Pool]:
-    """GPUs and cores apart, with what this machine has of them, or else what the widest trial needs."""
+    study: Study, left: Sequence[ScheduledTrial], configs: Sequence[TrialConfig], spent: float, ran: float
+) -> list[DevicePool]:
+    """GPUs and cores apart: as many as this machine has, or else as many as the widest trial needs."""
     pools, slots = [], configs[0].launch.slots
     for gpu in (True, False):
         if not (own := [item for item in left if item.gpu == gpu]):
             continue
-        widest = max(item.price.devices for item in own)
-        there = slots * widest if slots else len(visible_gpus()) if gpu else available_cores()
-        width = max(there, widest)
-        made = schedule(queued(own, all_seeds(study)), width, study.budget, spent, ran)
-        pools.append(Pool(gpu, width, there >= widest, made))
-        spent += sum(item.price.device_seconds for item in made.run)
+        widest = max(item.forecast.devices for item in own)
+        available = slots * widest if slots else len(visible_gpus()) if gpu else available_cores()
+        width = max(available, widest)
+        timetable = schedule(in_queue_order(own, all_seeds(study)), width, study.budget, spent, ran)
+        pools.append(DevicePool(gpu, width, available >= widest, timetable))
+        spent += sum(item.forecast.device_seconds for item in timetable.run)
     return pools

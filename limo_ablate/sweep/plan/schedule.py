@@ -1,7 +1,8 @@
-"""When each trial would run on given devices, if all forecasts were true, and what a budget leaves out.
+"""When each trial would run on given devices if all forecasts were exact, and what a budget leaves out.
 
-The rule is the runner's: in the queue's order (the first seed's first, within a seed the longest first), each
-as soon as its devices are free, no later one before it; with a budget, only what ends within it (`budget`).
+Trials start as in the runner: in the queue's order (the first seed first, within a seed the longest first),
+each as soon as its devices are free, none before an earlier one; with a budget, only those that end within
+it.
 """
 
 from __future__ import annotations
@@ -11,43 +12,47 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from limo_ablate.study.budget import Budget
-from limo_ablate.sweep.plan.cost import Price
+from limo_ablate.sweep.plan.cost import Forecast
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """A trial of a study."""
+class ScheduledTrial:
+    """A trial of a study, with its forecast."""
 
     name: str
     block: str
     seed: int
     gpu: bool
-    """Whether its devices are GPUs, and not cores."""
-    price: Price
+    """Whether it runs on GPUs; else on CPU cores."""
+    forecast: Forecast
     done: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
     seconds: float
-    """From the start to the end of the last trial."""
-    run: list[Item] = field(default_factory=list)
-    not_run: list[Item] = field(default_factory=list)
-    """What the budget leaves out."""
+    """Seconds from the start to the end of the last trial."""
+    run: list[ScheduledTrial] = field(default_factory=list)
+    not_run: list[ScheduledTrial] = field(default_factory=list)
+    """Trials that the budget leaves out."""
 
 
-def queued(items: Sequence[Item], seeds: Sequence[int]) -> list[Item]:
-    """In the queue's order."""
+def in_queue_order(items: Sequence[ScheduledTrial], seeds: Sequence[int]) -> list[ScheduledTrial]:
+    """Sorted as in the queue."""
     place = {seed: i for i, seed in enumerate(seeds)}
-    return sorted(items, key=lambda item: (place[item.seed], -item.price.seconds))
+    return sorted(items, key=lambda item: (place[item.seed], -item.forecast.seconds))
 
 
 def schedule(
-    items: Sequence[Item], devices: int, budget: Budget | None = None, spent: float = 0.0, ran: float = 0.0
+    items: Sequence[ScheduledTrial],
+    devices: int,
+    budget: Budget | None = None,
+    spent: float = 0.0,
+    ran: float = 0.0,
 ) -> Schedule:
-    """`items` in the queue's order on so many devices, none of them wider.
+    """Schedules `items`, which are in the queue's order, on `devices` devices; none needs more.
 
-    `spent`: device-seconds so far; `ran`: seconds in which trials have run so far.
+    `spent`: device-seconds used so far; `ran`: seconds in which trials have run so far.
     """
     budget = budget or Budget()
     most = float("inf") if budget.gpu_hours is None else budget.gpu_hours * 3600
@@ -55,17 +60,17 @@ def schedule(
     now, free, running = 0.0, devices, list[tuple[float, int]]()
     run, not_run = [], []
     for item in items:
-        price = item.price
-        if spent + price.device_seconds > most or now + price.seconds > latest:
+        forecast = item.forecast
+        if spent + forecast.device_seconds > most or now + forecast.seconds > latest:
             not_run.append(item)
             continue
-        while free < price.devices:
+        while free < forecast.devices:
             now, given_back = heapq.heappop(running)
             free += given_back
-        if now + price.seconds > latest:
+        if now + forecast.seconds > latest:
             not_run.append(item)
             continue
-        heapq.heappush(running, (now + price.seconds, price.devices))
-        free, spent = free - price.devices, spent + price.device_seconds
+        heapq.heappush(running, (now + forecast.seconds, forecast.devices))
+        free, spent = free - forecast.devices, spent + forecast.device_seconds
         run.append(item)
     return Schedule(max((end for end, _ in running), default=now), run, not_run)

@@ -1,4 +1,4 @@
-"""A plan for people, and as JSON."""
+"""A plan as text and as JSON."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 from limo_ablate.model.train.memory import size
 from limo_ablate.sweep.plan.detectable import Detectable
 from limo_ablate.sweep.plan.fit import Fit
-from limo_ablate.sweep.plan.plan import Plan, Pool
+from limo_ablate.sweep.plan.plan import DevicePool, Plan
 
 LISTED = 10
-"""Trials that are named where a budget leaves more out."""
+"""Most trials to name where a budget leaves some out."""
 
 
 def facts(plan: Plan) -> dict[str, Any]:
@@ -20,17 +20,18 @@ def facts(plan: Plan) -> dict[str, Any]:
     not_run = [item.name for pool in plan.pools for item in pool.schedule.not_run]
     return {
         "study": plan.study.name,
-        "trials": sum(part.trials for part in plan.parts),
-        "done": sum(part.done for part in plan.parts),
-        "device_seconds": {"spent": plan.spent, "left": sum(part.left for part in plan.parts)},
+        "trials": plan.trials,
+        "cells": plan.cells,
+        "done": sum(block.done for block in plan.blocks),
+        "device_seconds": {"spent": plan.spent, "left": sum(block.left for block in plan.blocks)},
         "learnt_from": plan.learnt,
         "blocks": [
             {
-                "name": part.name, "design": part.design, "trials": part.trials, "seeds": part.seeds,
-                "done": part.done, "longest_seconds": part.longest, "left_device_seconds": part.left,
-                "factor": math.exp(part.spread),
+                "name": block.name, "design": block.design, "trials": block.trials, "seeds": block.seeds,
+                "done": block.done, "longest_seconds": block.longest, "left_device_seconds": block.left,
+                "factor": math.exp(block.spread),
             }
-            for part in plan.parts
+            for block in plan.blocks
         ],
         "devices": [
             {
@@ -43,7 +44,7 @@ def facts(plan: Plan) -> dict[str, Any]:
         "memory": [
             {
                 "model": fit.model, "hardware": fit.hardware, "training_bytes": fit.training,
-                "decoding_bytes": fit.decoding, "device_bytes": fit.room, "fits": fit.holds,
+                "decoding_bytes": fit.decoding, "device_bytes": fit.capacity, "fits": fit.holds,
                 "advice": fit.advice,
             }
             for fit in plan.fits
@@ -62,19 +63,21 @@ def facts(plan: Plan) -> dict[str, Any]:
 
 
 def text(plan: Plan) -> str:
-    done, count = sum(part.done for part in plan.parts), sum(part.trials for part in plan.parts)
+    done, count = sum(block.done for block in plan.blocks), f"{plan.trials} trials"
+    if plan.cells not in (None, plan.trials):
+        count += f" ({plan.cells} cells)"
     basis = f"{plan.learnt} finished trials" if plan.learnt else "arithmetic alone, for H100s and CPU cores"
-    lines = [f"{plan.study.name}: {count} trials, {done} done; forecast from {basis}", *_warning(plan)]
+    lines = [f"{plan.study.name}: {count}, {done} done; forecast from {basis}", *_warning(plan)]
     lines += _blocks(plan)
     lines += [line for pool in plan.pools for line in _pool(plan, pool)]
     if plan.fits:
         lines += ["", "Memory of a device", *_table([_fit(fit) for fit in plan.fits])]
         lines += [f"  {fit.model} on {fit.hardware}: {fit.advice}" for fit in plan.fits if fit.advice]
     for block, rows in plan.aliases.items():
-        lines += ["", f"Effects of one or two factors that block {block} can't tell apart"]
-        lines += [f"  {' = '.join(row)}" for row in rows if len(row) > 1] or ["  none: all are apart"]
+        lines += ["", f"Main effects and two-factor interactions that are aliased in block {block}"]
+        lines += [f"  {' = '.join(row)}" for row in rows if len(row) > 1] or ["  none"]
     if plan.contrasts:
-        lines += ["", "Smallest difference that would be seen (80 % power, alpha 5 % over the primary ones)"]
+        lines += ["", "Smallest detectable difference (80 % power, alpha 5 % over the primary contrasts)"]
         lines += _table([_contrast(seen) for seen in plan.contrasts])
         lines += [_blind(seen) for seen in plan.contrasts if seen.blind]
         lines += [_single(seen) for seen in plan.contrasts if seen.seeds == 1]
@@ -82,61 +85,65 @@ def text(plan: Plan) -> str:
 
 
 def _warning(plan: Plan) -> list[str]:
-    """Above all else: what the study is made for and could not show."""
+    """A first line about contrasts that the study is made for and would not detect."""
     primary = [seen for seen in plan.contrasts if seen.contrast.primary]
     blind = [seen.contrast.name for seen in primary if seen.blind]
     count = f"{len(blind)} of {len(primary)} primary contrasts"
-    return [f"WARNING: {count} can't be seen as planned: {', '.join(blind)}; see below"] if blind else []
+    return [f"WARNING: {count} can't be detected as planned: {', '.join(blind)}; see below"] if blind else []
 
 
 def _blocks(plan: Plan) -> list[str]:
     rows = [["block", "design", "trials", "seeds", "done", "longest", "left", "within"]]
-    for part in plan.parts:
+    for block in plan.blocks:
         rows.append([
-            part.name, part.design, str(part.trials), str(part.seeds), str(part.done), span(part.longest),
-            f"{hours(part.left)} device-h", f"x/÷ {math.exp(part.spread):.1f}" if part.left else "",
+            block.name, block.design, str(block.trials), str(block.seeds), str(block.done),
+            span(block.longest), f"{hours(block.left)} device-h",
+            f"x/÷ {math.exp(block.spread):.1f}" if block.left else "",
         ])  # fmt: skip
     return _table(rows)
 
 
-def _pool(plan: Plan, pool: Pool) -> list[str]:
-    kind, made = "GPU" if pool.gpu else "core", pool.schedule
+def _pool(plan: Plan, pool: DevicePool) -> list[str]:
+    kind, timetable = "GPU" if pool.gpu else "core", pool.schedule
     where = f"{pool.devices} {kind}s" if pool.devices > 1 else f"one {kind}"
-    where += " of this machine" if pool.here else ", which this machine has not"
-    work = sum(item.price.device_seconds for item in made.run)
-    lines = ["", f"{len(made.run)} trials, {hours(work)} {kind}-hours: {span(made.seconds)} on {where}"]
-    if made.not_run:
+    where += " of this machine" if pool.here else " (not available on this machine)"
+    work = sum(item.forecast.device_seconds for item in timetable.run)
+    lines = [
+        "",
+        f"{len(timetable.run)} trials, {hours(work)} {kind}-hours: {span(timetable.seconds)} on {where}",
+    ]
+    if timetable.not_run:
         caps = plan.study.budget
         assert caps is not None
-        said = [
+        limits = [
             f"{c:g} {n}" for n, c in (("GPU-hours", caps.gpu_hours), ("hours", caps.hours)) if c is not None
         ]
-        lines.append(f"NOT RUN, for a budget of {' and '.join(said)}: {len(made.not_run)} trials")
-        lines += [f"  {item.name}" for item in made.not_run[:LISTED]]
-        if len(made.not_run) > LISTED:
-            lines.append(f"  and {len(made.not_run) - LISTED} more")
+        lines.append(f"NOT RUN, for a budget of {' and '.join(limits)}: {len(timetable.not_run)} trials")
+        lines += [f"  {item.name}" for item in timetable.not_run[:LISTED]]
+        if len(timetable.not_run) > LISTED:
+            lines.append(f"  and {len(timetable.not_run) - LISTED} more")
     return lines
 
 
 def _fit(fit: Fit) -> list[str]:
     if not fit.decoding:
-        return [fit.model, fit.hardware, "unknown: model.shape is not given", "", ""]
+        return [fit.model, fit.hardware, "unknown: model.shape is not set", "", ""]
     training = f"training {size(fit.training)}" if fit.training else "no training"
-    there = f"{size(fit.room)} {'there' if fit.known else 'assumed'}"
-    verdict = f"fits ({there})" if fit.holds else f"DOES NOT FIT ({there})"
+    memory = f"{size(fit.capacity)} {'available' if fit.known else 'assumed'}"
+    verdict = f"fits ({memory})" if fit.holds else f"DOES NOT FIT ({memory})"
     if not fit.holds and fit.smallest:
         verdict += f", needs {fit.smallest / 1e9:.0f} GB"
     return [fit.model, fit.hardware, training, f"decoding {size(fit.decoding)}", verdict]
 
 
 def _contrast(seen: Detectable) -> list[str]:
-    noise = f"noise of {seen.pilots} pilots" if seen.pilots else "noise assumed"
+    noise = f"noise from {seen.pilots} finished trials" if seen.pilots else "noise assumed"
     known = "" if seen.counted else " (the whole benchmark's)"
     return [
         seen.contrast.name,
         f"{100 * seen.effect:.1f} points" if seen.effect < 1 else "nothing",
         f"{seen.contrast.score}: {seen.problems} problems{known} x {seen.samples}",
-        f"{seen.trials} trials an arm",
+        f"{seen.trials} trials per arm",
         noise if seen.contrast.primary else f"{noise}, secondary",
     ]
 
@@ -144,18 +151,18 @@ def _contrast(seen: Detectable) -> list[str]:
 def _blind(seen: Detectable) -> str:
     wanted = seen.contrast.effect
     if not wanted:
-        return f"  {seen.contrast.name}: CAN'T SEE ANYTHING: more problems, samples or seeds are needed"
+        return f"  {seen.contrast.name}: CAN'T DETECT ANYTHING: more problems, samples or seeds are needed"
     word = "seeds" if seen.over == "seed" else f"levels of {seen.over}"
     more = f"{word} and of seeds" if seen.trainings > 1 else word
     enough = [f"{seen.seeds_needed} {more}"] if seen.seeds_needed else []
     enough += [f"{seen.samples_needed} samples of each problem"] if seen.samples_needed else []
     needed = " or ".join(enough) if enough else f"no number of {more} or samples: more problems"
-    said = f"its {100 * wanted:g} points CAN'T BE SEEN with {seen.seeds} {word}; what would do: {needed}"
-    return f"  {seen.contrast.name}: {said}"
+    verdict = f"its {100 * wanted:g} points CAN'T BE DETECTED with {seen.seeds} {word}; it needs {needed}"
+    return f"  {seen.contrast.name}: {verdict}"
 
 
 def _single(seen: Detectable) -> str:
-    return f"  {seen.contrast.name}: one seed, so that is about these trainings alone, luck included"
+    return f"  {seen.contrast.name}: one seed, so this is about these trainings only, chance included"
 
 
 def _table(rows: Iterable[Sequence[str]]) -> list[str]:

@@ -1,12 +1,12 @@
 """How long a trial takes by arithmetic alone, before any trial has run: the prior of the forecast.
 
-Training. A token costs 6 operations for each parameter that works on it and 6 L q n for attention over n
-tokens (4 instead of 6 where weights are frozen, a third more with gradient checkpointing); the devices reach
-`train_flops` together. Decoding. Each step reads the weights and the keys and values of all that is decoded
-side by side, or is bound by its arithmetic. Both have a constant time a step, and a trial one of its own.
+Training: a token costs 6 operations for each parameter that is applied to it, and 6 L q n for attention over
+n tokens (4 instead of 6 where weights are frozen, a third more with gradient checkpointing), at `train_flops`
+for each device. Decoding: each step reads the weights, and the keys and values of the whole batch, or is
+bound by its arithmetic. Both take a constant time for each step, and a trial has one of its own.
 
-Figures of a GPU are those of an H100 (SXM): 989 TFLOP/s in bf16 at 40 % MFU, 3.35 TB/s at 60 %. Those of a
-CPU are for one core, in float32. Neither is right for another machine: finished trials correct them (`cost`).
+The GPU is an H100 (SXM): 989 TFLOP/s in bf16 at 40 % MFU, 3.35 TB/s at 60 %. The CPU figures are for one
+core, in float32. On another machine both are wrong, and finished trials correct them (`cost`).
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ if TYPE_CHECKING:
     from limo_ablate.model.train.memory import Shape
 
 ROW_SHARE, COMPLETION_SHARE = 0.5, 0.25
-"""Tokens of a row as a share of train.max_length, of a completion as one of max_tokens."""
+"""Expected length of a row as a share of train.max_length, and of a completion as a share of max_tokens."""
 ROWS = 1000
-"""Of a pool, where select.size is null."""
+"""Rows of a pool, assumed where select.size is null."""
 PROBLEMS = 100
-"""Of a benchmark of which nothing says how many it has."""
+"""Problems of a benchmark, assumed where their number is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Of one device."""
+    """What one device reaches."""
 
     train_flops: float
     decode_flops: float
     bandwidth: float
-    """Bytes a second."""
+    """Bytes per second."""
     step: float
-    """Seconds of an optimiser step besides."""
+    """Constant seconds of an optimiser step."""
     token: float
-    """Seconds of a decoding step besides."""
+    """Constant seconds of a decoding step."""
     start: float
-    """Seconds of a trial besides: loading, verification, writing."""
+    """Constant seconds of a trial: loading, verification, writing."""
 
 
 GPU = Speed(0.4 * 989e12, 0.4 * 989e12, 0.6 * 3.35e12, step=0.2, token=0.03, start=90.0)
@@ -54,8 +54,8 @@ CPU = Speed(25e9, 15e9, 8e9, step=0.006, token=0.01, start=0.6)
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """Seconds."""
+class StageSeconds:
+    """Seconds of a trial, by stage."""
 
     train: float
     generate: float
@@ -66,15 +66,16 @@ class Parts:
         return self.train + self.generate + self.rest
 
 
-def prior(config: TrialConfig, shape: Shape | None) -> Parts:
-    """Of one trial whose base model is there. Without a shape, one of Qwen2.5-7B is assumed."""
+def prior(config: TrialConfig, shape: Shape | None) -> StageSeconds:
+    """The prior of a trial whose base model exists already. Without a shape, that of Qwen2.5-7B is
+    assumed."""
     speed = GPU if config.hardware.device == "cuda" else CPU
     shape = shape or _seven_billion()
-    return Parts(_training(config, shape, speed), _decoding(config, shape, speed), speed.start)
+    return StageSeconds(_training(config, shape, speed), _decoding(config, shape, speed), speed.start)
 
 
-def problems(benchmark: BenchmarkSetConfig) -> int:
-    """How many a benchmark has: by its own count, the lines of its file, or what `items` says."""
+def problem_count(benchmark: BenchmarkSetConfig) -> int:
+    """Number of problems of a benchmark: as generated, from the lines of its file, or as `items` says."""
     made = benchmark.miniature
     if made:
         count = made.per_level * (made.levels[1] - made.levels[0] + 1)
@@ -84,7 +85,7 @@ def problems(benchmark: BenchmarkSetConfig) -> int:
 
 
 def steps_and_tokens(config: TrialConfig) -> tuple[int, float]:
-    """Optimiser steps, and tokens passed forward."""
+    """Number of optimiser steps, and of tokens in forward passes."""
     train, select = config.train, config.select
     row = ROW_SHARE * train.max_length
     wanted = select.tokens if isinstance(select.tokens, int) else None
@@ -104,7 +105,7 @@ def _training(config: TrialConfig, shape: Shape, speed: Speed) -> float:
         return 0.0
     steps, tokens = steps_and_tokens(config)
     attention = shape.layers * shape.queries * ROW_SHARE * config.train.max_length
-    work = (4 if config.train.lora else 6) * (_working(shape) + attention)
+    work = (4 if config.train.lora else 6) * (_applied_parameters(shape) + attention)
     work *= 4 / 3 if config.train.gradient_checkpointing else 1
     return tokens * work / (speed.train_flops * device_count(config.hardware)) + steps * speed.step
 
@@ -113,26 +114,30 @@ def _decoding(config: TrialConfig, shape: Shape, speed: Speed) -> float:
     settings, hardware = config.eval, config.hardware
     copies = max(1, hardware.processes // settings.tensor_parallel)
     width = device_count(hardware) / copies
-    asked = [(problems(b) * b.samples, COMPLETION_SHARE * b.max_tokens) for b in settings.benchmarks.values()]
-    asked += [
-        (problems(b), config.eval.probe.max_tokens) for b in settings.benchmarks.values() if config.eval.probe
+    requests = [
+        (problem_count(b) * b.samples, COMPLETION_SHARE * b.max_tokens) for b in settings.benchmarks.values()
     ]
-    count = sum(completions for completions, _ in asked)
-    tokens = sum(completions * length for completions, length in asked)
+    requests += [
+        (problem_count(b), config.eval.probe.max_tokens)
+        for b in settings.benchmarks.values()
+        if config.eval.probe
+    ]
+    count = sum(completions for completions, _ in requests)
+    tokens = sum(completions * length for completions, length in requests)
     if not count:
         return 0.0
     beside = min(settings.batch_size, max(1.0, count / copies))
-    steps = max(tokens / (beside * copies), *(length for _, length in asked))
+    steps = max(tokens / (beside * copies), *(length for _, length in requests))
     kept = 2 * shape.layers * shape.keys * tokens / count / 2
     size = 2 if hardware.precision == "bf16" else 4
-    reading = size * (_working(shape) + beside * kept) / (speed.bandwidth * width)
+    reading = size * (_applied_parameters(shape) + beside * kept) / (speed.bandwidth * width)
     passes = 2 if settings.rerun_batch_size else 1
-    computing = 2 * beside * _working(shape) / (speed.decode_flops * width)
+    computing = 2 * beside * _applied_parameters(shape) / (speed.decode_flops * width)
     return passes * steps * (max(reading, computing) + speed.token)
 
 
-def _working(shape: Shape) -> int:
-    """Parameters that work on each token: all but an embedding that is only looked up in."""
+def _applied_parameters(shape: Shape) -> int:
+    """Parameters that are applied to each token: all but an embedding that is only a look-up table."""
     return shape.parameters - (0 if shape.tied else shape.vocabulary * shape.width)
 
 

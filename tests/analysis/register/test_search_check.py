@@ -13,7 +13,8 @@ from limo_ablate.analysis.register.registration import read, with_hash, write
 from limo_ablate.report.claims import Claims, claims
 from limo_ablate.report.study_view import load
 from limo_ablate.study.design import Study, load_study
-from limo_ablate.study.search.search import propose, searches
+from limo_ablate.study.search.propose import propose
+from limo_ablate.study.search.search import searches
 from tests.made_study import Making
 from tests.small_study import QUALITY, SIZE, change
 

@@ -15,10 +15,11 @@ from limo_ablate.study.axes import Range
 from limo_ablate.study.block import Block, Objective, Pruning, Tune
 from limo_ablate.study.design import Study
 from limo_ablate.study.planned import PlannedTrial, Proposal, planned_trials
-from limo_ablate.study.search.objectives import measured
+from limo_ablate.study.search.objectives import objective_value
+from limo_ablate.study.search.propose import propose, proposed_trials
 from limo_ablate.study.search.pruning import Pruner, read_reports
-from limo_ablate.study.search.sampler import ask
-from limo_ablate.study.search.search import Search, known, propose, searches
+from limo_ablate.study.search.sampler import new_proposals
+from limo_ablate.study.search.search import Search, searches
 
 RATE = Range(low=1e-5, high=1e-1, log=True)
 DECAY = Range(low=0.0, high=1.0)
@@ -69,7 +70,7 @@ def score(levels: dict[str, Any]) -> float:
 def run(one: Search, ledger: Ledger) -> list[float]:
     found: list[float] = []
     while one.remaining(ledger.rows):
-        for proposal in ask(one, ledger.rows, 1):
+        for proposal in new_proposals(one, ledger.rows, 1):
             found.append(score(proposal.levels))
             ledger.write(proposal, values=[found[-1]])
     return found
@@ -101,7 +102,7 @@ def test_trials_are_known_again_from_their_rows() -> None:
     for state in (TrialState.FAIL, TrialState.WAITING):  # a second attempt
         ledger.add(proposed[0], state)
     ledger.add(proposed[1], values=[1.0])
-    assert known(one, ledger.rows) == proposed
+    assert proposed_trials(one, ledger.rows) == proposed
     assert [trial.id for trial in proposed] == ["lr_search-s0/0", "lr_search-s0/1"]
     assert proposed[0].config.train.learning_rate == proposed[0].levels["train.learning_rate"]
     assert one.remaining(ledger.rows) == 28
@@ -112,7 +113,7 @@ def test_what_runs_counts_so_that_proposals_side_by_side_differ() -> None:
     distances: dict[TrialState, list[float]] = {TrialState.RUNNING: [], TrialState.FAIL: []}
     for seed in range(8):
         one = search(seed, n=100)
-        done = ask(search(seed, sampler="random", n=100), [], 30)
+        done = new_proposals(search(seed, sampler="random", n=100), [], 30)
         best = max(done, key=lambda proposal: score(proposal.levels)).levels
         for state, found in distances.items():
             ledger = Ledger()
@@ -120,7 +121,7 @@ def test_what_runs_counts_so_that_proposals_side_by_side_differ() -> None:
                 ledger.write(proposal, values=[score(proposal.levels)])
             for number in range(30, 40):
                 ledger.write(Proposal(search=one.name, number=number, levels=best, sampler={}), state)
-            (next_one,) = ask(one, ledger.rows, 1)
+            (next_one,) = new_proposals(one, ledger.rows, 1)
             assert next_one.number == 40
             found.append(
                 abs(math.log10(next_one.levels["train.learning_rate"] / best["train.learning_rate"]))
@@ -142,7 +143,7 @@ def test_generations_of_nsga2_advance_through_the_rows() -> None:
     one, ledger = search(sampler="nsga2", population=10, n=60, objectives=both), Ledger()
     generations, scores = [], []
     while one.remaining(ledger.rows):
-        (proposal,) = ask(one, ledger.rows, 1)
+        (proposal,) = new_proposals(one, ledger.rows, 1)
         generations += proposal.sampler.values()
         scores.append(score(proposal.levels))
         ledger.write(proposal, values=[scores[-1], proposal.levels["train.weight_decay"]])
@@ -157,7 +158,9 @@ def test_a_search_of_few_points_tries_each_once_and_ends() -> None:
     while proposed := propose(one, ledger.rows, 2):
         for trial in proposed:
             ledger.add(trial, values=[0.5])
-    points = [(c.levels["select.size"], c.levels["select.quality"]) for c in known(one, ledger.rows)]
+    points = [
+        (c.levels["select.size"], c.levels["select.quality"]) for c in proposed_trials(one, ledger.rows)
+    ]
     assert sorted(points) == [(4, "L5"), (16, "L1"), (16, "L5")]
     assert one.remaining(ledger.rows) == 0
 
@@ -238,13 +241,13 @@ METRICS = {
     ],
 )
 def test_an_objective_is_a_number_of_the_results(name: str, value: float) -> None:
-    assert measured(METRICS, name) == value
+    assert objective_value(METRICS, name) == value
 
 
 @pytest.mark.parametrize("name", ["min", "train.loss", "mini.token", "train.dev_los"])
 def test_an_objective_that_is_not_there_is_named(name: str) -> None:
     with pytest.raises(UserError, match=f"objective {name}="):
-        measured(METRICS, name)
+        objective_value(METRICS, name)
 
 
 def test_an_objective_is_checked_before_anything_runs() -> None:

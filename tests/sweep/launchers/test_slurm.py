@@ -204,7 +204,7 @@ def test_what_slurm_refuses_is_one_line(
 ) -> None:
     config = compose(["launch=slurm", f"launch.slurm.{override}"])
     batch = Batch(folder=tmp_path, launch=config.launch, hardware=(config.hardware,), command=("true",))
-    with pytest.raises(UserError, match=f"^Slurm refused the job: .*{complaint}.*launch.slurm asks for .*$"):
+    with pytest.raises(UserError, match=f"^Slurm refused the job: .*{complaint}.*launch.slurm requests .*$"):
         submit(batch, 1, 1)
 
 
@@ -213,5 +213,6 @@ def test_jobs_that_come_to_nothing_are_told_with_their_log(sweeping: Sweeping) -
     code, said = sweeping.run()
     assert code == 2
     assert re.search(
-        r"3 submissions to Slurm ended without settling a trial; the last job's log, .*_0_log.out", said
+        r"3 submissions to Slurm ended without settling a trial; the last job's log, .*_0_log.out",
+        said,
     )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.sweep.launchers.slurm import ARRAY, tasks_needed
-from limo_ablate.sweep.launchers.slurm_jobs import Live, check_slurm, job_lines
+from limo_ablate.sweep.launchers.slurm_jobs import SlurmJob, check_slurm, job_lines
 from limo_ablate.sweep.launchers.slurm_script import Batch, job_name, join_command, parameters
 from limo_ablate.trial.compose import compose
 
@@ -107,7 +107,7 @@ def test_a_share_of_a_machine_can_be_asked_for() -> None:
     ("overrides", "message"),
     [
         (["launch.slurm.gpus_per_node=4", "hardware=fsdp2"], "=4: hardware=fsdp2 needs 8 GPUs of a machine"),
-        (["launch.slurm.jobs=worker", "hardware=gpu1"], "say how many GPUs a machine of the partition has"),
+        (["launch.slurm.jobs=worker", "hardware=gpu1"], "set the number of GPUs of a machine"),
     ],
 )
 def test_too_few_gpus_are_told_before_anything_is_submitted(overrides: list[str], message: str) -> None:
@@ -154,9 +154,9 @@ def test_two_folders_of_one_name_have_different_jobs(tmp_path: Path) -> None:
     assert job_name(tmp_path / "a" / "grid").startswith("limo-grid-")
 
 
-def live(running: int, pending: int) -> list[Live]:
+def live(running: int, pending: int) -> list[SlurmJob]:
     states = ["RUNNING"] * running + ["PENDING"] * pending
-    return [Live(f"1_{i}", state, "None", "") for i, state in enumerate(states)]
+    return [SlurmJob(f"1_{i}", state, "None", "") for i, state in enumerate(states)]
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def live(running: int, pending: int) -> list[Live]:
     ],
 )
 def test_as_many_jobs_as_there_is_work_for(
-    jobs: str, waiting: int, running: int, jobs_there: list[Live], expected: int
+    jobs: str, waiting: int, running: int, jobs_there: list[SlurmJob], expected: int
 ) -> None:
     assert tasks_needed(jobs, 4, waiting, running, jobs_there) == expected
 

@@ -120,8 +120,8 @@ def test_a_contrast_that_cannot_be_seen_is_said_so(
     assert contrast["detectable"] > 0.05
     main(["plan", str(file)])
     said = capsys.readouterr().out
-    assert "tier: its 1 points CAN'T BE SEEN with 2 seeds" in said
-    assert "WARNING: 1 of 1 primary contrasts can't be seen as planned: tier" in said.splitlines()[1]
+    assert "tier: its 1 points CAN'T BE DETECTED with 2 seeds" in said
+    assert "WARNING: 1 of 1 primary contrasts can't be detected as planned: tier" in said.splitlines()[1]
     easier = _write(tmp_path, seeds=[0, 1, 2, 3], contrasts=[{**STUDY["contrasts"][0], "effect": 0.5}])  # type: ignore[index]
     assert not _plan(capsys, easier)["contrasts"][0]["blind"]
 

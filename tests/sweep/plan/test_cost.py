@@ -6,8 +6,8 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
-from limo_ablate.sweep.plan.cost import Costs, Past, shape_of
-from limo_ablate.sweep.plan.work import Parts, prior, problems, steps_and_tokens
+from limo_ablate.sweep.plan.cost import Costs, FinishedTrial, shape_of
+from limo_ablate.sweep.plan.work import StageSeconds, prior, problem_count, steps_and_tokens
 from limo_ablate.trial.compose import compose, compose_trials
 from limo_ablate.trial.config import TrialConfig
 
@@ -19,12 +19,12 @@ def _config(*overrides: str) -> TrialConfig:
 
 
 def _seconds(*overrides: str) -> float:
-    return Costs().price(_config(*overrides)).seconds
+    return Costs().forecast(_config(*overrides)).seconds
 
 
 def test_the_paper_s_setting_is_priced_from_public_figures() -> None:
     """6 x 32.8e9 x 800 x 15 x 8192 operations, a third more by checkpointing: at 40 % MFU of 8 GPUs 2.3 h."""
-    price = Costs().price(_config("experiment=limo_v3"))
+    price = Costs().forecast(_config("experiment=limo_v3"))
     assert price.devices == 8
     assert 3600 * 2.3 < price.seconds < 3600 * 6
     assert price.spread > math.log(2)
@@ -56,15 +56,15 @@ def test_problems_are_counted_where_they_can_be(tmp_path: Path) -> None:
     own = _config("eval=jsonl", "eval.benchmarks.own.path=" + str(tmp_path / "own.jsonl")).eval.benchmarks[
         "own"
     ]
-    assert problems(own) == 7
-    assert problems(replace(own, limit=3)) == 3
-    assert problems(replace(own, path=str(tmp_path / "own.json"))) == 2
-    assert problems(replace(own, path="not/there", items=55)) == 55
-    assert problems(_config().eval.benchmarks["mini"]) == 180
-    assert problems(_config("eval=math500").eval.benchmarks["math500"]) == 500
+    assert problem_count(own) == 7
+    assert problem_count(replace(own, limit=3)) == 3
+    assert problem_count(replace(own, path=str(tmp_path / "own.json"))) == 2
+    assert problem_count(replace(own, path="not/there", items=55)) == 55
+    assert problem_count(_config().eval.benchmarks["mini"]) == 180
+    assert problem_count(_config("eval=math500").eval.benchmarks["math500"]) == 500
 
 
-def _history(noise: float, seed: int) -> list[Past]:
+def _history(noise: float, seed: int) -> list[FinishedTrial]:
     """Trials of a machine that trains slower than assumed, decodes slower still, and L5 takes twice L1."""
     draw = random.Random(seed)
     points = list(itertools.product(SIZES, {"L1": 1.0, "L3": 1.4, "L5": 2.0}.items(), MODELS))
@@ -76,14 +76,14 @@ def _history(noise: float, seed: int) -> list[Past]:
     for (_, (_, longer), _), config in zip(points, compose_trials(asked), strict=True):
         before = prior(config, shape_of(config.model))
         off = [factor * math.exp(draw.gauss(0, noise)) for factor in (2.5 * longer, 6 * longer, 1.5)]
-        took = Parts(before.train * off[0], before.generate * off[1], before.rest * off[2])
-        trials.append(Past(config, took))
+        took = StageSeconds(before.train * off[0], before.generate * off[1], before.rest * off[2])
+        trials.append(FinishedTrial(config, took))
     draw.shuffle(trials)
     return trials
 
 
-def _errors(costs: Costs, trials: list[Past]) -> list[float]:
-    return [abs(math.log(costs.price(trial.config).seconds / trial.took.total)) for trial in trials]
+def _errors(costs: Costs, trials: list[FinishedTrial]) -> list[float]:
+    return [abs(math.log(costs.forecast(trial.config).seconds / trial.took.total)) for trial in trials]
 
 
 def test_after_ten_trials_the_others_are_forecast() -> None:
@@ -104,14 +104,14 @@ def test_after_ten_trials_the_others_are_forecast() -> None:
 def test_the_spread_says_how_sure_a_forecast_is() -> None:
     trials = _history(noise=0.2, seed=1)
     costs = Costs()
-    blind = costs.price(trials[-1].config).spread
+    blind = costs.forecast(trials[-1].config).spread
     costs.fit(trials[:20])
     seen, unseen = (
-        costs.price(_config("select.size=64", f"model={model}")) for model in ("mini_s", "mini_l")
+        costs.forecast(_config("select.size=64", f"model={model}")) for model in ("mini_s", "mini_l")
     )
     assert seen.spread < unseen.spread < blind
     inside = [
-        error < costs.price(t.config).spread
+        error < costs.forecast(t.config).spread
         for error, t in zip(_errors(costs, trials[20:]), trials[20:], strict=True)
     ]
     assert sum(inside) >= len(inside) / 2
@@ -120,6 +120,6 @@ def test_the_spread_says_how_sure_a_forecast_is() -> None:
 def test_stages_that_were_found_teach_nothing() -> None:
     trial = _config("select.size=64")
     costs = Costs()
-    costs.fit([Past(trial, Parts(train=0.01, generate=0.02, rest=0.5))] * 5)
-    before, after = prior(trial, shape_of(trial.model)), costs.price(trial)
+    costs.fit([FinishedTrial(trial, StageSeconds(train=0.01, generate=0.02, rest=0.5))] * 5)
+    before, after = prior(trial, shape_of(trial.model)), costs.forecast(trial)
     assert after.seconds > (before.train + before.generate) / 10

@@ -3,12 +3,12 @@
 import random
 
 from limo_ablate.study.budget import Budget
-from limo_ablate.sweep.plan.cost import Price
-from limo_ablate.sweep.plan.schedule import Item, queued, schedule
+from limo_ablate.sweep.plan.cost import Forecast
+from limo_ablate.sweep.plan.schedule import ScheduledTrial, in_queue_order, schedule
 
 
-def _item(name: str, seconds: float, devices: int = 1, seed: int = 0) -> Item:
-    return Item(name, "b", seed, gpu=True, price=Price(seconds, devices, spread=0.1))
+def _item(name: str, seconds: float, devices: int = 1, seed: int = 0) -> ScheduledTrial:
+    return ScheduledTrial(name, "b", seed, gpu=True, forecast=Forecast(seconds, devices, spread=0.1))
 
 
 def test_trials_run_side_by_side_and_wide_ones_wait_for_room() -> None:
@@ -20,13 +20,15 @@ def test_trials_run_side_by_side_and_wide_ones_wait_for_room() -> None:
 
 def test_the_queue_s_order_is_seeds_then_the_longest() -> None:
     items = [_item("short", 1, seed=3), _item("later", 9, seed=1), _item("long", 2, seed=3)]
-    assert [item.name for item in queued(items, [3, 1])] == ["long", "short", "later"]
+    assert [item.name for item in in_queue_order(items, [3, 1])] == ["long", "short", "later"]
 
 
 def test_a_makespan_lies_between_the_bounds() -> None:
     draw = random.Random(0)
-    items = queued([_item(str(i), draw.uniform(1, 100), draw.choice([1, 2, 4])) for i in range(200)], [0])
-    work = sum(item.price.device_seconds for item in items)
+    items = in_queue_order(
+        [_item(str(i), draw.uniform(1, 100), draw.choice([1, 2, 4])) for i in range(200)], [0]
+    )
+    work = sum(item.forecast.device_seconds for item in items)
     made = schedule(items, 8)
     assert work / 8 <= made.seconds <= 2 * work / 8 + 100
     assert not made.not_run

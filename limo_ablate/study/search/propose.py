@@ -1,0 +1,71 @@
+"""The trials that a search has proposed so far, and new ones.
+
+The same rows give the same proposals, in whatever runner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from limo_ablate.core.overrides import format_override
+from limo_ablate.study.planned import PlannedTrial, Proposal, TrialSpec
+from limo_ablate.study.search.objectives import check_objectives
+from limo_ablate.study.search.search import Search, latest
+from limo_ablate.trial.compose import compose_trials
+from limo_ablate.trial.config import TrialConfig
+from limo_ablate.trial.identity import trial_key
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+_configs: dict[tuple[str, ...], TrialConfig] = {}
+"""Overrides -> composed configuration, kept because the same proposals are read from the ledger again and
+again."""
+
+
+def proposed_trials(search: Search, rows: Sequence[FrozenTrial]) -> list[PlannedTrial]:
+    """The trials that the search has proposed so far, from its rows; one for each proposal."""
+    proposals = [
+        Proposal(search=search.name, **row.user_attrs["proposal"]) for _, row in sorted(latest(rows).items())
+    ]
+    return _planned(search, proposals)
+
+
+def propose(search: Search, rows: Sequence[FrozenTrial], count: int) -> list[PlannedTrial]:
+    """Up to `count` new trials; fewer when its trials or its points are used up. Raises UserError.
+
+    `rows` are all rows of the search, in any state. Those that wait or run are assumed to be no better than
+    the worst result so far, so that trials that run side by side are not all alike.
+    """
+    from limo_ablate.study.search.sampler import new_proposals  # optuna
+
+    new = _planned(search, new_proposals(search, rows, min(count, search.remaining(rows))))
+    for trial in new:
+        check_objectives(search.objectives, trial.config, f"block '{search.block}'")
+    return new
+
+
+def _planned(search: Search, proposals: Sequence[Proposal]) -> list[PlannedTrial]:
+    specs = [_spec(search, proposal) for proposal in proposals]
+    missing = [spec.overrides for spec in specs if spec.overrides not in _configs]
+    _configs.update(zip(missing, compose_trials(missing) if missing else (), strict=True))
+    return [
+        PlannedTrial(
+            name=f"{search.label}-t{proposal.number:03d}-s{search.seed}",
+            key=trial_key(_configs[spec.overrides]),
+            overrides=spec.overrides,
+            levels=spec.levels,
+            seed=spec.seed,
+            blocks=(spec.block,),
+            config=_configs[spec.overrides],
+            proposal=proposal,
+        )
+        for proposal, spec in zip(proposals, specs, strict=True)
+    ]
+
+
+def _spec(search: Search, proposal: Proposal) -> TrialSpec:
+    levels = (format_override(key, level) for key, level in proposal.levels.items())
+    overrides = (*search.overrides, *levels, f"seed={search.seed}")
+    return TrialSpec(search.block, overrides, search.levels | proposal.levels, search.seed)
