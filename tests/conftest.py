@@ -1,8 +1,11 @@
-"""Shared by all tests: one thread a process, and where the optional real data lies."""
+"""Shared by all tests: one thread a process, where the optional real data lies, which tests are slow."""
 
 import os
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Iterator, Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -19,7 +22,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.pop("WANDB_MODE", None)
 
-ROOT = Path(__file__).resolve().parent.parent
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
 SHARED = ROOT.parent / "shared" / "data"
 
 
@@ -46,3 +50,69 @@ def compose_once() -> None:
 
 
 compose_once()
+
+
+SLOW = (
+    "analysis/register", "docs", "model", "report", "study/search", "sweep", "test_*", "trial/track",
+    "trial/test_re*", "trial/test_rows.py", "trial/test_trial.py", "verify/test_hostile.py",
+    "verify/test_score.py", "verify/test_verify.py", "verify/test_worker.py",
+)  # fmt: skip
+"""Folders and files whose tests train, start processes or take longer than about two seconds."""
+QUICK = (
+    "model/generate/test_health.py", "model/generate/test_sampling.py", "model/train/test_attention.py",
+    "model/train/test_loss.py", "model/train/test_packing.py", "model/train/test_plan.py",
+    "model/train/test_tokens.py", "report/serve/test_guard.py", "sweep/ledger/test_flock.py",
+    "sweep/test_budget_guard.py", "sweep/test_live.py", "sweep/test_polling.py", "sweep/test_slots.py",
+)  # fmt: skip
+"""Files in them whose tests do not."""
+QUERIES = ("git", "nvidia-smi", "scontrol", "limo_ablate.verify.worker")
+"""What quick tests may start all the same: programs that answer at once, and the verifier's own helper."""
+_quick: str | None = None
+"""The quick test that runs."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    slow = _files(SLOW) - _files(QUICK)
+    for item in items:
+        if item.path in slow:
+            item.add_marker(pytest.mark.slow)
+
+
+def _files(patterns: Sequence[str]) -> set[Path]:
+    files = set()
+    for pattern in patterns:
+        found = [
+            file for path in HERE.glob(pattern) for file in ([path] if path.is_file() else path.rglob("*.py"))
+        ]
+        assert found, f"tests/conftest.py names {pattern}, and there is none"
+        files.update(found)
+    return files
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    global _quick
+    _quick = None if item.get_closest_marker("slow") else item.nodeid
+    try:
+        return (yield)
+    finally:
+        _quick = None
+
+
+def _no_processes() -> None:
+    """Has quick tests fail that start processes."""
+    start, popen = BaseProcess.start, subprocess.Popen.__init__
+
+    def started(process: BaseProcess) -> None:
+        assert _quick is None, f"{_quick} starts a process: name it in SLOW of tests/conftest.py"
+        start(process)
+
+    def opened(process: Any, command: Any, *others: Any, **settings: Any) -> None:
+        query = any(Path(word).name in QUERIES for word in command) or command[0] in QUERIES
+        assert _quick is None or query, f"{_quick} starts {command}: name it in SLOW of tests/conftest.py"
+        popen(process, command, *others, **settings)
+
+    BaseProcess.start, subprocess.Popen.__init__ = started, opened  # type: ignore[method-assign]
+
+
+_no_processes()

@@ -35,6 +35,7 @@ def test_where_only_trainings_differ_it_is_students_t_over_trainings() -> None:
     assert crossed(values).p_value() == pytest.approx(expected.pvalue, rel=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("r", "n"), [(3, 30), (3, 180), (5, 60)])
 @pytest.mark.parametrize("trained", [0.0, 0.02, 0.06])
 def test_the_interval_covers(r: int, n: int, trained: float) -> None:
@@ -45,6 +46,7 @@ def test_the_interval_covers(r: int, n: int, trained: float) -> None:
     assert (found.p_value() < 0.05).mean() == pytest.approx(1 - covered, abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("base", [0.0, 0.05])
 @pytest.mark.parametrize("seed", [0.0, 0.05])
 @pytest.mark.parametrize(("r", "s", "n"), [(3, 3, 60), (5, 3, 60)])

@@ -99,6 +99,7 @@ def drawn_by_seeds(rng: np.random.Generator, missing: str = "") -> Cube:
     return cube(trials, answers, ["select.quality", "model.pretrain.seed"], "mini")
 
 
+@pytest.mark.slow
 def test_subsets_that_the_seeds_draw_for_all_bases_alike_are_three_whatever_the_bases() -> None:
     rng = np.random.default_rng(5)
     held = 0

@@ -132,6 +132,7 @@ def test_a_missing_level_is_a_level() -> None:
     assert found.select("size", "mean", "problems").rows() == [(4, 1.0, 4), (None, 0.0, 4)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seeds", "seed_sd", "item_sd"), [(3, 0.05, 0.15), (8, 0.05, 0.15), (8, 0.0, 0.2)])
 def test_the_interval_covers_a_planted_mean(seeds: int, seed_sd: float, item_sd: float) -> None:
     """Over 600 studies of 80 fresh problems each, about 95 % of the intervals hold the true 0.5."""

@@ -58,6 +58,7 @@ def test_a_study_is_read_from_its_file(folder: Path) -> None:
     assert load_study(str(folder / "small.yaml")) == study
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(package_folder("sweeps").glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_studies_that_ship_are_named_as_their_files_and_compose(path: Path) -> None:
     study = load_study(path.stem, ["seeds=0"])

@@ -25,6 +25,7 @@ PLACES = {
 """Groups that a protocol places, and where."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_fits_the_schema(choice: str) -> None:
     group, _, name = choice.partition("=")

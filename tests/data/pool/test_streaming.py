@@ -35,6 +35,7 @@ def peak(folder: Path, characters: int) -> int:
     return found
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_solutions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables_module, "BATCH_CHARACTERS", 200_000)
     monkeypatch.setattr(tables_module, "BATCH_ROWS", 500)

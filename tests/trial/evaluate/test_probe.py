@@ -57,6 +57,7 @@ def probe(store: Store, model: Artifact) -> pl.DataFrame:
     return pl.read_parquet(probed(store, begun, texts).path / "probed.parquet")
 
 
+@pytest.mark.slow
 def test_who_was_trained_on_the_problems_is_caught(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     base = made_base(store)
