@@ -112,7 +112,7 @@ def test_a_study_runs_and_what_it_prints_can_be_pasted(own: Path, tmp_path: Path
     assert not (own / "outputs").exists()
     run("--project", "own", "report", "mine", at=tmp_path)
     run("--project", "own", "join", "mine", at=tmp_path)
-    run("--project", "own", "why", "size0", "--study", "mine", at=tmp_path)
+    run("--project", "own", "why", "size0", "--study", "mine", "select.size=0", at=tmp_path)
     failing = "eval.benchmarks.mini.path=nowhere.jsonl"
     said = run("--project", "own", "sweep", "mine", "select.size=0", "name=bad", failing,
                "launch.attempts=1", at=tmp_path, code=3)  # fmt: skip
