@@ -108,7 +108,7 @@ def test_a_selection_and_itself_do_not_differ(made: tuple[Path, str]) -> None:
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["--diff", "a", "nowhere"], "nowhere: no manifest.parquet there"),
+        (["--diff", "a", "nowhere"], "nowhere has no manifest.parquet"),
         (
             ["--out", "a/rows.jsonl", "data.miniature.per_level=2", "select.size=1"],
             "--out=a/rows.jsonl: can't be",
@@ -141,5 +141,5 @@ def test_what_the_source_has_and_can_t_be_used_is_said(tmp_path: Path) -> None:
     asked = ["data=jsonl", "data.path=p.jsonl", "data.fields.level=level", "select.quality=any"]
     done = run(*asked, "select.size=4", "select/contamination=none", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "1 row of the source's 5 don't fit, such as p.jsonl:5: problem: no text" in done.stdout
-    assert "1 row with a level that is no number" in done.stdout
+    assert "1 row of the source's 5 can't be used, such as p.jsonl:5: problem: no text" in done.stdout
+    assert "1 row with a level that is not a number" in done.stdout
