@@ -251,7 +251,9 @@ def test_an_objective_that_is_not_there_is_named(name: str) -> None:
 
 
 def test_an_objective_is_checked_before_anything_runs() -> None:
-    with pytest.raises(UserError, match="score=minx is no number of its trials' results; did you mean mini"):
+    with pytest.raises(
+        UserError, match="score=minx is not a number in its trials' results; did you mean mini"
+    ):
         propose(search(objectives=(Objective(score="minx"),)), [], 1)
     with pytest.raises(UserError, match=r"train\.dev_loss needs rows held out"):
         propose(search(objectives=(Objective(score="train.dev_loss", direction="minimize"),)), [], 1)

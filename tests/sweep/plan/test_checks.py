@@ -26,10 +26,10 @@ def made(figure: dict[str, Any], **block: Any) -> Study:
 @pytest.mark.parametrize(
     ("figure", "said"),
     [
-        ({"score": "mini/hrad"}, "score=mini/hrad is no score of its trials; did you mean mini/hard?"),
-        ({"x": "select.sise"}, "x=select.sise is no key of its trials; did you mean select.size?"),
-        ({"line": "select.nothing.at.all"}, "line=select.nothing.at.all is no key"),
-        ({"score": "mini/clean"}, "score=mini/clean is no score"),  # the gate is off
+        ({"score": "mini/hrad"}, "score=mini/hrad is not a score of its trials; did you mean mini/hard?"),
+        ({"x": "select.sise"}, "x=select.sise: not a key of its trials; did you mean select.size?"),
+        ({"line": "select.nothing.at.all"}, "line=select.nothing.at.all: not a key"),
+        ({"score": "mini/clean"}, "score=mini/clean is not a score"),  # the gate is off
     ],
 )
 def test_a_figure_of_what_is_not_there_is_refused(figure: dict[str, Any], said: str) -> None:
@@ -56,7 +56,7 @@ def test_what_a_tuning_goes_by_is_checked() -> None:
     plan(tuned("mini/easy"))
     with pytest.raises(UserError, match=r"block 'grid': tune: score=mini/esay .*did you mean mini/easy"):
         plan(tuned("mini/esay"))
-    with pytest.raises(UserError, match=r"tune: train\.dev_loss needs rows held out of training"):
+    with pytest.raises(UserError, match=r"tune: train\.dev_loss needs rows held out from training"):
         plan(tuned("train.dev_loss"))
 
 
