@@ -10,10 +10,8 @@ import sys
 def main(arguments: list[str]) -> int:
     # imported here, for multiprocessing imports this file again in every job
     from functools import partial
-    from pathlib import Path
 
-    from limo_ablate.core.errors import UserError
-    from limo_ablate.study.design import load_study
+    from limo_ablate.cli import main as command_line
     from limo_ablate.sweep import coordinate, join
     from limo_ablate.sweep.ledger.lease import Lease
     from limo_ablate.sweep.runner import Commands
@@ -25,19 +23,9 @@ def main(arguments: list[str]) -> int:
         report="sweep_jobs:report",
         preload=("sweep_jobs",),
     )
-    try:
-        if arguments[0] == "join":
-            folder, *extra = arguments[1:]
-            trials = (
-                int(extra.pop(0).removeprefix("trials=")) if extra[:1] and "trials=" in extra[0] else None
-            )
-            return join.join(Path(folder), extra, trials, commands)
-        extend = "--extend" in arguments
-        study, *extra = [argument for argument in arguments if argument != "--extend"]
-        return coordinate.run(load_study(study, extra), commands=commands, extend=extend)
-    except UserError as error:
-        print(f"limo-ablate: {error}", file=sys.stderr)
-        return 2
+    coordinate.run = partial(coordinate.run, commands=commands)
+    join.join = partial(join.join, commands=commands)
+    return command_line(arguments if arguments[0] == "join" else ["sweep", *arguments])
 
 
 if __name__ == "__main__":
