@@ -73,6 +73,7 @@ def _build_slowly(root: Path, counter: Path) -> None:
     Store(root).build("stage", 1, {}, make)
 
 
+@pytest.mark.slow
 def test_several_processes_build_an_artifact_once(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=_build_slowly, args=(tmp_path / "s", tmp_path / "n")) for _ in range(3)]

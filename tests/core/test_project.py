@@ -42,6 +42,7 @@ def test_the_package_s_own_folder_counts_once(monkeypatch: pytest.MonkeyPatch) -
     assert (len(conf_folders()), len(sweep_folders())) == (1, 1)
 
 
+@pytest.mark.slow
 def test_a_named_project_holds_for_what_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine").mkdir()

@@ -170,6 +170,7 @@ def test_trainings_that_differ_only_in_how_they_learn_share_their_tokens(store: 
     assert tokenize(store, made_selection(store, 11), base, TRAIN) != tokens
 
 
+@pytest.mark.slow
 def test_rows_are_read_and_written_so_many_at_a_time(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,7 +75,6 @@ def test_judge_probe_and_second_pass_are_scores_of_their_own(
     assert {"completions/probe/mini", "probed/mini", "judged/mini", "base/judge"} <= set(saved["artifacts"])
 
 
-@pytest.mark.slow
 def test_the_base_is_one_trial_for_all_cells_of_a_protocol() -> None:
     cells = (["select.quality=L1"], ["select.quality=L5", "select.order=score", "train.learning_rate=1"])
     keys = set()

@@ -26,6 +26,7 @@ RECENT = {"aime25": 30, "hmmt_feb_2025": 30, "olymmath_en_easy": 100, "olymmath_
 RIGHT_FIRST = {"question": "1+1?", "answer": "2", "no": "3", "never": "4"}
 
 
+@pytest.mark.slow
 def test_every_protocol_composes() -> None:
     assert {"limo_v1", "limo_v3", "sober", "math500", "jsonl", "recent", "miniature"} <= set(PROTOCOLS)
     for protocol in PROTOCOLS:
@@ -33,6 +34,7 @@ def test_every_protocol_composes() -> None:
             assert benchmark.path or name in ("mini", "own")
 
 
+@pytest.mark.slow
 def test_every_set_can_be_added_to_a_protocol() -> None:
     added = [
         f"+eval/{group}@eval.benchmarks.{name}={choice}"
