@@ -133,7 +133,7 @@ class LaunchConfig:
     slots: int | None
     """Number of trials that run at the same time; null: as many as the cores (or GPUs) allow."""
     attempts: int
-    """A cell that failed so often is left alone; a larger number tries again."""
+    """Number of failures after which a trial is given up; a larger number retries it."""
     backoff_seconds: float
     """Wait before a failed trial's second attempt; doubled before each further one."""
     hang_seconds: float | None

@@ -87,7 +87,7 @@ def test_a_users_error_is_not_tried_again_in_the_same_sweep(sweep: Sweeping) -> 
     code, said = sweep.run()
     assert code == 3
     once = (
-        "FAILED, attempt 1 of 3, not tried again by this sweep, but by the next: UserError: select.size: too"
+        "FAILED, attempt 1 of 3, not retried by this sweep, but by the next: UserError: select.size: too"
     )
     assert once in said
     assert "1 of them would fail again for the same reason; the next sweep retries them" in said
@@ -202,7 +202,7 @@ def test_a_grid_grows(sweep: Sweeping) -> None:
     assert sweep.run()[0] == 0
     code, said = sweep.run("select.size=1,2,3", "seeds=[0,1]")
     assert code == 0
-    assert "6 trials, 2 finished, 4 to do" in said
+    assert "6 trials (3 cells), 2 finished, 4 to do" in said
     assert len(sweep.events("start")) == len(sweep.finished()) == 6
     assert [trial["name"] for trial in json.loads((sweep.folder / "cells.json").read_text())][:3] == [
         "size1-s0", "size2-s0", "size3-s0",
