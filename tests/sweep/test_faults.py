@@ -132,7 +132,7 @@ def test_a_joined_runner_leaves_after_as_many_trials_as_it_was_told(sweep: Sweep
     ended(first)
     until(lambda: not sweep.orphans())
     sweep.go()
-    code, said = ended(sweep.join("trials=1", "launch.slots=1"))
+    code, said = ended(sweep.join("--trials=1", "launch.slots=1"))
     assert code == 0, said
     assert said.count("50.0 ±") == 1
     assert len(sweep.events("end")) == 1
