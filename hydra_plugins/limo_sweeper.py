@@ -28,7 +28,7 @@ class LimoSweeper(Sweeper):
         self.config = config
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Runs what `arguments` span. Raises TrialFailure when some cells failed."""
+        """Runs the trials that `arguments` span. Raises TrialFailure when some failed."""
         from pathlib import Path
 
         from limo_ablate.core.errors import EXIT_INTERRUPTED, TrialFailure
@@ -45,4 +45,4 @@ class LimoSweeper(Sweeper):
         if code == EXIT_INTERRUPTED:
             raise KeyboardInterrupt
         if code:
-            raise TrialFailure(f"some cells of {folder} failed; their reasons are above")
+            raise TrialFailure(f"some trials of {folder} failed; their reasons are above")
