@@ -86,9 +86,7 @@ def test_a_users_error_is_not_tried_again_in_the_same_sweep(sweep: Sweeping) -> 
     sweep.declare(quality=("padded",))
     code, said = sweep.run()
     assert code == 3
-    once = (
-        "FAILED, attempt 1 of 3, not retried by this sweep, but by the next: UserError: select.size: too"
-    )
+    once = "FAILED, attempt 1 of 3, not retried by this sweep, but by the next: UserError: select.size: too"
     assert once in said
     assert "1 of them would fail again for the same reason; the next sweep retries them" in said
     assert "new attempts: " not in said
