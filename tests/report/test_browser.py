@@ -125,9 +125,9 @@ def test_a_small_budget_keeps_each_verdict_of_a_cell_and_whole_problems(study: P
     assert everything is not None
     assert some is not None
     assert some == pack_completions(load(study), 200_000)
-    assert everything.problems == everything.of_problems == 60
+    assert everything.problems == everything.total_problems == 60
     assert 0 < some.problems < 60
-    assert some.cells == some.of_cells == everything.cells
+    assert some.cells == some.total_cells == everything.cells
     rows = unpacked(study, 200_000)["rows"]
     full = unpacked(study, 10**7)["rows"]
     assert set(zip(rows["cell"], rows["status"], strict=True)) == set(
@@ -140,5 +140,5 @@ def test_a_small_budget_keeps_each_verdict_of_a_cell_and_whole_problems(study: P
 def test_a_long_completion_loses_its_middle_and_says_how_much(tmp_path: Path) -> None:
     made = Making(tmp_path, blocks=[DIFFICULTY], figures=[], seeds=[0], completion="a" * 3000 + "b" * 3000)
     (text,) = set(unpacked(made.write(), 10**7)["rows"]["completion"])
-    assert text.startswith("a" * (LENGTH // 2) + "\n[… 2000 characters left out …]\n")
+    assert text.startswith("a" * (LENGTH // 2) + "\n[… 2000 characters omitted …]\n")
     assert text.endswith("b" * (LENGTH // 2))

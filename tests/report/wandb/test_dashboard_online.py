@@ -119,10 +119,10 @@ def test_a_server_that_is_away_is_said_in_one_line(
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["--help"], 0, "limo-ablate dashboard STUDY"),
+        (["--help"], 0, "Usage: limo-ablate dashboard [OPTIONS] STUDY"),
         (["minature"], 2, "minature: no such study in"),
-        (["--ofline"], 2, "--ofline: no option of `limo-ablate dashboard`"),
-        (["--offline"], 2, "which study?"),
+        (["--ofline"], 2, "--ofline: no option of dashboard; did you mean --offline?"),
+        (["--offline"], 2, "STUDY is missing"),
     ],
 )
 def test_a_mistake_is_told_at_once(arguments: list[str], code: int, said: str) -> None:
