@@ -225,7 +225,7 @@ def test_what_is_wrong_in_a_study_is_named(folder: Path, old: str, new: str, sai
     ("extra", "said"),
     [
         ("seeds=[a]", "seeds are whole numbers"),
-        ("train.steps=10,20", "no axis of small; axes: model, select.quality, select.size"),
+        ("train.steps=10,20", "not an axis of small; axes: model, select.quality, select.size"),
         ("select.size=[]", "no values"),
         ("budget.gpu=3", "a budget is set by budget.gpu_hours=NUMBER or budget.hours=NUMBER"),
         ("budget.hours=-1", "budget.hours=-1: must be a positive number"),

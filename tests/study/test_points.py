@@ -73,7 +73,7 @@ def test_random_points_are_seeded_and_more_of_them_go_on() -> None:
 def test_random_points_are_different_ones() -> None:
     found = points(block(design="random", n=4))
     assert len({repr(point) for point in found}) == 4
-    with pytest.raises(UserError, match="n=5, but its axes have only 4 found"):
+    with pytest.raises(UserError, match="n=5, but its axes have only 4 points"):
         points(block(design="random", n=5))
 
 
@@ -121,8 +121,8 @@ BOTH = (Objective(score="mini"), Objective(score="mini.tokens", direction="minim
         ),
         ({"design": "optuna", "n": 5}, "design: optuna needs objectives"),
         ({**SEARCH, "axes": {}}, "needs axes to search"),
-        ({**SEARCH, "objectives": BOTH, "pruner": Pruning(rule="median")}, "pruner looks at answers"),
-        ({**SEARCH, "objectives": BOTH[1:], "pruner": Pruning(rule="median")}, "pruner looks at answers"),
+        ({**SEARCH, "objectives": BOTH, "pruner": Pruning(rule="median")}, "pruner compares answers"),
+        ({**SEARCH, "objectives": BOTH[1:], "pruner": Pruning(rule="median")}, "pruner compares answers"),
         ({**SEARCH, "population": 5}, "population=5 belongs to sampler: nsga2"),
         ({**SEARCH, "n": -1}, "n=-1 must be 1 or more"),
         ({"seeds": ()}, "seeds is empty"),

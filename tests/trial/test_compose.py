@@ -74,7 +74,7 @@ def test_a_command_line_override_wins_over_an_experiment() -> None:
         ("model=mini_x", "model=mini_x: not a choice; did you mean mini_"),
         ("select.difficulty=hrd", "select.difficulty=hrd is no band .* choose any, easy"),
         ("+select.foo=1", "select.foo: unknown key"),
-        ("train.steps=null", "exactly one is the budget, 0 are set"),
+        ("train.steps=null", "exactly one must be set, 0 are"),
         ("train.lora.rank=4", "train.lora"),
         ("select.size={", "can't read"),
         ("model=null", "model=null: Config group override must be a string or a list"),

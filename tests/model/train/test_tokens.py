@@ -175,7 +175,7 @@ def test_rows_are_read_and_written_so_many_at_a_time(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_once = made_tokens(store, made_base(store)).path
-    monkeypatch.setattr(tokens_module, "AT_ONCE", 5)
+    monkeypatch.setattr(tokens_module, "BATCH_ROWS", 5)
     other = Store(tmp_path / "other")
     in_parts = made_tokens(other, made_base(other)).path
     assert (in_parts / IDS).read_bytes() == (at_once / IDS).read_bytes()

@@ -231,7 +231,7 @@ def test_a_study_without_a_ledger_is_read_and_stays_as_it_is(
     before = sorted(folder.rglob("*"))
     assert StudyReader(folder).facts()["waiting_cells"] == 8
     assert main(["status", str(folder)]) == 0
-    assert "made: 8 trials: 8 waiting" in capsys.readouterr().out
+    assert "made: 8 trials (4 cells): 8 waiting" in capsys.readouterr().out
     assert sorted(folder.rglob("*")) == before
 
 
