@@ -14,7 +14,7 @@ from tests.made_study import Making
 from tests.waiting import PATIENCE
 
 BIG = 2 << 20
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def make_trial(study: Path) -> Path:
