@@ -50,7 +50,7 @@ class Sweeping:
     def start(self, *extra: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, str(HERE / "slurm_drive.py"), "sweep", str(self.root / "counting.yaml"), *extra],
-            env={**os.environ, "PYTHONPATH": str(HERE)},
+            env={**os.environ, "PYTHONPATH": str(HERE.parent)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
