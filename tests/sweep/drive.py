@@ -1,7 +1,7 @@
 """Runners with the small jobs, in processes that tests can kill.
 
 drive.py STUDY.yaml [OVERRIDE ...] [--extend]     a sweep
-drive.py join FOLDER [trials=N] [OVERRIDE ...]     one more runner
+drive.py join FOLDER [--trials N] [OVERRIDE ...]   one more runner
 """
 
 import sys
