@@ -75,7 +75,8 @@ def start_runner(
 @cache
 def _server() -> subprocess.Popen[str]:
     """It ends with this process, which closes its input."""
-    return subprocess.Popen([sys.executable, "-m", "tests.sweep.runners"], stdin=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "tests.sweep.runners"]
+    return subprocess.Popen(command, cwd=HERE.parents[1], stdin=subprocess.PIPE, text=True)
 
 
 def _serve() -> None:
