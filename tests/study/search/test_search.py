@@ -76,10 +76,10 @@ def run(one: Search, ledger: Ledger) -> list[float]:
     return found
 
 
-@pytest.mark.parametrize(("sampler", "seeds"), [("tpe", 4), ("gp", 2)])
-def test_a_model_based_sampler_beats_chance(sampler: str, seeds: int) -> None:
+@pytest.mark.parametrize("sampler", ["tpe", "gp"])
+def test_a_model_based_sampler_beats_chance(sampler: str) -> None:
     best = {
-        kind: [max(run(search(seed, sampler=kind, n=16), Ledger())) for seed in range(seeds)]
+        kind: [max(run(search(seed, sampler=kind, n=16), Ledger())) for seed in range(4)]
         for kind in ("random", sampler)
     }
     assert statistics.mean(best[sampler]) > statistics.mean(best["random"]) + 0.05
