@@ -119,7 +119,7 @@ def test_a_study_runs_and_what_it_prints_can_be_pasted(own: Path, tmp_path: Path
     (rerun,) = {line.split("rerun: ")[1] for line in said.splitlines() if "rerun: " in line}
     command, *words = shlex.split(rerun)
     assert (command, words[:2]) == ("limo-ablate", ["--project", str(own)])
-    assert "nowhere.jsonl" in run(*words, at=tmp_path / "outputs", code=3)
+    assert "mini: source=miniature needs" in run(*words, at=tmp_path / "outputs", code=2)
 
 
 @pytest.mark.parametrize(
