@@ -116,4 +116,6 @@ def _no_processes() -> None:
     BaseProcess.start, subprocess.Popen.__init__ = started, opened  # type: ignore[method-assign]
 
 
-_no_processes()
+def pytest_configure(config: pytest.Config) -> None:
+    if "not slow" in config.option.markexpr:
+        _no_processes()

@@ -65,7 +65,8 @@ def map_in_chunks(
 ) -> list[R]:
     """Applies `function`, which must be picklable, to chunks of `items` in worker processes.
 
-    Each free worker takes the next chunk. Results are in the order of `items`.
+    Each free worker takes the next chunk. Results are in the order of `items`. Raises RuntimeError when a
+    worker can't be started or dies.
     """
     chunks = [list(items[at : at + CHUNK]) for at in range(0, len(items), CHUNK)]
     results: list[list[R] | None] = [None] * len(chunks)
@@ -74,8 +75,9 @@ def map_in_chunks(
     failures: list[Exception] = []
 
     def work() -> None:
-        process = WorkerProcess()
+        process = None
         try:
+            process = WorkerProcess()
             while True:
                 with lock:
                     place = next(waiting, None)
@@ -85,10 +87,11 @@ def map_in_chunks(
                 if progress:
                     with lock:
                         progress(sum(len(result) for result in results if result))
-        except WorkerDied as error:
+        except Exception as error:  # raised below: a thread that ends early must not lose its items
             failures.append(error)
         finally:
-            process.kill()
+            if process is not None:
+                process.kill()
 
     threads = [threading.Thread(target=work) for _ in range(min(workers, len(chunks)))]
     for thread in threads:
@@ -96,5 +99,5 @@ def map_in_chunks(
     for thread in threads:
         thread.join()
     if failures:
-        raise RuntimeError(f"a verifier process died: {failures[0]}")
+        raise RuntimeError(f"a verifier process failed: {failures[0]}") from failures[0]
     return [result for chunk in results if chunk for result in chunk]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from limo_ablate.verify import jobs, verify
+from limo_ablate.verify import jobs, verify, verify_many
 from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,3 +75,14 @@ def test_memory_of_a_worker_is_bounded() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert result.stdout.strip() == "refused"
+
+
+def test_a_worker_that_can_not_start_loses_no_verdict_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its thread used to end with it, and the batch came back shorter, without an error."""
+
+    def refused() -> jobs.WorkerProcess:
+        raise BlockingIOError("Resource temporarily unavailable")
+
+    monkeypatch.setattr(jobs, "WorkerProcess", refused)
+    with pytest.raises(RuntimeError, match="a verifier process failed: Resource temporarily unavailable"):
+        verify_many([(r"\boxed{15}", "15")] * 3, workers=2)
