@@ -29,7 +29,7 @@ def equal(gold: Node, answer: Node) -> tuple[bool | None, str]:
 
 
 def _zero_constant(difference: Any) -> tuple[bool | None, str]:
-    value = difference.evalf(40, maxn=200)
+    value = _value(difference, 40)
     if not value.is_number or value.has(sympy.nan, sympy.zoo, sympy.oo) or not value.is_comparable:
         value = sympy.simplify(difference)
         return (True, "") if value == 0 else (None, "SymPy can't simplify the difference")
@@ -42,11 +42,21 @@ def _zero_at_points(difference: Any) -> tuple[bool | None, str]:
     letters = sorted(difference.free_symbols, key=str)
     for draw in (3, 5):
         point = {letter: sympy.Rational(draw * (k + 2), 7) for k, letter in enumerate(letters)}
-        value = difference.subs(point).evalf(30, maxn=200)
+        value = _value(difference.subs(point), 30)
         if value.is_comparable and abs(value) > sympy.Float("1e-15"):
             return False, "not the same function"
     simplified = sympy.simplify(difference)
     return (True, "") if simplified == 0 else (None, "SymPy can't simplify the difference")
+
+
+def _value(constant: Any, digits: int) -> Any:
+    """Its value. Integrals are computed once each, to these digits.
+
+    Within a difference that is zero, SymPy would repeat each quadrature with ever more digits, up to `maxn`:
+    seconds instead of hundredths of one.
+    """
+    values = {part: part.evalf(digits) for part in constant.atoms(sympy.Integral) if not part.free_symbols}
+    return constant.xreplace(values).evalf(digits, maxn=200)
 
 
 def build(node: Node) -> Any:

@@ -274,7 +274,7 @@ def test_a_runner_that_lost_its_lease_ends_all_it_has_started(sweep: Sweeping) -
     code, said = ended(runner)
     assert code == 130, said
     assert "others may have taken its trials" in said
-    sweep.until(lambda: not find_marked(lease.stem))
+    until(lambda: not find_marked(lease.stem))
 
 
 def commanded(pid: int) -> str:
