@@ -67,7 +67,7 @@ def test_a_killed_worker_is_replaced() -> None:
 
 
 def test_an_integral_is_computed_once() -> None:
-    """Its quadrature used to be repeated with ever more digits, 13 s of them here: undecided, past the limit."""
+    """Its quadrature used to be repeated with ever more digits: 13 s, past the limit."""
     assert verify(r"\boxed{\int_{-\infty}^{\infty} e^{-x^2}\,dx}", r"\sqrt{\pi}").correct
     assert verify(r"\boxed{\int_{-\infty}^{\infty} e^{-x^2}\,dx}", r"\sqrt{3}").status == "incorrect"
     assert verify(r"\boxed{\int_0^1\int_0^2 (x+y)\,dx\,dy}", "3").correct
