@@ -157,7 +157,8 @@ def limo_ablate(ctx: click.Context, show_help: bool, everything: bool, show_vers
         return 0
     from limo_ablate.help import full_help, short_help, usual_help
 
-    print(full_help() if everything else usual_help() if show_help else short_help())
+    shown = full_help if everything else usual_help if show_help else short_help
+    print(shown(SECTIONS))
     return 0
 
 

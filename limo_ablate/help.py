@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from textwrap import wrap
-from typing import Any
+from typing import Any, TypeAlias
 
-from limo_ablate.cli import SECTIONS
 from limo_ablate.trial.keys import groups, keys
 
+Sections: TypeAlias = Mapping[str, Mapping[str, tuple[str, str]]]
+"""Section -> verb -> (its command, its summary)."""
 USAGE = """\
 Usage: limo-ablate VERB [OPTION]... [KEY=VALUE]...
        limo-ablate KEY=VALUE...                    run one trial"""
@@ -45,26 +47,26 @@ COMMON = {
 INDENT, WIDTH = 22, 110
 
 
-def short_help() -> str:
+def short_help(sections: Sections) -> str:
     """For a call without any words."""
-    rows = [f"  {section + ':':20}{', '.join(verbs)}" for section, verbs in SECTIONS.items()]
+    rows = [f"  {section + ':':20}{', '.join(verbs)}" for section, verbs in sections.items()]
     return "\n".join([HEAD, "", "Verbs:", *rows, "", "`limo-ablate --help` says more."])
 
 
-def usual_help() -> str:
+def usual_help(sections: Sections) -> str:
     """The verbs, and the keys that are used most."""
-    return "\n\n".join([USAGE, HEAD, *_sections(), OPTIONS, _common()])
+    return "\n\n".join([USAGE, HEAD, *_verbs(sections), OPTIONS, _common()])
 
 
-def full_help() -> str:
+def full_help(sections: Sections) -> str:
     """All of it: every group with its options, every key with its type, default and meaning."""
-    return "\n\n".join([USAGE, HEAD, *_sections(), OPTIONS, _groups(), _keys()])
+    return "\n\n".join([USAGE, HEAD, *_verbs(sections), OPTIONS, _groups(), _keys()])
 
 
-def _sections() -> list[str]:
+def _verbs(sections: Sections) -> list[str]:
     return [
-        "\n".join([f"{section}:", *(f"  {name:14}{verb.summary}" for name, verb in verbs.items())])
-        for section, verbs in SECTIONS.items()
+        "\n".join([f"{section}:", *(f"  {name:14}{summary}" for name, (_, summary) in verbs.items())])
+        for section, verbs in sections.items()
     ]
 
 

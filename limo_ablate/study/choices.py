@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any
 
 from limo_ablate.core.registry import Entry, Registry
 
-if TYPE_CHECKING:
-    from optuna.pruners import BasePruner
-    from optuna.samplers import BaseSampler
-
-    from limo_ablate.study.block import Pruning
-    from limo_ablate.study.points import Design
-    from limo_ablate.study.search.search import Search
-
 POINTS = "limo_ablate.study.points"
-DESIGNS: Registry[Design] = Registry(
+DESIGNS: Registry[Any] = Registry(
     "design",
     {
         "factorial": Entry(f"{POINTS}:FACTORIAL", "all combinations of the axes' levels"),
@@ -26,8 +17,9 @@ DESIGNS: Registry[Design] = Registry(
         "optuna": Entry(f"{POINTS}:OPTUNA", "a search: trials are proposed from earlier results"),
     },
 )
+"""How a block's cells come about; each is a `limo_ablate.study.points.Design`."""
 SAMPLER = "limo_ablate.study.search.sampler"
-SAMPLERS: Registry[Callable[[Search, int, int], BaseSampler]] = Registry(
+SAMPLERS: Registry[Any] = Registry(
     "sampler",
     {
         "tpe": Entry(f"{SAMPLER}:tpe", "tree-structured Parzen estimator", words="TPE"),
@@ -36,9 +28,9 @@ SAMPLERS: Registry[Callable[[Search, int, int], BaseSampler]] = Registry(
         "random": Entry(f"{SAMPLER}:at_random", "random points", words="chance"),
     },
 )
-"""What proposes the trials of a search: (search, seed, random trials at its start) -> Optuna's sampler."""
+"""What proposes the trials of a search: (Search, seed, random trials at its start) -> Optuna's sampler."""
 PRUNING = "limo_ablate.study.search.pruning"
-PRUNERS: Registry[Callable[[Pruning], BasePruner]] = Registry(
+PRUNERS: Registry[Any] = Registry(
     "pruner rule",
     {
         "median": Entry(f"{PRUNING}:median", "worse than the median of earlier trials on as many problems"),
@@ -47,3 +39,4 @@ PRUNERS: Registry[Callable[[Pruning], BasePruner]] = Registry(
         ),
     },
 )
+"""When a trial of a search is ended early: Pruning -> Optuna's pruner."""

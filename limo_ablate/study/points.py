@@ -37,10 +37,10 @@ class Design:
 def points(block: Block) -> list[Point]:
     """The distinct points of a block, each with a level for every key; none for a search. Raises
     UserError."""
-    unfold = DESIGNS.load(block.design).unfold
-    if unfold is None:
+    design: Design = DESIGNS.load(block.design)
+    if design.unfold is None:
         return []
-    found = list(_distinct(block, unfold(block)))
+    found = list(_distinct(block, design.unfold(block)))
     if not found:
         raise UserError(f"block '{block.name}': exclude leaves no point")
     return found

@@ -18,6 +18,7 @@ from limo_ablate.study.design import Study
 from limo_ablate.study.folder import REGISTRATION, STUDY
 from limo_ablate.study.planned import PlannedTrial, count_text
 from limo_ablate.sweep.interrupts import Interrupts
+from limo_ablate.sweep.launchers.launcher import load_launcher
 from limo_ablate.sweep.ledger.declaration import declare
 from limo_ablate.sweep.ledger.flock import coordinator
 from limo_ablate.sweep.ledger.lease import Lease
@@ -75,7 +76,7 @@ def _checked_ledger(session: Session, interrupts: Interrupts) -> Ledger:
     """The study's ledger. Raises UserError, before anything is created, where what is left could not run."""
     ledger = session.ledger(interrupts.pause) if session.declared else None
     if ledger is None or not session.finished(ledger.rows()):
-        session.launcher.check()
+        load_launcher(session).check()
     return ledger or session.ledger(interrupts.pause)
 
 
@@ -90,9 +91,10 @@ def _run_missing(
     session: Session, ledger: Ledger, lease: Lease, options: RunnerOptions, *, extend: bool
 ) -> Queue:
     """Runs what is missing in the ledger; returns the queue afterwards."""
-    study, costs = session.study, Costs()
+    study, costs, launcher = session.study, Costs(), load_launcher(session)
+    slots = launcher.side_by_side()
     declare(ledger, study, session.trials, extend=extend)
-    queue = session.queue(ledger, lease, costs, reopen=True)
+    queue = session.queue(ledger, lease, costs, slots=slots, reopen=True)
     _write_study(study, queue.trials, session.folder)
     budget_guard = session.budget_guard(queue, costs)
     left = queue.total - queue.done - len(queue.given_up)
@@ -101,9 +103,9 @@ def _run_missing(
         options.console.print(f"{study.name}: {state}")
         return queue
     elsewhere = f", {queue.elsewhere} in other runners" if queue.elsewhere else ""
-    state = f"{queue.done} finished{elsewhere}, {left} to do, {session.launcher.side_by_side()} at a time"
+    state = f"{queue.done} finished{elsewhere}, {left} to do, {slots} at a time"
     options.console.print(f"{study.name}: {count_text(queue.trials, queue.total)}, {state}")
-    print_not_run(session.launcher.run(queue, budget_guard, lease, options), options.console)
+    print_not_run(launcher.run(queue, budget_guard, lease, options), options.console)
     queue.refresh()
     return queue
 

@@ -11,6 +11,7 @@ from limo_ablate.core.errors import EXIT_INTERRUPTED, EXIT_TRIALS_FAILED, UserEr
 from limo_ablate.study.design import load_study
 from limo_ablate.sweep.coordinate import COMMANDS, LEASE_LOST, SEEN_AS, explain_full_disk, print_not_run
 from limo_ablate.sweep.interrupts import Interrupts
+from limo_ablate.sweep.launchers.local import LocalLauncher
 from limo_ablate.sweep.ledger.lease import Lease
 from limo_ablate.sweep.plan.cost import Costs
 from limo_ablate.sweep.runner import Commands, LeaseLost
@@ -33,7 +34,8 @@ def join(folder: Path, overrides: list[str], max_attempts: int | None, commands:
                 waits_for_others=False,
                 max_attempts=max_attempts,
             )
-            queue = session.queue(session.ledger(interrupts.pause), lease, costs)
+            slots = LocalLauncher(session).side_by_side()
+            queue = session.queue(session.ledger(interrupts.pause), lease, costs, slots=slots)
             console.print(f"{session.study.name}: joined as {lease.id}; {len(queue.waiting)} trials wait")
             if not queue.waiting:
                 return 0

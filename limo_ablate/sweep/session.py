@@ -16,7 +16,6 @@ from limo_ablate.study.planned import PlannedTrial, planned_trials
 from limo_ablate.study.search.search import Search, searches
 from limo_ablate.sweep.budget_guard import BudgetGuard
 from limo_ablate.sweep.interrupts import Interrupts
-from limo_ablate.sweep.launchers.launcher import Launcher
 from limo_ablate.sweep.ledger.journal import PATIENCE
 from limo_ablate.sweep.ledger.lease import Lease
 from limo_ablate.sweep.ledger.ledger import LEDGER, Ledger, histories
@@ -29,7 +28,7 @@ from limo_ablate.sweep.runner import Commands, Pruners, Runner
 from limo_ablate.sweep.slots import Devices
 from limo_ablate.sweep.worker import fork_server
 from limo_ablate.trial.compose import compose
-from limo_ablate.trial.config import LAUNCHERS, LaunchConfig, TrialConfig
+from limo_ablate.trial.config import LaunchConfig, TrialConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +80,14 @@ class Session:
         total = len(self.trials) + sum(search.n for search in self.searches)
         return sum(history is not None and (history.done or history.pruned) for history in ended) == total
 
-    @property
-    def launcher(self) -> Launcher:
-        """The launcher that starts this study's trials."""
-        launcher: Launcher = LAUNCHERS.load(self.launch.executor)(self)
-        return launcher
-
     def budget_guard(self, queue: Queue, costs: Costs) -> BudgetGuard:
         return BudgetGuard(queue, self.study.budget, costs.seconds)
 
-    def queue(self, ledger: Ledger, lease: Lease, costs: Costs, *, reopen: bool = False) -> Queue:
+    def queue(self, ledger: Ledger, lease: Lease, costs: Costs, *, slots: int, reopen: bool = False) -> Queue:
         """The queue of this runner, the longest forecast first, refreshed.
 
-        `reopen`: trials that were given up get the attempts that are left.
+        `slots`: how many trials the launcher runs at the same time; `reopen`: trials that were given up get
+        the attempts that are left.
         """
         costs.learn(ledger.rows(), self.trials)
         queue = Queue(
@@ -104,7 +98,7 @@ class Session:
             attempts=self.launch.attempts,
             order_key=lambda trial: -costs.seconds(trial),
             searches=self.searches,
-            slots=self.launcher.side_by_side(),
+            slots=slots,
             reopen=reopen,
         )
         queue.refresh()

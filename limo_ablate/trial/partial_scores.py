@@ -45,8 +45,8 @@ def write_partial_scores(
         for ids in _chunks(requests[name].problems, levels, reporting.every):
             chunk = _chunk(store, requests[name].problems, ids)
             request = {name: replace(requests[name], problems=chunk)}
-            graded = stages.grade(store, model, request, config.eval, config.hardware, opener, graders)
-            scores = _scores(graded[name][1])
+            generated = stages.generate(store, model, request, config.eval, config.hardware, opener)
+            scores = _scores(stages.grade(store, request, generated, graders)[name])
             for step, problem in enumerate(ids, start=done + 1):
                 file.write(json.dumps([step, scores[problem]]) + "\n")
             file.flush()

@@ -78,7 +78,8 @@ def _count_correct(
     assert reference is not None
     request = generation_request(problems, stage, reference.system_prompt, reference.seed)
     model = _stage_model(config, name, stage, pool, stages, train_model)
-    _, verdicts = stages.grade(store, model, {name: request}, reference, config.hardware)[name]
+    generated = stages.generate(store, model, {name: request}, reference, config.hardware)
+    verdicts = stages.grade(store, {name: request}, generated)[name]
 
     def make(folder: Path) -> None:
         status = pl.col("status")

@@ -60,9 +60,8 @@ def evaluate(
         results["probed"] = _probe(config, stages, model, requests, evaluation.probe)
     if evaluation.report:
         write_partial_scores(config, stages, model, requests, evaluation.report, folder)
-    graded = stages.grade(store, model, requests, evaluation, config.hardware, graders=evaluation.graders())
-    results["completions"] = {name: completions for name, (completions, _) in graded.items()}
-    results["verdicts"] = {name: verdicts for name, (_, verdicts) in graded.items()}
+    results["completions"] = stages.generate(store, model, requests, evaluation, config.hardware)
+    results["verdicts"] = stages.grade(store, requests, results["completions"], evaluation.graders())
     if evaluation.rerun_batch_size:
         results["again"] = _second_pass(config, stages, model, requests, evaluation.rerun_batch_size)
     if evaluation.judge:
@@ -124,8 +123,9 @@ def _second_pass(
     settings = replace(config.eval, batch_size=batch_size, rerun_batch_size=None)
     graders = {f"again/{name}": grader for name, grader in config.eval.graders().items()}
     store = Store(config.paths.artifacts)
-    graded = stages.grade(store, model, repeated, settings, config.hardware, graders=graders)
-    return {name.removeprefix("again/"): verdicts for name, (_, verdicts) in graded.items()}
+    generated = stages.generate(store, model, repeated, settings, config.hardware)
+    graded = stages.grade(store, repeated, generated, graders)
+    return {name.removeprefix("again/"): verdicts for name, verdicts in graded.items()}
 
 
 def _judge(

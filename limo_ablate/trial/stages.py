@@ -51,23 +51,25 @@ class Stages:
     def grade(
         self,
         store: Store,
-        model: Artifact,
         requests: Mapping[str, GenerationRequest],
-        settings: EngineConfig,
-        hardware: HardwareConfig,
-        opener: Opener | None = None,
+        generated: Mapping[str, Artifact],
         graders: Mapping[str, str] | None = None,
-    ) -> dict[str, tuple[Artifact, Artifact]]:
-        """Completions and verdicts for each request; `graders` names graders other than the verifier."""
-        generated = self.generate(store, model, requests, settings, hardware, opener)
-        graded = {}
-        for name, request in requests.items():
-            texts, grader = generated[name], (graders or {}).get(name, VERIFIER)
-            graded[name] = (
-                texts,
-                self.run(f"verdicts/{name}", verdicts, store, texts, request.problems, grader),
+    ) -> dict[str, Artifact]:
+        """Verdicts on the completions of each request, recorded as `verdicts/NAME`.
+
+        `graders` names graders other than the verifier.
+        """
+        return {
+            name: self.run(
+                f"verdicts/{name}",
+                verdicts,
+                store,
+                generated[name],
+                request.problems,
+                (graders or {}).get(name, VERIFIER),
             )
-        return graded
+            for name, request in requests.items()
+        }
 
     def _add_seconds(self, name: str, started: float) -> None:
         total = self.seconds.get(name, 0.0) + time.perf_counter() - started

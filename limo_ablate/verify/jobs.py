@@ -5,7 +5,6 @@ from __future__ import annotations
 import resource
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TypeVar
 
 from limo_ablate.verify.limits import WORKER_BYTES, WORKER_SECONDS, WORKER_START_SECONDS
@@ -33,12 +32,11 @@ def symbolic_equal(gold: Node, answer: Node) -> Outcome:
 
 def start_sympy(_: None) -> None:
     """Imports SymPy, then limits the address space to its present size plus WORKER_BYTES."""
+    import psutil
     import sympy  # noqa: F401
 
-    statm = Path("/proc/self/statm")
-    used = int(statm.read_text().split()[0]) * resource.getpagesize() if statm.exists() else 0
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    limit = used + WORKER_BYTES
+    limit = psutil.Process().memory_info().vms + WORKER_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (limit if hard < 0 else min(limit, hard), hard))
 
 

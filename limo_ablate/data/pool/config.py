@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from limo_ablate.core.artifacts import NOT_IN_KEY
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.registry import Entry, Registry
 
-if TYPE_CHECKING:
-    from limo_ablate.data.pool.schema import ParsedRow as Problem
-
 SOURCES = "limo_ablate.data.pool.sources"
-LOADERS: Registry[Callable[[ProblemsConfig], Iterator[tuple[str, dict[str, Any] | Problem | str]]]] = (
-    Registry(
-        "source",
-        {
-            "miniature": Entry(f"{SOURCES}:miniature_source", "recurrences, made by a generator"),
-            "hub": Entry(f"{SOURCES}:hub_source", "a data set of the Hugging Face hub, or a snapshot of one"),
-            "file": Entry(f"{SOURCES}:file_source", "a .jsonl, .json, .csv or .parquet file"),
-        },
-        group="limo_ablate.loaders",
-    )
+LOADERS: Registry[Any] = Registry(
+    "source",
+    {
+        "miniature": Entry(f"{SOURCES}:miniature_source", "recurrences, made by a generator"),
+        "hub": Entry(f"{SOURCES}:hub_source", "a data set of the Hugging Face hub, or a snapshot of one"),
+        "file": Entry(f"{SOURCES}:file_source", "a .jsonl, .json, .csv or .parquet file"),
+    },
+    group="limo_ablate.loaders",
 )
 """Where rows come from; each is a loader, see `limo_ablate.data.pool.sources`."""
 

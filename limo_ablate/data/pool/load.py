@@ -137,7 +137,8 @@ def _parsed_rows(
 def _rows_of(config: ProblemsConfig, name: str) -> Rows:
     """The rows of a source; errors name the pool or benchmark."""
     try:
-        for where, row in LOADERS.load(config.source)(config):
+        rows: Rows = LOADERS.load(config.source)(config)
+        for where, row in rows:
             if isinstance(row, dict):
                 require_fields(config)
             yield where, row

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.registry import Entry, Registry
 from limo_ablate.core.typed import Suggested, nearest
 from limo_ablate.data.pool.config import BenchmarkSetConfig
-
-if TYPE_CHECKING:
-    import polars as pl
-
-    from limo_ablate.data.select.perturb import Response
-    from limo_ablate.data.select.rules import Candidates
 
 Tier = Literal["any", "L1", "L2", "L3", "L4", "L5", "skipped", "shuffled", "padded"]
 RESERVED_COLUMNS = (
@@ -27,7 +20,7 @@ RESERVED_COLUMNS = (
 )  # fmt: skip
 """Columns of a selection; lexicons must have other names."""
 OWN_RULES = "limo_ablate.data.select.rules"
-RULES: Registry[Callable[[Candidates], pl.Series]] = Registry(
+RULES: Registry[Any] = Registry(
     "selection rule",
     {
         "random": Entry(f"{OWN_RULES}:by_chance", "by chance, drawn by `select.seed`"),
@@ -40,9 +33,9 @@ RULES: Registry[Callable[[Candidates], pl.Series]] = Registry(
     },
     group="limo_ablate.selection_rules",
 )
-"""Selection rules, functions of `Candidates`. Each feature of the score is a rule too."""
+"""Selection rules; each is a `limo_ablate.data.select.rules.Rule`. A feature of the score is a rule too."""
 OWN_CHANGES = "limo_ablate.data.select.perturb"
-PERTURBATIONS: Registry[Callable[[Response], str]] = Registry(
+PERTURBATIONS: Registry[Any] = Registry(
     "perturbation",
     {
         "none": Entry(f"{OWN_CHANGES}:unchanged", "solutions as they are"),
@@ -53,7 +46,7 @@ PERTURBATIONS: Registry[Callable[[Response], str]] = Registry(
         "format_only": Entry(f"{OWN_CHANGES}:format_only", "the boxed answer alone"),
     },
 )
-"""Negative controls: changes to each chosen solution."""
+"""Negative controls; each is a `limo_ablate.data.select.perturb.Perturbation` of a chosen solution."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from limo_ablate.data.select.config import PERTURBATIONS
 from limo_ablate.data.select.features import pattern
@@ -31,6 +32,10 @@ class Response:
     lexicons: Mapping[str, Sequence[str]]
     """Feature of the score -> its words."""
     seed: int
+
+
+Perturbation: TypeAlias = Callable[[Response], str]
+"""An entry of `PERTURBATIONS`: returns the text to train on."""
 
 
 def unchanged(given: Response) -> str:
@@ -78,5 +83,5 @@ def format_only(given: Response) -> str:
 
 def perturbation(name: str, lexicons: Mapping[str, Sequence[str]], seed: int) -> Callable[[str, str], str]:
     """(response, gold) -> response."""
-    change = PERTURBATIONS.load(name)
+    change: Perturbation = PERTURBATIONS.load(name)
     return lambda text, gold: change(Response(text, gold, lexicons, seed))

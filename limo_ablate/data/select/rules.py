@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import polars as pl
 
@@ -19,12 +20,7 @@ from limo_ablate.data.select.config import RULES
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """The input of a selection rule: the rows that passed all filters.
-
-    A rule returns a number for each row, in the order of the rows: the lowest come first, null last. It must
-    not depend on anything else, because a selection's key contains only the pool, the configuration and the
-    rule's own source.
-    """
+    """The input of a selection rule: the rows that passed all filters."""
 
     rows: pl.DataFrame
     """A row for each solution: `problem` and `solution` (ids), `row` (its position in the pool), `length`,
@@ -37,13 +33,20 @@ class Candidates:
     """Reads each row's `text` (of its problem) and `response` (its solution; null if it has none)."""
 
 
+Rule: TypeAlias = Callable[[Candidates], pl.Series]
+"""An entry of `limo_ablate.selection_rules`: returns a number for each row, in the order of the rows; the
+lowest come first, null last. It must not depend on anything else, because a selection's key contains only
+the pool, the configuration and the rule's own source."""
+
+
 def sort_key(rule: str, candidates: Candidates) -> pl.Series:
     """A number for each row by the rule; the lowest come first, null last.
 
     Raises UserError if no row has a number.
     """
     name = rule.removeprefix("-")
-    numbers = (RULES.load(name) if name in RULES else by_column(f"-{name}"))(candidates)
+    function: Rule = RULES.load(name) if name in RULES else by_column(f"-{name}")
+    numbers = function(candidates)
     if len(numbers) != candidates.rows.height:
         raise UserError(
             f"rule `{name}` gave {len(numbers)} numbers for {candidates.rows.height} rows; each needs one"
@@ -53,7 +56,7 @@ def sort_key(rule: str, candidates: Candidates) -> pl.Series:
     return -numbers if rule.startswith("-") else numbers
 
 
-def by_column(column: str) -> Callable[[Candidates], pl.Series]:
+def by_column(column: str) -> Rule:
     """A rule that orders by a column; `-` before it puts the highest first."""
 
     def rule(candidates: Candidates) -> pl.Series:

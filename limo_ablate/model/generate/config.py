@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import Annotated, Any, Protocol
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.registry import Entry, Registry
 
-if TYPE_CHECKING:
-    from limo_ablate.model.generate.engine import EngineKind
-
 KINDS = "limo_ablate.model.generate.engines"
-ENGINES: Registry[EngineKind] = Registry(
+ENGINES: Registry[Any] = Registry(
     "engine",
     {
         "transformers": Entry(f"{KINDS}:TRANSFORMERS", "transformers' models, a batch in step; the default"),
@@ -26,7 +23,7 @@ ENGINES: Registry[EngineKind] = Registry(
     },
     group="limo_ablate.engines",
 )
-"""What generates completions; each entry is an `EngineKind`."""
+"""What generates completions; each is a `limo_ablate.model.generate.engine.EngineKind`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,8 @@ def load_engine(path: str, settings: EngineConfig, hardware: HardwareConfig) -> 
     import torch
 
     torch.set_num_threads(hardware.threads)
-    return ENGINES.load(settings.engine).load(path, settings, hardware)
+    kind: EngineKind = ENGINES.load(settings.engine)
+    return kind.load(path, settings, hardware)
 
 
 def _transformers(path: str, settings: EngineConfig, hardware: HardwareConfig) -> Engine:

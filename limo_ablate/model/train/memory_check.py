@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
+
+import psutil
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.hardware import HardwareConfig
@@ -157,9 +158,7 @@ def free_memory(hardware: HardwareConfig) -> FreeMemory:
 
 def free_main_memory() -> int:
     """Bytes of main memory that this process may still use, by the kernel and by its control group."""
-    free = [os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    with suppress(OSError):  # not Linux
-        free = [1024 * _entry(Path("/proc/meminfo"), "MemAvailable:")]
+    free = [psutil.virtual_memory().available]
     for folder, limit, used, cache in CGROUPS:
         with suppress(OSError, ValueError):  # no such group, or its limit is `max`
             group = CGROUP / folder

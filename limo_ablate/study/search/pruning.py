@@ -48,7 +48,7 @@ class Pruner:
         self._rule = search.pruner
         self._study = optuna.create_study(direction=search.objectives[0].direction)
         self._ended: set[int] = set()
-        self._pruner = PRUNERS.load(self._rule.rule)(self._rule)
+        self._pruner: BasePruner = PRUNERS.load(self._rule.rule)(self._rule)
 
     def add_result(self, number: int, reports: Mapping[int, float], value: float | None) -> None:
         """A trial of the search has ended with `value`; None: it was pruned. No effect if known already."""

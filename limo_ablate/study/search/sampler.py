@@ -94,7 +94,8 @@ def _new(search: Search, study: optuna.Study, number: int, seen: set[str]) -> Pr
 def sampler(search: Search, seed: int) -> BaseSampler:
     """A new sampler for a search."""
     startup = min(STARTUP, max(2, search.n // 3))
-    return SAMPLERS.load(search.sampler)(search, seed, startup)
+    made: BaseSampler = SAMPLERS.load(search.sampler)(search, seed, startup)
+    return made
 
 
 def tpe(search: Search, seed: int, startup: int) -> BaseSampler:

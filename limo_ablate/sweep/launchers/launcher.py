@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from limo_ablate.study.planned import PlannedTrial
-
-if TYPE_CHECKING:
-    from limo_ablate.sweep.budget_guard import BudgetGuard
-    from limo_ablate.sweep.ledger.lease import Lease
-    from limo_ablate.sweep.ledger.queue import Queue
-    from limo_ablate.sweep.session import RunnerOptions, Session
+from limo_ablate.sweep.budget_guard import BudgetGuard
+from limo_ablate.sweep.ledger.lease import Lease
+from limo_ablate.sweep.ledger.queue import Queue
+from limo_ablate.sweep.session import RunnerOptions, Session
+from limo_ablate.trial.config import LAUNCHERS
 
 
 class Launcher(Protocol):
@@ -43,3 +42,9 @@ class Launcher(Protocol):
         that other runners have. Wait inside `options.interrupts.window()`, where a Ctrl-C is raised.
         """
         ...
+
+
+def load_launcher(session: Session) -> Launcher:
+    """The launcher that starts the study's trials."""
+    launcher: Launcher = LAUNCHERS.load(session.launch.executor)(session)
+    return launcher

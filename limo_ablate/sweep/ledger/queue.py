@@ -106,9 +106,8 @@ class Queue:
         self._order_key, self._slots, self._window = order_key, slots, window
         seeds = dict.fromkeys([*(trial.seed for trial in trials), *(search.seed for search in searches)])
         self._seeds = {seed: position for position, seed in enumerate(seeds)}
-        self._cleanup = Cleanup(
-            ledger, watch or Watch(folder), folder / "trials", {search.name: search for search in searches}
-        )
+        by_name = {search.name: search for search in searches}
+        self._cleanup = Cleanup(ledger, watch or Watch(folder), folder / "trials", by_name)
         self._digest, self._reopen = digest_trials(trials), reopen
         self._reopened: dict[str, int] = {}
         """Trial id -> number of its failures when this sweep began."""

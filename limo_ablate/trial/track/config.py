@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.registry import Entry, Registry
 
-if TYPE_CHECKING:
-    from limo_ablate.trial.config import TrialConfig
-    from limo_ablate.trial.identity import TrialLabels
-    from limo_ablate.trial.track.tracker import Tracker
-
-TRACKERS: Registry[Callable[[TrialConfig, TrialLabels, Path], Tracker]] = Registry(
+TRACKERS: Registry[Any] = Registry(
     "tracker",
     {
         "wandb": Entry("limo_ablate.trial.track.run:open_run", "Weights & Biases, offline by default"),
@@ -23,7 +16,7 @@ TRACKERS: Registry[Callable[[TrialConfig, TrialLabels, Path], Tracker]] = Regist
     },
     group="limo_ablate.trackers",
 )
-"""What follows a trial; each opens a `Tracker`."""
+"""What follows a trial; each opens a `limo_ablate.trial.track.tracker.Tracker`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ server adds what is missing to what it has.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +19,12 @@ from limo_ablate.core.typed import from_dict
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.identity import TrialLabels
 from limo_ablate.trial.track.config import TrackConfig
+from limo_ablate.trial.track.run import WandbTracker
 from limo_ablate.trial.track.steps import UNSENT
-
-
-def write_unsent(folder: Path, labels: TrialLabels, artifacts: dict[str, Artifact]) -> None:
-    """Writes what `resync` needs in addition to the files of the trial in `folder`."""
-    stored = {name: asdict(artifact) | {"path": str(artifact.path)} for name, artifact in artifacts.items()}
-    (folder / "wandb" / UNSENT).write_text(json.dumps({"labels": asdict(labels), "artifacts": stored}))
 
 
 def resync(folder: Path, track: TrackConfig) -> str | None:
     """Uploads the run of the trial in `folder`; returns why that failed, or None."""
-    from limo_ablate.trial.track.run import WandbTracker
-
     unsent = json.loads((folder / "wandb" / UNSENT).read_text())
     metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
     config = replace(_config(folder), track=replace(track, mode="online"))

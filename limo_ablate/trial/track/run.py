@@ -31,7 +31,6 @@ from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.identity import TrialLabels
 from limo_ablate.trial.track.names import levels, numbers
 from limo_ablate.trial.track.results import completions_table, flat_metrics, provenance, wandb_artifacts
-from limo_ablate.trial.track.resync import write_unsent
 from limo_ablate.trial.track.settings import (
     OPENING,
     check_server,
@@ -41,7 +40,7 @@ from limo_ablate.trial.track.settings import (
     run_id,
     run_settings,
 )
-from limo_ablate.trial.track.steps import Steps
+from limo_ablate.trial.track.steps import Steps, write_unsent
 from limo_ablate.trial.track.tracker import log
 
 for module in ("wandb.sdk.launch", "pandas", "numpy.random"):  # W&B imports them during a run: see above

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import fcntl
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from limo_ablate.core.artifacts import Artifact
+from limo_ablate.trial.identity import TrialLabels
 
 FILE = "steps.jsonl"
 UNSENT = "unsent"
@@ -41,6 +45,12 @@ class Steps:
         self._file.close()
         if complete:
             self._path.unlink(missing_ok=True)
+
+
+def write_unsent(folder: Path, labels: TrialLabels, artifacts: dict[str, Artifact]) -> None:
+    """Writes what `resync` needs in addition to the files of the trial in `folder`."""
+    stored = {name: asdict(artifact) | {"path": str(artifact.path)} for name, artifact in artifacts.items()}
+    (folder / "wandb" / UNSENT).write_text(json.dumps({"labels": asdict(labels), "artifacts": stored}))
 
 
 def running(folder: Path) -> bool:

@@ -83,7 +83,7 @@ def open_tracker(config: TrialConfig, labels: TrialLabels, folder: Path) -> Trac
     if config.track.mode == "disabled":
         return NoTracker()
     try:
-        tracker = TRACKERS.load(kind)(config, labels, folder)
+        tracker: Tracker = TRACKERS.load(kind)(config, labels, folder)
     except UserError:
         raise
     except Exception as error:
