@@ -1,4 +1,4 @@
-"""limo-ablate: what made the difference when a few hundred examples were enough."""
+"""limo-ablate: ablation studies of supervised fine-tuning on a few hundred chosen examples."""
 
 from typing import Any
 

@@ -48,7 +48,7 @@ SECTIONS: dict[str, dict[str, Target]] = {
             "limo_ablate.report.compare.cli:compare", "Show how two trials or cells differ, and their scores."
         ),
         "why": Target(
-            "limo_ablate.report.compare.cli:why", "Show which input changed, so that a cell would run again."
+            "limo_ablate.report.compare.cli:why", "Show which input changed, so that a trial would run again."
         ),
     },
     "Register": {
@@ -84,7 +84,7 @@ SECTIONS: dict[str, dict[str, Target]] = {
     },
 }
 VERBS = {name: target for section in SECTIONS.values() for name, target in section.items()}
-HIDDEN = {"complete": Target("limo_ablate.completion:complete", "Print how a command line may go on.")}
+HIDDEN = {"complete": Target("limo_ablate.completion:complete", "Print completions of a command line.")}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -124,7 +124,7 @@ def completions(before: Iterable[str], incomplete: str) -> list[CompletionItem[s
 
 
 def overrides(incomplete: str) -> list[CompletionItem[str]]:
-    """Of an override: its key up to the next dot, or its value behind `=`, of several the last."""
+    """Completions of an override: of its key up to the next dot, or of its value (the last of several)."""
     sign = incomplete[:1] if incomplete[:1] in ("+", "~") else ""
     key, equals, value = incomplete.removeprefix(sign).partition("=")
     if not equals:
@@ -136,7 +136,7 @@ def overrides(incomplete: str) -> list[CompletionItem[str]]:
 
 
 def _names(key: str) -> list[str]:
-    """Keys that begin so, each up to its next dot: `select.` and then `select.size=`; and groups."""
+    """Groups and keys that begin with `key`, keys up to their next dot: `select.`, then `select.size=`."""
     from limo_ablate.trial.keys import groups, keys
 
     found = [f"{group}=" for group in groups() if group.startswith(key)]

@@ -170,7 +170,7 @@ def choices(hint: Any) -> list[str] | None:
 
 
 def installed(*configs: Any) -> dict[str, Any]:
-    """What the entries that other packages add, and these configurations choose, add to a key.
+    """What a key needs for the entries of other packages that these configurations choose.
 
     `{"installed": {entry: package, target, digest of its source}}`, or nothing where there are none: what
     decides a result by a registry has it among the inputs of its key.

@@ -18,7 +18,7 @@ from limo_ablate.data.pool.config import MiniatureProblemsConfig
 
 STARTER = Path(__file__).with_name("starter")
 RENAMED = {"gitignore": ".gitignore"}
-"""Files that would mean something in our own tree."""
+"""Name in `starter/` -> name in the project; git would apply a .gitignore in our own tree."""
 TEACHERS = {"careful": "L4", "brief": "L1"}
 """Column of rows.jsonl -> the miniature's tier of its solutions."""
 ROWS_PER_LEVEL, EXAM_PER_LEVEL = 20, 10
@@ -27,7 +27,7 @@ ROWS_PER_LEVEL, EXAM_PER_LEVEL = 20, 10
 def write_project(folder: Path) -> list[Path]:
     """Writes the project; returns its files. Raises UserError where `folder` is not empty."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"init {folder}: there is something already; give a new folder or an empty one")
+        raise UserError(f"init {folder}: the folder is not empty; choose a new or an empty one")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for source in sorted(path for path in STARTER.rglob("*") if path.is_file()):

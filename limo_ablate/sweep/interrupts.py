@@ -1,4 +1,4 @@
-"""Signals that end a runner take effect only where it can bear them."""
+"""Lets signals that end a runner take effect only where an interruption is safe."""
 
 from __future__ import annotations
 

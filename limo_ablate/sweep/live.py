@@ -40,7 +40,7 @@ class Row:
     failures: int
 
     def texts(self) -> tuple[str, ...]:
-        """The cells of its line, as in COLUMNS."""
+        """Its row of the table, as in COLUMNS."""
         slot = "" if self.slot is None else str(self.slot)
         spend, failures = readable(self.spend), str(self.failures)
         return (self.name, self.state, slot, *_progress(self.progress), spend, failures)

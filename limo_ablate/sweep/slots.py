@@ -116,7 +116,7 @@ class Devices:
         return bool(self.launch.slots) or used == 0 or used + width(hardware) <= self.cores
 
     def _trials_per_gpu(self) -> int:
-        """More than one where `launch.slots` is more than fit, which small models can bear."""
+        """More than one where `launch.slots` is more than fit, which small models allow."""
         return math.ceil((self.launch.slots or 1) * self._widest / max(1, len(self.gpus)))
 
     def _load(self) -> Counter[str]:

@@ -24,7 +24,7 @@ DIRECTORY = click.Path(path_type=Path, exists=True, file_okay=False, resolve_pat
 
 
 def _hydra_flags(function: F) -> F:
-    """Hydra's own flags. What is given of them is passed on to it as it is."""
+    """Hydra's own flags, which are passed on to it unchanged."""
     decorators = (
         click.option("-m", "--multirun", is_flag=True, help="Run every combination of `key=a,b` overrides."),
         click.option(
@@ -103,7 +103,7 @@ def run_hydra(argv: Sequence[str]) -> int:
 
 
 def _with_sweeper(argv: Sequence[str]) -> list[str]:
-    """Whatever the configuration begins with, `-m` is ours unless another sweeper is asked for."""
+    """`argv` with our sweeper for `-m`, whatever the primary configuration, unless another one is chosen."""
     if any(argument.startswith("hydra/sweeper=") for argument in argv):
         return list(argv)
     overrides = (place for place, text in enumerate(argv) if "=" in text and not text.startswith("-"))

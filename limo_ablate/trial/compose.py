@@ -184,8 +184,8 @@ def search_path() -> Iterator[str]:
 
 
 def search_path_overrides(hydra: DictConfig) -> list[str]:
-    """What each trial of a multirun must be asked for to be composed as the multirun was: of folders that the
-    command line added to the search path. Raises UserError for another primary configuration than ours."""
+    """Overrides with which each trial of a multirun finds the folders that its command line added to the
+    search path. Raises UserError for another primary configuration than ours."""
     sources = hydra.runtime.config_sources
     main = next(source.path for source in sources if source.provider == "main")
     if hydra.job.config_name != PRIMARY or main != str(conf_folders()[0]):

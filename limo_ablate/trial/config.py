@@ -153,10 +153,10 @@ class LaunchConfig:
         if self.hang_seconds is not None and self.hang_seconds <= 0:
             raise UserError(f"launch.hang_seconds={self.hang_seconds:g} must be positive, or null")
         if self.options and self.executor in LAUNCHERS.builtin:
-            raise UserError(f"launch.options={self.options}: launch.executor={self.executor} reads none")
+            raise UserError(f"launch.options={self.options}: launch.executor={self.executor} has no options")
         if (self.executor == "slurm") != (self.slurm is not None):
             raise UserError(
-                f"launch.executor={self.executor}: launch.slurm goes with slurm, and only with it"
+                f"launch.executor={self.executor}: launch.slurm is required for slurm, else not allowed"
             )
 
 

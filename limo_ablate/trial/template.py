@@ -27,11 +27,11 @@ MISSING = "???"
 REFERENCE = re.compile(r"\$\{([^${}]*)\}")
 KEY = re.compile(r"\w+(?:\.\w+)*")
 DEEPEST = 20
-"""References that may lead to each other; more are taken for a circle."""
+"""References that may lead to each other; more count as a cycle."""
 
 
 class NotPlain(Exception):
-    """OmegaConf has to look at it."""
+    """Only OmegaConf can compose this configuration."""
 
 
 @dataclass(frozen=True, slots=True)

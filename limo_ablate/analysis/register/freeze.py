@@ -56,9 +56,9 @@ def freeze(study: Study, folder: Path, former: Chain | None) -> Registration:
         git={"commit": commit, "dirty": None if diff is None else bool(diff)},
         versions={"python": platform.python_version(), **package_versions()},
         design=declared_design(study),
-        cells={cell.key: _registered(study, cell, digests) for cell in planned},
+        cells={trial.key: _registered(study, trial, digests) for trial in planned},
         benchmarks=digests.benchmarks(
-            [*(cell.config for cell in planned), *(config for _, config in proposed)]
+            [*(trial.config for trial in planned), *(config for _, config in proposed)]
         ),
         pools={block.name: _pool(config) for block, config in proposed if shares_pool(block)},
         contrasts=study.contrasts,
@@ -71,10 +71,10 @@ def freeze(study: Study, folder: Path, former: Chain | None) -> Registration:
 
 def finished_counts(folder: Path, planned: Sequence[PlannedTrial]) -> dict[str, int]:
     """Block -> number of its trials in `folder` that have a result, including trials proposed by searches."""
-    blocks = {cell.folder: cell.blocks for cell in planned}
+    blocks = {trial.folder: trial.blocks for trial in planned}
     if (folder / "cells.json").exists():
         run = json.loads((folder / "cells.json").read_text())
-        blocks |= {cell["folder"]: tuple(cell["blocks"]) for cell in run}
+        blocks |= {row["folder"]: tuple(row["blocks"]) for row in run}
     finished = [
         trial_blocks
         for name, trial_blocks in blocks.items()
@@ -132,12 +132,12 @@ def _select(config: TrialConfig) -> str:
     return stages.run("selection", select, store, config.select, config.data, pool, evidence).digest
 
 
-def _registered(study: Study, cell: PlannedTrial, digests: InputDigests) -> RegisteredTrial:
+def _registered(study: Study, trial: PlannedTrial, digests: InputDigests) -> RegisteredTrial:
     try:
-        digest = digests.selection(cell.config)
+        digest = digests.selection(trial.config)
     except UserError as error:
-        raise UserError(f"cell {cell.name}: {error}") from error
-    overrides = cell.labels(study.name).cell
+        raise UserError(f"trial {trial.name}: {error}") from error
+    overrides = trial.labels(study.name).cell
     return RegisteredTrial(
-        name=cell.name, seed=cell.seed, blocks=cell.blocks, asked=overrides, selection=digest
+        name=trial.name, seed=trial.seed, blocks=trial.blocks, asked=overrides, selection=digest
     )

@@ -1,1 +1,1 @@
-"""Completions of problems: engines, sampling, the cache of what was drawn."""
+"""Completions of problems: engines, sampling, the cache of completions."""

@@ -1,4 +1,4 @@
-"""Configuration of generation: the engine, and settings completions are sampled."""
+"""Configuration of generation: the engine, and how completions are sampled."""
 
 from __future__ import annotations
 

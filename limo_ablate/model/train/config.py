@@ -21,7 +21,7 @@ SCHEDULES: Registry[Schedule] = Registry(
         "constant": Entry(f"{PLAN}:constant", "the peak to the end"),
     },
 )
-"""How the learning rate goes on after warm-up."""
+"""How the learning rate changes after warm-up."""
 
 TOKEN_KEYS = ("system_prompt", "max_length")
 """Keys of `TrainConfig` that decide the tokens; what follows depends on them through the tokens' digest."""

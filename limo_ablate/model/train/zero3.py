@@ -24,7 +24,7 @@ def check_zero3(train: TrainConfig, hardware: HardwareConfig) -> None:
     if importlib.util.find_spec("deepspeed") is None:
         raise UserError("hardware.strategy=zero3 needs DeepSpeed: pip install deepspeed; or use fsdp2")
     if train.lora is not None:
-        raise UserError("train.lora does not go with hardware.strategy=zero3; use fsdp2, ddp or single")
+        raise UserError("train.lora is not supported with hardware.strategy=zero3; use fsdp2, ddp or single")
 
 
 def zero3_plugin(train: TrainConfig, hardware: HardwareConfig) -> DeepSpeedPlugin:

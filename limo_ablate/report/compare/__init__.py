@@ -1,1 +1,1 @@
-"""Comparison of two trials or cells (`compare`), and why a cell would be run (`why`)."""
+"""Comparison of two trials or cells (`compare`), and why a trial would be run (`why`)."""

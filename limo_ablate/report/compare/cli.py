@@ -56,18 +56,18 @@ def study_folders(study: str | None, overrides: list[str]) -> list[Path]:
         "limo-ablate why size64-L5 --study miniature train.steps=200",
     ],
 )
-@words("cell")
+@words("name")
 @click.option("--study", type=StudyName(), help="A name, a YAML file or a folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def why(cell: str, overrides: list[str], study: str | None, as_json: bool) -> int:
-    """CELL is a trial or a cell of the study as it is declared now: a name as `status` and `plan` show it,
+def why(name: str, overrides: list[str], study: str | None, as_json: bool) -> int:
+    """NAME is that of a trial or a cell of the study as it is declared now, as `status` and `plan` show it,
     or a part that only one has. Overrides are those of `sweep`. Shows what differs from a finished trial,
     and for each stage whether its artifact exists, or which of its inputs is new.
     """
     from limo_ablate.report.compare import why as reasons
 
-    folder, cells = reasons.find_cells(cell, reasons.studies(study, overrides))
-    explanations = [reasons.why(one, folder) for one in cells]
+    folder, trials = reasons.find_trials(name, reasons.studies(study, overrides))
+    explanations = [reasons.why(trial, folder) for trial in trials]
     print(
         json.dumps([reasons.as_json(one) for one in explanations], indent=1)
         if as_json

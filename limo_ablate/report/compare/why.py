@@ -1,4 +1,4 @@
-"""Why a cell would be run, or run again; what `limo-ablate why` prints."""
+"""Why a trial would be run, or run again; what `limo-ablate why` prints."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ DIGITS = 12
 class Explanation:
     """Why one planned trial would be run."""
 
-    cell: PlannedTrial
+    trial: PlannedTrial
     finished: Path | None
-    """Folder of its trial, if it has a result."""
+    """The trial's folder, if it has a result."""
     nearest: Trial | None
     """The finished trial it is compared with: one of the same name, else the one with fewest differences."""
     changed: list[Difference]
@@ -57,20 +57,20 @@ def studies(name: str | None, overrides: Sequence[str]) -> list[tuple[Study, Pat
     return [(study, folder_of(study)) for study in loaded]
 
 
-def find_cells(text: str, known: Sequence[tuple[Study, Path]]) -> tuple[Path, list[PlannedTrial]]:
+def find_trials(text: str, known: Sequence[tuple[Study, Path]]) -> tuple[Path, list[PlannedTrial]]:
     """The study's folder and the planned trials of the cell or trial named by `text`. Raises UserError."""
-    every = [(folder, cell) for study, folder in known for cell in planned_trials(study)]
-    stems = [cell.name.removesuffix(f"-s{cell.seed}") for _, cell in every]
+    every = [(folder, trial) for study, folder in known for trial in planned_trials(study)]
+    stems = [trial.name.removesuffix(f"-s{trial.seed}") for _, trial in every]
     for matches in (
-        [cell.name == text for _, cell in every],
+        [trial.name == text for _, trial in every],
         [stem == text for stem in stems],
         [text in stem for stem in stems],
-        [text in cell.name for _, cell in every],
+        [text in trial.name for _, trial in every],
     ):
         pairs = [pair for pair, match in zip(every, matches, strict=True) if match]
-        matched = {(folder, cell.name.removesuffix(f"-s{cell.seed}")) for folder, cell in pairs}
+        matched = {(folder, trial.name.removesuffix(f"-s{trial.seed}")) for folder, trial in pairs}
         if len(matched) == 1:
-            return pairs[0][0], [cell for _, cell in pairs]
+            return pairs[0][0], [trial for _, trial in pairs]
         if matched:
             names = sorted(f"{folder.name}/{stem}" for folder, stem in matched)
             more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
@@ -78,46 +78,46 @@ def find_cells(text: str, known: Sequence[tuple[Study, Path]]) -> tuple[Path, li
                 f"{text} matches {len(names)} names: {', '.join(names[:SHOWN])}{more}; "
                 "give more of the name, or --study"
             )
-    near = nearest(text, [*stems, *(cell.name for _, cell in every)])
+    near = nearest(text, [*stems, *(trial.name for _, trial in every)])
     there = ", ".join(list(dict.fromkeys(stems))[:SHOWN])
     raise UserError(
-        f"{text}: no cell of {', '.join(study.name for study, _ in known) or 'any study'}{near} "
+        f"{text}: no trial or cell of {', '.join(study.name for study, _ in known) or 'any study'}{near} "
         f"There are {there}{', ...' if len(set(stems)) > SHOWN else ''}"
     )
 
 
-def why(cell: PlannedTrial, folder: Path) -> Explanation:
+def why(trial: PlannedTrial, folder: Path) -> Explanation:
     """Compares a planned trial with a finished one. Raises UserError where a stage would."""
-    if finished := _finished(cell, folder):
-        return Explanation(cell, finished, None, [], [])
+    if finished := _finished(trial, folder):
+        return Explanation(trial, finished, None, [], [])
     from limo_ablate.report.compare.dry_run import DryRun, changed_inputs
 
-    before = _nearest(cell, load_trials(folder) if (folder / CELLS).is_file() else [])
+    before = _nearest(trial, load_trials(folder) if (folder / CELLS).is_file() else [])
     artifacts = (before.metrics or {}).get("artifacts", {}) if before else {}
-    store, stages = Path(cell.config.paths.artifacts), []
-    for step in DryRun(cell.config).go():
+    store, stages = Path(trial.config.paths.artifacts), []
+    for step in DryRun(trial.config).go():
         state = "found" if step.found else "waits" if step.needs else "new"
         fresh = changed_inputs(step, artifacts, store)
         key = step.found.key if step.found else None
         inputs = None if fresh is None else [asdict(one) for one in fresh]
         stages.append({"stage": step.name, "state": state, "key": key, "needs": step.needs, "inputs": inputs})
-    changed = _changed(before, cell.config) if before else []
-    return Explanation(cell, None, before, changed, stages)
+    changed = _changed(before, trial.config) if before else []
+    return Explanation(trial, None, before, changed, stages)
 
 
-def _finished(cell: PlannedTrial, folder: Path) -> Path | None:
+def _finished(trial: PlannedTrial, folder: Path) -> Path | None:
     """Folder of the finished trial with the same key, under whatever name it ran; None if there is none."""
     rows = json.loads((folder / CELLS).read_text()) if (folder / CELLS).is_file() else []
-    places = [cell.folder, *(row["folder"] for row in rows if row["key"] == cell.key)]
+    places = [trial.folder, *(row["folder"] for row in rows if row["key"] == trial.key)]
     there = [folder / "trials" / place for place in places]
     return next((place for place in there if (place / METRICS).is_file()), None)
 
 
-def _nearest(cell: PlannedTrial, trials: Sequence[Trial]) -> Trial | None:
+def _nearest(planned: PlannedTrial, trials: Sequence[Trial]) -> Trial | None:
     done = [trial for trial in trials if trial.metrics]
-    same = [trial for trial in done if trial.name == cell.name]
-    alike = [trial for trial in done if trial.seed == cell.seed] or done
-    return min(same or alike, key=lambda trial: len(_changed(trial, cell.config)), default=None)
+    same = [trial for trial in done if trial.name == planned.name]
+    alike = [trial for trial in done if trial.seed == planned.seed] or done
+    return min(same or alike, key=lambda trial: len(_changed(trial, planned.config)), default=None)
 
 
 def _changed(before: Trial, now: TrialConfig) -> list[Difference]:
@@ -141,7 +141,7 @@ def key_content(config: TrialConfig) -> dict[str, str]:
 def as_json(explanation: Explanation) -> dict[str, Any]:
     """The explanation in JSON types."""
     return {
-        "cell": explanation.cell.name,
+        "trial": explanation.trial.name,
         "finished": str(explanation.finished) if explanation.finished else None,
         "compared_with": explanation.nearest.name if explanation.nearest else None,
         "changed": [asdict(one) for one in explanation.changed],
@@ -152,7 +152,7 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
 def text(explanations: Sequence[Explanation]) -> str:
     """A line for each finished trial; the first unfinished one in full."""
     lines = [
-        f"{explanation.cell.name}: nothing changed, already finished: {explanation.finished}"
+        f"{explanation.trial.name}: nothing changed, already finished: {explanation.finished}"
         for explanation in explanations
         if explanation.finished
     ]
@@ -160,14 +160,14 @@ def text(explanations: Sequence[Explanation]) -> str:
     lines += [line for explanation in unfinished[:1] for line in _full(explanation)]
     if len(unfinished) > 1:
         lines.append(
-            f"also to be run: {', '.join(explanation.cell.name for explanation in unfinished[1:])}; `why` "
+            f"also to be run: {', '.join(explanation.trial.name for explanation in unfinished[1:])}; `why` "
             "explains each by its name"
         )
     return "\n".join(lines)
 
 
 def _full(explanation: Explanation) -> list[str]:
-    lines = [f"{explanation.cell.name} would be run:"]
+    lines = [f"{explanation.trial.name} would be run:"]
     if explanation.nearest is None:
         lines.append("  no trial of its study has finished")
     else:

@@ -100,11 +100,11 @@ class Hub:
         self._wait(lambda: self._listed >= self._woken)
 
     def _fresh(self, watched: StudyWatcher) -> bool:
-        """Whether there is nothing to wait for: a look since somebody began to watch, or one that failed."""
+        """Whether there is nothing to wait for: an update since pages were last opened, or a failed one."""
         return watched.looked >= self._woken or watched.failing
 
     def _wait(self, ready: Callable[[], bool]) -> None:
-        """Not at all while somebody watches: what is known is answered at once."""
+        """Waits at most `FIRST` seconds, and not at all while pages are open: they get what is known."""
         while not ready() and time.monotonic() < self._woken + FIRST and not self._ended.is_set():
             time.sleep(0.02)
 

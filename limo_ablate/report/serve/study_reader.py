@@ -1,4 +1,4 @@
-"""TrialStatus of a study as JSON, read from its ledger and folder as by `limo-ablate status`."""
+"""The state of a study as JSON, read from its ledger and folder as by `limo-ablate status`."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ class StudyReader:
         """The facts shown on the study's page."""
         rows = self._ledger.rows()
         with _COMPOSING:
-            cells = all_trials(self._session, rows)
-        states, started = trial_statuses(self.folder, cells, rows), _started(rows)
+            trials = all_trials(self._session, rows)
+        states, started = trial_statuses(self.folder, trials, rows), _started(rows)
         budget, spent = self._session.study.budget, sum(state.device_seconds for state in states)
         now = sum(
             started.get(state.trial.id, 0.0) * device_count(state.trial.config.hardware)
@@ -85,10 +85,10 @@ class StudyReader:
         }
 
     def summary(self, states: Sequence[TrialStatus]) -> dict[str, Any]:
-        """How many cells are in which state."""
+        """How many trials are in which state."""
         counts = Counter(state.state for state in states)
-        state_counts = {f"{state}_cells": counts[state] for state in STATES}
-        return {"study": self.folder.name, "cells": len(states), **state_counts}
+        state_counts = {f"{state}_trials": counts[state] for state in STATES}
+        return {"study": self.folder.name, "trials": len(states), **state_counts}
 
     def _left(
         self, states: Sequence[TrialStatus], rows: Sequence[FrozenTrial], started: dict[str, float]
@@ -126,7 +126,7 @@ def _changed(path: Path) -> int:
 
 
 def _started(rows: Sequence[FrozenTrial]) -> dict[str, float]:
-    """Key of a running trial -> seconds since it was claimed."""
+    """Id of a running trial -> seconds since it was claimed."""
     return {
         row.user_attrs["key"]: max(0.0, time.time() - row.datetime_start.timestamp())
         for row in rows
@@ -137,7 +137,7 @@ def _started(rows: Sequence[FrozenTrial]) -> dict[str, float]:
 def _running(state: TrialStatus, seconds: float | None) -> dict[str, Any]:
     progress = state.progress
     return {
-        "cell": state.trial.name,
+        "trial": state.trial.name,
         "runner": state.runner,
         "seconds": seconds,
         "stage": progress.stage if progress else None,
@@ -151,7 +151,7 @@ def _running(state: TrialStatus, seconds: float | None) -> dict[str, Any]:
 
 def _failed(state: TrialStatus) -> dict[str, Any]:
     return {
-        "cell": state.trial.name,
+        "trial": state.trial.name,
         "reason": state.reason,
         "failures": state.failures,
         "log": str(state.folder / LOG),
@@ -167,7 +167,7 @@ def _results(rows: Sequence[FrozenTrial]) -> list[dict[str, Any]]:
     finished.sort(key=lambda pair: pair[0], reverse=True)
     return [
         {
-            "cell": row.user_attrs["cell"],
+            "trial": row.user_attrs["cell"],
             "ago": max(0.0, time.time() - at),
             "scores": {
                 name: {key: _number(score.get(key)) for key in ("accuracy", "stderr")}

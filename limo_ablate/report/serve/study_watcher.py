@@ -58,7 +58,7 @@ class StudyWatcher:
     @property
     def finished(self) -> int:
         """Number of finished trials as of the last update."""
-        finished: int = self._facts.get("finished_cells", 0)
+        finished: int = self._facts.get("finished_trials", 0)
         return finished
 
     @property

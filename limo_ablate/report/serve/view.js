@@ -32,17 +32,17 @@ function part(share, kind) {
 function bar(study) {
   const kinds = ["finished", "running", "failed"];
   return el("div", { class: "progress", role: "img", "aria-label": counts(study) },
-    ...kinds.map((kind) => part(study[`${kind}_cells`] / Math.max(1, study.cells), kind)));
+    ...kinds.map((kind) => part(study[`${kind}_trials`] / Math.max(1, study.trials), kind)));
 }
 
 function counts(study) {
-  const kinds = ["finished", "running", "waiting", "failed"].filter((kind) => study[`${kind}_cells`]);
-  return kinds.map((kind) => `${study[`${kind}_cells`]} ${kind}`).join(", ");
+  const kinds = ["finished", "running", "waiting", "failed"].filter((kind) => study[`${kind}_trials`]);
+  return kinds.map((kind) => `${study[`${kind}_trials`]} ${kind}`).join(", ");
 }
 
 function key(study) {
-  const kinds = ["finished", "running", "waiting", "failed"].filter((kind) => study[`${kind}_cells`]);
-  return el("p", { class: "key muted" }, ...kinds.map((kind) => el("span", { class: kind }, `${study[`${kind}_cells`]} ${kind}`)));
+  const kinds = ["finished", "running", "waiting", "failed"].filter((kind) => study[`${kind}_trials`]);
+  return el("p", { class: "key muted" }, ...kinds.map((kind) => el("span", { class: kind }, `${study[`${kind}_trials`]} ${kind}`)));
 }
 
 function overview(studies) {
@@ -68,11 +68,11 @@ function tiles(study) {
   const spent = hours(study.device_hours) + (study.budget_hours ? ` of ${hours(study.budget_hours)}` : "");
   const slots = study.slots ? ` of ${study.slots} slots` : "";
   return el("ul", { class: "tiles" },
-    tile(`${study.finished_cells} of ${study.cells}`, "trials finished"),
-    tile(`${study.running_cells}`, `running${study.runners.length === 1 ? slots : ""}`),
+    tile(`${study.finished_trials} of ${study.trials}`, "trials finished"),
+    tile(`${study.running_trials}`, `running${study.runners.length === 1 ? slots : ""}`),
     tile(study.left === null ? "–" : span(study.left), "estimated time left"),
     tile(spent, "device-hours"),
-    tile(`${study.failed_cells}`, "failed", study.failed_cells ? "bad" : ""));
+    tile(`${study.failed_trials}`, "failed", study.failed_trials ? "bad" : ""));
 }
 
 function running(trial) {
@@ -83,7 +83,7 @@ function running(trial) {
     trial.speed === null ? "" : `${Math.round(trial.speed).toLocaleString("en")} tokens/s`,
     trial.seconds === null ? "" : `running for ${span(trial.seconds)}`,
   ].filter(Boolean).join(" · ");
-  return el("article", { class: "card" }, el("h3", {}, trial.cell),
+  return el("article", { class: "card" }, el("h3", {}, trial.trial),
     el("div", { class: "progress", role: "img", "aria-label": facts }, part(share, "running")),
     el("p", { class: "muted" }, facts),
     trial.line ? el("p", { class: "muted line" }, trial.line) : null);
@@ -98,8 +98,8 @@ function unfolds(id, summary, ...children) {
 
 function failed(trial) {
   return el("div", { class: "failure" },
-    el("p", {}, el("b", {}, trial.cell), `: ${trial.reason} (${trial.failures} attempt${trial.failures === 1 ? "" : "s"})`),
-    trial.tail ? unfolds(trial.cell, "End of the log", el("pre", {}, trial.tail)) : null,
+    el("p", {}, el("b", {}, trial.trial), `: ${trial.reason} (${trial.failures} attempt${trial.failures === 1 ? "" : "s"})`),
+    trial.tail ? unfolds(trial.trial, "End of the log", el("pre", {}, trial.tail)) : null,
     el("p", { class: "muted" }, "Log: ", el("code", {}, trial.log), el("br"), "Rerun: ", el("code", {}, trial.command)));
 }
 
@@ -108,7 +108,7 @@ function results(rows) {
   const cell = (score) => (score ? percent(score.accuracy) + (score.stderr === null ? "" : ` ± ${percent(score.stderr)}`) : "–");
   return el("div", { class: "scroll" }, el("table", {},
     el("thead", {}, el("tr", {}, el("th", {}, "trial"), ...names.map((n) => el("th", { class: "number" }, n)), el("th", { class: "number" }, "finished"))),
-    el("tbody", {}, ...rows.map((row) => el("tr", {}, el("td", {}, row.cell),
+    el("tbody", {}, ...rows.map((row) => el("tr", {}, el("td", {}, row.trial),
       ...names.map((n) => el("td", { class: "number" }, cell(row.scores[n]))),
       el("td", { class: "number" }, `${span(row.ago)} ago`))))));
 }
@@ -155,7 +155,7 @@ function report(study) {
 
 function show(content) {
   if (name) {
-    document.title = `${content.finished_cells ?? "?"}/${content.cells ?? "?"} ${content.study} · limo-ablate`;
+    document.title = `${content.finished_trials ?? "?"}/${content.trials ?? "?"} ${content.study} · limo-ablate`;
     document.getElementById("title").textContent = content.study;
     if (!main.contains(getSelection().anchorNode) || getSelection().isCollapsed) main.replaceChildren(...one(content));
     report(content);

@@ -5,7 +5,7 @@
 
 The command runs no trial. It queues trials and submits as many jobs as there is work for, so that at most
 `workers` run, until every trial is finished or given up. Jobs that failed or vanished are replaced, and a
-second call counts what the first one has submitted. When it is interrupted, the jobs go on.
+second call counts what the first one has submitted. When it is interrupted, the jobs continue.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class SlurmLauncher:
             _Follower(self._batch, queue, budget_guard, options.console).follow(options.interrupts)
         except KeyboardInterrupt as error:
             raise KeyboardInterrupt(
-                "the jobs go on without this command; run the same command to follow them again; "
+                "the jobs continue without this command; run the same command to follow them again; "
                 f"to end them: scancel --name={self._batch.name}"
             ) from error
         return [queued.trial for queued in queue.waiting]

@@ -38,7 +38,7 @@ def declare(ledger: Ledger, study: Study, trials: Sequence[PlannedTrial], *, ext
     if dropped and not extend:
         raise UserError(
             f"study {study.name}: {len(dropped)} of the {len(had)} trials in its ledger are no longer in it "
-            f"({_differences(old, about)}); name=... makes another study of it, --extend goes on without them"
+            f"({_differences(old, about)}); name=... makes another study of it, --extend runs it without them"
         )
     if before != now or any(old.get(key) != value for key, value in about.items()):
         ledger.declare(now, about)

@@ -32,6 +32,6 @@ class TrackConfig:
 
     def __post_init__(self) -> None:
         if self.options and self.kind in TRACKERS.builtin:
-            raise UserError(f"track.options={self.options}: track.kind={self.kind} reads none")
+            raise UserError(f"track.options={self.options}: track.kind={self.kind} has no options")
         if self.patience_seconds <= 0:
             raise UserError(f"track.patience_seconds={self.patience_seconds:g} must be positive")

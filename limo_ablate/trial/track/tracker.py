@@ -35,7 +35,7 @@ class Tracker(Protocol):
 
 
 class NoTracker:
-    """Tells nobody (`track=none`)."""
+    """A tracker that records nothing (`track=none`)."""
 
     def step(self, row: dict[str, Any]) -> None:
         pass
@@ -87,7 +87,7 @@ def open_tracker(config: TrialConfig, labels: TrialLabels, folder: Path) -> Trac
     except UserError:
         raise
     except Exception as error:
-        log.warning("%s; the trial goes on untracked", _reason(kind, error))
+        log.warning("%s; the trial continues untracked", _reason(kind, error))
         return NoTracker()
     return tracker if kind in TRACKERS.builtin else Guarded(tracker, kind)
 

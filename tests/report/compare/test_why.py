@@ -111,7 +111,7 @@ def test_an_artifact_that_is_gone_is_told(study: Path, capsys: pytest.CaptureFix
 
 def test_a_name_that_is_none_or_several_is_refused(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["why", "size99", "--study", str(study)]) == 2
-    assert "size99: no cell of two; did you mean size" in capsys.readouterr().err
+    assert "size99: no trial or cell of two; did you mean size" in capsys.readouterr().err
     assert main(["why", "size", "--study", str(study)]) == 2
     assert "size matches 2 names: two/size12, two/size8" in capsys.readouterr().err
 

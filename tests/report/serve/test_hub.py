@@ -73,7 +73,7 @@ def named(told: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def finished(study: dict[str, Any]) -> bool:
-    return study.get("finished_cells") == 1 and "error" not in study
+    return study.get("finished_trials") == 1 and "error" not in study
 
 
 def test_a_study_that_is_broken_says_why_and_is_read_again(studies: list[Path]) -> None:
@@ -97,7 +97,7 @@ def test_an_error_after_a_good_look_stands_beside_what_was_seen(studies: list[Pa
         (studies[0] / "study.yaml").unlink()
         told = until(lambda: opened.study("a"), lambda told: "error" in told)
         assert told["error"].startswith("FileNotFoundError: ")
-        assert told["finished_cells"] == 1
+        assert told["finished_trials"] == 1
 
 
 def test_a_report_that_can_not_be_begun_says_why(studies: list[Path]) -> None:
@@ -138,7 +138,7 @@ def test_a_study_whose_folder_hangs_holds_up_no_other(
         told = until(lambda: opened.study("a"), lambda told: "error" in told)
         assert "reading the study is slow" in told["error"]
         finish(studies[1], 1)
-        until(lambda: opened.study("b"), lambda told: told["finished_cells"] == 2)
+        until(lambda: opened.study("b"), lambda told: told["finished_trials"] == 2)
         assert "reading the study is slow" in named(opened.studies())["a"]["error"]
         assert "reading the study is slow" in (opened.study("a") or {})["error"]
         release(ledger)
@@ -229,7 +229,7 @@ def test_a_study_without_a_ledger_is_read_and_stays_as_it_is(
 ) -> None:
     folder = small(tmp_path / "made", tmp_path / "store")
     before = sorted(folder.rglob("*"))
-    assert StudyReader(folder).facts()["waiting_cells"] == 8
+    assert StudyReader(folder).facts()["waiting_trials"] == 8
     assert main(["status", str(folder)]) == 0
     assert "made: 8 trials (4 cells): 8 waiting" in capsys.readouterr().out
     assert sorted(folder.rglob("*")) == before
@@ -241,7 +241,7 @@ def test_a_copy_that_nobody_may_write_is_read(made: Path, tmp_path: Path) -> Non
         path.chmod(0o555 if path.is_dir() else 0o444)
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     facts = StudyReader(folder).facts()
-    assert (facts["finished_cells"], len(facts["results"])) == (1, 1)
+    assert (facts["finished_trials"], len(facts["results"])) == (1, 1)
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
     folder.chmod(0o755)
 
@@ -273,7 +273,7 @@ def test_studies_composed_side_by_side_get_their_own_cells(studies: list[Path]) 
     for thread in threads:
         thread.join()
     sys.setswitchinterval(before)
-    assert [one.facts()["cells"] for one in found if isinstance(one, StudyReader)] == [8] * 9
+    assert [one.facts()["trials"] for one in found if isinstance(one, StudyReader)] == [8] * 9
 
 
 def test_a_drawing_that_takes_too_long_lets_others_draw(

@@ -68,11 +68,11 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sweeping
 
 def test_what_runs_and_how_far_it_is_can_be_seen_while_it_runs(running: tuple[Sweeping, str]) -> None:
     _, where = running
-    first = until(where, lambda told: told["finished_cells"] == 2 and told["failed_cells"] >= 1)
-    (trial,) = [one for one in first["running"] if one["cell"].startswith("L2")]
+    first = until(where, lambda told: told["finished_trials"] == 2 and told["failed_trials"] >= 1)
+    (trial,) = [one for one in first["running"] if one["trial"].startswith("L2")]
     assert (trial["stage"], trial["total"]) == ("weights", 30_000)
     later = until(where, lambda told: told["running"][0]["done"] != first["running"][0]["done"])
-    assert next(one for one in later["running"] if one["cell"] == trial["cell"])["done"] > trial["done"]
+    assert next(one for one in later["running"] if one["trial"] == trial["trial"])["done"] > trial["done"]
     assert {"small"} == {study["study"] for study in facts(where, "/api/studies")}
     assert first["runners"][0]["id"]
     assert first["results"][0]["scores"]["mini"] == {"accuracy": 0.5, "stderr": 0.1}
