@@ -1,9 +1,10 @@
-"""Parses and formats overrides: `key=value` in Hydra's grammar."""
+"""Parses and formats overrides, `key=value` in Hydra's grammar; flattens values to dotted keys."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -69,3 +70,13 @@ def literal(value: Any) -> str:
         escaped = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value)
         return f"'{escaped}'"
     return str(value)
+
+
+def flat(node: Any, path: str = "", *, lists: bool = False) -> dict[str, str]:
+    """Dotted key -> value as text; lists are values, or with `lists` flattened too."""
+    if lists and isinstance(node, list) and node:
+        node = dict(enumerate(node))
+    if isinstance(node, Mapping) and node:
+        parts = (flat(value, f"{path}.{key}".lstrip("."), lists=lists) for key, value in node.items())
+        return {key: value for part in parts for key, value in part.items()}
+    return {path: node if isinstance(node, str) else json.dumps(node, ensure_ascii=False, default=str)}

@@ -165,12 +165,15 @@ def readable(seconds: float) -> str:
 
 
 def last_line(log: Path) -> str:
+    return next((line.strip() for line in reversed(last_lines(log)) if line.strip()), "")
+
+
+def last_lines(log: Path, size: int = TAIL_BYTES) -> list[str]:
+    """The lines in the last `size` bytes of a log; none if it can't be read."""
     try:
         with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - TAIL_BYTES))
+            file.seek(max(0, log.stat().st_size - size))
             text = file.read().decode(errors="replace")
-    except FileNotFoundError:
-        return ""
-    # a progress bar rewrites its line with carriage returns
-    lines = [line.strip() for line in text.replace("\r", "\n").splitlines() if line.strip()]
-    return lines[-1] if lines else ""
+    except OSError:
+        return []
+    return text.replace("\r", "\n").splitlines()  # a progress bar rewrites its line with carriage returns

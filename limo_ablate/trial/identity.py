@@ -13,6 +13,9 @@ from limo_ablate.core.artifacts import content_key, json_default
 from limo_ablate.core.typed import installed
 from limo_ablate.trial.config import TrialConfig
 
+WITHOUT_EFFECT = ("launch", "track", "paths")
+"""Sections of the configuration that change no result."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrialLabels:

@@ -11,11 +11,13 @@ from collections.abc import Sequence
 import polars as pl
 
 from limo_ablate.core.artifacts import Artifact, Store
+from limo_ablate.data.pool.load import load_pool
 from limo_ablate.data.select.correctness import grades
 from limo_ablate.data.select.dedup import clusters, duplicates
 from limo_ablate.data.select.features import features
 from limo_ablate.data.select.selection import Evidence, select
 from limo_ablate.data.select.token_budget import TokenCounter
+from limo_ablate.model.train.base import base_model
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.contamination import contamination_flags
 from limo_ablate.trial.reference import TrainModel, pass_rates
@@ -30,6 +32,20 @@ def select_rows(
     return stages.run(
         "selection", select, Store(config.paths.artifacts), config.select, config.data, pool, evidence
     )
+
+
+def pool_and_evidence(
+    config: TrialConfig, stages: Stages, train_model: TrainModel
+) -> tuple[Artifact, Evidence]:
+    """What a selection is made from, without a trial; arguments as in `gather_evidence`.
+
+    The base model is made only if its tokenizer may be needed.
+    """
+    store, base = Store(config.paths.artifacts), None
+    pool = stages.run("pool", load_pool, store, config.data)
+    if config.select.tokens is not None:
+        base = stages.run("base", base_model, store, config.model, pool)
+    return pool, gather_evidence(config, stages, pool, base, train_model)
 
 
 def gather_evidence(

@@ -11,13 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from limo_ablate.core.overrides import parse_overrides
+from limo_ablate.core.overrides import flat, parse_overrides
 from limo_ablate.study.axes import keys
 from limo_ablate.study.design import Study
+from limo_ablate.trial.identity import WITHOUT_EFFECT
 
 Design = dict[str, Any]
-ELSEWHERE = ("launch", "paths", "track")
-"""Sections of the configuration that change no result."""
 ABSENT = "none"
 SHOWN = 5
 """Number of names in a list before `and N more`."""
@@ -47,7 +46,7 @@ def block_of(design: Design, name: str) -> dict[str, Any] | None:
 
 def result_overrides(overrides: Mapping[str, Any]) -> dict[str, Any]:
     """The overrides that can change a result, key -> value."""
-    return {key: value for key, value in overrides.items() if key.partition(".")[0] not in ELSEWHERE}
+    return {key: value for key, value in overrides.items() if key.partition(".")[0] not in WITHOUT_EFFECT}
 
 
 def adaptive(block: dict[str, Any]) -> bool:
@@ -62,17 +61,9 @@ def factors(block: dict[str, Any]) -> set[str]:
 
 def changes(before: Any, after: Any) -> dict[str, str]:
     """Dotted key -> `1 → 4` for each value that differs between two blocks."""
-    old, new = _flat("", before), _flat("", after)
+    old, new = flat(before), flat(after)
     both = {key: (old.get(key, ABSENT), new.get(key, ABSENT)) for key in {**old, **new}}
     return {key: f"{was} → {is_}" for key, (was, is_) in both.items() if was != is_}
-
-
-def _flat(where: str, value: Any) -> dict[str, str]:
-    """Dotted key -> its value as text; a list stays whole."""
-    if not isinstance(value, dict) or not value:
-        return {where: json.dumps(value, ensure_ascii=False)}
-    parts = (_flat(f"{where}.{key}" if where else key, part) for key, part in value.items())
-    return {key: text for part in parts for key, text in part.items()}
 
 
 def first_names(names: Sequence[str]) -> str:

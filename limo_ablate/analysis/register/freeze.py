@@ -19,13 +19,12 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.core.provenance import code_state, package_versions
 from limo_ablate.data.pool.load import load_benchmark, load_pool
 from limo_ablate.data.select.selection import select
-from limo_ablate.model.train.base import base_model
 from limo_ablate.study.block import Block
 from limo_ablate.study.design import Study
 from limo_ablate.study.planned import PlannedTrial, planned_trials
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.config import TrialConfig
-from limo_ablate.trial.rows import gather_evidence
+from limo_ablate.trial.rows import pool_and_evidence
 from limo_ablate.trial.run import trained_model
 from limo_ablate.trial.stages import Stages
 
@@ -122,14 +121,9 @@ def _pool(config: TrialConfig) -> str:
 
 
 def _select(config: TrialConfig) -> str:
-    """Digest of the selection. The base model is made only if its tokenizer may be needed."""
-    store, stages = Store(config.paths.artifacts), Stages()
-    pool = stages.run("pool", load_pool, store, config.data)
-    base = None
-    if config.select.tokens is not None:
-        base = stages.run("base", base_model, store, config.model, pool)
-    evidence = gather_evidence(config, stages, pool, base, trained_model)
-    return stages.run("selection", select, store, config.select, config.data, pool, evidence).digest
+    """Digest of the selection."""
+    pool, evidence = pool_and_evidence(config, Stages(), trained_model)
+    return select(Store(config.paths.artifacts), config.select, config.data, pool, evidence).digest
 
 
 def _registered(study: Study, trial: PlannedTrial, digests: InputDigests) -> RegisteredTrial:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from limo_ablate.analysis.trials import resolved
+from limo_ablate.core.overrides import flat
 from limo_ablate.report.compare.arms import Arm
-from limo_ablate.sweep.ledger.declaration import WITHOUT_EFFECT
+from limo_ablate.trial.identity import WITHOUT_EFFECT
 
 ABSENT = "–"
 RUN = ("git", "versions", "hardware")
@@ -63,16 +63,6 @@ def differences(a: Sequence[Mapping[str, str]], b: Sequence[Mapping[str, str]]) 
     keys = dict.fromkeys(key for side in (a, b) for one in side for key in one)
     candidates = [Difference(key, _values(a, key), _values(b, key)) for key in keys]
     return [one for one in candidates if one.a != one.b and {one.a, one.b} != {ABSENT, "null"}]
-
-
-def flat(node: Any, path: str = "", *, lists: bool = False) -> dict[str, str]:
-    """Dotted key -> value as text; lists are values, or with `lists` flattened too."""
-    if lists and isinstance(node, list) and node:
-        node = dict(enumerate(node))
-    if isinstance(node, Mapping) and node:
-        parts = (flat(value, f"{path}.{key}".lstrip("."), lists=lists) for key, value in node.items())
-        return {key: value for part in parts for key, value in part.items()}
-    return {path: node if isinstance(node, str) else json.dumps(node, ensure_ascii=False, default=str)}
 
 
 def _values(side: Sequence[Mapping[str, str]], key: str) -> str:

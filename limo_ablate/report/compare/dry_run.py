@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from limo_ablate.core.artifacts import MANIFEST, Artifact, NotInStore, Store, find_only
+from limo_ablate.core.overrides import flat
 from limo_ablate.data.pool.load import load_benchmark, load_pool
 from limo_ablate.data.select.selection import select
 from limo_ablate.model.generate.completions import generation_request
 from limo_ablate.model.train.base import base_model
 from limo_ablate.model.train.launch import train
 from limo_ablate.model.train.tokens import tokenize
-from limo_ablate.report.compare.differences import Difference, differences, flat
+from limo_ablate.report.compare.differences import Difference, differences
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.rows import gather_evidence
 from limo_ablate.trial.run import trained_model

@@ -11,9 +11,10 @@ from typing import Any
 from limo_ablate.analysis.trials import CELLS, METRICS, Trial, load_trials, resolved
 from limo_ablate.core.artifacts import json_default
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.overrides import flat
 from limo_ablate.core.project import study_file
 from limo_ablate.core.typed import from_dict, nearest
-from limo_ablate.report.compare.differences import Difference, differences, flat
+from limo_ablate.report.compare.differences import Difference, differences
 from limo_ablate.study.design import Study, load_study
 from limo_ablate.study.planned import PlannedTrial, planned_trials
 from limo_ablate.trial.config import TrialConfig

@@ -8,14 +8,12 @@ from pathlib import Path
 
 import polars as pl
 
-from limo_ablate.core.artifacts import Artifact, Store, content_key
+from limo_ablate.core.artifacts import Artifact, content_key
 from limo_ablate.core.errors import UserError
-from limo_ablate.data.pool.load import load_pool
 from limo_ablate.data.select.selection import Selected, choose_rows
-from limo_ablate.model.train.base import base_model
 from limo_ablate.report.preview.manifest import manifest
 from limo_ablate.trial.config import TrialConfig
-from limo_ablate.trial.rows import gather_evidence
+from limo_ablate.trial.rows import pool_and_evidence
 from limo_ablate.trial.run import trained_model
 from limo_ablate.trial.stages import Stages
 
@@ -83,12 +81,8 @@ def build_preview(config: TrialConfig) -> Preview:
     """The preview of the selection of `config`, computed from the pool's evidence. Raises UserError."""
     if config.select.size == 0:
         raise UserError("select.size=0: nothing is selected, the trial evaluates the untuned base model")
-    store, stages = Store(config.paths.artifacts), Stages()
-    pool = stages.run("pool", load_pool, store, config.data)
-    base = None
-    if config.select.tokens is not None:
-        base = stages.run("base", base_model, store, config.model, pool)
-    evidence = gather_evidence(config, stages, pool, base, trained_model)
+    stages = Stages()
+    pool, evidence = pool_and_evidence(config, stages, trained_model)
     selected = choose_rows(config.select, config.data, pool, evidence)
     flags = pl.read_parquet(evidence.flags.path / "flags.parquet") if evidence.flags else None
     rejected = pl.read_parquet(pool.path / "rejected.parquet")

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial
 from limo_ablate.core.hardware import device_count
 from limo_ablate.study.design import load_study
 from limo_ablate.sweep.attempts import LOG
-from limo_ablate.sweep.live import last_line, rerun_command
+from limo_ablate.sweep.live import last_line, last_lines, rerun_command
 from limo_ablate.sweep.plan.cost import Costs
 from limo_ablate.sweep.session import Session, all_trials
 from limo_ablate.sweep.status import STATES, TrialStatus, live_runners, trial_statuses
@@ -110,17 +110,6 @@ class StudyReader:
         return seconds / side_by_side
 
 
-def tail(log: Path) -> str:
-    """The last lines of a log; empty if it can't be read."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - TAIL_BYTES))
-            text = file.read().decode(errors="replace")
-    except OSError:
-        return ""
-    return "\n".join(text.replace("\r", "\n").splitlines()[-TAIL_LINES:])
-
-
 def _changed(path: Path) -> int:
     return path.stat().st_mtime_ns
 
@@ -155,7 +144,7 @@ def _failed(state: TrialStatus) -> dict[str, Any]:
         "reason": state.reason,
         "failures": state.failures,
         "log": str(state.folder / LOG),
-        "tail": tail(state.folder / LOG),
+        "tail": "\n".join(last_lines(state.folder / LOG, TAIL_BYTES)[-TAIL_LINES:]),
         "command": rerun_command(state.trial),
     }
 

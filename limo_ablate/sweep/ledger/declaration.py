@@ -13,12 +13,12 @@ from dataclasses import asdict
 from typing import Any
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.overrides import flat
 from limo_ablate.study.design import Study
 from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.sweep.ledger.ledger import Ledger
+from limo_ablate.trial.identity import WITHOUT_EFFECT
 
-WITHOUT_EFFECT = ("launch", "track", "paths")
-"""Groups whose overrides change no result."""
 _DECLARED = ("question", "overrides", "seeds", "blocks")
 _LISTED = 3
 """Number of differences that are listed."""
@@ -71,17 +71,11 @@ def _without_nulls(block: Mapping[str, Any]) -> dict[str, Any]:
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """`seeds: [0, 1] -> [0]; ...`, only what decides trials."""
-    before, after = _flat({**old, "question": ""}), _flat({**new, "question": ""})
+    before, after = flat({**old, "question": ""}), flat({**new, "question": ""})
     keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
     shown = [f"{key}: {before.get(key, 'none')} -> {after.get(key, 'none')}" for key in keys[:_LISTED]]
+    shown = [text.replace('"', "") for text in shown]
     more = [f"{len(keys) - _LISTED} more"] if len(keys) > _LISTED else []
     return (
         "; ".join(shown + more) or "nothing it declares differs: conf/, the data or limo-ablate has changed"
     )
-
-
-def _flat(node: Any, path: str = "") -> dict[str, str]:
-    """Dotted key -> value as text."""
-    if not isinstance(node, Mapping):
-        return {path: json.dumps(node, ensure_ascii=False).replace('"', "")}
-    return {k: v for key, value in node.items() for k, v in _flat(value, f"{path}.{key}".lstrip(".")).items()}

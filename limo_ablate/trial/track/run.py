@@ -28,7 +28,7 @@ import wandb
 
 from limo_ablate.core.artifacts import Artifact
 from limo_ablate.trial.config import TrialConfig
-from limo_ablate.trial.identity import TrialLabels
+from limo_ablate.trial.identity import WITHOUT_EFFECT, TrialLabels
 from limo_ablate.trial.track.names import levels, numbers
 from limo_ablate.trial.track.results import completions_table, flat_metrics, provenance, wandb_artifacts
 from limo_ablate.trial.track.settings import (
@@ -51,7 +51,7 @@ FAILED_PATIENCE = 10.0
 """Longest time in seconds that a failed or interrupted trial waits for uploads."""
 TAG_LENGTH = 64
 """Largest length of a tag in W&B."""
-UNTAGGED = ("seed", "track", "launch", "paths")
+UNTAGGED = ("seed", *WITHOUT_EFFECT)
 """Overrides that are not part of a cell; the seed always has a tag of its own."""
 RENAMED = {"data": "data_name", "model": "model_name"}
 """Factors whose name is also that of an override, which W&B sweeps lock."""

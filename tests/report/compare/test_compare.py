@@ -12,8 +12,9 @@ from limo_ablate.analysis.contrasts import contrasts
 from limo_ablate.analysis.trials import load_trials
 from limo_ablate.cli import main
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.overrides import flat
 from limo_ablate.report.compare.arms import find_arm
-from limo_ablate.report.compare.differences import Difference, configurations, flat, runs
+from limo_ablate.report.compare.differences import Difference, configurations, runs
 from limo_ablate.report.compare.paired_scores import compare_scores
 from limo_ablate.study.design import load_study
 from tests.small_study import QUALITY, change, small
