@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.data.miniature.recurrence import parse, problems
+from limo_ablate.data.miniature.recurrence import MiniatureProblemsConfig, parse, problems
 from limo_ablate.data.miniature.solutions import solve
-from limo_ablate.data.pool.config import MiniatureProblemsConfig
 
 STARTER = Path(__file__).with_name("starter")
 RENAMED = {"gitignore": ".gitignore"}

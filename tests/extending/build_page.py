@@ -12,9 +12,8 @@ from limo_ablate.model.generate.config import ENGINES
 from limo_ablate.model.train.config import SCHEDULES
 from limo_ablate.report.sections import SECTIONS
 from limo_ablate.study.choices import DESIGNS, PRUNERS, SAMPLERS
-from limo_ablate.trial.config import LAUNCHERS
+from limo_ablate.trial.config import LAUNCHERS, TRACKERS
 from limo_ablate.trial.evaluate.grader import GRADERS
-from limo_ablate.trial.track.config import TRACKERS
 from tests.conftest import ROOT
 
 PAGE = ROOT / "docs" / "extending.md"

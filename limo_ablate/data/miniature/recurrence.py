@@ -14,10 +14,9 @@ import random
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.data.pool.config import MiniatureProblemsConfig
 
 MODULUS = 100
 TEST_SHARE = 0.25
@@ -31,6 +30,19 @@ NUMBERS = {"+": (1, 9), "-": (1, 9), "*": (2, 5)}
 Operation = tuple[str, int]
 
 _TEXT = re.compile(r"Steps ([1-9])\. Rule ([-+*]\d)([-+*]\d)([-+*]\d)\. Start x=(\d\d)\.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MiniatureProblemsConfig:
+    """Generated recurrences modulo 100; see docs/miniature.md."""
+
+    per_level: int
+    """Number of problems per level."""
+    levels: tuple[int, int]
+    """Fewest and most steps, inclusive."""
+    seed: int
+    holdout: Literal["train", "test"]
+    """Train and test problems are disjoint by construction."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from limo_ablate.core.artifacts import NOT_IN_KEY
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.registry import Entry, Registry
+from limo_ablate.data.miniature.recurrence import MiniatureProblemsConfig
 
 SOURCES = "limo_ablate.data.pool.sources"
 LOADERS: Registry[Any] = Registry(
@@ -54,19 +55,6 @@ class FieldsConfig:
     """Number of tokens of each solution."""
     score: str | None = None
     """A number for each solution, for `select.order=column`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MiniatureProblemsConfig:
-    """Generated recurrences modulo 100; see docs/miniature.md."""
-
-    per_level: int
-    """Number of problems per level."""
-    levels: tuple[int, int]
-    """Fewest and most steps, inclusive."""
-    seed: int
-    holdout: Literal["train", "test"]
-    """Train and test problems are disjoint by construction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from limo_ablate.core.errors import UserError
 if TYPE_CHECKING:
     from limo_ablate.report.study_view import StudyView
     from limo_ablate.report.wandb.summary_run import SummaryRun
-    from limo_ablate.trial.track.config import TrackConfig
+    from limo_ablate.trial.config import TrackConfig
 
 FOLDER = "dashboard"
 

@@ -22,7 +22,7 @@ from limo_ablate.report.figure_data import FigureData
 from limo_ablate.report.page import report_parts, write_page
 from limo_ablate.report.section import Chart, Section, slug
 from limo_ablate.report.study_view import StudyView
-from limo_ablate.trial.track.config import TrackConfig
+from limo_ablate.trial.config import TrackConfig
 from limo_ablate.trial.track.names import flat, logged
 from limo_ablate.trial.track.settings import environment, quiet, run_id, run_settings
 

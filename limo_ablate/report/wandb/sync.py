@@ -12,7 +12,7 @@ from pathlib import Path
 
 from limo_ablate.core.errors import EXIT_TRIALS_FAILED, UserError
 from limo_ablate.trial.compose import compose
-from limo_ablate.trial.track.config import TrackConfig
+from limo_ablate.trial.config import TrackConfig
 from limo_ablate.trial.track.steps import UNSENT, Steps, running
 
 TRIALS = ("outputs/trials/*/*", "outputs/wandb/*/*")

@@ -16,9 +16,8 @@ import yaml
 
 from limo_ablate.core.artifacts import Artifact
 from limo_ablate.core.typed import from_dict
-from limo_ablate.trial.config import TrialConfig
+from limo_ablate.trial.config import TrackConfig, TrialConfig
 from limo_ablate.trial.identity import TrialLabels
-from limo_ablate.trial.track.config import TrackConfig
 from limo_ablate.trial.track.run import WandbTracker
 from limo_ablate.trial.track.steps import UNSENT
 

@@ -18,7 +18,7 @@ from urllib.request import urlopen
 import wandb
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.trial.track.config import TrackConfig
+from limo_ablate.trial.config import TrackConfig
 
 OPENING, FINISHING = 0.25, 0.4
 """Shares of `track.patience_seconds`; in the rest W&B's service writes its file and exits."""

@@ -9,9 +9,8 @@ from typing import Any, Protocol
 
 from limo_ablate.core.artifacts import Artifact
 from limo_ablate.core.errors import UserError
-from limo_ablate.trial.config import TrialConfig
+from limo_ablate.trial.config import TRACKERS, TrialConfig
 from limo_ablate.trial.identity import TrialLabels
-from limo_ablate.trial.track.config import TRACKERS
 
 log = logging.getLogger(__name__)
 

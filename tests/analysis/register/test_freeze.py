@@ -105,7 +105,7 @@ def test_what_no_trial_could_train_on_is_not_registered(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["freeze", str(root / "asked.yaml"), "name=many", "select.size=100000"]) == 2
-    assert "cell L1-size100000-s0: " in capsys.readouterr().err
+    assert "trial L1-size100000-s0: " in capsys.readouterr().err
     assert not (root / "studies" / "many").exists()
 
 

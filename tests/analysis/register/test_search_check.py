@@ -108,15 +108,15 @@ def test_where_it_runs_and_is_followed_is_no_deviation(study: Path) -> None:
     ("how", "key", "change_"),
     [
         (lambda block: block["tune"].update(n=1), "tune.n", "2 → 1"),
-        (lambda block: block["tune"].update(score="mini"), "tune.score", '"train.loss" → "mini"'),
-        (lambda block: block["tune"].update(sampler="random"), "tune.sampler", '"tpe" → "random"'),
+        (lambda block: block["tune"].update(score="mini"), "tune.score", "train.loss → mini"),
+        (lambda block: block["tune"].update(sampler="random"), "tune.sampler", "tpe → random"),
         (lambda block: block["overrides"].append("select.size=8"), "overrides.select.size", "64 → 8"),
         (lambda block: block["overrides"].append("train.epochs=3"), "overrides.train.epochs", "none → 3"),
         (lambda block: block.update(seeds=[0]), "seeds", "[0, 1] → [0]"),
         (
             lambda block: block["tune"].update(direction="maximize"),
             "tune.direction",
-            '"minimize" → "maximize"',
+            "minimize → maximize",
         ),
         (
             lambda block: block["axes"].update({"select.quality": ["L1", "L4", "L5"]}),

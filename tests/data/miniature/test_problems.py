@@ -5,9 +5,8 @@ import re
 import pytest
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.data.miniature.recurrence import parse, problems
+from limo_ablate.data.miniature.recurrence import MiniatureProblemsConfig, parse, problems
 from limo_ablate.data.miniature.solutions import solutions
-from limo_ablate.data.pool.config import MiniatureProblemsConfig
 from limo_ablate.verify import verify
 
 
