@@ -18,6 +18,7 @@ from limo_ablate.analysis.register.claim_status import NOT_REGISTERED, ClaimStat
 from limo_ablate.analysis.register.current_trials import current_trials
 from limo_ablate.analysis.register.deviations import deviations
 from limo_ablate.analysis.register.registration import Chain, read
+from limo_ablate.core.text import counted
 from limo_ablate.report.labels import POINTS, percent
 from limo_ablate.report.section import Chart, Section, Table
 from limo_ablate.report.study_view import StudyView
@@ -106,14 +107,14 @@ def _registered(chain: Chain | None) -> str:
             "limo-ablate freeze NAME."
         )
     last = chain.last
-    count = f"{len(last.primary)} primary contrast{'s' * (len(last.primary) != 1)}"
+    count = counted(len(last.primary), "primary contrast")
     time = last.time.replace("T", " ").replace("+00:00", " UTC")
     code = f", commit {last.git['commit'][:12]}" if last.git["commit"] else ""
     changed = " with uncommitted changes" if last.git["dirty"] else ""
     return (
-        f"Registered {time}, hash {last.hash[:12]}{code}{changed}: {len(last.cells)} trials, {count}, alpha "
-        f"{last.alpha:g}. A contrast is confirmatory if it was registered as primary before a trial of its "
-        "block had finished, and neither it nor its trials have changed since."
+        f"Registered {time}, hash {last.hash[:12]}{code}{changed}: {counted(len(last.cells), 'trial')}, "
+        f"{count}, alpha {last.alpha:g}. A contrast is confirmatory if it was registered as primary before a "
+        "trial of its block had finished, and neither it nor its trials have changed since."
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from limo_ablate.analysis.trials import Trial, resolved
+from limo_ablate.core.text import counted
 from limo_ablate.report.figure_data import FigureData
 from limo_ablate.report.labels import axis, duration, level, percent, plus_minus
 from limo_ablate.report.study_view import StudyView
@@ -99,8 +100,8 @@ def _benchmarks(trial: Trial) -> list[tuple[str, str]]:
     return [
         (
             f"Benchmark {name}",
-            f"{scores[name]['problems']} problems × {scores[name]['samples']} samples, temperature "
-            f"{b['temperature']:g}, top-p {b['top_p']:g}, at most {b['max_tokens']} new tokens",
+            f"{counted(scores[name]['problems'], 'problem')} × {counted(scores[name]['samples'], 'sample')}, "
+            f"temperature {b['temperature']:g}, top-p {b['top_p']:g}, at most {b['max_tokens']} new tokens",
         )
         for name, b in resolved(trial.folder)["eval"]["benchmarks"].items()
     ]

@@ -18,6 +18,11 @@ class Budget:
     hours: float | None = None
     """Wall time in which trials of the study run, in all its runners; breaks between runs don't count."""
 
+    def __str__(self) -> str:
+        """`10 GPU-hours and 2 hours`"""
+        caps = (("GPU-hours", self.gpu_hours), ("hours", self.hours))
+        return " and ".join(f"{cap:g} {unit}" for unit, cap in caps if cap is not None)
+
     def __post_init__(self) -> None:
         for key in (field.name for field in fields(self)):
             cap = getattr(self, key)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from limo_ablate.core.overrides import format_override, parse_overrides
+from limo_ablate.core.text import counted
 from limo_ablate.study.axes import Point
 from limo_ablate.study.block import Block
 from limo_ablate.study.design import Study
@@ -148,4 +149,5 @@ def count_text(trials: Sequence[PlannedTrial], total: int) -> str:
     """`96 trials (32 cells)`; without the cells where there is one seed, or where searches are to propose
     more."""
     cells = cell_count(trials)
-    return f"{total} trials ({cells} cells)" if len(trials) == total != cells else f"{total} trials"
+    known = len(trials) == total != cells
+    return counted(total, "trial") + (f" ({counted(cells, 'cell')})" if known else "")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.text import counted
 from limo_ablate.study.axes import Point, Range, keys, meets, settings
 from limo_ablate.study.block import Block
 from limo_ablate.study.choices import DESIGNS, SAMPLERS
@@ -119,7 +120,7 @@ def _combinations(block: Block) -> str:
 
 
 def _proposed(block: Block) -> str:
-    return f"{block.n} trials, proposed by {SAMPLERS.words(block.sampler or 'tpe')}, over"
+    return f"{counted(block.n or 0, 'trial')}, proposed by {SAMPLERS.words(block.sampler or 'tpe')}, over"
 
 
 FACTORIAL = Design(unfold=_factorial, words=_combinations)

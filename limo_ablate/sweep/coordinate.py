@@ -14,6 +14,7 @@ from rich.console import Console
 
 from limo_ablate.core.errors import EXIT_INTERRUPTED, EXIT_TRIALS_FAILED, UserError, is_disk_full
 from limo_ablate.core.project import command
+from limo_ablate.core.text import counted
 from limo_ablate.study.design import Study
 from limo_ablate.study.folder import REGISTRATION, STUDY
 from limo_ablate.study.planned import PlannedTrial, count_text
@@ -26,6 +27,7 @@ from limo_ablate.sweep.ledger.ledger import Ledger
 from limo_ablate.sweep.ledger.queue import Queue
 from limo_ablate.sweep.live import rerun_command
 from limo_ablate.sweep.plan.cost import Costs
+from limo_ablate.sweep.plan.text import span
 from limo_ablate.sweep.runner import Commands, LeaseLost
 from limo_ablate.sweep.session import RunnerOptions, Session
 from limo_ablate.sweep.worker import Call
@@ -105,16 +107,18 @@ def _run_missing(
     elsewhere = f", {queue.elsewhere} in other runners" if queue.elsewhere else ""
     state = f"{queue.done} finished{elsewhere}, {left} to do, {slots} at a time"
     options.console.print(f"{study.name}: {count_text(queue.trials, queue.total)}, {state}")
-    print_not_run(launcher.run(queue, budget_guard, lease, options), options.console)
+    print_not_run(launcher.run(queue, budget_guard, lease, options), study, costs, options.console)
     queue.refresh()
     return queue
 
 
-def print_not_run(trials: Sequence[PlannedTrial], console: Console) -> None:
-    """Prints the trials that the budget did not allow."""
+def print_not_run(trials: Sequence[PlannedTrial], study: Study, costs: Costs, console: Console) -> None:
+    """Prints the trials that the budget did not allow, each with its forecast."""
     if trials:
-        console.print(f"{len(trials)} trials were not run, to stay within the budget; raise it to continue:")
-        console.print("\n".join(f"  {trial.name}" for trial in trials))
+        cap = f"the budget of {study.budget}"
+        console.print(f"{counted(len(trials), 'trial')} not run, to stay within {cap}; raise it to continue:")
+        for trial in trials:
+            console.print(f"  {trial.name}: forecast {span(costs.seconds(trial))}")
 
 
 def _write_study(study: Study, trials: Sequence[PlannedTrial], folder: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from limo_ablate.core.errors import EXIT_INTERRUPTED, EXIT_TRIALS_FAILED, UserError
+from limo_ablate.core.text import counted
 from limo_ablate.study.design import load_study
 from limo_ablate.sweep.coordinate import COMMANDS, LEASE_LOST, SEEN_AS, explain_full_disk, print_not_run
 from limo_ablate.sweep.interrupts import Interrupts
@@ -36,11 +37,13 @@ def join(folder: Path, overrides: list[str], max_attempts: int | None, commands:
             )
             slots = LocalLauncher(session).side_by_side()
             queue = session.queue(session.ledger(interrupts.pause), lease, costs, slots=slots)
-            console.print(f"{session.study.name}: joined as {lease.id}; {len(queue.waiting)} trials wait")
+            console.print(
+                f"{session.study.name}: joined as {lease.id}; {counted(len(queue.waiting), 'trial')} to run"
+            )
             if not queue.waiting:
                 return 0
             runner = session.work(queue, session.budget_guard(queue, costs), lease, options)
-            print_not_run(runner.not_run, console)
+            print_not_run(runner.not_run, session.study, costs, console)
     except KeyboardInterrupt:
         console.print("interrupted: the trials that were running here wait again")
         return EXIT_INTERRUPTED

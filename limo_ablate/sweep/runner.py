@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.marked_processes import end_marked
+from limo_ablate.core.text import counted
 from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.sweep.attempts import Base, Bases, Outcomes, RunningAttempt, config_of, key_of
 from limo_ablate.sweep.budget_guard import BudgetGuard
@@ -327,7 +328,7 @@ class Runner:
             grace = self.launch.grace_seconds
             with suppress(OSError):  # the terminal may be gone
                 self.board.say(
-                    f"ending {len(self._running)} trials; they have {grace:g} s to write a checkpoint"
+                    f"ending {counted(len(self._running), 'trial')}, with {grace:g} s to write a checkpoint"
                 )
         end_workers([running.worker for running in self._running.values()], self.launch.grace_seconds)
         end_marked(self.lease.id, grace=0)

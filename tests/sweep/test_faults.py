@@ -299,7 +299,7 @@ def test_a_budget_is_kept_and_what_it_left_is_listed(sweep: Sweeping) -> None:
     sweep.declare("launch.slots=1", size=(300, 301, 302, 303))
     code, said = sweep.run("budget.gpu_hours=1e-9")
     assert code == 0, said
-    assert "4 trials were not run, to stay within the budget" in said
+    assert "4 trials not run, to stay within the budget of" in said
     assert "  size300-s0" in said
     assert not sweep.events("start")
     assert sweep.run()[0] == 0

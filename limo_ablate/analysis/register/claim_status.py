@@ -17,6 +17,7 @@ from limo_ablate.analysis.register.declaration import (
 )
 from limo_ablate.analysis.register.registration import Chain, Registration
 from limo_ablate.analysis.register.search_check import search_deviation
+from limo_ablate.core.text import counted
 from limo_ablate.study.contrast import Contrast
 from limo_ablate.study.design import Study
 
@@ -68,10 +69,10 @@ def _why(contrast: Contrast, study: Study, chain: Chain, trials: Sequence[Curren
         return _other(contrast, chain.last)
     first = registered_since(contrast, chain)
     if late := first.finished.get(contrast.block, 0):
-        return f"{late} trials of its block had finished when it was registered"
+        return f"{counted(late, 'trial')} of its block had finished when it was registered"
     own_trials = [current for current in trials if contrast.block in current.trial.blocks]
     if early := sum(current.finished_by(first.time) for current in own_trials):
-        return f"{early} trials of its block had finished before it was registered"
+        return f"{counted(early, 'trial')} of its block had finished before it was registered"
     if changed := [
         key for key, value in analysis_settings(study).items() if value != chain.last.analysis_settings[key]
     ]:

@@ -9,6 +9,7 @@ import click
 
 from limo_ablate.core.command import Verb, words
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.text import counted
 
 if TYPE_CHECKING:
     from limo_ablate.analysis.register.registration import Chain, Registration
@@ -66,7 +67,8 @@ def text(registration: Registration, path: Path) -> str:
     selections = {trial.selection for trial in planned if trial.selection}
     searched = [block["name"] for block in registration.design["blocks"] if adaptive(block)]
     lines = [
-        f"registered: {registration.study}, {len(planned)} trials, {len(selections)} selections, "
+        f"registered: {registration.study}, {counted(len(planned), 'trial')}, "
+        f"{counted(len(selections), 'selection')}, "
         f"benchmarks {', '.join(registration.benchmarks)}; alpha {registration.alpha:g}, "
         f"analysis version {registration.analysis}",
         *(
@@ -96,6 +98,6 @@ def _contrasts(registration: Registration) -> list[str]:
 def _late(registration: Registration) -> list[str]:
     late = [(block, count) for block, count in registration.finished.items() if count]
     return [
-        f"{count} trials of block '{block}' have already finished: its contrasts are exploratory"
+        f"{counted(count, 'trial')} of block '{block}' had already finished: its contrasts are exploratory"
         for block, count in late
     ]

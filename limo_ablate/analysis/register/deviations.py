@@ -9,6 +9,7 @@ from limo_ablate.analysis.register.current_trials import CurrentTrial, analysis_
 from limo_ablate.analysis.register.declaration import block_of, changes, declared_design, first_names
 from limo_ablate.analysis.register.registration import Chain, Registration
 from limo_ablate.analysis.register.search_check import search_deviation
+from limo_ablate.core.text import counted
 from limo_ablate.study.contrast import Contrast
 from limo_ablate.study.design import Study
 
@@ -110,7 +111,7 @@ def _analysis(study: Study, registered: Registration) -> Iterator[str]:
 
 def _late(trials: Sequence[CurrentTrial], registered: Registration) -> Iterator[str]:
     for block, count in registered.finished.items():
-        yield f"{count} trials of block '{block}' had finished when it was registered"
+        yield f"{counted(count, 'trial')} of block '{block}' had finished when it was registered"
     if not registered.finished:
         early = [current.trial.name for current in trials if current.finished_by(registered.time)]
         yield from _counted("trials had finished before it was registered", early)

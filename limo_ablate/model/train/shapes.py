@@ -24,9 +24,10 @@ MINIATURE_VOCABULARY = 159
 
 
 def shape_config(model: ModelConfig) -> ShapeConfig | None:
-    """The shape that the configuration states or implies; None for a hub model without `shape`."""
+    """The shape that the configuration states or implies, or that the config.json of the model's folder
+    has; None for a hub model without `shape`, and where config.json lacks one of the numbers."""
     if model.architecture is None:
-        return model.shape
+        return model.shape or _folder_shape(model.path)
     own = model.architecture
     vocabulary = None if model.source == "miniature" else own.vocab_size
     return ShapeConfig(
@@ -38,6 +39,18 @@ def shape_config(model: ModelConfig) -> ShapeConfig | None:
         vocabulary=vocabulary or MINIATURE_VOCABULARY,
         tied=True,
     )
+
+
+def _folder_shape(path: str | None) -> ShapeConfig | None:
+    file = Path(path or "").expanduser() / "config.json"
+    if path is None or not file.is_file():
+        return None
+    try:
+        real = json.loads(file.read_text())
+        values = {key: real[name] for key, name in HUB_KEYS.items() if name in real}
+        return ShapeConfig(**({"kv_heads": values["heads"], "tied": False} | values))
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def declared_shape(model: ModelConfig, targets: tuple[str, ...] = ()) -> Shape:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from limo_ablate.core.text import counted
 from limo_ablate.report.health.attempts import Attempt, attempts
 from limo_ablate.report.section import Section, Table
 from limo_ablate.report.study_view import StudyView
@@ -39,8 +40,7 @@ def _listed(what: str, names: Sequence[str]) -> list[str]:
     if not names:
         return []
     more = ", …" if len(names) > LISTED else ""
-    plural = "trials" if len(names) > 1 else "trial"
-    return [f"{len(names)} {plural} {what}: {', '.join(names[:LISTED])}{more}"]
+    return [f"{counted(len(names), 'trial')} {what}: {', '.join(names[:LISTED])}{more}"]
 
 
 def _table(view: StudyView, attempts_made: Sequence[Attempt] | None) -> Table:

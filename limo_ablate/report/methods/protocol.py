@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from limo_ablate.analysis.trials import resolved
+from limo_ablate.core.text import counted
 from limo_ablate.model.generate.config import ENGINES
 from limo_ablate.report.methods.settings import Settings
 
@@ -186,4 +187,5 @@ def _benchmark(name: str, settings: Settings) -> str:
         settings.text(f"{key}.{name}") for name in ("temperature", "top_p", "max_tokens")
     )
     decoding = "greedy" if temperature == "0" else f"temperature {temperature}, top-p {top_p}"
-    return f"{name}: {scores['problems']} problems, {many} each, {decoding}, at most {most} new tokens"
+    problems = counted(scores["problems"], "problem")
+    return f"{name}: {problems}, {many} each, {decoding}, at most {most} new tokens"

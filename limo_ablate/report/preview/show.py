@@ -10,6 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from limo_ablate.core.text import counted
 from limo_ablate.data.select.responses import with_texts
 from limo_ablate.report.preview.build import Preview
 
@@ -41,13 +42,11 @@ def _print_rejected(console: Console, preview: Preview) -> None:
         first = preview.rejected.row(0, named=True)
         where = preview.rejected["where"].n_unique()
         console.print(
-            f"{_count_of(where, 'row')} of the source's {preview.counts['rows']} can't be used, such as "
+            f"{counted(where, 'row')} of the source's {preview.counts['rows']} can't be used, such as "
             f"{first['where']}: {first['reason']} (rejected.parquet)\n"
         )
     if unread := preview.counts["levels_unread"]:
-        console.print(
-            f"{_count_of(unread, 'row')} with a level that is not a number: no band includes these\n"
-        )
+        console.print(f"{counted(unread, 'row')} with a level that is not a number: no band includes these\n")
 
 
 def _print_unchanged(console: Console, preview: Preview) -> None:
@@ -59,10 +58,6 @@ def _print_unchanged(console: Console, preview: Preview) -> None:
     before = with_texts(rows.drop("text", "response"), preview.pool, lambda text, gold: text)
     same = (rows["response"] == before["response"]).sum()
     console.print(f"perturb={perturb}: {rows.height - same} of {rows.height} responses changed\n")
-
-
-def _count_of(count: int, name: str) -> str:
-    return f"{count} {name}" + ("" if count == 1 else "s")
 
 
 def _table(title: str, columns: list[str]) -> Table:
@@ -96,7 +91,7 @@ def _distributions(preview: Preview) -> Table:
             table.add_row(name, *cells)
     tokens = selected.rows["tokens"].sum()
     if tokens:
-        table.caption = f"{tokens} response tokens in {_count_of(selected.rows.height, 'row')}"
+        table.caption = f"{tokens} response tokens in {counted(selected.rows.height, 'row')}"
     return table
 
 
@@ -125,12 +120,12 @@ def _print_flags(console: Console, preview: Preview) -> None:
     chosen = flags.filter(pl.col("problem").is_in(preview.selected.rows["problem"].implode()))
     policy = preview.config.select.contamination.policy
     compared = [
-        f"{name} ({_count_of(items, 'item')}{f', {none} unusable rows' if none else ''})"
+        f"{name} ({counted(items, 'item')}{f', {none} unusable rows' if none else ''})"
         for name, (items, none) in preview.benchmarks.items()
     ]
     console.print(f"\nContamination (policy {policy}), compared with {', '.join(compared)}:")
     console.print(
-        f"{_count_of(problems, 'problem')} of the pool flagged, in {_count_of(pairs, 'pair')} with "
+        f"{counted(problems, 'problem')} of the pool flagged, in {counted(pairs, 'pair')} with "
         f"benchmark items; {chosen['problem'].n_unique()} of them chosen"
     )
     if flags.is_empty():
@@ -149,7 +144,7 @@ def _print_flags(console: Console, preview: Preview) -> None:
         more = f" and {row['others']} more" if row["others"] else ""
         pair = f"{row['problem']} ~ {row['benchmark']} {row['item']}{more}"
         console.print(f"  {pair} ({row['method']}): {row['evidence'][:EVIDENCE]}")
-    console.print(f"  {_count_of(flags.height, 'flag')} of {_count_of(pairs, 'pair')}, all in flags.parquet")
+    console.print(f"  {counted(flags.height, 'flag')} of {counted(pairs, 'pair')}, all in flags.parquet")
 
 
 def _spread(rows: pl.DataFrame, count: int) -> pl.DataFrame:

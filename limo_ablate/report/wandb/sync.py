@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from limo_ablate.core.errors import EXIT_TRIALS_FAILED, UserError
+from limo_ablate.core.text import counted
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.config import TrackConfig
 from limo_ablate.trial.track.steps import UNSENT, Steps, running
@@ -47,7 +48,7 @@ def sync(study: str | None, overrides: Sequence[str]) -> int:
     trials = [Unsent(folder) for folder in folders if not running(folder / "wandb")]
     unsent = [trial for trial in trials if trial.offline or trial.broken]
     if not unsent:
-        print(f"nothing to send: all runs of {len(folders)} trials and summaries are in W&B")
+        print(f"nothing to send: all runs of {counted(len(folders), 'trial')} and summaries are in W&B")
         return 0
     from limo_ablate.trial.track.settings import check_access
 

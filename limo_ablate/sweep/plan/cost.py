@@ -176,15 +176,9 @@ def _prior(config: TrialConfig) -> StageSeconds:
     return prior(config, shape_of(config.model))
 
 
-def shape_of(model: ModelConfig) -> Shape | None:
-    """A model's shape, if it is known without the model."""
-    from limo_ablate.model.train.shapes import shape_config
-
-    return None if shape_config(model) is None else _declared(model)
-
-
 @cache
-def _declared(model: ModelConfig) -> Shape:
-    from limo_ablate.model.train.shapes import declared_shape
+def shape_of(model: ModelConfig) -> Shape | None:
+    """A model's shape, if it is known without loading or downloading the model."""
+    from limo_ablate.model.train.shapes import declared_shape, shape_config
 
-    return declared_shape(model)
+    return None if shape_config(model) is None else declared_shape(model)

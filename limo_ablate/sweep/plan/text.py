@@ -6,10 +6,12 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from limo_ablate.core.text import counted
 from limo_ablate.model.train.memory import size
 from limo_ablate.sweep.plan.detectable import Detectable
 from limo_ablate.sweep.plan.fit import Fit
 from limo_ablate.sweep.plan.plan import DevicePool, Plan
+from limo_ablate.sweep.plan.work import ASSUMED_MODEL
 
 LISTED = 10
 """Most trials to name where a budget leaves some out."""
@@ -63,12 +65,18 @@ def facts(plan: Plan) -> dict[str, Any]:
 
 
 def text(plan: Plan) -> str:
-    done, count = sum(block.done for block in plan.blocks), f"{plan.trials} trials"
+    done, count = sum(block.done for block in plan.blocks), counted(plan.trials, "trial")
     if plan.cells not in (None, plan.trials):
-        count += f" ({plan.cells} cells)"
-    basis = f"{plan.learnt} finished trials" if plan.learnt else "arithmetic alone, for H100s and CPU cores"
+        count += f" ({counted(plan.cells, 'cell')})"
+    basis = (
+        counted(plan.learnt, "finished trial") if plan.learnt else "arithmetic alone, for H100s and CPU cores"
+    )
     lines = [f"{plan.study.name}: {count}, {done} done; forecast from {basis}", *_warning(plan)]
     lines += _blocks(plan)
+    lines += [
+        f"  SIZE UNKNOWN: model {name} is assumed to be as large as {ASSUMED_MODEL}; set model.shape"
+        for name in sorted({fit.model for fit in plan.fits if not fit.decoding})
+    ]
     lines += [line for pool in plan.pools for line in _pool(plan, pool)]
     if plan.fits:
         lines += ["", "Memory of a device", *_table([_fit(fit) for fit in plan.fits])]
@@ -93,11 +101,13 @@ def _warning(plan: Plan) -> list[str]:
 
 
 def _blocks(plan: Plan) -> list[str]:
+    kinds = {pool.gpu for pool in plan.pools}
+    unit = "device-hours" if len(kinds) > 1 else "GPU-hours" if True in kinds else "core-hours"
     rows = [["block", "design", "trials", "seeds", "done", "longest", "left", "within"]]
     for block in plan.blocks:
         rows.append([
             block.name, block.design, str(block.trials), str(block.seeds), str(block.done),
-            span(block.longest), f"{hours(block.left)} device-h",
+            span(block.longest), f"{hours(block.left)} {unit}",
             f"x/÷ {math.exp(block.spread):.1f}" if block.left else "",
         ])  # fmt: skip
     return _table(rows)
@@ -105,21 +115,22 @@ def _blocks(plan: Plan) -> list[str]:
 
 def _pool(plan: Plan, pool: DevicePool) -> list[str]:
     kind, timetable = "GPU" if pool.gpu else "core", pool.schedule
+    count = counted(len(timetable.run), "trial")
     where = f"{pool.devices} {kind}s" if pool.devices > 1 else f"one {kind}"
     where += " of this machine" if pool.here else " (not available on this machine)"
     work = sum(item.forecast.device_seconds for item in timetable.run)
     lines = [
         "",
-        f"{len(timetable.run)} trials, {hours(work)} {kind}-hours: {span(timetable.seconds)} on {where}",
+        f"{count}, {hours(work)} {kind}-hours: {span(timetable.seconds)} on {where}; base models and the "
+        "report come on top",
     ]
     if timetable.not_run:
-        caps = plan.study.budget
-        assert caps is not None
-        limits = [
-            f"{c:g} {n}" for n, c in (("GPU-hours", caps.gpu_hours), ("hours", caps.hours)) if c is not None
+        lines.append(
+            f"NOT RUN, for a budget of {plan.study.budget}: {counted(len(timetable.not_run), 'trial')}"
+        )
+        lines += [
+            f"  {item.name}: forecast {span(item.forecast.seconds)}" for item in timetable.not_run[:LISTED]
         ]
-        lines.append(f"NOT RUN, for a budget of {' and '.join(limits)}: {len(timetable.not_run)} trials")
-        lines += [f"  {item.name}" for item in timetable.not_run[:LISTED]]
         if len(timetable.not_run) > LISTED:
             lines.append(f"  and {len(timetable.not_run) - LISTED} more")
     return lines
@@ -127,7 +138,7 @@ def _pool(plan: Plan, pool: DevicePool) -> list[str]:
 
 def _fit(fit: Fit) -> list[str]:
     if not fit.decoding:
-        return [fit.model, fit.hardware, "unknown: model.shape is not set", "", ""]
+        return [fit.model, fit.hardware, "size unknown", "", ""]
     training = f"training {size(fit.training)}" if fit.training else "no training"
     memory = f"{size(fit.capacity)} {'available' if fit.known else 'assumed'}"
     verdict = f"fits ({memory})" if fit.holds else f"DOES NOT FIT ({memory})"
@@ -137,13 +148,13 @@ def _fit(fit: Fit) -> list[str]:
 
 
 def _contrast(seen: Detectable) -> list[str]:
-    noise = f"noise from {seen.pilots} finished trials" if seen.pilots else "noise assumed"
+    noise = f"noise from {counted(seen.pilots, 'finished trial')}" if seen.pilots else "noise assumed"
     known = "" if seen.counted else " (the whole benchmark's)"
     return [
         seen.contrast.name,
         f"{100 * seen.effect:.1f} points" if seen.effect < 1 else "nothing",
-        f"{seen.contrast.score}: {seen.problems} problems{known} x {seen.samples}",
-        f"{seen.trials} trials per arm",
+        f"{seen.contrast.score}: {counted(seen.problems, 'problem')}{known} x {seen.samples}",
+        f"{counted(seen.trials, 'trial')} per arm",
         noise if seen.contrast.primary else f"{noise}, secondary",
     ]
 

@@ -31,6 +31,8 @@ ROWS = 1000
 """Rows of a pool, assumed where select.size is null."""
 PROBLEMS = 100
 """Problems of a benchmark, assumed where their number is not known."""
+ASSUMED_MODEL = "qwen2_5_7b"
+"""Model whose shape is assumed where a model's own is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +69,9 @@ class StageSeconds:
 
 
 def prior(config: TrialConfig, shape: Shape | None) -> StageSeconds:
-    """The prior of a trial whose base model exists already. Without a shape, that of Qwen2.5-7B is
-    assumed."""
+    """The prior of a trial whose base model exists already. Without a shape, ASSUMED_MODEL's."""
     speed = GPU if config.hardware.device == "cuda" else CPU
-    shape = shape or _seven_billion()
+    shape = shape or _assumed_shape()
     return StageSeconds(_training(config, shape, speed), _decoding(config, shape, speed), speed.start)
 
 
@@ -153,8 +154,8 @@ def _lines(path: str | None) -> int | None:
 
 
 @cache
-def _seven_billion() -> Shape:
+def _assumed_shape() -> Shape:
     from limo_ablate.model.train.shapes import declared_shape
     from limo_ablate.trial.compose import compose
 
-    return declared_shape(compose(["model=qwen2_5_7b"]).model)
+    return declared_shape(compose([f"model={ASSUMED_MODEL}"]).model)

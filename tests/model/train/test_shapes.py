@@ -75,3 +75,11 @@ def test_a_shape_that_is_not_the_model_s_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"model\.shape\.layers=28: .* has num_hidden_layers=27; correct it"):
         check_shape(model, folder)
     check_shape(replace(model, shape=None), folder)
+
+
+def test_the_shape_of_a_model_in_a_folder_is_read_from_its_config(tmp_path: Path) -> None:
+    small = _model("qwen2_5_0_5b")
+    own = replace(_model("local"), path=str(_written(small, tmp_path)))
+    assert shape_config(own) == small.shape
+    (tmp_path / "config.json").write_text('{"hidden_size": 896}')
+    assert shape_config(own) is None, "numbers are missing"

@@ -152,7 +152,9 @@ def test_what_a_budget_leaves_out_is_named(tmp_path: Path, capsys: pytest.Captur
     assert 0 < len(found["not_run"]) < 12
     assert found["devices"][0]["trials"] == 12 - len(found["not_run"])
     main(["plan", str(file), f"budget.gpu_hours={whole / 2:.6f}"])
-    assert f"{len(found['not_run'])} trials" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"{len(found['not_run'])} trials" in printed
+    assert f"{found['not_run'][0]}: forecast " in printed
     assert not _plan(capsys, file, f"budget.gpu_hours={whole * 1.01:.6f}")["not_run"]
 
 
@@ -186,6 +188,12 @@ def test_the_trials_of_a_search_are_counted(
     block = study.blocks[0]
     assert found["trials"] >= ((block.tune.n if block.tune else block.n) or 0)
     assert found["device_seconds"]["left"] > 0
+
+
+def test_a_model_of_unknown_size_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    unknown = [str(_write(tmp_path)), "model=local", "model.path=a/hub-id"]
+    assert main(["plan", *unknown]) == 0
+    assert "SIZE UNKNOWN: model local is assumed to be as large as qwen2_5_7b" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("given", [["--gpu-memory"], ["--gpu-memory", "much"], ["--gpu-memory", "-1"]])
