@@ -1,12 +1,13 @@
 """Progress of a trial, reported to its runner in `progress.json` of the trial's folder.
 
 The runner passes the file's path in the environment (`PROGRESS_VARIABLE`); without it, as in a trial outside
-a sweep, reporting does nothing. The file's modification time shows that the trial is alive.
+a sweep, progress is logged instead. The file's modification time shows that the trial is alive.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from contextlib import suppress
@@ -18,6 +19,12 @@ PROGRESS_VARIABLE = "LIMO_ABLATE_PROGRESS"
 """Environment variable with the file's path. Ranks and replicas inherit it, but only call `keep_alive`."""
 WRITE_INTERVAL = 1.0
 """Least number of seconds between two writes in the same stage."""
+LOG_INTERVAL = 5.0
+"""The same for lines of the log, outside a sweep."""
+UNITS = {"base": "tokens", "weights": "steps"}
+"""What these stages count."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +52,10 @@ class Progress:
         return (self.at - self.since) * (self.total - self.done) / (self.done - self.begun)
 
     def __str__(self) -> str:
-        """`weights at 12 of 120`"""
-        return self.stage if self.done is None else f"{self.stage} at {self.done} of {self.total}"
+        """`weights at 12 of 120 steps`"""
+        if self.done is None:
+            return self.stage
+        return f"{self.stage} at {self.done} of {self.total} {UNITS.get(self.stage, '')}".rstrip()
 
 
 _last: Progress | None = None
@@ -56,18 +65,22 @@ _touched = 0.0
 def report_progress(
     stage: str, done: int | None = None, total: int | None = None, speed: float | None = None
 ) -> None:
-    """Writes how far this trial is: a new stage at once, progress within a stage at most once a second."""
+    """Writes, or outside a sweep logs, how far this trial is: a new stage at once, progress within a stage
+    at most once in an interval."""
     global _last
     path, now = os.environ.get(PROGRESS_VARIABLE), time.time()
-    if path is None:
-        return
+    interval = LOG_INTERVAL if path is None else WRITE_INTERVAL
     new = _last is None or _last.stage != stage
-    if not new and _last is not None and 0 <= now - _last.at < WRITE_INTERVAL and done != total:
+    if not new and _last is not None and 0 <= now - _last.at < interval and done != total:
         return
     if _last is None or new or _last.done is None:
         _last = Progress(stage, done, total, done or 0, now, now, speed)
     else:
         _last = Progress(stage, done, total, _last.begun, _last.since, now, speed)
+    if path is None:
+        left = f", about {_last.left:.0f} s left" if _last.left else ""
+        log.info("%s%s%s", "stage " if done is None else "", _last, left)
+        return
     with suppress(OSError):  # if the disk is full, the trial's own files will report it
         partial = Path(f"{path}.{os.getpid()}")
         partial.write_text(json.dumps(asdict(_last)))

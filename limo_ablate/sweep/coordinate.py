@@ -151,7 +151,7 @@ def _update(path: Path, text: str) -> None:
 def _print_given_up(study: Study, queue: Queue, console: Console) -> None:
     if not queue.given_up:
         return
-    console.print(f"{len(queue.given_up)} of {queue.total} trials failed and were given up:")
+    console.print(f"{len(queue.given_up)} of {queue.total} trials failed:")
     for trial, reason in queue.given_up:
         console.print(f"  {trial.name}: {reason}\n    rerun: {rerun_command(trial)}")
     by_trial = queue.ledger.histories()
@@ -170,5 +170,6 @@ def _report(folder: Path, commands: Commands, console: Console) -> None:
     paths = (folder / name for name in ("cells.json", STUDY, REGISTRATION))
     sources = [*(file for file in paths if file.exists()), *folder.glob("trials/*/metrics.json")]
     if not page.exists() or any(source.stat().st_mtime > page.stat().st_mtime for source in sources):
+        console.print("drawing the report")
         page = Call(commands.report, (folder,))()
     console.print(f"report: {page}")

@@ -23,7 +23,7 @@ QUIET_SECONDS = 600.0
 """Without a terminal, what runs is printed after so long without another line."""
 TAIL_BYTES = 2000
 """Enough of a log's end to hold its last line."""
-COLUMNS = ("trial", "state", "slot", "stage", "step", "tok/s", "ETA", "spend", "failures")
+COLUMNS = ("trial", "state", "slot", "stage", "progress", "tok/s", "ETA", "spend", "failures")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ class Board:
     def _table(self) -> Table:
         table = Table(caption=self._caption(), caption_justify="left", box=None, padding=(0, 2, 0, 0))
         for column in COLUMNS:
-            right = column in ("slot", "step", "tok/s", "ETA", "spend", "failures")
+            right = column in ("slot", "progress", "tok/s", "ETA", "spend", "failures")
             table.add_column(column, no_wrap=True, justify="right" if right else "left")
         for row in self._rows:
             table.add_row(*row.texts())
@@ -144,12 +144,13 @@ class Board:
 
 
 def _progress(progress: Progress | None) -> tuple[str, str, str, str]:
-    """Stage, step, tokens a second, time until the stage ends."""
+    """Stage, progress (steps, completions, or tokens of a base model), tokens a second, time until the stage
+    ends."""
     if progress is None:
         return "", "", "", ""
-    step = "" if progress.done is None else f"{progress.done}/{progress.total}"
+    done = "" if progress.done is None else f"{progress.done}/{progress.total}"
     speed = "" if progress.speed is None else f"{progress.speed:,.0f}"
-    return progress.stage, step, speed, "" if progress.left is None else readable(progress.left)
+    return progress.stage, done, speed, "" if progress.left is None else readable(progress.left)
 
 
 def rerun_command(trial: PlannedTrial) -> str:

@@ -277,6 +277,7 @@ class Runner:
             self._starting, folder = work, self._outcomes.begin(work)
             call = Call(self.commands.trial, (config, folder, work.trial.labels(self.study)))
         else:
+            self.board.say(f"preparing base model {work.name}")
             work.state, folder = "making", self.folder / "bases" / work.name
             call = Call(self.commands.prepare, (config,))
         slot = self.devices.acquire(config.hardware)

@@ -59,7 +59,7 @@ def run_trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> dict[st
     folder.mkdir(parents=True, exist_ok=True)
     overrides = [format_override(key, value) for key, value in labels.cell.items()]
     write_provenance(config, seeds(config), overrides, folder)
-    log.info("trial %s of %s", labels.name, labels.study or "no study")
+    log.info("trial %s%s", labels.name, f" of {labels.study}" if labels.study else ", outside any study")
     tracker, meter = open_tracker(config, labels, folder), EnergyMeter(config.hardware)
     try:
         stages = Stages()

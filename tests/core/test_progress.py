@@ -23,7 +23,7 @@ def test_a_new_stage_is_written_at_once_and_its_progress_once_a_second(folder: P
     report_progress("weights", 1, 100, 50.0)
     assert str(read_progress(folder)) == "weights", "a second has not passed"
     report_progress("weights", 100, 100, 50.0)
-    assert str(read_progress(folder)) == "weights at 100 of 100"
+    assert str(read_progress(folder)) == "weights at 100 of 100 steps"
     assert [path.name for path in folder.iterdir()] == [PROGRESS]
 
 
@@ -47,11 +47,21 @@ def test_keep_alive_changes_only_the_modification_time(folder: Path) -> None:
     assert (folder / PROGRESS).read_text() == content
 
 
-def test_without_a_sweep_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(PROGRESS_VARIABLE, raising=False)
-    report_progress("pool")
+def test_without_a_sweep_progress_is_logged_and_nothing_written(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv(PROGRESS_VARIABLE)
+    caplog.set_level("INFO")
+    for now, stage, done in ((0, "pool", None), (1, "base", 0), (3, "base", 10), (7, "base", 50)):
+        monkeypatch.setattr("limo_ablate.core.progress.time.time", lambda now=now: float(now))
+        report_progress(stage, done, 100)
     keep_alive()
-    assert read_progress(tmp_path) is None
+    assert caplog.messages == [
+        "stage pool",
+        "base at 0 of 100 tokens",
+        "base at 50 of 100 tokens, about 6 s left",
+    ]
+    assert read_progress(folder) is None
 
 
 def test_an_incomplete_file_is_ignored(folder: Path) -> None:

@@ -58,7 +58,7 @@ def test_a_terminal_shows_how_far_each_trial_is(found: list[PlannedTrial]) -> No
             ]
         )
     said = text(console)
-    assert re.search(r"trial +state +slot +stage +step +tok/s +ETA +spend +failures", said)
+    assert re.search(r"trial +state +slot +stage +progress +tok/s +ETA +spend +failures", said)
     assert re.search(r"size4-L5-s0 +running +0 +weights +12/120 +1,234 +4 min +65 s +0", said)
     assert re.search(r"size16-L5-s0 +again in 3 s +0 s +1", said)
     assert "1 of 3 done, 1 in other runners; 0.02 device-hours here" in said
@@ -71,7 +71,7 @@ def test_what_runs_is_told_now_and_then_without_a_terminal(
     console = Console(file=io.StringIO(), width=40)
     with Board(console, total=3, done=0) as board:
         board.show([Row("size4-L5-s0", "running", 0, TOLD, 65.0, 0)])
-    assert text(console) == "[0/3] running: size4-L5-s0 weights at 12 of 120\n"
+    assert text(console) == "[0/3] running: size4-L5-s0 weights at 12 of 120 steps\n"
 
 
 def test_the_command_that_reruns_a_trial_survives_the_shell(found: list[PlannedTrial]) -> None:
