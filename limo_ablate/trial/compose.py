@@ -42,6 +42,8 @@ PRIMARY = "config"
 DECLARED = "hydra.searchpath in main"
 ADDED = ("command-line", "hydra.searchpath in command-line", DECLARED)
 """Hydra's names of the sources that `--config-dir`, `hydra.searchpath=[...]` and a primary file add."""
+PATH_KEYS = {"model": "model=local model.path", "data": "data=jsonl data.path"}
+"""Group -> what takes a path, where the group was given one."""
 Folders = tuple[Path, ...]
 
 
@@ -268,11 +270,7 @@ def unknown_key(cfg: DictConfig, key: str) -> UserError | None:
 def explain(error: Exception, overrides: Sequence[str]) -> UserError:
     """Hydra's error in one line: the key, the value, what is allowed, the nearest match."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        group, _, choice = error.missing_cfg_file.rpartition("/")
-        options = error.options or []
-        return UserError(
-            f"{group}={choice}: not a choice{nearest(choice, options)} Allowed: {', '.join(options)}"
-        )
+        return _missing_choice(error.missing_cfg_file, error.options or [], overrides)
     with _hydra():
         default = hydra_compose(PRIMARY)
     for override in OverridesParser.create().parse_overrides(list(overrides)):
@@ -280,6 +278,17 @@ def explain(error: Exception, overrides: Sequence[str]) -> UserError:
         if _is_value(key, conf_folders()) and (problem := unknown_key(default, key)):
             return problem
     return UserError(_first_line(error))
+
+
+def _missing_choice(missing: str, options: Sequence[str], overrides: Sequence[str]) -> UserError:
+    """The error for a file that Hydra has not found. A choice may be a path: `model=/tmp/x`."""
+    pairs = [tuple(override.partition("=")[::2]) for override in overrides]
+    group, choice = next((pair for pair in pairs if "/".join(pair) == missing), missing.rsplit("/", 1))
+    if group in PATH_KEYS and ("/" in choice or Path(choice).exists()):
+        return UserError(f"{group}={choice}: not a choice. For a path: {PATH_KEYS[group]}={choice}")
+    return UserError(
+        f"{group}={choice}: not a choice{nearest(choice, options)} Allowed: {', '.join(options)}"
+    )
 
 
 def _first_line(error: Exception) -> str:
