@@ -72,6 +72,7 @@ def test_a_command_line_override_wins_over_an_experiment() -> None:
         ("select.quality=L7", "select.quality=L7: not a choice; .* Allowed: any, L1, L2"),
         ("select.size=many", "select.size='many': expected a whole number"),
         ("model=mini_x", "model=mini_x: not a choice; did you mean mini_"),
+        ("model=/tmp/x", "model=/tmp/x: not a choice. For a path: model=local model.path=/tmp/x"),
         ("select.difficulty=hrd", "select.difficulty=hrd is no band .* choose any, easy"),
         ("+select.foo=1", "select.foo: unknown key"),
         ("train.steps=null", "exactly one must be set, 0 are"),

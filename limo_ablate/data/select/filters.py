@@ -46,6 +46,8 @@ def keep_eligible(
     funnel.rows = quality.with_scores(funnel.rows, config.score)
     if funnel.rows["tier"].null_count() == funnel.rows.height:
         funnel.rows = funnel.rows.with_columns(quality.assign_tiers(funnel.rows, config.score))
+        if config.quality != "any" or config.same_problems or config.tokens == "match":
+            quality.warn_of_ties(funnel.rows, config.score)
     if duplicates:
         groups = pl.read_parquet(duplicates.path / "duplicates.parquet")
         rows = funnel.rows.join(groups, on="problem", how="left", maintain_order="left")

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import polars as pl
 
 from limo_ablate.core.errors import UserError
 
+LIFTED_BY = {
+    "correctness": "select.correctness=any",
+    "duplicates": "select.duplicates=keep",
+    "contamination": "select/contamination=report",
+    "teacher": "select.teacher=any",
+    "difficulty": "select.difficulty=any",
+    "same_problems": "select.same_problems=false",
+    "quality": "select.quality=any",
+}
+"""Step, up to its `=` -> override that turns it off."""
 EXCLUDED = {"problem": pl.String, "solution": pl.String, "step": pl.String, "reason": pl.String}
 
 
@@ -38,6 +49,7 @@ class Funnel:
             reasons = self._out[-1]["reason"].value_counts(sort=True)
             raise UserError(
                 f"nothing is left to train on: {self.text()} (most often: {reasons['reason'][0]})"
+                f"{self.advice()}"
             )
 
     def replace(self, step: str, rows: pl.DataFrame, reason: str) -> None:
@@ -56,6 +68,15 @@ class Funnel:
     def text(self) -> str:
         """The counts on one line."""
         return " -> ".join(f"{s.name}: {s.rows}" for s in self.steps)
+
+    def advice(self) -> str:
+        """What would keep more rows: the keys of the steps that excluded some."""
+        steps = [
+            step.name.partition("=")[0] for before, step in pairwise(self.steps) if step.rows < before.rows
+        ]
+        keys = [LIFTED_BY[step] for step in steps if step in LIFTED_BY]
+        note = "; a key that you did not set has its default"
+        return f". To keep more: {' '.join(keys)}{note}" if keys else ""
 
     def _count(self, step: str) -> None:
         self.steps.append(Step(step, self.rows["problem"].n_unique(), self.rows.height))

@@ -5,11 +5,17 @@ The paper gives the features and their weights. Word lists, scaling and tier edg
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import polars as pl
 
 from limo_ablate.data.select.config import ScoreConfig
 
+logger = logging.getLogger(__name__)
+
+TIED_SHARE = 0.2
+"""Share of rows with arbitrary tiers from which it is warned of."""
 TIERS = ("L1", "L2", "L3", "L4", "L5")
 
 
@@ -45,6 +51,19 @@ def _residual(rows: pl.DataFrame) -> pl.Series:
     log_length = rows["length"].cast(pl.Float64).clip(lower_bound=1).log()
     level = (known["score"].mean(), float(logs.mean()))
     return (rows["score"] - level[0] - slope * (log_length - level[1])).alias("residual")
+
+
+def warn_of_ties(rows: pl.DataFrame, config: ScoreConfig) -> None:
+    """Warns where two edges between tiers fall on the same score, so that the order of the rows decides the
+    tier."""
+    equal = ["score", "problem"] if config.within == "problem" else ["score"]
+    tied = rows.filter(pl.col("tier").n_unique().over(equal) > 2)
+    if tied.height >= TIED_SHARE * rows.height:
+        logger.warning(
+            "tiers are arbitrary for %d of %d rows: three tiers or more have the same chain score, such as "
+            "%.4g. The features of select.score do not tell these solutions apart",
+            tied.height, rows.height, tied["score"][0],
+        )  # fmt: skip
 
 
 def assign_tiers(rows: pl.DataFrame, config: ScoreConfig) -> pl.Series:

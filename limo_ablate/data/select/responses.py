@@ -8,7 +8,9 @@ import polars as pl
 
 from limo_ablate.core.artifacts import Artifact
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.text import counted
 from limo_ablate.data.select.config import SelectConfig
+from limo_ablate.data.select.funnel import Funnel
 from limo_ablate.data.select.token_budget import TokenCounter, choose_for_budget
 
 COLUMNS = (
@@ -47,10 +49,12 @@ def with_texts(
     return joined.with_columns(pl.Series("response", changed, dtype=pl.String)).select(*COLUMNS, *features)
 
 
-def require_size(rows: pl.DataFrame, size: int, funnel: str) -> None:
+def require_size(rows: pl.DataFrame, size: int, funnel: Funnel) -> None:
     """UserError with the funnel's counts if there are fewer than `size` rows."""
     if rows.height < size:
-        raise UserError(f"select.size={size}, but only {rows.height} rows pass ({funnel})")
+        count = counted(rows.height, "row")
+        verb = "passes" if rows.height == 1 else "pass"
+        raise UserError(f"select.size={size}, but only {count} {verb} ({funnel.text()}){funnel.advice()}")
 
 
 def token_matched(
@@ -58,7 +62,7 @@ def token_matched(
     arms: dict[str, pl.DataFrame],
     config: SelectConfig,
     counts: Callable[[pl.DataFrame], list[int]],
-    funnel: str,
+    funnel: Funnel,
 ) -> pl.DataFrame:
     """Rows with `config.tokens` response tokens in total; exactly `config.size` rows if that is set.
 
@@ -67,7 +71,7 @@ def token_matched(
     """
     if config.tokens == "match":
         if not arms:
-            raise UserError(f"select.tokens=match: no row has a tier L1 to L5 ({funnel})")
+            raise UserError(f"select.tokens=match: no row has a tier L1 to L5 ({funnel.text()})")
         target, size = min(_arm_tokens(name, arm, config, counts) for name, arm in arms.items()), None
     else:
         assert config.tokens is not None

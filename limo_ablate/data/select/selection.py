@@ -140,10 +140,10 @@ def _take_subset(
             for (tier,), arm in candidates.group_by("tier", maintain_order=True)
             if tier in quality.TIERS
         }
-        rows = token_matched(rows, arms, config, counts, funnel.text())
+        rows = token_matched(rows, arms, config, counts, funnel)
         funnel.replace(f"tokens={config.tokens}", rows, "not needed for this many tokens")
     elif config.size is not None:
-        require_size(rows, config.size, funnel.text())
+        require_size(rows, config.size, funnel)
         rows = rows.head(config.size)
         funnel.replace(f"size={config.size}", rows, f"comes later by {config.order}")
     return rows

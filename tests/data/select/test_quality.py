@@ -11,7 +11,7 @@ from limo_ablate.core.artifacts import Store
 from limo_ablate.core.errors import UserError
 from limo_ablate.data.select.config import ScoreConfig
 from limo_ablate.data.select.features import features, hits, length
-from limo_ablate.data.select.quality import assign_tiers, with_scores
+from limo_ablate.data.select.quality import assign_tiers, warn_of_ties, with_scores
 from limo_ablate.trial.config import DifficultyConfig
 from tests.data.select.sample_pool import DATA, SCORE, SELECT, choose, sample_pool
 
@@ -157,3 +157,14 @@ def test_the_shipped_score_is_the_paper_s_in_weights() -> None:
     assert isinstance(SCORE, ScoreConfig)
     assert sum(SCORE.weights.values()) == pytest.approx(1)
     assert SCORE.weights["elaborated"] == 0.30
+
+
+@pytest.mark.parametrize(
+    ("texts", "warned"), [([PLAIN] * 10, True), ([PLAIN[:n] for n in range(7, 77, 7)], False)]
+)
+def test_tiers_of_solutions_that_score_alike_are_warned_of(
+    texts: list[str], warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = with_scores(rows_of(texts), SCORE)
+    warn_of_ties(rows.with_columns(assign_tiers(rows, SCORE)), SCORE)
+    assert ("tiers are arbitrary for 10 of 10 rows" in caplog.text) == warned

@@ -154,7 +154,10 @@ def test_iso_difficulty_keeps_the_pool_s_difficulty(store: Store, pool: Artifact
 
 
 def test_too_few_rows_are_refused_with_the_funnel(store: Store, pool: Artifact) -> None:
-    message = r"only 30 rows pass \(pool: 270 -> difficulty=hard: 90 -> quality=L5: 30"
+    message = (
+        r"only 30 rows pass \(pool: 270 -> difficulty=hard: 90 -> quality=L5: 30\)\. "
+        r"To keep more: select\.difficulty=any select\.quality=any;"
+    )
     with pytest.raises(UserError, match=message):
         select(store, replace(CONFIG, size=31, difficulty="hard"), DATA, pool, evidence(store, pool))
 
