@@ -26,10 +26,10 @@ def contamination_flags(config: TrialConfig, stages: Stages, pool: Artifact) -> 
     if gate.policy == "none":
         return None
     store = Store(config.paths.artifacts)
-    benchmarks = {
-        name: stages.run(f"benchmark/{name}", load_benchmark, store, name, benchmark)
-        for name, benchmark in (config.eval.benchmarks | gate.also).items()
-    }
+    benchmarks = {}
+    for name, benchmark in (config.eval.benchmarks | gate.also).items():
+        key = "select.contamination.also" if name in gate.also else "eval.benchmarks"
+        benchmarks[name] = stages.run(f"benchmark/{name}", load_benchmark, store, name, benchmark, key)
     pairs = stages.run("flags", flags, store, gate, pool, benchmarks)
     if gate.policy == "error":
         _refuse_pairs(pairs, gate)

@@ -14,6 +14,8 @@ from typing import Any, TypeAlias
 import polars as pl
 
 from limo_ablate.core.artifacts import Artifact, Store
+from limo_ablate.core.errors import UserError
+from limo_ablate.core.text import counted
 from limo_ablate.data.pool.load import load_benchmark
 from limo_ablate.model.generate.completions import GenerationRequest, generation_request
 from limo_ablate.model.generate.engine import Sampling
@@ -21,7 +23,7 @@ from limo_ablate.model.generate.open import check_engine
 from limo_ablate.model.train.base import base_model
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.contamination import reported_items
-from limo_ablate.trial.evaluate.config import JudgeConfig, ProbeConfig
+from limo_ablate.trial.evaluate.config import BenchmarkConfig, JudgeConfig, ProbeConfig
 from limo_ablate.trial.evaluate.judge import judged, questions
 from limo_ablate.trial.evaluate.metrics import Results, benchmark_scores
 from limo_ablate.trial.evaluate.probe import openings, probed
@@ -39,10 +41,22 @@ def load_benchmarks(config: TrialConfig, stages: Stages) -> ByBenchmark:
     """
     check_engine(config.eval, config.hardware)
     store = Store(config.paths.artifacts)
-    return {
-        name: stages.run(f"benchmark/{name}", load_benchmark, store, name, benchmark)
-        for name, benchmark in config.eval.benchmarks.items()
-    }
+    loaded = {}
+    for name, benchmark in config.eval.benchmarks.items():
+        loaded[name] = stages.run(f"benchmark/{name}", load_benchmark, store, name, benchmark)
+        _check_groups(name, benchmark, loaded[name])
+    return loaded
+
+
+def _check_groups(name: str, benchmark: BenchmarkConfig, problems: Artifact) -> None:
+    levels = pl.read_parquet(problems.path / "problems.parquet", columns=["level"])["level"]
+    if benchmark.groups and levels.null_count() == len(levels):
+        column = benchmark.fields.level if benchmark.fields else None
+        raise UserError(
+            f"eval.benchmarks.{name}.groups: none of its {counted(len(levels), 'problem')} has a level; set "
+            f"eval.benchmarks.{name}.fields.level to the column with it (now: {column or 'null'}), "
+            "or groups=null"
+        )
 
 
 def evaluate(

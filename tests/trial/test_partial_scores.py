@@ -55,6 +55,12 @@ def silent(tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[d
     return trial(tiny, root / "store", root / "trial"), root / "trial"
 
 
+def test_groups_of_a_benchmark_without_levels_are_refused(tiny: list[str], tmp_path: Path) -> None:
+    message = r"eval.benchmarks.own.groups: none of its 20 problems has a level; set .*own.fields.level"
+    with pytest.raises(UserError, match=message):
+        trial(tiny, tmp_path, tmp_path, "eval.benchmarks.own.fields.level=null")
+
+
 def test_a_trial_that_reports_has_the_same_result(
     tiny: list[str], silent: tuple[dict[str, Any], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

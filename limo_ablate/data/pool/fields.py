@@ -14,7 +14,7 @@ from typing import Any
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.typed import nearest
-from limo_ablate.data.pool.config import FieldsConfig
+from limo_ablate.data.pool.config import ProblemsConfig
 from limo_ablate.data.pool.values import BadRow
 
 Row = dict[str, Any]
@@ -67,27 +67,30 @@ def _text(value: Any, part: str) -> str:
     return "" if value is None else str(value)
 
 
-def check_fields(fields: FieldsConfig | None, where: dict[str, Any] | None, first: Row, name: str) -> None:
-    """UserError if the source's first row lacks a configured column: an error in the configuration."""
+def check_fields(config: ProblemsConfig, first: Row, key: str) -> None:
+    """UserError if the source's first row lacks a configured column: an error in the configuration, which is
+    at `key`."""
+    fields = config.fields
     if fields and fields.teacher and isinstance(fields.solution, dict):
-        raise UserError(f"{name}: fields.solution already names the teachers; set fields.teacher to null")
-    for key in where or {}:
-        check_field(first, key, "where", name)
+        raise UserError(f"{key}.fields.solution already names the teachers; set {key}.fields.teacher to null")
+    for column in config.where or {}:
+        check_field(first, column, f"{key}.where", config.path)
     for role in fields.__dataclass_fields__ if fields else ():
         field = getattr(fields, role)
         for teacher, path in field.items() if isinstance(field, dict) else ((None, field),):
             if path is not None:
-                check_field(first, path, f"fields.{role}.{teacher}" if teacher else f"fields.{role}", name)
+                own = f"{key}.fields.{role}"
+                check_field(first, path, f"{own}.{teacher}" if teacher else own, config.path)
 
 
-def check_field(first: Row, field: str, key: str, name: str) -> None:
-    """UserError if `field`, the value of the key `key`, is not in the source's first row."""
+def check_field(first: Row, field: str, key: str, source: str | None) -> None:
+    """UserError if `field`, the value of the key `key`, is not in the first row of `source`."""
     for part in () if field in first else _parts(field) or (field,):
         steps = (part,) if part in first else _steps(part)
         node: Any = first
         for depth, step in enumerate(steps):
             if not _may_hold(node, step):
-                raise UserError(f"{name}: {key}={part} {_missing(node, step, '.'.join(steps[:depth]))}")
+                raise UserError(f"{key}={part}: {_missing(node, step, '.'.join(steps[:depth]), source)}")
             node = _step_into(node, step)
 
 
@@ -100,9 +103,10 @@ def _may_hold(node: Any, step: str) -> bool:
     return isinstance(node, dict) and step in node
 
 
-def _missing(node: Any, step: str, at: str) -> str:
+def _missing(node: Any, step: str, at: str, source: str | None) -> str:
+    file = f" of {source}" if source else ""
     if not at:
-        return f"is not a column{nearest(step, node)} Columns: {', '.join(node)}"
+        return f"not a column{file}{nearest(step, node)} Columns: {', '.join(node)}"
     if isinstance(node, dict):
-        return f"does not exist: {at} has no {step}{nearest(step, node)} It has: {', '.join(node)}"
-    return f"does not exist: {at} is a {type(node).__name__}; entries of a list are numbered, as in {at}.0"
+        return f"column {at}{file} has no {step}{nearest(step, node)} It has: {', '.join(node)}"
+    return f"column {at}{file} is a {type(node).__name__}; entries of a list are numbered, as in {at}.0"

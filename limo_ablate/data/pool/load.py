@@ -39,13 +39,21 @@ def load_pool(store: Store, data: PoolConfig) -> Artifact:
     return store.build("pool", VERSION, inputs, lambda folder: _write_pool(data, sources, folder))
 
 
-def load_benchmark(store: Store, name: str, benchmark: BenchmarkSetConfig) -> Artifact:
+def load_benchmark(
+    store: Store, name: str, benchmark: BenchmarkSetConfig, key: str = "eval.benchmarks"
+) -> Artifact:
     """The benchmark's problems as `problems.parquet`, `rejected.parquet`; sampling is not part of its key.
 
-    Options of multiple choice are shuffled, and written to `options.json`.
+    `key`: where it is configured, for errors. Options of multiple choice are shuffled, and written to
+    `options.json`.
     """
     inputs = {"name": name, "benchmark": _identity(store, benchmark), "choices": benchmark.choices}
-    return store.build("benchmark", VERSION, inputs, lambda folder: _write_benchmark(name, benchmark, folder))
+    return store.build(
+        "benchmark",
+        VERSION,
+        inputs,
+        lambda folder: _write_benchmark(name, benchmark, f"{key}.{name}", folder),
+    )
 
 
 def _sources(data: PoolConfig) -> dict[str, ProblemsConfig]:
@@ -66,7 +74,7 @@ def _write_pool(data: PoolConfig, sources: dict[str, ProblemsConfig], folder: Pa
     with Tables(folder, pool=True) as tables:
         for number, (part, config) in enumerate(sources.items()):
             source = Source(number, config.limit)
-            for where, entry in _parsed_rows(config, part):
+            for where, entry in _parsed_rows(config, part, f"data.parts.{part}" if data.parts else "data"):
                 where = f"{part}: {where}" if data.parts else where
                 _add_row(tables, where, entry, source)
                 if tables.first_rejected and data.bad_rows == "error":
@@ -77,11 +85,11 @@ def _write_pool(data: PoolConfig, sources: dict[str, ProblemsConfig], folder: Pa
     (folder / "pool.json").write_text(json.dumps(tables.counts, indent=1) + "\n")
 
 
-def _write_benchmark(name: str, benchmark: BenchmarkSetConfig, folder: Path) -> None:
+def _write_benchmark(name: str, benchmark: BenchmarkSetConfig, key: str, folder: Path) -> None:
     source = Source(0, benchmark.limit)
     choices, questions = benchmark.choices, {}
     with Tables(folder, pool=False) as tables:
-        for number, (where, entry) in enumerate(_parsed_rows(benchmark, name, choices)):
+        for number, (where, entry) in enumerate(_parsed_rows(benchmark, name, key, choices)):
             if source.full:
                 break
             if isinstance(entry, ParsedRow):
@@ -113,9 +121,10 @@ def _add_row(tables: Tables, where: str, entry: ParsedRow | str | None, source: 
 
 
 def _parsed_rows(
-    config: ProblemsConfig, name: str, choices: ChoicesConfig | None = None
+    config: ProblemsConfig, name: str, key: str, choices: ChoicesConfig | None = None
 ) -> Iterator[tuple[str, ParsedRow | str | None]]:
-    """(where, entry) for each row: the reason if it can't be used, None if `where` excludes it."""
+    """(where, entry) for each row: the reason if it can't be used, None if `where` excludes it. `key`: where
+    the source is configured."""
     checked = False
     for where, row in _rows_of(config, name):
         if isinstance(row, ParsedRow):
@@ -127,9 +136,9 @@ def _parsed_rows(
         else:
             named = require_fields(config)
             if not checked:
-                check_fields(named, config.where, row, name)
+                check_fields(config, row, key)
                 for field in (choices and choices.wrong) or ():
-                    check_field(row, field, "choices.wrong", name)
+                    check_field(row, field, f"{key}.choices.wrong", config.path)
                 checked = True
             yield where, _parsed_row(row, config, named, name, choices)
 

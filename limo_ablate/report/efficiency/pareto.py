@@ -28,9 +28,9 @@ COLOURS = 8
 NAMED = 6
 """Number of cells of the front named in the finding."""
 TEXT = (
-    "A cell is on the Pareto front if no cheaper cell is as accurate. The front uses measured means: of two "
-    "close cells, which one is on it may be chance. Costs are of training, as recorded by each trial; "
-    "for a tuned point, of its best trial alone."
+    "A cell is on the Pareto front if it is more accurate than all cheaper cells and than the untrained "
+    "base. The front uses measured means: of two close cells, which one is on it may be chance. Costs are of "
+    "training, as recorded by each trial; for a tuned point, of its best trial alone."
 )
 
 
@@ -66,6 +66,7 @@ def _pareto_chart(view: StudyView, cells: pl.DataFrame, kind: CostMeasure) -> Ch
         f"{row['place']}: {row['cell']} ({percent(row['mean'])} % for {amount(row[kind.column])})"
         for row in shown.filter(pl.col("place").is_not_null()).iter_rows(named=True)
     ]
+    named = "; ".join(best[:NAMED]) or "no cell"
     left = f"; and {len(best) - NAMED} more" if len(best) > NAMED else ""
     base = "" if _bases(cells).is_empty() else " Dashed: the best untrained base."
     rows = [
@@ -76,7 +77,7 @@ def _pareto_chart(view: StudyView, cells: pl.DataFrame, kind: CostMeasure) -> Ch
     return Chart(
         f"pareto-{kind.column}",
         f"Accuracy and {kind.title}",
-        f"On the front, cheapest first: {'; '.join(best[:NAMED])}{left}.",
+        f"On the front, cheapest first: {named}{left}.",
         f"A mark for each cell, mean of its seeds; numbered cells are on the front, the stepped line.{base}",
         _chart(view, shown, _bases(cells), kind).to_dict(),
         Table(header, rows, 1),

@@ -1,11 +1,12 @@
 """A field is a column, a path, or a text around such; a mistyped one is named with what there is."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.data.pool.config import FieldsConfig
+from limo_ablate.data.pool.config import FieldsConfig, ProblemsConfig
 from limo_ablate.data.pool.fields import check_fields, field_value
 
 ROW: dict[str, Any] = {
@@ -16,6 +17,10 @@ ROW: dict[str, Any] = {
     "a": {"b": "a path", "c": None},
     "list": [1],
 }
+
+
+def source(fields: FieldsConfig) -> ProblemsConfig:
+    return ProblemsConfig(source="file", path="p.jsonl", fields=fields)
 
 
 @pytest.mark.parametrize(
@@ -42,22 +47,22 @@ def test_field_values(field: str | None, found: str | None) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"problem": "instructions"}, "p: fields.problem=instructions is not a column; did you mean instr"),
-        ({"problem": "conversations.0.valu"}, "conversations.0 has no valu; did you mean value?"),
-        ({"problem": "conversations.value"}, "conversations is a list; entries of a list are numbered"),
-        ({"problem": "instruction.x"}, "instruction is a str"),
-        ({"problem": "{instruction}\n{inptu}"}, "fields.problem=inptu is not a column; did you mean input?"),
+        ({"problem": "instructions"}, "data.fields.problem=instructions: not a column of p.jsonl; did"),
+        ({"problem": "conversations.0.valu"}, "column conversations.0 of p.jsonl has no valu; did you"),
+        ({"problem": "conversations.value"}, "column conversations of p.jsonl is a list; entries of"),
+        ({"problem": "instruction.x"}, "column instruction of p.jsonl is a str"),
+        ({"problem": "{instruction}\n{inptu}"}, "fields.problem=inptu: not a column of p.jsonl; did you"),
         ({"problem": "input", "solution": {"r1": "a.b"}, "teacher": "input"}, "already names the teachers"),
-        ({"problem": "input", "solution": {"r1": "inptu"}}, "fields.solution.r1=inptu is not a column"),
+        ({"problem": "input", "solution": {"r1": "inptu"}}, "fields.solution.r1=inptu: not a column of p"),
     ],
 )  # fmt: skip
 def test_a_mistyped_field_is_named_in_one_line(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as error:
-        check_fields(FieldsConfig(answer=None, **fields), None, ROW, "p")
+        check_fields(source(FieldsConfig(answer=None, **fields)), ROW, "data")
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_columns_that_other_rows_may_have() -> None:
     fields = FieldsConfig(problem="conversations.5.value", answer="a.c.d", solution="{a.b} {input}")
-    check_fields(fields, {"list": 1}, ROW, "p")
+    check_fields(replace(source(fields), where={"list": 1}), ROW, "data")

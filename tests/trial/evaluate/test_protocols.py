@@ -152,5 +152,5 @@ def test_what_has_no_options_is_listed_and_a_wrong_column_named(tmp_path: Path) 
     same = {"question": "Which?\n(A) one\n(B) one", "answer": "B"}
     made = options_of(tmp_path, [lettered, RIGHT_FIRST, {**lettered, "answer": "C"}, same], ChoicesConfig())
     assert made.height == 1
-    with pytest.raises(UserError, match=r"choices.wrong=nope is not a column"):
+    with pytest.raises(UserError, match=r"eval.benchmarks.b.choices.wrong=nope: not a column of"):
         options_of(tmp_path, [RIGHT_FIRST], ChoicesConfig(wrong=("nope",)))
