@@ -13,11 +13,9 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 class LimoSearchPath(SearchPathPlugin):
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         compose = sys.modules.get("limo_ablate.trial.compose")
-        if compose is None or not compose.SEARCH_PATH.get():
+        if compose is None:
             return
-        from limo_ablate.core.project import conf_folders
-
         main = {element.path for element in search_path.get_path()}
-        for folder in map(str, conf_folders()):
+        for folder in compose.SEARCH_PATH.get():
             if folder not in main:
                 search_path.append("limo-ablate", folder)

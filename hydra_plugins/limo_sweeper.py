@@ -40,7 +40,8 @@ class LimoSweeper(Sweeper):
         assert self.hydra_context is not None
         folder = Path(self.config.hydra.sweep.dir)
         arguments = [*search_path_overrides(self.config.hydra), *arguments]
-        study = multirun_study(folder.name, arguments, self.hydra_context.config_loader)
+        seed = self.config.get("seed", 0)  # the trial's own check says what is missing
+        study = multirun_study(folder.name, arguments, self.hydra_context.config_loader, seed)
         code = run(study, folder, extend=True)  # a multirun is whatever was asked for last
         if code == EXIT_INTERRUPTED:
             raise KeyboardInterrupt

@@ -7,13 +7,16 @@ import os
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
-from limo_ablate.core.project import VARIABLE
+from limo_ablate.core.project import VARIABLE, package_folder
+from limo_ablate.core.typed import from_dict
 from limo_ablate.trial.compose import compose_trials
+from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.identity import trial_keys
 from tests.conftest import ROOT
 
@@ -137,14 +140,32 @@ def test_a_multirun_is_composed_from_the_search_path_it_was_given(own: Path, fla
     asked = [f"hydra.searchpath=[{own}/more,{own}/conf]", "data=extra", *UNTUNED]
     keys = trial_keys(compose_trials([asked]))
     assert keys[0] in {one["key"] for one in planned}
-    assert "nothing left to do" in run("-m", "data=extra,mine", *UNTUNED, *flags, at=own)
+    assert "nothing left to do" in run("-m", "data=glob([extra,min?])", *UNTUNED, *flags, at=own)
     run("join", "multirun", at=own)
 
 
-@pytest.mark.parametrize("flags", [("-cn", "limo_ablate"), ("-cp", "more")])
-def test_a_multirun_from_another_primary_configuration_is_refused(own: Path, flags: tuple[str, ...]) -> None:
-    (own / "more/config.yaml").write_text("defaults:\n  - limo_ablate\n  - _self_\n")
-    assert "-m can't start from another configuration" in run(
-        "-m", *UNTUNED, "seed=0,1", *flags, at=own, code=2
+def test_a_multirun_starts_from_the_file_it_was_given(own: Path) -> None:
+    """Its trials are composed as one alone is; so are those of another runner, and those that are rerun."""
+    flags = ("-cn", "other", "-cp", "more", "--config-dir", "last")
+    (own / "last").mkdir()
+    (own / "last/other.yaml").write_text(
+        "defaults: [limo_ablate, _self_]\nseed: 7\ntrain: {weight_decay: 0.5}\n"
     )
-    assert not (own / "outputs").exists()
+    shipped = (package_folder("conf") / "data/miniature.yaml").read_text()
+    (own / "more/data/miniature.yaml").write_text(shipped.replace("name: miniature", "name: hidden"))
+    paths = "eval.benchmarks.mini.path=null,nowhere.jsonl"
+    said = run("-m", paths, *UNTUNED, "launch.attempts=1", *flags, at=own, code=3)
+    (finished,) = own.glob("outputs/studies/multirun/trials/*/metrics.json")
+    made = typed((finished.parent / "config.yaml").read_text())
+    alone = run("--cfg", "job", "--resolve", *UNTUNED, "launch.attempts=1", *flags, at=own)
+    assert made == replace(typed(alone), hardware=made.hardware)
+    assert (made.seed, made.train.weight_decay, made.data.name) == (7, 0.5, "hidden")
+    run("join", "multirun", at=own)
+    (rerun,) = {line.split("rerun: ")[1] for line in said.splitlines() if "rerun: " in line}
+    again = run(*shlex.split(rerun)[1:], "--cfg", "job", "--resolve", at=own)
+    assert "path: nowhere.jsonl" in again
+    assert typed(again.replace("path: nowhere.jsonl", "path: null")) == typed(alone)
+
+
+def typed(text: str) -> TrialConfig:
+    return from_dict(TrialConfig, yaml.safe_load(text))

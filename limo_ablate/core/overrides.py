@@ -11,12 +11,17 @@ from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ValueType
 from hydra.errors import HydraException
 
 from limo_ablate.core.errors import UserError
 
 UNQUOTED = re.compile(r"[A-Za-z_/][\w./-]*")
 KEYWORDS = ("null", "true", "false", "nan", "inf")
+CONFIG_NAME, CONFIG_PATH, CONFIG_DIR = CONFIG_FLAGS = ("--config-name", "--config-path", "--config-dir")
+"""Hydra's flags for the file that a configuration starts from, the folder to look into first and the one
+to look into last. A trial's overrides hold them too, as `--config-name=NAME`, so that nothing else decides
+what is composed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +42,16 @@ def parse_overrides(texts: Iterable[str], loader: ConfigLoader | None = None) ->
 
 @cache  # the cells of a study repeat the same few overrides
 def _parse(text: str, loader: ConfigLoader | None) -> Override:
+    flag, _, value = text.partition("=")
+    if flag in CONFIG_FLAGS:
+        return Override(flag, text, (value,), swept=False)
     parser = OverridesParser.create(loader)
     try:
         parsed = parser.parse_override(text)
+        parsed.config_loader = loader
         key = parsed.get_key_element()
+        if loader is None and parsed.value_type is ValueType.GLOB_CHOICE_SWEEP:
+            raise UserError(f"{text}: glob(...) is read with -m only; list the choices: {key}=a,b")
         if not parsed.is_sweep_override():
             values = [parsed.value()]
         else:
@@ -50,6 +61,8 @@ def _parse(text: str, loader: ConfigLoader | None) -> Override:
         raise UserError(f"{text}: not an override (key=value): {' '.join(str(error).split())}") from error
     if not key:
         raise UserError(f"{text}: not an override (key=value): the key is missing")
+    if not values:
+        raise UserError(f"{text}: gives no values; `limo-ablate --help --all` lists the choices")
     return Override(key, text, tuple(values), parsed.is_sweep_override())
 
 

@@ -218,10 +218,13 @@ def _levels_with(block: Block, axis: str, override: Override) -> tuple[Any, ...]
     return tuple(level for level in levels if level[index] in override.values)
 
 
-def multirun_study(name: str, arguments: Sequence[str], loader: ConfigLoader | None = None) -> Study:
-    """A study from Hydra's `-m`: keys with several values are crossed, `seed=0,1` sets the seeds."""
+def multirun_study(
+    name: str, arguments: Sequence[str], loader: ConfigLoader | None = None, seed: int = 0
+) -> Study:
+    """A study from Hydra's `-m`: keys with several values are crossed, `seed=0,1` sets the seeds instead of
+    the configuration's own `seed`."""
     axes: dict[str, Levels] = {}
-    overrides, seeds = [], (0,)
+    overrides, seeds = [], (seed,)
     for given in parse_overrides(arguments, loader):
         if given.key == "seed":
             seeds = given.values

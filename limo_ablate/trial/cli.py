@@ -37,7 +37,7 @@ def _hydra_flags(function: F) -> F:
             help=f"Print how it is composed. PART: {', '.join(INFO)}.",
         ),
         click.option("-cn", "--config-name", metavar="NAME", help="Start from NAME.yaml, not config.yaml."),
-        click.option("-cp", "--config-path", type=DIRECTORY, metavar="DIR", help="Use DIR instead of conf/."),
+        click.option("-cp", "--config-path", type=DIRECTORY, metavar="DIR", help="Look in DIR before conf/."),
         click.option("-cd", "--config-dir", type=DIRECTORY, metavar="DIR", help="Look in DIR too."),
     )  # fmt: skip
     for decorator in reversed(decorators):
@@ -92,7 +92,7 @@ def run_hydra(argv: Sequence[str]) -> int:
         with search_path() as folder:
             hydra.main(version_base="1.3", config_path=folder, config_name=PRIMARY)(job)()
     except (HydraException, OmegaConfBaseException) as error:
-        raise explain(error, [a for a in argv if "=" in a and not a.startswith("-")]) from error
+        raise explain(error, [a for a in argv if "=" in a]) from error
     except ValueError as error:
         if "can be specified" not in str(error):
             raise

@@ -29,19 +29,18 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.overrides import literal
+from limo_ablate.core.overrides import CONFIG_DIR, CONFIG_NAME, CONFIG_PATH, literal
 from limo_ablate.core.project import conf_folders
 from limo_ablate.core.typed import from_dict, nearest
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.template import NotPlain, Sections, Template, Value
 
-SEARCH_PATH: ContextVar[bool] = ContextVar("SEARCH_PATH", default=False)
-"""Whether Hydra composes for us, so that `hydra_plugins.limo_search_path` adds our folders to its own."""
+SEARCH_PATH: ContextVar[tuple[str, ...]] = ContextVar("SEARCH_PATH", default=())
+"""Folders that `hydra_plugins.limo_search_path` adds to Hydra's own; none unless Hydra composes for us."""
+LISTED = "hydra.searchpath"
+"""The key that lists folders to look into after all others."""
 PRIMARY = "config"
 """Name of the file in which every configuration begins."""
-DECLARED = "hydra.searchpath in main"
-ADDED = ("command-line", "hydra.searchpath in command-line", DECLARED)
-"""Hydra's names of the sources that `--config-dir`, `hydra.searchpath=[...]` and a primary file add."""
 PATH_KEYS = {"model": "model=local model.path", "data": "data=jsonl data.path"}
 """Group -> what takes a path, where the group was given one."""
 Folders = tuple[Path, ...]
@@ -65,10 +64,9 @@ def compose_trials(trials: Sequence[Sequence[str]]) -> list[TrialConfig]:
     """The typed configuration of each list of overrides; UserError names the first override that is wrong."""
     composed = _Composed()
     typed: dict[tuple[str, ...], TrialConfig] = {}
-    with _hydra():
-        for overrides in map(tuple, trials):
-            if overrides not in typed:
-                typed[overrides] = composed.trial(overrides)
+    for overrides in map(tuple, trials):
+        if overrides not in typed:
+            typed[overrides] = composed.trial(overrides)
     return [typed[tuple(overrides)] for overrides in trials]
 
 
@@ -131,7 +129,7 @@ def _alone(group: str, others: Sequence[str], folders: Folders) -> bool:
     """Whether nothing but the group's own file fills its section, whichever choices are made."""
     keys = [text.partition("=")[0] for text in others]
     if keys.count(group) > 1 or any(
-        key[:1] in ("+", "~") or "@" in key or key.startswith("hydra.") for key in keys
+        key[:1] in ("+", "~", "-") or "@" in key or key.startswith("hydra.") for key in keys
     ):
         return False
     return group.isidentifier() and _fills_its_section(group, folders)
@@ -164,48 +162,47 @@ def _content(file: Path) -> Any:
 
 
 @contextmanager
-def _hydra() -> Iterator[None]:
+def _hydra(first: str | None = None, last: str | None = None) -> Iterator[None]:
     """Hydra's global state, ours for a while; what was there (a running multirun) comes back."""
     instance = GlobalHydra.instance()
     saved, instance.hydra = instance.hydra, None
     try:
-        with search_path() as folder, initialize_config_dir(folder, version_base="1.3"):
+        with search_path(last) as ours, initialize_config_dir(first or ours, version_base="1.3"):
             yield
     finally:
         instance.hydra = saved
 
 
 @contextmanager
-def search_path() -> Iterator[str]:
-    """The folder that Hydra is to start from; it looks into all of ours as long as this lasts."""
-    token = SEARCH_PATH.set(True)
+def search_path(last: str | None = None) -> Iterator[str]:
+    """The folder that Hydra is to start from; it looks into all of ours, then into `last`, as long as this
+    lasts."""
+    folders = tuple(map(str, conf_folders()))
+    token = SEARCH_PATH.set(folders if last is None else (*folders, last))
     try:
-        yield str(conf_folders()[0])
+        yield folders[0]
     finally:
         SEARCH_PATH.reset(token)
 
 
 def search_path_overrides(hydra: DictConfig) -> list[str]:
-    """Overrides with which each trial of a multirun finds the folders that its command line added to the
-    search path. Raises UserError for another primary configuration than ours."""
-    sources = hydra.runtime.config_sources
-    main = next(source.path for source in sources if source.provider == "main")
-    if hydra.job.config_name != PRIMARY or main != str(conf_folders()[0]):
-        raise UserError(
-            "-m can't start from another configuration (-cn, -cp): make it conf/config.yaml of a folder and "
-            "give --project FOLDER, or make it conf/experiment/NAME.yaml and give experiment=NAME"
-        )
-    added = [source for source in sources if source.provider in ADDED]
-    if all(source.provider == DECLARED for source in added):
-        return []
-    paths = [Path(source.path).resolve() if source.schema == "file" else source.path for source in added]
-    named = [f"{source.schema}://{path}" for source, path in zip(added, paths, strict=True)]
-    return [f"hydra.searchpath={literal(named)}"]
+    """Overrides with which each trial of a multirun is composed from the same file, along the same path."""
+    overrides = [] if hydra.job.config_name == PRIMARY else [f"{CONFIG_NAME}={hydra.job.config_name}"]
+    listed = []
+    for source in hydra.runtime.config_sources:
+        path = Path(source.path).resolve() if source.schema == "file" else source.path
+        if source.provider == "main" and source.path != str(conf_folders()[0]):
+            overrides.append(f"{CONFIG_PATH}={path}")
+        elif source.provider == "command-line":
+            overrides.append(f"{CONFIG_DIR}={path}")
+        elif source.provider.startswith(LISTED):
+            listed.append(f"{source.schema}://{path}")
+    return [*overrides, f"{LISTED}={literal(listed)}"] if listed else overrides
 
 
 def _split(overrides: Sequence[str], folders: Folders) -> tuple[tuple[str, ...], list[Value]]:
     """Overrides that need Hydra (group choices, additions, deletions) and plain `key=value` ones."""
-    if any(text.startswith("hydra.searchpath=") for text in overrides):
+    if any(text.startswith((LISTED, CONFIG_PATH, CONFIG_DIR)) for text in overrides):
         return tuple(overrides), []  # which keys are groups is for Hydra to say
     read = [_read(text, folders) for text in overrides]
     groups = tuple(text for text in read if isinstance(text, str))
@@ -214,6 +211,8 @@ def _split(overrides: Sequence[str], folders: Folders) -> tuple[tuple[str, ...],
 
 @cache  # cells repeat the same few overrides
 def _read(text: str, folders: Folders) -> Value | str:
+    if text.startswith(CONFIG_NAME):
+        return text
     try:
         (override,) = OverridesParser.create().parse_overrides([text])
     except HydraException as error:
@@ -231,9 +230,20 @@ def _is_value(key: str, folders: Folders) -> bool:
     return not any((folder / key).is_dir() for folder in folders)
 
 
+def _flags(overrides: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Hydra's flags with their values, and the overrides other than these."""
+    flags = dict(text.split("=", 1) for text in overrides if text.startswith("--"))
+    return flags, [text for text in overrides if not text.startswith("--")]
+
+
+def _by_hydra(flags: dict[str, str], overrides: list[str]) -> DictConfig:
+    with _hydra(flags.get(CONFIG_PATH), flags.get(CONFIG_DIR)):
+        return hydra_compose(flags.get(CONFIG_NAME, PRIMARY), overrides)
+
+
 def _compose(overrides: Sequence[str]) -> DictConfig:
     try:
-        return hydra_compose(PRIMARY, overrides=list(overrides))
+        return _by_hydra(*_flags(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error, overrides) from error
     except ValueError as error:  # a group that is neither a choice nor a list of them
@@ -270,24 +280,43 @@ def unknown_key(cfg: DictConfig, key: str) -> UserError | None:
 def explain(error: Exception, overrides: Sequence[str]) -> UserError:
     """Hydra's error in one line: the key, the value, what is allowed, the nearest match."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        return _missing_choice(error.missing_cfg_file, error.options or [], overrides)
-    with _hydra():
-        default = hydra_compose(PRIMARY)
-    for override in OverridesParser.create().parse_overrides(list(overrides)):
-        key = override.get_key_element()
+        if error.options is None:
+            return _missing_file(error, error.missing_cfg_file)
+        return _missing_choice(error.missing_cfg_file, error.options, overrides)
+    flags, others = _flags(overrides)
+    try:
+        default = _by_hydra(flags, [])
+        keys = [override.get_key_element() for override in OverridesParser.create().parse_overrides(others)]
+    except (HydraException, OmegaConfBaseException):
+        keys = []  # it isn't the keys
+    for key in keys:
         if _is_value(key, conf_folders()) and (problem := unknown_key(default, key)):
             return problem
     return UserError(_first_line(error))
 
 
 def _missing_choice(missing: str, options: Sequence[str], overrides: Sequence[str]) -> UserError:
-    """The error for a file that Hydra has not found. A choice may be a path: `model=/tmp/x`."""
+    """The error for a choice that Hydra has not found. It may be a path: `model=/tmp/x`."""
     pairs = [tuple(override.partition("=")[::2]) for override in overrides]
     group, choice = next((pair for pair in pairs if "/".join(pair) == missing), missing.rsplit("/", 1))
     if group in PATH_KEYS and ("/" in choice or Path(choice).exists()):
         return UserError(f"{group}={choice}: not a choice. For a path: {PATH_KEYS[group]}={choice}")
     return UserError(
         f"{group}={choice}: not a choice{nearest(choice, options)} Allowed: {', '.join(options)}"
+    )
+
+
+def _missing_file(error: MissingConfigException, name: str) -> UserError:
+    """The error for a file that a configuration starts from or builds on, and that Hydra has not found."""
+    folders = [Path(folder) for folder in re.findall(rf"provider=(?!{LISTED}).*path=file://(.+)", str(error))]
+    files = {
+        str(file.relative_to(folder).with_suffix(""))
+        for folder in folders
+        for file in (folder / name).parent.glob("*.yaml")
+    }
+    return UserError(
+        f"{name}.yaml: no such configuration in {' or '.join(map(str, folders))}{nearest(name, files)} "
+        f"There are: {', '.join(sorted(files))}"
     )
 
 

@@ -39,6 +39,21 @@ def test_text_that_is_not_an_override_is_a_users_error(text: str) -> None:
         parse_overrides([text])
 
 
+@pytest.mark.parametrize("text", ["--config-name=mine", "--config-path=/a=b", "--config-dir=/a b"])
+def test_hydra_s_flags_for_what_a_configuration_starts_from_are_kept_as_they_are(text: str) -> None:
+    (parsed,) = parse_overrides([text])
+    assert (f"{parsed.key}={parsed.values[0]}", parsed.text, parsed.swept) == (text, text, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("model=glob(mini_*)", "read with -m only"), ("a=range(3,0)", "no values"), ("--cfg=job", "not an")],
+)
+def test_what_stands_for_no_values_is_a_users_error(text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        parse_overrides([text])
+
+
 def test_plain_words_stay_readable() -> None:
     assert literal("mini_m") == "mini_m"
     assert literal(64) == "64"

@@ -249,5 +249,6 @@ def test_a_multirun_is_a_study_of_one_block() -> None:
     assert study.seeds == (0, 1)
     assert study.blocks[0].axes == {"select.size": (4, 16)}
     assert study.blocks[0].overrides == ("model=mini_s",)
-    assert multirun_study("x", ["seed=3"]).seeds == (3,)
+    assert multirun_study("x", ["seed=3"], seed=5).seeds == (3,)
+    assert multirun_study("x", ["select.size=4"], seed=5).seeds == (5,)
     assert points(multirun_study("x", []).blocks[0]) == [{}]

@@ -94,5 +94,24 @@ def test_cells_are_composed_as_each_would_be_alone() -> None:
     assert compose_trials(cells) == [compose(cell) for cell in cells]
 
 
+def test_hydra_s_flags_say_what_is_composed(tmp_path: Path) -> None:
+    for name, decay in (("config", 0.25), ("other", 0.5)):
+        text = f"defaults: [limo_ablate, _self_]\ntrain: {{weight_decay: {decay}}}\n"
+        (tmp_path / f"{name}.yaml").write_text(text)
+    first, last, other = f"--config-path={tmp_path}", f"--config-dir={tmp_path}", "--config-name=other"
+    asked = [[first], [first, other], [last], [last, other, "model=mini_s"], []]
+    assert [one.train.weight_decay for one in compose_trials(asked)] == [0.25, 0.5, 0.0, 0.5, 0.0]
+    with pytest.raises(UserError, match=r"othr.yaml: no such configuration in .* mean other\? There are: "):
+        compose([first, "--config-name=othr"])
+    with pytest.raises(UserError, match=r"train.weight_deca: unknown key; did you mean weight_decay"):
+        compose([first, other, "train.weight_deca=1"])
+
+
+def test_a_broken_configuration_of_one_s_own_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("defaults: [limo_ablate, {override nothing: x}, _self_]\n")
+    with pytest.raises(UserError, match="In 'config': Could not override 'nothing'"):
+        compose([f"--config-path={tmp_path}"])
+
+
 def test_conf_holds_no_absolute_path() -> None:
     assert not [f for f in Path(CONF).rglob("*.yaml") if ": /" in f.read_text()]
