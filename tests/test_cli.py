@@ -159,6 +159,12 @@ def test_cfg_job_prints_the_configuration(tmp_path: Path) -> None:
     [
         (["selct.size=3"], "limo-ablate: selct: unknown key; did you mean select?"),
         (["select.quality=L9"], "limo-ablate: select.quality=L9: not a choice"),
+        (
+            ["data.path=[a"],
+            """the value has [ without ]; if that is part of it, quote it: 'data.path="[a"'""",
+        ),
+        (["select.size=16,64"], "limo-ablate: select.size=16,64: several values for one trial; -m runs"),
+        (["data=3"], "limo-ablate: data=3: Config group override must be"),
         (["model=mini_xl"], "limo-ablate: model=mini_xl: not a choice; did you mean mini_l?"),
         (
             ["swep", "miniature"],

@@ -16,7 +16,10 @@ from hydra.errors import HydraException
 
 from limo_ablate.core.errors import UserError
 
-UNQUOTED = re.compile(r"[A-Za-z_/][\w./-]*")
+UNQUOTED = re.compile(r"[A-Za-z_/][\w./-]*", re.ASCII)
+OTHER_CHARACTER = re.compile(r"[^A-Za-z0-9_/\\.+$%*@?| :,()\[\]{}'\"-]")
+"""A character that Hydra reads in quotes only."""
+BRACKETS = ("[]", "{}", "()")
 KEYWORDS = ("null", "true", "false", "nan", "inf")
 CONFIG_NAME, CONFIG_PATH, CONFIG_DIR = CONFIG_FLAGS = ("--config-name", "--config-path", "--config-dir")
 """Hydra's flags for the file that a configuration starts from, the folder to look into first and the one
@@ -58,12 +61,30 @@ def _parse(text: str, loader: ConfigLoader | None) -> Override:
             items = parsed.sweep_string_iterator()
             values = [parser.parse_override(f"{key}={item}").value() for item in items]
     except HydraException as error:
-        raise UserError(f"{text}: not an override (key=value): {' '.join(str(error).split())}") from error
+        raise unreadable(text, error) from error
     if not key:
         raise UserError(f"{text}: not an override (key=value): the key is missing")
     if not values:
         raise UserError(f"{text}: gives no values; `limo-ablate --help --all` lists the choices")
     return Override(key, text, tuple(values), parsed.is_sweep_override())
+
+
+def unreadable(text: str, error: Exception) -> UserError:
+    """The error for an override that Hydra can't read: what is wrong with it, and how to quote its value."""
+    key, _, value = text.partition("=")
+    where = f"{text}: not an override (key=value)"
+    if not key:
+        return UserError(f"{where}: the key is missing")
+    unbalanced = next((pair for pair in BRACKETS if value.count(pair[0]) != value.count(pair[1])), None)
+    if unbalanced:
+        why = "has {} without {}".format(*sorted(unbalanced, key=value.count, reverse=True))
+    elif other := OTHER_CHARACTER.search(value):
+        why = f"has {other[0]}"
+    else:
+        return UserError(f"{where}: {' '.join(str(error).partition('See https')[0].split())}")
+    if '"' in value or "'" in value:
+        return UserError(f"{where}: the value {why}; put all of it in quotes")
+    return UserError(f"{where}: the value {why}; if that is part of it, quote it: '{key}=\"{value}\"'")
 
 
 def format_override(key: str, value: Any) -> str:

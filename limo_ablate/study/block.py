@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -9,6 +10,9 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.core.overrides import parse_overrides
 from limo_ablate.study.axes import Levels, check_axes, check_condition, check_no_seed, factors, keys
 from limo_ablate.study.choices import DESIGNS, PRUNERS, SAMPLERS
+
+LONGEST_NAME = 100
+"""Most characters of the name of a study or of a block, which are parts of names of folders."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,12 +103,19 @@ class Block:
     def __post_init__(self) -> None:
         where = f"block '{self.name}'"
         check_axes(self.axes, where, ranges=DESIGNS.load(self.design).ranges)
+        if not 0 < len(self.name) <= LONGEST_NAME:
+            raise UserError(
+                f"{where}: its name has {len(self.name)} characters, and must have 1 to {LONGEST_NAME}"
+            )
         for given in parse_overrides(self.overrides):
             check_fixed(given.key, given.swept, where)
+            if (key := given.key.lstrip("+~")) in self.factors():
+                raise UserError(f"{where}: overrides: {given.text}: {key} is an axis, whose levels hold")
         self._check_design(where)
         self._check_conditions(where)
         if self.seeds is not None and not self.seeds:
             raise UserError(f"{where}: seeds is empty; leave it out for the study's")
+        check_seeds(self.seeds or (), where)
         if self.tune:
             self._check_tune(self.tune, where)
 
@@ -189,6 +200,12 @@ def _is_accuracy(objectives: tuple[Objective, ...] | None) -> bool:
 
 def check_fixed(key: str, swept: bool, where: str) -> None:
     """Raises UserError for an override that varies something."""
-    check_no_seed(key, where)
+    check_no_seed(key.lstrip("+~"), where)
     if swept:
         raise UserError(f"{where}: overrides.{key} has several values; what varies belongs in axes")
+
+
+def check_seeds(seeds: Sequence[int], where: str) -> None:
+    """Raises UserError for a seed that is listed twice, which would not be a replicate."""
+    if (twice := next((seed for seed in seeds if seeds.count(seed) > 1), None)) is not None:
+        raise UserError(f"{where}: seeds={list(seeds)}: {twice} is listed twice")

@@ -32,12 +32,14 @@ from limo_ablate.core.overrides import Override, parse_overrides
 from limo_ablate.core.project import study_file, study_names, sweep_folders
 from limo_ablate.core.typed import from_dict, nearest
 from limo_ablate.study.axes import Levels, keys, narrowed
-from limo_ablate.study.block import Block, check_fixed
+from limo_ablate.study.block import LONGEST_NAME, Block, check_fixed, check_seeds
 from limo_ablate.study.budget import Budget
 from limo_ablate.study.contrast import Contrast
 from limo_ablate.study.naming import slug
 
 __all__ = ["Block", "Figure", "Study", "load_study", "multirun_study"]
+
+NAME = re.compile(rf"\w[\w.-]{{0,{LONGEST_NAME - 1}}}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,12 +76,14 @@ class Study:
     """URL of an Optuna storage (sqlite:///..., postgresql://...); null: a file in the study's folder."""
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[\w.-]+", self.name):
+        if not NAME.fullmatch(self.name):
             raise UserError(
-                f"name={self.name}: a study's name is a folder's name; use letters, digits, - and _"
+                f"name={self.name}: a study's name is a folder's name; use at most {LONGEST_NAME} letters, "
+                "digits, - . and _, a letter or digit first"
             )
         if not self.seeds or not self.blocks:
             raise UserError(f"study {self.name}: {'blocks' if self.seeds else 'seeds'} is empty")
+        check_seeds(self.seeds, f"study {self.name}")
         names = [slug(block.name) for block in self.blocks]
         if twice := [name for name in names if names.count(name) > 1]:
             raise UserError(f"study {self.name}: two blocks are named '{twice[0]}'")
@@ -132,13 +136,20 @@ def with_override(study: Study, override: Override) -> Study:
     """The study, changed by an override from the command line. Raises UserError, which names it."""
     axes = sorted({key for block in study.blocks for axis in block.axes for key in keys(axis)})
     first = override.values[0]
+    bare = override.key.lstrip("+~")
+    if bare != override.key and bare in ("seeds", *axes):
+        what = "the seeds are the study's" if bare == "seeds" else f"{bare} is an axis of {study.name}"
+        raise UserError(f"{override.text}: {what}; {bare}=... without {override.key[0]} replaces its values")
     if isinstance(first, list) and override.key in ("seeds", *axes):
         override = replace(override, values=tuple(first), swept=True)
     if override.key == "seeds":
         return _with_seeds(study, override)
-    if override.key in ("name", "ledger"):
-        value = None if first is None else str(first)
-        return replace(study, ledger=value) if override.key == "ledger" else replace(study, name=str(value))
+    if override.key == "name":
+        if first is None or override.swept:
+            raise UserError(f"{override.text}: a study has one name")
+        return replace(study, name=str(first))
+    if override.key == "ledger":
+        return replace(study, ledger=None if first is None else str(first))
     if override.key.startswith("budget"):
         return _with_budget(study, override)
     if override.swept and override.key not in axes:
@@ -233,7 +244,8 @@ def multirun_study(
         else:
             overrides.append(given.text)
     block = Block(name="multirun", axes=axes, overrides=tuple(overrides))
-    return Study(name=re.sub(r"[^\w.-]", "-", name), blocks=(block,), seeds=seeds)
+    name = re.sub(r"[^\w.-]", "-", name).lstrip("-.")[:LONGEST_NAME] or block.name
+    return Study(name=name, blocks=(block,), seeds=seeds)
 
 
 def _find(name: str) -> Path:

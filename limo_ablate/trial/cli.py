@@ -87,13 +87,16 @@ def run_hydra(argv: Sequence[str]) -> int:
             failures.append(error)
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, and the error is ours to print
+    overrides = [word for word in argv if "=" in word]
     sys.argv = [sys.argv[0], *_with_sweeper(argv)]
     try:
         with search_path() as folder:
             hydra.main(version_base="1.3", config_path=folder, config_name=PRIMARY)(job)()
     except (HydraException, OmegaConfBaseException) as error:
-        raise explain(error, [a for a in argv if "=" in a]) from error
+        raise explain(error, overrides) from error
     except ValueError as error:
+        if "Config group override" in str(error):  # a group that is neither a choice nor a list of them
+            raise UserError(f"{' '.join(overrides)}: {error}") from error
         if "can be specified" not in str(error):
             raise
         raise UserError(str(error)) from error  # two of Hydra's flags that exclude each other

@@ -29,7 +29,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.overrides import CONFIG_DIR, CONFIG_NAME, CONFIG_PATH, literal
+from limo_ablate.core.overrides import CONFIG_DIR, CONFIG_NAME, CONFIG_PATH, literal, unreadable
 from limo_ablate.core.project import conf_folders
 from limo_ablate.core.typed import from_dict, nearest
 from limo_ablate.trial.config import TrialConfig
@@ -216,7 +216,7 @@ def _read(text: str, folders: Folders) -> Value | str:
     try:
         (override,) = OverridesParser.create().parse_overrides([text])
     except HydraException as error:
-        raise UserError(f"can't read these overrides: {_first_line(error)}") from error
+        raise unreadable(text, error) from error
     key = override.get_key_element()
     if _is_value(key, folders) and not override.is_sweep_override():
         return Value.of(key, text, override.value())
@@ -284,15 +284,31 @@ def explain(error: Exception, overrides: Sequence[str]) -> UserError:
             return _missing_file(error, error.missing_cfg_file)
         return _missing_choice(error.missing_cfg_file, error.options, overrides)
     flags, others = _flags(overrides)
+    read = []
+    for text in others:
+        try:
+            read.append(OverridesParser.create().parse_override(text))
+        except HydraException as unread:
+            return unreadable(text, unread)
+    if "Ambiguous value" in str(error):
+        several = next(
+            text for text, override in zip(others, read, strict=True) if override.is_sweep_override()
+        )
+        return _several_values(*several.split("=", 1))
     try:
         default = _by_hydra(flags, [])
-        keys = [override.get_key_element() for override in OverridesParser.create().parse_overrides(others)]
     except (HydraException, OmegaConfBaseException):
-        keys = []  # it isn't the keys
-    for key in keys:
+        return UserError(_first_line(error))  # it isn't the overrides
+    for key in (override.get_key_element() for override in read):
         if _is_value(key, conf_folders()) and (problem := unknown_key(default, key)):
             return problem
     return UserError(_first_line(error))
+
+
+def _several_values(key: str, values: str) -> UserError:
+    return UserError(
+        f"{key}={values}: several values for one trial; -m runs a trial for each; a list is {key}=[{values}]"
+    )
 
 
 def _missing_choice(missing: str, options: Sequence[str], overrides: Sequence[str]) -> UserError:

@@ -8,7 +8,7 @@ from limo_ablate.core.overrides import format_override, literal, parse_overrides
     "value",
     [
         0, -3, 2.5, 1e-6, True, False, None, "mini_m", "a/b.c-d", "null", "64", "1e-3", "", "two words",
-        "it's", "back\\slash", "ends with \\", "\\'both", "a,b", "${x}", "k=v", "äöü",
+        "it's", "back\\slash", "ends with \\", "\\'both", "a,b", "${x}", "k=v", "äöü", "données/a.jsonl", "a#b", "[",
         [4, "L5", None], [], {"a": 1.5, "b": "x y"},
     ],
 )  # fmt: skip
@@ -37,6 +37,15 @@ def test_text_that_is_not_an_override_is_a_users_error(text: str) -> None:
     """An interval is refused too: it has no list of values."""
     with pytest.raises(UserError, match="not an override"):
         parse_overrides([text])
+
+
+@pytest.mark.parametrize("value", ["a=b", "a#b", "é", "[a", "a}", "données/a.jsonl"])
+def test_a_value_that_must_be_quoted_is_shown_in_quotes_that_hydra_reads(value: str) -> None:
+    with pytest.raises(UserError, match="not an override") as error:
+        parse_overrides([f"data.path={value}"])
+    quoted = str(error.value).rpartition("quote it: ")[2].strip("'")
+    assert parse_overrides([quoted])[0].values == (value,)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("text", ["--config-name=mine", "--config-path=/a=b", "--config-dir=/a b"])

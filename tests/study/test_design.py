@@ -194,6 +194,18 @@ def test_a_numeral_in_scientific_notation_is_a_number(folder: Path) -> None:
         ("[data=miniature]", "['select.size=4,16']", "what varies belongs in axes"),
         ("[data=miniature]", "[data]", "data: not an override"),
         ("name: small", "name: a/b", "name=a/b"),
+        ("name: small", "name: '..'", "name=..: a study's name is a folder's name"),
+        ("name: small", f"name: {'x' * 101}", "use at most 100 letters"),
+        ("name: small", "name: null", "name=None: expected text"),
+        ("seeds: [0, 1]", "seeds: [0, 0]", r"study small: seeds=\[0, 0\]: 0 is listed twice"),
+        ("name: model", "name: model\n    seeds: [1, 1]", "block 'model': seeds=.* 1 is listed twice"),
+        ("name: model", f"name: {'x' * 101}", "its name has 101 characters"),
+        (
+            "name: model",
+            "name: model\n    overrides: [++model=mini_l]",
+            "model is an axis, whose levels hold",
+        ),
+        ("[data=miniature]", "[++seed=3]", "seed can't be a factor"),
         ("name: small", "name: [", "not readable as YAML"),
         (
             "model: [mini_s, mini_m]",
@@ -227,6 +239,14 @@ def test_what_is_wrong_in_a_study_is_named(folder: Path, old: str, new: str, sai
         ("seeds=[a]", "seeds are whole numbers"),
         ("train.steps=10,20", "not an axis of small; axes: model, select.quality, select.size"),
         ("select.size=[]", "no values"),
+        ("seeds=[0,0]", "0 is listed twice"),
+        ("++select.size=4", r"select.size is an axis of small; select.size=... without \+ replaces its"),
+        ("~model", "model is an axis of small"),
+        ("+seeds=[1]", "the seeds are the study's"),
+        ("name=null", "name=null: a study has one name"),
+        ("name=a,b", "name=a,b: a study has one name"),
+        ("name=..", "name=..: a study's name"),
+        ("select.size=[", r"select.size=\[: not an override .* has \[ without \]"),
         ("budget.gpu=3", "a budget is set by budget.gpu_hours=NUMBER or budget.hours=NUMBER"),
         ("budget.hours=-1", "budget.hours=-1: must be a positive number"),
     ],
@@ -246,6 +266,7 @@ def test_an_unknown_study_gives_the_nearest(folder: Path) -> None:
 def test_a_multirun_is_a_study_of_one_block() -> None:
     study = multirun_study("my run", ["select.size=4,16", "model=mini_s", "seed=0,1"])
     assert study.name == "my-run"
+    assert [multirun_study(name, []).name for name in ("..", ".x", "y" * 101)] == ["multirun", "x", "y" * 100]
     assert study.seeds == (0, 1)
     assert study.blocks[0].axes == {"select.size": (4, 16)}
     assert study.blocks[0].overrides == ("model=mini_s",)

@@ -77,7 +77,9 @@ def test_a_command_line_override_wins_over_an_experiment() -> None:
         ("+select.foo=1", "select.foo: unknown key"),
         ("train.steps=null", "exactly one must be set, 0 are"),
         ("train.lora.rank=4", "train.lora"),
-        ("select.size={", "can't read"),
+        ("select.size={", "has { without }"),
+        ("data.name=é", "quote it: 'data.name=\"é\"'"),
+        ("select.size=16,64", "select.size=16,64: several values for one trial; -m runs a trial for each"),
         ("model=null", "model=null: Config group override must be a string or a list"),
     ],
 )
