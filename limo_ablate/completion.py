@@ -83,6 +83,7 @@ SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
 @click.command(
     "completion",
     cls=Verb,
+    reads_project=False,
     examples=[
         'eval "$(limo-ablate completion bash)"      # in ~/.bashrc',
         'eval "$(limo-ablate completion zsh)"       # in ~/.zshrc, after compinit',

@@ -44,7 +44,7 @@ COMMON = {
     "seed": "feeds select.seed, train.seed and eval.seed",
 }
 """The keys that are used most."""
-INDENT, WIDTH = 22, 110
+INDENT, WIDTH = 24, 110
 
 
 def short_help(sections: Sections) -> str:
@@ -93,7 +93,7 @@ def _keys() -> str:
     for key in keys().values():
         default = f"  [default: {defaults[key.name]}]" if key.name in defaults else ""
         lines += [f"  {key.name}  {key.type}{default}"]
-        lines += [f"{'':6}{key.meaning}"] if key.meaning else []
+        lines += wrap(key.meaning, WIDTH, initial_indent=f"{'':6}", subsequent_indent=f"{'':6}")
     return "\n".join(lines)
 
 
@@ -112,5 +112,5 @@ def _defaults() -> dict[str, str]:
 
 def _row(name: str, text: str, more: str = "") -> list[str]:
     blank = " " * INDENT
-    first = wrap(text, WIDTH, initial_indent=f"  {name:{INDENT - 2}}", subsequent_indent=blank)
+    first = wrap(text, WIDTH, initial_indent=f"  {name:{INDENT - 3}} ", subsequent_indent=blank)
     return first + wrap(more, WIDTH, initial_indent=blank, subsequent_indent=blank)

@@ -61,14 +61,18 @@ def _failed(message: str, code: int) -> int:
 
 
 class Verb(click.Command):
-    """A verb: its help has a summary, a description, examples and options, `--project` among them."""
+    """A verb: its help has a summary, a description, examples and options; `--project` among them, unless
+    the verb reads no configuration."""
 
-    def __init__(self, *args: Any, examples: Sequence[str], **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, examples: Sequence[str], reads_project: bool = True, **kwargs: Any
+    ) -> None:
         settings = {"help_option_names": ["-h", "--help"], "max_content_width": WIDTH}
         super().__init__(
             *args, **kwargs | {"context_settings": settings | kwargs.get("context_settings", {})}
         )
-        self.params.append(project_option())
+        if reads_project:
+            self.params.append(project_option())
         self.examples = examples
         self.summary = ""
         """One line, given by the table of verbs."""

@@ -31,7 +31,7 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.core.typed import nearest
 from limo_ablate.report.labels import axis
 from limo_ablate.study.axes import factors, keys
-from limo_ablate.study.design import Block, Figure
+from limo_ablate.study.design import ALL, Block, Figure
 
 LOG_RATIO = 8
 """Ratio of the largest to the smallest size from which the axis is logarithmic."""
@@ -129,7 +129,9 @@ def _data(
     figure: Figure, block: Block, trials: list[Trial], answers: pl.DataFrame, seeds: list[str]
 ) -> FigureData:
     keys = list(dict.fromkeys([figure.x, figure.line, *seeds]))
-    rows = table(trials, [key for key in keys if key != "seed"]).filter(pl.col("score") == figure.score)
+    rows = table(trials, [key for key in keys if key not in ("seed", ALL)]).filter(
+        pl.col("score") == figure.score
+    )
     if rows.is_empty():
         known = list(dict.fromkeys(name for t in trials for name in (t.metrics or {})["scores"]))
         raise UserError(
@@ -169,7 +171,9 @@ def _of_trainings(answers: pl.DataFrame, over: str) -> pl.DataFrame:
 
 
 def _line(figure: Figure) -> pl.Expr:
-    line = pl.col(figure.line).cast(pl.String).fill_null("all")
+    if figure.line == ALL:
+        return pl.lit(ALL)
+    line = pl.col(figure.line).cast(pl.String).fill_null(ALL)
     if figure.x == SIZE and figure.line.startswith("select."):
         return pl.when(pl.col(SIZE) == 0).then(pl.lit(UNTRAINED)).otherwise(line)
     return line

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from limo_ablate.study.design import ALL
+
 AXES = {
+    ALL: "line",
     "select.size": "training examples",
     "select.quality": "solution tier",
     "select.difficulty": "difficulty of the training problems",

@@ -9,7 +9,7 @@ import click
 from limo_ablate.core.command import Verb
 
 
-@click.command("init", cls=Verb, examples=["limo-ablate init my_study"])
+@click.command("init", cls=Verb, reads_project=False, examples=["limo-ablate init my_study"])
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 def init(folder: Path) -> int:
     """DIR is a new folder or an empty one. Its study runs as it is, in about a minute on two cores; README.md

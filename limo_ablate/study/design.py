@@ -37,7 +37,11 @@ from limo_ablate.study.budget import Budget
 from limo_ablate.study.contrast import Contrast
 from limo_ablate.study.naming import slug
 
-__all__ = ["Block", "Figure", "Study", "load_study", "multirun_study"]
+__all__ = ["ALL", "Block", "Figure", "Study", "load_study", "multirun_study"]
+
+
+ALL = "all"
+"""`line` of a figure with one line, of all its trials."""
 
 NAME = re.compile(rf"\w[\w.-]{{0,{LONGEST_NAME - 1}}}")
 
@@ -49,7 +53,7 @@ class Figure:
     title: str
     block: str
     x: str
-    line: str
+    line: str = ALL
     score: str
     """A benchmark or a group of it, as in metrics.json: `mini`, `mini/hard`."""
 

@@ -34,7 +34,7 @@ class Key:
 
     @property
     def meaning(self) -> str:
-        """First line of the docstring under the field; empty where it has none."""
+        """The docstring under the field, as one line; empty where it has none."""
         return _docstrings(self.owner).get(self.name.rpartition(".")[2], "")
 
 
@@ -95,7 +95,7 @@ def _type(hint: Any) -> str:
 
 @cache
 def _docstrings(cls: Any) -> dict[str, str]:
-    """Field -> first line of its docstring, of a class and those it inherits from."""
+    """Field -> its docstring, of a class and those it inherits from."""
     found: dict[str, str] = {}
     for owner in reversed(cls.__mro__):
         if "__dataclass_fields__" not in vars(owner):
@@ -105,5 +105,5 @@ def _docstrings(cls: Any) -> dict[str, str]:
         for field, text in zip(body.body, body.body[1:], strict=False):
             if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
                 name, value = ast.unparse(field.target), ast.literal_eval(text.value)
-                found[name] = str(value).strip().splitlines()[0]
+                found[name] = " ".join(str(value).split())
     return found

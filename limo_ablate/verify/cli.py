@@ -39,7 +39,10 @@ def _options(function: F) -> F:
 
 
 @click.command(
-    "verify", cls=Verb, examples=["limo-ablate verify completions.jsonl --workers 8 > verdicts.jsonl"]
+    "verify",
+    cls=Verb,
+    reads_project=False,
+    examples=["limo-ablate verify completions.jsonl --workers 8 > verdicts.jsonl"],
 )
 @_options
 def verify(file: Path, extract: Extract, strict: bool, workers: int) -> int:
@@ -52,7 +55,10 @@ def verify(file: Path, extract: Extract, strict: bool, workers: int) -> int:
 
 
 @click.command(
-    "score", cls=Verb, examples=["limo-ablate score completions.jsonl --extract boxed --workers 8"]
+    "score",
+    cls=Verb,
+    reads_project=False,
+    examples=["limo-ablate score completions.jsonl --extract boxed --workers 8"],
 )
 @_options
 def score(file: Path, extract: Extract, strict: bool, workers: int) -> int:

@@ -101,8 +101,10 @@ def _rows(path: Path) -> Iterator[tuple[int, int, str, str, bool | None]]:
     """(line, sample, gold, completion, reference); lines end at "\\n" only, completions may hold U+2028."""
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: can't be read: {error}") from error
+    except OSError as error:
+        raise UserError(f"{path}: can't be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8: {error}") from error
     empty = True
     for line, content in enumerate(text.split("\n"), start=1):
         if not content.strip():

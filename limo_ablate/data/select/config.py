@@ -192,7 +192,7 @@ class SelectConfig:
     best: Annotated[str, Suggested(RULES, "-")]
     """The rule by which a problem's solutions are chosen."""
     order: Annotated[str, Suggested(RULES, "-")]
-    """The rule by which problems are chosen. A rule is one of `RULES`; `-` before it reverses it."""
+    """The rule by which problems are chosen; `-` before a rule reverses it."""
     stratify: StratifyConfig | None
     perturb: Annotated[str, PERTURBATIONS]
     """Negative controls: a change to each chosen solution."""

@@ -10,7 +10,7 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.core.typed import nearest
 from limo_ablate.study.axes import factors
 from limo_ablate.study.block import Block, Objective
-from limo_ablate.study.design import Figure, Study
+from limo_ablate.study.design import ALL, Figure, Study
 from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.study.search.objectives import check_objectives, score_names
 from limo_ablate.trial.compose import compose
@@ -55,7 +55,7 @@ def _check_score(score: str, config: TrialConfig, where: str) -> None:
 def _check_keys(figure: Figure, block: Block, config: TrialConfig, where: str) -> None:
     axes = [*block.factors(), *factors(block.tune.axes if block.tune else {})]
     for name, key in (("x", figure.x), ("line", figure.line)):
-        if key not in axes and not _has(config, key):
+        if key != ALL and key not in axes and not _has(config, key):
             raise UserError(
                 f"{where}: {name}={key}: not a key of its trials{nearest(key, axes)} Axes: {', '.join(axes)}"
             )
