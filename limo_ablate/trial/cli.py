@@ -59,7 +59,8 @@ def _hydra_flags(function: F) -> F:
 @_hydra_flags
 def trial(overrides: list[str], **flags: str | Path | bool | None) -> int:
     """`limo-ablate key=value ...` does the same. The trial's folder, which is printed at the end, is
-    outputs/trials/DATE/TIME, or hydra.run.dir=DIR. `limo-ablate --help --all` lists all keys.
+    outputs/trials/DATE/TIME, or hydra.run.dir=DIR. With -m the trials are the study `multirun`, in
+    outputs/studies/multirun, with a report. `limo-ablate --help --all` lists all keys.
     """
     return run_hydra([*overrides, *_passed_on(flags)])
 

@@ -10,6 +10,7 @@ import polars as pl
 
 from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.text import counted
 from limo_ablate.data.pool.load import load_benchmark
 from limo_ablate.data.select.config import ContaminationConfig
 from limo_ablate.data.select.contamination import flags
@@ -64,7 +65,7 @@ def _refuse_pairs(pairs: Artifact, gate: ContaminationConfig) -> None:
         for row in table.head(SHOWN_PAIRS).iter_rows(named=True)
     ]
     raise UserError(
-        f"select.contamination.policy={gate.policy}: {table['problem'].n_unique()} problems of the pool are "
-        f"flagged, such as {'; '.join(shown)}; all of them: {pairs.path / 'flags.parquet'}; "
+        f"select.contamination.policy={gate.policy}: {counted(table['problem'].n_unique(), 'problem')} of the "
+        f"pool flagged, such as {'; '.join(shown)}; all of them: {pairs.path / 'flags.parquet'}; "
         "policy=drop leaves them out"
     )

@@ -10,6 +10,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from limo_ablate.core.text import counted
+
 SHARES = {
     "boxed": "boxed",
     "lenient": "lenient",
@@ -53,7 +55,7 @@ def title(metrics: dict[str, Any]) -> str:
     factors, train = metrics["factors"], metrics["train"]
     parts = [f"{key}={factors[key]}" for key in ("model", "train_size", "difficulty", "quality_tier")]
     if train:
-        parts.append(f"{train['steps']} steps, {train['tokens']} trained tokens")
+        parts.append(f"{counted(train['steps'], 'step')}, {counted(train['tokens'], 'trained token')}")
     return ", ".join(parts)
 
 

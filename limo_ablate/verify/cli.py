@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from limo_ablate.core.command import Verb
+from limo_ablate.core.text import counted
 
 if TYPE_CHECKING:
     from limo_ablate.verify.extract import Extract
@@ -68,12 +69,12 @@ def score(file: Path, extract: Extract, strict: bool, workers: int) -> int:
     from limo_ablate.verify.score import score_file
 
     result = score_file(file, extract=extract, strict=strict, workers=workers)
-    print(f"{result.completions} completions of {result.problems} problems")
+    print(f"{counted(result.completions, 'completion')} of {counted(result.problems, 'problem')}")
     print(f"accuracy    {result.accuracy:7.2%}")
     print(f"no answer   {result.no_answer:7.2%}")
     print(f"undecided   {result.undecided:7.2%}   (accuracy {result.accuracy:.2%} to {result.highest:.2%})")
     if result.reference is not None:
-        print(f"reference   {result.reference:7.2%}   {len(result.disagreements)} disagreements")
+        print(f"reference   {result.reference:7.2%}   {counted(len(result.disagreements), 'disagreement')}")
     for item in result.disagreements:
         verdict = item.verdict
         print(

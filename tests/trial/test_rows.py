@@ -60,7 +60,7 @@ def test_the_gate_drops_reports_or_refuses(own: list[str]) -> None:
     reasons = dropped.funnel.excluded().filter(pl.col("step") == "contamination=drop")["reason"]
     assert reasons.str.starts_with("exact with own ").all()
     with pytest.raises(
-        UserError, match=r"policy=error: 3 problems of the pool are flagged, such as .*policy=drop"
+        UserError, match=r"policy=error: 3 problems of the pool flagged, such as .*policy=drop"
     ):
         selected(compose([*own, "select.contamination.policy=error"]))
     assert selected(compose([*own, "select/contamination=none"])).rows.height == 43

@@ -11,6 +11,7 @@ from typing import Any
 
 from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.text import counted
 from limo_ablate.data.pool.choices import read_choice, shuffle, write_options
 from limo_ablate.data.pool.config import (
     LOADERS,
@@ -175,7 +176,7 @@ def _require_problems(tables: Tables, name: str) -> None:
             if tables.counts[key]
         )
         raise UserError(
-            f"{name}: no usable problem among {tables.counts['rows']} rows"
+            f"{name}: no usable problem among {counted(tables.counts['rows'], 'row')}"
             + (f" ({counts})" if counts else "")
             + (f", the first: {tables.first_rejected}" if tables.first_rejected else "")
         )

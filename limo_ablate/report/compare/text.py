@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
+from limo_ablate.core.text import counted
 from limo_ablate.report.compare.arms import Arm
 from limo_ablate.report.compare.differences import Difference, configurations, runs
 from limo_ablate.report.compare.paired_scores import (
@@ -70,11 +71,7 @@ def _listed(title: str, differing: Sequence[Difference]) -> Iterator[str]:
 
 
 def _scores(comparison: ScoreComparison) -> Iterator[str]:
-    seeds = (
-        f"{len(comparison.seeds)} common seed{'s' * (len(comparison.seeds) > 1)}"
-        if comparison.seeds
-        else NO_SEED
-    )
+    seeds = counted(len(comparison.seeds), "common seed") if comparison.seeds else NO_SEED
     yield f"scores in per cent, on problems that both answered; {seeds}:"
     shown = [row for row in comparison.rows if row.measure not in HEALTH or row.a or row.b]
     rows = [HEADER, *map(_row, shown)]
@@ -107,7 +104,7 @@ def _row(row: ScoreDifference) -> tuple[str, ...]:
 
 def _flips(flips: Flips) -> Iterator[str]:
     counts = f"{len(flips.only_a)} correct in A only, {len(flips.only_b)} in B only"
-    yield f"{flips.problems} problems of {flips.benchmark}: {counts}"
+    yield f"{counted(flips.problems, 'problem')} of {flips.benchmark}: {counts}"
     for side, problems in (("A", flips.only_a), ("B", flips.only_b)):
         if problems:
             ids = [f"{problem} ({100 * a:.0f} → {100 * b:.0f} %)" for problem, a, b in problems[:IDS]]

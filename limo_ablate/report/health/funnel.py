@@ -10,6 +10,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
+from limo_ablate.core.text import counted
 from limo_ablate.report.labels import percent
 from limo_ablate.report.section import Chart, Section, Table
 from limo_ablate.report.study_view import StudyView, artifact
@@ -209,5 +210,5 @@ def _table(rules: Sequence[Rule], trials: int) -> Table:
         header,
         rows,
         1,
-        [f"Over {trials} trials. limo-ablate select lists every excluded row with the reason."],
+        [f"Over {counted(trials, 'trial')}. limo-ablate select lists every excluded row with the reason."],
     )

@@ -138,7 +138,8 @@ def _lengths_finding(rows: pl.DataFrame) -> str:
     means = dict(total.iter_rows())
     right, wrong = (means.get(kind) for kind in KINDS)
     if right is None or wrong is None:
-        return f"All completions are {KINDS[wrong is not None]}: {right or wrong:,.0f} tokens on average."
+        which = "No completion is correct" if right is None else "All completions are correct"
+        return f"{which}; they have {right or wrong:,.0f} tokens on average."
     return f"Correct completions have {right:,.0f} tokens on average, the others {wrong:,.0f}."
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from limo_ablate.core.artifacts import Artifact
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.text import counted
 from limo_ablate.data.pool.values import digest
 from limo_ablate.data.select.selection import Selected
 
@@ -58,7 +59,7 @@ def print_difference(first: Path, second: Path) -> None:
     shared = set(rows.filter("a")["problem"]) & set(rows.filter("b")["problem"])
     if len(shared) > both["problem"].n_unique():
         more = len(shared) - both["problem"].n_unique()
-        console.print(f"in both with other solutions: {more} problems")
+        console.print(f"in both with other solutions: {counted(more, 'problem')}")
     _print_only(console, "only in A; in B", rows.filter(pl.col("a") & ~pl.col("b")).sort("place"), "_b")
     _print_only(console, "only in B; in A", rows.filter(~pl.col("a") & pl.col("b")).sort("place_b"), "")
     changed = rows.filter(pl.col("digest") != pl.col("digest_b"))

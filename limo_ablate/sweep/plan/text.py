@@ -164,11 +164,12 @@ def _blind(seen: Detectable) -> str:
     if not wanted:
         return f"  {seen.contrast.name}: CAN'T DETECT ANYTHING: more problems, samples or seeds are needed"
     word = "seeds" if seen.over == "seed" else f"levels of {seen.over}"
+    used = "one seed" if (seen.seeds, seen.over) == (1, "seed") else f"{seen.seeds} {word}"
     more = f"{word} and of seeds" if seen.trainings > 1 else word
     enough = [f"{seen.seeds_needed} {more}"] if seen.seeds_needed else []
     enough += [f"{seen.samples_needed} samples of each problem"] if seen.samples_needed else []
     needed = " or ".join(enough) if enough else f"no number of {more} or samples: more problems"
-    verdict = f"its {100 * wanted:g} points CAN'T BE DETECTED with {seen.seeds} {word}; it needs {needed}"
+    verdict = f"its {100 * wanted:g} points CAN'T BE DETECTED with {used}; it needs {needed}"
     return f"  {seen.contrast.name}: {verdict}"
 
 
