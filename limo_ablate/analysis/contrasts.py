@@ -1,4 +1,4 @@
-"""Contrasts of two levels of a factor: effect, confidence interval, p-values and verdict.
+"""Contrasts of two levels of a factor: effect, confidence interval, p-values and conclusion.
 
 A contrast is a weighted sum of the cells of its block (`cube.contrast_weights`), paired on problems and on
 seeds. `crossed` gives its interval and p-value, over trainings and problems. Holm's adjustment of the primary
@@ -40,7 +40,7 @@ def contrasts(
       two-sided
     - p_adj: adjusted by Holm over the primary contrasts; a secondary one keeps its p
     - p_equivalent: p-value of the equivalence test (two one-sided tests); null without a margin
-    - verdict: `different` (p_adj < alpha), else `equivalent` (p_equivalent < alpha), else `unclear`
+    - conclusion: `different` (p_adj < alpha), else `equivalent` (p_equivalent < alpha), else `unclear`
     - low_boot, high_boot: two-way bootstrap; p_flips: sign flips of the problems' differences with trainings
       fixed; p_mcnemar: exact, null unless each arm has one sample of one training
     - problems, samples, seeds (subsets or bases, if the block has an axis of these as replicates)
@@ -55,7 +55,9 @@ def contrasts(
         return cube(own, answers, axes[name], score)
 
     rows = [_row(contrast, block, alpha) for contrast in declared]
-    return _with_verdicts(pl.DataFrame(rows, schema=SCHEMA), alpha) if rows else pl.DataFrame(schema=SCHEMA)
+    return (
+        _with_conclusions(pl.DataFrame(rows, schema=SCHEMA), alpha) if rows else pl.DataFrame(schema=SCHEMA)
+    )
 
 
 NUMBERS = (
@@ -66,7 +68,7 @@ SCHEMA: dict[str, Any] = {
     **dict.fromkeys(("contrast", "block", "factor", "a", "b", "score"), pl.String),
     "primary": pl.Boolean,
     **dict.fromkeys(NUMBERS, pl.Float64),
-    "verdict": pl.String,
+    "conclusion": pl.String,
     **dict.fromkeys(("problems", "samples", "seeds"), pl.Int64),
     "note": pl.String,
 }
@@ -125,11 +127,11 @@ def _mcnemar(block: Cube, weights: npt.NDArray[np.float64]) -> float | None:
     return mcnemar(a, b)
 
 
-def _with_verdicts(rows: pl.DataFrame, alpha: float) -> pl.DataFrame:
-    """The rows with adjusted p-values (Holm, over the primary contrasts) and verdicts."""
+def _with_conclusions(rows: pl.DataFrame, alpha: float) -> pl.DataFrame:
+    """The rows with adjusted p-values (Holm, over the primary contrasts) and conclusions."""
     rows = with_adjusted_p(rows, rows["primary"].to_numpy())
     return rows.with_columns(
-        verdict=pl.when(pl.col("effect").is_null())
+        conclusion=pl.when(pl.col("effect").is_null())
         .then(None)
         .when(pl.col("p_adj") < alpha)
         .then(pl.lit("different"))

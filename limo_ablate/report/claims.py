@@ -26,7 +26,7 @@ from limo_ablate.report.study_view import StudyView
 ROW = 44
 """Height in pixels for each contrast."""
 HEADER = [
-    "contrast", "score", "claim", "verdict", "effect", "95 % interval", "p", "adjusted p", "p equivalence",
+    "contrast", "score", "claim", "conclusion", "effect", "95 % interval", "p", "adjusted p", "p equivalence",
     "bootstrap", "p by sign flips", "p McNemar", "problems × samples × seeds",
 ]  # fmt: skip
 WORDS = 4
@@ -122,7 +122,7 @@ def finding(row: dict[str, Any]) -> str:
     """`+12.3 points [8.1, 16.5]: different (confirmatory)`; without a result, the reason."""
     if row["effect"] is None:
         return f"no result: {row['note']}"
-    effect = f"{_points(row['effect'])} points {_interval(row, 'low', 'high')}: {row['verdict']}"
+    effect = f"{_points(row['effect'])} points {_interval(row, 'low', 'high')}: {row['conclusion']}"
     return effect if row["why"] == NOT_REGISTERED else f"{effect} ({_claim(row)})"
 
 
@@ -139,7 +139,7 @@ def _name(row: dict[str, Any]) -> str:
 def forest(rows: pl.DataFrame) -> alt.LayerChart | alt.FacetChart:
     """Forest plot: effects with confidence intervals and a line at 0."""
     shown = rows.select(
-        "effect", "low", "high", "verdict", "kind",
+        "effect", "low", "high", "conclusion", "kind",
         contrast=pl.Series([_name(row) for row in rows.iter_rows(named=True)]),
         interval=pl.Series([finding(row) for row in rows.iter_rows(named=True)]),
     )  # fmt: skip
@@ -166,7 +166,7 @@ def _row(row: dict[str, Any]) -> list[str]:
         name,
         row["score"],
         _claim(row),
-        row["verdict"],
+        row["conclusion"],
         _points(row["effect"]),
         _interval(row, "low", "high"),
         *(_p(row[name]) for name in ("p", "p_adj", "p_equivalent")),

@@ -21,7 +21,9 @@ SECTIONS: Registry[Callable[[StudyView], Section | None]] = Registry(
         "lengths": Entry("limo_ablate.report.health.lengths:section", "lengths of completions"),
         "training": Entry("limo_ablate.report.health.training:section", "training curves"),
         "timeline": Entry("limo_ablate.report.health.timeline:section", "when each trial ran"),
-        "funnel": Entry("limo_ablate.report.health.funnel:section", "how many problems each rule left"),
+        "funnel": Entry(
+            "limo_ablate.report.health.funnel:section", "how many problems each step of the selection left"
+        ),
         "contamination": Entry(
             "limo_ablate.report.health.contamination:section", "pool problems that match benchmark items"
         ),

@@ -65,7 +65,8 @@ def _refuse_pairs(pairs: Artifact, gate: ContaminationConfig) -> None:
         for row in table.head(SHOWN_PAIRS).iter_rows(named=True)
     ]
     raise UserError(
-        f"select.contamination.policy={gate.policy}: {counted(table['problem'].n_unique(), 'problem')} of the "
+        f"select.contamination.policy={gate.policy}: "
+        f"{counted(table['problem'].n_unique(), 'problem')} of the "
         f"pool flagged, such as {'; '.join(shown)}; all of them: {pairs.path / 'flags.parquet'}; "
         "policy=drop leaves them out"
     )

@@ -41,7 +41,7 @@ def test_planted_effects_are_found_and_no_others(study: Path) -> None:
         quality("L1", "L3", score="mini/hard", primary=False),
     ]
     found = contrasts(wanted, AXES, trials, items(trials))
-    assert found["verdict"].to_list()[:3] == ["different", "equivalent", "unclear"]
+    assert found["conclusion"].to_list()[:3] == ["different", "equivalent", "unclear"]
     first = found.row(0, named=True)
     assert first["low"] < 0.2 < first["high"]
     assert first["low_boot"] < first["effect"] < first["high_boot"]

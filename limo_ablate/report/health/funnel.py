@@ -1,4 +1,4 @@
-"""Section on selections: how many problems each rule left, for all cells; shared rules are drawn once."""
+"""Section on selections: how many problems each step left, for all cells; shared steps are drawn once."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from limo_ablate.report.section import Chart, Section, Table
 from limo_ablate.report.study_view import StudyView, artifact
 
 ROWS = 60
-"""Maximum number of rules drawn."""
+"""Maximum number of steps drawn."""
 LEVELS = 6
 """Maximum number of levels in a label; of more, the first and the last are shown."""
 STEP = 12
-"""Indentation in pixels of a rule's label relative to that of the rule before it."""
+"""Indentation in pixels of a step's label relative to that of the step before it."""
 ROW = 36
-"""Height in pixels of a rule: its label and its bar."""
+"""Height in pixels of a step: its label and its bar."""
 INDENT = "\u2003"
 WIDE = 30.0
 """Ratio of the largest to the smallest count above which the axis is logarithmic."""
 
-Steps = list[tuple[str, int, int]]
-"""(rule, problems left, solutions left)."""
+Funnel = list[tuple[str, int, int]]
+"""(step, problems left, solutions left)."""
 
 
 @dataclass(slots=True)
-class Rule:
-    """A rule in the tree of rules, for all selections that reach it by the same rules."""
+class Step:
+    """A step in the tree of steps, for all selections that reach it by the same steps."""
 
     names: list[str]
-    """`size=64`; several if levels of one key are followed by the same rules."""
+    """`size=64`; several if levels of one key are followed by the same steps."""
     problems: list[int]
     solutions: list[int]
     depth: int
     trials: int = 0
-    after: list[Rule] = field(default_factory=list)
+    after: list[Step] = field(default_factory=list)
 
     @property
     def label(self) -> str:
@@ -73,94 +73,94 @@ def section(view: StudyView) -> Section | None:
             title,
             ("The selections' artifacts are not in the store, so their funnels can't be shown.",),
         )
-    rules = flattened(tree(funnels))
+    steps = flattened(tree(funnels))
     unread = (
         f" Selections of {len(funnels)} of {len(selected)} trials are in the store."
         if len(funnels) < len(selected)
         else ""
     )
     note = (
-        "Problems left after each rule, in order; a rule is indented under the one before it. Light: range "
+        "Problems left after each step, in order; a step is indented under the one before it. Light: range "
     )
     note += f"over several levels.{unread}"
-    if len(rules) > ROWS:
-        note += f" Shown: the first {ROWS} of {len(rules)} rules."
+    if len(steps) > ROWS:
+        note += f" Shown: the first {ROWS} of {len(steps)} steps."
     chart = Chart(
         "funnel",
-        "Problems left by each rule",
+        "Problems left by each step",
         _finding(funnels),
         note,
-        funnel_chart(rules[:ROWS]).to_dict(),
-        _table(rules, len(funnels)),
+        funnel_chart(steps[:ROWS]).to_dict(),
+        _table(steps, len(funnels)),
     )
     return Section("funnel", title, charts=(chart,))
 
 
-def tree(funnels: Sequence[Steps]) -> list[Rule]:
-    """The funnels as trees: funnels share their common first rules.
+def tree(funnels: Sequence[Funnel]) -> list[Step]:
+    """The funnels as trees: funnels share their common first steps.
 
-    Rules are also merged if they have the same predecessors, the same key and the same successors.
+    Steps are also merged if they have the same predecessors, the same key and the same successors.
     """
-    roots: list[Rule] = []
+    roots: list[Step] = []
     for steps in funnels:
         after = roots
         for depth, (name, problems, solutions) in enumerate(steps):
-            matches = (rule for rule in after if _is(rule, name, problems, solutions))
-            rule = next(matches, None) or Rule([name], [problems], [solutions], depth)
-            if rule not in after:
-                after.append(rule)
-            rule.trials += 1
-            after = rule.after
+            matches = (step for step in after if _is(step, name, problems, solutions))
+            step = next(matches, None) or Step([name], [problems], [solutions], depth)
+            if step not in after:
+                after.append(step)
+            step.trials += 1
+            after = step.after
     return _merge_alike(roots)
 
 
-def _is(rule: Rule, name: str, problems: int, solutions: int) -> bool:
-    return (rule.names, rule.problems, rule.solutions) == ([name], [problems], [solutions])
+def _is(step: Step, name: str, problems: int, solutions: int) -> bool:
+    return (step.names, step.problems, step.solutions) == ([name], [problems], [solutions])
 
 
-def _merge_alike(rules: list[Rule]) -> list[Rule]:
-    kept: dict[tuple[Any, ...], Rule] = {}
-    for rule in sorted(rules, key=lambda rule: (rule.problems, rule.names)):
-        rule.after = _merge_alike(rule.after)
-        into = kept.setdefault((rule.names[0].partition("=")[0], *_content(rule.after)), rule)
-        if into is not rule:
-            _merge(into, rule)
-    return sorted(kept.values(), key=lambda rule: rule.names)
+def _merge_alike(steps: list[Step]) -> list[Step]:
+    kept: dict[tuple[Any, ...], Step] = {}
+    for step in sorted(steps, key=lambda step: (step.problems, step.names)):
+        step.after = _merge_alike(step.after)
+        into = kept.setdefault((step.names[0].partition("=")[0], *_content(step.after)), step)
+        if into is not step:
+            _merge(into, step)
+    return sorted(kept.values(), key=lambda step: step.names)
 
 
-def _content(rules: Sequence[Rule]) -> list[Any]:
-    """What is shown of the rules, except their numbers of trials."""
-    return [(rule.depth, *rule.names, *rule.problems, *rule.solutions) for rule in flattened(rules)]
+def _content(steps: Sequence[Step]) -> list[Any]:
+    """What is shown of the steps, except their numbers of trials."""
+    return [(step.depth, *step.names, *step.problems, *step.solutions) for step in flattened(steps)]
 
 
-def _merge(into: Rule, rule: Rule) -> None:
-    into.names += rule.names
-    into.problems += rule.problems
-    into.solutions += rule.solutions
-    into.trials += rule.trials
-    for mine, other in zip(flattened(into.after), flattened(rule.after), strict=True):
+def _merge(into: Step, step: Step) -> None:
+    into.names += step.names
+    into.problems += step.problems
+    into.solutions += step.solutions
+    into.trials += step.trials
+    for mine, other in zip(flattened(into.after), flattened(step.after), strict=True):
         mine.trials += other.trials
 
 
-def flattened(rules: Sequence[Rule]) -> list[Rule]:
-    """Every rule followed by its successors, depth first."""
-    return [one for rule in rules for one in (rule, *flattened(rule.after))]
+def flattened(steps: Sequence[Step]) -> list[Step]:
+    """Every step followed by its successors, depth first."""
+    return [one for step in steps for one in (step, *flattened(step.after))]
 
 
-def funnel_chart(rules: Sequence[Rule]) -> alt.LayerChart | alt.FacetChart:
-    """A bar for each rule, with its label above it."""
-    low, high = min(min(rule.problems) for rule in rules), max(max(rule.problems) for rule in rules)
+def funnel_chart(steps: Sequence[Step]) -> alt.LayerChart | alt.FacetChart:
+    """A bar for each step, with its label above it."""
+    low, high = min(min(step.problems) for step in steps), max(max(step.problems) for step in steps)
     log = low > 0 and high / low > WIDE
     start = 1 if log else 0
     rows = pl.DataFrame(
         [
             {
-                "place": place, "indent": 2 + STEP * rule.depth,
-                "rule": f"{rule.label}: {_range(rule.problems)}",
-                "least": min(rule.problems), "most": max(rule.problems), "start": start,
-                "solutions": _range(rule.solutions), "trials": rule.trials, "kind": "problems",
+                "place": place, "indent": 2 + STEP * step.depth,
+                "step": f"{step.label}: {_range(step.problems)}",
+                "least": min(step.problems), "most": max(step.problems), "start": start,
+                "solutions": _range(step.solutions), "trials": step.trials, "kind": "problems",
             }
-            for place, rule in enumerate(rules)
+            for place, step in enumerate(steps)
         ]
     )  # fmt: skip
     scale = alt.Scale(type="log" if log else "linear", domainMin=start, nice=False)
@@ -169,16 +169,16 @@ def funnel_chart(rules: Sequence[Rule]) -> alt.LayerChart | alt.FacetChart:
         axis=alt.Axis(format="~s", tickCount=4, grid=True),
     )  # fmt: skip
     y = alt.Y("place:O", axis=None)
-    tips = ["rule:N", "solutions:N", "trials:Q"]
+    tips = ["step:N", "solutions:N", "trials:Q"]
     base = alt.Chart(rows).encode(y=y, tooltip=tips)
     bars = base.encode(color=alt.Color("kind:N", legend=None))
     bar: dict[str, Any] = {"height": 9, "yOffset": 7}
     layers: list[Any] = [
         bars.mark_bar(opacity=0.35, **bar).encode(x=x, x2="most:Q"),
         bars.mark_bar(**bar).encode(x=x, x2="least:Q"),
-        base.mark_text(align="left", dy=-7).encode(x=alt.X("indent:Q", scale=None), text="rule:N"),
+        base.mark_text(align="left", dy=-7).encode(x=alt.X("indent:Q", scale=None), text="step:N"),
     ]
-    return alt.layer(*layers).properties(height=ROW * len(rules))
+    return alt.layer(*layers).properties(height=ROW * len(steps))
 
 
 def _range(counts: Sequence[int]) -> str:
@@ -186,26 +186,26 @@ def _range(counts: Sequence[int]) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def _finding(funnels: Sequence[Steps]) -> str:
+def _finding(funnels: Sequence[Funnel]) -> str:
     pool, left = [steps[0][1] for steps in funnels], [steps[-1][1] for steps in funnels]
     different = len({tuple(steps) for steps in funnels})
     kinds = "funnel" if different == 1 else "different funnels"
     return f"{different} {kinds}: {_range(pool)} problems in the pool, {_range(left)} chosen."
 
 
-def _table(rules: Sequence[Rule], trials: int) -> Table:
-    whole = max(max(rule.problems) for rule in rules)
+def _table(steps: Sequence[Step], trials: int) -> Table:
+    whole = max(max(step.problems) for step in steps)
     rows = [
         [
-            f"{INDENT * rule.depth}{rule.label}",
-            _range(rule.problems),
-            percent(max(rule.problems) / whole),
-            _range(rule.solutions),
-            str(rule.trials),
+            f"{INDENT * step.depth}{step.label}",
+            _range(step.problems),
+            percent(max(step.problems) / whole),
+            _range(step.solutions),
+            str(step.trials),
         ]
-        for rule in rules
+        for step in steps
     ]
-    header = ["rule", "problems left", "of the pool (%, at most)", "solutions left", "trials"]
+    header = ["step", "problems left", "of the pool (%, at most)", "solutions left", "trials"]
     return Table(
         header,
         rows,

@@ -140,7 +140,7 @@ def test_contrasts_have_the_reports_numbers(summary: OfflineRun, page: list[list
     low, high = (f"{'+' if row[end] > 0 else ''}{percent(row[end])}" for end in ("low", "high"))
     (line,) = [line for line in page if line and line[0].startswith(row["contrast"])]
     assert {f"+{percent(row['effect'])}", f"[{low}, {high}]"} <= {*line}
-    assert [cell for cell in line if cell.startswith(row["verdict"])]
+    assert [cell for cell in line if cell.startswith(row["conclusion"])]
 
 
 def test_curves_have_the_reports_numbers(summary: OfflineRun, page: list[list[str]]) -> None:
