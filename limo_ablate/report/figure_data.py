@@ -121,8 +121,9 @@ def _others(figure: Figure, block: Block) -> list[str]:
 
 
 def _is(trial: Trial, key: str, level: Any) -> bool:
-    """Whether the trial is at this level; an untuned base is at every level of a selection."""
-    return trial.level(key) == level or (key.startswith("select.") and trial.level(SIZE) == 0)
+    """Whether the trial is at this level; an untuned base is at every level of a selection but its size."""
+    of_selection = key.startswith("select.") and key != SIZE
+    return trial.level(key) == level or (of_selection and trial.level(SIZE) == 0)
 
 
 def _data(

@@ -23,6 +23,7 @@ from limo_ablate.report.declared.marks import (
 )
 from limo_ablate.report.figure_data import UNTRAINED, FigureData
 from limo_ablate.report.labels import axis
+from limo_ablate.study.design import ALL
 
 DODGE = 0.012
 """Offset of neighbouring lines' points, as a share of the axis, so that error bars don't overlap."""
@@ -42,11 +43,12 @@ def sizes_chart(data: FigureData) -> alt.LayerChart | alt.FacetChart:
     own = high if papers.is_empty() else float(measured["x"].max())  # type: ignore[arg-type]
     ends = line_ends(measured, papers, top, own, high)
     named = alt.Chart(ends.filter(~pl.col("paper"))).encode(x=x, color=hue)
+    names = named.mark_text(align="left", dx=8, fontWeight=600).encode(y="label_y:Q", text="line:N")
     layers = [
         *_dashed(base, y, hue, data),
         *_curves(paths, x, hue, top, data.figure.score),
         *_measured(dodged(measured, data.lines, low, high, log), data, x, hue, y),
-        named.mark_text(align="left", dx=8, fontWeight=600).encode(y="label_y:Q", text="line:N"),
+        *([] if data.figure.line == ALL else [names]),
         *([] if papers.is_empty() else _papers(papers, ends.filter("paper"), x, y)),
     ]
     return alt.layer(*layers).properties(height=HEIGHT)

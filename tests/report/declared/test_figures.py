@@ -110,6 +110,17 @@ def test_a_further_axis_gives_a_figure_for_each_of_its_levels(tmp_path: Path) ->
     assert all(d.points["seeds"].to_list() == [2] * 7 for d in shown)
 
 
+def test_a_panel_of_one_size_is_without_the_untrained_base(tmp_path: Path) -> None:
+    block = {"name": "b", "axes": {"select.size": [0, 16], "select.quality": ["L1", "L5"]}}
+    shown = panels(tmp_path, block, x="select.quality", line="all")
+    assert [one.figure.title for one in shown] == ["T (size 0)", "T (size 16)"]
+    assert shown[1].lines == ["all"]
+    assert shown[1].points.select("x", "seeds").rows() == [("L1", 2), ("L5", 2)]
+    (by_size,) = panels(tmp_path / "by size", block, x="select.quality", line="select.size")
+    expected = by_size.points.filter(line="16")["mean"].to_list()
+    assert shown[1].points["mean"].to_list() == expected
+
+
 def test_a_further_axis_of_seeds_is_what_the_bars_are_over(tmp_path: Path) -> None:
     axes = {"select.size": [4, 64], "select.quality": ["L4"], "model.pretrain.seed": [0, 1, 2]}
     (shown,) = panels(tmp_path, {**SIZE_QUALITY, "axes": axes})
