@@ -101,7 +101,7 @@ def _run_missing(
     budget_guard = session.budget_guard(queue, costs)
     left = queue.total - queue.done - len(queue.given_up)
     if not queue.waiting and not queue.elsewhere:
-        state = f"{queue.done} of {count_text(queue.trials, queue.total)} are finished, nothing left to do"
+        state = f"{queue.done} of {count_text(queue.trials, queue.total)} finished, nothing left to do"
         options.console.print(f"{study.name}: {state}")
         return queue
     elsewhere = f", {queue.elsewhere} in other runners" if queue.elsewhere else ""

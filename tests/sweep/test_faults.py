@@ -38,7 +38,7 @@ def test_a_trial_that_stands_still_is_ended_and_its_stage_told(sweep: Sweeping) 
     assert code == 0, said
     assert "FAILED, attempt 1 of 2, retrying: it hung for 5 s" in said
     assert "(weights at " in said
-    assert " of 150)" in said
+    assert " of 150 steps)" in said
     assert sweep.finished() == {"L2-size3000-s0": 1}
 
 

@@ -45,7 +45,7 @@ def test_what_sweeps_is_run_once_where_hydra_is_told(folder: Path) -> None:
     assert json.loads((trial / "metrics.json").read_text())["study"] == "mine"
     again = limo_ablate(folder, "-m", where, "select.size=0", *TINY)
     assert again.returncode == 0
-    assert "mine: 1 of 1 trials are finished, nothing left to do" in again.stdout
+    assert "mine: 1 of 1 trial finished, nothing left to do" in again.stdout
 
 
 def test_a_typo_is_a_users_error(folder: Path) -> None:

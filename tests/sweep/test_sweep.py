@@ -37,7 +37,7 @@ def test_every_trial_is_run_once_and_a_second_sweep_has_nothing_to_do(sweep: Swe
     assert next(name for _, name, *_ in sweep.events("start")).endswith("s0")
     code, said = sweep.run()
     assert code == 0
-    assert "12 of 12 trials (6 cells) are finished, nothing left to do" in said
+    assert "12 of 12 trials (6 cells) finished, nothing left to do" in said
     assert "not forked" in said
     assert "no torch" in said
     assert len(sweep.events("start")) == 12

@@ -144,11 +144,11 @@ def _trials(
     actual = [current for current in own_trials if current.trial.overrides.get(contrast.factor) in arms]
     matched = [current for current in actual if current.key in registered]
     if extra := (len(actual) - len(matched)) * (not searched):
-        return f"{extra} of its trials were not registered"
+        return f"{extra} of its trials not registered"
     if missing := len(registered.keys() - {current.key for current in matched}):
-        return f"{missing} of its registered trials are not in the study"
+        return f"{missing} of its registered trials missing from the study"
     if unfinished := sum(not current.done for current in actual):
-        return f"{unfinished} of its {len(actual)} trials have no result"
+        return f"{unfinished} of its {len(actual)} trials without a result"
     if other_rows := sum(
         current.digest("selection") != registered[current.key].selection for current in matched
     ):

@@ -75,9 +75,9 @@ def _trials(trials: Sequence[CurrentTrial], registered: Registration, known: Seq
     unfinished = [
         current.trial.name for current in trials if current.key in registered.cells and not current.done
     ]
-    yield from _counted("registered trials are not in the study", missing)
-    yield from _counted("trials were not registered", extra)
-    yield from _counted("registered trials have no result", unfinished)
+    yield from _counted("registered trial", "missing from the study", missing)
+    yield from _counted("trial", "not registered", extra)
+    yield from _counted("registered trial", "without a result", unfinished)
 
 
 def _searches(study: Study, registered: Registration, trials: Sequence[CurrentTrial]) -> Iterator[str]:
@@ -94,13 +94,13 @@ def _data(trials: Sequence[CurrentTrial], registered: Registration) -> Iterator[
         for current in finished
         if current.key in planned and current.digest("selection") != planned[current.key].selection
     ]
-    yield from _counted("trials trained on other rows than registered", other)
+    yield from _counted("trial", "trained on other rows than registered", other)
     for name, digests in registered.benchmarks.items():
         answered = [
             current for current in finished if current.digest(f"benchmark/{name}") not in (None, *digests)
         ]
         differing = [current.trial.name for current in answered]
-        yield from _counted(f"trials answered other problems of {name} than registered", differing)
+        yield from _counted("trial", f"answered other problems of {name} than registered", differing)
 
 
 def _analysis(study: Study, registered: Registration) -> Iterator[str]:
@@ -114,12 +114,12 @@ def _late(trials: Sequence[CurrentTrial], registered: Registration) -> Iterator[
         yield f"{counted(count, 'trial')} of block '{block}' had finished when it was registered"
     if not registered.finished:
         early = [current.trial.name for current in trials if current.finished_by(registered.time)]
-        yield from _counted("trials had finished before it was registered", early)
+        yield from _counted("trial", "had finished before it was registered", early)
 
 
-def _counted(what: str, names: Sequence[str]) -> Iterator[str]:
+def _counted(noun: str, what: str, names: Sequence[str]) -> Iterator[str]:
     if names:
-        yield f"{len(names)} {what}: {first_names(names)}"
+        yield f"{counted(len(names), noun)} {what}: {first_names(names)}"
 
 
 def _numbers(numbers: set[int]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from limo_ablate.analysis.register.current_trials import CurrentTrial
 from limo_ablate.analysis.register.declaration import block_of, declared_design, result_overrides
 from limo_ablate.analysis.register.registration import Registration
+from limo_ablate.core.text import counted
 from limo_ablate.study.axes import Levels, Range, keys
 from limo_ablate.study.block import Block
 from limo_ablate.study.design import Study
@@ -32,7 +33,7 @@ def search_deviation(
     if deviating := sum(
         not _as_declared(block, declared["overrides"], current.trial.overrides) for current in own_trials
     ):
-        return f"{deviating} of its {len(own_trials)} trials were not run as declared"
+        return f"{deviating} of its {len(own_trials)} trials not run as declared"
     pool = registered.pools.get(block.name)
     if pool and (deviating := sum(current.digest("pool") not in (None, pool) for current in own_trials)):
         return f"{deviating} of its {len(own_trials)} trials selected from another pool than registered"
@@ -46,9 +47,9 @@ def _counted(study: Study, block: Block, own_trials: Sequence[CurrentTrial]) -> 
             expected[search.seed] += search.n
     actual = Counter(current.trial.seed for current in own_trials)
     if missing := (expected - actual).total():
-        return f"{missing} of the {expected.total()} trials of its searches are missing from the study"
+        return f"{missing} of the {expected.total()} trials of its searches missing from the study"
     if extra := (actual - expected).total():
-        return f"{extra} trials in excess of the {expected.total()} of its searches"
+        return f"{counted(extra, 'trial')} in excess of the {expected.total()} of its searches"
     return None
 
 

@@ -121,8 +121,8 @@ def test_a_registered_one_without_a_result_has_its_share_of_alpha(study: Path) -
 
 def test_results_before_the_registration_make_it_exploratory(study: Path) -> None:
     change(trials(study)[0] / "provenance.json", lambda found: found.update(started=EARLIER))
-    assert why(study) == ["1 trials of its block had finished before it was registered"] * 2
-    assert told(study).deviations[0].startswith("1 trials had finished before it was registered: ")
+    assert why(study) == ["1 trial of its block had finished before it was registered"] * 2
+    assert told(study).deviations[0].startswith("1 trial had finished before it was registered: ")
 
 
 def test_a_registration_after_the_results_says_so_itself(study: Path) -> None:
@@ -164,11 +164,11 @@ def another_cell(study: Path) -> None:
 @pytest.mark.parametrize(
     ("how", "reason", "deviations"),
     [
-        (unfinished, "1 of its 8 trials have no result", ["1 registered trials have no result: "]),
-        (other_rows, "1 of its trials trained on other rows", ["1 trials trained on other rows than reg"]),
-        (other_problems, "mini has other problems", ["1 trials answered other problems of mini than"]),
-        (one_seed, "4 of its registered trials are not", ["seeds: registered 0, 1, run 0", "4 registered t"]),
-        (another_cell, "1 of its trials were not", ["1 registered trials are not", "1 trials were not reg"]),
+        (unfinished, "1 of its 8 trials without a result", ["1 registered trial without a result: "]),
+        (other_rows, "1 of its trials trained on other rows", ["1 trial trained on other rows than reg"]),
+        (other_problems, "mini has other problems", ["1 trial answered other problems of mini than"]),
+        (one_seed, "4 of its registered trials missing", ["seeds: registered 0, 1, run 0", "4 registered t"]),
+        (another_cell, "1 of its trials not reg", ["1 registered trial missing", "1 trial not reg"]),
     ],
 )
 def test_other_cells_or_data_make_it_exploratory(

@@ -166,22 +166,22 @@ Rows = Callable[[list[dict[str, Any]]], object]
 @pytest.mark.parametrize(
     ("how", "reason"),
     [
-        (lambda rows: rows.pop(), "1 of the 8 trials of its searches are missing from the study"),
+        (lambda rows: rows.pop(), "1 of the 8 trials of its searches missing from the study"),
         (
             lambda rows: rows.append(rows[0] | {"name": "more"}),
-            "1 trials in excess of the 8 of its searches",
+            "1 trial in excess of the 8 of its searches",
         ),
         (
             lambda rows: rows[0]["overrides"].update({"train.epochs": 3}),
-            "1 of its 8 trials were not run as declared",
+            "1 of its 8 trials not run as declared",
         ),
         (
             lambda rows: rows[0]["overrides"].update({"select.size": 8}),
-            "1 of its 8 trials were not run as declared",
+            "1 of its 8 trials not run as declared",
         ),
         (
             lambda rows: rows[0]["overrides"].update({"train.learning_rate": 1}),
-            "1 of its 8 trials were not run as declared",
+            "1 of its 8 trials not run as declared",
         ),
     ],
 )
