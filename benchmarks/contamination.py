@@ -83,9 +83,7 @@ def varied(rows: int, items: list[str], seed: int = 0) -> list[str]:
 
 def saved(store: Store, stage: str, name: str, texts: list[str]) -> Artifact:
     frame = pl.DataFrame({"id": [f"{name}-{i}" for i in range(len(texts))], "text": texts})
-    return store.build(
-        stage, 1, {"name": name}, lambda folder: frame.write_parquet(folder / "problems.parquet")
-    )
+    return store.build(stage, {"name": name}, lambda folder: frame.write_parquet(folder / "problems.parquet"))
 
 
 Pairs = set[tuple[int, int, int]]

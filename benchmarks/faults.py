@@ -59,6 +59,7 @@ def trial(config: Any, folder: Path, labels: Any) -> None:
         "scores": {"mini": score},
         "total_seconds": STEPS * STEP_SECONDS,
         "artifacts": {},
+        "inputs": {"files": {}, "versions": {}},
     }
     _write(folder / "metrics.json", metrics)
     _note(folder, f"end {labels.name}")

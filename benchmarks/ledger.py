@@ -47,6 +47,7 @@ METRICS: dict[str, Any] = {
     "scores": {"mini": SCORE, "mini/easy": SCORE, "mini/hard": SCORE},
     "total_seconds": 12.5,
     "artifacts": {stage: {"key": "0123456789abcdef"} for stage in ("tokens", "weights", "completions")},
+    "inputs": {"files": {}, "versions": {}},
 }
 TRIAL_SECONDS = 0.2
 """A trial of the concurrent part: none is as short, and each worker claims for a fifth of a second's work."""

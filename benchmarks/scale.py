@@ -90,14 +90,14 @@ def write(folder: Path, trials: int, problems: int, samples: int) -> None:
         verdicts.write_parquet(at / "verdicts.parquet")
         (at / "config.yaml").write_text(config)
         (at / "metrics.json").write_text(
-            json.dumps(_metrics(levels, right.reshape(-1, samples), asked, seed))
+            json.dumps(_metrics(name, levels, right.reshape(-1, samples), asked, seed))
         )
         cell = {"name": name, "folder": name, "seed": seed, "blocks": ["grid"]}
         cells.append(cell | {"key": name, "overrides": asked | {"seed": seed}})
     (folder / "cells.json").write_text(json.dumps(cells))
 
 
-def _metrics(level: Any, right: Any, asked: dict[str, Any], seed: int) -> dict[str, Any]:
+def _metrics(key: str, level: Any, right: Any, asked: dict[str, Any], seed: int) -> dict[str, Any]:
     """What the analysis reads of a trial's metrics.json."""
     scores = {}
     for name, (low, high) in GROUPS.items():
@@ -109,9 +109,9 @@ def _metrics(level: Any, right: Any, asked: dict[str, Any], seed: int) -> dict[s
             "samples": right.shape[1],
         }  # fmt: skip
     return {
-        "trial": "t", "study": "scale", "cell": asked, "seed": seed, "factors": {"parameters": 42000},
+        "trial": key, "study": "scale", "cell": asked, "seed": seed, "factors": {"parameters": 42000},
         "scores": scores, "train": {"rows": 64, "steps": 120, "loss": 0.2}, "seconds": {},
-        "total_seconds": 3.5, "artifacts": {},
+        "total_seconds": 3.5, "artifacts": {}, "inputs": {"files": {}, "versions": {}},
     }  # fmt: skip
 
 

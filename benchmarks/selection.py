@@ -65,7 +65,7 @@ def make_pool(store: Store, rows: int) -> Artifact:
                 texts = [_solution(i, int(sizes[i]), blocks, rng) for i in chunk]
                 solutions.write_table(pa.Table.from_pylist(texts, schema=SOLUTIONS))
 
-    return store.build("pool", 1, {"rows": rows}, make)
+    return store.build("pool", {"rows": rows}, make)
 
 
 def _block(rng: random.Random) -> str:

@@ -88,7 +88,7 @@ def make_inputs(folder: Path, shape: dict[str, int], text: Path | None) -> list[
     pool = load_pool(store, config.data)
     base = base_model(store, ModelConfig(name="b", source="hub", path=str(folder / "model")), pool)
     if text:
-        rows = store.build("selection", 1, {"text": text}, lambda made: write_text_rows(text, made))
+        rows = store.build("selection", {"text": text}, lambda made: write_text_rows(text, made))
     else:
         rows = select_rows(config, Stages(), pool, base, trained_model)
     tokens = tokenize(store, rows, base, replace(config.train, max_length=4096))

@@ -41,6 +41,7 @@ def trial(config: Any, folder: Path, labels: Any) -> None:
         "scores": {"mini": {"accuracy": 0.5, "stderr": 0.1}},
         "total_seconds": 0.0,
         "artifacts": {},
+        "inputs": {"files": {}, "versions": {}},
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "metrics.partial").write_text(json.dumps(metrics))

@@ -23,6 +23,7 @@ METRICS = {
     "scores": {"mini": {"accuracy": 0.25, "stderr": 0.05}, "mini/hard": {"accuracy": 0.0}},
     "total_seconds": 12.5,
     "artifacts": {"weights": {"key": "w1", "digest": "d1"}},
+    "inputs": {"files": {}, "versions": {}},
 }
 AWAY = 2.0
 """Seconds for which a storage is away; the patience is longer."""

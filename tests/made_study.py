@@ -177,4 +177,5 @@ def metrics(cell: dict[str, Any], verdicts: pl.DataFrame, trained: bool) -> dict
         "scores": benchmark_scores("mini", Results(verdicts=verdicts), {"easy": (1, 3), "hard": (7, 9)}),
         "train": train if trained else {}, "seconds": {"pool": 0.0, "weights": 2.5}, "total_seconds": 3.5,
         "artifacts": {"pool": {"key": "k", "digest": "d"}},
+        "inputs": {"files": {}, "versions": {}},
     }  # fmt: skip

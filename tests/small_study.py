@@ -38,6 +38,8 @@ def small(folder: Path, store: Path, contrasts: tuple[dict[str, Any], ...] = (QU
     rows = json.loads((folder / "cells.json").read_text())
     for row, trial in zip(rows, planned_trials(load_study(str(folder / "study.yaml"))), strict=True):
         row |= {"name": trial.name, "key": trial.key, "seed": trial.seed}
+        metrics = folder / "trials" / row["folder"] / "metrics.json"
+        change(metrics, lambda found, key=trial.key: found.update(trial=key))
     (folder / "cells.json").write_text(json.dumps(rows))
     return folder
 

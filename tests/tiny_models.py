@@ -50,12 +50,12 @@ def made_pool(store: Store) -> Artifact:
             folder / "solutions.parquet"
         )
 
-    return store.build("pool", 1, {"test": "sums"}, make)
+    return store.build("pool", {"test": "sums"}, make)
 
 
 def made_selection(store: Store, count: int) -> Artifact:
     return store.build(
-        "selection", 1, {"test": count}, lambda folder: sums(count).write_parquet(folder / "rows.parquet")
+        "selection", {"test": count}, lambda folder: sums(count).write_parquet(folder / "rows.parquet")
     )
 
 

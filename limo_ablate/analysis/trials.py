@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from limo_ablate.analysis.results import CurrentInputs, read_metrics, unusable
 from limo_ablate.core.errors import UserError
 from limo_ablate.study.block import Block
+from limo_ablate.study.folder import started_in
 from limo_ablate.study.search.objectives import objective_value
 
-CELLS, METRICS, FAILED = "cells.json", "metrics.json", "failed.json"
+CELLS, FAILED = "cells.json", "failed.json"
 _ABSENT = object()
 
 
@@ -32,9 +34,12 @@ class Trial:
     overrides: dict[str, Any]
     """Key -> value."""
     metrics: dict[str, Any] | None
-    """Content of metrics.json; None while the trial is not finished."""
+    """Content of metrics.json; None while the trial is not finished, or where its stale result must not be
+    used beside current ones."""
     failure: dict[str, Any] | None
     """Content of failed.json (reason, log, command); None for a trial with a result."""
+    stale: tuple[str, ...] = ()
+    """What has changed since the trial finished."""
 
     def level(self, key: str) -> Any:
         """Value of `key` in this trial: from its overrides, else from its resolved configuration.
@@ -80,19 +85,34 @@ def load_trials(study: Path) -> list[Trial]:
         raise UserError(
             f"{study}: not the folder of a study: it has no {CELLS}; `limo-ablate sweep NAME` creates one"
         ) from None
-    return [read_trial(study / "trials" / cell["folder"], cell) for cell in cells]
+    trials = [read_trial(study / "trials" / cell["folder"], cell) for cell in cells]
+    finished = [trial for trial in trials if trial.metrics]
+    if not finished:
+        return trials
+    root = Path(resolved(finished[0].folder).get("paths", {}).get("artifacts", ""))
+    bases = [Path(), *started_in(study)]
+    store = next((base / root for base in bases if (base / root).is_dir()), root)
+    current = CurrentInputs(store, bases)
+    results = [trial.metrics or {} for trial in finished]
+    changes = [current.changes(metrics) for metrics in results]
+    stale = {
+        id(trial): replace(trial, stale=changed, metrics=None if left_out else trial.metrics)
+        for trial, changed, left_out in zip(finished, changes, unusable(results, changes), strict=True)
+        if changed
+    }
+    return [stale.get(id(trial), trial) for trial in trials]
 
 
 def read_trial(folder: Path, cell: dict[str, Any]) -> Trial:
-    """The trial in `folder`; `cell` is its row of cells.json: name, seed, blocks, overrides."""
-    metrics = _read(folder / METRICS)
-    failure = None if metrics else _read(folder / FAILED)
+    """The trial in `folder`; `cell` is its row of cells.json: name, key, seed, blocks, overrides."""
+    metrics = read_metrics(folder, cell["key"])
+    failure = None if metrics else _read_failure(folder / FAILED)
     return Trial(
         cell["name"], folder, cell["seed"], tuple(cell["blocks"]), cell["overrides"], metrics, failure
     )
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read_failure(path: Path) -> dict[str, Any] | None:
     try:
         content: dict[str, Any] = json.loads(path.read_text())
     except FileNotFoundError:

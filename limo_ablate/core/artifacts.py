@@ -36,6 +36,17 @@ NOT_IN_KEY = {"in_key": False}
 """Metadata of a dataclass field that does not affect results: `json_default` leaves it out of every key."""
 DEFAULT_NOT_IN_KEY = {"in_key": "unless default"}
 """Metadata of a dataclass field that came later: at its default it is in no key, so earlier keys stay."""
+STAGE_VERSIONS: Mapping[str, int] = {
+    "pool": 3, "benchmark": 3, "features": 1, "grades": 2, "flags": 1, "duplicates": 2, "clusters": 2,
+    "tried": 1, "problems": 1, "rates": 1, "selection": 2, "base": 1, "tokens": 2, "weights": 1,
+    "completions": 2, "drawn": 1, "chunk": 1, "verdicts": 3, "questions": 1, "judged": 1, "openings": 1,
+    "probed": 2, "scores": 1,
+}  # fmt: skip
+"""Version of each stage's code; of a stage that is not listed, 1.
+
+To be raised when a stage makes something else of the same inputs: its artifacts are then made again, and
+finished trials with the earlier version are stale.
+"""
 MANIFEST = "artifact.json"
 DIGEST = "digest"
 """Stage that stores digests of files and folders outside the store."""
@@ -98,12 +109,16 @@ def digest_file(file: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def stage_version(stage: str) -> int:
+    return STAGE_VERSIONS.get(stage, 1)
+
+
 class NotInStore(Exception):
     """Raised inside `find_only` for an artifact that is not in the store."""
 
-    def __init__(self, stage: str, version: int, inputs: Mapping[str, Any]) -> None:
+    def __init__(self, stage: str, inputs: Mapping[str, Any]) -> None:
         super().__init__(f"{stage} is not in the store")
-        self.stage, self.version = stage, version
+        self.stage, self.version = stage, stage_version(stage)
         self.inputs: dict[str, Any] = json.loads(json.dumps(inputs, default=json_default))
 
 
@@ -118,6 +133,20 @@ def find_only() -> Iterator[None]:
         yield
     finally:
         _find_only.reset(token)
+
+
+_files_read: ContextVar[dict[str, str] | None] = ContextVar("files_read", default=None)
+
+
+@contextmanager
+def record_files() -> Iterator[dict[str, str]]:
+    """Path -> digest of each file or folder outside the store whose content is asked for in this context."""
+    files: dict[str, str] = {}
+    token = _files_read.set(files)
+    try:
+        yield files
+    finally:
+        _files_read.reset(token)
 
 
 @contextmanager
@@ -140,16 +169,15 @@ class Store:
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
 
-    def find(self, stage: str, version: int, inputs: Mapping[str, Any]) -> Artifact | None:
-        artifact = self._read(stage, content_key(stage, version, inputs))
+    def find(self, stage: str, inputs: Mapping[str, Any]) -> Artifact | None:
+        artifact = self._read(stage, content_key(stage, stage_version(stage), inputs))
         if artifact is None and _find_only.get() and stage != DIGEST:
-            raise NotInStore(stage, version, inputs)
+            raise NotInStore(stage, inputs)
         return artifact
 
     def build(
         self,
         stage: str,
-        version: int,
         inputs: Mapping[str, Any],
         make: Callable[[Path], None],
         *,
@@ -159,8 +187,9 @@ class Store:
 
         With `resume`, `make` gets the folder as an interrupted attempt left it, otherwise an empty one.
         """
+        version = stage_version(stage)
         key = content_key(stage, version, inputs)
-        if existing := self.find(stage, version, inputs):
+        if existing := self.find(stage, inputs):
             return existing
         final = self.root / stage / key
         try:
@@ -193,15 +222,24 @@ class Store:
         return artifact
 
     def path_digest(self, path: Path) -> str:
-        """SHA-256 of a file or folder, computed again when a size or modification time differs."""
+        """SHA-256 of a file or folder, computed again when a size or modification time differs.
+
+        The digest is kept in the store where that can be written to.
+        """
         files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
         state = [(str(p.relative_to(path)), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
 
-        def make(target: Path) -> None:
-            (target / "digest").write_text(digest_folder(path) if path.is_dir() else digest_file(path))
-
-        artifact = self.build(DIGEST, 1, {"path": path.absolute(), "files": state}, make)
-        return (artifact.path / "digest").read_text()
+        inputs = {"path": path.absolute(), "files": state}
+        if known := self.find(DIGEST, inputs):
+            digest = (known.path / DIGEST).read_text()
+        else:
+            digest = digest_folder(path) if path.is_dir() else digest_file(path)
+            if self.root.is_dir():
+                with suppress(OSError, UserError):  # it may be read-only
+                    self.build(DIGEST, inputs, lambda target: _write_digest(target, digest))
+        if (files_read := _files_read.get()) is not None:
+            files_read[str(path)] = digest
+        return digest
 
     def _read(self, stage: str, key: str) -> Artifact | None:
         """The artifact; None if it is missing or damaged."""
@@ -216,6 +254,10 @@ class Store:
             log.warning("%s is damaged: its files don't match its manifest; building it again", path)
             return None
         return Artifact(stage, key, path, manifest["digest"], manifest["seconds"])
+
+
+def _write_digest(folder: Path, digest: str) -> None:
+    (folder / DIGEST).write_text(digest)
 
 
 def _intact(folder: Path, manifest: Mapping[str, Any]) -> bool:

@@ -24,14 +24,18 @@ def report(study: str, overrides: list[str]) -> int:
     index.html, one page that needs no network, and each chart as PNG, SVG and PDF. Prints the page's path,
     its size and the number of charts.
     """
-    from limo_ablate.report.page import write_report  # Altair and vl-convert take a second to import
+    from limo_ablate.report.facts import stale_lines
+    from limo_ablate.report.page import report_parts, write_page  # Altair and vl-convert take a second
+    from limo_ablate.report.study_view import load
     from limo_ablate.study.folder import study_folder
     from limo_ablate.trial.compose import compose
 
     folder = study_folder(study, Path(compose(overrides).paths.studies))
-    page = write_report(folder)
+    view = load(folder)
+    page = write_page(view, *report_parts(view))
     print(page)
     print(_contents(page))
+    print("".join(f"{line}\n" for line in stale_lines(view)), end="")
     if outdated := _outdated(study, folder, overrides):
         print(outdated)
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
@@ -33,6 +34,8 @@ METHOD = {
     "Mixed precision": "hardware.precision",
 }
 """Label on the page -> configuration key."""
+NAMES_SHOWN = 6
+"""Number of stale trials that are named."""
 
 
 def glance(view: StudyView) -> list[tuple[str, str]]:
@@ -41,6 +44,8 @@ def glance(view: StudyView) -> list[tuple[str, str]]:
     tiles = [(f"{len(view.done)} of {len(view.trials)}", "trials finished")]
     if view.failed:
         tiles.append((str(len(view.failed)), "failed"))
+    if left_out := sum(bool(trial.stale) and not trial.metrics for trial in view.trials):
+        tiles.append((str(left_out), "stale, left out"))
     tiles.append((str(len(view.study.seeds)), "seeds"))
     if view.done:
         cells = view.cells.filter(pl.col("score") == view.scores[0])
@@ -55,6 +60,26 @@ def glance(view: StudyView) -> list[tuple[str, str]]:
             )
         )
     return [*tiles, (duration(seconds), "of machine time")]
+
+
+def stale_lines(view: StudyView) -> list[str]:
+    """Which results are of other inputs than those of now, and whether they are shown."""
+    lines = []
+    for used in (False, True):
+        stale = [trial for trial in view.trials if trial.stale and bool(trial.metrics) == used]
+        for why, own in group_by_reason(stale).items():
+            names = ", ".join(own[:NAMES_SHOWN]) + (", ..." if len(own) > NAMES_SHOWN else "")
+            shown = "shown, as no result is newer" if used else "in no table and no figure"
+            lines.append(f"{len(own)} stale result{'s' * (len(own) > 1)}, {shown}: {why} ({names}).")
+    return lines
+
+
+def group_by_reason(stale: Sequence[Trial]) -> dict[str, list[str]]:
+    """What has changed -> names of the trials whose results it makes stale."""
+    found: dict[str, list[str]] = {}
+    for trial in stale:
+        found.setdefault(", ".join(trial.stale), []).append(trial.name)
+    return found
 
 
 def finding(data: FigureData) -> str:

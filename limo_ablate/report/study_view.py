@@ -21,6 +21,7 @@ from limo_ablate.report.figure_data import SIZE, FigureData, figure_data
 from limo_ablate.report.labels import level
 from limo_ablate.study.block import Block
 from limo_ablate.study.design import Figure, Study, load_study
+from limo_ablate.study.folder import started_in
 
 
 @dataclass(frozen=True)
@@ -120,26 +121,13 @@ def load(folder: Path) -> StudyView:
     return StudyView(folder, study, trials, list(study.figures))
 
 
-SEEN_AS = "seen_as"
-"""File in a study's folder: its path relative to where the sweep ran, as the store's path is."""
-
-
 def artifact(view: StudyView, trial: Trial, stage: str) -> Path | None:
     """Folder of the trial's artifact of a stage; None if there is none, or it is no longer in the store."""
     entry: dict[str, str] | None = (trial.metrics or {}).get("artifacts", {}).get(stage)
     if entry is None:
         return None
     name, root = stage.partition("/")[0], Path(resolved(trial.folder)["paths"]["artifacts"])
-    for base in (Path(), *_started(view.folder)):
+    for base in (Path(), *started_in(view.folder)):
         if (folder := base / root / name / entry["key"]).is_dir():
             return folder
     return None
-
-
-def _started(study: Path) -> list[Path]:
-    """The folder in which the sweep was started, if the study's folder records it."""
-    if not (study / SEEN_AS).exists():
-        return []
-    seen, here = Path((study / SEEN_AS).read_text().strip()), study.resolve()
-    count = len(seen.parts)
-    return [here.parents[count - 1]] if here.parts[-count:] == seen.parts else []

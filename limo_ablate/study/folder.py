@@ -1,4 +1,4 @@
-"""Finding a study's folder by its name."""
+"""A study's folder: finding it by the study's name, and where its sweep was started."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from limo_ablate.trial.compose import compose
 
 STUDY = "study.yaml"
 REGISTRATION = "registration.json"
+SEEN_AS = "seen_as"
+"""File in a study's folder: the folder's path from where `sweep` ran, as other relative paths are too."""
 
 
 def study_folder(name: str, root: Path | None = None) -> Path:
@@ -30,3 +32,12 @@ def study_folder(name: str, root: Path | None = None) -> Path:
         f"{name}: no such study in {root}{nearest(name, known)} Known: {', '.join(known) or 'none'}; "
         "a folder works too"
     )
+
+
+def started_in(study: Path) -> list[Path]:
+    """The folder in which the sweep of the study in this folder was started; empty where that is unknown."""
+    if not (study / SEEN_AS).exists():
+        return []
+    seen, here = Path((study / SEEN_AS).read_text().strip()), study.resolve()
+    count = len(seen.parts)
+    return [here.parents[count - 1]] if here.parts[-count:] == seen.parts else []

@@ -1,4 +1,4 @@
-"""Names of trials: their levels and their seed, so that folders and rows say what they are."""
+"""Names of trials: their levels and their seed, so that rows and messages say what they are."""
 
 from __future__ import annotations
 

@@ -66,8 +66,11 @@ class PlannedTrial:
 
     @property
     def folder(self) -> str:
-        """Name of its folder under `trials/`."""
-        return f"{self.name}-{self.key[:6]}"
+        """Name of its folder under `trials/`: its key, as names change when a study grows or is reordered.
+
+        Of a proposed trial with its name, since two searches may propose the same trial.
+        """
+        return f"{self.key}-{self.name}" if self.proposal else self.key
 
     def labels(self, study: str) -> TrialLabels:
         """Labels with every override, so that the trial's record is complete; of two for a key, the last

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from limo_ablate.analysis.results import METRICS
 from limo_ablate.core.artifacts import content_key
 from limo_ablate.core.errors import EXIT_USER_ERROR
 from limo_ablate.core.hardware import device_count
@@ -182,8 +183,15 @@ class Outcomes:
     """Trial id -> number of its attempts that ended with a code of `KILLED`."""
 
     def begin(self, queued: QueuedTrial) -> Path:
-        """Clears what an earlier attempt left; returns the trial's folder."""
+        """Clears what an earlier attempt left; returns the trial's folder.
+
+        A result that the ledger does not count, as it is stale, is moved to `stale/` in the study's folder.
+        """
         folder = self.folder / "trials" / queued.trial.folder
+        if (folder / METRICS).exists():
+            aside = self.folder / "stale"
+            aside.mkdir(exist_ok=True)
+            folder.rename(aside / f"{folder.name}-{time.time_ns()}")
         (folder / FAILED).unlink(missing_ok=True)
         self._not_before.pop(queued.trial.id, None)
         return folder

@@ -19,7 +19,10 @@ from limo_ablate.core.errors import UserError
 )
 @words("study")
 @click.option("--extend", is_flag=True, help="Go on although the study no longer has some of its trials.")
-def sweep(study: str, overrides: list[str], extend: bool) -> int:
+@click.option(
+    "--keep-stale", is_flag=True, help="Don't run trials again whose data or verifier has changed since."
+)
+def sweep(study: str, overrides: list[str], extend: bool, keep_stale: bool) -> int:
     """STUDY is a name (a file of sweeps/) or a YAML file. The same command again runs what is missing, and
     nothing twice.
 
@@ -29,7 +32,7 @@ def sweep(study: str, overrides: list[str], extend: bool) -> int:
     from limo_ablate.study.design import load_study
     from limo_ablate.sweep.coordinate import run
 
-    return run(load_study(study, overrides), extend=extend)
+    return run(load_study(study, overrides), extend=extend, keep_stale=keep_stale)
 
 
 @click.command(

@@ -16,7 +16,7 @@ from limo_ablate.core.errors import EXIT_INTERRUPTED, EXIT_TRIALS_FAILED, UserEr
 from limo_ablate.core.project import command
 from limo_ablate.core.text import counted
 from limo_ablate.study.design import Study
-from limo_ablate.study.folder import REGISTRATION, STUDY
+from limo_ablate.study.folder import REGISTRATION, SEEN_AS, STUDY
 from limo_ablate.study.planned import PlannedTrial, count_text
 from limo_ablate.sweep.interrupts import Interrupts
 from limo_ablate.sweep.launchers.launcher import load_launcher
@@ -28,13 +28,12 @@ from limo_ablate.sweep.ledger.queue import Queue
 from limo_ablate.sweep.live import rerun_command
 from limo_ablate.sweep.plan.cost import Costs
 from limo_ablate.sweep.plan.text import span
+from limo_ablate.sweep.reconcile import Differences, differences, reconcile
 from limo_ablate.sweep.runner import Commands, LeaseLost
 from limo_ablate.sweep.session import RunnerOptions, Session
 from limo_ablate.sweep.worker import Call
 
 COMMANDS = Commands()
-SEEN_AS = "seen_as"
-"""File in a study's folder: the folder's path from where `sweep` runs; a `join` must use the same path."""
 LEASE_LOST = (
     "this process was suspended for so long that others may have taken its trials; "
     "run the same command again to continue"
@@ -42,7 +41,12 @@ LEASE_LOST = (
 
 
 def run(
-    study: Study, folder: Path | None = None, commands: Commands = COMMANDS, *, extend: bool = False
+    study: Study,
+    folder: Path | None = None,
+    commands: Commands = COMMANDS,
+    *,
+    extend: bool = False,
+    keep_stale: bool = False,
 ) -> int:
     """Runs `study` in `folder` (by default its own under `paths.studies`); returns the exit code."""
     session = Session.of(study, folder)
@@ -50,13 +54,13 @@ def run(
     try:
         with ExitStack() as held:
             interrupts = held.enter_context(Interrupts())
-            ledger = _checked_ledger(session, interrupts)
+            ledger, differ = _checked_ledger(session, interrupts, keep_stale=keep_stale)
             held.enter_context(coordinator(session.folder))
             lease = held.enter_context(Lease(session.folder))
             options = RunnerOptions(
                 commands=commands, console=console, interrupts=interrupts, waits_for_others=True
             )
-            queue = _run_missing(session, ledger, lease, options, extend=extend)
+            queue = _run_missing(session, ledger, lease, options, differ, extend=extend)
             _write_study(study, queue.trials, session.folder)
             _print_given_up(study, queue, console)
             with interrupts.window():
@@ -74,12 +78,19 @@ def run(
     return EXIT_TRIALS_FAILED if queue.given_up else 0
 
 
-def _checked_ledger(session: Session, interrupts: Interrupts) -> Ledger:
-    """The study's ledger. Raises UserError, before anything is created, where what is left could not run."""
+def _checked_ledger(
+    session: Session, interrupts: Interrupts, *, keep_stale: bool
+) -> tuple[Ledger, Differences]:
+    """The study's ledger, and where the results on disk differ from it.
+
+    Raises UserError, before anything is created, where what is left could not run.
+    """
     ledger = session.ledger(interrupts.pause) if session.declared else None
-    if ledger is None or not session.finished(ledger.rows()):
+    rows = ledger.rows() if ledger else []
+    differ = differences(session, rows, keep_stale=keep_stale)
+    if differ.again or not session.finished(rows):
         load_launcher(session).check()
-    return ledger or session.ledger(interrupts.pause)
+    return ledger or session.ledger(interrupts.pause), differ
 
 
 def explain_full_disk(error: OSError, folder: Path) -> Exception:
@@ -90,12 +101,21 @@ def explain_full_disk(error: OSError, folder: Path) -> Exception:
 
 
 def _run_missing(
-    session: Session, ledger: Ledger, lease: Lease, options: RunnerOptions, *, extend: bool
+    session: Session,
+    ledger: Ledger,
+    lease: Lease,
+    options: RunnerOptions,
+    differ: Differences,
+    *,
+    extend: bool,
 ) -> Queue:
     """Runs what is missing in the ledger; returns the queue afterwards."""
     study, costs, launcher = session.study, Costs(), load_launcher(session)
     slots = launcher.side_by_side()
     declare(ledger, study, session.trials, extend=extend)
+    for line in differ.lines():
+        options.console.print(f"{study.name}: {line}")
+    reconcile(session, ledger, lease.id, differ)
     queue = session.queue(ledger, lease, costs, slots=slots, reopen=True)
     _write_study(study, queue.trials, session.folder)
     budget_guard = session.budget_guard(queue, costs)

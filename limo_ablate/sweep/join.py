@@ -10,7 +10,8 @@ from rich.console import Console
 from limo_ablate.core.errors import EXIT_INTERRUPTED, EXIT_TRIALS_FAILED, UserError
 from limo_ablate.core.text import counted
 from limo_ablate.study.design import load_study
-from limo_ablate.sweep.coordinate import COMMANDS, LEASE_LOST, SEEN_AS, explain_full_disk, print_not_run
+from limo_ablate.study.folder import SEEN_AS
+from limo_ablate.sweep.coordinate import COMMANDS, LEASE_LOST, explain_full_disk, print_not_run
 from limo_ablate.sweep.interrupts import Interrupts
 from limo_ablate.sweep.launchers.local import LocalLauncher
 from limo_ablate.sweep.ledger.lease import Lease

@@ -17,6 +17,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from limo_ablate.analysis.results import read_metrics
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.marked_processes import end_marked
 from limo_ablate.core.text import counted
@@ -25,7 +26,7 @@ from limo_ablate.sweep.attempts import Base, Bases, Outcomes, RunningAttempt, co
 from limo_ablate.sweep.budget_guard import BudgetGuard
 from limo_ablate.sweep.interrupts import Interrupts
 from limo_ablate.sweep.ledger.lease import Lease
-from limo_ablate.sweep.ledger.queue import Queue, QueuedTrial, read_metrics
+from limo_ablate.sweep.ledger.queue import Queue, QueuedTrial
 from limo_ablate.sweep.live import REFRESH_SECONDS, Board, Row
 from limo_ablate.sweep.slots import Devices
 from limo_ablate.sweep.worker import BROKEN, DISK_FULL, Call, end_workers

@@ -16,6 +16,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 from rich.console import Console
 
+from limo_ablate.analysis.results import Results
 from limo_ablate.core.progress import Progress, read_progress
 from limo_ablate.core.project import command
 from limo_ablate.study.design import load_study
@@ -29,7 +30,7 @@ from limo_ablate.sweep.live import last_line, readable, rerun_command
 from limo_ablate.sweep.session import Session, all_trials
 from limo_ablate.trial.compose import compose
 
-STATES = ("finished", "running", "waiting", "failed")
+STATES = ("finished", "stale", "running", "waiting", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class TrialStatus:
     state: str
     """One of STATES."""
     reason: str | None
-    """Reason of its last failure."""
+    """Reason of its last failure, or why its result does not count any more."""
     failures: int
     device_seconds: float
     """Device-seconds of its attempts that have ended."""
@@ -106,8 +107,8 @@ def trial_statuses(
     folder: Path, trials: Sequence[PlannedTrial], rows: Sequence[FrozenTrial]
 ) -> list[TrialStatus]:
     """Statuses of `trials` of the study in `folder`, from its ledger's rows."""
-    live, found = [runner.id for runner in live_runners(folder)], histories(rows)
-    return [_state(folder, trial, found.get(trial.id), live) for trial in trials]
+    live, found, results = [runner.id for runner in live_runners(folder)], histories(rows), Results(folder)
+    return [_state(folder, trial, found.get(trial.id), live, results) for trial in trials]
 
 
 def live_runners(folder: Path) -> list[LiveRunner]:
@@ -121,13 +122,18 @@ def live_runners(folder: Path) -> list[LiveRunner]:
     return found
 
 
-def _state(folder: Path, trial: PlannedTrial, history: History | None, live: Sequence[str]) -> TrialStatus:
+def _state(
+    folder: Path, trial: PlannedTrial, history: History | None, live: Sequence[str], results: Results
+) -> TrialStatus:
     history = history or History(trial.name)
+    why = results.why_not(trial)
     reason = history.failures[-1] if history.failures else None
     running = history.running is not None and (history.runner is None or history.runner in live)
     waiting = history.waiting is not None or history.running is not None or reason is None
-    if history.done or history.pruned:
+    if history.pruned or (why is None and history.running is None):
         state, reason = "finished", None
+    elif history.done:
+        state, reason = "stale", why
     else:
         state = "running" if running else "waiting" if waiting else "failed"
     runner = history.runner if state == "running" else None
@@ -163,6 +169,8 @@ def _print_details(folder: Path, found: Sequence[TrialStatus], console: Console)
             left = f", {readable(progress.left)} left of it" if progress and progress.left else ""
             console.print(f"  running: {state.trial.name}  {progress or 'starting'}{left}  by {state.runner}")
             console.print(f"    log:   {state.folder / LOG}  {last_line(state.folder / LOG)}".rstrip())
+    for reason, count in Counter(state.reason for state in found if state.state == "stale").most_common():
+        console.print(f"  stale: {count} trials: {reason}; `{command('sweep', str(folder))}` runs them again")
     failed = [state for state in found if state.state == "failed"]
     for state in failed:
         console.print(f"  failed: {state.trial.name}  {state.reason}")

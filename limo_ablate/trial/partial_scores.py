@@ -72,7 +72,7 @@ def _chunk(store: Store, problems: Artifact, ids: list[str]) -> Artifact:
         if (options := problems.path / OPTIONS).exists():
             shutil.copyfile(options, folder / OPTIONS)
 
-    return store.build("chunk", 1, {"problems": problems, "ids": ids}, make)
+    return store.build("chunk", {"problems": problems, "ids": ids}, make)
 
 
 def _scores(verdicts: Artifact) -> dict[str, float]:

@@ -22,8 +22,6 @@ from limo_ablate.trial.config import ReferenceStageConfig, TrialConfig
 from limo_ablate.trial.stages import Stages
 from limo_ablate.trial.track.tracker import NoTracker, Tracker
 
-VERSION = 1
-
 TrainModel: TypeAlias = Callable[[TrialConfig, Stages, Tracker], Artifact]
 """`limo_ablate.trial.run.trained_model`: an argument, since it selects its rows with this module's rates."""
 
@@ -42,9 +40,7 @@ def pass_rates(config: TrialConfig, pool: Artifact, stages: Stages, train_model:
         counts.append(counted)
         if name != list(reference.stages)[-1]:
             problems = stages.run(f"problems/{name}", _pass_on, store, name, stage, problems, counted)
-    return store.build(
-        "rates", VERSION, {"pool": pool, "tried": counts}, lambda folder: _write_rates(counts, folder)
-    )
+    return store.build("rates", {"pool": pool, "tried": counts}, lambda folder: _write_rates(counts, folder))
 
 
 def _stage_model(
@@ -94,9 +90,7 @@ def _count_correct(
             folder / "tried.parquet"
         )
 
-    return stages.run(
-        f"tried/{name}", store.build, "tried", VERSION, {"verdicts": verdicts, "stage": name}, make
-    )
+    return stages.run(f"tried/{name}", store.build, "tried", {"verdicts": verdicts, "stage": name}, make)
 
 
 def _pass_on(
@@ -118,7 +112,7 @@ def _pass_on(
         kept.write_parquet(folder / "problems.parquet")
 
     inputs = {"problems": problems, "tried": counts, "pass_to_next": stage.pass_to_next}
-    return store.build("problems", VERSION, inputs, make)
+    return store.build("problems", inputs, make)
 
 
 def _write_rates(counts: list[Artifact], folder: Path) -> None:

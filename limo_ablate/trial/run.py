@@ -9,12 +9,13 @@ import json
 import logging
 import shutil
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from limo_ablate.core.artifacts import Artifact, Store
+from limo_ablate.core.artifacts import Artifact, Store, record_files, stage_version
 from limo_ablate.core.energy import EnergyMeter
 from limo_ablate.core.overrides import format_override
 from limo_ablate.core.provenance import write_provenance
@@ -28,6 +29,7 @@ from limo_ablate.trial.rows import select_rows
 from limo_ablate.trial.scores import evaluate, load_benchmarks
 from limo_ablate.trial.stages import Stages
 from limo_ablate.trial.track.tracker import Tracker, open_tracker
+from limo_ablate.verify import VERSION as VERIFIER
 
 log = logging.getLogger(__name__)
 
@@ -63,9 +65,10 @@ def run_trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> dict[st
     tracker, meter = open_tracker(config, labels, folder), EnergyMeter(config.hardware)
     try:
         stages = Stages()
-        problems = load_benchmarks(config, stages)
-        model = trained_model(config, stages, tracker)
-        scores = evaluate(config, stages, model, problems, folder)
+        with record_files() as files:
+            problems = load_benchmarks(config, stages)
+            model = trained_model(config, stages, tracker)
+            scores = evaluate(config, stages, model, problems, folder)
         if (model.path / "curve.parquet").exists():
             shutil.copyfile(model.path / "curve.parquet", folder / "curve.parquet")
         metrics = {
@@ -77,9 +80,11 @@ def run_trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> dict[st
             "scores": scores,
             "train": _training_record(model),
             "seconds": stages.seconds,
+            "finished": datetime.now(UTC).isoformat(),
             "total_seconds": round(time.perf_counter() - started, 3),
             "joules": meter.joules(),
             "artifacts": {s: {"key": a.key, "digest": a.digest} for s, a in stages.artifacts.items()},
+            "inputs": {"files": files, "versions": _versions(stages)},
         }
         tracker.finish(metrics, folder, stages.artifacts)
     except BaseException as error:
@@ -149,6 +154,12 @@ def _training_record(model: Artifact) -> dict[str, Any]:
     path = model.path / "train.json"
     record: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     return record
+
+
+def _versions(stages: Stages) -> dict[str, int]:
+    """Versions of the code that made the results: of each stage, of the scores and of the verifier."""
+    names = dict.fromkeys(artifact.stage for artifact in stages.artifacts.values())
+    return {name: stage_version(name) for name in [*names, "scores"]} | {"verifier": VERIFIER}
 
 
 def _write_atomically(path: Path, content: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ What a trial does is asked for by its tier: `skipped` raises, `shuffled` kills i
 `select.size=15`), `padded` is a user's error, `L1` never ends (at `select.size=1` what it waits for has a
 session of its own), `L2` goes on from a checkpoint that it writes on SIGTERM, `L3` writes a megabyte, `L4`
 waits for the file `go` in the study's folder; `select.size` is its length in milliseconds. Each start and
-each end is a line of `events` in the study's folder.
+each end is a line of `events` in the study's folder. Its score is the number in `data.path`, if that is set.
 """
 
 from __future__ import annotations
@@ -14,13 +14,16 @@ import os
 import signal
 import subprocess
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
+from limo_ablate.core.artifacts import Store, record_files
 from limo_ablate.core.errors import Preempted, UserError
 from limo_ablate.core.progress import report_progress
 from limo_ablate.model.train import stop
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.identity import TrialLabels, trial_key
+from limo_ablate.verify import VERSION
 
 time.sleep(float(os.environ.get("IMPORT_SECONDS", "0")))  # as the real stack does
 STEP = 20
@@ -51,16 +54,29 @@ def trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> None:
                 time.sleep(0.02)
     if config.select.quality != "L2":
         time.sleep((config.select.size or 0) / 1000)
-    score = {"accuracy": 0.5, "stderr": 0.1}
+    with record_files() as files:
+        accuracy = _answer(config)
+    score = {"accuracy": accuracy, "stderr": 0.1}
     metrics = {
         "trial": trial_key(config),
         "scores": {"mini": score},
         "total_seconds": 0.1,
         "artifacts": {"weights": {"key": "abc", "digest": "def"}},
+        "finished": datetime.now(UTC).isoformat(),
+        "inputs": {"files": files, "versions": {"verifier": VERSION}},
     }
     (folder / "partial").write_text(json.dumps(metrics))
     (folder / "partial").rename(folder / "metrics.json")
     _note(events, f"end {labels.name} {time.time()}")
+
+
+def _answer(config: TrialConfig) -> float:
+    """The number in the pool's file; 0.5 without one."""
+    if config.data.path is None:
+        return 0.5
+    file = Path(config.data.path)
+    Store(config.paths.artifacts).path_digest(file)
+    return float(file.read_text())
 
 
 def _train(folder: Path, steps: int) -> None:

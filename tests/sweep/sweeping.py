@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import optuna
 import yaml
@@ -96,11 +98,18 @@ class Sweeping:
 
         until(met, every=0.01)
 
+    def cells(self) -> list[dict[str, Any]]:
+        """The rows of cells.json."""
+        path = self.folder / "cells.json"
+        return list(json.loads(path.read_text())) if path.exists() else []
+
+    def trial(self, name: str) -> Path:
+        """Folder of a trial."""
+        return self.folder / "trials" / next(row["folder"] for row in self.cells() if row["name"] == name)
+
     def steps(self) -> dict[str, int | None]:
         """Cell -> the step that its trial last reported, of the trials that have reported any."""
-        found = {
-            folder.name.rpartition("-")[0]: read_progress(folder) for folder in self.folder.glob("trials/*")
-        }
+        found = {row["name"]: read_progress(self.folder / "trials" / row["folder"]) for row in self.cells()}
         return {cell: progress.done for cell, progress in found.items() if progress}
 
     def go(self) -> None:

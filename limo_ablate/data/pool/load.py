@@ -28,16 +28,22 @@ from limo_ablate.data.pool.sources import Rows, require_fields
 from limo_ablate.data.pool.tables import Tables
 from limo_ablate.data.pool.values import BadRow
 
-VERSION = 3
 logger = logging.getLogger(__name__)
 
 
 def load_pool(store: Store, data: PoolConfig) -> Artifact:
     """The pool as `problems.parquet`, `solutions.parquet`, `rejected.parquet` and its counts, `pool.json`."""
     sources = _sources(data)
-    content = {name: _identity(store, source) for name, source in sources.items()}
-    inputs = {"bad_rows": data.bad_rows, "sources": list(content.items())}
-    return store.build("pool", VERSION, inputs, lambda folder: _write_pool(data, sources, folder))
+
+    def identities() -> list[tuple[str, dict[str, Any]]]:
+        return [(name, _identity(store, source)) for name, source in sources.items()]
+
+    def make(folder: Path) -> None:
+        _write_pool(data, sources, folder)
+        _require_unchanged(f"data={data.name}", inputs["sources"], identities())
+
+    inputs = {"bad_rows": data.bad_rows, "sources": identities()}
+    return store.build("pool", inputs, make)
 
 
 def load_benchmark(
@@ -48,13 +54,19 @@ def load_benchmark(
     `key`: where it is configured, for errors. Options of multiple choice are shuffled, and written to
     `options.json`.
     """
+
+    def make(folder: Path) -> None:
+        _write_benchmark(name, benchmark, f"{key}.{name}", folder)
+        _require_unchanged(f"benchmark {name}", inputs["benchmark"], _identity(store, benchmark))
+
     inputs = {"name": name, "benchmark": _identity(store, benchmark), "choices": benchmark.choices}
-    return store.build(
-        "benchmark",
-        VERSION,
-        inputs,
-        lambda folder: _write_benchmark(name, benchmark, f"{key}.{name}", folder),
-    )
+    return store.build("benchmark", inputs, make)
+
+
+def _require_unchanged(name: str, before: Any, now: Any) -> None:
+    """Raises UserError for a file that was written to while it was read: its rows are of no known digest."""
+    if before != now:
+        raise UserError(f"{name}: its file changed while it was read; run this again when it is complete")
 
 
 def _sources(data: PoolConfig) -> dict[str, ProblemsConfig]:

@@ -15,7 +15,6 @@ from limo_ablate.data.select.minhash import MinHashIndex
 from limo_ablate.data.select.ngrams import NgramIndex
 from limo_ablate.data.select.words import Words
 
-VERSION = 1
 BATCH = 10_000
 """Pool problems in memory at a time."""
 EVIDENCE_CHARACTERS = 300
@@ -48,7 +47,7 @@ def flags(
     searched = {key: value for key, value in asdict(config).items() if key not in ("policy", "also")}
     named = sorted(benchmarks.items())
     inputs = {"search": searched, "pool": pool, "benchmarks": named}
-    return store.build("flags", VERSION, inputs, lambda folder: _write(config, pool, dict(named), folder))
+    return store.build("flags", inputs, lambda folder: _write(config, pool, dict(named), folder))
 
 
 def _write(

@@ -12,7 +12,6 @@ from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.verify import VERSION as VERIFIER
 from limo_ablate.verify import verify_many
 
-VERSION = 2
 VERDICT_COLUMNS = ("status", "rule", "answer")
 ANSWER_CHARACTERS = 100
 """Number of characters of an answer that are kept."""
@@ -22,9 +21,7 @@ BATCH = 20_000
 
 def grades(store: Store, pool: Artifact) -> Artifact:
     """`grades.parquet`: solution, status (`correct`, `incorrect`, `undecided`), rule, answer? (as read)."""
-    return store.build(
-        "grades", VERSION, {"pool": pool, "verifier": VERIFIER}, lambda folder: _write(pool, folder)
-    )
+    return store.build("grades", {"pool": pool, "verifier": VERIFIER}, lambda folder: _write(pool, folder))
 
 
 def _write(pool: Artifact, folder: Path) -> None:

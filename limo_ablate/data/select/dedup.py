@@ -10,8 +10,6 @@ from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.data.select.config import MinHashConfig
 from limo_ablate.data.select.words import Punctuation, duplicate_of
 
-VERSION = 2
-
 
 def duplicates(store: Store, punctuation: Punctuation, pool: Artifact) -> Artifact:
     """`duplicates.parquet`: problem, group (the first problem with the same words and gold answer).
@@ -27,7 +25,7 @@ def duplicates(store: Store, punctuation: Punctuation, pool: Artifact) -> Artifa
         groups = places.select(problem="id", group=pl.col("id").first().over(same))
         groups.write_parquet(folder / "duplicates.parquet")
 
-    return store.build("duplicates", VERSION, {"pool": pool, "punctuation": punctuation}, make)
+    return store.build("duplicates", {"pool": pool, "punctuation": punctuation}, make)
 
 
 def clusters(store: Store, minhash: MinHashConfig, pool: Artifact) -> Artifact:
@@ -40,7 +38,7 @@ def clusters(store: Store, minhash: MinHashConfig, pool: Artifact) -> Artifact:
         firsts = problems["id"].gather(find_clusters(problems["text"], minhash)).alias("cluster")
         problems.select(problem="id").with_columns(firsts).write_parquet(folder / "clusters.parquet")
 
-    return store.build("clusters", VERSION, {"pool": pool, "minhash": minhash}, make)
+    return store.build("clusters", {"pool": pool, "minhash": minhash}, make)
 
 
 def _problems(pool: Artifact) -> pl.DataFrame:

@@ -14,15 +14,13 @@ import polars as pl
 
 from limo_ablate.core.artifacts import Artifact, Store
 
-VERSION = 1
-
 UNIT = r"\p{Han}|[\p{L}--\p{Han}]+|\p{N}+|[^\s\p{L}\p{N}]"
 
 
 def features(store: Store, lexicons: Mapping[str, Iterable[str]], pool: Artifact) -> Artifact:
     """`features.parquet`: solution, length, and a column for each lexicon; in the pool's order."""
     inputs = {"lexicons": {name: sorted(words) for name, words in lexicons.items()}, "pool": pool}
-    return store.build("features", VERSION, inputs, lambda folder: _write(lexicons, pool, folder))
+    return store.build("features", inputs, lambda folder: _write(lexicons, pool, folder))
 
 
 def _write(lexicons: Mapping[str, Iterable[str]], pool: Artifact, folder: Path) -> None:

@@ -23,8 +23,6 @@ from limo_ablate.data.select.responses import require_size, token_lengths, token
 from limo_ablate.data.select.subset import ordered_rows, strata
 from limo_ablate.data.select.token_budget import TokenCounter
 
-VERSION = 2
-
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -81,7 +79,7 @@ def select(
         steps = [asdict(step) for step in selected.funnel.steps]
         (folder / "funnel.json").write_text(json.dumps(steps, indent=1) + "\n")
 
-    return store.build("selection", VERSION, inputs, make)
+    return store.build("selection", inputs, make)
 
 
 def choose_rows(config: SelectConfig, data: PoolConfig, pool: Artifact, evidence: Evidence) -> Selected:

@@ -15,13 +15,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-from limo_ablate.core.artifacts import Artifact, Store, content_key, hold_lock
+from limo_ablate.core.artifacts import Artifact, Store, content_key, hold_lock, stage_version
 from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.core.typed import installed
 from limo_ablate.model.generate.config import EngineConfig
 from limo_ablate.model.generate.engine import Request, Sampling
 
-VERSION = 1
 FOLDER = "drawn"
 
 
@@ -74,7 +73,9 @@ def open_cache(
     store: Store, model: Artifact, sampling: Sampling, settings: EngineConfig, hardware: HardwareConfig
 ) -> Iterator[CompletionCache]:
     """The cache of the model's completions under `sampling`, locked for this process until it leaves."""
-    key = content_key("drawn", VERSION, {"sampling": sampling, **generation_key(model, settings, hardware)})
+    key = content_key(
+        FOLDER, stage_version(FOLDER), {"sampling": sampling, **generation_key(model, settings, hardware)}
+    )
     path = store.root / FOLDER / f"{key}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch_dir = path.with_suffix(".scratch")

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from limo_ablate.model.generate.open import Opener
 
-VERSION = 2
 TABLE = "completions.parquet"
 SCHEMA = {
     "benchmark": pl.String,
@@ -91,7 +90,7 @@ def completions(
         name: {"benchmark": name, **_inputs(request), **generation_key(model, settings, hardware)}
         for name, request in requests.items()
     }
-    artifacts = {name: store.find("completions", VERSION, inputs[name]) for name in requests}
+    artifacts = {name: store.find("completions", inputs[name]) for name in requests}
     if missing := {name: request for name, request in requests.items() if artifacts[name] is None}:
         tokenizer = load_tokenizer(model_path(model))
         singles = {name: single_requests(request, tokenizer) for name, request in missing.items()}
@@ -109,7 +108,7 @@ def completions(
                 def make(folder: Path, table: pl.DataFrame = table) -> None:
                     table.write_parquet(folder / TABLE)
 
-                artifacts[name] = store.build("completions", VERSION, inputs[name], make)
+                artifacts[name] = store.build("completions", inputs[name], make)
     return {name: artifact for name, artifact in artifacts.items() if artifact is not None}
 
 

@@ -15,7 +15,6 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.model.config import ModelConfig
 from limo_ablate.model.train.shapes import check_shape
 
-VERSION = 1
 REFERENCE = "reference.json"
 HUB_FILES = ("*.safetensors", "*.json", "*.txt", "*.jinja", "*.model")
 
@@ -68,7 +67,7 @@ def base_model(store: Store, model: ModelConfig, pool: Artifact | None) -> Artif
             build_base(model, folder)
         write_reference(folder, Reference(dtype=model.dtype, attention=model.attention))
 
-    return store.build("base", VERSION, inputs, make)
+    return store.build("base", inputs, make)
 
 
 def write_reference(folder: Path, reference: Reference) -> None:
@@ -133,7 +132,7 @@ def _hub_model(store: Store, model: ModelConfig) -> Artifact:
             fields["commit"] = snapshot.name
         write_reference(folder, Reference(**fields))
 
-    return store.build("base", VERSION, inputs, make)
+    return store.build("base", inputs, make)
 
 
 def _check_folder(folder: Path) -> None:

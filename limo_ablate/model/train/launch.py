@@ -12,8 +12,6 @@ from limo_ablate.model.train.base import model_path, read_reference
 from limo_ablate.model.train.config import TOKEN_KEYS, TrainConfig
 from limo_ablate.model.train.job import TrainingJob
 
-VERSION = 1
-
 
 def train(
     store: Store,
@@ -55,4 +53,4 @@ def train(
         demand = Demand(read_tokens(tokens.path), job.model, train, hardware)
         train_within_memory(job, check_memory(demand).load, on_step)
 
-    return store.build("weights", VERSION, inputs, make, resume=True)
+    return store.build("weights", inputs, make, resume=True)

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     import polars as pl
     from transformers import PreTrainedTokenizerFast
 
-VERSION = 2
 FACTS = "tokens.json"
 BATCH_ROWS = 1024
 """Number of rows in memory at a time."""
@@ -50,7 +49,7 @@ def tokenize(store: Store, selection: Artifact, base: Artifact, train: TrainConf
     def make(folder: Path) -> None:
         _write(_encoded(selection.path / "rows.parquet", tokenizer, train), train.max_length, folder)
 
-    return store.build("tokens", VERSION, inputs, make)
+    return store.build("tokens", inputs, make)
 
 
 def tokenizer_digest(tokenizer: PreTrainedTokenizerFast) -> str:

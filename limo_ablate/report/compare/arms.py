@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from limo_ablate.analysis.trials import CELLS, METRICS, Trial, load_trials
+from limo_ablate.analysis.results import METRICS
+from limo_ablate.analysis.trials import CELLS, Trial, load_trials
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.typed import nearest
 from limo_ablate.study.design import load_study

@@ -50,11 +50,13 @@ def configurations(a: Arm, b: Arm) -> list[Difference]:
 
 
 def runs(a: Arm, b: Arm) -> list[Difference]:
-    """Differences in commit, uncommitted changes, package versions and hardware."""
+    """Differences in code, package versions, hardware, content of files and versions of stages."""
     both = []
     for arm in (a, b):
         facts = [json.loads((trial.folder / "provenance.json").read_text()) for trial in arm.trials]
-        both.append([flat({key: fact.get(key) for key in RUN}) for fact in facts])
+        inputs = [(trial.metrics or {})["inputs"] for trial in arm.trials]
+        pairs = zip(facts, inputs, strict=True)
+        both.append([flat({key: fact.get(key) for key in RUN} | {"inputs": own}) for fact, own in pairs])
     return differences(*both)
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from limo_ablate.analysis.trials import CELLS, METRICS, Trial, load_trials, resolved
+from limo_ablate.analysis.trials import CELLS, Trial, load_trials, read_trial, resolved
 from limo_ablate.core.artifacts import json_default
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.overrides import flat
@@ -39,6 +39,8 @@ class Explanation:
     """Keys that decide the result and differ from that trial."""
     stages: list[dict[str, Any]]
     """stage, state (found, new, waits), key?, needs?, inputs (those that changed)."""
+    stale: str | None = None
+    """What has changed since it finished with this key."""
 
 
 def studies(name: str | None, overrides: Sequence[str]) -> list[tuple[Study, Path]]:
@@ -89,11 +91,24 @@ def find_trials(text: str, known: Sequence[tuple[Study, Path]]) -> tuple[Path, l
 
 def why(trial: PlannedTrial, folder: Path) -> Explanation:
     """Compares a planned trial with a finished one. Raises UserError where a stage would."""
-    if finished := _finished(trial, folder):
-        return Explanation(trial, finished, None, [], [])
+    from limo_ablate.analysis.results import GONE, Results
     from limo_ablate.report.compare.dry_run import DryRun, changed_inputs
 
-    before = _nearest(trial, load_trials(folder) if (folder / CELLS).is_file() else [])
+    place, why_not = folder / "trials" / trial.folder, Results(folder).why_not(trial)
+    if why_not is None:
+        return Explanation(trial, place, None, [], [])
+    stale = None if why_not == GONE else why_not
+    if stale:
+        row = {
+            "name": trial.name,
+            "key": trial.key,
+            "seed": trial.seed,
+            "blocks": (),
+            "overrides": trial.levels,
+        }
+        before: Trial | None = read_trial(place, row)
+    else:
+        before = _nearest(trial, load_trials(folder) if (folder / CELLS).is_file() else [])
     artifacts = (before.metrics or {}).get("artifacts", {}) if before else {}
     store, stages = Path(trial.config.paths.artifacts), []
     for step in DryRun(trial.config).go():
@@ -103,15 +118,7 @@ def why(trial: PlannedTrial, folder: Path) -> Explanation:
         inputs = None if fresh is None else [asdict(one) for one in fresh]
         stages.append({"stage": step.name, "state": state, "key": key, "needs": step.needs, "inputs": inputs})
     changed = _changed(before, trial.config) if before else []
-    return Explanation(trial, None, before, changed, stages)
-
-
-def _finished(trial: PlannedTrial, folder: Path) -> Path | None:
-    """Folder of the finished trial with the same key, under whatever name it ran; None if there is none."""
-    rows = json.loads((folder / CELLS).read_text()) if (folder / CELLS).is_file() else []
-    places = [trial.folder, *(row["folder"] for row in rows if row["key"] == trial.key)]
-    there = [folder / "trials" / place for place in places]
-    return next((place for place in there if (place / METRICS).is_file()), None)
+    return Explanation(trial, None, before, changed, stages, stale)
 
 
 def _nearest(planned: PlannedTrial, trials: Sequence[Trial]) -> Trial | None:
@@ -145,6 +152,7 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
         "trial": explanation.trial.name,
         "finished": str(explanation.finished) if explanation.finished else None,
         "compared_with": explanation.nearest.name if explanation.nearest else None,
+        "stale": explanation.stale,
         "changed": [asdict(one) for one in explanation.changed],
         "stages": explanation.stages,
     }
@@ -168,10 +176,13 @@ def text(explanations: Sequence[Explanation]) -> str:
 
 
 def _full(explanation: Explanation) -> list[str]:
-    lines = [f"{explanation.trial.name} would be run:"]
-    if explanation.nearest is None:
+    if explanation.stale:
+        lines = [f"{explanation.trial.name} would be run again: {explanation.stale}"]
+    elif explanation.nearest is None:
+        lines = [f"{explanation.trial.name} would be run:"]
         lines.append("  no trial of its study has finished")
     else:
+        lines = [f"{explanation.trial.name} would be run:"]
         count = len(explanation.changed)
         counted = f"{count} key{'s differ' if count > 1 else ' differs'}" if count else "no key differs"
         lines.append(f"  compared with the finished trial {explanation.nearest.name}: {counted}")

@@ -158,7 +158,9 @@ def _log(run: Any, summary: SummaryRun) -> None:
         }
         | {PAGE: wandb.Html(Path(summary.page), inject=False)}
     )
-    run.summary.update({"trials/finished": len(summary.view.done), "trials/failed": len(summary.view.failed)})
+    view = summary.view
+    run.summary.update({"trials/finished": len(view.done), "trials/failed": len(view.failed)})
+    run.summary["trials/stale"] = sum(bool(trial.stale) for trial in view.trials)
 
 
 def table(frame: pl.DataFrame) -> Any:

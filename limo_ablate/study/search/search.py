@@ -130,10 +130,11 @@ def _trial_count(space: Block, n: int) -> int:
 
 
 def latest(rows: Sequence[FrozenTrial]) -> dict[int, FrozenTrial]:
-    """Number of a proposal -> its row with a result, else the row of its last attempt."""
+    """Number of a proposal -> its row with a result that still counts, else the row of its last attempt."""
     by_number: dict[int, FrozenTrial] = {}
     for row in sorted(rows, key=lambda row: row.number):
         number = row.user_attrs["proposal"]["number"]
-        if number not in by_number or by_number[number].state.name != "COMPLETE":
+        before = by_number.get(number)
+        if before is None or before.state.name != "COMPLETE" or "retry" in row.user_attrs:
             by_number[number] = row
     return by_number

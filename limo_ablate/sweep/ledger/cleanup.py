@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from limo_ablate.analysis.results import read_metrics
 from limo_ablate.core.hardware import device_count
 from limo_ablate.core.marked_processes import end_marked
 from limo_ablate.core.progress import PROGRESS
@@ -93,12 +93,3 @@ def _modified(path: Path) -> float:
         return path.stat().st_mtime
     except FileNotFoundError:
         return 0.0
-
-
-def read_metrics(folder: Path, key: str) -> dict[str, Any] | None:
-    """The result in a trial's folder; None when there is none, or it is another trial's."""
-    try:
-        metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
-    except FileNotFoundError:
-        return None
-    return metrics if metrics["trial"] == key else None

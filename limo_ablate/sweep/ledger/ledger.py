@@ -5,7 +5,7 @@ compare-and-set, and ends COMPLETE (its value is the accuracy), PRUNED, or FAIL 
 is a new row.
 
 Attributes of a row: `cell` (the trial's name), `key` (its id), `attempt`, `blocks`; `search` and `proposal`
-where a search proposed it; `retry` where earlier failures no longer count; `levels` that are not parameters;
+where a search proposed it; `retry` where earlier attempts no longer count; `levels` that are not parameters;
 `runner`, which runs it; and `result`, written once, when it ends: scores or reason, seconds, devices, log.
 """
 
@@ -261,7 +261,7 @@ def histories(rows: Sequence[FrozenTrial]) -> dict[str, History]:
         history = found.setdefault(row.user_attrs["key"], History(row.user_attrs["cell"]))
         if "retry" in row.user_attrs:
             history.failures.clear()
-            history.final = False
+            history.done = history.final = False
         _record(history, row, row.user_attrs.get("result", {}))
     return found
 

@@ -25,7 +25,7 @@ from optuna.trial import FrozenTrial
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.study.planned import PlannedTrial
-from limo_ablate.sweep.ledger.cleanup import Cleanup, read_metrics
+from limo_ablate.sweep.ledger.cleanup import Cleanup
 from limo_ablate.sweep.ledger.declaration import digest_trials
 from limo_ablate.sweep.ledger.journal import PATIENCE
 from limo_ablate.sweep.ledger.lease import Watch
@@ -34,8 +34,6 @@ from limo_ablate.sweep.ledger.parameters import Space, space
 
 if TYPE_CHECKING:
     from limo_ablate.study.search.search import Search
-
-__all__ = ["Queue", "QueuedTrial", "read_metrics", "retry"]
 
 WINDOW = 128
 """Rows that wait at a time: more than all runners claim between two refreshes, few to write at the start."""

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
     from limo_ablate.study.search.search import Search
 
-ENDED = ("COMPLETE", "PRUNED")
-"""States of rows whose trials are not run again."""
-
 
 def declared_items(
     trials: Sequence[PlannedTrial], costs: Costs, done: Container[str]
@@ -41,7 +38,7 @@ def declared_items(
     ]
 
 
-def search_items(study: Study, rows: Sequence[FrozenTrial], costs: Costs) -> list[ScheduledTrial]:
+def search_items(study: Study, costs: Costs, done: Container[str]) -> list[ScheduledTrial]:
     """The trials that searches may propose, each with the forecast of one in the middle of the search's
     ranges."""
     if not any(block.adaptive for block in study.blocks):
@@ -49,11 +46,11 @@ def search_items(study: Study, rows: Sequence[FrozenTrial], costs: Costs) -> lis
     items = []
     for search, trial in _middle_trials(study):
         config = trial.config
-        own = [row for row in rows if row.user_attrs.get("search") == search.name]
-        done = sum(row.state.name in ENDED for row in own)
         gpu, forecast = config.hardware.device == "cuda", costs.forecast(config)
         items += [
-            ScheduledTrial(f"{search.name}-{i}", search.block, search.seed, gpu, forecast, i < done)
+            ScheduledTrial(
+                f"{search.name}-{i}", search.block, search.seed, gpu, forecast, f"{search.name}/{i}" in done
+            )
             for i in range(search.n)
         ]
     return items

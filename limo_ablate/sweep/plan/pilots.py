@@ -59,7 +59,10 @@ def _accuracies(
     """arm (levels, without what is redrawn), trial, problem, accuracy, samples, and cluster where set."""
     arms = {trial.name: str({k: v for k, v in trial.levels.items() if k != over}) for trial in trials}
     read = [
-        read_trial(done[c.id], {"name": c.name, "seed": c.seed, "blocks": c.blocks, "overrides": c.levels})
+        read_trial(
+            done[c.id],
+            {"name": c.name, "key": c.key, "seed": c.seed, "blocks": c.blocks, "overrides": c.levels},
+        )
         for c in trials
     ]
     rows = items(read, cluster).filter(pl.col("score") == score)

@@ -7,17 +7,17 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from limo_ablate.core.hardware import available_cores, visible_gpus
 from limo_ablate.study.block import Block
 from limo_ablate.study.design import Study
-from limo_ablate.study.planned import all_seeds, cell_count, planned_trials
+from limo_ablate.study.planned import PlannedTrial, all_seeds, cell_count, planned_trials
 from limo_ablate.study.points import alias_table
 from limo_ablate.sweep.plan.checks import check_study
 from limo_ablate.sweep.plan.cost import Costs
 from limo_ablate.sweep.plan.detectable import Detectable, detectable
-from limo_ablate.sweep.plan.expected import ENDED, all_proposed, declared_items, search_items, tuned_stand_ins
+from limo_ablate.sweep.plan.expected import all_proposed, declared_items, search_items, tuned_stand_ins
 from limo_ablate.sweep.plan.fit import Fit, fits
 from limo_ablate.sweep.plan.schedule import Schedule, ScheduledTrial, in_queue_order, schedule
 from limo_ablate.trial.compose import compose
@@ -89,9 +89,8 @@ def plan(study: Study, gpu_memory: float | None = None) -> Plan:
     rows = _rows(study, folder)
     costs = Costs()
     costs.learn(rows, [*trials, *all_proposed(study, rows)])
-    ended = [row for row in rows if row.state.name in ENDED]
-    done = {row.user_attrs["key"]: Path(_result(row).get("folder", "")) for row in ended}
-    items = [*declared_items(trials, costs, done), *search_items(study, rows, costs)]
+    done = _done(folder, [*trials, *all_proposed(study, rows)], rows)
+    items = [*declared_items(trials, costs, done), *search_items(study, costs, done)]
     spent, ran = _used(rows)
     return Plan(
         study=study,
@@ -117,9 +116,19 @@ def _used(rows: Sequence[FrozenTrial]) -> tuple[float, float]:
     return spent, seconds_run(rows, time.time())
 
 
-def _result(row: FrozenTrial) -> dict[str, Any]:
-    result: dict[str, Any] = row.user_attrs.get("result", {})
-    return result
+def _done(folder: Path, trials: Sequence[PlannedTrial], rows: Sequence[FrozenTrial]) -> dict[str, Path]:
+    """Id -> folder of each trial that a sweep would not run: pruned, or with a result that is not stale."""
+    if not rows:
+        return {}
+    from limo_ablate.analysis.results import Results
+    from limo_ablate.sweep.ledger.ledger import histories  # optuna
+
+    found, results = histories(rows), Results(folder)
+    return {
+        trial.id: folder / "trials" / trial.folder
+        for trial in trials
+        if (trial.id in found and found[trial.id].pruned) or results.why_not(trial) is None
+    }
 
 
 def _rows(study: Study, folder: Path) -> list[FrozenTrial]:

@@ -19,7 +19,6 @@ from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.trial.evaluate.config import JudgeConfig
 from limo_ablate.trial.evaluate.passes import Scores, clustered
 
-VERSION = 1
 TABLE = "judged.parquet"
 
 _PLACE = re.compile(r"\{(problem|gold|answer)\}")
@@ -38,7 +37,7 @@ def questions(store: Store, judge: JudgeConfig, graded: Artifact, benchmark: Art
     def make(folder: Path) -> None:
         _questions(judge, graded, benchmark).write_parquet(folder / "problems.parquet")
 
-    return store.build("questions", VERSION, inputs, make)
+    return store.build("questions", inputs, make)
 
 
 def judged(store: Store, questions: Artifact, completions: Artifact | None) -> Artifact:
@@ -68,7 +67,7 @@ def judged(store: Store, questions: Artifact, completions: Artifact | None) -> A
             pl.Series("verdict", verdicts, dtype=pl.String),
         ).write_parquet(folder / TABLE)
 
-    return store.build("judged", VERSION, {"asked": questions, "texts": completions}, make)
+    return store.build("judged", {"asked": questions, "texts": completions}, make)
 
 
 def parse(text: str) -> Literal["correct", "incorrect"] | None:

@@ -18,8 +18,6 @@ from limo_ablate.data.pool.choices import read_options
 from limo_ablate.trial.evaluate.config import ProbeConfig
 from limo_ablate.trial.evaluate.passes import Scores
 
-VERSION = 1
-PROBED = 2
 TABLE = "probed.parquet"
 
 _WORD = re.compile(r"[\u4e00-\u9fff]|[^\s\u4e00-\u9fff]+")
@@ -41,7 +39,7 @@ def openings(store: Store, name: str, probe: ProbeConfig, benchmark: Artifact) -
             )
         rows.write_parquet(folder / "problems.parquet")
 
-    return store.build("openings", VERSION, {"benchmark": benchmark, "share": probe.share}, make)
+    return store.build("openings", {"benchmark": benchmark, "share": probe.share}, make)
 
 
 def probed(store: Store, openings: Artifact, completions: Artifact) -> Artifact:
@@ -64,7 +62,7 @@ def probed(store: Store, openings: Artifact, completions: Artifact) -> Artifact:
             pl.Series("rouge", [rouge for _, rouge in pairs]),
         ).write_parquet(folder / TABLE)
 
-    return store.build("probed", PROBED, {"openings": openings, "texts": completions}, make)
+    return store.build("probed", {"openings": openings, "texts": completions}, make)
 
 
 def probe_scores(table: pl.DataFrame) -> Scores:

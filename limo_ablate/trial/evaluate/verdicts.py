@@ -16,7 +16,6 @@ from limo_ablate.trial.evaluate.votes import votes
 from limo_ablate.verify import VERSION as VERSION_OF_VERIFIER
 from limo_ablate.verify import Verdict, verify_many
 
-VERSION = 3
 GRADED = ("answer", "status", "rule", "reason", "boxed", "lenient", "vote")
 """Fields of `Grade` that are columns of the table."""
 TYPES = {"answer": pl.String, "reason": pl.String, "vote": pl.Int64}
@@ -28,9 +27,7 @@ def verdicts(store: Store, completions: Artifact, benchmark: Artifact, grader: s
     inputs |= {"verifier": VERSION_OF_VERIFIER} if grader == VERIFIER else {"grader": grader}
     if identity := GRADERS.identity(grader):
         inputs["installed"] = identity
-    return store.build(
-        "verdicts", VERSION, inputs, lambda folder: _write(completions, benchmark, grader, folder)
-    )
+    return store.build("verdicts", inputs, lambda folder: _write(completions, benchmark, grader, folder))
 
 
 def _write(completions: Artifact, benchmark: Artifact, grader: str, folder: Path) -> None:

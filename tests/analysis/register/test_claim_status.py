@@ -158,6 +158,8 @@ def one_seed(study: Path) -> None:
 def another_cell(study: Path) -> None:
     rows = json.loads((study / "cells.json").read_text())
     rows[0] |= {"key": "0123456789abcdef"}
+    metrics = study / "trials" / rows[0]["folder"] / "metrics.json"
+    change(metrics, lambda found: found.update(trial=rows[0]["key"]))
     (study / "cells.json").write_text(json.dumps(rows))
 
 

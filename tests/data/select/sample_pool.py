@@ -47,7 +47,7 @@ def sample_pool(
         )
 
     key = hashlib.sha256(repr((problems, solutions)).encode()).hexdigest()
-    return store.build("pool", 1, {"made": key}, make)
+    return store.build("pool", {"made": key}, make)
 
 
 def evidence(store: Store, pool: Artifact, *, graded: bool = False, **others: Any) -> Evidence:

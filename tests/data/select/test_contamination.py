@@ -34,9 +34,7 @@ def store(tmp_path: Path) -> Store:
 
 def saved(store: Store, stage: str, name: str, texts: list[str]) -> Artifact:
     frame = pl.DataFrame({"id": [f"{name}{i}" for i in range(len(texts))], "text": texts})
-    return store.build(
-        stage, 1, {"name": name}, lambda folder: frame.write_parquet(folder / "problems.parquet")
-    )
+    return store.build(stage, {"name": name}, lambda folder: frame.write_parquet(folder / "problems.parquet"))
 
 
 def found(

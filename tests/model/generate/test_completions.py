@@ -71,7 +71,7 @@ def generated(monkeypatch: pytest.MonkeyPatch) -> list[list[Request]]:
 def made_problems(store: Store, count: int = 5) -> Artifact:
     table = sums(count).select(id="problem", text="text", gold="gold", source=pl.lit("sums"))
     return store.build(
-        "benchmark", 1, {"sums": count}, lambda folder: table.write_parquet(folder / "problems.parquet")
+        "benchmark", {"sums": count}, lambda folder: table.write_parquet(folder / "problems.parquet")
     )
 
 

@@ -112,7 +112,7 @@ def test_the_golden_mask_is_the_response_alone(
     qwen.save_pretrained(tmp_path / "model")
     base = base_model(store, hub_model(tmp_path / "model"), None)
     rows = pl.DataFrame({"problem": ["p"], "text": [QUESTION], "response": [ANSWER]})
-    selection = store.build("selection", 1, {}, lambda f: rows.write_parquet(f / "rows.parquet"))
+    selection = store.build("selection", {}, lambda f: rows.write_parquet(f / "rows.parquet"))
     tokens = read_tokens(tokenize(store, selection, base, replace(TRAIN, system_prompt=BOXED)).path)
     batch = collate(tokens, np.array([0]), torch.device("cpu"))
     assert batch.labels.tolist() == ANSWERED
@@ -157,7 +157,7 @@ def test_nothing_left_is_an_error_that_says_what_would_fit(store: Store) -> None
     ):
         made_tokens(store, base, train=replace(TRAIN, max_length=5))
     rows = sums(2).with_columns(response=pl.lit(None, pl.String))
-    questions = store.build("selection", 1, {}, lambda f: rows.write_parquet(f / "rows.parquet"))
+    questions = store.build("selection", {}, lambda f: rows.write_parquet(f / "rows.parquet"))
     with pytest.raises(UserError, match="2 of the 2 selected problems have no solution"):
         tokenize(store, questions, base, TRAIN)
 

@@ -119,12 +119,12 @@ def test_a_name_that_is_none_or_several_is_refused(study: Path, capsys: pytest.C
 def test_looking_makes_nothing_and_ends(tmp_path: Path) -> None:
     store = Store(tmp_path)
     with find_only(), pytest.raises(NotInStore) as gap:
-        store.build("stage", 2, {"a": tmp_path}, lambda folder: None)
-    assert (gap.value.stage, gap.value.version, gap.value.inputs) == ("stage", 2, {"a": str(tmp_path)})
+        store.build("stage", {"a": tmp_path}, lambda folder: None)
+    assert (gap.value.stage, gap.value.version, gap.value.inputs) == ("stage", 1, {"a": str(tmp_path)})
     assert not list(tmp_path.iterdir())
-    assert store.build("stage", 2, {}, lambda folder: None).path.is_dir()
+    assert store.build("stage", {}, lambda folder: None).path.is_dir()
     with find_only():
-        assert store.build("stage", 2, {}, lambda folder: None).stage == "stage"
+        assert store.build("stage", {}, lambda folder: None).stage == "stage"
 
 
 @pytest.mark.parametrize("more", [["model.source=scratch"], ["select/contamination=report"]])

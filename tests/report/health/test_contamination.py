@@ -36,7 +36,7 @@ def gated(tmp_path: Path, texts: list[str]) -> StudyView:
         store, [{"id": f"q{i}", "text": text, "gold": "1"} for i, text in enumerate(texts)], []
     )
     items = pl.DataFrame({"id": ["p0", "p1"], "text": [HOSTILE, "Something else"]})
-    bench = store.build("benchmark", 1, {}, lambda place: items.write_parquet(place / "problems.parquet"))
+    bench = store.build("benchmark", {}, lambda place: items.write_parquet(place / "problems.parquet"))
     found = flags(store, GATE, pool, {"mini": bench})
     for trial in load(folder).done:
         metrics = json.loads((trial.folder / "metrics.json").read_text())

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
+from limo_ablate.analysis.results import read_metrics
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.marked_processes import RUNNER_MARK
 from limo_ablate.study.design import Block, Study
@@ -21,7 +22,7 @@ from limo_ablate.study.planned import PlannedTrial, planned_trials
 from limo_ablate.sweep.ledger.declaration import declare
 from limo_ablate.sweep.ledger.lease import RUNNERS, Lease, Watch
 from limo_ablate.sweep.ledger.ledger import Ledger
-from limo_ablate.sweep.ledger.queue import Queue, queue_lock, read_metrics, retry
+from limo_ablate.sweep.ledger.queue import Queue, queue_lock, retry
 from tests.ledgers import METRICS
 from tests.waiting import PATIENCE
 
@@ -57,7 +58,13 @@ class Runners:
         folder = self.folder / "trials" / trial.folder
         folder.mkdir(parents=True)
         score = {"mini": {"accuracy": 1}}
-        result = {"trial": key or trial.key, "scores": score, "total_seconds": 1, "artifacts": {}}
+        result = {
+            "trial": key or trial.key,
+            "scores": score,
+            "total_seconds": 1,
+            "artifacts": {},
+            "inputs": {"files": {}, "versions": {}},
+        }
         (folder / "metrics.json").write_text(json.dumps(result))
 
     def elsewhere(self, name: str = "far-1-abcd") -> Path:
@@ -331,8 +338,8 @@ def test_a_runner_of_an_older_declaration_gets_no_more_and_drops_nothing(runners
 
 def test_metrics_are_read_only_when_they_are_this_trials(tmp_path: Path) -> None:
     assert read_metrics(tmp_path, "k") is None
-    (tmp_path / "metrics.json").write_text('{"trial": "k", "seed": 1}')
-    assert read_metrics(tmp_path, "k") == {"trial": "k", "seed": 1}
+    (tmp_path / "metrics.json").write_text('{"trial": "k", "inputs": {}}')
+    assert read_metrics(tmp_path, "k") == {"trial": "k", "inputs": {}}
     assert read_metrics(tmp_path, "other") is None
 
 

@@ -56,8 +56,10 @@ def _finish(ledger: Ledger, trial: PlannedTrial, folder: Path, right: int) -> No
     where.mkdir(parents=True)
     seconds = {"weights": 40.0, "completions": 10.0}
     metrics = {
+        "trial": trial.key,
         "scores": {"mini": {"accuracy": right / 180}},
         "artifacts": {},
+        "inputs": {"files": {}, "versions": {}},
         "seconds": seconds,
         "total_seconds": 51.0,
     }

@@ -31,8 +31,8 @@ def graded(store: Store, given: dict[str, str] = GIVEN) -> tuple[Artifact, Artif
     )
     problems = pl.DataFrame({"id": list(GIVEN), "text": ["{gold} or \\frac{1}{2}?", "b?", "c?"]})
     return (
-        store.build("verdicts", 1, {}, lambda folder: table.write_parquet(folder / "verdicts.parquet")),
-        store.build("benchmark", 1, {}, lambda folder: problems.write_parquet(folder / "problems.parquet")),
+        store.build("verdicts", {}, lambda folder: table.write_parquet(folder / "verdicts.parquet")),
+        store.build("benchmark", {}, lambda folder: problems.write_parquet(folder / "problems.parquet")),
     )
 
 

@@ -28,7 +28,7 @@ TEXTS = {
 
 def benchmark(store: Store, texts: dict[str, str]) -> Artifact:
     table = pl.DataFrame({"id": list(texts), "text": list(texts.values())})
-    return store.build("benchmark", 1, texts, lambda folder: table.write_parquet(folder / "problems.parquet"))
+    return store.build("benchmark", texts, lambda folder: table.write_parquet(folder / "problems.parquet"))
 
 
 def learnt_by_heart(base: Artifact, folder: Path) -> None:
@@ -88,7 +88,7 @@ def test_shuffled_options_are_not_asked_for(tmp_path: Path) -> None:
         )
         write_options(folder, {"a": {"question": "One two?", "options": {"A": "1", "B": "2"}}})
 
-    made = openings(store, "b", PROBE, store.build("benchmark", 1, {}, make))
+    made = openings(store, "b", PROBE, store.build("benchmark", {}, make))
     assert pl.read_parquet(made.path / "problems.parquet").rows() == [("a", "One", "two?")]
 
 

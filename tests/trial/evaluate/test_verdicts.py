@@ -32,7 +32,7 @@ def _store(tmp_path: Path) -> tuple[Store, Artifact, Artifact]:
         table = pl.DataFrame([{"problem": n, "completion": text, **row} for n, text in TEXTS.items()])
         table.write_parquet(folder / "completions.parquet")
 
-    return store, store.build("completions", 1, {}, completions), store.build("benchmark", 1, {}, problems)
+    return store, store.build("completions", {}, completions), store.build("benchmark", {}, problems)
 
 
 def test_three_readings(tmp_path: Path) -> None:
@@ -64,8 +64,8 @@ def test_options_are_graded_as_they_were_shown_and_equal_answers_vote_together(t
         pl.DataFrame(rows).write_parquet(folder / "completions.parquet")
 
     texts, benchmark = (
-        store.build("completions", 1, {}, completions),
-        store.build("benchmark", 1, {}, problems),
+        store.build("completions", {}, completions),
+        store.build("benchmark", {}, problems),
     )
     table = pl.read_parquet(verdicts(store, texts, benchmark).path / "verdicts.parquet")
     assert table["status"].to_list() == ["correct"] * 3 + ["incorrect"] * 4

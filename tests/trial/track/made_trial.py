@@ -31,11 +31,11 @@ def made(path: Path) -> dict[str, Artifact]:
         (folder / "config.json").write_text("{}")
         (folder / "model.safetensors").write_bytes(b"0" * BIG)
 
-    pool = store.build("pool", 1, {}, lambda folder: (folder / "problems.parquet").write_text("x") and None)
+    pool = store.build("pool", {}, lambda folder: (folder / "problems.parquet").write_text("x") and None)
     return {
         "pool": pool,
         "benchmark/mini": pool,
-        "weights": store.build("weights", 1, {"pool": pool}, weights),
+        "weights": store.build("weights", {"pool": pool}, weights),
     }
 
 

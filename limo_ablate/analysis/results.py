@@ -1,0 +1,118 @@
+"""The result of a trial, its metrics.json: reading it, and whether it is stale.
+
+A trial's key covers its configuration only. metrics.json records what else the result depends on (`inputs`):
+the content of files outside the store, and the versions of the stages and of the verifier. Where one of these
+has changed since, the result is stale.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from limo_ablate.core.artifacts import Store, stage_version
+from limo_ablate.core.errors import UserError
+from limo_ablate.study.planned import PlannedTrial
+from limo_ablate.verify import VERSION as VERIFIER
+
+METRICS = "metrics.json"
+GONE = "no longer on disk"
+
+
+def read_metrics(folder: Path, key: str | None = None) -> dict[str, Any] | None:
+    """The result in a trial's folder; None where there is none, or that of a trial with another key.
+
+    Raises UserError where the file can't be used.
+    """
+    path = folder / METRICS
+    try:
+        metrics = json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error}); delete it, and its trial is run again") from error
+    if not isinstance(metrics, dict) or "inputs" not in metrics:
+        raise UserError(f"{path}: not of this version of limo-ablate; delete it, and its trial is run again")
+    return metrics if key in (None, metrics["trial"]) else None
+
+
+class CurrentInputs:
+    """The inputs as they are now; each file is looked at once."""
+
+    def __init__(self, store: Path, bases: Sequence[Path] = (Path(),)) -> None:
+        """`bases`: folders that recorded paths may be relative to, the first that has the file counts."""
+        self._store, self._bases = Store(store), bases
+        self._digests: dict[str, str | None] = {}
+
+    def changes(self, metrics: Mapping[str, Any]) -> tuple[str, ...]:
+        """What has changed since the trial with these metrics ran; files that are not here are left out."""
+        inputs = metrics["inputs"]
+        files = [
+            f"{path} has changed"
+            for path, digest in inputs["files"].items()
+            if self._digest(path) not in (digest, None)
+        ]
+        versions = [
+            f"{'the verifier' if name == 'verifier' else f'stage {name}'} is of version {now}, was {version}"
+            for name, version in inputs["versions"].items()
+            if (now := VERIFIER if name == "verifier" else stage_version(name)) != version
+        ]
+        return (*files, *versions)
+
+    def _digest(self, path: str) -> str | None:
+        if path not in self._digests:
+            there = next((base / path for base in self._bases if (base / path).exists()), None)
+            self._digests[path] = self._store.path_digest(there) if there else None
+        return self._digests[path]
+
+
+class Results:
+    """The results of a study's trials on disk, compared with their inputs as they are now."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder`: the study's."""
+        self._folder = folder
+        self._inputs: dict[str, CurrentInputs] = {}
+        """Store -> the inputs, each looked at once."""
+
+    def why_not(self, trial: PlannedTrial) -> str | None:
+        """Why the trial has no result that can be used: GONE, or what has changed since; None if it has one.
+
+        Raises UserError for a metrics.json that can't be read.
+        """
+        place = self._folder / "trials" / trial.folder
+        try:
+            metrics = _read(place, trial.key, (place / METRICS).stat().st_mtime_ns)
+        except FileNotFoundError:
+            return GONE
+        if metrics is None:
+            return GONE
+        store = trial.config.paths.artifacts
+        inputs = self._inputs.setdefault(store, CurrentInputs(Path(store)))
+        return ", ".join(inputs.changes(metrics)) or None
+
+
+@lru_cache(maxsize=20_000)
+def _read(folder: Path, key: str, modified: int) -> dict[str, Any] | None:
+    """`read_metrics`; a page that is refreshed every second does not read it again."""
+    return read_metrics(folder, key)
+
+
+def unusable(finished: Sequence[Mapping[str, Any]], changes: Sequence[tuple[str, ...]]) -> list[bool]:
+    """Of each finished trial (its metrics, and what has changed since), whether no table may use it.
+
+    Results of different inputs are not mixed: beside current ones, stale ones are left out. Where all are
+    stale, those with the inputs of the last one are used.
+    """
+    if not all(changes):
+        return [bool(changed) for changed in changes]
+    last = max(finished, key=lambda metrics: str(metrics["finished"]))["inputs"]
+    return [not _agree(metrics["inputs"], last) for metrics in finished]
+
+
+def _agree(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    """Whether no input that both have differs."""
+    return all(b[kind].get(name, value) == value for kind in a for name, value in a[kind].items())
