@@ -89,6 +89,7 @@ def write(folder: Path, trials: int, problems: int, samples: int) -> None:
         at.mkdir(parents=True)
         verdicts.write_parquet(at / "verdicts.parquet")
         (at / "config.yaml").write_text(config)
+        (at / "provenance.json").write_text(json.dumps({"code": "c0de", "versions": {}}))
         (at / "metrics.json").write_text(
             json.dumps(_metrics(name, levels, right.reshape(-1, samples), asked, seed))
         )

@@ -146,7 +146,7 @@ class Making:
 
 CONFIG = yaml.safe_dump(json.loads(json.dumps(asdict(compose(["track=none"])))))
 PROVENANCE = {
-    "started": "2026-01-01T00:00:00+00:00", "command": ["limo-ablate"],
+    "started": "2026-01-01T00:00:00+00:00", "command": ["limo-ablate"], "code": "c0de" * 16,
     "git": {"commit": "0123456789abcdef", "dirty": True}, "versions": {"python": "3.11", "peft": None},
     "hardware": {"platform": "Linux", "processor": "A CPU", "cores": 2, "memory_gib": 8.0, "gpus": []},
 }  # fmt: skip
@@ -177,5 +177,5 @@ def metrics(cell: dict[str, Any], verdicts: pl.DataFrame, trained: bool) -> dict
         "scores": benchmark_scores("mini", Results(verdicts=verdicts), {"easy": (1, 3), "hard": (7, 9)}),
         "train": train if trained else {}, "seconds": {"pool": 0.0, "weights": 2.5}, "total_seconds": 3.5,
         "artifacts": {"pool": {"key": "k", "digest": "d"}},
-        "inputs": {"files": {}, "versions": {}},
+        "inputs": {"files": {}, "versions": {}}, "finished": "2026-01-01T01:00:00+00:00",
     }  # fmt: skip

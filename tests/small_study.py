@@ -60,5 +60,11 @@ def ran(folder: Path, registered: dict[str, Any], started: str) -> None:
     for row in json.loads((folder / "cells.json").read_text()):
         trial = folder / "trials" / row["folder"]
         rows = {"selection": {"key": "none", "digest": registered["cells"][row["key"]]["selection"]}}
-        change(trial / "metrics.json", lambda found, rows=rows: found["artifacts"].update(rows | problems))
-        change(trial / "provenance.json", lambda found: found.update(started=started))
+        answers = {"completions/mini": {"key": "none", "digest": "none", "made": started}}
+        change(
+            trial / "metrics.json",
+            lambda found, new=rows | problems | answers: found["artifacts"].update(new),
+        )
+        change(trial / "metrics.json", lambda found: found.update(finished=started))
+        versions = {name: registered[name] for name in ("code", "versions")}
+        change(trial / "provenance.json", lambda found, versions=versions: found.update(versions))

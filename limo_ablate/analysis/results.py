@@ -8,17 +8,18 @@ has changed since, the result is stale.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from limo_ablate.core.artifacts import Store, stage_version
+from limo_ablate.core.artifacts import Store, digest_file, stage_version
 from limo_ablate.core.errors import UserError
 from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.verify import VERSION as VERIFIER
 
-METRICS = "metrics.json"
+METRICS, VERDICTS = "metrics.json", "verdicts.parquet"
 GONE = "no longer on disk"
 
 
@@ -42,9 +43,10 @@ def read_metrics(folder: Path, key: str | None = None) -> dict[str, Any] | None:
 class CurrentInputs:
     """The inputs as they are now; each file is looked at once."""
 
-    def __init__(self, store: Path, bases: Sequence[Path] = (Path(),)) -> None:
-        """`bases`: folders that recorded paths may be relative to, the first that has the file counts."""
-        self._store, self._bases = Store(store), bases
+    def __init__(self, store: Path | None, bases: Sequence[Path] = (Path(),)) -> None:
+        """`store`: where digests of files are kept, if there is one; `bases`: folders that recorded paths may
+        be relative to, the first that has the file counts."""
+        self._store, self._bases = Store(store or Path(os.devnull)), bases
         self._digests: dict[str, str | None] = {}
 
     def changes(self, metrics: Mapping[str, Any]) -> tuple[str, ...]:
@@ -67,6 +69,22 @@ class CurrentInputs:
             there = next((base / path for base in self._bases if (base / path).exists()), None)
             self._digests[path] = self._store.path_digest(there) if there else None
         return self._digests[path]
+
+
+def edited(folder: Path, metrics: Mapping[str, Any], *, by_time: bool = False) -> tuple[str, ...]:
+    """A text where the trial's verdicts are not those that it wrote.
+
+    `by_time`: they are not read where they are older than metrics.json, which was written after them.
+    """
+    path, recorded = folder / VERDICTS, metrics.get("verdicts")
+    if recorded is None:
+        return ()
+    if path.exists():
+        if by_time and path.stat().st_mtime_ns <= (folder / METRICS).stat().st_mtime_ns:
+            return ()
+        if digest_file(path) == recorded:
+            return ()
+    return (f"{path} is not as its trial wrote it",)
 
 
 class Results:
@@ -92,7 +110,7 @@ class Results:
             return GONE
         store = trial.config.paths.artifacts
         inputs = self._inputs.setdefault(store, CurrentInputs(Path(store)))
-        return ", ".join(inputs.changes(metrics)) or None
+        return ", ".join((*inputs.changes(metrics), *edited(place, metrics, by_time=True))) or None
 
 
 @lru_cache(maxsize=20_000)

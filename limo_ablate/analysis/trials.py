@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from limo_ablate.analysis.results import CurrentInputs, read_metrics, unusable
+from limo_ablate.analysis.results import CurrentInputs, edited, read_metrics, unusable
 from limo_ablate.core.errors import UserError
 from limo_ablate.study.block import Block
 from limo_ablate.study.folder import started_in
@@ -89,12 +89,15 @@ def load_trials(study: Path) -> list[Trial]:
     finished = [trial for trial in trials if trial.metrics]
     if not finished:
         return trials
-    root = Path(resolved(finished[0].folder).get("paths", {}).get("artifacts", ""))
+    root: str | None = resolved(finished[0].folder).get("paths", {}).get("artifacts")
     bases = [Path(), *started_in(study)]
-    store = next((base / root for base in bases if (base / root).is_dir()), root)
-    current = CurrentInputs(store, bases)
+    stores = [base / root for base in bases if root and (base / root).is_dir()]
+    current = CurrentInputs(stores[0] if stores else None, bases)
     results = [trial.metrics or {} for trial in finished]
-    changes = [current.changes(metrics) for metrics in results]
+    changes = [
+        (*current.changes(metrics), *edited(trial.folder, metrics))
+        for trial, metrics in zip(finished, results, strict=True)
+    ]
     stale = {
         id(trial): replace(trial, stale=changed, metrics=None if left_out else trial.metrics)
         for trial, changed, left_out in zip(finished, changes, unusable(results, changes), strict=True)

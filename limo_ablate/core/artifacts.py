@@ -22,6 +22,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import Field, dataclass, fields, is_dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,8 @@ class Artifact:
     """SHA-256 over the names and bytes of its files, except FILES_WITH_TIMINGS."""
     seconds: float
     """Time it took to build."""
+    made: str
+    """When it was built: UTC, ISO 8601."""
 
     def identity(self) -> dict[str, str]:
         """What a later stage hashes as its input: the content, not how it was produced."""
@@ -210,6 +213,7 @@ class Store:
                 "version": version,
                 "digest": digest_folder(partial),
                 "seconds": round(time.perf_counter() - started, 3),
+                "made": datetime.now(UTC).isoformat(),
                 "files": _file_stats(partial),
                 "inputs": inputs,
             }
@@ -253,7 +257,7 @@ class Store:
         if not _intact(path, manifest):
             log.warning("%s is damaged: its files don't match its manifest; building it again", path)
             return None
-        return Artifact(stage, key, path, manifest["digest"], manifest["seconds"])
+        return Artifact(stage, key, path, manifest["digest"], manifest["seconds"], manifest["made"])
 
 
 def _write_digest(folder: Path, digest: str) -> None:
@@ -267,7 +271,9 @@ def _intact(folder: Path, manifest: Mapping[str, Any]) -> bool:
     """
     recorded = manifest.get("files", {})
     current = _file_stats(folder, recorded)
-    if "digest" in manifest and current == recorded:
+    if "made" not in manifest:  # cut short, or of an earlier version
+        return False
+    if current == recorded:
         return True
     with_timings = [name for name in recorded if Path(name).name in FILES_WITH_TIMINGS]
     if any(name not in current or current[name][0] != recorded[name][0] for name in with_timings):

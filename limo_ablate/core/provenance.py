@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -29,6 +30,10 @@ PACKAGES = (
 )  # fmt: skip
 
 
+TRIAL_CODE = ("core", "verify", "data", "model", "trial")
+"""Packages of limo_ablate whose code may change a trial's result."""
+
+
 def write_provenance(
     config: DataclassInstance, seeds: dict[str, int | None], overrides: list[str], folder: Path
 ) -> dict[str, Any]:
@@ -43,6 +48,7 @@ def write_provenance(
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "git": {"commit": commit, "dirty": None if diff is None else bool(diff)},
+        "code": code_digest(),
         "versions": {"python": platform.python_version(), **package_versions()},
         "hardware": hardware_facts(),
         "seeds": seeds,
@@ -68,6 +74,21 @@ def code_state() -> tuple[str | None, str | None]:
     """
     checkout = Path(__file__).resolve().parents[2]
     return git_state(checkout) if (checkout / "pyproject.toml").is_file() else (None, None)
+
+
+@cache
+def code_digest() -> str:
+    """SHA-256 of the source of the packages that take part in a trial, as it is on disk at the first call.
+
+    Unlike the commit it is known of an installed copy too, and a change of the report or of a text does not
+    touch it.
+    """
+    package = Path(__file__).resolve().parents[1]
+    files = sorted(path for name in TRIAL_CODE for path in (package / name).rglob("*.py"))
+    total = hashlib.sha256()
+    for file in files:
+        total.update(f"{file.relative_to(package).as_posix()}\0".encode() + file.read_bytes() + b"\0")
+    return total.hexdigest()
 
 
 def git_state(folder: Path) -> tuple[str | None, str | None]:

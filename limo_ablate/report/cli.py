@@ -24,7 +24,7 @@ def report(study: str, overrides: list[str]) -> int:
     index.html, one page that needs no network, and each chart as PNG, SVG and PDF. Prints the page's path,
     its size and the number of charts.
     """
-    from limo_ablate.report.facts import stale_lines
+    from limo_ablate.report.facts import warnings
     from limo_ablate.report.page import report_parts, write_page  # Altair and vl-convert take a second
     from limo_ablate.report.study_view import load
     from limo_ablate.study.folder import study_folder
@@ -35,7 +35,7 @@ def report(study: str, overrides: list[str]) -> int:
     page = write_page(view, *report_parts(view))
     print(page)
     print(_contents(page))
-    print("".join(f"{line}\n" for line in stale_lines(view)), end="")
+    print("".join(f"{line}\n" for line in warnings(view)), end="")
     if outdated := _outdated(study, folder, overrides):
         print(outdated)
     return 0

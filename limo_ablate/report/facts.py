@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from limo_ablate.analysis.run_differences import differing
 from limo_ablate.analysis.trials import Trial, resolved
 from limo_ablate.core.text import counted
 from limo_ablate.report.figure_data import FigureData
@@ -62,8 +63,8 @@ def glance(view: StudyView) -> list[tuple[str, str]]:
     return [*tiles, (duration(seconds), "of machine time")]
 
 
-def stale_lines(view: StudyView) -> list[str]:
-    """Which results are of other inputs than those of now, and whether they are shown."""
+def warnings(view: StudyView) -> list[str]:
+    """Which results are of other inputs than those of now, and whether they are shown; differing versions."""
     lines = []
     for used in (False, True):
         stale = [trial for trial in view.trials if trial.stale and bool(trial.metrics) == used]
@@ -71,6 +72,8 @@ def stale_lines(view: StudyView) -> list[str]:
             names = ", ".join(own[:NAMES_SHOWN]) + (", ..." if len(own) > NAMES_SHOWN else "")
             shown = "shown, as no result is newer" if used else "in no table and no figure"
             lines.append(f"{len(own)} stale result{'s' * (len(own) > 1)}, {shown}: {why} ({names}).")
+    if mixed := differing(view.done):
+        lines.append(f"The trials ran with different versions: {'; '.join(mixed)}.")
     return lines
 
 

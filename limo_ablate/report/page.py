@@ -19,7 +19,7 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.report.browser import pack_completions
 from limo_ablate.report.claims import Claims, claims
 from limo_ablate.report.declared.charts import efficiency_chart, note
-from limo_ablate.report.facts import finding, glance, provenance, recipe, stale_lines
+from limo_ablate.report.facts import finding, glance, provenance, recipe, warnings
 from limo_ablate.report.picture_files import FORMATS, write_picture_files
 from limo_ablate.report.result_tables import cell_table, figure_table
 from limo_ablate.report.section import Chart, Section, slug
@@ -111,7 +111,7 @@ def html(view: StudyView, contrasts: Claims | None, figures: list[Chart], sectio
         drawn_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         study=view.study,
         tiles=glance(view),
-        stale=stale_lines(view),
+        warnings=warnings(view),
         contents=contents(parts),
         kinds=FORMATS,
         unfolded=UNFOLDED,

@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from limo_ablate.core.artifacts import Artifact, Store, record_files, stage_version
+from limo_ablate.core.artifacts import Artifact, Store, digest_file, record_files, stage_version
 from limo_ablate.core.energy import EnergyMeter
 from limo_ablate.core.overrides import format_override
 from limo_ablate.core.provenance import write_provenance
@@ -83,7 +83,10 @@ def run_trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> dict[st
             "finished": datetime.now(UTC).isoformat(),
             "total_seconds": round(time.perf_counter() - started, 3),
             "joules": meter.joules(),
-            "artifacts": {s: {"key": a.key, "digest": a.digest} for s, a in stages.artifacts.items()},
+            "artifacts": {
+                s: {"key": a.key, "digest": a.digest, "made": a.made} for s, a in stages.artifacts.items()
+            },
+            "verdicts": digest_file(folder / "verdicts.parquet"),
             "inputs": {"files": files, "versions": _versions(stages)},
         }
         tracker.finish(metrics, folder, stages.artifacts)

@@ -17,6 +17,7 @@ from limo_ablate.analysis.register.declaration import (
 )
 from limo_ablate.analysis.register.registration import Chain, Registration
 from limo_ablate.analysis.register.search_check import search_deviation
+from limo_ablate.analysis.run_differences import differing
 from limo_ablate.core.text import counted
 from limo_ablate.study.contrast import Contrast
 from limo_ablate.study.design import Study
@@ -73,6 +74,8 @@ def _why(contrast: Contrast, study: Study, chain: Chain, trials: Sequence[Curren
     own_trials = [current for current in trials if contrast.block in current.trial.blocks]
     if early := sum(current.finished_by(first.time) for current in own_trials):
         return f"{counted(early, 'trial')} of its block had finished before it was registered"
+    if known := sum(current.answered_by(first.time) for current in own_trials):
+        return f"answers of {counted(known, 'trial')} of its block were in the store before it was registered"
     if changed := [
         key for key, value in analysis_settings(study).items() if value != chain.last.analysis_settings[key]
     ]:
@@ -149,6 +152,8 @@ def _trials(
         return f"{missing} of its registered trials missing from the study"
     if unfinished := sum(not current.done for current in actual):
         return f"{unfinished} of its {len(actual)} trials without a result"
+    if mixed := differing([current.trial for current in actual]):
+        return f"its trials ran with different versions: {'; '.join(mixed)}"
     if other_rows := sum(
         current.digest("selection") != registered[current.key].selection for current in matched
     ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +28,29 @@ class CurrentTrial:
 
     def digest(self, stage: str) -> str | None:
         """Digest of an artifact of the finished trial: `selection`, `benchmark/mini`."""
-        artifact: dict[str, str] = (self.trial.metrics or {}).get("artifacts", {}).get(stage, {})
+        artifact: dict[str, str] = self._metrics.get("artifacts", {}).get(stage, {})
         return artifact.get("digest")
 
     def finished_by(self, time: str) -> bool:
         """Whether the trial had finished at `time`, by its own record."""
-        if self.trial.metrics is None:
-            return False
-        started = json.loads((self.trial.folder / "provenance.json").read_text())["started"]
-        took = timedelta(seconds=self.trial.metrics["total_seconds"])
-        return datetime.fromisoformat(started) + took < datetime.fromisoformat(time)
+        return self.done and _at(self._metrics["finished"]) < _at(time)
+
+    def answered_by(self, time: str) -> bool:
+        """Whether answers of the trial were in the store at `time`, from whichever study."""
+        artifacts = self._metrics.get("artifacts", {})
+        return any(
+            _at(artifact["made"]) < _at(time)
+            for stage, artifact in artifacts.items()
+            if stage.startswith(("completions/", "verdicts/"))
+        )
+
+    @property
+    def _metrics(self) -> dict[str, Any]:
+        return self.trial.metrics or {}
+
+
+def _at(time: str) -> datetime:
+    return datetime.fromisoformat(time)
 
 
 def analysis_settings(study: Study) -> dict[str, Any]:

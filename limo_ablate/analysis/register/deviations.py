@@ -9,6 +9,7 @@ from limo_ablate.analysis.register.current_trials import CurrentTrial, analysis_
 from limo_ablate.analysis.register.declaration import block_of, changes, declared_design, first_names
 from limo_ablate.analysis.register.registration import Chain, Registration
 from limo_ablate.analysis.register.search_check import search_deviation
+from limo_ablate.analysis.run_differences import facts_of, run_facts
 from limo_ablate.core.text import counted
 from limo_ablate.study.contrast import Contrast
 from limo_ablate.study.design import Study
@@ -25,6 +26,7 @@ def deviations(study: Study, chain: Chain, trials: Sequence[CurrentTrial]) -> li
         *_searches(study, last, trials),
         *_data(trials, last),
         *_analysis(study, last),
+        *_versions(trials, last),
         *_late(trials, last),
         *(f"registered before at {link.time}, hash {link.hash[:12]}" for link in chain.registrations[:-1]),
     ]
@@ -109,12 +111,28 @@ def _analysis(study: Study, registered: Registration) -> Iterator[str]:
             yield f"{key}: registered {registered.analysis_settings[key]}, used {used}"
 
 
+def _versions(trials: Sequence[CurrentTrial], registered: Registration) -> Iterator[str]:
+    """Code and packages that trials ran with, where these are not the registered ones."""
+    before = facts_of(registered.code, registered.versions)
+    finished = [run_facts(current.trial.folder) for current in trials if current.done]
+    for name, version in before.items():
+        if used := sorted({facts[name] for facts in finished} - {version}):
+            what = "code of limo-ablate" if name == "code" else name
+            yield f"{what}: registered {version}, trials ran with {', '.join(used)}"
+
+
 def _late(trials: Sequence[CurrentTrial], registered: Registration) -> Iterator[str]:
     for block, count in registered.finished.items():
         yield f"{counted(count, 'trial')} of block '{block}' had finished when it was registered"
     if not registered.finished:
         early = [current.trial.name for current in trials if current.finished_by(registered.time)]
         yield from _counted("trial", "had finished before it was registered", early)
+    known = [
+        current.trial.name
+        for current in trials
+        if current.answered_by(registered.time) and not current.finished_by(registered.time)
+    ]
+    yield from _counted("trial", "had answers in the store before it was registered", known)
 
 
 def _counted(noun: str, what: str, names: Sequence[str]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from limo_ablate.analysis.register.registration import FORMAT, Chain, Registered
 from limo_ablate.analysis.register.search_check import shares_pool
 from limo_ablate.core.artifacts import Store, content_key
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.provenance import code_state, package_versions
+from limo_ablate.core.provenance import code_digest, code_state, package_versions
 from limo_ablate.data.pool.load import load_benchmark, load_pool
 from limo_ablate.data.select.selection import select
 from limo_ablate.study.block import Block
@@ -53,6 +53,7 @@ def freeze(study: Study, folder: Path, former: Chain | None) -> Registration:
         time=datetime.now(UTC).isoformat(timespec="seconds"),
         study=study.name,
         git={"commit": commit, "dirty": None if diff is None else bool(diff)},
+        code=code_digest(),
         versions={"python": platform.python_version(), **package_versions()},
         design=declared_design(study),
         cells={trial.key: _registered(study, trial, digests) for trial in planned},

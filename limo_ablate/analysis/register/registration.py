@@ -16,7 +16,7 @@ from limo_ablate.core.typed import from_dict
 from limo_ablate.study.contrast import Contrast
 from limo_ablate.study.folder import REGISTRATION
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +42,8 @@ class Registration:
     study: str
     git: dict[str, Any]
     """commit, dirty; null if the code is not in a repository."""
+    code: str
+    """Digest of the code, see `provenance.code_digest`."""
     versions: dict[str, str | None]
     design: dict[str, Any]
     """The study as declared: question, overrides, seeds, blocks."""

@@ -14,7 +14,10 @@ from limo_ablate.analysis import ANALYSIS
 from limo_ablate.analysis.adjust import holm
 from limo_ablate.analysis.register.freeze import freeze
 from limo_ablate.analysis.register.registration import Registration, read, with_hash, write
+from limo_ablate.analysis.trials import load_trials
+from limo_ablate.core.artifacts import digest_file
 from limo_ablate.report.claims import Claims, claims
+from limo_ablate.report.facts import warnings
 from limo_ablate.report.page import write_report
 from limo_ablate.report.study_view import load
 from limo_ablate.study.design import load_study
@@ -120,7 +123,7 @@ def test_a_registered_one_without_a_result_has_its_share_of_alpha(study: Path) -
 
 
 def test_results_before_the_registration_make_it_exploratory(study: Path) -> None:
-    change(trials(study)[0] / "provenance.json", lambda found: found.update(started=EARLIER))
+    change(trials(study)[0] / "metrics.json", lambda found: found.update(finished=EARLIER))
     assert why(study) == ["1 trial of its block had finished before it was registered"] * 2
     assert told(study).deviations[0].startswith("1 trial had finished before it was registered: ")
 
@@ -161,6 +164,46 @@ def another_cell(study: Path) -> None:
     metrics = study / "trials" / rows[0]["folder"] / "metrics.json"
     change(metrics, lambda found: found.update(trial=rows[0]["key"]))
     (study / "cells.json").write_text(json.dumps(rows))
+
+
+def test_answers_that_were_in_the_store_before_make_it_exploratory(study: Path) -> None:
+    """A deleted study whose artifacts are left is registered, and finished from the store in seconds."""
+    answers = {"completions/mini": {"key": "none", "digest": "none", "made": EARLIER}}
+    change(trials(study)[0] / "metrics.json", lambda found: found["artifacts"].update(answers))
+    found = told(study)
+    why = "answers of 1 trials of its block were in the store before it was registered"
+    assert found.rows["why"].to_list() == [why] * 2
+    assert any(line.startswith("1 trials have answers that were in the store") for line in found.deviations)
+
+
+@pytest.mark.parametrize(
+    ("how", "what"),
+    [
+        (lambda record: record.update(code="!" * 64), "code of limo-ablate !!!!!!!! and "),
+        (lambda record: record["versions"].update(torch="0.1"), "torch 0.1 and "),
+    ],
+)
+def test_trials_of_other_code_or_packages_make_it_exploratory(
+    study: Path, how: Callable[[dict[str, Any]], None], what: str
+) -> None:
+    change(trials(study)[0] / "provenance.json", how)
+    found = told(study)
+    assert any(f"its trials ran with different versions: {what}" in str(why) for why in found.rows["why"])
+    name, _, old = what.removesuffix(" and ").rpartition(" ")
+    (line,) = found.deviations
+    assert line.startswith(f"{name}: registered ")
+    assert line.endswith(f"trials ran with {old}")
+    assert f"The trials ran with different versions: {what}" in "\n".join(warnings(load(study)))
+
+
+def test_verdicts_that_were_edited_are_in_no_table(study: Path) -> None:
+    file = trials(study)[0] / "verdicts.parquet"
+    change(file.with_name("metrics.json"), lambda found: found.update(verdicts=digest_file(file)))
+    assert not any(trial.stale for trial in load_trials(study))
+    pl.read_parquet(file).with_columns(status=pl.lit("correct")).write_parquet(file)
+    (stale,) = [trial for trial in load_trials(study) if trial.stale]
+    assert stale.metrics is None
+    assert stale.stale == (f"{file} is not as its trial wrote it",)
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     for trial in trials(folder):
         change(trial / "metrics.json", lambda found: found["artifacts"].update(made))
-        change(trial / "provenance.json", lambda found: found.update(started=LATER))
+        change(trial / "metrics.json", lambda found: found.update(finished=LATER))
+        versions = {"code": registration.last.code, "versions": registration.last.versions}
+        change(trial / "provenance.json", lambda found, versions=versions: found.update(versions))
     return folder
 
 

@@ -65,7 +65,7 @@ def piloted(
             verdicts = verdicts.with_columns(source=pl.Series(np.repeat(contest.astype(str), samples)))
         verdicts.write_parquet(at / "verdicts.parquet")
         (at / "config.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(asdict(trial.config)))))
-        (at / "metrics.json").write_text('{"scores": {}}')
+        (at / "metrics.json").write_text(json.dumps({"trial": trial.key, "scores": {}, "inputs": {}}))
         done[trial.id] = at
     return done
 
