@@ -171,9 +171,9 @@ def test_answers_that_were_in_the_store_before_make_it_exploratory(study: Path) 
     answers = {"completions/mini": {"key": "none", "digest": "none", "made": EARLIER}}
     change(trials(study)[0] / "metrics.json", lambda found: found["artifacts"].update(answers))
     found = told(study)
-    why = "answers of 1 trials of its block were in the store before it was registered"
+    why = "answers of 1 trial of its block were in the store before it was registered"
     assert found.rows["why"].to_list() == [why] * 2
-    assert any(line.startswith("1 trials have answers that were in the store") for line in found.deviations)
+    assert any(line.startswith("1 trial had answers in the store") for line in found.deviations)
 
 
 @pytest.mark.parametrize(
