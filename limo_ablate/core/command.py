@@ -23,6 +23,7 @@ from limo_ablate.core.errors import (
     EXIT_INTERRUPTED,
     EXIT_TRIALS_FAILED,
     EXIT_USER_ERROR,
+    UNUSABLE_PATH_ERRNOS,
     TrialFailure,
     UserError,
 )
@@ -53,6 +54,10 @@ def run(command: click.Command, argv: Sequence[str]) -> int:
     except BrokenPipeError:  # the reader (`| head`) has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno not in UNUSABLE_PATH_ERRNOS or error.filename is None:
+            raise
+        return _failed(f"{error.filename}: {error.strerror}", EXIT_USER_ERROR)
 
 
 def _failed(message: str, code: int) -> int:

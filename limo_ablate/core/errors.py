@@ -9,6 +9,11 @@ EXIT_INTERRUPTED = 130
 DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors of the operating system for a full disk, an exhausted quota and a file over the size limit."""
 
+UNUSABLE_PATH_ERRNOS = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, *DISK_FULL_ERRNOS
+)  # fmt: skip
+"""Errors of the operating system for a file or folder that the user must choose or mend."""
+
 
 class UserError(Exception):
     """A user's mistake: one line says what is wrong, which value, where, and what to do."""

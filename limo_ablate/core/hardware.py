@@ -79,6 +79,18 @@ def available_cores() -> int:
     return min(here, int(os.environ.get("SLURM_CPUS_ON_NODE", here)))
 
 
+def check_gpus(hardware: HardwareConfig, visible: int | None = None) -> None:
+    """Raises UserError where a trial needs more GPUs of this machine than are `visible`; None: to this
+    process."""
+    needed = hardware.processes // hardware.nodes if hardware.device == "cuda" else 0
+    visible = len(visible_gpus()) if needed and visible is None else visible
+    if needed > (visible or 0):
+        raise UserError(
+            f"hardware={hardware.name} needs {needed} GPU{'s' if needed > 1 else ''} for a trial, {visible} "
+            "are visible; choose other hardware (`cpu` needs none)"
+        )
+
+
 def visible_gpus() -> list[str]:
     """Ids of the GPUs that this process may use, found without CUDA, which must not start before a fork."""
     if (chosen := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:

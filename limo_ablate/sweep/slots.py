@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.hardware import HardwareConfig, available_cores, visible_gpus
+from limo_ablate.core.hardware import HardwareConfig, available_cores, check_gpus, visible_gpus
 from limo_ablate.trial.config import LaunchConfig
 
 PASSES = 8
@@ -65,11 +65,7 @@ class Devices:
         """Raises UserError when a trial on one of `hardware` needs more GPUs than there are."""
         for one in {h for h in hardware if h.device == "cuda"}:
             self._widest = max(self._widest, width(one))
-            if width(one) > len(self.gpus):
-                raise UserError(
-                    f"hardware={one.name} needs {width(one)} GPUs for a trial, {len(self.gpus)} are visible; "
-                    "choose other hardware"
-                )
+            check_gpus(one, len(self.gpus))
 
     def side_by_side(self, hardware: HardwareConfig) -> int:
         """How many trials on `hardware` run at the same time."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -13,9 +14,12 @@ import click
 
 from limo_ablate.core.command import Verb, words
 from limo_ablate.core.errors import TrialFailure, UserError
+from limo_ablate.core.hardware import check_gpus
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+    from limo_ablate.trial.config import TrialConfig
 
 F = TypeVar("F", bound=Callable[..., Any])
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
@@ -89,7 +93,7 @@ def run_hydra(argv: Sequence[str]) -> int:
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, and the error is ours to print
     overrides = [word for word in argv if "=" in word]
-    sys.argv = [sys.argv[0], *_with_sweeper(argv)]
+    sys.argv = [sys.argv[0], *_with_ours(argv)]
     try:
         with search_path() as folder:
             hydra.main(version_base="1.3", config_path=folder, config_name=PRIMARY)(job)()
@@ -106,13 +110,16 @@ def run_hydra(argv: Sequence[str]) -> int:
     return 0
 
 
-def _with_sweeper(argv: Sequence[str]) -> list[str]:
-    """`argv` with our sweeper for `-m`, whatever the primary configuration, unless another one is chosen."""
-    if any(argument.startswith("hydra/sweeper=") for argument in argv):
-        return list(argv)
+def _with_ours(argv: Sequence[str]) -> list[str]:
+    """`argv` with our callback and, for `-m`, our sweeper unless another one is chosen, whatever the primary
+    configuration."""
+    from limo_ablate.trial.new_folder import OVERRIDE
+
+    chosen = any(argument.startswith("hydra/sweeper=") for argument in argv)
+    ours = [OVERRIDE] if chosen else ["hydra/sweeper=limo", OVERRIDE]
     overrides = (place for place, text in enumerate(argv) if "=" in text and not text.startswith("-"))
     place = next(overrides, 0)  # Hydra reads overrides only where they stand together
-    return [*argv[:place], "hydra/sweeper=limo", *argv[place:]]
+    return [*argv[:place], *ours, *argv[place:]]
 
 
 def _one_trial(cfg: DictConfig) -> None:
@@ -124,6 +131,8 @@ def _one_trial(cfg: DictConfig) -> None:
     folder = Path(hydra.runtime.output_dir)
     try:
         config = to_trial(cfg)
+        check_gpus(config.hardware)
+        _check_folder(folder, config)
     except UserError:
         with suppress(OSError):
             folder.rmdir()  # made by Hydra; kept if anything else is in it
@@ -136,3 +145,15 @@ def _one_trial(cfg: DictConfig) -> None:
 
     metrics = run_trial(config, folder, TrialLabels(study=None, cell=cell, name=folder.name))
     print_trial(metrics, folder)
+
+
+def _check_folder(folder: Path, config: TrialConfig) -> None:
+    """Raises UserError where the folder, which the user has chosen, holds another trial's results."""
+    from limo_ablate.trial.identity import trial_key
+
+    try:
+        key = json.loads((folder / "metrics.json").read_text())["trial"]
+    except FileNotFoundError:
+        return
+    if key != trial_key(config):
+        raise UserError(f"{folder} holds the results of another trial; choose another hydra.run.dir=DIR")

@@ -8,8 +8,8 @@ from limo_ablate.core.overrides import format_override, literal, parse_overrides
     "value",
     [
         0, -3, 2.5, 1e-6, True, False, None, "mini_m", "a/b.c-d", "null", "64", "1e-3", "", "two words",
-        "it's", "back\\slash", "ends with \\", "\\'both", "a,b", "${x}", "k=v", "äöü", "données/a.jsonl", "a#b", "[",
-        [4, "L5", None], [], {"a": 1.5, "b": "x y"},
+        "it's", "back\\slash", "ends with \\", "\\'both", "a,b", "${x}", "k=v", "äöü", "données/a.jsonl",
+        "a#b", "[", [4, "L5", None], [], {"a": 1.5, "b": "x y"},
     ],
 )  # fmt: skip
 def test_hydra_reads_back_formatted_values(value: object) -> None:

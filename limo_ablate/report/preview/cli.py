@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,8 +65,22 @@ def _show(config: TrialConfig, folder: Path | None, shown: int) -> None:
     preview = build_preview(config)
     folder = folder or Path(config.paths.selections) / f"{config.data.name}-{preview.key}"
     try:
-        preview.write(folder)
-        draw(preview, folder)
+        with _held(folder):
+            preview.write(folder)
+            draw(preview, folder)
     except OSError as error:
         raise UserError(f"--out={folder}: can't be written: {error.strerror}") from error
     print_selection(preview, folder, shown)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Makes the folder and locks it, so that two selections that are written to it at once don't mix."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
