@@ -88,7 +88,7 @@ def test_many_rows_with_many_tokens_and_too_few_rows(tmp_path: Path) -> None:
     selected = choose(store, pool, replace(SELECT, size=3000, tokens=39_500)).rows
     assert selected.height == 3000
     assert abs(selected["tokens"].sum() - 39_500) <= TOLERANCE * 39_500
-    with pytest.raises(UserError, match=r"select.size=4001, but only 4000 rows pass"):
+    with pytest.raises(UserError, match=r"select.size=4001, but only 4,000 rows pass"):
         choose(store, pool, replace(SELECT, size=4001, tokens=10_000))
 
 
