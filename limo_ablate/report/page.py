@@ -7,8 +7,11 @@ scripts (by a nonce that no text can know) and allows no requests.
 from __future__ import annotations
 
 import json
+import os
 import secrets
+from contextlib import suppress
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -140,9 +143,22 @@ def height(spec: dict[str, Any]) -> int:
 
 
 def vega() -> str:
-    """Vega, Vega-Lite and vega-embed as one script (900 kB); bundling takes 2 s, once a process."""
+    """Vega, Vega-Lite and vega-embed as one script (900 kB).
+
+    Bundling takes 2 s, so the script is kept in the user's cache folder.
+    """
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "limo-ablate"
+    kept = folder / f"vega-{version('vl-convert-python')}.js"
+    with suppress(OSError):
+        return kept.read_text(encoding="utf-8")
     script: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub forgets the default
-    return script.replace("</script", "<\\/script")
+    script = script.replace("</script", "<\\/script")
+    with suppress(OSError):  # no home, or none that can be written to
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = kept.with_suffix(f".{os.getpid()}")
+        partial.write_text(script, encoding="utf-8")
+        partial.replace(kept)
+    return script
 
 
 def json_for_html(data: Any) -> str:
