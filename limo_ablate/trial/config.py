@@ -112,6 +112,12 @@ class TrackConfig:
     project: str = "limo-ablate"
     entity: str | None = None
     mode: Literal["offline", "online", "disabled"] = "offline"
+    name: str | None = None
+    """Name of the run; in a study the trial's name follows it. null: the trial's name."""
+    tags: str | tuple[str, ...] | None = None
+    """Tags of the run beside seed and cell: a list, or a text with commas."""
+    dir: str | None = None
+    """Folder in whose `wandb` the files of runs are; null: the trial's own folder."""
     options: dict[str, Any] = field(default_factory=dict)
     """Settings of a tracker that another package adds, which reads them."""
     patience_seconds: float = 120

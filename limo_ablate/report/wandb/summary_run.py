@@ -23,8 +23,9 @@ from limo_ablate.report.page import report_parts, write_page
 from limo_ablate.report.section import Chart, Section, slug
 from limo_ablate.report.study_view import StudyView
 from limo_ablate.trial.config import TrackConfig
-from limo_ablate.trial.track.names import flat, logged
-from limo_ablate.trial.track.settings import environment, quiet, run_id, run_settings
+from limo_ablate.trial.track.names import flat, logged, own_tags
+from limo_ablate.trial.track.places import offline_runs, run_id, run_place
+from limo_ablate.trial.track.settings import environment, quiet, run_settings
 
 PAGE = "report"
 """Key of the report's page."""
@@ -121,7 +122,7 @@ def write_summary(summary: SummaryRun, track: TrackConfig) -> None:
     run."""
     folder = summary.view.folder / "wandb"
     name = run_id(folder)
-    for earlier in folder.glob("*run-*"):
+    for earlier in {*folder.glob("*run-*"), *offline_runs(folder)}:
         if earlier.is_dir() and not earlier.is_symlink():
             shutil.rmtree(earlier)
     with environment(folder), quiet():
@@ -141,10 +142,10 @@ def _run(summary: SummaryRun, track: TrackConfig, name: str) -> Any:
         name=f"{study.name}: summary",
         group=study.name,
         job_type="summary",
-        tags=["summary"],
+        tags=["summary", *own_tags(track.tags)],
         config={"study": study.name, "question": study.question, "seeds": list(study.seeds)},
         mode="offline" if track.mode == "offline" else "online",
-        dir=str(summary.view.folder),
+        dir=str(run_place(summary.view.folder / "wandb", track.dir)),
         settings=run_settings(track, gpu=False, silent=True),
     )
 

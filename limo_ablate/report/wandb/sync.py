@@ -14,6 +14,7 @@ from limo_ablate.core.errors import EXIT_TRIALS_FAILED, UserError
 from limo_ablate.core.text import counted
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.config import TrackConfig
+from limo_ablate.trial.track.places import offline_runs
 from limo_ablate.trial.track.steps import UNSENT, Steps, running
 
 TRIALS = ("outputs/trials/*/*", "outputs/wandb/*/*")
@@ -36,7 +37,7 @@ class Unsent:
     @property
     def offline(self) -> list[Path]:
         """Offline runs that were not sent."""
-        runs = sorted((self.trial / "wandb").glob("offline-run-*"))
+        runs = offline_runs(self.trial / "wandb")
         return [run for run in runs if not any(run.glob("*.wandb.synced"))]
 
 
@@ -53,7 +54,7 @@ def sync(study: str | None, overrides: Sequence[str]) -> int:
     from limo_ablate.trial.track.settings import check_access
 
     check_access()
-    return _send(unsent, config.track, _target(config.track, overrides))
+    return _send(unsent, config.track, _given(config.track, overrides))
 
 
 def _trials(studies: Path, name: str | None) -> Iterator[Path]:
@@ -77,21 +78,22 @@ def _of_study(folder: Path) -> Iterator[Path]:
     yield from sorted((folder / "trials").iterdir())
 
 
-def _target(track: TrackConfig, overrides: Sequence[str]) -> list[str]:
-    """W&B's flags for a project or an entity given as an override."""
+def _given(track: TrackConfig, overrides: Sequence[str]) -> dict[str, str]:
+    """Project and entity, where they are given as overrides; else a run goes to its trial's own."""
     keys = {override.partition("=")[0] for override in overrides}
-    options = {"--project": ("track.project", track.project), "--entity": ("track.entity", track.entity)}
-    return [part for flag, (key, value) in options.items() if key in keys and value for part in (flag, value)]
+    values = {"project": track.project, "entity": track.entity}
+    return {name: value for name, value in values.items() if f"track.{name}" in keys and value}
 
 
-def _send(unsent: list[Unsent], track: TrackConfig, target: list[str]) -> int:
+def _send(unsent: list[Unsent], track: TrackConfig, given: dict[str, str]) -> int:
     """Sends all runs, printing a line for each; returns the exit code."""
     failed = 0
+    target = [part for name, value in given.items() for part in (f"--{name}", value)]
     for start in range(0, len(unsent), BATCH):
         batch = unsent[start : start + BATCH]
         _wandb_sync([run for trial in batch for run in trial.offline], target)
         for number, trial in enumerate(batch, start + 1):
-            reason = _resend(trial, track) if trial.broken else _check_sent(trial, target)
+            reason = _resend(trial, track, given) if trial.broken else _check_sent(trial, target)
             failed += reason is not None
             outcome = "sent" if reason is None else f"not sent: {reason}"
             print(f"[{number}/{len(unsent)}] {trial.trial.name}: {outcome}", flush=True)
@@ -109,10 +111,10 @@ def _wandb_sync(runs: Sequence[Path], target: list[str]) -> str:
     return result.stdout + result.stderr
 
 
-def _resend(trial: Unsent, track: TrackConfig) -> str | None:
+def _resend(trial: Unsent, track: TrackConfig, given: dict[str, str]) -> str | None:
     from limo_ablate.trial.track.resync import resync
 
-    return resync(trial.trial, track)
+    return resync(trial.trial, track.patience_seconds, given)
 
 
 def _check_sent(trial: Unsent, target: list[str]) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 NAMES = {
@@ -53,3 +53,9 @@ def logged(metric: str) -> str:
     (wandb/wandb#6659).
     """
     return re.sub(r"[^A-Za-z0-9_/]", "_", metric.replace("@", "_at_"))
+
+
+def own_tags(tags: str | Sequence[str] | None) -> list[str]:
+    """`track.tags` as a list, each tag once."""
+    listed = tags.split(",") if isinstance(tags, str) else tags or ()
+    return list(dict.fromkeys(tag.strip() for tag in listed if tag.strip()))

@@ -7,7 +7,7 @@ server adds what is missing to what it has.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,18 @@ from limo_ablate.trial.track.run import WandbTracker
 from limo_ablate.trial.track.steps import UNSENT
 
 
-def resync(folder: Path, track: TrackConfig) -> str | None:
-    """Uploads the run of the trial in `folder`; returns why that failed, or None."""
+def resync(folder: Path, patience_seconds: float, given: dict[str, str]) -> str | None:
+    """Uploads the run of the trial in `folder`; returns why that failed, or None.
+
+    `given`: a project or an entity other than the trial's.
+    """
     unsent = json.loads((folder / "wandb" / UNSENT).read_text())
     metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
-    config = replace(_config(folder), track=replace(track, mode="online"))
+    own = _config(folder)
+    track = from_dict(
+        TrackConfig, asdict(own.track) | given | {"mode": "online", "patience_seconds": patience_seconds}
+    )
+    config = replace(own, track=track)
     tracker = WandbTracker(config, TrialLabels(**unsent["labels"]), folder)
     if (folder / "curve.parquet").exists():
         for row in pl.read_parquet(folder / "curve.parquet").iter_rows(named=True):

@@ -29,15 +29,14 @@ import wandb
 from limo_ablate.core.artifacts import Artifact
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.identity import WITHOUT_EFFECT, TrialLabels
-from limo_ablate.trial.track.names import levels, numbers
+from limo_ablate.trial.track.names import levels, numbers, own_tags
+from limo_ablate.trial.track.places import drop_unsent, run_id, run_place
 from limo_ablate.trial.track.results import completions_table, flat_metrics, provenance, wandb_artifacts
 from limo_ablate.trial.track.settings import (
     OPENING,
     check_server,
     drop_staged,
-    drop_unsent,
     environment,
-    run_id,
     run_settings,
 )
 from limo_ablate.trial.track.steps import Steps, write_unsent
@@ -119,7 +118,7 @@ class WandbTracker:
             **({} if "WANDB_SWEEP_ID" in os.environ else self._identity(config, labels)),
             group=labels.study,
             job_type="trial",
-            tags=[tag[:TAG_LENGTH] for tag in (f"seed={config.seed}", *cell)],
+            tags=[tag[:TAG_LENGTH] for tag in (f"seed={config.seed}", *cell, *own_tags(config.track.tags))],
             config={
                 "seed": config.seed,
                 "resolved": asdict(config),
@@ -127,7 +126,7 @@ class WandbTracker:
             },
             mode=mode,
             resume="allow",
-            dir=str(self._folder.parent),
+            dir=str(run_place(self._folder, config.track.dir)),
             settings=run_settings(
                 config.track,
                 gpu=config.hardware.device != "cpu",
@@ -137,8 +136,14 @@ class WandbTracker:
 
     def _identity(self, config: TrialConfig, labels: TrialLabels) -> dict[str, Any]:
         """Entity, project, id and name of the run, unless an agent sets them."""
-        entity, project = config.track.entity, config.track.project
-        return {"entity": entity, "project": project, "id": run_id(self._folder), "name": labels.name}
+        track = config.track
+        own = (track.name,) if track.name and labels.study is None else (track.name, labels.name)
+        return {
+            "entity": track.entity,
+            "project": track.project,
+            "id": run_id(self._folder),
+            "name": "-".join(filter(None, own)),
+        }
 
     def _log_step(self, row: dict[str, Any]) -> None:
         self._run.log({f"train/{key}": value for key, value in row.items()}, step=row["step"])

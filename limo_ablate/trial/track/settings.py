@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, redirect_stderr, suppress
 from importlib import import_module
@@ -25,8 +23,6 @@ OPENING, FINISHING = 0.25, 0.4
 
 ANSWER_SECONDS = 10.0
 """Longest time for the server to answer when a user is waiting."""
-RUN_ID = "run_id"
-"""File with a run's id, beside its folders."""
 
 
 class NoKey(UserError):
@@ -83,28 +79,12 @@ def quiet() -> AbstractContextManager[Any]:
     return redirect_stderr(StringIO())
 
 
-def drop_unsent(folder: Path) -> None:
-    """Removes the offline runs in `folder` that were not uploaded: the new run records everything again."""
-    for run in folder.glob("offline-run-*"):
-        if not any(run.glob("*.synced")):
-            shutil.rmtree(run)
-
-
 def drop_staged() -> None:
     """Removes temporary folders of tables, which W&B keeps until a normal exit: trials end by os._exit."""
     with suppress(ImportError):
         cache = import_module("wandb.sdk.artifacts.artifact_instance_cache")
         cache.artifact_instance_cache_by_client_id.clear()
     gc.collect()
-
-
-def run_id(folder: Path) -> str:
-    """A random id that is stored in `folder`, so that equally named runs of two users stay apart."""
-    path = folder / RUN_ID
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(secrets.token_hex(4))
-    return path.read_text()
 
 
 @contextmanager

@@ -9,9 +9,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from limo_ablate.report.wandb.sync import Unsent
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.config import TrialConfig
-from limo_ablate.trial.identity import TrialLabels
+from limo_ablate.trial.identity import TrialLabels, trial_key
 from limo_ablate.trial.track.tracker import NoTracker, open_tracker
 from tests.made_study import curve
 from tests.trial.track.made_trial import made, make_trial, metrics_of
@@ -100,6 +101,32 @@ def test_the_table_shows_completions_with_their_verdicts(run: OfflineRun, folder
     assert rows["problem"].to_list() == verdicts["problem"].to_list()
     assert rows["status"].to_list() == verdicts["status"].to_list()
     assert "\\boxed" in rows["completion"][0]
+
+
+def test_wandb_s_own_variables_hold_unless_an_override_says_otherwise(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = compose(["seed=3"])
+    values = {"PROJECT": "theirs", "ENTITY": "lab", "NAME": "mine", "TAGS": "a, b,a", "DIR": "elsewhere"}
+    for name, value in values.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    config = compose(["seed=3", "track.project=given", "track.entity=null"])
+    assert trial_key(config) == trial_key(plain)
+    assert (config.track.project, config.track.entity, config.track.name) == ("given", None, "mine")
+    assert compose([]).track.entity == "lab"
+    for _ in range(2):  # resumed: the run takes the place of the first one
+        open_tracker(config, LABELS, folder).finish(metrics_of(folder), folder, {})
+    assert not list((folder / "wandb").glob("*run-*"))
+    (place,) = Unsent(folder).offline
+    assert place.parent == tmp_path / "cwd" / "elsewhere" / "wandb"
+    run = read_run(place.parents[1])
+    assert (run.project, run.name) == ("given", "mine-size64-L5-s3")
+    assert {"a", "b", "seed=3"} < set(run.tags)
+    alone = replace(LABELS, study=None)
+    open_tracker(compose(["track.tags=[x]", "track.dir=null"]), alone, folder).fail("")
+    run = read_run(folder)
+    assert (run.project, run.name) == ("theirs", "mine")
+    assert "x" in run.tags
 
 
 def test_artifacts_carry_key_digest_and_lineage(run: OfflineRun, tmp_path: Path) -> None:

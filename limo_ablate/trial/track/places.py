@@ -1,0 +1,48 @@
+"""Where the files of a trial's W&B run are, and its id. `folder` is `wandb` in the trial's folder."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from pathlib import Path
+
+RUN_ID = "run_id"
+"""File in `folder` with the run's id."""
+RUNS_IN = "runs_in"
+"""File in `folder` that names the folder in whose `wandb` the run is, where `track.dir` chose one."""
+
+
+def run_id(folder: Path) -> str:
+    """A random id that is stored in `folder`, so that equally named runs of two users stay apart."""
+    path = folder / RUN_ID
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(secrets.token_hex(4))
+    return path.read_text()
+
+
+def run_place(folder: Path, chosen: str | None) -> Path:
+    """The folder in whose `wandb` W&B writes: the chosen one, which is remembered, or the trial's own."""
+    if chosen is None:
+        (folder / RUNS_IN).unlink(missing_ok=True)
+        return folder.parent
+    place = Path(chosen).absolute()
+    place.mkdir(parents=True, exist_ok=True)  # W&B would quietly take another one
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / RUNS_IN).write_text(str(place))
+    return place
+
+
+def offline_runs(folder: Path) -> list[Path]:
+    """The folders of the trial's offline runs, sent or not."""
+    if not (folder / RUNS_IN).exists():
+        return sorted(folder.glob("offline-run-*"))
+    place = Path((folder / RUNS_IN).read_text()) / "wandb"
+    return sorted(place.glob(f"offline-run-*-{run_id(folder)}"))
+
+
+def drop_unsent(folder: Path) -> None:
+    """Removes the offline runs of the trial that were not uploaded: the new run records everything again."""
+    for run in offline_runs(folder):
+        if not any(run.glob("*.synced")):
+            shutil.rmtree(run)
