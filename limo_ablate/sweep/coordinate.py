@@ -61,7 +61,7 @@ def run(
                 commands=commands, console=console, interrupts=interrupts, waits_for_others=True
             )
             queue = _run_missing(session, ledger, lease, options, differ, extend=extend)
-            _write_study(study, queue.trials, session.folder)
+            write_study(study, queue.trials, session.folder)
             _print_given_up(study, queue, console)
             with interrupts.window():
                 _report(session.folder, commands, console)
@@ -117,7 +117,7 @@ def _run_missing(
         options.console.print(f"{study.name}: {line}")
     reconcile(session, ledger, lease.id, differ)
     queue = session.queue(ledger, lease, costs, slots=slots, reopen=True)
-    _write_study(study, queue.trials, session.folder)
+    write_study(study, queue.trials, session.folder)
     budget_guard = session.budget_guard(queue, costs)
     left = queue.total - queue.done - len(queue.given_up)
     if not queue.waiting and not queue.elsewhere:
@@ -141,7 +141,7 @@ def print_not_run(trials: Sequence[PlannedTrial], study: Study, costs: Costs, co
             console.print(f"  {trial.name}: forecast {span(costs.seconds(trial))}")
 
 
-def _write_study(study: Study, trials: Sequence[PlannedTrial], folder: Path) -> None:
+def write_study(study: Study, trials: Sequence[PlannedTrial], folder: Path) -> None:
     """study.yaml and cells.json, for the report and for other runners."""
     _update(folder / SEEN_AS, os.path.relpath(folder) + "\n")
     declared = json.loads(json.dumps(asdict(study)))

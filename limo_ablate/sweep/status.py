@@ -130,7 +130,7 @@ def _state(
     reason = history.failures[-1] if history.failures else None
     running = history.running is not None and (history.runner is None or history.runner in live)
     waiting = history.waiting is not None or history.running is not None or reason is None
-    if history.pruned or (why is None and history.running is None):
+    if history.pruned or why is None:
         state, reason = "finished", None
     elif history.done:
         state, reason = "stale", why
