@@ -34,6 +34,7 @@ SECTIONS: dict[str, dict[str, Target]] = {
         "sweep": Target("limo_ablate.sweep.cli:sweep", "Run or resume a study of sweeps/."),
         "join": Target("limo_ablate.sweep.cli:join", "Add one more runner to a study, on any machine."),
         "retry": Target("limo_ablate.sweep.cli:retry", "Give failed trials new attempts."),
+        "repair": Target("limo_ablate.sweep.cli:repair", "Make a study's damaged ledger readable again."),
     },
     "Look": {
         "plan": Target(

@@ -1,4 +1,4 @@
-"""The verbs that run a study and show its state: `sweep`, `join`, `retry`, `status`."""
+"""The verbs that run a study and show its state: `sweep`, `join`, `retry`, `repair`, `status`."""
 
 from __future__ import annotations
 
@@ -69,6 +69,19 @@ def retry(study: str, trials: tuple[str, ...]) -> int:
     from limo_ablate.sweep.retry import retry_trials
 
     retry_trials(study, trials)
+    return 0
+
+
+@click.command("repair", cls=Verb, examples=["limo-ablate repair miniature"])
+@click.argument("study")
+def repair(study: str) -> int:
+    """STUDY, whose ledger.log can't be read, is a name or a folder. Keeps the file under another name, and
+    makes a new one of the lines before the first that is damaged and of the results on disk. Counts of
+    failures and device-hours of later attempts are lost, results are not.
+    """
+    from limo_ablate.sweep.repair import repair_study
+
+    repair_study(study)
     return 0
 
 

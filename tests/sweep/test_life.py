@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from limo_ablate.analysis.trials import load_trials
+from limo_ablate.cli import main
 from limo_ablate.report.study_view import load
 from limo_ablate.sweep.status import print_status, study_statuses
 from tests.sweep.sweeping import Sweeping
@@ -96,7 +97,7 @@ def test_a_renamed_study_keeps_its_results(sweep: Sweeping) -> None:
     code, said = sweep.run()
     assert code == 0, said
     assert "other: 2 finished trials found on disk" in said
-    assert "2 of 2 trials are finished, nothing left to do" in said
+    assert "2 of 2 trials finished, nothing left to do" in said
     assert Counter(status.state for status in study_statuses(other)) == {"finished": 2}
 
 
@@ -178,3 +179,42 @@ def test_a_result_that_can_not_be_read_is_one_line(sweep: Sweeping) -> None:
     assert code == 2
     assert f"{file}: not JSON" in said
     assert "delete it, and its trial is run again" in said
+
+
+def test_a_damaged_ledger_is_repaired_and_no_result_is_lost(
+    sweep: Sweeping, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep.declare(size=(1, 2, 3))
+    assert sweep.run()[0] == 0
+    ledger = sweep.folder / "ledger.log"
+    lines = ledger.read_bytes().splitlines(keepends=True)
+    lines[7] = b"\0" * len(lines[7][:-1]) + b"\n"
+    ledger.write_bytes(b"".join(lines))
+    code, said = sweep.run()
+    assert code == 2, said
+    assert f"{ledger}: line 8 can't be read; `limo-ablate repair {sweep.folder}`" in said
+    assert "Traceback" not in said
+    assert main(["status", str(sweep.folder)]) == 2
+    assert "line 8 can't be read" in capsys.readouterr().err
+    assert main(["repair", str(sweep.folder)]) == 0
+    told = capsys.readouterr().out
+    assert f"line 8 of {len(lines)} can't be read: the 7 before it are kept" in told
+    assert "found on disk" in told
+    (aside,) = sweep.folder.glob("ledger.log.damaged-*")
+    assert aside.read_bytes() == b"".join(lines)
+    nothing_left(sweep, trials=3, runs=3)
+    assert main(["repair", str(sweep.folder)]) == 0
+    assert "ledger and results on disk agree" in capsys.readouterr().out
+
+
+def test_nothing_is_written_after_a_damaged_last_line(sweep: Sweeping) -> None:
+    """It would be in the middle then, where no one can read past it."""
+    sweep.declare(size=(1,))
+    assert sweep.run()[0] == 0
+    ledger = sweep.folder / "ledger.log"
+    ledger.write_bytes(ledger.read_bytes() + b"\0" * 40 + b"\n")
+    sweep.declare(size=(1, 2))
+    code, said = sweep.run()
+    assert code == 2, said
+    assert "can't be read" in said
+    assert ledger.read_bytes().endswith(b"\0\n")

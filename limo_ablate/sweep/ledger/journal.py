@@ -20,10 +20,14 @@ from typing import Any
 
 from optuna.storages.journal import JournalFileBackend
 
+from limo_ablate.core.errors import UserError
+from limo_ablate.core.project import command
 from limo_ablate.sweep.ledger.flock import flock
 
 PATIENCE = 120.0
 """Seconds to wait for a ledger that is locked, or a database that is unreachable."""
+LAST_BYTES = 65536
+"""Bytes at the end in which the last line is looked for."""
 _SHORT, _LONG = 0.0005, 0.05
 """Shortest and longest pause, in seconds, between attempts to lock."""
 
@@ -44,6 +48,20 @@ class Journal(JournalFileBackend):
         self._mutex = threading.RLock()
         self._open: BufferedRandom | None = None
 
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]
+        """Raises UserError for a line that can't be read."""
+        try:
+            yield from super().read_logs(log_number_from)
+        except ValueError as error:
+            raise self._damaged() from error
+
+    def _damaged(self) -> UserError:
+        line = 1 + readable_lines(self._path.read_bytes())
+        repair = command("repair", str(self._path.parent))
+        return UserError(
+            f"{self._path}: line {line} can't be read; `{repair}` sets the file aside and loses no result"
+        )
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """No one else writes meanwhile, and at its end everything is on disk. May be nested.
@@ -56,7 +74,8 @@ class Journal(JournalFileBackend):
                 return
             with self._path.open("r+b") as file:
                 self._wait_for(file)
-                _drop_torn_line(file)
+                if not _ends_well(file):
+                    raise self._damaged()
                 self._open, begun = file, file.tell()
                 try:
                     yield
@@ -80,14 +99,32 @@ class Journal(JournalFileBackend):
             pause = min(2 * pause, _LONG)
 
 
-def _drop_torn_line(file: BufferedRandom) -> None:
-    """Cuts off an incomplete last line; leaves the file positioned at its end."""
+def readable_lines(content: bytes) -> int:
+    """Number of lines before the first that is not a whole line of JSON."""
+    count = 0
+    for line in content.splitlines(keepends=True):
+        try:
+            whole = line.endswith(b"\n") and isinstance(json.loads(line), dict)
+        except ValueError:
+            whole = False
+        if not whole:
+            break
+        count += 1
+    return count
+
+
+def _ends_well(file: BufferedRandom) -> bool:
+    """Cuts off an incomplete last line, and leaves the file positioned at its end; False where the last
+    complete line is damaged, so that nothing may follow it."""
     end = file.seek(0, os.SEEK_END)
     if end == 0:
-        return
+        return True
     file.seek(-1, os.SEEK_END)
-    if file.read(1) == b"\n":
-        return
-    file.seek(0)
-    file.truncate(file.read().rfind(b"\n") + 1)
+    if file.read(1) != b"\n":
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)
+        end = file.seek(0, os.SEEK_END)
+    file.seek(max(0, end - LAST_BYTES))
+    head, _, last = file.read().removesuffix(b"\n").rpartition(b"\n")
     file.seek(0, os.SEEK_END)
+    return not head or readable_lines(last + b"\n") == 1
