@@ -22,6 +22,7 @@ from limo_ablate.core.marked_processes import ATTEMPT_MARK, end_marked
 from limo_ablate.core.progress import PROGRESS, PROGRESS_VARIABLE, Progress, read_progress
 from limo_ablate.sweep.budget_guard import BudgetGuard
 from limo_ablate.sweep.ledger.queue import Queue, QueuedTrial
+from limo_ablate.sweep.ledger.same_failures import reason_key
 from limo_ablate.sweep.live import Board, Row, readable, rerun_command
 from limo_ablate.sweep.slots import Slot
 from limo_ablate.sweep.worker import BROKEN, DISK_FULL, PREEMPTED, SERVER_DIED, Call, Worker
@@ -50,7 +51,7 @@ class Base:
     state: Literal["missing", "making", "made", "failed"] = "missing"
     attempt: int = 1
     reason: str | None = None
-    """Why it could not be made."""
+    """Why the last attempt to make it failed."""
 
 
 @dataclass(slots=True)
@@ -222,8 +223,10 @@ class Outcomes:
             self.queue.release(queued, seconds, devices)
             self.board.ended(queued.trial, f"waits again: {reason}")
         else:
-            again = _is_retriable(code) and queued.attempt < self.launch.attempts
             reason = reason or "it ended without writing metrics.json"
+            again = _is_retriable(code) and queued.attempt < self.launch.attempts
+            if again and queued.attempt > 1:
+                again = not _is_repeated(code, self.queue.last_failure(queued.trial), reason)
             self.fail(queued, reason, running.log, seconds, devices, again=again)
 
     def _forgive(self, queued: QueuedTrial) -> bool:
@@ -262,9 +265,14 @@ class Outcomes:
         if code == 0:
             base.state = "made"
             self.board.say(f"base model {base.name} ready  {running.seconds:.1f} s")
-        elif code in NO_FAULT or (_is_retriable(code) and base.attempt < self.launch.attempts):
+        elif code in NO_FAULT or (
+            _is_retriable(code)
+            and base.attempt < self.launch.attempts
+            and not _is_repeated(code, base.reason, reason or "")
+        ):
             self.board.say(f"base model {base.name} FAILED, retrying: {reason}; log: {running.log}")
             base.state, base.attempt = "missing", base.attempt + (code not in NO_FAULT)
+            base.reason = reason
         else:
             base.state, base.reason = "failed", reason
 
@@ -272,6 +280,14 @@ class Outcomes:
 def _is_retriable(code: int) -> bool:
     """Another attempt would fail again for the same reason after a user's error."""
     return code != EXIT_USER_ERROR
+
+
+def _is_repeated(code: int, before: str | None, reason: str) -> bool:
+    """Whether an attempt ended by the same error as the one before it. A process that was killed, by
+    whomever, proves nothing.
+    """
+    own = code > 0 and code not in KILLED and "killed by SIG" not in reason
+    return own and before is not None and reason_key(before) == reason_key(reason)
 
 
 def _modified(path: Path) -> int:

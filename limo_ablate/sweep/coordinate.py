@@ -18,6 +18,7 @@ from limo_ablate.core.text import counted
 from limo_ablate.study.design import Study
 from limo_ablate.study.folder import REGISTRATION, SEEN_AS, STUDY
 from limo_ablate.study.planned import PlannedTrial, count_text
+from limo_ablate.sweep.attempts import LOG
 from limo_ablate.sweep.interrupts import Interrupts
 from limo_ablate.sweep.launchers.launcher import load_launcher
 from limo_ablate.sweep.ledger.declaration import declare
@@ -25,7 +26,9 @@ from limo_ablate.sweep.ledger.flock import coordinator
 from limo_ablate.sweep.ledger.lease import Lease
 from limo_ablate.sweep.ledger.ledger import Ledger
 from limo_ablate.sweep.ledger.queue import Queue
-from limo_ablate.sweep.live import rerun_command
+from limo_ablate.sweep.ledger.same_failures import SameFailures, clear_stop
+from limo_ablate.sweep.live import failure_lines
+from limo_ablate.sweep.notify import Notifier
 from limo_ablate.sweep.plan.cost import Costs
 from limo_ablate.sweep.plan.text import span
 from limo_ablate.sweep.reconcile import Differences, differences, reconcile
@@ -51,6 +54,20 @@ def run(
     """Runs `study` in `folder` (by default its own under `paths.studies`); returns the exit code."""
     session = Session.of(study, folder)
     console = Console(soft_wrap=True, highlight=False, markup=False)
+    with Notifier(session.launch.notify, session.folder, console.print) as notifier:
+        notifier.exit_code = _run(session, commands, console, notifier, extend=extend, keep_stale=keep_stale)
+    return notifier.exit_code
+
+
+def _run(
+    session: Session,
+    commands: Commands,
+    console: Console,
+    notifier: Notifier,
+    *,
+    extend: bool,
+    keep_stale: bool,
+) -> int:
     try:
         with ExitStack() as held:
             interrupts = held.enter_context(Interrupts())
@@ -60,9 +77,9 @@ def run(
             options = RunnerOptions(
                 commands=commands, console=console, interrupts=interrupts, waits_for_others=True
             )
-            queue = _run_missing(session, ledger, lease, options, differ, extend=extend)
-            write_study(study, queue.trials, session.folder)
-            _print_given_up(study, queue, console)
+            queue = _run_missing(session, ledger, lease, options, differ, notifier, extend=extend)
+            write_study(session.study, queue.trials, session.folder)
+            _print_given_up(session, queue, console)
             with interrupts.window():
                 _report(session.folder, commands, console)
     except KeyboardInterrupt as interrupt:
@@ -75,7 +92,7 @@ def run(
         return EXIT_INTERRUPTED
     except OSError as error:
         raise explain_full_disk(error, session.folder) from error
-    return EXIT_TRIALS_FAILED if queue.given_up else 0
+    return EXIT_TRIALS_FAILED if queue.given_up or queue.same_failures.stop else 0
 
 
 def _checked_ledger(
@@ -106,6 +123,7 @@ def _run_missing(
     lease: Lease,
     options: RunnerOptions,
     differ: Differences,
+    notifier: Notifier,
     *,
     extend: bool,
 ) -> Queue:
@@ -116,7 +134,14 @@ def _run_missing(
     for line in differ.lines():
         options.console.print(f"{study.name}: {line}")
     reconcile(session, ledger, lease.id, differ)
-    queue = session.queue(ledger, lease, costs, slots=slots, reopen=True)
+    clear_stop(session.folder)
+    same_failures = SameFailures(
+        session.folder,
+        session.launch.max_same_failures,
+        on_first=notifier.failure,
+        on_stop=options.console.print,
+    )
+    queue = session.queue(ledger, lease, costs, same_failures, slots=slots, reopen=True)
     write_study(study, queue.trials, session.folder)
     budget_guard = session.budget_guard(queue, costs)
     left = queue.total - queue.done - len(queue.given_up)
@@ -127,6 +152,7 @@ def _run_missing(
     elsewhere = f", {queue.elsewhere} in other runners" if queue.elsewhere else ""
     state = f"{queue.done} finished{elsewhere}, {left} to do, {slots} at a time"
     options.console.print(f"{study.name}: {count_text(queue.trials, queue.total)}, {state}")
+    notifier.start(queue)
     print_not_run(launcher.run(queue, budget_guard, lease, options), study, costs, options.console)
     queue.refresh()
     return queue
@@ -168,18 +194,21 @@ def _update(path: Path, text: str) -> None:
         partial.replace(path)
 
 
-def _print_given_up(study: Study, queue: Queue, console: Console) -> None:
+def _print_given_up(session: Session, queue: Queue, console: Console) -> None:
     if not queue.given_up:
         return
     console.print(f"{len(queue.given_up)} of {queue.total} trials failed:")
-    for trial, reason in queue.given_up:
-        console.print(f"  {trial.name}: {reason}\n    rerun: {rerun_command(trial)}")
+    trials = session.folder / "trials"
+    for line in failure_lines((trial, why, trials / trial.folder / LOG) for trial, why in queue.given_up):
+        console.print(line)
     by_trial = queue.ledger.histories()
     early = sum(len(by_trial[trial.id].failures) < queue.attempts for trial, _ in queue.given_up)
     if early:
         console.print(f"{early} of them would fail again for the same reason; the next sweep retries them")
     if early < len(queue.given_up):
-        console.print(f"new attempts: {command('retry', study.name)} [TRIAL ...], then the same sweep again")
+        console.print(
+            f"new attempts: {command('retry', session.study.name)} [TRIAL ...], then the same sweep again"
+        )
 
 
 def _report(folder: Path, commands: Commands, console: Console) -> None:

@@ -20,7 +20,8 @@ class Interrupts:
     """Lets Ctrl-C, SIGTERM and a closed terminal raise KeyboardInterrupt only inside `window()`.
 
     Outside, they are held back until the next window: an exception in the middle of a write would tear the
-    ledger, and one in the middle of the cleanup would leave processes behind. Use as a context.
+    ledger, and one in the middle of the cleanup would leave processes behind. A SIGHUP that is ignored when
+    the context is entered stays ignored, here and in all that is started. Use as a context.
     """
 
     def __init__(self) -> None:
@@ -30,7 +31,10 @@ class Interrupts:
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # else: started by nohup
+            numbers.append(signal.SIGHUP)
+        for number in numbers:
             self._before[number] = signal.signal(number, self._handle)
         return self
 

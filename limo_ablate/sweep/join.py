@@ -15,6 +15,7 @@ from limo_ablate.sweep.coordinate import COMMANDS, LEASE_LOST, explain_full_disk
 from limo_ablate.sweep.interrupts import Interrupts
 from limo_ablate.sweep.launchers.local import LocalLauncher
 from limo_ablate.sweep.ledger.lease import Lease
+from limo_ablate.sweep.ledger.same_failures import SameFailures
 from limo_ablate.sweep.plan.cost import Costs
 from limo_ablate.sweep.runner import Commands, LeaseLost
 from limo_ablate.sweep.session import RunnerOptions, Session
@@ -37,7 +38,12 @@ def join(folder: Path, overrides: list[str], max_attempts: int | None, commands:
                 max_attempts=max_attempts,
             )
             slots = LocalLauncher(session).side_by_side()
-            queue = session.queue(session.ledger(interrupts.pause), lease, costs, slots=slots)
+            limit = session.launch.max_same_failures
+            same_failures = SameFailures(folder, limit, on_stop=console.print)
+            ledger = session.ledger(interrupts.pause)
+            queue = session.queue(ledger, lease, costs, same_failures, slots=slots)
+            if same_failures.stop:
+                return EXIT_TRIALS_FAILED
             console.print(
                 f"{session.study.name}: joined as {lease.id}; {counted(len(queue.waiting), 'trial')} to run"
             )
@@ -53,7 +59,7 @@ def join(folder: Path, overrides: list[str], max_attempts: int | None, commands:
         return EXIT_INTERRUPTED
     except OSError as error:
         raise explain_full_disk(error, folder) from error
-    return EXIT_TRIALS_FAILED if runner.failed else 0
+    return EXIT_TRIALS_FAILED if runner.failed or same_failures.stop else 0
 
 
 def check_directory(folder: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +16,7 @@ from rich.table import Table
 from limo_ablate.core.progress import Progress
 from limo_ablate.core.project import command
 from limo_ablate.study.planned import PlannedTrial
+from limo_ablate.sweep.ledger.same_failures import PrintedReasons, group_by_reason, listed
 from limo_ablate.trial.show import plus_minus
 
 REFRESH_SECONDS = 0.5
@@ -52,6 +53,7 @@ class Board:
     def __init__(self, console: Console, *, total: int, done: int) -> None:
         self._console = console
         self._total, self._done, self._given_up = total, done, 0
+        self._reasons = PrintedReasons()
         self._spent: list[float] = []
         self._devices = 0.0
         self._rows: list[Row] = []
@@ -98,8 +100,11 @@ class Board:
         then = "retrying" if again else "given up"
         if not again and attempt < attempts:
             then = "not retried by this sweep, but by the next"
-        self.say(f"{self._count()} {trial.name}  FAILED, attempt {attempt} of {attempts}, {then}: {reason}")
-        self.say(f"    log:   {log}\n    rerun: {rerun_command(trial)}")
+        earlier = self._reasons.earlier(trial.name, reason)
+        how = f"FAILED, attempt {attempt} of {attempts}, {then}: {earlier or reason}"
+        self.say(f"{self._count()} {trial.name}  {how}")
+        if not earlier:
+            self.say(f"    log:   {log}\n    rerun: {rerun_command(trial)}")
 
     def ended(self, trial: PlannedTrial, how: str) -> None:
         """An attempt has ended without a result, and not through a fault of the trial."""
@@ -151,6 +156,19 @@ def _progress(progress: Progress | None) -> tuple[str, str, str, str]:
     done = "" if progress.done is None else f"{progress.done}/{progress.total}"
     speed = "" if progress.speed is None else f"{progress.speed:,.0f}"
     return progress.stage, done, speed, "" if progress.left is None else readable(progress.left)
+
+
+def failure_lines(failed: Iterable[tuple[PlannedTrial, str, Path]]) -> Iterator[str]:
+    """Lines about trials that failed, each with its reason and log: those of equal reasons together."""
+    for group in group_by_reason(failed, lambda one: one[1]).values():
+        trial, reason, log = group[0]
+        if len(group) == 1:
+            yield f"  failed: {trial.name}  {reason}"
+        else:
+            yield f"  failed: {len(group)} trials  {reason}"
+            yield f"    trials: {listed(one.name for one, _, _ in group)}"
+        yield f"    log:   {log}"
+        yield f"    rerun: {rerun_command(trial)}"
 
 
 def rerun_command(trial: PlannedTrial) -> str:

@@ -220,7 +220,7 @@ class Runner:
 
     @property
     def _leaving(self) -> bool:
-        return self.queue.outdated or (self.max_attempts is not None and self._claims >= self.max_attempts)
+        return self.queue.closed or (self.max_attempts is not None and self._claims >= self.max_attempts)
 
     def _may_get_work(self) -> bool:
         """Whether to stay although nothing runs here."""
@@ -292,9 +292,9 @@ class Runner:
         """Records the end of an attempt and frees its devices."""
         running = self._running.pop(sentinel)
         self._up_to_date = False
-        if not self.queue.waiting:
-            self._polling.make_due()
         code, reason = running.result()
+        if code or not self.queue.waiting:  # a failure may stop the study: look before more is claimed
+            self._polling.make_due()
         self.devices.release(running.slot)
         if isinstance(running.work, Base):
             self._outcomes.record_base(running, running.work, code, reason)

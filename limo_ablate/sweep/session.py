@@ -21,6 +21,7 @@ from limo_ablate.sweep.ledger.lease import Lease
 from limo_ablate.sweep.ledger.ledger import LEDGER, Ledger, histories
 from limo_ablate.sweep.ledger.queue import Queue
 from limo_ablate.sweep.ledger.reader import LedgerReader
+from limo_ablate.sweep.ledger.same_failures import SameFailures
 from limo_ablate.sweep.live import Board
 from limo_ablate.sweep.plan.checks import check_study
 from limo_ablate.sweep.plan.cost import Costs
@@ -83,7 +84,16 @@ class Session:
     def budget_guard(self, queue: Queue, costs: Costs) -> BudgetGuard:
         return BudgetGuard(queue, self.study.budget, costs.seconds)
 
-    def queue(self, ledger: Ledger, lease: Lease, costs: Costs, *, slots: int, reopen: bool = False) -> Queue:
+    def queue(
+        self,
+        ledger: Ledger,
+        lease: Lease,
+        costs: Costs,
+        same_failures: SameFailures,
+        *,
+        slots: int,
+        reopen: bool = False,
+    ) -> Queue:
         """The queue of this runner, the longest forecast first, refreshed.
 
         `slots`: how many trials the launcher runs at the same time; `reopen`: trials that were given up get
@@ -100,6 +110,7 @@ class Session:
             searches=self.searches,
             slots=slots,
             reopen=reopen,
+            same_failures=same_failures,
         )
         queue.refresh()
         return queue

@@ -26,7 +26,8 @@ from limo_ablate.study.search.search import searches
 from limo_ablate.sweep.attempts import LOG
 from limo_ablate.sweep.ledger.lease import LEASE, RUNNERS, Watch
 from limo_ablate.sweep.ledger.ledger import History, histories
-from limo_ablate.sweep.live import last_line, readable, rerun_command
+from limo_ablate.sweep.ledger.same_failures import read_stop
+from limo_ablate.sweep.live import failure_lines, last_line, readable
 from limo_ablate.sweep.session import Session, all_trials
 from limo_ablate.trial.compose import compose
 
@@ -172,9 +173,10 @@ def _print_details(folder: Path, found: Sequence[TrialStatus], console: Console)
     for reason, count in Counter(state.reason for state in found if state.state == "stale").most_common():
         console.print(f"  stale: {count} trials: {reason}; `{command('sweep', str(folder))}` runs them again")
     failed = [state for state in found if state.state == "failed"]
-    for state in failed:
-        console.print(f"  failed: {state.trial.name}  {state.reason}")
-        console.print(f"    log:   {state.folder / LOG}\n    rerun: {rerun_command(state.trial)}")
+    for line in failure_lines((state.trial, state.reason or "", state.folder / LOG) for state in failed):
+        console.print(line)
+    if stop := read_stop(folder):
+        console.print(f"  {stop}")
     if failed:
         console.print(f"  new attempts: {command('retry', str(folder))}")
     for line in job_lines(folder):

@@ -6,6 +6,7 @@ classes stand in `config.py` of the package that reads them. Nothing heavy is im
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -77,6 +78,7 @@ class ReferenceConfig(EngineConfig):
     stages: dict[str, ReferenceStageConfig]
     system_prompt: str | None
     seed: int
+    batch_size_key = "data.difficulty.reference.batch_size"
 
     def __post_init__(self) -> None:
         super(ReferenceConfig, self).__post_init__()
@@ -172,6 +174,11 @@ class LaunchConfig:
     """A trial without progress or log output for this long is killed and retried; null: never."""
     grace_seconds: float
     """Time between SIGTERM and SIGKILL, in which a trial can write a checkpoint."""
+    max_same_failures: int | None = None
+    """Number of trials that may fail for the same reason; then no more are started. null: any number."""
+    notify: str | tuple[str, ...] | None = None
+    """A command (text, or a list of words; run without a shell) or an http(s) address that is told when a sweep
+    starts, first fails for a reason, and ends; null: nothing."""
     slurm: SlurmConfig | None = None
     options: dict[str, Any] = field(default_factory=dict)
     """Settings of a launcher that another package adds, which reads them."""
@@ -184,12 +191,23 @@ class LaunchConfig:
             )
         if self.hang_seconds is not None and self.hang_seconds <= 0:
             raise UserError(f"launch.hang_seconds={self.hang_seconds:g} must be positive, or null")
+        if self.max_same_failures is not None and self.max_same_failures < 1:
+            raise UserError(f"launch.max_same_failures={self.max_same_failures} must be at least 1, or null")
+        self._check_notify()
         if self.options and self.executor in LAUNCHERS.builtin:
             raise UserError(f"launch.options={self.options}: launch.executor={self.executor} has no options")
         if (self.executor == "slurm") != (self.slurm is not None):
             raise UserError(
                 f"launch.executor={self.executor}: launch.slurm is required for slurm, else not allowed"
             )
+
+    def _check_notify(self) -> None:
+        try:
+            words = shlex.split(self.notify) if isinstance(self.notify, str) else self.notify
+        except ValueError as error:
+            raise UserError(f"launch.notify={self.notify}: {error}; quote it as in a shell") from error
+        if words is not None and not words:
+            raise UserError("launch.notify is empty: a command, an http(s) address, or null")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

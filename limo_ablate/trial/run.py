@@ -79,6 +79,7 @@ def run_trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> dict[st
             "factors": factors(config, model),
             "scores": scores,
             "train": _training_record(model),
+            "batch_sizes": stages.batch_sizes.used,
             "seconds": stages.seconds,
             "finished": datetime.now(UTC).isoformat(),
             "total_seconds": round(time.perf_counter() - started, 3),

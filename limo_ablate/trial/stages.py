@@ -11,6 +11,7 @@ from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.core.progress import report_progress
 from limo_ablate.model.generate.completions import GenerationRequest, completions
 from limo_ablate.model.generate.config import EngineConfig
+from limo_ablate.model.generate.oom import BatchSizes
 from limo_ablate.trial.evaluate.grader import VERIFIER
 from limo_ablate.trial.evaluate.verdicts import verdicts
 
@@ -22,6 +23,7 @@ class Stages:
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         """Seconds spent on each stage, about 0 if its artifact existed; all completions are one stage."""
+        self.batch_sizes = BatchSizes()
         self.artifacts: dict[str, Artifact] = {}
 
     def run(self, name: str, stage: Callable[..., Artifact], *args: Any, **options: Any) -> Artifact:
@@ -43,7 +45,7 @@ class Stages:
         """The model's completions for each request, recorded as `completions/NAME`."""
         started = time.perf_counter()
         report_progress("completions")
-        generated = completions(store, model, requests, settings, hardware, opener)
+        generated = completions(store, model, requests, settings, hardware, opener, self.batch_sizes)
         self.artifacts |= {f"completions/{name}": artifact for name, artifact in generated.items()}
         self._add_seconds("completions", started)
         return generated

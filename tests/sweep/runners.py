@@ -57,12 +57,12 @@ class Runner:
 
 
 def start_runner(
-    folder: Path, *arguments: str, largest_file: int | None = None, **environment: str
+    folder: Path, *arguments: str, largest_file: int | None = None, nohup: bool = False, **environment: str
 ) -> Runner:
     """A process of drive.py with these arguments; `folder` for what is known of it is new."""
     folder.mkdir(parents=True)
     order = {
-        "folder": str(folder), "arguments": arguments, "largest_file": largest_file,
+        "folder": str(folder), "arguments": arguments, "largest_file": largest_file, "nohup": nohup,
         "environment": {**os.environ, "PYTHONPATH": str(HERE), **environment},
     }  # fmt: skip
     server = _server()
@@ -117,6 +117,8 @@ def _run(order: dict[str, Any]) -> int:
     os.environ.update(order["environment"])
     if limit := order["largest_file"]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    if order["nohup"]:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     sys.path.insert(0, str(HERE))
     sys.argv = [str(HERE / "drive.py"), *order["arguments"]]
     code: Any = 0

@@ -29,6 +29,8 @@ class Sweeping:
     """Bytes: what is started then can write no larger ones, as on a full disk."""
     import_seconds: float = 0.0
     """What the fork server's imports take beyond their time."""
+    nohup: bool = False
+    """Whether what is started ignores SIGHUP."""
     runners: list[Runner] = field(default_factory=list)
     """All that were started."""
 
@@ -124,7 +126,9 @@ class Sweeping:
     def _drive(self, *arguments: str) -> Runner:
         folder = self.root / f"runner{len(self.runners)}"
         late = {"IMPORT_SECONDS": str(self.import_seconds)}
-        self.runners.append(start_runner(folder, *arguments, largest_file=self.largest_file, **late))
+        self.runners.append(
+            start_runner(folder, *arguments, largest_file=self.largest_file, nohup=self.nohup, **late)
+        )
         return self.runners[-1]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from limo_ablate.model.generate.completion_cache import (
 from limo_ablate.model.generate.config import EngineConfig, SamplingSettings
 from limo_ablate.model.generate.engine import Request, Sampling
 from limo_ablate.model.generate.health import ends_in_a_loop, warn_of_missing_stops
+from limo_ablate.model.generate.oom import BatchSizes
 from limo_ablate.model.train.base import model_path
 from limo_ablate.model.train.load import load_tokenizer
 from limo_ablate.model.train.tokens import encode_texts, prompt_texts
@@ -79,12 +80,14 @@ def completions(
     settings: EngineConfig,
     hardware: HardwareConfig,
     opener: Opener | None = None,
+    batch_sizes: BatchSizes | None = None,
 ) -> dict[str, Artifact]:
     """`completions.parquet` for each request, by a base or fine-tuned model that is loaded once for all.
 
     Only completions that are not cached are generated: an interrupted pass resumes, and more samples are
-    added to earlier ones. `opener` replaces `open_engine`, to keep an engine for several calls. Raises
-    UserError if the hardware is missing, TrialFailure if a replica fails.
+    added to earlier ones. `opener` replaces `open_engine`, to keep an engine for several calls; `batch_sizes`
+    remembers for further calls what fits into memory. Raises UserError if the hardware is missing,
+    TrialFailure if a replica fails or if memory does not suffice for a single completion.
     """
     inputs = {
         name: {"benchmark": name, **_inputs(request), **generation_key(model, settings, hardware)}
@@ -99,7 +102,8 @@ def completions(
                 sampling: files.enter_context(open_cache(store, model, sampling, settings, hardware))
                 for sampling in sorted({request.sampling for request in missing.values()}, key=repr)
             }
-            _fill_caches(model, tokenizer, singles, caches, settings, hardware, opener)
+            drawing = _Drawing(model, tokenizer, singles, caches, hardware, opener)
+            drawing.fill_caches(settings, batch_sizes or BatchSizes())
             for name, request in missing.items():
                 table = _table(name, singles[name], caches[request.sampling])
                 if not request.raw:  # a probe's continuation need not end
@@ -136,34 +140,52 @@ def _inputs(request: GenerationRequest) -> dict[str, object]:
     }
 
 
-def _fill_caches(
-    model: Artifact,
-    tokenizer: PreTrainedTokenizerFast,
-    requests: Mapping[str, list[Request]],
-    caches: Mapping[Sampling, CompletionCache],
-    settings: EngineConfig,
-    hardware: HardwareConfig,
-    opener: Opener | None,
-) -> None:
-    """Generates the completions that the caches lack, each once, and adds each as soon as it is finished."""
-    missing = {
-        (request.prompt, request.problem, request.sample, request.sampling): request
-        for part in requests.values()
-        for request in part
-        if request not in caches[request.sampling]
-    }
-    if not missing:
-        return
-    from limo_ablate.model.generate.open import open_engine
+@dataclass(frozen=True, slots=True)
+class _Drawing:
+    """One pass over what the caches lack."""
 
-    scratch_dir = next(iter(caches.values())).scratch_dir
-    engine = (opener or open_engine)(model_path(model), settings, hardware, scratch_dir)
-    tokens, started = 0, time.perf_counter()
-    for count, done in enumerate(engine.generate(list(missing.values())), start=1):
-        text = tokenizer.decode(done.ids, skip_special_tokens=True)
-        caches[done.request.sampling].add(done.request, Completion(text, len(done.ids), done.finish))
-        tokens += len(done.ids)
-        report_progress("completions", count, len(missing), tokens / (time.perf_counter() - started))
+    model: Artifact
+    tokenizer: PreTrainedTokenizerFast
+    requests: Mapping[str, list[Request]]
+    caches: Mapping[Sampling, CompletionCache]
+    hardware: HardwareConfig
+    opener: Opener | None
+
+    def fill_caches(self, settings: EngineConfig, batch_sizes: BatchSizes) -> None:
+        """Generates the completions that the caches lack, each once."""
+        missing = {name: left for name, part in self.requests.items() if (left := self._missing(part))}
+        if not missing:
+            return
+        total = len(self._missing([request for part in missing.values() for request in part]))
+
+        def generate(reduced: EngineConfig) -> None:
+            left = self._missing([request for part in missing.values() for request in part])
+            self._generate(left, reduced, total)
+
+        batch_sizes.generate_within_memory(self.model.key, missing, settings, generate)
+
+    def _missing(self, requests: Iterable[Request]) -> list[Request]:
+        """Those of `requests` that the caches lack; of equal ones the last."""
+        return list(
+            {
+                (request.prompt, request.problem, request.sample, request.sampling): request
+                for request in requests
+                if request not in self.caches[request.sampling]
+            }.values()
+        )
+
+    def _generate(self, requests: list[Request], settings: EngineConfig, total: int) -> None:
+        """Adds each completion to its cache as soon as it is finished; `total`: of the whole pass."""
+        from limo_ablate.model.generate.open import open_engine
+
+        scratch_dir = next(iter(self.caches.values())).scratch_dir
+        engine = (self.opener or open_engine)(model_path(self.model), settings, self.hardware, scratch_dir)
+        tokens, started = 0, time.perf_counter()
+        for count, done in enumerate(engine.generate(requests), start=1 + total - len(requests)):
+            text = self.tokenizer.decode(done.ids, skip_special_tokens=True)
+            self.caches[done.request.sampling].add(done.request, Completion(text, len(done.ids), done.finish))
+            tokens += len(done.ids)
+            report_progress("completions", count, total, tokens / (time.perf_counter() - started))
 
 
 def _table(name: str, requests: list[Request], cache: CompletionCache) -> pl.DataFrame:

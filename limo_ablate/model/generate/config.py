@@ -35,6 +35,7 @@ class EngineConfig:
     """Completions that each copy of the model decodes at the same time."""
     tensor_parallel: int = 1
     """GPUs per copy of the model; `hardware.processes` / `tensor_parallel` copies generate in parallel."""
+    batch_size_key = "eval.batch_size"  # no field: the class decides under which key the user finds it
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.tensor_parallel < 1:
@@ -46,6 +47,10 @@ class EngineConfig:
                 f"tensor_parallel={self.tensor_parallel}: engine={self.engine} holds a whole model on each "
                 "GPU; use engine=vllm or tensor_parallel=1"
             )
+
+    def with_batch_size(self, batch_size: int) -> EngineConfig:
+        """The engine's settings alone, with another batch size."""
+        return EngineConfig(engine=self.engine, batch_size=batch_size, tensor_parallel=self.tensor_parallel)
 
 
 class SamplingSettings(Protocol):

@@ -11,6 +11,7 @@ from limo_ablate.model.generate.config import ENGINES, EngineConfig
 from limo_ablate.model.generate.engine import Engine
 from limo_ablate.model.generate.engines import load_engine
 from limo_ablate.model.generate.replicas import Replicas
+from limo_ablate.model.train.oom import release_memory
 
 
 def check_engine(settings: EngineConfig, hardware: HardwareConfig) -> None:
@@ -43,13 +44,19 @@ Opener = Callable[[str, EngineConfig, HardwareConfig, Path], Engine]
 
 
 def open_once() -> Opener:
-    """`open_engine` for calls that all need the same engine: the first call loads it, the others reuse it."""
-    engines: list[Engine] = []
+    """`open_engine` for calls that all need the same engine: the first call loads it, the others reuse it.
+
+    Only when memory ran out do later calls come with other settings, a smaller batch.
+    """
+    engines: dict[EngineConfig, Engine] = {}
 
     def opener(path: str, settings: EngineConfig, hardware: HardwareConfig, scratch_dir: Path) -> Engine:
-        if not engines:
-            engines.append(open_engine(path, settings, hardware, scratch_dir))
-        return engines[0]
+        reduced = settings.with_batch_size(settings.batch_size)
+        if reduced not in engines:
+            engines.clear()
+            release_memory()
+            engines[reduced] = open_engine(path, reduced, hardware, scratch_dir)
+        return engines[reduced]
 
     return opener
 

@@ -38,6 +38,7 @@ from limo_ablate.model.generate.engine import (
     overlong_prompts,
 )
 from limo_ablate.model.generate.sampling import draw, greedy, uniforms
+from limo_ablate.model.train.failure import OutOfMemory, names_out_of_memory
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -57,7 +58,7 @@ class PagedEngine:
         self.model, self.stops, self.batch_size = model, stops, batch_size
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completed]:
-        """Raises TrialFailure if transformers gives up on a request."""
+        """Raises TrialFailure if transformers gives up on a request, OutOfMemory if for lack of memory."""
         context = self.model.config.max_position_embeddings
         yield from overlong_prompts(requests, context)
         fitting = [request for request in longest_first(requests) if max_new_tokens(request, context) > 0]
@@ -161,4 +162,5 @@ def _next_result(manager: Any) -> Any:
             return result
         if result is not None or not manager.is_running():
             cause = result.error if result else manager.background_thread_status.fatal_error
-            raise TrialFailure(f"engine=paged: transformers' continuous batching failed: {cause}")
+            kind = OutOfMemory if names_out_of_memory(str(cause)) else TrialFailure
+            raise kind(f"engine=paged: transformers' continuous batching failed: {cause}")

@@ -17,11 +17,12 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TextIO
 
-from limo_ablate.core.errors import EXIT_USER_ERROR, UserError
+from limo_ablate.core.errors import EXIT_USER_ERROR, TrialFailure, UserError
 from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.core.typed import from_dict
 from limo_ablate.model.generate.config import ENGINES, EngineConfig
 from limo_ablate.model.generate.engine import Completed, Request, Sampling, longest_first
+from limo_ablate.model.train.failure import OutOfMemory, names_out_of_memory
 from limo_ablate.model.train.load import ADAPTER
 from limo_ablate.model.train.managed_process import (
     POLL_SECONDS,
@@ -50,15 +51,16 @@ class Replicas:
         )
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completed]:
-        """Raises TrialFailure if a replica fails, whose log is kept, and UserError if a replica raised it."""
+        """Raises TrialFailure if a replica fails, whose log is kept, OutOfMemory if for lack of memory, and
+        UserError if a replica raised it."""
         shutil.rmtree(self.scratch_dir, ignore_errors=True)
         self.scratch_dir.mkdir(parents=True)
-        self.path = self._loadable_path()
+        path = self._loadable_path()  # not kept: what is merged is removed with the scratch directory
         ordered = longest_first(requests)
         replicas: list[ManagedProcess] = []
         try:
             for number in range(min(self.count, len(ordered))):
-                replicas.append(self._start(number, ordered[number :: self.count]))
+                replicas.append(self._start(number, path, ordered[number :: self.count]))
             for number, index, ids, finish in _finished(replicas, self.scratch_dir):
                 yield Completed(ordered[index * self.count + number], ids, finish)
         finally:
@@ -74,9 +76,9 @@ class Replicas:
 
         return str(save_merged(self.path, self.scratch_dir / "merged", self.hardware))
 
-    def _start(self, number: int, requests: list[Request]) -> ManagedProcess:
+    def _start(self, number: int, path: str, requests: list[Request]) -> ManagedProcess:
         job = {
-            "path": self.path,
+            "path": path,
             "settings": {field.name: getattr(self.settings, field.name) for field in fields(EngineConfig)},
             "hardware": asdict(self.hardware),
             "requests": [asdict(request) for request in requests],
@@ -111,10 +113,18 @@ def _finished(replicas: list[ManagedProcess], scratch_dir: Path) -> Iterator[tup
                 log = replicas[states.index(EXIT_USER_ERROR)].spec.log
                 raise UserError(log.read_text().splitlines()[-1])
             if any(states):
-                raise process_failure(replicas)
+                raise _failure(replicas)
             if all(state == 0 for state in states):
                 return
             time.sleep(POLL_SECONDS)
+
+
+def _failure(replicas: list[ManagedProcess]) -> TrialFailure:
+    """OutOfMemory where a replica's log says so; vLLM's own processes write there why they died."""
+    for number, replica in enumerate(replicas):
+        if replica.process.poll() and names_out_of_memory(replica.spec.log.read_text(errors="replace")):
+            return OutOfMemory(f"out of memory in replica {number} of {len(replicas)}")
+    return process_failure(replicas)
 
 
 def _new_rows(file: TextIO) -> Iterator[tuple[int, list[int], str]]:

@@ -19,7 +19,7 @@ Kind = Literal["memory", "user", "trial", "preempted", "space", "unexpected"]
 
 
 class OutOfMemory(TrialFailure):
-    """A training needed more memory than there is."""
+    """A training, or an engine, needed more memory than there is."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -28,6 +28,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError | OutOfMemory):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error) for text in OUT_OF_MEMORY_MESSAGES)
+
+
+def names_out_of_memory(text: str) -> bool:
+    """Whether an error of another thread or process, of which only the text is known, means the same."""
+    return any(part in text for part in (*OUT_OF_MEMORY_MESSAGES, "out of memory", "MemoryError"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

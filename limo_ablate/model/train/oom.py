@@ -69,11 +69,12 @@ def _attempt(job: TrainingJob, on_step: OnStep) -> str | None:
         if not is_out_of_memory(error):
             raise
         reason = str(error).splitlines()[0]
-    _free()  # not earlier: the error's traceback holds the model
+    release_memory()  # not earlier: the error's traceback holds the model
     return reason
 
 
-def _free() -> None:
+def release_memory() -> None:
+    """Returns the memory of what is no longer referenced to the device."""
     import torch
 
     gc.collect()

@@ -36,6 +36,7 @@ from limo_ablate.sweep.launchers.slurm_jobs import (
 from limo_ablate.sweep.launchers.slurm_script import Batch, join_command, parameters
 from limo_ablate.sweep.ledger.lease import Lease
 from limo_ablate.sweep.ledger.queue import Queue
+from limo_ablate.sweep.ledger.same_failures import PrintedReasons
 from limo_ablate.sweep.live import last_line
 from limo_ablate.sweep.session import RunnerOptions, Session
 from limo_ablate.trial.config import LaunchConfig
@@ -115,7 +116,8 @@ class _Follower:
     _lost: int = 0
     """Submissions in a row that settled nothing."""
     _printed: set[str] = field(default_factory=set)
-    """Names of the trials given up whose reason was printed."""
+    """Names of the trials given up that were printed."""
+    _reasons: PrintedReasons = field(default_factory=PrintedReasons)
 
     def follow(self, interrupts: Interrupts) -> None:
         while True:
@@ -168,7 +170,8 @@ class _Follower:
     def _report(self, live: Sequence[SlurmJob]) -> None:
         for trial, reason in self.queue.given_up:
             if trial.name not in self._printed:
-                self._print(f"{trial.name} FAILED, given up: {reason}")
+                earlier = self._reasons.earlier(trial.name, reason)
+                self._print(f"{trial.name} FAILED, given up: {earlier or reason}")
             self._printed.add(trial.name)
         states = Counter(
             f"{job.state.lower()} ({job.reason})" if job.state == "PENDING" else job.state.lower()

@@ -31,6 +31,7 @@ from limo_ablate.sweep.ledger.journal import PATIENCE
 from limo_ablate.sweep.ledger.lease import Watch
 from limo_ablate.sweep.ledger.ledger import FINAL, History, Ledger, histories
 from limo_ablate.sweep.ledger.parameters import Space, space
+from limo_ablate.sweep.ledger.same_failures import SameFailures, clear_stop
 
 if TYPE_CHECKING:
     from limo_ablate.study.search.search import Search
@@ -78,12 +79,13 @@ class Queue:
         reopen: bool = False,
         window: int = WINDOW,
         watch: Watch | None = None,
+        same_failures: SameFailures | None = None,
     ) -> None:
         """`trials`: those known beforehand; `runner`: id of its lease.
 
         Of two trials with the same seed, the one with the smaller `order_key` runs first (say, its negated
         forecast). `searches` propose new trials while fewer than `slots` wait. `reopen`, for a new `sweep`:
-        retry trials that were given up before `attempts` failures.
+        retry trials that were given up before `attempts` failures. `same_failures` may stop the study.
         """
         self.ledger, self.folder, self.runner, self.attempts = ledger, folder, runner, attempts
         self.trials = list(trials)
@@ -100,6 +102,7 @@ class Queue:
         self.outdated = False
         """Whether the study has been declared anew with other trials: this runner gets no more and should
         leave."""
+        self.same_failures = same_failures or SameFailures(folder)
         self._fixed, self._searches = list(trials), list(searches)
         self._order_key, self._slots, self._window = order_key, slots, window
         seeds = dict.fromkeys([*(trial.seed for trial in trials), *(search.seed for search in searches)])
@@ -114,6 +117,11 @@ class Queue:
         self._order_keys: dict[str, float] = {}
         """Trial id -> its order key, computed once: ten thousand forecasts take a while."""
         self._space: Space | None = None
+
+    @property
+    def closed(self) -> bool:
+        """Whether this runner gets no more trials, and should leave."""
+        return self.outdated or self.same_failures.stop is not None
 
     def refresh(self) -> None:
         """Brings the ledger up to date with the disk and the live runners, and `waiting` with the ledger.
@@ -139,7 +147,7 @@ class Queue:
             return False
         with lock:
             self._update(dead)
-            if self._searches and not self.outdated:
+            if self._searches and not self.closed:
                 self._propose(self.ledger.rows())
             for runner in dead:
                 self._cleanup.watch.remove(runner)
@@ -153,9 +161,10 @@ class Queue:
         by_trial = histories(rows)
         self._learn_trials(rows, by_trial)
         self._sort(by_trial)
-        if self._check_outdated():
+        self._check_outdated()
+        if self.closed:
             self.waiting.clear()
-        return bool(self.waiting or not self.missing or self.outdated)
+        return bool(self.waiting or not self.missing or self.closed)
 
     def claim(self, queued: QueuedTrial) -> bool:
         """Claims the trial; False when another runner was faster, or it no longer waits."""
@@ -199,6 +208,11 @@ class Queue:
             elif mine:
                 self.given_up.append((queued.trial, reason))
 
+    def last_failure(self, trial: PlannedTrial) -> str | None:
+        """Reason of the trial's last failure, in whatever runner; reads the ledger again."""
+        history = self.ledger.histories().get(trial.id)
+        return history.failures[-1] if history and history.failures else None
+
     def _update(self, dead: set[str]) -> None:
         with self.ledger.transaction():
             rows = self.ledger.rows()
@@ -211,7 +225,7 @@ class Queue:
                 if trial or not self.outdated:
                     self._cleanup.settle(trial, history, dead, living)
             without_row = self._sort(by_trial)
-            if self.outdated:
+            if self.closed:
                 self.waiting.clear()
             else:
                 self._add_rows(without_row)
@@ -226,9 +240,8 @@ class Queue:
             own_ids = {queued.row_id for queued in own}
             self.waiting = own + [queued for queued in self.waiting if queued.row_id not in own_ids]
 
-    def _check_outdated(self) -> bool:
+    def _check_outdated(self) -> None:
         self.outdated = self.ledger.declared() not in (self._digest, None)
-        return self.outdated
 
     def _learn_trials(
         self, rows: Sequence[FrozenTrial], by_trial: dict[str, History]
@@ -263,6 +276,7 @@ class Queue:
             else:
                 without_row.append(queued)
         self.waiting.sort(key=self._sort_key)
+        self.same_failures.update(by_trial)
         proposed = len(self.trials) - len(self._fixed)
         self.missing = len(without_row) + self.total - len(self._fixed) - proposed
         return sorted(without_row, key=self._sort_key)
@@ -348,7 +362,11 @@ def rows_of(search: Search, rows: Sequence[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def retry(ledger: Ledger, trials: Sequence[PlannedTrial], folder: Path) -> list[PlannedTrial]:
-    """Gives new attempts to those of the trials that failed and no longer wait; returns them."""
+    """Gives new attempts to those of the trials that failed and no longer wait; returns them.
+
+    A study that many equal failures have stopped goes on.
+    """
+    clear_stop(folder)
     with queue_lock(folder), ledger.transaction():
         rows = ledger.rows()
         by_trial = histories(rows)

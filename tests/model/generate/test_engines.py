@@ -18,6 +18,7 @@ from limo_ablate.model.generate.engine import Completed, Engine, Request, Sampli
 from limo_ablate.model.generate.open import check_engine
 from limo_ablate.model.generate.paged import PagedEngine
 from limo_ablate.model.generate.vllm import VllmEngine
+from limo_ablate.model.train.failure import OutOfMemory
 from limo_ablate.model.train.load import load_model
 from tests.model.generate import fake_vllm
 from tests.tiny_models import CPU
@@ -160,6 +161,17 @@ def test_what_paged_gives_up_fails_the_trial(path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(engine.model, "forward", broken)
     with pytest.raises(TrialFailure, match=r"continuous batching failed: .*the model broke"):
+        list(engine.generate(requests()))
+
+
+def test_paged_out_of_memory_is_told_from_other_failures(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = PagedEngine(load_model(path, dtype="float32", attention="sdpa", device="cpu"), {STOP}, 4)
+
+    def starved(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+
+    monkeypatch.setattr(engine.model, "forward", starved)
+    with pytest.raises(OutOfMemory, match=r"continuous batching failed: .*Tried to allocate"):
         list(engine.generate(requests()))
 
 

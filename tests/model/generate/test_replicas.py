@@ -6,22 +6,28 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from limo_ablate.core.artifacts import Store
 from limo_ablate.core.errors import TrialFailure, UserError
+from limo_ablate.model.generate.completions import completions
 from limo_ablate.model.generate.config import EngineConfig
-from limo_ablate.model.generate.engine import Request, Sampling
+from limo_ablate.model.generate.decoding import TransformersEngine
+from limo_ablate.model.generate.engine import Completed, Request, Sampling
 from limo_ablate.model.generate.engines import load_engine
+from limo_ablate.model.generate.oom import BatchSizes
 from limo_ablate.model.generate.open import check_engine, open_engine
 from limo_ablate.model.generate.replicas import Replicas
 from limo_ablate.model.train import managed_process
 from tests.conftest import ROOT
+from tests.model.generate.test_completions import EVAL, ask, completed
 from tests.quick_ranks import Forked, forked
 from tests.tiny_models import CPU, TWO_RANKS, made_base
 from tests.waiting import gone, until
@@ -54,13 +60,31 @@ def _replica(arguments: list[str], log: Path) -> None:
     runpy.run_module("limo_ablate.model.generate.replicas", run_name="__main__")
 
 
+def _starved_replica(arguments: list[str], log: Path) -> None:
+    """A replica that runs out of memory after three completions, unless it decodes one or two at a time."""
+    generate = TransformersEngine.generate
+
+    def starved(self: TransformersEngine, requests: Sequence[Request]) -> Iterator[Completed]:
+        for count, done in enumerate(generate(self, requests)):
+            if self.batch_size > 2 and count == 3:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+            yield done
+
+    TransformersEngine.generate = starved  # type: ignore[method-assign]
+    _replica(arguments, log)
+
+
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[Forked]:
     """Replicas are forked with torch imported, and listed."""
+    return start_forked(monkeypatch, _replica)
+
+
+def start_forked(monkeypatch: pytest.MonkeyPatch, replica: Callable[[list[str], Path], None]) -> list[Forked]:
     made: list[Forked] = []
 
     def popen(command: list[str], *, stdout: Any, **_: Any) -> Forked:
-        made.append(Forked(forked(_replica, command[3:-1], Path(stdout.name))))
+        made.append(Forked(forked(replica, command[3:-1], Path(stdout.name))))
         return made[-1]
 
     monkeypatch.setattr(managed_process.subprocess, "Popen", popen)
@@ -105,6 +129,21 @@ def test_a_replica_that_is_killed_fails_the_trial(
     with pytest.raises(TrialFailure, match=r"replica \d of 2 was killed by SIGKILL"):
         list(found)
     assert all(replica.poll() == -signal.SIGKILL for replica in started)
+
+
+def test_a_replica_out_of_memory_halves_the_batch_of_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (alone,) = completed(Store(tmp_path / "alone"))
+    started, store, sizes = start_forked(monkeypatch, _starved_replica), Store(tmp_path), BatchSizes()
+    found = completions(store, made_base(store), {"b0": ask(store)}, EVAL, TWO_RANKS, batch_sizes=sizes)
+    assert (
+        found["b0"].path.joinpath("completions.parquet").read_bytes()
+        == (alone.path / "completions.parquet").read_bytes()
+    )
+    assert len(started) == 4
+    assert sizes.used == {"b0": 2}
+    assert "out of memory in replica " in caplog.text
 
 
 @pytest.mark.usefixtures("started")
