@@ -206,9 +206,8 @@ def _print_given_up(session: Session, queue: Queue, console: Console) -> None:
     if early:
         console.print(f"{early} of them would fail again for the same reason; the next sweep retries them")
     if early < len(queue.given_up):
-        console.print(
-            f"new attempts: {command('retry', session.study.name)} [TRIAL ...], then the same sweep again"
-        )
+        retry = command("retry", session.study.name)
+        console.print(f"new attempts: {retry} [TRIAL ...], then the same sweep again")
 
 
 def _report(folder: Path, commands: Commands, console: Console) -> None:

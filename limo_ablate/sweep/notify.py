@@ -1,7 +1,8 @@
 """`launch.notify`: a command, or an http(s) address, is told when a sweep starts, fails and ends.
 
-A notification is JSON: `event` (start, failure, end), `text` (one line), `study`, `folder`, and more by event. A
-command gets it on standard input and the text as its last argument; an address gets it as the body of a POST.
+A notification is JSON: `event` (start, failure, end), `text` (one line), `study`, `folder` and facts about
+the event. A command gets it on standard input and the text as its last argument; an address gets it as the
+body of a POST.
 """
 
 from __future__ import annotations
@@ -109,8 +110,8 @@ def _post(address: str, message: dict[str, Any]) -> None:
     import urllib.request
 
     headers = {"Content-Type": "application/json", "User-Agent": "limo-ablate"}
-    request = urllib.request.Request(address, json.dumps(message).encode(), headers, method="POST")
-    with urllib.request.urlopen(request, timeout=TIMEOUT):
+    request = urllib.request.Request(address, json.dumps(message).encode(), headers, method="POST")  # noqa: S310
+    with urllib.request.urlopen(request, timeout=TIMEOUT):  # noqa: S310
         pass
 
 

@@ -177,8 +177,8 @@ class LaunchConfig:
     max_same_failures: int | None = None
     """Number of trials that may fail for the same reason; then no more are started. null: any number."""
     notify: str | tuple[str, ...] | None = None
-    """A command (text, or a list of words; run without a shell) or an http(s) address that is told when a sweep
-    starts, first fails for a reason, and ends; null: nothing."""
+    """A command (text, or a list of words; run without a shell) or an http(s) address that is told when a
+    sweep starts, when trials first fail for a reason, and when it ends; null: nothing."""
     slurm: SlurmConfig | None = None
     options: dict[str, Any] = field(default_factory=dict)
     """Settings of a launcher that another package adds, which reads them."""

@@ -6,6 +6,7 @@ the judge, another model, have passes of their own.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from limo_ablate.trial.evaluate.probe import openings, probed
 from limo_ablate.trial.partial_scores import write_partial_scores
 from limo_ablate.trial.stages import Stages
 
+log = logging.getLogger(__name__)
 ByBenchmark: TypeAlias = dict[str, Artifact]
 """Name of a benchmark -> an artifact of it."""
 
@@ -138,8 +140,19 @@ def _second_pass(
     graders = {f"again/{name}": grader for name, grader in config.eval.graders().items()}
     store = Store(config.paths.artifacts)
     generated = stages.generate(store, model, repeated, settings, config.hardware)
+    _warn_of_equal_batches(stages.batch_sizes.used)
     graded = stages.grade(store, repeated, generated, graders)
     return {name.removeprefix("again/"): verdicts for name, verdicts in graded.items()}
+
+
+def _warn_of_equal_batches(batch_sizes: Mapping[str, int]) -> None:
+    """For a pass whose batch was halved to that of the other one, as memory ran out."""
+    for name, size in batch_sizes.items():
+        if size == batch_sizes.get(f"again/{name}"):
+            log.warning(
+                "%s: as memory ran out, both passes had a batch size of %d in the end; flips does not "
+                "measure the effect of another batch size", name, size,
+            )  # fmt: skip
 
 
 def _judge(

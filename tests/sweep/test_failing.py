@@ -15,7 +15,7 @@ import pytest
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.study.design import Block, Study
-from limo_ablate.study.planned import PlannedTrial, planned_trials
+from limo_ablate.study.planned import planned_trials
 from limo_ablate.sweep.interrupts import Interrupts
 from limo_ablate.sweep.ledger.ledger import History
 from limo_ablate.sweep.ledger.same_failures import (
@@ -48,16 +48,13 @@ def test_equal_failures_are_printed_once_and_not_repeated(
     assert code == 3
     assert set(sweep.starts().values()) == {2}, "the same error twice in a row is not tried a third time"
     while_running, _, at_the_end = said.partition("3 of 3 trials failed:")
-    first = "skipped-size1-s0"
+    first = "skipped-size3-s0"  # the longest
     assert while_running.count(REASON) == while_running.count("    rerun: ") == 1
     assert while_running.count(f"retrying: same reason as {first}") == 2
-    assert (
-        f"{first}  FAILED, attempt 2 of 3, not retried by this sweep, but by the next: same reason as before"
-        in said
-    )
-    grouped = (
-        f"  failed: 3 trials  {REASON}\n    trials: {first}, skipped-size2-s0, skipped-size3-s0\n    log: "
-    )
+    given_up = "FAILED, attempt 2 of 3, not retried by this sweep, but by the next: same reason as before"
+    assert f"{first}  {given_up}" in said
+    names = "skipped-size1-s0, skipped-size2-s0, skipped-size3-s0"
+    grouped = f"  failed: 3 trials  {REASON}\n    trials: {names}\n    log: "
     assert at_the_end.lstrip().startswith(grouped.lstrip())
     assert at_the_end.count("    rerun: ") == 1
     print_status("small", [f"paths.studies={sweep.folder.parent}"], as_json=False)
@@ -73,7 +70,7 @@ def test_many_equal_failures_stop_the_study(sweep: Sweeping, capsys: pytest.Capt
     sweep.declare("launch.slots=1", "launch.max_same_failures=3", quality=("skipped",), size=names)
     code, said = sweep.run()
     assert code == 3
-    covered = f"{REASON}\n    trials: skipped-size1-s0, skipped-size2-s0, skipped-size3-s0\n"
+    covered = f"{REASON}\n    trials: skipped-size8-s0, skipped-size7-s0, skipped-size6-s0\n"
     stopped = (
         f"no more trials are started: 3 failed for the same reason (launch.max_same_failures): {covered}"
     )
@@ -88,8 +85,8 @@ def test_many_equal_failures_stop_the_study(sweep: Sweeping, capsys: pytest.Capt
     code, said = sweep.run("launch.max_same_failures=null", "launch.attempts=1")
     assert code == 3
     assert "no more trials" not in said
-    assert set(sweep.starts().values()) == {1}
     assert len(sweep.starts()) == 8
+    assert len(sweep.events("start")) == 3 + 8
 
 
 def test_failures_are_counted_from_now_on_by_trials_without_a_result(tmp_path: Path) -> None:
@@ -111,7 +108,7 @@ def test_failures_are_counted_from_now_on_by_trials_without_a_result(tmp_path: P
     counted.update(failed)
     counted.update(failed)
     stop = Stop("OOM at 9 of 9", ("a", "c"))
-    assert told[2:] == [stop]
+    assert told[2:] == [str(stop)]
     other = SameFailures(tmp_path)
     other.update({})
     assert other.stop == stop, "every runner stops"
@@ -151,7 +148,7 @@ def test_a_command_is_told_of_a_sweep(sweep: Sweeping) -> None:
     sweep.declare(f"launch.notify='{script} {sweep.root}'", quality=("skipped", "L5"), size=(1, 2))
     code, said = sweep.run()
     assert code == 3
-    assert "launch.notify" not in said
+    assert "notification" not in said
     read = [path.read_text().splitlines() for path in sorted(sweep.root.glob("*.told"))]
     told = [json.loads(message) for message, _ in read]
     assert [line for _, line in read] == [message["text"] for message in told]
@@ -200,7 +197,8 @@ class FewTrials:
     """What a notifier uses of a queue."""
 
     def __init__(self) -> None:
-        self.trials: list[PlannedTrial] = planned_trials(Study("s", (Block("b", {"select.size": (4,)}),)))
+        block = Block(name="b", axes={"select.size": (4,)})
+        self.trials = planned_trials(Study(name="s", blocks=(block,)))
         self.total, self.done, self.given_up = 3, 1, [(self.trials[0], "why")]
 
 
@@ -210,9 +208,10 @@ def test_an_address_is_told_of_a_sweep(
     address, bodies = posted
     said: list[str] = []
     monkeypatch.setenv("HOOK", f"{address}/hook")
-    with pytest.raises(UserError), Notifier("$HOOK", tmp_path / "s", said.append) as notifier:
-        notifier.start(FewTrials())  # type: ignore[arg-type]
-        raise UserError("no trial can run here")
+    with pytest.raises(UserError):  # noqa: PT012, SIM117
+        with Notifier("$HOOK", tmp_path / "s", said.append) as notifier:
+            notifier.start(FewTrials())  # type: ignore[arg-type]
+            raise UserError("no trial can run here")
     assert sorted(body["event"] for body in bodies) == ["end", "start"]
     (end,) = (body for body in bodies if body["event"] == "end")
     assert end["text"] == "s: sweep ends with exit code 2: 1 finished, 1 failed, 1 not finished"
