@@ -38,8 +38,8 @@ class Launcher(Protocol):
     ) -> Sequence[PlannedTrial]:
         """Has what waits run, and returns when nothing is left; gives the trials that the budget refused.
 
-        `queue.refresh()` reads the ledger again: `waiting` are the trials that wait, none once the study is to
-        stop; `elsewhere` counts those that other runners have. Wait inside `options.interrupts.window()`,
+        `queue.refresh()` reads the ledger again: `waiting` are the trials that wait, none once the study is
+        to stop; `elsewhere` counts those that other runners have. Wait inside `options.interrupts.window()`,
         where a Ctrl-C is raised.
         """
         ...
