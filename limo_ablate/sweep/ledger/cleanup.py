@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from limo_ablate.analysis.results import read_metrics
+from limo_ablate.analysis.results import Results, read_metrics
 from limo_ablate.core.hardware import device_count
 from limo_ablate.core.marked_processes import end_marked
 from limo_ablate.core.progress import PROGRESS
@@ -50,7 +50,8 @@ class Cleanup:
             self.watch.forget(settled)
         if history.running is not None and self._is_abandoned(history, dead, living):
             devices = device_count(trial.config.hardware) if trial else 1
-            if trial and self.adopt_result(trial, history.running, devices=devices):
+            fresh = trial is not None and Results(self.trials.parent).why_not(trial) is None
+            if trial and fresh and self.adopt_result(trial, history.running, devices=devices):
                 history.done = True
             else:
                 seconds = self._seconds_run(trial, history)
