@@ -31,7 +31,7 @@ from limo_ablate.sweep.live import failure_lines
 from limo_ablate.sweep.notify import Notifier
 from limo_ablate.sweep.plan.cost import Costs
 from limo_ablate.sweep.plan.text import span
-from limo_ablate.sweep.reconcile import Differences, differences, reconcile
+from limo_ablate.sweep.reconcile import Differences, differences, reasons, reconcile
 from limo_ablate.sweep.runner import Commands, LeaseLost
 from limo_ablate.sweep.session import RunnerOptions, Session
 from limo_ablate.sweep.worker import Call
@@ -155,6 +155,10 @@ def _run_missing(
     notifier.start(queue)
     print_not_run(launcher.run(queue, budget_guard, lease, options), study, costs, options.console)
     queue.refresh()
+    late = differences(session, ledger.rows(), keep_stale=False).again
+    if late := [pair for pair in late if pair not in differ.kept]:
+        text = "; ".join(reasons(late))
+        options.console.print(f"{study.name}: changed while it ran: {text}; run the same command again")
     return queue
 
 

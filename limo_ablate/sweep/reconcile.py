@@ -35,8 +35,7 @@ class Differences:
 
     def lines(self) -> list[str]:
         """What `reconcile` does about them, for the user."""
-        lines = [f"{_count(own)} run again: {why}" for why, own in _by_reason(self.again)]
-        lines += [f"{_count(own)} stale, kept by --keep-stale: {why}" for why, own in _by_reason(self.kept)]
+        lines = [*reasons(self.again, "run again"), *reasons(self.kept, "stale, kept by --keep-stale")]
         return lines + ([f"{_count(self.finished)} found on disk"] if self.finished else [])
 
 
@@ -73,9 +72,11 @@ def reconcile(session: Session, ledger: Ledger, runner: str, differ: Differences
                 cleanup.adopt_result(trial, row_id)
 
 
-def _by_reason(pairs: Sequence[tuple[PlannedTrial, str]]) -> list[tuple[str, list[PlannedTrial]]]:
-    reasons = Counter(why for _, why in pairs)
-    return [(why, [trial for trial, own in pairs if own == why]) for why, _ in reasons.most_common()]
+def reasons(pairs: Sequence[tuple[PlannedTrial, str]], what: str = "stale") -> list[str]:
+    """A line for each reason, with the trials that have it: `2 finished trials run again: ...`."""
+    counts = Counter(why for _, why in pairs)
+    own = {why: [trial for trial, other in pairs if other == why] for why in counts}
+    return [f"{_count(own[why])} {what}: {why}" for why, _ in counts.most_common()]
 
 
 def _count(trials: Sequence[PlannedTrial]) -> str:
