@@ -84,8 +84,8 @@ def prepare(config: Any) -> None:
     """The base model of a trial: nothing to do."""
 
 
-def report(study: Path) -> Path:
-    return study
+def report(study: Path) -> tuple[Path, list[str]]:
+    return study, []
 
 
 def _write(path: Path, content: Any) -> None:

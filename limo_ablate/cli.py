@@ -3,7 +3,7 @@
 A verb's module is imported when that verb runs or is asked for help; no other module of the package imports
 this one. Words that begin with an override or an option are a trial: `limo-ablate select.size=64 seed=1`.
 
-Exit codes: 0 done, 2 a user's error, 3 some trials failed, 130 interrupted.
+Exit codes: 0 done, 2 a user's error, 3 some trials, or parts of a report, failed, 130 interrupted.
 """
 
 from __future__ import annotations

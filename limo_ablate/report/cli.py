@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from limo_ablate.core.command import Verb, words
+from limo_ablate.core.errors import EXIT_TRIALS_FAILED
 from limo_ablate.core.project import command, study_file
 
 SHOWN = ("question", "contrasts", "figures", "cluster")
@@ -22,23 +25,32 @@ SHOWN = ("question", "contrasts", "figures", "cluster")
 def report(study: str, overrides: list[str]) -> int:
     """STUDY is a name under `paths.studies`, or a folder; it may still be running. Writes STUDY/report/:
     index.html, one page that needs no network, and each chart as PNG, SVG and PDF. Prints the page's path,
-    its size and the number of charts.
+    its size and the number of charts. Exit code 3: some parts could not be drawn; the page says which, and
+    errors.log beside it has the tracebacks.
     """
-    from limo_ablate.report.facts import warnings
-    from limo_ablate.report.page import report_parts, write_page  # Altair and vl-convert take a second
-    from limo_ablate.report.study_view import load
+    from limo_ablate.report.page import write_report  # Altair and vl-convert take a second to import
     from limo_ablate.study.folder import study_folder
     from limo_ablate.trial.compose import compose
 
     folder = study_folder(study, Path(compose(overrides).paths.studies))
-    view = load(folder)
-    page = write_page(view, *report_parts(view))
+    page, failed, warnings = write_report(folder)
     print(page)
     print(_contents(page))
-    print("".join(f"{line}\n" for line in warnings(view)), end="")
+    print("".join(f"{line}\n" for line in warnings), end="")
     if outdated := _outdated(study, folder, overrides):
         print(outdated)
-    return 0
+    return print_failed(failed, page.parent)
+
+
+def print_failed(failed: Sequence[str], report: Path) -> int:
+    """Prints a line for each part that could not be drawn; returns the exit code."""
+    for line in failed:
+        print(f"could not draw {line}", file=sys.stderr)
+    if failed:
+        from limo_ablate.study.folder import REPORT_ERRORS
+
+        print(f"tracebacks: {report / REPORT_ERRORS}", file=sys.stderr)
+    return EXIT_TRIALS_FAILED if failed else 0
 
 
 def _contents(page: Path) -> str:

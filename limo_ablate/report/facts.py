@@ -9,10 +9,11 @@ from typing import Any
 import polars as pl
 
 from limo_ablate.analysis.run_differences import differing
-from limo_ablate.analysis.trials import Trial, resolved
-from limo_ablate.core.text import counted
+from limo_ablate.analysis.trials import Trial
 from limo_ablate.report.figure_data import FigureData
 from limo_ablate.report.labels import axis, duration, level, percent, plus_minus
+from limo_ablate.report.methods.protocol import by_benchmark, decoding
+from limo_ablate.report.methods.settings import Settings
 from limo_ablate.report.study_view import StudyView
 
 METHOD = {
@@ -99,7 +100,7 @@ def finding(data: FigureData) -> str:
     last = ends.group_by("line", maintain_order=True).last().sort("mean", descending=True)
     best = last.row(0, named=True)
     first = ends.filter(pl.col("line") == best["line"]).row(0, named=True)
-    start, end = (f"{_percent(row)} at {level(row['x'])}" for row in (first, best))
+    start, end = (f"{_percent(row)} at {level(row['x'], data.figure.x)}" for row in (first, best))
     others = [f"{row['line']} to {_percent(row)}" for row in last[1:].iter_rows(named=True)]
     base = data.base.filter(~pl.col("line").is_in(data.lines)).iter_rows(named=True)
     others += [f"{row['line']}: {percent(row['mean'])} %" for row in base]
@@ -111,33 +112,25 @@ def _percent(row: dict[str, Any]) -> str:
 
 
 def recipe(view: StudyView) -> list[tuple[str, str]]:
-    """(label, value) of the configuration; `varied` for what the study varies."""
-    first = view.done[0]
-    groups = {key.partition(".")[0] for key in view.keys if "." not in key}
+    """(label, value) of the configuration; `varied` for what differs between trials."""
+    settings = Settings(view.done)
     rows = []
     for name, key in METHOD.items():
-        varies = key in view.keys or key.partition(".")[0] in groups
-        value = first.level_if_any(key)
-        if varies or value is not None:
-            rows.append((name, "varied" if varies else str(value)))
-    return [*rows, *_benchmarks(first)]
-
-
-def _benchmarks(trial: Trial) -> list[tuple[str, str]]:
-    scores = (trial.metrics or {})["scores"]
+        values = settings.levels(key)
+        if values != [None]:
+            rows.append((name, "varied" if len(values) > 1 else str(values[0])))
     return [
-        (
-            f"Benchmark {name}",
-            f"{counted(scores[name]['problems'], 'problem')} × {counted(scores[name]['samples'], 'sample')}, "
-            f"temperature {b['temperature']:g}, top-p {b['top_p']:g}, at most {b['max_tokens']} new tokens",
-        )
-        for name, b in resolved(trial.folder)["eval"]["benchmarks"].items()
+        *rows,
+        *(
+            (f"Benchmark {name}", f"{decoding(name, own)}{own.share(settings)}")
+            for name, own in by_benchmark(settings).items()
+        ),
     ]
 
 
 def provenance(view: StudyView) -> list[tuple[str, str]]:
     """(label, value) over all trials: commits, versions, hardware, dates."""
-    facts = _recorded(view)
+    facts = records(view)
     commits = {_commit(fact["git"]) for fact in facts}
     started = sorted(fact["started"] for fact in facts)
     versions = ", ".join(f"{name} {version}" for name, version in facts[0]["versions"].items() if version)
@@ -151,10 +144,11 @@ def provenance(view: StudyView) -> list[tuple[str, str]]:
 
 def machines(view: StudyView) -> list[str]:
     """Descriptions of the machines that trials ran on."""
-    return sorted({_machine(fact["hardware"]) for fact in _recorded(view)})
+    return sorted({_machine(fact["hardware"]) for fact in records(view)})
 
 
-def _recorded(view: StudyView) -> list[dict[str, Any]]:
+def records(view: StudyView) -> list[dict[str, Any]]:
+    """provenance.json of each finished trial."""
     return [json.loads((t.folder / "provenance.json").read_text()) for t in view.done]
 
 

@@ -30,6 +30,7 @@ from limo_ablate.analysis.trials import Trial, best_of_tuning
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.typed import nearest
 from limo_ablate.report.labels import axis
+from limo_ablate.report.labels import level as level_text
 from limo_ablate.study.axes import factors, keys
 from limo_ablate.study.design import ALL, Block, Figure
 
@@ -145,12 +146,15 @@ def _data(
     levels = _ordered(points["x"].to_list(), block.factors().get(figure.x, ()))
     scale = _scale(levels)
     if scale == "category":
-        levels = ["all" if level is None else str(level) for level in levels]
+        levels = [_text(level, figure.x) for level in levels]
         points, joined = (
-            part.with_columns(pl.col("x").cast(pl.String).fill_null("all")) for part in (points, joined)
+            part.with_columns(pl.col("x").cast(pl.String).fill_null(_text(None, figure.x)))
+            for part in (points, joined)
         )
     lines_present = [line for line in points["line"] if line != UNTRAINED]
-    lines = _ordered(lines_present, [str(level) for level in block.factors().get(figure.line, ())])
+    lines = _ordered(
+        lines_present, [_text(level, figure.line) for level in block.factors().get(figure.line, ())]
+    )
     lines = lines or [UNTRAINED]
     return FigureData(
         figure=figure,
@@ -174,10 +178,17 @@ def _of_trainings(answers: pl.DataFrame, over: str) -> pl.DataFrame:
 def _line(figure: Figure) -> pl.Expr:
     if figure.line == ALL:
         return pl.lit(ALL)
-    line = pl.col(figure.line).cast(pl.String).fill_null(ALL)
+    line = pl.col(figure.line).cast(pl.String).fill_null(_text(None, figure.line))
     if figure.x == SIZE and figure.line.startswith("select."):
         return pl.when(pl.col(SIZE) == 0).then(pl.lit(UNTRAINED)).otherwise(line)
     return line
+
+
+def _text(level: Any, key: str) -> str:
+    """A level as the tables' columns have it."""
+    if level is None:
+        return level_text(None, key)
+    return str(level).lower() if isinstance(level, bool) else str(level)
 
 
 def _ordered(levels: Sequence[Any], declared: Sequence[Any]) -> list[Any]:

@@ -44,10 +44,14 @@ def score_title(score: str) -> str:
     return f"accuracy on {benchmark}" + (f" ({group})" if group else "")
 
 
-def level(value: Any) -> str:
-    """A level as text: `64`, `L5`; `all` for null."""
+UNBOUNDED = ("select.size", ALL)
+"""Keys whose null means everything there is; that of other keys means that there is none."""
+
+
+def level(value: Any, key: str = "") -> str:
+    """A level of `key` as text: `64`, `L5`; for null `all` or `none`."""
     if value is None:
-        return "all"
+        return ALL if key in UNBOUNDED else "none"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -9,27 +9,24 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from limo_ablate.core.errors import UserError
-from limo_ablate.report.browser import pack_completions
-from limo_ablate.report.claims import Claims, claims
-from limo_ablate.report.declared.charts import efficiency_chart, note
-from limo_ablate.report.facts import finding, glance, provenance, recipe, warnings
+from limo_ablate.report.part_errors import PartErrors
+from limo_ablate.report.parts import RECIPE, ReportParts, report_parts
 from limo_ablate.report.picture_files import FORMATS, write_picture_files
-from limo_ablate.report.result_tables import cell_table, figure_table
-from limo_ablate.report.section import Chart, Section, slug
-from limo_ablate.report.sections import sections
+from limo_ablate.report.section import Section
+from limo_ablate.report.sections import LAST
 from limo_ablate.report.study_view import StudyView, load
 from limo_ablate.report.theme import DARK, LIGHT, config
-from limo_ablate.study.design import Figure
+from limo_ablate.study.folder import REPORT, REPORT_ERRORS
 
 HERE = Path(__file__).parent
 SCRIPTS = ("page.js", "browser.js")
@@ -41,69 +38,37 @@ TALL = 220
 """Height in pixels of a chart without a height of its own."""
 
 
-def write_report(folder: Path) -> Path:
-    view = load(folder)
-    return write_page(view, *report_parts(view))
+class WrittenReport(NamedTuple):
+    page: Path
+    failed: list[str]
+    """Parts that could not be drawn, a line for each; their tracebacks are beside the page."""
+    warnings: list[str]
 
 
-def report_parts(view: StudyView) -> tuple[Claims | None, list[Chart], list[Section]]:
-    """The parts of the report: contrasts, charts of declared figures, sections."""
-    figures = [chart for figure in view.figures for chart in draw(view, figure)]
-    return claims(view), figures, list(sections(view))
+def write_report(folder: Path) -> WrittenReport:
+    view, errors = load(folder), PartErrors()
+    parts, files = report_parts(view, errors)
+    return WrittenReport(write_page(view, parts, files, errors), errors.failed, parts.warnings)
 
 
-def write_page(
-    view: StudyView, contrasts: Claims | None, figures: list[Chart], sections: list[Section]
-) -> Path:
-    """Writes the page, with its charts as files beside it."""
-    report = view.folder / "report"
+def write_page(view: StudyView, parts: ReportParts, files: Mapping[str, bytes], errors: PartErrors) -> Path:
+    """Writes the page, with its charts as files beside it, and the tracebacks of parts that failed."""
+    report = view.folder / REPORT
     report.mkdir(exist_ok=True)
-    write_picture_files(pictures(contrasts, figures, sections), report)
+    write_picture_files(files, report)
+    errors.write(report)
     page, partial = report / "index.html", report / "index.partial"
-    partial.write_text(html(view, contrasts, figures, sections), encoding="utf-8")
+    partial.write_text(html(view, parts), encoding="utf-8")
     return partial.replace(page)
 
 
-def pictures(contrasts: Claims | None, figures: list[Chart], sections: list[Section]) -> list[Chart]:
-    """All charts that have a specification."""
-    in_sections = [chart for section in sections for chart in section.charts]
-    everything = [*(contrasts.section.charts if contrasts else ()), *figures, *in_sections]
-    return [chart for chart in everything if chart.spec]
-
-
-def draw(view: StudyView, figure: Figure) -> list[Chart]:
-    """The charts of a declared figure, one for each panel; if it can't be drawn, a chart that says why."""
-    try:
-        panels = [
-            Chart(
-                slug(data.figure.title),
-                data.figure.title,
-                finding(data),
-                note(data),
-                efficiency_chart(data).to_dict(),
-                figure_table(data),
-            )
-            for data in view.data(figure)
-        ]
-    except UserError as error:
-        return [Chart(slug(figure.title), figure.title, f"This figure can't be drawn: {error}")]
-    return panels or [Chart(slug(figure.title), figure.title, "None of its trials has finished yet.")]
-
-
-def html(view: StudyView, contrasts: Claims | None, figures: list[Chart], sections: list[Section]) -> str:
+def html(view: StudyView, parts: ReportParts) -> str:
     """The page's HTML."""
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    specs = {chart.id: chart.spec or {} for chart in pictures(contrasts, figures, sections)}
-    parts = {
-        "claims": contrasts,
-        "figures": figures,
-        "sections": sections,
-        "cells": cell_table(view) if view.done else None,
-        "completions": pack_completions(view),
-        "recipe": recipe(view) if view.done else [],
-    }
+    environment.tests["failed"] = lambda part: isinstance(part, Section)
+    specs = {chart.id: chart.spec for chart in parts.charts if chart.spec}
     return environment.get_template("page.html").render(
         nonce=secrets.token_urlsafe(18),
         style=(HERE / "page.css").read_text(),
@@ -113,24 +78,29 @@ def html(view: StudyView, contrasts: Claims | None, figures: list[Chart], sectio
         heights={name: height(spec) for name, spec in specs.items()},
         drawn_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         study=view.study,
-        tiles=glance(view),
-        warnings=warnings(view),
         contents=contents(parts),
         kinds=FORMATS,
         unfolded=UNFOLDED,
-        provenance=provenance(view) if view.done else [],
-        **parts,
+        errors_file=REPORT_ERRORS,
+        tiles=parts.tiles,
+        warnings=parts.warnings,
+        claims=parts.claims,
+        figures=parts.figures,
+        sections=parts.sections,
+        cells=parts.cells,
+        completions=parts.completions,
+        facts_of=parts.facts,
     )
 
 
-def contents(parts: dict[str, Any]) -> list[tuple[str, str]]:
+def contents(parts: ReportParts) -> list[tuple[str, str]]:
     """(id, title) of the parts of the page, for its contents."""
-    titles = [("claims", "Contrasts")] if parts["claims"] else []
-    titles += [("figures", "Declared figures")] if parts["figures"] else []
-    titles += [(section.id, section.title) for section in parts["sections"] if section.id != "methods"]
-    rest = {"cells": "All cells", "completions": "Completions", "recipe": "Configuration and provenance"}
-    titles += [(name, title) for name, title in rest.items() if parts[name]]
-    return titles + [(section.id, section.title) for section in parts["sections"] if section.id == "methods"]
+    titles = [("claims", "Contrasts")] if parts.claims else []
+    titles += [("figures", "Declared figures")] if parts.figures else []
+    titles += [(section.id, section.title) for section in parts.sections if section.id != LAST]
+    rest = (("cells", "All cells", parts.cells), ("completions", "Completions", parts.completions))
+    titles += [(id, title) for id, title, part in (*rest, ("recipe", RECIPE, parts.facts)) if part]
+    return titles + [(section.id, section.title) for section in parts.sections if section.id == LAST]
 
 
 def height(spec: dict[str, Any]) -> int:

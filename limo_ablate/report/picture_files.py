@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +25,24 @@ NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 """Characters that a name may contain and an SVG may not."""
 
 
-def write_picture_files(charts: Sequence[Chart], folder: Path) -> None:
+def picture_files(chart: Chart) -> dict[str, bytes]:
+    """Name -> content of the chart's files."""
+    image = svg(chart)
+    # Vega runs once: its SVG converts to the same PNG, byte for byte, as a rendering of its own
+    return {
+        f"{chart.id}.svg": image.encode(),
+        f"{chart.id}.png": vl_convert.svg_to_png(image, scale=SCALE),
+        f"{chart.id}.pdf": vl_convert.svg_to_pdf(image),
+    }
+
+
+def write_picture_files(files: Mapping[str, bytes], folder: Path) -> None:
     """Writes the files of all charts; removes the files of charts that no longer exist."""
     for kind in FORMATS:
         for old in folder.glob(f"*.{kind}"):
             old.unlink()
-    for chart in charts:
-        image = svg(chart)
-        (folder / f"{chart.id}.svg").write_text(image, encoding="utf-8")
-        # Vega runs once: its SVG converts to the same PNG, byte for byte, as a rendering of its own
-        (folder / f"{chart.id}.png").write_bytes(vl_convert.svg_to_png(image, scale=SCALE))
-        (folder / f"{chart.id}.pdf").write_bytes(vl_convert.svg_to_pdf(image))
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
 
 
 def svg(chart: Chart) -> str:

@@ -53,7 +53,7 @@ def figure_table(data: FigureData) -> Table:
     rows = [
         [
             row["line"],
-            level(row["x"]),
+            level(row["x"], data.figure.x),
             str(row["seeds"]),
             plus_minus(row["mean"], row["seed_error"]),
             interval(row["low"], row["high"]),

@@ -47,6 +47,13 @@ class Section:
     """A table of the section itself, beside those of its charts."""
     code: str = ""
     """Text shown verbatim at the section's end, with a copy button."""
+    error: str = ""
+    """Why the section could not be drawn; it is then shown with this alone."""
+
+
+def failed_section(id: str, title: str, error: str) -> Section:
+    """The section that is shown instead of one that could not be drawn."""
+    return Section(id, title, error=error)
 
 
 def slug(title: str) -> str:

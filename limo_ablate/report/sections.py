@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from limo_ablate.core.registry import Entry, Registry
-from limo_ablate.report.section import Section
+from limo_ablate.report.part_errors import PartErrors
+from limo_ablate.report.section import Section, failed_section
 from limo_ablate.report.study_view import StudyView
 
 SECTIONS: Registry[Callable[[StudyView], Section | None]] = Registry(
@@ -42,18 +44,18 @@ Vega-Lite charts, all of which are escaped.
 LAST = "methods"
 
 
-def sections(view: StudyView) -> Iterator[Section]:
-    """The sections that apply to the study. If another package's section fails, its error is shown
-    instead."""
+def sections(view: StudyView, errors: PartErrors) -> Iterator[Section]:
+    """The sections that apply to the study. One that fails is shown with its error."""
     for name in sorted(SECTIONS, key=lambda name: name == LAST):
-        try:
-            section = SECTIONS.load(name)(view)
-        except Exception as error:
-            if name in SECTIONS.builtin:
-                raise
-            package = SECTIONS.entry(name).package
-            section = Section(
-                name, name, (f"{package} could not create this section: {type(error).__name__}: {error}",)
-            )
+        package = SECTIONS.entry(name).package
+        title = f"{name} of {package}" if package else name.capitalize()
+        section = errors.isolate(title, partial(_draw, name, view), partial(failed_section, name, title))
         if section:
             yield section
+
+
+def _draw(name: str, view: StudyView) -> Section | None:
+    section = SECTIONS.load(name)(view)
+    if not isinstance(section, Section | None):
+        raise TypeError(f"{SECTIONS.entry(name).target} returned {type(section).__name__}, not a Section")
+    return section

@@ -16,7 +16,6 @@ from limo_ablate.analysis.cube import Cube, cube
 from limo_ablate.analysis.summary import summary
 from limo_ablate.analysis.table import table
 from limo_ablate.analysis.trials import Trial, best_of_tuning, load_trials, resolved
-from limo_ablate.core.errors import UserError
 from limo_ablate.report.figure_data import SIZE, FigureData, figure_data
 from limo_ablate.report.labels import level
 from limo_ablate.study.block import Block
@@ -91,7 +90,7 @@ class StudyView:
         base."""
         nothing = cell.get(SIZE) == 0
         return [
-            "–" if nothing and key.startswith("select.") and key != SIZE else level(cell[key])
+            "–" if nothing and key.startswith("select.") and key != SIZE else level(cell[key], key)
             for key in self.keys
         ]
 
@@ -109,7 +108,7 @@ class StudyView:
     def panels(self) -> Iterator[FigureData]:
         """The panels of all figures that can be drawn."""
         for figure in self.figures:
-            with suppress(UserError):  # the report shows the error in the figure's place
+            with suppress(Exception):  # the report shows the error in the figure's place
                 yield from self.data(figure)
 
 

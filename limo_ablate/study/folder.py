@@ -13,6 +13,10 @@ STUDY = "study.yaml"
 REGISTRATION = "registration.json"
 SEEN_AS = "seen_as"
 """File in a study's folder: the folder's path from where `sweep` ran, as other relative paths are too."""
+REPORT = "report"
+"""Folder of the report in a study's folder."""
+REPORT_ERRORS = "errors.log"
+"""File in `REPORT` with the tracebacks of parts that could not be drawn; absent if all could."""
 
 
 def study_folder(name: str, root: Path | None = None) -> Path:

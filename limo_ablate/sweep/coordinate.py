@@ -16,7 +16,7 @@ from limo_ablate.core.errors import EXIT_INTERRUPTED, EXIT_TRIALS_FAILED, UserEr
 from limo_ablate.core.project import command
 from limo_ablate.core.text import counted
 from limo_ablate.study.design import Study
-from limo_ablate.study.folder import REGISTRATION, SEEN_AS, STUDY
+from limo_ablate.study.folder import REGISTRATION, REPORT, REPORT_ERRORS, SEEN_AS, STUDY
 from limo_ablate.study.planned import PlannedTrial, count_text
 from limo_ablate.sweep.attempts import LOG
 from limo_ablate.sweep.interrupts import Interrupts
@@ -81,7 +81,7 @@ def _run(
             write_study(session.study, queue.trials, session.folder)
             _print_given_up(session, queue, console)
             with interrupts.window():
-                _report(session.folder, commands, console)
+                undrawn = _report(session.folder, commands, console)
     except KeyboardInterrupt as interrupt:
         console.print(
             f"interrupted: {str(interrupt) or 'running trials wait again; run the same command to continue'}"
@@ -92,7 +92,8 @@ def _run(
         return EXIT_INTERRUPTED
     except OSError as error:
         raise explain_full_disk(error, session.folder) from error
-    return EXIT_TRIALS_FAILED if queue.given_up or queue.same_failures.stop else 0
+    failed = queue.given_up or queue.same_failures.stop or undrawn
+    return EXIT_TRIALS_FAILED if failed else 0
 
 
 def _checked_ledger(
@@ -214,14 +215,20 @@ def _print_given_up(session: Session, queue: Queue, console: Console) -> None:
         console.print(f"new attempts: {retry} [TRIAL ...], then the same sweep again")
 
 
-def _report(folder: Path, commands: Commands, console: Console) -> None:
-    """Makes the report if there are results and they have changed since the last one."""
+def _report(folder: Path, commands: Commands, console: Console) -> bool:
+    """Makes the report if there are results and they have changed since the last one, or parts of that could
+    not be drawn; returns whether parts of it can't."""
     if not any(folder.glob("trials/*/metrics.json")):
-        return
-    page = folder / "report" / "index.html"
+        return False
+    page, failed = folder / REPORT / "index.html", list[str]()
+    errors = page.with_name(REPORT_ERRORS)
     paths = (folder / name for name in ("cells.json", STUDY, REGISTRATION))
     sources = [*(file for file in paths if file.exists()), *folder.glob("trials/*/metrics.json")]
-    if not page.exists() or any(source.stat().st_mtime > page.stat().st_mtime for source in sources):
+    newest = max(source.stat().st_mtime for source in sources)
+    if not page.exists() or errors.exists() or newest > page.stat().st_mtime:
         console.print("drawing the report")
-        page = Call(commands.report, (folder,))()
-    console.print(f"report: {page}")
+        page, failed, *_ = Call(commands.report, (folder,))()
+    for part in failed:
+        console.print(f"could not draw {part}")
+    console.print(f"report: {page}" + (f"; tracebacks of what failed: {errors}" if failed else ""))
+    return bool(failed)

@@ -57,7 +57,8 @@ class Commands:
     prepare: str = "limo_ablate.trial.run:prepare_base"
     """(TrialConfig); makes the base model."""
     report: str = "limo_ablate.report.page:write_report"
-    """(study's folder) -> the page; called at the end, by the sweep itself."""
+    """(study's folder) -> the page, and a line for each part that could not be drawn; called at the end, by
+    the sweep itself."""
     preload: tuple[str, ...] = ("limo_ablate.sweep.warm", "?limo_ablate.trial.track.run")
     """Modules, as `preload.VARIABLE` lists them; a trial itself reports that tracking can't be imported."""
 

@@ -22,7 +22,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_page_begins_with_them(study: Path) -> None:
-    page = write_report(study).read_text()
+    page = write_report(study).page.read_text()
     assert page.index("<h2>Contrasts") < page.index("<h2>Declared figures")
     assert "<li>L5 &lt;beats&gt; L1: +" in page
     assert ": different</li>" in page
@@ -45,4 +45,4 @@ def test_each_is_a_row_with_its_numbers(study: Path) -> None:
 def test_a_study_without_any_has_no_such_section(tmp_path: Path) -> None:
     plain = Making(tmp_path / "plain", blocks=[SIZE_QUALITY], figures=FIGURES[:1]).write()
     assert claims(load(plain)) is None
-    assert "<h2>Contrasts" not in write_report(plain).read_text()
+    assert "<h2>Contrasts" not in write_report(plain).page.read_text()

@@ -125,7 +125,7 @@ def test_data_in_a_script_can_not_end_it() -> None:
 
 def test_a_figure_that_can_not_be_drawn_says_so_and_the_others_are(tmp_path: Path) -> None:
     wrong = {**FIGURES[0], "title": "Wrong", "score": "mini/hrad"}
-    page = write_report(Making(tmp_path, figures=[wrong, FIGURES[1]], seeds=[0]).write())
+    page = write_report(Making(tmp_path, figures=[wrong, FIGURES[1]], seeds=[0]).write()).page
     text = Reader(page.read_text()).text
     assert "can't be drawn: figure 'Wrong': score=mini/hrad; did you mean mini/hard?" in text
     names = {p.stem for p in page.parent.glob("*.png")}
@@ -135,7 +135,7 @@ def test_a_figure_that_can_not_be_drawn_says_so_and_the_others_are(tmp_path: Pat
 
 def test_a_study_in_which_all_failed_has_a_report(tmp_path: Path) -> None:
     made = Making(tmp_path, seeds=[0])
-    page = write_report(replace(made, failing=lambda asked, seed: True).write())
+    page = write_report(replace(made, failing=lambda asked, seed: True).write()).page
     text = Reader(page.read_text()).text
     assert "0 of 28" in text
     assert "None of its trials has finished yet." in text

@@ -42,6 +42,13 @@ def test_every_trial_is_run_once_and_a_second_sweep_has_nothing_to_do(sweep: Swe
     assert "no torch" in said
     assert len(sweep.events("start")) == 12
     assert len(sweep.events("report")) == 1
+    for failed in ("undrawable", "report/errors.log"):  # parts of the report could not be drawn
+        (sweep.folder / failed).touch()
+    code, said = sweep.run()
+    assert code == 3
+    assert "could not draw Methods: TypeError: no" in said
+    assert len(sweep.finished()) == 12
+    assert len(sweep.events("report")) == 2
 
 
 def test_trials_run_side_by_side_but_no_more_than_there_are_slots(sweep: Sweeping) -> None:

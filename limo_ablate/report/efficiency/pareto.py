@@ -101,7 +101,7 @@ def _chart(
     view: StudyView, shown: pl.DataFrame, bases: pl.DataFrame, kind: CostMeasure
 ) -> alt.LayerChart | alt.FacetChart:
     key = _coloured(view)
-    levels = [level(row[key]) if key else "" for row in shown.iter_rows(named=True)]
+    levels = [level(row[key], key) if key else "" for row in shown.iter_rows(named=True)]
     texts = [
         f"{percent(mean)} % ({percent(low)} to {percent(high)})"
         for mean, low, high in shown.select("mean", "low", "high").iter_rows()
@@ -151,7 +151,9 @@ def _coloured(view: StudyView) -> str | None:
 
 def _hues(view: StudyView, key: str | None, levels: Sequence[str]) -> dict[str, Any]:
     """Colours and shapes as in the figures: levels in the study's order."""
-    declared = [level(value) for block in view.study.blocks for value in block.factors().get(key or "", ())]
+    declared = [
+        level(value, key or "") for block in view.study.blocks for value in block.factors().get(key or "", ())
+    ]
     present = [value for value in dict.fromkeys([*declared, *levels]) if value in levels]
     if key is None or not 1 < len(present) <= COLOURS:
         return {"color": alt.Color("kind:N", legend=None)}

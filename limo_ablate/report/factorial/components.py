@@ -76,7 +76,8 @@ def _greedy(view: StudyView, block: Block, score: str) -> bool:
     benchmarks = (
         resolved(trial.folder)["eval"]["benchmarks"] for trial in view.counted if block.name in trial.blocks
     )
-    return all(of[score.partition("/")[0]]["temperature"] == 0 for of in benchmarks)
+    name = score.partition("/")[0]
+    return all(of[name]["temperature"] == 0 for of in benchmarks if name in of)
 
 
 def _without_samples(rows: pl.DataFrame) -> pl.DataFrame:

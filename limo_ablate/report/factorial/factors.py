@@ -67,7 +67,7 @@ def _levels(grid: Grid, rows: pl.DataFrame) -> Chart:
     """Main effects: each level minus the mean of all cells, factor by factor."""
     by = {(row["factor"], row["level"]): row for row in rows.filter(kind="main").iter_rows(named=True)}
     ordered = [(key, value, by[key, str(value)]) for key in grid.factors for value in grid.levels(key)]
-    dots = [_dot(axis(key), level(value), row) for key, value, row in ordered]
+    dots = [_dot(axis(key), level(value, key), row) for key, value, row in ordered]
     table = [
         [dot.group, dot.label, *_numbers(dot, row)] for dot, (_, _, row) in zip(dots, ordered, strict=True)
     ]
@@ -93,7 +93,7 @@ def _change(grid: Grid, name: str, effect: Effect) -> str:
     """`training examples: 8 → 64` for one factor."""
     if len(effect) > 1:
         return name
-    first, second = map(level, grid.levels(effect[0]))
+    first, second = (level(value, effect[0]) for value in grid.levels(effect[0]))
     return f"{name}: {first} → {second}"
 
 

@@ -66,7 +66,7 @@ def heatmap_table(data: FigureData) -> pl.DataFrame:
     """A row for each cell except the untrained base: line, x (text), mean, low, high, seeds; effect, from, to
     and p_adj of its interaction (null outside the full grid); sign: the interaction's text if significant."""
     points = data.curve.filter(pl.col("line").is_in(data.lines))
-    x = pl.Series("x", [level(x) for x in points["x"]], dtype=pl.String)
+    x = pl.Series("x", [level(x, data.figure.x) for x in points["x"]], dtype=pl.String)
     cells = points.select("line", x, "mean", "low", "high", "seeds")
     joined = cells.join(_interactions(data), on=["line", "x"], how="left", maintain_order="left")
     signs = [
@@ -82,7 +82,7 @@ def _interactions(data: FigureData) -> pl.DataFrame:
     if not grid:
         return pl.DataFrame(schema=named)
     rows = factor_effects(grid).filter(pl.col("kind") == "interaction")
-    texts = {str(x): level(x) for x, _ in grid.cells}
+    texts = {str(x): level(x, data.figure.x) for x, _ in grid.cells}
     return rows.select(
         line="other_level", x=pl.col("level").replace(texts), effect="effect", to="high", p_adj="p_adj",
         **{"from": "low"},
@@ -90,7 +90,8 @@ def _interactions(data: FigureData) -> pl.DataFrame:
 
 
 def _chart(data: FigureData, cells: pl.DataFrame) -> alt.LayerChart | alt.FacetChart:
-    levels = [level(x) for x in data.levels if level(x) in set(cells["x"])]
+    names = (level(x, data.figure.x) for x in data.levels)
+    levels = [name for name in names if name in set(cells["x"])]
     base = alt.Chart(_shown(cells, 1 if len(levels) <= WIDE else 0)).encode(
         x=alt.X("x:N", sort=levels, title=axis(data.figure.x), scale=GAPS, axis=_names(140)),
         y=alt.Y("line:N", sort=data.lines[::-1], title=axis(data.figure.line), scale=GAPS, axis=_names(110)),

@@ -44,7 +44,7 @@ def heatmaps(grid: Grid, rows: pl.DataFrame) -> list[Chart]:
 
 def _map(grid: Grid, rows: pl.DataFrame, pair: Pair) -> Chart:
     own = rows.filter(pl.col("factor") == pair[0], pl.col("other") == pair[1])
-    texts = [{str(value): level(value) for value in grid.levels(key)} for key in pair]
+    texts = [{str(value): level(value, key) for value in grid.levels(key)} for key in pair]
     cells = [
         {
             "x": texts[0][row["level"]], "y": texts[1][row["other_level"]], "effect": row["effect"],
@@ -107,7 +107,7 @@ def line_charts(grid: Grid, rows: pl.DataFrame, shown: list[set[str]]) -> list[C
 
 def _lines(grid: Grid, pair: Pair) -> Chart:
     means: list[dict[str, Any]] = [
-        {"x": level(a), "line": level(b)} | _mean(grid, {pair[0]: a, pair[1]: b})
+        {"x": level(a, pair[0]), "line": level(b, pair[1])} | _mean(grid, {pair[0]: a, pair[1]: b})
         for a in grid.levels(pair[0])
         for b in grid.levels(pair[1])
     ]
@@ -132,7 +132,7 @@ def _mean(grid: Grid, levels: dict[str, Any]) -> dict[str, float]:
 
 
 def _lines_chart(means: pl.DataFrame, grid: Grid, pair: Pair) -> alt.LayerChart | alt.FacetChart:
-    one, other = ([level(value) for value in grid.levels(key)] for key in pair)
+    one, other = ([level(value, key) for value in grid.levels(key)] for key in pair)
     legend, scale = alt.Legend(title=axis(pair[1]), symbolOpacity=1), alt.Scale(domain=other)
     x = alt.X(
         "x:N",

@@ -172,8 +172,9 @@ def clean_scores(view: StudyView, grouping: Groups, name: str) -> pl.DataFrame:
 
 
 def _side_by_side(view: StudyView, name: str, rows: pl.DataFrame, grouping: Groups) -> Chart:
-    sizes = {score["problems"] for t in view.done if (score := (t.metrics or {})["scores"].get(name + CLEAN))}
-    whole = max((t.metrics or {})["scores"][name]["problems"] for t in view.done)
+    scores = [(t.metrics or {})["scores"] for t in view.done]
+    sizes = {own[name + CLEAN]["problems"] for own in scores if name + CLEAN in own}
+    whole = max(own[name]["problems"] for own in scores if name in own)
     shift = (rows["clean"] - rows["all"]).to_list()
     mean, widest = sum(shift) / len(shift), max(shift, key=abs)
     items = " or ".join(map(str, sorted(sizes)))

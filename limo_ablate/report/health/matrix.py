@@ -163,7 +163,8 @@ def _finding(matrix: Matrix) -> str:
 
 
 def _levels(view: StudyView, score: str) -> dict[str, float | None]:
-    verdicts = pl.scan_parquet(view.done[0].folder / "verdicts.parquet")
+    first = next(trial for trial in view.done if score in (trial.metrics or {})["scores"])
+    verdicts = pl.scan_parquet(first.folder / "verdicts.parquet")
     rows = verdicts.filter(pl.col("benchmark") == score).select("problem", "level").unique().collect()
     return dict(rows.iter_rows())
 

@@ -71,18 +71,21 @@ def curves(view: StudyView, figure: Figure, trials: Sequence[Trial]) -> pl.DataF
     Levels of x and line come in the block's order.
     """
     rows = [
-        {"trial": t.name, "x": level(t.level_if_any(figure.x)), "line": level(t.level_if_any(figure.line))}
-        | _lists(_curve(t))
+        {"trial": t.name, "x": _level(t, figure.x), "line": _level(t, figure.line)} | _lists(_curve(t))
         for t in trials
     ]
     declared = next(block for block in view.study.blocks if block.name == figure.block).factors()
-    order = {key: [level(value) for value in declared.get(key, ())] for key in (figure.x, figure.line)}
+    order = {key: [level(value, key) for value in declared.get(key, ())] for key in (figure.x, figure.line)}
 
     def place(row: dict[str, Any]) -> list[int]:
         named = ((order[figure.line], row["line"]), (order[figure.x], row["x"]))
         return [levels.index(name) if name in levels else len(levels) for levels, name in named]
 
     return pl.DataFrame(sorted(rows, key=place), infer_schema_length=None)
+
+
+def _level(trial: Trial, key: str) -> str:
+    return level(trial.level_if_any(key), key)
 
 
 def _curve(trial: Trial) -> pl.DataFrame:
@@ -184,7 +187,7 @@ def _table(figure: Figure, trials: Sequence[Trial]) -> Table:
     """Results of training at each level of line and x: means over trials."""
     points: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for trial in trials:
-        key = level(trial.level_if_any(figure.line)), level(trial.level_if_any(figure.x))
+        key = _level(trial, figure.line), _level(trial, figure.x)
         points.setdefault(key, []).append((trial.metrics or {})["train"])
     header = [
         axis(figure.line),

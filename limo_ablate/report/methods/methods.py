@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
-from limo_ablate.report.facts import machines
+from limo_ablate.report.facts import machines, records
 from limo_ablate.report.labels import axis, duration, level
 from limo_ablate.report.methods import protocol
 from limo_ablate.report.methods.references import due
@@ -42,17 +41,30 @@ def section(view: StudyView) -> Section | None:
 
 def _design(view: StudyView) -> str:
     blocks = "; ".join(map(_block, view.study.blocks))
-    seeds = sorted({trial.seed for trial in view.trials})
-    many = f"seeds {_and(list(map(str, seeds)))}" if len(seeds) > 1 else f"one seed ({seeds[0]})"
     return (
-        f"{blocks}. Each cell was run with {many}; a seed determines selection, training and "
+        f"{blocks}. {_seeds(view)}; a seed determines selection, training and "
         f"sampling. {len(view.done)} of {len(view.trials)} trials have finished."
     )
 
 
+def _seeds(view: StudyView) -> str:
+    """Seeds of all cells, or of those of each block."""
+    by_seeds: dict[str, list[str]] = {}
+    for block in view.study.blocks:
+        seeds = sorted({trial.seed for trial in view.trials if block.name in trial.blocks})
+        if seeds:
+            many = f"seeds {_and(list(map(str, seeds)))}" if len(seeds) > 1 else f"one seed ({seeds[0]})"
+            by_seeds.setdefault(many, []).append(block.name)
+    if len(by_seeds) == 1:
+        return f"Each cell was run with {next(iter(by_seeds))}"
+    return "; ".join(f"Cells of {_and(names)} were run with {many}" for many, names in by_seeds.items())
+
+
 def _block(block: Block) -> str:
     """`size x quality: all combinations of training examples (0, 4) and solution tier (L1, L5)`."""
-    levels = {key: ", ".join(map(level, levels)) for key, levels in block.factors().items()}
+    levels = {
+        key: ", ".join(level(value, key) for value in values) for key, values in block.factors().items()
+    }
     named = [f"{axis(key)} ({text})" if text else axis(key) for key, text in levels.items()]
     tuned = ""
     if block.tune:
@@ -70,11 +82,18 @@ def _and(names: Sequence[str]) -> str:
 
 
 def _machines(view: StudyView) -> str:
-    versions = json.loads((view.done[0].folder / "provenance.json").read_text())["versions"]
-    stack = ", ".join(f"{name} {versions[name]}" for name in STACK if versions.get(name))
+    stack = ", ".join(f"{name} {' or '.join(versions)}" for name, versions in _versions(view).items())
     seconds = sum((trial.metrics or {})["total_seconds"] for trial in view.done)
     took = f"All trials took {duration(seconds)} in total"
-    return f"Machine: {'; '.join(machines(view))}. Software: {stack}. {took}."
+    software = f"Software: {stack}. " if stack else ""
+    return f"Machine: {'; '.join(machines(view))}. {software}{took}."
+
+
+def _versions(view: StudyView) -> dict[str, list[str]]:
+    """Package of `STACK` -> its versions in the finished trials."""
+    each = [record["versions"] for record in records(view)]
+    found = {name: list(dict.fromkeys(own[name] for own in each if own.get(name))) for name in STACK}
+    return {name: versions for name, versions in found.items() if versions}
 
 
 def _statistics(view: StudyView, settings: Settings) -> str:
@@ -123,14 +142,13 @@ def bibtex(view: StudyView, settings: Settings) -> str:
 
 
 def _software(view: StudyView) -> str:
-    record = json.loads((view.done[0].folder / "provenance.json").read_text())
-    version, commit = record["versions"].get("limo-ablate"), record["git"]["commit"]
-    fields = [f"version={{{version}}}"] * bool(version) + [f"note={{commit {str(commit)[:12]}}}"] * bool(
-        commit
-    )
+    recorded = records(view)
+    versions = _versions(view).get("limo-ablate", [])
+    commits = dict.fromkeys(str(one["git"]["commit"])[:12] for one in recorded if one["git"]["commit"])
     entry = [
         "title={limo-ablate: a bench for ablations of supervised fine-tuning}",
-        f"year={{{record['started'][:4]}}}",
-        *fields,
+        f"year={{{min(one['started'] for one in recorded)[:4]}}}",
+        *([f"version={{{' and '.join(versions)}}}"] if versions else []),
+        *([f"note={{commit {' and '.join(commits)}}}"] if commits else []),
     ]
     return f"@software{{limo_ablate, {', '.join(entry)}}}"

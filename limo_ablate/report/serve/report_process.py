@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from limo_ablate.core.errors import EXIT_TRIALS_FAILED
 from limo_ablate.sweep.live import last_line
 
 EVERY = 30.0
@@ -89,7 +90,7 @@ class ReportProcess:
         self._process = None
         if code is None:
             self._failed(f"it took longer than {LIMIT:g} s")
-        elif code:
+        elif code not in (0, EXIT_TRIALS_FAILED):  # with 3, the page says which of its parts failed
             self._failed(last_line(self._log) or f"exit code {code}")
         else:
             self._shows, self._fails, self.error = self._drawing, 0, None

@@ -24,9 +24,7 @@ def dashboard(study: str, overrides: list[str], offline: bool) -> int:
     """
     from limo_ablate.report.wandb.dashboard import dashboard_of
 
-    for line in dashboard_of(study, overrides, offline=offline):
-        print(line)
-    return 0
+    return dashboard_of(study, overrides, offline=offline)
 
 
 @click.command(

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.report.cli import print_failed
+from limo_ablate.report.part_errors import PartErrors
+from limo_ablate.study.folder import REPORT
 
 if TYPE_CHECKING:
     from limo_ablate.report.study_view import StudyView
@@ -17,24 +20,27 @@ if TYPE_CHECKING:
 FOLDER = "dashboard"
 
 
-def dashboard_of(study: str, overrides: list[str], *, offline: bool) -> list[str]:
-    """The dashboard of a study by its name or folder; lines to print. Raises UserError."""
+def dashboard_of(study: str, overrides: list[str], *, offline: bool) -> int:
+    """Makes the dashboard of a study, by its name or folder; returns the exit code. Raises UserError."""
     from limo_ablate.study.folder import study_folder
     from limo_ablate.trial.compose import compose
 
     folder = study_folder(study, Path(compose(overrides).paths.studies))
     view = _finished(folder)
-    return dashboard(view, _track(view, overrides, offline=offline))
+    errors = PartErrors()
+    for line in dashboard(view, _track(view, overrides, offline=offline), errors):
+        print(line)
+    return print_failed(errors.failed, view.folder / REPORT)
 
 
-def dashboard(view: StudyView, track: TrackConfig) -> list[str]:
+def dashboard(view: StudyView, track: TrackConfig, errors: PartErrors) -> list[str]:
     """Writes the specifications and the summary run, publishes them if online; returns lines to print.
 
     Raises UserError if the server can't be reached or refuses; the specifications are written by then.
     """
     from limo_ablate.report.wandb.summary_run import summary_run
 
-    folder, summary = view.folder / FOLDER, summary_run(view)
+    folder, summary = view.folder / FOLDER, summary_run(view, errors)
     written = write_specifications(summary, track, folder)
     if track.mode != "online":
         return _offline(summary, track, written, f"track.mode={track.mode}")

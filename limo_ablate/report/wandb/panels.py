@@ -57,7 +57,7 @@ def columns(summary: SummaryRun) -> list[str]:
     """Columns of the table of runs: factors, then the main score with its errors."""
     main = summary.view.scores[0]
     measures = dict.fromkeys(
-        key for trial in summary.view.done for key in (trial.metrics or {})["scores"][main]
+        key for trial in summary.view.done for key in (trial.metrics or {})["scores"].get(main, ())
     )
     shown = [
         key for start in SHOWN for key in measures if key == start or ("@" in start and key.startswith(start))

@@ -7,8 +7,9 @@ It reads the same `StudyView` as the report and logs the report's own files, so 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ import wandb
 from limo_ablate.report.claims import Claims
 from limo_ablate.report.factorial.heatmap import heatmap_table, is_crossed
 from limo_ablate.report.figure_data import FigureData
-from limo_ablate.report.page import report_parts, write_page
+from limo_ablate.report.page import write_page
+from limo_ablate.report.part_errors import PartErrors
+from limo_ablate.report.parts import ReportParts, report_parts
 from limo_ablate.report.section import Chart, Section, slug
 from limo_ablate.report.study_view import StudyView
 from limo_ablate.trial.config import TrackConfig
@@ -34,10 +37,7 @@ PAGE = "report"
 @dataclass(frozen=True, slots=True)
 class SummaryRun:
     view: StudyView
-    claims: Claims | None
-    figures: list[Chart]
-    """Charts of the declared figures that could be drawn."""
-    sections: list[Section]
+    parts: ReportParts
     page: Path
     """Path of the report."""
     figure_data: list[FigureData]
@@ -47,27 +47,40 @@ class SummaryRun:
 
     @property
     def pictures(self) -> list[Chart]:
-        """All charts of the report."""
-        of_claims = self.claims.section.charts if self.claims else ()
-        everything = [*of_claims, *self.figures, *(chart for part in self.sections for chart in part.charts)]
-        return [chart for chart in everything if chart.spec]
+        """All charts of the report that could be drawn."""
+        return [chart for chart in self.parts.charts if chart.spec]
+
+    @property
+    def claims(self) -> Claims | None:
+        """The contrasts; None if there are none, or they could not be drawn."""
+        return self.parts.claims if isinstance(self.parts.claims, Claims) else None
+
+    @property
+    def figures(self) -> list[Chart]:
+        """Charts of the declared figures that could be drawn."""
+        return [chart for chart in self.parts.figures if chart.spec]
 
     def of(self, section: str) -> list[Chart]:
         """The charts of one section of the report."""
-        return [chart for part in self.sections if part.id == section for chart in part.charts if chart.spec]
+        return [
+            chart for part in self.parts.sections if part.id == section for chart in part.charts if chart.spec
+        ]
 
     def file(self, chart: Chart) -> Path:
         """The chart's file beside the report."""
         return self.page.with_name(f"{chart.id}.png")
 
 
-def summary_run(view: StudyView) -> SummaryRun:
+def summary_run(view: StudyView, errors: PartErrors) -> SummaryRun:
     """Writes the report again, so that the summary run matches the files. The study has a finished trial."""
-    claims, figures, sections = report_parts(view)
-    page = write_page(view, claims, figures, sections)
-    figures = [chart for chart in figures if chart.spec]
-    tables = {name: table for name, table in _tables(view, claims) if not table.is_empty()}
-    return SummaryRun(view, claims, figures, sections, page, list(view.panels()), tables)
+    parts, files = report_parts(view, errors)
+    drawn = {
+        name: errors.isolate(f"Table {name}", draw, lambda error: pl.DataFrame())
+        for name, draw in _tables(view, parts.claims)
+    }
+    page = write_page(view, parts, files, errors)
+    tables = {name: table for name, table in drawn.items() if not table.is_empty()}
+    return SummaryRun(view, parts, page, list(view.panels()), tables)
 
 
 def picture_key(chart: Chart) -> str:
@@ -83,17 +96,24 @@ def _name(data: FigureData) -> str:
     return logged(slug(data.figure.title))
 
 
-def _tables(view: StudyView, claims: Claims | None) -> Iterator[tuple[str, pl.DataFrame]]:
-    yield "cells", view.cells.rename({key: flat(key) for key in view.keys})
-    if claims:
-        yield "contrasts", claims.rows
+def _tables(
+    view: StudyView, contrasts: Claims | Section | None
+) -> Iterator[tuple[str, Callable[[], pl.DataFrame]]]:
+    """Key in the run, and the function that makes its table."""
+    yield "cells", lambda: view.cells.rename({key: flat(key) for key in view.keys})
+    if isinstance(contrasts, Claims):
+        yield "contrasts", lambda: contrasts.rows
     for data in view.panels():
         axes = {"x": flat(data.figure.x), "line": flat(data.figure.line)}
-        yield points_key(data), data.points.rename(axes)
-        yield f"curve/{_name(data)}", _curve(data)
+        yield points_key(data), partial(data.points.rename, axes)
+        yield f"curve/{_name(data)}", partial(_curve, data)
         if is_crossed(data):
-            yield f"heatmap/{_name(data)}", heatmap_table(data).rename(axes)
-    yield "failed", _failed(view)
+            yield f"heatmap/{_name(data)}", partial(_heatmap, data, axes)
+    yield "failed", partial(_failed, view)
+
+
+def _heatmap(data: FigureData, axes: dict[str, str]) -> pl.DataFrame:
+    return heatmap_table(data).rename(axes)
 
 
 def _curve(data: FigureData) -> pl.DataFrame:

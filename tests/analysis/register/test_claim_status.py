@@ -65,7 +65,7 @@ def test_what_was_registered_before_and_is_unchanged_is_confirmatory(study: Path
     assert found.rows["kind"].to_list() == ["confirmatory", "confirmatory"]
     assert found.deviations == []
     assert found.findings[0][1].endswith("(confirmatory)")
-    page = write_report(study).read_text()
+    page = write_report(study).page.read_text()
     assert "Registered 20" in page
     assert "Deviations from the registration" not in page
 
@@ -88,7 +88,7 @@ def test_a_changed_contrast_is_exploratory_and_the_registered_one_stays(study: P
     assert found.rows["why"].to_list() == ["changed since the registration", None, None]
     assert found.rows["dropped"].to_list() == [False, False, True]
     assert found.deviations == ["contrast changed: quality: margin None → 0.02"]
-    page = write_report(study).read_text()
+    page = write_report(study).page.read_text()
     assert page.index("Deviations from the registration") < page.index(found.deviations[0])
 
 
@@ -323,5 +323,5 @@ def test_a_changed_file_is_said_loudly(study: Path) -> None:
     found = told(study)
     assert found.rows["why"].to_list() == ["the registration has been changed"] * 2
     assert found.warning is not None
-    page = write_report(study).read_text()
+    page = write_report(study).page.read_text()
     assert page.index("HAS BEEN CHANGED") < page.index('id="contrasts"')

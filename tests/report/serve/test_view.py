@@ -162,6 +162,8 @@ def test_a_report_is_drawn_beside_the_study_which_stays_as_it_is(
 ) -> None:
     monkeypatch.setattr(report_process, "NICE", 0)
     folder = small(tmp_path / "made", tmp_path / "store")
+    for file in folder.glob("trials/*/completions.parquet"):
+        file.unlink()  # so that a part of it can't be drawn
     before = sorted(folder.rglob("*"))
     report = ReportProcess(folder, tmp_path / "scratch", every=0)
     report.poll(finished=8)
@@ -175,7 +177,7 @@ def test_a_report_is_drawn_beside_the_study_which_stays_as_it_is(
     assert report.error is None
     assert report.page is not None
     assert report.page.is_relative_to(tmp_path / "scratch")
-    assert "made" in report.page.read_text()
+    assert "This part of the report could not be drawn: FileNotFoundError" in report.page.read_text()
     assert sorted(folder.rglob("*")) == before
     report.poll(finished=8)
     assert not report.drawing
