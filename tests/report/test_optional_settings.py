@@ -22,7 +22,7 @@ from limo_ablate.report.section import Section
 from limo_ablate.report.study_view import StudyView, load
 from tests.made_study import Making
 
-EXAMPLES = 6
+EXAMPLES = 4
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 """Without shrinking, which takes minutes: a case is short as it is."""
 NULL = re.compile(r"\bNone\b|\bnone\b|\bnull\b|\bnan\b|\ball or\b")
