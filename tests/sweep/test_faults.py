@@ -86,7 +86,7 @@ def test_slurm_signals_every_process_at_once_and_that_is_no_failure(sweep: Sweep
 
 
 def test_a_failed_trial_waits_before_it_is_tried_again(sweep: Sweeping) -> None:
-    sweep.declare("launch.attempts=3", "launch.backoff_seconds=0.4", quality=("skipped",))
+    sweep.declare("launch.attempts=3", "launch.backoff_seconds=0.4", quality=("shuffled",))
     assert sweep.run()[0] == 3
     first, second, third = (float(at) for _, _, at, _ in sweep.events("start"))
     assert second - first >= 0.4
