@@ -291,7 +291,7 @@ def test_a_trial_that_is_killed_again_and_again_counts_as_failing(sweep: Sweepin
     assert code == 3, said
     assert said.count("waits again: killed by SIGTERM") == 3
     assert "FAILED, attempt 1 of 2, retrying: killed by SIGTERM" in said
-    assert "FAILED, attempt 2 of 2, given up: killed by SIGTERM" in said
+    assert "FAILED, attempt 2 of 2, given up: same reason as before" in said
     assert len(sweep.events("start")) == 5
 
 
