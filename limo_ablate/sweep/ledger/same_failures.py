@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+from uuid import uuid4
 
 if TYPE_CHECKING:
     from limo_ablate.sweep.ledger.ledger import History
@@ -132,7 +133,7 @@ def read_stop(folder: Path) -> Stop | None:
 
 
 def write_stop(folder: Path, stop: Stop) -> None:
-    partial = folder / f"{STOPPED}.partial"
+    partial = folder / f"{STOPPED}.{uuid4().hex}"  # two runners may write at the same time
     partial.write_text(json.dumps(asdict(stop), indent=1) + "\n")
     partial.rename(folder / STOPPED)
 
