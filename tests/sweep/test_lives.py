@@ -31,6 +31,7 @@ from limo_ablate.sweep import coordinate
 from limo_ablate.sweep.ledger.declaration import declare
 from limo_ablate.sweep.ledger.lease import Lease
 from limo_ablate.sweep.ledger.queue import Queue, retry
+from limo_ablate.sweep.ledger.same_failures import SameFailures
 from limo_ablate.sweep.plan.cost import Costs
 from limo_ablate.sweep.reconcile import differences, reconcile
 from limo_ablate.sweep.session import Session, all_trials
@@ -158,7 +159,7 @@ class Lives(RuleBasedStateMachine):
             ledger = session.ledger()
             declare(ledger, session.study, session.trials, extend=True)
             reconcile(session, ledger, lease.id, differences(session, ledger.rows(), keep_stale=False))
-            queue = session.queue(ledger, lease, Costs(), slots=1, reopen=True)
+            queue = session.queue(ledger, lease, Costs(), SameFailures(self.folder), slots=1, reopen=True)
             coordinate.write_study(session.study, queue.trials, self.folder)
             while limit and queue.waiting:
                 limit -= 1
