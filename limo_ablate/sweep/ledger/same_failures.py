@@ -39,7 +39,8 @@ class Stop:
     def __str__(self) -> str:
         return (
             f"no more trials are started: {len(self.trials)} failed for the same reason "
-            f"(launch.max_same_failures): {self.reason}\n    trials: {listed(self.trials)}"
+            f"(launch.max_same_failures): {self.reason}\n    trials: {listed(self.trials)}\n"
+            "    when the cause is removed, the same sweep continues"
         )
 
 
