@@ -87,6 +87,20 @@ class Registry(Generic[T]):
         made: T = loaded
         return made
 
+    def check_installed(self, name: str) -> None:
+        """Raises UserError where the module of another package's entry is missing; imports only packages
+        around it."""
+        entry = self.entry(name)
+        module = entry.target.partition(":")[0]
+        if entry.package is None:
+            return
+        try:
+            spec = find_spec(module)
+        except ModuleNotFoundError:
+            spec = None
+        if spec is None:
+            raise UserError(f"{self.what} {name}: {entry.package} has no module {module}; install it again")
+
     def words(self, name: str) -> str:
         """What the report calls it. An entry whose package is not installed here goes by its name."""
         entry = self.builtin.get(name) or self._installed().get(name)

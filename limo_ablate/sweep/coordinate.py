@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import yaml
+from optuna.trial import FrozenTrial
 from rich.console import Console
 
 from limo_ablate.core.errors import EXIT_INTERRUPTED, EXIT_TRIALS_FAILED, UserError, is_disk_full
@@ -24,12 +25,13 @@ from limo_ablate.sweep.launchers.launcher import load_launcher
 from limo_ablate.sweep.ledger.declaration import declare
 from limo_ablate.sweep.ledger.flock import coordinator
 from limo_ablate.sweep.ledger.lease import Lease
-from limo_ablate.sweep.ledger.ledger import Ledger
+from limo_ablate.sweep.ledger.ledger import Ledger, histories
 from limo_ablate.sweep.ledger.queue import Queue
 from limo_ablate.sweep.ledger.same_failures import SameFailures, clear_stop
 from limo_ablate.sweep.live import failure_lines
 from limo_ablate.sweep.notify import Notifier
 from limo_ablate.sweep.plan.cost import Costs
+from limo_ablate.sweep.plan.preflight import check_trials
 from limo_ablate.sweep.plan.text import span
 from limo_ablate.sweep.reconcile import Differences, differences, reasons, reconcile
 from limo_ablate.sweep.runner import Commands, LeaseLost
@@ -71,7 +73,7 @@ def _run(
     try:
         with ExitStack() as held:
             interrupts = held.enter_context(Interrupts())
-            ledger, differ = _checked_ledger(session, interrupts, keep_stale=keep_stale)
+            ledger, differ = _checked_ledger(session, interrupts, commands, console, keep_stale=keep_stale)
             held.enter_context(coordinator(session.folder))
             lease = held.enter_context(Lease(session.folder))
             options = RunnerOptions(
@@ -97,7 +99,7 @@ def _run(
 
 
 def _checked_ledger(
-    session: Session, interrupts: Interrupts, *, keep_stale: bool
+    session: Session, interrupts: Interrupts, commands: Commands, console: Console, *, keep_stale: bool
 ) -> tuple[Ledger, Differences]:
     """The study's ledger, and where the results on disk differ from it.
 
@@ -107,8 +109,21 @@ def _checked_ledger(
     rows = ledger.rows() if ledger else []
     differ = differences(session, rows, keep_stale=keep_stale)
     if differ.again or not session.finished(rows):
+        if commands.checked:
+            _check_left(session, rows, differ, console)
         load_launcher(session).check()
     return ledger or session.ledger(interrupts.pause), differ
+
+
+def _check_left(session: Session, rows: Sequence[FrozenTrial], differ: Differences, console: Console) -> None:
+    """Raises UserError with all that would make trials fail, of those that are left to run."""
+    again, found = {trial.id for trial, _ in differ.again}, histories(rows)
+    done = {id for id, history in found.items() if (history.done or history.pruned) and id not in again}
+    left = [(trial.name, trial.config) for trial in session.trials if trial.id not in done]
+    checked = check_trials(left)
+    for line in checked.lines(checked.broken):
+        console.print(line)
+    checked.refuse()
 
 
 def explain_full_disk(error: OSError, folder: Path) -> Exception:

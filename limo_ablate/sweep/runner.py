@@ -59,6 +59,8 @@ class Commands:
     report: str = "limo_ablate.report.page:write_report"
     """(study's folder) -> the page, and a line for each part that could not be drawn; called at the end, by
     the sweep itself."""
+    checked: bool = True
+    """Whether the trials are checked before they start for what the functions above need."""
     preload: tuple[str, ...] = ("limo_ablate.sweep.warm", "?limo_ablate.trial.track.run")
     """Modules, as `preload.VARIABLE` lists them; a trial itself reports that tracking can't be imported."""
 

@@ -14,7 +14,6 @@ import click
 
 from limo_ablate.core.command import Verb, words
 from limo_ablate.core.errors import TrialFailure, UserError
-from limo_ablate.core.hardware import check_gpus
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -125,14 +124,15 @@ def _with_ours(argv: Sequence[str]) -> list[str]:
 def _one_trial(cfg: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
 
+    from limo_ablate.trial.checks import check_alone
     from limo_ablate.trial.compose import to_trial
 
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
     try:
         config = to_trial(cfg)
-        check_gpus(config.hardware)
         _check_folder(folder, config)
+        check_alone(config)
     except UserError:
         with suppress(OSError):
             folder.rmdir()  # made by Hydra; kept if anything else is in it

@@ -46,11 +46,12 @@ def load_benchmarks(config: TrialConfig, stages: Stages) -> ByBenchmark:
     loaded = {}
     for name, benchmark in config.eval.benchmarks.items():
         loaded[name] = stages.run(f"benchmark/{name}", load_benchmark, store, name, benchmark)
-        _check_groups(name, benchmark, loaded[name])
+        check_groups(name, benchmark, loaded[name])
     return loaded
 
 
-def _check_groups(name: str, benchmark: BenchmarkConfig, problems: Artifact) -> None:
+def check_groups(name: str, benchmark: BenchmarkConfig, problems: Artifact) -> None:
+    """Raises UserError for groups of a benchmark whose problems have no levels."""
     levels = pl.read_parquet(problems.path / "problems.parquet", columns=["level"])["level"]
     if benchmark.groups and levels.null_count() == len(levels):
         column = benchmark.fields.level if benchmark.fields else None

@@ -21,6 +21,7 @@ def main(arguments: list[str]) -> int:
         trial="sweep_jobs:trial",
         prepare="sweep_jobs:prepare",
         report="sweep_jobs:report",
+        checked=False,
         preload=("sweep_jobs",),
     )
     coordinate.run = partial(coordinate.run, commands=commands)

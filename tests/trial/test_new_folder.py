@@ -52,6 +52,12 @@ def test_only_a_folder_named_by_the_time_is_made_anew(tmp_path: Path, folder: st
     ("argv", "message"),
     [
         (["hardware=gpu1"], "hardware=gpu1 needs 1 GPU for a trial, 0 are visible; choose other hardware"),
+        (["data=jsonl", "data.path=nope.jsonl"], "jsonl: no such file: nope.jsonl (looked in "),
+        (["model=local", "model.path=./nope"], "model.path=./nope: no such folder"),
+        (
+            ["-m", "select.size=4,8", "model=local", "model.path=/nope"],
+            "model.path=/nope: no such folder (all",
+        ),
         ([f"hydra.run.dir={READ_ONLY}"], f"{READ_ONLY}: "),
         (["-m", "select.size=4,8", f"hydra.sweep.dir={READ_ONLY}"], f"{READ_ONLY}: "),
         (["-m", "hydra.job.chdir=true"], "hydra.job.chdir=true has no effect under -m"),

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 def load_pool(store: Store, data: PoolConfig) -> Artifact:
     """The pool as `problems.parquet`, `solutions.parquet`, `rejected.parquet` and its counts, `pool.json`."""
-    sources = _sources(data)
+    sources = sources_of(data)
 
     def identities() -> list[tuple[str, dict[str, Any]]]:
         return [(name, _identity(store, source)) for name, source in sources.items()]
@@ -69,7 +69,16 @@ def _require_unchanged(name: str, before: Any, now: Any) -> None:
         raise UserError(f"{name}: its file changed while it was read; run this again when it is complete")
 
 
-def _sources(data: PoolConfig) -> dict[str, ProblemsConfig]:
+def check_first_row(config: ProblemsConfig, name: str, key: str) -> None:
+    """Raises UserError where a source can't be read, or its first row lacks a configured column.
+
+    Arguments as for `_parsed_rows`.
+    """
+    choices = getattr(config, "choices", None)
+    next(iter(_parsed_rows(config, name, key, choices)), None)
+
+
+def sources_of(data: PoolConfig) -> dict[str, ProblemsConfig]:
     """The pool's sources by name: its parts, or the pool's own source."""
     if not data.parts:
         return {data.name: data}

@@ -84,6 +84,29 @@ def select(
 
 def choose_rows(config: SelectConfig, data: PoolConfig, pool: Artifact, evidence: Evidence) -> Selected:
     """The chosen rows, and why each other row is excluded. Raises UserError if too few rows pass."""
+    funnel, candidates = _filtered(config, data, pool, evidence)
+    change = perturbation(config.perturb, config.score.phrases(), config.seed)
+    ordered = partial(_ordered, config=config, data=data, pool=pool, clusters=evidence.clusters)
+    rows = _take_subset(funnel, candidates, config, ordered, token_lengths(pool, evidence.counter, change))
+    features = [name for name in config.score.weights if name != "elaborated"]
+    features += [name for name in VERDICT_COLUMNS if name in rows.columns]
+    return Selected(with_texts(rows, pool, change, features), candidates, funnel)
+
+
+def available_rows(config: SelectConfig, data: PoolConfig, pool: Artifact, evidence: Evidence) -> Funnel:
+    """The funnel with all rows that a selection may choose among: its size, token budget and order are left
+    out. Raises UserError where no row is left."""
+    funnel, _ = _filtered(config, data, pool, evidence)
+    nth = pl.int_range(pl.len()).over("problem")
+    rows = funnel.rows.filter(nth < max(1, config.solutions))
+    funnel.replace(f"{config.solutions} a problem", rows, "one of more solutions")
+    return funnel
+
+
+def _filtered(
+    config: SelectConfig, data: PoolConfig, pool: Artifact, evidence: Evidence
+) -> tuple[Funnel, pl.DataFrame]:
+    """All filters applied; and the candidates, the rows of all tiers."""
     funnel = Funnel(_index(pool, evidence, data, config))
     if funnel.rows["solution"].null_count() == funnel.rows.height:
         require_solutions(config)
@@ -93,12 +116,7 @@ def choose_rows(config: SelectConfig, data: PoolConfig, pool: Artifact, evidence
         keep_same_problems(funnel)
     candidates = funnel.rows
     keep_quality(funnel, config)
-    change = perturbation(config.perturb, config.score.phrases(), config.seed)
-    ordered = partial(_ordered, config=config, data=data, pool=pool, clusters=evidence.clusters)
-    rows = _take_subset(funnel, candidates, config, ordered, token_lengths(pool, evidence.counter, change))
-    features = [name for name in config.score.weights if name != "elaborated"]
-    features += [name for name in VERDICT_COLUMNS if name in rows.columns]
-    return Selected(with_texts(rows, pool, change, features), candidates, funnel)
+    return funnel, candidates
 
 
 def _index(pool: Artifact, evidence: Evidence, data: PoolConfig, config: SelectConfig) -> pl.DataFrame:

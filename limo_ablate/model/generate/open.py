@@ -16,14 +16,19 @@ from limo_ablate.model.train.oom import release_memory
 
 def check_engine(settings: EngineConfig, hardware: HardwareConfig) -> None:
     """Raises UserError if anything that `open_engine` needs is missing; loads no model."""
+    check_settings(settings, hardware)
+    ENGINES.load(settings.engine).check(settings, hardware)
+    _check_devices(hardware, hardware.processes // hardware.nodes)
+
+
+def check_settings(settings: EngineConfig, hardware: HardwareConfig) -> None:
+    """Raises UserError if the processes of `hardware` can't be divided among the copies of a model."""
     here = hardware.processes // hardware.nodes
     if here % settings.tensor_parallel:
         raise UserError(
             f"tensor_parallel={settings.tensor_parallel} does not divide the {here} processes that "
             f"hardware={hardware.name} has on a machine"
         )
-    ENGINES.load(settings.engine).check(settings, hardware)
-    _check_devices(hardware, here)
 
 
 def open_engine(path: str, settings: EngineConfig, hardware: HardwareConfig, scratch_dir: Path) -> Engine:

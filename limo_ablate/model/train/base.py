@@ -43,11 +43,7 @@ def base_model(store: Store, model: ModelConfig, pool: Artifact | None) -> Artif
     """
     if model.source == "hub":
         return _hub_model(store, model)
-    if model.architecture is None or (model.source == "miniature" and model.pretrain is None):
-        missing = "pretrain" if model.architecture else "architecture"
-        raise UserError(
-            f"model.{missing} is missing: model={model.name} needs it, with source={model.source}"
-        )
+    check_model(model)
     inputs = {
         "source": model.source,
         "architecture": model.architecture,
@@ -107,23 +103,39 @@ def parameter_count(model: Artifact) -> int:
     return sum(parameter.numel() for parameter in empty.parameters())
 
 
-def _hub_model(store: Store, model: ModelConfig) -> Artifact:
+def check_model(model: ModelConfig) -> Path | None:
+    """The local folder of a model that has one, after a look into it; None for others, which are known once
+    they are built or downloaded. Raises UserError."""
+    if model.source != "hub":
+        if model.architecture is None or (model.source == "miniature" and model.pretrain is None):
+            missing = "pretrain" if model.architecture else "architecture"
+            raise UserError(
+                f"model.{missing} is missing: model={model.name} needs it, with source={model.source}"
+            )
+        return None
     if not model.path:
         raise UserError(f"model.path is missing: model={model.name} needs a hub id or a local folder")
     local = Path(model.path).expanduser().absolute()
-    inputs: dict[str, Any] = {"dtype": model.dtype, "attention": model.attention}
     if local.is_dir():
         _check_folder(local)
         check_shape(model, local)
-        inputs |= {"folder": local, "digest": store.path_digest(local)}
-    elif model.path.startswith((".", "/", "~")):
+        return local
+    if model.path.startswith((".", "/", "~")):
         raise UserError(f"model.path={model.path}: no such folder")
+    return None
+
+
+def _hub_model(store: Store, model: ModelConfig) -> Artifact:
+    local = check_model(model)
+    inputs: dict[str, Any] = {"dtype": model.dtype, "attention": model.attention}
+    if local is not None:
+        inputs |= {"folder": local, "digest": store.path_digest(local)}
     else:
         inputs |= {"hub": model.path, "revision": model.revision}
 
     def make(folder: Path) -> None:
         fields = {key: value for key, value in inputs.items() if key != "revision"}
-        if local.is_dir():
+        if local is not None:
             fields["folder"] = str(local)
         else:
             snapshot = Path(_snapshot(model.path or "", model.revision))
@@ -142,6 +154,11 @@ def _check_folder(folder: Path) -> None:
                 f"model.path: {folder} has no {pattern}; it must be a model in the hub's format, with "
                 "weights as safetensors"
             )
+    for name in ("config.json", "tokenizer.json"):
+        try:
+            json.loads((folder / name).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(f"model.path: {folder / name} is not JSON ({error}); copy it again") from error
 
 
 def _snapshot(hub: str, revision: str | None) -> str:

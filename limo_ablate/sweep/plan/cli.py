@@ -7,6 +7,7 @@ import json
 import click
 
 from limo_ablate.core.command import Verb, words
+from limo_ablate.core.errors import EXIT_USER_ERROR
 
 
 @click.command(
@@ -28,7 +29,8 @@ from limo_ablate.core.command import Verb, words
 def plan(study: str, overrides: list[str], as_json: bool, gpu_memory: int | None) -> int:
     """Trials by block, what is done, forecast hours and GPU-hours (docs/plan.md says how good the forecast
     is), what a budget leaves out, memory, effects that a fractional design confounds, and the smallest effect
-    each contrast would detect. Overrides are those of `sweep`. Nothing runs, nothing is written.
+    each contrast would detect, and what would keep trials from running (exit code 2). Overrides are those of
+    `sweep`. Nothing runs; pools and benchmarks of local files are put into the store, to count their rows.
     """
     from limo_ablate.study.design import load_study
     from limo_ablate.sweep.plan.plan import plan as plan_study
@@ -36,4 +38,4 @@ def plan(study: str, overrides: list[str], as_json: bool, gpu_memory: int | None
 
     made = plan_study(load_study(study, overrides), None if gpu_memory is None else gpu_memory * 1e9)
     print(json.dumps(facts(made), indent=1) if as_json else text(made))
-    return 0
+    return EXIT_USER_ERROR if made.preflight.problems else 0

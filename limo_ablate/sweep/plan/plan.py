@@ -19,6 +19,7 @@ from limo_ablate.sweep.plan.cost import Costs
 from limo_ablate.sweep.plan.detectable import Detectable, detectable
 from limo_ablate.sweep.plan.expected import all_proposed, declared_items, search_items, tuned_stand_ins
 from limo_ablate.sweep.plan.fit import Fit, fits
+from limo_ablate.sweep.plan.preflight import Preflight, check_trials
 from limo_ablate.sweep.plan.schedule import Schedule, ScheduledTrial, in_queue_order, schedule
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.config import TrialConfig
@@ -77,6 +78,8 @@ class Plan:
     aliases: dict[str, list[list[str]]]
     """Name of a fractional block -> its effects; those in one list are aliased."""
     contrasts: list[Detectable]
+    preflight: Preflight
+    """What would keep the trials that are left from running."""
 
 
 def plan(study: Study, gpu_memory: float | None = None) -> Plan:
@@ -102,6 +105,9 @@ def plan(study: Study, gpu_memory: float | None = None) -> Plan:
         learnt=costs.learnt,
         fits=fits(configs, gpu_memory),
         aliases={block.name: alias_table(block) for block in study.blocks if block.design == "fractional"},
+        preflight=check_trials(
+            [(trial.name, trial.config) for trial in trials if trial.key not in done], elsewhere=True
+        ),
         contrasts=detectable(study.contrasts, [*trials, *tuned_stand_ins(study)], done, study.cluster),
     )
 

@@ -52,6 +52,10 @@ def facts(plan: Plan) -> dict[str, Any]:
             for fit in plan.fits
         ],
         "aliases": plan.aliases,
+        "problems": [
+            {"reason": reason, "trials": names} for reason, names in plan.preflight.problems.items()
+        ],
+        "not_checked": plan.preflight.lines(plan.preflight.unknown | plan.preflight.broken),
         "contrasts": [
             {
                 "name": seen.contrast.name, "score": seen.contrast.score, "problems": seen.problems,
@@ -89,6 +93,11 @@ def text(plan: Plan) -> str:
         lines += _table([_contrast(seen) for seen in plan.contrasts])
         lines += [_blind(seen) for seen in plan.contrasts if seen.blind]
         lines += [_single(seen) for seen in plan.contrasts if seen.seeds == 1]
+    checked = plan.preflight
+    if unknown := checked.lines(checked.unknown | checked.broken):
+        lines += ["", "Known only when it runs", *(f"  {line}" for line in unknown)]
+    if problems := checked.lines(checked.problems):
+        lines += ["", "PROBLEMS, with which `sweep` starts nothing", *(f"  {line}" for line in problems)]
     return "\n".join(lines)
 
 

@@ -18,7 +18,9 @@ def main(verb: str, what: str, rest: list[str]) -> int:
     from limo_ablate.sweep.runner import Commands
 
     trial, prepare, report = "counting_jobs:trial", "sweep_jobs:prepare", "sweep_jobs:report"
-    commands = Commands(trial=trial, prepare=prepare, report=report, preload=("counting_jobs",))
+    commands = Commands(
+        trial=trial, prepare=prepare, report=report, checked=False, preload=("counting_jobs",)
+    )
     asked_for = slurm.join_command
 
     def command(*arguments: Any) -> tuple[str, ...]:
