@@ -116,13 +116,12 @@ def test_a_study_runs_and_what_it_prints_can_be_pasted(own: Path, tmp_path: Path
     run("--project", "own", "report", "mine", at=tmp_path)
     run("--project", "own", "join", "mine", at=tmp_path)
     run("--project", "own", "why", "size0", "--study", "mine", "select.size=0", at=tmp_path)
-    failing = "eval.benchmarks.mini.path=nowhere.jsonl"
-    said = run("--project", "own", "sweep", "mine", "select.size=0", "name=bad", failing,
+    said = run("--project", "own", "sweep", "mine", "select.size=4", "name=bad", "train.max_length=4",
                "launch.attempts=1", at=tmp_path, code=3)  # fmt: skip
     (rerun,) = {line.split("rerun: ")[1] for line in said.splitlines() if "rerun: " in line}
     command, *words = shlex.split(rerun)
     assert (command, words[:2]) == ("limo-ablate", ["--project", str(own)])
-    assert "mini: source=miniature needs" in run(*words, at=tmp_path / "outputs", code=2)
+    assert "train.max_length=4: all 4 rows are longer" in run(*words, at=tmp_path, code=2)
 
 
 def test_a_multirun_is_composed_from_the_search_path_it_was_given(own: Path) -> None:

@@ -328,7 +328,8 @@ CHECKS = (
     Check(
         "packages",
         lambda c: (c.hardware, c.train.loss, c.train.lora, c.eval.engine, c.eval.tensor_parallel,
-                   c.model.attention, c.select.size == 0, *(name for _, name in _entries(c))),
+                   c.eval.benchmarks, c.model.attention, c.select.size == 0, c.select.order, c.select.best,
+                   c.data.source, c.track.kind, c.launch.executor),
         _check_packages,
         here=True,
     ),

@@ -34,16 +34,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_sweeps_is_run_once_where_hydra_is_told(folder: Path) -> None:
     """A trial that can't be run gives exit code 3; what is finished stays so."""
     where = "hydra.sweep.dir=outputs/studies/mine"
-    done = limo_ablate(folder, "-m", where, "select.size=0,99999", *TINY)
+    done = limo_ablate(folder, "-m", where, "select.size=0,8", "train.max_length=4", *TINY)
     assert done.returncode == 3, done.stdout + done.stderr
     assert "size0-s0" in done.stdout
-    assert "select.size=99999, but only" in done.stdout
+    assert "train.max_length=4: all 8 rows are longer" in done.stdout
     assert "Traceback" not in done.stderr
     trials = json.loads((folder / "outputs/studies/mine/cells.json").read_text())
-    assert [trial["overrides"]["select.size"] for trial in trials] == [0, 99999]
+    assert [trial["overrides"]["select.size"] for trial in trials] == [0, 8]
     trial = folder / "outputs/studies/mine/trials" / trials[0]["folder"]
     assert json.loads((trial / "metrics.json").read_text())["study"] == "mine"
-    again = limo_ablate(folder, "-m", where, "select.size=0", *TINY)
+    again = limo_ablate(folder, "-m", where, "select.size=0", "train.max_length=4", *TINY)
     assert again.returncode == 0
     assert "mine: 1 of 1 trial finished, nothing left to do" in again.stdout
 

@@ -20,6 +20,11 @@ READ_ONLY = Path("/sys/limo_ablate")
 """A folder that nobody can make, whoever runs the tests."""
 
 
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("artifacts")
+
+
 @pytest.fixture(autouse=True)
 def _own_hydra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
@@ -55,8 +60,8 @@ def test_only_a_folder_named_by_the_time_is_made_anew(tmp_path: Path, folder: st
         (["data=jsonl", "data.path=nope.jsonl"], "jsonl: no such file: nope.jsonl (looked in "),
         (["model=local", "model.path=./nope"], "model.path=./nope: no such folder"),
         (
-            ["-m", "select.size=4,8", "model=local", "model.path=/nope"],
-            "model.path=/nope: no such folder (all",
+            ["-m", "seed=1,2", "model=local", "model.path=/nope"],
+            "model.path=/nope: no such folder (all 2 trials)",
         ),
         ([f"hydra.run.dir={READ_ONLY}"], f"{READ_ONLY}: "),
         (["-m", "select.size=4,8", f"hydra.sweep.dir={READ_ONLY}"], f"{READ_ONLY}: "),
@@ -66,14 +71,14 @@ def test_only_a_folder_named_by_the_time_is_made_anew(tmp_path: Path, folder: st
     ],
 )
 def test_what_can_t_run_says_so_in_a_line_and_leaves_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], argv: list[str], message: str
+    tmp_path: Path, store: Path, capsys: pytest.CaptureFixture[str], argv: list[str], message: str
 ) -> None:
-    shared = [f"paths.artifacts={tmp_path / 'artifacts'}", "debug=fast", "track=none"]
+    shared = [f"paths.artifacts={store}", "debug=fast", "track=none"]
     assert main([*argv, *shared]) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"limo-ablate: {message}")
     assert len(error.strip().splitlines()) == 1
-    assert not [path for path in tmp_path.rglob("*") if path.is_file() and "artifacts" not in path.parts]
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_the_results_of_another_trial_are_not_overwritten(

@@ -108,24 +108,28 @@ def _broken(what: str, error: Exception) -> str:
 
 def _disk(trials: Sequence[NamedConfig], known: Known) -> dict[str, list[str]]:
     """Stores on whose disk the weights of the trials and a checkpoint have no room."""
-    stores: dict[str, dict[object, str]] = defaultdict(dict)
-    weights: dict[object, int] = {}
-    checkpoints: dict[str, int] = defaultdict(int)
+    stores: dict[str, list[tuple[NamedConfig, int]]] = defaultdict(list)
     for name, config in trials:
         shape = shape_of(config.model) if config.select.size != 0 and config.train.lora is None else None
-        if shape is None:
-            continue
-        store = config.paths.artifacts
-        trained = known.number((config.data, config.select, config.model, config.train, config.hardware))
-        stores[store].setdefault(trained, name)
-        weights[trained] = SAVED[config.model.dtype] * shape.parameters
-        checkpoints[store] = max(checkpoints[store], CHECKPOINT * shape.parameters)
+        if shape is not None:
+            stores[config.paths.artifacts].append(((name, config), shape.parameters))
     found = {}
-    for store, trainings in stores.items():
+    for store, own in stores.items():
         folder = Path(store).absolute()
         free = shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
-        needed = sum(weights[trained] for trained in trainings) + checkpoints[store]
-        if needed > free:
+        if _bytes(own) > free:  # some of them may share their weights
+            own = list({_training(trial[1], known): (trial, count) for trial, count in own}.values())
+        if (needed := _bytes(own)) > free:
             text = f"weights and a checkpoint need about {size(needed)}, {size(free)} are free"
-            found[f"paths.artifacts={store}: {text}"] = list(trainings.values())
+            found[f"paths.artifacts={store}: {text}"] = [name for (name, _), _ in own]
     return found
+
+
+def _bytes(trainings: Sequence[tuple[NamedConfig, int]]) -> int:
+    """Bytes of the weights of trainings, each given with its parameters, and of their largest checkpoint."""
+    weights = sum(SAVED[config.model.dtype] * parameters for (_, config), parameters in trainings)
+    return weights + CHECKPOINT * max(parameters for _, parameters in trainings)
+
+
+def _training(config: TrialConfig, known: Known) -> object:
+    return known.number((config.data, config.select, config.model, config.train, config.hardware))
