@@ -14,6 +14,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from limo_ablate.cli import main
+from limo_ablate.sweep.ledger.flock import coordinator
 from limo_ablate.trial.new_folder import NewFolder, new_folder
 
 READ_ONLY = Path("/sys/limo_ablate")
@@ -88,3 +89,12 @@ def test_the_results_of_another_trial_are_not_overwritten(
     (tmp_path / "own" / "metrics.json").write_text(json.dumps({"trial": "another"}))
     assert main(["hydra.run.dir=own"]) == 2
     assert "own holds the results of another trial; choose another" in capsys.readouterr().err
+
+
+def test_a_second_multirun_in_a_folder_is_told_to_take_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with coordinator(tmp_path / "own"):
+        assert main(["-m", "seed=1,2", "hydra.sweep.dir=own"]) == 2
+    assert "own: another -m is running here (pid " in (error := capsys.readouterr().err)
+    assert "choose another folder: hydra.sweep.dir=DIR" in error
