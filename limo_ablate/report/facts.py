@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -130,37 +129,19 @@ def recipe(view: StudyView) -> list[tuple[str, str]]:
 
 def provenance(view: StudyView) -> list[tuple[str, str]]:
     """(label, value) over all trials: commits, versions, hardware, dates."""
-    facts = records(view)
+    facts = view.records
     commits = {_commit(fact["git"]) for fact in facts}
     started = sorted(fact["started"] for fact in facts)
     versions = ", ".join(f"{name} {version}" for name, version in facts[0]["versions"].items() if version)
     return [
         ("Commit", ", ".join(sorted(commits))),
         ("Started", started[0] if started[0] == started[-1] else f"{started[0]} to {started[-1]}"),
-        ("Machine", "; ".join(machines(view))),
+        ("Machine", "; ".join(view.machines)),
         ("Versions of the first trial", versions),
     ]
-
-
-def machines(view: StudyView) -> list[str]:
-    """Descriptions of the machines that trials ran on."""
-    return sorted({_machine(fact["hardware"]) for fact in records(view)})
-
-
-def records(view: StudyView) -> list[dict[str, Any]]:
-    """provenance.json of each finished trial."""
-    return [json.loads((t.folder / "provenance.json").read_text()) for t in view.done]
 
 
 def _commit(git: dict[str, Any]) -> str:
     if git["commit"] is None:
         return "not in a git repository"
     return str(git["commit"])[:12] + (" with uncommitted changes (diff.patch)" if git["dirty"] else "")
-
-
-def _machine(hardware: dict[str, Any]) -> str:
-    gpus = [gpu["name"] for gpu in hardware["gpus"]]
-    devices = [f"{gpus.count(name)} × {name}" for name in dict.fromkeys(gpus)]
-    return ", ".join(
-        [f"{hardware['processor']}, {hardware['cores']} cores, {hardware['memory_gib']} GiB", *devices]
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -51,6 +52,16 @@ class StudyView:
             if trial.name not in best
         }
         return [trial for trial in self.done if trial.name not in left_out]
+
+    @cached_property
+    def records(self) -> list[dict[str, Any]]:
+        """provenance.json of each finished trial."""
+        return [json.loads((trial.folder / "provenance.json").read_text()) for trial in self.done]
+
+    @cached_property
+    def machines(self) -> list[str]:
+        """Descriptions of the machines that trials ran on."""
+        return sorted({_machine(record["hardware"]) for record in self.records})
 
     def cube(self, block: Block, score: str) -> Cube:
         """Accuracies of the block's counted trials over its axes. Raises UserError if there are none."""
@@ -118,6 +129,14 @@ def load(folder: Path) -> StudyView:
     trials = load_trials(folder)
     study = load_study(str(folder / "study.yaml"))
     return StudyView(folder, study, trials, list(study.figures))
+
+
+def _machine(hardware: dict[str, Any]) -> str:
+    gpus = [gpu["name"] for gpu in hardware["gpus"]]
+    devices = [f"{gpus.count(name)} × {name}" for name in dict.fromkeys(gpus)]
+    return ", ".join(
+        [f"{hardware['processor']}, {hardware['cores']} cores, {hardware['memory_gib']} GiB", *devices]
+    )
 
 
 def artifact(view: StudyView, trial: Trial, stage: str) -> Path | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from limo_ablate.report.facts import machines, records
 from limo_ablate.report.labels import axis, duration, level
 from limo_ablate.report.methods import protocol
 from limo_ablate.report.methods.references import due
@@ -86,12 +85,12 @@ def _machines(view: StudyView) -> str:
     seconds = sum((trial.metrics or {})["total_seconds"] for trial in view.done)
     took = f"All trials took {duration(seconds)} in total"
     software = f"Software: {stack}. " if stack else ""
-    return f"Machine: {'; '.join(machines(view))}. {software}{took}."
+    return f"Machine: {'; '.join(view.machines)}. {software}{took}."
 
 
 def _versions(view: StudyView) -> dict[str, list[str]]:
     """Package of `STACK` -> its versions in the finished trials."""
-    each = [record["versions"] for record in records(view)]
+    each = [record["versions"] for record in view.records]
     found = {name: list(dict.fromkeys(own[name] for own in each if own.get(name))) for name in STACK}
     return {name: versions for name, versions in found.items() if versions}
 
@@ -142,7 +141,7 @@ def bibtex(view: StudyView, settings: Settings) -> str:
 
 
 def _software(view: StudyView) -> str:
-    recorded = records(view)
+    recorded = view.records
     versions = _versions(view).get("limo-ablate", [])
     commits = dict.fromkeys(str(one["git"]["commit"])[:12] for one in recorded if one["git"]["commit"])
     entry = [
