@@ -16,6 +16,7 @@ from typing import Any
 
 from limo_ablate.core.artifacts import Store, digest_file, stage_version
 from limo_ablate.core.errors import UserError
+from limo_ablate.study.folder import started_in
 from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.verify import VERSION as VERIFIER
 
@@ -34,9 +35,9 @@ def read_metrics(folder: Path, key: str | None = None) -> dict[str, Any] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error}); delete it, and its trial is run again") from error
+        raise UserError(f"{path} can't be read: {error}") from error
     if not isinstance(metrics, dict) or "inputs" not in metrics:
-        raise UserError(f"{path}: not of this version of limo-ablate; delete it, and its trial is run again")
+        raise UserError(f"{path} is not of this version of limo-ablate")
     return metrics if key in (None, metrics["trial"]) else None
 
 
@@ -66,9 +67,17 @@ class CurrentInputs:
 
     def _digest(self, path: str) -> str | None:
         if path not in self._digests:
-            there = next((base / path for base in self._bases if (base / path).exists()), None)
-            self._digests[path] = self._store.path_digest(there) if there else None
+            try:
+                there = next((base / path for base in self._bases if (base / path).exists()), None)
+                self._digests[path] = self._store.path_digest(there) if there else None
+            except OSError:  # it may not be read here
+                self._digests[path] = None
         return self._digests[path]
+
+
+def store_of(bases: Sequence[Path], root: str | None) -> Path | None:
+    """The store `root` (`paths.artifacts`), as seen from the first of the folders that has it."""
+    return next((base / root for base in bases if root and (base / root).is_dir()), None)
 
 
 def edited(folder: Path, metrics: Mapping[str, Any], *, by_time: bool = False) -> tuple[str, ...]:
@@ -97,19 +106,21 @@ class Results:
         """Store -> the inputs, each looked at once."""
 
     def why_not(self, trial: PlannedTrial) -> str | None:
-        """Why the trial has no result that can be used: GONE, or what has changed since; None if it has one.
-
-        Raises UserError for a metrics.json that can't be read.
-        """
+        """Why the trial has no result that counts: GONE, or what has changed since; None if it has one."""
         place = self._folder / "trials" / trial.folder
         try:
             metrics = _read(place, trial.key, (place / METRICS).stat().st_mtime_ns)
         except FileNotFoundError:
             return GONE
+        except UserError as error:
+            return str(error)
         if metrics is None:
             return GONE
         store = trial.config.paths.artifacts
-        inputs = self._inputs.setdefault(store, CurrentInputs(Path(store)))
+        if store not in self._inputs:
+            bases = [*started_in(self._folder), Path()]
+            self._inputs[store] = CurrentInputs(store_of(bases, store), bases)
+        inputs = self._inputs[store]
         return ", ".join((*inputs.changes(metrics), *edited(place, metrics, by_time=True))) or None
 
 
@@ -119,18 +130,26 @@ def _read(folder: Path, key: str, modified: int) -> dict[str, Any] | None:
     return read_metrics(folder, key)
 
 
-def unusable(finished: Sequence[Mapping[str, Any]], changes: Sequence[tuple[str, ...]]) -> list[bool]:
-    """Of each finished trial (its metrics, and what has changed since), whether no table may use it.
+def usable(finished: Sequence[Mapping[str, Any]], changes: Sequence[tuple[str, ...]]) -> list[str | None]:
+    """Of each finished trial (its metrics, and what has changed since), why no table may use it, or None.
 
-    Results of different inputs are not mixed: beside current ones, stale ones are left out. Where all are
-    stale, those with the inputs of the last one are used.
+    Results of different inputs are not mixed, whether or not the inputs are here to be compared with: beside
+    current results stale ones are left out, and of those that remain the ones whose inputs agree with all
+    later ones are used.
     """
-    if not all(changes):
-        return [bool(changed) for changed in changes]
-    last = max(finished, key=lambda metrics: str(metrics["finished"]))["inputs"]
-    return [not _agree(metrics["inputs"], last) for metrics in finished]
-
-
-def _agree(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
-    """Whether no input that both have differs."""
-    return all(b[kind].get(name, value) == value for kind in a for name, value in a[kind].items())
+    why = [", ".join(changed) if changed and not all(changes) else None for changed in changes]
+    accepted: dict[tuple[str, str], Any] = {}
+    newest_first = sorted(range(len(finished)), key=lambda n: str(finished[n]["finished"]), reverse=True)
+    for number in (n for n in newest_first if why[n] is None):
+        own = {
+            (kind, name): value
+            for kind, inputs in finished[number]["inputs"].items()
+            for name, value in inputs.items()
+        }
+        if other := [
+            name for (kind, name), value in own.items() if accepted.get((kind, name), value) != value
+        ]:
+            why[number] = f"{other[0]} is not as for later results"
+        else:
+            accepted |= own
+    return why

@@ -34,8 +34,16 @@ def differing(trials: Sequence[Trial]) -> list[str]:
     """A text for each fact in which the trials differ: `torch 2.12.0 and 2.13.0`."""
     every = [run_facts(trial.folder) for trial in trials]
     values = {name: sorted({facts[name] for facts in every}) for name in ("code", *PACKAGES)}
+    values["code"] = sorted({*values["code"], *(code for trial in trials for code in _codes(trial))})
     return [
         f"{'code of limo-ablate' if name == 'code' else name} {' and '.join(own)}"
         for name, own in values.items()
         if len(own) > 1
     ]
+
+
+def _codes(trial: Trial) -> set[str]:
+    """Digests of the code that made its weights, completions and verdicts, in whatever trial and study."""
+    artifacts = (trial.metrics or {}).get("artifacts", {})
+    stages = [name for name in artifacts if name.partition("/")[0] in ("weights", "completions", "verdicts")]
+    return {artifacts[name]["code"][:DIGITS] for name in stages if "code" in artifacts[name]}

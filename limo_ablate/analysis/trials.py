@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from limo_ablate.analysis.results import CurrentInputs, edited, read_metrics, unusable
+from limo_ablate.analysis.results import CurrentInputs, edited, read_metrics, store_of, usable
 from limo_ablate.core.errors import UserError
 from limo_ablate.study.block import Block
 from limo_ablate.study.folder import started_in
@@ -90,29 +90,32 @@ def load_trials(study: Path) -> list[Trial]:
     if not finished:
         return trials
     root: str | None = resolved(finished[0].folder).get("paths", {}).get("artifacts")
-    bases = [Path(), *started_in(study)]
-    stores = [base / root for base in bases if root and (base / root).is_dir()]
-    current = CurrentInputs(stores[0] if stores else None, bases)
+    bases = [*started_in(study), Path()]
+    current = CurrentInputs(store_of(bases, root), bases)
     results = [trial.metrics or {} for trial in finished]
     changes = [
         (*current.changes(metrics), *edited(trial.folder, metrics))
         for trial, metrics in zip(finished, results, strict=True)
     ]
     stale = {
-        id(trial): replace(trial, stale=changed, metrics=None if left_out else trial.metrics)
-        for trial, changed, left_out in zip(finished, changes, unusable(results, changes), strict=True)
-        if changed
+        id(trial): replace(trial, stale=changed or (why or "",), metrics=None if why else trial.metrics)
+        for trial, changed, why in zip(finished, changes, usable(results, changes), strict=True)
+        if changed or why
     }
     return [stale.get(id(trial), trial) for trial in trials]
 
 
 def read_trial(folder: Path, cell: dict[str, Any]) -> Trial:
     """The trial in `folder`; `cell` is its row of cells.json: name, key, seed, blocks, overrides."""
-    metrics = read_metrics(folder, cell["key"])
+    metrics: dict[str, Any] | None = None
+    stale: tuple[str, ...] = ()
+    try:
+        metrics = read_metrics(folder, cell["key"])
+    except UserError as error:
+        stale = (str(error),)
     failure = None if metrics else _read_failure(folder / FAILED)
-    return Trial(
-        cell["name"], folder, cell["seed"], tuple(cell["blocks"]), cell["overrides"], metrics, failure
-    )
+    blocks, overrides = tuple(cell["blocks"]), cell["overrides"]
+    return Trial(cell["name"], folder, cell["seed"], blocks, overrides, metrics, failure, stale)
 
 
 def _read_failure(path: Path) -> dict[str, Any] | None:
@@ -120,6 +123,8 @@ def _read_failure(path: Path) -> dict[str, Any] | None:
         content: dict[str, Any] = json.loads(path.read_text())
     except FileNotFoundError:
         return None
+    except ValueError:  # it was being written, or the disk was full
+        return {"reason": f"{path} can't be read", "log": "", "command": ""}
     return content
 
 

@@ -18,7 +18,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import Field, dataclass, fields, is_dataclass
@@ -28,6 +28,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from limo_ablate.core.code import code_digest
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.progress import keep_alive
 
@@ -70,6 +71,8 @@ class Artifact:
     """Time it took to build."""
     made: str
     """When it was built: UTC, ISO 8601."""
+    code: str
+    """Digest of the code that built it, see `code.code_digest`."""
 
     def identity(self) -> dict[str, str]:
         """What a later stage hashes as its input: the content, not how it was produced."""
@@ -98,9 +101,13 @@ def content_key(stage: str, version: int, inputs: Mapping[str, Any]) -> str:
 
 
 def digest_folder(folder: Path, only: Collection[str] | None = None) -> str:
-    """SHA-256 over file names and bytes; of the files in `only`, if set."""
+    """SHA-256 over the names and bytes of an artifact's files; of those in `only`, if set."""
+    return _digest_files(folder, [p for p in _files(folder, only) if p.name not in FILES_WITH_TIMINGS])
+
+
+def _digest_files(folder: Path, files: Iterable[Path]) -> str:
     total = hashlib.sha256()
-    for file in (p for p in _files(folder, only) if p.name not in FILES_WITH_TIMINGS):
+    for file in files:
         total.update(file.relative_to(folder).as_posix().encode() + b"\0")
         with file.open("rb") as handle:
             total.update(hashlib.file_digest(handle, "sha256").digest())
@@ -214,6 +221,7 @@ class Store:
                 "digest": digest_folder(partial),
                 "seconds": round(time.perf_counter() - started, 3),
                 "made": datetime.now(UTC).isoformat(),
+                "code": code_digest(),
                 "files": _file_stats(partial),
                 "inputs": inputs,
             }
@@ -226,18 +234,19 @@ class Store:
         return artifact
 
     def path_digest(self, path: Path) -> str:
-        """SHA-256 of a file or folder, computed again when a size or modification time differs.
+        """SHA-256 of a file or of all files of a folder, computed again when a size, time or inode differs.
 
         The digest is kept in the store where that can be written to.
         """
         files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-        state = [(str(p.relative_to(path)), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
+        stats = [(str(p.relative_to(path)), p.stat()) for p in files]
+        state = [(name, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for name, s in stats]
 
         inputs = {"path": path.absolute(), "files": state}
         if known := self.find(DIGEST, inputs):
             digest = (known.path / DIGEST).read_text()
         else:
-            digest = digest_folder(path) if path.is_dir() else digest_file(path)
+            digest = _digest_files(path, files) if path.is_dir() else digest_file(path)
             if self.root.is_dir():
                 with suppress(OSError, UserError):  # it may be read-only
                     self.build(DIGEST, inputs, lambda target: _write_digest(target, digest))
@@ -257,7 +266,8 @@ class Store:
         if not _intact(path, manifest):
             log.warning("%s is damaged: its files don't match its manifest; building it again", path)
             return None
-        return Artifact(stage, key, path, manifest["digest"], manifest["seconds"], manifest["made"])
+        facts = {name: manifest[name] for name in ("digest", "seconds", "made", "code")}
+        return Artifact(stage, key, path, **facts)
 
 
 def _write_digest(folder: Path, digest: str) -> None:
@@ -271,7 +281,7 @@ def _intact(folder: Path, manifest: Mapping[str, Any]) -> bool:
     """
     recorded = manifest.get("files", {})
     current = _file_stats(folder, recorded)
-    if "made" not in manifest:  # cut short, or of an earlier version
+    if "code" not in manifest:  # cut short, or of an earlier version
         return False
     if current == recorded:
         return True

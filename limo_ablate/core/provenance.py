@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from limo_ablate.core.code import code_digest
 from limo_ablate.core.typed import installed
 
 if TYPE_CHECKING:
@@ -28,10 +28,6 @@ PACKAGES = (
     "limo-ablate", "torch", "transformers", "tokenizers", "accelerate", "peft", "safetensors", "datasets",
     "hydra-core", "omegaconf", "optuna", "wandb", "sympy", "numpy", "polars",
 )  # fmt: skip
-
-
-TRIAL_CODE = ("core", "verify", "data", "model", "trial")
-"""Packages of limo_ablate whose code may change a trial's result."""
 
 
 def write_provenance(
@@ -74,21 +70,6 @@ def code_state() -> tuple[str | None, str | None]:
     """
     checkout = Path(__file__).resolve().parents[2]
     return git_state(checkout) if (checkout / "pyproject.toml").is_file() else (None, None)
-
-
-@cache
-def code_digest() -> str:
-    """SHA-256 of the source of the packages that take part in a trial, as it is on disk at the first call.
-
-    Unlike the commit it is known of an installed copy too, and a change of the report or of a text does not
-    touch it.
-    """
-    package = Path(__file__).resolve().parents[1]
-    files = sorted(path for name in TRIAL_CODE for path in (package / name).rglob("*.py"))
-    total = hashlib.sha256()
-    for file in files:
-        total.update(f"{file.relative_to(package).as_posix()}\0".encode() + file.read_bytes() + b"\0")
-    return total.hexdigest()
 
 
 def git_state(folder: Path) -> tuple[str | None, str | None]:

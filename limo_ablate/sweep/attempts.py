@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from limo_ablate.analysis.results import METRICS
+from limo_ablate.analysis.results import METRICS, Results
 from limo_ablate.core.artifacts import content_key
 from limo_ablate.core.errors import EXIT_USER_ERROR
 from limo_ablate.core.hardware import device_count
@@ -183,6 +183,15 @@ class Outcomes:
     _killed: Counter[str] = field(default_factory=Counter, init=False)
     """Trial id -> number of its attempts that ended with a code of `KILLED`."""
 
+    def adopt(self, queued: QueuedTrial) -> bool:
+        """Whether a result that counts is on disk already, of which the ledger did not know; records it."""
+        if Results(self.folder).why_not(queued.trial) is not None:
+            return False
+        metrics = self.queue.finish(queued, 0.0, device_count(queued.trial.config.hardware))
+        if metrics:
+            self.board.finished(queued.trial, metrics, 0.0)
+        return metrics is not None
+
     def begin(self, queued: QueuedTrial) -> Path:
         """Clears what an earlier attempt left; returns the trial's folder.
 
@@ -250,7 +259,9 @@ class Outcomes:
         folder = self.folder / "trials" / queued.trial.folder
         folder.mkdir(parents=True, exist_ok=True)
         failure = {"reason": reason, "log": str(log), "command": rerun_command(queued.trial)}
-        (folder / FAILED).write_text(json.dumps(failure, indent=1) + "\n")
+        partial = folder / f"{FAILED}.partial"
+        partial.write_text(json.dumps(failure, indent=1) + "\n")
+        partial.replace(folder / FAILED)
         self.queue.fail(queued, reason, log, seconds, devices, again=again)
         self.board.failed(queued.trial, queued.attempt, self.launch.attempts, reason, log, again=again)
 

@@ -83,7 +83,8 @@ def _run(
             write_study(session.study, queue.trials, session.folder)
             _print_given_up(session, queue, console)
             with interrupts.window():
-                undrawn = _report(session.folder, commands, console)
+                anew = bool(differ.kept or differ.finished)
+                undrawn = _report(session.folder, commands, console, anew=anew)
     except KeyboardInterrupt as interrupt:
         console.print(
             f"interrupted: {str(interrupt) or 'running trials wait again; run the same command to continue'}"
@@ -119,6 +120,7 @@ def _check_left(session: Session, rows: Sequence[FrozenTrial], differ: Differenc
     """Raises UserError with all that would make trials fail, of those that are left to run."""
     again, found = {trial.id for trial, _ in differ.again}, histories(rows)
     done = {id for id, history in found.items() if (history.done or history.pruned) and id not in again}
+    done |= {trial.id for trial in differ.finished}
     left = [(trial.name, trial.config) for trial in session.trials if trial.id not in done]
     checked = check_trials(left)
     for line in checked.lines(checked.broken):
@@ -147,6 +149,8 @@ def _run_missing(
     study, costs, launcher = session.study, Costs(), load_launcher(session)
     slots = launcher.side_by_side()
     declare(ledger, study, session.trials, extend=extend)
+    if differ.again:  # another sweep may have run them before this one held the study
+        differ = differences(session, ledger.rows(), keep_stale=bool(differ.kept))
     for line in differ.lines():
         options.console.print(f"{study.name}: {line}")
     reconcile(session, ledger, lease.id, differ)
@@ -230,7 +234,7 @@ def _print_given_up(session: Session, queue: Queue, console: Console) -> None:
         console.print(f"new attempts: {retry} [TRIAL ...], then the same sweep again")
 
 
-def _report(folder: Path, commands: Commands, console: Console) -> bool:
+def _report(folder: Path, commands: Commands, console: Console, *, anew: bool) -> bool:
     """Makes the report if there are results and they have changed since the last one, or parts of that could
     not be drawn; returns whether parts of it can't."""
     if not any(folder.glob("trials/*/metrics.json")):
@@ -240,7 +244,7 @@ def _report(folder: Path, commands: Commands, console: Console) -> bool:
     paths = (folder / name for name in ("cells.json", STUDY, REGISTRATION))
     sources = [*(file for file in paths if file.exists()), *folder.glob("trials/*/metrics.json")]
     newest = max(source.stat().st_mtime for source in sources)
-    if not page.exists() or errors.exists() or newest > page.stat().st_mtime:
+    if anew or not page.exists() or errors.exists() or newest > page.stat().st_mtime:
         console.print("drawing the report")
         page, failed, *_ = Call(commands.report, (folder,))()
     for part in failed:

@@ -21,6 +21,8 @@ from limo_ablate.sweep.ledger.parameters import space
 from limo_ablate.sweep.ledger.queue import queue_lock
 from limo_ablate.sweep.session import Session, all_trials
 
+PRUNED = "pruned beside results that are stale"
+
 
 @dataclass(frozen=True, slots=True)
 class Differences:
@@ -42,8 +44,11 @@ class Differences:
 def differences(session: Session, rows: Sequence[FrozenTrial], *, keep_stale: bool) -> Differences:
     """`rows`: the ledger's."""
     found, results, differ = histories(rows), Results(session.folder), Differences([], [], [])
+    pruned: list[PlannedTrial] = []
     for trial in all_trials(session, rows):
         history = found.get(trial.id, History(trial.name))
+        if history.pruned:
+            pruned.append(trial)
         if history.pruned or history.running is not None:
             continue
         why = results.why_not(trial)
@@ -51,6 +56,10 @@ def differences(session: Session, rows: Sequence[FrozenTrial], *, keep_stale: bo
             (differ.kept if keep_stale and why != GONE else differ.again).append((trial, why))
         elif not history.done and why is None:
             differ.finished.append(trial)
+    reopened = {trial.proposal.search for trial, _ in differ.again if trial.proposal}
+    differ.again.extend(
+        (trial, PRUNED) for trial in pruned if trial.proposal and trial.proposal.search in reopened
+    )
     return differ
 
 

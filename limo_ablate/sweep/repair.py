@@ -10,7 +10,6 @@ import time
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.project import command
-from limo_ablate.core.text import counted
 from limo_ablate.study.design import load_study
 from limo_ablate.study.folder import study_folder
 from limo_ablate.sweep.ledger.flock import coordinator
@@ -43,10 +42,9 @@ def repair_study(name: str) -> None:
                 path.rename(aside)
                 path.write_bytes(b"".join(lines[:good]))
                 print(f"line {good + 1} of {len(lines)} can't be read: the {good} before it are kept")
-                print(f"the damaged file is now {aside}")
+                print(f"the damaged file is now {aside}; failures and costs only it has don't count now")
         ledger = session.ledger()
         differ = differences(session, ledger.rows(), keep_stale=True)
         reconcile(session, ledger, lease.id, differ)
     print("\n".join(differ.lines()) or "ledger and results on disk agree")
-    waiting = counted(len(session.trials) - len(differ.finished), "trial")
-    print(f"to continue with what is left of {waiting}: {command('sweep', str(folder))}")
+    print(f"to continue: {command('sweep', str(folder))}")

@@ -244,7 +244,7 @@ class Runner:
             work = startable[index]
             if isinstance(work, Base):
                 self._start(work)
-            elif self.budget_guard.claim(work, self._running_trials()):
+            elif self.budget_guard.claim(work, self._running_trials()) and not self._outcomes.adopt(work):
                 self._claims += 1
                 self._start(work)
 

@@ -10,6 +10,7 @@ from importlib import import_module
 
 from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 
+from limo_ablate.core.code import code_digest
 from limo_ablate.core.provenance import code_state, package_versions
 
 for module in (
@@ -30,6 +31,7 @@ for module in (
 ):
     import_module(module)
 get_checkpoint_conversion_mapping("qwen2")  # compiles a thousand patterns, for any model
-code_state()  # of the code that has just been imported
+code_state()  # of the code that has just been imported, as is the next one
+code_digest()
 package_versions()
 platform.platform()

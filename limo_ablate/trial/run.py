@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 import time
 from datetime import UTC, datetime
@@ -85,7 +86,8 @@ def run_trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> dict[st
             "total_seconds": round(time.perf_counter() - started, 3),
             "joules": meter.joules(),
             "artifacts": {
-                s: {"key": a.key, "digest": a.digest, "made": a.made} for s, a in stages.artifacts.items()
+                stage: {"key": a.key, "digest": a.digest, "made": a.made, "code": a.code}
+                for stage, a in stages.artifacts.items()
             },
             "verdicts": digest_file(folder / "verdicts.parquet"),
             "inputs": {"files": files, "versions": _versions(stages)},
@@ -168,5 +170,8 @@ def _versions(stages: Stages) -> dict[str, int]:
 
 def _write_atomically(path: Path, content: dict[str, Any]) -> None:
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=1) + "\n")
+    with partial.open("w") as file:
+        file.write(json.dumps(content, indent=1) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
     partial.replace(path)

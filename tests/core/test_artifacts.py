@@ -121,3 +121,27 @@ def test_a_copied_artifact_is_hashed_only_once(tmp_path: Path, monkeypatch: pyte
     assert store.find("stage", {}) == artifact
     monkeypatch.setattr("limo_ablate.core.artifacts.digest_folder", None)
     assert store.find("stage", {}) == artifact, "its bytes are not read again"
+
+
+def test_every_file_of_a_folder_outside_the_store_counts(tmp_path: Path) -> None:
+    """`train.json` is left out of digests of our own artifacts only, where it holds timings."""
+    folder, store = tmp_path / "data", Store(tmp_path / "store")
+    folder.mkdir()
+    store.root.mkdir()
+    (folder / "train.json").write_text("[1]")
+    before = store.path_digest(folder)
+    (folder / "train.json").write_text("[2]")
+    assert store.path_digest(folder) != before
+
+
+def test_a_link_to_another_file_of_the_same_size_and_time_counts(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name)
+        os.utime(tmp_path / name, (1, 1))
+    link, store = tmp_path / "link", Store(tmp_path / "store")
+    store.root.mkdir()
+    link.symlink_to(tmp_path / "a")
+    before = store.path_digest(link)
+    link.unlink()
+    link.symlink_to(tmp_path / "b")
+    assert store.path_digest(link) != before

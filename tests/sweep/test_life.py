@@ -18,7 +18,7 @@ from limo_ablate.analysis.trials import load_trials
 from limo_ablate.cli import main
 from limo_ablate.report.study_view import load
 from limo_ablate.sweep.status import print_status, study_statuses
-from tests.sweep.sweeping import Sweeping
+from tests.sweep.sweeping import Sweeping, ended
 
 
 @pytest.fixture
@@ -170,15 +170,40 @@ def test_results_of_an_earlier_verifier_are_stale(sweep: Sweeping) -> None:
     nothing_left(sweep, trials=2, runs=3)
 
 
-def test_a_result_that_can_not_be_read_is_one_line(sweep: Sweeping) -> None:
-    sweep.declare(size=(1,))
+def test_a_result_that_can_not_be_read_runs_again(sweep: Sweeping) -> None:
+    """As after a power cut; the others are shown meanwhile."""
+    sweep.declare(size=(1, 2))
     assert sweep.run()[0] == 0
     file = sweep.trial("size1-s0") / "metrics.json"
     file.write_text(file.read_text()[:40])
+    assert states(sweep) == {"stale": 1, "finished": 1}
+    assert scores(sweep) == [None, 0.5]
     code, said = sweep.run()
-    assert code == 2
-    assert f"{file}: not JSON" in said
-    assert "delete it, and its trial is run again" in said
+    assert code == 0, said
+    assert f"run again: {file} can't be read" in said
+    nothing_left(sweep, trials=2, runs=3)
+
+
+def test_inputs_that_are_not_here_are_not_mixed_either(sweep: Sweeping, data: Path) -> None:
+    """A study on another machine: what its trials recorded is compared with each other."""
+    sweep.declare(*on(data), size=(1,))
+    assert sweep.run()[0] == 0
+    data.write_text("0.75")
+    sweep.declare(*on(data), size=(1, 2))
+    assert sweep.run("--keep-stale")[0] == 0
+    data.unlink()
+    assert scores(sweep) == [None, 0.75]
+    assert load_trials(sweep.folder)[0].stale == (f"{data} is not as for later results",)
+
+
+def test_a_runner_that_joins_adopts_what_the_ledger_lost(sweep: Sweeping) -> None:
+    sweep.declare(size=(1, 2))
+    assert sweep.run()[0] == 0
+    (sweep.folder / "ledger.log").unlink()
+    code, said = ended(sweep.join())
+    assert code == 0, said
+    nothing_left(sweep, trials=2, runs=2)
+    assert not (sweep.folder / "stale").exists()
 
 
 def test_a_damaged_ledger_is_repaired_and_no_result_is_lost(

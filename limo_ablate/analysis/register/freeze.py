@@ -15,8 +15,9 @@ from limo_ablate.analysis.register.declaration import declared_design
 from limo_ablate.analysis.register.registration import FORMAT, Chain, RegisteredTrial, Registration, with_hash
 from limo_ablate.analysis.register.search_check import shares_pool
 from limo_ablate.core.artifacts import Store, content_key
+from limo_ablate.core.code import code_digest
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.provenance import code_digest, code_state, package_versions
+from limo_ablate.core.provenance import code_state, package_versions
 from limo_ablate.data.pool.load import load_benchmark, load_pool
 from limo_ablate.data.select.selection import select
 from limo_ablate.study.block import Block

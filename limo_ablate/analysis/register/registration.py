@@ -43,7 +43,7 @@ class Registration:
     git: dict[str, Any]
     """commit, dirty; null if the code is not in a repository."""
     code: str
-    """Digest of the code, see `provenance.code_digest`."""
+    """Digest of the code, see `code.code_digest`."""
     versions: dict[str, str | None]
     design: dict[str, Any]
     """The study as declared: question, overrides, seeds, blocks."""

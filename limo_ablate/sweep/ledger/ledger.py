@@ -261,7 +261,7 @@ def histories(rows: Sequence[FrozenTrial]) -> dict[str, History]:
         history = found.setdefault(row.user_attrs["key"], History(row.user_attrs["cell"]))
         if "retry" in row.user_attrs:
             history.failures.clear()
-            history.done = history.final = False
+            history.done = history.pruned = history.final = False
         _record(history, row, row.user_attrs.get("result", {}))
     return found
 

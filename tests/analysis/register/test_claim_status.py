@@ -196,6 +196,13 @@ def test_trials_of_other_code_or_packages_make_it_exploratory(
     assert f"The trials ran with different versions: {what}" in "\n".join(warnings(load(study)))
 
 
+def test_weights_of_other_code_from_the_store_make_it_exploratory(study: Path) -> None:
+    """They were made before an edit of the loss, and the trial was finished after it."""
+    weights = {"weights": {"key": "none", "digest": "none", "code": "?" * 64}}
+    change(trials(study)[0] / "metrics.json", lambda found: found["artifacts"].update(weights))
+    assert any("code of limo-ablate " in str(reason) and "????????" in str(reason) for reason in why(study))
+
+
 def test_verdicts_that_were_edited_are_in_no_table(study: Path) -> None:
     file = trials(study)[0] / "verdicts.parquet"
     change(file.with_name("metrics.json"), lambda found: found.update(verdicts=digest_file(file)))
