@@ -13,6 +13,7 @@ from limo_ablate.data.select.config import SelectConfig
 from limo_ablate.model.generate.config import ENGINES, EngineConfig
 from limo_ablate.model.train.config import TrainConfig
 from limo_ablate.report import sections as page
+from limo_ablate.report.part_errors import PartErrors
 from limo_ablate.report.section import Section
 from limo_ablate.study.block import Block, Pruning
 from limo_ablate.trial.compose import compose
@@ -77,7 +78,7 @@ def test_an_added_section_stands_before_the_methods(monkeypatch: pytest.MonkeyPa
     add(monkeypatch, "sections of the report")
     order = []
     monkeypatch.setattr(registry, "load", lambda name: lambda view: order.append(name))
-    assert list(page.sections(None)) == []  # type: ignore[arg-type]
+    assert list(page.sections(None, PartErrors())) == []  # type: ignore[arg-type]
     assert order == ["dummy", "methods"]
 
 
