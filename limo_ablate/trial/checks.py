@@ -40,8 +40,8 @@ CHOOSING = ("seed", "size", "order", "best", "tokens", "stratify")
 """Fields of `select` that choose among the rows which pass its filters."""
 DECISIVE = tuple(field.name for field in fields(SelectConfig) if field.name not in CHOOSING)
 
-
 SCALARS = frozenset((int, float, str, bool, type(None)))
+"""Types of values that are compared as they are."""
 
 
 class NotChecked(Exception):
