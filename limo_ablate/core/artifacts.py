@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -30,6 +29,7 @@ from filelock import FileLock, Timeout
 
 from limo_ablate.core.code import code_digest
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.files import write_atomically
 from limo_ablate.core.progress import keep_alive
 
 log = logging.getLogger(__name__)
@@ -309,6 +309,5 @@ def _files(folder: Path, only: Collection[str] | None = None) -> list[Path]:
 
 
 def _write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
-    partial = folder / f"{MANIFEST}.{os.getpid()}"
-    partial.write_text(json.dumps(manifest, indent=1, sort_keys=True, default=json_default) + "\n")
-    partial.replace(folder / MANIFEST)
+    text = json.dumps(manifest, indent=1, sort_keys=True, default=json_default)
+    write_atomically(folder / MANIFEST, f"{text}\n")

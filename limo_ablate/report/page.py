@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from limo_ablate.core.files import write_atomically
 from limo_ablate.report.part_errors import PartErrors
 from limo_ablate.report.parts import RECIPE, ReportParts, report_parts
 from limo_ablate.report.picture_files import FORMATS, write_picture_files
@@ -57,9 +58,9 @@ def write_page(view: StudyView, parts: ReportParts, files: Mapping[str, bytes], 
     report.mkdir(exist_ok=True)
     write_picture_files(files, report)
     errors.write(report)
-    page, partial = report / "index.html", report / "index.partial"
-    partial.write_text(html(view, parts), encoding="utf-8")
-    return partial.replace(page)
+    page = report / "index.html"
+    write_atomically(page, html(view, parts))
+    return page
 
 
 def html(view: StudyView, parts: ReportParts) -> str:
@@ -125,9 +126,7 @@ def vega() -> str:
     script = script.replace("</script", "<\\/script")
     with suppress(OSError):  # no home, or none that can be written to
         folder.mkdir(parents=True, exist_ok=True)
-        partial = kept.with_suffix(f".{os.getpid()}")
-        partial.write_text(script, encoding="utf-8")
-        partial.replace(kept)
+        write_atomically(kept, script)
     return script
 
 

@@ -17,6 +17,7 @@ from typing import Literal
 from limo_ablate.analysis.results import METRICS, Results
 from limo_ablate.core.artifacts import content_key
 from limo_ablate.core.errors import EXIT_USER_ERROR
+from limo_ablate.core.files import write_atomically
 from limo_ablate.core.hardware import device_count
 from limo_ablate.core.marked_processes import ATTEMPT_MARK, end_marked
 from limo_ablate.core.progress import PROGRESS, PROGRESS_VARIABLE, Progress, read_progress
@@ -259,9 +260,7 @@ class Outcomes:
         folder = self.folder / "trials" / queued.trial.folder
         folder.mkdir(parents=True, exist_ok=True)
         failure = {"reason": reason, "log": str(log), "command": rerun_command(queued.trial)}
-        partial = folder / f"{FAILED}.partial"
-        partial.write_text(json.dumps(failure, indent=1) + "\n")
-        partial.replace(folder / FAILED)
+        write_atomically(folder / FAILED, json.dumps(failure, indent=1) + "\n")
         self.queue.fail(queued, reason, log, seconds, devices, again=again)
         self.board.failed(queued.trial, queued.attempt, self.launch.attempts, reason, log, again=again)
 

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 
 from limo_ablate.core.errors import EXIT_INTERRUPTED, EXIT_TRIALS_FAILED, UserError, is_disk_full
+from limo_ablate.core.files import write_atomically
 from limo_ablate.core.project import command
 from limo_ablate.core.text import counted
 from limo_ablate.study.design import Study
@@ -213,9 +214,7 @@ def write_study(study: Study, trials: Sequence[PlannedTrial], folder: Path) -> N
 def _update(path: Path, text: str) -> None:
     """Writes the file only if its content changes, so that a report is known to be up to date."""
     if not path.exists() or path.read_text() != text:
-        partial = path.with_suffix(".partial")
-        partial.write_text(text)
-        partial.replace(path)
+        write_atomically(path, text)
 
 
 def _print_given_up(session: Session, queue: Queue, console: Console) -> None:

@@ -11,7 +11,7 @@ import time
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.project import command
 from limo_ablate.study.design import load_study
-from limo_ablate.study.folder import study_folder
+from limo_ablate.study.folder import STUDY, study_folder
 from limo_ablate.sweep.ledger.flock import coordinator
 from limo_ablate.sweep.ledger.journal import readable_lines
 from limo_ablate.sweep.ledger.lease import Lease
@@ -47,4 +47,4 @@ def repair_study(name: str) -> None:
         differ = differences(session, ledger.rows(), keep_stale=True)
         reconcile(session, ledger, lease.id, differ)
     print("\n".join(differ.lines()) or "ledger and results on disk agree")
-    print(f"to continue: {command('sweep', str(folder))}")
+    print(f"to continue: {command('sweep', str(folder / STUDY))}")

@@ -19,8 +19,9 @@ from rich.console import Console
 from limo_ablate.analysis.results import Results
 from limo_ablate.core.progress import Progress, read_progress
 from limo_ablate.core.project import command
+from limo_ablate.core.text import counted
 from limo_ablate.study.design import load_study
-from limo_ablate.study.folder import study_folder
+from limo_ablate.study.folder import STUDY, study_folder
 from limo_ablate.study.planned import PlannedTrial, count_text
 from limo_ablate.study.search.search import searches
 from limo_ablate.sweep.attempts import LOG
@@ -171,7 +172,8 @@ def _print_details(folder: Path, found: Sequence[TrialStatus], console: Console)
             console.print(f"  running: {state.trial.name}  {progress or 'starting'}{left}  by {state.runner}")
             console.print(f"    log:   {state.folder / LOG}  {last_line(state.folder / LOG)}".rstrip())
     for reason, count in Counter(state.reason for state in found if state.state == "stale").most_common():
-        console.print(f"  stale: {count} trials: {reason}; `{command('sweep', str(folder))}` runs them again")
+        again = command("sweep", str(folder / STUDY))
+        console.print(f"  stale: {counted(count, 'trial')}: {reason}; `{again}` runs what is stale again")
     failed = [state for state in found if state.state == "failed"]
     for line in failure_lines((state.trial, state.reason or "", state.folder / LOG) for state in failed):
         console.print(line)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 import time
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ import polars as pl
 
 from limo_ablate.core.artifacts import Artifact, Store, digest_file, record_files, stage_version
 from limo_ablate.core.energy import EnergyMeter
+from limo_ablate.core.files import write_atomically
 from limo_ablate.core.overrides import format_override
 from limo_ablate.core.provenance import write_provenance
 from limo_ablate.data.pool.load import load_pool
@@ -96,7 +96,7 @@ def run_trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> dict[st
     except BaseException as error:
         tracker.fail(f"{type(error).__name__}: {error}")
         raise
-    _write_atomically(folder / "metrics.json", metrics)
+    write_atomically(folder / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     log.info("done in %.1f s: %s", metrics["total_seconds"], _summary(scores))
     return metrics
 
@@ -166,12 +166,3 @@ def _versions(stages: Stages) -> dict[str, int]:
     """Versions of the code that made the results: of each stage, of the scores and of the verifier."""
     names = dict.fromkeys(artifact.stage for artifact in stages.artifacts.values())
     return {name: stage_version(name) for name in [*names, "scores"]} | {"verifier": VERIFIER}
-
-
-def _write_atomically(path: Path, content: dict[str, Any]) -> None:
-    partial = path.with_suffix(".partial")
-    with partial.open("w") as file:
-        file.write(json.dumps(content, indent=1) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

@@ -12,6 +12,7 @@ from pathlib import Path
 from shutil import which
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.files import write_atomically
 from limo_ablate.sweep.launchers.slurm_script import LOGS, Batch, job_name, parameters
 
 SUBMITTED = "slurm.json"
@@ -116,9 +117,7 @@ def read_submitted(folder: Path) -> list[Submitted]:
 
 def _record(folder: Path, submitted: Submitted) -> None:
     rows = [asdict(row) for row in (*read_submitted(folder), submitted)]
-    partial = folder / f"{SUBMITTED}.partial"
-    partial.write_text(json.dumps(rows, indent=1) + "\n")
-    partial.rename(folder / SUBMITTED)
+    write_atomically(folder / SUBMITTED, json.dumps(rows, indent=1) + "\n")
 
 
 def log_of(folder: Path, job: str) -> Path:

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
-from uuid import uuid4
+
+from limo_ablate.core.files import write_atomically
 
 if TYPE_CHECKING:
     from limo_ablate.sweep.ledger.ledger import History
@@ -134,9 +135,7 @@ def read_stop(folder: Path) -> Stop | None:
 
 
 def write_stop(folder: Path, stop: Stop) -> None:
-    partial = folder / f"{STOPPED}.{uuid4().hex}"  # two runners may write at the same time
-    partial.write_text(json.dumps(asdict(stop), indent=1) + "\n")
-    partial.rename(folder / STOPPED)
+    write_atomically(folder / STOPPED, json.dumps(asdict(stop), indent=1) + "\n")
 
 
 def clear_stop(folder: Path) -> None:
