@@ -46,4 +46,4 @@ def _codes(trial: Trial) -> set[str]:
     """Digests of the code that made its weights, completions and verdicts, in whatever trial and study."""
     artifacts = (trial.metrics or {}).get("artifacts", {})
     stages = [name for name in artifacts if name.partition("/")[0] in ("weights", "completions", "verdicts")]
-    return {artifacts[name]["code"][:DIGITS] for name in stages if "code" in artifacts[name]}
+    return {(artifacts[name]["code"] or "unknown")[:DIGITS] for name in stages if "code" in artifacts[name]}

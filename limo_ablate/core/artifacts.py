@@ -69,10 +69,10 @@ class Artifact:
     """SHA-256 over the names and bytes of its files, except FILES_WITH_TIMINGS."""
     seconds: float
     """Time it took to build."""
-    made: str
-    """When it was built: UTC, ISO 8601."""
-    code: str
-    """Digest of the code that built it, see `code.code_digest`."""
+    made: str | None
+    """When it was built: UTC, ISO 8601; None in a store of an earlier version."""
+    code: str | None
+    """Digest of the code that built it, see `code.code_digest`; None likewise."""
 
     def identity(self) -> dict[str, str]:
         """What a later stage hashes as its input: the content, not how it was produced."""
@@ -266,8 +266,8 @@ class Store:
         if not _intact(path, manifest):
             log.warning("%s is damaged: its files don't match its manifest; building it again", path)
             return None
-        facts = {name: manifest[name] for name in ("digest", "seconds", "made", "code")}
-        return Artifact(stage, key, path, **facts)
+        made, code = manifest.get("made"), manifest.get("code")
+        return Artifact(stage, key, path, manifest["digest"], manifest["seconds"], made, code)
 
 
 def _write_digest(folder: Path, digest: str) -> None:
@@ -281,9 +281,7 @@ def _intact(folder: Path, manifest: Mapping[str, Any]) -> bool:
     """
     recorded = manifest.get("files", {})
     current = _file_stats(folder, recorded)
-    if "code" not in manifest:  # cut short, or of an earlier version
-        return False
-    if current == recorded:
+    if "digest" in manifest and current == recorded:
         return True
     with_timings = [name for name in recorded if Path(name).name in FILES_WITH_TIMINGS]
     if any(name not in current or current[name][0] != recorded[name][0] for name in with_timings):

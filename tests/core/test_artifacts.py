@@ -1,5 +1,6 @@
 """The store: nothing twice, whole or not at all, resumable."""
 
+import json
 import multiprocessing
 import os
 import time
@@ -145,3 +146,14 @@ def test_a_link_to_another_file_of_the_same_size_and_time_counts(tmp_path: Path)
     link.unlink()
     link.symlink_to(tmp_path / "b")
     assert store.path_digest(link) != before
+
+
+def test_an_artifact_of_an_earlier_version_is_found(tmp_path: Path) -> None:
+    """Its manifest does not say when it was made, nor by which code; weights are not trained again for that."""
+    store = Store(tmp_path)
+    made = store.build("weights", {}, write("weights"))
+    manifest = json.loads((made.path / "artifact.json").read_text())
+    del manifest["made"], manifest["code"]
+    (made.path / "artifact.json").write_text(json.dumps(manifest))
+    found = store.build("weights", {}, write("others"))
+    assert (found.digest, found.made, found.code) == (made.digest, None, None)

@@ -39,7 +39,7 @@ class CurrentTrial:
         """Whether answers of the trial were in the store at `time`, from whichever study."""
         artifacts = self._metrics.get("artifacts", {})
         return any(
-            _at(artifact["made"]) < _at(time)
+            artifact["made"] is None or _at(artifact["made"]) < _at(time)
             for stage, artifact in artifacts.items()
             if stage.startswith(("completions/", "verdicts/"))
         )
