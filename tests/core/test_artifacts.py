@@ -149,7 +149,7 @@ def test_a_link_to_another_file_of_the_same_size_and_time_counts(tmp_path: Path)
 
 
 def test_an_artifact_of_an_earlier_version_is_found(tmp_path: Path) -> None:
-    """Its manifest does not say when it was made, nor by which code; weights are not trained again for that."""
+    """Its manifest lacks the time and the code; weights are not trained again for that."""
     store = Store(tmp_path)
     made = store.build("weights", {}, write("weights"))
     manifest = json.loads((made.path / "artifact.json").read_text())
