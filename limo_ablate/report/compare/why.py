@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from limo_ablate.trial.identity import key_sections
 
 SHOWN = 6
 """Maximum number of differences listed of a stage."""
+DIGEST = re.compile("[0-9a-f]{64}")
 DIGITS = 12
 """Number of characters shown of a digest."""
 
@@ -216,6 +218,6 @@ def _stage(stage: Mapping[str, Any]) -> list[str]:
 
 
 def _short(one: Difference) -> str:
-    if one.key.endswith("digest"):
+    if DIGEST.fullmatch(one.a) and DIGEST.fullmatch(one.b):
         return f"{one.key}: {one.a[:DIGITS]} → {one.b[:DIGITS]}"
     return str(one)
