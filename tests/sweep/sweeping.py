@@ -83,6 +83,8 @@ class Sweeping:
 
     def rows(self) -> list[optuna.trial.FrozenTrial]:
         storage = JournalStorage(JournalFileBackend(str(self.folder / "ledger.log")))
+        if not storage.get_all_studies():
+            return []  # the runner has made the file, and writes the study into it now
         return optuna.load_study(study_name="small", storage=storage).trials
 
     def finished(self) -> Counter[str]:
