@@ -83,13 +83,14 @@ def store_of(bases: Sequence[Path], root: str | None) -> Path | None:
 def edited(folder: Path, metrics: Mapping[str, Any], *, by_time: bool = False) -> tuple[str, ...]:
     """A text where the trial's verdicts are not those that it wrote.
 
-    `by_time`: they are not read where they are older than metrics.json, which was written after them.
+    `by_time`: they are not read where they were last changed (ctime, which no program can set) before
+    metrics.json was written.
     """
     path, recorded = folder / VERDICTS, metrics.get("verdicts")
     if recorded is None:
         return ()
     if path.exists():
-        if by_time and path.stat().st_mtime_ns <= (folder / METRICS).stat().st_mtime_ns:
+        if by_time and path.stat().st_ctime_ns <= (folder / METRICS).stat().st_mtime_ns:
             return ()
         if digest_file(path) == recorded:
             return ()

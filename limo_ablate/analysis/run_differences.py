@@ -3,47 +3,55 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from limo_ablate.analysis.trials import Trial
+from limo_ablate.core.code import PACKAGES
 
-PACKAGES = (
-    "python", "torch", "transformers", "tokenizers", "accelerate", "peft", "safetensors", "datasets", "sympy",
-    "numpy", "polars",
-)  # fmt: skip
-"""Those that take part in a trial; their versions are compared."""
+NAMES = ("code", "python", *PACKAGES)
 DIGITS = 8
 """Digits shown of a digest of the code."""
+DECISIVE = ("weights", "completions", "verdicts")
+"""Stages whose origin is compared, in whatever trial and study they were made."""
 
 
-@cache
 def run_facts(folder: Path) -> dict[str, str]:
     """Package -> version in the trial's folder, and `code`: digest of the code that ran it."""
-    record = json.loads((folder / "provenance.json").read_text())
+    path = folder / "provenance.json"
+    return _run_facts(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=20_000)
+def _run_facts(path: Path, modified: int) -> dict[str, str]:
+    record = json.loads(path.read_text())
     return facts_of(record["code"], record["versions"])
 
 
 def facts_of(code: str, versions: dict[str, str | None]) -> dict[str, str]:
     """The same, of a record's fields."""
-    return {"code": code[:DIGITS]} | {name: str(versions.get(name)) for name in PACKAGES}
+    return {"code": code[:DIGITS]} | {name: str(versions.get(name)) for name in NAMES[1:]}
 
 
 def differing(trials: Sequence[Trial]) -> list[str]:
-    """A text for each fact in which the trials differ: `torch 2.12.0 and 2.13.0`."""
-    every = [run_facts(trial.folder) for trial in trials]
-    values = {name: sorted({facts[name] for facts in every}) for name in ("code", *PACKAGES)}
-    values["code"] = sorted({*values["code"], *(code for trial in trials for code in _codes(trial))})
+    """A text for each fact in which the trials, or what made their artifacts, differ: `torch 2.12.0 and
+    2.13.0`."""
+    values: dict[str, set[str]] = {name: set() for name in NAMES}
+    for trial in trials:
+        for name, value in (*run_facts(trial.folder).items(), *_artifact_facts(trial)):
+            values[name].add(value)
     return [
-        f"{'code of limo-ablate' if name == 'code' else name} {' and '.join(own)}"
+        f"{'code of limo-ablate' if name == 'code' else name} {' and '.join(sorted(own))}"
         for name, own in values.items()
         if len(own) > 1
     ]
 
 
-def _codes(trial: Trial) -> set[str]:
-    """Digests of the code that made its weights, completions and verdicts, in whatever trial and study."""
-    artifacts = (trial.metrics or {}).get("artifacts", {})
-    stages = [name for name in artifacts if name.partition("/")[0] in ("weights", "completions", "verdicts")]
-    return {(artifacts[name]["code"] or "unknown")[:DIGITS] for name in stages if "code" in artifacts[name]}
+def _artifact_facts(trial: Trial) -> Iterator[tuple[str, str]]:
+    """Digests of the code that made its artifacts, and the packages in which they differ from the trial."""
+    for stage, artifact in (trial.metrics or {}).get("artifacts", {}).items():
+        if stage.partition("/")[0] in DECISIVE and "code" in artifact:
+            yield "code", (artifact["code"] or "unknown")[:DIGITS]
+            for name, version in artifact.get("packages", {}).items():
+                yield name, str(version)

@@ -22,12 +22,13 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import Field, dataclass, fields, is_dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from limo_ablate.core.code import code_digest
+from limo_ablate.core.code import code_digest, package_versions
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.files import write_atomically
 from limo_ablate.core.progress import keep_alive
@@ -73,6 +74,8 @@ class Artifact:
     """When it was built: UTC, ISO 8601; None in a store of an earlier version."""
     code: str | None
     """Digest of the code that built it, see `code.code_digest`; None likewise."""
+    packages: dict[str, str | None] | None
+    """Package -> version that built it; None likewise."""
 
     def identity(self) -> dict[str, str]:
         """What a later stage hashes as its input: the content, not how it was produced."""
@@ -145,6 +148,8 @@ def find_only() -> Iterator[None]:
         _find_only.reset(token)
 
 
+_digests: dict[str, str] = {}
+"""Path and state of a file or folder outside the store -> its digest, as this process has found it."""
 _files_read: ContextVar[dict[str, str] | None] = ContextVar("files_read", default=None)
 
 
@@ -222,6 +227,7 @@ class Store:
                 "seconds": round(time.perf_counter() - started, 3),
                 "made": datetime.now(UTC).isoformat(),
                 "code": code_digest(),
+                "packages": package_versions(),
                 "files": _file_stats(partial),
                 "inputs": inputs,
             }
@@ -236,20 +242,22 @@ class Store:
     def path_digest(self, path: Path) -> str:
         """SHA-256 of a file or of all files of a folder, computed again when a size, time or inode differs.
 
-        The digest is kept in the store where that can be written to.
+        The digest is kept in this process, and in the store where that can be written to.
         """
         files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
         stats = [(str(p.relative_to(path)), p.stat()) for p in files]
         state = [(name, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for name, s in stats]
 
         inputs = {"path": path.absolute(), "files": state}
-        if known := self.find(DIGEST, inputs):
+        digest = _digests.get(seen := repr(inputs))
+        if digest is None and (known := self.find(DIGEST, inputs)):
             digest = (known.path / DIGEST).read_text()
-        else:
+        elif digest is None:
             digest = _digest_files(path, files) if path.is_dir() else digest_file(path)
             if self.root.is_dir():
                 with suppress(OSError, UserError):  # it may be read-only
-                    self.build(DIGEST, inputs, lambda target: _write_digest(target, digest))
+                    self.build(DIGEST, inputs, partial(_write_digest, digest=digest))
+        _digests[seen] = digest
         if (files_read := _files_read.get()) is not None:
             files_read[str(path)] = digest
         return digest
@@ -266,8 +274,8 @@ class Store:
         if not _intact(path, manifest):
             log.warning("%s is damaged: its files don't match its manifest; building it again", path)
             return None
-        made, code = manifest.get("made"), manifest.get("code")
-        return Artifact(stage, key, path, manifest["digest"], manifest["seconds"], made, code)
+        origin = [manifest.get(name) for name in ("made", "code", "packages")]
+        return Artifact(stage, key, path, manifest["digest"], manifest["seconds"], *origin)
 
 
 def _write_digest(folder: Path, digest: str) -> None:

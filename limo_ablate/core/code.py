@@ -1,13 +1,21 @@
-"""The digest of the code that may change a trial's result."""
+"""The code that may change a trial's result: digest of our own, versions of the packages it uses."""
 
 from __future__ import annotations
 
 import hashlib
+import platform
+from collections.abc import Sequence
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 TRIAL_CODE = ("core", "verify", "data", "model", "trial")
 """Packages of limo_ablate whose code may change a trial's result."""
+PACKAGES = (
+    "torch", "transformers", "tokenizers", "accelerate", "peft", "safetensors", "datasets", "sympy", "numpy",
+    "polars",
+)  # fmt: skip
+"""Packages of others that take part in a trial."""
 
 
 @cache
@@ -23,3 +31,15 @@ def code_digest() -> str:
     for file in files:
         total.update(f"{file.relative_to(package).as_posix()}\0".encode() + file.read_bytes() + b"\0")
     return total.hexdigest()
+
+
+@cache
+def package_versions(names: Sequence[str] = PACKAGES) -> dict[str, str | None]:
+    """`python` and each package -> its version; None where it is not installed."""
+    versions: dict[str, str | None] = {"python": platform.python_version()}
+    for name in names:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = None
+    return versions

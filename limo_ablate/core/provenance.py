@@ -10,13 +10,12 @@ import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from limo_ablate.core.code import code_digest
+from limo_ablate.core.code import PACKAGES, code_digest, package_versions
 from limo_ablate.core.typed import installed
 
 if TYPE_CHECKING:
@@ -24,10 +23,8 @@ if TYPE_CHECKING:
 
 DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 """LibYAML's dumper, ten times as fast, where PyYAML was built with it."""
-PACKAGES = (
-    "limo-ablate", "torch", "transformers", "tokenizers", "accelerate", "peft", "safetensors", "datasets",
-    "hydra-core", "omegaconf", "optuna", "wandb", "sympy", "numpy", "polars",
-)  # fmt: skip
+RECORDED = (*PACKAGES, "limo-ablate", "hydra-core", "omegaconf", "optuna", "wandb")
+"""Packages whose versions are recorded."""
 
 
 def write_provenance(
@@ -45,7 +42,7 @@ def write_provenance(
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "git": {"commit": commit, "dirty": None if diff is None else bool(diff)},
         "code": code_digest(),
-        "versions": {"python": platform.python_version(), **package_versions()},
+        "versions": package_versions(RECORDED),
         "hardware": hardware_facts(),
         "seeds": seeds,
         **installed(config),
@@ -86,17 +83,6 @@ def git_state(folder: Path) -> tuple[str | None, str | None]:
 
     commit = git("rev-parse", "HEAD")
     return (commit.strip(), git("diff", "HEAD")) if commit else (None, None)
-
-
-@cache
-def package_versions() -> dict[str, str | None]:
-    versions: dict[str, str | None] = {}
-    for name in PACKAGES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = None
-    return versions
 
 
 def hardware_facts() -> dict[str, Any]:

@@ -68,7 +68,7 @@ def warnings(view: StudyView) -> list[str]:
     lines = []
     for used in (False, True):
         stale = [trial for trial in view.trials if trial.stale and bool(trial.metrics) == used]
-        for why, own in group_by_reason(stale).items():
+        for why, own in names_by_change(stale).items():
             names = ", ".join(own[:NAMES_SHOWN]) + (", ..." if len(own) > NAMES_SHOWN else "")
             shown = "shown, as no result is newer" if used else "in no table and no figure"
             lines.append(f"{len(own)} stale result{'s' * (len(own) > 1)}, {shown}: {why} ({names}).")
@@ -77,7 +77,7 @@ def warnings(view: StudyView) -> list[str]:
     return lines
 
 
-def group_by_reason(stale: Sequence[Trial]) -> dict[str, list[str]]:
+def names_by_change(stale: Sequence[Trial]) -> dict[str, list[str]]:
     """What has changed -> names of the trials whose results it makes stale."""
     found: dict[str, list[str]] = {}
     for trial in stale:

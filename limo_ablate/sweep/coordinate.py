@@ -20,6 +20,7 @@ from limo_ablate.core.text import counted
 from limo_ablate.study.design import Study
 from limo_ablate.study.folder import REGISTRATION, REPORT, REPORT_ERRORS, SEEN_AS, STUDY
 from limo_ablate.study.planned import PlannedTrial, count_text
+from limo_ablate.study.search.propose import first_proposals
 from limo_ablate.sweep.attempts import LOG
 from limo_ablate.sweep.interrupts import Interrupts
 from limo_ablate.sweep.launchers.launcher import load_launcher
@@ -122,8 +123,13 @@ def _check_left(session: Session, rows: Sequence[FrozenTrial], differ: Differenc
     again, found = {trial.id for trial, _ in differ.again}, histories(rows)
     done = {id for id, history in found.items() if (history.done or history.pruned) and id not in again}
     done |= {trial.id for trial in differ.finished}
-    left = [(trial.name, trial.config) for trial in session.trials if trial.id not in done]
-    checked = check_trials(left)
+    known = (*session.trials, *first_proposals(session.searches, rows))
+    refuse_unfit([trial for trial in known if trial.id not in done], console)
+
+
+def refuse_unfit(trials: Sequence[PlannedTrial], console: Console) -> None:
+    """Raises UserError with all that would make these trials fail here."""
+    checked = check_trials([(trial.name, trial.config) for trial in trials])
     for line in checked.lines(checked.broken):
         console.print(line)
     checked.refuse()

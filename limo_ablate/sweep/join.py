@@ -11,7 +11,7 @@ from limo_ablate.core.errors import EXIT_INTERRUPTED, EXIT_TRIALS_FAILED, UserEr
 from limo_ablate.core.text import counted
 from limo_ablate.study.design import load_study
 from limo_ablate.study.folder import SEEN_AS
-from limo_ablate.sweep.coordinate import COMMANDS, LEASE_LOST, explain_full_disk, print_not_run
+from limo_ablate.sweep.coordinate import COMMANDS, LEASE_LOST, explain_full_disk, print_not_run, refuse_unfit
 from limo_ablate.sweep.interrupts import Interrupts
 from limo_ablate.sweep.launchers.local import LocalLauncher
 from limo_ablate.sweep.ledger.lease import Lease
@@ -49,6 +49,8 @@ def join(folder: Path, overrides: list[str], max_attempts: int | None, commands:
             )
             if not queue.waiting:
                 return 0
+            if commands.checked:
+                refuse_unfit([queued.trial for queued in queue.waiting], console)
             runner = session.work(queue, session.budget_guard(queue, costs), lease, options)
             print_not_run(runner.not_run, session.study, costs, console)
     except KeyboardInterrupt:

@@ -160,13 +160,6 @@ def all_trials(session: Session, rows: Sequence[FrozenTrial]) -> list[PlannedTri
     """The trials known beforehand, and those that searches have proposed so far, from the ledger's rows."""
     if not session.searches:
         return list(session.trials)
-    from limo_ablate.study.search.propose import proposed_trials
+    from limo_ablate.study.search.propose import all_proposed
 
-    proposed = [
-        trial
-        for search in session.searches
-        for trial in proposed_trials(
-            search, [row for row in rows if row.user_attrs.get("search") == search.name]
-        )
-    ]
-    return [*session.trials, *proposed]
+    return [*session.trials, *all_proposed(session.searches, rows)]

@@ -10,8 +10,8 @@ from importlib import import_module
 
 from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 
-from limo_ablate.core.code import code_digest
-from limo_ablate.core.provenance import code_state, package_versions
+from limo_ablate.core.code import code_digest, package_versions
+from limo_ablate.core.provenance import RECORDED, code_state
 
 for module in (
     "accelerate",
@@ -33,5 +33,5 @@ for module in (
 get_checkpoint_conversion_mapping("qwen2")  # compiles a thousand patterns, for any model
 code_state()  # of the code that has just been imported, as is the next one
 code_digest()
-package_versions()
+package_versions(RECORDED)
 platform.platform()

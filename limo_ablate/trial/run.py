@@ -16,6 +16,7 @@ from typing import Any
 import polars as pl
 
 from limo_ablate.core.artifacts import Artifact, Store, digest_file, record_files, stage_version
+from limo_ablate.core.code import package_versions
 from limo_ablate.core.energy import EnergyMeter
 from limo_ablate.core.files import write_atomically
 from limo_ablate.core.overrides import format_override
@@ -85,10 +86,7 @@ def run_trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> dict[st
             "finished": datetime.now(UTC).isoformat(),
             "total_seconds": round(time.perf_counter() - started, 3),
             "joules": meter.joules(),
-            "artifacts": {
-                stage: {"key": a.key, "digest": a.digest, "made": a.made, "code": a.code}
-                for stage, a in stages.artifacts.items()
-            },
+            "artifacts": {stage: _origin(artifact) for stage, artifact in stages.artifacts.items()},
             "verdicts": digest_file(folder / "verdicts.parquet"),
             "inputs": {"files": files, "versions": _versions(stages)},
         }
@@ -99,6 +97,19 @@ def run_trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> dict[st
     write_atomically(folder / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     log.info("done in %.1f s: %s", metrics["total_seconds"], _summary(scores))
     return metrics
+
+
+def _origin(artifact: Artifact) -> dict[str, Any]:
+    """Its key and content, and what made it; of the packages, those of another version than this trial's."""
+    own = package_versions()
+    packages = {name: v for name, v in (artifact.packages or {}).items() if v != own.get(name)}
+    return {
+        "key": artifact.key,
+        "digest": artifact.digest,
+        "made": artifact.made,
+        "code": artifact.code,
+        "packages": packages,
+    }
 
 
 def prepare_base(config: TrialConfig) -> None:

@@ -131,7 +131,10 @@ def _second_pass(
     requests: Mapping[str, GenerationRequest],
     batch_size: int,
 ) -> ByBenchmark:
-    """Verdicts of another pass over the greedy benchmarks; its batch size stands in for its seed."""
+    """Verdicts of another pass over the greedy benchmarks; its batch size stands in for its seed.
+
+    A benchmark whose passes had the same batch size in the end is left out.
+    """
     repeated = {
         f"again/{name}": replace(request, sampling=replace(request.sampling, seed=batch_size))
         for name, request in requests.items()
@@ -141,19 +144,23 @@ def _second_pass(
     graders = {f"again/{name}": grader for name, grader in config.eval.graders().items()}
     store = Store(config.paths.artifacts)
     generated = stages.generate(store, model, repeated, settings, config.hardware)
-    _warn_of_equal_batches(stages.batch_sizes.used)
     graded = stages.grade(store, repeated, generated, graders)
-    return {name.removeprefix("again/"): verdicts for name, verdicts in graded.items()}
+    verdicts = {name.removeprefix("again/"): artifact for name, artifact in graded.items()}
+    return {
+        name: artifact for name, artifact in verdicts.items() if not _equal(stages.batch_sizes.used, name)
+    }
 
 
-def _warn_of_equal_batches(batch_sizes: Mapping[str, int]) -> None:
-    """For a pass whose batch was halved to that of the other one, as memory ran out."""
-    for name, size in batch_sizes.items():
-        if size == batch_sizes.get(f"again/{name}"):
-            log.warning(
-                "%s: as memory ran out, both passes had a batch size of %d in the end; flips does not "
-                "measure the effect of another batch size", name, size,
-            )  # fmt: skip
+def _equal(batch_sizes: Mapping[str, int], name: str) -> bool:
+    """Whether both passes over a benchmark had one batch size, halved as memory ran out; warns of it."""
+    size = batch_sizes.get(name)
+    if size is None or size != batch_sizes.get(f"again/{name}"):
+        return False
+    log.warning(
+        "%s: as memory ran out, both passes had a batch size of %d in the end, so flips is not measured",
+        name, size,
+    )  # fmt: skip
+    return True
 
 
 def _judge(

@@ -3,7 +3,9 @@
 import json
 import multiprocessing
 import os
+import platform
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -153,7 +155,27 @@ def test_an_artifact_of_an_earlier_version_is_found(tmp_path: Path) -> None:
     store = Store(tmp_path)
     made = store.build("weights", {}, write("weights"))
     manifest = json.loads((made.path / "artifact.json").read_text())
-    del manifest["made"], manifest["code"]
+    del manifest["made"], manifest["code"], manifest["packages"]
     (made.path / "artifact.json").write_text(json.dumps(manifest))
     found = store.build("weights", {}, write("others"))
-    assert (found.digest, found.made, found.code) == (made.digest, None, None)
+    assert (found.digest, found.made, found.code, found.packages) == (made.digest, None, None, None)
+
+
+def test_an_artifact_keeps_the_versions_that_built_it(tmp_path: Path) -> None:
+    made = Store(tmp_path).build("weights", {}, write("weights"))
+    assert made.packages is not None
+    assert made.packages["python"] == platform.python_version()
+    assert made.packages["torch"] == version("torch")
+
+
+def test_a_file_is_read_once_in_a_process_where_no_store_keeps_its_digest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, store = tmp_path / "rows.jsonl", Store(tmp_path / "none")
+    file.write_text("{}")
+    first = store.path_digest(file)
+    monkeypatch.setattr(artifacts, "digest_file", lambda _: 1 / 0)
+    assert store.path_digest(file) == first
+    file.write_text("[]")
+    with pytest.raises(ZeroDivisionError):
+        store.path_digest(file)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -15,9 +14,9 @@ from limo_ablate.analysis.register.declaration import declared_design
 from limo_ablate.analysis.register.registration import FORMAT, Chain, RegisteredTrial, Registration, with_hash
 from limo_ablate.analysis.register.search_check import shares_pool
 from limo_ablate.core.artifacts import Store, content_key
-from limo_ablate.core.code import code_digest
+from limo_ablate.core.code import code_digest, package_versions
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.provenance import code_state, package_versions
+from limo_ablate.core.provenance import RECORDED, code_state
 from limo_ablate.data.pool.load import load_benchmark, load_pool
 from limo_ablate.data.select.selection import select
 from limo_ablate.study.block import Block
@@ -55,7 +54,7 @@ def freeze(study: Study, folder: Path, former: Chain | None) -> Registration:
         study=study.name,
         git={"commit": commit, "dirty": None if diff is None else bool(diff)},
         code=code_digest(),
-        versions={"python": platform.python_version(), **package_versions()},
+        versions=package_versions(RECORDED),
         design=declared_design(study),
         cells={trial.key: _registered(study, trial, digests) for trial in planned},
         benchmarks=digests.benchmarks(

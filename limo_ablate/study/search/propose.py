@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from limo_ablate.core.overrides import format_override
 from limo_ablate.study.planned import PlannedTrial, Proposal, TrialSpec
 from limo_ablate.study.search.objectives import check_objectives
-from limo_ablate.study.search.search import Search, latest
+from limo_ablate.study.search.search import Search, latest, rows_of
 from limo_ablate.trial.compose import compose_trials
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.identity import trial_key
@@ -19,6 +19,8 @@ from limo_ablate.trial.identity import trial_key
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
+FIRST = 4
+"""Number of a search's proposals that are checked before it begins."""
 _configs: dict[tuple[str, ...], TrialConfig] = {}
 """Overrides -> composed configuration, kept because the same proposals are read from the ledger again and
 again."""
@@ -30,6 +32,17 @@ def proposed_trials(search: Search, rows: Sequence[FrozenTrial]) -> list[Planned
         Proposal(search=search.name, **row.user_attrs["proposal"]) for _, row in sorted(latest(rows).items())
     ]
     return _planned(search, proposals)
+
+
+def all_proposed(searches: Sequence[Search], rows: Sequence[FrozenTrial]) -> list[PlannedTrial]:
+    """The trials that the searches have proposed so far, from the ledger's rows."""
+    return [trial for search in searches for trial in proposed_trials(search, rows_of(search, rows))]
+
+
+def first_proposals(searches: Sequence[Search], rows: Sequence[FrozenTrial]) -> list[PlannedTrial]:
+    """What the searches that have not begun will propose first, so that it can be checked beforehand."""
+    begin = [search for search in searches if not rows_of(search, rows)]
+    return [trial for search in begin for trial in propose(search, [], FIRST)]
 
 
 def propose(search: Search, rows: Sequence[FrozenTrial], count: int) -> list[PlannedTrial]:

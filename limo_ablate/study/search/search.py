@@ -129,6 +129,11 @@ def _trial_count(space: Block, n: int) -> int:
     return min(n, len(points(Block(name=space.name, axes=whole, when=space.when, exclude=space.exclude))))
 
 
+def rows_of(search: Search, rows: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """The rows of a search's trials."""
+    return [row for row in rows if row.user_attrs.get("search") == search.name]
+
+
 def latest(rows: Sequence[FrozenTrial]) -> dict[int, FrozenTrial]:
     """Number of a proposal -> its row with a result that still counts, else the row of its last attempt."""
     by_number: dict[int, FrozenTrial] = {}

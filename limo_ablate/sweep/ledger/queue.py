@@ -25,6 +25,7 @@ from optuna.trial import FrozenTrial
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.study.planned import PlannedTrial
+from limo_ablate.study.search.search import rows_of
 from limo_ablate.sweep.ledger.cleanup import Cleanup
 from limo_ablate.sweep.ledger.declaration import digest_trials
 from limo_ablate.sweep.ledger.journal import PATIENCE
@@ -354,11 +355,6 @@ def _try_lock(folder: Path) -> AbstractContextManager[object] | None:
         return FileLock(folder / LOCK).acquire(timeout=0)
     except Timeout:
         return None
-
-
-def rows_of(search: Search, rows: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """The rows of a search's trials."""
-    return [row for row in rows if row.user_attrs.get("search") == search.name]
 
 
 def retry(ledger: Ledger, trials: Sequence[PlannedTrial], folder: Path) -> list[PlannedTrial]:

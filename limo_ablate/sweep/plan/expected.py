@@ -16,8 +16,6 @@ from limo_ablate.sweep.plan.schedule import ScheduledTrial
 from limo_ablate.trial.compose import compose_trials
 
 if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
-
     from limo_ablate.study.search.search import Search
 
 
@@ -54,22 +52,6 @@ def search_items(study: Study, costs: Costs, done: Container[str]) -> list[Sched
             for i in range(search.n)
         ]
     return items
-
-
-def all_proposed(study: Study, rows: Sequence[FrozenTrial]) -> list[PlannedTrial]:
-    """The trials that the study's searches have proposed so far, from the ledger's rows."""
-    if not rows or not any(block.adaptive for block in study.blocks):
-        return []
-    from limo_ablate.study.search.propose import proposed_trials
-    from limo_ablate.study.search.search import searches
-
-    return [
-        trial
-        for search in searches(study)
-        for trial in proposed_trials(
-            search, [row for row in rows if row.user_attrs.get("search") == search.name]
-        )
-    ]
 
 
 def tuned_stand_ins(study: Study) -> list[PlannedTrial]:

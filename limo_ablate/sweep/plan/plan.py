@@ -14,10 +14,12 @@ from limo_ablate.study.block import Block
 from limo_ablate.study.design import Study
 from limo_ablate.study.planned import PlannedTrial, all_seeds, cell_count, planned_trials
 from limo_ablate.study.points import alias_table
+from limo_ablate.study.search.propose import all_proposed, first_proposals
+from limo_ablate.study.search.search import searches
 from limo_ablate.sweep.plan.checks import check_study
 from limo_ablate.sweep.plan.cost import Costs
 from limo_ablate.sweep.plan.detectable import Detectable, detectable
-from limo_ablate.sweep.plan.expected import all_proposed, declared_items, search_items, tuned_stand_ins
+from limo_ablate.sweep.plan.expected import declared_items, search_items, tuned_stand_ins
 from limo_ablate.sweep.plan.fit import Fit, fits
 from limo_ablate.sweep.plan.preflight import Preflight, check_trials
 from limo_ablate.sweep.plan.schedule import Schedule, ScheduledTrial, in_queue_order, schedule
@@ -89,10 +91,11 @@ def plan(study: Study, gpu_memory: float | None = None) -> Plan:
     check_study(study, trials)
     configs = [trial.config for trial in trials] or [compose([*study.overrides, *study.blocks[0].overrides])]
     folder = Path(configs[0].paths.studies) / study.name
-    rows = _rows(study, folder)
+    rows, own_searches = _rows(study, folder), searches(study)
+    known = [*trials, *(all_proposed(own_searches, rows) if rows else ())]
     costs = Costs()
-    costs.learn(rows, [*trials, *all_proposed(study, rows)])
-    done = _done(folder, [*trials, *all_proposed(study, rows)], rows)
+    costs.learn(rows, known)
+    done = _done(folder, known, rows)
     items = [*declared_items(trials, costs, done), *search_items(study, costs, done)]
     spent, ran = _used(rows)
     return Plan(
@@ -106,7 +109,12 @@ def plan(study: Study, gpu_memory: float | None = None) -> Plan:
         fits=fits(configs, gpu_memory),
         aliases={block.name: alias_table(block) for block in study.blocks if block.design == "fractional"},
         preflight=check_trials(
-            [(trial.name, trial.config) for trial in trials if trial.key not in done], elsewhere=True
+            [
+                (trial.name, trial.config)
+                for trial in (*trials, *first_proposals(own_searches, rows))
+                if trial.id not in done
+            ],
+            elsewhere=True,
         ),
         contrasts=detectable(study.contrasts, [*trials, *tuned_stand_ins(study)], done, study.cluster),
     )

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from limo_ablate.core.artifacts import NotInStore, find_only
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.hardware import visible_gpus
 from limo_ablate.core.text import counted
@@ -20,6 +21,7 @@ from limo_ablate.model.train.memory import size
 from limo_ablate.sweep.plan.cost import shape_of
 from limo_ablate.trial.checks import CHECKS, Check, Known, NotChecked
 from limo_ablate.trial.config import TrialConfig
+from limo_ablate.trial.track.tracker import NoTracker
 
 NAMED = 3
 """Trials that a line names."""
@@ -119,7 +121,8 @@ def _disk(trials: Sequence[NamedConfig], known: Known) -> dict[str, list[str]]:
         free = shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
         if _bytes(own) > free:  # some of them may share their weights
             own = list({_training(trial[1], known): (trial, count) for trial, count in own}.values())
-        if (needed := _bytes(own)) > free:
+            own = [training for training in own if not _in_store(training[0][1])]
+        if own and (needed := _bytes(own)) > free:
             text = f"weights and a checkpoint need about {size(needed)}, {size(free)} are free"
             found[f"paths.artifacts={store}: {text}"] = [name for (name, _), _ in own]
     return found
@@ -129,6 +132,19 @@ def _bytes(trainings: Sequence[tuple[NamedConfig, int]]) -> int:
     """Bytes of the weights of trainings, each given with its parameters, and of their largest checkpoint."""
     weights = sum(SAVED[config.model.dtype] * parameters for (_, config), parameters in trainings)
     return weights + CHECKPOINT * max(parameters for _, parameters in trainings)
+
+
+def _in_store(config: TrialConfig) -> bool:
+    """Whether the trial's weights are made already."""
+    from limo_ablate.trial.run import trained_model
+    from limo_ablate.trial.stages import Stages
+
+    with find_only():
+        try:
+            trained_model(config, Stages(), NoTracker())
+        except (NotInStore, UserError):
+            return False
+    return True
 
 
 def _training(config: TrialConfig, known: Known) -> object:

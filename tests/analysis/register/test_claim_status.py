@@ -1,6 +1,7 @@
 """What a contrast may claim in the report, and which deviations from the registration are told."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -14,6 +15,7 @@ from limo_ablate.analysis import ANALYSIS
 from limo_ablate.analysis.adjust import holm
 from limo_ablate.analysis.register.freeze import freeze
 from limo_ablate.analysis.register.registration import Registration, read, with_hash, write
+from limo_ablate.analysis.results import edited
 from limo_ablate.analysis.trials import load_trials
 from limo_ablate.core.artifacts import digest_file
 from limo_ablate.report.claims import Claims, claims
@@ -198,9 +200,12 @@ def test_trials_of_other_code_or_packages_make_it_exploratory(
 
 def test_weights_of_other_code_from_the_store_make_it_exploratory(study: Path) -> None:
     """They were made before an edit of the loss, and the trial was finished after it."""
-    weights = {"weights": {"key": "none", "digest": "none", "code": "?" * 64}}
+    weights = {"weights": {"key": "none", "digest": "none", "code": "?" * 64, "packages": {"torch": "1.0"}}}
     change(trials(study)[0] / "metrics.json", lambda found: found["artifacts"].update(weights))
-    assert any("code of limo-ablate " in str(reason) and "????????" in str(reason) for reason in why(study))
+    (reason,) = {str(reason) for reason in why(study) if "different versions" in str(reason)}
+    assert "code of limo-ablate " in reason
+    assert "????????" in reason
+    assert "torch 1.0 and " in reason
 
 
 def test_verdicts_that_were_edited_are_in_no_table(study: Path) -> None:
@@ -211,6 +216,17 @@ def test_verdicts_that_were_edited_are_in_no_table(study: Path) -> None:
     (stale,) = [trial for trial in load_trials(study) if trial.stale]
     assert stale.metrics is None
     assert stale.stale == (f"{file} is not as its trial wrote it",)
+
+
+def test_edited_verdicts_are_noticed_by_status_although_their_time_was_set_back(study: Path) -> None:
+    file = trials(study)[0] / "verdicts.parquet"
+    times = file.stat()
+    change(file.with_name("metrics.json"), lambda found: found.update(verdicts=digest_file(file)))
+    metrics = json.loads(file.with_name("metrics.json").read_text())
+    assert not edited(file.parent, metrics, by_time=True)
+    pl.read_parquet(file).with_columns(status=pl.lit("correct")).write_parquet(file)
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert edited(file.parent, metrics, by_time=True)
 
 
 @pytest.mark.parametrize(

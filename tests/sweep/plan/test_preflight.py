@@ -18,6 +18,7 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.study.design import load_study
 from limo_ablate.study.planned import planned_trials
 from limo_ablate.sweep.plan import preflight
+from limo_ablate.sweep.plan.plan import plan
 from limo_ablate.sweep.plan.preflight import Preflight, check_trials
 from limo_ablate.trial import checks
 from limo_ablate.trial.checks import Known
@@ -187,6 +188,29 @@ def test_weights_must_have_room_on_the_disk(
     (line,) = result.lines(result.problems)
     assert ": weights and a checkpoint need about " in line
     assert line.endswith("MB, 1.0 MB are free (2 trials: size4-s0, size4-s1)")
+
+
+def test_weights_that_are_made_need_no_room(
+    declare: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 1_000_000))
+    monkeypatch.setattr(preflight, "_in_store", lambda config: config.select.size == 4)
+    result = found(declare(block("b", {"select.size": [4]})))
+    assert not result.problems
+    (names,) = found(declare(block("b", {"select.size": [4, 8]}))).problems.values()
+    assert names == ["size8-s0", "size8-s1"]
+
+
+def test_what_a_search_proposes_first_is_checked(declare: Callable[..., Path]) -> None:
+    search = {
+        "name": "search", "design": "optuna", "n": 3,
+        "axes": {"train.learning_rate": {"low": 1e-4, "high": 1e-3}},
+        "objectives": [{"score": "mini"}], "overrides": ["data=jsonl", "data.path=nope.jsonl"],
+    }  # fmt: skip
+    result = plan(load_study(str(declare(search)))).preflight
+    ((reason, names),) = result.problems.items()
+    assert "nope.jsonl" in reason
+    assert names == [f"search-t{number:03d}-s{seed}" for seed in (0, 1) for number in range(3)]
 
 
 def test_one_problem_is_one_line(declare: Callable[..., Path]) -> None:

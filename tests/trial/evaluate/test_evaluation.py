@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -14,6 +15,7 @@ from limo_ablate.trial.compose import compose, compose_trials
 from limo_ablate.trial.identity import TrialLabels, trial_key
 from limo_ablate.trial.run import run_trial
 from limo_ablate.trial.show import other_scores
+from limo_ablate.trial.stages import Stages
 from tests.trial.evaluate.test_protocols import PROTOCOLS
 
 TINY = [
@@ -112,6 +114,22 @@ def test_each_second_pass_is_one_of_its_own(
     for size in (1, 2, 1):
         scores(store, tmp_path / "a", short, f"eval.rerun_batch_size={size}")
     assert len(asked_for) == 1 + 2
+
+
+def test_passes_that_ended_with_one_batch_size_measure_no_flips(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where memory ran out, both were halved to the same."""
+    generate = Stages.generate
+
+    def with_one_size(self: Stages, *args: Any) -> Any:
+        made = generate(self, *args)
+        self.batch_sizes.used |= dict.fromkeys(made, 1)
+        return made
+
+    monkeypatch.setattr(Stages, "generate", with_one_size)
+    made = scores(store, tmp_path / "a", "eval.benchmarks.mini.max_tokens=5", "eval.rerun_batch_size=2")
+    assert not {"flips", "decoding_sd"} & set(made["mini"])
 
 
 def test_what_can_t_be_evaluated_is_told_before_anything_is_trained(tmp_path: Path) -> None:
