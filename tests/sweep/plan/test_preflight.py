@@ -17,9 +17,16 @@ from limo_ablate.cli import main
 from limo_ablate.core.errors import UserError
 from limo_ablate.study.design import load_study
 from limo_ablate.study.planned import planned_trials
+from limo_ablate.sweep.coordinate import write_study
+from limo_ablate.sweep.join import join
+from limo_ablate.sweep.ledger.declaration import declare as declare_trials
+from limo_ablate.sweep.ledger.lease import Lease
+from limo_ablate.sweep.ledger.same_failures import SameFailures
 from limo_ablate.sweep.plan import preflight
+from limo_ablate.sweep.plan.cost import Costs
 from limo_ablate.sweep.plan.plan import plan
 from limo_ablate.sweep.plan.preflight import Preflight, check_trials
+from limo_ablate.sweep.session import Session
 from limo_ablate.trial import checks
 from limo_ablate.trial.checks import Known
 from limo_ablate.trial.compose import compose
@@ -211,6 +218,28 @@ def test_what_a_search_proposes_first_is_checked(declare: Callable[..., Path]) -
     ((reason, names),) = result.problems.items()
     assert "nope.jsonl" in reason
     assert names == [f"search-t{number:03d}-s{seed}" for seed in (0, 1) for number in range(3)]
+
+
+def test_a_join_on_a_machine_without_the_files_starts_nothing(
+    declare: Callable[..., Path], tmp_path: Path
+) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(
+        "".join(json.dumps({"problem": f"{i}?", "solution": "s", "answer": "1"}) + "\n" for i in "ab")
+    )
+    session = Session.of(
+        load_study(str(declare(block("b", {"select.size": [2]}, "data=jsonl", f"data.path={rows}"))))
+    )
+    ledger = session.ledger()
+    declare_trials(ledger, session.study, session.trials, extend=False)
+    write_study(session.study, session.trials, session.folder)
+    with Lease(session.folder) as lease:
+        failures = SameFailures(session.folder, None)
+        session.queue(ledger, lease, Costs(), failures, slots=1)
+    rows.unlink()
+    with pytest.raises(UserError, match=r"^jsonl: no such file: .*rows.jsonl \(all 2 trials\)$"):
+        join(session.folder, [], None)
+    assert not (session.folder / "trials").exists()
 
 
 def test_one_problem_is_one_line(declare: Callable[..., Path]) -> None:
