@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from limo_ablate.core.artifacts import Artifact, NotInStore, Store, find_only
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.hardware import check_gpus, visible_gpus
+from limo_ablate.core.hardware import check_gpus, gpu_memories, visible_gpus
 from limo_ablate.core.registry import Registry
 from limo_ablate.data.pool.config import LOADERS, BenchmarkSetConfig, ProblemsConfig
 from limo_ablate.data.select.config import RULES, SelectConfig
@@ -278,6 +278,35 @@ def _check_gpus(config: TrialConfig, known: Known) -> None:
         check_gpus(config.hardware, known.once(("gpus",), lambda: len(visible_gpus())))
 
 
+def _check_memory(config: TrialConfig, known: Known) -> None:
+    """What a training takes whatever its rows; it checks its memory with its rows when it starts."""
+    from limo_ablate.model.train.memory import size
+    from limo_ablate.model.train.memory_check import TOLERANCE, Demand
+    from limo_ablate.model.train.shapes import shape_config
+    from limo_ablate.model.train.token_rows import blank_rows
+
+    hardware, on_gpu = config.hardware, config.hardware.device == "cuda"
+    own = known.once(("memory", on_gpu), lambda: _largest_memory(on_gpu=on_gpu))
+    if config.select.size == 0 or not own or shape_config(config.model) is None:
+        return
+    train = replace(config.train, dev=None, steps=None, epochs=1, tokens=None)
+    needed = Demand(blank_rows([2], 1), config.model, train, hardware).forecast().total
+    own *= 1 if on_gpu else hardware.nodes / hardware.processes
+    if needed > TOLERANCE * own:
+        raise UserError(
+            f"hardware={hardware.name}, model={config.model.name}: weights, gradients and optimiser states "
+            f"take {size(needed)} per {'GPU' if on_gpu else 'process'}, and {size(int(own))} are there; "
+            "`limo-ablate plan` shows what would fit"
+        )
+
+
+def _largest_memory(*, on_gpu: bool) -> float:
+    """Bytes of this machine's largest GPU, 0 without one, or of its main memory."""
+    import psutil
+
+    return max(gpu_memories(), default=0.0) if on_gpu else float(psutil.virtual_memory().total)
+
+
 def _check_sources(config: TrialConfig, known: Known) -> None:
     from limo_ablate.data.pool.load import check_first_row, sources_of
 
@@ -331,6 +360,13 @@ CHECKS = (
                    c.eval.benchmarks, c.model.attention, c.select.size == 0, c.select.order, c.select.best,
                    c.data.source, c.track.kind, c.launch.executor),
         _check_packages,
+        here=True,
+    ),
+    Check(
+        "memory",
+        lambda c: (c.model, c.train.lora, c.train.micro_batch_tokens, c.train.gradient_checkpointing,
+                   c.hardware, c.select.size == 0),
+        _check_memory,
         here=True,
     ),
     Check("models", lambda c: (*_models(c),), _check_models),

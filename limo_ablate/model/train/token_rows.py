@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -40,6 +41,13 @@ class TokenRows:
 
     def row(self, number: int) -> npt.NDArray[np.int32]:
         return self.ids[self.offsets[number] : self.offsets[number + 1]]
+
+
+def blank_rows(lengths: Sequence[int], prompt: int) -> TokenRows:
+    """Rows of these lengths without their tokens, for forecasts; their prompts have `prompt` tokens."""
+    count = len(lengths)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    return TokenRows(np.empty(0, np.int32), offsets, np.full(count, prompt), np.arange(count))
 
 
 def read_tokens(folder: Path) -> TokenRows:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from limo_ablate.core.hardware import gpu_memories
 from limo_ablate.sweep.plan.cost import shape_of
 from limo_ablate.sweep.plan.work import COMPLETION_SHARE, ROW_SHARE
 from limo_ablate.trial.config import TrialConfig
@@ -58,7 +58,7 @@ def fits(configs: Iterable[TrialConfig], gpu: float | None = None) -> list[Fit]:
     kinds: dict[tuple[str | int | None, ...], TrialConfig] = {}
     for config in configs:
         kinds.setdefault(_decisive(config), config)
-    gpu = gpu or gpu_memory()
+    gpu = gpu or min(gpu_memories(), default=None)
     worst: dict[tuple[str, str], Fit] = {}
     for fit in (_fit(config, gpu) for config in kinds.values()):
         place = fit.model, fit.hardware
@@ -99,20 +99,12 @@ def _fit(config: TrialConfig, gpu: float | None) -> Fit:
 
 def _demand(config: TrialConfig) -> Demand:
     """A training with rows of the expected length, and one of the greatest length."""
-    import numpy as np
-
     from limo_ablate.model.train.memory_check import Demand
-    from limo_ablate.model.train.token_rows import TokenRows
+    from limo_ablate.model.train.token_rows import blank_rows
 
     count, longest = min(config.select.size or SAMPLE, SAMPLE), config.train.max_length
-    lengths = np.full(count, round(ROW_SHARE * longest))
-    lengths[0] = longest
-    rows = TokenRows(
-        ids=np.empty(0, np.int32),
-        offsets=np.concatenate([[0], np.cumsum(lengths)]),
-        prompts=np.full(count, min(PROMPT, longest // 4)),
-        problems=np.arange(count),
-    )
+    lengths = [longest, *[round(ROW_SHARE * longest)] * (count - 1)]
+    rows = blank_rows(lengths, min(PROMPT, longest // 4))
     train = replace(config.train, dev=None, steps=None, epochs=1, tokens=None)
     return Demand(rows, config.model, train, config.hardware)
 
@@ -133,13 +125,3 @@ def _decoding_advice(config: TrialConfig, room: int) -> str:
         if _decoding(replace(config, eval=replace(config.eval, batch_size=batch))) <= room:
             return f"It would decode with eval.batch_size={batch}"
     return "It would decode over several GPUs only: eval.engine=vllm eval.tensor_parallel=2, 4, ..."
-
-
-def gpu_memory() -> float | None:
-    """Memory of this machine's smallest GPU in bytes, found without CUDA; None where there is none."""
-    query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-    try:
-        listed = subprocess.run(query, capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return min((float(line) * 2**20 for line in listed.split() if line.isdigit()), default=None)

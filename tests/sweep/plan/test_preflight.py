@@ -127,7 +127,8 @@ def test_each_distinct_part_is_checked_once(
     file = declare(block("b", axes))
     assert not found(file).problems
     assert calls == {
-        "GPUs": 1, "packages": 2, "models": 1, "sources": 2, "benchmarks": 2, "pool": 2, "rows": 5,
+        "GPUs": 1, "packages": 2, "memory": 2, "models": 1, "sources": 2, "benchmarks": 2, "pool": 2,
+        "rows": 5,
     }  # fmt: skip
 
 
@@ -195,6 +196,21 @@ def test_weights_must_have_room_on_the_disk(
     (line,) = result.lines(result.problems)
     assert ": weights and a checkpoint need about " in line
     assert line.endswith("MB, 1.0 MB are free (2 trials: size4-s0, size4-s1)")
+
+
+def test_weights_must_fit_into_memory(declare: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the largest GPU, or of the machine, whatever the rows; a base model is only evaluated."""
+    monkeypatch.setattr(checks, "gpu_memories", lambda: [8e9, 80e9])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    models = block(
+        "b", {"model": ["qwen2_5_0_5b", "qwen2_5_7b"], "select.size": [0, 8]}, "data=limo", "hardware=gpu1"
+    )
+    result = found(declare(models))
+    ((reason, names),) = [pair for pair in result.problems.items() if pair[0].startswith("hardware=")]
+    assert reason.startswith("hardware=gpu1, model=qwen2_5_7b: weights, gradients and optimiser states")
+    assert "GB per GPU, and 80.0 GB are there" in reason
+    assert len(names) == 2
+    assert all("size8" in name for name in names)
 
 
 def test_weights_that_are_made_need_no_room(
