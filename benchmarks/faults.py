@@ -158,6 +158,7 @@ def run(command: list[str]) -> int:
         prepare="faults:prepare",
         report="faults:report",
         preload=("faults", "limo_ablate.model.train.stop"),
+        checked=False,
     )
     try:
         if command[0] == "sweep":
@@ -174,6 +175,8 @@ def disturb(study: Study, faults: int, rng: random.Random) -> Counter[str]:
     sweep, join = study.sweep(), None
     while sweep.poll() != 0 or (join and join.poll() is None):
         time.sleep(rng.random() * 0.3)
+        if sweep.poll() == 2 and not done:
+            raise SystemExit((study.declared.parent / "sweep.log").read_text().splitlines()[-1])
         if sweep.poll() not in (None, 0):
             sweep = study.sweep()
         if done.total() >= faults and study.data.read_text() != DATA[0]:
