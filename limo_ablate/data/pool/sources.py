@@ -77,7 +77,8 @@ def file_rows(path: str) -> Iterator[tuple[str, Row | str]]:
         )
     readers = {".jsonl": _jsonl, ".json": _json, ".csv": _csv, ".parquet": _parquet}
     if file.suffix not in readers:
-        raise UserError(f"{path}: can't read {file.suffix or 'this'} files; use one of {', '.join(readers)}")
+        kind = f"{file.suffix} files" if file.suffix else "a file without an extension"
+        raise UserError(f"{path}: can't read {kind}; use one of {', '.join(readers)}")
     return readers[file.suffix](file)
 
 
