@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import time
 from fractions import Fraction
 from typing import Any, Protocol
 
-from limo_ablate.verify.limits import MAX_DETERMINANT, MAX_TERMS, THREAD_SECONDS, LimitReached
+from limo_ablate.verify.deadline import check_time
+from limo_ablate.verify.limits import MAX_DETERMINANT, MAX_TERMS, LimitReached
 from limo_ablate.verify.nodes import (
     Add,
     Call,
@@ -47,19 +47,9 @@ class Algebra(Protocol):
     def add(self, a: Any, b: Any) -> Any: ...
     def mul(self, a: Any, b: Any) -> Any: ...
     def power(self, a: Any, b: Any) -> Any: ...
+    def root(self, a: Any, exponent: Fraction) -> Any: ...
     def call(self, name: str, args: list[Any]) -> Any: ...
     def bind(self, name: str, value: int) -> Algebra: ...
-
-
-class Deadline:
-    """Limit on the calling thread's processor time for one comparison, independent of the machine's load."""
-
-    def __init__(self, seconds: float = THREAD_SECONDS) -> None:
-        self.ends = time.thread_time() + seconds
-
-    def check(self) -> None:
-        if time.thread_time() > self.ends:
-            raise LimitReached("time in the calling thread")
 
 
 def evaluate(node: Node, algebra: Algebra) -> Any:
@@ -82,7 +72,10 @@ def evaluate(node: Node, algebra: Algebra) -> Any:
                 total = algebra.mul(total, evaluate(factor, algebra))
             return total
         case Power():
-            return algebra.power(evaluate(node.base, algebra), evaluate(node.exponent, algebra))
+            base, exponent = evaluate(node.base, algebra), node.exponent
+            if type(exponent) is Number and exponent.value.denominator != 1:
+                return algebra.root(base, exponent.value)
+            return algebra.power(base, evaluate(exponent, algebra))
         case Call(name="sum" | "product"):
             return _sum_or_product(node, algebra)
         case Call(name="det", args=(Matrix(rows=rows),)):
@@ -116,9 +109,8 @@ def _sum_or_product(node: Call, algebra: Algebra) -> Any:
         raise LimitReached(f"a sum or product of more than {MAX_TERMS} terms")
     total = algebra.number(Fraction(int(node.name == "product")))
     combine = algebra.add if node.name == "sum" else algebra.mul
-    deadline = Deadline()
     for k in range(low, high + 1):
-        deadline.check()
+        check_time()
         total = combine(total, evaluate(node.args[0], algebra.bind(variable, k)))
     return total
 
@@ -169,6 +161,7 @@ class BoundAlgebra:
         self.inner, self.name, self.value = inner, name, value
         self.number, self.constant = inner.number, inner.constant
         self.add, self.mul, self.power, self.call = inner.add, inner.mul, inner.power, inner.call
+        self.root = inner.root
 
     def symbol(self, name: str) -> Any:
         return self.inner.number(self.value) if name == self.name else self.inner.symbol(name)

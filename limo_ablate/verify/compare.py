@@ -8,7 +8,8 @@ from fractions import Fraction
 from itertools import product
 
 from limo_ablate.verify.compare_quantities import equal_quantities
-from limo_ablate.verify.limits import MAX_MATCHES
+from limo_ablate.verify.deadline import check_time
+from limo_ablate.verify.limits import MAX_MATCHES, LimitReached
 from limo_ablate.verify.nodes import (
     Cases,
     Clock,
@@ -45,7 +46,13 @@ class Comparison:
     def __call__(self, gold: Node, answer: Node) -> Outcome:
         if gold == answer:
             return same("identical")
-        gold, answer = normalize(gold), normalize(answer)
+        try:
+            check_time()
+            return self._by_structure(normalize(gold), normalize(answer))
+        except LimitReached as limit:
+            return undecided("limit", str(limit))
+
+    def _by_structure(self, gold: Node, answer: Node) -> Outcome:
         for rule in (
             compare_words,
             compare_times,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from limo_ablate.verify.algebra import Algebra, Undefined, Unsupported
+from limo_ablate.verify.algebra import Algebra, BoundAlgebra, Undefined, Unsupported
 
 MAX_FLOAT_POWER = 1e5
 
@@ -23,8 +23,8 @@ _CIRCULAR = frozenset(("sin", "cos", "tan", "cot", "sec", "csc"))
 class Floats:
     """Complex double precision. `scale` is the largest intermediate magnitude."""
 
-    def __init__(self, values: Mapping[str, complex] | None = None) -> None:
-        self.values = values or {}
+    def __init__(self, point: Mapping[str, Fraction] | None = None) -> None:
+        self.point = point or {}
         self.scale = 0.0
 
     def _checked(self, value: complex) -> complex:
@@ -47,9 +47,9 @@ class Floats:
         return {"pi": complex(math.pi), "e": complex(math.e), "i": 1j}[name]
 
     def symbol(self, name: str) -> complex:
-        if name not in self.values:
+        if name not in self.point:
             raise Unsupported(name)
-        return self.values[name]
+        return self.number(self.point[name])
 
     def add(self, a: complex, b: complex) -> complex:
         return self._checked(a + b)
@@ -69,6 +69,9 @@ class Floats:
         except (OverflowError, ZeroDivisionError) as error:
             raise Unsupported("beyond double precision") from error
 
+    def root(self, a: complex, exponent: Fraction) -> complex:
+        return self.power(a, self.number(exponent))
+
     def call(self, name: str, args: list[complex]) -> complex:
         function = _FUNCTIONS.get(name)
         if function is None or (name in _CIRCULAR and abs(args[0]) > MAX_FLOAT_ANGLE):
@@ -81,9 +84,77 @@ class Floats:
             raise Undefined(name) from error
 
     def bind(self, name: str, value: int) -> Algebra:
-        inner = Floats({**self.values, name: complex(value)})
-        inner._checked = self._checked  # type: ignore[method-assign]
-        return inner
+        return BoundAlgebra(self, name, Fraction(value))
+
+
+class Reals:
+    """Real double precision: without even roots and logarithms of negative numbers."""
+
+    def __init__(self, point: Mapping[str, Fraction] | None = None) -> None:
+        self.point = point or {}
+        self.scale = 0.0
+
+    def _checked(self, value: float) -> float:
+        size = abs(value)
+        if size > self.scale:
+            self.scale = size
+        if size != size or size == math.inf:
+            raise Unsupported("beyond double precision")
+        return value
+
+    def number(self, value: Fraction) -> float:
+        try:
+            return self._checked(value.numerator / value.denominator)
+        except OverflowError as error:
+            raise Unsupported("beyond double precision") from error
+
+    def constant(self, name: str) -> float:
+        if name not in _REAL_CONSTANTS:
+            raise Unsupported(name)
+        return _REAL_CONSTANTS[name]
+
+    def symbol(self, name: str) -> float:
+        if name not in self.point:
+            raise Unsupported(name)
+        return self.number(self.point[name])
+
+    def add(self, a: float, b: float) -> float:
+        return self._checked(a + b)
+
+    def mul(self, a: float, b: float) -> float:
+        return self._checked(a * b)
+
+    def power(self, a: float, b: float) -> float:
+        if a == 0 and b <= 0:
+            raise Undefined("division by zero")
+        if a < 0 and b != round(b):
+            raise Undefined("a power of a negative number")
+        if abs(b) > MAX_FLOAT_POWER:
+            raise Unsupported("a power that double precision blurs")
+        try:
+            return self._checked(float(a**b))
+        except (OverflowError, ZeroDivisionError) as error:
+            raise Unsupported("beyond double precision") from error
+
+    def root(self, a: float, exponent: Fraction) -> float:
+        if a < 0 and exponent.denominator % 2:
+            value = self.power(-a, self.number(exponent))
+            return -value if exponent.numerator % 2 else value
+        return self.power(a, self.number(exponent))
+
+    def call(self, name: str, args: list[float]) -> float:
+        function = _REAL_FUNCTIONS.get(name)
+        if function is None or (name in _CIRCULAR and abs(args[0]) > MAX_FLOAT_ANGLE):
+            raise Unsupported(name)
+        try:
+            return self._checked(float(function(*args)))
+        except (OverflowError, TypeError) as error:
+            raise Unsupported(name) from error
+        except (ValueError, ZeroDivisionError) as error:
+            raise Undefined(name) from error
+
+    def bind(self, name: str, value: int) -> Algebra:
+        return BoundAlgebra(self, name, Fraction(value))
 
 
 def _real(value: complex) -> float:
@@ -133,4 +204,30 @@ _FUNCTIONS: Mapping[str, Any] = {
     "gcd": lambda *a: complex(math.gcd(*map(_integer, a))),
     "lcm": lambda *a: complex(math.lcm(*map(_integer, a))),
     "mod": lambda a, b: complex(_real(a) % _real(b)), "erf": lambda x: complex(math.erf(_real(x))),
+}  # fmt: skip
+
+_REAL_CONSTANTS = {"pi": math.pi, "e": math.e}
+
+
+def _real_factorial(x: float) -> float:
+    return _float_factorial(complex(x)).real
+
+
+_REAL_FUNCTIONS: Mapping[str, Any] = {
+    "sin": math.sin, "cos": math.cos, "tan": math.tan,
+    "cot": lambda x: 1 / math.tan(x), "sec": lambda x: 1 / math.cos(x), "csc": lambda x: 1 / math.sin(x),
+    "asin": math.asin, "acos": math.acos, "atan": math.atan,
+    "acot": lambda x: math.pi / 2 - math.atan(x), "asec": lambda x: math.acos(1 / x),
+    "acsc": lambda x: math.asin(1 / x),
+    "sinh": math.sinh, "cosh": math.cosh, "tanh": math.tanh, "coth": lambda x: 1 / math.tanh(x),
+    "asinh": math.asinh, "acosh": math.acosh, "atanh": math.atanh,
+    "ln": math.log, "log": lambda x, b: math.log(x) / math.log(b),
+    "abs": abs, "re": float, "im": lambda x: 0.0,
+    "arg": lambda x: math.pi if x < 0 else 0.0, "sign": lambda x: (x > 0) - (x < 0),
+    "floor": lambda x: math.floor(x + 1e-12), "ceil": lambda x: math.ceil(x - 1e-12),
+    "factorial": _real_factorial, "binomial": lambda n, k: _float_binomial(complex(n), complex(k)).real,
+    "max": max, "min": min,
+    "gcd": lambda *a: math.gcd(*(_integer(complex(x)) for x in a)),
+    "lcm": lambda *a: math.lcm(*(_integer(complex(x)) for x in a)),
+    "mod": lambda a, b: a % b, "erf": math.erf,
 }  # fmt: skip

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from limo_ablate.verify.answer import Answer, is_lone_word, other_readings, read_answer, read_choice
 from limo_ablate.verify.cache import cached
 from limo_ablate.verify.compare import Comparison
+from limo_ablate.verify.deadline import one_deadline
 from limo_ablate.verify.extract import Extraction
 from limo_ablate.verify.limits import MAX_ANSWER
 from limo_ablate.verify.nodes import Group, Listing, SetOf, Words
@@ -17,6 +18,7 @@ from limo_ablate.verify.verdict import Outcome, different, same, undecided
 _MIXED = re.compile(r"[a-z]/?[A-Z]|[A-Z]/[a-z]|[A-Z]{2}[a-z]")
 
 
+@one_deadline
 def grade(gold: str, answer: Extraction, *, strict: bool, choices: Mapping[str, str] | None) -> Outcome:
     """Compares an extracted answer with the gold answer. `choices` maps a question's option letters to
     texts."""

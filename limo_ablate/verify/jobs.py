@@ -7,7 +7,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from limo_ablate.verify.limits import WORKER_BYTES, WORKER_SECONDS, WORKER_START_SECONDS
+from limo_ablate.verify.deadline import spend_worker_seconds, worker_seconds
+from limo_ablate.verify.limits import WORKER_BYTES, WORKER_START_SECONDS
 from limo_ablate.verify.nodes import Node
 from limo_ablate.verify.verdict import Outcome, different, same, undecided
 from limo_ablate.verify.worker import SharedWorker, WorkerDied, WorkerProcess
@@ -21,10 +22,13 @@ CHUNK = 64
 
 def symbolic_equal(gold: Node, answer: Node) -> Outcome:
     """Compares with SymPy, in a process that is killed when it takes too much time or memory."""
+    seconds = worker_seconds()
     try:
-        equal, reason = SYMPY.call(_compare_with_sympy, (gold, answer), WORKER_SECONDS)
+        (equal, reason), spent = SYMPY.call(_compare_with_sympy, (gold, answer), seconds)
     except WorkerDied as error:
+        spend_worker_seconds(seconds)
         return undecided("limit", str(error))
+    spend_worker_seconds(spent)
     if equal is None:
         return undecided("symbolic", reason)
     return same("symbolic") if equal else different("symbolic", reason)

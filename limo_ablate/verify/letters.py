@@ -6,7 +6,6 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from limo_ablate.verify.nodes import (
-    HALF,
     MINUS_ONE,
     TWO,
     Call,
@@ -18,6 +17,7 @@ from limo_ablate.verify.nodes import (
     Number,
     Power,
     Symbol,
+    as_number,
     divide,
 )
 from limo_ablate.verify.show import show
@@ -179,7 +179,7 @@ def root(p: Parser) -> Node:
             raise NotParsed("a root of several values")
     else:
         radicand = p.argument()
-    return Power(radicand, HALF if index == TWO else divide(Number(Fraction(1)), index))
+    return Power(radicand, as_number(divide(Number(Fraction(1)), index)))
 
 
 def angle_name(p: Parser) -> Node:

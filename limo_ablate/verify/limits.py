@@ -53,11 +53,11 @@ PRECISION = 60
 MAX_PRECISION = 1_500
 """Working digits when the numbers as written have many digits themselves."""
 
-THREAD_SECONDS = 0.1
-"""Processor time of all checks in the calling thread together; tested between evaluations."""
+THREAD_SECONDS = 0.2
+"""Processor time of all checks of a verdict in the calling thread; a single step may exceed it slightly."""
 
 WORKER_SECONDS = 2.0
-"""Processor time of one SymPy comparison in its worker."""
+"""Processor time of all SymPy comparisons of a verdict in their worker."""
 
 WORKER_START_SECONDS = 60.0
 """Processor time of a worker's start, which imports SymPy; not part of any comparison's time."""

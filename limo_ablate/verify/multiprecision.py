@@ -10,6 +10,7 @@ from typing import Any
 import mpmath
 
 from limo_ablate.verify.algebra import Algebra, BoundAlgebra, Undefined, Unsupported, evaluate
+from limo_ablate.verify.deadline import check_time
 from limo_ablate.verify.limits import MAX_LOG10, MAX_PRECISION, PRECISION, LimitReached
 from limo_ablate.verify.nodes import Node, Number, children
 
@@ -31,7 +32,7 @@ def _digits(node: Node) -> int:
     return sum(map(_digits, children(node)))
 
 
-def agree(gold: Node, answer: Node, point: Mapping[str, Fraction]) -> bool:
+def agree(gold: Node, answer: Node, point: Mapping[str, Fraction], *, real: bool) -> bool:
     """Whether two values agree to PRECISION digits, or are both zero to twice as many.
 
     Each value is computed with two precisions. Their difference estimates the rounding error; digits are
@@ -42,7 +43,7 @@ def agree(gold: Node, answer: Node, point: Mapping[str, Fraction]) -> bool:
     while True:
         values = []
         for working in (digits, digits + GUARD_DIGITS):
-            algebra = Multiprecision(working, point)
+            algebra = Multiprecision(working, point, real=real)
             values.append((evaluate(gold, algebra), evaluate(answer, algebra)))
         (a, b), (finer_a, finer_b) = values
         size, error = max(abs(finer_a), abs(finer_b)), max(abs(a - finer_a), abs(b - finer_b))
@@ -55,18 +56,22 @@ def agree(gold: Node, answer: Node, point: Mapping[str, Fraction]) -> bool:
 
 
 class Multiprecision:
-    """Complex numbers of `digits` digits, at the given values of the letters."""
+    """Complex numbers of `digits` digits, at the given values of the letters.
 
-    def __init__(self, digits: int, values: Mapping[str, Fraction] | None = None) -> None:
+    With `real`, an odd root of a negative number is the real one.
+    """
+
+    def __init__(self, digits: int, values: Mapping[str, Fraction], *, real: bool) -> None:
         if digits > MAX_PRECISION:
             raise LimitReached(f"more than {MAX_PRECISION} digits to compute")
         if not hasattr(_LOCAL, "context"):
             _LOCAL.context = mpmath.mp.clone()
         self.ctx: Any = _LOCAL.context
         self.ctx.dps = digits
-        self.values = values or {}
+        self.values, self.real = values, real
 
     def _checked(self, value: Any) -> Any:
+        check_time()
         size = abs(value)
         if self.ctx.isnan(size) or self.ctx.isinf(size):
             raise Undefined("no finite value")
@@ -99,6 +104,11 @@ class Multiprecision:
         if a != 0 and abs(b) * (abs(self.ctx.mag(a)) + 2) > 4 * MAX_LOG10:
             raise LimitReached(f"a magnitude beyond 10^{MAX_LOG10}")
         return self._checked(self.ctx.power(a, b))
+
+    def root(self, a: Any, exponent: Fraction) -> Any:
+        if self.real and exponent.denominator % 2 and self.ctx.im(a) == 0 and self.ctx.re(a) < 0:
+            return (-1) ** exponent.numerator * self.power(-self.ctx.re(a), self.number(exponent))
+        return self.power(a, self.number(exponent))
 
     def call(self, name: str, args: list[Any]) -> Any:
         function = _FUNCTIONS.get(name)

@@ -236,6 +236,17 @@ def divide(top: Node, bottom: Node) -> Node:
     return Mul((top, Power(bottom, MINUS_ONE)))
 
 
+def as_number(node: Node) -> Node:
+    """A quotient of two numerals as one number; other nodes as they are."""
+    match node:
+        case Mul(factors=(Number(value=top), Power(base=Number(value=bottom), exponent=exponent))):
+            return Number(top / bottom) if exponent == MINUS_ONE and bottom else node
+        case Mul(factors=(Number(value=sign), inner)) if sign == -1:
+            value = as_number(inner)
+            return negate(value) if isinstance(value, Number) else node
+    return node
+
+
 def children(node: Node) -> tuple[Node, ...]:
     """The parts of `node`, in order."""
     match node:

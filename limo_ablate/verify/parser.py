@@ -27,6 +27,7 @@ from limo_ablate.verify.nodes import (
     Symbol,
     Unit,
     add,
+    as_number,
     divide,
     is_condition,
     multiply,
@@ -318,13 +319,13 @@ class Parser:
                     return Symbol(base.name + superscript_marks(self))
             exponent = self.answer()
             self.expect("}")
-            return Power(base, exponent)
+            return Power(base, as_number(exponent))
         if isinstance(base, Symbol) and self.peek() in ("prime", "*", "'"):
             return Symbol(base.name + ("'" if self.next().text != "*" else "*"))
         if self.take("-"):
             return Power(base, negate(self.expression(POWER)))
         self.take("+")
-        return Power(base, self.expression(POWER))
+        return Power(base, as_number(self.expression(POWER)))
 
     def starts_atom(self) -> bool:
         token = self.token

@@ -8,8 +8,12 @@ from fractions import Fraction
 from typing import Any
 
 from limo_ablate.verify.algebra import Algebra, BoundAlgebra, Undefined, Unsupported, evaluate
+from limo_ablate.verify.deadline import check_time
 from limo_ablate.verify.limits import MAX_BITS, MAX_FACTORIAL, LimitReached
 from limo_ablate.verify.nodes import Node, NotParsed, Number
+
+LARGE = 4_000
+"""Bits of numbers whose arithmetic takes so long that the time is looked at."""
 
 
 class Rational:
@@ -45,6 +49,8 @@ class Rational:
             raise LimitReached(f"an exact number of more than {MAX_BITS} bits")
         return a ** int(b)
 
+    root = power
+
     def call(self, name: str, args: list[Fraction]) -> Fraction:
         function = _FUNCTIONS.get(name)
         if function is None:
@@ -64,14 +70,19 @@ def _bits(value: Fraction) -> int:
 
 def sized(value: Fraction) -> Fraction:
     """`value`; LimitReached if it has more than MAX_BITS bits."""
-    if _bits(value) > MAX_BITS:
+    bits = _bits(value)
+    if bits > LARGE:
+        check_time()
+    if bits > MAX_BITS:
         raise LimitReached(f"an exact number of more than {MAX_BITS} bits")
     return value
 
 
 def _exact_root(value: Fraction, degree: int) -> Fraction:
-    if degree > 64 or value < 0:
+    if degree > 64 or (value < 0 and degree % 2 == 0):
         raise Unsupported("root")
+    if value < 0:
+        return -_exact_root(-value, degree)
     return Fraction(_integer_root(value.numerator, degree), _integer_root(value.denominator, degree))
 
 

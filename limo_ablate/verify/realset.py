@@ -7,6 +7,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 from limo_ablate.verify.algebra import BoundAlgebra, Undefined, Unsupported, evaluate
+from limo_ablate.verify.deadline import check_time
 from limo_ablate.verify.limits import LimitReached
 from limo_ablate.verify.nodes import (
     MINUS_ONE,
@@ -145,6 +146,7 @@ _MIRRORED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "!=": "!="}
 
 
 def _step(left: Node, operator: str, right: Node, name: str) -> list[Piece]:
+    check_time()
     if operator not in _MIRRORED:
         raise Unsupported(operator)
     if name in symbols(right):
@@ -153,6 +155,8 @@ def _step(left: Node, operator: str, right: Node, name: str) -> list[Piece]:
         raise Unsupported("an inequality that is not solved")
     if isinstance(left, Call) and left.name == "abs":
         inside = left.args[0]
+        while isinstance(inside, Call) and inside.name == "abs":
+            inside = inside.args[0]
         both = [_step(inside, operator, right, name), _step(inside, _MIRRORED[operator], negate(right), name)]
         return _operate("cap" if operator in ("<", "<=", "!=") else "cup", both)
     if left != Symbol(name):

@@ -55,6 +55,9 @@ class Residues:
             raise Unsupported("a huge power")
         return pow(a[0] if exponent >= 0 else self._inverse(a[0]), abs(exponent), self.PRIME), None
 
+    def root(self, a: Any, exponent: Fraction) -> Any:
+        raise Unsupported("root")
+
     def call(self, name: str, args: list[Any]) -> Any:
         raise Unsupported(name)
 

@@ -21,9 +21,16 @@ def sample_residue(name: str, draw: int) -> int:
     return pow(seed, 65537, Residues.PRIME)
 
 
+FIRST_DRAWS = 8
+_SCALES = (Fraction(1, 4), Fraction(9), Fraction(1, 40), Fraction(70))
+
+
 def sample_points(names: list[str], *, whole: bool) -> Iterator[dict[str, Fraction]]:
-    """Eight points with mixed signs, orders and parities; integers if `whole`."""
-    for draw in range(8):
+    """Points with mixed signs, orders and parities; integers if `whole`.
+
+    After the first eight come smaller and larger ones, for functions whose domain has none of those.
+    """
+    for draw in range(FIRST_DRAWS):
         order = names if draw % 2 == 0 else names[::-1]
         if whole:
             yield {
@@ -40,6 +47,9 @@ def sample_points(names: list[str], *, whole: bool) -> Iterator[dict[str, Fracti
                 )
                 for k, name in enumerate(order)
             }
+    for scale in () if whole else _SCALES:
+        for draw in range(4):
+            yield {name: scale * Fraction(sample_residue(name, draw) % 997 + 211, 503) for name in names}
 
 
 def needs_integers(node: Node) -> bool:

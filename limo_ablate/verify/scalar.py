@@ -6,14 +6,15 @@ import math
 from collections.abc import Mapping
 from fractions import Fraction
 
-from limo_ablate.verify.algebra import Deadline, Undefined, Unsupported, evaluate
-from limo_ablate.verify.floats import Floats
+from limo_ablate.verify.algebra import Undefined, Unsupported, evaluate
+from limo_ablate.verify.deadline import check_time
+from limo_ablate.verify.floats import Floats, Reals
 from limo_ablate.verify.limits import LimitReached
 from limo_ablate.verify.multiprecision import agree
 from limo_ablate.verify.nodes import Constant, Mul, Node, NotParsed, Symbol, calls, rebuild, symbols, walk
 from limo_ablate.verify.rational import Rational, exact
 from limo_ablate.verify.residues import Residues
-from limo_ablate.verify.sample_points import needs_integers, sample_points, sample_residue
+from limo_ablate.verify.sample_points import FIRST_DRAWS, needs_integers, sample_points, sample_residue
 from limo_ablate.verify.verdict import Outcome, different, same, undecided
 
 FLOAT_TOLERANCE = 1e-9
@@ -24,14 +25,14 @@ def equal(gold: Node, answer: Node) -> Outcome:
     """Whether two scalar trees are mathematically equal; symmetric, and without rounding."""
     if gold == answer:
         return same("identical")
-    deadline = Deadline()
     try:
+        check_time()
         if infinite(gold) or infinite(answer):
             return _compare_infinities(gold, answer)
         names = sorted(symbols(gold) | symbols(answer))
         if names:
-            return _compare_functions(gold, answer, names, deadline)
-        return _compare_constants(gold, answer, deadline)
+            return _compare_functions(gold, answer, names)
+        return _compare_constants(gold, answer)
     except LimitReached as limit:
         return undecided("limit", str(limit))
     except Undefined as error:
@@ -73,13 +74,17 @@ def _sign_of_number(node: Node) -> int:
 def approximate(node: Node) -> float | None:
     """The real value of a constant in double precision, or None."""
     try:
+        return float(evaluate(node, Reals()))
+    except (Unsupported, Undefined, LimitReached, NotParsed):
+        pass
+    try:
         value = evaluate(node, Floats())
     except (Unsupported, Undefined, LimitReached, NotParsed):
         return None
     return float(value.real) if abs(value.imag) <= 1e-12 * max(1.0, abs(value.real)) else None
 
 
-def _compare_constants(gold: Node, answer: Node, deadline: Deadline) -> Outcome:
+def _compare_constants(gold: Node, answer: Node) -> Outcome:
     exacts = []
     limit: LimitReached | None = None
     for node in (gold, answer):
@@ -93,33 +98,41 @@ def _compare_constants(gold: Node, answer: Node, deadline: Deadline) -> Outcome:
         return same("exact") if exacts[0] == exacts[1] else different("exact", "different rational numbers")
     if needs_sympy(gold) or needs_sympy(answer):
         return _by_sympy(gold, answer)
-    try:
-        if _far_apart(gold, answer, {}):
-            return different("numeric", "different values")
-    except Unsupported:
-        if limit:
-            raise limit from None
-    deadline.check()
-    return _agree_to_many_digits(gold, answer, [{}])
+    real = not has_i(gold, answer)
+    for form in (True, False) if real else (False,):
+        try:
+            if _far_apart(gold, answer, {}, real=form):
+                return different("numeric", "different values")
+            break
+        except Unsupported:
+            if limit:
+                raise limit from None
+        except Undefined:
+            if not form:
+                raise
+    return _agree_to_many_digits(gold, answer, [{}], real=real)
 
 
-def _far_apart(gold: Node, answer: Node, values: dict[str, complex]) -> bool:
-    algebra = Floats(values)
+def has_i(*nodes: Node) -> bool:
+    return any(node == Constant("i") for node in walk(*nodes))
+
+
+def _far_apart(gold: Node, answer: Node, point: Mapping[str, Fraction], *, real: bool) -> bool:
+    """Whether double precision shows a difference. Raises Unsupported or Undefined where it can't compute."""
+    algebra = Reals(point) if real else Floats(point)
     a, b = evaluate(gold, algebra), evaluate(answer, algebra)
-    return bool(
-        abs(a - b) > FLOAT_TOLERANCE * max(algebra.scale if _cancels(algebra, a, b) else 0.0, abs(a), abs(b))
-    )
+    size = max(abs(a), abs(b))
+    if algebra.scale > 1e4 * size:  # intermediate numbers dwarf the results: rounding explains differences
+        size = algebra.scale
+    return bool(abs(a - b) > FLOAT_TOLERANCE * size)
 
 
-def _cancels(algebra: Floats, a: complex, b: complex) -> bool:
-    """Whether intermediate numbers dwarf the results, so that rounding could explain any difference."""
-    return algebra.scale > 1e4 * max(abs(a), abs(b))
-
-
-def _agree_to_many_digits(gold: Node, answer: Node, sample_points: list[dict[str, Fraction]]) -> Outcome:
+def _agree_to_many_digits(
+    gold: Node, answer: Node, sample_points: list[dict[str, Fraction]], *, real: bool
+) -> Outcome:
     try:
         for point in sample_points:
-            if not agree(gold, answer, point):
+            if not agree(gold, answer, point, real=real):
                 return different("numeric", "different values")
     except Unsupported as error:
         return (
@@ -130,23 +143,23 @@ def _agree_to_many_digits(gold: Node, answer: Node, sample_points: list[dict[str
     return same("numeric")
 
 
-def _compare_functions(gold: Node, answer: Node, names: list[str], deadline: Deadline) -> Outcome:
+def _compare_functions(gold: Node, answer: Node, names: list[str]) -> Outcome:
     if needs_sympy(gold, answer) and any(call.name in ("integral", "limit") for call in calls(gold, answer)):
         return _by_sympy(gold, answer)
     try:
         return _rational_identity(gold, answer, names)
     except (Unsupported, Undefined):
         pass
-    agreeing = _agreeing_points(gold, answer, names, deadline)
-    if isinstance(agreeing, Outcome):
-        return agreeing
-    if not agreeing:
-        return (
-            _by_sympy(gold, answer)
-            if needs_sympy(gold, answer)
-            else undecided("unsupported", "no point to compare at")
-        )
-    return _agree_to_many_digits(gold, answer, agreeing[:2])
+    whole = needs_integers(gold) or needs_integers(answer)
+    for real in (False,) if has_i(gold, answer) else (True, False):
+        agreeing = _agreeing_points(gold, answer, names, real=real, whole=whole)
+        if agreeing is None:
+            return different("numeric", "not the same function")
+        if agreeing:
+            return _agree_to_many_digits(gold, answer, agreeing, real=real)
+    if needs_sympy(gold, answer):
+        return _by_sympy(gold, answer)
+    return undecided("unsupported", "no point to compare at")
 
 
 def _rational_identity(gold: Node, answer: Node, names: list[str]) -> Outcome:
@@ -159,33 +172,25 @@ def _rational_identity(gold: Node, answer: Node, names: list[str]) -> Outcome:
 
 
 def _agreeing_points(
-    gold: Node, answer: Node, names: list[str], deadline: Deadline
-) -> list[dict[str, Fraction]] | Outcome:
-    """Points at which both have equal values, or the outcome that they differ.
+    gold: Node, answer: Node, names: list[str], *, real: bool, whole: bool
+) -> list[dict[str, Fraction]] | None:
+    """Two points at which both have equal values; None if they differ at a point, [] if too few are defined.
 
-    Only points where both are real count, unless there are fewer than two of them.
+    With `real`, only points in the common domain of the two real functions count: sqrt(x) sqrt(y) is
+    sqrt(xy) where x and y are positive, and has no real value where both are negative.
     """
-    complex_too = any(node == Constant("i") for node in walk(gold)) or any(
-        n == Constant("i") for n in walk(answer)
-    )
-    agreeing: dict[bool, list[dict[str, Fraction]]] = {True: [], False: []}
-    differ: dict[bool, bool] = {True: False, False: False}
-    for point in sample_points(names, whole=needs_integers(gold) or needs_integers(answer)):
-        deadline.check()
+    agreeing: list[dict[str, Fraction]] = []
+    for draw, point in enumerate(sample_points(names, whole=whole)):
+        if draw >= FIRST_DRAWS and len(agreeing) > 1:
+            break
+        check_time()
         try:
-            algebra = Floats({name: complex(float(value)) for name, value in point.items()})
-            a, b = evaluate(gold, algebra), evaluate(answer, algebra)
+            if _far_apart(gold, answer, point, real=real):
+                return None
         except (Unsupported, Undefined):
             continue
-        real = max(abs(a.imag), abs(b.imag)) <= 1e-9 * max(abs(a), abs(b), 1e-300) or complex_too
-        scale = max(abs(a), abs(b), algebra.scale if _cancels(algebra, a, b) else 0.0)
-        if abs(a - b) > FLOAT_TOLERANCE * scale:
-            differ[real] = True
-        else:
-            agreeing[real].append(point)
-    if differ[True] or (differ[False] and len(agreeing[True]) < 2):
-        return different("numeric", "not the same function")
-    return agreeing[True] if len(agreeing[True]) >= 2 else agreeing[True] + agreeing[False]
+        agreeing.append(point)
+    return agreeing[:2] if len(agreeing) > 1 else []
 
 
 def needs_sympy(*nodes: Node) -> bool:

@@ -99,6 +99,11 @@ class SympyAlgebra:
             raise LimitReached("a huge power")
         return a**b
 
+    def root(self, a: Any, exponent: Fraction) -> Any:
+        if exponent.denominator % 2 and a.is_negative:
+            return (-1) ** exponent.numerator * self.power(-a, self.number(exponent))
+        return self.power(a, self.number(exponent))
+
     def call(self, name: str, args: list[Any]) -> Any:
         return _FUNCTIONS[name](*args)
 

@@ -41,6 +41,8 @@ class WorkerProcess:
             close_fds=True,
             start_new_session=True,
         )
+        self.spent = 0.0
+        """Processor time of the last call."""
 
     def call(self, function: Callable[[Any], Any], argument: Any, seconds: float | None) -> Any:
         """The result of `function(argument)`; WorkerDied past `seconds`, if there is a limit."""
@@ -57,7 +59,8 @@ class WorkerProcess:
         if message is None:
             self.kill()
             raise WorkerDied("the worker ended, out of memory or crashed")
-        return message[0]
+        result, self.spent = message
+        return result
 
     def _answers_within(self, seconds: float) -> bool:
         """Whether the worker answers before it has used `seconds` of processor time.
@@ -111,7 +114,9 @@ def serve() -> None:
     os.dup2(2, 1)  # what a function prints must not get between the results
     while (message := read_message(source)) is not None:
         function, argument = message
-        write_message(sink, (function(argument),))
+        began = time.process_time()
+        result = function(argument)
+        write_message(sink, (result, time.process_time() - began))
 
 
 class SharedWorker:
@@ -130,8 +135,11 @@ class SharedWorker:
         self.worker: WorkerProcess | None = None
         self.lock = threading.Lock()
 
-    def call(self, function: Callable[[Any], Any], argument: Any, seconds: float) -> Any:
-        """One call at a time. `seconds` includes neither waiting for other threads nor the worker's start."""
+    def call(self, function: Callable[[Any], Any], argument: Any, seconds: float) -> tuple[Any, float]:
+        """The result and the processor time it took. One call at a time.
+
+        `seconds` includes neither waiting for other threads nor the worker's start.
+        """
         with self.lock:
             if self.worker is not None and self.worker.process.poll() is not None:
                 self.worker.kill()  # it died while it was idle
@@ -139,7 +147,7 @@ class SharedWorker:
             if self.worker is None:
                 self.worker = WorkerProcess()
                 self._call(self.start, None, self.start_seconds)
-            return self._call(function, argument, seconds)
+            return self._call(function, argument, seconds), self.worker.spent
 
     def _call(self, function: Callable[[Any], Any], argument: Any, seconds: float) -> Any:
         assert self.worker is not None
