@@ -26,6 +26,7 @@ from limo_ablate.verify.nodes import (
 )
 from limo_ablate.verify.numerals import parse_number
 from limo_ablate.verify.parser import parse
+from limo_ablate.verify.remarks import circled_numbers, numbered_parts, without_remarks
 from limo_ablate.verify.text import clean, flatten, words
 from limo_ablate.verify.vocabulary import CHINESE_NUMBERS, FUNCTIONS, IGNORED_WORDS, LONE_WORDS, NUMBER_WORDS
 
@@ -77,6 +78,13 @@ _FRACTION_WORDS = {"half": 2, "halve": 2, "third": 3, "quarter": 4, "fourth": 4,
                    "seventh": 7, "eighth": 8, "ninth": 9, "tenth": 10}  # fmt: skip
 _YES_NO = re.compile(r"(yes|no|true|false)\s*[,.;:]\s.+", re.IGNORECASE | re.DOTALL)
 _LONE = re.compile(r"[A-Za-z][a-z]{1,2}|[A-Z]{2,3}")
+_CODE = re.compile(r"(?:[A-Z][a-z]?\d*){2,8}")
+"""KES, TP53, H2O: a name that is a whole answer is no product of letters."""
+_RANGE = re.compile(r"(\d{1,6})-(\d{1,6})")
+_LOWER_CHOICE = re.compile(
+    r"(?:(?:option|choice)\s+\(?([a-j])\)?|\(?([a-j])\))\s*[.:]?\s*((?!\().*)", re.DOTALL
+)
+_SEPARATORS = re.compile(r"\s*(?:[,;、]|\band\b|和|以及)\s*")
 _PLAIN = re.compile(r"-?\d{1,40}(?:\.\d{1,40})?")
 _CJK = re.compile(r"[\u2e80-\u9fff]")
 
@@ -108,6 +116,8 @@ def other_readings(text: str) -> tuple[Answer, ...]:
 def is_lone_word(flat: str) -> bool:
     """Whether an answer is a short word such as No, OK, N/A, which in a formula could be letters."""
     bare = flat.strip("(){}[] ")
+    if _CODE.fullmatch(bare) and (len(bare) < 4 or any(c.isdigit() for c in bare)):
+        return True
     return flat in ("n/a", "N/A") or bool(_LONE.fullmatch(bare) and bare.lower() in LONE_WORDS)
 
 
@@ -123,6 +133,19 @@ def read_choice(text: str) -> tuple[str, str] | None:
     return (letters, match["rest"].strip(" .")) if len(set(letters)) == len(letters) else None
 
 
+def read_lower_choice(text: str) -> tuple[str, str] | None:
+    """Like `read_choice` for "(b)", "b)" and "option b", which are options only beside a capital letter."""
+    match = _LOWER_CHOICE.fullmatch(flatten(clean(text))) if len(text) <= MAX_ANSWER else None
+    return ((match[1] or match[2]).upper(), match[3].strip(" .")) if match else None
+
+
+def _words(text: str) -> Words:
+    """`text` as words, with the items of a list such as "circle and line"."""
+    parts = [words(part) for part in _SEPARATORS.split(flatten(text))]
+    items = tuple(sorted(parts)) if 1 < len(parts) < 9 and all(parts) else ()
+    return Words(words(text), items)
+
+
 def _first_reading(text: str) -> Answer:
     if not text:
         return Answer(text, None, "it is empty")
@@ -130,7 +153,8 @@ def _first_reading(text: str) -> Answer:
         return Answer(text, None, f"more than {MAX_ANSWER} characters", limited=True)
     if _PLAIN.fullmatch(text):
         return Answer(text, parse_number(text) if text[0] != "-" else negate(parse_number(text[1:])), None)
-    flat = flatten(text)
+    formula = without_remarks(text)
+    flat = flatten(formula)
     if not flat:
         return Answer(text, None, "it is empty")
     if (node := _special_reading(flat)) is not None:
@@ -138,12 +162,12 @@ def _first_reading(text: str) -> Answer:
     if is_lone_word(flat):
         return Answer(text, Words(words(text)), None)
     if _SENTENCE.fullmatch(flat) and flat.lower() not in FUNCTIONS and flat not in ("infinity", "infty"):
-        return Answer(text, Words(words(text)), None)
-    answer = _mathematics(text)
+        return Answer(text, _words(text), None)
+    answer = _mathematics(formula)
     if (answer.node is None or isinstance(answer.node, Words)) and not answer.limited:
         answer = _without_lead(text, flat) or answer
     if answer.node is None and not answer.limited and _is_mostly_words(flat):
-        return Answer(text, Words(words(text)), answer.problem)
+        return Answer(text, _words(text), answer.problem)
     return answer
 
 
@@ -201,9 +225,26 @@ def _special_reading(flat: str) -> Node | None:
         base = (match[2] or match[3]) if match else ""
         if match and (value := NUMBER_WORDS.get(base) or (int(base) if base.isdigit() else 0)):
             return Numeral(match[1], value) if 2 <= value <= 36 else None
+    if (numbers := circled_numbers(flat)) is not None:
+        found = tuple(Number(Fraction(number)) for number in numbers)
+        return found[0] if len(found) == 1 else Listing(found)
+    if (parts := numbered_parts(flat)) and (nodes := _parts(parts)):
+        return nodes
+    if (match := _RANGE.fullmatch(flat)) and int(match[1]) < int(match[2]):
+        return Words(flat)
     if match := _YES_NO.fullmatch(flat):
         return Words(match[1].lower())
     return _number_words(flat) or (_phrase(words(flat)) if flat[0].isalpha() and len(flat) < 40 else None)
+
+
+def _parts(parts: list[str]) -> Listing | None:
+    """Numbered parts as named values: (1) = 3, (2) = 5."""
+    nodes = [_first_reading(part).node for part in parts]
+    if any(node is None for node in nodes):
+        return None
+    return Listing(
+        tuple(Relation((Symbol(f"({k})"), node), ("=",)) for k, node in enumerate(nodes, 1) if node)
+    )
 
 
 def _phrase(text: str) -> Node | None:

@@ -11,6 +11,9 @@ from limo_ablate.verify.compare_quantities import equal_quantities
 from limo_ablate.verify.deadline import check_time
 from limo_ablate.verify.limits import MAX_MATCHES, LimitReached
 from limo_ablate.verify.nodes import (
+    ELLIPSIS,
+    Builder,
+    Call,
     Cases,
     Clock,
     Date,
@@ -19,6 +22,7 @@ from limo_ablate.verify.nodes import (
     Logic,
     Matrix,
     Node,
+    Number,
     Ratio,
     Relation,
     SetOf,
@@ -26,13 +30,34 @@ from limo_ablate.verify.nodes import (
     Symbol,
     Words,
     divide,
+    symbols,
 )
-from limo_ablate.verify.normalize import all_groups, items_of, normalize, set_of_membership, values_by_letter
+from limo_ablate.verify.normalize import (
+    all_groups,
+    in_order,
+    is_range_remark,
+    items_of,
+    normalize,
+    set_of_membership,
+    values_by_letter,
+)
 from limo_ablate.verify.plus_minus import expand_plus_minus, has_plus_minus
 from limo_ablate.verify.realset import equal_sets, is_set, real_set
-from limo_ablate.verify.relations import assignment, equal_relations, value_of_identity, values_to_compare
-from limo_ablate.verify.scalar import equal
-from limo_ablate.verify.vectors import as_unit_vectors, have_same_brackets, multiplied_out, rows_of
+from limo_ablate.verify.relations import (
+    WORD,
+    assignment,
+    equal_relations,
+    value_of_identity,
+    values_to_compare,
+)
+from limo_ablate.verify.scalar import equal, rename_letters
+from limo_ablate.verify.vectors import (
+    as_unit_vectors,
+    computed,
+    have_same_brackets,
+    plain_unit_vectors,
+    rows_of,
+)
 from limo_ablate.verify.verdict import Outcome, all_equal, different, same, undecided
 
 
@@ -54,6 +79,7 @@ class Comparison:
 
     def _by_structure(self, gold: Node, answer: Node) -> Outcome:
         for rule in (
+            self._unions,
             compare_words,
             compare_times,
             self._signs,
@@ -90,7 +116,9 @@ class Comparison:
             outcome = self(*values)
             if outcome.equal or not (isinstance(gold, Relation) and isinstance(answer, Relation)):
                 return outcome
-            return equal_relations(gold, answer) if g[0] == a[0] and len(gold.operands) == 2 else outcome
+            scalars = not isinstance(values[0], _STRUCTURES) and not isinstance(values[1], _STRUCTURES)
+            again = scalars and len(gold.operands) == 2
+            return equal_relations(gold, answer) if again else outcome
         if g and not isinstance(answer, (Relation, Logic)):
             return self(g[1], answer)
         if a and not isinstance(gold, (Relation, Logic)):
@@ -116,10 +144,13 @@ class Comparison:
             if set(g) != set(a):
                 return different("tuple", "not the same letters")
             return all_equal((self(g[name], a[name]) for name in g), "tuple")
-        if g and isinstance(answer, (Group, Listing)):
-            return self._ordered([g[name] for name in sorted(g)], answer.items)
-        if a and isinstance(gold, (Group, Listing)):
-            return self._ordered(gold.items, [a[name] for name in sorted(a)])
+        for named, other in ((g, answer), (a, gold)):
+            if named and isinstance(other, (Group, Listing)):
+                if isinstance(other, Listing) and all(name.startswith(WORD) for name in named):
+                    return self._unordered(tuple(named.values()), other.items, False)
+                orders = in_order(named, bracketed=isinstance(other, Group))
+                outcomes = [self._ordered(order, other.items) for order in orders]
+                return next((outcome for outcome in outcomes if outcome.equal), outcomes[0])
         return None
 
     def _sets(self, gold: Node, answer: Node) -> Outcome | None:
@@ -128,7 +159,7 @@ class Comparison:
             return None
         g, a = real_set(gold), real_set(answer)
         if g is not None and a is not None:
-            return equal_sets(g, a)
+            return equal_sets(g, a, self._scalars)
         g_inner, a_inner = set_of_membership(gold), set_of_membership(answer)
         if (g_inner, a_inner) != (gold, answer):
             return self(g_inner, a_inner)
@@ -153,10 +184,11 @@ class Comparison:
 
     def _tuples(self, gold: Node, answer: Node) -> Outcome | None:
         """Points, vectors, matrices, and intervals whose ends contain letters."""
-        gold, answer = multiplied_out(gold), multiplied_out(answer)
+        gold, answer = computed(gold), computed(answer)
         g, a = rows_of(gold), rows_of(answer)
         if g is None and a is None:
-            return None
+            plain = plain_unit_vectors(gold, answer)
+            return equal(*plain) if plain else None
         if (g is None) != (a is None) and (sums := as_unit_vectors(gold, answer)):
             return equal(*sums)
         if g is None or a is None:
@@ -179,14 +211,45 @@ class Comparison:
                 if gold.operator == "setminus":
                     return self._ordered(gold.parts, answer.parts)
                 return self._unordered(gold.parts, answer.parts, True)
+            case Builder(), Builder():
+                return self._builders(gold, answer)
             case Cases(), Cases():
                 return self._cases(gold, answer)
         if isinstance(gold, Ratio) or isinstance(answer, Ratio):
             return _ratios(gold, answer)
-        structured = (Relation, Logic, SetOperation, Cases, Group)
-        if isinstance(gold, structured) or isinstance(answer, structured):
+        if _is_structure(gold) or _is_structure(answer):
             return different("kind", f"{_kind(gold)} against {_kind(answer)}")
+        return self._scalars(gold, answer)
+
+    def _scalars(self, gold: Node, answer: Node) -> Outcome:
         return equal_quantities(gold, answer, strict=self.strict)
+
+    def _unions(self, gold: Node, answer: Node) -> Outcome | None:
+        """Unions over an index, whatever its letter; over all integers, the letter alone says as much."""
+        match gold, answer:
+            case Call(name="bigcup" | "bigcap"), Call(name=name) if name == gold.name:
+                return self._indexed(gold, answer)
+            case Call(name="bigcup", args=(body, index)), _ if is_range_remark(index):
+                return self(body, answer)
+            case _, Call(name="bigcup", args=(body, index)) if is_range_remark(index):
+                return self(gold, body)
+        return None
+
+    def _indexed(self, gold: Call, answer: Call) -> Outcome:
+        (g_body, g_index, *g_end), (a_body, a_index, *a_end) = gold.args, answer.args
+        match g_index, a_index:
+            case Relation(operands=(Symbol(name=new), _)), Relation(operands=(Symbol(name=old), _)):
+                if old != new and new not in symbols(a_body):
+                    a_body, a_index = (rename_letters(part, {old: new}) for part in (a_body, a_index))
+        return self._ordered([g_body, g_index, *g_end], [a_body, a_index, *a_end])
+
+    def _builders(self, gold: Builder, answer: Builder) -> Outcome:
+        """{x | condition}, whatever the letter."""
+        match gold.element, answer.element:
+            case Symbol(name=new), Symbol(name=old) if old != new and new not in symbols(answer.condition):
+                renamed = rename_letters(answer.condition, {old: new})
+                return self._ordered([gold.condition], [renamed])
+        return self._ordered([gold.element, gold.condition], [answer.element, answer.condition])
 
     def _cases(self, gold: Cases, answer: Cases) -> Outcome:
         """Piecewise definitions: the same pieces in any order; "otherwise" matches any condition."""
@@ -221,6 +284,8 @@ class Comparison:
             gold, answer = self._distinct(gold), self._distinct(answer)
         if len(gold) != len(answer):
             return different(rule, f"{len(gold)} values against {len(answer)}")
+        if ELLIPSIS in gold or ELLIPSIS in answer:
+            return self._ordered(gold, answer)
         if len(gold) * len(answer) > MAX_MATCHES and gold != answer:
             ordered = self._ordered(gold, answer)
             return ordered if ordered.equal else undecided("limit", f"more than {MAX_MATCHES} comparisons")
@@ -245,6 +310,15 @@ class Comparison:
         return tuple(kept)
 
 
+_STRUCTURES = (Relation, Logic, SetOperation, Cases, Group, SetOf, Listing, Builder, Matrix)
+
+
+def _is_structure(node: Node) -> bool:
+    if isinstance(node, (Relation, Logic, SetOperation, Cases, Group, Builder)):
+        return True
+    return isinstance(node, Call) and node.name.startswith("big")
+
+
 def _ratios(gold: Node, answer: Node) -> Outcome:
     """Ratios: 3:4 equals 6:8 and 3/4."""
     g, a = (node.parts if isinstance(node, Ratio) else None for node in (gold, answer))
@@ -263,6 +337,9 @@ def _kind(node: Node) -> str:
     )
 
 
+_TRUTH = {"yes": "true", "no": "false"}
+
+
 def compare_words(gold: Node, answer: Node) -> Outcome | None:
     if not isinstance(gold, Words) and not isinstance(answer, Words):
         return None
@@ -270,10 +347,8 @@ def compare_words(gold: Node, answer: Node) -> Outcome | None:
         if isinstance(one, Words) and one.text == "no solution" and other == SetOf(()):
             return same("words")
     if isinstance(gold, Words) and isinstance(answer, Words):
-        g, a = gold.text.split(), answer.text.split()
-        if sorted(g) == sorted(a) and "and" in g:
-            return same("words")
-        if g == a:
+        g, a = (_TRUTH.get(node.text, node.text) for node in (gold, answer))
+        if g == a or (gold.items and gold.items == answer.items):
             return same("words")
     return different("words", "not the same words")
 
@@ -290,9 +365,17 @@ def compare_times(gold: Node, answer: Node) -> Outcome | None:
         years = {gold.year, answer.year} - {None}
         same_day = (gold.month, gold.day) == (answer.month, answer.day)
         return same("date") if same_day and len(years) < 2 else different("date", "not the same date")
+    for one, other in ((gold, answer), (answer, gold)):
+        if isinstance(one, Clock) and one.half is None and _is_ratio(other):
+            ratio = Ratio(tuple(Number(Fraction(n)) for n in divmod(one.minutes, 60)))
+            return Comparison()(*((ratio, answer) if one is gold else (gold, ratio)))
     if isinstance(gold, (Clock, Date)) or isinstance(answer, (Clock, Date)):
         return different("time", "a time against something else")
     return None
+
+
+def _is_ratio(node: Node) -> bool:
+    return isinstance(node, Ratio) or (isinstance(node, Relation) and any(map(_is_ratio, node.operands)))
 
 
 def _minutes_of_day(clock: Clock) -> Fraction:

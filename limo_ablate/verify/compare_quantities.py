@@ -14,20 +14,25 @@ from limo_ablate.verify.nodes import (
     Number,
     Numeral,
     Percent,
-    Symbol,
     Unit,
     children,
     rebuild,
     symbols,
 )
-from limo_ablate.verify.quantity import OHM, Quantity, quantity, scaled
+from limo_ablate.verify.quantity import (
+    Quantity,
+    quantity,
+    scaled,
+    with_letters_as_units,
+    with_units_as_letters,
+)
 from limo_ablate.verify.rational import exact
 from limo_ablate.verify.rounding import rounded
 from limo_ablate.verify.scalar import equal, rename_letters
-from limo_ablate.verify.units import UNITS
 from limo_ablate.verify.verdict import Outcome, all_equal, different, same
 
 _MASS = (("mass", Fraction(1)),)
+_ANGLE = (("angle", Fraction(1)),)
 _STERLING = (("gbp", Fraction(1)),)
 
 
@@ -41,9 +46,11 @@ def equal_quantities(gold: Node, answer: Node, *, strict: bool = False) -> Outco
         return digits
     if (residues := _compare_residues(gold, answer)) is not None:
         return residues
-    outcome = equal(gold, answer) if not _has_sign_or_unit(gold) and not _has_sign_or_unit(answer) else None
-    if outcome is None:
-        outcome = _compare_with_units(gold, answer)
+    outcome = _by_letters(gold, answer)
+    if outcome is None or outcome.equal is False:
+        read = with_letters_as_units(gold), with_letters_as_units(answer)
+        if outcome is None or (read != (gold, answer) and all(quantity(node).dimensions for node in read)):
+            outcome = _compare_with_units(*read)
     if outcome.equal is False and outcome.rule in ("exact", "numeric") and not strict:
         return rounded(gold, answer) or outcome
     if outcome.equal is False:
@@ -78,12 +85,20 @@ def _compare_residues(gold: Node, answer: Node) -> Outcome | None:
     return None
 
 
+def _by_letters(gold: Node, answer: Node) -> Outcome | None:
+    """Compares without units: those that are next to letters are letters too, as in mg/2. None if units are
+    left, or the letters differ."""
+    lettered = bool(symbols(gold) or symbols(answer))
+    if lettered:
+        gold, answer = with_units_as_letters(gold), with_units_as_letters(answer)
+    if _has_sign_or_unit(gold) or _has_sign_or_unit(answer):
+        return None
+    outcome = equal(gold, answer)
+    return outcome if outcome.equal or not lettered else None
+
+
 def _has_sign_or_unit(node: Node) -> bool:
-    return (
-        isinstance(node, (Percent, Degrees, Unit))
-        or node == OHM
-        or any(map(_has_sign_or_unit, children(node)))
-    )
+    return isinstance(node, (Percent, Degrees, Unit)) or any(map(_has_sign_or_unit, children(node)))
 
 
 def _compare_with_units(gold: Node, answer: Node) -> Outcome:
@@ -99,12 +114,12 @@ def _compare_with_units(gold: Node, answer: Node) -> Outcome:
             outcome = _compare_signed(scaled(g.value, g.factor), scaled(a.value, a.factor))
             return Outcome(outcome.equal, "unit", outcome.reason)
         return _compare_signed(g.value, a.value)
+    if {g.dimensions, a.dimensions} == {_ANGLE, ()} and (_has(g.value, Degrees) or _has(a.value, Degrees)):
+        return equal(g.value, a.value)
     if (_signs_as_unit(gold) and a.dimensions) or (_signs_as_unit(answer) and g.dimensions):
         return different("unit", "a percent or degree sign against a unit")
     if (g.dimensions and a.unknown) or (a.dimensions and g.unknown):
         return different("unit", "a unit against something else")
-    if g.dimensions != a.dimensions and (read := _letter_units(gold, answer, g, a)) is not None:
-        return read
     return _compare_signed(g.value, a.value)
 
 
@@ -120,17 +135,6 @@ def _signs_as_unit(node: Node) -> bool:
 
 def _letters_as_unit(gold: Node, a: Quantity) -> bool:
     return False if not symbols(gold) else bool(symbols(gold) & set(a.unknown))
-
-
-def _letter_units(gold: Node, answer: Node, g: Quantity, a: Quantity) -> Outcome | None:
-    """2500 m: a letter is read as a unit if the other side has a unit of the same dimension."""
-    bare, other = (answer, g) if g.dimensions else (gold, a)
-    if not symbols(bare) or not symbols(bare) <= set(UNITS):
-        return None
-    read = rebuild(bare, lambda part: Unit(part.name, True) if isinstance(part, Symbol) else part)
-    if quantity(read).dimensions != other.dimensions:
-        return None
-    return _compare_with_units(read, answer) if bare is gold else _compare_with_units(gold, read)
 
 
 def _named(q: Quantity) -> str:

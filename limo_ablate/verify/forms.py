@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from limo_ablate.verify.nodes import (
+    ELLIPSIS,
     Call,
     Constant,
     Group,
@@ -22,7 +23,7 @@ from limo_ablate.verify.nodes import (
     rebuild,
 )
 from limo_ablate.verify.show import show
-from limo_ablate.verify.vocabulary import ACCENTS, SIGN, SUM
+from limo_ablate.verify.vocabulary import ACCENTS, DOTS, SET_LEVEL, SIGN, SUM
 
 if TYPE_CHECKING:
     from limo_ablate.verify.parser import Parser
@@ -80,13 +81,21 @@ def _big_operator(p: Parser, name: str) -> Node:
     if name == "integral":
         return _integral(p, lower, upper)
 
-    body = p.expression(SUM)
+    body = p.expression(SET_LEVEL if name.startswith("big") else SUM)
     if isinstance(lower, Relation) and lower.operands[0] == Constant("i"):  # an index, not the imaginary unit
         lower, body = (
             rebuild(part, lambda n: Symbol("i") if n == Constant("i") else n) for part in (lower, body)
         )
     parts = () if lower is None else (lower,)
     return Call(name, (body, *parts, *(() if upper is None else (upper,))))
+
+
+def _big_set(p: Parser, name: str) -> Node:
+    """A union or intersection over an index; over all integers, it is the set with its letter."""
+    node = _big_operator(p, name)
+    if isinstance(node, Call) and len(node.args) == 1:
+        raise NotParsed(f"{name} without an index")
+    return node
 
 
 def _integral(p: Parser, lower: Node | None, upper: Node | None) -> Node:
@@ -180,6 +189,10 @@ _FORMS: dict[str, Callable[[Parser], Node]] = {
     "emptyset": lambda p: SetOf(()),
     "varnothing": lambda p: SetOf(()),
     "\\$": _currency,
+    "approx": lambda p: p.expression(),
+    "bigcup": lambda p: _big_set(p, "bigcup"),
+    "bigcap": lambda p: _big_set(p, "bigcap"),
+    **{name: (lambda p: ELLIPSIS) for name in DOTS},
     **{name: (lambda p, name=name: _fraction(p, name)) for name in _FRACTIONS},  # type: ignore[misc]
     **{name: (lambda p, name=value: _big_operator(p, name)) for name, value in _BIG_OPERATORS.items()},  # type: ignore[misc]
     **{name: (lambda p, name=name: _accent(p, name)) for name in ACCENTS},  # type: ignore[misc]

@@ -5,7 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from limo_ablate.verify.answer import Answer, is_lone_word, other_readings, read_answer, read_choice
+from limo_ablate.verify.answer import (
+    Answer,
+    is_lone_word,
+    other_readings,
+    read_answer,
+    read_choice,
+    read_lower_choice,
+)
 from limo_ablate.verify.cache import cached
 from limo_ablate.verify.compare import Comparison
 from limo_ablate.verify.deadline import one_deadline
@@ -54,6 +61,7 @@ def _compare_choices(gold: str, answer: str, choices: Mapping[str, str] | None) 
     An option's text counts as its letter where `choices` or the gold answer gives that text.
     """
     g, a = _choice(gold, choices), _choice(answer, choices)
+    g, a = g or (a and read_lower_choice(gold)), a or (g and read_lower_choice(answer))
     if choices and g and not a and g[0] in choices:
         return _by_option_text(g[0], answer, choices, compare_parsed)
     if choices and a and not g and a[0] in choices:

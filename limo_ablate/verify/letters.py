@@ -38,6 +38,9 @@ _CONSTANTS = {"pi": "pi", "infty": "inf", "infinity": "inf", "inf": "inf", "oo":
               "varinfty": "inf"}  # fmt: skip
 
 
+PROBABILITIES = frozenset(("P", "Pr", "E", "D"))
+_EVENT_SIGNS = frozenset(("=", "|", "mid", "<", ">", "le", "ge", "leq", "geq", "in", "cap", "cup"))
+
 _SETS = frozenset(NUMBER_SETS.values())
 
 
@@ -71,7 +74,10 @@ def subscripted(p: Parser, name: str) -> Node:
         name += "'"
     if name == "C" and p.peek() == "(" and p.ahead(2).text == ",":
         p.next()
-        return Call("binomial", p.bracket("(").items)  # type: ignore[union-attr]
+        pair = p.bracket("(")
+        return Call("binomial", pair.items) if isinstance(pair, Group) else pair
+    if name in PROBABILITIES and p.peek() == "(" and (event := _event(p)):
+        return Symbol(f"{name}({event})")
     letter = name.rstrip("'")
     if p.peek() == "(" and (
         (p.ahead().kind == "num" and p.ahead(2).text == ")") or letter in FUNCTION_LETTERS
@@ -80,6 +86,17 @@ def subscripted(p: Parser, name: str) -> Node:
         argument = p.bracket("(")
         return Symbol(f"{name}({show(argument)})")
     return Symbol(name)
+
+
+def _event(p: Parser) -> str | None:
+    """The event of P(X = 2) or P(A | B), which has been taken; None for a factor in brackets."""
+    texts: list[str] = []
+    while (token := p.ahead(1 + len(texts))).text != ")" and token.kind != "eof" and token.text != "(":
+        texts.append(token.text)
+    if token.text != ")" or not _EVENT_SIGNS.intersection(texts):
+        return None
+    p.at += 2 + len(texts)
+    return "".join("|" if text == "mid" else text for text in texts)
 
 
 def _subscript_text(p: Parser) -> str:

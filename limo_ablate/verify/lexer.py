@@ -7,8 +7,17 @@ from typing import NamedTuple
 
 from limo_ablate.verify.limits import MAX_TOKENS, LimitReached
 from limo_ablate.verify.nodes import NotParsed
-from limo_ablate.verify.units import CURRENCIES, SPEED, UNITS
-from limo_ablate.verify.vocabulary import FONTS, FUNCTIONS, GREEK, NUMBER_SETS, SHORT_WORDS, SKIPPED, TEXTS
+from limo_ablate.verify.units import CURRENCIES, PREFIXES, UNITS
+from limo_ablate.verify.vocabulary import (
+    DOTS,
+    FONTS,
+    FUNCTIONS,
+    GREEK,
+    NUMBER_SETS,
+    SHORT_WORDS,
+    SKIPPED,
+    TEXTS,
+)
 
 
 class Token(NamedTuple):
@@ -26,6 +35,7 @@ _TOKEN = re.compile(
     (?P<space>\s+|~|\\[,;:!>\s]|\\hspace\{[^{}]*\}|\\(?:left|right)\s*\.)
   | (?P<repeating>\d*\.\d*(?:\\(?:overline|dot|bar)\s*\{\d+\}|\\dot\s*\d)(?:\d*\\dot\s*(?:\{\d\}|\d))?
         |\d+\.\(\d+\)|\d{0,20}\.\d{0,40}?(?P<block>\d{1,6}?)(?P=block){2,12}(?:\.\.\.|\\l?c?dots))
+  | (?P<dots>\.{3,})
   | (?P<safe>\d{1,3}(?:(?:\{,\}|\{,\\!\}|,\s?\\!\s?|\\,\s?|\\[;:\ ]|\ )\d{3})+(?!\d)(?:\.\d+)?)
   | (?P<commas>(?<!\d,)\d{1,3}(?:,\d{3})+(?!\d|,\d)(?:\.\d+)?)
   | (?P<num>(?:\d+\{,\}\d+|\d+(?:\.\d+|\.(?![\d.\w\\]))?|\.\d+)(?:[eE][+-]?\d+(?![\w{]))?)
@@ -39,7 +49,17 @@ _TOKEN = re.compile(
 _ENVIRONMENT = re.compile(r"\s*\{([a-zA-Z]+\*?)\}(?:\s*(?:\[[^\[\]]{0,9}\])?\s*\{[|lcr\s]*\})?")
 _BRACED = re.compile(r"\s*\{((?:[^{}]|\{[^{}]{0,200}\}){0,400})\}")
 _PLAIN_WORDS = re.compile(r"[^\\${}^_=<>+*/|]*[^\W\d_]{2}[^\\${}^_=<>+*|]*|[A-Za-z]")
-_UNIT_TEXT = re.compile(r"[A-Za-z]+(?:\^?\{?\d\}?)?(?:\s*/\s*[A-Za-z]+(?:\^?\{?\d\}?)?)*")
+_UNIT_WORD = re.compile(r"[A-Za-zμΩ]+")
+_UNIT_EXPRESSION = re.compile(r"[A-Za-zμΩ]+(?:[\s*/^(){}-]*[A-Za-zμΩ\d]+)*[)}]*")
+_UNIT_PART = re.compile(r"([A-Za-zμΩ]+)(\d?)|\d+|[*/^(){}-]")
+_UNIT_SPELLINGS = (
+    (re.compile(r"\\mu\s*"), "μ"),
+    (re.compile(r"\\Omega"), "Ω"),
+    (re.compile(r"\\cdot|\\times"), "*"),
+    (re.compile(r"\\[, ]|~"), " "),
+)
+_MICRO = re.compile(r"\s*(?:\\(?:mathrm|text|rm)\s*\{\s*)?([A-Za-z]{1,3})(?![A-Za-z])\}?")
+_ARGUMENT = re.compile(r"\s*[({^_\\A-Za-z]")
 _ONE_SYMBOL = re.compile(r"\\[a-zA-Z]+|[a-zA-Z]")
 _UNIT_LETTERS = frozenset(["m", "s", "g", "h", "N", "J", "W", "V", "A", "K", "L"])
 _AMOUNT = re.compile(r"(?:\s|~|\\[,;:! ])*\.?\d")
@@ -66,6 +86,8 @@ def tokenize(text: str, *, scientific: bool = True) -> list[Token]:
         if kind == "space":
             space = True
             continue
+        if kind == "dots":
+            kind, value = "cmd", "\\ldots"
         if kind in ("num", "safe", "commas"):
             value = _cut(kind, value, one_digit, depth, scientific)
             at = match.start() + len(value)
@@ -76,7 +98,7 @@ def tokenize(text: str, *, scientific: bool = True) -> list[Token]:
             at, one_digit = _command(value[1:], text, at, space, tokens, one_digit)
         elif kind == "name":
             if not _currency(value, text, at, space, tokens):
-                _names(value, space, tokens)
+                _names(value, bool(_ARGUMENT.match(text, at)), space, tokens)
             one_digit = max(one_digit - 1, 0)
         else:
             depth += (value in _OPENING) - (value in _CLOSING)
@@ -131,8 +153,26 @@ def _command(name: str, text: str, at: int, space: bool, out: list[Token], one_d
             raise NotParsed("\\mathbb without a letter")
         out.append(Token("cmd", NUMBER_SETS.get(match[1].strip(), match[1].strip()), space))
         return match.end(), 0
+    if name in DOTS and out and out[-1].kind == "num" and "." in out[-1].text and not space:
+        return at, one_digit  # the digits of 3.14159\ldots go on
+    if name in ("mu", "Omega") and (unit := _greek_unit(name, text, at, out)):
+        out.append(Token("text", unit[0], space))
+        return unit[1], one_digit
     out.append(Token("cmd", NUMBER_SETS.get(name, name), space))
     return at, max(one_digit - 1, 0)
+
+
+def _greek_unit(name: str, text: str, at: int, out: list[Token]) -> tuple[str, int] | None:
+    """(unit, next position) of \\mu m or k\\Omega after a number; takes the prefix before \\Omega."""
+    if name == "mu":
+        match = _MICRO.match(text, at)
+        unit = "μ" + match[1] if match else ""
+        return (unit, match.end()) if match and unit in UNITS and _after_number(out) else None
+    prefix = out[-1].text if len(out) > 1 and out[-1].text in PREFIXES else ""
+    if prefix and _after_number(out[:-1]):
+        out.pop()
+        return prefix + "Ω", at
+    return ("Ω", at) if _after_number(out) else None
 
 
 def _font(name: str, text: str, at: int, space: bool, out: list[Token]) -> int:
@@ -146,14 +186,13 @@ def _font(name: str, text: str, at: int, space: bool, out: list[Token]) -> int:
     if content in ("%", "\\%"):
         out.append(Token("op", "%", space))
         return match.end()
-    unit = _UNIT_TEXT.fullmatch(content) and ("/" in content or _after_number(out)) and content not in "ei"
-    if name in FONTS and _ONE_SYMBOL.fullmatch(content) and content not in _UNIT_LETTERS:
+    if (unit := _unit_expression(content, out, text[match.end() :].lstrip()[:1])) is not None:
+        out.extend(unit)
+        return match.end()
+    if (name in FONTS or name in ("textbf", "textit")) and _ONE_SYMBOL.fullmatch(content):
         out.append(Token("cmd", content[1:], space) if content[0] == "\\" else Token("name", content, space))
         return match.end()
-    words = unit or _PLAIN_WORDS.fullmatch(content)
-    if words and (
-        name in TEXTS or (len(content) > 1 and (unit or content.isalpha())) or content in _UNIT_LETTERS
-    ):
+    if _PLAIN_WORDS.fullmatch(content) and (name in TEXTS or (len(content) > 1 and content.isalpha())):
         if content in FUNCTIONS:
             out.append(Token("name", content, space))
         else:
@@ -162,11 +201,34 @@ def _font(name: str, text: str, at: int, space: bool, out: list[Token]) -> int:
     return at
 
 
-def _names(run: str, space: bool, out: list[Token]) -> None:
+def _unit_expression(content: str, out: list[Token], following: str) -> list[Token] | None:
+    """The tokens of cm^2, m/s or N \\cdot m in a font; None where they are no units."""
+    for spelling, plain in _UNIT_SPELLINGS:
+        content = spelling.sub(plain, content) if "\\" in content or "~" in content else content
+    content = content.strip()
+    if not _UNIT_EXPRESSION.fullmatch(content):
+        return None
+    words = _UNIT_WORD.findall(content)
+    if not all(word in UNITS for word in words):
+        return None
+    if len(content) == 1 and content not in _UNIT_LETTERS and (not _after_number(out) or following == "_"):
+        return None
+    tokens = []
+    for part in _UNIT_PART.finditer(content):
+        tokens.append(
+            Token("text" if part[1] else "num" if part[0].isdigit() else "op", part[1] or part[0], True)
+        )
+        if part[2]:
+            tokens += [Token("op", "^", False), Token("num", part[2], False)]
+    return tokens
+
+
+def _names(run: str, argument: bool, space: bool, out: list[Token]) -> None:
     """A run of letters: a known name, a unit after a number, a product of letters, or a word."""
     run = run.removeprefix("np.").removeprefix("math.")
     after_number = _after_number(out)
-    if run == "in" and after_number:
+    unit = after_number and len(run) > 1 and run in UNITS and not (run in FUNCTIONS and argument)
+    if unit or (run == "in" and after_number):
         out.append(Token("text", run, space))
     elif (
         len(run) == 1
@@ -174,7 +236,7 @@ def _names(run: str, space: bool, out: list[Token]) -> None:
         or run in ("pi", "inf", "infty", "infinity", "oo", "and", "or", "in")
     ):
         out.append(Token("name", run, space))
-    elif (after_number and (run in UNITS or run in SPEED)) or run.lower() in ("percent", "degrees", "degree"):
+    elif run.lower() in ("percent", "degrees", "degree"):
         out.append(Token("text", run, space))
     elif run in GREEK or run in ("frac", "sqrt", "binom"):
         out.append(Token("cmd", run, space))

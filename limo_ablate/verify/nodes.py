@@ -182,6 +182,8 @@ class Words:
 
     text: str
     """Lower case, single spaces, no punctuation."""
+    items: tuple[str, ...] = ()
+    """The items of a list in words, sorted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +218,8 @@ class NotParsed(Exception):
 
 ZERO, ONE, TWO, MINUS_ONE = (Number(Fraction(n)) for n in (0, 1, 2, -1))
 HALF = Number(Fraction(1, 2))
+ELLIPSIS = Symbol("...")
+"""What a list or a sum leaves out: two of them are equal if they have the same form."""
 
 
 def negate(node: Node) -> Node:

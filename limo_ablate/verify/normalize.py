@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from limo_ablate.verify.nodes import (
+    Builder,
     Group,
     Listing,
     Logic,
@@ -17,19 +18,61 @@ from limo_ablate.verify.relations import assignment
 
 
 def normalize(node: Node) -> Node:
-    """`node` without trailing approximations and remarks on the range of a letter."""
+    """`node` without trailing approximations and remarks on the range of a letter; several points with named
+    coordinates as points."""
+    match node:
+        case Builder(element=element, condition=condition):
+            return _listed(element, normalize(condition)) or node
+        case Listing():
+            return _points(node) or _without_first_name(node) or node
     if isinstance(node, Logic) and node.operator == "and":
         bounded = {
             name
             for part in node.parts
-            if not _is_range_remark(part) and is_condition(part)
+            if not is_range_remark(part) and is_condition(part)
             for name in symbols(part)
         }
-        kept = tuple(part for part in node.parts if not _is_range_remark(part) or symbols(part) & bounded)
+        kept = tuple(part for part in node.parts if not is_range_remark(part) or symbols(part) & bounded)
         if len(kept) == 1:
             return _without_approximation(kept[0])
         return Listing(kept) if kept and not any(map(is_condition, kept)) else node
     return _without_approximation(node)
+
+
+def _listed(element: Node, condition: Node) -> Node | None:
+    """The values of {k pi | k in Z} and {x | x = k pi}; None for other conditions."""
+    if not isinstance(element, (Symbol, Relation)) and is_range_remark(condition):
+        return element
+    parts = condition.items if isinstance(condition, Listing) else (condition,)
+    values = [part for part in parts if not is_range_remark(part)]
+    found = assignment(values[0]) if len(values) == 1 else None
+    return found[1] if found and element == Symbol(found[0]) else None
+
+
+def _points(node: Listing) -> Node | None:
+    """p = 5, q = 2; p = 7, q = 2 as (5, 2), (7, 2); None unless the same names repeat."""
+    found = [assignment(item) for item in node.items]
+    names = [item[0] for item in found if item]
+    size = len(set(names))
+    if None in found or not 1 < size < len(names) or len(names) % size:
+        return None
+    order = sorted(names[:size]) if all(len(name) == 1 for name in names) else names[:size]
+    points = []
+    for start in range(0, len(names), size):
+        values = {item[0]: item[1] for item in found[start : start + size] if item}
+        if set(values) != set(order):
+            return None
+        points.append(Group("(", tuple(values[name] for name in order), ")"))
+    return Listing(tuple(points))
+
+
+def _without_first_name(node: Listing) -> Node | None:
+    """n = 1, 2, 3 as 1, 2, 3."""
+    first, *rest = node.items
+    found = assignment(first)
+    if not found or any(isinstance(item, (Relation, Logic)) for item in rest):
+        return None
+    return Listing((found[1], *rest))
 
 
 def _without_approximation(node: Node) -> Node:
@@ -46,7 +89,7 @@ def _without_approximation(node: Node) -> Node:
 def items_of(node: Node) -> tuple[Node, ...]:
     """The answers of a list, without remarks on the range of a letter."""
     if isinstance(node, (SetOf, Listing)):
-        kept = tuple(item for item in node.items if not _is_range_remark(item))
+        kept = tuple(item for item in node.items if not is_range_remark(item))
         return kept or node.items
     return (node,)
 
@@ -54,7 +97,7 @@ def items_of(node: Node) -> tuple[Node, ...]:
 _NUMBER_SETS = frozenset(("Reals", "Integers", "Naturals", "Rationals", "Complexes"))
 
 
-def _is_range_remark(node: Node) -> bool:
+def is_range_remark(node: Node) -> bool:
     return (
         isinstance(node, Relation)
         and node.operators == ("in",)
@@ -66,17 +109,29 @@ def _is_range_remark(node: Node) -> bool:
 
 
 def values_by_letter(node: Node) -> dict[str, Node] | None:
-    """{x: 3, y: -1} from x = 3, y = -1; None unless there are several different letters."""
+    """{x: 3, y: -1} from x = 3, y = -1, in this order; None unless there are several different names."""
     match node:
         case Relation(operands=(Group(items=letters), Group(items=values)), operators=("=",)):
             if len(letters) == len(values) and all(isinstance(letter, Symbol) for letter in letters):
                 node = Listing(tuple(Relation(pair, ("=",)) for pair in zip(letters, values, strict=True)))
+        case Relation(operands=(*letters, value)) if len(letters) > 1 and set(node.operators) == {"="}:
+            if all(isinstance(letter, Symbol) for letter in letters) and not symbols(value):
+                node = Listing(tuple(Relation((letter, value), ("=",)) for letter in letters))
     parts = node.items if isinstance(node, Listing) else node.parts if isinstance(node, Logic) else ()
     found = [assignment(part) for part in parts]
     names = {item[0] for item in found if item}
     if len(found) < 2 or None in found or len(names) != len(found):
         return None
     return {item[0]: item[1] for item in found if item}
+
+
+def in_order(values: dict[str, Node], *, bracketed: bool) -> list[list[Node]]:
+    """The orders in which named values may be listed without their names: as they are written, and as
+    coordinates, alphabetically."""
+    alphabetical = [values[name] for name in sorted(values)]
+    if bracketed and all(len(name) == 1 for name in values):
+        return [alphabetical]
+    return [list(values.values()), alphabetical]
 
 
 def set_of_membership(node: Node) -> Node:

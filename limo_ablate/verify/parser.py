@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from limo_ablate.verify.forms import prefix
 from limo_ablate.verify.letters import superscript_marks
 from limo_ablate.verify.lexer import END, Token, tokenize
@@ -17,6 +19,7 @@ from limo_ablate.verify.nodes import (
     Mul,
     Node,
     NotParsed,
+    Number,
     Percent,
     PlusMinus,
     Power,
@@ -33,6 +36,7 @@ from limo_ablate.verify.nodes import (
     multiply,
     negate,
 )
+from limo_ablate.verify.numerals import parse_number
 from limo_ablate.verify.vocabulary import (
     AND_WORDS,
     EXPRESSION_ENDS,
@@ -204,6 +208,8 @@ class Parser:
             binary = self.binary(left, token, level)
             if binary is not None:
                 return binary
+        if isinstance(left, Degrees) and token.kind == "num" and self.ahead().text == "'":
+            return Degrees(add(left.value, self.minutes_of_arc())), True
         if isinstance(left, Degrees) and text in ("C", "F"):
             self.at += 1
             return multiply(left.value, Unit("celsius" if text == "C" else "fahrenheit", True)), True
@@ -216,6 +222,16 @@ class Parser:
             right = self.expression(PRODUCT)
             return multiply(left, right), True
         return left, False
+
+    def minutes_of_arc(self) -> Number:
+        """30' and 30'15'' as parts of a degree."""
+        minutes = parse_number(self.next().text).value
+        self.at += 1
+        seconds = Fraction(0)
+        if self.token.kind == "num" and self.ahead().text == "'" == self.ahead(2).text:
+            seconds = parse_number(self.next().text).value
+            self.at += 2
+        return Number(minutes / 60 + seconds / 3600)
 
     def binary(self, left: Node, token: Token, level: int) -> tuple[Node, bool] | None:
         """Binary operators; None if `token` is not one."""

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TypeGuard
 
-from limo_ablate.verify.nodes import ONE, Add, Degrees, Mul, Node, Number, Percent, Power, Symbol, Unit
-from limo_ablate.verify.units import UNITS
-
-OHM = Symbol("Omega")
-"""A unit if it follows a number."""
+from limo_ablate.verify.nodes import (
+    ONE,
+    Add,
+    Constant,
+    Degrees,
+    Mul,
+    Node,
+    Number,
+    Percent,
+    Power,
+    Symbol,
+    Unit,
+    symbols,
+)
+from limo_ablate.verify.units import PREFIXES, UNITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +49,6 @@ def quantity(node: Node) -> Quantity:
     signs: list[type[Percent] | type[Degrees]] = []
     squared = ONE
     for part, power in _factors(node, Fraction(1)):
-        part = Unit("ohm", True) if part == OHM and values else part
         if not isinstance(part, Unit):
             values.append(part if power == 1 else Power(part, Number(power)))
             continue
@@ -47,11 +57,12 @@ def quantity(node: Node) -> Quantity:
         elif part.name in ("square", "sq", "cubic"):
             squared = Number(Fraction(3 if part.name == "cubic" else 2))
         elif part.known and part.name in UNITS:
-            dimension, size = UNITS[part.name]
+            measure = UNITS[part.name]
             power = Fraction(power * squared.value)
             squared = ONE
-            powers[dimension] = powers.get(dimension, Fraction(0)) + power
-            factor *= size ** int(power)
+            for dimension, exponent in measure.dimensions:
+                powers[dimension] = powers.get(dimension, Fraction(0)) + power * exponent
+            factor *= measure.factor ** int(power)
         elif part.name != "per":
             unknown.append(part.name)
     value: Node = values[0] if len(values) == 1 else Mul(tuple(values)) if values else ONE
@@ -70,6 +81,57 @@ def _sum_of_quantities(node: Add) -> Quantity | None:
     )
 
 
+def with_letters_as_units(node: Node) -> Node:
+    """5 m/s as a quantity: letters after a number that all are units. Other nodes as they are."""
+    if not isinstance(node, Mul):
+        return node
+    (first, _), *rest = factors = _factors(node, Fraction(1))
+    if symbols(first) or any(symbols(part) and not isinstance(part, Symbol) for part, _ in rest):
+        return node
+    found: list[tuple[Node, Fraction]] = []
+    for part, power in factors:
+        if part == Unit("per", False):
+            continue
+        before = found[-1] if found else (ONE, power)
+        prefix = before[0].name if isinstance(before[0], Symbol) and before[1] == power else ""
+        if isinstance(part, Symbol) and prefix in PREFIXES and prefix + part.name in UNITS and prefix:
+            found[-1] = (Unit(prefix + part.name, True), power)
+        else:
+            found.append((part, power))
+    read = [
+        (Unit(part.name, True) if isinstance(part, Symbol) and part.name in UNITS else part, power)
+        for part, power in found
+    ]
+    if any(isinstance(part, Symbol) for part, _ in read):
+        return node
+    return Mul(tuple(part if power == 1 else Power(part, Number(power)) for part, power in read))
+
+
+def with_units_as_letters(node: Node) -> Node:
+    """mg as m times g: units spelled in one to three letters as products of them."""
+    match node:
+        case Power(base=Unit(name=name), exponent=exponent) if name in UNITS and len(name) <= MAX_LETTERS:
+            *first, last = _letters(name)
+            return Mul((*first, Power(last, exponent)))
+        case Unit(name=name) if name in UNITS and len(name) <= MAX_LETTERS:
+            return Mul(tuple(_letters(name)))
+        case Mul():
+            return Mul(tuple(map(with_units_as_letters, node.factors)))
+        case Add():
+            return Add(tuple(map(with_units_as_letters, node.terms)))
+        case Power():
+            return Power(with_units_as_letters(node.base), node.exponent)
+    return node
+
+
+MAX_LETTERS = 3
+_GREEK = {"μ": "mu", "Ω": "Omega"}
+
+
+def _letters(name: str) -> list[Node]:
+    return [Constant("e") if c == "e" else Symbol(_GREEK.get(c, c)) for c in name]
+
+
 def _factors(node: Node, power: Fraction) -> list[tuple[Node, Fraction]]:
     """(factor, power) of a product, with units taken out of quotients and powers; "per" inverts the next."""
     if isinstance(node, Mul):
@@ -77,12 +139,18 @@ def _factors(node: Node, power: Fraction) -> list[tuple[Node, Fraction]]:
         for factor in node.factors:
             found += _factors(factor, -power if found and found[-1][0] == Unit("per", False) else power)
         return found
-    if isinstance(node, Power) and isinstance(node.exponent, Number) and _has_unit(node.base):
+    if isinstance(node, Power) and _is_integer(node.exponent) and _may_be_unit(node.base):
         return _factors(node.base, power * node.exponent.value)
     return [(node, power)]
 
 
-def _has_unit(node: Node) -> bool:
+def _may_be_unit(node: Node) -> bool:
     if isinstance(node, Power):
-        return _has_unit(node.base)
-    return isinstance(node, Unit) or (isinstance(node, Mul) and any(map(_has_unit, node.factors)))
+        return _may_be_unit(node.base) and not isinstance(node.base, Symbol)
+    if isinstance(node, Mul):
+        return any(map(_may_be_unit, node.factors))
+    return isinstance(node, (Unit, Symbol))
+
+
+def _is_integer(node: Node) -> TypeGuard[Number]:
+    return isinstance(node, Number) and node.value.denominator == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -30,7 +31,7 @@ from limo_ablate.verify.nodes import (
     symbols,
 )
 from limo_ablate.verify.rational import Rational
-from limo_ablate.verify.scalar import equal, magnitude
+from limo_ablate.verify.scalar import magnitude
 from limo_ablate.verify.verdict import Outcome, all_equal, different
 
 INF = Constant("inf")
@@ -82,7 +83,8 @@ def is_set(node: Node) -> bool:
     return False
 
 
-def equal_sets(gold: RealSet, answer: RealSet) -> Outcome:
+def equal_sets(gold: RealSet, answer: RealSet, equal: Callable[[Node, Node], Outcome]) -> Outcome:
+    """Compares piece by piece, the ends by `equal`."""
     if len(gold) != len(answer):
         return different("interval", "not the same pieces")
     ends = [(p, q) for g, a in zip(gold, answer, strict=True) for p, q in ((g.low, a.low), (g.high, a.high))]

@@ -4,28 +4,102 @@ from __future__ import annotations
 
 import re
 
-from limo_ablate.verify.nodes import Add, Mul, Node, Number, Relation, Symbol, negate, symbols
+from limo_ablate.verify.nodes import (
+    ELLIPSIS,
+    MINUS_ONE,
+    Add,
+    Call,
+    Mul,
+    Node,
+    Number,
+    Power,
+    Ratio,
+    Relation,
+    Symbol,
+    Unit,
+    negate,
+    symbols,
+)
 from limo_ablate.verify.sample_points import sample_points
 from limo_ablate.verify.scalar import approximate, equal, rename_letters, substitute
+from limo_ablate.verify.show import show
 from limo_ablate.verify.verdict import Outcome, all_equal, different, same, undecided
+from limo_ablate.verify.vocabulary import NUMBER_SETS
 
 _MIRRORED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "!=": "!=", "equiv": "equiv"}
 _FUNCTION = re.compile(r"([A-Za-z]+(?:_\w+)?)\((\w)\)")
 
 
 def assignment(node: Node) -> tuple[str, Node] | None:
-    """(name, value) of x = 5, f(x) = ..., 5 = x and x = 2 + 3 = 5; None for other relations."""
+    """(name, value) of x = 5, f(x) = ..., 5 = x, AB = 13, Area: 12, x = y = 5, x = 2 + 3 = 5; else None."""
+    if isinstance(node, Ratio) and len(node.parts) == 2 and isinstance(node.parts[0], (Unit, Mul)):
+        name = quantity_name(node.parts[0])
+        return (name, node.parts[1]) if name and name.startswith(WORD) else None
     if not isinstance(node, Relation) or set(node.operators) not in ({"="}, {"equiv"}):
         return None
     left, right = node.operands[0], node.operands[-1]
     if not isinstance(left, Symbol) and isinstance(right, Symbol) and len(node.operands) == 2:
         left, right = right, left
-    if not isinstance(left, Symbol) or left.name in symbols(right):
+    name = quantity_name(left)
+    if name is None or symbols(left) & symbols(right):
         return None
-    between = node.operands[1:-1]
-    if any(equal(side, right).equal is not True for side in between):
+    if symbols(right) and not isinstance(left, (Symbol, Unit)) and not is_name_of_points(left):
         return None
-    return left.name, right
+    for side in node.operands[1:-1]:
+        if not (symbols(side) and not symbols(right)) and equal(side, right).equal is not True:
+            return None
+    return name, right
+
+
+WORD = "\\"
+"""Begins names that are words."""
+_NAMED_FUNCTIONS = frozenset(
+    ("abs", "sin", "cos", "tan", "cot", "sec", "csc", "re", "im", "arg", "det", "max", "min", "gcd", "lcm")
+)
+
+
+def quantity_name(node: Node) -> str | None:
+    """What a quantity is called: x, AB, |AB|, cos A, P(X = 2), a + b, AB/CD, V_1:V_2, "area".
+
+    None for other expressions: one side of an equation such as 3x + 4y = 12 is no quantity's name.
+    """
+    match node:
+        case Symbol(name=name):
+            return name if node != ELLIPSIS and name not in NUMBER_SETS.values() else None
+        case Unit(known=False):
+            return WORD + node.name
+        case Call(name="abs", args=(inner,)) if is_name_of_points(inner):
+            return quantity_name(inner)
+        case Call() if node.name in _NAMED_FUNCTIONS:
+            return show(node) if symbols(node) else None
+        case Power(base=Call(), exponent=Number()):
+            return show(node) if quantity_name(node.base) else None
+        case Power(exponent=exponent) if exponent == MINUS_ONE:
+            divisor = quantity_name(node.base)
+            return divisor and f"1/{divisor}"
+        case Mul(factors=parts) if is_name_of_points(node):
+            return "".join(part.name for part in parts if isinstance(part, Symbol))
+        case Mul(factors=parts) | Add(terms=parts) | Ratio(parts=parts):
+            names = [quantity_name(_unsigned(part)) for part in parts]
+            if any(name is None for name in names):
+                return None
+            words = all(name and name.startswith(WORD) for name in names)
+            return WORD + " ".join(str(name)[1:] for name in names) if words else show(node)
+    return None
+
+
+def is_name_of_points(node: Node) -> bool:
+    """AB and ABC, whose letters are points."""
+    parts = node.factors if isinstance(node, Mul) else ()
+    names = [part.name for part in parts if isinstance(part, Symbol)]
+    return 1 < len(names) == len(parts) and all(len(name) == 1 and name.isupper() for name in names)
+
+
+def _unsigned(node: Node) -> Node:
+    match node:
+        case Mul(factors=(Number(value=sign), rest)) if sign == -1:
+            return rest
+    return node
 
 
 def value_of_identity(node: Node) -> Node | None:
@@ -48,6 +122,10 @@ def values_to_compare(gold: tuple[str, Node], answer: tuple[str, Node]) -> tuple
         return g_value, a_value
     if g_function or a_function:
         return (g_value, a_value) if (a_name if g_function else g_name) == "y" else None
+    if g_name.startswith(WORD) != a_name.startswith(WORD):
+        return g_value, a_value  # a letter, and what it stands for
+    if ("(" in g_name) != ("(" in a_name) and g_name.partition("(")[0] == a_name.partition("(")[0]:
+        return g_value, a_value  # P against P(X = 2)
     same_letter = g_name.split("_")[0].lower() == a_name.split("_")[0].lower()
     return (
         (g_value, a_value)

@@ -5,13 +5,17 @@ from __future__ import annotations
 from fractions import Fraction
 
 from limo_ablate.verify.nodes import Constant, Degrees, Mul, Node, Number, Percent, Power, children, symbols
-from limo_ablate.verify.quantity import quantity
+from limo_ablate.verify.quantity import quantity, scaled
 from limo_ablate.verify.rational import exact
 from limo_ablate.verify.scalar import approximate
 from limo_ablate.verify.verdict import Outcome, same
 
 SIGNIFICANT = 3
 """Significant digits that a decimal must have to count as a rounding of an exact value."""
+
+
+DOUBLE = 14
+"""Decimals from which digits are those that double precision prints."""
 
 
 def rounded(gold: Node, answer: Node) -> Outcome | None:
@@ -24,11 +28,14 @@ def rounded(gold: Node, answer: Node) -> Outcome | None:
     if (g.dimensions and a.dimensions and g.factor != a.factor) or symbols(gold) or symbols(answer):
         return None
     for decimal, value in ((a.value, g.value), (g.value, a.value)):
+        values = [value]
         if isinstance(decimal, (Percent, Degrees)):
-            value = value.value if isinstance(value, type(decimal)) else value
+            values = [value.value] if isinstance(value, type(decimal)) else [value]
+            if isinstance(decimal, Percent) and not isinstance(value, Percent):
+                values.append(scaled(value, Fraction(100)))
             decimal = decimal.value
         number = _decimal(decimal)
-        if number is not None and _rounds_to(value, number):
+        if number is not None and any(_rounds_to(value, number) for value in values):
             return same("rounding")
     return None
 
@@ -49,6 +56,8 @@ def _decimal(node: Node) -> Number | None:
 
 def _rounds_to(value: Node, decimal: Number) -> bool:
     unit = Fraction(10) ** -(decimal.decimals or 0)
+    if (decimal.decimals or 0) >= DOUBLE and abs(decimal.value) >= 10**DOUBLE * unit:
+        return _same_double(value, decimal.value)
     if abs(decimal.value) < unit * 10 ** (SIGNIFICANT - 1):
         return False
     rational = exact(value)
@@ -60,6 +69,15 @@ def _rounds_to(value: Node, decimal: Number) -> bool:
     elif _terminates(rational):
         return False
     return abs(rational - decimal.value) <= unit / 2
+
+
+def _same_double(value: Node, decimal: Fraction) -> bool:
+    """Whether a decimal of so many digits is a value in double precision, whose last digits vary."""
+    rational = exact(value)
+    number = approximate(value) if rational is None else None
+    if number is not None:
+        rational = Fraction(number)
+    return rational is not None and abs(rational - decimal) <= abs(decimal) * Fraction(1, 10**15)
 
 
 def _irrational(value: Node) -> bool:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 
 from limo_ablate.verify.characters import to_ascii
-from limo_ablate.verify.vocabulary import SYNONYMS
+from limo_ablate.verify.vocabulary import LONE_WORDS, SHORT_WORDS, SYNONYMS
 
 _DOLLARS = re.compile(r"(?<!\\)\$+|(?<!\\)\\[()\[\]]")
 _INVISIBLE = re.compile(
     r"\\(?:phantom|hphantom|vphantom|tag|label|color|hspace|vspace)\*?\s*\{[^{}]*\}|\\textcolor\{\w+\}"
 )
+_PRIMES = re.compile(r"\^\s*\{?\s*((?:\\prime\s*)+)\}?")
 _BOXED = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{(.*)\}", re.DOTALL)
 _LEAD = re.compile(
     r"\\triangle\s+|(?:so|thus|therefore|hence),\s*|(?:(?:so|thus|therefore|hence)[,\s]+)?(?:the\s+)?(?:final\s+|correct\s+)?answers?\s*(?:is|are|:|=)\s*(?=\S)"
@@ -46,7 +47,9 @@ _RANGE = re.compile(
 
 def clean(text: str) -> str:
     """`text` as ASCII and LaTeX, without math delimiters, boxes, emphasis and closing punctuation."""
-    text = to_ascii(text).strip()
+    text = to_ascii(text).strip().replace("{:}", ":")
+    if "\\prime" in text:
+        text = _PRIMES.sub(lambda match: "'" * match[1].count("p"), text)
     if text.startswith("{'") and (values := _DICTIONARY.findall(text)):
         text = ", ".join(value.replace("\\\\", "\\") for value in values)
     text = _RANGE.sub("", _INVISIBLE.sub("", text)) if "\\" in text else text
@@ -95,9 +98,15 @@ def flatten(text: str) -> str:
     return _SPACES.sub(" ", text).strip()
 
 
+_CODE = re.compile(r"[A-Z]{2,3}")
+_WORDS_IN_CAPITALS = SHORT_WORDS | LONE_WORDS | frozenset(SYNONYMS)
+
+
 def words(text: str) -> str:
     """`text` as plain words: lower case, without punctuation and articles, synonyms unified."""
     plain = _COMMAND.sub(r" \1 ", flatten(text))
+    if _CODE.fullmatch(plain) and plain.lower() not in _WORDS_IN_CAPITALS:
+        return plain
     plain = _ARTICLE.sub("", _PUNCTUATION.sub(" ", plain.lower().replace("'", "")))
     plain = _BLANKS.sub(" ", plain).strip(" .")
     if _HAN.search(plain):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from limo_ablate.verify.nodes import Constant, Mul, Node, NotParsed, Number, Power, Unit, divide
-from limo_ablate.verify.units import SPEED, UNITS
+from limo_ablate.verify.nodes import Constant, Mul, Node, NotParsed, Number, Unit, divide
+from limo_ablate.verify.units import UNITS
 from limo_ablate.verify.vocabulary import NUMBER_WORDS, STOP_WORDS
 
 if TYPE_CHECKING:
@@ -21,9 +21,6 @@ def unit_or_number(p: Parser, text: str) -> Node:
         return Constant(lower)
     if lower in NUMBER_WORDS:
         return Number(Fraction(NUMBER_WORDS[lower]))
-    if "/" in word and p.take("^"):
-        top, _, bottom = word.rpartition("/")
-        return divide(_unit(top), Power(_unit(bottom), p.argument()))
     parts = [_unit(part) for part in _split_words(word)]
     if any(part.lower() in STOP_WORDS for part in word.split()) or len(parts) > 4:
         raise NotParsed(f"a sentence: {word[:40]!r}")
@@ -38,17 +35,9 @@ def _split_words(word: str) -> list[str]:
 
 
 def _unit(word: str) -> Node:
-    """One word: cm, cm^2, m/s, mph, "square" before a length, or any noun."""
+    """One word: a unit, "square" before a length, or any noun."""
     if "/" in word:
         top, _, bottom = word.partition("/")
         return divide(_unit(top), _unit(bottom))
-    name, digits = word.rstrip("0123456789^{}"), "".join(c for c in word if c.isdigit())
-    if name in UNITS and digits:
-        return Power(Unit(name, True), Number(Fraction(int(digits[:2]))))
-    for prefix_word, power in (("平方", 2), ("立方", 3)):
-        if word.startswith(prefix_word) and word[2:] in UNITS:
-            return Power(Unit(word[2:], True), Number(Fraction(power)))
-    if word in SPEED:
-        return divide(*(Unit(name, True) for name in SPEED[word]))
     stem = word if word in UNITS else word.lower()
     return Unit(stem, True) if stem in UNITS else Unit(word.lower(), False)

@@ -35,6 +35,7 @@ SPELLINGS = {"varepsilon": "epsilon", "varphi": "phi", "vartheta": "theta", "var
              "varpi": "varpi", "ell": "ell", "hbar": "hbar", "partial": "partial", "nabla": "nabla",
              "Re": "Re",
              "aleph": "aleph", "mho": "mho", "odot": "odot", "oplus": "oplus", "star": "star", "imath": "i",
+             "jmath": "j",
              "bullet": "bullet", "perp": "perp", "parallel": "parallel", "prime": "prime"}  # fmt: skip
 
 NUMBER_SETS = {"R": "Reals", "Z": "Integers", "N": "Naturals", "Q": "Rationals", "C": "Complexes"}
@@ -127,9 +128,11 @@ NOT_AN_ATOM = (
     frozenset(RELATIONS) | frozenset(SET_OPERATORS) | frozenset(LOGIC) | TIMES
     | frozenset(("/", "div", "+", "-", "pm", "mp", "^", "_", "!", "'", "%", "\\%", ":", "mid", "colon", "°",
                  "&", "over",
-                 "\\\\", "cdots", "ldots", "dots", "degree", "bmod", "pmod", "choose", '"'))
+                 "\\\\", "degree", "bmod", "pmod", "choose", '"'))
 )  # fmt: skip
 
+
+DOTS = frozenset(("cdots", "ldots", "dots", "dotsc", "dotsb", "dotsm", "vdots"))
 
 FUNCTION_LETTERS = frozenset(["f", "g", "h", "F", "G", "H"])
 """Letters that are functions, not factors, before a bracket."""
