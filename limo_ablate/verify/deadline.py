@@ -52,7 +52,7 @@ def worker_seconds() -> float:
     if _LEFT.ends == math.inf:
         return WORKER_SECONDS
     if _LEFT.worker <= 0:
-        raise LimitReached("time in the worker")
+        raise LimitReached(f"more than {WORKER_SECONDS:g} s in the worker")
     return _LEFT.worker
 
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from limo_ablate.verify.deadline import spend_worker_seconds, worker_seconds
-from limo_ablate.verify.limits import WORKER_BYTES, WORKER_START_SECONDS
+from limo_ablate.verify.limits import WORKER_BYTES, WORKER_SECONDS, WORKER_START_SECONDS
 from limo_ablate.verify.nodes import Node
 from limo_ablate.verify.verdict import Outcome, different, same, undecided
-from limo_ablate.verify.worker import SharedWorker, WorkerDied, WorkerProcess
+from limo_ablate.verify.worker import SharedWorker, WorkerDied, WorkerProcess, WorkerTookTooLong
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -25,8 +25,10 @@ def symbolic_equal(gold: Node, answer: Node) -> Outcome:
     seconds = worker_seconds()
     try:
         (equal, reason), spent = SYMPY.call(_compare_with_sympy, (gold, answer), seconds)
-    except WorkerDied as error:
+    except WorkerTookTooLong:
         spend_worker_seconds(seconds)
+        return undecided("limit", f"more than {WORKER_SECONDS:g} s in the worker")
+    except WorkerDied as error:
         return undecided("limit", str(error))
     spend_worker_seconds(spent)
     if equal is None:

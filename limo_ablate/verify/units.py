@@ -28,7 +28,7 @@ _EVERYDAY = frozenset("cdh")
 
 _METRIC = {
     "m": ("meter metre", "1", "length"),
-    "g": ("gram gramme", "1", "mass"),
+    "g": ("gram", "1", "mass"),
     "s": ("second", "1", "time"),
     "A": ("ampere amp", "1", "current"),
     "K": ("kelvin", "1", "temperature"),

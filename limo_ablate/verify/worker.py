@@ -26,6 +26,10 @@ class WorkerDied(Exception):
     """The worker ended or had to be killed; the message says why."""
 
 
+class WorkerTookTooLong(WorkerDied):
+    """The worker was killed at its time limit."""
+
+
 class WorkerProcess:
     """A Python process that runs functions of importable modules. Use from one thread at a time."""
 
@@ -54,7 +58,7 @@ class WorkerProcess:
             raise WorkerDied("the worker ended") from error
         if seconds is not None and not self._answers_within(seconds):
             self.kill()
-            raise WorkerDied(f"more than {seconds:g} s in the worker")
+            raise WorkerTookTooLong(f"more than {seconds:g} s in the worker")
         message = read_message(self.process.stdout)
         if message is None:
             self.kill()

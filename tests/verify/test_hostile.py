@@ -8,16 +8,18 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from limo_ablate.verify import verify
+from limo_ablate.verify.jobs import SYMPY
 from limo_ablate.verify.limits import WORKER_SECONDS
 from tests.waiting import PATIENCE
 
 TEXTS = runpy.run_path(str(Path(__file__).with_name("hostile.py")))
 ANSWERS: dict[str, str] = TEXTS["ANSWERS"]
 COMPLETIONS: dict[str, str] = TEXTS["COMPLETIONS"]
-DEAR = {"infinite sum", "integral", "integrals", "limit"}
+DEAR = {"infinite sum", "integral", "integrals", "limit", "integrals in a list", "nested limits"}
 """Their cost is the worker's, tested apart."""
 RIGHT = {"megabyte of spaces", "null bytes", "surrogates", "right to left", "joiners"}
 """Decoration of a right answer."""
@@ -47,6 +49,20 @@ def test_completions(name: str, mode: str) -> None:
     assert time.process_time() - began < CPU_SECONDS
     assert verdict.rule != "error"
     assert not verdict.correct
+
+
+def test_a_verdict_has_one_deadline_however_many_comparisons_it_needs() -> None:
+    """Ten integrals a side used to have the worker's limit each."""
+    verify(r"\boxed{\int_0^1 2x\,dx}", "1")  # the worker's start is not counted
+    worker = psutil.Process(SYMPY.worker.process.pid) if SYMPY.worker else None
+    assert worker is not None
+    before = worker.cpu_times().user
+    began = time.thread_time()
+    gold = ANSWERS["integrals in a list"].replace("sin", "cos")
+    verdict = verify(f"\\boxed{{{ANSWERS['integrals in a list']}}}", gold)
+    assert (verdict.status, verdict.rule) == ("undecided", "limit")
+    assert time.thread_time() - began < CPU_SECONDS
+    assert not worker.is_running() or worker.cpu_times().user - before < 2 * WORKER_SECONDS
 
 
 def test_a_worker_that_takes_too_long_is_replaced() -> None:
