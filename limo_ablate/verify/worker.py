@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 _HEADER = struct.Struct("!Q")
-_PROGRAM = "from limo_ablate.verify.worker import serve; serve()"
+_PROGRAM = "from limo_ablate.verify.worker import serve; serve({parent})"
 
 WALL_SECONDS_PER_CPU_SECOND = 5
 """Wall time that a worker may take for each second of processor time: the machine may be busy."""
@@ -37,7 +37,7 @@ class WorkerProcess:
         root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM],
+            [sys.executable, "-c", _PROGRAM.format(parent=os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -112,8 +112,13 @@ def read_message(stream: Any) -> Any:
     return pickle.loads(data) if len(data) == size else None  # noqa: S301 - from our own process
 
 
-def serve() -> None:
-    """The worker's loop: calls from standard input, results to standard output, until the pipe closes."""
+def serve(parent: int) -> None:
+    """The worker's loop: calls from standard input, results to standard output, until the pipe closes.
+
+    The limits are kept by the process that calls. Once that one, `parent`, is gone, so is the worker, even in
+    the middle of a call that would never end.
+    """
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     source, sink = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a function prints must not get between the results
     while (message := read_message(source)) is not None:
@@ -121,6 +126,12 @@ def serve() -> None:
         began = time.process_time()
         result = function(argument)
         write_message(sink, (result, time.process_time() - began))
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 class SharedWorker:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from limo_ablate.verify import jobs, verify, verify_many
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, gone, until
 
 ROOT = Path(__file__).resolve().parents[2]
 INTEGRAL = r"\boxed{\int_0^1 2x\,dx}"
@@ -71,6 +71,20 @@ def test_an_integral_is_computed_once() -> None:
     assert verify(r"\boxed{\int_{-\infty}^{\infty} e^{-x^2}\,dx}", r"\sqrt{\pi}").correct
     assert verify(r"\boxed{\int_{-\infty}^{\infty} e^{-x^2}\,dx}", r"\sqrt{3}").status == "incorrect"
     assert verify(r"\boxed{\int_0^1\int_0^2 (x+y)\,dx\,dy}", "3").correct
+
+
+def test_a_worker_ends_with_the_process_that_started_it() -> None:
+    """Killed in the middle of a call, that one can't keep the time limit any more."""
+    program = (
+        "import os, time\n"
+        "from limo_ablate.verify.worker import WorkerProcess, write_message\n"
+        "worker = WorkerProcess()\n"
+        "write_message(worker.process.stdin, (time.sleep, 3600))\n"
+        "print(worker.process.pid, flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    started = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    until(lambda: gone(int(started.stdout)))
 
 
 def test_memory_of_a_worker_is_bounded() -> None:
