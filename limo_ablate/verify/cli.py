@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from limo_ablate.core.command import Verb
+from limo_ablate.core.errors import UserError
 from limo_ablate.core.text import counted
 
 if TYPE_CHECKING:
@@ -43,13 +44,34 @@ def _options(function: F) -> F:
     "verify",
     cls=Verb,
     reads_project=False,
-    examples=["limo-ablate verify completions.jsonl --workers 8 > verdicts.jsonl"],
+    examples=[
+        "limo-ablate verify completions.jsonl --workers 8 > verdicts.jsonl",
+        "limo-ablate verify labelled.jsonl --audit --peer math-verify",
+    ],
 )
 @_options
-def verify(file: Path, extract: Extract, strict: bool, workers: int) -> int:
+@click.option(
+    "--audit", is_flag=True, help="Print error rates by source and kind of answer, against reference_correct."
+)
+@click.option(
+    "--peer",
+    type=click.Choice(["math-verify"]),
+    help="With --audit, another grader to run on the same completions.",
+)
+def verify(file: Path, extract: Extract, strict: bool, workers: int, audit: bool, peer: str | None) -> int:
     """FILE is JSONL: gold, and completion or completions. Prints a verdict with its reason for each row."""
-    from limo_ablate.verify.score import verify_file
+    from limo_ablate.verify.score import grade_file, verify_file
 
+    if audit:
+        from limo_ablate.verify import audit as audits
+
+        graded = grade_file(file, extract=extract, strict=strict, workers=workers)
+        peers = {peer: audits.by_math_verify(graded)} if peer else {}
+        for line in audits.lines(audits.audit(graded, peers)):
+            print(line)
+        return 0
+    if peer:
+        raise UserError("--peer is for --audit")
     for row in verify_file(file, extract=extract, strict=strict, workers=workers):
         print(json.dumps(row, ensure_ascii=False))
     return 0

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.verify.api import verify_many
@@ -21,8 +21,11 @@ class Graded:
     line: int
     sample: int
     gold: str
+    completion: str
     verdict: Verdict
     reference: bool | None
+    source: str
+    """The row's `source`, else the file's name."""
 
     @property
     def disagrees(self) -> bool:
@@ -58,11 +61,11 @@ def grade_file(
     path: Path, *, extract: Extract = "stated", strict: bool = False, workers: int = 1
 ) -> list[Graded]:
     rows = list(_rows(path))
-    pairs = [(completion, gold) for _, _, gold, completion, _ in rows]
+    pairs = [(row.completion, row.gold) for row in rows]
     verdicts = verify_many(pairs, extract=extract, strict=strict, workers=workers)
     return [
-        Graded(line, sample, gold, verdict, reference)
-        for (line, sample, gold, _, reference), verdict in zip(rows, verdicts, strict=True)
+        Graded(row.line, row.sample, row.gold, row.completion, verdict, row.reference, row.source)
+        for row, verdict in zip(rows, verdicts, strict=True)
     ]
 
 
@@ -97,8 +100,17 @@ def verify_file(
         yield {"line": item.line, "sample": item.sample, "gold": item.gold, **asdict(item.verdict)}
 
 
-def _rows(path: Path) -> Iterator[tuple[int, int, str, str, bool | None]]:
-    """(line, sample, gold, completion, reference); lines end at "\\n" only, completions may hold U+2028."""
+class _Row(NamedTuple):
+    line: int
+    sample: int
+    gold: str
+    completion: str
+    reference: bool | None
+    source: str
+
+
+def _rows(path: Path) -> Iterator[_Row]:
+    """Lines end at "\\n" only, completions may hold U+2028."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -113,7 +125,7 @@ def _rows(path: Path) -> Iterator[tuple[int, int, str, str, bool | None]]:
         gold, completions, references = _fields(row, f"{path}:{line}")
         empty = False
         for sample, (completion, reference) in enumerate(zip(completions, references, strict=True)):
-            yield line, sample, gold, completion, reference
+            yield _Row(line, sample, gold, completion, reference, str(row.get("source", path.stem)))
     if empty:
         raise UserError(f"{path}: it has no rows; each line must be a JSON object")
 
