@@ -15,6 +15,8 @@ from tests.waiting import PATIENCE
 DEBIAN = Path("/usr/lib/postgresql")
 USER = "postgres"
 CONNECTIONS = 200
+ACCESS = f"local all {USER} trust\nlocal all all scram-sha-256\n"
+"""Only this user needs no password."""
 SETTINGS = f"-c listen_addresses= -c max_connections={CONNECTIONS} -c shared_buffers=32MB"
 
 
@@ -44,14 +46,19 @@ class Postgres:
             shutil.chown(folder, USER)
         server = cls(folder, tools)
         server._run("initdb", "-A", "trust", "-U", USER, "--no-sync", "-E", "UTF8")
+        (folder / "data" / "pg_hba.conf").write_text(ACCESS)
         server.start()
         return server
 
-    def database(self) -> str:
-        """URL of a new database."""
-        name = f"d{next(self._numbers)}"
-        self._run("createdb", "-h", str(self.folder), "-U", USER, name, data=False)
-        return f"postgresql+psycopg://{USER}@/{name}?host={self.folder}"
+    def database(self, password: str | None = None) -> str:
+        """URL of a new database; with a password, which is not in it, that of a new user."""
+        name, user = f"d{next(self._numbers)}", USER
+        here = ("-h", str(self.folder), "-U", USER)
+        if password:
+            user = f"of_{name}"
+            self._run("psql", *here, "-c", f"CREATE ROLE {user} LOGIN PASSWORD '{password}'", data=False)
+        self._run("createdb", *here, "-O", user, name, data=False)
+        return f"postgresql+psycopg://{user}@/{name}?host={self.folder}"
 
     def start(self) -> None:
         options = f"-k {self.folder} {SETTINGS}"

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+from limo_ablate.core.credentials import masked
 from limo_ablate.core.errors import (
     EXIT_INTERRUPTED,
     EXIT_TRIALS_FAILED,
@@ -61,7 +62,7 @@ def run(command: click.Command, argv: Sequence[str]) -> int:
 
 
 def _failed(message: str, code: int) -> int:
-    print(f"{PROGRAM}: {message}", file=sys.stderr)
+    print(f"{PROGRAM}: {masked(message)}", file=sys.stderr)
     return code
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from limo_ablate.core.code import PACKAGES, code_digest, package_versions
+from limo_ablate.core.credentials import masked
 from limo_ablate.core.typed import installed
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def write_provenance(
     commit, diff = code_state()
     facts = {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": [Path(sys.argv[0]).name, *map(masked, sys.argv[1:])],
         "git": {"commit": commit, "dirty": None if diff is None else bool(diff)},
         "code": code_digest(),
         "versions": package_versions(RECORDED),
@@ -47,7 +48,7 @@ def write_provenance(
         "seeds": seeds,
         **installed(config),
     }
-    (folder / "diff.patch").write_text(diff or "")
+    (folder / "diff.patch").write_text(masked(diff or ""))
     (folder / "provenance.json").write_text(json.dumps(facts, indent=1) + "\n")
     return facts
 

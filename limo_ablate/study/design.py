@@ -27,6 +27,7 @@ from typing import Any, Literal
 
 from hydra.core.config_loader import ConfigLoader
 
+from limo_ablate.core.credentials import has_password, masked, refuse_credentials
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.overrides import Override, parse_overrides
 from limo_ablate.core.project import study_file, study_names, sweep_folders
@@ -77,7 +78,8 @@ class Study:
     budget: Budget | None = None
     """What it may spend; null: no cap."""
     ledger: str | None = None
-    """URL of an Optuna storage (sqlite:///..., postgresql://...); null: a file in the study's folder."""
+    """URL of an Optuna storage (sqlite:///..., postgresql://...), without a password; null: a file in the
+    study's folder."""
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
@@ -85,6 +87,8 @@ class Study:
                 f"name={self.name}: a study's name is a folder's name; use at most {LONGEST_NAME} letters, "
                 "digits, - . and _, a letter or digit first"
             )
+        if self.ledger is not None:
+            check_ledger(self.ledger)
         if not self.seeds or not self.blocks:
             raise UserError(f"study {self.name}: {'blocks' if self.seeds else 'seeds'} is empty")
         check_seeds(self.seeds, f"study {self.name}")
@@ -121,6 +125,15 @@ class Study:
                 raise UserError(f"{where}: {level} is not a level of {contrast.factor}; levels: {known}")
 
 
+def check_ledger(url: str) -> None:
+    """Raises UserError for a URL with a password, which would be saved with the study and shown."""
+    if has_password(url):
+        raise UserError(
+            f"ledger={masked(url)}: leave the password out, it would be saved with the study; PostgreSQL "
+            "reads it from PGPASSWORD or from ~/.pgpass (docs/sweeps.md)"
+        )
+
+
 def load_study(name_or_path: str, extra: Sequence[str] = ()) -> Study:
     """The study of `sweeps/NAME.yaml`, or of a YAML file anywhere, changed by `extra`.
 
@@ -130,9 +143,12 @@ def load_study(name_or_path: str, extra: Sequence[str] = ()) -> Study:
     which names the key.
     """
     path = _find(name_or_path)
-    study = from_dict(Study, _read(path), path.name)
+    declared = _read(path)
+    study = from_dict(Study, declared, path.name)
+    refuse_credentials(declared, path.name)
     for override in parse_overrides(extra):
         study = with_override(study, override)
+        refuse_credentials(override.text, "")
     return study
 
 
@@ -238,6 +254,8 @@ def multirun_study(
 ) -> Study:
     """A study from Hydra's `-m`: keys with several values are crossed, `seed=0,1` sets the seeds instead of
     the configuration's own `seed`."""
+    for text in arguments:
+        refuse_credentials(text, "")
     axes: dict[str, Levels] = {}
     overrides, seeds = [], (seed,)
     for given in parse_overrides(arguments, loader):

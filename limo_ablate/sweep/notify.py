@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from limo_ablate.core.credentials import masked
 from limo_ablate.core.errors import EXIT_INTERRUPTED, EXIT_USER_ERROR, UserError
 from limo_ablate.core.marked_processes import RUNNER_MARK
 from limo_ablate.sweep.ledger.queue import Queue
@@ -93,7 +94,7 @@ class Notifier:
                 _call(command_of(target), message, self._environment)
         except Exception as error:  # whatever it is, it must not harm the sweep
             why = str(error).splitlines()[0] if str(error) else type(error).__name__
-            self._say(f"launch.notify: the notification of the {message['event']} failed: {why}")
+            self._say(f"launch.notify: the notification of the {message['event']} failed: {masked(why)}")
 
 
 def is_address(target: str) -> bool:

@@ -24,6 +24,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from limo_ablate.core.credentials import masked
 from limo_ablate.core.errors import EXIT_USER_ERROR, Preempted, UserError, is_disk_full
 from limo_ablate.core.marked_processes import GRACE, RUNNER_MARK, end_group
 from limo_ablate.sweep import preload
@@ -172,8 +173,8 @@ def _run(call: Call, reasons: Connection) -> int:
         _limit_threads(int(os.environ["OMP_NUM_THREADS"]))
         call()
     except BaseException as error:
-        traceback.print_exc()
-        reasons.send(f"{type(error).__name__}: {error}"[:LONGEST_REASON])
+        print(masked(traceback.format_exc()), file=sys.stderr)
+        reasons.send(masked(f"{type(error).__name__}: {error}")[:LONGEST_REASON])
         return _exit_code(error)
     return 0
 

@@ -28,11 +28,13 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from limo_ablate.core.credentials import refuse_credentials
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.overrides import CONFIG_DIR, CONFIG_NAME, CONFIG_PATH, literal, unreadable
 from limo_ablate.core.project import conf_folders
 from limo_ablate.core.typed import from_dict, nearest
 from limo_ablate.trial.config import TrialConfig
+from limo_ablate.trial.resolvers import limit_environment
 from limo_ablate.trial.template import NotPlain, Sections, Template, Value
 
 SEARCH_PATH: ContextVar[tuple[str, ...]] = ContextVar("SEARCH_PATH", default=())
@@ -45,15 +47,19 @@ PATH_KEYS = {"model": "model=local model.path", "data": "data=jsonl data.path"}
 """Group -> what takes a path, where the group was given one."""
 Folders = tuple[Path, ...]
 
+limit_environment()
+
 
 def to_trial(cfg: DictConfig) -> TrialConfig:
     """The typed form of a composed configuration. Raises UserError for anything the schema does not allow."""
     try:
         data = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        raise UserError(f"{error.full_key}: {_first_line(error)}") from error
+        raise UserError(f"{error.full_key}: {_own_reason(error) or _first_line(error)}") from error
     assert isinstance(data, dict)
-    return from_dict(TrialConfig, {str(key): value for key, value in data.items() if key != "hydra"})
+    sections = {str(key): value for key, value in data.items() if key != "hydra"}
+    refuse_credentials(sections, "")
+    return from_dict(TrialConfig, sections)
 
 
 def compose(overrides: Sequence[str]) -> TrialConfig:
@@ -334,6 +340,13 @@ def _missing_file(error: MissingConfigException, name: str) -> UserError:
         f"{name}.yaml: no such configuration in {' or '.join(map(str, folders))}{nearest(name, files)} "
         f"There are: {', '.join(sorted(files))}"
     )
+
+
+def _own_reason(error: BaseException | None) -> str | None:
+    """What our own resolver says, where it is what OmegaConf's error is about."""
+    while error is not None and not isinstance(error, UserError):
+        error = error.__cause__ or error.__context__
+    return None if error is None else str(error)
 
 
 def _first_line(error: Exception) -> str:

@@ -17,6 +17,7 @@ import polars as pl
 
 from limo_ablate.core.artifacts import Artifact, Store, digest_file, record_files, stage_version
 from limo_ablate.core.code import package_versions
+from limo_ablate.core.credentials import masked
 from limo_ablate.core.energy import EnergyMeter
 from limo_ablate.core.files import write_atomically
 from limo_ablate.core.overrides import format_override
@@ -92,7 +93,7 @@ def run_trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> dict[st
         }
         tracker.finish(metrics, folder, stages.artifacts)
     except BaseException as error:
-        tracker.fail(f"{type(error).__name__}: {error}")
+        tracker.fail(masked(f"{type(error).__name__}: {error}"))
         raise
     write_atomically(folder / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     log.info("done in %.1f s: %s", metrics["total_seconds"], _summary(scores))

@@ -19,6 +19,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from limo_ablate.core.credentials import refuse_credentials
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.typed import Converted, convert, hints
 from limo_ablate.trial.config import TrialConfig
@@ -107,6 +108,7 @@ class Template:
             for value in values:
                 root = assigned(root, value.key.split("."), value.value)
             plain = _resolved(root[name], root)
+            refuse_credentials(plain, name)
             typed[key] = convert(self._hints[name], plain, name, self._sections.known)
         return typed[key]
 

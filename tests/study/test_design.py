@@ -273,3 +273,37 @@ def test_a_multirun_is_a_study_of_one_block() -> None:
     assert multirun_study("x", ["seed=3"], seed=5).seeds == (3,)
     assert multirun_study("x", ["select.size=4"], seed=5).seeds == (5,)
     assert points(multirun_study("x", []).blocks[0]) == [{}]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://me:s3cret@host/db", "postgresql://me:s3c/r@et@host/db", "grpc://me:s3cret@host:1",
+        "postgresql://me@host/db?password=s3cret",
+    ],
+)  # fmt: skip
+def test_a_password_of_the_ledger_is_refused_and_not_shown(url: str, tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    declared = {"name": "s", "blocks": [{"name": "b", "axes": {"select.size": [0]}}]}
+    for in_file, extra in ((declared | {"ledger": url}, []), (declared, [f"ledger='{url}'"])):
+        path.write_text(yaml.safe_dump(in_file))
+        with pytest.raises(UserError, match=r"^ledger=.*\*\*\*.*PGPASSWORD or from ~/.pgpass") as error:
+            load_study(str(path), extra)
+        assert "s3c" not in str(error.value)
+
+
+def test_a_key_anywhere_in_a_study_is_refused_by_its_place(tmp_path: Path) -> None:
+    key, path = "hf_" + "aB3" * 12, tmp_path / "s.yaml"
+    declared = {"name": "s", "blocks": [{"name": "b", "axes": {"select.size": [0]}}]}
+    cases = (
+        ({"question": f"is {key} good?"}, [], "s.yaml.question: holds"),
+        ({"overrides": [f"track.name={key}"]}, [], r"s.yaml.overrides\[0\] track.name: holds"),
+        ({}, [f"track.name={key}"], "^track.name: holds"),
+    )
+    for more, extra, where in cases:
+        path.write_text(yaml.safe_dump(declared | more))
+        with pytest.raises(UserError, match=where) as error:
+            load_study(str(path), extra)
+        assert key not in str(error.value)
+    with pytest.raises(UserError, match=r"^track\.name: holds"):
+        multirun_study("m", [f"track.name={key}"])

@@ -53,6 +53,9 @@ def test_a_failure_gives_its_reason_and_leaves_its_traceback(
 ) -> None:
     assert start("fail", "loss is nan").result() == (FAILED, "ValueError: loss is nan")
     assert "Traceback" in (tmp_path / "logs" / "trial.log").read_text()
+    code, reason = start("fail", "no answer of https://me:pa55word@proxy.example").result()
+    assert (code, reason) == (FAILED, "ValueError: no answer of https://me:***@proxy.example")
+    assert "pa55word" not in (tmp_path / "logs" / "trial.log").read_text()
 
 
 def test_a_reason_of_any_length_is_told(start: Callable[..., Worker]) -> None:

@@ -27,6 +27,8 @@ class ProcessSpec:
     command: list[str]
     environment: dict[str, str]
     log: Path
+    first_input: bytes = b""
+    """What it finds on its standard input, which stays open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +46,18 @@ def start(spec: ProcessSpec) -> ManagedProcess:
             spec.command, env=spec.environment, stdin=subprocess.PIPE, stdout=output, stderr=output,
             start_new_session=True,
         )  # fmt: skip
+    if spec.first_input and process.stdin:
+        with suppress(BrokenPipeError):  # it has already failed, as its exit code will say
+            process.stdin.write(spec.first_input)
+            process.stdin.flush()
     return ManagedProcess(spec, process)
 
 
 def kill(managed: ManagedProcess) -> None:
     """Kills the process; what it started on another machine exits when its standard input closes."""
     if managed.process.stdin:
-        managed.process.stdin.close()
+        with suppress(BrokenPipeError):
+            managed.process.stdin.close()
     with suppress(ProcessLookupError):
         os.killpg(managed.process.pid, signal.SIGKILL)
     managed.process.wait()

@@ -1,5 +1,6 @@
 """One machine of a training: `python -m limo_ablate.model.train.node COMMAND...`, started there by `nodes`.
 
+The first line of its standard input is a JSON object of environment variables, which are on no command line.
 Runs the command until it exits, or until its own standard input closes, which means that the trial's main
 process has died or ends the training. Over ssh there is no other way to learn of that.
 
@@ -10,6 +11,7 @@ process group ends it earlier.
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
@@ -24,8 +26,16 @@ POLL_SECONDS = 0.1
 
 def main(command: list[str]) -> int:
     """Returns the command's exit status, or 1 if it was killed."""
+    with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as pipe:  # reads no further than the line
+        line = pipe.readline()
+    if not line:
+        return 1
     process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=partial(die_with, os.getpid())
+        command,
+        env=os.environ | json.loads(line),
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=partial(die_with, os.getpid()),
     )
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     while (status := process.poll()) is None:

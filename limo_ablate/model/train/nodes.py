@@ -5,6 +5,7 @@ The machines share a file system: environment, tokens, base model and weights ha
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import socket
@@ -19,7 +20,7 @@ from limo_ablate.core.hardware import HardwareConfig
 SRUN = "srun --nodes=1 --ntasks=1 --overlap --cpu-bind=none --nodelist={host} sh -c"
 """Starts a shell command line on a machine of the Slurm allocation that the trial runs in."""
 FORWARDED = ("HF_", "NCCL_", "GLOO_", "TORCH_", "PYTORCH_", "PYTHONPATH", "LIMO_ABLATE_")
-"""Prefixes of the environment variables that are passed to all machines."""
+"""Beginnings of the names of environment variables that all machines get."""
 
 
 def check_nodes(hardware: HardwareConfig) -> None:
@@ -60,18 +61,24 @@ def hosts_of(hardware: HardwareConfig) -> tuple[str, ...]:
 def node_commands(hardware: HardwareConfig, job_file: Path, port: int) -> list[list[str]]:
     """The command for each machine that starts its ranks; all ranks connect to `port` of the first."""
     hosts = hosts_of(hardware)
-    variables = {key: value for key, value in sorted(os.environ.items()) if key.startswith(FORWARDED)}
-    if hardware.device == "cpu":
-        variables["ACCELERATE_USE_CPU"] = "true"
-    environment = ["env", *(f"{key}={value}" for key, value in variables.items())]
+    own = ["env", f"PYTHONPATH={path}"] if (path := os.environ.get("PYTHONPATH")) else []
     commands = []
     for number, host in enumerate(hosts):
         python = [sys.executable, "-m", "limo_ablate.model.train.node"]
         launch = accelerate_launch(hardware, job_file, number, hosts[0], port)
-        line = f"cd {shlex.quote(str(Path.cwd()))} && exec {shlex.join([*environment, *python, *launch])}"
+        line = f"cd {shlex.quote(str(Path.cwd()))} && exec {shlex.join([*own, *python, *launch])}"
         remote = (hardware.remote or SRUN).replace("{host}", host)
         commands.append([*shlex.split(remote), line])
     return commands
+
+
+def node_environment(hardware: HardwareConfig) -> bytes:
+    """The variables that all machines get, as a line for the standard input of each command: HF_TOKEN is
+    among them, and a command line can be read by everyone on its machine."""
+    variables = {key: value for key, value in sorted(os.environ.items()) if key.startswith(FORWARDED)}
+    if hardware.device == "cpu":
+        variables["ACCELERATE_USE_CPU"] = "true"
+    return json.dumps(variables).encode() + b"\n"
 
 
 def accelerate_launch(

@@ -27,7 +27,7 @@ from limo_ablate.model.train.managed_process import (
     process_failure,
     start,
 )
-from limo_ablate.model.train.nodes import free_port, node_commands
+from limo_ablate.model.train.nodes import free_port, node_commands, node_environment
 from limo_ablate.model.train.stop import SCRATCH_DIR, STOP_FILE, deferring_sigterm, stop_requested
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _rank_specs(job: TrainingJob, scratch_dir: Path) -> Iterator[ProcessSpec]:
 def _node_specs(job: TrainingJob, scratch_dir: Path) -> Iterator[ProcessSpec]:
     for number, command in enumerate(node_commands(job.hardware, scratch_dir / JOB, free_port())):
         name, log = f"node {number} of {job.hardware.nodes}", scratch_dir / f"node{number}.log"
-        yield ProcessSpec(name, command, dict(os.environ), log)
+        yield ProcessSpec(name, command, dict(os.environ), log, node_environment(job.hardware))
 
 
 def _wait(processes: list[ManagedProcess], scratch_dir: Path, steps: TextIO, on_step: OnStep | None) -> None:

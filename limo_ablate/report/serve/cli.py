@@ -30,23 +30,26 @@ if TYPE_CHECKING:
 )
 @words("study", optional=True)
 @click.option("--port", type=int, default=8780, show_default=True, help="0 chooses a free port.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Another address needs --token.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Another address needs a token.")
+@click.option("--token", is_flag=True, help="A browser must send a token, generated anew at each start.")
 @click.option(
-    "--token",
-    is_flag=False,
-    flag_value="",
-    metavar="[T]",
-    help="Token of at least 16 characters that a browser must send; without a value, one is generated.",
+    "--token-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The token is in FILE, which only you can read: at least 16 characters.",
 )
-def view(study: str | None, overrides: list[str], port: int, host: str, token: str | None) -> int:
+def view(
+    study: str | None, overrides: list[str], port: int, host: str, token: bool, token_file: Path | None
+) -> int:
     """Shows each study's progress, failures and their reasons, and its report, redrawn as trials finish.
     With STUDY, a name or a folder, only that study. Only reads. Ctrl-C ends it.
     """
-    from limo_ablate.report.serve.guard import Guard
+    from limo_ablate.report.serve.guard import Guard, read_token
     from limo_ablate.report.serve.hub import Hub
     from limo_ablate.sweep.interrupts import Interrupts
 
-    guard = Guard(host, secrets.token_urlsafe(24) if token == "" else token)
+    chosen = read_token(token_file) if token_file else secrets.token_urlsafe(24) if token else None
+    guard = Guard(host, chosen)
     only, folders = _studies(study, overrides)
     with Interrupts() as interrupts, Hub(folders) as hub, _server(guard, port, hub) as server:
         print(address(server, only), flush=True)

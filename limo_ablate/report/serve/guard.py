@@ -12,8 +12,10 @@ import hmac
 import ipaddress
 import secrets
 import socket
+import stat
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
+from pathlib import Path
 
 from limo_ablate.core.errors import UserError
 
@@ -33,12 +35,11 @@ class Guard:
     def __post_init__(self) -> None:
         if self.token is None and not loopback(self.host):
             raise UserError(
-                f"--host {self.host}: other machines can reach that address; add --token (without a value, "
-                "one is generated)"
+                f"--host {self.host}: other machines can reach that address; add --token or --token-file FILE"
             )
         if self.token is not None and len(self.token) < SHORTEST:
             raise UserError(
-                f"--token: {len(self.token)} characters are too few, at least {SHORTEST} are needed"
+                f"--token-file: {len(self.token)} characters are too few, at least {SHORTEST} are needed"
             )
 
     def knows(self, host: str | None) -> bool:
@@ -57,6 +58,18 @@ class Guard:
             return True
         session = _cookie(cookie or "", name)
         return session is not None and _same(session, self.session)
+
+
+def read_token(file: Path) -> str:
+    """The token in a file, which must be its owner's alone. Raises UserError."""
+    try:
+        others = stat.S_IMODE(file.stat().st_mode) & 0o077
+        if not others:
+            return file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "no text"
+        raise UserError(f"--token-file {file}: {why}") from error
+    raise UserError(f"--token-file {file}: other users can read or change it; chmod 600 {file}")
 
 
 def loopback(host: str) -> bool:

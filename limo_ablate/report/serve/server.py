@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from limo_ablate.core.credentials import masked
 from limo_ablate.core.errors import UserError
 from limo_ablate.report.serve.guard import Guard
 from limo_ablate.report.serve.hub import Hub
@@ -147,7 +148,7 @@ class Handler(BaseHTTPRequestHandler):
         return self._send(200, "text/html", text, {"Content-Security-Policy": REPORT})
 
     def _json(self, content: Any) -> None:
-        self._send(200, "application/json", json.dumps(content, allow_nan=False).encode())
+        self._send(200, "application/json", masked(json.dumps(content, allow_nan=False)).encode())
 
     def _send(self, code: int, kind: str, content: bytes, headers: dict[str, str] | None = None) -> None:
         self.send_response(code)

@@ -18,6 +18,7 @@ from optuna.storages import run_grpc_proxy_server
 
 from limo_ablate.core.command import Verb, run
 from limo_ablate.core.errors import UserError
+from limo_ablate.study.design import check_ledger
 from limo_ablate.sweep.ledger.storage import Storage
 
 
@@ -41,6 +42,7 @@ def serve(url: str, host: str, port: int) -> None:
     """Serves the database until it is interrupted. Raises UserError."""
     if "://" not in url or url.startswith("grpc:"):
         raise UserError(f"{url}: the proxy serves a database, sqlite:///... or postgresql+psycopg://...")
+    check_ledger(url)
     storage = Storage(url).optuna
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)

@@ -32,6 +32,9 @@ _BUSY = 1.0
 _PAUSES = (0.1, 0.3, 1.0)
 """Seconds before each further try; the last value also for all that follow."""
 
+REFUSED = ("no password supplied", "password authentication failed")
+"""What PostgreSQL says of a missing or a wrong password."""
+
 
 class Storage:
     """An Optuna storage that is waited for while it is unreachable. `url`: a Path is a journal. Raises
@@ -92,7 +95,7 @@ def _open(url: str, patience: float, pause: Callable[[float], None]) -> BaseStor
     try:
         return _proxy(url, patience) if url.startswith("grpc://") else _database(url, patience, pause)
     except Exception as error:
-        raise UserError(f"ledger={url}: can't be opened: {_line(error)}") from error
+        raise UserError(f"ledger={url}: can't be opened: {_line(error)}{_advice(error)}") from error
 
 
 def _proxy(url: str, patience: float) -> GrpcStorageProxy:
@@ -129,7 +132,10 @@ def _started(
         try:
             return Database(url, engine_kwargs=dict(settings))
         except DatabaseError as error:
-            if "unable to open" in str(error) or time.monotonic() > deadline:  # SQLite has no such folder
+            # SQLite has no such folder; PostgreSQL refuses the password, or misses one
+            if any(lasting in str(error) for lasting in ("unable to open", *REFUSED)):
+                raise
+            if time.monotonic() > deadline:
                 raise
         pause(_PAUSES[1])
 
@@ -158,6 +164,12 @@ def _is_transient(error: BaseException) -> bool:
         type(error).__name__ in ("OperationalError", "InterfaceError", "InternalError", "TimeoutError")
         or bool(getattr(error, "connection_invalidated", False))
     )
+
+
+def _advice(error: BaseException) -> str:
+    if not any(refused in str(error) for refused in REFUSED):
+        return ""
+    return "; set PGPASSWORD, or add a line to ~/.pgpass (mode 600), on each machine that runs trials"
 
 
 def _line(error: BaseException) -> str:

@@ -27,6 +27,7 @@ from typing import Any, Literal
 import wandb
 
 from limo_ablate.core.artifacts import Artifact
+from limo_ablate.core.credentials import masked
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.identity import WITHOUT_EFFECT, TrialLabels
 from limo_ablate.trial.track.names import levels, numbers, own_tags
@@ -192,5 +193,5 @@ class WandbTracker:
     def _warn(self, error: Exception, consequence: str) -> None:
         """Logs one warning per run: later errors have the same cause."""
         if self.failure is None:
-            self.failure = " ".join(f"{type(error).__name__}: {error}".split())
+            self.failure = masked(" ".join(f"{type(error).__name__}: {error}".split()))
             log.warning("W&B failed, and %s: %s", consequence, self.failure)

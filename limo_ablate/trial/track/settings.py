@@ -15,6 +15,7 @@ from urllib.request import urlopen
 
 import wandb
 
+from limo_ablate.core.credentials import masked
 from limo_ablate.core.errors import UserError
 from limo_ablate.trial.config import TrackConfig
 
@@ -57,7 +58,7 @@ def check_server(timeout: float) -> None:
         return
     except OSError as error:
         reason = getattr(error, "reason", error)
-        raise ConnectionError(f"{url} does not answer ({reason})") from error
+        raise ConnectionError(masked(f"{url} does not answer ({reason})")) from error
 
 
 def check_access() -> None:

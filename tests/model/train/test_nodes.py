@@ -1,5 +1,7 @@
+import json
 import os
 import signal
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +13,7 @@ from limo_ablate.core.artifacts import Store
 from limo_ablate.core.errors import TrialFailure, UserError
 from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.model.train.launch import train
-from limo_ablate.model.train.nodes import check_nodes, hosts_of, node_commands
+from limo_ablate.model.train.nodes import check_nodes, hosts_of, node_commands, node_environment
 from tests.model.train.test_launch import ranks_of, workers_of
 from tests.model.train.test_sharding import FSDP2, assert_same, trained
 from tests.quick_ranks import quick_ranks
@@ -33,13 +35,14 @@ LAUNCH = (
 
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
-    """No variables are forwarded but one; the beginning of the command line."""
+    """No variable of this process is passed on; the beginning of the command line."""
     for name in [*os.environ]:
         if name.startswith(("HF_", "NCCL_", "GLOO_", "TORCH_", "PYTORCH_", "PYTHONPATH")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("NCCL_DEBUG", "WARN")
+    monkeypatch.setenv("HF_TOKEN", "hf_of_this_user")
     monkeypatch.chdir(tmp_path)
-    return f"cd {tmp_path} && exec env NCCL_DEBUG=WARN "
+    return f"cd {tmp_path} && exec "
 
 
 def commands(hardware: HardwareConfig) -> list[list[str]]:
@@ -53,6 +56,24 @@ def test_over_ssh_the_command_is_one_shell_line(plain: str) -> None:
     assert second == ["ssh", "-o", "BatchMode=yes", "a2", plain + LAUNCH]
     assert first[:4] == ["ssh", "-o", "BatchMode=yes", "a1"]
     assert first[4] == (plain + LAUNCH).replace("--machine_rank 1", "--machine_rank 0")
+
+
+def test_variables_come_by_standard_input_and_are_on_no_command_line(plain: str, tmp_path: Path) -> None:
+    """Every user of a machine can read its command lines."""
+    hardware = replace(GPUS, hosts=("a1", "a2"), remote="ssh {host}")
+    sent = node_environment(hardware)
+    assert json.loads(sent) == {"NCCL_DEBUG": "WARN", "HF_TOKEN": "hf_of_this_user"}
+    code = "import os; print(os.environ['HF_TOKEN'], os.environ['NCCL_DEBUG'])"
+    command = [sys.executable, "-m", "limo_ablate.model.train.node", sys.executable, "-c", code]
+    bare = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[3])}
+    with subprocess.Popen(command, env=bare, stdin=-1, stdout=-1) as node:
+        assert node.stdin
+        assert node.stdout
+        node.stdin.write(sent)
+        node.stdin.flush()
+        assert node.stdout.read() == b"hf_of_this_user WARN\n"
+    with subprocess.Popen(command, env=bare, stdin=subprocess.DEVNULL) as orphan:
+        assert orphan.wait() == 1
 
 
 def test_in_a_slurm_allocation_srun_starts_it(

@@ -137,7 +137,10 @@ def test_only_get_only_by_our_names_and_not_for_other_sites(running: tuple[Sweep
 
 
 def test_a_token_is_asked_for_once_and_then_a_cookie(tmp_path: Path) -> None:
-    with viewing(tmp_path, "--token", TOKEN) as where:
+    file = tmp_path / "token"
+    file.write_text(f"{TOKEN}\n")
+    file.chmod(0o600)
+    with viewing(tmp_path, "--token-file", str(file)) as where:
         assert where.endswith(f"/?token={TOKEN}")
         assert get(where, "/").status == get(where, "/api/studies").status == 401
         assert get(where, "/?token=wrong").status == 401
@@ -153,6 +156,12 @@ def test_a_token_is_asked_for_once_and_then_a_cookie(tmp_path: Path) -> None:
 def test_what_can_not_be_served_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["view", "--host", "0.0.0.0", f"paths.studies={tmp_path}"]) == 2  # noqa: S104
     assert "add --token" in capsys.readouterr().err
+    open_to_all = tmp_path / "token"
+    open_to_all.write_text(TOKEN)
+    open_to_all.chmod(0o644)
+    for file, why in (("token", "chmod 600"), ("nowhere", "No such file")):
+        assert main(["view", "--token-file", str(tmp_path / file), f"paths.studies={tmp_path}"]) == 2
+        assert why in capsys.readouterr().err
     for wrong in (["--prot", "1"], ["--port", "many"], ["--port", "99999"], ["a", "b"], ["nowhere"]):
         assert main(["view", *wrong, f"paths.studies={tmp_path}"]) == 2, wrong
 
