@@ -27,6 +27,12 @@ ROOT = HERE.parent
 SHARED = ROOT.parent / "shared" / "data"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What tests trust is remembered for them alone."""
+    os.environ["XDG_CONFIG_HOME"] = str(tmp_path_factory.mktemp("config"))
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Real benchmarks, pools and completions that are not part of the project."""

@@ -15,11 +15,11 @@ from limo_ablate.core.errors import UserError
 
 MASK = "***"
 PASSWORD = re.compile(
-    r"""(?P<kept>[a-z][\w+.-]*://[^\s:/?#@'"]*:)[^\s'"<>]+(?=@)            # scheme://user:PASSWORD@host
+    r"""(?P<kept>(?<![\w+.-])[a-z][\w+.-]*://[^\s:/?#@'"]{0,200}:)[^\s'"<>]{1,200}(?=@)  # user:PASSWORD@host
       | (?P<key>[?&](?:password|passwd|sslpassword|token|access_token|api_?key|secret)=)[^\s&'"<>]+""",
     re.IGNORECASE | re.VERBOSE,
 )
-"""A password in a URL: that of its user, or a parameter."""
+"""A password in a URL: that of its user, or a parameter. Lengths are limited, as texts may be hostile."""
 KEY = re.compile(
     r"""(?<![A-Za-z0-9])(?:
         hf_[A-Za-z0-9]{30,}                                               # Hugging Face

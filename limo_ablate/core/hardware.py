@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from dataclasses import dataclass, field
 from typing import Literal
@@ -61,6 +62,9 @@ class HardwareConfig:
             raise UserError(
                 f"hardware.hosts names {len(self.hosts)} machines, but hardware.nodes={self.nodes}"
             )
+        for host in self.hosts or ():
+            if not re.fullmatch(r"[\w.:][\w.:-]*", host):  # it becomes a word of a command line
+                raise UserError(f"hardware.hosts: {host!r} is no name or address of a machine")
         if self.hosts is not None and self.remote is None:
             raise UserError("hardware.hosts needs hardware.remote, the command to reach them: 'ssh {host}'")
         if self.context_parallel > 1 and self.strategy == "zero3":

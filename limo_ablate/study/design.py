@@ -146,10 +146,29 @@ def load_study(name_or_path: str, extra: Sequence[str] = ()) -> Study:
     declared = _read(path)
     study = from_dict(Study, declared, path.name)
     refuse_credentials(declared, path.name)
+    _refuse_hydra(study)
     for override in parse_overrides(extra):
         study = with_override(study, override)
         refuse_credentials(override.text, "")
     return study
+
+
+def _refuse_hydra(study: Study) -> None:
+    """Raises UserError for settings of Hydra itself: no sweep reads them, but a rerun of a trial would, and
+    they may name code (hydra.callbacks)."""
+    blocks = (
+        (*(given.key for given in parse_overrides(block.overrides)), *block.factors())
+        for block in study.blocks
+    )
+    for key in (
+        *(given.key for given in parse_overrides(study.overrides)),
+        *(key for found in blocks for key in found),
+    ):
+        bare = key.lstrip("+~")
+        if bare.startswith(("hydra.", "hydra/")) and bare != "hydra.searchpath":
+            raise UserError(
+                f"study {study.name}: {key}: settings of Hydra have no effect in a study; remove it"
+            )
 
 
 def with_override(study: Study, override: Override) -> Study:

@@ -22,7 +22,8 @@ from limo_ablate.core.errors import UserError
 @click.option(
     "--keep-stale", is_flag=True, help="Don't run trials again whose data or verifier has changed since."
 )
-def sweep(study: str, overrides: list[str], extend: bool, keep_stale: bool) -> int:
+@click.option("--trust", is_flag=True, help="Let run what the study's file itself names; asked for once.")
+def sweep(study: str, overrides: list[str], extend: bool, keep_stale: bool, trust: bool) -> int:
     """STUDY is a name (a file of sweeps/) or a YAML file. The same command again runs what is missing, and
     nothing twice.
 
@@ -32,7 +33,8 @@ def sweep(study: str, overrides: list[str], extend: bool, keep_stale: bool) -> i
     from limo_ablate.study.design import load_study
     from limo_ablate.sweep.coordinate import run
 
-    return run(load_study(study, overrides), extend=extend, keep_stale=keep_stale)
+    declared = load_study(study, overrides)
+    return run(declared, extend=extend, keep_stale=keep_stale, typed=overrides, trust=trust)
 
 
 @click.command(
@@ -42,7 +44,8 @@ def sweep(study: str, overrides: list[str], extend: bool, keep_stale: bool) -> i
 )
 @words("study")
 @click.option("--trials", type=click.IntRange(min=1), metavar="N", help="Leave after N attempts.")
-def join(study: str, overrides: list[str], trials: int | None) -> int:
+@click.option("--trust", is_flag=True, help="Let run what the study itself names; asked for once.")
+def join(study: str, overrides: list[str], trials: int | None, trust: bool) -> int:
     """STUDY, which `sweep` has started, is a name or a folder. The runner may be on another machine that
     shares the study's folder, started in the same directory. It takes what waits, and leaves when nothing
     waits. Overrides are those of `launch`, for this runner only.
@@ -52,7 +55,7 @@ def join(study: str, overrides: list[str], trials: int | None) -> int:
     from limo_ablate.study.folder import study_folder
     from limo_ablate.sweep.join import join as join_study
 
-    return join_study(study_folder(study), overrides, trials)
+    return join_study(study_folder(study), overrides, trials, trust=trust)
 
 
 @click.command(

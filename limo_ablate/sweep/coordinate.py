@@ -38,6 +38,7 @@ from limo_ablate.sweep.plan.text import span
 from limo_ablate.sweep.reconcile import Differences, differences, reasons, reconcile
 from limo_ablate.sweep.runner import Commands, LeaseLost
 from limo_ablate.sweep.session import RunnerOptions, Session
+from limo_ablate.sweep.trust import check_trust, named, remember
 from limo_ablate.sweep.worker import Call
 
 COMMANDS = Commands()
@@ -54,9 +55,18 @@ def run(
     *,
     extend: bool = False,
     keep_stale: bool = False,
+    typed: Sequence[str] | None = None,
+    trust: bool = False,
 ) -> int:
-    """Runs `study` in `folder` (by default its own under `paths.studies`); returns the exit code."""
+    """Runs `study` in `folder` (by default its own under `paths.studies`); returns the exit code.
+
+    `typed`: the user's overrides of a study file, which may be from others; None: the study is the user's
+    own; `trust`: whether what it names may run.
+    """
     session = Session.of(study, folder)
+    if typed is not None:
+        check_trust(study.name, session.trials, session.searches, typed, trust=trust)
+    remember(named(session.trials, session.searches, ()))  # a join finds in study.yaml what was typed, too
     console = Console(soft_wrap=True, highlight=False, markup=False)
     with Notifier(session.launch.notify, session.folder, console.print) as notifier:
         notifier.exit_code = _run(session, commands, console, notifier, extend=extend, keep_stale=keep_stale)

@@ -19,12 +19,21 @@ from limo_ablate.sweep.ledger.same_failures import SameFailures
 from limo_ablate.sweep.plan.cost import Costs
 from limo_ablate.sweep.runner import Commands, LeaseLost
 from limo_ablate.sweep.session import RunnerOptions, Session
+from limo_ablate.sweep.trust import check_trust
 
 
-def join(folder: Path, overrides: list[str], max_attempts: int | None, commands: Commands = COMMANDS) -> int:
+def join(
+    folder: Path,
+    overrides: list[str],
+    max_attempts: int | None,
+    commands: Commands = COMMANDS,
+    *,
+    trust: bool = False,
+) -> int:
     """Runs trials of the study in `folder` until nothing waits; returns the exit code. Raises UserError."""
     check_directory(folder)
     session = Session.of(load_study(str(folder / "study.yaml"), overrides), folder)
+    check_trust(session.study.name, session.trials, session.searches, overrides, trust=trust)
     session = replace(session, launch=replace(session.launch, executor="local", slurm=None, options={}))
     console = Console(soft_wrap=True, highlight=False, markup=False)
     try:

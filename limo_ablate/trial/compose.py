@@ -76,6 +76,17 @@ def compose_trials(trials: Sequence[Sequence[str]]) -> list[TrialConfig]:
     return [typed[tuple(overrides)] for overrides in trials]
 
 
+def compose_sections(overrides: Sequence[str], *names: str, resolve: bool = True) -> dict[str, Any]:
+    """These sections as plain data; the other ones need not be complete. Raises UserError."""
+    groups, values = _split(overrides, conf_folders())
+    config = _updated(_compose(groups), values)
+    try:
+        sections = {name: OmegaConf.to_container(config[name], resolve=resolve) for name in names}
+    except OmegaConfBaseException as error:
+        raise UserError(f"{error.full_key}: {_own_reason(error) or _first_line(error)}") from error
+    return sections
+
+
 class _Composed:
     """What has been composed so far, by group choices."""
 

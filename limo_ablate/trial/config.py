@@ -6,6 +6,7 @@ classes stand in `config.py` of the package that reads them. Nothing heavy is im
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -157,6 +158,14 @@ class SlurmConfig:
                 raise UserError(f"launch.slurm.{key}={value} must be at least 1")
         if self.gpus_per_node is not None and self.gpus_per_node < 0:
             raise UserError(f"launch.slurm.gpus_per_node={self.gpus_per_node} must be at least 0")
+        for key, value in {"partition": self.partition, **self.extra}.items():
+            # each becomes a line of the job's script
+            if not (re.fullmatch(r"[a-z][a-z0-9_-]*", key) and str(value).isprintable()):
+                where = "" if key == "partition" else "extra."
+                raise UserError(
+                    f"launch.slurm.{where}{key}={value!r}: an option of sbatch is a name in small "
+                    "letters, with a value on one line"
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from limo_ablate.core.credentials import has_password, masked, refuse_credentials
@@ -65,6 +67,16 @@ def test_forty_digits_are_a_key_unless_they_are_a_revision() -> None:
     for wrong in ({"track": {"name": digits}}, f"track.name='{digits}'"):
         with pytest.raises(UserError, match=r"track\.name: holds"):
             refuse_credentials(wrong, "")
+
+
+@pytest.mark.parametrize(
+    "part", ["x", "a://b:", "://", "a:b@", "-----BEGIN ", "hf_", "?token=", "https://hooks.slack.com/"]
+)
+def test_long_texts_take_no_time(part: str) -> None:
+    text, began = part * (200_000 // len(part)), time.monotonic()
+    masked(text)
+    has_password(text)
+    assert time.monotonic() - began < 5
 
 
 def test_what_the_environment_holds_as_a_credential_is_one_whatever_it_looks_like(

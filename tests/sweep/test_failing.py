@@ -146,7 +146,8 @@ def test_a_command_is_told_of_a_sweep(sweep: Sweeping) -> None:
     script.write_text('#!/bin/sh\n(cat; echo; echo "$2") > "$1/$(date +%s%N).told"\n')
     script.chmod(0o755)
     sweep.declare(f"launch.notify='{script} {sweep.root}'", quality=("skipped", "L5"), size=(1, 2))
-    code, said = sweep.run()
+    assert sweep.run()[0] == 2, "a command that the study's file names is not trusted"
+    code, said = sweep.run("--trust")
     assert code == 3
     assert "notification" not in said
     read = [path.read_text().splitlines() for path in sorted(sweep.root.glob("*.told"))]
@@ -162,9 +163,10 @@ def test_a_command_is_told_of_a_sweep(sweep: Sweeping) -> None:
 
 
 def test_a_notification_that_fails_is_one_line(sweep: Sweeping) -> None:
-    sweep.declare("launch.notify=[/nowhere/tell]", quality=("L5",))
-    code, said = sweep.run()
+    sweep.declare(quality=("L5",))
+    code, said = sweep.run("launch.notify=[/nowhere/tell]")
     assert code == 0, said
+    assert ended(sweep.join())[0] == 0, "what was typed is in study.yaml, and trusted there"
     assert said.count("launch.notify: the notification of the start failed: ") == 1
     assert said.count("launch.notify: the notification of the end failed: ") == 1
     assert "Traceback" not in said

@@ -36,6 +36,8 @@ def plan(study: str, overrides: list[str], as_json: bool, gpu_memory: int | None
     from limo_ablate.sweep.plan.plan import plan as plan_study
     from limo_ablate.sweep.plan.text import facts, text
 
-    made = plan_study(load_study(study, overrides), None if gpu_memory is None else gpu_memory * 1e9)
+    made = plan_study(
+        load_study(study, overrides), None if gpu_memory is None else gpu_memory * 1e9, overrides
+    )
     print(json.dumps(facts(made), indent=1) if as_json else text(made))
     return EXIT_USER_ERROR if made.preflight.problems else 0

@@ -23,6 +23,7 @@ from limo_ablate.sweep.plan.expected import declared_items, search_items, tuned_
 from limo_ablate.sweep.plan.fit import Fit, fits
 from limo_ablate.sweep.plan.preflight import Preflight, check_trials
 from limo_ablate.sweep.plan.schedule import Schedule, ScheduledTrial, in_queue_order, schedule
+from limo_ablate.sweep.trust import named
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.config import TrialConfig
 
@@ -80,13 +81,15 @@ class Plan:
     aliases: dict[str, list[list[str]]]
     """Name of a fractional block -> its effects; those in one list are aliased."""
     contrasts: list[Detectable]
+    named: list[str]
+    """What the study's file itself names that would run, as `key=value`."""
     preflight: Preflight
     """What would keep the trials that are left from running."""
 
 
-def plan(study: Study, gpu_memory: float | None = None) -> Plan:
+def plan(study: Study, gpu_memory: float | None = None, typed: Sequence[str] = ()) -> Plan:
     """The plan of a study, from its ledger where there is one. `gpu_memory`: bytes of a GPU; None: this
-    machine's."""
+    machine's; `typed`: the user's own overrides."""
     trials = planned_trials(study)
     check_study(study, trials)
     configs = [trial.config for trial in trials] or [compose([*study.overrides, *study.blocks[0].overrides])]
@@ -108,6 +111,7 @@ def plan(study: Study, gpu_memory: float | None = None) -> Plan:
         learnt=costs.learnt,
         fits=fits(configs, gpu_memory),
         aliases={block.name: alias_table(block) for block in study.blocks if block.design == "fractional"},
+        named=named(trials, own_searches, typed),
         preflight=check_trials(
             [
                 (trial.name, trial.config)

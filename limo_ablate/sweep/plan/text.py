@@ -55,6 +55,7 @@ def facts(plan: Plan) -> dict[str, Any]:
         "problems": [
             {"reason": reason, "trials": names} for reason, names in plan.preflight.problems.items()
         ],
+        "named_by_study": plan.named,
         "not_checked": plan.preflight.lines(plan.preflight.unknown | plan.preflight.broken),
         "contrasts": [
             {
@@ -93,6 +94,9 @@ def text(plan: Plan) -> str:
         lines += _table([_contrast(seen) for seen in plan.contrasts])
         lines += [_blind(seen) for seen in plan.contrasts if seen.blind]
         lines += [_single(seen) for seen in plan.contrasts if seen.seeds == 1]
+    if plan.named:
+        lines += ["", "Named by the study itself; it runs only if you trust it (`sweep --trust`, once)"]
+        lines += [f"  {line}" for line in plan.named]
     checked = plan.preflight
     if unknown := checked.lines(checked.unknown | checked.broken):
         lines += ["", "Known only when it runs", *(f"  {line}" for line in unknown)]

@@ -1,0 +1,176 @@
+"""What a study file of others names is listed, and runs only once its reader has said so."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from limo_ablate.cli import main
+from limo_ablate.core.errors import UserError
+from limo_ablate.study.design import load_study
+from limo_ablate.study.planned import planned_trials
+from limo_ablate.study.search.search import searches
+from limo_ablate.sweep import trust
+from limo_ablate.sweep.trust import check_trust, named
+
+MINIATURE = ["data=miniature", "train=mini", "eval=miniature", "track=none"]
+NODES = ["hardware=fsdp2_nodes", "hardware.nodes=2", "hardware.processes=16"]
+SEARCH = {"name": "s", "design": "optuna", "n": 2, "objectives": [{"score": "mini"}]}
+Named = Callable[..., list[str]]
+
+
+@pytest.fixture(autouse=True)
+def unknown_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv(trust.VARIABLE, "")
+    monkeypatch.chdir(tmp_path)
+
+
+def declare(*overrides: str, block: dict[str, Any] | None = None) -> Path:
+    block = block or {"name": "b", "axes": {"select.size": [0]}}
+    declared = {"name": "lent", "overrides": [*MINIATURE, *overrides], "blocks": [block]}
+    Path("lent.yaml").write_text(yaml.safe_dump(declared))
+    return Path("lent.yaml")
+
+
+def lines(*overrides: str, typed: tuple[str, ...] = (), block: dict[str, Any] | None = None) -> list[str]:
+    study = load_study(str(declare(*overrides, block=block)), typed)
+    return named(planned_trials(study), searches(study), typed)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "listed"),
+    [
+        ((), []),
+        (("launch=slurm",), []),
+        (("hardware=fsdp2_nodes", "hardware.nodes=2", "hardware.processes=16"), []),
+        (("launch.notify='touch here'",), ["launch.notify=touch here"]),
+        (("launch={notify: 'touch here'}",), ["launch.notify=touch here"]),
+        (
+            ("eval.system_prompt=here", "launch.notify='touch ${eval.system_prompt}'"),
+            ["launch.notify=touch here"],
+        ),
+        (("launch.notify='touch a\x1b[2Kb'",), ['launch.notify="touch a\\u001b[2Kb"']),
+        (
+            (*NODES, "hardware.hosts=[a1,a2]", "hardware.remote='sh -c'"),
+            ['hardware.hosts=["a1", "a2"]', "hardware.remote=sh -c"],
+        ),
+        (
+            ("launch=slurm", "launch.slurm.workers=99", "launch.slurm.extra={account: lab}"),
+            ["launch.slurm.extra.account=lab", "launch.slurm.workers=99"],
+        ),
+    ],
+)  # fmt: skip
+def test_what_a_study_names_is_listed(overrides: tuple[str, ...], listed: list[str]) -> None:
+    assert lines(*overrides) == listed
+
+
+def test_what_the_user_types_or_has_in_conf_is_his_own(tmp_path: Path) -> None:
+    assert lines("launch.notify=evil", typed=("launch.notify='my tool'",)) == []
+    assert lines(typed=("launch=slurm", "launch.slurm.extra={account: lab}")) == []
+    assert lines("launch.slurm.extra={account: lab}", typed=("launch=slurm",)) == [
+        "launch.slurm.extra.account=lab"
+    ]
+    own = tmp_path / "conf" / "launch" / "cluster.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("defaults: [slurm, _self_]\nnotify: my tool\nslurm: {extra: {account: lab}}\n")
+    assert lines("launch=cluster") == []
+    assert lines("launch=cluster", "launch.slurm.extra={account: theirs}") == [
+        "launch.slurm.extra.account=theirs"
+    ]
+    theirs = tmp_path / "theirs" / "launch" / "local2.yaml"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("defaults: [local, _self_]\nnotify: evil\n")
+    assert lines(f"hydra.searchpath=['file://{tmp_path}/theirs']", "launch=local2") == ["launch.notify=evil"]
+
+
+def test_what_a_search_may_choose_is_listed_too(tmp_path: Path) -> None:
+    axes = {"select.size": [0, 1], "launch.notify": ["one", "two"]}
+    assert lines(block=SEARCH | {"axes": axes}) == ["launch.notify=one", "launch.notify=two"]
+    assert lines("launch.notify=one", block=SEARCH | {"axes": {"select.size": [0, 1]}}) == [
+        "launch.notify=one"
+    ]
+    assert lines(block=SEARCH | {"axes": {"select.size": [0, 1]}}) == []
+    refers = ("launch.notify=${eval.system_prompt}",)
+    with pytest.raises(UserError, match="refers to another key"):
+        lines(*refers, block=SEARCH | {"axes": {"eval.system_prompt": ["one", "two"]}})
+
+
+def test_without_trust_nothing_starts_and_once_trusted_nothing_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = declare("launch.notify='touch here'")
+    for argv in (["sweep", str(path)], ["sweep", str(path), "launch.slots=1"]):
+        assert main(argv) == 2
+        said = capsys.readouterr().err
+        assert "launch.notify=touch here; if you trust that, run the same command once with --trust" in said
+        assert said.count("\n") == 1
+    assert {file.name for file in tmp_path.iterdir()} == {"lent.yaml"}
+    study = load_study(str(path))
+    trials = planned_trials(study)
+    check_trust("lent", trials, (), (), trust=True)
+    check_trust("lent", trials, (), (), trust=False)
+    file = tmp_path / "home" / "limo-ablate" / "trusted"
+    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    changed = planned_trials(load_study(str(declare("launch.notify='touch there'"))))
+    with pytest.raises(UserError, match="touch there"):
+        check_trust("lent", changed, (), (), trust=False)
+
+
+def test_jobs_on_machines_without_the_home_folder_know_what_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials = planned_trials(load_study(str(declare("launch.notify='touch here'"))))
+    check_trust("lent", trials, (), (), trust=True)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "other"))
+    check_trust("lent", trials, (), (), trust=False)
+    monkeypatch.setenv(trust.VARIABLE, "")
+    with pytest.raises(UserError, match="touch here"):
+        check_trust("lent", trials, (), (), trust=False)
+
+
+def test_a_home_folder_that_can_t_be_written_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "file"))
+    trust.remember(["launch.notify=x"])
+    assert "Not a directory: --trust will be asked for again" in capsys.readouterr().err
+
+
+def test_at_a_terminal_the_user_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    trials = planned_trials(load_study(str(declare("launch.notify='touch here'"))))
+    for answer in (False, True):
+        monkeypatch.setattr(trust.click, "confirm", lambda *_, answer=answer, **__: answer)
+        if answer:
+            check_trust("lent", trials, (), (), trust=False)
+        else:
+            with pytest.raises(UserError, match="--trust"):
+                check_trust("lent", trials, (), (), trust=False)
+
+
+def test_plan_shows_it(capsys: pytest.CaptureFixture[str]) -> None:
+    path = declare("launch.notify='touch here'")
+    main(["plan", str(path), "--json"])
+    assert json.loads(capsys.readouterr().out)["named_by_study"] == ["launch.notify=touch here"]
+    main(["plan", str(path)])
+    assert "--trust`, once)\n  launch.notify=touch here" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ('launch.slurm.extra={account: "lab\nrm -r x"}', r"launch\.slurm\.extra\.account=.*on one line"),
+        ("launch.slurm.extra={Account: x}", "a name in small letters"),
+        ('launch.slurm.partition="a\nb"', r"launch\.slurm\.partition=.*on one line"),
+        ("hydra.callbacks.x._target_=os.system", "settings of Hydra have no effect in a study"),
+    ],
+)
+def test_what_could_only_be_an_attack_is_refused(override: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        lines("launch=slurm", override)
