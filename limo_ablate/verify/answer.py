@@ -104,7 +104,7 @@ def other_readings(text: str) -> tuple[Answer, ...]:
     found = []
     if re.search(r"\\?\blog(?!\s*_)", cleaned):
         found.append(_mathematics(cleaned, log10=True))
-    if re.search(r"\d[eE][+-]\d", cleaned):
+    if re.search(r"(?<![\d.])\d+[eE][+-]\d", cleaned):
         found.append(_mathematics(cleaned, scientific=False))
     if re.search(r"\d,\d{3}", cleaned):
         found.append(_mathematics(re.sub(r",(?=\d{3})", ", ", cleaned)))

@@ -46,11 +46,11 @@ def equal_quantities(gold: Node, answer: Node, *, strict: bool = False) -> Outco
         return digits
     if (residues := _compare_residues(gold, answer)) is not None:
         return residues
-    outcome = _by_letters(gold, answer)
-    if outcome is None or outcome.equal is False:
-        read = with_letters_as_units(gold), with_letters_as_units(answer)
-        if outcome is None or (read != (gold, answer) and all(quantity(node).dimensions for node in read)):
-            outcome = _compare_with_units(*read)
+    plain = not _has_sign_or_unit(gold) and not _has_sign_or_unit(answer)
+    outcome = equal(gold, answer) if plain else None
+    if symbols(gold) or symbols(answer):
+        outcome = outcome if outcome and outcome.equal else _read_letters(gold, answer) or outcome
+    outcome = outcome or _compare_with_units(gold, answer)
     if outcome.equal is False and outcome.rule in ("exact", "numeric") and not strict:
         return rounded(gold, answer) or outcome
     if outcome.equal is False:
@@ -85,16 +85,20 @@ def _compare_residues(gold: Node, answer: Node) -> Outcome | None:
     return None
 
 
-def _by_letters(gold: Node, answer: Node) -> Outcome | None:
-    """Compares without units: those that are next to letters are letters too, as in mg/2. None if units are
-    left, or the letters differ."""
-    lettered = bool(symbols(gold) or symbols(answer))
-    if lettered:
-        gold, answer = with_units_as_letters(gold), with_units_as_letters(answer)
-    if _has_sign_or_unit(gold) or _has_sign_or_unit(answer):
-        return None
-    outcome = equal(gold, answer)
-    return outcome if outcome.equal or not lettered else None
+def _read_letters(gold: Node, answer: Node) -> Outcome | None:
+    """Units beside letters as letters, as in mg/2; or letters as units, as in 5 m/s, if both have units then.
+
+    None if neither reading changes anything, or makes the two comparable.
+    """
+    letters = with_units_as_letters(gold), with_units_as_letters(answer)
+    if letters != (gold, answer) and not any(map(_has_sign_or_unit, letters)):
+        outcome = equal(*letters)
+        if outcome.equal:
+            return outcome
+    units = with_letters_as_units(gold), with_letters_as_units(answer)
+    if units != (gold, answer) and all(quantity(node).dimensions for node in units):
+        return _compare_with_units(*units)
+    return None
 
 
 def _has_sign_or_unit(node: Node) -> bool:

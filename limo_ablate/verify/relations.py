@@ -41,7 +41,7 @@ def assignment(node: Node) -> tuple[str, Node] | None:
     if not isinstance(left, Symbol) and isinstance(right, Symbol) and len(node.operands) == 2:
         left, right = right, left
     name = quantity_name(left)
-    if name is None or symbols(left) & symbols(right):
+    if name is None or symbols(left) & symbols(right) or (quantity_name(right) or "").startswith(WORD):
         return None
     if symbols(right) and not isinstance(left, (Symbol, Unit)) and not is_name_of_points(left):
         return None
