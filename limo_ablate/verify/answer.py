@@ -80,6 +80,9 @@ _YES_NO = re.compile(r"(yes|no|true|false)\s*[,.;:]\s.+", re.IGNORECASE | re.DOT
 _LONE = re.compile(r"[A-Za-z][a-z]{1,2}|[A-Z]{2,3}")
 _CODE = re.compile(r"(?:[A-Z][a-z]?\d*){2,8}")
 """KES, TP53, H2O: a name that is a whole answer is no product of letters."""
+_DECIMAL_COMMA = re.compile(r"-?(?:0,\d+|\d+,(?:\d\d|\d{4,}))")
+"""A list of two numbers, or one number with a decimal comma, which has more than one decimal."""
+_FLOOR = re.compile(r"(?<!sqrt)(?:\\left\s*)?\[([^\[\],;]*?)(?:\\right\s*)?\]")
 _RANGE = re.compile(r"(\d{1,6})-(\d{1,6})")
 _LOWER_CHOICE = re.compile(
     r"(?:(?:option|choice)\s+\(?([a-j])\)?|\(?([a-j])\))\s*[.:]?\s*((?!\().*)", re.DOTALL
@@ -98,8 +101,8 @@ def read_answer(text: str) -> Answer:
 
 @cached
 def other_readings(text: str) -> tuple[Answer, ...]:
-    """Other readings of ambiguous notation: \\log as base 10, 2e-1 as 2e - 1, "1,250" as two numbers, "up" as
-    u times p."""
+    """Other readings of ambiguous notation: \\log as base 10, 2e-1 as 2e - 1, "1,250" as two numbers, 1,25 as
+    1.25, [n/2] as its floor, "up" as u times p."""
     cleaned = clean(text) if len(text) <= MAX_ANSWER else text
     found = []
     if re.search(r"\\?\blog(?!\s*_)", cleaned):
@@ -108,6 +111,10 @@ def other_readings(text: str) -> tuple[Answer, ...]:
         found.append(_mathematics(cleaned, scientific=False))
     if re.search(r"\d,\d{3}", cleaned):
         found.append(_mathematics(re.sub(r",(?=\d{3})", ", ", cleaned)))
+    if _DECIMAL_COMMA.fullmatch(cleaned):
+        found.append(_mathematics(cleaned.replace(",", ".")))
+    if "[" in cleaned and (floors := _FLOOR.sub(r"\\lfloor \1\\rfloor ", cleaned)) != cleaned:
+        found.append(_mathematics(floors))
     if len(cleaned) < 40 and is_lone_word(flatten(cleaned)):
         found.append(_mathematics(cleaned))
     return tuple(answer for answer in found if answer.node is not None)
@@ -164,6 +171,8 @@ def _first_reading(text: str) -> Answer:
     if _SENTENCE.fullmatch(flat) and flat.lower() not in FUNCTIONS and flat not in ("infinity", "infty"):
         return Answer(text, _words(text), None)
     answer = _mathematics(formula)
+    if isinstance(answer.node, Words) and flat[0].isdigit() and "\\t" in formula:
+        answer = _mathematics(flat)  # \text{12 people}
     if (answer.node is None or isinstance(answer.node, Words)) and not answer.limited:
         answer = _without_lead(text, flat) or answer
     if answer.node is None and not answer.limited and _is_mostly_words(flat):

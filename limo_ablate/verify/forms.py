@@ -66,6 +66,9 @@ def prefix(p: Parser) -> Node:
 
 def _fraction(p: Parser, name: str) -> Node:
     top, bottom = p.argument(), p.argument()
+    match top, bottom:
+        case Mul(factors=(Symbol(name="d"), Symbol(name=y))), Mul(factors=(Symbol(name="d"), Symbol(name=x))):
+            return Symbol(f"d{y}/d{x}")
     return Call("binomial", (top, bottom)) if name.endswith("binom") else divide(top, bottom)
 
 
@@ -113,7 +116,7 @@ def _integral(p: Parser, lower: Node | None, upper: Node | None) -> Node:
 def _accent(p: Parser, name: str) -> Node:
 
     inner = show(p.argument())
-    if name in ("overline", "overrightarrow", "underline"):
+    if inner.replace("*", "").isupper():  # the letters are points
         inner = inner.replace("*", "")
     plain = {"widehat": "hat", "overrightarrow": "vec", "widetilde": "tilde", "overline": "bar"}.get(
         name, name

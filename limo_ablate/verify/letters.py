@@ -65,10 +65,10 @@ def subscripted(p: Parser, name: str) -> Node:
     """A letter with its subscript. f(2) and I(0) are function values; so is f(x) for FUNCTION_LETTERS."""
 
     if p.take("_"):
-        if p.take("{"):
-            name += "_" + _subscript_text(p)
-        else:
-            name += "_" + p.next().text
+        subscript = _subscript_text(p) if p.take("{") else p.next().text
+        if name in ("C", "A", "P") and p.peek() == "^" and (count := _selections(p, name, subscript)):
+            return count
+        name += "_" + subscript
     while p.peek() == "'" and p.token.kind == "op":
         p.next()
         name += "'"
@@ -86,6 +86,28 @@ def subscripted(p: Parser, name: str) -> Node:
         argument = p.bracket("(")
         return Symbol(f"{name}({show(argument)})")
     return Symbol(name)
+
+
+def _selections(p: Parser, name: str, subscript: str) -> Node | None:
+    """C_n^k and A_5^3, combinations and permutations; None where they are powers of a letter."""
+    braced = p.ahead().text == "{"
+    token = p.ahead(2 if braced else 1)
+    if braced and p.ahead(3).text != "}":
+        return None
+    chosen = token.text
+    if subscript.isdigit() and chosen.isdigit():
+        n, k = int(subscript[:6]), int(chosen[:6])
+        if not max(k, 2) <= n:
+            return None
+    elif name != "C" or not (subscript in ("n", "m", "2n", "N") and (chosen.isdigit() or chosen in "kmri")):
+        return None
+    p.at += 4 if braced else 2
+    total: Node = Number(Fraction(subscript)) if subscript.isdigit() else Symbol(subscript.lstrip("2"))
+    if subscript == "2n":
+        total = Mul((TWO, total))
+    part: Node = Number(Fraction(chosen)) if chosen.isdigit() else Symbol(chosen)
+    ways = Call("binomial", (total, part))
+    return ways if name == "C" else Mul((ways, Call("factorial", (part,))))
 
 
 def _event(p: Parser) -> str | None:

@@ -236,7 +236,7 @@ def _names(run: str, argument: bool, space: bool, out: list[Token]) -> None:
         or run in ("pi", "inf", "infty", "infinity", "oo", "and", "or", "in")
     ):
         out.append(Token("name", run, space))
-    elif run.lower() in ("percent", "degrees", "degree"):
+    elif run.lower() in ("percent", "pct", "degrees", "degree"):
         out.append(Token("text", run, space))
     elif run in GREEK or run in ("frac", "sqrt", "binom"):
         out.append(Token("cmd", run, space))

@@ -15,6 +15,7 @@ from limo_ablate.verify.nodes import (
     symbols,
 )
 from limo_ablate.verify.relations import assignment
+from limo_ablate.verify.vocabulary import NUMBER_SETS
 
 
 def normalize(node: Node) -> Node:
@@ -94,7 +95,7 @@ def items_of(node: Node) -> tuple[Node, ...]:
     return (node,)
 
 
-_NUMBER_SETS = frozenset(("Reals", "Integers", "Naturals", "Rationals", "Complexes"))
+_NUMBER_SETS = frozenset((*NUMBER_SETS, *NUMBER_SETS.values()))
 
 
 def is_range_remark(node: Node) -> bool:

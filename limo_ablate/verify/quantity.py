@@ -52,8 +52,8 @@ def quantity(node: Node) -> Quantity:
         if not isinstance(part, Unit):
             values.append(part if power == 1 else Power(part, Number(power)))
             continue
-        if part.name in ("percent", "percents", "percentage", "degree", "degrees"):
-            signs.append(Percent if part.name.startswith("perc") else Degrees)
+        if part.name in ("percent", "percents", "percentage", "pct", "degree", "degrees"):
+            signs.append(Percent if part.name.startswith("p") else Degrees)
         elif part.name in ("square", "sq", "cubic"):
             squared = Number(Fraction(3 if part.name == "cubic" else 2))
         elif part.known and part.name in UNITS:

@@ -11,10 +11,22 @@ from limo_ablate.verify.deadline import check_time
 from limo_ablate.verify.floats import Floats, Reals
 from limo_ablate.verify.limits import LimitReached
 from limo_ablate.verify.multiprecision import agree
-from limo_ablate.verify.nodes import Constant, Mul, Node, NotParsed, Symbol, calls, rebuild, symbols, walk
+from limo_ablate.verify.nodes import (
+    Add,
+    Constant,
+    Mul,
+    Node,
+    NotParsed,
+    Symbol,
+    calls,
+    rebuild,
+    symbols,
+    walk,
+)
 from limo_ablate.verify.rational import Rational, exact
 from limo_ablate.verify.residues import Residues
 from limo_ablate.verify.sample_points import FIRST_DRAWS, needs_integers, sample_points, sample_residue
+from limo_ablate.verify.show import show
 from limo_ablate.verify.verdict import Outcome, different, same, undecided
 
 FLOAT_TOLERANCE = 1e-9
@@ -159,7 +171,23 @@ def _compare_functions(gold: Node, answer: Node, names: list[str]) -> Outcome:
             return _agree_to_many_digits(gold, answer, agreeing, real=real)
     if needs_sympy(gold, answer):
         return _by_sympy(gold, answer)
+    if _canonical(gold) == _canonical(answer):
+        return same("identical")
     return undecided("unsupported", "no point to compare at")
+
+
+def _canonical(node: Node) -> str:
+    """The tree as text, with its terms and factors in alphabetical order."""
+
+    def ordered(part: Node) -> Node:
+        match part:
+            case Add(terms=terms):
+                return Add(tuple(sorted(terms, key=show)))
+            case Mul(factors=factors):
+                return Mul(tuple(sorted(factors, key=show)))
+        return part
+
+    return show(rebuild(node, ordered))
 
 
 def _rational_identity(gold: Node, answer: Node, names: list[str]) -> Outcome:
