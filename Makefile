@@ -5,7 +5,7 @@ ARGS ?=
 TORCH_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help setup sweep report status test quick coverage lint types clean
+.PHONY: help setup sweep report status test quick coverage lint types audit clean
 .DEFAULT_GOAL := help
 
 help:             ## list the targets
@@ -47,6 +47,10 @@ lint: setup       ## ruff, and that imports run one way
 
 types: setup      ## mypy, strict
 	@$(BIN)/mypy
+
+audit:            ## known vulnerabilities of the pinned packages; asks PyPI's list of advisories
+	@test -x .audit/bin/pip-audit || { $(PYTHON) -m venv .audit && .audit/bin/python -m pip install -q pip-audit; }
+	@.audit/bin/pip-audit --disable-pip --no-deps --progress-spinner off -r constraints.txt $(ARGS)
 
 clean:            ## delete what sweeps made (outputs/), keep the environment
 	rm -rf outputs
