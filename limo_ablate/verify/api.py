@@ -5,19 +5,28 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from typing import NamedTuple
 
 from limo_ablate.verify.answer import read_answer
 from limo_ablate.verify.cache import cached
-from limo_ablate.verify.extract import Extract, Extraction
+from limo_ablate.verify.extract import WITHOUT_ANSWER, Extract, Extraction
 from limo_ablate.verify.extract import extract as extract_answer
+from limo_ablate.verify.gold import read_gold
 from limo_ablate.verify.grade import grade
 from limo_ablate.verify.limits import MAX_ANSWER
 from limo_ablate.verify.show import show
 from limo_ablate.verify.text import clean, squeeze
+from limo_ablate.verify.turns import Thinking
 from limo_ablate.verify.verdict import Outcome, Status, Verdict
 
-Task = tuple[str, str, Mapping[str, str] | None]
-"""Completion, gold answer and, for multiple choice, the options."""
+
+
+class Task(NamedTuple):
+    completion: str
+    gold: str
+    choices: Mapping[str, str] | None
+    prompt: str | None
+    finished: bool
 
 
 def verify(
@@ -27,22 +36,31 @@ def verify(
     extract: Extract = "stated",
     strict: bool = False,
     choices: Mapping[str, str] | None = None,
+    prompt: str | None = None,
+    finished: bool = True,
+    thinking: Thinking = "auto",
 ) -> Verdict:
     """Grade one completion against the gold answer. Never raises for what the two texts say.
 
     `extract` says where an answer may be: only in a box (`boxed`), also stated in words (`stated`), or also
-    the last number (`any`). With `strict`, a rounded decimal does not equal an exact value. `choices` holds
-    the text of each lettered option as it was shown, so that an option's text counts as its letter.
+    the last formula or number (`lenient`). With `strict`, a rounded decimal does not equal an exact value.
+    `choices` holds the text of each lettered option as it was shown, so that an option's text counts as its
+    letter.
+
+    What `prompt` already says is not taken for an answer. A completion that was cut off is not `finished`:
+    only a box or an answer phrase counts there. `thinking` names the tags that mark thinking, which holds no
+    answer.
 
     >>> verify("So it is $\\\\boxed{\\\\frac{-5}{12}}$.", "-\\\\frac{5}{12}").status
     'correct'
     """
     started = time.perf_counter()
-    extraction = extract_answer(completion, extract)
-    if extraction is None:
-        return _verdict("incorrect", "no_answer", "no answer found", None, gold, started)
+    extraction = extract_answer(completion, extract, prompt=prompt, finished=finished, thinking=thinking)
+    if isinstance(extraction, str):
+        return _verdict("incorrect", extraction, WITHOUT_ANSWER[extraction], None, gold, started)
     answer = extraction.text
     try:
+        gold = read_gold(gold)
         outcome = grade(gold, extraction, strict=strict, choices=choices)
     except Exception as error:
         return _verdict("undecided", "error", f"{type(error).__name__}: {error}", answer, None, started)
@@ -56,17 +74,30 @@ def verify_many(
     extract: Extract = "stated",
     strict: bool = False,
     choices: Iterable[Mapping[str, str] | None] | None = None,
+    prompts: Iterable[str | None] | None = None,
+    finished: Iterable[bool] | None = None,
+    thinking: Thinking = "auto",
     workers: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> list[Verdict]:
     """Verdicts of (completion, gold) pairs, in their order; the same for any number of `workers`.
 
-    `choices` holds the options of each pair. `progress` is called with the number of verdicts so far.
+    `choices`, `prompts` and `finished` hold an item for each pair. `progress` is called with the number of
+    verdicts so far.
     """
     pairs = list(pairs)
-    choices_of = [None] * len(pairs) if choices is None else list(choices)
-    tasks = [(*pair, options) for pair, options in zip(pairs, choices_of, strict=True)]
-    verify_tasks = partial(_verify_tasks, extract=extract, strict=strict)
+    none = [None] * len(pairs)
+    tasks = [
+        Task(*pair, options, prompt, done)
+        for pair, options, prompt, done in zip(
+            pairs,
+            none if choices is None else choices,
+            none if prompts is None else prompts,
+            [True] * len(pairs) if finished is None else finished,
+            strict=True,
+        )
+    ]
+    verify_tasks = partial(_verify_tasks, extract=extract, strict=strict, thinking=thinking)
     if workers > 1 and len(tasks) > 1:
         from limo_ablate.verify.jobs import map_in_chunks
 
@@ -79,10 +110,19 @@ def verify_many(
     return verdicts
 
 
-def _verify_tasks(tasks: list[Task], *, extract: Extract, strict: bool) -> list[Verdict]:
+def _verify_tasks(tasks: list[Task], *, extract: Extract, strict: bool, thinking: Thinking) -> list[Verdict]:
     return [
-        verify(completion, gold, extract=extract, strict=strict, choices=choices)
-        for completion, gold, choices in tasks
+        verify(
+            task.completion,
+            task.gold,
+            extract=extract,
+            strict=strict,
+            choices=task.choices,
+            prompt=task.prompt,
+            finished=task.finished,
+            thinking=thinking,
+        )
+        for task in tasks
     ]
 
 

@@ -25,7 +25,7 @@ def _options(function: F) -> F:
         click.argument("file", type=click.Path(path_type=Path)),
         click.option(
             "--extract",
-            type=click.Choice(["boxed", "stated", "any"]),
+            type=click.Choice(["boxed", "stated", "lenient"]),
             default="stated",
             show_default=True,
             help="Where an answer may stand: in a box only, stated in words too, or the last number as well.",

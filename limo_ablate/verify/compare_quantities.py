@@ -59,10 +59,14 @@ def equal_quantities(gold: Node, answer: Node, *, strict: bool = False) -> Outco
 
 
 def _compare_digits(gold: Node, answer: Node) -> Outcome | None:
-    """2021 for 2021_5: a base may be left out, as a unit may."""
+    """2021 for 2021_5: a base may be left out, as a unit may; the same number in another base is different."""
+    if isinstance(gold, Numeral) and isinstance(answer, Numeral) and gold.base != answer.base:
+        return different("base", f"base {answer.base}, not {gold.base}")
     for one, other in ((gold, answer), (answer, gold)):
-        if isinstance(one, Numeral) and isinstance(other, Number) and one.digits == str(other.value):
-            return same("base")
+        if isinstance(one, Numeral) and isinstance(other, Number):
+            if one.digits == str(other.value):
+                return same("base")
+            return None if one.base == 10 else different("base", f"not the digits in base {one.base}")
     return None
 
 

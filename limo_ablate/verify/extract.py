@@ -1,6 +1,7 @@
-"""Finds the answer in a completion: in a box, in an answer phrase, or in the last formula or number.
+"""Finds the answer in a completion: in a box, in an answer phrase, in its last sentence, or by guessing.
 
-Only boxes are searched for in the whole text, everything else in its tail, so a megabyte takes milliseconds.
+Only boxes and new questions are searched for in the whole text, everything else in its tail, so a megabyte
+takes milliseconds.
 """
 
 from __future__ import annotations
@@ -9,9 +10,14 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from limo_ablate.verify.limits import MAX_ANSWER, MAX_BOXES, MAX_TAIL
+from limo_ablate.verify import statements
+from limo_ablate.verify.boxes import BETWEEN, ends_in_box, find_boxes
+from limo_ablate.verify.clauses import FORMULA, formula_text, is_bare
+from limo_ablate.verify.limits import MAX_TAIL
+from limo_ablate.verify.text import squeeze
+from limo_ablate.verify.turns import Thinking, final_part, turns
 
-Extract = Literal["boxed", "stated", "any"]
+Extract = Literal["boxed", "stated", "lenient"]
 How = Literal["box", "stated", "whole", "formula", "number"]
 
 
@@ -23,205 +29,123 @@ class Extraction:
     """All boxes, first to last, if text stands between them: each may hold one of several answers."""
 
 
-END_OF_TURN = (
-    "<|im_end|>",
-    "<|endoftext|>",
-    "<|eot_id|>",
-    "<|end_of_text|>",
-    "</s>",
-    "<｜end▁of▁sentence｜>",
-)
-"""Markers after which text belongs to another turn."""
+Absent = Literal["no_answer", "unfinished"]
+WITHOUT_ANSWER: dict[Absent, str] = {
+    "no_answer": "no answer found",
+    "unfinished": "it breaks off before it states an answer",
+}
+"""Rules of a completion without an answer, and what they mean."""
 
-_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
-_BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
-_BETWEEN_BOXES = re.compile(
-    r"(?:[\s,;.$&()]|\\[\[\]()\\,;! ]|\\q?quad|\\text\{\s*(?:and|or)\s*\}|and|or|和|或|与|、|，|；|\*)*"
-)
-_PHRASE = re.compile(
-    r"""(?:
-      \#\#\#\#\s* (?!\#)
-    | (?:final\s+|correct\s+)? \b(?:answers?|ans|choice|option)\b
-        (?: \s+ to \s+ (?:the|this) \s+ (?:problem|question) )?
-        \W{0,4} (?: \s*(?:is|are|=|:|：|would\s+be|must\s+be|equals)\s* \W{0,3}? )+
-        (?:thus|therefore|simply|option|choice)?
-    | (?:\*\*)?(?:final\ answer)(?:\*\*)? \s* [:：]? (?=\s*\n)
-    | (?:最终)?(?:答案|正确选项|结果)(?:应该|应|就)?\s*(?:是|为|选|:|：)+\s*
-    | 【答案】\s* | (?:故|应|因此|所以|答案)?选(?!项)择?\s*[:：]?\s* | 故答案为\s*[:：]?\s*
-    | (?<![回解作])答\s*[:：]\s*
-    )""",
-    re.VERBOSE | re.IGNORECASE,
-)
-_CLAUSE_END = re.compile(
-    r"\n\s*\n|\n(?=\s*[A-Z*#\\【-])|\.(?=\s+[A-Z])|\.\s*$|[。；]"
-    r"|,?\s+(?:because|since|which|as\s+required|of\s+the|so\s+that|I\s+hope)\b",
-)
-_FORMULA = re.compile(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<!\\)\$([^$\n]+?)(?<!\\)\$", re.DOTALL)
 _VALUE_AT_END = re.compile(
     r"(?:=|\bis|\bare|\bequals|\bget|\bto\ be|\btotal\ of|为|是|得)\s*(?P<value>[^=\n]{1,80}?)[.。]?\s*$"
 )
+_LETTER = re.compile(r"\W*[A-J]\W*")
 _NUMBER = re.compile(r"[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:\s?/\s?\d+)?%?|[-−]?\.\d+")
-_LETTER_AT_END = re.compile(
-    r"(?:^|[\s*])\(?\**([A-J])\**\)\s*\**\.?\s*$"
-    r"|\b([A-J])\**\)?\s+is\s+(?:the\s+)?(?:correct|right|best)(?:\s+(?:answer|choice|option))?\.?\s*$"
-    r"|\b(?:choose|select|pick)\s+(?:option\s+)?\(?\**([A-J])\b\**\)?\.?\s*$"
-)
 
 
-def extract(completion: str, mode: Extract = "stated") -> Extraction | None:
-    """The answer's text, or None where `completion` has none that `mode` accepts.
+def extract(
+    completion: str,
+    mode: Extract = "stated",
+    *,
+    prompt: str | None = None,
+    finished: bool = True,
+    thinking: Thinking = "auto",
+) -> Extraction | Absent:
+    """The answer's text, or the rule (`no_answer`, `unfinished`) where `completion` has none.
 
-    `boxed`: only \\boxed or \\fbox. `stated`: a box, else the last stated answer ("the answer is", "#### x",
-    "**Answer:**", "答案是"), else a completion that is nothing but an answer, else the last formula.
-    `any`: else the last number.
+    `boxed`: only \\boxed or \\fbox. `stated`: a box, else an answer phrase ("the answer is", "#### x",
+    "**Answer:**", "答案是"), else a completion that is nothing but an answer, or a last sentence that states
+    one. `lenient`: else the last formula that is not in `prompt`, else the last number.
+
+    A text that is not `finished` was cut off: only a box or an answer phrase before the cut counts.
     """
-    text = final_part(cut_turn(completion))
-    if boxed := _boxes(text):
-        return boxed
+    text, breaks_off = final_part(completion, prompt, thinking)
+    finished = finished and not (breaks_off or ends_in_box(text))
+    for turn in turns(text):
+        whole = turn is text
+        if answer := _stated(turn, mode, prompt or "", finished or not whole):
+            return answer
+    if mode == "lenient" and text.strip() and (answer := _guess(text[-MAX_TAIL:], prompt or "")):
+        return answer
+    return "no_answer" if finished else "unfinished"
+
+
+def _stated(text: str, mode: Extract, prompt: str, finished: bool) -> Extraction | None:
+    boxed = _boxed(text)
     if mode == "boxed":
+        return boxed[0] if boxed else None
+    if boxed:
+        return _stated_later(text[boxed[1] :], boxed[0].text) or boxed[0]
+    return _phrased(text) or (_unphrased(text[-MAX_TAIL:], prompt) if finished else None)
+
+
+def _stated_later(behind: str, boxed: str) -> Extraction | None:
+    """A plain value that an answer phrase states on the last line: it is newer than the box."""
+    line = behind.rstrip().rpartition("\n")[2]
+    if len(line) < 8 or not (answer := statements.by_phrase(line[:400])):
         return None
-    tail = text[-MAX_TAIL:]
-    answer = _stated(tail) or _letter(tail) or _whole(tail) or _formula(tail)
-    return answer or (_last_number(tail) if mode == "any" else None)
+    same_kind = bool(_LETTER.fullmatch(answer)) == bool(_LETTER.fullmatch(boxed))
+    plain = is_bare(answer) or _LETTER.fullmatch(answer)
+    return Extraction(answer, "stated") if plain and same_kind else None
 
 
 def last_boxed(text: str) -> str | None:
-    """The content of the last non-empty box, even if the text breaks off inside it."""
-    extraction = _boxes(final_part(cut_turn(text)))
-    return extraction.text if extraction else None
+    """The content of the last non-empty box."""
+    part, _ = final_part(text)
+    boxed = _boxed(part)
+    return boxed[0].text if boxed else None
 
 
-def cut_turn(text: str) -> str:
-    ends = [at for marker in END_OF_TURN if (at := text.find(marker)) > 0]
-    return text[: min(ends)] if ends else text
-
-
-def final_part(text: str) -> str:
-    """The text in the last <answer> tag, or after the last </think>; else all of `text`."""
-    at = text.rfind("<answer>")
-    if at >= 0 and (inside := text[at + 8 :].partition("</answer>")[0].strip()):
-        return inside
-    behind = text[text.rfind("</think>") + 8 :] if "</think>" in text else text
-    return behind if behind.strip() else text
-
-
-def _boxes(text: str) -> Extraction | None:
-    """The last box; boxes next to it (only "and", commas or space between) belong to the same answer."""
-    boxes = _find_boxes(text)
+def _boxed(text: str) -> tuple[Extraction, int] | None:
+    """The last box, and where it ends; boxes next to it (only "and", commas or space between) belong to it."""
+    boxes = find_boxes(text)
     if not boxes:
         return None
     group = [boxes[-1]]
     for box in reversed(boxes[:-1]):
-        if not _BETWEEN_BOXES.fullmatch(text[box[1] : group[0][0]][:80]):
+        if not BETWEEN.fullmatch(text[box.end : group[0].start][:80]):
             break
         group.insert(0, box)
-    answers = list(dict.fromkeys(content for _, _, content in group))
-    contents = tuple(dict.fromkeys(content for _, _, content in boxes))
-    return Extraction(", ".join(answers), "box", contents if len(contents) > len(answers) == 1 else ())
+    answers = list(dict.fromkeys(box.content for box in group))
+    contents = tuple(dict.fromkeys(box.content for box in boxes))
+    several = contents if len(contents) > len(answers) == 1 else ()
+    return Extraction(", ".join(answers), "box", several), boxes[-1].end
 
 
-def _find_boxes(text: str) -> list[tuple[int, int, str]]:
-    """(start, end, content) of the last non-empty boxes, first to last; of nested boxes, the inner one."""
-    boxes: list[tuple[int, int, str]] = []
-    end = len(text)
-    for _ in range(MAX_BOXES):
-        start = max(text.rfind("\\boxed", 0, end), text.rfind("\\fbox", 0, end))
-        if start < 0:
-            break
-        box = _content(text, start)
-        if box and box[1].strip(" $\n\t.") and not (boxes and box[0] > boxes[0][0]):
-            boxes.insert(0, (start, box[0], box[1].strip()))
-        end = start
-    return boxes
+def _phrased(text: str) -> Extraction | None:
+    answer = statements.by_phrase(text[-MAX_TAIL:])
+    return Extraction(answer, "stated") if answer else None
 
 
-def _content(text: str, start: int) -> tuple[int, str] | None:
-    """(end, content) of the box whose command starts at `start`."""
-    match = _BOX.match(text, start)
-    if not match:
-        return None
-    begin = match.end()
-    if not text.startswith("{", begin):
-        bare = re.compile(r"[^\s$.,;\\]+|\\\w+").match(text, begin)
-        return (bare.end(), bare[0]) if bare else None
-    depth = 0
-    for brace in _BRACE.finditer(text, begin, begin + 4 * MAX_ANSWER):
-        if brace[0] in "{}":
-            depth += 1 if brace[0] == "{" else -1
-            if depth == 0:
-                return brace.end(), text[begin + 1 : brace.start()]
-    rest = re.split(r"\n|\$|\\\]|\\\)", text[begin + 1 : begin + MAX_ANSWER], maxsplit=1)[0]
-    return begin + 1 + len(rest), rest
+def _unphrased(tail: str, prompt: str) -> Extraction | None:
+    if answer := statements.letter_at_end(tail):
+        return Extraction(answer, "stated")
+    if answer := statements.by_last_sentence(tail, prompt):
+        return Extraction(answer, "stated")
+    answer = statements.whole(tail)
+    return Extraction(answer, "whole") if answer and answer not in prompt else None
 
 
-def _stated(tail: str) -> Extraction | None:
-    matches = list(_PHRASE.finditer(tail))
-    for phrase in reversed(matches[-8:]):
-        clause = _clause(tail[phrase.end() :])
-        if clause:
-            return Extraction(clause, "stated")
-    return None
-
-
-def _clause(rest: str) -> str:
-    """The text up to the end of the sentence; a formula is never cut."""
-    rest = rest.lstrip(" \t\n:：*")
-    if block := re.match(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]", rest, re.DOTALL):
-        return (block[1] or block[2]).strip()
-    spans = [m.span() for m in _FORMULA.finditer(rest)]
-    for end in _CLAUSE_END.finditer(rest):
-        if not any(start < end.start() < stop for start, stop in spans):
-            rest = rest[: end.start()]
-            break
-    return _only_formulas(rest.strip().rstrip(".*").strip())
-
-
-def _only_formulas(clause: str) -> str:
-    """The first formula of a clause with more than four words; otherwise the clause ("$5$ for all $x$")."""
-    formulas = [next(g for g in m.groups() if g) for m in _FORMULA.finditer(clause)]
-    words = re.findall(r"[A-Za-z]{2,}", _FORMULA.sub(" ", clause))
-    return formulas[0] if formulas and len(words) > 4 else clause
-
-
-def _whole(tail: str) -> Extraction | None:
-    """A completion that is nothing but its answer: one short line without a sentence."""
-    line = tail.strip()
-    if not line or "\n" in line or len(line) > 400:
-        return None
-    words = re.findall(r"(?<!\\)\b[A-Za-z]{2,}", re.sub(r"\\[a-zA-Z]+", " ", line))
-    bare = len(words) <= 3 or re.match(r"\W{0,3}(?:option\s+)?[A-J]\W", line)
-    return Extraction(line, "whole") if bare else None
-
-
-def _letter(tail: str) -> Extraction | None:
-    """An option's letter that ends the text: "(B)", "B is correct", "I choose B"."""
-    letter = _LETTER_AT_END.search(tail)
-    return Extraction(letter[1] or letter[2] or letter[3], "stated") if letter else None
-
-
-def _formula(tail: str) -> Extraction | None:
-    """The last formula, or a value after "=" or "is" at the end of the last line, if it comes later."""
-    formulas = list(_FORMULA.finditer(tail))
+def _guess(tail: str, prompt: str) -> Extraction | None:
+    """The last formula, or a value after "=" or "is" at the end of the last line; else the last number."""
+    asked = {squeeze(formula_text(match)) for match in FORMULA.finditer(prompt)}
+    formulas = [match for match in FORMULA.finditer(tail) if squeeze(formula_text(match)) not in asked]
     rest = tail[formulas[-1].end() :] if formulas else tail
     match = _VALUE_AT_END.search(rest.rstrip().rpartition("\n")[2])
     if match and _NUMBER.search(match["value"]):
         return Extraction(match["value"].strip(), "formula")
-    return Extraction(_last_formulas(tail, formulas), "formula") if formulas else None
+    if formulas:
+        return Extraction(_last_formulas(tail, formulas), "formula")
+    numbers = _NUMBER.findall(tail)
+    return Extraction(numbers[-1], "number") if numbers else None
 
 
 def _last_formulas(tail: str, formulas: list[re.Match[str]]) -> str:
     """The last formula and those joined to it, as in $x = 3$ or $x = 5$."""
     first = len(formulas) - 1
-    while first and _BETWEEN_BOXES.fullmatch(
-        tail[formulas[first - 1].end() : formulas[first].start()][:40].strip()
-    ):
-        joined = tail[formulas[first - 1].end() : formulas[first].start()].strip()
-        if not joined:
+    while first:
+        joined = tail[formulas[first - 1].end() : formulas[first].start()][:40].strip()
+        if not joined or not BETWEEN.fullmatch(joined):
             break
         first -= 1
-    return ", ".join(next(g for g in match.groups() if g).strip() for match in formulas[first:])
-
-
-def _last_number(tail: str) -> Extraction | None:
-    numbers = _NUMBER.findall(tail)
-    return Extraction(numbers[-1], "number") if numbers else None
+    return ", ".join(formula_text(match) for match in formulas[first:])

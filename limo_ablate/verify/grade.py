@@ -17,6 +17,7 @@ from limo_ablate.verify.cache import cached
 from limo_ablate.verify.compare import Comparison
 from limo_ablate.verify.deadline import one_deadline
 from limo_ablate.verify.extract import Extraction
+from limo_ablate.verify.gold import is_beyond
 from limo_ablate.verify.limits import MAX_ANSWER
 from limo_ablate.verify.nodes import Group, Listing, SetOf, Words
 from limo_ablate.verify.text import squeeze, words
@@ -32,12 +33,11 @@ def grade(gold: str, answer: Extraction, *, strict: bool, choices: Mapping[str, 
     outcome = compare_texts(gold, answer.text, strict, choices)
     if outcome.equal:
         return outcome
+    if outcome.rule != "choice" and is_beyond(gold):
+        return undecided("unparsed gold", "the gold answer is neither mathematics nor short text")
     if answer.boxes and isinstance(read_answer(gold).node, (Listing, SetOf, Group)):
         together = compare_texts(gold, ", ".join(answer.boxes), strict, choices)
         return together if together.equal else outcome
-    if answer.how in ("formula", "whole") and "=" in answer.text:
-        last = compare_texts(gold, answer.text.rpartition("=")[2], strict, choices)
-        return last if last.equal else outcome
     return outcome
 
 

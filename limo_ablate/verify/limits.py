@@ -14,6 +14,9 @@ MAX_TAIL = 4_000
 MAX_BOXES = 24
 """Boxes considered, from the end; the longest list among known gold answers has 16 items."""
 
+MAX_QUESTIONS = 8
+"""New questions in a completion looked at: of the text before each, the first with an answer counts."""
+
 MAX_TOKENS = 4_000
 MAX_NODES = 3_000
 """Nodes of a parsed answer."""

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from limo_ablate.verify.extract import extract, last_boxed
+from limo_ablate.verify.extract import Extract, extract, last_boxed
+
+
+def found(completion: str, mode: Extract = "stated") -> tuple[str, str]:
+    extraction = extract(completion, mode)
+    assert not isinstance(extraction, str), extraction
+    return extraction.text, extraction.how
 
 
 @pytest.mark.parametrize(
@@ -22,7 +28,19 @@ from limo_ablate.verify.extract import extract, last_boxed
             r"\boxed{\left\{\begin{array}{l} x \\ y\end{array}\right.}",
             r"\left\{\begin{array}{l} x \\ y\end{array}\right.",
         ),
-        (r"\boxed{12", "12"),
+        (r"\boxed{12", None),
+        (r"so $\boxed{12$ is right", "12"),
+        (r"\boxed{7}, no: \boxed{12", "7"),
+        (r"so $a = -\boxed{256}$.", "-256"),
+        (r"$\boxed{5}\sqrt{2}$", r"5\sqrt{2}"),
+        (r"$\boxed{x+1}^2$", "(x+1)^2"),
+        (r"$2\boxed{\sqrt3}$", r"2\sqrt3"),
+        (r"\[x=\boxed{5}i\]", "5i"),
+        (r"$-\boxed{2}$ and $-\boxed{3}$", "-2, -3"),
+        (r"- \boxed{5}", "5"),
+        (r"so \boxed{42}!", "42"),
+        (r"$3-\boxed{5}$", "5"),
+        (r"$12=4\times\boxed{3}$", "3"),
         (r"\boxed{7} \boxed{}", "7"),
         (r"\boxed{\boxed{7}}", "7"),
         (r"\boxed{8}<|im_end|> \boxed{9}", "8"),
@@ -51,31 +69,30 @@ def test_boxes(completion: str, answer: str | None) -> None:
         ("The answer is 6. No: the answer is 7.", "7", "stated"),
         ("42", "42", "whole"),
         ("Option B", "Option B", "whole"),
-        ("We add the two parts and then get $2+3=5$ and so on.", "2+3=5", "formula"),
-        ("We add the two parts\nso the total is 42.", "42", "formula"),
+        ("We add the two parts\nso the total is 42.", "42", "stated"),
     ],
 )
 def test_stated_answers(completion: str, answer: str, how: str) -> None:
-    extraction = extract(completion, "stated")
-    assert extraction is not None
-    assert (extraction.text, extraction.how) == (answer, how)
+    assert found(completion) == (answer, how)
 
 
-def test_the_last_number_counts_only_when_asked_for() -> None:
-    text = "We bought 12 apples and later 30 pears\nfor all of the children"
-    assert extract(text, "stated") is None
-    extraction = extract(text, "any")
-    assert extraction is not None
-    assert extraction.text == "30"
+@pytest.mark.parametrize(
+    ("completion", "answer", "how"),
+    [
+        ("We bought 12 apples and later 30 pears\nfor all of the children", "30", "number"),
+        ("We add the two parts and then get $2+3=5$ and so on.", "2+3=5", "formula"),
+    ],
+)
+def test_the_last_formula_or_number_counts_only_when_asked_for(completion: str, answer: str, how: str) -> None:
+    assert extract(completion, "stated") == "no_answer"
+    assert found(completion, "lenient") == (answer, how)
 
 
 def test_a_box_is_found_before_a_megabyte_of_text() -> None:
-    extraction = extract(r"\boxed{5}" + " and so on" * 100_000, "stated")
-    assert extraction is not None
-    assert extraction.text == "5"
+    assert found(r"\boxed{5}" + " and so on" * 100_000) == ("5", "box")
 
 
 def test_separate_boxes_are_kept_for_gold_answers_with_several_values() -> None:
     extraction = extract(r"First \boxed{3}. With more work we find \boxed{5}.")
-    assert extraction is not None
+    assert not isinstance(extraction, str)
     assert (extraction.text, extraction.boxes) == ("5", ("3", "5"))

@@ -32,13 +32,13 @@ def test_a_completion_without_an_answer() -> None:
 @pytest.mark.parametrize(
     ("completion", "modes"),
     [
-        ("so \\boxed{42}", {"boxed", "stated", "any"}),
-        ("The answer is 42.", {"stated", "any"}),
-        ("We had 40 first, then 42 apples were\nleft on the table", {"any"}),
+        ("so \\boxed{42}", {"boxed", "stated", "lenient"}),
+        ("The answer is 42.", {"stated", "lenient"}),
+        ("We had 40 first, then 42 apples were\nleft on the table", {"lenient"}),
     ],
 )
 def test_modes_of_extraction(completion: str, modes: set[str]) -> None:
-    for mode in ("boxed", "stated", "any"):
+    for mode in ("boxed", "stated", "lenient"):
         assert verify(completion, "42", extract=mode).correct == (mode in modes), mode  # type: ignore[arg-type]
 
 

@@ -1,0 +1,94 @@
+"""Finds the answer in \\boxed or \\fbox, with a sign or factor that stands outside the box."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from limo_ablate.verify.limits import MAX_ANSWER, MAX_BOXES
+
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+_BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
+BETWEEN = re.compile(
+    r"(?:[\s,;.$&()]|\\[\[\]()\\,;! ]|\\q?quad|\\text\{\s*(?:and|or)\s*\}|and|or|和|或|与|、|，|；|\*)*"
+)
+"""Text between two parts of one answer."""
+_GAP = r"(?:\s|\\[,;:! ])*"
+_FACTOR = (
+    r"(?:\d+(?:\.\d+)?|\\pi(?![a-zA-Z])|\\sqrt\s*(?:\[\d+\])?\s*(?:\{[^{}]*\}|\d)"
+    r"|\\[dt]?frac\s*(?:\{[^{}]*\}\s*\{[^{}]*\}|\d\d))"
+)
+_BEFORE = re.compile(
+    rf"(?:[=$&≈]|\\[\[(]|\\approx){_GAP}(?P<factors>(?:[-−]|\\pm)?{_GAP}(?:{_FACTOR}{_GAP})*)\Z"
+)
+_BEHIND = re.compile(
+    rf"(?P<factors>(?:{_GAP}(?:{_FACTOR}|\\%|\^\s*(?:\{{[^{{}}]*\}}|\\circ|\w))|[a-zA-Z](?![a-zA-Z])|!)+)"
+    rf"(?={_GAP}[.,;]?{_GAP}(?:\$|\\\]|\\\)|=|\Z))"
+)
+_DOLLARS = re.compile(r"(?<!\\)\$+")
+
+
+class Box(NamedTuple):
+    start: int
+    end: int
+    content: str
+
+
+def find_boxes(text: str) -> list[Box]:
+    """The last non-empty boxes, first to last; of nested boxes, the inner one."""
+    boxes: list[Box] = []
+    end = len(text)
+    for _ in range(MAX_BOXES):
+        start = max(text.rfind("\\boxed", 0, end), text.rfind("\\fbox", 0, end))
+        if start < 0:
+            break
+        box = _content(text, start)
+        if box and box[1].strip(" $\n\t.") and not (boxes and box[0] > boxes[0].start):
+            boxes.insert(0, _with_factors(text, Box(start, box[0], box[1].strip())))
+        end = start
+    return boxes
+
+
+def ends_in_box(text: str) -> bool:
+    """Whether the text breaks off inside its last box."""
+    start = max(text.rfind("\\boxed{"), text.rfind("\\fbox{"))
+    return start >= 0 and _content(text, start) is None
+
+
+def _content(text: str, start: int) -> tuple[int, str] | None:
+    """(end, content) of the box whose command starts at `start`; None if the text ends inside it."""
+    match = _BOX.match(text, start)
+    if not match:
+        return None
+    begin = match.end()
+    if not text.startswith("{", begin):
+        bare = re.compile(r"[^\s$.,;\\]+|\\\w+").match(text, begin)
+        return (bare.end(), bare[0]) if bare else None
+    depth = 0
+    for brace in _BRACE.finditer(text, begin, begin + 4 * MAX_ANSWER):
+        if brace[0] in "{}":
+            depth += 1 if brace[0] == "{" else -1
+            if depth == 0:
+                return brace.end(), text[begin + 1 : brace.start()]
+    closed = re.compile(r"\n(?=.*\S)|\$|\\\]|\\\)", re.DOTALL).search(text, begin, begin + MAX_ANSWER)
+    return (closed.start(), text[begin + 1 : closed.start()]) if closed else None
+
+
+def _with_factors(text: str, box: Box) -> Box:
+    """The box with the sign and the factors beside it: -\\boxed{5} is -5, \\boxed{5}\\sqrt2 is 5\\sqrt2."""
+    before = _BEFORE.search(text[max(0, box.start - 80) : box.start])
+    behind = _BEHIND.match(text[box.end : box.end + 80])
+    in_formula = (before or behind) and _in_formula(text, box.start)
+    first = before["factors"] if before and (in_formula or before[0][0] == "=") else ""
+    last = behind["factors"] if behind and (in_formula or behind["factors"].lstrip()[0] == "\\") else ""
+    if not (first.strip() or last):
+        return box
+    content = box.content if re.fullmatch(r"[\w.]+|\\\w+", box.content) else f"({box.content})"
+    return Box(box.start - len(first), box.end + len(last), f"{first}{content}{last}".strip())
+
+
+def _in_formula(text: str, at: int) -> bool:
+    paragraph = text[max(text.rfind("\n\n", 0, at), at - 1000, 0) : at]
+    if len(_DOLLARS.findall(paragraph)) % 2:
+        return True
+    return any(paragraph.rfind(begin) > paragraph.rfind(end) for begin, end in (("\\[", "\\]"), ("\\(", "\\)")))

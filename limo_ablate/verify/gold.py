@@ -1,0 +1,43 @@
+"""Reads gold answers as data sets give them: also whole solutions, code and prose."""
+
+from __future__ import annotations
+
+import re
+
+from limo_ablate.verify.answer import read_answer
+from limo_ablate.verify.cache import cached
+from limo_ablate.verify.clauses import prose
+from limo_ablate.verify.extract import extract
+from limo_ablate.verify.nodes import Words
+from limo_ablate.verify.statements import by_phrase
+
+SHORT_TEXT = 12
+"""Words of the longest gold answer that is compared as words."""
+
+_SOLUTION = re.compile(r"\\(?:boxed|fbox)\b|####|<answer>|</think>")
+_CODE = re.compile(
+    r"```|^\s*[\[{]\s*[\"'][^\"']*[\"']\s*:|^\s*(?:import|from)\s+\w+|#include|\bprint\s*\(|\bconsole\.log\b|</\w+>"
+    r"|\b(?:def|class|function)\s+\w+\s*[(:{]|\breturn\b[^\n]{0,200}[;\n]|^\s*(?:int|let|const|var|float|double|char)\s+\w+\s*="
+    r"|\b(?:SELECT|INSERT|UPDATE|DELETE|CREATE)\b.{0,400}?\b(?:FROM|INTO|SET|TABLE)\b",
+    re.DOTALL | re.MULTILINE,
+)
+
+
+@cached
+def read_gold(gold: str) -> str:
+    """The answer of a gold answer that is a solution: in a box, in tags, after #### or an answer phrase."""
+    if _SOLUTION.search(gold):
+        answer = extract(gold)
+        return gold if isinstance(answer, str) else answer.text
+    if len(gold) > 60 and len(prose(gold)) > SHORT_TEXT:
+        return by_phrase(gold) or gold
+    return gold
+
+
+@cached
+def is_beyond(gold: str) -> bool:
+    """Whether a gold answer is neither mathematics nor short text, so that only the same text equals it."""
+    if _CODE.search(gold):
+        return True
+    node = read_answer(gold).node
+    return (node is None or isinstance(node, Words)) and len(prose(gold)) > SHORT_TEXT

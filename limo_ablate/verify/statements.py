@@ -1,0 +1,136 @@
+"""Finds answers that are stated in words: by an answer phrase, or by the sentence that ends the text."""
+
+from __future__ import annotations
+
+import re
+
+from limo_ablate.verify.clauses import (
+    FORMULA,
+    is_bare,
+    is_number,
+    is_question,
+    prose,
+    read_clause,
+    read_sentence,
+)
+
+PHRASE = re.compile(
+    r"""(?:
+      \#\#\#\#\s* (?!\#)
+    | (?:final\s+|correct\s+)? \b(?:answers?|ans|choice|option)\b
+        (?: \s+ to \s+ (?:the|this) \s+ (?:problem|question) )?
+        \W{0,4} (?: \s*(?:is|are|=|:|：|would\s+be|must\s+be|equals)\s* \W{0,3}? )+
+        (?:thus|therefore|simply|option|choice)?
+    | (?:^|\n) [\W_]{0,6} (?:(?:the\s+)?final\s+)? answer [*_\s:：]* (?=\n|\$|\\[(\[])
+    | (?:^|\n) [ \t]* (?:\*\*)? (?-i:A) \s* [:：] (?:\*\*)? (?!.{0,400}\n\s*(?:\*\*)?B\s*[:：.)])
+    | (?:最终)?(?:答案|正确选项|结果)(?:应该|应|就)?\s*(?:是|为|选|:|：)+\s*
+    | 【答案】\s*[:：]?\s* | (?:故|应|因此|所以|答案|本题)?选(?!项)择?\s*[:：]?\s* | 故答案为\s*[:：]?\s*
+    | (?<![回解作])答\s*[:：]\s*
+    | \b(?:Ответ|Antwort|Respuesta|Réponse|Risposta|Resposta|Odpowiedź|Đáp\s+án|Cevap|Antwoord)\b
+        (?:\s*(?:[:：]|\b(?:ist|lautet|es|est|è|é|to|равен|là)\b))+\s*
+    | (?:정답|답|答え)\s*(?:[:：]|은|는|は)\s* | (?:الجواب|الإجابة|उत्तर)\s*(?:[:：]|هو|هي|है)\s*
+    )""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_SUPPOSED = re.compile(
+    r"\b(?:if|whether|suppose|assume|unless|what|maybe|perhaps)\s+(?:the|our|this|my)?\s*$", re.IGNORECASE
+)
+_CLAUSE_END = re.compile(
+    r"\n\s*\n|\n(?=\s*[A-Z*#\\【-])|\.(?=\s+[A-Z])|\.\s*$|[。；！]|(?<=[?？])(?=\s)"
+    r"|,?\s+(?:because|since|which|as\s+required|of\s+the|so\s+that|I\s+hope|rather\s+than|instead\s+of)\b"
+    r"|,\s+(?:not|it|this|they|he|she|we|I|though|although|while|whereas|so)\b"
+)
+_LEAD = re.compile(
+    r"(?:(?:for\s+sure|surely|certainly|definitely|clearly|obviously|actually|indeed|simply|really|most\s+likely"
+    r"|therefore|thus|then|hence|given\s+by|found\s+to\s+be|option|choice)[,:]?\s+)+",
+    re.IGNORECASE,
+)
+_LETTER_AT_END = re.compile(
+    r"(?:^|[\s*])\(?\**([A-J])\**\)\s*\**\.?\s*$"
+    r"|\b([A-J])\**\)?\s+is\s+(?:the\s+)?(?:correct|right|best)(?:\s+(?:answer|choice|option))?\.?\s*$"
+    r"|\b(?:choose|select|pick)\s+(?:option\s+)?\(?\**([A-J])\b\**\)?\.?\s*$"
+    r"|选?项?\s*([A-J])\s*(?:选?项)?(?:是|为)?(?:正确|对|符合|成立)(?:的|题意)?[。.]?\s*$"
+)
+_PLEASANTRY = re.compile(
+    r"(?:I\s+hope|Hope|Let\s+me\s+know|Thank|Thanks|Have\s+a|Feel\s+free|Please\s+let|Good\s+luck|Is\s+there)\b[^.!?\n]*[.!?]*\s*$",
+    re.IGNORECASE,
+)
+_UNCLOSED = re.compile(r"\$[^$\n]*(?:\\[a-zA-Z]|[\^_])[^$\n]*\Z|\\[\[(](?!.*\\[\])]).*\Z", re.DOTALL)
+"""A formula in which the text breaks off; an amount of money has none of its signs."""
+_ODD_DOLLAR = re.compile(r"(?<!\\)\$[^.\n]*\Z")
+LOOP = 40
+"""Characters before the last sentence that occur often in a text that repeats itself."""
+_SENTENCE_END = re.compile(r"[.!?:](?=\s)|[。！？：]|\n\s*\n")
+
+
+def by_phrase(text: str) -> str | None:
+    """The last answer that a phrase states: "the answer is", "#### x", "**Answer:**", "答案是"."""
+    for phrase in reversed(list(PHRASE.finditer(text))[-8:]):
+        if _SUPPOSED.search(text, max(0, phrase.start() - 30), phrase.start()):
+            continue
+        clause = _clause(text[phrase.end() :])
+        if clause and "\\boxed" not in clause and (answer := read_clause(clause)):
+            return answer
+    return None
+
+
+def _clause(rest: str) -> str:
+    """The text up to the end of the sentence; a formula is never cut."""
+    rest = rest.lstrip(" \t\n:：*")
+    if block := re.match(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]", rest, re.DOTALL):
+        return (block[1] or block[2]).strip()
+    rest = rest[_LEAD.match(rest).end() :] if _LEAD.match(rest) else rest  # type: ignore[union-attr]
+    spans = [m.span() for m in FORMULA.finditer(rest)]
+    for end in _CLAUSE_END.finditer(rest):
+        if not any(start < end.start() < stop for start, stop in spans):
+            rest = rest[: end.start()]
+            break
+    return rest.strip().rstrip(".*").strip()
+
+
+def letter_at_end(text: str) -> str | None:
+    """An option's letter that ends the text: "(B)", "B is correct", "I choose B"."""
+    letter = _LETTER_AT_END.search(text)
+    return next(filter(None, letter.groups())) if letter else None
+
+
+def whole(text: str) -> str | None:
+    """A completion that is nothing but its answer: one short line without a sentence."""
+    line = text.strip()
+    if not line or "\n" in line or len(line) > 400 or is_question(line):
+        return None
+    bare = len(prose(line)) <= 3 or re.match(r"\W{0,3}(?:option\s+)?[A-J]\W", line)
+    return line if bare else None
+
+
+def by_last_sentence(text: str, prompt: str = "") -> str | None:
+    """The answer in the last line or sentence, if it is a statement and not a part of `prompt`."""
+    text = _PLEASANTRY.sub("", text.rstrip()).rstrip()
+    rest = FORMULA.sub(" ", text)
+    if _UNCLOSED.search(rest) or (rest != text and _ODD_DOLLAR.search(rest)):
+        return None
+    last_line = text[text.rfind("\n") + 1 :].strip()
+    if is_number(last_line):
+        return last_line.strip("*. ")
+    sentence, earlier = _last_sentence(text)
+    if not sentence or earlier.count(earlier[-LOOP:]) > 3 or (prompt and _spaceless(sentence) in _spaceless(prompt)):
+        return None
+    if is_bare(sentence):
+        before = _last_sentence(earlier.rstrip())[0]
+        return None if is_question(before) else sentence.strip("*. ")
+    return read_sentence(sentence, earlier)
+
+
+def _spaceless(text: str) -> str:
+    return "".join(text.split()).rstrip(".")
+
+
+def _last_sentence(text: str) -> tuple[str, str]:
+    """(the last sentence, the text before it); an end inside a formula is none."""
+    body = text.rstrip(" .。*\n!")
+    spans = [m.span() for m in FORMULA.finditer(text)]
+    start = 0
+    for end in _SENTENCE_END.finditer(body):
+        if not any(first < end.start() < last for first, last in spans):
+            start = end.end()
+    return text[start:].strip(), text[:start]
