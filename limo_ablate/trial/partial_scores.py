@@ -39,14 +39,14 @@ def write_partial_scores(
     store, opener = Store(config.paths.artifacts), open_once()
     name, _, group = reporting.score.partition("/")
     levels = (config.eval.benchmarks[name].groups or {})[group] if group else None
-    graders = config.eval.graders()
+    graders, thinking = config.eval.graders(), config.eval.thinking
     done = 0
     with (folder / REPORTS).open("w") as file:
         for ids in _chunks(requests[name].problems, levels, reporting.every):
             chunk = _chunk(store, requests[name].problems, ids)
             request = {name: replace(requests[name], problems=chunk)}
             generated = stages.generate(store, model, request, config.eval, config.hardware, opener)
-            scores = _scores(stages.grade(store, request, generated, graders)[name])
+            scores = _scores(stages.grade(store, request, generated, graders, thinking)[name])
             for step, problem in enumerate(ids, start=done + 1):
                 file.write(json.dumps([step, scores[problem]]) + "\n")
             file.flush()

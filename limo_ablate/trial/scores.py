@@ -78,7 +78,8 @@ def evaluate(
     if evaluation.report:
         write_partial_scores(config, stages, model, requests, evaluation.report, folder)
     results["completions"] = stages.generate(store, model, requests, evaluation, config.hardware)
-    results["verdicts"] = stages.grade(store, requests, results["completions"], evaluation.graders())
+    graders, thinking = evaluation.graders(), evaluation.thinking
+    results["verdicts"] = stages.grade(store, requests, results["completions"], graders, thinking)
     if evaluation.rerun_batch_size:
         results["again"] = _second_pass(config, stages, model, requests, evaluation.rerun_batch_size)
     if evaluation.judge:
@@ -144,7 +145,7 @@ def _second_pass(
     graders = {f"again/{name}": grader for name, grader in config.eval.graders().items()}
     store = Store(config.paths.artifacts)
     generated = stages.generate(store, model, repeated, settings, config.hardware)
-    graded = stages.grade(store, repeated, generated, graders)
+    graded = stages.grade(store, repeated, generated, graders, config.eval.thinking)
     verdicts = {name.removeprefix("again/"): artifact for name, artifact in graded.items()}
     return {
         name: artifact for name, artifact in verdicts.items() if not _equal(stages.batch_sizes.used, name)

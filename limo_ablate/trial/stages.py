@@ -14,6 +14,7 @@ from limo_ablate.model.generate.config import EngineConfig
 from limo_ablate.model.generate.oom import BatchSizes
 from limo_ablate.trial.evaluate.grader import VERIFIER
 from limo_ablate.trial.evaluate.verdicts import verdicts
+from limo_ablate.verify.turns import Thinking
 
 if TYPE_CHECKING:
     from limo_ablate.model.generate.open import Opener
@@ -56,10 +57,11 @@ class Stages:
         requests: Mapping[str, GenerationRequest],
         generated: Mapping[str, Artifact],
         graders: Mapping[str, str] | None = None,
+        thinking: Thinking = "auto",
     ) -> dict[str, Artifact]:
         """Verdicts on the completions of each request, recorded as `verdicts/NAME`.
 
-        `graders` names graders other than the verifier.
+        `graders` names graders other than the verifier, `thinking` the tags that mark thinking.
         """
         return {
             name: self.run(
@@ -69,6 +71,7 @@ class Stages:
                 generated[name],
                 request.problems,
                 (graders or {}).get(name, VERIFIER),
+                thinking,
             )
             for name, request in requests.items()
         }

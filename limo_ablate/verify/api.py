@@ -20,7 +20,6 @@ from limo_ablate.verify.turns import Thinking
 from limo_ablate.verify.verdict import Outcome, Status, Verdict
 
 
-
 class Task(NamedTuple):
     completion: str
     gold: str

@@ -91,4 +91,6 @@ def _in_formula(text: str, at: int) -> bool:
     paragraph = text[max(text.rfind("\n\n", 0, at), at - 1000, 0) : at]
     if len(_DOLLARS.findall(paragraph)) % 2:
         return True
-    return any(paragraph.rfind(begin) > paragraph.rfind(end) for begin, end in (("\\[", "\\]"), ("\\(", "\\)")))
+    return any(
+        paragraph.rfind(begin) > paragraph.rfind(end) for begin, end in (("\\[", "\\]"), ("\\(", "\\)"))
+    )

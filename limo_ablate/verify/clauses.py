@@ -6,7 +6,7 @@ import re
 from typing import NamedTuple
 
 from limo_ablate.verify.boxes import BETWEEN
-from limo_ablate.verify.units import SPEED, UNITS
+from limo_ablate.verify.units import UNITS
 
 FORMULA = re.compile(
     r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<!\\)\$(?!\$)([^$\n]+?)(?<!\\)\$(?!\d)", re.DOTALL
@@ -22,10 +22,12 @@ _UNIT = re.compile(
     r"(?![^\W_\u2e80-\u9fff])"
 )
 _NO_UNITS = frozenset(("in", "A", "C", "I"))
-_UNIT_WORDS = frozenset(("percent", "degrees", "degree", *SPEED))
+_UNIT_WORDS = frozenset(("percent", "degrees", "degree"))
 _ADVERBS = frozenset(
-    "old left more less each total altogether long wide tall high away now again only remaining together "
-    "overall".split()
+    (
+        *("old", "left", "more", "less", "each", "total", "altogether", "long", "wide", "tall", "high"),
+        *("away", "now", "again", "only", "remaining", "together", "overall"),
+    )
 )
 _ASSERTS = re.compile(
     r"(?:\b(?:is|are|was|were|be|equals?|has|have|that\s+is|namely|gets?|gives|becomes|costs?|totals?"
@@ -85,7 +87,8 @@ def values(text: str) -> list[Value]:
     for match in [*FORMULA.finditer(text), None]:
         until = match.start() if match else len(text)
         found += [
-            Value(number.start(), number.end(), number[0], False) for number in NUMBER.finditer(text, at, until)
+            Value(number.start(), number.end(), number[0], False)
+            for number in NUMBER.finditer(text, at, until)
         ]
         if match:
             found.append(Value(match.start(), match.end(), formula_text(match), True))
@@ -102,7 +105,7 @@ def read_clause(clause: str) -> str | None:
     if _DENIED.match(clause):
         contrast = _CONTRAST.search(clause)
         return read_clause(contrast[1]) if contrast else None
-    if clause.endswith(("?", "？")):
+    if is_question(clause):
         return None
     found = values(clause)
     words = prose(clause)
@@ -123,7 +126,7 @@ def read_sentence(sentence: str, earlier: str) -> str | None:
 
     A value that no verb asserts counts if the sentence draws a conclusion, or if `earlier` computes it.
     """
-    if _ASKS.search(sentence):
+    if is_question(sentence):
         return None
     found = values(sentence)
     if not found:
@@ -138,11 +141,17 @@ def read_sentence(sentence: str, earlier: str) -> str | None:
     last = found[-1]
     ends = not sentence[last.end :].strip(" .。*\n")
     computed = re.search(rf"(?:=|\bis|\bare)\s*\W?{re.escape(last.text)}(?![\d])", earlier)
-    return group if _CONCLUDES.match(sentence) or (last.formula and ends and "=" in last.text) or computed else None
+    return (
+        group
+        if _CONCLUDES.match(sentence) or (last.formula and ends and "=" in last.text) or computed
+        else None
+    )
 
 
 def is_question(sentence: str) -> bool:
-    return bool(_ASKS.search(sentence))
+    """Whether a sentence, or its last line, asks for something or sets a problem."""
+    last_line = sentence.rstrip().rpartition("\n")[2]
+    return bool(_ASKS.search(sentence) or _ASKS.search(last_line))
 
 
 def is_bare(line: str) -> bool:
@@ -157,9 +166,8 @@ def is_number(line: str) -> bool:
 def prose(text: str) -> list[str]:
     """The words outside formulas, except units; two Chinese characters count as a word."""
     text = FORMULA.sub(" ", text)
-    return [
-        word.lower() for word in _WORD.findall(text) if word[0] != "\\" and word not in UNITS and word not in _UNIT_WORDS
-    ]
+    words = (word for word in _WORD.findall(text) if word[0] != "\\")
+    return [word.lower() for word in words if word not in UNITS and word not in _UNIT_WORDS]
 
 
 def _asserted(text: str, found: list[Value], *, last: bool = False) -> str | None:
@@ -205,7 +213,7 @@ def _groups(text: str, found: list[Value]) -> list[list[Value]]:
 
 def _with_unit(text: str, value: Value) -> str:
     unit = _UNIT.match(text, value.end)
-    if not unit or value.formula and "=" in value.text:
+    if not unit or (value.formula and "=" in value.text):
         return value.text
     name = unit[1].partition("/")[0]
     known = (name in UNITS or name.lower() in UNITS or name in _UNIT_WORDS) and name not in _NO_UNITS

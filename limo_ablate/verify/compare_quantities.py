@@ -59,7 +59,7 @@ def equal_quantities(gold: Node, answer: Node, *, strict: bool = False) -> Outco
 
 
 def _compare_digits(gold: Node, answer: Node) -> Outcome | None:
-    """2021 for 2021_5: a base may be left out, as a unit may; the same number in another base is different."""
+    """2021 for 2021_5: a base may be left out, as a unit may; the same number in another base differs."""
     if isinstance(gold, Numeral) and isinstance(answer, Numeral) and gold.base != answer.base:
         return different("base", f"base {answer.base}, not {gold.base}")
     for one, other in ((gold, answer), (answer, gold)):

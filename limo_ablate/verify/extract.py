@@ -97,7 +97,7 @@ def last_boxed(text: str) -> str | None:
 
 
 def _boxed(text: str) -> tuple[Extraction, int] | None:
-    """The last box, and where it ends; boxes next to it (only "and", commas or space between) belong to it."""
+    """The last box, and where it ends; boxes next to it ("and", commas or space between) belong to it."""
     boxes = find_boxes(text)
     if not boxes:
         return None
@@ -123,7 +123,7 @@ def _unphrased(tail: str, prompt: str) -> Extraction | None:
     if answer := statements.by_last_sentence(tail, prompt):
         return Extraction(answer, "stated")
     answer = statements.whole(tail)
-    return Extraction(answer, "whole") if answer and answer not in prompt else None
+    return Extraction(answer, "whole") if answer and not statements.repeats(answer, prompt) else None
 
 
 def _guess(tail: str, prompt: str) -> Extraction | None:

@@ -8,6 +8,7 @@ from limo_ablate.verify.answer import read_answer
 from limo_ablate.verify.cache import cached
 from limo_ablate.verify.clauses import prose
 from limo_ablate.verify.extract import extract
+from limo_ablate.verify.limits import MAX_ANSWER, MAX_GOLD
 from limo_ablate.verify.nodes import Words
 from limo_ablate.verify.statements import by_phrase
 
@@ -16,8 +17,9 @@ SHORT_TEXT = 12
 
 _SOLUTION = re.compile(r"\\(?:boxed|fbox)\b|####|<answer>|</think>")
 _CODE = re.compile(
-    r"```|^\s*[\[{]\s*[\"'][^\"']*[\"']\s*:|^\s*(?:import|from)\s+\w+|#include|\bprint\s*\(|\bconsole\.log\b|</\w+>"
-    r"|\b(?:def|class|function)\s+\w+\s*[(:{]|\breturn\b[^\n]{0,200}[;\n]|^\s*(?:int|let|const|var|float|double|char)\s+\w+\s*="
+    r"```|^[ \t]*[\[{]\s{0,9}[\"'][^\"']*[\"']\s*:|^[ \t]*(?:import|from)\s+\w+|#include|</\w+>"
+    r"|\bprint\s*\(|\bconsole\.log\b|\b(?:def|class|function)\s+\w+\s*[(:{]|\breturn\b[^\n]{0,200}[;\n]"
+    r"|^[ \t]*(?:int|let|const|var|float|double|char)\s+\w+\s*="
     r"|\b(?:SELECT|INSERT|UPDATE|DELETE|CREATE)\b.{0,400}?\b(?:FROM|INTO|SET|TABLE)\b",
     re.DOTALL | re.MULTILINE,
 )
@@ -26,6 +28,8 @@ _CODE = re.compile(
 @cached
 def read_gold(gold: str) -> str:
     """The answer of a gold answer that is a solution: in a box, in tags, after #### or an answer phrase."""
+    if len(gold) > MAX_GOLD:
+        return gold
     if _SOLUTION.search(gold):
         answer = extract(gold)
         return gold if isinstance(answer, str) else answer.text
@@ -37,7 +41,7 @@ def read_gold(gold: str) -> str:
 @cached
 def is_beyond(gold: str) -> bool:
     """Whether a gold answer is neither mathematics nor short text, so that only the same text equals it."""
-    if _CODE.search(gold):
+    if len(gold) > MAX_ANSWER or _CODE.search(gold):
         return True
     node = read_answer(gold).node
     return (node is None or isinstance(node, Words)) and len(prose(gold)) > SHORT_TEXT

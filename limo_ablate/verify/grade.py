@@ -33,7 +33,7 @@ def grade(gold: str, answer: Extraction, *, strict: bool, choices: Mapping[str, 
     outcome = compare_texts(gold, answer.text, strict, choices)
     if outcome.equal:
         return outcome
-    if outcome.rule != "choice" and is_beyond(gold):
+    if outcome.rule not in ("choice", "limit") and is_beyond(gold):
         return undecided("unparsed gold", "the gold answer is neither mathematics nor short text")
     if answer.boxes and isinstance(read_answer(gold).node, (Listing, SetOf, Group)):
         together = compare_texts(gold, ", ".join(answer.boxes), strict, choices)

@@ -8,6 +8,12 @@ from __future__ import annotations
 MAX_ANSWER = 8_000
 """Characters of an extracted answer that are parsed; the longest gold of LIMO's ten benchmarks has 560."""
 
+MAX_GOLD = 50_000
+"""Characters of a gold answer that is searched for its answer, as a whole solution may be."""
+
+MAX_SENTENCE = 600
+"""Characters of a last sentence that may state an answer."""
+
 MAX_TAIL = 4_000
 """Characters at the end of a completion that are searched for a stated answer (boxes are found anywhere)."""
 

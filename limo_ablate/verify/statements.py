@@ -13,6 +13,7 @@ from limo_ablate.verify.clauses import (
     read_clause,
     read_sentence,
 )
+from limo_ablate.verify.limits import MAX_SENTENCE
 
 PHRASE = re.compile(
     r"""(?:
@@ -69,6 +70,8 @@ def by_phrase(text: str) -> str | None:
         if _SUPPOSED.search(text, max(0, phrase.start() - 30), phrase.start()):
             continue
         clause = _clause(text[phrase.end() :])
+        if text.rstrip().endswith(("?", "？")) and not is_bare(clause):
+            continue  # it introduces a question
         if clause and "\\boxed" not in clause and (answer := read_clause(clause)):
             return answer
     return None
@@ -113,12 +116,21 @@ def by_last_sentence(text: str, prompt: str = "") -> str | None:
     if is_number(last_line):
         return last_line.strip("*. ")
     sentence, earlier = _last_sentence(text)
-    if not sentence or earlier.count(earlier[-LOOP:]) > 3 or (prompt and _spaceless(sentence) in _spaceless(prompt)):
+    if (
+        not 0 < len(sentence) <= MAX_SENTENCE
+        or earlier.count(earlier[-LOOP:]) > 3
+        or repeats(sentence, prompt)
+    ):
         return None
     if is_bare(sentence):
         before = _last_sentence(earlier.rstrip())[0]
         return None if is_question(before) else sentence.strip("*. ")
     return read_sentence(sentence, earlier)
+
+
+def repeats(sentence: str, prompt: str) -> bool:
+    """Whether a sentence is one of the prompt's; a value alone may be in both."""
+    return bool(prompt) and len(prose(sentence)) > 2 and _spaceless(sentence) in _spaceless(prompt)
 
 
 def _spaceless(text: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-VERSION = 2
+VERSION = 3
 """Part of the key of every stored verdict. Raise it with any change that can change a verdict."""
 
 Status = Literal["correct", "incorrect", "undecided"]
@@ -16,8 +16,9 @@ Status = Literal["correct", "incorrect", "undecided"]
 class Verdict:
     """The grade of one completion.
 
-    `undecided`: the verifier could not grade it, `reason` says why. A completion without an answer is
-    `incorrect` by the rule `no_answer`. Scores count these two separately.
+    `undecided`: the verifier could not grade it, `reason` says why. A completion that states no answer is
+    `incorrect` by the rule `no_answer`, one that breaks off before it states one by the rule `unfinished`.
+    Scores count each of these separately.
     """
 
     status: Status

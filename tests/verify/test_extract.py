@@ -67,7 +67,8 @@ def test_boxes(completion: str, answer: str | None) -> None:
         ("答案是12。", "12", "stated"),
         ("故选：B．", "B．", "stated"),
         ("The answer is 6. No: the answer is 7.", "7", "stated"),
-        ("42", "42", "whole"),
+        ("42", "42", "stated"),
+        ("12 apples", "12 apples", "whole"),
         ("Option B", "Option B", "whole"),
         ("We add the two parts\nso the total is 42.", "42", "stated"),
     ],
@@ -83,7 +84,7 @@ def test_stated_answers(completion: str, answer: str, how: str) -> None:
         ("We add the two parts and then get $2+3=5$ and so on.", "2+3=5", "formula"),
     ],
 )
-def test_the_last_formula_or_number_counts_only_when_asked_for(completion: str, answer: str, how: str) -> None:
+def test_the_last_formula_or_number_is_a_guess(completion: str, answer: str, how: str) -> None:
     assert extract(completion, "stated") == "no_answer"
     assert found(completion, "lenient") == (answer, how)
 

@@ -47,7 +47,12 @@ def test_symmetry_over_the_golden_set() -> None:
         for line in file.read_text(encoding="utf-8").split("\n"):
             row = json.loads(line) if line else {}
             extraction = extract(row.get("completion", ""))
-            if isinstance(extraction, str) or extraction.boxes or extraction.how != "box" or r"\int" in row["gold"]:
+            if (
+                isinstance(extraction, str)
+                or extraction.boxes
+                or extraction.how != "box"
+                or r"\int" in row["gold"]
+            ):
                 continue
             forth = compare_answers(row["gold"], extraction.text)
             back = compare_answers(extraction.text, row["gold"])

@@ -108,7 +108,8 @@ class DryRun:
         def grade() -> Artifact:
             from limo_ablate.trial.evaluate.verdicts import verdicts
 
-            return verdicts(store, self._of(f"completions/{name}"), self._of(problems), benchmark.grader)
+            texts = self._of(f"completions/{name}")
+            return verdicts(store, texts, self._of(problems), benchmark.grader, evaluation.thinking)
 
         self._ask(f"completions/{name}", (model, problems), complete)
         self._ask(f"verdicts/{name}", (f"completions/{name}", problems), grade)

@@ -11,6 +11,7 @@ from limo_ablate.data.pool.config import BenchmarkSetConfig
 from limo_ablate.model.config import ModelConfig
 from limo_ablate.model.generate.config import EngineConfig, check_sampling
 from limo_ablate.trial.evaluate.grader import GRADERS, VERIFIER
+from limo_ablate.verify.turns import Thinking
 
 REPORTS = "reports.jsonl"
 """File in a trial's folder, with `eval.report`: a line `[step, score]` for each problem evaluated so far."""
@@ -87,6 +88,9 @@ class EvalConfig(EngineConfig):
     system_prompt: str | None
     rerun_batch_size: int | None = None
     """Batch size of a second pass over the greedy benchmarks: what differs is due to rounding; null: none."""
+    thinking: Thinking = field(default="auto", metadata=DEFAULT_NOT_IN_KEY)
+    """How the model marks its thinking, which holds no answer: think (<think>), begin_of_thought, channels
+    (gpt-oss), none; auto: any of them."""
     judge: JudgeConfig | None = None
     probe: ProbeConfig | None = None
     report: ReportConfig | None = field(default=None, metadata=NOT_IN_KEY)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from limo_ablate.core.registry import Entry, Registry
+from limo_ablate.verify.turns import Thinking
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,12 @@ class Answered:
     gold: str
     options: Mapping[str, str] | None = None
     """Options of a multiple-choice problem, by letter."""
+    prompt: str | None = None
+    """The prompt, with the chat template."""
+    finished: bool = True
+    """Whether the completion ended by itself; false if it was cut off at `max_tokens`."""
+    thinking: Thinking = "auto"
+    """`eval.thinking`: the tags that mark thinking."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +43,7 @@ class Grade:
     boxed: bool = False
     """Whether the answer is correct if only boxed answers count."""
     lenient: bool = False
-    """Whether the answer is correct if the last number counts too."""
+    """Whether the answer is correct if the last formula or number counts too."""
     vote: int | None = None
     """Class of equal answers among the problem's samples, for majority votes; 0 is the right one."""
 
@@ -45,7 +52,7 @@ Grader: TypeAlias = Callable[[Sequence[Answered]], Sequence[Grade]]
 """An entry of `limo_ablate.graders`: returns a grade for each completion, in the same order.
 
 It is called with all completions of a benchmark. Grades must depend on nothing else: the key of the
-verdicts has only the completions, the benchmark and the grader.
+verdicts has only the completions, the benchmark, the grader and `eval.thinking`.
 """
 GRADERS: Registry[Grader] = Registry(
     "grader",

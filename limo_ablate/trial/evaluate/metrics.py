@@ -36,6 +36,7 @@ def scores(results: Results) -> Scores:
         boxed=pl.col("boxed").mean(),
         lenient=pl.col("lenient").mean(),
         no_answer=(pl.col("rule") == "no_answer").mean(),
+        unfinished=(pl.col("rule") == "unfinished").mean(),
         undecided=(pl.col("status") == "undecided").mean(),
         truncated=(pl.col("finish") == "length").mean(),
         loops=pl.col("loops").mean(),

@@ -15,22 +15,34 @@ from limo_ablate.trial.evaluate.grader import GRADERS, VERIFIER, Answered, Grade
 from limo_ablate.trial.evaluate.votes import votes
 from limo_ablate.verify import VERSION as VERSION_OF_VERIFIER
 from limo_ablate.verify import Verdict, verify_many
+from limo_ablate.verify.extract import Extract
+from limo_ablate.verify.turns import Thinking
 
 GRADED = ("answer", "status", "rule", "reason", "boxed", "lenient", "vote")
 """Fields of `Grade` that are columns of the table."""
 TYPES = {"answer": pl.String, "reason": pl.String, "vote": pl.Int64}
 
 
-def verdicts(store: Store, completions: Artifact, benchmark: Artifact, grader: str = VERIFIER) -> Artifact:
+def verdicts(
+    store: Store,
+    completions: Artifact,
+    benchmark: Artifact,
+    grader: str = VERIFIER,
+    thinking: Thinking = "auto",
+) -> Artifact:
     """`verdicts.parquet`: a row per completion, with its gold answer, status, rule, reason and vote."""
     inputs: dict[str, object] = {"completions": completions, "benchmark": benchmark}
     inputs |= {"verifier": VERSION_OF_VERIFIER} if grader == VERIFIER else {"grader": grader}
     if identity := GRADERS.identity(grader):
         inputs["installed"] = identity
-    return store.build("verdicts", inputs, lambda folder: _write(completions, benchmark, grader, folder))
+    if thinking != "auto":
+        inputs["thinking"] = thinking
+    return store.build(
+        "verdicts", inputs, lambda folder: _write(completions, benchmark, grader, thinking, folder)
+    )
 
 
-def _write(completions: Artifact, benchmark: Artifact, grader: str, folder: Path) -> None:
+def _write(completions: Artifact, benchmark: Artifact, grader: str, thinking: Thinking, folder: Path) -> None:
     problems = pl.read_parquet(benchmark.path / "problems.parquet").rename({"id": "problem"})
     rows = pl.read_parquet(completions.path / "completions.parquet").join(
         problems.select("problem", "gold", "level", "source", "subject"),
@@ -45,8 +57,13 @@ def _write(completions: Artifact, benchmark: Artifact, grader: str, folder: Path
             completion=completion,
             gold=gold,
             options=choices[problem]["options"] if choices else None,
+            prompt=prompt,
+            finished=finish != "length",
+            thinking=thinking,
         )
-        for problem, completion, gold in rows.select("problem", "completion", "gold").iter_rows()
+        for problem, prompt, completion, gold, finish in rows.select(
+            "problem", "prompt", "completion", "gold", "finish"
+        ).iter_rows()
     ]
     grades = GRADERS.load(grader)(answered)
     if len(grades) != len(answered):
@@ -60,12 +77,7 @@ def _write(completions: Artifact, benchmark: Artifact, grader: str, folder: Path
 
 def verified(answered: Sequence[Answered]) -> list[Grade]:
     """Grades by the rule-based verifier: as stated, in a box only, and leniently."""
-    pairs = [(one.completion, one.gold) for one in answered]
-    options = [one.options for one in answered]
-    stated = verify_many(pairs, choices=options, progress=_report_alive)
-    boxed, lenient = (
-        verify_many(pairs, extract=mode, choices=options, progress=_report_alive) for mode in ("boxed", "any")
-    )
+    stated, boxed, lenient = (_graded(answered, mode) for mode in ("stated", "boxed", "lenient"))
     return [
         Grade(
             answer=one.answer,
@@ -78,6 +90,18 @@ def verified(answered: Sequence[Answered]) -> list[Grade]:
         )
         for one, box, loose, vote in zip(stated, boxed, lenient, _votes(answered, stated), strict=True)
     ]
+
+
+def _graded(answered: Sequence[Answered], mode: Extract) -> list[Verdict]:
+    return verify_many(
+        [(one.completion, one.gold) for one in answered],
+        extract=mode,
+        choices=[one.options for one in answered],
+        prompts=[one.prompt for one in answered],
+        finished=[one.finished for one in answered],
+        thinking=answered[0].thinking if answered else "auto",
+        progress=_report_alive,
+    )
 
 
 def _report_alive(_: int) -> None:

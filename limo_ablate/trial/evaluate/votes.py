@@ -22,7 +22,7 @@ def votes(verdicts: Sequence[Verdict], options: Mapping[str, str] | None) -> lis
 
 
 def _vote(verdict: Verdict, classes: dict[str, int], options: Mapping[str, str] | None) -> int | None:
-    if verdict.rule == "no_answer" or verdict.answer is None:
+    if verdict.answer is None:
         return None
     if verdict.status == "correct":
         return RIGHT

@@ -1,7 +1,7 @@
 """Whole evaluations: a trial with everything switched on, and the base that all cells share."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,12 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.model.generate.decoding import TransformersEngine
 from limo_ablate.model.generate.engine import Completed, Request
 from limo_ablate.trial.compose import compose, compose_trials
+from limo_ablate.trial.evaluate import verdicts
 from limo_ablate.trial.identity import TrialLabels, trial_key
 from limo_ablate.trial.run import run_trial
 from limo_ablate.trial.show import other_scores
 from limo_ablate.trial.stages import Stages
+from limo_ablate.verify import Verdict, verify_many
 from tests.trial.evaluate.test_protocols import PROTOCOLS
 
 TINY = [
@@ -54,9 +56,15 @@ def scores(store: Path, folder: Path, *overrides: str) -> dict:
     return run_trial(config, folder, TrialLabels("test", {}, "cell"))["scores"]
 
 
+def answering(pairs: Iterable[tuple[str, str]], **options: Any) -> list[Verdict]:
+    """The model has learned nothing: verdicts as if its completions stated an answer."""
+    return verify_many([(f"{completion}\nThe answer is 7.", gold) for completion, gold in pairs], **options)
+
+
 def test_judge_probe_and_second_pass_are_scores_of_their_own(
-    store: Path, tmp_path: Path, asked_for: list[list[Request]]
+    store: Path, tmp_path: Path, asked_for: list[list[Request]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(verdicts, "verify_many", answering)
     plain = scores(store, tmp_path / "plain")
     made = scores(store, tmp_path / "all", *ALL)
     assert list(made) == list(plain)

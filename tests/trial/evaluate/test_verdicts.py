@@ -59,7 +59,7 @@ def test_options_are_graded_as_they_were_shown_and_equal_answers_vote_together(t
         write_options(folder, {"p": {"question": "q", "options": {"A": "3", "B": r"\frac12"}}})
 
     def completions(folder: Path) -> None:
-        row = {"benchmark": "b", "problem": "p", "tokens": 5, "finish": "stop", "loops": False}
+        row = {"benchmark": "b", "problem": "p", "prompt": "q", "tokens": 5, "finish": "stop", "loops": False}
         rows = [{**row, "sample": sample, "completion": text} for sample, text in enumerate(answers)]
         pl.DataFrame(rows).write_parquet(folder / "completions.parquet")
 
