@@ -24,7 +24,7 @@ def measures(trials: Iterable[Trial], cluster: str | None = None) -> pl.DataFram
     - `pass@2`, `pass@4`, ... up to the smallest number of samples of a problem in the benchmark: unbiased
       estimate of the probability that one of k samples is correct (Chen et al. 2021, 2107.03374)
     - `maj`: whether the majority vote is correct; like pass@k only with several samples (`evaluate.passes`)
-    - `truncated`, `no_answer`, `undecided`: shares; `tokens`: mean per completion
+    - `truncated`, `no_answer`, `unfinished`, `undecided`: shares; `tokens`: mean per completion
     """
     aggregates = {
         "right": (pl.col("status") == "correct").sum(),
@@ -32,6 +32,7 @@ def measures(trials: Iterable[Trial], cluster: str | None = None) -> pl.DataFram
         "votes": pl.col("vote"),
         "truncated": (pl.col("finish") == "length").mean(),
         "no_answer": (pl.col("rule") == "no_answer").mean(),
+        "unfinished": (pl.col("rule") == "unfinished").mean(),
         "undecided": (pl.col("status") == "undecided").mean(),
         "tokens": pl.col("tokens").mean(),
     }
@@ -39,7 +40,7 @@ def measures(trials: Iterable[Trial], cluster: str | None = None) -> pl.DataFram
     problems = by_problem(trials, aggregates, cluster).with_columns(avg=pl.col("right") / pl.col("samples"))
     problems = _with_passes(problems)
     passes = [name for name in problems.columns if name.startswith("pass@")]
-    names = ["avg", *passes, "maj", "truncated", "no_answer", "undecided", "tokens"]
+    names = ["avg", *passes, "maj", "truncated", "no_answer", "unfinished", "undecided", "tokens"]
     index = [*KEYS, *(["cluster"] if cluster else [])]
     columns = ["benchmark", "level", "clean", *names, *(key for key in index if key != "score")]
     rows = by_score(trials, problems.select(columns))

@@ -38,7 +38,8 @@ RULES = {
     "exact": "compared as exact numbers", "identity": "compared as functions",
     "numeric": "compared numerically at points",
     "symbolic": "compared symbolically", "kind": "different kinds", "undefined": "one is undefined",
-    "no_answer": "no answer found", "unparsed gold": "the gold answer can't be parsed",
+    "no_answer": "no answer found", "unfinished": "broke off before an answer",
+    "unparsed gold": "the gold answer can't be parsed",
     "unparsed answer": "the answer can't be parsed", "limit": "a limit of the verifier was reached",
     "unsupported": "the verifier has no rule for this",
 }  # fmt: skip

@@ -46,6 +46,8 @@ def other_scores(score: dict[str, Any]) -> str:
     """Scores that have no column in the table: pass@k, maj@n, those of a judge or a probe."""
     shown = ("accuracy", "tokens", "problems", "samples", "loops", *SHARES)
     kept = {key: value for key, value in score.items() if key not in shown and not key.endswith("stderr")}
+    if not kept.get("unfinished"):
+        kept.pop("unfinished", None)
     return ", ".join(
         f"{key} {value if isinstance(value, int) else percent(value)}" for key, value in kept.items()
     )

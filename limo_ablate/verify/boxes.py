@@ -56,7 +56,10 @@ def ends_in_box(text: str) -> bool:
 
 
 def _content(text: str, start: int) -> tuple[int, str] | None:
-    """(end, content) of the box whose command starts at `start`; None if the text ends inside it."""
+    """(end, content) of the box whose command starts at `start`; None if the text ends inside it.
+
+    Of a box that is longer than any answer, only the beginning is read.
+    """
     match = _BOX.match(text, start)
     if not match:
         return None
@@ -70,6 +73,8 @@ def _content(text: str, start: int) -> tuple[int, str] | None:
             depth += 1 if brace[0] == "{" else -1
             if depth == 0:
                 return brace.end(), text[begin + 1 : brace.start()]
+    if len(text) > begin + 4 * MAX_ANSWER:
+        return begin + MAX_ANSWER, text[begin + 1 : begin + MAX_ANSWER]
     closed = re.compile(r"\n(?=.*\S)|\$|\\\]|\\\)", re.DOTALL).search(text, begin, begin + MAX_ANSWER)
     return (closed.start(), text[begin + 1 : closed.start()]) if closed else None
 

@@ -129,7 +129,9 @@ def _unphrased(tail: str, prompt: str) -> Extraction | None:
 def _guess(tail: str, prompt: str) -> Extraction | None:
     """The last formula, or a value after "=" or "is" at the end of the last line; else the last number."""
     asked = {squeeze(formula_text(match)) for match in FORMULA.finditer(prompt)}
-    formulas = [match for match in FORMULA.finditer(tail) if squeeze(formula_text(match)) not in asked]
+    if asked:
+        tail = FORMULA.sub(lambda match: " " if squeeze(formula_text(match)) in asked else match[0], tail)
+    formulas = list(FORMULA.finditer(tail))
     rest = tail[formulas[-1].end() :] if formulas else tail
     match = _VALUE_AT_END.search(rest.rstrip().rpartition("\n")[2])
     if match and _NUMBER.search(match["value"]):

@@ -55,7 +55,7 @@ def test_each_is_the_mean_that_the_trial_wrote(trials: list[Trial]) -> None:
     means = measures(trials).group_by("trial", "score", "measure").agg(pl.col("value").mean())
     found = {(trial, score, measure): value for trial, score, measure, value in means.rows()}
     names = {"avg": "accuracy", "maj": "maj@5", "pass@2": "pass@2", "pass@4": "pass@4"}
-    names |= {name: name for name in ("truncated", "no_answer", "undecided", "tokens")}
+    names |= {name: name for name in ("truncated", "no_answer", "unfinished", "undecided", "tokens")}
     for trial in trials:
         assert trial.metrics is not None
         for score, numbers in trial.metrics["scores"].items():
@@ -67,7 +67,14 @@ def test_each_is_the_mean_that_the_trial_wrote(trials: list[Trial]) -> None:
 
 def test_of_one_sample_there_is_no_pass_and_no_vote(tmp_path: Path) -> None:
     single = load_trials(Making(tmp_path, blocks=[DIFFICULTY], figures=[], seeds=[0]).write())
-    assert set(measures(single)["measure"]) == {"avg", "truncated", "no_answer", "undecided", "tokens"}
+    assert set(measures(single)["measure"]) == {
+        "avg",
+        "truncated",
+        "no_answer",
+        "unfinished",
+        "undecided",
+        "tokens",
+    }
     assert set(measures(single)["score"]) == {"mini", *(f"mini/{group}" for group in GROUPS)}, (
         "no gate, no clean items"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from limo_ablate.verify.extract import Extract, extract, last_boxed
+from limo_ablate.verify.turns import Thinking
 
 
 def found(completion: str, mode: Extract = "stated") -> tuple[str, str]:
@@ -97,3 +98,87 @@ def test_separate_boxes_are_kept_for_gold_answers_with_several_values() -> None:
     extraction = extract(r"First \boxed{3}. With more work we find \boxed{5}.")
     assert not isinstance(extraction, str)
     assert (extraction.text, extraction.boxes) == ("5", ("3", "5"))
+
+
+@pytest.mark.parametrize(
+    ("completion", "thinking", "answer"),
+    [
+        (r"<think>Maybe \boxed{7}? Let me check", "auto", "unfinished"),
+        (r"<think>Maybe \boxed{7}? Let me check", "think", "unfinished"),
+        (r"<think>Maybe \boxed{7}? Let me check", "none", "7"),
+        (r"<think>Maybe \boxed{7}?</think> It is \boxed{8}.", "auto", "8"),
+        (r"<think>Surely \boxed{7}.</think>", "auto", "no_answer"),
+        (r"Maybe \boxed{7}?</think> It is \boxed{8}.", "auto", "8"),
+        (r"<think>a</think> It is \boxed{8}. <think> or \boxed{9}", "auto", "8"),
+        (r"<|begin_of_thought|> \boxed{7}", "auto", "unfinished"),
+        (r"<|begin_of_thought|> \boxed{7}", "think", "7"),
+        (r"<|begin_of_thought|>a<|end_of_thought|> \boxed{8}", "begin_of_thought", "8"),
+        (r"<|channel|>analysis<|message|>\boxed{7}", "channels", "unfinished"),
+        (
+            r"<|channel|>analysis<|message|>7?<|end|><|channel|>final<|message|>\boxed{8}<|return|>",
+            "auto",
+            "8",
+        ),
+        (r"analysisWe try \boxed{7}.assistantfinalIt is \boxed{8}.", "channels", "8"),
+        (r"analysisWe try \boxed{7}", "channels", "unfinished"),
+        (r"The analysis gives \boxed{7}", "auto", "7"),
+    ],
+)
+def test_thinking_holds_no_answer(completion: str, thinking: Thinking, answer: str) -> None:
+    extraction = extract(completion, thinking=thinking)
+    assert (extraction if isinstance(extraction, str) else extraction.text) == answer
+
+
+def test_the_chat_template_may_open_the_thinking() -> None:
+    prompt = "<|im_start|>assistant\n<think>\n"
+    assert extract(r"Maybe \boxed{7}? Let me", prompt=prompt) == "unfinished"
+    assert extract(r"\boxed{7}?</think>", prompt=prompt) == "no_answer"
+    extraction = extract(r"\boxed{7}?</think> No: \boxed{8}", prompt=prompt)
+    assert not isinstance(extraction, str)
+    assert extraction.text == "8"
+
+
+@pytest.mark.parametrize(
+    ("completion", "answer"),
+    [
+        (r"so \boxed{7}. Let me check this by", "7"),
+        ("The answer is 7. Let me check this by", "7"),
+        ("#### 7\n\nQuestion: what", "7"),
+        ("We get x = 7. So the total is 8", "unfinished"),
+        ("so the total is $x = 7$.", "unfinished"),
+        ("7", "unfinished"),
+        (r"so \boxed{7", "unfinished"),
+    ],
+)
+def test_in_text_that_was_cut_off_only_a_box_or_a_phrase_counts(completion: str, answer: str) -> None:
+    extraction = extract(completion, finished=False)
+    assert (extraction if isinstance(extraction, str) else extraction.text) == answer
+
+
+def test_what_the_prompt_says_is_no_answer() -> None:
+    prompt = "A box has 12 balls, and $x = 5$. The sum of both is $17$. How many are red?"
+    restated = "We know that $x = 5$. The sum of both is $17$."
+    assert extract(restated, prompt=prompt) == "no_answer"
+    assert found_with(prompt, "The answer is $17$.", "stated") == "$17$"
+    assert found_with(prompt, "$17$", "stated") == "$17$"
+    assert found_with(prompt, "Say $y = 3$ and then $x = 5$ next", "lenient") == "y = 3"
+
+
+def found_with(prompt: str, completion: str, mode: Extract) -> str:
+    extraction = extract(completion, mode, prompt=prompt)
+    assert not isinstance(extraction, str), extraction
+    return extraction.text
+
+
+@pytest.mark.parametrize(
+    ("completion", "answer"),
+    [
+        ("She has 8. The answer is 8.\n\nQuestion: A boy has 3.\nAnswer: The answer is 9.", "8"),
+        ("She has 3 + 5 = 8 apples.\n\nQ: A boy has 3.\nA: 9", "8"),
+        (r"so \boxed{8}\n\n### Problem: what is 3?\n\boxed{9}".replace(r"\n", "\n"), "8"),
+        ("Question: how many?\nAnswer: 8", "8"),
+        ("Human: The box is \\boxed{3}?\n\nThe box has 2 more.\nAnswer: 8", "8"),
+    ],
+)
+def test_the_first_question_that_is_answered_counts(completion: str, answer: str) -> None:
+    assert found(completion)[0] == answer

@@ -14,7 +14,7 @@ from limo_ablate.analysis.measures import measures
 from limo_ablate.core.errors import UserError
 from limo_ablate.report.compare.arms import Arm
 
-HEALTH = ("truncated", "no_answer", "undecided", "tokens")
+HEALTH = ("truncated", "no_answer", "unfinished", "undecided", "tokens")
 """Measures shown for whole benchmarks only, not for their groups."""
 ALL = "all"
 """Stands for the seed if the arms have none in common."""
@@ -26,7 +26,7 @@ class ScoreDifference:
 
     score: str
     measure: str
-    """A measure of `measures.measures`: avg, pass@k, maj, truncated, no_answer, undecided, tokens."""
+    """A measure of `measures.measures`: avg, pass@k, maj, or one of `HEALTH`."""
     a: float
     b: float
     """Means of the arms over the common seeds and problems."""
