@@ -50,7 +50,7 @@ _ENVIRONMENT = re.compile(r"\s*\{([a-zA-Z]+\*?)\}(?:\s*(?:\[[^\[\]]{0,9}\])?\s*\
 _BRACED = re.compile(r"\s*\{((?:[^{}]|\{[^{}]{0,200}\}){0,400})\}")
 _PLAIN_WORDS = re.compile(r"[^\\${}^_=<>+*/|]*[^\W\d_]{2}[^\\${}^_=<>+*|]*|[A-Za-z]")
 _UNIT_WORD = re.compile(r"[A-Za-zμΩ]+")
-_UNIT_EXPRESSION = re.compile(r"[A-Za-zμΩ]+(?:[\s*/^(){}-]*[A-Za-zμΩ\d]+)*[)}]*")
+_UNIT_EXPRESSION = re.compile(r"[A-Za-zμΩ][A-Za-zμΩ\d\s*/^(){}-]{0,60}")
 _UNIT_PART = re.compile(r"([A-Za-zμΩ]+)(\d?)|\d+|[*/^(){}-]")
 _UNIT_SPELLINGS = (
     (re.compile(r"\\mu\s*"), "μ"),

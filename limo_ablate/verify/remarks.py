@@ -97,7 +97,7 @@ def _is_answer(part: str) -> bool:
     return any(c.isalnum() for c in part) and part[0] not in "+*/^=<>" and part[-1] not in "+-*/^=<>("
 
 
-_CIRCLED = re.compile(r"(?:[①-⑳]\s*(?:[,、]|and|和)?\s*)+")
+_CIRCLED = re.compile(r"(?:[①-⑳](?:[\s,、]|and|和)*)+")
 
 
 def circled_numbers(flat: str) -> list[int] | None:
