@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from limo_ablate.core.errors import UserError
@@ -16,7 +17,7 @@ from limo_ablate.core.errors import UserError
 MASK = "***"
 PASSWORD = re.compile(
     r"""(?P<kept>(?<![\w+.-])[a-z][\w+.-]*://[^\s:/?#@'"]{0,200}:)[^\s'"<>]{1,200}(?=@)  # user:PASSWORD@host
-      | (?P<key>[?&](?:password|passwd|sslpassword|token|access_token|api_?key|secret)=)[^\s&'"<>]+""",
+      | (?P<key>[?&](?:password|passwd|sslpassword|token|access_token|api_?key|secret)=)[^\s&'"<>\\]+""",
     re.IGNORECASE | re.VERBOSE,
 )
 """A password in a URL: that of its user, or a parameter. Lengths are limited, as texts may be hostile."""
@@ -27,7 +28,7 @@ KEY = re.compile(
       | sk-(?:proj|svcacct|admin|ant|or)-[\w-]{20,} | sk-[A-Za-z0-9]{32,} # OpenAI, Anthropic, OpenRouter
       | (?:AKIA|ASIA)[0-9A-Z]{16}(?![0-9A-Za-z])                          # AWS
       | gh[opsur]_[A-Za-z0-9]{36,} | github_pat_\w{22,} | glpat-[\w-]{20,}  # GitHub, GitLab
-      | xox[abeprs]-[\w-]{10,} | https://hooks\.slack\.com/\w+/[^\s'"<>]+ # Slack
+      | xox[abeprs]-[\w-]{10,} | https://hooks\.slack\.com/\w+/[^\s'"<>\\]+  # Slack
       | -----BEGIN[ A-Z]*PRIVATE\ KEY-----
     )""",
     re.VERBOSE,
@@ -35,7 +36,7 @@ KEY = re.compile(
 HEX_KEY = re.compile(r"[0-9a-f]{40}")
 """An older key of W&B. A git commit looks the same: only a whole value counts, unless it is a revision."""
 OVERRIDE = re.compile(r"([+~]*[\w./@-]+)=")
-NAME = re.compile(r"(?:TOKEN|KEY|SECRET|PASSWORD|PASSWD|JWT)$", re.IGNORECASE)
+NAME = re.compile(r"(?:TOKEN|(?:API|ACCESS|SECRET|PRIVATE)_?KEY|SECRET|PASSWORD|PASSWD|JWT)$", re.IGNORECASE)
 """Names of environment variables with credentials."""
 SHORTEST = 12
 """Characters of a credential in the environment; shorter ones are also words that occur by chance."""
@@ -45,12 +46,14 @@ def masked(text: str) -> str:
     """`text` with `***` in place of each password and key."""
     for credential in _own_credentials():
         text = text.replace(credential, MASK)
-    text = PASSWORD.sub(lambda found: (found["kept"] or found["key"]) + MASK, text)
+    if has_password(text):
+        text = PASSWORD.sub(lambda found: (found["kept"] or found["key"]) + MASK, text)
     return KEY.sub(MASK, text)
 
 
-def has_password(url: str) -> bool:
-    return PASSWORD.search(url) is not None
+def has_password(text: str) -> bool:
+    """Whether a URL in the text has one."""
+    return ("://" in text or "=" in text) and PASSWORD.search(text) is not None
 
 
 def refuse_credentials(value: Any, where: str) -> None:
@@ -72,11 +75,12 @@ def refuse_credentials(value: Any, where: str) -> None:
 
 
 def _holds_any(text: str) -> bool:
-    return bool(PASSWORD.search(text) or KEY.search(text) or any(own in text for own in _own_credentials()))
+    return has_password(text) or bool(KEY.search(text)) or any(own in text for own in _own_credentials())
 
 
+@cache
 def _own_credentials() -> list[str]:
-    """The values of this process's environment that are credentials; no path is one."""
+    """The values of this process's environment, as first read, that are credentials; no path is one."""
     named = (value for name, value in os.environ.items() if NAME.search(name))
     return [value for value in named if len(value) >= SHORTEST and value[0] not in "/~."]
 

@@ -165,7 +165,7 @@ def _refuse_hydra(study: Study) -> None:
         *(key for found in blocks for key in found),
     ):
         bare = key.lstrip("+~")
-        if bare.startswith(("hydra.", "hydra/")) and bare != "hydra.searchpath":
+        if re.split(r"[./@]", bare)[0] == "hydra" and bare != "hydra.searchpath":
             raise UserError(
                 f"study {study.name}: {key}: settings of Hydra have no effect in a study; remove it"
             )

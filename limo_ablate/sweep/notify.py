@@ -109,11 +109,14 @@ def command_of(target: str | Sequence[str]) -> list[str]:
 
 def _post(address: str, message: dict[str, Any]) -> None:
     import urllib.request
+    from http.client import InvalidURL
 
     headers = {"Content-Type": "application/json", "User-Agent": "limo-ablate"}
     request = urllib.request.Request(address, json.dumps(message).encode(), headers, method="POST")  # noqa: S310
-    with urllib.request.urlopen(request, timeout=TIMEOUT):  # noqa: S310
-        pass
+    try:
+        urllib.request.urlopen(request, timeout=TIMEOUT).close()  # noqa: S310
+    except InvalidURL as error:  # its text has a part of the address, such as a password
+        raise ValueError("not an address: it needs a host, and can't have a user") from error
 
 
 def _call(command: list[str], message: dict[str, Any], environment: dict[str, str]) -> None:

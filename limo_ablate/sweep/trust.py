@@ -50,7 +50,8 @@ def check_trust(
 
     `typed`: the user's own overrides; `trust`: whether --trust was given. At a terminal, asks.
     """
-    lines, known = named(trials, searches, typed), _trusted()
+    lines = named(trials, searches, typed)
+    known = _trusted() if lines else set()
     new = [line for line in lines if _digest(line) not in known]
     if new and not trust and not _agrees(name, new):
         raise UserError(
@@ -74,6 +75,8 @@ def named(trials: Sequence[PlannedTrial], searches: Sequence[Search], typed: Seq
 
 def remember(lines: Sequence[str]) -> None:
     """Trusts these lines from now on: in processes that this one starts, and by the user's own file."""
+    if not lines:
+        return
     digests, file, known = [_digest(line) for line in lines], _file(), _trusted()
     os.environ[VARIABLE] = " ".join({*digests, *os.environ.get(VARIABLE, "").split()})
     if known.issuperset(digests):
@@ -144,8 +147,13 @@ def _digest(line: str) -> str:
 
 
 def _file() -> Path:
-    folder = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    return Path(folder) / "limo-ablate" / "trusted"
+    """In the user's configuration folder; a relative XDG_CONFIG_HOME does not count, by its specification."""
+    chosen = Path(os.environ.get("XDG_CONFIG_HOME", ""))
+    try:
+        folder = chosen if chosen.is_absolute() else Path.home() / ".config"
+    except RuntimeError as error:
+        raise UserError("there is no home folder to remember what is trusted; set XDG_CONFIG_HOME") from error
+    return folder / "limo-ablate" / "trusted"
 
 
 def _trusted() -> set[str]:

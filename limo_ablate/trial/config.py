@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal
 
 from limo_ablate.core.errors import UserError
@@ -231,6 +231,13 @@ class PathsConfig:
     """Folder of local benchmark files; only used in `conf/eval`."""
     pools: str
     """Folder of local pool files; only used in `conf/data`."""
+
+    def __post_init__(self) -> None:
+        for name, path in asdict(self).items():
+            if not str(path).isprintable():  # it becomes part of a job's script, of logs and commands
+                raise UserError(
+                    f"paths.{name}={path!r}: has a line break, or another character that is not printed"
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,9 @@
+import json
 import time
 
 import pytest
 
+from limo_ablate.core import credentials
 from limo_ablate.core.credentials import has_password, masked, refuse_credentials
 from limo_ablate.core.errors import UserError
 
@@ -29,6 +31,7 @@ HARMLESS = (
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HF_TOKEN", "WANDB_API_KEY", "PGPASSWORD"):
         monkeypatch.delenv(name, raising=False)
+    credentials._own_credentials.cache_clear()
 
 
 @pytest.mark.parametrize("text", [*KEYS, *PASSWORDS])
@@ -86,9 +89,23 @@ def test_what_the_environment_holds_as_a_credential_is_one_whatever_it_looks_lik
     monkeypatch.setenv("SSH_KEY", "/home/me/.ssh/id_ed25519")
     monkeypatch.setenv("HF_TOKEN_PATH", "/home/me/hf-token")
     monkeypatch.setenv("SHORT_TOKEN", "mini")
+    credentials._own_credentials.cache_clear()
     with pytest.raises(UserError, match="question: holds"):
         refuse_credentials({"question": "is it correct horse battery?"}, "")
     assert (
         masked("mini: correct horse battery, /home/me/.ssh/id_ed25519")
         == "mini: ***, /home/me/.ssh/id_ed25519"
     )
+
+
+def test_masked_json_is_json() -> None:
+    texts = [
+        'see "https://hooks.slack.com/services/T/B/x"',
+        'a "http://x.example/?token=abc"',
+        "http://a:b@c\n",
+    ]
+    assert json.loads(masked(json.dumps(texts))) == [
+        'see "***"',
+        'a "http://x.example/?token=***"',
+        "http://a:***@c\n",
+    ]

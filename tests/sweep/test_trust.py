@@ -141,6 +141,20 @@ def test_a_home_folder_that_can_t_be_written_is_told(
     assert "Not a directory: --trust will be asked for again" in capsys.readouterr().err
 
 
+def test_a_folder_of_the_current_one_is_not_the_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    trials = planned_trials(load_study(str(declare("launch.notify='touch here'"))))
+    check_trust("lent", trials, (), (), trust=True)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "home").rename(tmp_path / "here" / "config")
+    monkeypatch.setenv(trust.VARIABLE, "")
+    monkeypatch.setenv("XDG_CONFIG_HOME", "here/config")
+    with pytest.raises(UserError, match="--trust"):
+        check_trust("lent", trials, (), (), trust=False)
+
+
 def test_at_a_terminal_the_user_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
@@ -168,7 +182,10 @@ def test_plan_shows_it(capsys: pytest.CaptureFixture[str]) -> None:
         ('launch.slurm.extra={account: "lab\nrm -r x"}', r"launch\.slurm\.extra\.account=.*on one line"),
         ("launch.slurm.extra={Account: x}", "a name in small letters"),
         ('launch.slurm.partition="a\nb"', r"launch\.slurm\.partition=.*on one line"),
+        ('paths.studies="a\nb"', r"paths\.studies='a\\nb': has a line break"),
         ("hydra.callbacks.x._target_=os.system", "settings of Hydra have no effect in a study"),
+        ("+hydra={callbacks: {x: {_target_: os.system}}}", "settings of Hydra have no effect in a study"),
+        ("hydra/launcher=basic", "settings of Hydra have no effect in a study"),
     ],
 )
 def test_what_could_only_be_an_attack_is_refused(override: str, message: str) -> None:
