@@ -125,12 +125,12 @@ class Study:
                 raise UserError(f"{where}: {level} is not a level of {contrast.factor}; levels: {known}")
 
 
-def check_ledger(url: str) -> None:
+def check_ledger(url: str, where: str = "") -> None:
     """Raises UserError for a URL with a password, which would be saved with the study and shown."""
     if has_password(url):
         raise UserError(
-            f"ledger={masked(url)}: leave the password out, it would be saved with the study; PostgreSQL "
-            "reads it from PGPASSWORD or from ~/.pgpass (docs/sweeps.md)"
+            f"{where}ledger={masked(url)}: leave the password out, it would be saved with the study; "
+            "PostgreSQL reads it from PGPASSWORD or ~/.pgpass (docs/sweeps.md)"
         )
 
 
@@ -144,6 +144,8 @@ def load_study(name_or_path: str, extra: Sequence[str] = ()) -> Study:
     """
     path = _find(name_or_path)
     declared = _read(path)
+    if isinstance(declared, dict):
+        check_ledger(str(declared.get("ledger")), f"{path}: ")
     study = from_dict(Study, declared, path.name)
     refuse_credentials(declared, path.name)
     _refuse_hydra(study)

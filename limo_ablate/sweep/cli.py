@@ -101,5 +101,4 @@ def status(study: str | None, overrides: list[str], as_json: bool) -> int:
     """
     from limo_ablate.sweep.status import print_status
 
-    print_status(study, overrides, as_json=as_json)
-    return 0
+    return print_status(study, overrides, as_json=as_json)

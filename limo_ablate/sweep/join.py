@@ -75,6 +75,8 @@ def join(
 
 def check_directory(folder: Path) -> None:
     """Raises UserError where the study's relative paths would lead to other files."""
+    if not (folder / SEEN_AS).is_file():
+        raise UserError(f"{folder}: `sweep` has not run here: there is no {SEEN_AS}")
     seen = (folder / SEEN_AS).read_text().strip()
     if not (Path(seen).exists() and Path(seen).samefile(folder)):
         raise UserError(f"{folder}: run `join` where `sweep` runs: in the directory with {seen} in it")

@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 
 from limo_ablate.analysis.results import Results
+from limo_ablate.core.errors import EXIT_USER_ERROR, UserError
 from limo_ablate.core.progress import Progress, read_progress
 from limo_ablate.core.project import command
 from limo_ablate.core.text import counted
@@ -82,20 +83,32 @@ class LiveRunner:
         return self.id if self.silent < LEASE else f"{self.id} (silent for {readable(self.silent)})"
 
 
-def print_status(name: str | None, overrides: Sequence[str], *, as_json: bool) -> None:
-    """Prints a line for each study, or one study with its trials that run or failed. Raises UserError."""
+def print_status(name: str | None, overrides: Sequence[str], *, as_json: bool) -> int:
+    """Prints a line for each study, or one study with its trials that run or failed; returns the exit code: a
+    study among others that can't be read is a line too. Raises UserError."""
     root = Path(compose(overrides).paths.studies)
     folders = [study_folder(name, root)] if name else sorted(p.parent for p in root.glob("*/study.yaml"))
-    by_folder = {folder: study_statuses(folder) for folder in folders}
+    by_folder, unreadable = dict[Path, list[TrialStatus]](), dict[Path, str]()
+    for folder in folders:
+        try:
+            by_folder[folder] = study_statuses(folder)
+        except UserError as error:
+            if name:
+                raise
+            unreadable[folder] = str(error)
     if as_json:
         facts = [_facts(folder, statuses, full=name is not None) for folder, statuses in by_folder.items()]
+        facts += [{"study": folder.name, "error": why} for folder, why in unreadable.items()]
         print(json.dumps(facts[0] if name else facts, indent=1))
-        return
-    console = Console(soft_wrap=True, highlight=False, markup=False)
-    for folder, statuses in by_folder.items():
-        console.print(summary(folder, statuses))
-        if name:
-            _print_details(folder, statuses, console)
+    else:
+        console = Console(soft_wrap=True, highlight=False, markup=False)
+        for folder, statuses in by_folder.items():
+            console.print(summary(folder, statuses))
+            if name:
+                _print_details(folder, statuses, console)
+        for folder, why in unreadable.items():
+            console.print(f"{folder.name}: can't be read: {why}")
+    return EXIT_USER_ERROR if unreadable else 0
 
 
 def study_statuses(folder: Path) -> list[TrialStatus]:

@@ -287,7 +287,8 @@ def test_a_password_of_the_ledger_is_refused_and_not_shown(url: str, tmp_path: P
     declared = {"name": "s", "blocks": [{"name": "b", "axes": {"select.size": [0]}}]}
     for in_file, extra in ((declared | {"ledger": url}, []), (declared, [f"ledger='{url}'"])):
         path.write_text(yaml.safe_dump(in_file))
-        with pytest.raises(UserError, match=r"^ledger=.*\*\*\*.*PGPASSWORD or from ~/.pgpass") as error:
+        where = f"{path}: " if in_file is not declared else ""
+        with pytest.raises(UserError, match=rf"^{where}ledger=.*\*\*\*.*PGPASSWORD or ~/.pgpass") as error:
             load_study(str(path), extra)
         assert "s3c" not in str(error.value)
 
