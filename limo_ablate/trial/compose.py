@@ -296,6 +296,8 @@ def unknown_key(cfg: DictConfig, key: str) -> UserError | None:
 
 def explain(error: Exception, overrides: Sequence[str]) -> UserError:
     """Hydra's error in one line: the key, the value, what is allowed, the nearest match."""
+    if own := _own_reason(error):
+        return UserError(own)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         if error.options is None:
             return _missing_file(error, error.missing_cfg_file)
