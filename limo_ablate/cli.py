@@ -19,6 +19,7 @@ from click.shell_completion import CompletionItem
 
 from limo_ablate.core.command import Verb, is_override, override_completions, project_option, run
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.python import SAFE_PATH
 from limo_ablate.core.typed import nearest
 
 
@@ -91,7 +92,7 @@ HIDDEN = {"complete": Target("limo_ablate.completion:complete", "Print completio
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command line, this process's own by default; returns the exit code."""
     if argv is None:
-        os.environ["PYTHONSAFEPATH"] = "1"  # our processes import no modules of the current folder
+        os.environ.update(SAFE_PATH)  # also for what others start in this process
         argv = sys.argv[1:]
     return run(limo_ablate, argv)
 

@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from limo_ablate.trial.compose import compose_trials
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.identity import trial_keys
 from tests.conftest import ROOT
+from tests.planted import plant
 
 pytestmark = pytest.mark.slow
 ROWS = [{"problem": f"What is {n} + {n}?", "answer": str(2 * n), "solution": f"Twice {n}."} for n in range(9)]
@@ -42,8 +44,8 @@ UNTUNED = ("model=scratch", "select.size=0", "debug=fast", "track=none")
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Path:
-    """A project, with modules that must not be imported."""
+def own(tmp_path: Path) -> Iterator[Path]:
+    """A project, with modules that must not be imported; the same lie in the current folder."""
     folder = tmp_path / "own"
     for part in ("conf/data", "sweeps", "more/data"):
         (folder / part).mkdir(parents=True)
@@ -51,16 +53,9 @@ def own(tmp_path: Path) -> Path:
     (folder / "conf/data/mine.yaml").write_text(DATA.format(name="mine", folder=folder))
     (folder / "more/data/extra.yaml").write_text(DATA.format(name="extra", folder=folder))
     (folder / "sweeps/mine.yaml").write_text(STUDY)
-    for name in (
-        "conf/__init__.py",
-        "sweeps/__init__.py",
-        "sitecustomize.py",
-        "random.py",
-        "yaml.py",
-        "hydra.py",
-    ):
-        (folder / f"{name}.py").write_text("raise SystemExit('a module of the project was imported')\n")
-    return folder
+    planted = [plant(place) for place in (folder, folder / "conf", folder / "sweeps", tmp_path)]
+    yield folder
+    assert not any(marker.exists() for marker in planted)
 
 
 def run(*words: str, at: Path, code: int = 0, **environment: str) -> str:

@@ -27,6 +27,7 @@ from typing import Any
 from limo_ablate.core.credentials import masked
 from limo_ablate.core.errors import EXIT_USER_ERROR, Preempted, UserError, is_disk_full
 from limo_ablate.core.marked_processes import GRACE, RUNNER_MARK, end_group
+from limo_ablate.core.python import SAFE_PATH
 from limo_ablate.sweep import preload
 
 FAILED, BROKEN, DISK_FULL, PREEMPTED = 1, 70, 74, 75
@@ -129,6 +130,7 @@ def fork_server(modules: Sequence[str], mark: str, threads: int) -> Iterator[Non
         RUNNER_MARK: mark,
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
+        **SAFE_PATH,
     }
     server: Any = forkserver._forkserver
     before = {name: os.environ.get(name) for name in environment}

@@ -12,8 +12,9 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
+
+from limo_ablate.core.python import environment, python
 
 _HEADER = struct.Struct("!Q")
 _PROGRAM = "from limo_ablate.verify.worker import serve; serve({parent})"
@@ -34,14 +35,12 @@ class WorkerProcess:
     """A Python process that runs functions of importable modules. Use from one thread at a time."""
 
     def __init__(self) -> None:
-        root = str(Path(__file__).resolve().parents[2])
-        path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM.format(parent=os.getpid())],
+            python("-c", _PROGRAM.format(parent=os.getpid())),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": path},
+            env=environment(),
             close_fds=True,
             start_new_session=True,
         )

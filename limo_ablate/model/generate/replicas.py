@@ -19,6 +19,7 @@ from typing import Any, TextIO
 
 from limo_ablate.core.errors import EXIT_USER_ERROR, TrialFailure, UserError
 from limo_ablate.core.hardware import HardwareConfig
+from limo_ablate.core.python import environment, python
 from limo_ablate.core.typed import from_dict
 from limo_ablate.model.generate.config import ENGINES, EngineConfig
 from limo_ablate.model.generate.engine import Completed, Request, Sampling, longest_first
@@ -85,11 +86,11 @@ class Replicas:
         }
         (self.scratch_dir / f"job{number}.json").write_text(json.dumps(job))
         (self.scratch_dir / f"done{number}.jsonl").touch()
-        environment = os.environ | {"OMP_NUM_THREADS": str(self.hardware.threads)} | self._devices(number)
-        command = [sys.executable, "-m", "limo_ablate.model.generate.replicas"]
-        command += [str(self.scratch_dir), str(number), str(os.getpid())]
+        variables = environment(OMP_NUM_THREADS=str(self.hardware.threads), **self._devices(number))
+        job_of = (str(self.scratch_dir), str(number), str(os.getpid()))
+        command = python("-m", "limo_ablate.model.generate.replicas", *job_of)
         log = self.scratch_dir / f"replica{number}.log"
-        return start(ProcessSpec(f"replica {number} of {self.count}", command, environment, log))
+        return start(ProcessSpec(f"replica {number} of {self.count}", command, variables, log))
 
     def _devices(self, number: int) -> dict[str, str]:
         """Restricts a replica to its own `tensor_parallel` GPUs."""

@@ -10,16 +10,16 @@ import os
 import shlex
 import socket
 import subprocess
-import sys
 from pathlib import Path
 from shutil import which
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.hardware import HardwareConfig
+from limo_ablate.core.python import environment, python
 
 SRUN = "srun --nodes=1 --ntasks=1 --overlap --cpu-bind=none --nodelist={host} sh -c"
 """Starts a shell command line on a machine of the Slurm allocation that the trial runs in."""
-FORWARDED = ("HF_", "NCCL_", "GLOO_", "TORCH_", "PYTORCH_", "PYTHONPATH", "LIMO_ABLATE_")
+FORWARDED = ("HF_", "NCCL_", "GLOO_", "TORCH_", "PYTORCH_", "PYTHONPATH", "PYTHONSAFEPATH", "LIMO_ABLATE_")
 """Beginnings of the names of environment variables that all machines get."""
 
 
@@ -61,12 +61,12 @@ def hosts_of(hardware: HardwareConfig) -> tuple[str, ...]:
 def node_commands(hardware: HardwareConfig, job_file: Path, port: int) -> list[list[str]]:
     """The command for each machine that starts its ranks; all ranks connect to `port` of the first."""
     hosts = hosts_of(hardware)
-    own = ["env", f"PYTHONPATH={path}"] if (path := os.environ.get("PYTHONPATH")) else []
+    own = ["env", f"PYTHONPATH={environment()['PYTHONPATH']}"]
     commands = []
     for number, host in enumerate(hosts):
-        python = [sys.executable, "-m", "limo_ablate.model.train.node"]
+        node = python("-m", "limo_ablate.model.train.node")
         launch = accelerate_launch(hardware, job_file, number, hosts[0], port)
-        line = f"cd {shlex.quote(str(Path.cwd()))} && exec {shlex.join([*own, *python, *launch])}"
+        line = f"cd {shlex.quote(str(Path.cwd()))} && exec {shlex.join([*own, *node, *launch])}"
         remote = (hardware.remote or SRUN).replace("{host}", host)
         commands.append([*shlex.split(remote), line])
     return commands
@@ -75,7 +75,7 @@ def node_commands(hardware: HardwareConfig, job_file: Path, port: int) -> list[l
 def node_environment(hardware: HardwareConfig) -> bytes:
     """The variables that all machines get, as a line for the standard input of each command: HF_TOKEN is
     among them, and a command line can be read by everyone on its machine."""
-    variables = {key: value for key, value in sorted(os.environ.items()) if key.startswith(FORWARDED)}
+    variables = {key: value for key, value in sorted(environment().items()) if key.startswith(FORWARDED)}
     if hardware.device == "cpu":
         variables["ACCELERATE_USE_CPU"] = "true"
     return json.dumps(variables).encode() + b"\n"
@@ -98,7 +98,7 @@ def accelerate_launch(
         "num_cpu_threads_per_process": hardware.threads,
     }
     options = [word for key, value in settings.items() for word in (f"--{key}", str(value))]
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--same_network"]
+    launcher = python("-m", "accelerate.commands.launch", "--multi_gpu", "--same_network")
     return [*launcher, *options, "-m", "limo_ablate.model.train.worker", str(job_file)]
 
 

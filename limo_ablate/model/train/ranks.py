@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from limo_ablate.core.errors import Preempted, TrialFailure, UserError
+from limo_ablate.core.python import environment, python
 from limo_ablate.model.train.failure import first_failure, has_failure
 from limo_ablate.model.train.managed_process import (
     POLL_SECONDS,
@@ -63,27 +63,19 @@ def run_ranks(job: TrainingJob, on_step: OnStep | None) -> None:
 
 def _rank_specs(job: TrainingJob, scratch_dir: Path) -> Iterator[ProcessSpec]:
     world = str(job.hardware.processes)
-    command = [
-        sys.executable,
-        "-m",
-        "limo_ablate.model.train.worker",
-        str(scratch_dir / JOB),
-        str(os.getpid()),
-    ]
+    command = python("-m", "limo_ablate.model.train.worker", str(scratch_dir / JOB), str(os.getpid()))
     for number in range(job.hardware.processes):
-        environment = os.environ | {
-            "RANK": str(number),
-            "LOCAL_RANK": str(number),
-            "WORLD_SIZE": world,
-            "LOCAL_WORLD_SIZE": world,
-            "OMP_NUM_THREADS": str(job.hardware.threads),
-        }
-        if job.hardware.device == "cpu":
-            environment["ACCELERATE_USE_CPU"] = "true"
-            environment.setdefault("GLOO_SOCKET_IFNAME", "lo")  # the host's name may lead to a wrong address
-        yield ProcessSpec(
-            f"rank {number} of {world}", command, environment, scratch_dir / f"rank{number}.log"
+        variables = environment(
+            RANK=str(number),
+            LOCAL_RANK=str(number),
+            WORLD_SIZE=world,
+            LOCAL_WORLD_SIZE=world,
+            OMP_NUM_THREADS=str(job.hardware.threads),
         )
+        if job.hardware.device == "cpu":
+            variables["ACCELERATE_USE_CPU"] = "true"
+            variables.setdefault("GLOO_SOCKET_IFNAME", "lo")  # the host's name may lead to a wrong address
+        yield ProcessSpec(f"rank {number} of {world}", command, variables, scratch_dir / f"rank{number}.log")
 
 
 def _node_specs(job: TrainingJob, scratch_dir: Path) -> Iterator[ProcessSpec]:

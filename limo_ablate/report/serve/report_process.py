@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from limo_ablate.core.errors import EXIT_TRIALS_FAILED
+from limo_ablate.core.python import environment, python
 from limo_ablate.sweep.live import last_line
 
 EVERY = 30.0
@@ -118,14 +118,14 @@ class ReportProcess:
             if entry.name != "report" and not link.exists():
                 link.unlink(missing_ok=True)  # a dangling link
                 link.symlink_to(entry.absolute())
-        command = [sys.executable, "-m", "limo_ablate", "report", str(self._mirror)]
+        command = python("-m", "limo_ablate", "report", str(self._mirror))
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "POLARS_MAX_THREADS": "1"},
+                env=environment(POLARS_MAX_THREADS="1"),
             )
         os.setpriority(os.PRIO_PROCESS, self._process.pid, NICE)
 

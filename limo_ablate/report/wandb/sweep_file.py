@@ -122,7 +122,7 @@ def _sweep(study: Study, block: Block, how: Sweep, parameters: Sweep, module: st
         "program": TRIAL,
         **how,
         "parameters": parameters,
-        "command": ["${env}", *named, "${interpreter}", "-m", module, RUN_FOLDER, *shared, ARGUMENTS],
+        "command": ["${env}", *named, "${interpreter}", "-P", "-m", module, RUN_FOLDER, *shared, ARGUMENTS],
     }
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from limo_ablate.core.errors import EXIT_TRIALS_FAILED, UserError
+from limo_ablate.core.python import environment, python
 from limo_ablate.core.text import counted
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.config import TrackConfig
@@ -104,10 +103,10 @@ def _wandb_sync(runs: Sequence[Path], target: list[str]) -> str:
     """Output of W&B's client. It exits with 0 even if it fails, so only its marks show what was sent."""
     if not runs:
         return ""
-    command = [sys.executable, "-m", "wandb", "sync", *target, *map(str, runs)]
+    command = python("-m", "wandb", "sync", *target, *map(str, runs))
     with tempfile.TemporaryDirectory() as logs:
-        environment = os.environ | {"WANDB_ERROR_REPORTING": "false", "WANDB_DIR": logs}
-        result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        variables = environment(WANDB_ERROR_REPORTING="false", WANDB_DIR=logs)
+        result = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     return result.stdout + result.stderr
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 from limo_ablate.core.errors import EXIT_INTERRUPTED, UserError
 from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.core.project import project_words
+from limo_ablate.core.python import python
 from limo_ablate.trial.config import LaunchConfig, SlurmConfig
 
 LOGS = "slurm"
@@ -71,7 +71,7 @@ def job_name(folder: Path) -> str:
 
 def join_command(folder: Path, slurm: SlurmConfig) -> tuple[str, ...]:
     one = ("--trials", "1") if slurm.jobs == "trial" else ()
-    return (sys.executable, "-m", "limo_ablate", *project_words(), "join", str(folder), *one)
+    return (*python("-m", "limo_ablate"), *project_words(), "join", str(folder), *one)
 
 
 def parameters(batch: Batch) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def start_forked(monkeypatch: pytest.MonkeyPatch, replica: Callable[[list[str], 
     made: list[Forked] = []
 
     def popen(command: list[str], *, stdout: Any, **_: Any) -> Forked:
-        made.append(Forked(forked(replica, command[3:-1], Path(stdout.name))))
+        made.append(Forked(forked(replica, command[4:-1], Path(stdout.name))))
         return made[-1]
 
     monkeypatch.setattr(managed_process.subprocess, "Popen", popen)

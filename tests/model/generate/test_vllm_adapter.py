@@ -45,7 +45,7 @@ def texts(engine: Engine) -> dict[str, list[int]]:
 
 def test_vllm_decodes_an_adapter_merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def popen(command: list[str], *, stdout: Any, **_: Any) -> Forked:
-        return Forked(forked(_replica, command[3:-1], Path(stdout.name)))
+        return Forked(forked(_replica, command[4:-1], Path(stdout.name)))
 
     monkeypatch.setattr(managed_process.subprocess, "Popen", popen)
     store = Store(tmp_path / "store")

@@ -19,6 +19,7 @@ from limo_ablate.model.train.job import TrainingJob
 from limo_ablate.model.train.launch import train
 from limo_ablate.model.train.processes import make_accelerator
 from limo_ablate.model.train.ranks import run_ranks
+from tests.planted import plant
 from tests.quick_ranks import quick_ranks
 from tests.tiny_models import CPU, TRAIN, TWO_RANKS, made_base, made_tokens
 from tests.waiting import gone, until
@@ -54,9 +55,13 @@ def ranks_of(folder: Path) -> dict[int, int]:
     return {int(own["RANK"]): number for number, own in workers.items() if "RANK" in own}
 
 
-def test_two_processes_have_the_curve_of_one(store: Store) -> None:
+def test_two_processes_have_the_curve_of_one(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """12 rows in batches of 5: the last batch of an epoch has 2, one a rank, and the ranks' parts differ."""
     config = replace(TRAIN, checkpoint_seconds=0.0)
+    planted = plant(tmp_path)
+    monkeypatch.chdir(tmp_path)  # whose modules no rank imports
     seen: list[dict[str, Any]] = []
     one = pl.read_parquet(trained(store, CPU, config).path / "curve.parquet")
     folder = trained(store, TWO_RANKS, config, seen.append).path
@@ -66,6 +71,7 @@ def test_two_processes_have_the_curve_of_one(store: Store) -> None:
     for column in ("loss", "token_accuracy", "grad_norm"):
         assert two[column].to_list() == pytest.approx(one[column].to_list(), rel=1e-4)
     assert {path.name for path in folder.iterdir() if path.is_dir()} == set()
+    assert not planted.exists()
 
 
 def test_a_rank_that_is_killed_takes_the_others_down(store: Store) -> None:

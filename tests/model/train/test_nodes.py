@@ -14,6 +14,7 @@ from limo_ablate.core.errors import TrialFailure, UserError
 from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.model.train.launch import train
 from limo_ablate.model.train.nodes import check_nodes, hosts_of, node_commands, node_environment
+from tests.conftest import ROOT
 from tests.model.train.test_launch import ranks_of, workers_of
 from tests.model.train.test_sharding import FSDP2, assert_same, trained
 from tests.quick_ranks import quick_ranks
@@ -26,7 +27,8 @@ HERE_TWICE = replace(
 """Two machines that are both this one."""
 GPUS = replace(TWO_RANKS, device="cuda", processes=16, strategy="fsdp2", precision="bf16", threads=4, nodes=2)
 LAUNCH = (
-    "PYTHON -m limo_ablate.model.train.node PYTHON -m accelerate.commands.launch --multi_gpu --same_network "
+    "PYTHON -P -m limo_ablate.model.train.node PYTHON -P -m accelerate.commands.launch --multi_gpu "
+    "--same_network "
     "--num_machines 2 --machine_rank 1 --num_processes 16 --main_process_ip a1 --main_process_port 4321 "
     "--mixed_precision bf16 --dynamo_backend no --gpu_ids all --num_cpu_threads_per_process 4 "
     "-m limo_ablate.model.train.worker 'the job.json'"
@@ -42,7 +44,7 @@ def plain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     monkeypatch.setenv("NCCL_DEBUG", "WARN")
     monkeypatch.setenv("HF_TOKEN", "hf_of_this_user")
     monkeypatch.chdir(tmp_path)
-    return f"cd {tmp_path} && exec "
+    return f"cd {tmp_path} && exec env PYTHONPATH={ROOT} "
 
 
 def commands(hardware: HardwareConfig) -> list[list[str]]:
@@ -62,7 +64,8 @@ def test_variables_come_by_standard_input_and_are_on_no_command_line(plain: str,
     """Every user of a machine can read its command lines."""
     hardware = replace(GPUS, hosts=("a1", "a2"), remote="ssh {host}")
     sent = node_environment(hardware)
-    assert json.loads(sent) == {"NCCL_DEBUG": "WARN", "HF_TOKEN": "hf_of_this_user"}
+    own = {"PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
+    assert json.loads(sent) == {"NCCL_DEBUG": "WARN", "HF_TOKEN": "hf_of_this_user", **own}
     code = "import os; print(os.environ['HF_TOKEN'], os.environ['NCCL_DEBUG'])"
     command = [sys.executable, "-m", "limo_ablate.model.train.node", sys.executable, "-c", code]
     bare = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[3])}

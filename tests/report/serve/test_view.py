@@ -18,6 +18,7 @@ from limo_ablate.cli import main
 from limo_ablate.report.serve import report_process
 from limo_ablate.report.serve.report_process import ReportProcess
 from tests import waiting
+from tests.planted import plant
 from tests.small_study import small
 from tests.sweep.sweeping import Sweeping, ended
 from tests.waiting import PATIENCE
@@ -175,6 +176,8 @@ def test_a_report_is_drawn_beside_the_study_which_stays_as_it_is(
         file.unlink()  # so that a part of it can't be drawn
     before = sorted(folder.rglob("*"))
     report = ReportProcess(folder, tmp_path / "scratch", every=0)
+    planted = plant(tmp_path / "current")
+    monkeypatch.chdir(tmp_path / "current")  # whose modules are not imported
     report.poll(finished=8)
     assert report.drawing
 
@@ -184,6 +187,7 @@ def test_a_report_is_drawn_beside_the_study_which_stays_as_it_is(
 
     waiting.until(drawn, every=0.1)
     assert report.error is None
+    assert not planted.exists()
     assert report.page is not None
     assert report.page.is_relative_to(tmp_path / "scratch")
     assert "This part of the report could not be drawn: FileNotFoundError" in report.page.read_text()

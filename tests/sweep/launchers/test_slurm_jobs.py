@@ -59,7 +59,7 @@ GOLDEN = """\
 # command
 export SUBMITIT_EXECUTOR=slurm
 srun --unbuffered --output /studies/grid/slurm/%A_%a_%t_log.out --nodes=1 --ntasks=1 --overlap \
---cpu-bind=none {python} -m limo_ablate join /studies/grid --trials 1
+--cpu-bind=none {python} -P -m limo_ablate join /studies/grid --trials 1
 
 
 # teardown

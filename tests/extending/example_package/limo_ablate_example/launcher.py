@@ -1,11 +1,11 @@
 """launch.executor=runners: a study is run by several `limo-ablate join` processes of this machine."""
 
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.python import environment, python
 from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.sweep.budget_guard import BudgetGuard
 from limo_ablate.sweep.ledger.lease import Lease
@@ -28,8 +28,8 @@ class RunnersLauncher:
     def run(
         self, queue: Queue, budget_guard: BudgetGuard, lease: Lease, options: RunnerOptions
     ) -> Sequence[PlannedTrial]:
-        command = [sys.executable, "-m", "limo_ablate", "join", str(self.folder), "launch.slots=1"]
-        runners = [subprocess.Popen(command) for _ in range(self.count)]
+        command = python("-m", "limo_ablate", "join", str(self.folder), "launch.slots=1")
+        runners = [subprocess.Popen(command, env=environment()) for _ in range(self.count)]
         try:
             while any(runner.poll() is None for runner in runners):
                 with options.interrupts.window():
