@@ -15,6 +15,7 @@ from typing import Any
 
 from limo_ablate.analysis.results import CurrentInputs, edited, read_metrics, store_of, usable
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.files import check_links, is_plain_name, open_plain
 from limo_ablate.study.block import Block
 from limo_ablate.study.folder import started_in
 from limo_ablate.study.search.objectives import objective_value
@@ -78,13 +79,10 @@ def resolved(folder: Path) -> dict[str, Any]:
 
 
 def load_trials(study: Path) -> list[Trial]:
-    """All trials of the study in folder `study`, in order. Raises UserError if it is not a study."""
-    try:
-        cells = json.loads((study / CELLS).read_text())
-    except FileNotFoundError:
-        raise UserError(
-            f"{study}: not the folder of a study: it has no {CELLS}; `limo-ablate sweep NAME` creates one"
-        ) from None
+    """All trials of the study in folder `study`, in order. Raises UserError if it is not a study, and where a
+    link leads out of it."""
+    cells = read_cells(study)
+    check_links(study)
     trials = [read_trial(study / "trials" / cell["folder"], cell) for cell in cells]
     finished = [trial for trial in trials if trial.metrics]
     if not finished:
@@ -103,6 +101,30 @@ def load_trials(study: Path) -> list[Trial]:
         if changed or why
     }
     return [stale.get(id(trial), trial) for trial in trials]
+
+
+def read_cells(study: Path) -> list[dict[str, Any]]:
+    """The rows of a study's cells.json: name, key, folder, seed, blocks and overrides of each trial.
+
+    Raises UserError where there is no such file, or a folder in it is not the name of one.
+    """
+    path = study / CELLS
+    try:
+        with open_plain(path) as file:
+            cells = json.load(file)
+        for cell in cells:
+            if not is_plain_name(cell["folder"]):
+                raise UserError(
+                    f"{path}: folder {cell['folder']!r} is not the name of a folder of {study / 'trials'}; "
+                    "the file was not written by `limo-ablate sweep`"
+                )
+    except FileNotFoundError:
+        raise UserError(
+            f"{study}: not the folder of a study: it has no {CELLS}; `limo-ablate sweep NAME` creates one"
+        ) from None
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path}: can't be read: {type(error).__name__}: {error}") from error
+    return list(cells)
 
 
 def read_trial(folder: Path, cell: dict[str, Any]) -> Trial:

@@ -17,6 +17,7 @@ import yaml
 
 from limo_ablate.core.code import PACKAGES, code_digest, package_versions
 from limo_ablate.core.credentials import masked
+from limo_ablate.core.files import write_atomically
 from limo_ablate.core.typed import installed
 
 if TYPE_CHECKING:
@@ -33,10 +34,9 @@ def write_provenance(
 ) -> dict[str, Any]:
     """Writes config.yaml, overrides.txt, provenance.json and diff.patch; returns provenance.json's
     content."""
-    (folder / "config.yaml").write_text(
-        yaml.dump(_with_lists(asdict(config)), Dumper=DUMPER, sort_keys=False, allow_unicode=True)
-    )
-    (folder / "overrides.txt").write_text("".join(f"{o}\n" for o in overrides))
+    written = yaml.dump(_with_lists(asdict(config)), Dumper=DUMPER, sort_keys=False, allow_unicode=True)
+    write_atomically(folder / "config.yaml", written)
+    write_atomically(folder / "overrides.txt", "".join(f"{o}\n" for o in overrides))
     commit, diff = code_state()
     facts = {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -48,8 +48,8 @@ def write_provenance(
         "seeds": seeds,
         **installed(config),
     }
-    (folder / "diff.patch").write_text(masked(diff or ""))
-    (folder / "provenance.json").write_text(json.dumps(facts, indent=1) + "\n")
+    write_atomically(folder / "diff.patch", masked(diff or ""))
+    write_atomically(folder / "provenance.json", json.dumps(facts, indent=1) + "\n")
     return facts
 
 

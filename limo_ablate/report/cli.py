@@ -19,10 +19,16 @@ SHOWN = ("question", "contrasts", "figures", "cluster")
 @click.command(
     "report",
     cls=Verb,
-    examples=["limo-ablate report miniature", "limo-ablate report miniature paths.studies=/data/studies"],
+    examples=["limo-ablate report miniature", "limo-ablate report /data/studies/theirs --to theirs"],
 )
 @words("study")
-def report(study: str, overrides: list[str]) -> int:
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Folder to write to, where the study's own can't or must not be written.  [default: STUDY/report]",
+)
+def report(study: str, overrides: list[str], to: Path | None) -> int:
     """STUDY is a name under `paths.studies`, or a folder; it may still be running. Writes STUDY/report/:
     index.html, one page that needs no network, and each chart as PNG, SVG and PDF. Prints the page's path,
     its size and the number of charts. Exit code 3: some parts could not be drawn; the page says which, and
@@ -33,7 +39,7 @@ def report(study: str, overrides: list[str]) -> int:
     from limo_ablate.trial.compose import compose
 
     folder = study_folder(study, Path(compose(overrides).paths.studies))
-    page, failed, warnings = write_report(folder)
+    page, failed, warnings = write_report(folder, to)
     print(page)
     print(_contents(page))
     print("".join(f"{line}\n" for line in warnings), end="")

@@ -46,16 +46,25 @@ class WrittenReport(NamedTuple):
     warnings: list[str]
 
 
-def write_report(folder: Path) -> WrittenReport:
-    view, errors = load(folder), PartErrors()
+def write_report(study: Path, folder: Path | None = None) -> WrittenReport:
+    """Draws the report of the study in the folder `study`, and writes it to `folder`: by default its
+    `report/`."""
+    view, errors = load(study), PartErrors()
     parts, files = report_parts(view, errors)
-    return WrittenReport(write_page(view, parts, files, errors), errors.failed, parts.warnings)
+    page = write_page(view, parts, files, errors, folder)
+    return WrittenReport(page, errors.failed, parts.warnings)
 
 
-def write_page(view: StudyView, parts: ReportParts, files: Mapping[str, bytes], errors: PartErrors) -> Path:
+def write_page(
+    view: StudyView,
+    parts: ReportParts,
+    files: Mapping[str, bytes],
+    errors: PartErrors,
+    folder: Path | None = None,
+) -> Path:
     """Writes the page, with its charts as files beside it, and the tracebacks of parts that failed."""
-    report = view.folder / REPORT
-    report.mkdir(exist_ok=True)
+    report = folder or view.folder / REPORT
+    report.mkdir(parents=True, exist_ok=True)
     write_picture_files(files, report)
     errors.write(report)
     page = report / "index.html"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from limo_ablate.core.files import write_atomically
 from limo_ablate.study.folder import REPORT_ERRORS
 
 T = TypeVar("T")
@@ -40,6 +41,6 @@ class PartErrors:
         """Writes the tracebacks beside the page; removes those of an earlier one if there are none."""
         log = folder / REPORT_ERRORS
         if self._tracebacks:
-            log.write_text("\n".join(self._tracebacks), encoding="utf-8")
+            write_atomically(log, "\n".join(self._tracebacks))
         else:
             log.unlink(missing_ok=True)

@@ -42,7 +42,8 @@ def write_picture_files(files: Mapping[str, bytes], folder: Path) -> None:
         for old in folder.glob(f"*.{kind}"):
             old.unlink()
     for name, content in files.items():
-        (folder / name).write_bytes(content)
+        with (folder / name).open("xb") as file:
+            file.write(content)
 
 
 def svg(chart: Chart) -> str:

@@ -17,6 +17,7 @@ from limo_ablate.analysis.cube import Cube, cube
 from limo_ablate.analysis.summary import summary
 from limo_ablate.analysis.table import table
 from limo_ablate.analysis.trials import Trial, best_of_tuning, load_trials, resolved
+from limo_ablate.core.files import is_plain_name
 from limo_ablate.report.figure_data import SIZE, FigureData, figure_data
 from limo_ablate.report.labels import level
 from limo_ablate.study.block import Block
@@ -142,7 +143,7 @@ def _machine(hardware: dict[str, Any]) -> str:
 def artifact(view: StudyView, trial: Trial, stage: str) -> Path | None:
     """Folder of the trial's artifact of a stage; None if there is none, or it is no longer in the store."""
     entry: dict[str, str] | None = (trial.metrics or {}).get("artifacts", {}).get(stage)
-    if entry is None:
+    if entry is None or not is_plain_name(entry["key"]):
         return None
     name, root = stage.partition("/")[0], Path(resolved(trial.folder)["paths"]["artifacts"])
     for base in (Path(), *started_in(view.folder)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from limo_ablate.core.errors import UserError
+from limo_ablate.core.files import open_plain
 from limo_ablate.core.progress import Progress
 from limo_ablate.core.project import command
 from limo_ablate.study.planned import PlannedTrial
@@ -188,11 +191,11 @@ def last_line(log: Path) -> str:
 
 
 def last_lines(log: Path, size: int = TAIL_BYTES) -> list[str]:
-    """The lines in the last `size` bytes of a log; none if it can't be read."""
+    """The lines in the last `size` bytes of a log; none if it can't be read, or is a link."""
     try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - size))
-            text = file.read().decode(errors="replace")
-    except OSError:
+        with open_plain(log) as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - size))
+            text: str = file.read(size).decode(errors="replace")
+    except (OSError, UserError):
         return []
     return text.replace("\r", "\n").splitlines()  # a progress bar rewrites its line with carriage returns

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.files import write_atomically
 from limo_ablate.core.project import command
 from limo_ablate.study.design import load_study
 from limo_ablate.study.folder import STUDY, study_folder
@@ -40,7 +41,7 @@ def repair_study(name: str) -> None:
             if good < len(lines):
                 aside = path.with_name(f"{LEDGER}.damaged-{time.time_ns()}")
                 path.rename(aside)
-                path.write_bytes(b"".join(lines[:good]))
+                write_atomically(path, b"".join(lines[:good]))
                 print(f"line {good + 1} of {len(lines)} can't be read: the {good} before it are kept")
                 print(f"the damaged file is now {aside}; failures and costs only it has don't count now")
         ledger = session.ledger()

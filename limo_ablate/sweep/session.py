@@ -10,6 +10,7 @@ from pathlib import Path
 from optuna.trial import FrozenTrial
 from rich.console import Console
 
+from limo_ablate.core.files import check_links
 from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.study.design import Study
 from limo_ablate.study.planned import PlannedTrial, planned_trials
@@ -46,14 +47,17 @@ class Session:
 
     @classmethod
     def of(cls, study: Study, folder: Path | None = None) -> Session:
-        """Composes the study's trials. Raises UserError before anything is written."""
+        """Composes the study's trials. Raises UserError before anything is written, and for a link out of its
+        folder."""
         trials, own_searches = planned_trials(study), searches(study)
         check_study(study, trials)
         shared = (*study.overrides, *study.blocks[0].overrides)
         configs: list[TrialConfig] = [trial.config for trial in trials] or [compose(shared)]
+        folder = folder or Path(configs[0].paths.studies) / study.name
+        check_links(folder)
         return cls(
             study,
-            folder or Path(configs[0].paths.studies) / study.name,
+            folder,
             configs[0].launch,
             trials,
             own_searches,

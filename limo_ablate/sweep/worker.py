@@ -198,7 +198,7 @@ def _die_with_runner() -> None:
 
 def _redirect(log: str) -> None:
     """Appends standard output and error to `log`, including those of libraries and children."""
-    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
     os.dup2(file, 1)
     os.dup2(file, 2)
     os.close(file)

@@ -17,7 +17,7 @@ def test_a_study_whose_file_says_something_else_by_now_is_told_of(
     folder = small(studies / "made", tmp_path / "store")
     sweeps.mkdir()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(page, "write_report", lambda study: (_page(study), [], []))
+    monkeypatch.setattr(page, "write_report", lambda study, to: (_page(study), [], []))
     declared = yaml.safe_load((folder / "study.yaml").read_text())
     for edited in (False, True):
         if edited:

@@ -9,6 +9,7 @@ import click
 
 from limo_ablate.core.command import Verb, words
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.files import check_links
 from limo_ablate.core.text import counted
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def freeze(study: str, overrides: list[str], again: bool) -> int:
 
     loaded = load_study(study, overrides)
     folder = folder_of(loaded)
+    check_links(folder)
     registration = register(loaded, folder, _former(folder, again=again))
     write(folder, registration)
     print(text(registration, folder / REGISTRATION))

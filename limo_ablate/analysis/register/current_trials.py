@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +10,7 @@ from typing import Any
 
 from limo_ablate.analysis import ANALYSIS
 from limo_ablate.analysis.power import ALPHA
-from limo_ablate.analysis.trials import Trial
+from limo_ablate.analysis.trials import Trial, read_cells
 from limo_ablate.study.design import Study
 
 
@@ -61,5 +60,5 @@ def analysis_settings(study: Study) -> dict[str, Any]:
 def current_trials(folder: Path, trials: Sequence[Trial]) -> list[CurrentTrial]:
     """The trials of the study in `folder` (from `load_trials`) with their keys. Two searches may share a
     key."""
-    rows: list[dict[str, Any]] = json.loads((folder / "cells.json").read_text())
-    return [CurrentTrial(row["key"], trial) for row, trial in zip(rows, trials, strict=True)]
+    rows = zip(read_cells(folder), trials, strict=True)
+    return [CurrentTrial(row["key"], trial) for row, trial in rows]

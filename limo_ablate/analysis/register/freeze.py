@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from limo_ablate.analysis.register.current_trials import analysis_settings
 from limo_ablate.analysis.register.declaration import declared_design
 from limo_ablate.analysis.register.registration import FORMAT, Chain, RegisteredTrial, Registration, with_hash
 from limo_ablate.analysis.register.search_check import shares_pool
+from limo_ablate.analysis.trials import CELLS, read_cells
 from limo_ablate.core.artifacts import Store, content_key
 from limo_ablate.core.code import code_digest, package_versions
 from limo_ablate.core.errors import UserError
@@ -72,9 +72,8 @@ def freeze(study: Study, folder: Path, former: Chain | None) -> Registration:
 def finished_counts(folder: Path, planned: Sequence[PlannedTrial]) -> dict[str, int]:
     """Block -> number of its trials in `folder` that have a result, including trials proposed by searches."""
     blocks = {trial.folder: trial.blocks for trial in planned}
-    if (folder / "cells.json").exists():
-        run = json.loads((folder / "cells.json").read_text())
-        blocks |= {row["folder"]: tuple(row["blocks"]) for row in run}
+    if (folder / CELLS).exists():
+        blocks |= {row["folder"]: tuple(row["blocks"]) for row in read_cells(folder)}
     finished = [
         trial_blocks
         for name, trial_blocks in blocks.items()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.files import write_atomically
 from limo_ablate.core.typed import from_dict
 from limo_ablate.study.contrast import Contrast
 from limo_ablate.study.folder import REGISTRATION
@@ -120,13 +121,12 @@ def read(folder: Path) -> Chain | None:
 
 
 def write(folder: Path, registration: Registration) -> None:
-    """Writes the registration atomically; keeps the previous one as `registration.N.json`."""
+    """Writes the registration; keeps the previous one as `registration.N.json`."""
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{REGISTRATION}.partial"
-    partial.write_text(json.dumps(asdict(registration), indent=1, ensure_ascii=False) + "\n")
     if registration.former:
         (folder / REGISTRATION).replace(_former(folder, len(registration.former)))
-    partial.replace(folder / REGISTRATION)
+    text = json.dumps(asdict(registration), indent=1, ensure_ascii=False)
+    write_atomically(folder / REGISTRATION, f"{text}\n")
 
 
 def _former(folder: Path, number: int) -> Path:

@@ -1,7 +1,7 @@
 """Draws the report of a running study in a separate process, so that no page waits for it.
 
-The report is drawn in a mirror of the study's folder (symbolic links to its content), so that nothing is
-written into the study, and a sweep that draws its own report is not disturbed.
+It is written to a folder of the server, so that nothing is written into the study, and a sweep that draws its
+own report is not disturbed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from limo_ablate.core.errors import EXIT_TRIALS_FAILED
 from limo_ablate.core.python import environment, python
+from limo_ablate.study.folder import REPORT
 from limo_ablate.sweep.live import last_line
 
 EVERY = 30.0
@@ -24,7 +25,8 @@ LONGEST = 600.0
 LIMIT = 1800.0
 """Seconds after which a drawing is killed, as others wait for it."""
 NICE = 10
-PAGE = Path("report") / "index.html"
+INDEX = "index.html"
+PAGE = Path(REPORT) / INDEX
 
 
 @dataclass
@@ -34,7 +36,7 @@ class ReportProcess:
     folder: Path
     """The study's folder."""
     scratch: Path
-    """The server's folder for mirrors."""
+    """The server's folder for the reports that it draws."""
     every: float = EVERY
     error: str | None = None
     """Why the last drawing failed."""
@@ -52,7 +54,7 @@ class ReportProcess:
     @property
     def page(self) -> Path | None:
         """The newest page: the one drawn here or the study's own; None if there is none."""
-        pages = [page for page in (self._mirror / PAGE, self.folder / PAGE) if page.is_file()]
+        pages = [page for page in (self._drawn / INDEX, self.folder / PAGE) if page.is_file()]
         return max(pages, key=lambda page: page.stat().st_mtime, default=None)
 
     @property
@@ -112,13 +114,8 @@ class ReportProcess:
 
     def _begin(self, finished: int) -> None:
         self.begun, self._drawing = time.monotonic(), finished
-        self._mirror.mkdir(parents=True, exist_ok=True)
-        for entry in self.folder.iterdir():
-            link = self._mirror / entry.name
-            if entry.name != "report" and not link.exists():
-                link.unlink(missing_ok=True)  # a dangling link
-                link.symlink_to(entry.absolute())
-        command = python("-m", "limo_ablate", "report", str(self._mirror))
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        command = python("-m", "limo_ablate", "report", str(self.folder.absolute()), "--to", str(self._drawn))
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 command,
@@ -137,7 +134,7 @@ class ReportProcess:
         return all(source.stat().st_mtime <= self.stamp for source in sources if source.exists())
 
     @property
-    def _mirror(self) -> Path:
+    def _drawn(self) -> Path:
         return self.scratch / self.folder.name
 
     @property
@@ -146,5 +143,5 @@ class ReportProcess:
 
 
 def clear(scratch: Path) -> None:
-    """Removes the mirrors, not the files that they link to."""
+    """Removes the reports that were drawn."""
     shutil.rmtree(scratch, ignore_errors=True)

@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from limo_ablate.core.credentials import masked
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.files import open_plain
 from limo_ablate.report.serve.guard import Guard
 from limo_ablate.report.serve.hub import Hub
 
@@ -138,8 +139,8 @@ class Handler(BaseHTTPRequestHandler):
     def _report(self, name: str) -> None:
         try:
             page = self.server.hub.page(name)
-            text = page.read_bytes() if page else None
-        except OSError:  # being replaced
+            text = _content(page) if page else None
+        except (OSError, UserError):  # being replaced, or a link
             text = None
         if text is None:
             return self._send(
@@ -170,6 +171,15 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Logs nothing, as an address may contain the token."""
+
+
+def _content(page: Path) -> bytes:
+    """Raises UserError for a link, also where the page's folder is one: it may lead to any file."""
+    if page.parent.is_symlink():
+        raise UserError(f"{page.parent}: a link")
+    with open_plain(page) as file:
+        content: bytes = file.read()
+    return content
 
 
 ROUTES: dict[str, Callable[..., None]] = {

@@ -13,6 +13,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from limo_ablate.core.files import check_links
 from limo_ablate.core.hardware import device_count
 from limo_ablate.study.design import load_study
 from limo_ablate.sweep.attempts import LOG
@@ -37,6 +38,7 @@ class StudyReader:
     def __init__(self, folder: Path) -> None:
         """Raises UserError if the folder is not a study's."""
         self.folder = folder
+        check_links(folder)
         self._declared = _changed(folder / "study.yaml")
         study = load_study(str(folder / "study.yaml"))
         with _COMPOSING:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.files import write_atomically
 from limo_ablate.report.cli import print_failed
 from limo_ablate.report.part_errors import PartErrors
 from limo_ablate.study.folder import REPORT
@@ -69,7 +70,7 @@ def write_specifications(summary: SummaryRun, track: TrackConfig, folder: Path) 
         for name, specification in specifications.items():
             model: Any = specification._to_model()
             text = model.model_dump_json(by_alias=True, exclude_none=True)
-            (folder / f"{name}.json").write_text(json.dumps(json.loads(text), indent=1) + "\n")
+            write_atomically(folder / f"{name}.json", json.dumps(json.loads(text), indent=1) + "\n")
     return [str(folder / f"{name}.json") for name in specifications]
 
 

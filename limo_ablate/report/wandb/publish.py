@@ -10,6 +10,7 @@ from typing import Any
 
 import wandb
 
+from limo_ablate.core.files import write_atomically
 from limo_ablate.trial.track.settings import environment, quiet
 
 FILE = "published.json"
@@ -38,7 +39,8 @@ class Published:
 
     def write(self, folder: Path) -> None:
         others = [known for known in _known(folder) if known._place != self._place]
-        (folder / FILE).write_text(json.dumps([asdict(known) for known in (*others, self)], indent=1) + "\n")
+        records = [asdict(known) for known in (*others, self)]
+        write_atomically(folder / FILE, json.dumps(records, indent=1) + "\n")
 
 
 def _known(folder: Path) -> list[Published]:

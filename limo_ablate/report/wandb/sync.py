@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from limo_ablate.core.errors import EXIT_TRIALS_FAILED, UserError
+from limo_ablate.core.files import check_links
 from limo_ablate.core.python import environment, python
 from limo_ablate.core.text import counted
 from limo_ablate.trial.compose import compose
@@ -72,6 +73,7 @@ def _trials(studies: Path, name: str | None) -> Iterator[Path]:
 
 
 def _of_study(folder: Path) -> Iterator[Path]:
+    check_links(folder)
     if (folder / "wandb").is_dir():
         yield folder
     yield from sorted((folder / "trials").iterdir())

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.files import open_plain
 
 COORDINATOR = "coordinator.lock"
 """File in a study's folder: locked by the one `sweep` that runs the study, with its process id."""
@@ -40,7 +41,7 @@ def flock(file: IO[str] | IO[bytes], path: Path, operation: int = fcntl.LOCK_EX)
 def coordinator(folder: Path) -> Iterator[None]:
     """Holds the study in `folder`. Raises UserError, with the holder's pid, while another process does."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (path := folder / COORDINATOR).open("a+") as lock:
+    with open_plain(path := folder / COORDINATOR, "a+") as lock:
         if not flock(lock, path):
             lock.seek(0)
             raise UserError(
@@ -57,5 +58,5 @@ def coordinator_of(folder: Path) -> str | None:
     path = folder / COORDINATOR
     if not path.exists():
         return None
-    with path.open() as lock:
+    with open_plain(path, "r") as lock:
         return None if flock(lock, path, fcntl.LOCK_SH) else lock.read().strip()

@@ -14,13 +14,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from io import BufferedRandom
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from optuna.storages.journal import JournalFileBackend
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.files import open_plain
 from limo_ablate.core.project import command
 from limo_ablate.sweep.ledger.flock import flock
 
@@ -43,10 +43,11 @@ class Journal(JournalFileBackend):
         self, path: Path, patience: float = PATIENCE, pause: Callable[[float], None] = time.sleep
     ) -> None:
         """`pause` waits for the given seconds, and may raise to end the waiting."""
+        open_plain(path, "rb" if path.exists() else "ab").close()
         super().__init__(str(path))
         self._path, self._patience, self._pause = path, patience, pause
         self._mutex = threading.RLock()
-        self._open: BufferedRandom | None = None
+        self._open: IO[bytes] | None = None
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]
         """Raises UserError for a line that can't be read."""
@@ -72,7 +73,7 @@ class Journal(JournalFileBackend):
             if self._open is not None:
                 yield
                 return
-            with self._path.open("r+b") as file:
+            with open_plain(self._path, "r+b") as file:
                 self._wait_for(file)
                 if not _ends_well(file):
                     raise self._damaged()
@@ -90,7 +91,7 @@ class Journal(JournalFileBackend):
             self._open.write("".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode())
             self._open.flush()
 
-    def _wait_for(self, file: BufferedRandom) -> None:
+    def _wait_for(self, file: IO[bytes]) -> None:
         deadline, pause = time.monotonic() + self._patience, _SHORT
         while not flock(file, self._path):
             if time.monotonic() > deadline:
@@ -113,7 +114,7 @@ def readable_lines(content: bytes) -> int:
     return count
 
 
-def _ends_well(file: BufferedRandom) -> bool:
+def _ends_well(file: IO[bytes]) -> bool:
     """Cuts off an incomplete last line, and leaves the file positioned at its end; False where the last
     complete line is damaged, so that nothing may follow it."""
     end = file.seek(0, os.SEEK_END)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shutil
 from pathlib import Path
+
+from limo_ablate.core.errors import UserError
+from limo_ablate.core.files import write_atomically
 
 RUN_ID = "run_id"
 """File in `folder` with the run's id."""
@@ -17,8 +21,11 @@ def run_id(folder: Path) -> str:
     path = folder / RUN_ID
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(secrets.token_hex(4))
-    return path.read_text()
+        write_atomically(path, secrets.token_hex(4))
+    found = path.read_text().strip()
+    if not re.fullmatch("[0-9a-f]{8}", found):  # files are looked for, and removed, by it
+        raise UserError(f"{path}: {found[:40]!r} is not the id of a W&B run, which has 8 digits of 0-9a-f")
+    return found
 
 
 def run_place(folder: Path, chosen: str | None) -> Path:
@@ -29,7 +36,7 @@ def run_place(folder: Path, chosen: str | None) -> Path:
     place = Path(chosen).absolute()
     place.mkdir(parents=True, exist_ok=True)  # W&B would quietly take another one
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / RUNS_IN).write_text(str(place))
+    write_atomically(folder / RUNS_IN, str(place))
     return place
 
 

@@ -12,6 +12,7 @@ import polars as pl
 import wandb
 
 from limo_ablate.core.artifacts import MANIFEST, Artifact
+from limo_ablate.core.files import check_links
 from limo_ablate.trial.track.names import logged
 
 TABLE_ROWS = 100
@@ -62,6 +63,7 @@ def _shortened(text: str) -> str:
 def wandb_artifacts(artifacts: dict[str, Artifact]) -> Iterator[tuple[Any, str]]:
     """Each stage's artifact as a wandb.Artifact, with its key as alias and its inputs as metadata."""
     for name, stored in artifacts.items():
+        check_links(stored.path)
         manifest = json.loads((stored.path / MANIFEST).read_text())
         described = {
             "key": stored.key,

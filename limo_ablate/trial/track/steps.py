@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from limo_ablate.core.artifacts import Artifact
+from limo_ablate.core.files import write_atomically
 from limo_ablate.trial.identity import TrialLabels
 
 FILE = "steps.jsonl"
@@ -28,7 +29,7 @@ class Steps:
         folder.mkdir(parents=True, exist_ok=True)
         self.earlier = _read(self._path)
         self._last = self.earlier[-1]["step"] if self.earlier else -1
-        self._path.write_text("".join(f"{json.dumps(row)}\n" for row in self.earlier))
+        write_atomically(self._path, "".join(f"{json.dumps(row)}\n" for row in self.earlier))
         self._file = self._path.open("a", buffering=1)
         fcntl.flock(self._file, fcntl.LOCK_EX)
 
@@ -50,7 +51,8 @@ class Steps:
 def write_unsent(folder: Path, labels: TrialLabels, artifacts: dict[str, Artifact]) -> None:
     """Writes what `resync` needs in addition to the files of the trial in `folder`."""
     stored = {name: asdict(artifact) | {"path": str(artifact.path)} for name, artifact in artifacts.items()}
-    (folder / "wandb" / UNSENT).write_text(json.dumps({"labels": asdict(labels), "artifacts": stored}))
+    text = json.dumps({"labels": asdict(labels), "artifacts": stored})
+    write_atomically(folder / "wandb" / UNSENT, text)
 
 
 def running(folder: Path) -> bool:

@@ -1,7 +1,6 @@
 """What `limo-ablate view` knows of many studies: one that is broken, slow or away stops no other."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -135,22 +134,24 @@ def test_a_study_whose_folder_hangs_holds_up_no_other(
     studies: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(study_watcher, "SLOW", 0.5)
-    os.mkfifo(fifo := studies[0] / "fifo")  # whoever opens it waits
+    stuck, released, state = threading.Event(), threading.Event(), StudyReader.state
+
+    def waits(reader: StudyReader) -> tuple[Any, ...]:
+        if reader.folder == studies[0] and stuck.is_set():
+            released.wait()
+        return state(reader)
+
+    monkeypatch.setattr(StudyReader, "state", waits)
     with hub(lambda: studies) as opened:
         until(lambda: named(opened.studies()), lambda told: all(map(finished, told.values())))
-        ledger = fifo.replace(studies[0] / LEDGER)
+        stuck.set()
         told = until(lambda: opened.study("a"), lambda told: "error" in told)
         assert "reading the study is slow" in told["error"]
         finish(studies[1], 1)
         until(lambda: opened.study("b"), lambda told: told["finished_trials"] == 2)
         assert "reading the study is slow" in named(opened.studies())["a"]["error"]
         assert "reading the study is slow" in (opened.study("a") or {})["error"]
-        release(ledger)
-
-
-def release(fifo: Path) -> None:
-    """Lets whoever waits for the FIFO read an empty file."""
-    os.close(os.open(fifo, os.O_RDWR | os.O_NONBLOCK))
+        released.set()
 
 
 def test_a_ledger_that_is_away_holds_up_no_other_study(
@@ -199,7 +200,7 @@ def test_one_report_is_drawn_at_a_time_and_only_where_somebody_looks(
     def draw(command: list[str], **settings: Any) -> subprocess.Popen[bytes]:
         going_on = sum(process.poll() is None for *_, process in begun)
         process = subprocess.Popen(["sleep", "0.2"], **settings)
-        begun.append((Path(command[-1]).name, going_on + 1, process))
+        begun.append((Path(command[-3]).name, going_on + 1, process))
         return process
 
     monkeypatch.setattr(report_process, "subprocess", SimpleNamespace(Popen=draw, DEVNULL=subprocess.DEVNULL))

@@ -1,0 +1,112 @@
+"""A study's folder from others overwrites no file of the reader, and shows none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from limo_ablate.analysis.trials import load_trials
+from limo_ablate.cli import main
+from limo_ablate.core.errors import UserError
+from limo_ablate.report.serve.server import _content
+from limo_ablate.report.study_view import artifact, load
+from limo_ablate.sweep.ledger.flock import COORDINATOR
+from limo_ablate.sweep.live import last_lines
+from limo_ablate.trial.track.places import RUN_ID, RUNS_IN, drop_unsent, run_id
+from tests.small_study import change, small
+
+LINES = (
+    "status {}",
+    "report {}",
+    "report {} --to {}/elsewhere",
+    "join {}",
+    "retry {}",
+    "repair {}",
+    "sweep {}/study.yaml paths.studies={}/..",
+    "freeze {}/study.yaml paths.studies={}/..",
+    "dashboard {}",
+    "compare --study {} size4 size64",
+    "wandb-sync {}",
+)
+"""All that read or write a study's folder; `view` is below."""
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    return small(tmp_path / "studies" / "made", tmp_path / "store")
+
+
+@pytest.mark.parametrize("place", ["report", COORDINATOR, "trials/{}/config.yaml"])
+def test_a_link_out_of_it_is_refused_by_every_verb(
+    study: Path, tmp_path: Path, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "authorized_keys"
+    target.write_text("mine")
+    link = study / place.format(json.loads((study / "cells.json").read_text())[0]["folder"])
+    link.unlink(missing_ok=True)
+    link.symlink_to(tmp_path if place == "report" else target)
+    (study / "seen_as").write_text(f"{study}\n")
+    before = sorted(tmp_path.rglob("*"))
+    for line in LINES:
+        assert main([word.format(study) for word in line.split()]) == 2, line
+        said = capsys.readouterr().err
+        assert f"{link.name}: a link out of " in said, line
+        assert len(said.splitlines()) == 1, line
+    assert target.read_text() == "mine"
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_view_sends_nothing_that_a_link_leads_to(study: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "id_rsa"
+    secret.write_text("secret")
+    (study / "report").mkdir()
+    (study / "report/index.html").symlink_to(secret)
+    with pytest.raises(UserError, match="a link"):
+        _content(study / "report/index.html")
+    (study / "log.txt").symlink_to(secret)
+    assert last_lines(study / "log.txt") == []
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/index.html").write_text("secret")
+    (study / "linked").symlink_to(tmp_path / "outside")
+    with pytest.raises(UserError, match="a link"):
+        _content(study / "linked/index.html")
+
+
+@pytest.mark.parametrize("folder", ["../../../other/trials/x", "/other/trials/x", "..", "", 3])
+def test_folders_in_cells_json_are_names(study: Path, folder: object) -> None:
+    change(study / "cells.json", lambda rows: rows[0].update(folder=folder))
+    with pytest.raises(UserError, match=r"cells\.json: folder .* is not the name of a folder of .*/trials"):
+        load_trials(study)
+
+
+@pytest.mark.parametrize("text", ["[1]", "{", "3", '[{"name": "x"}]'])
+def test_a_broken_cells_json_is_one_line(study: Path, text: str) -> None:
+    (study / "cells.json").write_text(text)
+    with pytest.raises(UserError, match=r"cells\.json: can't be read"):
+        load_trials(study)
+
+
+def test_keys_of_artifacts_are_names(study: Path, tmp_path: Path) -> None:
+    view = load(study)
+    trial = view.done[0]
+    (tmp_path / "store/selection").mkdir(parents=True)
+    (tmp_path / "secret").mkdir()
+    trial.metrics["artifacts"]["selection"] = {"key": "../../secret"}  # type: ignore[index]
+    assert artifact(view, trial, "selection") is None
+
+
+def test_the_id_of_a_run_removes_no_runs_of_others(tmp_path: Path) -> None:
+    """`drop_unsent` looks for runs by the id that the folder names, in the place that it names."""
+    unsent = tmp_path / "mine/wandb/offline-run-20260101_000000-0123abcd"
+    unsent.mkdir(parents=True)
+    folder = tmp_path / "study/trials/one/wandb"
+    folder.mkdir(parents=True)
+    (folder / RUNS_IN).write_text(str(tmp_path / "mine"))
+    (folder / RUN_ID).write_text("*")
+    with pytest.raises(UserError, match=r"run_id: '\*' is not the id of a W&B run"):
+        drop_unsent(folder)
+    assert unsent.is_dir()
+    (folder / RUN_ID).unlink()
+    assert len(run_id(folder)) == 8
