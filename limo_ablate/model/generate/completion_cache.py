@@ -96,4 +96,5 @@ def generation_key(model: Artifact, settings: EngineConfig, hardware: HardwareCo
 
 
 def _key(request: Request) -> tuple[str, str, int]:
-    return hashlib.sha256(request.prompt.encode()).hexdigest(), request.problem, request.sample
+    prompt = request.prompt + "\0as text" * request.escaped
+    return hashlib.sha256(prompt.encode()).hexdigest(), request.problem, request.sample

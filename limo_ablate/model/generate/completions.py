@@ -25,8 +25,8 @@ from limo_ablate.model.generate.engine import Request, Sampling
 from limo_ablate.model.generate.health import ends_in_a_loop, warn_of_missing_stops
 from limo_ablate.model.generate.oom import BatchSizes
 from limo_ablate.model.train.base import model_path
+from limo_ablate.model.train.chat import ChatEncoder
 from limo_ablate.model.train.load import load_tokenizer
-from limo_ablate.model.train.tokens import encode_texts, prompt_texts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -119,12 +119,11 @@ def completions(
 def single_requests(request: GenerationRequest, tokenizer: PreTrainedTokenizerFast) -> list[Request]:
     """A request for each sample of each problem, in the table's order."""
     problems = pl.read_parquet(request.problems.path / "problems.parquet", columns=["id", "text"])
-    texts = problems["text"].to_list()
-    prompts = texts if request.raw else prompt_texts(tokenizer, texts, request.system_prompt)
-    ids = encode_texts(tokenizer, prompts)
+    texts, encoder = problems["text"].to_list(), ChatEncoder(tokenizer)
+    prompts = encoder.plain(texts) if request.raw else encoder.prompts(texts, request.system_prompt)
     return [
-        Request(problem, sample, prompt, tokens, request.sampling)
-        for problem, prompt, tokens in zip(problems["id"], prompts, ids, strict=True)
+        Request(problem, sample, prompt.text, prompt.ids, request.sampling, prompt.escaped)
+        for problem, prompt in zip(problems["id"], prompts, strict=True)
         for sample in range(request.samples)
     ]
 
@@ -168,7 +167,7 @@ class _Drawing:
         """Those of `requests` that the caches lack; of equal ones the last."""
         return list(
             {
-                (request.prompt, request.problem, request.sample, request.sampling): request
+                (request.prompt, request.problem, request.sample, request.sampling, request.escaped): request
                 for request in requests
                 if request not in self.caches[request.sampling]
             }.values()

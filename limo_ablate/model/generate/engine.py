@@ -32,6 +32,8 @@ class Request:
     ids: list[int]
     """Tokens of `prompt`."""
     sampling: Sampling
+    escaped: bool = False
+    """Whether the prompt has control tokens of others, which `ids` has as text."""
 
 
 @dataclass(frozen=True, slots=True)

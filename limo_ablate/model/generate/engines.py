@@ -73,15 +73,16 @@ def _model(path: str, hardware: HardwareConfig) -> PreTrainedModel:
 
 def stop_ids(path: str) -> set[int]:
     """Tokens that end a completion: the template's end of turn, and those of its generation config."""
-    from transformers import AutoConfig, GenerationConfig
+    from transformers import GenerationConfig
 
     from limo_ablate.model.train.load import end_of_turn, load_tokenizer
+    from limo_ablate.model.train.model_config import model_config
 
     tokenizer = load_tokenizer(path)
     if (Path(path) / "generation_config.json").exists():
         settings = GenerationConfig.from_pretrained(path)
     else:
-        settings = GenerationConfig.from_model_config(AutoConfig.from_pretrained(path))
+        settings = GenerationConfig.from_model_config(model_config(path))
     eos = settings.eos_token_id
     own = eos if isinstance(eos, list) else [eos]
     return {

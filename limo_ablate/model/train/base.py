@@ -95,12 +95,9 @@ def adapter_base(folder: Path) -> str:
 
 def parameter_count(model: Artifact) -> int:
     """Number of parameters of a base or fine-tuned model, tied ones counted once; reads no weights."""
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from limo_ablate.model.train.model_config import meta_model
 
-    with torch.device("meta"):
-        empty = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(model_path(model)))
-    return sum(parameter.numel() for parameter in empty.parameters())
+    return sum(parameter.numel() for parameter in meta_model(model_path(model)).parameters())
 
 
 def check_model(model: ModelConfig) -> Path | None:

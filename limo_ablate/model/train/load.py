@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.model.train.chat import render
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -45,7 +46,7 @@ def end_of_turn(tokenizer: PreTrainedTokenizerFast) -> int:
     """
     answer = "ANSWER"
     turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": answer}]
-    text: str = tokenizer.apply_chat_template(turns, tokenize=False)
+    (text,) = render(tokenizer, [turns])
     tail = tokenizer(text.rpartition(answer)[2], add_special_tokens=False)["input_ids"]
     special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
     end = next((token for token in tail if token in special), tokenizer.eos_token_id)
@@ -78,17 +79,21 @@ def load_model(
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
+    from limo_ablate.model.train.model_config import meta_model
+
     if device == "meta":
         return _empty_model(path, dtype, attention)
     if (Path(path) / ADAPTER).exists():
         return _with_adapter(Path(path), dtype, attention, device)
     logging.disable_progress_bar()
+    meta_model(path)
     try:
         model, report = AutoModelForCausalLM.from_pretrained(
             path,
             dtype=getattr(torch, dtype),
             attn_implementation=attention,
             use_safetensors=True,
+            trust_remote_code=False,
             output_loading_info=True,
             **(_four_bits(dtype, device) if quantize == "nf4" else {}),
         )
@@ -137,11 +142,15 @@ def _four_bits(dtype: str, device: str) -> dict[str, Any]:
 def _empty_model(path: str | Path, dtype: str, attention: str) -> PreTrainedModel:
     import torch
     from accelerate import init_empty_weights
-    from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
+    from transformers import AutoModelForCausalLM, GenerationConfig
 
+    from limo_ablate.model.train.model_config import meta_model, model_config
+
+    config = model_config(path)
+    meta_model(path, config)
     with init_empty_weights(include_buffers=False):
         model: PreTrainedModel = AutoModelForCausalLM.from_config(
-            AutoConfig.from_pretrained(path), dtype=getattr(torch, dtype), attn_implementation=attention
+            config, dtype=getattr(torch, dtype), attn_implementation=attention, trust_remote_code=False
         )
     model.tie_weights()  # the context manager unties them
     if (Path(path) / "generation_config.json").exists():

@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.model.train.config import TrainConfig
@@ -101,11 +101,11 @@ class Shape:
 def model_shape(folder: str, targets: tuple[str, ...] = ()) -> Shape:
     """The shape of the model in `folder`, built on the meta device without weights; takes milliseconds."""
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
 
-    config: Any = AutoConfig.from_pretrained(folder)
-    with torch.device("meta"):
-        model: Any = AutoModelForCausalLM.from_config(config)
+    from limo_ablate.model.train.model_config import meta_model, model_config
+
+    config = model_config(folder)
+    model = meta_model(folder, config)
     layers = model.get_decoder().layers
     linear = {n.rpartition(".")[2]: m for n, m in layers[0].named_modules() if isinstance(m, torch.nn.Linear)}
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads

@@ -18,6 +18,7 @@ import numpy as np
 from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.errors import UserError
 from limo_ablate.model.train.base import model_path
+from limo_ablate.model.train.chat import ChatEncoder
 from limo_ablate.model.train.config import TOKEN_KEYS, TrainConfig
 from limo_ablate.model.train.load import end_of_turn, load_tokenizer
 from limo_ablate.model.train.token_rows import IDS
@@ -58,35 +59,14 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerFast) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def prompt_texts(
-    tokenizer: PreTrainedTokenizerFast, problems: list[str], system_prompt: str | None
-) -> list[str]:
-    """The prompt for each problem, up to where the answer begins."""
-    system = [{"role": "system", "content": system_prompt}] if system_prompt else []
-    conversations = [[*system, {"role": "user", "content": problem}] for problem in problems]
-    texts: list[str] = tokenizer.apply_chat_template(
-        conversations, tokenize=False, add_generation_prompt=True
-    )
-    return texts
-
-
-def encode_texts(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> list[list[int]]:
-    """Ids of each text, without special tokens."""
-    backend = tokenizer.backend_tokenizer
-    backend.no_truncation()  # some tokenizers are saved with a limit
-    backend.no_padding()
-    # Uses all cores, unless TOKENIZERS_PARALLELISM=false.
-    return [encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)]
-
-
 def encode(
-    rows: pl.DataFrame, tokenizer: PreTrainedTokenizerFast, system_prompt: str | None
+    rows: pl.DataFrame, encoder: ChatEncoder, system_prompt: str | None
 ) -> list[tuple[list[int], list[int]]]:
     """(prompt ids, response ids with the end of turn) of each row, from `text` and `response`."""
-    end = end_of_turn(tokenizer)
-    prompts = encode_texts(tokenizer, prompt_texts(tokenizer, rows["text"].to_list(), system_prompt))
-    responses = encode_texts(tokenizer, rows["response"].to_list())
-    return [(prompt, [*response, end]) for prompt, response in zip(prompts, responses, strict=True)]
+    end = end_of_turn(encoder.tokenizer)
+    prompts = encoder.prompts(rows["text"].to_list(), system_prompt)
+    responses = encoder.texts(rows["response"].to_list())
+    return [(prompt.ids, [*response, end]) for prompt, response in zip(prompts, responses, strict=True)]
 
 
 Encoded: TypeAlias = tuple[str, list[int], list[int]]
@@ -104,10 +84,11 @@ def _encoded(file: Path, tokenizer: PreTrainedTokenizerFast, train: TrainConfig)
             f"{missing} of the {rows} selected problems have no solution to train on; "
             "set data.fields.solution to their column"
         )
+    encoder = ChatEncoder(tokenizer)
     with ParquetFile(file) as table:
         for batch in table.iter_batches(BATCH_ROWS, columns=["problem", "text", "response"]):
             part = pl.DataFrame(pl.from_arrow(batch))
-            pairs = encode(part, tokenizer, train.system_prompt)
+            pairs = encode(part, encoder, train.system_prompt)
             yield from ((problem, *pair) for problem, pair in zip(part["problem"], pairs, strict=True))
 
 

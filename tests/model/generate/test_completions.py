@@ -18,8 +18,8 @@ from limo_ablate.model.generate.completions import GenerationRequest, completion
 from limo_ablate.model.generate.decoding import TransformersEngine
 from limo_ablate.model.generate.engine import Completed, Request
 from limo_ablate.model.train.base import base_model, model_path
+from limo_ablate.model.train.chat import ChatEncoder
 from limo_ablate.model.train.load import load_tokenizer
-from limo_ablate.model.train.tokens import prompt_texts
 from limo_ablate.trial.evaluate.config import BenchmarkConfig, EvalConfig
 from tests.conftest import ROOT
 from tests.tiny_models import CPU, hub_model, made_base, sums
@@ -99,7 +99,8 @@ def test_the_table_is_as_the_contract_says(store: Store) -> None:
     assert rows["problem"].to_list() == [f"p{n}" for n in range(5) for _ in range(3)]
     assert rows["sample"].to_list() == [0, 1, 2] * 5
     tokenizer = load_tokenizer(model_path(made_base(store)))
-    assert rows["prompt"][::3].to_list() == prompt_texts(tokenizer, sums(5)["text"].to_list(), "Think.")
+    prompts = ChatEncoder(tokenizer).prompts(sums(5)["text"].to_list(), "Think.")
+    assert rows["prompt"][::3].to_list() == [prompt.text for prompt in prompts]
     assert rows["tokens"].max() == 12
     assert set(rows["finish"]) <= {"stop", "length"}
     assert not rows["completion"].str.contains("<|im_end|>", literal=True).any()

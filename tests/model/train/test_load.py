@@ -80,6 +80,10 @@ def test_damaged_weights_and_a_missing_package_are_said(base: Path, tmp_path: Pa
     for file in base.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes()[:1000])
     (tmp_path / "config.json").write_bytes((base / "config.json").read_bytes())
+    with pytest.raises(UserError, match=r"35616 weights .* have only 1000 bytes; download the model again"):
+        load_model(tmp_path, dtype="float32", attention="sdpa", device="cpu")
+    damaged = tmp_path / "model.safetensors"
+    damaged.write_bytes(damaged.read_bytes().ljust(200_000, b"\0"))
     with pytest.raises(UserError, match="its weights can't be read"):
         load_model(tmp_path, dtype="float32", attention="sdpa", device="cpu")
     if find_spec("flash_attn") is None:

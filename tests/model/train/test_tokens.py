@@ -17,10 +17,11 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.model.train import tokens as tokens_module
 from limo_ablate.model.train.base import base_model, model_path
 from limo_ablate.model.train.batch import collate
+from limo_ablate.model.train.chat import ChatEncoder
 from limo_ablate.model.train.load import load_tokenizer
 from limo_ablate.model.train.scratch import QWEN2_WORDS
 from limo_ablate.model.train.token_rows import IDS, read_tokens
-from limo_ablate.model.train.tokens import encode, prompt_texts, tokenize
+from limo_ablate.model.train.tokens import encode, tokenize
 from tests.tiny_models import TRAIN, hub_model, made_base, made_selection, made_tokens, sums
 
 QWEN2_5_TEMPLATE = (
@@ -95,7 +96,7 @@ def test_golden_ids_of_qwen2_5s_template(
     qwen: PreTrainedTokenizerFast, system_prompt: str | None, ids: list[int]
 ) -> None:
     rows = pl.DataFrame({"text": [QUESTION], "response": [ANSWER]})
-    ((prompt, response),) = encode(rows, qwen, system_prompt)
+    ((prompt, response),) = encode(rows, ChatEncoder(qwen), system_prompt)
     assert prompt == ids + ASKED
     assert response == ANSWERED
     assert qwen.decode(prompt + response) == (
@@ -126,7 +127,7 @@ def test_only_the_response_and_its_end_are_learnt(store: Store) -> None:
     for number, row in enumerate(sums(12).iter_rows(named=True)):
         ids, prompt = rows.row(number).tolist(), int(rows.prompts[number])
         assert tokenizer.decode(ids[prompt:]) == row["response"] + "<|im_end|>"
-        assert tokenizer.decode(ids[:prompt]) == prompt_texts(tokenizer, [row["text"]], None)[0]
+        assert tokenizer.decode(ids[:prompt]) == ChatEncoder(tokenizer).prompts([row["text"]], None)[0].text
         assert rows.responses[number] == len(ids) - prompt
 
 

@@ -12,8 +12,8 @@ from limo_ablate.data.pool.config import ChoicesConfig, FieldsConfig
 from limo_ablate.data.pool.load import load_benchmark
 from limo_ablate.model.generate.completions import completions, generation_request
 from limo_ablate.model.train.base import base_model, model_path
+from limo_ablate.model.train.chat import ChatEncoder
 from limo_ablate.model.train.load import load_model, load_tokenizer
-from limo_ablate.model.train.tokens import prompt_texts
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.evaluate.config import BenchmarkConfig, EvalConfig
 from limo_ablate.trial.evaluate.judge import parse
@@ -71,10 +71,10 @@ def test_all_ten_sets_have_a_prompt(tmp_path: Path, shared: Path) -> None:
     assert list(config.benchmarks) == list(TEN)
     for name, given in config.benchmarks.items():
         problems = pl.read_parquet(load_benchmark(Store(tmp_path), name, given).path / "problems.parquet")
-        prompts = prompt_texts(tokenizer, problems["text"].to_list(), config.system_prompt)
+        prompts = ChatEncoder(tokenizer).prompts(problems["text"].to_list(), config.system_prompt)
         for text, prompt in zip(problems["text"], prompts, strict=True):
-            assert text in prompt
-            assert r"put your final answer within \boxed{}" in prompt
+            assert text in prompt.text
+            assert r"put your final answer within \boxed{}" in prompt.text
 
 
 def test_options_are_shuffled(tmp_path: Path) -> None:

@@ -1,0 +1,111 @@
+"""Reads config.json of a model that may come from anyone: no code of its own, no sizes without weights."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from limo_ablate.core.errors import UserError
+
+LONGEST = 16_000_000
+"""Bytes of a config.json: real ones have some thousand."""
+COUNTED = re.compile("layer|expert|block")
+"""In the names of numbers that say how many modules are built."""
+FEW = 1024
+"""Any model may have so many layers or experts, whatever its number of tensors."""
+BUFFERS = 2**28
+"""Elements that a model may have beside its weights: masks, angles."""
+
+
+def model_config(path: str | Path) -> Any:
+    """The configuration of the model in `path`.
+
+    Raises UserError for a model that needs code of its own, or has more layers than its weights could fill.
+    """
+    from transformers import AutoConfig
+
+    _check_counts(Path(path))
+    try:
+        return AutoConfig.from_pretrained(path, trust_remote_code=False)
+    except Exception as error:  # whatever class of transformers reads it
+        raise UserError(f"{path}: {_why(error)}") from error
+
+
+def meta_model(path: str | Path, config: Any | None = None) -> Any:
+    """The model in `path` without weights, on the meta device. Raises UserError as `model_config`, and where
+    config.json describes more weights than there are."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    config = config or model_config(path)
+    try:
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(
+                config, trust_remote_code=False, attn_implementation="eager"
+            )
+    except Exception as error:  # whatever class of transformers reads it
+        raise UserError(f"{path}: {_why(error)}") from error
+    _check_sizes(Path(path), model)
+    return model
+
+
+def _why(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if "custom code" in text or "does not recognize" in text:
+        return "the model needs code that transformers has not; code that comes with a model is never run"
+    return f"its config.json can't be used: {type(error).__name__}: {text[:300]}"
+
+
+def _check_counts(folder: Path) -> None:
+    file = folder / "config.json"
+    if not file.is_file():
+        return  # transformers says so
+    if file.stat().st_size > LONGEST:
+        raise UserError(f"{file}: {file.stat().st_size} bytes are no configuration of a model")
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{file}: not JSON ({error}); copy it again") from error
+    numbers = [(key, number) for key, number in _numbers(content) if number > FEW and COUNTED.search(key)]
+    if numbers and (most := max(FEW, _tensors(folder))) < max(number for _, number in numbers):
+        key, number = max(numbers, key=lambda pair: pair[1])
+        raise UserError(f"{file}: {key}={number}, but the weights have only {most} tensors")
+
+
+def _numbers(content: Any, key: str = "") -> Iterator[tuple[str, int]]:
+    if isinstance(content, dict):
+        for name, value in content.items():
+            yield from _numbers(value, name)
+    elif isinstance(content, list):
+        for value in content:
+            yield from _numbers(value, key)
+    elif isinstance(content, int):
+        yield key, content
+
+
+def _tensors(folder: Path) -> int:
+    from safetensors import safe_open
+
+    count = 0
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, "numpy") as tensors:
+            count += len(tensors.keys())
+    return count
+
+
+def _check_sizes(folder: Path, model: Any) -> None:
+    """Raises UserError where the files are too small for the model's weights."""
+    size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    if not size:
+        return  # loading says so
+    packed = 8 if getattr(model.config, "quantization_config", None) else 1  # weights in a byte, at most
+    weights = sum(parameter.numel() for parameter in model.parameters())
+    buffers = sum(buffer.numel() for buffer in model.buffers())
+    if weights > packed * size or buffers > max(BUFFERS, packed * size):
+        raise UserError(
+            f"{folder}: its config.json describes {weights} weights and {buffers} other numbers, but its "
+            f"*.safetensors have only {size} bytes; download the model again"
+        )
