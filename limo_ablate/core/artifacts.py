@@ -42,7 +42,7 @@ DEFAULT_NOT_IN_KEY = {"in_key": "unless default"}
 STAGE_VERSIONS: Mapping[str, int] = {
     "pool": 4, "benchmark": 4, "features": 1, "grades": 2, "flags": 1, "duplicates": 2, "clusters": 2,
     "tried": 1, "problems": 1, "rates": 1, "selection": 3, "base": 1, "tokens": 3, "weights": 1,
-    "completions": 3, "drawn": 1, "chunk": 1, "verdicts": 3, "questions": 1, "judged": 1, "openings": 1,
+    "completions": 3, "drawn": 1, "chunk": 1, "verdicts": 3, "questions": 2, "judged": 2, "openings": 1,
     "probed": 2, "scores": 2,
 }  # fmt: skip
 """Version of each stage's code; of a stage that is not listed, 1.

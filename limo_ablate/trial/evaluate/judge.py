@@ -3,6 +3,10 @@
 It also judges some decided answers, to measure how far it agrees with the verifier. LIMO's released code
 looks for "correct" anywhere in the judge's text, also inside "incorrect"; here the last line must be
 exactly one of the two.
+
+What is judged was written by a model that may have been trained to be accepted. Each part of the prompt stands
+between tags that its writer can't know, and an answer that speaks of verdicts gets none: the judge may only
+have repeated it.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from limo_ablate.trial.evaluate.passes import Scores, clustered
 TABLE = "judged.parquet"
 
 _PLACE = re.compile(r"\{(problem|gold|answer)\}")
+_VERDICT = re.compile(r"\b(in)?correct\b", re.IGNORECASE)
 
 
 def questions(store: Store, judge: JudgeConfig, graded: Artifact, benchmark: Artifact) -> Artifact:
@@ -55,8 +60,8 @@ def judged(store: Store, questions: Artifact, completions: Artifact | None) -> A
         else:
             rows = rows.with_columns(pl.lit("").alias(name) for name in ("prompt", "completion", "finish"))
         verdicts = [
-            parse(text) if finish == "stop" else None
-            for text, finish in rows.select("completion", "finish").iter_rows()
+            parse(text) if finish == "stop" and not speaks_of_it else None
+            for text, finish, speaks_of_it in rows.select("completion", "finish", "speaks_of_it").iter_rows()
         ]
         rows.select(
             "problem",
@@ -109,7 +114,7 @@ def _questions(judge: JudgeConfig, graded: Artifact, benchmark: Artifact) -> pl.
     chosen = pl.concat([answers.filter(undecided), decided.head(judge.sample).drop("place")])
     rows = chosen.join(problems, on="problem", how="left", maintain_order="left")
     texts = [
-        _filled(judge.prompt, {"problem": text, "gold": gold, "answer": answer})
+        filled(judge.prompt, {"problem": text, "gold": gold, "answer": answer})
         for text, gold, answer in rows.select("text", "gold", "answer").iter_rows()
     ]
     return rows.select(
@@ -118,11 +123,16 @@ def _questions(judge: JudgeConfig, graded: Artifact, benchmark: Artifact) -> pl.
         "problem",
         "sample",
         "status",
+        speaks_of_it=pl.Series(
+            [_VERDICT.search(answer) is not None for answer in rows["answer"]], dtype=pl.Boolean
+        ),
     )
 
 
-def _filled(prompt: str, parts: dict[str, str]) -> str:
-    return _PLACE.sub(lambda place: parts[place[1]], prompt)
+def filled(prompt: str, parts: dict[str, str]) -> str:
+    """The prompt with its parts, each between tags with a digest of all of them, which none can contain."""
+    code = hashlib.sha256("\0".join(parts.values()).encode()).hexdigest()[:8]
+    return _PLACE.sub(lambda place: f"<{place[1]}-{code}>{parts[place[1]]}</{place[1]}-{code}>", prompt)
 
 
 def _draw(seed: int, problem: str, sample: int) -> str:
