@@ -4,9 +4,9 @@ It also judges some decided answers, to measure how far it agrees with the verif
 looks for "correct" anywhere in the judge's text, also inside "incorrect"; here the last line must be
 exactly one of the two.
 
-What is judged was written by a model that may have been trained to be accepted. Each part of the prompt stands
-between tags that its writer can't know, and an answer that speaks of verdicts gets none: the judge may only
-have repeated it.
+What is judged was written by a model that may have been trained to be accepted. Each part of the prompt
+stands between tags that its writer can't know, and an answer that speaks of verdicts gets none: the judge may
+only have repeated it.
 """
 
 from __future__ import annotations
