@@ -44,6 +44,8 @@ __all__ = ["ALL", "Block", "Figure", "Study", "load_study", "multirun_study"]
 ALL = "all"
 """`line` of a figure with one line, of all its trials."""
 
+LONGEST_BYTES = 200
+"""Of a study's name: file systems allow 255 for a name, and letters of some alphabets have three each."""
 NAME = re.compile(rf"\w[\w.-]{{0,{LONGEST_NAME - 1}}}")
 
 
@@ -82,7 +84,7 @@ class Study:
     study's folder."""
 
     def __post_init__(self) -> None:
-        if not NAME.fullmatch(self.name):
+        if not NAME.fullmatch(self.name) or len(self.name.encode()) > LONGEST_BYTES:
             raise UserError(
                 f"name={self.name}: a study's name is a folder's name; use at most {LONGEST_NAME} letters, "
                 "digits, - . and _, a letter or digit first"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.lines import bounded_lines
 from limo_ablate.verify.api import verify_many
 from limo_ablate.verify.extract import Extract
 from limo_ablate.verify.verdict import Verdict
@@ -111,14 +112,8 @@ class _Row(NamedTuple):
 
 def _rows(path: Path) -> Iterator[_Row]:
     """Lines end at "\\n" only, completions may hold U+2028."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: can't be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8: {error}") from error
     empty = True
-    for line, content in enumerate(text.split("\n"), start=1):
+    for line, content in enumerate(_lines(path), start=1):
         if not content.strip():
             continue
         row = _parsed(content, f"{path}:{line}")
@@ -130,10 +125,21 @@ def _rows(path: Path) -> Iterator[_Row]:
         raise UserError(f"{path}: it has no rows; each line must be a JSON object")
 
 
+def _lines(path: Path) -> Iterator[str]:
+    try:
+        with path.open("rb") as file:
+            for line in bounded_lines(file, str(path)):
+                yield line.decode("utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: can't be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8: {error}") from error
+
+
 def _parsed(content: str, where: str) -> dict[str, Any]:
     try:
         row = json.loads(content)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{where}: not JSON: {error}") from error
     if not isinstance(row, dict):
         raise UserError(f"{where}: a row must be an object, not {type(row).__name__}")

@@ -9,7 +9,7 @@ UserError for a source that can't be read. A pool's key contains that configurat
 
 We read files ourselves instead of with `datasets`, because real files have U+2028 inside strings (lines end
 only at "\\n") and columns of mixed types (an answer that is 27.0 in one row and a list in the next). All
-formats but .json, which is one list, are read row by row, so files may be large.
+formats but .json, which is one list, are read row by row, so files may be large; a row may not.
 """
 
 from __future__ import annotations
@@ -17,17 +17,19 @@ from __future__ import annotations
 import csv
 import json
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.lines import LONGEST, bounded_lines
 from limo_ablate.data.pool.config import FieldsConfig, ProblemsConfig
 from limo_ablate.data.pool.fields import Row
+from limo_ablate.data.pool.parquet_rows import parquet_rows
 from limo_ablate.data.pool.schema import ParsedRow
 
-BATCH = 1000
+LONGEST_FILE = 2**30
+"""Bytes of a .json file."""
 Rows: TypeAlias = Iterator[tuple[str, Row | ParsedRow | str]]
 """(where, row) for each row; the reason in place of an unreadable row."""
 
@@ -84,7 +86,7 @@ def file_rows(path: str) -> Iterator[tuple[str, Row | str]]:
 
 def _jsonl(file: Path) -> Iterator[tuple[str, Row | str]]:
     with file.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(bounded_lines(lines, str(file)), 1):
             if line.strip():
                 yield f"{file.name}:{number}", _object(line)
 
@@ -104,6 +106,8 @@ def _object(line: bytes) -> Row | str:
 
 
 def _json(file: Path) -> Iterator[tuple[str, Row | str]]:
+    if (size := file.stat().st_size) > LONGEST_FILE:
+        raise UserError(f"{file}: {size} bytes; a .json file is read whole, up to 1 GiB: write it as .jsonl")
     try:
         rows = json.loads(file.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
@@ -117,10 +121,10 @@ def _json(file: Path) -> Iterator[tuple[str, Row | str]]:
 
 
 def _csv(file: Path) -> Iterator[tuple[str, Row | str]]:
-    csv.field_size_limit(sys.maxsize)  # a solution is easily longer than the module's limit
+    csv.field_size_limit(LONGEST)  # a solution is easily longer than the module's own limit
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
-            reader: csv.DictReader[Any] = csv.DictReader(lines)
+            reader: csv.DictReader[Any] = csv.DictReader(bounded_lines(lines, str(file)))
             for row in reader:
                 where = f"{file.name}:{reader.line_num}"
                 yield where, "more values than columns" if None in row else row
@@ -129,16 +133,8 @@ def _csv(file: Path) -> Iterator[tuple[str, Row | str]]:
 
 
 def _parquet(file: Path) -> Iterator[tuple[str, Row | str]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(file, buffer_size=2**20) as table:  # a row group can be the whole file
-            batches = table.iter_batches(BATCH)
-            for number, row in enumerate(row for batch in batches for row in batch.to_pylist()):
-                yield f"{file.name}:{number}", row
-    except pa.ArrowException as error:
-        raise UserError(f"{file}: can't be read: {str(error).splitlines()[0]}") from error
+    for number, row in enumerate(parquet_rows(file)):
+        yield f"{file.name}:{number}", row
 
 
 def hub_rows(

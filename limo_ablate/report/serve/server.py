@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import json
 import re
+import socket
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -39,6 +42,10 @@ REPORT = (
     "frame-ancestors 'self'"
 )
 """Content security policy of a report, which has a stricter one with a nonce; no requests are allowed."""
+CONNECTIONS = 64
+"""Connections at a time; a browser opens some six."""
+LONGEST = 120.0
+"""Seconds after which a connection is closed, whatever it does."""
 TIMEOUT = 20.0
 """Seconds after which an idle connection is closed."""
 RELOAD = """<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url={path}">"""
@@ -53,11 +60,31 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], hub: Hub, guard: Guard) -> None:
         self.hub, self.guard = hub, guard
+        self._free = threading.BoundedSemaphore(CONNECTIONS)
         if ":" in address[0]:
-            import socket
-
             self.address_family = socket.AF_INET6
         super().__init__(address, Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answers in a thread; a connection beyond CONNECTIONS is closed at once."""
+        if not self._free.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # no more threads
+            self._free.release()
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        deadline = threading.Timer(LONGEST, _cut, (request,))
+        deadline.daemon = True
+        deadline.start()
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            deadline.cancel()
+            self._free.release()
 
     @property
     def cookie(self) -> str:
@@ -171,6 +198,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Logs nothing, as an address may contain the token."""
+
+
+def _cut(connection: socket.socket) -> None:
+    with suppress(OSError):  # it has ended
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 def _content(page: Path) -> bytes:
