@@ -30,6 +30,8 @@ def model_config(path: str | Path) -> Any:
     _check_counts(Path(path))
     try:
         return AutoConfig.from_pretrained(path, trust_remote_code=False)
+    except OSError:
+        raise
     except Exception as error:  # whatever class of transformers reads it
         raise UserError(f"{path}: {_why(error)}") from error
 
@@ -46,6 +48,8 @@ def meta_model(path: str | Path, config: Any | None = None) -> Any:
             model = AutoModelForCausalLM.from_config(
                 config, trust_remote_code=False, attn_implementation="eager"
             )
+    except OSError:
+        raise
     except Exception as error:  # whatever class of transformers reads it
         raise UserError(f"{path}: {_why(error)}") from error
     _check_sizes(Path(path), model)

@@ -113,12 +113,14 @@ class LLM:
         self,
         model: str,
         *,
+        trust_remote_code: bool = False,
         skip_tokenizer_init: bool = False,
         tensor_parallel_size: int = 1,
         dtype: str = "auto",
         generation_config: str = "auto",
         max_num_seqs: int | None = None,
     ) -> None:
+        assert not trust_remote_code
         network = AutoModelForCausalLM.from_pretrained(model, dtype=getattr(torch, dtype)).eval()
         assert (skip_tokenizer_init, tensor_parallel_size, generation_config) == (True, 1, "vllm")
         self.model_config = SimpleNamespace(max_model_len=network.config.max_position_embeddings)
