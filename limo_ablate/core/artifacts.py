@@ -31,6 +31,7 @@ from filelock import FileLock, Timeout
 from limo_ablate.core.code import code_digest, package_versions
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.files import write_atomically
+from limo_ablate.core.permissions import denied
 from limo_ablate.core.progress import keep_alive
 
 log = logging.getLogger(__name__)
@@ -174,6 +175,9 @@ def hold_lock(path: str) -> Iterator[None]:
             break
         except Timeout:
             keep_alive()
+        except PermissionError as error:
+            place = Path(path) if Path(path).exists() else Path(path).parent
+            raise denied(place, "the store is shared") from error
     try:
         yield
     finally:

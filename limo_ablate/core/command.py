@@ -10,6 +10,7 @@ Only click is imported here, so that `--help` and usage errors take no time.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -58,7 +59,15 @@ def run(command: click.Command, argv: Sequence[str]) -> int:
     except OSError as error:
         if error.errno not in UNUSABLE_PATH_ERRNOS or error.filename is None:
             raise
-        return _failed(f"{error.filename}: {error.strerror}", EXIT_USER_ERROR)
+        return _failed(_unusable(Path(str(error.filename)), str(error.strerror)), EXIT_USER_ERROR)
+
+
+def _unusable(path: Path, reason: str) -> str:
+    """Why a file or folder can't be used; whose it is where that is the reason."""
+    from limo_ablate.core.permissions import denied, is_of_others
+
+    others = reason == os.strerror(errno.EACCES) and is_of_others(path)
+    return str(denied(path, reason)) if others else f"{path}: {reason}"
 
 
 def _failed(message: str, code: int) -> int:

@@ -10,6 +10,7 @@ import click
 
 from limo_ablate.core.command import Verb, words
 from limo_ablate.core.errors import EXIT_TRIALS_FAILED
+from limo_ablate.core.permissions import use_umask
 from limo_ablate.core.project import command, study_file
 
 SHOWN = ("question", "contrasts", "figures", "cluster")
@@ -38,7 +39,9 @@ def report(study: str, overrides: list[str], to: Path | None) -> int:
     from limo_ablate.study.folder import study_folder
     from limo_ablate.trial.compose import compose
 
-    folder = study_folder(study, Path(compose(overrides).paths.studies))
+    paths = compose(overrides).paths
+    use_umask(paths.umask)
+    folder = study_folder(study, Path(paths.studies))
     page, failed, warnings = write_report(folder, to)
     print(page)
     print(_contents(page))

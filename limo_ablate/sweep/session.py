@@ -12,6 +12,7 @@ from rich.console import Console
 
 from limo_ablate.core.files import check_links
 from limo_ablate.core.hardware import HardwareConfig
+from limo_ablate.core.permissions import use_umask
 from limo_ablate.study.design import Study
 from limo_ablate.study.planned import PlannedTrial, planned_trials
 from limo_ablate.study.search.search import Search, searches
@@ -55,6 +56,7 @@ class Session:
         configs: list[TrialConfig] = [trial.config for trial in trials] or [compose(shared)]
         folder = folder or Path(configs[0].paths.studies) / study.name
         check_links(folder)
+        use_umask(configs[0].paths.umask)
         return cls(
             study,
             folder,

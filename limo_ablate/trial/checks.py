@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from limo_ablate.core.artifacts import Artifact, NotInStore, Store, find_only
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.hardware import check_gpus, gpu_memories, visible_gpus
+from limo_ablate.core.permissions import check_writable
 from limo_ablate.core.registry import Registry
 from limo_ablate.data.pool.config import LOADERS, BenchmarkSetConfig, ProblemsConfig
 from limo_ablate.data.select.config import RULES, SelectConfig
@@ -307,6 +308,12 @@ def _largest_memory(*, on_gpu: bool) -> float:
     return max(gpu_memories(), default=0.0) if on_gpu else float(psutil.virtual_memory().total)
 
 
+def _check_store(config: TrialConfig, known: Known) -> None:
+    store = Path(config.paths.artifacts)
+    for folder in (store, *(path for path in store.glob("*") if path.is_dir())):
+        check_writable(folder, "paths.artifacts")
+
+
 def _check_sources(config: TrialConfig, known: Known) -> None:
     from limo_ablate.data.pool.load import check_first_row, sources_of
 
@@ -369,6 +376,7 @@ CHECKS = (
         _check_memory,
         here=True,
     ),
+    Check("store", lambda c: (c.paths.artifacts,), _check_store),
     Check("models", lambda c: (*_models(c),), _check_models),
     Check("sources", lambda c: (c.eval.benchmarks, _needs_pool(c), c.data), _check_sources),
     Check(

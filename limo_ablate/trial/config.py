@@ -231,6 +231,15 @@ class PathsConfig:
     """Folder of local benchmark files; only used in `conf/eval`."""
     pools: str
     """Folder of local pool files; only used in `conf/data`."""
+    umask: str | None = None
+    """Permissions that new files lack, as of the shell's `umask`: '002' lets the group write; null: the
+    shell's."""
+
+    def __post_init__(self) -> None:
+        if self.umask is not None and not re.fullmatch("[0-7]{3}", self.umask):
+            raise UserError(
+                f"paths.umask={self.umask} must be three digits of 0 to 7 in quotes, as in paths.umask='002'"
+            )
 
     def __post_init__(self) -> None:
         for name, path in asdict(self).items():

@@ -21,6 +21,7 @@ from limo_ablate.core.credentials import masked
 from limo_ablate.core.energy import EnergyMeter
 from limo_ablate.core.files import write_atomically
 from limo_ablate.core.overrides import format_override
+from limo_ablate.core.permissions import use_umask
 from limo_ablate.core.provenance import write_provenance
 from limo_ablate.data.pool.load import load_pool
 from limo_ablate.model.train.base import base_model, parameter_count
@@ -61,6 +62,7 @@ def run_trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> dict[st
     or TrialFailure.
     """
     started = time.perf_counter()
+    use_umask(config.paths.umask)
     folder.mkdir(parents=True, exist_ok=True)
     overrides = [format_override(key, value) for key, value in labels.cell.items()]
     write_provenance(config, seeds(config), overrides, folder)

@@ -16,6 +16,7 @@ from limo_ablate.analysis.trials import CELLS, read_cells
 from limo_ablate.core.artifacts import Store, content_key
 from limo_ablate.core.code import code_digest, package_versions
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.permissions import use_umask
 from limo_ablate.core.provenance import RECORDED, code_state
 from limo_ablate.data.pool.load import load_benchmark, load_pool
 from limo_ablate.data.select.selection import select
@@ -31,7 +32,9 @@ from limo_ablate.trial.stages import Stages
 
 def folder_of(study: Study) -> Path:
     """The study's folder, as `sweep` would use it. Raises UserError."""
-    return Path(_shared(study, study.blocks[0]).paths.studies) / study.name
+    paths = _shared(study, study.blocks[0]).paths
+    use_umask(paths.umask)
+    return Path(paths.studies) / study.name
 
 
 def _shared(study: Study, block: Block) -> TrialConfig:

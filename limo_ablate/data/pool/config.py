@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from limo_ablate.core.artifacts import NOT_IN_KEY
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.files import is_plain_name
 from limo_ablate.core.registry import Entry, Registry
 from limo_ablate.data.miniature.recurrence import MiniatureProblemsConfig
 
@@ -96,6 +97,9 @@ class BandsConfig:
                 raise UserError(f"data.difficulty.bands.{name}=[{low:g}, {high:g}]: put the lowest first")
 
 
+LONGEST_NAME = 200
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolConfig(ProblemsConfig):
     """A pool of problems and solutions."""
@@ -106,6 +110,13 @@ class PoolConfig(ProblemsConfig):
     """Several sources instead of `path`; a part's name is the `source` of its rows."""
     bad_rows: Literal["skip", "error"] = "skip"
     """What to do with rows that don't fit: skip and report them with file, line and reason, or stop."""
+
+    def __post_init__(self) -> None:
+        ProblemsConfig.__post_init__(self)  # super() does not work in a class with slots
+        if not is_plain_name(self.name) or len(self.name.encode()) > LONGEST_NAME:
+            raise UserError(
+                f"data.name={self.name}: part of a folder's name; use at most {LONGEST_NAME} bytes, no slash"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

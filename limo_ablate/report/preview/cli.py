@@ -13,6 +13,7 @@ import click
 
 from limo_ablate.core.command import Verb, words
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.permissions import use_umask
 
 if TYPE_CHECKING:
     from limo_ablate.trial.config import TrialConfig
@@ -62,6 +63,7 @@ def _show(config: TrialConfig, folder: Path | None, shown: int) -> None:
     from limo_ablate.report.preview.pictures import draw
     from limo_ablate.report.preview.show import print_selection
 
+    use_umask(config.paths.umask)
     preview = build_preview(config)
     folder = folder or Path(config.paths.selections) / f"{config.data.name}-{preview.key}"
     try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.files import write_atomically
+from limo_ablate.core.permissions import use_umask
 from limo_ablate.report.cli import print_failed
 from limo_ablate.report.part_errors import PartErrors
 from limo_ablate.study.folder import REPORT
@@ -26,7 +27,9 @@ def dashboard_of(study: str, overrides: list[str], *, offline: bool) -> int:
     from limo_ablate.study.folder import study_folder
     from limo_ablate.trial.compose import compose
 
-    folder = study_folder(study, Path(compose(overrides).paths.studies))
+    paths = compose(overrides).paths
+    use_umask(paths.umask)
+    folder = study_folder(study, Path(paths.studies))
     view = _finished(folder)
     errors = PartErrors()
     for line in dashboard(view, _track(view, overrides, offline=offline), errors):
