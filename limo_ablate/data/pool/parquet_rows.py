@@ -8,8 +8,10 @@ before it is copied into a row.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.lines import LONGEST, longer
@@ -44,6 +46,30 @@ def parquet_rows(file: Path) -> Iterator[dict[str, Any]]:
                 yield from batch.to_pylist()
     except pa.ArrowException as error:
         raise UserError(f"{file}: can't be read: {str(error).splitlines()[0]}") from error
+
+
+def check_snapshot(folder: Path) -> None:
+    """Raises UserError for parquet files and archives in a data set's folder that hold more than can be meant.
+
+    `datasets` reads them itself, and unpacks them whole.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for file in sorted(folder.rglob("*.parquet")):
+        try:
+            with pq.ParquetFile(file) as table:
+                rows, packed = table.metadata.num_rows, _is_packed(table.metadata)
+        except pa.ArrowException:
+            continue  # `datasets` says so
+        _check_rows(file, rows)
+        for _ in parquet_rows(file) if packed else ():
+            pass
+    for file in sorted(folder.rglob("*.zip")):
+        with suppress(BadZipFile), ZipFile(file) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+            if size > LARGE and size > PACKED * file.stat().st_size:
+                raise UserError(f"{file}: it unpacks to {size} bytes, over {PACKED} times its own size")
 
 
 def _check_rows(file: Path, rows: int) -> None:

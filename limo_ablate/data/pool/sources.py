@@ -25,7 +25,7 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.core.lines import LONGEST, bounded_lines
 from limo_ablate.data.pool.config import FieldsConfig, ProblemsConfig
 from limo_ablate.data.pool.fields import Row
-from limo_ablate.data.pool.parquet_rows import parquet_rows
+from limo_ablate.data.pool.parquet_rows import check_snapshot, parquet_rows
 from limo_ablate.data.pool.schema import ParsedRow
 
 LONGEST_FILE = 2**30
@@ -143,6 +143,8 @@ def hub_rows(
     """Rows of a hub data set, or of a local folder that holds a snapshot of one."""
     if Path(path).is_file():
         raise UserError(f"{path} is a file; it is read with source=file")
+    if Path(path).is_dir():
+        check_snapshot(Path(path))
     from datasets import load_dataset
 
     try:

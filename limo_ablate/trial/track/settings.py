@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Iterator
+from configparser import ConfigParser
+from configparser import Error as ConfigError
 from contextlib import AbstractContextManager, contextmanager, redirect_stderr, suppress
 from importlib import import_module
 from io import StringIO
@@ -22,6 +24,7 @@ from limo_ablate.trial.config import TrackConfig
 OPENING, FINISHING = 0.25, 0.4
 """Shares of `track.patience_seconds`; in the rest W&B's service writes its file and exits."""
 
+HOME = "https://api.wandb.ai"
 ANSWER_SECONDS = 10.0
 """Longest time for the server to answer when a user is waiting."""
 
@@ -50,8 +53,13 @@ def run_settings(track: TrackConfig, *, gpu: bool, silent: bool) -> Any:
 
 
 def check_server(timeout: float) -> None:
-    """Raises ConnectionError if the server does not answer; W&B's client would try for 20 s in each trial."""
-    url = wandb.setup().settings.base_url
+    """Raises ConnectionError if the server does not answer; W&B's client would try for 20 s in each trial.
+
+    Raises UserError where only the current folder names the server.
+    """
+    settings = wandb.setup().settings
+    check_workspace(Path(settings.settings_workspace))
+    url = settings.base_url
     try:
         urlopen(url, timeout=timeout).close()  # noqa: S310
     except HTTPError:  # the server answers
@@ -59,6 +67,20 @@ def check_server(timeout: float) -> None:
     except OSError as error:
         reason = getattr(error, "reason", error)
         raise ConnectionError(masked(f"{url} does not answer ({reason})")) from error
+
+
+def check_workspace(file: Path) -> None:
+    """Raises UserError where `wandb/settings` of the current folder, which may be of others, says where runs
+    and the key are sent, or with which key."""
+    found = ConfigParser(interpolation=None)
+    try:
+        found.read(file)
+    except ConfigError as error:
+        raise UserError(f"{file}: can't be read: {' '.join(str(error).split())}") from error
+    own = dict(found["default"]) if found.has_section("default") else {}
+    for key, variable in (("base_url", "WANDB_BASE_URL"), ("api_key", "WANDB_API_KEY")):
+        if own.get(key, HOME) != HOME and variable not in os.environ:
+            raise UserError(f"{file} sets W&B's {key}; if you mean it, set {variable}, else remove the file")
 
 
 def check_access() -> None:

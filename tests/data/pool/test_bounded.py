@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tracemalloc
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,7 +14,7 @@ import pytest
 from limo_ablate.core import lines
 from limo_ablate.core.errors import UserError
 from limo_ablate.data.pool import parquet_rows, sources
-from limo_ablate.data.pool.sources import file_rows
+from limo_ablate.data.pool.sources import file_rows, hub_rows
 from limo_ablate.verify.score import grade_file
 
 LONG = 2**16
@@ -101,6 +102,17 @@ def test_more_rows_than_can_be_meant_are_refused(tmp_path: Path) -> None:
     file = bomb(tmp_path / "rows.parquet", repeated("2+2?", 3_000_000))
     with pytest.raises(UserError, match=r"3000000 rows in \d+ bytes can't be examples"):
         list(file_rows(str(file)))
+
+
+def test_a_snapshot_that_unpacks_to_far_more_is_refused(tmp_path: Path) -> None:
+    bomb(tmp_path / "train.parquet", repeated("x" * 2 * LONG, 3000))
+    with pytest.raises(UserError, match=r"train\.parquet: a text has more than"):
+        list(hub_rows(str(tmp_path), None, "train", None))
+    (tmp_path / "train.parquet").unlink()
+    with ZipFile(tmp_path / "train.zip", "w", ZIP_DEFLATED) as archive:
+        archive.writestr("train.jsonl", bytes(2**21))
+    with pytest.raises(UserError, match=r"train\.zip: it unpacks to 2097152 bytes, over 100 times"):
+        list(hub_rows(str(tmp_path), None, "train", None))
 
 
 def test_packed_rows_that_are_short_enough_are_read(tmp_path: Path) -> None:
