@@ -49,7 +49,7 @@ def parquet_rows(file: Path) -> Iterator[dict[str, Any]]:
 
 
 def check_snapshot(folder: Path) -> None:
-    """Raises UserError for parquet files and archives in a data set's folder that hold more than can be meant.
+    """Raises UserError for parquet files and archives of a data set that hold more than can be meant.
 
     `datasets` reads them itself, and unpacks them whole.
     """
