@@ -38,7 +38,7 @@ def arguments(sweep: Mapping[str, Any], parameters: Mapping[str, Any]) -> list[s
     """What the agent puts behind `-m MODULE`, but for where the trial is kept."""
     args = {key: {"value": value} for key, value in parameters.items()}
     given = create_sweep_command_args({"args": args})["args_no_hyphens"]
-    fixed = [part for part in sweep["command"][4:-1] if not part.startswith("hydra.")]
+    fixed = [part for part in sweep["command"][5:-1] if not part.startswith("hydra.")]
     return overrides([*fixed, *given])
 
 
@@ -156,7 +156,7 @@ def test_optuna_proposes_through_wandbs_scheduler(tmp_path: Path) -> None:
     """The shipped search, two runs of it, with a trial that only logs the metric."""
     sweep = wandb_sweeps(load_study("lr_search"))[0]["lr_search-optuna"]
     (tmp_path / "trial.py").write_text(TRIAL)
-    sweep["command"][2:4] = [str(tmp_path / "trial.py")]
+    sweep["command"][2:5] = [str(tmp_path / "trial.py")]
     (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep, sort_keys=False))
     with serve() as server:
         server.run_cap = 2
