@@ -10,6 +10,8 @@ import pytest
 from limo_ablate.analysis.trials import load_trials
 from limo_ablate.cli import main
 from limo_ablate.core.errors import UserError
+from limo_ablate.report import page
+from limo_ablate.report.page import write_report
 from limo_ablate.report.serve.server import _content
 from limo_ablate.report.study_view import artifact, load
 from limo_ablate.sweep.ledger.flock import COORDINATOR
@@ -72,6 +74,18 @@ def test_view_sends_nothing_that_a_link_leads_to(study: Path, tmp_path: Path) ->
     (study / "linked").symlink_to(tmp_path / "outside")
     with pytest.raises(UserError, match="a link"):
         _content(study / "linked/index.html")
+
+
+def test_a_report_is_drawn_into_no_folder_of_other_things(tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    (pictures / "me.png").write_text("")
+    (pictures / "index.html").write_text("<html>")
+    with pytest.raises(UserError, match="it holds other things than a report"):
+        write_report(tmp_path, pictures)
+    (pictures / "index.html").write_text((Path(page.__file__).parent / "page.html").read_text())
+    page._check_target(pictures)
+    page._check_target(tmp_path / "new")
 
 
 @pytest.mark.parametrize("folder", ["../../../other/trials/x", "/other/trials/x", "..", "", 3])

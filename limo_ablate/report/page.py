@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from limo_ablate.core.errors import UserError
 from limo_ablate.core.files import write_atomically
 from limo_ablate.report.part_errors import PartErrors
 from limo_ablate.report.parts import RECIPE, ReportParts, report_parts
@@ -30,6 +31,9 @@ from limo_ablate.report.theme import DARK, LIGHT, config
 from limo_ablate.study.folder import REPORT, REPORT_ERRORS
 
 HERE = Path(__file__).parent
+INDEX = "index.html"
+GENERATOR, GENERATOR_WITHIN = b'content="limo-ablate"', 1000
+"""What is among the first bytes of each page."""
 SCRIPTS = ("page.js", "browser.js")
 UNFOLDED = 3
 """Number of a section's charts that are shown unfolded; the others are folded."""
@@ -49,6 +53,8 @@ class WrittenReport(NamedTuple):
 def write_report(study: Path, folder: Path | None = None) -> WrittenReport:
     """Draws the report of the study in the folder `study`, and writes it to `folder`: by default its
     `report/`."""
+    if folder is not None:
+        _check_target(folder)
     view, errors = load(study), PartErrors()
     parts, files = report_parts(view, errors)
     page = write_page(view, parts, files, errors, folder)
@@ -67,9 +73,18 @@ def write_page(
     report.mkdir(parents=True, exist_ok=True)
     write_picture_files(files, report)
     errors.write(report)
-    page = report / "index.html"
+    page = report / INDEX
     write_atomically(page, html(view, parts))
     return page
+
+
+def _check_target(folder: Path) -> None:
+    """Raises UserError for a folder that holds something else than a report: its pictures would be removed."""
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    page = folder / INDEX
+    if not page.is_file() or GENERATOR not in page.read_bytes()[:GENERATOR_WITHIN]:
+        raise UserError(f"--to {folder}: it holds other things than a report; name a new or an empty folder")
 
 
 def html(view: StudyView, parts: ReportParts) -> str:
