@@ -79,7 +79,7 @@ def write_page(
 
 
 def _check_target(folder: Path) -> None:
-    """Raises UserError for a folder that holds something else than a report: its pictures would be removed."""
+    """Raises UserError for a folder with other things than a report, as its pictures would be removed."""
     if not folder.is_dir() or not any(folder.iterdir()):
         return
     page = folder / INDEX

@@ -115,6 +115,8 @@ class ReportProcess:
     def _begin(self, finished: int) -> None:
         self.begun, self._drawing = time.monotonic(), finished
         self.scratch.mkdir(parents=True, exist_ok=True)
+        if not (self._drawn / INDEX).is_file():
+            shutil.rmtree(self._drawn, ignore_errors=True)  # a drawing that was killed
         command = python("-m", "limo_ablate", "report", str(self.folder.absolute()), "--to", str(self._drawn))
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
