@@ -22,13 +22,13 @@ def within_processor_time(seconds: float, function: Callable[[], T]) -> T:
     Only between two steps of Python code: one call into C is not interrupted.
     """
     thread, ended, lock = threading.get_ident(), threading.Event(), threading.Lock()
-    clock = time.pthread_getcpuclockid(thread)
-    limit = time.clock_gettime(clock) + seconds
+    clock = _clock_of(thread)
+    limit = clock() + seconds
 
     def watch() -> None:
         while not ended.wait(POLL_SECONDS):
             with lock:
-                if not ended.is_set() and time.clock_gettime(clock) > limit:
+                if not ended.is_set() and clock() > limit:
                     ctypes.pythonapi.PyThreadState_SetAsyncExc(
                         ctypes.c_ulong(thread), ctypes.py_object(TimeLimitExceeded)
                     )
@@ -42,3 +42,11 @@ def within_processor_time(seconds: float, function: Callable[[], T]) -> T:
         with lock:  # it may be about to raise the error here: never after this
             ended.set()
         watcher.join()
+
+
+def _clock_of(thread: int) -> Callable[[], float]:
+    """The seconds of processor time that a thread has used; of wall time where the system does not tell."""
+    if not hasattr(time, "pthread_getcpuclockid"):  # macOS
+        return time.monotonic
+    number = time.pthread_getcpuclockid(thread)
+    return lambda: time.clock_gettime(number)
