@@ -127,8 +127,8 @@ def test_each_distinct_part_is_checked_once(
     file = declare(block("b", axes))
     assert not found(file).problems
     assert calls == {
-        "GPUs": 1, "packages": 2, "memory": 2, "models": 1, "sources": 2, "benchmarks": 2, "pool": 2,
-        "rows": 5,
+        "GPUs": 1, "packages": 2, "memory": 2, "store": 1, "models": 1, "sources": 2, "benchmarks": 2,
+        "pool": 2, "rows": 5,
     }  # fmt: skip
 
 
