@@ -12,8 +12,8 @@ FORMULA = re.compile(
     r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<!\\)\$(?!\$)([^$\n]+?)(?<!\\)\$(?!\d)", re.DOTALL
 )
 NUMBER = re.compile(
-    r"(?<![A-Za-z0-9_.\\^{/,])[-−]?(?:\\?[$€£¥₹]\s?)?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?"
-    r"(?:\s?/\s?\d+)?(?:\s?\\?%)?(?![^\W_\u2e80-\u9fff])|(?<![A-Za-z0-9_.])[-−]?\.\d+"
+    r"[(\[]\s*-?[\w./\\]+(?:\s*,\s*-?[\w./\\]+)+\s*[)\]]|(?<![A-Za-z0-9_.\\^{/,])[-−]?(?:\\?[$€£¥₹]\s?)?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?"
+    r"(?:\s?/\s?\d+|(?::\d+)+)?(?:\s?\\?%)?(?![^\W_\u2e80-\u9fff])|(?<![A-Za-z0-9_.])[-−]?\.\d+"
 )
 _WORD = re.compile(r"\\?[^\W\d_\u2e80-\u9fff]{2,}|[\u2e80-\u9fff]{1,2}")
 _HAN = re.compile(r"[\u2e80-\u9fff]")
@@ -31,7 +31,7 @@ _ADVERBS = frozenset(
 )
 _ASSERTS = re.compile(
     r"(?:\b(?:is|are|was|were|be|equals?|has|have|that\s+is|namely|gets?|gives|becomes|costs?|totals?"
-    r"|yields?|remains?|obtain|there\s+(?:are|is)|left\s+with)|等于|得到|[为是有得共])[,:：]?\s*"
+    r"|yields?|remains?|obtain|there\s+(?:are|is)|left\s+with|total\s+of)|等于|得到|[为是有得共])[,:：]?\s*"
     r"(?:(?:also|still|about|only|exactly|just|simply|now|then|equal\s+to|a\s+total\s+of|the|number)\s+)*(?:\*\*)?\s*$",
     re.IGNORECASE,
 )
@@ -67,6 +67,7 @@ _CONCLUDES = re.compile(
     r"|we\s+(?:get|have|find|obtain|conclude)|∴|因此|所以|故|综上|从而|于是|即|答)",
     re.IGNORECASE,
 )
+_NAME = re.compile(r"\(?[A-Za-z](?:_?\d)?")
 _EQUATION = re.compile(r"([^\s=]+)\s*=\s*$")
 
 
@@ -131,7 +132,7 @@ def read_sentence(sentence: str, earlier: str) -> str | None:
     found = values(sentence)
     if not found:
         return None
-    if (equation := _last_side(sentence, found)) is not None:
+    if equation := _equation(sentence, found):
         return equation
     if asserted := _asserted(sentence, found, last=True):
         return asserted
@@ -222,17 +223,28 @@ def _with_unit(text: str, value: Value) -> str:
     return value.text + (text[value.end : unit.end()] if known else "")
 
 
-def _last_side(sentence: str, found: list[Value]) -> str | None:
-    """The value behind the last "=" outside formulas: with a letter's name if it is that letter's value."""
+def _equation(sentence: str, found: list[Value]) -> str | None:
+    """What the last "=" outside formulas states: the value behind it, if numbers or a name stand before it.
+
+    Otherwise the whole equation, since one side of an equation with letters is no value.
+    """
     sides = [(value, match) for value in found if (match := _EQUATION.search(sentence[: value.start]))]
     if not sides:
         return None
     last, left = sides[-1]
     if _HEDGED_BEHIND.search(sentence[last.end :]) or _HEDGED_BEFORE.search(sentence[: left.start()]):
         return None
-    named = [(match[1], value) for value, match in sides if re.fullmatch(r"\(?[A-Za-z](?:_?\d)?", match[1])]
+    before = _mathematics_before(sentence[: left.end()])
+    if re.search(r"[A-Za-z]\s*[-+*/^]|[-+*/^]\s*[A-Za-z]|\d[a-z]\b", before):
+        return f"{before}{last.text}"
+    named = [(match[1], value) for value, match in sides if _NAME.fullmatch(match[1])]
     if len(named) > 1 or (named and len(sides) == 1):
         return ", ".join(f"{name.strip('(')} = {value.text}" for name, value in named)
-    if re.search(r"[A-Za-z]\s*[-+*/^]|[-+*/^]\s*[A-Za-z]|\d[a-z]\b", sentence[: left.end()][-25:]):
-        return None  # one side of an equation with letters is no value
     return _with_unit(sentence, last)
+
+
+def _mathematics_before(text: str) -> str:
+    """The end of a text without words."""
+    words = text.split(" ")
+    first = next((at for at in range(len(words), 0, -1) if _WORD.search(words[at - 1])), 0)
+    return " ".join(words[first:])

@@ -39,11 +39,13 @@ _SUPPOSED = re.compile(
 _CLAUSE_END = re.compile(
     r"\n\s*\n|\n(?=\s*[A-Z*#\\【-])|\.(?=\s+[A-Z])|\.\s*$|[。；！]|(?<=[?？])(?=\s)"
     r"|,?\s+(?:because|since|which|as\s+required|of\s+the|so\s+that|I\s+hope|rather\s+than|instead\s+of)\b"
-    r"|,\s+(?:not|it|this|they|he|she|we|I|though|although|while|whereas|so)\b"
+    r"|,\s+(?:not|though|although|while|whereas|so)\b|(?P<remark>,\s+(?:it|this|they|he|she|we|I)\b)"
 )
+_CONDITION = re.compile(r"(?:In|For|When|With|By|At|On|From|Using|After|If|Since|As|Under)\b", re.IGNORECASE)
 _LEAD = re.compile(
     r"(?:(?:for\s+sure|surely|certainly|definitely|clearly|obviously|actually|indeed|simply|really|most\s+likely"
-    r"|therefore|thus|then|hence|given\s+by|found\s+to\s+be|option|choice)[,:]?\s+)+",
+    r"|therefore|thus|then|hence|given\s+by|found\s+to\s+be|option|choice"
+    r"|the\s+(?:number|value|integer|fraction|expression|point|interval|set|function)(?=\s+[-\d$\\(\[]))[,:]?\s+)+",
     re.IGNORECASE,
 )
 _LETTER_AT_END = re.compile(
@@ -56,6 +58,7 @@ _PLEASANTRY = re.compile(
     r"(?:I\s+hope|Hope|Let\s+me\s+know|Thank|Thanks|Have\s+a|Feel\s+free|Please\s+let|Good\s+luck|Is\s+there)\b[^.!?\n]*[.!?]*\s*$",
     re.IGNORECASE,
 )
+_TRUTH = re.compile(r"\b(?:statement|claim|assertion|proposition|conjecture|it)\s+is\s+(true|false)\W*\Z")
 _UNCLOSED = re.compile(r"\$[^$\n]*(?:\\[a-zA-Z]|[\^_])[^$\n]*\Z|\\[\[(](?!.*\\[\])]).*\Z", re.DOTALL)
 """A formula in which the text breaks off; an amount of money has none of its signs."""
 _ODD_DOLLAR = re.compile(r"(?<!\\)\$[^.\n]*\Z")
@@ -85,6 +88,8 @@ def _clause(rest: str) -> str:
     rest = rest[_LEAD.match(rest).end() :] if _LEAD.match(rest) else rest  # type: ignore[union-attr]
     spans = [m.span() for m in FORMULA.finditer(rest)]
     for end in _CLAUSE_END.finditer(rest):
+        if end["remark"] and _CONDITION.match(rest):
+            continue
         if not any(start < end.start() < stop for start, stop in spans):
             rest = rest[: end.start()]
             break
@@ -116,6 +121,8 @@ def by_last_sentence(text: str, prompt: str = "") -> str | None:
     if is_number(last_line):
         return last_line.strip("*. ")
     sentence, earlier = _last_sentence(text)
+    if (truth := _TRUTH.search(sentence)) and not is_question(sentence):
+        return truth[1]
     if (
         not 0 < len(sentence) <= MAX_SENTENCE
         or earlier.count(earlier[-LOOP:]) > 3

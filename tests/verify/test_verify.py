@@ -16,8 +16,8 @@ CONTRARY = {
     ("864", "1000"),
     ("12", "The answer is \\boxed{12"),
 }
-"""Debatable labels decided otherwise: roundings to three digits count; text past the end of turn does not, nor
-does a box in which the text breaks off."""
+"""Debatable labels decided otherwise: roundings to three digits count; text past the end of turn, and a box in
+which the text breaks off, do not."""
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="needs ../shared/data")
