@@ -25,6 +25,8 @@ _BEHIND = re.compile(
     rf"(?P<factors>(?:{_GAP}(?:{_FACTOR}|\\%|\^\s*(?:\{{[^{{}}]*\}}|\\circ|\w))|[a-zA-Z](?![a-zA-Z])|!)+)"
     rf"(?={_GAP}[.,;]?{_GAP}(?:\$|\\\]|\\\)|=|\Z))"
 )
+_OPENING, _CLOSING = frozenset(("", *"$([\n*:")), ("$", ".", "\n", "**", "\\)", "\\]")
+"""What commonly stands around a box that has no factors beside it."""
 _DOLLARS = re.compile(r"(?<!\\)\$+")
 
 
@@ -81,8 +83,11 @@ def _content(text: str, start: int) -> tuple[int, str] | None:
 
 def _with_factors(text: str, box: Box) -> Box:
     """The box with the sign and the factors beside it: -\\boxed{5} is -5, \\boxed{5}\\sqrt2 is 5\\sqrt2."""
-    before = _BEFORE.search(text[max(0, box.start - 80) : box.start])
-    behind = _BEHIND.match(text[box.end : box.end + 80])
+    alone = text[box.start - 1 : box.start] in _OPENING, text[box.end : box.end + 2].startswith(_CLOSING)
+    if alone == (True, True):
+        return box
+    before = None if alone[0] else _BEFORE.search(text[max(0, box.start - 80) : box.start])
+    behind = None if alone[1] else _BEHIND.match(text[box.end : box.end + 80])
     in_formula = (before or behind) and _in_formula(text, box.start)
     first = before["factors"] if before and (in_formula or before[0][0] == "=") else ""
     last = behind["factors"] if behind and (in_formula or behind["factors"].lstrip()[0] == "\\") else ""

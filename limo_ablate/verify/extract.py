@@ -60,23 +60,26 @@ def extract(
     A text that is not `finished` was cut off: only a box or an answer phrase before the cut counts.
     """
     text, breaks_off = final_part(completion, prompt, thinking)
-    finished = finished and not (breaks_off or ends_in_box(text))
+    finished = finished and not breaks_off
     for turn in turns(text):
-        whole = turn is text
-        if answer := _stated(turn, mode, prompt or "", finished or not whole):
+        if answer := _stated(turn, mode):
+            return answer
+        ended = turn is not text or (finished and not ends_in_box(text))
+        if mode != "boxed" and ended and (answer := _unphrased(turn[-MAX_TAIL:], prompt or "")):
             return answer
     if mode == "lenient" and text.strip() and (answer := _guess(text[-MAX_TAIL:], prompt or "")):
         return answer
-    return "no_answer" if finished else "unfinished"
+    return "no_answer" if finished and not ends_in_box(text) else "unfinished"
 
 
-def _stated(text: str, mode: Extract, prompt: str, finished: bool) -> Extraction | None:
+def _stated(text: str, mode: Extract) -> Extraction | None:
     boxed = _boxed(text)
     if mode == "boxed":
         return boxed[0] if boxed else None
     if boxed:
         return _stated_later(text[boxed[1] :], boxed[0].text) or boxed[0]
-    return _phrased(text) or (_unphrased(text[-MAX_TAIL:], prompt) if finished else None)
+    answer = statements.by_phrase(text[-MAX_TAIL:])
+    return Extraction(answer, "stated") if answer else None
 
 
 def _stated_later(behind: str, boxed: str) -> Extraction | None:
@@ -110,11 +113,6 @@ def _boxed(text: str) -> tuple[Extraction, int] | None:
     contents = tuple(dict.fromkeys(box.content for box in boxes))
     several = contents if len(contents) > len(answers) == 1 else ()
     return Extraction(", ".join(answers), "box", several), boxes[-1].end
-
-
-def _phrased(text: str) -> Extraction | None:
-    answer = statements.by_phrase(text[-MAX_TAIL:])
-    return Extraction(answer, "stated") if answer else None
 
 
 def _unphrased(tail: str, prompt: str) -> Extraction | None:

@@ -33,6 +33,10 @@ PHRASE = re.compile(
     )""",
     re.VERBOSE | re.IGNORECASE,
 )
+_KEYWORD = re.compile(
+    r"####|[Aa]ns|ANS|[Cc]hoice|CHOICE|[Oo]ption|OPTION|A[ \t]*:|A\*\*|Antwo|Resp|Risp|Cevap"
+)
+"""What every phrase in ASCII contains; finding it is cheap."""
 _SUPPOSED = re.compile(
     r"\b(?:if|whether|suppose|assume|unless|what|maybe|perhaps)\s+(?:the|our|this|my)?\s*$", re.IGNORECASE
 )
@@ -69,7 +73,13 @@ _SENTENCE_END = re.compile(r"[.!?:](?=\s)|[。！？：]|\n\s*\n")
 
 def by_phrase(text: str) -> str | None:
     """The last answer that a phrase states: "the answer is", "#### x", "**Answer:**", "答案是"."""
-    for phrase in reversed(list(PHRASE.finditer(text))[-8:]):
+    begins = 0
+    if text.isascii():
+        keyword = _KEYWORD.search(text)
+        if not keyword:
+            return None
+        begins = max(0, keyword.start() - 30)
+    for phrase in reversed(list(PHRASE.finditer(text, begins))[-8:]):
         if _SUPPOSED.search(text, max(0, phrase.start() - 30), phrase.start()):
             continue
         clause = _clause(text[phrase.end() :])
@@ -82,7 +92,7 @@ def by_phrase(text: str) -> str | None:
 
 def _clause(rest: str) -> str:
     """The text up to the end of the sentence; a formula is never cut."""
-    rest = rest.lstrip(" \t\n:：*")
+    rest = rest[: 2 * MAX_SENTENCE].lstrip(" \t\n:：*")
     if block := re.match(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]", rest, re.DOTALL):
         return (block[1] or block[2]).strip()
     rest = rest[_LEAD.match(rest).end() :] if _LEAD.match(rest) else rest  # type: ignore[union-attr]
@@ -146,10 +156,13 @@ def _spaceless(text: str) -> str:
 
 def _last_sentence(text: str) -> tuple[str, str]:
     """(the last sentence, the text before it); an end inside a formula is none."""
+    begins = text.find("\n", max(0, len(text) - 2 * MAX_SENTENCE)) + 1 if len(text) > 2 * MAX_SENTENCE else 0
     body = text.rstrip(" .。*\n!")
-    spans = [m.span() for m in FORMULA.finditer(text)]
-    start = 0
-    for end in _SENTENCE_END.finditer(body):
-        if not any(first < end.start() < last for first, last in spans):
+    formulas = [m.span() for m in FORMULA.finditer(text, begins)]
+    start = begins
+    for end in _SENTENCE_END.finditer(body, begins):
+        while formulas and formulas[0][1] <= end.start():
+            del formulas[0]
+        if not formulas or end.start() <= formulas[0][0]:
             start = end.end()
     return text[start:].strip(), text[:start]

@@ -36,11 +36,9 @@ END_OF_TURN = (
 
 _END_OF_TURN = re.compile("|".join(map(re.escape, END_OF_TURN)))
 _NEW_QUESTION = re.compile(
-    r"^[ \t]*(?:\#+[ \t]*|\*\*)?(?:Question|Problem|Q|Exercise|Instruction|Input|User|Human|问题|题目)"
-    r"[ \t]*(?:\*\*)?[:：]",
-    re.MULTILINE,
+    r"\n[ \t]*(?:\#+[ \t]*|\*\*)?(?:Question|Problem|Q|Exercise|Instruction|Input|User|Human|问题|题目)"
+    r"[ \t]*(?:\*\*)?[:：]"
 )
-
 _BARE_CHANNEL = re.compile(r"analysis(?=[A-Z])")
 """The start of the first channel in text that was decoded without special tokens."""
 
@@ -69,7 +67,7 @@ def final_part(completion: str, prompt: str | None = None, thinking: Thinking = 
 
 
 def _without_thinking(text: str, prompt: str, thinking: Thinking) -> tuple[str, bool]:
-    for begin, end in TAGS[thinking]:
+    for begin, end in TAGS[thinking] if "<" in text or prompt.endswith(">") else ():
         ended = text.rfind(end) + len(end) if end in text else 0
         begun = text.rfind(begin, ended)
         if begun >= 0:

@@ -16,8 +16,8 @@ CONTRARY = {
     ("864", "1000"),
     ("12", "The answer is \\boxed{12"),
 }
-"""Debatable labels decided otherwise: roundings to three digits count; text past the end of turn, and a box in
-which the text breaks off, do not."""
+"""Debatable labels decided otherwise: roundings to three digits count; text past the end of turn, and a box
+in which the text breaks off, do not."""
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="needs ../shared/data")
@@ -52,6 +52,39 @@ def test_unparsed_gold_is_undecided() -> None:
     verdict = verify("\\boxed{7}", "\\unknowncommand{5}")
     assert verdict.status == "undecided"
     assert "gold" in str(verdict.reason)
+
+
+@pytest.mark.parametrize(
+    "gold",
+    [
+        "SELECT name FROM users WHERE id = 3",
+        '{"a": 1, "b": [2, 3]}',
+        "def double(x):\n    return 2 * x",
+        "The proof goes by induction on the number of edges of the graph, where the base case of one edge is clear.",
+    ],
+)
+def test_a_gold_that_is_neither_mathematics_nor_short_text_is_undecided(gold: str) -> None:
+    verdict = verify("\\boxed{3}", gold)
+    assert (verdict.status, verdict.rule) == ("undecided", "unparsed gold")
+    assert verify(f"\\boxed{{{gold}}}", gold).correct
+
+
+PREFIXES = (
+    "{}\n\nLet's think step by step. We start by",
+    "The problem says: {}",
+    "Okay, so I have this: {} I need to think about it.",
+    "**Question**\n{}\n\n**Solution**\n",
+    "The answer to the question: {}",
+    "{0}\n{0}",
+)
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="needs ../shared/data")
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_a_question_is_never_its_answer(prefix: str) -> None:
+    problems = json.loads((SHARED / "pools/math_train.json").read_text(encoding="utf-8"))[::30]
+    right = [p for p in problems if verify(prefix.format(p["problem"]), p["answer"]).correct]
+    assert not right
 
 
 def test_batches_keep_their_order_over_workers() -> None:
