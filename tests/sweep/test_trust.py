@@ -99,6 +99,12 @@ def test_what_a_search_may_choose_is_listed_too(tmp_path: Path) -> None:
         lines(*refers, block=SEARCH | {"axes": {"eval.system_prompt": ["one", "two"]}})
 
 
+@pytest.mark.parametrize("name", ["miniature", "miniature_tuned", "limo_rq4"])
+def test_studies_that_ship_name_nothing(name: str) -> None:
+    study = load_study(name)
+    assert named(planned_trials(study), searches(study), ()) == []
+
+
 def test_without_trust_nothing_starts_and_once_trusted_nothing_is_asked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
