@@ -34,7 +34,8 @@ PHRASE = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _KEYWORD = re.compile(
-    r"####|[Aa]ns|ANS|[Cc]hoice|CHOICE|[Oo]ption|OPTION|A[ \t]*:|A\*\*|Antwo|Resp|Risp|Cevap"
+    r"####|[Aa]ns|ANS|[Cc]hoice|CHOICE|[Oo]ption|OPTION|A[ \t]*:|A\*\*|[Aa]ntwo|[Rr]esp"
+    "|[Rr]isp|[Cc]evap"
 )
 """What every phrase in ASCII contains; finding it is cheap."""
 _SUPPOSED = re.compile(

@@ -10,6 +10,7 @@ import pytest
 from limo_ablate.verify import verify, verify_many
 from limo_ablate.verify.api import compare_answers
 from limo_ablate.verify.extract import extract
+from limo_ablate.verify.gold import read_gold
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -54,8 +55,9 @@ def test_symmetry_over_the_golden_set() -> None:
                 or r"\int" in row["gold"]
             ):
                 continue
-            forth = compare_answers(row["gold"], extraction.text)
-            back = compare_answers(extraction.text, row["gold"])
+            gold = read_gold(row["gold"])
+            forth = compare_answers(gold, extraction.text)
+            back = compare_answers(extraction.text, gold)
             assert forth.equal == back.equal, row
 
 

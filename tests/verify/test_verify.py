@@ -60,7 +60,7 @@ def test_unparsed_gold_is_undecided() -> None:
         "SELECT name FROM users WHERE id = 3",
         '{"a": 1, "b": [2, 3]}',
         "def double(x):\n    return 2 * x",
-        "The proof goes by induction on the number of edges of the graph, where the base case of one edge is clear.",
+        "The proof goes by induction on the number of edges of the graph, and its base case is clear.",
     ],
 )
 def test_a_gold_that_is_neither_mathematics_nor_short_text_is_undecided(gold: str) -> None:
