@@ -240,8 +240,6 @@ class PathsConfig:
             raise UserError(
                 f"paths.umask={self.umask} must be three digits of 0 to 7 in quotes, as in paths.umask='002'"
             )
-
-    def __post_init__(self) -> None:
         for name, path in asdict(self).items():
             if not str(path).isprintable():  # it becomes part of a job's script, of logs and commands
                 raise UserError(
