@@ -16,7 +16,9 @@ R = TypeVar("R")
 
 
 class _Left(threading.local):
-    ends = math.inf
+    looks = math.inf
+    """The wall time from which the processor time is looked at, which is a slow call on some systems."""
+    ends: float | None = None
     """The calling thread's processor time at which the verdict must be there."""
     worker = WORKER_SECONDS
     """Seconds of the SymPy worker's processor time that are left for the verdict."""
@@ -30,26 +32,33 @@ def one_deadline(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def limited(*args: P.args, **kwargs: P.kwargs) -> R:
-        if _LEFT.ends != math.inf:
+        if _LEFT.looks != math.inf:
             return function(*args, **kwargs)
-        _LEFT.ends, _LEFT.worker = time.thread_time() + THREAD_SECONDS, WORKER_SECONDS
+        _LEFT.looks, _LEFT.worker = time.perf_counter() + THREAD_SECONDS / 2, WORKER_SECONDS
         try:
             return function(*args, **kwargs)
         finally:
-            _LEFT.ends = math.inf
+            _LEFT.looks, _LEFT.ends = math.inf, None
 
     return limited
 
 
 def check_time() -> None:
-    """Raises LimitReached once the verdict's time in the calling thread is used up."""
-    if time.thread_time() > _LEFT.ends:
+    """Raises LimitReached once the verdict's time in the calling thread is used up.
+
+    The first half of it is wall time, within which no more processor time can have been used.
+    """
+    if time.perf_counter() < _LEFT.looks:
+        return
+    if _LEFT.ends is None:
+        _LEFT.ends = time.thread_time() + THREAD_SECONDS / 2
+    elif time.thread_time() > _LEFT.ends:
         raise LimitReached("time in the calling thread")
 
 
 def worker_seconds() -> float:
     """Seconds that the worker may still take for this verdict. Raises LimitReached if there are none."""
-    if _LEFT.ends == math.inf:
+    if _LEFT.looks == math.inf:
         return WORKER_SECONDS
     if _LEFT.worker <= 0:
         raise LimitReached(f"more than {WORKER_SECONDS:g} s in the worker")
