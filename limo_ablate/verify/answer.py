@@ -22,6 +22,7 @@ from limo_ablate.verify.nodes import (
     Symbol,
     Unit,
     Words,
+    divide,
     negate,
 )
 from limo_ablate.verify.numerals import parse_number
@@ -89,6 +90,7 @@ _LOWER_CHOICE = re.compile(
 )
 _SEPARATORS = re.compile(r"\s*(?:[,;、]|\band\b|和|以及)\s*")
 _PLAIN = re.compile(r"-?\d{1,40}(?:\.\d{1,40})?")
+_FRACTION = re.compile(r"(-?)\\[dt]?frac\{(\d{1,40})\}\{(\d{1,40})\}")
 _CJK = re.compile(r"[\u2e80-\u9fff]")
 
 
@@ -160,6 +162,9 @@ def _first_reading(text: str) -> Answer:
         return Answer(text, None, f"more than {MAX_ANSWER} characters", limited=True)
     if _PLAIN.fullmatch(text):
         return Answer(text, parse_number(text) if text[0] != "-" else negate(parse_number(text[1:])), None)
+    if match := _FRACTION.fullmatch(text):
+        fraction = divide(parse_number(match[2]), parse_number(match[3]))
+        return Answer(text, negate(fraction) if match[1] else fraction, None)
     formula = without_remarks(text)
     flat = flatten(formula)
     if not flat:

@@ -29,6 +29,7 @@ from limo_ablate.verify.nodes import (
     SetOperation,
     Symbol,
     Words,
+    as_number,
     divide,
     symbols,
 )
@@ -50,6 +51,7 @@ from limo_ablate.verify.relations import (
     value_of_identity,
     values_to_compare,
 )
+from limo_ablate.verify.rounding import DOUBLE
 from limo_ablate.verify.scalar import equal, rename_letters
 from limo_ablate.verify.vectors import (
     as_unit_vectors,
@@ -71,9 +73,14 @@ class Comparison:
     def __call__(self, gold: Node, answer: Node) -> Outcome:
         if gold == answer:
             return same("identical")
+        if (numbers := compare_numbers(gold, answer)) is not None:
+            return numbers
         try:
             check_time()
-            return self._by_structure(normalize(gold), normalize(answer))
+            outcome = self._by_structure(normalize(gold), normalize(answer))
+            if not outcome.equal:
+                check_time()  # parts that were not compared for want of time make nothing wrong
+            return outcome
         except LimitReached as limit:
             return undecided("limit", str(limit))
 
@@ -338,6 +345,18 @@ def _kind(node: Node) -> str:
 
 
 _TRUTH = {"yes": "true", "no": "false"}
+
+
+def compare_numbers(gold: Node, answer: Node) -> Outcome | None:
+    """Two numerals or fractions; None for anything else, and where one could be a rounding of the other."""
+    g, a = as_number(gold), as_number(answer)
+    if not isinstance(g, Number) or not isinstance(a, Number):
+        return None
+    if g.value == a.value:
+        return same("exact")
+    if (g.decimals is None) != (a.decimals is None) or max(g.decimals or 0, a.decimals or 0) >= DOUBLE:
+        return None
+    return different("exact", "different rational numbers")
 
 
 def compare_words(gold: Node, answer: Node) -> Outcome | None:

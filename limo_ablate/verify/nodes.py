@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from operator import attrgetter
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,34 +253,27 @@ def as_number(node: Node) -> Node:
     return node
 
 
+_PARTS: dict[type, Callable[[Any], tuple[Node, ...]]] = {
+    Add: attrgetter("terms"),
+    Mul: attrgetter("factors"),
+    Power: attrgetter("base", "exponent"),
+    PlusMinus: attrgetter("left", "right"),
+    Builder: attrgetter("element", "condition"),
+    Call: attrgetter("args"),
+    Relation: attrgetter("operands"),
+    Percent: lambda node: (node.value,),
+    Degrees: lambda node: (node.value,),
+    Matrix: lambda node: tuple(entry for row in node.rows for entry in row),
+    Cases: lambda node: tuple(part for piece in node.pieces for part in piece),
+    **dict.fromkeys((Group, SetOf, Listing), attrgetter("items")),
+    **dict.fromkeys((SetOperation, Logic, Ratio), attrgetter("parts")),
+}
+
+
 def children(node: Node) -> tuple[Node, ...]:
     """The parts of `node`, in order."""
-    match node:
-        case (
-            Add(terms=parts)
-            | Mul(factors=parts)
-            | Group(items=parts)
-            | SetOf(items=parts)
-            | Listing(items=parts)
-        ):
-            return parts
-        case Call(args=parts) | Relation(operands=parts) | SetOperation(parts=parts) | Logic(parts=parts):
-            return parts
-        case Ratio(parts=parts):
-            return parts
-        case Power():
-            return node.base, node.exponent
-        case PlusMinus():
-            return node.left, node.right
-        case Percent() | Degrees():
-            return (node.value,)
-        case Builder():
-            return node.element, node.condition
-        case Matrix():
-            return tuple(entry for row in node.rows for entry in row)
-        case Cases():
-            return tuple(part for piece in node.pieces for part in piece)
-    return ()
+    parts = _PARTS.get(type(node))
+    return parts(node) if parts else ()
 
 
 def is_condition(node: Node) -> bool:
@@ -300,10 +295,15 @@ def calls(*nodes: Node) -> Iterator[Call]:
     return (node for node in walk(*nodes) if isinstance(node, Call))
 
 
+_NO_NAMES: frozenset[str] = frozenset()
+
+
 def symbols(node: Node) -> frozenset[str]:
-    if isinstance(node, Symbol):
+    """The letters of `node`."""
+    if type(node) is Symbol:
         return frozenset((node.name,))
-    return frozenset().union(*map(symbols, children(node)))
+    parts = _PARTS.get(type(node))
+    return _NO_NAMES.union(*map(symbols, parts(node))) if parts else _NO_NAMES
 
 
 def rebuild(node: Node, change: Callable[[Node], Node]) -> Node:

@@ -21,9 +21,9 @@ def parse_number(text: str) -> Number:
         raise LimitReached(f"a numeral of more than {MAX_DIGITS} digits")
     if power and (len(power) > 7 or abs(int(power)) > MAX_EXPONENT):
         raise LimitReached(f"a power of ten beyond {MAX_EXPONENT}")
-    value = Fraction(int((whole + decimals) or "0"))
+    digits = int((whole + decimals) or "0")
     shift = int(power or "0") - len(decimals)
-    value = value * 10**shift if shift >= 0 else value / 10**-shift
+    value = Fraction(digits * 10**shift) if shift >= 0 else Fraction(digits, 10**-shift)
     return Number(value, -shift if (point and decimals) or power else None)
 
 

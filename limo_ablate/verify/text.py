@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from limo_ablate.verify.cache import cached
 from limo_ablate.verify.characters import to_ascii
 from limo_ablate.verify.vocabulary import LONE_WORDS, SHORT_WORDS, SYNONYMS
 
@@ -45,6 +46,7 @@ _RANGE = re.compile(
 )
 
 
+@cached
 def clean(text: str) -> str:
     """`text` as ASCII and LaTeX, without math delimiters, boxes, emphasis and closing punctuation."""
     text = to_ascii(text).strip().replace("{:}", ":")
@@ -60,8 +62,14 @@ def clean(text: str) -> str:
     return _ends(_LEAD.sub("", text, count=1)) if _LEAD.match(text) else text
 
 
+_END_MARKS = frozenset(' \t\n\r\v\f,;`.*_"\\!')
+"""Characters that one of the marks below begins or ends with."""
+
+
 def _ends(text: str) -> str:
     """`text` without emphasis marks, quotes and punctuation at its ends."""
+    if text and text[0] not in _END_MARKS and text[-1] not in _END_MARKS:
+        return text
     before = None
     while before != text:
         before = text
@@ -78,6 +86,8 @@ def _ends(text: str) -> str:
 
 def squeeze(text: str) -> str:
     """A canonical spelling of a formula: without spaces and size commands, with one kind of fraction."""
+    if text.isalnum():
+        return text
     text = _SQUEEZED.sub("", _GAP.sub("\0", text))
     text = (
         text.replace("\\ldots", "...").replace("\\dots", "...").replace("\\cdots", "...")
@@ -95,7 +105,7 @@ def flatten(text: str) -> str:
         if "\\" not in text:
             break
         text = _WRAPPED.sub(r" \1 ", text)
-    return _SPACES.sub(" ", text).strip()
+    return text if text.isalnum() else _SPACES.sub(" ", text).strip()
 
 
 _CODE = re.compile(r"[A-Z]{2,3}")
