@@ -232,12 +232,3 @@ def test_one_trial_from_the_command_line(tmp_path: Path) -> None:
         "completions.parquet",
     } <= record
     assert "select.difficulty=hard" in (tmp_path / "out/here/overrides.txt").read_text()
-
-
-def test_a_multirun_goes_through_our_sweeper(tmp_path: Path) -> None:
-    done = run(
-        "-m", "select.size=4,8", "model=mini_s", "model.pretrain.tokens=20000", "train.steps=3",
-        "track=none", "eval.benchmarks.mini.miniature.per_level=2", "hydra.sweep.dir=out/multi", cwd=tmp_path,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert len(list((tmp_path / "out/multi").glob("trials/*/metrics.json"))) == 2
