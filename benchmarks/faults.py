@@ -170,11 +170,14 @@ def run(command: list[str]) -> int:
 
 
 def disturb(study: Study, faults: int, rng: random.Random) -> Counter[str]:
-    """Runs the study to its end, with up to `faults` faults on the way; returns how often each was done."""
+    """Runs the study to its end, with `faults` faults on the way; returns how often each was done."""
     done: Counter[str] = Counter()
     sweep, join = study.sweep(), None
-    while sweep.poll() != 0 or (join and join.poll() is None):
+    while sweep.poll() != 0 or (join and join.poll() is None) or done.total() < faults:
         time.sleep(rng.random() * 0.3)
+        if faults and sweep.poll() == 0 and done.total() < faults:  # it begins anew, on other data
+            done["edited data"] += _do("edited data", study, sweep, join, rng)
+            sweep = study.sweep()
         if sweep.poll() == 2 and not done:
             raise SystemExit((study.declared.parent / "sweep.log").read_text().splitlines()[-1])
         if sweep.poll() not in (None, 0):

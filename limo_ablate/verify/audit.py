@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.verify.answer import read_answer
 from limo_ablate.verify.nodes import Number, as_number
 from limo_ablate.verify.score import Graded
+from limo_ablate.verify.verdict import VERSION
 
 Z = 1.959963984540054
 """Standard normal quantile of 97.5 %."""
@@ -22,6 +25,8 @@ KINDS = {
     "Percent": "percent", "Degrees": "angle", "Numeral": "number in a base", "PlusMinus": "list",
 }  # fmt: skip
 """Class of a parsed gold answer -> its kind; of any other it is an expression."""
+MEASURED = Path(__file__).with_name("error_rates.json")
+"""Totals of an audit of one version of the verifier, see benchmarks/error_rates.py."""
 ALL, OURS = "all", "limo-ablate"
 LETTERS = frozenset("ABCDEFGHIJ")
 
@@ -108,6 +113,25 @@ def kind(gold: str) -> str:
     if isinstance(node := as_number(node), Number):
         return "integer" if node.value.denominator == 1 else "fraction or decimal"
     return KINDS.get(type(node).__name__, "expression")
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Error rates of this version of the verifier."""
+
+    completions: int
+    sources: int
+    false_positive: Rate
+    false_negative: Rate
+
+
+def measured() -> Measured | None:
+    """What was measured of this version of the verifier; None if nothing was."""
+    found = json.loads(MEASURED.read_text())
+    if found["version"] != VERSION:
+        return None
+    rates = (Rate(*found["false_positive"]), Rate(*found["false_negative"]))
+    return Measured(found["completions"], found["sources"], *rates)
 
 
 def by_math_verify(graded: Iterable[Graded]) -> list[bool]:

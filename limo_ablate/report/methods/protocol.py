@@ -8,8 +8,11 @@ from __future__ import annotations
 from limo_ablate.analysis.trials import Trial, resolved
 from limo_ablate.core.text import counted
 from limo_ablate.model.generate.config import ENGINES
+from limo_ablate.report.labels import percent
 from limo_ablate.report.methods.settings import Settings
 from limo_ablate.trial.evaluate.grader import GRADERS, VERIFIER
+from limo_ablate.verify import VERSION
+from limo_ablate.verify.audit import measured
 
 MEASURES = {
     "level": "the data's own level",
@@ -231,5 +234,20 @@ def _grading(own: dict[str, Settings]) -> list[str]:
 
 def _grader(name: str) -> str:
     if name == VERIFIER:
-        return "a rule-based verifier that never executes model output"
+        return f"a rule-based verifier that never executes model output ({_error_rates()})"
     return f"the grader {GRADERS.words(name)}"
+
+
+def _error_rates() -> str:
+    """The verifier's, which are a systematic part of every accuracy."""
+    version = f"version {VERSION}"
+    if (found := measured()) is None:
+        return f"{version}, whose error rates were not measured"
+    wrong, right = (
+        f"{percent(rate.value, 2)} % (95 %: {' to '.join(percent(end, 2) for end in rate.interval)})"
+        for rate in (found.false_positive, found.false_negative)
+    )
+    return (
+        f"{version}; of {found.completions:,} completions of {found.sources} sources, labelled by others, it "
+        f"graded {wrong} of the incorrect ones as correct, and {right} of the correct ones not"
+    )

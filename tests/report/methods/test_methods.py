@@ -1,14 +1,17 @@
 """The methods section: what varied is said to vary, and what was used is cited."""
 
+import json
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 
 from limo_ablate.report.methods.methods import section
 from limo_ablate.report.methods.references import due, entries
 from limo_ablate.report.methods.settings import Settings
 from limo_ablate.report.study_view import StudyView, load
+from limo_ablate.verify import VERSION, audit
 from tests.made_study import SIZE_QUALITY, Making
 
 CONTRAST = {"name": "tier", "block": "size x quality", "factor": "select.quality", "a": "L1", "b": "L4", "score": "mini"}  # noqa: E501 # fmt: skip
@@ -41,6 +44,25 @@ def test_it_tells_design_recipe_and_statistics(tmp_path: Path) -> None:
     assert "@misc{holm1979" in made.code or "@article{holm1979" in made.code
     assert "lora" not in made.code.lower().replace("exploration", "")
     assert "2107.03374" not in made.code  # one sample has no pass@k
+
+
+def test_error_rates_of_the_verifier_are_quoted_if_they_are_of_its_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are a systematic part of every accuracy."""
+    rates = {
+        "completions": 1000, "sources": 5, "false_positive": [2, 400], "false_negative": [3, 600],
+    }  # fmt: skip
+    monkeypatch.setattr(audit, "MEASURED", tmp_path / "error_rates.json")
+    view = study(tmp_path / "made")
+    for version, said in (
+        (VERSION, "it graded 0.50 % (95 %: 0.14 to 1.80) of the incorrect ones as correct, and 0.50 % (95"),
+        (VERSION - 1, f"version {VERSION}, whose error rates were not measured"),
+    ):
+        audit.MEASURED.write_text(json.dumps(rates | {"version": version}))
+        made = section(view)
+        assert made
+        assert said in " ".join(made.text)
 
 
 def test_adapters_are_told_and_cited(tmp_path: Path) -> None:
