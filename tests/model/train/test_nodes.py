@@ -39,7 +39,7 @@ LAUNCH = (
 def plain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     """No variable of this process is passed on; the beginning of the command line."""
     for name in [*os.environ]:
-        if name.startswith(("HF_", "NCCL_", "GLOO_", "TORCH_", "PYTORCH_", "PYTHONPATH")):
+        if name.startswith(("HF_", "NCCL_", "GLOO_", "TORCH_", "PYTORCH_", "PYTHONPATH", "LIMO_ABLATE_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("NCCL_DEBUG", "WARN")
     monkeypatch.setenv("HF_TOKEN", "hf_of_this_user")
