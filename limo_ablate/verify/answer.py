@@ -102,9 +102,9 @@ def read_answer(text: str) -> Answer:
 
 
 @cached
-def other_readings(text: str) -> tuple[Answer, ...]:
+def other_readings(text: str, floors: bool) -> tuple[Answer, ...]:
     """Other readings of ambiguous notation: \\log as base 10, 2e-1 as 2e - 1, "1,250" as two numbers, 1,25 as
-    1.25, [n/2] as its floor, "up" as u times p."""
+    1.25, "up" as u times p; with `floors`, where the other side has one, [n/2] as its floor."""
     cleaned = clean(text) if len(text) <= MAX_ANSWER else text
     found = []
     if re.search(r"\\?\blog(?!\s*_)", cleaned):
@@ -115,8 +115,8 @@ def other_readings(text: str) -> tuple[Answer, ...]:
         found.append(_mathematics(re.sub(r",(?=\d{3})", ", ", cleaned)))
     if _DECIMAL_COMMA.fullmatch(cleaned):
         found.append(_mathematics(cleaned.replace(",", ".")))
-    if "[" in cleaned and (floors := _FLOOR.sub(r"\\lfloor \1\\rfloor ", cleaned)) != cleaned:
-        found.append(_mathematics(floors))
+    if floors and (bracketed := _FLOOR.sub(r"\\lfloor \1\\rfloor ", cleaned)) != cleaned:
+        found.append(_mathematics(bracketed))
     if len(cleaned) < 40 and is_lone_word(flatten(cleaned)):
         found.append(_mathematics(cleaned))
     return tuple(answer for answer in found if answer.node is not None)

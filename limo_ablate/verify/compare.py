@@ -38,6 +38,7 @@ from limo_ablate.verify.normalize import (
     in_order,
     is_range_remark,
     items_of,
+    named_list,
     normalize,
     set_of_membership,
     values_by_letter,
@@ -115,6 +116,13 @@ class Comparison:
         """x = 5 against 5, f(x) = 2x against y = 2x, (3, -1) against x = 3, y = -1."""
         if (points := self._point(gold, answer)) is not None:
             return points
+        lists = named_list(gold), named_list(answer)
+        if lists[0] and lists[1]:
+            if lists[0][0] != lists[1][0]:
+                return different("list", "not the same name")
+            return self(lists[0][1], lists[1][1])
+        if lists[0] or lists[1]:
+            return self(lists[0][1] if lists[0] else gold, lists[1][1] if lists[1] else answer)
         g, a = assignment(gold), assignment(answer)
         if g and a:
             values = values_to_compare(g, a)
@@ -152,7 +160,7 @@ class Comparison:
                 return different("tuple", "not the same letters")
             return all_equal((self(g[name], a[name]) for name in g), "tuple")
         for named, other in ((g, answer), (a, gold)):
-            if named and isinstance(other, (Group, Listing)):
+            if named and isinstance(other, (Group, Listing)) and not any(map(assignment, other.items)):
                 if isinstance(other, Listing) and all(name.startswith(WORD) for name in named):
                     return self._unordered(tuple(named.values()), other.items, False)
                 orders = in_order(named, bracketed=isinstance(other, Group))

@@ -67,7 +67,9 @@ def prefix(p: Parser) -> Node:
 def _fraction(p: Parser, name: str) -> Node:
     top, bottom = p.argument(), p.argument()
     match top, bottom:
-        case Mul(factors=(Symbol(name="d"), Symbol(name=y))), Mul(factors=(Symbol(name="d"), Symbol(name=x))):
+        case Mul(factors=(Symbol(name="d"), Symbol(name=y))), Mul(
+            factors=(Symbol(name="d"), Symbol(name=x))
+        ) if not (name.endswith("binom")):
             return Symbol(f"d{y}/d{x}")
     return Call("binomial", (top, bottom)) if name.endswith("binom") else divide(top, bottom)
 

@@ -25,7 +25,7 @@ def normalize(node: Node) -> Node:
         case Builder(element=element, condition=condition):
             return _listed(element, normalize(condition)) or node
         case Listing():
-            return _points(node) or _without_first_name(node) or node
+            return _points(node) or node
     if isinstance(node, Logic) and node.operator == "and":
         bounded = {
             name
@@ -67,13 +67,15 @@ def _points(node: Listing) -> Node | None:
     return Listing(tuple(points))
 
 
-def _without_first_name(node: Listing) -> Node | None:
-    """n = 1, 2, 3 as 1, 2, 3."""
+def named_list(node: Node) -> tuple[str, Node] | None:
+    """(name, values) of n = 1, 2, 3; None unless only the first has a name."""
+    if not isinstance(node, Listing):
+        return None
     first, *rest = node.items
     found = assignment(first)
     if not found or any(isinstance(item, (Relation, Logic)) for item in rest):
         return None
-    return Listing((found[1], *rest))
+    return found[0], Listing((found[1], *rest))
 
 
 def _without_approximation(node: Node) -> Node:

@@ -22,7 +22,11 @@ def unit_or_number(p: Parser, text: str) -> Node:
     if lower in NUMBER_WORDS:
         return Number(Fraction(NUMBER_WORDS[lower]))
     parts = [_unit(part) for part in _split_words(word)]
-    if any(part.lower() in STOP_WORDS for part in word.split()) or len(parts) > 4:
+    if (
+        any(part.lower() in STOP_WORDS for part in word.split())
+        or len(parts) > 4
+        or set(word) & set("是的为")
+    ):
         raise NotParsed(f"a sentence: {word[:40]!r}")
     unit = parts[0]
     for part in parts[1:]:
