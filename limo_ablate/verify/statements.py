@@ -22,7 +22,8 @@ PHRASE = re.compile(
         (?: \s+ to \s+ (?:the|this) \s+ (?:problem|question) )?
         \W{0,4} (?: \s*(?:is|are|=|:|：|would\s+be|must\s+be|equals)\s* \W{0,3}? )+
         (?:thus|therefore|simply|option|choice)?
-    | (?:^|\n) [\W_]{0,6} (?:(?:the\s+)?final\s+)? answer [*_\s:：]* (?=\n|\$|\\[(\[])
+    | (?:^|\n|\.\s) [\W_]{0,6} (?:(?:the\s+)?final\s+)? answer [*_\s:：]*
+        (?=\n|\$|\\[(\[]|-?\d[\d.,/]*\s*(?:\n|$))
     | (?:^|\n) [ \t]* (?:\*\*)? (?-i:A) \s* [:：] (?:\*\*)? (?!.{0,400}\n\s*(?:\*\*)?B\s*[:：.)])
     | (?:最终)?(?:答案|正确选项|结果)(?:应该|应|就)?\s*(?:是|为|选|:|：)+\s*
     | 【答案】\s*[:：]?\s* | (?:故|应|因此|所以|答案|本题)?选(?!项)择?\s*[:：]?\s* | 故答案为\s*[:：]?\s*
@@ -69,7 +70,7 @@ _UNCLOSED = re.compile(r"\$[^$\n]*(?:\\[a-zA-Z]|[\^_])[^$\n]*\Z|\\[\[(](?!.*\\[\
 _ODD_DOLLAR = re.compile(r"(?<!\\)\$[^.\n]*\Z")
 LOOP = 40
 """Characters before the last sentence that occur often in a text that repeats itself."""
-_SENTENCE_END = re.compile(r"[.!?:](?=\s)|[。！？：]|\n\s*\n")
+_SENTENCE_END = re.compile(r"(?:[.!?]|(?<!\d):)(?=\s)|[。！？：]|\n\s*\n")
 
 
 def by_phrase(text: str) -> str | None:
@@ -142,7 +143,10 @@ def by_last_sentence(text: str, prompt: str = "") -> str | None:
         return None
     if is_bare(sentence):
         before = _last_sentence(earlier.rstrip())[0]
-        return None if is_question(before) else sentence.strip("*. ")
+        if is_question(before):
+            return None
+        in_words = "=" in FORMULA.sub(" ", sentence) and read_sentence(sentence, earlier)
+        return in_words or sentence.strip("*. ")
     return read_sentence(sentence, earlier)
 
 
