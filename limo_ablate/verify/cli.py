@@ -28,7 +28,7 @@ def _options(function: F) -> F:
             type=click.Choice(["boxed", "stated", "lenient"]),
             default="stated",
             show_default=True,
-            help="Where an answer may stand: in a box only, stated in words too, or the last number as well.",
+            help="Where an answer may stand: in a box, stated in words, or the last number too.",
         ),
         click.option("--strict", is_flag=True, help="A rounded decimal is not the exact value."),
         click.option(
@@ -59,7 +59,9 @@ def _options(function: F) -> F:
     help="With --audit, another grader to run on the same completions.",
 )
 def verify(file: Path, extract: Extract, strict: bool, workers: int, audit: bool, peer: str | None) -> int:
-    """FILE is JSONL: gold, and completion or completions. Prints a verdict with its reason for each row."""
+    """FILE is JSONL: gold, completion or completions, and perhaps problem and finish (`length`: cut off).
+    Prints a verdict with its reason for each row.
+    """
     from limo_ablate.verify.score import grade_file, verify_file
 
     if audit:
@@ -85,8 +87,8 @@ def verify(file: Path, extract: Extract, strict: bool, workers: int, audit: bool
 )
 @_options
 def score(file: Path, extract: Extract, strict: bool, workers: int) -> int:
-    """FILE is JSONL: problem, gold, and completion or completions; where it also has reference_correct, each
-    disagreement with it is printed.
+    """FILE is JSONL: gold, completion or completions, and perhaps problem and finish (`length`: cut off).
+    Where it also has reference_correct, each disagreement with it is printed.
     """
     from limo_ablate.verify.score import score_file
 
@@ -94,6 +96,7 @@ def score(file: Path, extract: Extract, strict: bool, workers: int) -> int:
     print(f"{counted(result.completions, 'completion')} of {counted(result.problems, 'problem')}")
     print(f"accuracy    {result.accuracy:7.2%}")
     print(f"no answer   {result.no_answer:7.2%}")
+    print(f"unfinished  {result.unfinished:7.2%}")
     print(f"undecided   {result.undecided:7.2%}   (accuracy {result.accuracy:.2%} to {result.highest:.2%})")
     if result.reference is not None:
         print(f"reference   {result.reference:7.2%}   {counted(len(result.disagreements), 'disagreement')}")

@@ -42,6 +42,7 @@ class Score:
     accuracy: float
     """Mean over problems of the mean over samples; undecided count as wrong."""
     no_answer: float
+    unfinished: float
     undecided: float
     highest: float
     """Accuracy if all undecided completions were right: the upper end of the sensitivity band."""
@@ -63,7 +64,14 @@ def grade_file(
 ) -> list[Graded]:
     rows = list(_rows(path))
     pairs = [(row.completion, row.gold) for row in rows]
-    verdicts = verify_many(pairs, extract=extract, strict=strict, workers=workers)
+    verdicts = verify_many(
+        pairs,
+        extract=extract,
+        strict=strict,
+        prompts=[row.problem for row in rows],
+        finished=[row.finished for row in rows],
+        workers=workers,
+    )
     return [
         Graded(row.line, row.sample, row.gold, row.completion, verdict, row.reference, row.source)
         for row, verdict in zip(rows, verdicts, strict=True)
@@ -76,6 +84,7 @@ def score(graded: list[Graded]) -> Score:
         problems=len({item.line for item in graded}),
         accuracy=_mean(graded, lambda item: item.verdict.correct),
         no_answer=_mean(graded, lambda item: item.verdict.rule == "no_answer"),
+        unfinished=_mean(graded, lambda item: item.verdict.rule == "unfinished"),
         undecided=_mean(graded, lambda item: item.verdict.status == "undecided"),
         highest=_mean(graded, lambda item: item.verdict.status != "incorrect"),
         reference=None
@@ -108,6 +117,9 @@ class _Row(NamedTuple):
     completion: str
     reference: bool | None
     source: str
+    problem: str | None
+    finished: bool
+    """Whether its `finish` is not `length`."""
 
 
 def _rows(path: Path) -> Iterator[_Row]:
@@ -119,8 +131,17 @@ def _rows(path: Path) -> Iterator[_Row]:
         row = _parsed(content, f"{path}:{line}")
         gold, completions, references = _fields(row, f"{path}:{line}")
         empty = False
-        for sample, (completion, reference) in enumerate(zip(completions, references, strict=True)):
-            yield _Row(line, sample, gold, completion, reference, str(row.get("source", path.stem)))
+        source, problem = str(row.get("source", path.stem)), row.get("problem")
+        finishes = row.get("finish")
+        finishes = finishes if isinstance(finishes, list) else [finishes] * len(completions)
+        if len(finishes) != len(completions):
+            raise UserError(f"{path}:{line}: {len(finishes)} `finish` for {len(completions)} completions")
+        samples = zip(completions, references, finishes, strict=True)
+        for sample, (completion, reference, finish) in enumerate(samples):
+            yield _Row(
+                line, sample, gold, completion, reference, source,
+                problem if isinstance(problem, str) else None, finish != "length",
+            )  # fmt: skip
     if empty:
         raise UserError(f"{path}: it has no rows; each line must be a JSON object")
 

@@ -141,6 +141,8 @@ def by_last_sentence(text: str, prompt: str = "") -> str | None:
         or repeats(sentence, prompt)
     ):
         return None
+    if _is_last_option(sentence, earlier):
+        return None
     if is_bare(sentence):
         before = _last_sentence(earlier.rstrip())[0]
         if is_question(before):
@@ -148,6 +150,12 @@ def by_last_sentence(text: str, prompt: str = "") -> str | None:
         in_words = "=" in FORMULA.sub(" ", sentence) and read_sentence(sentence, earlier)
         return in_words or sentence.strip("*. ")
     return read_sentence(sentence, earlier)
+
+
+def _is_last_option(sentence: str, earlier: str) -> bool:
+    """Whether "(e) text" ends a list of options, of which (d) is the one before."""
+    label = re.match(r"\W*([B-Jb-j])[).:]\s", sentence)
+    return bool(label and re.search(rf"(?:^|\s)\W?{chr(ord(label[1]) - 1)}[).:]\s", earlier[-MAX_SENTENCE:]))
 
 
 def repeats(sentence: str, prompt: str) -> bool:

@@ -21,7 +21,14 @@ ROWS = [
         "completions": ["\\boxed{7}", "who can say\nwhat it is"],
         "reference_correct": [1, 0],
     },
-    {"problem": "c", "gold": "\\unknown{1}", "completions": ["\\boxed{7}"] * 2, "reference_correct": [0, 0]},
+    {
+        "problem": "c",
+        "gold": "5",
+        "completions": ["So x = 5.", "So x = 5."],
+        "finish": ["stop", "length"],
+        "reference_correct": [1, 0],
+    },
+    {"problem": "d", "gold": "\\unknown{1}", "completions": ["\\boxed{7}"] * 2, "reference_correct": [0, 0]},
 ]
 
 
@@ -34,17 +41,17 @@ def file(tmp_path: Path) -> Path:
 
 def test_scores(file: Path) -> None:
     score = score_file(file)
-    assert (score.completions, score.problems) == (6, 3)
-    assert score.accuracy == pytest.approx((0.5 + 0.5 + 0) / 3)
-    assert score.no_answer == pytest.approx(0.5 / 3)
-    assert score.undecided == pytest.approx(1 / 3)
-    assert score.highest == pytest.approx(score.accuracy + 1 / 3)
+    assert (score.completions, score.problems) == (8, 4)
+    assert score.accuracy == pytest.approx((0.5 + 0.5 + 0.5 + 0) / 4)
+    assert score.no_answer == score.unfinished == pytest.approx(0.5 / 4)
+    assert score.undecided == pytest.approx(1 / 4)
+    assert score.highest == pytest.approx(score.accuracy + 1 / 4)
     assert [(item.line, item.sample) for item in score.disagreements] == [(1, 1)]
 
 
 def test_verdicts_are_rows_in_order(file: Path) -> None:
     rows = list(verify_file(file, workers=2))
-    assert [(row["line"], row["sample"]) for row in rows] == [(1, 0), (1, 1), (2, 0), (2, 1), (3, 0), (3, 1)]
+    assert [(row["line"], row["sample"]) for row in rows] == [(n // 2 + 1, n % 2) for n in range(8)]
     assert [row["status"] for row in rows][:4] == ["correct", "incorrect", "correct", "incorrect"]
 
 
@@ -76,7 +83,7 @@ def test_commands(file: Path) -> None:
 
     scored = run("score", str(file))
     assert scored.returncode == 0
-    assert "accuracy     33.33%" in scored.stdout
+    assert "accuracy     37.50%" in scored.stdout
     assert "line 1, sample 1: incorrect by exact" in scored.stdout
     verdicts = [json.loads(line) for line in run("verify", str(file)).stdout.splitlines()]
     assert [verdict["status"] for verdict in verdicts[:2]] == ["correct", "incorrect"]
