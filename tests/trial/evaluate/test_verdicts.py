@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.data.pool.choices import write_options
+from limo_ablate.trial.evaluate import verdicts as module
 from limo_ablate.trial.evaluate.verdicts import verdicts
 
 TEXTS = {
@@ -72,3 +74,42 @@ def test_options_are_graded_as_they_were_shown_and_equal_answers_vote_together(t
     assert table["rule"].to_list() == ["text"] + ["choice"] * 5 + ["no_answer"]
     assert table["boxed"].sum() == table["lenient"].sum() == 3
     assert table["vote"].to_list() == [0, 0, 0, 1, 1, 1, None]
+
+
+def test_another_verifier_or_other_tags_grade_the_same_completions_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, completions, benchmark = _store(tmp_path)
+    first = verdicts(store, completions, benchmark)
+    assert verdicts(store, completions, benchmark).path == first.path
+    others = {verdicts(store, completions, benchmark, thinking="none").path}
+    monkeypatch.setattr(module, "VERSION_OF_VERIFIER", module.VERSION_OF_VERIFIER + 1)
+    others.add(verdicts(store, completions, benchmark).path)
+    assert len(others - {first.path}) == 2
+
+
+def test_thinking_and_the_end_of_a_completion_are_told_to_the_grader(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    texts = {
+        "open": (r"or \boxed{42}", "stop"),
+        "closed": (r"or 41</think> So \boxed{42}", "stop"),
+        "stated": (r"</think> The answer is 42. Let me", "length"),
+        "cut": ("</think> So the total is 42.", "length"),
+        "whole": ("</think> So the total is 42.", "stop"),
+    }
+
+    def problems(folder: Path) -> None:
+        row = {"text": "q", "gold": "42", "source": "t", "level": None, "subject": None}
+        pl.DataFrame([{"id": name, **row} for name in texts]).write_parquet(folder / "problems.parquet")
+
+    def completions(folder: Path) -> None:
+        row = {"benchmark": "b", "sample": 0, "prompt": "q<think>\n", "tokens": 5, "loops": False}
+        rows = [{"problem": n, "completion": text, "finish": end, **row} for n, (text, end) in texts.items()]
+        pl.DataFrame(rows).write_parquet(folder / "completions.parquet")
+
+    parts = store.build("completions", {}, completions), store.build("benchmark", {}, problems)
+    table = pl.read_parquet(verdicts(store, *parts).path / "verdicts.parquet")
+    right = dict(zip(texts, table["status"] == "correct", strict=True))
+    assert right == {"open": False, "closed": True, "stated": True, "cut": False, "whole": True}
+    assert table.filter(pl.col("problem").is_in(["open", "cut"]))["rule"].to_list() == ["unfinished"] * 2
+    assert table.filter(problem="cut")["lenient"].item()
