@@ -35,6 +35,7 @@ from limo_ablate.verify.nodes import (
 )
 from limo_ablate.verify.normalize import (
     all_groups,
+    bound_letter,
     in_order,
     is_range_remark,
     items_of,
@@ -78,6 +79,10 @@ class Comparison:
             return numbers
         try:
             check_time()
+            if isinstance(gold, Builder) and isinstance(answer, Builder):
+                builders = self._builders(gold, answer)
+                if builders.equal:
+                    return builders
             outcome = self._by_structure(normalize(gold), normalize(answer))
             if not outcome.equal:
                 check_time()  # parts that were not compared for want of time make nothing wrong
@@ -260,11 +265,11 @@ class Comparison:
 
     def _builders(self, gold: Builder, answer: Builder) -> Outcome:
         """{x | condition}, whatever the letter."""
-        match gold.element, answer.element:
-            case Symbol(name=new), Symbol(name=old) if old != new and new not in symbols(answer.condition):
-                renamed = rename_letters(answer.condition, {old: new})
-                return self._ordered([gold.condition], [renamed])
-        return self._ordered([gold.element, gold.condition], [answer.element, answer.condition])
+        element, condition = answer.element, answer.condition
+        new, old = bound_letter(gold), bound_letter(answer)
+        if new and old and old != new and new not in symbols(element) | symbols(condition):
+            element, condition = (rename_letters(part, {old: new}) for part in (element, condition))
+        return self._ordered([gold.element, gold.condition], [element, condition])
 
     def _cases(self, gold: Cases, answer: Cases) -> Outcome:
         """Piecewise definitions: the same pieces in any order; "otherwise" matches any condition."""

@@ -111,11 +111,12 @@ def _selections(p: Parser, name: str, subscript: str) -> Node | None:
 
 
 def _event(p: Parser) -> str | None:
-    """The event of P(X = 2) or P(A | B), which has been taken; None for a factor in brackets."""
+    """The event of P(A), P(X = 2) or P(A | B), which has been taken; None for a factor in brackets."""
     texts: list[str] = []
     while (token := p.ahead(1 + len(texts))).text != ")" and token.kind != "eof" and token.text != "(":
         texts.append(token.text)
-    if token.text != ")" or not _EVENT_SIGNS.intersection(texts):
+    events = texts and all(len(text) == 1 and text.isupper() for text in texts)
+    if token.text != ")" or not (events or _EVENT_SIGNS.intersection(texts)):
         return None
     p.at += 2 + len(texts)
     return "".join("|" if text == "mid" else text for text in texts)

@@ -153,6 +153,9 @@ def _command(name: str, text: str, at: int, space: bool, out: list[Token], one_d
             raise NotParsed("\\mathbb without a letter")
         out.append(Token("cmd", NUMBER_SETS.get(match[1].strip(), match[1].strip()), space))
         return match.end(), 0
+    if name == "colon":
+        out.append(Token("op", ":", space))
+        return at, 0
     if name in DOTS and out and out[-1].kind == "num" and "." in out[-1].text and not space:
         return at, one_digit  # the digits of 3.14159\ldots go on
     if name in ("mu", "Omega") and (unit := _greek_unit(name, text, at, out)):
@@ -186,17 +189,20 @@ def _font(name: str, text: str, at: int, space: bool, out: list[Token]) -> int:
     if content in ("%", "\\%"):
         out.append(Token("op", "%", space))
         return match.end()
-    if (unit := _unit_expression(content, out, text[match.end() :].lstrip()[:1])) is not None:
+    following = text[match.end() : match.end() + 9].lstrip()[:1]
+    if (unit := _unit_expression(content, out, following)) is not None:
         out.extend(unit)
         return match.end()
     if (name in FONTS or name in ("textbf", "textit")) and _ONE_SYMBOL.fullmatch(content):
         out.append(Token("cmd", content[1:], space) if content[0] == "\\" else Token("name", content, space))
         return match.end()
     if _PLAIN_WORDS.fullmatch(content) and (name in TEXTS or (len(content) > 1 and content.isalpha())):
-        if content in FUNCTIONS:
+        if content in FUNCTIONS and following not in ("=", ":"):
             out.append(Token("name", content, space))
         else:
             out.append(Token("text", content, True))
+        if content.endswith(":"):
+            out.append(Token("op", ":", False))
         return match.end()
     return at
 

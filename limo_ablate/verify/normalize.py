@@ -40,6 +40,16 @@ def normalize(node: Node) -> Node:
     return _without_approximation(node)
 
 
+def bound_letter(node: Builder) -> str | None:
+    """The x of {x | x > 0} and the k of {2k + 1 | k in Z}."""
+    match node:
+        case Builder(element=Symbol(name=name)):
+            return name
+        case Builder(condition=Relation(operands=(Symbol(name=name), _), operators=("in",))):
+            return name
+    return None
+
+
 def _listed(element: Node, condition: Node) -> Node | None:
     """The values of {k pi | k in Z} and {x | x = k pi}; None for other conditions."""
     if not isinstance(element, (Symbol, Relation)) and is_range_remark(condition):

@@ -55,7 +55,7 @@ WORD = "\\"
 """Begins names that are words."""
 _NAMED_FUNCTIONS = frozenset(
     ("abs", "sin", "cos", "tan", "cot", "sec", "csc", "re", "im", "arg", "det", "max", "min", "gcd", "lcm")
-)
+) | {"limit", "integral"}
 
 
 def quantity_name(node: Node) -> str | None:
@@ -66,7 +66,7 @@ def quantity_name(node: Node) -> str | None:
     match node:
         case Symbol(name=name):
             return name if node != ELLIPSIS and name not in NUMBER_SETS.values() else None
-        case Unit(known=False):
+        case Unit(known=False) | Unit(name="min"):
             return WORD + node.name
         case Call(name="abs", args=(inner,)) if is_name_of_points(inner):
             return quantity_name(inner)
@@ -117,15 +117,17 @@ def values_to_compare(gold: tuple[str, Node], answer: tuple[str, Node]) -> tuple
     if g_function and a_function:
         if g_function[1].lower() != a_function[1].lower():
             return None
-        if a_function[2] != g_function[2] and g_function[2] not in symbols(a_value):
+        if a_function[2] != g_function[2]:
+            if g_function[2] in symbols(a_value):
+                return None
             a_value = rename_letters(a_value, {a_function[2]: g_function[2]})
         return g_value, a_value
+    if ("(" in g_name) != ("(" in a_name) and g_name.partition("(")[0] == a_name.partition("(")[0]:
+        return g_value, a_value  # P against P(X = 2)
     if g_function or a_function:
         return (g_value, a_value) if (a_name if g_function else g_name) == "y" else None
     if g_name.startswith(WORD) != a_name.startswith(WORD):
         return g_value, a_value  # a letter, and what it stands for
-    if ("(" in g_name) != ("(" in a_name) and g_name.partition("(")[0] == a_name.partition("(")[0]:
-        return g_value, a_value  # P against P(X = 2)
     same_letter = g_name.split("_")[0].lower() == a_name.split("_")[0].lower()
     return (
         (g_value, a_value)

@@ -77,7 +77,7 @@ def _same_double(value: Node, decimal: Fraction) -> bool:
     number = approximate(value) if rational is None else None
     if number is not None:
         rational = Fraction(number)
-    return rational is not None and abs(rational - decimal) <= abs(decimal) * Fraction(1, 10**15)
+    return rational is not None and abs(rational - decimal) <= abs(decimal) * Fraction(5, 10**16)
 
 
 def _irrational(value: Node) -> bool:
