@@ -55,11 +55,16 @@ _QUESTION = (
     "|order|rationali[sz]e|name|use|fill|draw|answer|choose|select|identify|estimate|complete|approximate|reduce|note"
     "|is|are|does|do|did|can|will|would|when|where|why|求|若|如果|设|已知|计算|化简|解方程"
 )
+_COMMANDS = (
+    "Find|Compute|Calculate|Determine|Evaluate|Simplify|Express|Solve|Factor|Fully|Completely|Expand"
+    "|Rationalize|Convert|Write|Complete|Reduce|Round|Add|Subtract|Multiply|Divide|Graph|Prove"
+)
+"""Verbs with which a problem begins, capital in the middle of a sentence too where it is quoted."""
 _ASKS = re.compile(
     rf"^\W*(?:(?:completely|fully|please|now|then|next|first|and)\s+)?(?:{_QUESTION})\b|^\W*[求若设]|[:;,]\s*(?:please\s+)?(?:find|compute|calculate|determine|evaluate|simplify"
     r"|express|what|how|which|who|solve)\b|\b(?:need|want|have|asked|going|try|trying|required|wants?|goal\s+is|task\s+is)"
     r"\s+(?:us\s+)?(?:to\s+)(?:find|compute|calculate|determine|evaluate|simplify|express|solve|know|figure)\b"
-    r"|[?？]|多少|几个|什么|求[^得出]",
+    rf"|(?-i:\b(?:{_COMMANDS})\b)|[?？]|多少|几个|什么|求[^得出]",
     re.IGNORECASE,
 )
 _CONCLUDES = re.compile(
@@ -67,6 +72,12 @@ _CONCLUDES = re.compile(
     r"|we\s+(?:get|have|find|obtain|conclude)|∴|因此|所以|故|综上|从而|于是|即|答)",
     re.IGNORECASE,
 )
+_LABEL = re.compile(
+    r"\b(?:step|part|case|question|problem|exercise|example|equation|eq\.?|section|lemma|theorem|claim|method)s?"
+    r"\s*[#(]?\s*\Z",
+    re.IGNORECASE,
+)
+"""What a number after it counts: "Step 1" has no value."""
 _NAME = re.compile(r"\(?[A-Za-z](?:_?\d)?")
 _EQUATION = re.compile(r"([^\s=]+)\s*=\s*$")
 
@@ -83,13 +94,14 @@ def formula_text(match: re.Match[str]) -> str:
 
 
 def values(text: str) -> list[Value]:
-    """The formulas, and the numbers outside them, in their order."""
+    """The formulas, and the numbers outside them that are no labels, in their order."""
     found, at = [], 0
     for match in [*FORMULA.finditer(text), None]:
         until = match.start() if match else len(text)
         found += [
             Value(number.start(), number.end(), number[0], False)
             for number in NUMBER.finditer(text, at, until)
+            if not _LABEL.search(text, max(0, number.start() - 20), number.start())
         ]
         if match:
             found.append(Value(match.start(), match.end(), formula_text(match), True))
