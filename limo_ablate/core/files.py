@@ -61,9 +61,16 @@ def check_links(folder: Path) -> None:
                             "read nor written: remove the link, or put a copy of its target there"
                         )
                 elif entry.is_dir(follow_symlinks=False):
-                    waiting.append(entry.path)
+                    if not _is_wandbs_logs(Path(entry.path)):
+                        waiting.append(entry.path)
                 elif not entry.is_file(follow_symlinks=False):
                     raise UserError(f"{entry.path}: a pipe, a socket or a device; remove it")
+
+
+def _is_wandbs_logs(folder: Path) -> bool:
+    """Whether W&B keeps a run's logs there, among them a link to one in its cache: nobody opens them."""
+    run = folder.parent
+    return folder.name == "logs" and "run-" in run.name and run.parent.name == "wandb"
 
 
 def is_plain_name(name: object) -> bool:

@@ -39,6 +39,8 @@ def test_a_folder_with_a_link_out_of_it_is_refused(tmp_path: Path) -> None:
     (study / "trials/one").mkdir(parents=True)
     (study / "trials/one/log.txt").write_text("")
     (study / "trials/latest").symlink_to("one")
+    (logs := study / "trials/one/wandb/run-1-0123abcd/logs").mkdir(parents=True)
+    (logs / "debug-core.log").symlink_to(tmp_path / "core.log")  # W&B's own
     check_links(study)
     check_links(tmp_path / "nowhere")
     for name in ("report", "trials/one/config.yaml"):
