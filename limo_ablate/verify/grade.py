@@ -61,7 +61,7 @@ def _compare_choices(gold: str, answer: str, choices: Mapping[str, str] | None) 
     An option's text counts as its letter where `choices` or the gold answer gives that text.
     """
     g, a = _choice(gold, choices), _choice(answer, choices)
-    g, a = g or (a and read_lower_choice(gold)), a or (g and read_lower_choice(answer))
+    g, a = g or (a and _lower_choice(gold, choices)), a or (g and _lower_choice(answer, choices))
     if choices and g and not a and g[0] in choices:
         return _by_option_text(g[0], answer, choices, compare_parsed)
     if choices and a and not g and a[0] in choices:
@@ -81,6 +81,13 @@ def _choice(text: str, choices: Mapping[str, str] | None) -> tuple[str, str] | N
     """Like `read_choice`, but None for an option's text that begins like a letter: "A. baumannii"."""
     choice = read_choice(text)
     return None if choice and choice[1] and choices and _options_reading(text, choices) else choice
+
+
+def _lower_choice(text: str, choices: Mapping[str, str] | None) -> tuple[str, str] | None:
+    """Like `read_lower_choice`, but None for an option's text that begins so: "i) HCl; ii) NaOH"."""
+    choice = read_lower_choice(text)
+    known = not choices or (choice and choice[0] in choices and not _options_reading(text, choices))
+    return choice if known else None
 
 
 @cached

@@ -92,3 +92,12 @@ def test_batches_keep_their_order_over_workers() -> None:
     alone, shared = verify_many(pairs), verify_many(pairs, workers=2)
     assert [v.correct for v in alone] == [n % 3 == 0 for n in range(150)]
     assert [(v.status, v.rule, v.answer) for v in alone] == [(v.status, v.rule, v.answer) for v in shared]
+
+
+def test_an_option_s_text_that_begins_like_a_letter_is_that_option() -> None:
+    options = {"A": "i) HCl; ii) NaOH", "B": "i) NaOH; ii) HCl", "C": "a) both", "D": "none"}
+    for letter, text in options.items():
+        for gold in options:
+            expected = "correct" if gold == letter else "incorrect"
+            assert verify(rf"\boxed{{{text}}}", gold, choices=options).status == expected
+    assert verify(r"\boxed{b)}", "B", choices=options).correct
