@@ -15,9 +15,10 @@ BETWEEN = re.compile(
 """Text between two parts of one answer."""
 _GAP = r"(?:\s|\\[,;:! ])*"
 _FACTOR = (
-    r"(?:\d+(?:\.\d+)?|\\pi(?![a-zA-Z])|\\sqrt\s*(?:\[\d+\])?\s*(?:\{[^{}]*\}|\d)"
+    r"(?:\d++(?:\.\d++)?|\\pi(?![a-zA-Z])|\\sqrt\s*(?:\[\d+\])?\s*(?:\{[^{}]*\}|\d)"
     r"|\\[dt]?frac\s*(?:\{[^{}]*\}\s*\{[^{}]*\}|\d\d))"
 )
+# digits are matched as a whole (++): split in every way, they would take exponential time
 _BEFORE = re.compile(
     rf"(?:[=$&≈]|\\[\[(]|\\approx){_GAP}(?P<factors>(?:[-−]|\\pm)?{_GAP}(?:{_FACTOR}{_GAP})*)\Z"
 )

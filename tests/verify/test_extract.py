@@ -182,3 +182,9 @@ def found_with(prompt: str, completion: str, mode: Extract) -> str:
 )
 def test_the_first_question_that_is_answered_counts(completion: str, answer: str) -> None:
     assert found(completion)[0] == answer
+
+
+@pytest.mark.parametrize("text", ["={}x\\boxed{{5}} ", "\\boxed{{5}}{} x", "$ {} \\boxed{{5}}{}\\frac"])
+def test_long_numbers_beside_a_box_take_no_time(text: str) -> None:
+    """Digits were split in every way, which took hours."""
+    assert extract(text.format("9" * 70, "9" * 70), "stated") is not None
