@@ -24,7 +24,7 @@ def main(verb: str, what: str, rest: list[str]) -> int:
     asked_for = slurm.join_command
 
     def command(*arguments: Any) -> tuple[str, ...]:
-        python, _, _, *join = asked_for(*arguments)  # python -m limo_ablate join ...
+        python, _, _, _, *join = asked_for(*arguments)  # python -P -m limo_ablate join ...
         return (python, __file__, *join)
 
     slurm.join_command, slurm.POLL_SECONDS = command, 0.5
