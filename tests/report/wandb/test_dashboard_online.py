@@ -17,8 +17,6 @@ from tests.trial.track.offline_run import read_run
 from tests.waiting import PATIENCE
 from tests.wandb_standin import KEY, Standin, serve
 
-QUICK = 1.0
-"""Seconds of processor time within which a mistake is told."""
 Dashboard = Callable[..., tuple[int, list[str], list[str]]]
 
 
@@ -127,14 +125,13 @@ def test_a_server_that_is_away_is_said_in_one_line(
 )
 def test_a_mistake_is_told_at_once(arguments: list[str], code: int, said: str) -> None:
     check = (
-        "import sys, time\n"
+        "import sys\n"
         "from limo_ablate.cli import main\n"
         f"code = main(['dashboard', *{arguments!r}])\n"
         "heavy = {'wandb', 'altair', 'torch', 'wandb_workspaces'} & {*sys.modules}\n"
-        "print(code, heavy, time.process_time(), file=sys.stderr)"
+        "print(code, heavy, file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True)
     assert said in done.stdout + done.stderr
-    found, *heavy, seconds = done.stderr.splitlines()[-1].split()
+    found, *heavy = done.stderr.splitlines()[-1].split()
     assert (int(found), heavy) == (code, ["set()"])
-    assert float(seconds) < QUICK
