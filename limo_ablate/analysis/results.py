@@ -69,7 +69,8 @@ class CurrentInputs:
         if path not in self._digests:
             try:
                 there = next((base / path for base in self._bases if (base / path).exists()), None)
-                self._digests[path] = self._store.path_digest(there) if there else None
+                known = there is not None and (there.is_file() or there.is_dir())  # no pipe, no device
+                self._digests[path] = self._store.path_digest(there) if there and known else None
             except OSError:  # it may not be read here
                 self._digests[path] = None
         return self._digests[path]

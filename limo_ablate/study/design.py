@@ -24,10 +24,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import unquote
 
 from hydra.core.config_loader import ConfigLoader
 
-from limo_ablate.core.credentials import has_password, masked, refuse_credentials
+from limo_ablate.core.credentials import MASK, has_password, refuse_credentials
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.overrides import Override, parse_overrides
 from limo_ablate.core.project import study_file, study_names, sweep_folders
@@ -129,9 +130,11 @@ class Study:
 
 def check_ledger(url: str, where: str = "") -> None:
     """Raises UserError for a URL with a password, which would be saved with the study and shown."""
-    if has_password(url):
+    scheme, _, rest = url.partition("://")
+    user = "" if scheme.startswith("sqlite") else rest.rpartition("@")[0]
+    if ":" in user or has_password(unquote(url)):
         raise UserError(
-            f"{where}ledger={masked(url)}: leave the password out, it would be saved with the study; "
+            f"{where}ledger={scheme}://{MASK}: leave the password out, it would be saved with the study; "
             "PostgreSQL reads it from PGPASSWORD or ~/.pgpass (docs/sweeps.md)"
         )
 

@@ -8,7 +8,7 @@ import yaml
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.project import package_folder
 from limo_ablate.study.budget import Budget
-from limo_ablate.study.design import Block, Study, load_study, multirun_study
+from limo_ablate.study.design import Block, Study, check_ledger, load_study, multirun_study
 from limo_ablate.study.planned import planned_trials
 from limo_ablate.study.points import points
 from limo_ablate.study.search.propose import propose
@@ -308,3 +308,21 @@ def test_a_key_anywhere_in_a_study_is_refused_by_its_place(tmp_path: Path) -> No
         assert key not in str(error.value)
     with pytest.raises(UserError, match=r"^track\.name: holds"):
         multirun_study("m", [f"track.name={key}"])
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "u:sekret99@db/lab", "u@corp:sekret99@db/lab", "u:it's-sekret99@db/lab",
+        "u:" + "sekret99" * 40 + "@db/lab", "db/lab?pass%77ord=sekret99", "u@db/lab?password=sekret99",
+    ],
+)  # fmt: skip
+def test_a_ledger_s_password_is_refused_however_it_is_written(rest: str) -> None:
+    with pytest.raises(UserError, match="leave the password out") as error:
+        check_ledger(f"postgresql://{rest}")
+    assert "sekret99" not in str(error.value)
+
+
+def test_a_ledger_without_a_password_is_accepted() -> None:
+    for url in ("postgresql://u@db:5432/lab", "postgresql:///lab", "sqlite:////a:b@c/d.db", "grpc://h:13000"):
+        check_ledger(url)
