@@ -68,9 +68,9 @@ class CurrentInputs:
     def _digest(self, path: str) -> str | None:
         if path not in self._digests:
             try:
-                there = next((base / path for base in self._bases if (base / path).exists()), None)
-                known = there is not None and (there.is_file() or there.is_dir())  # no pipe, no device
-                self._digests[path] = self._store.path_digest(there) if there and known else None
+                places = (base / path for base in self._bases)  # a pipe or a device would never end
+                there = next((place for place in places if place.is_file() or place.is_dir()), None)
+                self._digests[path] = self._store.path_digest(there) if there else None
             except OSError:  # it may not be read here
                 self._digests[path] = None
         return self._digests[path]

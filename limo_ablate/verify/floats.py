@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cmath
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
@@ -11,23 +12,23 @@ from typing import Any
 from limo_ablate.verify.algebra import Algebra, BoundAlgebra, Undefined, Unsupported
 
 MAX_FLOAT_POWER = 1e5
-
-
 MAX_FLOAT_ANGLE = 1e6
 """Beyond these limits, rounding of the argument changes digits that comparisons rely on."""
-
-
 _CIRCULAR = frozenset(("sin", "cos", "tan", "cot", "sec", "csc"))
 
 
-class Floats:
-    """Complex double precision. `scale` is the largest intermediate magnitude."""
+class _Doubles(ABC):
+    """What real and complex double precision share. `scale` is the largest intermediate magnitude."""
+
+    kind: type[float] | type[complex]
+    constants: Mapping[str, Any]
+    functions: Mapping[str, Any]
 
     def __init__(self, point: Mapping[str, Fraction] | None = None) -> None:
         self.point = point or {}
         self.scale = 0.0
 
-    def _checked(self, value: complex) -> complex:
+    def _checked(self, value: Any) -> Any:
         size = abs(value)
         if size > self.scale:
             self.scale = size
@@ -35,49 +36,34 @@ class Floats:
             raise Unsupported("beyond double precision")
         return value
 
-    def number(self, value: Fraction) -> complex:
+    def number(self, value: Fraction) -> Any:
         try:
-            return self._checked(complex(value.numerator / value.denominator))
+            return self._checked(self.kind(value.numerator / value.denominator))
         except OverflowError as error:
             raise Unsupported("beyond double precision") from error
 
-    def constant(self, name: str) -> complex:
-        if name == "inf":
-            raise Unsupported("infinity")
-        return {"pi": complex(math.pi), "e": complex(math.e), "i": 1j}[name]
+    def constant(self, name: str) -> Any:
+        if name not in self.constants:
+            raise Unsupported(name)
+        return self.constants[name]
 
-    def symbol(self, name: str) -> complex:
+    def symbol(self, name: str) -> Any:
         if name not in self.point:
             raise Unsupported(name)
         return self.number(self.point[name])
 
-    def add(self, a: complex, b: complex) -> complex:
+    def add(self, a: Any, b: Any) -> Any:
         return self._checked(a + b)
 
-    def mul(self, a: complex, b: complex) -> complex:
+    def mul(self, a: Any, b: Any) -> Any:
         return self._checked(a * b)
 
-    def power(self, a: complex, b: complex) -> complex:
-        if a == 0 and (b.real <= 0 or b.imag):
-            raise Undefined("division by zero")
-        try:
-            if abs(b) > MAX_FLOAT_POWER:
-                raise Unsupported("a power that double precision blurs")
-            if b.imag == 0 and b.real == round(b.real):
-                return self._checked(a ** int(b.real))
-            return self._checked(cmath.exp(b * cmath.log(a)) if a != 0 else 0j)
-        except (OverflowError, ZeroDivisionError) as error:
-            raise Unsupported("beyond double precision") from error
-
-    def root(self, a: complex, exponent: Fraction) -> complex:
-        return self.power(a, self.number(exponent))
-
-    def call(self, name: str, args: list[complex]) -> complex:
-        function = _FUNCTIONS.get(name)
+    def call(self, name: str, args: list[Any]) -> Any:
+        function = self.functions.get(name)
         if function is None or (name in _CIRCULAR and abs(args[0]) > MAX_FLOAT_ANGLE):
             raise Unsupported(name)
         try:
-            return self._checked(function(*args))
+            return self._checked(self.kind(function(*args)))
         except (OverflowError, TypeError) as error:
             raise Unsupported(name) from error
         except (ValueError, ZeroDivisionError) as error:
@@ -86,43 +72,36 @@ class Floats:
     def bind(self, name: str, value: int) -> Algebra:
         return BoundAlgebra(self, name, Fraction(value))
 
+    @abstractmethod
+    def power(self, a: Any, b: Any) -> Any:
+        """`a` to the power `b`; raises Undefined or Unsupported."""
 
-class Reals:
-    """Real double precision: without even roots and logarithms of negative numbers."""
+    def root(self, a: Any, exponent: Fraction) -> Any:
+        return self.power(a, self.number(exponent))
 
-    def __init__(self, point: Mapping[str, Fraction] | None = None) -> None:
-        self.point = point or {}
-        self.scale = 0.0
 
-    def _checked(self, value: float) -> float:
-        size = abs(value)
-        if size > self.scale:
-            self.scale = size
-        if size != size or size == math.inf:
-            raise Unsupported("beyond double precision")
-        return value
+class Floats(_Doubles):
+    """Complex double precision."""
 
-    def number(self, value: Fraction) -> float:
+    kind = complex
+
+    def power(self, a: complex, b: complex) -> complex:
+        if a == 0 and (b.real <= 0 or b.imag):
+            raise Undefined("division by zero")
         try:
-            return self._checked(value.numerator / value.denominator)
-        except OverflowError as error:
+            if abs(b) > MAX_FLOAT_POWER:
+                raise Unsupported("a power that double precision blurs")
+            if b.imag == 0 and b.real == round(b.real):
+                return complex(self._checked(a ** int(b.real)))
+            return complex(self._checked(cmath.exp(b * cmath.log(a)) if a != 0 else 0j))
+        except (OverflowError, ZeroDivisionError) as error:
             raise Unsupported("beyond double precision") from error
 
-    def constant(self, name: str) -> float:
-        if name not in _REAL_CONSTANTS:
-            raise Unsupported(name)
-        return _REAL_CONSTANTS[name]
 
-    def symbol(self, name: str) -> float:
-        if name not in self.point:
-            raise Unsupported(name)
-        return self.number(self.point[name])
+class Reals(_Doubles):
+    """Real double precision: without even roots and logarithms of negative numbers."""
 
-    def add(self, a: float, b: float) -> float:
-        return self._checked(a + b)
-
-    def mul(self, a: float, b: float) -> float:
-        return self._checked(a * b)
+    kind = float
 
     def power(self, a: float, b: float) -> float:
         if a == 0 and b <= 0:
@@ -132,7 +111,7 @@ class Reals:
         if abs(b) > MAX_FLOAT_POWER:
             raise Unsupported("a power that double precision blurs")
         try:
-            return self._checked(float(a**b))
+            return float(self._checked(float(a**b)))
         except (OverflowError, ZeroDivisionError) as error:
             raise Unsupported("beyond double precision") from error
 
@@ -141,20 +120,6 @@ class Reals:
             value = self.power(-a, self.number(exponent))
             return -value if exponent.numerator % 2 else value
         return self.power(a, self.number(exponent))
-
-    def call(self, name: str, args: list[float]) -> float:
-        function = _REAL_FUNCTIONS.get(name)
-        if function is None or (name in _CIRCULAR and abs(args[0]) > MAX_FLOAT_ANGLE):
-            raise Unsupported(name)
-        try:
-            return self._checked(float(function(*args)))
-        except (OverflowError, TypeError) as error:
-            raise Unsupported(name) from error
-        except (ValueError, ZeroDivisionError) as error:
-            raise Undefined(name) from error
-
-    def bind(self, name: str, value: int) -> Algebra:
-        return BoundAlgebra(self, name, Fraction(value))
 
 
 def _real(value: complex) -> float:
@@ -206,8 +171,6 @@ _FUNCTIONS: Mapping[str, Any] = {
     "mod": lambda a, b: complex(_real(a) % _real(b)), "erf": lambda x: complex(math.erf(_real(x))),
 }  # fmt: skip
 
-_REAL_CONSTANTS = {"pi": math.pi, "e": math.e}
-
 
 def _real_factorial(x: float) -> float:
     return _float_factorial(complex(x)).real
@@ -231,3 +194,8 @@ _REAL_FUNCTIONS: Mapping[str, Any] = {
     "lcm": lambda *a: math.lcm(*(_integer(complex(x)) for x in a)),
     "mod": lambda a, b: a % b, "erf": math.erf,
 }  # fmt: skip
+
+Floats.constants = {"pi": complex(math.pi), "e": complex(math.e), "i": 1j}
+Floats.functions = _FUNCTIONS
+Reals.constants = {"pi": math.pi, "e": math.e}
+Reals.functions = _REAL_FUNCTIONS
