@@ -128,6 +128,10 @@ class Study:
                 raise UserError(f"{where}: {level} is not a level of {contrast.factor}; levels: {known}")
 
 
+LARGEST = 1_000_000
+"""Values that a study's file may hold, aliases written out."""
+
+
 def check_ledger(url: str, where: str = "") -> None:
     """Raises UserError for a URL with a password, which would be saved with the study and shown."""
     scheme, _, rest = url.partition("://")
@@ -312,6 +316,28 @@ def _read(path: Path) -> Any:
     from yaml import YAMLError
 
     try:
+        _check_size(path)
         return OmegaConf.to_container(OmegaConf.load(path))
-    except (YAMLError, OSError) as error:
+    except RecursionError as error:
+        raise UserError(f"{path}: nested too deeply") from error
+    except (YAMLError, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
+
+
+def _check_size(path: Path) -> None:
+    """Raises UserError for a file whose aliases, ten of ten of ten ..., stand for more than it could hold."""
+    import yaml
+
+    sizes: dict[int, int] = {}
+
+    def size(node: Any) -> int:
+        """Number of nodes with each alias written out; a node that many aliases name is counted once."""
+        if id(node) not in sizes:
+            parts = node.value if isinstance(node.value, list) else []
+            flat = (part for item in parts for part in (item if isinstance(item, tuple) else (item,)))
+            sizes[id(node)] = 1 + sum(map(size, flat))
+        return sizes[id(node)]
+
+    root = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)  # LibYAML's dies of deep nesting
+    if root is not None and size(root) > LARGEST:
+        raise UserError(f"{path}: its aliases stand for more than {LARGEST:,} values; write fewer")

@@ -326,3 +326,21 @@ def test_a_ledger_s_password_is_refused_however_it_is_written(rest: str) -> None
 def test_a_ledger_without_a_password_is_accepted() -> None:
     for url in ("postgresql://u@db:5432/lab", "postgresql:///lab", "sqlite:////a:b@c/d.db", "grpc://h:13000"):
         check_ledger(url)
+
+
+def test_a_file_that_would_not_end_to_be_read_is_refused(tmp_path: Path) -> None:
+    """Aliases of aliases, as a file of others may have; one alias is fine."""
+    levels = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    levels += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
+    for text, said in (
+        ("\n".join(levels), "its aliases stand for more than"),
+        ("[" * 5000, "nested too deeply|not readable as YAML"),
+        ("a: &a [*a]", "nested too deeply"),
+    ):
+        file = tmp_path / "hostile.yaml"
+        file.write_text(text)
+        with pytest.raises(UserError, match=said):
+            load_study(str(file))
+    file.write_bytes(b"name: \xff\xfe")
+    with pytest.raises(UserError, match="not readable as YAML"):
+        load_study(str(file))

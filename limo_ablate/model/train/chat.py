@@ -147,30 +147,31 @@ def render(
     tokenizer: PreTrainedTokenizerFast, conversations: list[list[dict[str, str]]], **settings: Any
 ) -> list[str]:
     """The text of each conversation. Raises UserError where the chat template fails or does not end."""
-    from jinja2.exceptions import TemplateError
-
     name = tokenizer.name_or_path
-    _check_template(tokenizer)
     limit = SECONDS + SECONDS_EACH * len(conversations)
     try:
+        _check_template(tokenizer)
         texts: list[str] = within_processor_time(
             limit, lambda: tokenizer.apply_chat_template(conversations, tokenize=False, **settings)
         )
     except TimeLimitExceeded as error:
         raise UserError(f"{name}: its chat template took more than {limit:g} s; use another model") from error
-    except (TemplateError, OverflowError, MemoryError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # a template may raise anything
         raise UserError(f"{name}: its chat template failed: {type(error).__name__}: {error}") from error
     return texts
 
 
 def _check_template(tokenizer: PreTrainedTokenizerFast) -> None:
-    """Raises UserError for `**`: one power of large numbers runs for years, and nothing can interrupt it."""
+    """Raises UserError for `**` and `round` (a power of ten): one power of large numbers runs for years, and
+    nothing can interrupt it."""
     from jinja2 import Environment
 
     name, templates = tokenizer.name_or_path, tokenizer.chat_template
     for template in templates.values() if isinstance(templates, dict) else [templates or ""]:
         words = Environment().lex(template)  # noqa: S701 (nothing is rendered)
-        if any(kind == "operator" and word == "**" for _, kind, word in words):
+        if any((kind, word) in (("operator", "**"), ("name", "round")) for _, kind, word in words):
             raise UserError(f"{name}: its chat template computes a power; use another model")
 
 

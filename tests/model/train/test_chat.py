@@ -203,6 +203,9 @@ def test_a_template_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) 
     ("template", "message"),
     [
         ("{{ 9 ** 9 ** 9 ** 9 }}", "its chat template computes a power"),
+        ("{{ 1|round(30000000, 'ceil') }}", "its chat template computes a power"),
+        ("{{ 1 / 0 }}", "its chat template failed: ZeroDivisionError"),
+        ("{{ none + 1 }}", "its chat template failed: TypeError"),
         ("{{ raise_exception('System role not supported') }}", "failed: TemplateError: System role not"),
         ("{{ ''.__class__.__mro__ }}", "failed: SecurityError"),
         ("{% for %}", "failed: TemplateSyntaxError"),
