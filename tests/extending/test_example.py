@@ -31,7 +31,7 @@ OURS = [
 def run(folder: Path, *arguments: str, packages: Path | None = None) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join(map(str, filter(None, [packages, ROOT])))
     command = [sys.executable, "-m", "limo_ablate", *arguments]
-    environment = os.environ | {"PYTHONPATH": path}
+    environment = os.environ | {"PYTHONPATH": path, "XDG_CONFIG_HOME": str(folder)}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
 
 
@@ -119,7 +119,7 @@ def test_a_sweep_is_launched_and_reported_by_it(folder: Path, packages: Path) ->
             }
         )
     )
-    done = run(folder, "sweep", "sums.yaml", packages=packages)
+    done = run(folder, "sweep", "sums.yaml", "--trust", packages=packages)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "joined as" in done.stdout
     study = folder / "outputs" / "studies" / "sums"

@@ -76,7 +76,7 @@ def test_nothing_of_a_hostile_study_runs_or_is_asked_for(opened: Chromium, study
         == 0
     )
     assert opened.run("document.querySelectorAll('.chart').length") > 5
-    assert opened.run("[...document.querySelectorAll('.chart')].every(box => box.querySelector('svg.marks'))")
+    opened.until("[...document.querySelectorAll('.chart')].every(box => box.querySelector('svg.marks'))")
     assert opened.requests == [(study / "report" / "index.html").as_uri()]
     assert not [problem for problem in opened.problems if not problem.startswith("WARN")]
 

@@ -117,8 +117,7 @@ def _run(order: dict[str, Any]) -> int:
     os.environ.update(order["environment"])
     if limit := order["largest_file"]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    if order["nohup"]:
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN if order["nohup"] else signal.SIG_DFL)
     sys.path.insert(0, str(HERE))
     sys.argv = [str(HERE / "drive.py"), *order["arguments"]]
     code: Any = 0

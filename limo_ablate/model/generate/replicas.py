@@ -24,7 +24,6 @@ from limo_ablate.core.typed import from_dict
 from limo_ablate.model.generate.config import ENGINES, EngineConfig
 from limo_ablate.model.generate.engine import Completed, Request, Sampling, longest_first
 from limo_ablate.model.train.failure import OutOfMemory, names_out_of_memory
-from limo_ablate.model.train.load import ADAPTER
 from limo_ablate.model.train.managed_process import (
     POLL_SECONDS,
     ManagedProcess,
@@ -34,6 +33,7 @@ from limo_ablate.model.train.managed_process import (
     process_failure,
     start,
 )
+from limo_ablate.model.train.model_config import ADAPTER
 
 
 class Replicas:

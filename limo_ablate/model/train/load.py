@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.model.train.chat import render
+from limo_ablate.model.train.model_config import ADAPTER
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-ADAPTER = "adapter_config.json"
 DEFAULT_CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "{% if message['role'] == 'system' %}{{ message['content'] }}\n\n"

@@ -10,6 +10,7 @@ from typing import Any
 
 from limo_ablate.core.errors import UserError
 
+ADAPTER = "adapter_config.json"
 LONGEST = 16_000_000
 """Bytes of a config.json: real ones have some thousand."""
 COUNTED = re.compile("layer|expert|block")
@@ -101,14 +102,17 @@ def _tensors(folder: Path) -> int:
 
 
 def _check_sizes(folder: Path, model: Any) -> None:
-    """Raises UserError where the files are too small for the model's weights."""
+    """Raises UserError where the files are too small for the model's weights.
+
+    Those of an adapter's base model are checked when that is loaded.
+    """
     size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     if not size:
         return  # loading says so
     packed = 8 if getattr(model.config, "quantization_config", None) else 1  # weights in a byte, at most
     weights = sum(parameter.numel() for parameter in model.parameters())
     buffers = sum(buffer.numel() for buffer in model.buffers())
-    if weights > packed * size or buffers > max(BUFFERS, packed * size):
+    if (weights > packed * size and not (folder / ADAPTER).exists()) or buffers > max(BUFFERS, packed * size):
         raise UserError(
             f"{folder}: its config.json describes {weights} weights and {buffers} other numbers, but its "
             f"*.safetensors have only {size} bytes; download the model again"
