@@ -122,7 +122,7 @@ def loss_chart(figure: Figure, rows: pl.DataFrame) -> alt.LayerChart | alt.Facet
     layers: list[Any] = [
         _lines(figure, part, "loss", y).mark_line(
             strokeWidth=1.8 if name == "dev" else 1.2,
-            opacity=0.6,
+            strokeOpacity=0.6,
             strokeDash=LINES[name],
             point=name == "dev",
         )
@@ -136,7 +136,7 @@ def accuracy_chart(figure: Figure, rows: pl.DataFrame) -> alt.LayerChart | alt.F
     scale, ticks = alt.Scale(zero=False, nice=True), alt.Axis(format="~%", tickCount=5)
     y = alt.Y("token_accuracy:Q", title="token accuracy", scale=scale, axis=ticks)
     part = rows.select("trial", "x", "line", "tokens", "token_accuracy")
-    lines = _lines(figure, part, "token_accuracy", y).mark_line(strokeWidth=1.2, opacity=0.6)
+    lines = _lines(figure, part, "token_accuracy", y).mark_line(strokeWidth=1.2, strokeOpacity=0.6)
     return _with_menu(alt.layer(lines), figure, rows)
 
 
