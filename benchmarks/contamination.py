@@ -44,7 +44,7 @@ ALL = ContaminationConfig(
     minhash=MinHashConfig(threshold=0.8, shingle=5, permutations=128, seed=0),
     also={},
 )
-NOTHING = replace(ALL, exact=False, ngrams=(), masked_ngrams=(), minhash=None)
+NOTHING = replace(ALL, policy="none", exact=False, ngrams=(), masked_ngrams=(), minhash=None)
 METHODS = {
     "exact": replace(NOTHING, exact=True),
     **{f"ngram, n = {n}": replace(NOTHING, ngrams=(n,)) for n in ALL.ngrams},

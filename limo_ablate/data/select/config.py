@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
+from limo_ablate.core.artifacts import DEFAULT_NOT_IN_KEY
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.registry import Entry, Registry
 from limo_ablate.core.typed import Suggested, nearest
@@ -121,23 +122,32 @@ class ContaminationConfig:
     policy: Literal["none", "report", "drop", "error"]
     """`report` keeps flagged problems and also scores on clean benchmark items."""
     punctuation: Literal["separate", "delete"]
-    """Whether anything but a-z, 0-9 and Chinese characters (each a word) separates words; or is deleted,
-    where only white space separates words and an underscore is part of a word."""
+    """Whether anything but letters and digits separates words; or is deleted, where only white space
+    separates words and an underscore is part of a word. Scripts without spaces: each character is a word."""
     exact: bool
     """Flag problems with the same words."""
     ngrams: tuple[int, ...]
-    """Flag problems that share a run of that many words, for each of these lengths."""
+    """Flag problems that share a run of that many words, for each of these lengths; and those that hold all
+    words of an item that is shorter."""
     masked_ngrams: tuple[int, ...]
     """The same with every number replaced by a mark, which finds problems with other numbers."""
     minhash: MinHashConfig | None
     also: dict[str, BenchmarkSetConfig]
     """Benchmarks to compare with besides those that are evaluated."""
+    boilerplate: float | None = field(default=0.1, metadata=DEFAULT_NOT_IN_KEY)
+    """Runs of words in more than this share of a benchmark's items, or of the pool, are not compared: they
+    are the prompt, or a template. null: all words are."""
 
     def __post_init__(self) -> None:
         for key in ("ngrams", "masked_ngrams"):
             lengths = getattr(self, key)
             if any(n < 1 for n in lengths):
                 raise UserError(f"select.contamination.{key}={list(lengths)}: lengths must be 1 or more")
+        if self.boilerplate is not None and not 0 < self.boilerplate <= 1:
+            raise UserError(
+                f"select.contamination.boilerplate={self.boilerplate:g}: must be a share above 0 and at "
+                "most 1, or null"
+            )
         searching = self.exact or self.ngrams or self.masked_ngrams or self.minhash
         if self.policy != "none" and not searching:
             raise UserError(

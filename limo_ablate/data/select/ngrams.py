@@ -10,9 +10,33 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from limo_ablate.data.select.words import MARK, Integers, Words
+from limo_ablate.data.select.words import MARK, Integers, Vocabulary, Words
 
 PAIRS = {"text": pl.Int64, "item": pl.Int64, "start": pl.Int64, "length": pl.Int64}
+MATCHES = 1_000_000
+"""Positions in pool and items that are compared at a time, so that templates don't fill the memory."""
+
+
+class NgramNumbers:
+    """Numbers of the n-grams of some texts, from 1."""
+
+    def __init__(self, codes: Integers, n: int) -> None:
+        self.n = n
+        self.keys: list[npt.NDArray[np.uint64]] = []
+        """For each doubling of the length, the existing pairs of halves; a pair's number is its position."""
+        self.own = codes
+        """The number of the n-gram at each position of those texts."""
+        for shift in _shifts(n):
+            pairs = pairs_of(self.own, shift)
+            self.keys.append(np.unique(pairs[pairs > 0]))
+            self.own = pair_numbers(pairs, self.keys[-1])
+
+    def of(self, codes: Integers) -> Integers:
+        """The number of the n-gram at each position of other texts; 0 for one that the first don't have."""
+        numbers = codes
+        for shift, keys in zip(_shifts(self.n), self.keys, strict=True):
+            numbers = pair_numbers(pairs_of(numbers, shift), keys)
+        return numbers
 
 
 class NgramIndex:
@@ -22,18 +46,15 @@ class NgramIndex:
     numbers than other words: lists of coordinates all look the same.
     """
 
-    def __init__(self, items: Words, n: int, *, masked: bool = False) -> None:
+    def __init__(
+        self, items: Words, n: int, *, masked: bool = False, vocabulary: Vocabulary | None = None
+    ) -> None:
         self.items, self.n = items, n
-        self.vocabulary = items.flat.filter(items.flat != "").unique().sort()
-        self.codes = self._codes(items)
-        self.keys: list[npt.NDArray[np.uint64]] = []
-        """For each doubling of the length, the existing pairs of halves; a pair's number is its position."""
-        numbers = self.codes
-        for shift in _shifts(n):
-            pairs = _pairs(numbers, shift)
-            self.keys.append(np.unique(pairs[pairs > 0]))
-            numbers = _pair_numbers(pairs, self.keys[-1])
-        self._keep_first(numbers, _informative(items, n) if masked else numbers > 0)
+        self.vocabulary = vocabulary or Vocabulary(items)
+        self.codes = self.vocabulary.codes(items)
+        self.numbers = NgramNumbers(self.codes, n)
+        own = self.numbers.own
+        self._keep_first(own, _informative(items, n) if masked else own > 0)
 
     def _keep_first(self, numbers: Integers, counts: npt.NDArray[np.bool_]) -> None:
         """Sets `places`, where each n-gram first occurs in each item; n-gram k starts at `bounds[k]`."""
@@ -46,12 +67,20 @@ class NgramIndex:
 
     def find(self, texts: Words) -> pl.DataFrame:
         """A row for each (text, item) that share an n-gram, with their longest shared run."""
-        codes = self._codes(texts)
-        numbers = codes
-        for shift, keys in zip(_shifts(self.n), self.keys, strict=True):
-            numbers = _pair_numbers(_pairs(numbers, shift), keys)
+        codes = self.vocabulary.codes(texts)
+        numbers = self.numbers.of(codes)
         here = np.flatnonzero(numbers)
         first, last = self.bounds[numbers[here]], self.bounds[numbers[here] + 1]
+        parts = [
+            self._runs(texts, codes, here[part], first[part], last[part])
+            for part in _bounded_parts(last - first)
+        ]
+        return _longest(pl.concat(parts or [pl.DataFrame(schema=PAIRS)]))
+
+    def _runs(
+        self, texts: Words, codes: Integers, here: Integers, first: Integers, last: Integers
+    ) -> pl.DataFrame:
+        """The longest shared run of each pair that shares the n-grams at `here`."""
         here, there = np.repeat(here, last - first), self.places[_ranges(first, last)]
         starts = _run_starts(here, there, len(self.codes))
         here, there = here[starts], there[starts]
@@ -63,15 +92,25 @@ class NgramIndex:
             "start": here - before,
             "length": before + self.n + after,
         }
-        longest = pl.DataFrame(runs, schema=PAIRS).sort(
-            "text", "item", "length", "start", descending=[False, False, True, False]
-        )
-        return longest.unique(["text", "item"], keep="first", maintain_order=True)
+        return _longest(pl.DataFrame(runs, schema=PAIRS))
 
-    def _codes(self, words: Words) -> Integers:
-        """Each word's number in the vocabulary, from 1; 0 for unknown words and between texts."""
-        codes = words.flat.cast(pl.Enum(self.vocabulary), strict=False).to_physical().cast(pl.Int64) + 1
-        return codes.fill_null(0).to_numpy()
+
+def _longest(runs: pl.DataFrame) -> pl.DataFrame:
+    """Of each pair the longest run, the first of equal ones."""
+    ordered = runs.sort("text", "item", "length", "start", descending=[False, False, True, False])
+    return ordered.unique(["text", "item"], keep="first", maintain_order=True)
+
+
+def _bounded_parts(matches: Integers) -> list[slice]:
+    """Consecutive slices that have at most MATCHES matches each, or are of one position."""
+    ends = np.cumsum(matches)
+    parts, start = [], 0
+    while start < len(ends):
+        limit = MATCHES + (ends[start - 1] if start else 0)
+        stop = max(start + 1, int(np.searchsorted(ends, limit, side="right")))
+        parts.append(slice(start, stop))
+        start = stop
+    return parts
 
 
 def _shifts(n: int) -> list[int]:
@@ -83,7 +122,7 @@ def _shifts(n: int) -> list[int]:
     return shifts
 
 
-def _pairs(numbers: Integers, shift: int) -> npt.NDArray[np.uint64]:
+def pairs_of(numbers: Integers, shift: int) -> npt.NDArray[np.uint64]:
     """The numbers of the half at each position and the half `shift` later as one integer; 0 if one is
     missing."""
     pairs = np.zeros(len(numbers), np.uint64)
@@ -93,7 +132,7 @@ def _pairs(numbers: Integers, shift: int) -> npt.NDArray[np.uint64]:
     return pairs
 
 
-def _pair_numbers(pairs: npt.NDArray[np.uint64], keys: npt.NDArray[np.uint64]) -> Integers:
+def pair_numbers(pairs: npt.NDArray[np.uint64], keys: npt.NDArray[np.uint64]) -> Integers:
     """Each pair's position in `keys`, from 1; 0 if it is not there."""
     numbers = np.zeros(len(pairs), np.int64)
     if len(keys):

@@ -1,9 +1,11 @@
 """Splits problem texts into words, for the contamination gate and the search for duplicates.
 
-A word is a run of a-z and 0-9, or a single Chinese character (script Han). With `separate`, anything else
+A word is a run of letters, their marks and digits of any script; in scripts that are written without spaces
+(Chinese, Japanese, Thai, Lao, Khmer, Burmese), a single letter with its marks. With `separate`, anything else
 separates words. With `delete`, anything else but white space is deleted, and the underscore is part of a
-word, so that x_1 differs from x1. Texts are lower-cased as Unicode defines it: the Kelvin sign becomes a k,
-and the dotted capital I an i and a combining mark, which is not a letter.
+word, so that x_1 differs from x1. Texts are compared in lower case and in Unicode's compatibility form
+(NFKC): composed and decomposed accents, ligatures and full-width letters are the same. A raised or lowered
+number is a word of its own, so that x² is x^2.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +23,17 @@ import polars as pl
 Punctuation = Literal["separate", "delete"]
 Integers = npt.NDArray[np.int64]
 
-WORD = {"separate": r"[a-z0-9]+|\p{Han}", "delete": r"[a-z0-9_]+|\p{Han}"}
-DELETED = r"[^a-z0-9_\s\p{Han}]"
+_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\x{30FC}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}&&\p{L}"
+_LETTERS, _MARKED = r"\p{L}\p{N}", r"\p{L}\p{N}\p{M}"
+WORD = {
+    "separate": rf"[{_UNSPACED}]\p{{M}}*|[{_LETTERS}--[{_UNSPACED}]][{_MARKED}--[{_UNSPACED}]]*",
+    "delete": rf"[{_UNSPACED}]\p{{M}}*|[{_LETTERS}_--[{_UNSPACED}]][{_MARKED}_--[{_UNSPACED}]]*",
+}
+DELETED = rf"[^{_MARKED}_\s]"
+BEYOND_ASCII = r"[^\x00-\x7f]"
+INVISIBLE = r"[\p{Cf}\x{0640}]"
+"""Characters without a meaning of their own: joiners, soft hyphens, the stroke that stretches Arabic."""
+RAISED = r"[\x{00B2}\x{00B3}\x{00B9}\x{2070}-\x{209C}]+"
 MARK = "#"
 """Replacement for a run of digits, also inside a word: 3x becomes #x."""
 BATCH = 50_000
@@ -40,15 +51,23 @@ class Words:
 
     @classmethod
     def split(cls, texts: pl.Series, punctuation: Punctuation) -> Words:
-        column = texts.cast(pl.String).fill_null("").alias("text")
-        ended = pl.concat_list(split_words(pl.col("text"), punctuation), pl.lit(""))
-        lists = column.to_frame().select(ended).to_series()
-        lengths = lists.list.len().cast(pl.Int64).to_numpy()
-        return cls(lists.explode(), np.concatenate([[0], np.cumsum(lengths)]))
+        column = split_words(texts, punctuation).alias("words")
+        lists = column.to_frame().select(pl.concat_list("words", pl.lit(""))).to_series()
+        return cls(lists.explode(), _starts(lists.list.len().cast(pl.Int64).to_numpy()))
+
+    def keep(self, kept: npt.NDArray[np.bool_]) -> Words:
+        """Only the words at the positions in `kept`, which must include the end of each text."""
+        return Words(self.flat.filter(pl.Series(kept)), _starts(self.count(kept)))
+
+    def count(self, each: npt.NDArray[Any]) -> Integers:
+        """The sum over each text; `each`: a number, or a flag, for each of `flat`."""
+        if not len(self.flat):
+            return np.zeros(0, np.int64)
+        return np.add.reduceat(each, self.starts[:-1], dtype=np.int64)
 
     def masked(self) -> Words:
         """The same words with every number replaced by MARK."""
-        return Words(self.flat.str.replace_all("[0-9]+", MARK), self.starts)
+        return Words(self.flat.str.replace_all(r"\p{Nd}+", MARK), self.starts)
 
     def lists(self) -> list[list[str]]:
         flat = self.flat.to_list()
@@ -58,17 +77,46 @@ class Words:
         """The words of each text, joined: equal if and only if two texts have the same words."""
         return [" ".join(words) for words in self.lists()]
 
+    def lengths(self) -> Integers:
+        """Number of words of each text."""
+        return np.diff(self.starts) - 1
+
     def texts_at(self, positions: Integers) -> Integers:
         """The text that each position in `flat` belongs to."""
         return np.searchsorted(self.starts, positions, side="right") - 1
 
 
-def split_words(text: pl.Expr, punctuation: Punctuation) -> pl.Expr:
-    """The list of a text's words."""
-    text = text.str.to_lowercase()
+class Vocabulary:
+    """The words of some texts, numbered from 1."""
+
+    def __init__(self, words: Words) -> None:
+        self._enum = pl.Enum(words.flat.filter(words.flat != "").unique().sort())
+        self._last: tuple[Words, Integers] | None = None
+
+    def codes(self, words: Words) -> Integers:
+        """Each word's number; 0 for unknown words and between texts. Those of the last words are kept."""
+        if self._last is None or self._last[0] is not words:
+            codes = words.flat.cast(self._enum, strict=False).to_physical().cast(pl.Int64) + 1
+            self._last = words, codes.fill_null(0).to_numpy()
+        return self._last[1]
+
+
+def _starts(lengths: Integers) -> Integers:
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+
+
+def split_words(texts: pl.Series, punctuation: Punctuation) -> pl.Series:
+    """The list of each text's words."""
+    column = texts.cast(pl.String).fill_null("").rename("text")
+    beyond = column.str.contains(BEYOND_ASCII)
+    if beyond.any():
+        text = pl.col("text").str.replace_all(RAISED, " $0").str.normalize("NFKC")
+        plain = column.filter(beyond).to_frame().select(text.str.replace_all(INVISIBLE, "")).to_series()
+        column = column.scatter(beyond.arg_true(), plain)
+    column = column.str.to_lowercase()
     if punctuation == "delete":
-        text = text.str.replace_all(DELETED, "")
-    return text.str.extract_all(WORD[punctuation])
+        column = column.str.replace_all(DELETED, "")
+    return column.str.extract_all(WORD[punctuation])
 
 
 def duplicate_of(texts: pl.Series | Sequence[str], punctuation: Punctuation) -> list[int | None]:
@@ -76,12 +124,10 @@ def duplicate_of(texts: pl.Series | Sequence[str], punctuation: Punctuation) -> 
 
     A text without words is not a duplicate. Only a digest of each text is kept in memory.
     """
-    frame = pl.Series("text", texts, dtype=pl.String).to_frame()
-    words = split_words(pl.col("text"), punctuation).list.join(" ").fill_null("")
     first: dict[bytes, int] = {}
     duplicates: list[int | None] = []
-    for batch in frame.iter_slices(BATCH):
-        for joined in batch.select(words).to_series():
+    for batch in pl.Series("text", texts, dtype=pl.String).to_frame().iter_slices(BATCH):
+        for joined in split_words(batch.to_series(), punctuation).list.join(" "):
             position = len(duplicates)
             digest = hashlib.blake2b(joined.encode(), digest_size=16).digest()
             earlier = first.setdefault(digest, position) if joined else position

@@ -7,6 +7,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
+from limo_ablate.data.select.contamination import gate_notes
 from limo_ablate.report.health.groups import Groups, groups
 from limo_ablate.report.labels import percent
 from limo_ablate.report.section import Chart, Section, Table, slug
@@ -45,9 +46,10 @@ def section(view: StudyView) -> Section | None:
     if pairs is None:
         text.append("The gate's artifacts are not in the store, so its pairs can't be shown.")
     elif pairs.is_empty():
-        text.append("It flagged nothing.")
+        text += ["It flagged nothing.", *_not_compared(view)]
     else:
         charts.insert(0, _flagged_chart(view, pairs))
+        text += _not_compared(view)
     table = evidence(pairs) if pairs is not None and not pairs.is_empty() else None
     return Section("contamination", "Contamination", tuple(text), tuple(charts), table)
 
@@ -59,6 +61,13 @@ def _gate_text(policies: list[str]) -> str:
     return f"The contamination gate was varied ({POLICY}): {did}."
 
 
+def _not_compared(view: StudyView) -> list[str]:
+    """What the gate did not compare, or does not list."""
+    folders = [path for trial in view.done if (path := artifact(view, trial, "flags"))]
+    notes = dict.fromkeys(note for folder in dict.fromkeys(folders) for note in gate_notes(folder))
+    return [f"{note[0].upper()}{note[1:]}." for note in notes]
+
+
 def flagged_pairs(view: StudyView) -> pl.DataFrame | None:
     """All flagged pairs of the study, as in flags.parquet; None if no artifact of the gate is in the
     store."""
@@ -68,9 +77,9 @@ def flagged_pairs(view: StudyView) -> pl.DataFrame | None:
 
 
 def methods(pairs: pl.DataFrame) -> pl.DataFrame:
-    """Adds the column `by`: `same words`, `20 words`, `20 words, numbers masked`, `MinHash`."""
+    """Adds the column `by`: `same words`, `whole item`, `20 words`, `20 words, numbers masked`, `MinHash`."""
     kinds = {"ngram": "{} words", "masked": "{} words, numbers masked"}
-    by = pl.col("method").replace({"minhash": "MinHash", "exact": "same words"})
+    by = pl.col("method").replace({"minhash": "MinHash", "exact": "same words", "whole": "whole item"})
     for method, name in kinds.items():
         by = pl.when(pl.col("method") == method).then(pl.format(name, "n")).otherwise(by)
     return pairs.with_columns(by=by)

@@ -10,6 +10,7 @@ import polars as pl
 
 from limo_ablate.core.artifacts import Artifact, content_key
 from limo_ablate.core.errors import UserError
+from limo_ablate.data.select.contamination import gate_notes
 from limo_ablate.data.select.selection import Selected, choose_rows
 from limo_ablate.report.preview.manifest import manifest
 from limo_ablate.trial.config import TrialConfig
@@ -30,6 +31,8 @@ class Preview:
     pool: Artifact
     flags: pl.DataFrame | None
     """Pairs flagged by the contamination gate; None if the gate is off."""
+    gate_notes: list[str]
+    """What the gate did not compare, or does not list."""
     manifest: pl.DataFrame
     rejected: pl.DataFrame
     """Rows of the source that could not be used: where, reason."""
@@ -70,6 +73,7 @@ class Preview:
             "pool": {"key": self.pool.key, "digest": self.pool.digest},
             "score": self.config.select.score.name,
             "benchmarks": self.benchmarks,
+            "gate": self.gate_notes,
             "funnel": [asdict(step) for step in self.selected.funnel.steps],
             "data": asdict(self.config.data),
             "select": asdict(self.config.select),
@@ -88,7 +92,8 @@ def build_preview(config: TrialConfig) -> Preview:
     rejected = pl.read_parquet(pool.path / "rejected.parquet")
     counts = json.loads((pool.path / "pool.json").read_text())
     listed = manifest(selected, pool, config.select.perturb)
-    return Preview(config, selected, pool, flags, listed, rejected, counts, _compared(stages))
+    notes = gate_notes(evidence.flags.path) if evidence.flags else []
+    return Preview(config, selected, pool, flags, notes, listed, rejected, counts, _compared(stages))
 
 
 def _compared(stages: Stages) -> dict[str, tuple[int, int]]:

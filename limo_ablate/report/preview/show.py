@@ -128,6 +128,8 @@ def _print_flags(console: Console, preview: Preview) -> None:
         f"{counted(problems, 'problem')} of the pool flagged, in {counted(pairs, 'pair')} with "
         f"benchmark items; {chosen['problem'].n_unique()} of them chosen"
     )
+    for note in preview.gate_notes:
+        console.print(f"  {note}")
     if flags.is_empty():
         return
     counts = flags.group_by("benchmark", "method", "n", maintain_order=True).agg(

@@ -21,6 +21,7 @@ NOTHING = ContaminationConfig(
     masked_ngrams=(),
     minhash=None,
     also={},
+    boilerplate=None,
 )
 EXACT = replace(NOTHING, exact=True)
 MINHASH = replace(NOTHING, minhash=MinHashConfig(threshold=0.7, shingle=3, permutations=128, seed=0))
@@ -195,7 +196,7 @@ def test_problems_of_real_pools_that_share_an_ngram(
     benchmarks = {name: real(shared, f"limo-eval/{name}") for name in ("math", "aime")}
     rows = found(store, config, pool, benchmarks)
     for name, expected in (("math", math), ("aime", aime)):
-        counts = [rows.filter(benchmark=name, n=n)["problem"].n_unique() for n in NS]
+        counts = [rows.filter(benchmark=name, method="ngram", n=n)["problem"].n_unique() for n in NS]
         assert counts == list(expected)
 
 

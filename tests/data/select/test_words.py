@@ -18,7 +18,7 @@ ALIKE = MinHashConfig(threshold=0.7, shingle=3, permutations=128, seed=0)
         ("Find $x_{12}$ + 3.5!", "find x 12 3 5", "find x_12 35"),
         ("设f(x)在[0,1]上连续", "设 f x 在 0 1 上 连 续", "设 fx 在 01 上 连 续"),
         ("It's\n\u00a0\\frac12", "it s frac12", "its frac12"),
-        ("\u0130\u212a \u00e9t\u00e9 \uff11", "i k t", "ik t"),
+        ("\u0130\u212a \u00e9t\u00e9 \uff11", "i\u0307k \u00e9t\u00e9 1", "i\u0307k \u00e9t\u00e9 1"),
         ("∀∃", "", ""),
     ],
 )
