@@ -41,7 +41,7 @@ _CONTRAST = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _HEDGED_BEFORE = re.compile(
-    r"\b(?:not|except|excluding|unless|either|neither|possibly|maybe|perhaps|between|at\s+least|at\s+most"
+    r"\b(?:not|except|excluding|unless|either|neither|possibly|maybe|perhaps|between(?=\s*$)|at\s+least|at\s+most"
     r"|more\s+than|less\s+than|fewer\s+than|greater\s+than|other\s+than|without|any)\b|n't\b|除了|不是"
     r"|\b(?:might|may|could)\s+(?:\w+\s+)?(?:be\s*)?$",
     re.IGNORECASE,
@@ -62,7 +62,7 @@ _COMMANDS = (
 """Verbs with which a problem begins, capital in the middle of a sentence too where it is quoted."""
 _ASKS = re.compile(
     rf"^\W*(?:(?:completely|fully|please|now|then|next|first|and)\s+)?(?:{_QUESTION})\b|^\W*[求若设]|[:;,]\s*(?:please\s+)?(?:find|compute|calculate|determine|evaluate|simplify"
-    r"|express|what|how|which|who|solve)\b|\b(?:need|want|have|asked|going|try|trying|required|wants?|goal\s+is|task\s+is)"
+    r"|express|what|how|which\s+of|solve)\b|\b(?:need|want|have|asked|going|try|trying|required|wants?|goal\s+is|task\s+is)"
     r"\s+(?:us\s+)?(?:to\s+)(?:find|compute|calculate|determine|evaluate|simplify|express|solve|know|figure)\b"
     rf"|(?-i:\b(?:{_COMMANDS})\b)|[?？]|多少|几个|什么|求[^得出]",
     re.IGNORECASE,
@@ -78,6 +78,7 @@ _LABEL = re.compile(
     re.IGNORECASE,
 )
 """What a number after it counts: "Step 1" has no value."""
+_COMPUTED = re.compile(r"\d[^=\d]{0,20}[-−+*/x×÷][^=]{0,80}=\s*[-−$€£]{0,2}\d[\d.,]*[^=\d]*\Z")
 _NAME = re.compile(r"\(?[A-Za-z](?:_?\d)?")
 _EQUATION = re.compile(r"([^\s=]+)\s*=\s*$")
 
@@ -139,7 +140,7 @@ def read_sentence(sentence: str, earlier: str) -> str | None:
 
     A value that no verb asserts counts if the sentence draws a conclusion, or if `earlier` computes it.
     """
-    if is_question(sentence):
+    if is_question(sentence) and not is_computed(sentence):
         return None
     found = values(sentence)
     if not found:
@@ -165,6 +166,16 @@ def is_question(sentence: str) -> bool:
     """Whether a sentence, or its last line, asks for something or sets a problem."""
     last_line = sentence.rstrip().rpartition("\n")[2]
     return bool(_ASKS.search(sentence) or _ASKS.search(last_line))
+
+
+def is_computed(sentence: str) -> bool:
+    """Whether a sentence ends in a calculation with numbers: "If she has $5, she needs 9 - 5 = $4 more"."""
+    return bool(_COMPUTED.search(sentence)) and "?" not in sentence
+
+
+def is_label(text: str) -> bool:
+    """Whether a text ends in a word that counts something, and its number or letter: Step 1."""
+    return bool(_LABEL.search(re.sub(r"(?:\d+|[A-Za-z])\s*\Z", "", text)))
 
 
 def is_bare(line: str) -> bool:
@@ -244,7 +255,9 @@ def _equation(sentence: str, found: list[Value]) -> str | None:
     if not sides:
         return None
     last, left = sides[-1]
-    if _HEDGED_BEHIND.search(sentence[last.end :]) or _HEDGED_BEFORE.search(sentence[: left.start()]):
+    if _HEDGED_BEHIND.search(sentence[last.end :]) or _HEDGED_BEFORE.search(
+        re.split(r"[,;]\s", sentence[: left.start()])[-1]
+    ):
         return None
     before = _mathematics_before(sentence[: left.end()])
     if re.search(r"[A-Za-z]\s*[-+*/^]|[-+*/^]\s*[A-Za-z]|\d[a-z]\b", before):

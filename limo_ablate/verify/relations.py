@@ -53,6 +53,9 @@ def assignment(node: Node) -> tuple[str, Node] | None:
 
 WORD = "\\"
 """Begins names that are words."""
+_COORDINATES = frozenset(("x", "y", "z"))
+"""Letters of which a sum or product is one side of an equation: x + y = 12 is a line, a + b = 13 is 13."""
+_ABSOLUTE_X = Call("abs", (Symbol("x"),))
 _NAMED_FUNCTIONS = frozenset(
     ("abs", "sin", "cos", "tan", "cot", "sec", "csc", "re", "im", "arg", "det", "max", "min", "gcd", "lcm")
 ) | {"limit", "integral"}
@@ -71,17 +74,17 @@ def quantity_name(node: Node) -> str | None:
         case Call(name="abs", args=(inner,)) if is_name_of_points(inner):
             return quantity_name(inner)
         case Call() if node.name in _NAMED_FUNCTIONS:
-            return show(node) if symbols(node) else None
+            return show(node) if symbols(node) and node != _ABSOLUTE_X else None
         case Power(base=Call(), exponent=Number()):
             return show(node) if quantity_name(node.base) else None
         case Power(exponent=exponent) if exponent == MINUS_ONE:
             divisor = quantity_name(node.base)
-            return divisor and f"1/{divisor}"
+            return None if divisor is None or divisor in _COORDINATES else f"1/{divisor}"
         case Mul(factors=parts) if is_name_of_points(node):
             return "".join(part.name for part in parts if isinstance(part, Symbol))
         case Mul(factors=parts) | Add(terms=parts) | Ratio(parts=parts):
             names = [quantity_name(_unsigned(part)) for part in parts]
-            if any(name is None for name in names):
+            if any(name is None or name in _COORDINATES for name in names):
                 return None
             words = all(name and name.startswith(WORD) for name in names)
             return WORD + " ".join(str(name)[1:] for name in names) if words else show(node)

@@ -7,6 +7,8 @@ import re
 from limo_ablate.verify.clauses import (
     FORMULA,
     is_bare,
+    is_computed,
+    is_label,
     is_number,
     is_question,
     prose,
@@ -61,8 +63,7 @@ _LETTER_AT_END = re.compile(
     r"|选?项?\s*([A-J])\s*(?:选?项)?(?:是|为)?(?:正确|对|符合|成立)(?:的|题意)?[。.]?\s*$"
 )
 _PLEASANTRY = re.compile(
-    r"(?:I\s+hope|Hope|Let\s+me\s+know|Thank|Thanks|Have\s+a|Feel\s+free|Please\s+let|Good\s+luck|Is\s+there)\b[^.!?\n]*[.!?]*\s*$",
-    re.IGNORECASE,
+    r"(?:I\s+hope|Hope|Let\s+me\s+know|Thank|Thanks|Have\s+a|Feel\s+free|Please\s+let|Good\s+luck|Is\s+there)\b[^.!?\n]*[.!?]*\s*$"
 )
 _TRUTH = re.compile(r"\b(?:statement|claim|assertion|proposition|conjecture|it)\s+is\s+(true|false)\W*\Z")
 _UNCLOSED = re.compile(r"\$[^$\n]*(?:\\[a-zA-Z]|[\^_])[^$\n]*\Z|\\[\[(](?!.*\\[\])]).*\Z", re.DOTALL)
@@ -70,7 +71,7 @@ _UNCLOSED = re.compile(r"\$[^$\n]*(?:\\[a-zA-Z]|[\^_])[^$\n]*\Z|\\[\[(](?!.*\\[\
 _ODD_DOLLAR = re.compile(r"(?<!\\)\$[^.\n]*\Z")
 LOOP = 40
 """Characters before the last sentence that occur often in a text that repeats itself."""
-_SENTENCE_END = re.compile(r"(?:[.!?]|(?<!\d):)(?=\s)|[。！？：]|\n\s*\n")
+_SENTENCE_END = re.compile(r"(?:[.!?]|(?<!\s):)(?=\s)|[。！？：]|\n\s*\n|(?<=[\d$)%])\n(?=[A-Z][a-z])")
 
 
 def by_phrase(text: str) -> str | None:
@@ -119,8 +120,8 @@ def whole(text: str) -> str | None:
     line = text.strip()
     if not line or "\n" in line or len(line) > 400 or is_question(line):
         return None
-    bare = len(prose(line)) <= 3 or re.match(r"\W{0,3}(?:option\s+)?[A-J]\W", line)
-    return line if bare else None
+    bare = len(prose(line)) <= 3 and not _last_sentence(line)[1]
+    return line if bare or re.match(r"\W{0,3}(?:option\s+)?[A-J]\W", line) else None
 
 
 def by_last_sentence(text: str, prompt: str = "") -> str | None:
@@ -144,12 +145,19 @@ def by_last_sentence(text: str, prompt: str = "") -> str | None:
     if _is_last_option(sentence, earlier):
         return None
     if is_bare(sentence):
-        before = _last_sentence(earlier.rstrip())[0]
-        if is_question(before):
+        lead = earlier.rpartition("\n")[2].strip(" *")
+        if is_question(_last_sentence(earlier.rstrip())[0]) and not (lead and is_computed(sentence)):
             return None
+        if lead and not _names_value(lead):
+            return None  # the last of several calculations in a line
         in_words = "=" in FORMULA.sub(" ", sentence) and read_sentence(sentence, earlier)
         return in_words or sentence.strip("*. ")
     return read_sentence(sentence, earlier)
+
+
+def _names_value(lead: str) -> bool:
+    """Whether the text before a value in its line says in words what it is: "The total cost:"."""
+    return lead.endswith((":", "：")) and bool(prose(lead)) and not is_label(lead[:-1])
 
 
 def _is_last_option(sentence: str, earlier: str) -> bool:
@@ -178,4 +186,6 @@ def _last_sentence(text: str) -> tuple[str, str]:
             del formulas[0]
         if not formulas or end.start() <= formulas[0][0]:
             start = end.end()
-    return text[start:].strip(), text[:start]
+    sentence = text[start:].strip()
+    return sentence, text[: text.find(sentence, start)]
+
