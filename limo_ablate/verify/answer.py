@@ -77,7 +77,7 @@ _PHRASES: dict[str, Node] = {
 }
 _FRACTION_WORDS = {"half": 2, "halve": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6,
                    "seventh": 7, "eighth": 8, "ninth": 9, "tenth": 10}  # fmt: skip
-_YES_NO = re.compile(r"(yes|no|true|false)\s*[,.;:]\s.+", re.IGNORECASE | re.DOTALL)
+_YES_NO = re.compile(r"(yes|no|true|false)\s*[,.;:]\s(?=.*[a-z]{2}).+", re.IGNORECASE | re.DOTALL)
 _LONE = re.compile(r"[A-Za-z][a-z]{1,2}|[A-Z]{2,3}")
 _CODE = re.compile(r"(?:[A-Z][a-z]?\d*){2,8}")
 """KES, TP53, H2O: a name that is a whole answer is no product of letters."""

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import product
 
 from limo_ablate.verify.compare_quantities import equal_quantities
+from limo_ablate.verify.compare_words import compare_times, compare_words
 from limo_ablate.verify.deadline import check_time
 from limo_ablate.verify.limits import MAX_MATCHES, LimitReached
 from limo_ablate.verify.nodes import (
     ELLIPSIS,
+    ZERO,
     Builder,
     Call,
     Cases,
-    Clock,
-    Date,
     Group,
     Listing,
     Logic,
@@ -28,7 +27,6 @@ from limo_ablate.verify.nodes import (
     SetOf,
     SetOperation,
     Symbol,
-    Words,
     as_number,
     divide,
     symbols,
@@ -45,11 +43,12 @@ from limo_ablate.verify.normalize import (
     values_by_letter,
 )
 from limo_ablate.verify.plus_minus import expand_plus_minus, has_plus_minus
-from limo_ablate.verify.realset import equal_sets, is_set, real_set
+from limo_ablate.verify.realset import equal_sets, is_set, real_set, restrict_different_letters
 from limo_ablate.verify.relations import (
     WORD,
     assignment,
     equal_relations,
+    names_several,
     value_of_identity,
     values_to_compare,
 )
@@ -91,10 +90,10 @@ class Comparison:
             return undecided("limit", str(limit))
 
     def _by_structure(self, gold: Node, answer: Node) -> Outcome:
+        if (outcome := compare_words(gold, answer) or compare_times(gold, answer, self)) is not None:
+            return outcome
         for rule in (
             self._unions,
-            compare_words,
-            compare_times,
             self._signs,
             self._assignments,
             self._sets,
@@ -132,6 +131,8 @@ class Comparison:
         if g and a:
             values = values_to_compare(g, a)
             if values is None:
+                return equal_relations(gold, answer)  # type: ignore[arg-type]
+            if names_several(gold) and names_several(answer):
                 return equal_relations(gold, answer)  # type: ignore[arg-type]
             outcome = self(*values)
             if outcome.equal or not (isinstance(gold, Relation) and isinstance(answer, Relation)):
@@ -179,6 +180,8 @@ class Comparison:
             return None
         g, a = real_set(gold), real_set(answer)
         if g is not None and a is not None:
+            if restrict_different_letters(gold, answer):
+                return different("interval", "another letter")
             return equal_sets(g, a, self._scalars)
         g_inner, a_inner = set_of_membership(gold), set_of_membership(answer)
         if (g_inner, a_inner) != (gold, answer):
@@ -259,7 +262,9 @@ class Comparison:
         (g_body, g_index, *g_end), (a_body, a_index, *a_end) = gold.args, answer.args
         match g_index, a_index:
             case Relation(operands=(Symbol(name=new), _)), Relation(operands=(Symbol(name=old), _)):
-                if old != new and new not in symbols(a_body):
+                if old != new and new in symbols(a_body):
+                    return different("set", "another letter")
+                if old != new:
                     a_body, a_index = (rename_letters(part, {old: new}) for part in (a_body, a_index))
         return self._ordered([g_body, g_index, *g_end], [a_body, a_index, *a_end])
 
@@ -267,7 +272,9 @@ class Comparison:
         """{x | condition}, whatever the letter."""
         element, condition = answer.element, answer.condition
         new, old = bound_letter(gold), bound_letter(answer)
-        if new and old and old != new and new not in symbols(element) | symbols(condition):
+        if new and old and old != new:
+            if new in symbols(element) | symbols(condition):
+                return different("set", "another letter")
             element, condition = (rename_letters(part, {old: new}) for part in (element, condition))
         return self._ordered([gold.element, gold.condition], [element, condition])
 
@@ -345,6 +352,8 @@ def _ratios(gold: Node, answer: Node) -> Outcome:
     if g and a:
         if len(g) != len(a):
             return different("ratio", "not as many parts")
+        if any(part == ZERO for part in (*g, *a)):
+            return all_equal((equal(x, y) for x, y in zip(g, a, strict=True)), "ratio")
         return all_equal(
             (equal(divide(x, g[0]), divide(y, a[0])) for x, y in zip(g, a, strict=True)), "ratio"
         )
@@ -357,9 +366,6 @@ def _kind(node: Node) -> str:
     )
 
 
-_TRUTH = {"yes": "true", "no": "false"}
-
-
 def compare_numbers(gold: Node, answer: Node) -> Outcome | None:
     """Two numerals or fractions; None for anything else, and where one could be a rounding of the other."""
     g, a = as_number(gold), as_number(answer)
@@ -370,47 +376,3 @@ def compare_numbers(gold: Node, answer: Node) -> Outcome | None:
     if (g.decimals is None) != (a.decimals is None) or max(g.decimals or 0, a.decimals or 0) >= DOUBLE:
         return None
     return different("exact", "different rational numbers")
-
-
-def compare_words(gold: Node, answer: Node) -> Outcome | None:
-    if not isinstance(gold, Words) and not isinstance(answer, Words):
-        return None
-    for one, other in ((gold, answer), (answer, gold)):
-        if isinstance(one, Words) and one.text == "no solution" and other == SetOf(()):
-            return same("words")
-    if isinstance(gold, Words) and isinstance(answer, Words):
-        g, a = (_TRUTH.get(node.text, node.text) for node in (gold, answer))
-        if g == a or (gold.items and gold.items == answer.items):
-            return same("words")
-    return different("words", "not the same words")
-
-
-def compare_times(gold: Node, answer: Node) -> Outcome | None:
-    """Times and dates: 2:00 PM is 14:00. AM or PM, or a year, that only one side names is ignored."""
-    if isinstance(gold, Clock) and isinstance(answer, Clock):
-        halves = {gold.half, answer.half} - {None}
-        if len(halves) < 2 and gold.minutes == answer.minutes:
-            return same("time")
-        equal_times = gold.half != answer.half and _minutes_of_day(gold) == _minutes_of_day(answer)
-        return same("time") if equal_times else different("time", "not the same time")
-    if isinstance(gold, Date) and isinstance(answer, Date):
-        years = {gold.year, answer.year} - {None}
-        same_day = (gold.month, gold.day) == (answer.month, answer.day)
-        return same("date") if same_day and len(years) < 2 else different("date", "not the same date")
-    for one, other in ((gold, answer), (answer, gold)):
-        if isinstance(one, Clock) and one.half is None and _is_ratio(other):
-            ratio = Ratio(tuple(Number(Fraction(n)) for n in divmod(one.minutes, 60)))
-            return Comparison()(*((ratio, answer) if one is gold else (gold, ratio)))
-    if isinstance(gold, (Clock, Date)) or isinstance(answer, (Clock, Date)):
-        return different("time", "a time against something else")
-    return None
-
-
-def _is_ratio(node: Node) -> bool:
-    return isinstance(node, Ratio) or (isinstance(node, Relation) and any(map(_is_ratio, node.operands)))
-
-
-def _minutes_of_day(clock: Clock) -> Fraction:
-    if clock.half is None:
-        return clock.minutes % 1440
-    return clock.minutes % 720 + (720 if clock.half == "pm" else 0)

@@ -14,6 +14,8 @@ from limo_ablate.verify.nodes import (
     Number,
     Numeral,
     Percent,
+    Power,
+    Symbol,
     Unit,
     children,
     rebuild,
@@ -181,10 +183,19 @@ def _same_constant_of_integration(gold: Node, answer: Node) -> Outcome | None:
         pairs = {name: next(iter(mine)) for name in yours}
         if not _periodic(gold) or not _periodic(answer):
             return None
-    elif any(not new or old[0].lower() not in "c" for old, new in pairs.items()):
+    elif any(not new or old[0].lower() not in "c" for old, new in pairs.items()) or _has_power_of(
+        answer, yours
+    ):
         return None
     outcome = equal(gold, rename_letters(answer, pairs))
     return same(outcome.rule) if outcome.equal else None
+
+
+def _has_power_of(node: Node, names: frozenset[str]) -> bool:
+    base = node.base if isinstance(node, Power) else None
+    return (isinstance(base, Symbol) and base.name in names) or any(
+        _has_power_of(part, names) for part in children(node)
+    )
 
 
 def _periodic(node: Node) -> bool:

@@ -20,7 +20,8 @@ from limo_ablate.verify.extract import Extraction
 from limo_ablate.verify.gold import is_beyond
 from limo_ablate.verify.limits import MAX_ANSWER
 from limo_ablate.verify.nodes import Group, Listing, SetOf, Words
-from limo_ablate.verify.text import squeeze, words
+from limo_ablate.verify.remarks import disagree_on_ranges
+from limo_ablate.verify.text import keys_of, squeeze, words
 from limo_ablate.verify.verdict import Outcome, different, same, undecided
 
 _MIXED = re.compile(r"[a-z]/?[A-Z]|[A-Z]/[a-z]|[A-Z]{2}[a-z]")
@@ -67,14 +68,21 @@ def _compare_choices(gold: str, answer: str, choices: Mapping[str, str] | None) 
     if choices and a and not g and a[0] in choices:
         return _by_option_text(a[0], gold, choices, compare_parsed)
     if g and a:
-        same_letters = sorted(a[0]) == sorted(g[0])
-        return same("choice") if same_letters else different("choice", f"option {a[0]}, not {g[0]}")
+        if sorted(a[0]) != sorted(g[0]):
+            return different("choice", f"option {a[0]}, not {g[0]}")
+        if a[1] and g[1] and not _are_words(a[1], g[1]) and compare_parsed(g[1], a[1], False).equal is False:
+            return different("choice", f"option {a[0]}, but another text")
+        return same("choice")
     if g is None and a is None:
         return None
     text = (g or a or ("", ""))[1]
     if text:
         return compare_parsed(text if g else gold, answer if g else text, False)
     return different("choice", "no option's letter")
+
+
+def _are_words(*texts: str) -> bool:
+    return any(isinstance(read_answer(text).node, Words) for text in texts)
 
 
 def _choice(text: str, choices: Mapping[str, str] | None) -> tuple[str, str] | None:
@@ -94,7 +102,11 @@ def _lower_choice(text: str, choices: Mapping[str, str] | None) -> tuple[str, st
 def compare_parsed(gold: str, answer: str, strict: bool) -> Outcome:
     g, a = read_answer(gold), read_answer(answer)
     outcome = _compare_answers(g, a, strict)
-    if outcome.equal is not False and outcome.equal is not None:
+    if outcome.equal and disagree_on_ranges(gold, answer):
+        return different("relation", "the letters have different ranges")
+    if outcome.equal and (keys := keys_of(gold)) and keys != (keys_of(answer) or keys):
+        return different("list", "not the same keys")
+    if outcome.equal:
         return outcome
     if isinstance(g.node, Words) and isinstance(a.node, Words):
         return outcome  # "no" and "on" are not also n o and o n

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 from limo_ablate.verify.nodes import (
     Builder,
     Group,
@@ -53,11 +55,15 @@ def bound_letter(node: Builder) -> str | None:
 def _listed(element: Node, condition: Node) -> Node | None:
     """The values of {k pi | k in Z} and {x | x = k pi}; None for other conditions."""
     if not isinstance(element, (Symbol, Relation)) and is_range_remark(condition):
-        return element
+        return element if symbols(condition.operands[0]) <= symbols(element) else None
     parts = condition.items if isinstance(condition, Listing) else (condition,)
     values = [part for part in parts if not is_range_remark(part)]
     found = assignment(values[0]) if len(values) == 1 else None
-    return found[1] if found and element == Symbol(found[0]) else None
+    known = frozenset().union(*map(symbols, values)) | symbols(element)
+    remarks = [part for part in parts if is_range_remark(part)]
+    if not found or element != Symbol(found[0]) or any(symbols(part.operands[0]) - known for part in remarks):
+        return None
+    return found[1]
 
 
 def _points(node: Listing) -> Node | None:
@@ -103,17 +109,20 @@ def items_of(node: Node) -> tuple[Node, ...]:
     """The answers of a list, without remarks on the range of a letter."""
     if isinstance(node, (SetOf, Listing)):
         kept = tuple(item for item in node.items if not is_range_remark(item))
-        return kept or node.items
+        letters = frozenset().union(*map(symbols, kept))
+        return tuple(item for item in node.items if item in kept or not symbols(item) & letters)
     return (node,)
 
 
 _NUMBER_SETS = frozenset((*NUMBER_SETS, *NUMBER_SETS.values()))
 
 
-def is_range_remark(node: Node) -> bool:
+def is_range_remark(node: Node) -> TypeGuard[Relation]:
+    """Whether `node` only says of what kind letters are: k in Z."""
     return (
         isinstance(node, Relation)
         and node.operators == ("in",)
+        and isinstance(node.operands[0], (Symbol, Listing, Group))
         and any(
             isinstance(part, Symbol) and part.name.split("_")[0].split("^")[0] in _NUMBER_SETS
             for part in node.operands[1:]

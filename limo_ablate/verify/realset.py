@@ -83,6 +83,17 @@ def is_set(node: Node) -> bool:
     return False
 
 
+def restrict_different_letters(gold: Node, answer: Node) -> bool:
+    """Whether x > 0 stands against y > 0; f(x) > 0 may be y > 0 and f(t) > 0."""
+    letters = [
+        symbols(node) - {"Reals"} if isinstance(node, (Relation, Logic)) else set() for node in (gold, answer)
+    ]
+    if any(len(names) != 1 for names in letters):
+        return False
+    (g, *g_function), (a, *a_function) = (next(iter(names)).split("(") for names in letters)
+    return g != a and (bool(g_function) == bool(a_function) or "y" not in (g, a))
+
+
 def equal_sets(gold: RealSet, answer: RealSet, equal: Callable[[Node, Node], Outcome]) -> Outcome:
     """Compares piece by piece, the ends by `equal`."""
     if len(gold) != len(answer):
@@ -107,7 +118,10 @@ def _interval(low: Node, high: Node, closed_low: bool, closed_high: bool) -> Pie
 def _pieces(node: Node) -> list[Piece]:
     match node:
         case Group(items=(low, high)) if node.open in "([" and node.close in ")]":
-            return [_interval(low, high, node.open == "[", node.close == "]")]
+            piece = _interval(low, high, node.open == "[", node.close == "]")
+            if piece.empty:
+                raise Unsupported("a point, or an interval without numbers")
+            return [piece]
         case Listing() if all(isinstance(item, Group) for item in node.items):
             return [piece for item in node.items for piece in _pieces(item)]
         case SetOf() | Listing():

@@ -113,6 +113,11 @@ def value_of_identity(node: Node) -> Node | None:
     return node.operands[-1] if all(equal(first, side).equal for side in node.operands[1:]) else None
 
 
+def names_several(node: Node) -> bool:
+    """Whether several sides of a chain have letters, as in x = y = 1."""
+    return isinstance(node, Relation) and sum(bool(symbols(side)) for side in node.operands[:-1]) > 1
+
+
 def values_to_compare(gold: tuple[str, Node], answer: tuple[str, Node]) -> tuple[Node, Node] | None:
     """The two values to compare, with the same letters; None if the names mean different things."""
     (g_name, g_value), (a_name, a_value) = gold, answer

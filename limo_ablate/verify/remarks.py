@@ -43,10 +43,57 @@ def without_remarks(text: str) -> str:
     bare = flat
     for _ in range(MAX_REMARKS):
         match = _REMARKS.search(bare)
-        if not match or not bare[: match.start()].strip(" ,;("):
+        if not match or not _is_about(match[0], bare[: match.start()]):
             break
         bare = bare[: match.start()]
     return text if bare == flat else bare
+
+
+_NAMED = re.compile(r"(?<![a-zA-Z\\])(?![ZNRQCa](?![a-zA-Z_]))[a-zA-Z](?![a-zA-Z])")
+_NO_LETTER = re.compile(r"\\[a-zA-Z]+|[^a-zA-Z]+")
+
+
+def _is_about(remark: str, answer: str) -> bool:
+    """Whether a remark speaks of a letter of the answer, or of none in particular."""
+    letters = set(_NAMED.findall(remark))
+    return bool(answer.strip(" ,;(")) and (not letters or bool(letters & set(_NO_LETTER.sub("", answer))))
+
+
+_STARTS = re.compile(rf"[knm]\s*{_BOUND}[\s).}}]*\Z")
+_RANGES = re.compile(
+    r"\\in\s*\\?(?:mathbb\s*\{?\s*)?(?P<set>[ZNRQC])(?![a-z])\s*\}?(?P<sign>\s*[\^_]\s*\{?\s*[+*\d>=]+)?"
+    r"|\b(?P<kind>positive|non-?negative|negative|even|odd)?\s*\b(?P<noun>integer|whole|natural|rational|real|complex)s?\b"
+)
+_WHOLE = {"positive": "N+", "even": "2Z", "odd": "odd Z", "negative": "-N"}
+_SETS_OF_NOUNS = {"whole": "N", "natural": "N", "rational": "Q", "real": "R", "complex": "C"}
+
+
+def disagree_on_ranges(gold: str, answer: str) -> bool:
+    """Whether both texts say of which kind a letter is, and not the same: "k in Z" against "k in N"."""
+    if not _REMARK_SIGNS.search(gold) or not _REMARK_SIGNS.search(answer):
+        return False
+    g, a = ({_range(match) for match in _RANGES.finditer(text[:400])} for text in (gold, answer))
+    alike = g & a or ("N" in g and a & {"N+", "N0"}) or ("N" in a and g & {"N+", "N0"})
+    starts = [_STARTS.search(text) for text in (gold, answer)]
+    if starts[0] and starts[1] and _first(starts[0][0]) != _first(starts[1][0]):
+        return True
+    return bool(g and a and not alike)
+
+
+def _first(bound: str) -> int:
+    """The least integer above a bound: n > 0 and n >= 1 are the same."""
+    return int(bound.rstrip(" ).}")[-1]) + (not ("=" in bound or "\\ge" in bound))
+
+
+def _range(match: re.Match[str]) -> str:
+    kind = (match["kind"] or "").replace("-", "")
+    if match["set"]:
+        sign = (match["sign"] or "").strip("^_{ ")
+        positive = sign[:1] in ("+", "*", ">") and match["set"] in "ZN"
+        return "N0" if sign == "0" else "N+" if positive and ">=" not in sign else match["set"] + sign
+    if match["noun"] == "integer":
+        return "N0" if kind == "nonnegative" else _WHOLE.get(kind, "Z")
+    return kind + _SETS_OF_NOUNS[match["noun"]]
 
 
 def _bare_ordinal(match: re.Match[str]) -> str:

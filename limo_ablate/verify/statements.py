@@ -62,6 +62,7 @@ _LETTER_AT_END = re.compile(
     r"|\b(?:choose|select|pick)\s+(?:option\s+)?\(?\**([A-J])\b\**\)?\.?\s*$"
     r"|选?项?\s*([A-J])\s*(?:选?项)?(?:是|为)?(?:正确|对|符合|成立)(?:的|题意)?[。.]?\s*$"
 )
+_LABELS = re.compile(r"(?:^|\s)\W{0,3}([A-J])[).:](?=\W|\Z)", re.MULTILINE)
 _PLEASANTRY = re.compile(
     r"(?:I\s+hope|Hope|Let\s+me\s+know|Thank|Thanks|Have\s+a|Feel\s+free|Please\s+let|Good\s+luck|Is\s+there)\b[^.!?\n]*[.!?]*\s*$"
 )
@@ -111,8 +112,11 @@ def _clause(rest: str) -> str:
 
 def letter_at_end(text: str) -> str | None:
     """An option's letter that ends the text: "(B)", "B is correct", "I choose B"."""
-    letter = _LETTER_AT_END.search(text)
-    return next(filter(None, letter.groups())) if letter else None
+    match = _LETTER_AT_END.search(text)
+    letter = next(filter(None, match.groups())) if match else None
+    labels = _LABELS.findall(text[-MAX_SENTENCE:])
+    lists_options = letter and labels[-2:] == [chr(ord(letter) - 1), letter]
+    return None if lists_options else letter
 
 
 def whole(text: str) -> str | None:
@@ -168,7 +172,8 @@ def _is_last_option(sentence: str, earlier: str) -> bool:
 
 def repeats(sentence: str, prompt: str) -> bool:
     """Whether a sentence is one of the prompt's; a value alone may be in both."""
-    return bool(prompt) and len(prose(sentence)) > 2 and _spaceless(sentence) in _spaceless(prompt)
+    told = len(prose(sentence)) > 2 or "=" in sentence
+    return bool(prompt) and told and _spaceless(sentence) in _spaceless(prompt)
 
 
 def _spaceless(text: str) -> str:
@@ -188,4 +193,3 @@ def _last_sentence(text: str) -> tuple[str, str]:
             start = end.end()
     sentence = text[start:].strip()
     return sentence, text[: text.find(sentence, start)]
-

@@ -25,11 +25,14 @@ _WRAPPED = re.compile(
     r"\\(?:text|textbf|textit|textrm|textsf|texttt|mbox|mathrm|mathbf|mathsf|mathit|mathcal|bf|rm|operatorname|emph|hbox"
     r"|boldsymbol|bm|underline)\s*\{([^{}]*)\}"
 )
-_DICTIONARY = re.compile(r"'(?:[^'\\]|\\.)*'\s*:\s*'((?:[^'\\]|\\.)*)'")
+_DICTIONARY = re.compile(r"'((?:[^'\\]|\\.)*)'\s*:\s*'((?:[^'\\]|\\.)*)'")
 """A gold answer of several parts, printed as a Python dictionary: its values are the answers."""
 _SPACES = re.compile(r"\s+|\\[,;:! ]|~")
 _COMMAND = re.compile(r"\\([a-zA-Z]+)")
 _BLANKS = re.compile(r"\s+")
+_FORMULA = re.compile(r"[=<>^]|\\(?!text|mathrm|rm)[a-z]")
+_LONG_WORD = re.compile(r"[A-Za-z]{2,}|\bA(?= [a-z]{2})")
+"""What has no case in words beside a formula, whose letters have."""
 _HAN = re.compile(r"[\u2e80-\u9fff]")
 _SQUEEZED = re.compile(
     r"\s+|\\(?:left|right|displaystyle|big|Big|bigg|Bigg)(?![a-zA-Z])\.?"
@@ -52,14 +55,19 @@ def clean(text: str) -> str:
     text = to_ascii(text).strip().replace("{:}", ":")
     if "\\prime" in text:
         text = _PRIMES.sub(lambda match: "'" * match[1].count("p"), text)
-    if text.startswith("{'") and (values := _DICTIONARY.findall(text)):
-        text = ", ".join(value.replace("\\\\", "\\") for value in values)
+    if text.startswith("{'") and (items := _DICTIONARY.findall(text)):
+        text = ", ".join(value.replace("\\\\", "\\") for _, value in items)
     text = _RANGE.sub("", _INVISIBLE.sub("", text)) if "\\" in text else text
     text = _DOLLARS.sub(" ", text) if "$" in text or "\\" in text else text
     text = _ends(_REMARK.sub("", text) if text.endswith((")", ")}")) else text)
     while "\\" in text and (box := _BOXED.fullmatch(text)):
         text = _ends(box[1])
     return _ends(_LEAD.sub("", text, count=1)) if _LEAD.match(text) else text
+
+
+def keys_of(text: str) -> list[str]:
+    """The keys of an answer that is printed as a Python dictionary."""
+    return [squeeze(key) for key, _ in _DICTIONARY.findall(text)] if text.startswith("{'") else []
 
 
 _END_MARKS = frozenset(' \t\n\r\v\f,;`.*_"\\!')
@@ -117,7 +125,8 @@ def words(text: str) -> str:
     plain = _COMMAND.sub(r" \1 ", flatten(text))
     if _CODE.fullmatch(plain) and plain.lower() not in _WORDS_IN_CAPITALS:
         return plain
-    plain = _ARTICLE.sub("", _PUNCTUATION.sub(" ", plain.lower().replace("'", "")))
+    lower = _LONG_WORD.sub(lambda word: word[0].lower(), plain) if _FORMULA.search(text) else plain.lower()
+    plain = _ARTICLE.sub("", _PUNCTUATION.sub(" ", lower.replace("'", "")))
     plain = _BLANKS.sub(" ", plain).strip(" .")
     if _HAN.search(plain):
         plain = plain.replace(" ", "")

@@ -162,5 +162,5 @@ def rows_of(node: Node) -> list[list[Node]] | None:
 
 def have_same_brackets(gold: Group, answer: Group) -> bool:
     if len(gold.items) != 2 or len(answer.items) != 2 or "<" in (gold.open, answer.open):
-        return True
+        return (gold.open in "[") == (gold.close in "]") and (answer.open in "[") == (answer.close in "]")
     return (gold.open, gold.close) == (answer.open, answer.close)
