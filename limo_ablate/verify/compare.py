@@ -202,7 +202,8 @@ class Comparison:
                     if ordered.equal or one.open != "["
                     else self._unordered(one.items, other.items, False)
                 )
-        rule_of_sets = isinstance(gold, SetOf) or isinstance(answer, SetOf)
+        points = all(map(all_groups, (items_of(gold), items_of(answer))))
+        rule_of_sets = isinstance(gold, SetOf) or isinstance(answer, SetOf) or points
         return self._unordered(items_of(gold), items_of(answer), rule_of_sets)
 
     def _tuples(self, gold: Node, answer: Node) -> Outcome | None:

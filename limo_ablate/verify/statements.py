@@ -72,7 +72,10 @@ _UNCLOSED = re.compile(r"\$[^$\n]*(?:\\[a-zA-Z]|[\^_])[^$\n]*\Z|\\[\[(](?!.*\\[\
 _ODD_DOLLAR = re.compile(r"(?<!\\)\$[^.\n]*\Z")
 LOOP = 40
 """Characters before the last sentence that occur often in a text that repeats itself."""
-_SENTENCE_END = re.compile(r"(?:[.!?]|(?<!\s):)(?=\s)|[。！？：]|\n\s*\n|(?<=[\d$)%])\n(?=[A-Z][a-z])")
+_SENTENCE_END = re.compile(
+    r"(?:[.!?]|(?<!\s):)(?=\s)|[。！？：]|\n\s*\n|(?<=[\d$)%])\n(?=[A-Z][a-z])"
+    r"|(?<=[\d$)%\]])[ \t](?=(?:Therefore|Thus|Hence|So),?[ ])"
+)
 
 
 def by_phrase(text: str) -> str | None:
@@ -136,7 +139,7 @@ def by_last_sentence(text: str, prompt: str = "") -> str | None:
         return None
     last_line = text[text.rfind("\n") + 1 :].strip()
     if is_number(last_line):
-        return last_line.strip("*. ")
+        return last_line.lstrip("* ").rstrip("*. ")
     sentence, earlier = _last_sentence(text)
     if (truth := _TRUTH.search(sentence)) and not is_question(sentence):
         return truth[1]
@@ -155,7 +158,7 @@ def by_last_sentence(text: str, prompt: str = "") -> str | None:
         if lead and not _names_value(lead):
             return None  # the last of several calculations in a line
         in_words = "=" in FORMULA.sub(" ", sentence) and read_sentence(sentence, earlier)
-        return in_words or sentence.strip("*. ")
+        return in_words or sentence.lstrip("* ").rstrip("*. ")
     return read_sentence(sentence, earlier)
 
 

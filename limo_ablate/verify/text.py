@@ -12,6 +12,13 @@ _DOLLARS = re.compile(r"(?<!\\)\$+|(?<!\\)\\[()\[\]]")
 _INVISIBLE = re.compile(
     r"\\(?:phantom|hphantom|vphantom|tag|label|color|hspace|vspace)\*?\s*\{[^{}]*\}|\\textcolor\{\w+\}"
 )
+_DOUBLED = re.compile(
+    r"(?<!\\)\\\\(?=(?:[dt]?frac|left|right|sqrt|text|pi|leq?|geq?|in|infty|boxed|cup|cap|mathbb|mathrm|times|cdot"
+    r"|pm|neq?|theta|alpha|circ|begin|end|lfloor|rfloor)(?![a-z]))"
+)
+"""The backslash of a command that was escaped twice on its way; in a matrix, a row's end has a third."""
+_QUAD = re.compile(r"\\q?quad(?=[a-zA-Z])")
+_THIN_COMMA = re.compile(r"(?<=\d)\s?\{\s?,\s?\}\s?(?=\d{3})")
 _PRIMES = re.compile(r"\^\s*\{?\s*((?:\\prime\s*)+)\}?")
 _BOXED = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{(.*)\}", re.DOTALL)
 _LEAD = re.compile(
@@ -53,6 +60,8 @@ _RANGE = re.compile(
 def clean(text: str) -> str:
     """`text` as ASCII and LaTeX, without math delimiters, boxes, emphasis and closing punctuation."""
     text = to_ascii(text).strip().replace("{:}", ":")
+    if "\\\\" in text or "quad" in text or "{" in text:
+        text = _THIN_COMMA.sub(",", _QUAD.sub(" ", _DOUBLED.sub(r"\\", text)))
     if "\\prime" in text:
         text = _PRIMES.sub(lambda match: "'" * match[1].count("p"), text)
     if text.startswith("{'") and (items := _DICTIONARY.findall(text)):
