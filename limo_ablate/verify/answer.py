@@ -45,7 +45,7 @@ class Answer:
 
 _CHOICE = re.compile(
     r"(?:(?i:hence|thus|so|therefore),?\s+)?(?:(?i:(?:the\s+)?(?:correct\s+)?(?:option|choice|answer)\s*(?:is\s*)?):?\s*|选项?\s*|[（(\[]\s*(?=[A-Ja-j]\s*[)）\]]))?"
-    r"(?P<letters>[A-J](?:(?:\s*[,、]\s*|\s*(?:and|和)\s*|)[A-J])*)\s*[)）\]]?(?:\s*[.:：、．]|(?<=[)）\]])|选?项|\s+is\s+(?:the\s+)?(?:correct|right|true)\b|(?=\s*$))"
+    r"(?P<letters>[A-J](?:(?:\s*[,、]\s*|\s*(?:and|和)\s*|)[A-J])*)\s*[)）\]]?(?:\s*[.:：、．]|(?<=[)）\]])|选?项|(?=\s*(?:不是|而不是|not\s|non\s|pas\s|nicht\s))|\s+is\s+(?:the\s+)?(?:correct|right|true)\b|(?=\s*$))"
     r"\s*(?P<rest>.*)",
     re.DOTALL,
 )

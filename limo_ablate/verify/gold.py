@@ -15,7 +15,7 @@ from limo_ablate.verify.statements import by_phrase
 SHORT_TEXT = 12
 """Words of the longest gold answer that is compared as words."""
 
-_SOLUTION = re.compile(r"\\(?:boxed|fbox)\b|####|<answer>|</think>")
+_SOLUTION = re.compile(r"\\(?:boxed|fbox)\b|####|<answer>|</think>|\banswer\s+is\b")
 _CODE = re.compile(
     r"```|^[ \t]*[\[{]\s{0,9}[\"'][^\"']*[\"']\s*:|^[ \t]*(?:import|from)\s+\w+|#include|</\w+>"
     r"|\bprint\s*\(|\bconsole\.log\b|\b(?:def|class|function)\s+\w+\s*[(:{]|\breturn\b[^\n]{0,200}[;\n]"

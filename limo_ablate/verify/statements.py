@@ -60,6 +60,7 @@ _LETTER_AT_END = re.compile(
     r"(?:^|[\s*])\(?\**([A-J])\**\)\s*\**\.?\s*$"
     r"|\b([A-J])\**\)?\s+is\s+(?:the\s+)?(?:correct|right|best)(?:\s+(?:answer|choice|option))?\.?\s*$"
     r"|\b(?:choose|select|pick)\s+(?:option\s+)?\(?\**([A-J])\b\**\)?\.?\s*$"
+    r"|\b(?:so|therefore|thus|hence|I\s+think|must\s+be)\s+(?:I\s+think\s+)?(?:it's\s+|it\s+is\s+)?\(?\**([A-J])\b\**\)?\.?\s*$"
     r"|选?项?\s*([A-J])\s*(?:选?项)?(?:是|为)?(?:正确|对|符合|成立)(?:的|题意)?[。.]?\s*$"
 )
 _LABELS = re.compile(r"(?:^|\s)\W{0,3}([A-J])[).:](?=\W|\Z)", re.MULTILINE)
