@@ -21,8 +21,8 @@ import numpy.typing as npt
 import polars as pl
 from numpy.lib.stride_tricks import sliding_window_view
 
-from limo_ablate.data.select.ngrams import NgramNumbers
-from limo_ablate.data.select.words import Integers, Vocabulary, Words
+from limo_ablate.data.select.ngrams import Runs
+from limo_ablate.data.select.words import Integers, Words
 
 RUN = 8
 """Words of the runs that are counted."""
@@ -77,22 +77,20 @@ class Shares:
 class Boilerplate:
     """The boilerplate of some benchmarks and a pool, which `without` leaves out of their texts.
 
-    `items`: the words of all items. `benchmarks`: the bounds of each benchmark's items in them. `texts`: the
+    `runs`: of all items. `benchmarks`: the bounds of each benchmark's items in them. `texts`: the
     items' texts. `pool`: words and texts of the pool's problems, in batches.
     """
 
     def __init__(
         self,
-        items: Words,
+        runs: Runs,
         texts: pl.Series,
         benchmarks: dict[str, tuple[int, int]],
         pool: Iterable[tuple[Words, pl.Series]],
         share: float,
-        vocabulary: Vocabulary,
     ) -> None:
-        self._vocabulary = vocabulary
-        self._runs = NgramNumbers(vocabulary.codes(items), RUN)
-        own = self._runs.own
+        self._runs = runs
+        items, own = runs.items, runs.own(RUN)
         size = int(own.max(initial=0)) + 1
         self._exams = {name: Shares(size) for name in benchmarks}
         for name, (first, last) in benchmarks.items():
@@ -101,18 +99,17 @@ class Boilerplate:
             self._exams[name].add(exam, own[part], texts[first:last])
         self._pool = Shares(size)
         for words, batch in pool:
-            self._pool.add(words, self._runs.of(vocabulary.codes(words)), batch)
+            self._pool.add(words, self._runs.of(words, RUN), batch)
         straddling = self._straddling()
         in_exam = np.zeros(size, bool)
         for exam_shares in self._exams.values():
             in_exam |= exam_shares.common(share) & ~straddling
         in_pool = self._pool.common(share) & ~in_exam & ~straddling
         self._common = in_exam | (in_pool & ~self._kept(items, in_pool))
-        self._items = items
 
     def _straddling(self) -> Flags:
         """The runs that are a commoner run's end and a few words more, wherever they occur in the items."""
-        own = self._runs.own
+        own = self._runs.own(RUN)
         shares = np.maximum.reduce([side.shares() for side in (*self._exams.values(), self._pool)])
         here = shares[own]
         around = sliding_window_view(np.pad(here, RUN - 1), 2 * RUN - 1).max(axis=1)
@@ -122,7 +119,7 @@ class Boilerplate:
 
     def _kept(self, items: Words, in_pool: Flags) -> Flags:
         """The runs, common in the pool alone, that some item consists of by half or more."""
-        own = self._runs.own
+        own = self._runs.own(RUN)
         covered = items.count(_covered(in_pool[own]))
         mainly = 2 * covered >= items.lengths()
         kept = np.zeros(len(in_pool), bool)
@@ -131,17 +128,18 @@ class Boilerplate:
 
     def without(self, words: Words) -> Words:
         """The texts without boilerplate."""
-        return words.keep(~self._covered_words(words)) if self._common.any() else words
+        covered = self._covered_words(words) if self._common.any() else np.zeros(0, bool)
+        return self._runs.vocabulary.keep(words, ~covered) if covered.any() else words
 
     def _covered_words(self, words: Words) -> Flags:
-        return _covered(self._common[self._runs.of(self._vocabulary.codes(words))])
+        return _covered(self._common[self._runs.of(words, RUN)])
 
     def listed(self) -> list[dict[str, Any]]:
         """The commonest runs, as the items have them: words, benchmark, and their share of both sides."""
-        covered = self._covered_words(self._items)
+        covered = self._covered_words(self._runs.items)
         counted: Counter[str] = Counter()
         where: dict[str, tuple[int, int]] = {}
-        flat = self._items.flat
+        flat = self._runs.items.flat
         for start, end in _segments(covered):
             run = " ".join(flat[start:end])
             counted[run] += 1
@@ -149,7 +147,7 @@ class Boilerplate:
         return [{"words": run, **self._shares_of(*where[run])} for run, _ in counted.most_common(LISTED)]
 
     def _shares_of(self, start: int, end: int) -> dict[str, Any]:
-        numbers = self._runs.own[start : end - RUN + 1]
+        numbers = self._runs.own(RUN)[start : end - RUN + 1]
         exams = {name: round(shares.share(numbers), 4) for name, shares in self._exams.items()}
         return {
             "benchmarks": {name: share for name, share in exams.items() if share},

@@ -17,13 +17,13 @@ from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.data.select.boilerplate import Boilerplate
 from limo_ablate.data.select.config import ContaminationConfig, MinHashConfig
 from limo_ablate.data.select.minhash import MinHashIndex
-from limo_ablate.data.select.ngrams import PAIRS, NgramIndex
+from limo_ablate.data.select.ngrams import PAIRS, NgramIndex, Runs
 from limo_ablate.data.select.whole import SHORTEST, SHORTEST_LETTERS, WholeIndex, too_short
-from limo_ablate.data.select.words import Vocabulary, Words
+from limo_ablate.data.select.words import Words
 
-BATCH = 10_000
+BATCH = 5_000
 """Pool problems in memory at a time."""
-SAMPLE = 20_000
+SAMPLE = 10_000
 """Pool problems, evenly spaced, in which boilerplate is looked for."""
 EVIDENCE_CHARACTERS = 300
 """Approximate length of the evidence."""
@@ -168,18 +168,20 @@ class Side:
         masked: bool = False,
     ) -> None:
         self.masked, own = masked, words.masked() if masked else words
-        self.vocabulary = Vocabulary(own)
+        self.original = Runs(own)
         self.boilerplate: Boilerplate | None = None
-        if config.boilerplate is not None:
+        compared = config.masked_ngrams if masked else config.ngrams or config.minhash
+        if config.boilerplate is not None and compared:
             bounds = items.group_by("benchmark", maintain_order=True).agg(
                 first=pl.col("place").min(), end=pl.col("place").max() + 1
             )
             benchmarks = {name: (first, end) for name, first, end in bounds.iter_rows()}
             sample = self._sample(config, pool)
             self.boilerplate = Boilerplate(
-                own, items["text"], benchmarks, sample, config.boilerplate, self.vocabulary
+                self.original, items["text"], benchmarks, sample, config.boilerplate
             )
-        self.original, self.items = own, self._without(own)
+        self.items = self._without(own)
+        self.runs = Runs(self.items, self.original.vocabulary)
 
     def _sample(self, config: ContaminationConfig, pool: Artifact) -> Iterator[tuple[Words, pl.Series]]:
         for batch in _batches(pool, SAMPLE):
@@ -272,11 +274,11 @@ def _with_evidence(found: pl.DataFrame, method: Method, texts: Words, flat: list
 
 
 def _plain_methods(config: ContaminationConfig, side: Side) -> list[Method]:
-    indexes = {n: NgramIndex(side.items, n, vocabulary=side.vocabulary) for n in sorted(set(config.ngrams))}
+    indexes = {n: NgramIndex(side.runs, n) for n in sorted(set(config.ngrams))}
     methods = [Method("ngram", n, index.find) for n, index in indexes.items()]
     if config.ngrams:
         short = side.items.lengths() < max(config.ngrams)
-        methods.append(Method("whole", None, WholeIndex(side.items, short, side.vocabulary).find))
+        methods.append(Method("whole", None, WholeIndex(side.runs, short).find))
     if config.minhash:
         methods.append(_by_minhash(side.items, config.minhash))
     return methods
@@ -286,16 +288,16 @@ def _methods_with_boilerplate(config: ContaminationConfig, side: Side) -> list[M
     """Items as they are: those of one template may differ in a few words only, but are found where whole."""
     methods = []
     if config.exact:
-        methods.append(Method("exact", None, _by_all_words(side.original)))
-    shortened = (side.items.lengths() < side.original.lengths()) & (side.items.lengths() > 0)
+        methods.append(Method("exact", None, _by_all_words(side.original.items)))
+    shortened = (side.items.lengths() < side.original.items.lengths()) & (side.items.lengths() > 0)
     if config.ngrams and shortened.any():
-        methods.append(Method("whole", None, WholeIndex(side.original, shortened, side.vocabulary).find))
+        methods.append(Method("whole", None, WholeIndex(side.original, shortened).find))
     return methods
 
 
 def _masked_methods(config: ContaminationConfig, side: Side) -> list[Method]:
     return [
-        Method("masked", n, NgramIndex(side.items, n, masked=True, vocabulary=side.vocabulary).find)
+        Method("masked", n, NgramIndex(side.runs, n, masked=True).find)
         for n in sorted(set(config.masked_ngrams))
     ]
 

@@ -17,26 +17,39 @@ MATCHES = 1_000_000
 """Positions in pool and items that are compared at a time, so that templates don't fill the memory."""
 
 
-class NgramNumbers:
-    """Numbers of the n-grams of some texts, from 1."""
+class Runs:
+    """Numbers of the runs of words of the benchmarks' items, from 1; 0 is a run that no item has."""
 
-    def __init__(self, codes: Integers, n: int) -> None:
-        self.n = n
-        self.keys: list[npt.NDArray[np.uint64]] = []
-        """For each doubling of the length, the existing pairs of halves; a pair's number is its position."""
-        self.own = codes
-        """The number of the n-gram at each position of those texts."""
-        for shift in _shifts(n):
-            pairs = pairs_of(self.own, shift)
-            self.keys.append(np.unique(pairs[pairs > 0]))
-            self.own = pair_numbers(pairs, self.keys[-1])
+    def __init__(self, items: Words, vocabulary: Vocabulary | None = None) -> None:
+        self.items, self.vocabulary = items, vocabulary or Vocabulary(items)
+        self._keys: dict[int, npt.NDArray[np.uint64]] = {}
+        """Length -> the existing pairs of halves; a pair's number is its position."""
+        self._own = {1: self.vocabulary.codes(items)}
+        self._last: tuple[Words, dict[int, Integers]] | None = None
 
-    def of(self, codes: Integers) -> Integers:
-        """The number of the n-gram at each position of other texts; 0 for one that the first don't have."""
-        numbers = codes
-        for shift, keys in zip(_shifts(self.n), self.keys, strict=True):
-            numbers = pair_numbers(pairs_of(numbers, shift), keys)
-        return numbers
+    @property
+    def codes(self) -> Integers:
+        return self._own[1]
+
+    def own(self, n: int) -> Integers:
+        """The number of the run of n words at each position of the items."""
+        if n not in self._own:
+            half = _half(n)
+            pairs = _pairs(self.own(half), n - half)
+            self._keys[n] = np.unique(pairs[pairs > 0])
+            self._own[n] = _pair_numbers(pairs, self._keys[n])
+        return self._own[n]
+
+    def of(self, texts: Words, n: int) -> Integers:
+        """The number of the run of n words at each position of other texts."""
+        if self._last is None or self._last[0] is not texts:
+            self._last = texts, {1: self.vocabulary.codes(texts)}
+        known = self._last[1]
+        if n not in known:
+            self.own(n)
+            half = _half(n)
+            known[n] = _pair_numbers(_pairs(self.of(texts, half), n - half), self._keys[n])
+        return known[n]
 
 
 class NgramIndex:
@@ -46,15 +59,10 @@ class NgramIndex:
     numbers than other words: lists of coordinates all look the same.
     """
 
-    def __init__(
-        self, items: Words, n: int, *, masked: bool = False, vocabulary: Vocabulary | None = None
-    ) -> None:
-        self.items, self.n = items, n
-        self.vocabulary = vocabulary or Vocabulary(items)
-        self.codes = self.vocabulary.codes(items)
-        self.numbers = NgramNumbers(self.codes, n)
-        own = self.numbers.own
-        self._keep_first(own, _informative(items, n) if masked else own > 0)
+    def __init__(self, runs: Runs, n: int, *, masked: bool = False) -> None:
+        self.items, self.n, self.runs, self.codes = runs.items, n, runs, runs.codes
+        own = runs.own(n)
+        self._keep_first(own, _informative(self.items, n) if masked else own > 0)
 
     def _keep_first(self, numbers: Integers, counts: npt.NDArray[np.bool_]) -> None:
         """Sets `places`, where each n-gram first occurs in each item; n-gram k starts at `bounds[k]`."""
@@ -67,13 +75,12 @@ class NgramIndex:
 
     def find(self, texts: Words) -> pl.DataFrame:
         """A row for each (text, item) that share an n-gram, with their longest shared run."""
-        codes = self.vocabulary.codes(texts)
-        numbers = self.numbers.of(codes)
+        codes, numbers = self.runs.of(texts, 1), self.runs.of(texts, self.n)
         here = np.flatnonzero(numbers)
         first, last = self.bounds[numbers[here]], self.bounds[numbers[here] + 1]
         parts = [
             self._runs(texts, codes, here[part], first[part], last[part])
-            for part in _bounded_parts(last - first)
+            for part in bounded_parts(last - first)
         ]
         return _longest(pl.concat(parts or [pl.DataFrame(schema=PAIRS)]))
 
@@ -81,11 +88,11 @@ class NgramIndex:
         self, texts: Words, codes: Integers, here: Integers, first: Integers, last: Integers
     ) -> pl.DataFrame:
         """The longest shared run of each pair that shares the n-grams at `here`."""
-        here, there = np.repeat(here, last - first), self.places[_ranges(first, last)]
+        here, there = np.repeat(here, last - first), self.places[ranges(first, last)]
         starts = _run_starts(here, there, len(self.codes))
         here, there = here[starts], there[starts]
-        before = _count_equal(codes, self.codes, here - 1, there - 1, -1)
-        after = _count_equal(codes, self.codes, here + self.n, there + self.n, 1)
+        before = count_equal(codes, self.codes, here - 1, there - 1, -1)
+        after = count_equal(codes, self.codes, here + self.n, there + self.n, 1)
         runs = {
             "text": texts.texts_at(here),
             "item": self.items.texts_at(there),
@@ -101,7 +108,7 @@ def _longest(runs: pl.DataFrame) -> pl.DataFrame:
     return ordered.unique(["text", "item"], keep="first", maintain_order=True)
 
 
-def _bounded_parts(matches: Integers) -> list[slice]:
+def bounded_parts(matches: Integers) -> list[slice]:
     """Consecutive slices that have at most MATCHES matches each, or are of one position."""
     ends = np.cumsum(matches)
     parts, start = [], 0
@@ -113,16 +120,12 @@ def _bounded_parts(matches: Integers) -> list[slice]:
     return parts
 
 
-def _shifts(n: int) -> list[int]:
-    """Distances between first and second half: 13 words are built as 2, 4, 8, then two overlapping 8s."""
-    shifts, length = [], 1
-    while length < n:
-        shifts.append(min(length, n - length))
-        length += shifts[-1]
-    return shifts
+def _half(n: int) -> int:
+    """The largest power of two below n: two halves, which may overlap, make a run of n words."""
+    return 1 << (n - 1).bit_length() - 1
 
 
-def pairs_of(numbers: Integers, shift: int) -> npt.NDArray[np.uint64]:
+def _pairs(numbers: Integers, shift: int) -> npt.NDArray[np.uint64]:
     """The numbers of the half at each position and the half `shift` later as one integer; 0 if one is
     missing."""
     pairs = np.zeros(len(numbers), np.uint64)
@@ -132,7 +135,7 @@ def pairs_of(numbers: Integers, shift: int) -> npt.NDArray[np.uint64]:
     return pairs
 
 
-def pair_numbers(pairs: npt.NDArray[np.uint64], keys: npt.NDArray[np.uint64]) -> Integers:
+def _pair_numbers(pairs: npt.NDArray[np.uint64], keys: npt.NDArray[np.uint64]) -> Integers:
     """Each pair's position in `keys`, from 1; 0 if it is not there."""
     numbers = np.zeros(len(pairs), np.int64)
     if len(keys):
@@ -156,7 +159,7 @@ def _count(flags: npt.NDArray[np.bool_], n: int) -> Integers:
     return np.asarray(total[np.arange(n, len(flags) + n).clip(max=len(flags))] - total[:-1])
 
 
-def _ranges(first: Integers, last: Integers) -> Integers:
+def ranges(first: Integers, last: Integers) -> Integers:
     """The ranges from each `first` to its `last`, concatenated."""
     lengths = last - first
     offsets = np.cumsum(lengths) - lengths
@@ -169,7 +172,7 @@ def _run_starts(here: Integers, there: Integers, width: int) -> Integers:
     return np.flatnonzero(~np.isin(matches - width - 1, matches))
 
 
-def _count_equal(a: Integers, b: Integers, i: Integers, j: Integers, step: int) -> Integers:
+def count_equal(a: Integers, b: Integers, i: Integers, j: Integers, step: int) -> Integers:
     """Number of equal words from `a[i]` and `b[j]` on in the direction of `step`, within text and item."""
     count = np.zeros(len(i), np.int64)
     alive = np.arange(len(i))

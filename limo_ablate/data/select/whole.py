@@ -6,17 +6,21 @@ texts by chance. Shorter items are found only where a whole text has the same wo
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from limo_ablate.data.select.ngrams import PAIRS, NgramNumbers, pair_numbers, pairs_of
-from limo_ablate.data.select.words import Integers, Vocabulary, Words
+from limo_ablate.data.select.ngrams import PAIRS, Runs, bounded_parts, count_equal, ranges
+from limo_ablate.data.select.words import Integers, Words
 
 SHORTEST = 3
 """Words of an item."""
 SHORTEST_LETTERS = 12
 """Letters and digits of an item; a word of Chinese, Japanese or Thai has only one."""
+ANCHORS = (8, 4, 2)
+"""Words of an anchor: the first that an item has."""
 
 
 def too_short(items: Words) -> npt.NDArray[np.bool_]:
@@ -26,53 +30,80 @@ def too_short(items: Words) -> npt.NDArray[np.bool_]:
 
 
 class WholeIndex:
-    """Index of the items that are `wanted`, in which the pool's problems are looked up."""
+    """Index of the items that are `wanted`, in which the pool's problems are looked up.
 
-    def __init__(self, items: Words, wanted: npt.NDArray[np.bool_], vocabulary: Vocabulary) -> None:
-        self.vocabulary = vocabulary
-        codes = vocabulary.codes(items)
-        lengths = items.lengths()
+    Each is looked up by its anchor, the run of its words that the fewest items have, and then compared.
+    """
+
+    def __init__(self, runs: Runs, wanted: npt.NDArray[np.bool_]) -> None:
+        self.runs, items = runs, runs.items
+        self._lengths = items.lengths()
         searched = wanted & ~too_short(items)
-        self._halves: dict[int, NgramNumbers] = {}
-        self._lengths: dict[int, tuple[npt.NDArray[np.uint64], Integers, Integers]] = {}
-        """Length -> keys of the items of that length, the bounds of each key's items, and the items."""
-        short = codes * np.repeat(searched, np.diff(items.starts))
-        for length in np.unique(lengths[searched]).tolist():
-            self._add(short, items.starts, length, np.flatnonzero(searched & (lengths == length)))
-
-    def _add(self, codes: Integers, starts: Integers, length: int, items: Integers) -> None:
-        half = _half(length)
-        if half not in self._halves:
-            self._halves[half] = NgramNumbers(codes, half)
-        pairs = pairs_of(self._halves[half].own, length - half)[starts[items]]
-        order = np.argsort(pairs, kind="stable")
-        keys, first = np.unique(pairs[order], return_index=True)
-        self._lengths[length] = keys, np.append(first, len(items)), items[order]
+        sizes = np.select([self._lengths >= size for size in ANCHORS], ANCHORS, 1)
+        self._anchors = {
+            size: Anchors.of(runs, size, np.flatnonzero(searched & (sizes == size)))
+            for size in np.unique(sizes[searched]).tolist()
+        }
 
     def find(self, texts: Words) -> pl.DataFrame:
         """A row for each (text, item) where the item's words follow one another in the text."""
-        codes = self.vocabulary.codes(texts)
-        numbers = {half: known.of(codes) for half, known in self._halves.items()}
+        codes = self.runs.of(texts, 1)
         parts = [pl.DataFrame(schema=PAIRS)]
-        for length, (keys, bounds, items) in self._lengths.items():
-            half = _half(length)
-            found = pair_numbers(pairs_of(numbers[half], length - half), keys)
-            here = np.flatnonzero(found)
-            first, last = bounds[found[here] - 1], bounds[found[here]]
-            runs = {"text": texts.texts_at(here), "start": here, "first": first, "last": last}
-            once = pl.DataFrame(runs).unique(["text", "first"], keep="first", maintain_order=True)
-            each = once.with_columns(place=pl.int_ranges("first", "last")).explode("place")
-            parts.append(
-                each.select(
-                    "text",
-                    item=pl.Series(items[each["place"].to_numpy()], dtype=pl.Int64),
-                    start="start",
-                    length=pl.lit(length, pl.Int64),
-                )
-            )
-        return pl.concat(parts).sort("text", "item", maintain_order=True)
+        for size, anchors in self._anchors.items():
+            numbers = self.runs.of(texts, size)
+            here = np.flatnonzero(anchors.known[numbers])
+            first, last = anchors.bounds[numbers[here]], anchors.bounds[numbers[here] + 1]
+            for part in bounded_parts(last - first):
+                parts.append(self._compared(texts, codes, anchors, here[part], first[part], last[part]))
+        return (
+            pl.concat(parts)
+            .sort("text", "item", "start")
+            .unique(["text", "item"], keep="first", maintain_order=True)
+        )
+
+    def _compared(
+        self, texts: Words, codes: Integers, anchors: Anchors, here: Integers, first: Integers, last: Integers
+    ) -> pl.DataFrame:
+        """The pairs whose words are equal around the anchors at `here`."""
+        here, items = np.repeat(here, last - first), anchors.items[ranges(first, last)]
+        starts = here - anchors.offsets[items]
+        inside = starts >= 0
+        starts, items = starts[inside], items[inside]
+        equal = count_equal(codes, self.runs.codes, starts, self.runs.items.starts[items], 1)
+        whole = equal == self._lengths[items]
+        starts, items = starts[whole], items[whole]
+        found = {
+            "text": texts.texts_at(starts),
+            "item": items,
+            "start": starts,
+            "length": self._lengths[items],
+        }
+        return pl.DataFrame({**found, "length": self._lengths[items]}, schema=PAIRS)
 
 
-def _half(length: int) -> int:
-    """The largest power of two that is below the length: two overlapping halves make the whole run."""
-    return 1 << (length - 1).bit_length() - 1
+@dataclass(frozen=True, slots=True)
+class Anchors:
+    """Runs of one length by which items are looked up."""
+
+    known: npt.NDArray[np.bool_]
+    """Number of a run -> whether it is an anchor."""
+    items: Integers
+    """Items in the order of their anchors' numbers; those of anchor k start at `bounds[k]`."""
+    bounds: Integers
+    offsets: Integers
+    """Item -> words before its anchor."""
+
+    @classmethod
+    def of(cls, runs: Runs, size: int, items: Integers) -> Anchors:
+        own, starts, lengths = runs.own(size), runs.items.starts, runs.items.lengths()
+        counts = np.bincount(own, minlength=int(own.max(initial=0)) + 2)
+        offsets = np.zeros(len(lengths), np.int64)
+        for item in items.tolist():
+            places = own[starts[item] : starts[item] + lengths[item] - size + 1]
+            offsets[item] = int(counts[places].argmin())
+        anchors = own[starts[items] + offsets[items]]
+        order = np.argsort(anchors, kind="stable")
+        known = np.zeros(len(counts), bool)
+        known[anchors] = True
+        bounds = np.searchsorted(anchors[order], np.arange(len(counts) + 1))
+        return cls(known, items[order], bounds, offsets)

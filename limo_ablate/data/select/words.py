@@ -55,10 +55,6 @@ class Words:
         lists = column.to_frame().select(pl.concat_list("words", pl.lit(""))).to_series()
         return cls(lists.explode(), _starts(lists.list.len().cast(pl.Int64).to_numpy()))
 
-    def keep(self, kept: npt.NDArray[np.bool_]) -> Words:
-        """Only the words at the positions in `kept`, which must include the end of each text."""
-        return Words(self.flat.filter(pl.Series(kept)), _starts(self.count(kept)))
-
     def count(self, each: npt.NDArray[Any]) -> Integers:
         """The sum over each text; `each`: a number, or a flag, for each of `flat`."""
         if not len(self.flat):
@@ -91,14 +87,26 @@ class Vocabulary:
 
     def __init__(self, words: Words) -> None:
         self._enum = pl.Enum(words.flat.filter(words.flat != "").unique().sort())
-        self._last: tuple[Words, Integers] | None = None
+        self._last: list[tuple[Words, Integers]] = []
 
     def codes(self, words: Words) -> Integers:
-        """Each word's number; 0 for unknown words and between texts. Those of the last words are kept."""
-        if self._last is None or self._last[0] is not words:
-            codes = words.flat.cast(self._enum, strict=False).to_physical().cast(pl.Int64) + 1
-            self._last = words, codes.fill_null(0).to_numpy()
-        return self._last[1]
+        """Each word's number; 0 for unknown words and between texts. The last ones are kept."""
+        for known, numbers in self._last:
+            if known is words:
+                return numbers
+        codes = words.flat.cast(self._enum, strict=False).to_physical().cast(pl.Int64) + 1
+        return self._remember(words, codes.fill_null(0).to_numpy())
+
+    def keep(self, words: Words, kept: npt.NDArray[np.bool_]) -> Words:
+        """Only the words at the positions in `kept`, which must include the end of each text."""
+        codes = self.codes(words)[kept]
+        fewer = Words(words.flat.filter(pl.Series(kept)), _starts(words.count(kept)))
+        self._remember(fewer, codes)
+        return fewer
+
+    def _remember(self, words: Words, codes: Integers) -> Integers:
+        self._last = [*self._last[-1:], (words, codes)]
+        return codes
 
 
 def _starts(lengths: Integers) -> Integers:

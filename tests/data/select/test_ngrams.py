@@ -6,7 +6,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limo_ablate.data.select.ngrams import NgramIndex
+from limo_ablate.data.select.ngrams import NgramIndex, Runs
 from limo_ablate.data.select.words import Words
 
 TEXTS = st.lists(st.lists(st.sampled_from(["a", "b", "c", "1", "22", "3x", "中"]), max_size=12), max_size=6)
@@ -22,7 +22,7 @@ def grams(text: list[str], n: int) -> set[tuple[str, ...]]:
 
 @given(texts=TEXTS, items=TEXTS, n=st.integers(1, 9))
 def test_pairs_are_those_of_sets(texts: list[list[str]], items: list[list[str]], n: int) -> None:
-    pairs = NgramIndex(words(items), n).find(words(texts)).select("text", "item").rows()
+    pairs = NgramIndex(Runs(words(items)), n).find(words(texts)).select("text", "item").rows()
     expected = [
         (i, j)
         for (i, text), (j, item) in product(enumerate(texts), enumerate(items))
@@ -37,7 +37,7 @@ def test_masked_pairs_are_those_of_sets(texts: list[list[str]], items: list[list
         masked = [{"1": "#", "22": "#", "3x": "#x"}.get(word, word) for word in text]
         return {g for g in grams(masked, n) if {"#", "#x"} & set(g) and 2 * g.count("#") <= n}
 
-    pairs = NgramIndex(words(items).masked(), n, masked=True).find(words(texts).masked())
+    pairs = NgramIndex(Runs(words(items).masked()), n, masked=True).find(words(texts).masked())
     expected = [
         (i, j)
         for (i, text), (j, item) in product(enumerate(texts), enumerate(items))
@@ -51,7 +51,7 @@ def test_runs_are_shared_and_go_as_far_as_they_can(
     texts: list[list[str]], items: list[list[str]], n: int
 ) -> None:
     split = words(texts)
-    for text, item, start, length in NgramIndex(words(items), n).find(split).iter_rows():
+    for text, item, start, length in NgramIndex(Runs(words(items)), n).find(split).iter_rows():
         begin = start - int(split.starts[text])
         run = texts[text][begin : begin + length]
         assert len(run) == length >= n
