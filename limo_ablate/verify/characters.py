@@ -61,8 +61,21 @@ _BARE_ROOT = re.compile(r"√\s*(?=[\d.]*\d)([\d.]+)")
 _CHINESE_POINT = re.compile(r"(?<=\d)。(?=\d)")
 
 
+_ESCAPES = {"\f": "f", "\t": "t", "\b": "b", "\r": "r"}
+_UNESCAPED = re.compile(
+    r"(\f(?=rac\b)|\t(?=ext\b|heta\b|imes\b|an\b|frac\b)|\x08(?=egin\b|inom\b|eta\b)|\r(?=ight\b))"
+)
+"""Commands whose backslash was read as an escape of JSON or Python: a form feed and "rac" was \\frac."""
+
+
+def with_backslashes(text: str) -> str:
+    return _UNESCAPED.sub(lambda match: f"\\{_ESCAPES[match[1]]}", text)
+
+
 def to_ascii(text: str) -> str:
     """`text` with mathematical Unicode as LaTeX; letters of other scripts stay. Takes linear time."""
+    if not text.isprintable():
+        text = with_backslashes(text)
     if text.isascii():
         return text if text.isprintable() else text.translate(_CONTROLS)
     text = _BARE_ROOT.sub(r"\\sqrt{\1}", text)

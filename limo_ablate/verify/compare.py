@@ -38,6 +38,7 @@ from limo_ablate.verify.normalize import (
     is_range_remark,
     items_of,
     named_list,
+    named_tuple,
     normalize,
     set_of_membership,
     values_by_letter,
@@ -128,6 +129,10 @@ class Comparison:
         if lists[0] or lists[1]:
             return self(lists[0][1] if lists[0] else gold, lists[1][1] if lists[1] else answer)
         g, a = assignment(gold), assignment(answer)
+        if (named := named_tuple(gold)) and isinstance(answer, Group):
+            return self(named, answer)
+        if (named := named_tuple(answer)) and isinstance(gold, Group):
+            return self(gold, named)
         if g and a:
             values = values_to_compare(g, a)
             if values is None:

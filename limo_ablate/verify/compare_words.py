@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 
-from limo_ablate.verify.nodes import Clock, Date, Node, Number, Ratio, Relation, SetOf, Words
+from limo_ablate.verify.nodes import Clock, Constant, Date, Node, Number, Ratio, Relation, SetOf, Words
 from limo_ablate.verify.verdict import Outcome, different, same
 
+_SIGNS = (("no solution", SetOf(())), ("infinitely many", Constant("inf")))
 _TRUTH = {"yes": "true", "no": "false"}
 
 
@@ -15,7 +16,7 @@ def compare_words(gold: Node, answer: Node) -> Outcome | None:
     if not isinstance(gold, Words) and not isinstance(answer, Words):
         return None
     for one, other in ((gold, answer), (answer, gold)):
-        if isinstance(one, Words) and one.text == "no solution" and other == SetOf(()):
+        if isinstance(one, Words) and (one.text, other) in _SIGNS:
             return same("words")
     if isinstance(gold, Words) and isinstance(answer, Words):
         g, a = (_TRUTH.get(node.text, node.text) for node in (gold, answer))

@@ -12,6 +12,7 @@ from typing import Literal
 
 from limo_ablate.verify import statements
 from limo_ablate.verify.boxes import BETWEEN, ends_in_box, find_boxes
+from limo_ablate.verify.characters import with_backslashes
 from limo_ablate.verify.clauses import FORMULA, formula_text, is_bare
 from limo_ablate.verify.limits import MAX_TAIL
 from limo_ablate.verify.text import squeeze
@@ -59,6 +60,8 @@ def extract(
 
     A text that is not `finished` was cut off: only a box or an answer phrase before the cut counts.
     """
+    if "\f" in completion:
+        completion = with_backslashes(completion)
     text, breaks_off = final_part(completion, prompt, thinking)
     finished = finished and not breaks_off
     for turn in turns(text):

@@ -6,6 +6,7 @@ import re
 
 from limo_ablate.verify.answer import read_answer
 from limo_ablate.verify.cache import cached
+from limo_ablate.verify.characters import with_backslashes
 from limo_ablate.verify.clauses import prose
 from limo_ablate.verify.extract import extract
 from limo_ablate.verify.limits import MAX_ANSWER, MAX_GOLD
@@ -17,7 +18,7 @@ SHORT_TEXT = 12
 
 _SOLUTION = re.compile(r"\\(?:boxed|fbox)\b|####|<answer>|</think>|\banswer\s+is\b")
 _CODE = re.compile(
-    r"```|^[ \t]*[\[{]\s{0,9}[\"'][^\"']*[\"']\s*:|^[ \t]*(?:import|from)\s+\w+|#include|</\w+>"
+    r"```|^[ \t]*[\[{]\s{0,9}[\"'][^\"']*[\"']\s*:|^[ \t]*(?:import|from)\s+\w+|#include|</(?!su[bp]>)\w+>"
     r"|\bprint\s*\(|\bconsole\.log\b|\b(?:def|class|function)\s+\w+\s*[(:{]|\breturn\b[^\n]{0,200}[;\n]"
     r"|^[ \t]*(?:int|let|const|var|float|double|char)\s+\w+\s*="
     r"|\b(?:SELECT|INSERT|UPDATE|DELETE|CREATE)\b.{0,400}?\b(?:FROM|INTO|SET|TABLE)\b",
@@ -30,6 +31,7 @@ def read_gold(gold: str) -> str:
     """The answer of a gold answer that is a solution: in a box, in tags, after #### or an answer phrase."""
     if len(gold) > MAX_GOLD:
         return gold
+    gold = with_backslashes(gold)
     if _SOLUTION.search(gold):
         answer = extract(gold)
         return gold if isinstance(answer, str) else answer.text

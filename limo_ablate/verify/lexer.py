@@ -153,6 +153,11 @@ def _command(name: str, text: str, at: int, space: bool, out: list[Token], one_d
             raise NotParsed("\\mathbb without a letter")
         out.append(Token("cmd", NUMBER_SETS.get(match[1].strip(), match[1].strip()), space))
         return match.end(), 0
+    if name in ("textdegree", "textcirc"):
+        if out and out[-1].text != "^":
+            out.append(Token("op", "^", space))
+        out.append(Token("cmd", "circ", False))
+        return at, 0
     if name == "colon":
         out.append(Token("op", ":", space))
         return at, 0

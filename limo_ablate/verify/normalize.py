@@ -94,6 +94,14 @@ def named_list(node: Node) -> tuple[str, Node] | None:
     return found[0], Listing((found[1], *rest))
 
 
+def named_tuple(node: Node) -> Group | None:
+    """The (n, 1) of (f(n), g(n)) = (n, 1)."""
+    match node:
+        case Relation(operands=(Group(items=names), Group(items=values) as value), operators=("=",)):
+            return value if len(names) == len(values) else None
+    return None
+
+
 def _without_approximation(node: Node) -> Node:
     """The part before the approximation in 2 sqrt(3) = ... ~ 3.46."""
     if isinstance(node, Relation) and "approx" in node.operators:

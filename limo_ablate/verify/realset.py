@@ -72,7 +72,7 @@ def real_set(node: Node) -> RealSet | None:
 def is_set(node: Node) -> bool:
     """Whether `node` can only be a set: an inequality, a union, a half-open interval."""
     match node:
-        case SetOperation() | Builder() | Logic():
+        case SetOperation() | Builder() | Logic() | Add(terms=(Builder() | SetOperation(), _)):
             return True
         case Relation():
             return all(op in ("<", ">", "<=", ">=", "!=", "in", "notin") for op in node.operators)
@@ -132,6 +132,8 @@ def _pieces(node: Node) -> list[Piece]:
             return _conditions(node.condition, name)
         case Builder(element=Relation(operands=(Symbol(name=name), Symbol(name="Reals")), operators=("in",))):
             return _conditions(node.condition, name)
+        case Add(terms=(whole, Mul(factors=(minus, SetOf() as removed)))) if minus == MINUS_ONE:
+            return _operate("setminus", [_pieces(whole), _pieces(removed)])
         case SetOperation():
             return _operate(node.operator, [_pieces(part) for part in node.parts])
         case Relation() | Logic():

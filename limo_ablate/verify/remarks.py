@@ -29,6 +29,10 @@ _REMARKS = re.compile(
     rf"|[\s,;(]*\\forall\s*(?:{_LETTERS})\s*(?:\\in\s*{_SET}|{_BOUND})?"
     rf")\s*[).]*\s*$"
 )
+_INNER_REMARK = re.compile(
+    rf"\s*\bfor\s+(?:all|any|every|each)\s+{_LETTER}(?:\s*\\in\s*{_SET})?(?=\s*(?:,|;|and\b|or\b))"
+)
+"""A remark on one of several answers: "f(x) = 1 for all x, and f(x) = x"."""
 _REMARK_SIGNS = re.compile(r"where|with|for|if|when|is |are |\\in(?![a-z])|\\forall|\\g[et]|>")
 MAX_REMARKS = 3
 
@@ -40,7 +44,7 @@ def without_remarks(text: str) -> str:
     if len(text) > 400 or not _REMARK_SIGNS.search(text):
         return text
     flat = flatten(text)
-    bare = flat
+    bare = _INNER_REMARK.sub("", flat)
     for _ in range(MAX_REMARKS):
         match = _REMARKS.search(bare)
         if not match or not _is_about(match[0], bare[: match.start()]):

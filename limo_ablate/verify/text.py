@@ -14,15 +14,18 @@ _INVISIBLE = re.compile(
 )
 _DOUBLED = re.compile(
     r"(?<!\\)\\\\(?=(?:[dt]?frac|left|right|sqrt|text|pi|leq?|geq?|in|infty|boxed|cup|cap|mathbb|mathrm|times|cdot"
-    r"|pm|neq?|theta|alpha|circ|begin|end|lfloor|rfloor)(?![a-z]))"
+    r"|pm|neq?|theta|alpha|circ|begin|end|lfloor|rfloor|[bB]igg?[lr]?)(?![a-z]))"
 )
 """The backslash of a command that was escaped twice on its way; in a matrix, a row's end has a third."""
 _QUAD = re.compile(r"\\q?quad(?=[a-zA-Z])")
+_AND_NUMBER = re.compile(r"(?<=\d)(\s*\\text\s*\{[^{}\d]{0,60}?)\s+and\s*\}\s*(?=\d)")
+"""5 \\text{ cats and } 3 \\text{ dogs}: the word joins two values."""
+_RAISED = re.compile(r"<sup>([^<]{1,40})</sup>")
 _THIN_COMMA = re.compile(r"(?<=\d)\s?\{\s?,\s?\}\s?(?=\d{3})")
 _PRIMES = re.compile(r"\^\s*\{?\s*((?:\\prime\s*)+)\}?")
 _BOXED = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{(.*)\}", re.DOTALL)
 _LEAD = re.compile(
-    r"\\triangle\s+|(?:so|thus|therefore|hence),\s*|(?:(?:so|thus|therefore|hence)[,\s]+)?(?:the\s+)?(?:final\s+|correct\s+)?answers?\s*(?:is|are|:|=)\s*(?=\S)"
+    r"\\triangle\s+|(?:\\text\{\s*only\s*\}|only)\s*(?=[a-z]\s*=)|(?:so|thus|therefore|hence),\s*|(?:(?:so|thus|therefore|hence)[,\s]+)?(?:the\s+)?(?:final\s+|correct\s+)?answers?\s*(?:is|are|:|=)\s*(?=\S)"
     r"|\\text\{\s*(?:the\s+)?(?:final\s+)?answers?\s*(?:is)?\s*:?\s*\}\s*:?|答案?\s*[:是为]+\s*",
     re.IGNORECASE,
 )
@@ -60,8 +63,9 @@ _RANGE = re.compile(
 def clean(text: str) -> str:
     """`text` as ASCII and LaTeX, without math delimiters, boxes, emphasis and closing punctuation."""
     text = to_ascii(text).strip().replace("{:}", ":")
-    if "\\\\" in text or "quad" in text or "{" in text:
+    if "{" in text or "<" in text or "quad" in text:
         text = _THIN_COMMA.sub(",", _QUAD.sub(" ", _DOUBLED.sub(r"\\", text)))
+        text = _AND_NUMBER.sub(r"\1}, ", _RAISED.sub(r"^{\1}", text))
     if "\\prime" in text:
         text = _PRIMES.sub(lambda match: "'" * match[1].count("p"), text)
     if text.startswith("{'") and (items := _DICTIONARY.findall(text)):
