@@ -193,7 +193,9 @@ def _found(stage: Callable[[], Artifact | None]) -> Artifact | None:
 def _grades(config: TrialConfig, store: Store, pool: Artifact) -> Artifact | None:
     from limo_ablate.data.select.correctness import grades
 
-    wanted = config.select.correctness != "any" or config.data.difficulty.measure == "solutions"
+    wanted = (
+        config.select.correctness in ("correct", "wrong") or config.data.difficulty.measure == "solutions"
+    )
     return grades(store, pool) if wanted else None
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from limo_ablate.core.artifacts import Artifact, Store
-from limo_ablate.data.pool.load import load_pool
+from limo_ablate.data.pool.load import load_pool, require_gold
 from limo_ablate.data.select.correctness import grades
 from limo_ablate.data.select.dedup import clusters, duplicates
 from limo_ablate.data.select.features import features
@@ -59,7 +59,9 @@ def gather_evidence(
     stratify = chosen.stratify
     by_difficulty = chosen.difficulty != "any" or (stratify is not None and stratify.by == "difficulty")
     measure = config.data.difficulty.measure if by_difficulty else None
-    needs_grades = chosen.correctness != "any" or measure == "solutions"
+    if measure == "reference":
+        require_gold(pool, "reference models' solutions can't be graded (data/difficulty)")
+    needs_grades = chosen.correctness in ("correct", "wrong") or measure == "solutions"
     return Evidence(
         rates=stages.run("rates", pass_rates, config, pool, stages, train_model)
         if measure == "reference"

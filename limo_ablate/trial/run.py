@@ -23,7 +23,7 @@ from limo_ablate.core.files import write_atomically
 from limo_ablate.core.overrides import format_override
 from limo_ablate.core.permissions import use_umask
 from limo_ablate.core.provenance import write_provenance
-from limo_ablate.data.pool.load import load_pool
+from limo_ablate.data.pool.load import load_pool, pool_counts, unused_rows
 from limo_ablate.model.train.base import base_model, parameter_count
 from limo_ablate.model.train.launch import train
 from limo_ablate.model.train.tokens import tokenize
@@ -83,6 +83,7 @@ def run_trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> dict[st
             "seed": config.seed,
             "factors": factors(config, model),
             "scores": scores,
+            "pool": pool_counts(stages.artifacts["pool"]),
             "train": _training_record(model),
             "batch_sizes": stages.batch_sizes.used,
             "seconds": stages.seconds,
@@ -125,6 +126,8 @@ def trained_model(config: TrialConfig, stages: Stages, tracker: Tracker) -> Arti
     """The fine-tuned weights, or the base model itself if `select.size` is 0."""
     store = Store(config.paths.artifacts)
     pool = stages.run("pool", load_pool, store, config.data)
+    for line in unused_rows(pool_counts(pool)):
+        log.warning("data=%s: %s", config.data.name, line)
     base = stages.run("base", base_model, store, config.model, pool)
     if config.select.size == 0:
         return base

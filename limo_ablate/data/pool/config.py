@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal
 
-from limo_ablate.core.artifacts import NOT_IN_KEY
+from limo_ablate.core.artifacts import DEFAULT_NOT_IN_KEY, NOT_IN_KEY
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.files import is_plain_name
 from limo_ablate.core.registry import Entry, Registry
 from limo_ablate.data.miniature.recurrence import MiniatureProblemsConfig
+from limo_ablate.data.pool.strip import compiled
 
 SOURCES = "limo_ablate.data.pool.sources"
 LOADERS: Registry[Any] = Registry(
@@ -29,7 +30,7 @@ class FieldsConfig:
     """Fields of a source's rows; null for a field that the rows don't have.
 
     A field is a column (`answer`), a path into nested columns (`conversations.0.value`), or a template of
-    these (`{instruction}\n{input}`).
+    these (`{instruction}\n{input}`), in which \n and \t are a new line and a tab.
     """
 
     problem: str
@@ -56,6 +57,29 @@ class FieldsConfig:
     """Number of tokens of each solution."""
     score: str | None = None
     """A number for each solution, for `select.order=column`."""
+    strip_prefix: str | None = field(default=None, metadata=DEFAULT_NOT_IN_KEY)
+    """What is cut off the beginning of each problem: a text, or `re:` and a regular expression."""
+    strip_suffix: str | None = field(default=None, metadata=DEFAULT_NOT_IN_KEY)
+    """The same for its end."""
+    strip: str | None = field(default=None, metadata=DEFAULT_NOT_IN_KEY)
+    """The same for anywhere in it."""
+
+    def __post_init__(self) -> None:
+        for key, value in self.stripped().items():
+            if value is not None:
+                compiled(key, value)
+
+    def stripped(self) -> dict[str, str | None]:
+        """What is cut off problems, by key."""
+        return {key: getattr(self, key) for key in STRIP}
+
+    def columns(self) -> dict[str, str | dict[str, str]]:
+        """The fields that the rows have, by role."""
+        roles = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in STRIP}
+        return {role: column for role, column in roles.items() if column is not None}
+
+
+STRIP = ("strip_prefix", "strip_suffix", "strip")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +134,9 @@ class PoolConfig(ProblemsConfig):
     """Several sources instead of `path`; a part's name is the `source` of its rows."""
     bad_rows: Literal["skip", "error"] = "skip"
     """What to do with rows that don't fit: skip and report them with file, line and reason, or stop."""
+    without_gold: Literal["reject", "keep"] = field(default="reject", metadata=DEFAULT_NOT_IN_KEY)
+    """What to do with problems that have no gold answer, neither a field nor one stated by a solution: they
+    can be trained on, but nothing of them can be graded."""
 
     def __post_init__(self) -> None:
         ProblemsConfig.__post_init__(self)  # super() does not work in a class with slots

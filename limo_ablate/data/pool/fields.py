@@ -20,6 +20,8 @@ from limo_ablate.data.pool.values import BadRow
 Row = dict[str, Any]
 
 _PART = re.compile(r"\{([^{}]+)\}")
+_ESCAPED = {r"\n": "\n", r"\t": "\t", "\\\\": "\\"}
+_ESCAPE = re.compile(r"\\[nt\\]")
 
 
 def field_value(row: Row, field: str | None) -> Any:
@@ -54,11 +56,19 @@ def _step_into(node: Any, step: str) -> Any:
 
 
 def _fill_template(row: Row, template: str) -> str | None:
-    """The template with its parts filled in; None if all of them are empty."""
+    """The template with its parts filled in; None if all of them are empty.
+
+    Its \\n and \\t are a new line and a tab, as shells and YAML's single quotes keep them as they are typed.
+    """
     texts = {part: _text(field_value(row, part), part) for part in _parts(template)}
     if not any(text.strip() for text in texts.values()):
         return None
-    return _PART.sub(lambda match: texts[match[1]], template).strip()
+    return _PART.sub(lambda match: texts[match[1]], _unescaped(template)).strip()
+
+
+@cache
+def _unescaped(template: str) -> str:
+    return _ESCAPE.sub(lambda match: _ESCAPED[match[0]], template)
 
 
 def _text(value: Any, part: str) -> str:
@@ -75,12 +85,10 @@ def check_fields(config: ProblemsConfig, first: Row, key: str) -> None:
         raise UserError(f"{key}.fields.solution already names the teachers; set {key}.fields.teacher to null")
     for column in config.where or {}:
         check_field(first, column, f"{key}.where", config.path)
-    for role in fields.__dataclass_fields__ if fields else ():
-        field = getattr(fields, role)
+    for role, field in fields.columns().items() if fields else ():
         for teacher, path in field.items() if isinstance(field, dict) else ((None, field),):
-            if path is not None:
-                own = f"{key}.fields.{role}"
-                check_field(first, path, f"{own}.{teacher}" if teacher else own, config.path)
+            own = f"{key}.fields.{role}"
+            check_field(first, path, f"{own}.{teacher}" if teacher else own, config.path)
 
 
 def check_field(first: Row, field: str, key: str, source: str | None) -> None:

@@ -23,10 +23,11 @@ from limo_ablate.data.pool.config import (
 )
 from limo_ablate.data.pool.fields import Row, check_field, check_fields
 from limo_ablate.data.pool.pool_index import Source
+from limo_ablate.data.pool.repeats import leave_out_repeats
 from limo_ablate.data.pool.schema import ParsedRow, matches, read_row
 from limo_ablate.data.pool.sources import Rows, require_fields
 from limo_ablate.data.pool.tables import Tables
-from limo_ablate.data.pool.values import BadRow
+from limo_ablate.data.pool.values import BadRow, digest
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,9 @@ def load_pool(store: Store, data: PoolConfig) -> Artifact:
         _write_pool(data, sources, folder)
         _require_unchanged(f"data={data.name}", inputs["sources"], identities())
 
-    inputs = {"bad_rows": data.bad_rows, "sources": identities()}
+    inputs: dict[str, Any] = {"bad_rows": data.bad_rows, "sources": identities()}
+    if data.without_gold == "keep":
+        inputs["without_gold"] = "keep"
     return store.build("pool", inputs, make)
 
 
@@ -69,6 +72,38 @@ def _require_unchanged(name: str, before: Any, now: Any) -> None:
         raise UserError(f"{name}: its file changed while it was read; run this again when it is complete")
 
 
+def pool_counts(pool: Artifact) -> dict[str, int]:
+    """What became of the source's rows: `pool.json`, empty for a pool of an earlier version."""
+    path = pool.path / "pool.json"
+    counts: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
+    return counts
+
+
+UNUSED = {
+    "rejected": "can't be used (rejected.parquet has the reasons)",
+    "incomplete": "hold an incomplete solution",
+    "levels_unread": "have a level that is not a number: no band includes these",
+    "unstripped": "lack what data.fields.strip_prefix, strip_suffix or strip cut off",
+    "without_gold": "have no gold answer: they can be trained on, but not graded",
+}
+"""Count of `pool.json` -> what is told of such rows."""
+
+
+def unused_rows(counts: dict[str, int]) -> list[str]:
+    """A line for each kind of row of the source that is not used as it is."""
+    of = f"of the source's {counts['rows']:,}" if counts else ""
+    return [f"{counted(counts[key], 'row')} {of} {said}" for key, said in UNUSED.items() if counts.get(key)]
+
+
+def require_gold(pool: Artifact, purpose: str) -> None:
+    """Raises UserError where problems of the pool have no gold answer, without which `purpose`."""
+    if none := pool_counts(pool).get("without_gold"):
+        raise UserError(
+            f"{counted(none, 'problem')} of the pool without a gold answer: {purpose}; set "
+            "data.fields.answer, or data.without_gold=reject to leave them out"
+        )
+
+
 def check_first_row(config: ProblemsConfig, name: str, key: str) -> None:
     """Raises UserError where a source can't be read, or its first row lacks a configured column.
 
@@ -93,7 +128,7 @@ def sources_of(data: PoolConfig) -> dict[str, ProblemsConfig]:
 
 def _write_pool(data: PoolConfig, sources: dict[str, ProblemsConfig], folder: Path) -> None:
     name = f"data={data.name}"
-    with Tables(folder, pool=True) as tables:
+    with Tables(folder, pool=True, keep_without_gold=data.without_gold == "keep") as tables:
         for number, (part, config) in enumerate(sources.items()):
             source = Source(number, config.limit)
             for where, entry in _parsed_rows(config, part, f"data.parts.{part}" if data.parts else "data"):
@@ -110,12 +145,15 @@ def _write_pool(data: PoolConfig, sources: dict[str, ProblemsConfig], folder: Pa
 def _write_benchmark(name: str, benchmark: BenchmarkSetConfig, key: str, folder: Path) -> None:
     source = Source(0, benchmark.limit)
     choices, questions = benchmark.choices, {}
+    keys: dict[str, str] = {}
     with Tables(folder, pool=False) as tables:
         for number, (where, entry) in enumerate(_parsed_rows(benchmark, name, key, choices)):
             if source.full:
                 break
             if isinstance(entry, ParsedRow):
                 entry.problem["id"] = entry.problem["id"] or str(number)
+                whole = f"{entry.problem['gold']}\n{entry.problem['text']}"
+                keys.setdefault(entry.problem["id"], digest(whole))
                 if choices and entry.choice:
                     options = shuffle(entry.choice, entry.problem, choices.seed)
                     question = {"question": entry.choice.question, "options": options}
@@ -124,7 +162,7 @@ def _write_benchmark(name: str, benchmark: BenchmarkSetConfig, key: str, folder:
     if choices:
         write_options(folder, questions)
     _require_problems(tables, name)
-    count = tables.counts["problems"]
+    count = leave_out_repeats(folder, name, keys)
     if benchmark.limit is None and benchmark.items not in (None, count):
         logger.warning("%s: %d problems, but `items` is %d", name, count, benchmark.items)
 
@@ -200,7 +238,12 @@ def _require_problems(tables: Tables, name: str) -> None:
             f"{name}: no usable problem among {counted(tables.counts['rows'], 'row')}"
             + (f" ({counts})" if counts else "")
             + (f", the first: {tables.first_rejected}" if tables.first_rejected else "")
+            + ("; data.without_gold=keep trains on rows without one" if _lacks_gold(tables) else "")
         )
+
+
+def _lacks_gold(tables: Tables) -> bool:
+    return "states no gold answer" in (tables.first_rejected or "")
 
 
 def _identity(store: Store, config: ProblemsConfig) -> dict[str, Any]:

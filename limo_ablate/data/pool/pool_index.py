@@ -6,7 +6,7 @@ from array import array
 from dataclasses import dataclass, field
 
 from limo_ablate.data.pool.schema import ParsedRow
-from limo_ablate.data.pool.values import BadRow
+from limo_ablate.data.pool.values import BadRow, same_gold
 
 
 @dataclass(slots=True)
@@ -26,6 +26,7 @@ class Source:
 class PoolIndex:
     """Facts about each problem, by its position in `problems.parquet`. Of texts, only hashes are kept."""
 
+    keep_without_gold: bool = False
     positions: dict[str, int] = field(default_factory=dict)
     texts: array[int] = field(default_factory=lambda: array("q"))
     golds: array[int] = field(default_factory=lambda: array("q"))
@@ -38,7 +39,7 @@ class PoolIndex:
     def position(self, entry: ParsedRow, source: Source) -> int | None:
         """Position of the row's problem, which may be new; None if it is beyond the source's limit."""
         known = self.positions.get(entry.problem["id"])
-        if known is None and entry.problem["gold"] is None:
+        if known is None and entry.problem["gold"] is None and not self.keep_without_gold:
             raise BadRow("solution: states no gold answer (no whole \\boxed{}, no #### in its last line)")
         if known is not None:
             self._check_same(entry, known)
@@ -58,13 +59,13 @@ class PoolIndex:
         name = f"problem {entry.problem['id']} is there already with another"
         if self.texts[known] != hash(entry.problem["text"]):
             raise BadRow(f"{name} text")
-        if not entry.stated and self.golds[known] != hash(entry.problem["gold"]):
+        if not entry.stated and self.golds[known] != hash(same_gold(entry.problem["gold"])):
             raise BadRow(f"{name} gold answer")
 
     def _add(self, entry: ParsedRow, source: Source) -> int:
         position = self.positions[entry.problem["id"]] = len(self.positions)
         self.texts.append(hash(entry.problem["text"]))
-        self.golds.append(hash(entry.problem["gold"]))
+        self.golds.append(hash(same_gold(entry.problem["gold"])))
         self.sources.append(source.number)
         self.solutions.append(0)
         self.right.append(0)

@@ -10,6 +10,7 @@ import pyarrow as pa
 from limo_ablate.data.pool.choices import MultipleChoice
 from limo_ablate.data.pool.config import FieldsConfig
 from limo_ablate.data.pool.fields import Row, field_value
+from limo_ablate.data.pool.strip import strip
 from limo_ablate.data.pool.values import BadRow, flag, gold_text, level, number, parse_pass_rate, stated_gold
 
 PROBLEMS = pa.schema(
@@ -54,6 +55,8 @@ class ParsedRow:
     """Whether the gold answer was taken from the first solution."""
     level_unread: bool = False
     """Whether it has a level that is not a number."""
+    unstripped: bool = False
+    """Whether its problem lacks what `fields.strip_prefix`, ... cut off."""
     choice: MultipleChoice | None = None
     """The parts of a multiple-choice problem."""
 
@@ -71,6 +74,9 @@ def read_row(row: Row, fields: FieldsConfig, source: str) -> ParsedRow:
     text = field_value(row, fields.problem)
     if not isinstance(text, str) or not text.strip():
         raise BadRow("problem: no text")
+    text, missing = strip(text, fields.stripped())
+    if not text:
+        raise BadRow("problem: nothing is left of its text by fields.strip_prefix, strip_suffix and strip")
     solutions, incomplete = _solutions(row, fields)
     gold = gold_text(field_value(row, fields.answer)) if fields.answer else _stated(solutions)
     if fields.answer and gold is None:
@@ -86,7 +92,15 @@ def read_row(row: Row, fields: FieldsConfig, source: str) -> ParsedRow:
     }
     tries = _tries(row, fields, len(solutions) + len(incomplete))
     unread = problem["level"] is None and _text(given_level) is not None
-    return ParsedRow(problem, solutions, incomplete, tries, stated=fields.answer is None, level_unread=unread)
+    return ParsedRow(
+        problem,
+        solutions,
+        incomplete,
+        tries,
+        stated=fields.answer is None,
+        level_unread=unread,
+        unstripped=bool(missing),
+    )
 
 
 def _solutions(row: Row, fields: FieldsConfig) -> tuple[list[Row], list[int]]:

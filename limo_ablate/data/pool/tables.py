@@ -26,6 +26,8 @@ COUNTS = (
     "rejected",
     "incomplete",
     "levels_unread",
+    "unstripped",
+    "without_gold",
     "problems",
     "solutions",
 )
@@ -64,7 +66,7 @@ class Tables:
     a problem.
     """
 
-    def __init__(self, folder: Path, *, pool: bool) -> None:
+    def __init__(self, folder: Path, *, pool: bool, keep_without_gold: bool = False) -> None:
         self.counts = Counter(dict.fromkeys(COUNTS, 0))
         self.first_rejected: str | None = None
         self._path = folder / "problems.parquet"
@@ -72,7 +74,7 @@ class Tables:
         self._problems = BatchedParquet(self._unrated, WITHOUT_PASS_RATE)
         self._rejected = BatchedParquet(folder / "rejected.parquet", REJECTED)
         self._solutions = BatchedParquet(folder / "solutions.parquet", SOLUTIONS) if pool else None
-        self._index = PoolIndex()
+        self._index = PoolIndex(keep_without_gold)
 
     def __enter__(self) -> Self:
         return self
@@ -100,8 +102,10 @@ class Tables:
             self.counts["over_limit"] += 1
             return
         self.counts["levels_unread"] += entry.level_unread
+        self.counts["unstripped"] += entry.unstripped
         if position == self.counts["problems"]:
             self.counts["problems"] += 1
+            self.counts["without_gold"] += problem["gold"] is None
             self._problems.add(problem)
         self._index.add_tries(position, *entry.tries)
         for number in entry.incomplete:

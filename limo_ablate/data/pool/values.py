@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from fractions import Fraction
 from typing import Any
 
 NO_GOLD = ("proof", "notfound")
@@ -12,6 +13,10 @@ NO_GOLD = ("proof", "notfound")
 
 _HASHES = re.compile(r"(?:^|\n)####\s*([^\s#][^\n]*)\Z")
 _ESCAPED = re.compile(r"\\[{}\\]")
+_NUMBER = re.compile(r"-?(?:[0-9]{1,40}|[0-9]{1,3}(?:,[0-9]{3}){1,9})(?:\.[0-9]{1,40})?")
+_FRACTION = re.compile(
+    r"(-?)(?:([0-9]{1,40})/([0-9]{1,40})|\\[dt]?frac(?:\{([0-9]{1,40})\}\{([0-9]{1,40})\}|([0-9])([0-9])))"
+)
 _TRUE, _FALSE = ("true", "yes", "1", "1.0"), ("false", "no", "0", "0.0")
 
 
@@ -41,6 +46,16 @@ def _answer_text(value: Any) -> str | None:
         parts = [_answer_text(v) for v in (value.values() if isinstance(value, dict) else value)]
         return ", ".join(p for p in parts if p)
     return str(value)
+
+
+def same_gold(gold: str | None) -> str | Fraction | None:
+    """The number that a gold answer is, else its text: 1/2, \\frac12 and 0.5 are one answer."""
+    text = (gold or "").strip().strip("$").strip()
+    if found := _FRACTION.fullmatch(text):
+        sign, *digits = found.groups()
+        above, below = (part for part in digits if part)
+        return Fraction(f"{sign}{above}") / int(below) if int(below) else text
+    return Fraction(text.replace(",", "")) if _NUMBER.fullmatch(text) else gold and text
 
 
 def stated_gold(solution: str) -> str | None:

@@ -188,8 +188,9 @@ class SelectConfig:
     """A band of `data.difficulty.bands`, `any`, or a threshold (level at least, pass rate at most)."""
     quality: Tier
     """Tier of the solutions."""
-    correctness: Literal["any", "correct", "wrong"]
-    """Keep only solutions that the verifier accepts (`correct`) or rejects (`wrong`)."""
+    correctness: Literal["any", "correct", "wrong", "marked_correct", "marked_wrong"]
+    """Keep only solutions that the verifier accepts (`correct`) or rejects (`wrong`), or that the data itself
+    marks (`data.fields.correct`) as right or wrong."""
     teacher: str
     """Keep only this teacher's solutions; or `any`."""
     duplicates: Literal["keep", "drop"]

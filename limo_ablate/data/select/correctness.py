@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from limo_ablate.core.artifacts import Artifact, Store
+from limo_ablate.data.pool.load import require_gold
 from limo_ablate.verify import VERSION as VERIFIER
 from limo_ablate.verify import verify_many
 
@@ -26,6 +27,7 @@ def grades(store: Store, pool: Artifact) -> Artifact:
 
 def _write(pool: Artifact, folder: Path) -> None:
     golds = pl.read_parquet(pool.path / "problems.parquet", columns=["id", "gold"])
+    require_gold(pool, "solutions can't be graded (select.correctness, data/difficulty=solutions)")
     graded = [_graded(batch, golds, workers) for batch, workers in _batches(pool)]
     schema = dict.fromkeys(("solution", *VERDICT_COLUMNS), pl.String)
     pl.concat([pl.DataFrame(schema=schema), *graded]).write_parquet(folder / "grades.parquet")

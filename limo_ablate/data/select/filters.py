@@ -14,6 +14,9 @@ from limo_ablate.data.select import quality
 from limo_ablate.data.select.config import SelectConfig
 from limo_ablate.data.select.funnel import Funnel
 
+MARKED = {"marked_correct": True, "marked_wrong": False}
+"""Values of `select.correctness` that go by the data's own flags."""
+
 
 def require_solutions(config: SelectConfig) -> None:
     """UserError if the configuration selects by solutions; called for pools that have none."""
@@ -38,11 +41,23 @@ def keep_eligible(
     """Applies the eligibility filters; tiers are assigned after the filter by correctness."""
     if 0 < funnel.rows["solution"].null_count() < funnel.rows.height:
         funnel.keep("solved", pl.col("solution").is_not_null(), pl.lit("no solution"))
-    if config.correctness != "any":
-        wanted = "correct" if config.correctness == "correct" else "incorrect"
+    if config.correctness in MARKED:
+        marked = funnel.rows["correct"]
+        if marked.null_count() == marked.len():
+            raise UserError(
+                f"select.correctness={config.correctness}: the data marks no solution as right or wrong; set "
+                "data.fields.correct, or select.correctness=correct to ask the verifier"
+            )
+        said = pl.format("the data marks it as {}", pl.col("correct").cast(pl.String).fill_null("nothing"))
+        funnel.keep(
+            f"correctness={config.correctness}", pl.col("correct") == MARKED[config.correctness], said
+        )
+        funnel.rows = funnel.rows.drop("correct")
+    elif config.correctness != "any":
+        status = "correct" if config.correctness == "correct" else "incorrect"
         answer = pl.col("answer").fill_null("nothing")
         reason = pl.format("the verifier says {} ({}), it read: {}", "status", "rule", answer)
-        funnel.keep(f"correctness={config.correctness}", pl.col("status") == wanted, reason)
+        funnel.keep(f"correctness={config.correctness}", pl.col("status") == status, reason)
     funnel.rows = quality.with_scores(funnel.rows, config.score)
     if funnel.rows["tier"].null_count() == funnel.rows.height:
         funnel.rows = funnel.rows.with_columns(quality.assign_tiers(funnel.rows, config.score))

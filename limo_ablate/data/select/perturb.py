@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from limo_ablate.core.errors import UserError
 from limo_ablate.data.select.config import PERTURBATIONS
 from limo_ablate.data.select.features import pattern
 
@@ -28,7 +29,7 @@ class Response:
     """The input of a perturbation."""
 
     text: str
-    gold: str
+    gold: str | None
     lexicons: Mapping[str, Sequence[str]]
     """Feature of the score -> its words."""
     seed: int
@@ -78,10 +79,14 @@ def keywords_stripped(given: Response) -> str:
 
 def format_only(given: Response) -> str:
     """Only the answer in its box."""
+    if given.gold is None:
+        raise UserError("select.perturb=format_only: a chosen problem has no gold answer to put in a box")
     return f"\\boxed{{{given.gold}}}"
 
 
-def perturbation(name: str, lexicons: Mapping[str, Sequence[str]], seed: int) -> Callable[[str, str], str]:
+def perturbation(
+    name: str, lexicons: Mapping[str, Sequence[str]], seed: int
+) -> Callable[[str, str | None], str]:
     """(response, gold) -> response."""
     change: Perturbation = PERTURBATIONS.load(name)
     return lambda text, gold: change(Response(text, gold, lexicons, seed))

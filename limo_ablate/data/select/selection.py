@@ -16,7 +16,13 @@ from limo_ablate.data.pool.config import PoolConfig
 from limo_ablate.data.select import difficulty, quality
 from limo_ablate.data.select.config import SelectConfig
 from limo_ablate.data.select.correctness import VERDICT_COLUMNS
-from limo_ablate.data.select.filters import keep_eligible, keep_quality, keep_same_problems, require_solutions
+from limo_ablate.data.select.filters import (
+    MARKED,
+    keep_eligible,
+    keep_quality,
+    keep_same_problems,
+    require_solutions,
+)
 from limo_ablate.data.select.funnel import Funnel
 from limo_ablate.data.select.perturb import perturbation
 from limo_ablate.data.select.responses import require_size, token_lengths, token_matched, with_texts
@@ -121,10 +127,11 @@ def _filtered(
 
 def _index(pool: Artifact, evidence: Evidence, data: PoolConfig, config: SelectConfig) -> pl.DataFrame:
     """All facts about each solution except its text; a problem without solutions is one row."""
+    marks = ["correct"] if config.correctness in MARKED else []
     problems = pl.read_parquet(pool.path / "problems.parquet").drop("text").rename({"id": "problem"})
     solutions = pl.read_parquet(
         pool.path / "solutions.parquet",
-        columns=["id", "problem", "tier", "teacher", "tokens", "score", "digest"],
+        columns=["id", "problem", "tier", "teacher", "tokens", "score", "digest", *marks],
     ).rename({"id": "solution", "score": "given"})
     known = [evidence.features.path / "features.parquet"]
     known += [evidence.grades.path / "grades.parquet"] if evidence.grades else []

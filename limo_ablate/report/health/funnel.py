@@ -11,6 +11,7 @@ import altair as alt
 import polars as pl
 
 from limo_ablate.core.text import counted
+from limo_ablate.data.pool.load import unused_rows
 from limo_ablate.report.labels import percent
 from limo_ablate.report.section import Chart, Section, Table
 from limo_ablate.report.study_view import StudyView, artifact
@@ -93,7 +94,9 @@ def section(view: StudyView) -> Section | None:
         funnel_chart(steps[:ROWS]).to_dict(),
         _table(steps, len(funnels)),
     )
-    return Section("funnel", title, charts=(chart,))
+    counts = [(trial.metrics or {}).get("pool") or {} for trial in selected]
+    unused = dict.fromkeys(line for one in counts for line in unused_rows(one))
+    return Section("funnel", title, tuple(f"{line}." for line in unused), charts=(chart,))
 
 
 def tree(funnels: Sequence[Funnel]) -> list[Step]:

@@ -20,7 +20,13 @@ MEASURES = {
     "solutions": "the share of the pool's solutions that the verifier accepts",
     "reference": "the pass rate of reference models, measured for the study",
 }
-CORRECT = {"any": "of any kind", "correct": "that the verifier accepts", "wrong": "that the verifier rejects"}
+CORRECT = {
+    "any": "of any kind",
+    "correct": "that the verifier accepts",
+    "wrong": "that the verifier rejects",
+    "marked_correct": "that the data marks as right",
+    "marked_wrong": "that the data marks as wrong",
+}
 GATE_KEY = "select.contamination.policy"
 GATE = {
     "none": "Pool and benchmarks were not compared for contamination",
@@ -52,7 +58,7 @@ def _selection(trained: Settings) -> list[str]:
     if (of_one := trained.other_than("select.teacher", "any")).trials:
         text += f", by the teacher {of_one.text('select.teacher')}{of_one.share(trained)}"
     parts = [f"{text}."]
-    if trained.has("select.correctness", "correct", "wrong"):
+    if trained.has("select.correctness", *(name for name in CORRECT if name != "any")):
         words = trained.text("select.correctness", lambda value: CORRECT[value])
         parts.append(f"Solutions were those {words}.")
     if (changed := trained.other_than("select.perturb", "none")).trials:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from limo_ablate.core.text import counted
+from limo_ablate.data.pool.load import unused_rows
 from limo_ablate.data.select.responses import with_texts
 from limo_ablate.report.preview.build import Preview
 
@@ -45,8 +46,9 @@ def _print_rejected(console: Console, preview: Preview) -> None:
             f"{counted(where, 'row')} of the source's {preview.counts['rows']} can't be used, such as "
             f"{first['where']}: {first['reason']} (rejected.parquet)\n"
         )
-    if unread := preview.counts["levels_unread"]:
-        console.print(f"{counted(unread, 'row')} with a level that is not a number: no band includes these\n")
+    others = {key: count for key, count in preview.counts.items() if key not in ("rejected", "incomplete")}
+    for line in unused_rows(others):
+        console.print(f"{line}\n")
 
 
 def _print_unchanged(console: Console, preview: Preview) -> None:
