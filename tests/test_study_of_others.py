@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+from optuna.trial import TrialState, create_trial
 
-from limo_ablate.analysis.trials import load_trials
+from limo_ablate.analysis.trials import load_trials, resolved
 from limo_ablate.cli import main
 from limo_ablate.core.errors import UserError
 from limo_ablate.report import page
 from limo_ablate.report.page import write_report
 from limo_ablate.report.serve.server import _content
 from limo_ablate.report.study_view import artifact, load
+from limo_ablate.study.design import load_study
+from limo_ablate.study.planned import planned_trials
 from limo_ablate.sweep.ledger.flock import COORDINATOR
 from limo_ablate.sweep.live import last_lines
+from limo_ablate.sweep.plan.cost import finished_trials
 from limo_ablate.trial.track.places import RUN_ID, RUNS_IN, drop_unsent, run_id
 from tests.small_study import change, small
 
@@ -124,3 +129,81 @@ def test_the_id_of_a_run_removes_no_runs_of_others(tmp_path: Path) -> None:
     assert unsent.is_dir()
     (folder / RUN_ID).unlink()
     assert len(run_id(folder)) == 8
+
+
+DEEP = "[" * 100_000
+RECORDS = {
+    "cells.json": [DEEP, '{"a": 1}', '[{"name": 3, "folder": "x", "key": [], "seed": 0}]'],
+    "trials/{}/metrics.json": [DEEP, "[]", '{"trial": "x", "inputs": 3}', "\x00", '{"trial": []}'],
+    "trials/{}/config.yaml": [DEEP, "[]", "paths: 3", "\x00", "- " * 50_000],
+    "trials/{}/provenance.json": [DEEP, "[]", '{"started": 3}'],
+    "seen_as": [DEEP, "\x00", "/", "..", ""],
+    "stopped.json": [DEEP, "[]", '{"reason": [], "trials": 3}'],
+    "slurm.json": [DEEP, "{}", '[{"job": 1}]'],
+    "runners/far-1-abcd.json": [DEEP, "[]", "\x00"],
+    "ledger.log": [
+        DEEP + "\n",
+        "3\n",
+        '{"op_code": 77, "worker_id": "x"}\n',
+        '{"op_code": 0, "worker_id": "x", "study_name": [], "directions": 3}\n',
+        '{"op_code": 0, "worker_id": "x", "study_name": "made", "directions": [2]}\n'
+        '{"op_code": 4, "worker_id": "x", "study_id": 0, "datetime_start": null, "state": 0}\n',
+        '{"op_code": 0, "worker_id": "x", "study_name": "made", "directions": [2]}\n'
+        '{"op_code": 4, "worker_id": "x", "study_id": 0, "datetime_start": null, "state": 4, '
+        '"user_attrs": {"key": [], "cell": 3, "result": 7}}\n',
+    ],
+}
+READERS = (
+    "status {}",
+    "status {} --json",
+    "compare --study {} size4 size64",
+    "why --study {} size4",
+    "plan {}/study.yaml",
+)
+
+
+@pytest.mark.parametrize("place", RECORDS)
+def test_a_record_of_any_content_is_told_in_one_line(
+    study: Path, place: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(study.parent.parent)
+    path = study / place.format(json.loads((study / "cells.json").read_text())[0]["folder"])
+    path.parent.mkdir(exist_ok=True)
+    for text in RECORDS[place]:
+        path.write_text(text)
+        resolved.cache_clear()
+        for line in (*READERS, "repair {}"):
+            code = main(
+                [word.format(study) for word in line.split()]
+            )
+            said = capsys.readouterr().err
+            assert code in (0, 2), (line, text[:40], said)
+            assert len(said.splitlines()) <= 1, line
+            assert len(said) < 1500
+
+
+def test_repair_keeps_the_lines_before_one_that_can_not_be_applied(study: Path) -> None:
+    ledger = study / "ledger.log"
+    good = '{"op_code": 0, "worker_id": "x", "study_name": "made", "directions": [2]}\n'
+    ledger.write_text(good + '{"op_code": 77, "worker_id": "x"}\n' + good.replace("made", "other"))
+    assert main(["status", str(study)]) == 2
+    assert main(["repair", str(study)]) == 0
+    assert ledger.read_text().startswith(good)
+    assert '"op_code": 77' not in ledger.read_text()
+    assert main(["status", str(study)]) == 0
+
+
+def test_a_ledger_names_no_folder_that_is_read(study: Path, tmp_path: Path) -> None:
+    """Forecasts are learnt from the trials' own folders, whatever a row says."""
+    view = load(study)
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copy(view.done[0].folder / "metrics.json", other)
+    row = create_trial(
+        state=TrialState.COMPLETE,
+        value=0.5,
+        user_attrs={"key": view.done[0].metrics["trial"], "cell": "x", "result": {"folder": str(other)}},  # type: ignore[index]
+    )
+    (view.done[0].folder / "metrics.json").unlink()
+    trials = planned_trials(load_study(str(study / "study.yaml")))
+    assert finished_trials([row], trials, study) == []

@@ -7,21 +7,61 @@ has changed since, the result is stale.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from limo_ablate.core.artifacts import Store, digest_file, stage_version
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.reading import read_json
 from limo_ablate.study.folder import started_in
 from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.verify import VERSION as VERIFIER
 
 METRICS, VERDICTS = "metrics.json", "verdicts.parquet"
 GONE = "no longer on disk"
+
+
+class Inputs(TypedDict):
+    """What a result depends on beside its configuration."""
+
+    files: dict[str, str]
+    versions: dict[str, int]
+
+
+class Score(TypedDict):
+    """What is read of every score by name; all its other entries are numbers too."""
+
+    accuracy: float
+
+
+class Made(TypedDict):
+    """What made an artifact of a trial."""
+
+    key: str
+    digest: str
+    made: NotRequired[str | None]
+    code: NotRequired[str | None]
+    packages: NotRequired[dict[str, str | None]]
+
+
+class Metrics(TypedDict):
+    """metrics.json."""
+
+    trial: str
+    inputs: Inputs
+    scores: dict[str, Score]
+    finished: str
+    total_seconds: float
+    seed: NotRequired[int]
+    cell: NotRequired[dict[str, Any]]
+    factors: NotRequired[dict[str, Any]]
+    train: NotRequired[dict[str, Any]]
+    seconds: NotRequired[dict[str, float]]
+    artifacts: NotRequired[dict[str, Made]]
+    verdicts: NotRequired[str | None]
 
 
 def read_metrics(folder: Path, key: str | None = None) -> dict[str, Any] | None:
@@ -31,13 +71,16 @@ def read_metrics(folder: Path, key: str | None = None) -> dict[str, Any] | None:
     """
     path = folder / METRICS
     try:
-        metrics = json.loads(path.read_text())
-    except (FileNotFoundError, NotADirectoryError):
+        metrics: dict[str, Any] = read_json(path, Metrics)
+    except FileNotFoundError:
         return None
-    except ValueError as error:
-        raise UserError(f"{path} can't be read: {error}") from error
-    if not isinstance(metrics, dict) or "inputs" not in metrics:
-        raise UserError(f"{path} is not of this version of limo-ablate")
+    for name, score in metrics["scores"].items():
+        if wrong := [key for key, value in score.items() if not isinstance(value, int | float)]:
+            raise UserError(f"{path}: scores.{name}.{wrong[0]} is not a number; run the trial again")
+        if not 0 <= score["accuracy"] <= 1:
+            raise UserError(
+                f"{path}: scores.{name}.accuracy={score['accuracy']}: not a share; run the trial again"
+            )
     return metrics if key in (None, metrics["trial"]) else None
 
 

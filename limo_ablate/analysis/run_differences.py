@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from limo_ablate.analysis.trials import Trial
 from limo_ablate.core.code import PACKAGES
+from limo_ablate.core.provenance import read_provenance
 
 NAMES = ("code", "python", *PACKAGES)
 DIGITS = 8
@@ -19,13 +19,12 @@ DECISIVE = ("weights", "completions", "verdicts")
 
 def run_facts(folder: Path) -> dict[str, str]:
     """Package -> version in the trial's folder, and `code`: digest of the code that ran it."""
-    path = folder / "provenance.json"
-    return _run_facts(path, path.stat().st_mtime_ns)
+    return _run_facts(folder, (folder / "provenance.json").stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=20_000)
-def _run_facts(path: Path, modified: int) -> dict[str, str]:
-    record = json.loads(path.read_text())
+def _run_facts(folder: Path, modified: int) -> dict[str, str]:
+    record = read_provenance(folder)
     return facts_of(record["code"], record["versions"])
 
 

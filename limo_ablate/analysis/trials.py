@@ -6,22 +6,51 @@ from an earlier version of the study are ignored.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from limo_ablate.analysis.results import CurrentInputs, edited, read_metrics, store_of, usable
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.files import check_links, is_plain_name, open_plain
+from limo_ablate.core.files import check_links, is_plain_name
+from limo_ablate.core.reading import read_json, read_yaml
 from limo_ablate.study.block import Block
 from limo_ablate.study.folder import started_in
 from limo_ablate.study.search.objectives import objective_value
 
 CELLS, FAILED = "cells.json", "failed.json"
 _ABSENT = object()
+
+
+class CellRow(TypedDict):
+    """A row of cells.json."""
+
+    name: str
+    key: str
+    folder: Any  # whether it is a name is checked apart
+    seed: int
+    blocks: list[str]
+    overrides: dict[str, Any]
+
+
+class Failure(TypedDict):
+    """failed.json."""
+
+    reason: str
+    log: str
+    command: str
+
+
+class _Paths(TypedDict):
+    artifacts: str
+
+
+class _Config(TypedDict):
+    """What is read of config.yaml by name."""
+
+    paths: _Paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +98,11 @@ class Trial:
 @cache
 def resolved(folder: Path) -> dict[str, Any]:
     """A trial's config.yaml; empty if the trial never started."""
-    import yaml
-
     try:
-        text = (folder / "config.yaml").read_text()
+        found: dict[str, Any] = read_yaml(folder / "config.yaml", _Config)
     except FileNotFoundError:
         return {}
-    return dict(yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)))  # noqa: S506 (both are safe)
+    return found
 
 
 def load_trials(study: Path) -> list[Trial]:
@@ -110,21 +137,18 @@ def read_cells(study: Path) -> list[dict[str, Any]]:
     """
     path = study / CELLS
     try:
-        with open_plain(path) as file:
-            cells = json.load(file)
-        for cell in cells:
-            if not is_plain_name(cell["folder"]):
-                raise UserError(
-                    f"{path}: folder {cell['folder']!r} is not the name of a folder of {study / 'trials'}; "
-                    "the file was not written by `limo-ablate sweep`"
-                )
+        cells: list[dict[str, Any]] = read_json(path, list[CellRow])
     except FileNotFoundError:
         raise UserError(
             f"{study}: not the folder of a study: it has no {CELLS}; `limo-ablate sweep NAME` creates one"
         ) from None
-    except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{path}: can't be read: {type(error).__name__}: {error}") from error
-    return list(cells)
+    for cell in cells:
+        if not is_plain_name(cell["folder"]):
+            raise UserError(
+                f"{path}: folder {cell['folder']!r} is not the name of a folder of {study / 'trials'}; "
+                "the file was not written by `limo-ablate sweep`"
+            )
+    return cells
 
 
 def read_trial(folder: Path, cell: dict[str, Any]) -> Trial:
@@ -142,11 +166,11 @@ def read_trial(folder: Path, cell: dict[str, Any]) -> Trial:
 
 def _read_failure(path: Path) -> dict[str, Any] | None:
     try:
-        content: dict[str, Any] = json.loads(path.read_text())
+        content: dict[str, Any] = read_json(path, Failure)
     except FileNotFoundError:
         return None
-    except ValueError:  # it was being written, or the disk was full
-        return {"reason": f"{path} can't be read", "log": "", "command": ""}
+    except UserError as error:  # the disk was full
+        return {"reason": str(error), "log": "", "command": ""}
     return content
 
 

@@ -24,7 +24,7 @@ from dataclasses import Field, dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from filelock import FileLock, Timeout
 
@@ -33,6 +33,7 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.core.files import write_atomically
 from limo_ablate.core.permissions import denied
 from limo_ablate.core.progress import keep_alive
+from limo_ablate.core.reading import read_json, read_text
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +82,19 @@ class Artifact:
     def identity(self) -> dict[str, str]:
         """What a later stage hashes as its input: the content, not how it was produced."""
         return {"stage": self.stage, "digest": self.digest}
+
+
+class Manifest(TypedDict):
+    """What is read of an artifact's manifest by name."""
+
+    version: int
+    digest: str
+    seconds: float
+    files: dict[str, list[int]]
+    inputs: dict[str, Any]
+    made: NotRequired[str | None]
+    code: NotRequired[str | None]
+    packages: NotRequired[dict[str, str | None] | None]
 
 
 def json_default(value: Any) -> Any:
@@ -255,7 +269,7 @@ class Store:
         inputs = {"path": path.absolute(), "files": state}
         digest = _digests.get(seen := repr(inputs))
         if digest is None and (known := self.find(DIGEST, inputs)):
-            digest = (known.path / DIGEST).read_text()
+            digest = read_text(known.path / DIGEST)
         elif digest is None:
             digest = _digest_files(path, files) if path.is_dir() else digest_file(path)
             if self.root.is_dir():
@@ -270,16 +284,22 @@ class Store:
         """The artifact; None if it is missing or damaged."""
         path = self.root / stage / key
         try:
-            manifest = json.loads((path / MANIFEST).read_text())
-        except (FileNotFoundError, NotADirectoryError):
+            manifest = read_manifest(path)
+        except FileNotFoundError:
             return None
-        except ValueError:
+        except UserError:
             manifest = {}
         if not _intact(path, manifest):
             log.warning("%s is damaged: its files don't match its manifest; building it again", path)
             return None
         origin = [manifest.get(name) for name in ("made", "code", "packages")]
         return Artifact(stage, key, path, manifest["digest"], manifest["seconds"], *origin)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of the artifact in `folder`. Raises FileNotFoundError and UserError."""
+    found: dict[str, Any] = read_json(folder / MANIFEST, Manifest)
+    return found
 
 
 def _write_digest(folder: Path, digest: str) -> None:
@@ -296,7 +316,7 @@ def _intact(folder: Path, manifest: Mapping[str, Any]) -> bool:
     if "digest" in manifest and current == recorded:
         return True
     with_timings = [name for name in recorded if Path(name).name in FILES_WITH_TIMINGS]
-    if any(name not in current or current[name][0] != recorded[name][0] for name in with_timings):
+    if any(name not in current or current[name][:1] != recorded[name][:1] for name in with_timings):
         return False
     if digest_folder(folder, recorded) != manifest.get("digest"):
         return False

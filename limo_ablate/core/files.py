@@ -40,7 +40,7 @@ def _plain(path: str, flags: int) -> int:
     descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise UserError(f"{path}: a pipe or a device, where a file belongs; remove it")
+        raise UserError(f"{path}: a folder, a pipe or a device, where a file belongs; remove it")
     return descriptor
 
 

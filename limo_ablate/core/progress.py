@@ -14,6 +14,9 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from limo_ablate.core.errors import UserError
+from limo_ablate.core.reading import read_json
+
 PROGRESS = "progress.json"
 PROGRESS_VARIABLE = "LIMO_ABLATE_PROGRESS"
 """Environment variable with the file's path. Ranks and replicas inherit it, but only call `keep_alive`."""
@@ -102,6 +105,7 @@ def keep_alive() -> None:
 def read_progress(folder: Path) -> Progress | None:
     """The progress that the trial in `folder` last reported; None before its first report."""
     try:
-        return Progress(**json.loads((folder / PROGRESS).read_text()))
-    except (OSError, ValueError, TypeError):
+        found: Progress = read_json(folder / PROGRESS, Progress)
+    except (OSError, UserError):
         return None
+    return found

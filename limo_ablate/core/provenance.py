@@ -11,13 +11,14 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 import yaml
 
 from limo_ablate.core.code import PACKAGES, code_digest, package_versions
 from limo_ablate.core.credentials import masked
 from limo_ablate.core.files import write_atomically
+from limo_ablate.core.reading import read_json
 from limo_ablate.core.typed import installed
 
 if TYPE_CHECKING:
@@ -27,6 +28,42 @@ DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 """LibYAML's dumper, ten times as fast, where PyYAML was built with it."""
 RECORDED = (*PACKAGES, "limo-ablate", "hydra-core", "omegaconf", "optuna", "wandb")
 """Packages whose versions are recorded."""
+
+
+class Gpu(TypedDict):
+    name: str
+
+
+class Hardware(TypedDict):
+    """The machine that a trial ran on."""
+
+    platform: str
+    processor: str
+    cores: int
+    memory_gib: float
+    gpus: list[Gpu]
+
+
+class Git(TypedDict):
+    commit: str | None
+    dirty: bool | None
+
+
+class Provenance(TypedDict):
+    """What is read of provenance.json by name."""
+
+    started: str
+    git: Git
+    code: str
+    versions: dict[str, str | None]
+    hardware: Hardware
+    command: NotRequired[list[str]]
+
+
+def read_provenance(folder: Path) -> dict[str, Any]:
+    """provenance.json in a trial's folder. Raises UserError where it can't be read."""
+    found: dict[str, Any] = read_json(folder / "provenance.json", Provenance)
+    return found
 
 
 def write_provenance(

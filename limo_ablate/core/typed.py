@@ -15,7 +15,18 @@ import types
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NotRequired,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.registry import Registry
@@ -23,6 +34,8 @@ from limo_ablate.core.registry import Registry
 T = TypeVar("T")
 Converted = dict[tuple[int, Any], tuple[Any, Any]]
 """(id of a mapping, dataclass) -> the mapping, kept alive so that its id stays unique, and the instance."""
+LARGEST = 10**308
+"""Whole numbers beyond it are no float."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +95,20 @@ def _dataclass(cls: Any, data: Any, where: str, known: Converted) -> Any:
     return instance
 
 
+def _typed_dict(cls: Any, data: Any, where: str, known: Converted) -> dict[str, Any]:
+    """A record whose known keys are checked; it may have others."""
+    if not isinstance(data, Mapping):
+        raise _wrong(where, data, "a mapping")
+    kinds = hints(cls)
+    required = [name for name, kind in kinds.items() if cls.__total__ and get_origin(kind) is not NotRequired]
+    if missing := [_join(where, name) for name in required if name not in data]:
+        raise UserError(f"{', '.join(missing)}: missing")
+    return {
+        key: _convert(kinds[key], value, _join(where, key), known) if key in kinds else value
+        for key, value in data.items()
+    }
+
+
 def _join(where: str, key: object) -> str:
     return f"{where}.{key}" if where else str(key)
 
@@ -97,6 +124,10 @@ def _convert(hint: Any, value: Any, where: str, known: Converted) -> Any:
     origin, args, structured = _parts(hint)
     if structured:
         return _dataclass(hint, value, where, known)
+    if is_typeddict(hint):
+        return _typed_dict(hint, value, where, known)
+    if origin is NotRequired:
+        return _convert(args[0], value, where, known)
     if origin in (Union, types.UnionType):
         return _convert_union(args, value, where, known)
     if origin is Literal:
@@ -105,6 +136,8 @@ def _convert(hint: Any, value: Any, where: str, known: Converted) -> Any:
         return _convert_annotated(args, value, where, known)
     if origin is tuple:
         return _convert_tuple(args, value, where, known)
+    if origin is list:
+        return list(_convert_tuple((args[0], ...), value, where, known))
     if origin is dict:
         if not isinstance(value, Mapping):
             raise _wrong(where, value, "a mapping")
@@ -230,7 +263,7 @@ def _convert_tuple(args: tuple[Any, ...], value: Any, where: str, known: Convert
 def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
     if hint is Any or hint is object:
         return value
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < LARGEST:
         return float(value)
     if hint is str and isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)  # Hydra reads `model.path=7` as a number
@@ -241,4 +274,4 @@ def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
 
 
 def _wrong(where: str, value: Any, expected: str) -> UserError:
-    return UserError(f"{where}={value!r}: expected {expected}")
+    return UserError(f"{where}{'=' * bool(where)}{value!r}: expected {expected}")

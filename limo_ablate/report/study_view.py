@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from limo_ablate.analysis.summary import summary
 from limo_ablate.analysis.table import table
 from limo_ablate.analysis.trials import Trial, best_of_tuning, load_trials, resolved
 from limo_ablate.core.files import is_plain_name
+from limo_ablate.core.provenance import read_provenance
 from limo_ablate.report.figure_data import SIZE, FigureData, figure_data
 from limo_ablate.report.labels import level
 from limo_ablate.study.block import Block
@@ -57,7 +57,7 @@ class StudyView:
     @cached_property
     def records(self) -> list[dict[str, Any]]:
         """provenance.json of each finished trial."""
-        return [json.loads((trial.folder / "provenance.json").read_text()) for trial in self.done]
+        return [read_provenance(trial.folder) for trial in self.done]
 
     @cached_property
     def machines(self) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.project import command
+from limo_ablate.core.reading import read_text
 from limo_ablate.core.typed import nearest
 from limo_ablate.trial.compose import compose
 
@@ -13,6 +14,8 @@ STUDY = "study.yaml"
 REGISTRATION = "registration.json"
 SEEN_AS = "seen_as"
 """File in a study's folder: the folder's path from where `sweep` ran, as other relative paths are too."""
+LONGEST_PATH = 4096
+"""Bytes of a path, as of Linux."""
 REPORT = "report"
 """Folder of the report in a study's folder."""
 REPORT_ERRORS = "errors.log"
@@ -40,8 +43,16 @@ def study_folder(name: str, root: Path | None = None) -> Path:
 
 def started_in(study: Path) -> list[Path]:
     """The folder in which the sweep of the study in this folder was started; empty where that is unknown."""
-    if not (study / SEEN_AS).exists():
+    here = study.resolve()
+    if not (study / SEEN_AS).exists() or not (parts := seen_as(study).parts):
         return []
-    seen, here = Path((study / SEEN_AS).read_text().strip()), study.resolve()
-    count = len(seen.parts)
-    return [here.parents[count - 1]] if here.parts[-count:] == seen.parts else []
+    return (
+        [here.parents[len(parts) - 1]]
+        if here.parts[-len(parts) :] == parts and len(parts) < len(here.parts)
+        else []
+    )
+
+
+def seen_as(study: Path) -> Path:
+    """The study's folder from where `sweep` ran. Raises FileNotFoundError and UserError."""
+    return Path(read_text(study / SEEN_AS, LONGEST_PATH).strip().replace("\0", ""))

@@ -10,7 +10,7 @@ from rich.console import Console
 from limo_ablate.core.errors import EXIT_INTERRUPTED, EXIT_TRIALS_FAILED, UserError
 from limo_ablate.core.text import counted
 from limo_ablate.study.design import load_study
-from limo_ablate.study.folder import SEEN_AS
+from limo_ablate.study.folder import SEEN_AS, seen_as
 from limo_ablate.sweep.coordinate import COMMANDS, LEASE_LOST, explain_full_disk, print_not_run, refuse_unfit
 from limo_ablate.sweep.interrupts import Interrupts
 from limo_ablate.sweep.launchers.local import LocalLauncher
@@ -77,6 +77,6 @@ def check_directory(folder: Path) -> None:
     """Raises UserError where the study's relative paths would lead to other files."""
     if not (folder / SEEN_AS).is_file():
         raise UserError(f"{folder}: `sweep` has not run here: there is no {SEEN_AS}")
-    seen = (folder / SEEN_AS).read_text().strip()
-    if not (Path(seen).exists() and Path(seen).samefile(folder)):
+    seen = seen_as(folder)
+    if not (seen.exists() and seen.samefile(folder)):
         raise UserError(f"{folder}: run `join` where `sweep` runs: in the directory with {seen} in it")

@@ -105,7 +105,7 @@ class Session:
         `slots`: how many trials the launcher runs at the same time; `reopen`: trials that were given up get
         the attempts that are left.
         """
-        costs.learn(ledger.rows(), self.trials)
+        costs.learn(ledger.rows(), self.trials, self.folder)
         queue = Queue(
             ledger,
             self.trials,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -149,10 +148,11 @@ def _one_trial(cfg: DictConfig) -> None:
 
 def _check_folder(folder: Path, config: TrialConfig) -> None:
     """Raises UserError where the folder, which the user has chosen, holds another trial's results."""
+    from limo_ablate.core.reading import read_json
     from limo_ablate.trial.identity import trial_key
 
     try:
-        key = json.loads((folder / "metrics.json").read_text())["trial"]
+        key = read_json(folder / "metrics.json").get("trial")
     except FileNotFoundError:
         return
     if key != trial_key(config):

@@ -23,6 +23,7 @@ from limo_ablate.core.files import write_atomically
 from limo_ablate.core.overrides import format_override
 from limo_ablate.core.permissions import use_umask
 from limo_ablate.core.provenance import write_provenance
+from limo_ablate.core.reading import read_json
 from limo_ablate.data.pool.load import load_pool, pool_counts, unused_rows
 from limo_ablate.model.train.base import base_model, parameter_count
 from limo_ablate.model.train.launch import train
@@ -174,8 +175,10 @@ def _summary(scores: dict[str, Any]) -> str:
 
 
 def _training_record(model: Artifact) -> dict[str, Any]:
-    path = model.path / "train.json"
-    record: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    try:
+        record: dict[str, Any] = read_json(model.path / "train.json")
+    except FileNotFoundError:
+        return {}
     return record
 
 

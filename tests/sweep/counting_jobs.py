@@ -34,7 +34,7 @@ def trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> None:
             time.sleep(0.1)
     metrics = {"trial": trial_key(config), "scores": {"mini": {"accuracy": 0.5, "stderr": 0.1}}}
     metrics |= {"total_seconds": 0.1, "artifacts": {"weights": {"key": "abc", "digest": "def"}}}
-    metrics |= {"inputs": {"files": {}, "versions": {}}}
+    metrics |= {"inputs": {"files": {}, "versions": {}}, "finished": "2026-01-01T01:00:00+00:00"}
     (folder / "partial").write_text(json.dumps(metrics))
     (folder / "partial").rename(folder / "metrics.json")
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.files import write_atomically
+from limo_ablate.core.reading import read_json
 from limo_ablate.core.typed import from_dict
 from limo_ablate.study.contrast import Contrast
 from limo_ablate.study.folder import REGISTRATION
@@ -135,10 +136,7 @@ def _former(folder: Path, number: int) -> Path:
 
 def _load(path: Path) -> tuple[Registration, str]:
     """The registration, and the hash of the file's actual content."""
-    try:
-        content = dict(json.loads(path.read_text()))
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{path}: not a registration, or edited by hand: {error}") from error
+    content = read_json(path)
     if content.get("format") != FORMAT:
         raise UserError(f"{path}: format={content.get('format')}: this version of limo-ablate reads {FORMAT}")
     return from_dict(Registration, content, path.name), content_hash(content)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from limo_ablate.core.artifacts import Artifact
+from limo_ablate.core.reading import read_json
 from limo_ablate.data.pool.config import ChoicesConfig
 from limo_ablate.data.pool.fields import Row, field_value
 from limo_ablate.data.pool.values import BadRow, gold_text
@@ -66,8 +67,10 @@ def write_options(folder: Path, questions: dict[str, dict[str, Any]]) -> None:
 
 def read_options(benchmark: Artifact) -> dict[str, dict[str, Any]]:
     """Problem id -> {question, options: {letter: text}}; empty if the benchmark is not multiple choice."""
-    path = benchmark.path / FILE
-    questions: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
+    try:
+        questions: dict[str, dict[str, Any]] = read_json(benchmark.path / FILE, dict[str, dict[str, Any]])
+    except FileNotFoundError:
+        return {}
     return questions
 
 

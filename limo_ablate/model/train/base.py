@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.reading import read_json
 from limo_ablate.model.config import ModelConfig
 from limo_ablate.model.train.shapes import check_shape
 
@@ -71,7 +72,12 @@ def write_reference(folder: Path, reference: Reference) -> None:
 
 
 def read_reference(model: Artifact) -> Reference:
-    return Reference(**json.loads((model.path / REFERENCE).read_text()))
+    return _reference(model.path)
+
+
+def _reference(folder: Path) -> Reference:
+    found: Reference = read_json(folder / REFERENCE, Reference)
+    return found
 
 
 def model_path(model: Artifact) -> str:
@@ -84,7 +90,7 @@ def model_path(model: Artifact) -> str:
 
 def adapter_base(folder: Path) -> str:
     """Folder of the base model of the adapter in `folder`; raises UserError if it does not exist any more."""
-    reference = Reference(**json.loads((folder / REFERENCE).read_text()))
+    reference = _reference(folder)
     if reference.hub:
         return _snapshot(reference.hub, reference.commit)
     base = (folder / str(reference.folder)).resolve()
@@ -152,10 +158,7 @@ def _check_folder(folder: Path) -> None:
                 "weights as safetensors"
             )
     for name in ("config.json", "tokenizer.json"):
-        try:
-            json.loads((folder / name).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise UserError(f"model.path: {folder / name} is not JSON ({error}); copy it again") from error
+        read_json(folder / name)
 
 
 def _snapshot(hub: str, revision: str | None) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.reading import read_json
 
 ADAPTER = "adapter_config.json"
 LONGEST = 16_000_000
@@ -68,12 +68,7 @@ def _check_counts(folder: Path) -> None:
     file = folder / "config.json"
     if not file.is_file():
         return  # transformers says so
-    if file.stat().st_size > LONGEST:
-        raise UserError(f"{file}: {file.stat().st_size} bytes are no configuration of a model")
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{file}: not JSON ({error}); copy it again") from error
+    content = read_json(file)
     numbers = [(key, number) for key, number in _numbers(content) if number > FEW and COUNTED.search(key)]
     if numbers and (most := max(FEW, _tensors(folder))) < max(number for _, number in numbers):
         key, number = max(numbers, key=lambda pair: pair[1])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.reading import read_json
 from limo_ablate.model.config import ModelConfig, ShapeConfig
 from limo_ablate.model.train.memory import Shape
 
@@ -46,10 +46,10 @@ def _folder_shape(path: str | None) -> ShapeConfig | None:
     if path is None or not file.is_file():
         return None
     try:
-        real = json.loads(file.read_text())
+        real = read_json(file)
         values = {key: real[name] for key, name in HUB_KEYS.items() if name in real}
         return ShapeConfig(**({"kv_heads": values["heads"], "tied": False} | values))
-    except (ValueError, KeyError, TypeError):
+    except (UserError, KeyError):
         return None
 
 
@@ -96,7 +96,7 @@ def check_shape(model: ModelConfig, folder: Path) -> None:
     """Raises UserError if `model.shape` differs from the model's config.json."""
     if model.shape is None:
         return
-    real = json.loads((folder / "config.json").read_text())
+    real = read_json(folder / "config.json")
     for key, name in HUB_KEYS.items():
         if name in real and real[name] != getattr(model.shape, key):
             raise UserError(

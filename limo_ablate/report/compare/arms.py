@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from limo_ablate.analysis.results import METRICS
+from limo_ablate.analysis.results import read_metrics
 from limo_ablate.analysis.trials import CELLS, Trial, load_trials
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.typed import nearest
@@ -85,8 +83,7 @@ def _of_folder(folder: Path) -> Arm:
         for trial in load_trials(study):
             if trial.folder.name == folder.name:
                 return Arm(trial.name, study.name, (trial,), _cluster(trial))
-    file = folder / METRICS
-    metrics: Mapping[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
+    metrics = read_metrics(folder) or {}
     cell = dict(metrics.get("cell", {}))
     trial = Trial(folder.name, folder, metrics.get("seed", 0), (), cell, dict(metrics) or None, None)
     return Arm(folder.name, None, (trial,))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from limo_ablate.analysis.trials import resolved
 from limo_ablate.core.overrides import flat
+from limo_ablate.core.provenance import read_provenance
 from limo_ablate.report.compare.arms import Arm
 from limo_ablate.trial.identity import WITHOUT_EFFECT
 
@@ -53,7 +53,7 @@ def runs(a: Arm, b: Arm) -> list[Difference]:
     """Differences in code, package versions, hardware, content of files and versions of stages."""
     both = []
     for arm in (a, b):
-        facts = [json.loads((trial.folder / "provenance.json").read_text()) for trial in arm.trials]
+        facts = [read_provenance(trial.folder) for trial in arm.trials]
         inputs = [(trial.metrics or {})["inputs"] for trial in arm.trials]
         pairs = zip(facts, inputs, strict=True)
         both.append([flat({key: fact.get(key) for key in RUN} | {"inputs": own}) for fact, own in pairs])

@@ -5,14 +5,14 @@ Runs the same stages as a trial, with a store that only finds artifacts and make
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from limo_ablate.core.artifacts import MANIFEST, Artifact, NotInStore, Store, find_only
+from limo_ablate.core.artifacts import Artifact, NotInStore, Store, find_only, read_manifest
+from limo_ablate.core.errors import UserError
 from limo_ablate.core.overrides import flat
 from limo_ablate.data.pool.load import load_benchmark, load_pool
 from limo_ablate.data.select.selection import select
@@ -141,10 +141,9 @@ def changed_inputs(step: Step, before: Mapping[str, Any], store: Path) -> list[D
     """
     if step.missing is None or step.name not in before:
         return None
-    path = store / step.missing.stage / before[step.name]["key"] / MANIFEST
     try:
-        manifest = json.loads(path.read_text())
-    except (OSError, ValueError):
+        manifest = read_manifest(store / step.missing.stage / before[step.name]["key"])
+    except (OSError, UserError):
         return None
     old = {"version": manifest["version"], **manifest["inputs"]}
     new = {"version": step.missing.version, **step.missing.inputs}

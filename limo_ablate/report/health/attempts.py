@@ -5,13 +5,13 @@ Read from the ledger, which has every attempt; if it is not available, from the 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.provenance import read_provenance
 from limo_ablate.report.study_view import StudyView
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _attempt(row: FrozenTrial, last: datetime | None) -> Attempt:
 def _recorded(view: StudyView) -> list[Attempt]:
     recorded = []
     for trial in view.done:
-        started = json.loads((trial.folder / "provenance.json").read_text())["started"]
+        started = read_provenance(trial.folder)["started"]
         start = datetime.fromisoformat(started).timestamp()
         end = start + (trial.metrics or {})["total_seconds"]
         recorded.append(Attempt(trial.name, "", "done", start, end, 1, ""))

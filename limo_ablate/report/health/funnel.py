@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 import altair as alt
 import polars as pl
 
+from limo_ablate.core.reading import read_json
 from limo_ablate.core.text import counted
 from limo_ablate.data.pool.load import unused_rows
 from limo_ablate.report.labels import percent
@@ -54,6 +54,14 @@ class Step:
         return f"{key}={', '.join(levels)}" if first else key
 
 
+class FunnelStep(TypedDict):
+    """A row of funnel.json."""
+
+    name: str
+    problems: int
+    rows: int
+
+
 def section(view: StudyView) -> Section | None:
     """The selections' funnels; None if no trial selected anything."""
     selected = [t for t in view.done if "selection" in (t.metrics or {}).get("artifacts", {})]
@@ -62,7 +70,7 @@ def section(view: StudyView) -> Section | None:
     funnels = [
         [
             (step["name"], step["problems"], step["rows"])
-            for step in json.loads((path / "funnel.json").read_text())
+            for step in read_json(path / "funnel.json", list[FunnelStep])
         ]
         for trial in selected
         if (path := artifact(view, trial, "selection"))

@@ -10,6 +10,7 @@ import polars as pl
 
 from limo_ablate.core.artifacts import Artifact, content_key
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.reading import read_json
 from limo_ablate.data.select.contamination import gate_notes
 from limo_ablate.data.select.selection import Selected, choose_rows
 from limo_ablate.report.preview.manifest import manifest
@@ -90,7 +91,7 @@ def build_preview(config: TrialConfig) -> Preview:
     selected = choose_rows(config.select, config.data, pool, evidence)
     flags = pl.read_parquet(evidence.flags.path / "flags.parquet") if evidence.flags else None
     rejected = pl.read_parquet(pool.path / "rejected.parquet")
-    counts = json.loads((pool.path / "pool.json").read_text())
+    counts = read_json(pool.path / "pool.json")
     listed = manifest(selected, pool, config.select.perturb)
     notes = gate_notes(evidence.flags.path) if evidence.flags else []
     return Preview(config, selected, pool, flags, notes, listed, rejected, counts, _compared(stages))

@@ -102,7 +102,7 @@ class StudyReader:
         if not side_by_side or not finished:
             return None
         if finished != self._learnt:
-            self._costs.learn(rows, [state.trial for state in states])
+            self._costs.learn(rows, [state.trial for state in states], self.folder)
             self._learnt = finished
         seconds = sum(
             max(0.0, self._costs.seconds(state.trial) - started.get(state.trial.id, 0.0))

@@ -11,6 +11,7 @@ from typing import Any
 import wandb
 
 from limo_ablate.core.files import write_atomically
+from limo_ablate.core.reading import read_json
 from limo_ablate.trial.track.settings import environment, quiet
 
 FILE = "published.json"
@@ -45,9 +46,11 @@ class Published:
 
 def _known(folder: Path) -> list[Published]:
     """Records of all projects that the study was published to."""
-    path = folder / FILE
-    records = json.loads(path.read_text()) if path.exists() else []
-    return [Published(**one | {"workspace": tuple(one["workspace"])}) for one in records]
+    try:
+        found: list[Published] = read_json(folder / FILE, list[Published])
+    except FileNotFoundError:
+        return []
+    return found
 
 
 def publish(folder: Path, workspace: Any, report: Any) -> list[str]:

@@ -5,16 +5,19 @@ The same rows give the same proposals, in whatever runner.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from limo_ablate.core.errors import UserError
 from limo_ablate.core.overrides import format_override
+from limo_ablate.study.axes import Range, keys, settings
 from limo_ablate.study.planned import PlannedTrial, Proposal, TrialSpec
 from limo_ablate.study.search.objectives import check_objectives
 from limo_ablate.study.search.search import Search, latest, rows_of
 from limo_ablate.trial.compose import compose_trials
 from limo_ablate.trial.config import TrialConfig
-from limo_ablate.trial.identity import trial_key
+from limo_ablate.trial.identity import WITHOUT_EFFECT, trial_key
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -31,7 +34,35 @@ def proposed_trials(search: Search, rows: Sequence[FrozenTrial]) -> list[Planned
     proposals = [
         Proposal(search=search.name, **row.user_attrs["proposal"]) for _, row in sorted(latest(rows).items())
     ]
+    for proposal in proposals:
+        _check_levels(search, proposal)
     return _planned(search, proposals)
+
+
+def _check_levels(search: Search, proposal: Proposal) -> None:
+    """Raises UserError where a row of the ledger names what its search never could.
+
+    A command, or a folder to write to, would pass by what the user was asked to trust.
+    """
+    axes = {key: (axis, levels) for axis, levels in search.space.axes.items() for key in keys(axis)}
+    for key, value in proposal.levels.items():
+        if re.split(r"[.=/@:]", key.lstrip("+~"))[0] not in (*WITHOUT_EFFECT, "hardware"):
+            continue
+        axis, levels = axes.get(key, (key, ()))
+        known = (
+            isinstance(value, int | float)
+            if isinstance(levels, Range)
+            else value in _values(axis, levels, key)
+        )
+        if not known:
+            raise UserError(
+                f"the ledger's proposal {proposal.number} of search '{search.name}' sets {key}, which the "
+                "search does not vary like that: others have changed the ledger; run the study as name=OTHER"
+            )
+
+
+def _values(axis: str, levels: Sequence[Any], key: str) -> list[Any]:
+    return [point[key] for point in settings(axis, levels)]
 
 
 def all_proposed(searches: Sequence[Search], rows: Sequence[FrozenTrial]) -> list[PlannedTrial]:

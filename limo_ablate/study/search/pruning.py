@@ -11,12 +11,12 @@ low. So only searches prune, not designs whose cells are compared.
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from limo_ablate.core.reading import parse_json, read_text
 from limo_ablate.study.choices import PRUNERS
 from limo_ablate.study.search.search import Search
 from limo_ablate.trial.evaluate.config import REPORTS
@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 def read_reports(folder: Path) -> dict[int, float]:
     """Step -> score, as the trial has reported so far, without a line that is still being written."""
     try:
-        lines = (folder / REPORTS).read_text().splitlines(keepends=True)
+        lines = read_text(folder / REPORTS).splitlines(keepends=True)
     except FileNotFoundError:
         return {}
-    return {int(step): float(score) for step, score in (json.loads(x) for x in lines if x.endswith("\n"))}
+    rows = (parse_json(line, folder / REPORTS, tuple[int, float]) for line in lines if line.endswith("\n"))
+    return dict(rows)
 
 
 class Pruner:

@@ -13,6 +13,7 @@ from shutil import which
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.files import write_atomically
+from limo_ablate.core.reading import read_json
 from limo_ablate.sweep.launchers.slurm_script import LOGS, Batch, job_name, parameters
 
 SUBMITTED = "slurm.json"
@@ -111,8 +112,11 @@ def live_jobs(name: str) -> list[SlurmJob]:
 
 
 def read_submitted(folder: Path) -> list[Submitted]:
-    path = folder / SUBMITTED
-    return [Submitted(**row) for row in json.loads(path.read_text())] if path.exists() else []
+    try:
+        found: list[Submitted] = read_json(folder / SUBMITTED, list[Submitted])
+    except FileNotFoundError:
+        return []
+    return found
 
 
 def _record(folder: Path, submitted: Submitted) -> None:

@@ -12,16 +12,20 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import BaseJournalBackend, JournalFileBackend, JournalStorage
+from optuna.storages.journal._storage import JournalOperation, JournalStorageReplayResult
+from optuna.trial import TrialState
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.files import open_plain
 from limo_ablate.core.project import command
+from limo_ablate.core.reading import parse_json
+from limo_ablate.sweep.ledger.attributes import check_attributes
 from limo_ablate.sweep.ledger.flock import flock
 
 PATIENCE = 120.0
@@ -53,10 +57,10 @@ class Journal(JournalFileBackend):
         """Raises UserError for a line that can't be read."""
         try:
             yield from super().read_logs(log_number_from)
-        except ValueError as error:
-            raise self._damaged() from error
+        except (ValueError, RecursionError) as error:
+            raise self.damaged() from error
 
-    def _damaged(self) -> UserError:
+    def damaged(self) -> UserError:
         line = 1 + readable_lines(self._path.read_bytes())
         repair = command("repair", str(self._path.parent))
         return UserError(
@@ -76,7 +80,7 @@ class Journal(JournalFileBackend):
             with open_plain(self._path, "r+b") as file:
                 self._wait_for(file)
                 if not _ends_well(file):
-                    raise self._damaged()
+                    raise self.damaged()
                 self._open, begun = file, file.tell()
                 try:
                     yield
@@ -100,18 +104,69 @@ class Journal(JournalFileBackend):
             pause = min(2 * pause, _LONG)
 
 
+class _Replay(JournalStorageReplayResult):
+    """The state that a journal describes. A line of another process that can't be applied is damaged."""
+
+    def __init__(self, worker_id_prefix: str, damaged: Callable[[], UserError]) -> None:
+        super().__init__(worker_id_prefix)
+        self._damaged = damaged
+
+    def apply_logs(self, logs: Iterable[dict[str, Any]]) -> None:
+        for log in logs:
+            try:
+                for name in ("user_attr", "user_attrs"):
+                    check_attributes(log.get(name, {}), "")
+                super().apply_logs([log])
+                self._check_start(log)
+            except Exception as error:
+                if isinstance(log, dict) and log.get("worker_id") == self.worker_id:
+                    raise
+                raise self._damaged() from error
+
+    def _check_start(self, log: dict[str, Any]) -> None:
+        """Optuna takes a row that runs since no time."""
+        newest = self._trials.get(len(self._trials) - 1)
+        if log["op_code"] != JournalOperation.CREATE_TRIAL or newest is None:
+            return
+        if newest.state == TrialState.RUNNING and newest.datetime_start is None:
+            raise ValueError("a row that runs has no start")
+
+
+def journal_storage(journal: Journal) -> JournalStorage:
+    """Optuna's storage of the journal, which raises UserError for a line that it can't apply."""
+    storage = JournalStorage(_Empty())
+    storage._backend = journal
+    storage._replay_result = _Replay(storage._worker_id_prefix, journal.damaged)
+    storage._sync_with_backend()
+    return storage
+
+
+class _Empty(BaseJournalBackend):
+    """What Optuna opens before it is given the journal: it replays what it opens."""
+
+    def read_logs(self, log_number_from: int) -> list[dict[str, Any]]:
+        return []
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        raise NotImplementedError
+
+
 def readable_lines(content: bytes) -> int:
-    """Number of lines before the first that is not a whole line of JSON."""
-    count = 0
-    for line in content.splitlines(keepends=True):
+    """Number of lines before the first that is torn, no JSON, or can't be applied."""
+    state, lines = _Replay("", UserError), content.splitlines(keepends=True)
+    for count, line in enumerate(lines):
         try:
-            whole = line.endswith(b"\n") and isinstance(json.loads(line), dict)
-        except ValueError:
-            whole = False
-        if not whole:
-            break
-        count += 1
-    return count
+            state.apply_logs([_parsed(line)])
+        except UserError:
+            return count
+    return len(lines)
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    if not line.endswith(b"\n"):
+        raise UserError("a torn line")
+    found: dict[str, Any] = parse_json(line, "")
+    return found
 
 
 def _ends_well(file: IO[bytes]) -> bool:
@@ -128,4 +183,7 @@ def _ends_well(file: IO[bytes]) -> bool:
     file.seek(max(0, end - LAST_BYTES))
     head, _, last = file.read().removesuffix(b"\n").rpartition(b"\n")
     file.seek(0, os.SEEK_END)
-    return not head or readable_lines(last + b"\n") == 1
+    try:
+        return not head or bool(_parsed(last + b"\n"))
+    except UserError:
+        return False

@@ -19,6 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from limo_ablate.core.errors import UserError
+from limo_ablate.core.files import open_plain
+from limo_ablate.core.reading import parse_json, read_text
 from limo_ablate.sweep.ledger.flock import flock
 
 RUNNERS = "runners"
@@ -28,6 +31,10 @@ BEAT = 10.0
 LEASE = 60.0
 """Seconds without a touch after which a runner of another machine counts as dead: six missed touches, so that
 a slow file system does not kill anyone."""
+
+
+LONGEST = 4096
+"""Bytes of a lease's file."""
 
 
 class Lease:
@@ -96,8 +103,8 @@ class Watch:
         """Whether the runner has ended, in whatever way."""
         path = _path(self.folder, runner)
         try:
-            with path.open() as file:  # opening it makes NFS fetch its modification time again
-                if _about(file.read()).get("machine") == machine():
+            with open_plain(path) as file:  # opening it makes NFS fetch its modification time again
+                if _about(path, file.read(LONGEST)).get("machine") == machine():
                     return flock(file, path, fcntl.LOCK_SH)
                 return self.is_unchanged(runner, os.fstat(file.fileno()).st_mtime_ns)
         except FileNotFoundError:
@@ -130,7 +137,8 @@ class Watch:
     def is_on_this_machine(self, runner: str) -> bool:
         """Whether the runner runs or ran on this machine, so that its processes can be ended."""
         try:
-            return _about(_path(self.folder, runner).read_text()).get("machine") == machine()
+            path = _path(self.folder, runner)
+            return _about(path, read_text(path)).get("machine") == machine()
         except FileNotFoundError:
             return runner.rsplit("-", 2)[0] == socket.gethostname()
 
@@ -151,10 +159,10 @@ def _path(folder: Path, runner: str) -> Path:
     return folder / RUNNERS / f"{runner}.json"
 
 
-def _about(text: str) -> dict[str, Any]:
+def _about(path: Path, text: str | bytes) -> dict[str, Any]:
     try:
-        about: dict[str, Any] = json.loads(text)
-    except json.JSONDecodeError:  # its disk was full
+        about: dict[str, Any] = parse_json(text, path)
+    except UserError:  # its disk was full
         return {}
     return about
 

@@ -24,6 +24,7 @@ import optuna
 from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from limo_ablate.core.reading import checked
 from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.sweep.ledger.journal import PATIENCE
 from limo_ablate.sweep.ledger.parameters import Space, parameters
@@ -107,8 +108,7 @@ class Ledger:
 
     def rows(self) -> list[FrozenTrial]:
         """All rows of the study's trials, oldest first; not to be changed."""
-        found = self._storage.patiently(lambda: self.storage.get_all_trials(self._study, deepcopy=False))
-        return [row for row in found if "key" in row.user_attrs]  # other tools added the others
+        return self._storage.rows(self._study)
 
     def histories(self) -> dict[str, History]:
         """Trial id -> what happened to it, for all trials that the ledger has ever held."""
@@ -122,7 +122,8 @@ class Ledger:
     def declared(self) -> str | None:
         """The trials that the study had when it was last declared, as given to `declare`."""
         attributes = self._storage.patiently(lambda: self.storage.get_study_system_attrs(self._study))
-        return attributes.get(DECLARED)
+        declared: str | None = checked(attributes.get(DECLARED), f"ledger {self._storage.url}", str | None)
+        return declared
 
     def declaration(self) -> dict[str, Any]:
         """The declaration of the study as of its last run; empty before the first."""

@@ -32,8 +32,7 @@ class LedgerReader:
             study = storage.patiently(lambda: storage.optuna.get_study_id_from_name(self._name))
         except KeyError:  # the ledger has just been created
             return []
-        rows = storage.patiently(lambda: storage.optuna.get_all_trials(study, deepcopy=False))
-        return [row for row in rows if "key" in row.user_attrs]  # other tools added the others
+        return storage.rows(study)
 
 
 def _sqlite_file(url: str) -> Path | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from limo_ablate.core.files import write_atomically
+from limo_ablate.core.reading import read_json
 
 if TYPE_CHECKING:
     from limo_ablate.sweep.ledger.ledger import History
@@ -128,10 +129,10 @@ def listed(names: Iterable[str]) -> str:
 def read_stop(folder: Path) -> Stop | None:
     """Why runners start no more trials of the study in `folder`; None if they do."""
     try:
-        found = json.loads((folder / STOPPED).read_text())
+        found: Stop = read_json(folder / STOPPED, Stop)
     except FileNotFoundError:
         return None
-    return Stop(found["reason"], tuple(found["trials"]))
+    return found
 
 
 def write_stop(folder: Path, stop: Stop) -> None:

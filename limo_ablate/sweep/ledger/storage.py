@@ -19,10 +19,11 @@ from urllib.parse import urlsplit
 import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage, get_storage
-from optuna.storages.journal import JournalStorage
+from optuna.trial import FrozenTrial
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.sweep.ledger.journal import PATIENCE, Journal
+from limo_ablate.sweep.ledger.attributes import check_attributes
+from limo_ablate.sweep.ledger.journal import PATIENCE, Journal, journal_storage
 
 T = TypeVar("T")
 FIRST_PATIENCE = 20.0
@@ -32,6 +33,8 @@ _BUSY = 1.0
 _PAUSES = (0.1, 0.3, 1.0)
 """Seconds before each further try; the last value also for all that follow."""
 
+OURS = {"cell", "key"}
+"""Attributes of our rows; other tools may add further rows."""
 REFUSED = ("no password supplied", "password authentication failed")
 """What PostgreSQL says of a missing or a wrong password."""
 
@@ -49,7 +52,7 @@ class Storage:
         self.optuna: BaseStorage
         if isinstance(url, Path):
             self._journal = Journal(url.resolve(), patience, pause)
-            self.optuna = JournalStorage(self._journal)
+            self.optuna = journal_storage(self._journal)
         else:
             self.optuna = _open(url, min(patience, FIRST_PATIENCE), pause)
 
@@ -57,6 +60,14 @@ class Storage:
     def grows(self) -> bool:
         """Whether a categorical parameter may get new levels later; databases don't allow that."""
         return self._journal is not None
+
+    def rows(self, study: int) -> list[FrozenTrial]:
+        """All rows of the study's trials, oldest first; not to be changed. Raises UserError."""
+        found = self.patiently(lambda: self.optuna.get_all_trials(study, deepcopy=False))
+        rows = [row for row in found if row.user_attrs.keys() >= OURS]
+        for row in rows if self._journal is None else ():  # a journal's were checked line by line
+            check_attributes(row.user_attrs, f"ledger {self.url}: row {row.number}")
+        return rows
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -1,7 +1,7 @@
 """Forecast of a trial's cost: arithmetic (`work`), corrected from the times of finished trials.
 
     costs = Costs()
-    costs.learn(ledger.rows(), trials)
+    costs.learn(ledger.rows(), trials, folder)
     costs.seconds(trial)
 
 Training and decoding are corrected separately, by Bayesian linear regression: the logarithm of (time / prior)
@@ -12,7 +12,6 @@ changes nothing, and the spread says how certain the forecast is.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -21,6 +20,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from limo_ablate.analysis.results import read_metrics
+from limo_ablate.core.errors import UserError
 from limo_ablate.core.hardware import device_count
 from limo_ablate.model.config import ModelConfig
 from limo_ablate.sweep.plan.work import StageSeconds, prior
@@ -67,9 +68,10 @@ class Costs:
         self.learnt = 0
         """Number of finished trials that it has learnt from."""
 
-    def learn(self, rows: Iterable[FrozenTrial], trials: Iterable[PlannedTrial]) -> None:
-        """Learns from the finished trials among a ledger's rows; what was learnt before is dropped."""
-        self.fit(finished_trials(rows, trials))
+    def learn(self, rows: Iterable[FrozenTrial], trials: Iterable[PlannedTrial], study: Path) -> None:
+        """Learns from the finished trials among a ledger's rows; what was learnt before is dropped. `study`:
+        the study's folder."""
+        self.fit(finished_trials(rows, trials, study))
 
     def fit(self, trials: Sequence[FinishedTrial]) -> None:
         seen = [(terms(trial.config), trial.took, _prior(trial.config)) for trial in trials]
@@ -102,22 +104,26 @@ class Costs:
         return self.forecast_of(trial).seconds
 
 
-def finished_trials(rows: Iterable[FrozenTrial], trials: Iterable[PlannedTrial]) -> list[FinishedTrial]:
-    """The finished ones of `trials`, from metrics.json in the folders that the rows name."""
-    configs = {trial.id: trial.config for trial in trials}
-    done = [
-        row.user_attrs for row in rows if row.state.name == "COMPLETE" and row.user_attrs["key"] in configs
-    ]
+def finished_trials(
+    rows: Iterable[FrozenTrial], trials: Iterable[PlannedTrial], study: Path
+) -> list[FinishedTrial]:
+    """The finished ones of `trials`, from metrics.json in their folders.
+
+    The folder that a row names is not read: it is of the machine that ran it, or of anyone's making.
+    """
+    by_id = {trial.id: trial for trial in trials}
+    keys = [row.user_attrs["key"] for row in rows if row.state.name == "COMPLETE"]
+    done = [by_id[key] for key in keys if key in by_id]
     found = []
-    for attributes in done[:: -(-len(done) // MAX_TRIALS) or 1]:
-        with suppress(OSError, ValueError, KeyError):  # deleted, or in an older format
-            metrics = json.loads((Path(attributes["result"]["folder"]) / "metrics.json").read_text())
-            found.append(FinishedTrial(configs[attributes["key"]], _took(metrics)))
+    for trial in done[:: -(-len(done) // MAX_TRIALS) or 1]:
+        with suppress(OSError, UserError):  # it can't be read
+            if metrics := read_metrics(study / "trials" / trial.folder, trial.key):
+                found.append(FinishedTrial(trial.config, _took(metrics)))
     return found
 
 
 def _took(metrics: dict[str, Any]) -> StageSeconds:
-    train, generate = (metrics["seconds"].get(stage, 0.0) for stage in ("weights", "completions"))
+    train, generate = (metrics.get("seconds", {}).get(stage, 0.0) for stage in ("weights", "completions"))
     return StageSeconds(train, generate, metrics["total_seconds"] - train - generate)
 
 

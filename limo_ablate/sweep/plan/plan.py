@@ -97,7 +97,7 @@ def plan(study: Study, gpu_memory: float | None = None, typed: Sequence[str] = (
     rows, own_searches = _rows(study, folder), searches(study)
     known = [*trials, *(all_proposed(own_searches, rows) if rows else ())]
     costs = Costs()
-    costs.learn(rows, known)
+    costs.learn(rows, known, folder)
     done = _done(folder, known, rows)
     items = [*declared_items(trials, costs, done), *search_items(study, costs, done)]
     spent, ran = _used(rows)

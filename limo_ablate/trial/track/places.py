@@ -9,6 +9,7 @@ from pathlib import Path
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.files import write_atomically
+from limo_ablate.core.reading import read_text
 
 RUN_ID = "run_id"
 """File in `folder` with the run's id."""
@@ -22,7 +23,7 @@ def run_id(folder: Path) -> str:
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(path, secrets.token_hex(4))
-    found = path.read_text().strip()
+    found = read_text(path).strip()
     if not re.fullmatch("[0-9a-f]{8}", found):  # files are looked for, and removed, by it
         raise UserError(f"{path}: {found[:40]!r} is not the id of a W&B run, which has 8 digits of 0-9a-f")
     return found
@@ -44,7 +45,7 @@ def offline_runs(folder: Path) -> list[Path]:
     """The folders of the trial's offline runs, sent or not."""
     if not (folder / RUNS_IN).exists():
         return sorted(folder.glob("offline-run-*"))
-    place = Path((folder / RUNS_IN).read_text()) / "wandb"
+    place = Path(read_text(folder / RUNS_IN)) / "wandb"
     return sorted(place.glob(f"offline-run-*-{run_id(folder)}"))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import polars as pl
 import wandb
 
-from limo_ablate.core.artifacts import MANIFEST, Artifact
+from limo_ablate.core.artifacts import Artifact, read_manifest
 from limo_ablate.core.files import check_links
 from limo_ablate.trial.track.names import logged
 
@@ -25,12 +24,6 @@ COLUMNS = (
     "benchmark", "problem", "sample", "prompt", "completion", "gold", "answer",
     "status", "reason", "tokens", "finish",
 )  # fmt: skip
-
-
-def provenance(folder: Path) -> dict[str, Any]:
-    """The trial's provenance.json."""
-    content: dict[str, Any] = json.loads((folder / "provenance.json").read_text())
-    return content
 
 
 def flat_metrics(metrics: dict[str, Any]) -> dict[str, float]:
@@ -64,7 +57,7 @@ def wandb_artifacts(artifacts: dict[str, Artifact]) -> Iterator[tuple[Any, str]]
     """Each stage's artifact as a wandb.Artifact, with its key as alias and its inputs as metadata."""
     for name, stored in artifacts.items():
         check_links(stored.path)
-        manifest = json.loads((stored.path / MANIFEST).read_text())
+        manifest = read_manifest(stored.path)
         described = {
             "key": stored.key,
             "digest": stored.digest,

@@ -28,11 +28,12 @@ import wandb
 
 from limo_ablate.core.artifacts import Artifact
 from limo_ablate.core.credentials import masked
+from limo_ablate.core.provenance import read_provenance
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.identity import WITHOUT_EFFECT, TrialLabels
 from limo_ablate.trial.track.names import levels, numbers, own_tags
 from limo_ablate.trial.track.places import drop_unsent, run_id, run_place
-from limo_ablate.trial.track.results import completions_table, flat_metrics, provenance, wandb_artifacts
+from limo_ablate.trial.track.results import completions_table, flat_metrics, wandb_artifacts
 from limo_ablate.trial.track.settings import (
     OPENING,
     check_server,
@@ -123,7 +124,7 @@ class WandbTracker:
             config={
                 "seed": config.seed,
                 "resolved": asdict(config),
-                "provenance": provenance(self._folder.parent),
+                "provenance": read_provenance(self._folder.parent),
             },
             mode=mode,
             resume="allow",

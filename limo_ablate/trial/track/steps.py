@@ -10,15 +10,22 @@ import fcntl
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from limo_ablate.core.artifacts import Artifact
 from limo_ablate.core.files import write_atomically
+from limo_ablate.core.reading import parse_json, read_text
 from limo_ablate.trial.identity import TrialLabels
 
 FILE = "steps.jsonl"
 UNSENT = "unsent"
 """File beside it: an online run is incomplete on the server; `limo-ablate wandb-sync` uploads the rest."""
+
+
+class Step(TypedDict):
+    """What is read of a row by name."""
+
+    step: int
 
 
 class Steps:
@@ -69,5 +76,5 @@ def running(folder: Path) -> bool:
 
 def _read(path: Path) -> list[dict[str, Any]]:
     """All complete lines; a kill may have cut the last one short."""
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    lines = read_text(path).splitlines(keepends=True) if path.exists() else []
+    return [parse_json(line, path, Step) for line in lines if line.endswith("\n")]

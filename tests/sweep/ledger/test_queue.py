@@ -64,6 +64,7 @@ class Runners:
             "total_seconds": 1,
             "artifacts": {},
             "inputs": {"files": {}, "versions": {}},
+            "finished": "2026-01-01T01:00:00+00:00",
         }
         (folder / "metrics.json").write_text(json.dumps(result))
 
@@ -338,8 +339,8 @@ def test_a_runner_of_an_older_declaration_gets_no_more_and_drops_nothing(runners
 
 def test_metrics_are_read_only_when_they_are_this_trials(tmp_path: Path) -> None:
     assert read_metrics(tmp_path, "k") is None
-    (tmp_path / "metrics.json").write_text('{"trial": "k", "inputs": {}}')
-    assert read_metrics(tmp_path, "k") == {"trial": "k", "inputs": {}}
+    (tmp_path / "metrics.json").write_text(json.dumps({"trial": "k", "finished": "2026", **METRICS}))
+    assert (read_metrics(tmp_path, "k") or {})["scores"] == METRICS["scores"]
     assert read_metrics(tmp_path, "other") is None
 
 

@@ -77,6 +77,7 @@ def _finish(ledger: Ledger, trial: PlannedTrial, folder: Path, right: int) -> No
         "inputs": {"files": {}, "versions": {}},
         "seconds": seconds,
         "total_seconds": 51.0,
+        "finished": "2026-01-01T01:00:00+00:00",
     }
     (where / "metrics.json").write_text(json.dumps(metrics))
     (where / "config.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(asdict(trial.config)))))

@@ -65,7 +65,11 @@ def piloted(
             verdicts = verdicts.with_columns(source=pl.Series(np.repeat(contest.astype(str), samples)))
         verdicts.write_parquet(at / "verdicts.parquet")
         (at / "config.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(asdict(trial.config)))))
-        (at / "metrics.json").write_text(json.dumps({"trial": trial.key, "scores": {}, "inputs": {}}))
+        result = {
+            "trial": trial.key, "scores": {}, "inputs": {"files": {}, "versions": {}}, "total_seconds": 1.0,
+            "finished": "2026-01-01T01:00:00+00:00",
+        }  # fmt: skip
+        (at / "metrics.json").write_text(json.dumps(result))
         done[trial.id] = at
     return done
 
