@@ -230,15 +230,14 @@ def _is_mostly_words(flat: str) -> bool:
 
 
 def _special_reading(flat: str) -> Node | None:
+    if "\\" in flat:
+        return _base(flat) or ((parts := numbered_parts(flat)) and _parts(parts)) or None
     if flat[0].isdigit() and (node := _clock(flat)):
         return node
     if (match := _DATE.fullmatch(flat)) and (date := _date(match)):
         return date
-    if "base" in flat or "_" in flat:
-        match = _BASE.fullmatch(flat)
-        base = (match[2] or match[3]) if match else ""
-        if match and (value := NUMBER_WORDS.get(base) or (int(base) if base.isdigit() else 0)):
-            return Numeral(match[1], value) if 2 <= value <= 36 else None
+    if numeral := _base(flat):
+        return numeral
     if (numbers := circled_numbers(flat)) is not None:
         found = tuple(Number(Fraction(number)) for number in numbers)
         return found[0] if len(found) == 1 else Listing(found)
@@ -249,6 +248,16 @@ def _special_reading(flat: str) -> Node | None:
     if match := _YES_NO.fullmatch(flat):
         return Words(match[1].lower())
     return _number_words(flat) or (_phrase(words(flat)) if flat[0].isalpha() and len(flat) < 40 else None)
+
+
+def _base(flat: str) -> Numeral | None:
+    """2021_5, 2021 in base five."""
+    match = _BASE.fullmatch(flat) if "base" in flat or "_" in flat else None
+    if not match:
+        return None
+    base = match[2] or match[3]
+    value = NUMBER_WORDS.get(base) or (int(base) if base.isdigit() else 0)
+    return Numeral(match[1], value) if 2 <= value <= 36 else None
 
 
 def _parts(parts: list[str]) -> Listing | None:

@@ -8,14 +8,12 @@ from functools import partial
 from typing import NamedTuple
 
 from limo_ablate.verify.answer import read_answer
-from limo_ablate.verify.cache import cached
 from limo_ablate.verify.extract import WITHOUT_ANSWER, Extract, Extraction
 from limo_ablate.verify.extract import extract as extract_answer
 from limo_ablate.verify.gold import read_gold
 from limo_ablate.verify.grade import grade
 from limo_ablate.verify.limits import MAX_ANSWER
 from limo_ablate.verify.show import show
-from limo_ablate.verify.text import clean, squeeze
 from limo_ablate.verify.turns import Thinking
 from limo_ablate.verify.verdict import Outcome, Status, Verdict
 
@@ -56,15 +54,15 @@ def verify(
     started = time.perf_counter()
     extraction = extract_answer(completion, extract, prompt=prompt, finished=finished, thinking=thinking)
     if isinstance(extraction, str):
-        return _verdict("incorrect", extraction, WITHOUT_ANSWER[extraction], None, gold, started)
+        return _verdict("incorrect", extraction, WITHOUT_ANSWER[extraction], None, started)
     answer = extraction.text
     try:
         gold = read_gold(gold)
         outcome = grade(gold, extraction, strict=strict, choices=choices)
     except Exception as error:
-        return _verdict("undecided", "error", f"{type(error).__name__}: {error}", answer, None, started)
+        return _verdict("undecided", "error", f"{type(error).__name__}: {error}", answer, started)
     status: Status = "undecided" if outcome.equal is None else "correct" if outcome.equal else "incorrect"
-    return _verdict(status, outcome.rule, outcome.reason, answer, gold, started)
+    return _verdict(status, outcome.rule, outcome.reason, answer, started)
 
 
 def verify_many(
@@ -125,18 +123,9 @@ def _verify_tasks(tasks: list[Task], *, extract: Extract, strict: bool, thinking
     ]
 
 
-def _verdict(
-    status: Status, rule: str, reason: str | None, answer: str | None, gold: str | None, started: float
-) -> Verdict:
-    if rule == "text":
-        forms: tuple[str | None, str | None] = (squeeze(clean(answer or "")[:MAX_ANSWER]),) * 2
-    else:
-        forms = (
-            None if gold is None else parsed_form(gold),
-            None if answer is None or gold is None else parsed_form(answer),
-        )
+def _verdict(status: Status, rule: str, reason: str | None, answer: str | None, started: float) -> Verdict:
     answer = None if answer is None else _storable(answer)
-    return Verdict(status, rule, reason, answer, *forms, (time.perf_counter() - started) * 1000)
+    return Verdict(status, rule, reason, answer, (time.perf_counter() - started) * 1000)
 
 
 def _storable(text: str) -> str:
@@ -145,10 +134,9 @@ def _storable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "ignore").decode()
 
 
-@cached
 def parsed_form(text: str) -> str | None:
-    """How `text` was parsed, as text; None if it was not."""
-    node = read_answer(text).node
+    """How an answer or a gold answer was parsed, as text; None if it was not."""
+    node = read_answer(read_gold(text)).node
     return None if node is None else show(node)
 
 

@@ -31,7 +31,7 @@ def read_gold(gold: str) -> str:
     """The answer of a gold answer that is a solution: in a box, in tags, after #### or an answer phrase."""
     if len(gold) > MAX_GOLD:
         return gold
-    gold = with_backslashes(gold)
+    gold = gold if gold.isprintable() else with_backslashes(gold)
     if _SOLUTION.search(gold):
         answer = extract(gold)
         return gold if isinstance(answer, str) else answer.text

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.lines import bounded_lines
-from limo_ablate.verify.api import verify_many
+from limo_ablate.verify.api import parsed_form, verify_many
 from limo_ablate.verify.extract import Extract
 from limo_ablate.verify.verdict import Verdict
 
@@ -105,9 +105,16 @@ def _mean(graded: list[Graded], of: Any) -> float:
 def verify_file(
     path: Path, *, extract: Extract = "stated", strict: bool = False, workers: int = 1
 ) -> Iterator[dict[str, Any]]:
-    """A verdict for each completion of a JSONL file, as rows: line, sample, gold and the verdict's fields."""
+    """A verdict for each completion of a JSONL file, as rows: line, sample, gold, the verdict's fields, and
+    how the gold answer and the answer were parsed."""
     for item in grade_file(path, extract=extract, strict=strict, workers=workers):
-        yield {"line": item.line, "sample": item.sample, "gold": item.gold, **asdict(item.verdict)}
+        answer = item.verdict.answer
+        forms = {
+            "gold_form": parsed_form(item.gold),
+            "answer_form": None if answer is None else parsed_form(answer),
+        }
+        row = {"line": item.line, "sample": item.sample, "gold": item.gold}
+        yield row | asdict(item.verdict) | forms
 
 
 class _Row(NamedTuple):

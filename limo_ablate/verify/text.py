@@ -22,6 +22,14 @@ _AND_NUMBER = re.compile(r"(?<=\d)(\s*\\text\s*\{[^{}\d]{0,60}?)\s+and\s*\}\s*(?
 """5 \\text{ cats and } 3 \\text{ dogs}: the word joins two values."""
 _RAISED = re.compile(r"<sup>([^<]{1,40})</sup>")
 _THIN_COMMA = re.compile(r"(?<=\d)\s?\{\s?,\s?\}\s?(?=\d{3})")
+_SPELLINGS = (
+    ("\\\\", _DOUBLED, r"\\"),
+    ("quad", _QUAD, " "),
+    (" and", _AND_NUMBER, r"\1}, "),
+    ("<sup>", _RAISED, r"^{\1}"),
+    ("}", _THIN_COMMA, ","),
+)
+"""A text that must be there, what is then replaced, and by what."""
 _PRIMES = re.compile(r"\^\s*\{?\s*((?:\\prime\s*)+)\}?")
 _BOXED = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{(.*)\}", re.DOTALL)
 _LEAD = re.compile(
@@ -63,9 +71,9 @@ _RANGE = re.compile(
 def clean(text: str) -> str:
     """`text` as ASCII and LaTeX, without math delimiters, boxes, emphasis and closing punctuation."""
     text = to_ascii(text).strip().replace("{:}", ":")
-    if "{" in text or "<" in text or "quad" in text:
-        text = _THIN_COMMA.sub(",", _QUAD.sub(" ", _DOUBLED.sub(r"\\", text)))
-        text = _AND_NUMBER.sub(r"\1}, ", _RAISED.sub(r"^{\1}", text))
+    for sign, pattern, new in _SPELLINGS:
+        if sign in text:
+            text = pattern.sub(new, text)
     if "\\prime" in text:
         text = _PRIMES.sub(lambda match: "'" * match[1].count("p"), text)
     if text.startswith("{'") and (items := _DICTIONARY.findall(text)):

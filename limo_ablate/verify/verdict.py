@@ -28,10 +28,6 @@ class Verdict:
     """Why it is incorrect or undecided."""
     answer: str | None
     """The text that was taken as the answer."""
-    gold_form: str | None
-    """How the gold answer was parsed, as text."""
-    answer_form: str | None
-    """How the answer was parsed, as text."""
     milliseconds: float
 
     @property
