@@ -19,6 +19,7 @@ from limo_ablate.verify.nodes import (
     Numeral,
     Relation,
     SetOf,
+    SetOperation,
     Symbol,
     Unit,
     Words,
@@ -75,6 +76,13 @@ _PHRASES: dict[str, Node] = {
     ),
     **dict.fromkeys(("empty set", "空集"), SetOf(())),
 }
+_ORDINALS = {word: k for k, word in enumerate(
+    ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth",
+    "eleventh", "twelfth"], start=1)}  # fmt: skip
+_EXCEPT = re.compile(
+    r"(?:for\s+)?(?:all|any|every)\s+(?:real\s+)?(?:numbers?|reals|values)?(?:\s+of)?\s*[a-z]?,?\s*"
+    r"(?:except|excepting)\s+(?:for\s+)?(?:when\s+)?(.{1,80})"
+)
 _FRACTION_WORDS = {"half": 2, "halve": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6,
                    "seventh": 7, "eighth": 8, "ninth": 9, "tenth": 10}  # fmt: skip
 _YES_NO = re.compile(r"(yes|no|true|false)\s*[,.;:]\s(?=.*[a-z]{2}).+", re.IGNORECASE | re.DOTALL)
@@ -230,6 +238,8 @@ def _is_mostly_words(flat: str) -> bool:
 
 
 def _special_reading(flat: str) -> Node | None:
+    if "xcept" in flat and (match := _EXCEPT.fullmatch(flat)):
+        return _reals_except(match[1])
     if "\\" in flat:
         return _base(flat) or ((parts := numbered_parts(flat)) and _parts(parts)) or None
     if flat[0].isdigit() and (node := _clock(flat)):
@@ -248,6 +258,16 @@ def _special_reading(flat: str) -> Node | None:
     if match := _YES_NO.fullmatch(flat):
         return Words(match[1].lower())
     return _number_words(flat) or (_phrase(words(flat)) if flat[0].isalpha() and len(flat) < 40 else None)
+
+
+def _reals_except(values: str) -> Node | None:
+    """All reals except 5; None if `values` are no values."""
+    node = _mathematics(re.sub(r"\b[a-z]\s*=", "", values)).node
+    if node is None or isinstance(node, (Words, Relation)):
+        return None
+    return SetOperation(
+        "setminus", (Symbol("Reals"), SetOf(node.items if isinstance(node, Listing) else (node,)))
+    )
 
 
 def _base(flat: str) -> Numeral | None:
@@ -313,6 +333,8 @@ def _number_words(flat: str) -> Number | None:
         and (len(flat) == 1 or _CJK.fullmatch(flat[1:]))
     ):
         return Number(Fraction(CHINESE_NUMBERS[flat[0]]))
+    if ordinal := _ORDINALS.get(flat.lower().removeprefix("the ")):
+        return Number(Fraction(ordinal))
     parts = flat.lower().replace("-", " ").replace(" and ", " ").split()
     if not parts or len(parts) > 8 or not all(part in NUMBER_WORDS for part in parts):
         return None

@@ -15,6 +15,7 @@ from limo_ablate.core.text import counted
 
 if TYPE_CHECKING:
     from limo_ablate.verify.extract import Extract
+    from limo_ablate.verify.turns import Thinking
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,6 +30,13 @@ def _options(function: F) -> F:
             default="stated",
             show_default=True,
             help="Where an answer may stand: in a box, stated in words, or the last number too.",
+        ),
+        click.option(
+            "--thinking",
+            type=click.Choice(["auto", "think", "begin_of_thought", "channels", "none"]),
+            default="auto",
+            show_default=True,
+            help="Tags that mark thinking, which holds no answer.",
         ),
         click.option("--strict", is_flag=True, help="A rounded decimal is not the exact value."),
         click.option(
@@ -58,7 +66,15 @@ def _options(function: F) -> F:
     type=click.Choice(["math-verify"]),
     help="With --audit, another grader to run on the same completions.",
 )
-def verify(file: Path, extract: Extract, strict: bool, workers: int, audit: bool, peer: str | None) -> int:
+def verify(
+    file: Path,
+    extract: Extract,
+    strict: bool,
+    thinking: Thinking,
+    workers: int,
+    audit: bool,
+    peer: str | None,
+) -> int:
     """FILE is JSONL: gold, completion or completions, and perhaps problem and finish (`length`: cut off).
     Prints a verdict with its reason for each row.
     """
@@ -67,14 +83,14 @@ def verify(file: Path, extract: Extract, strict: bool, workers: int, audit: bool
     if audit:
         from limo_ablate.verify import audit as audits
 
-        graded = grade_file(file, extract=extract, strict=strict, workers=workers)
+        graded = grade_file(file, extract=extract, strict=strict, thinking=thinking, workers=workers)
         peers = {peer: audits.by_math_verify(graded)} if peer else {}
         for line in audits.lines(audits.audit(graded, peers)):
             print(line)
         return 0
     if peer:
         raise UserError("--peer is for --audit")
-    for row in verify_file(file, extract=extract, strict=strict, workers=workers):
+    for row in verify_file(file, extract=extract, strict=strict, thinking=thinking, workers=workers):
         print(json.dumps(row, ensure_ascii=False))
     return 0
 
@@ -86,13 +102,13 @@ def verify(file: Path, extract: Extract, strict: bool, workers: int, audit: bool
     examples=["limo-ablate score completions.jsonl --extract boxed --workers 8"],
 )
 @_options
-def score(file: Path, extract: Extract, strict: bool, workers: int) -> int:
+def score(file: Path, extract: Extract, strict: bool, thinking: Thinking, workers: int) -> int:
     """FILE is JSONL: gold, completion or completions, and perhaps problem and finish (`length`: cut off).
     Where it also has reference_correct, each disagreement with it is printed.
     """
     from limo_ablate.verify.score import score_file
 
-    result = score_file(file, extract=extract, strict=strict, workers=workers)
+    result = score_file(file, extract=extract, strict=strict, thinking=thinking, workers=workers)
     print(f"{counted(result.completions, 'completion')} of {counted(result.problems, 'problem')}")
     print(f"accuracy    {result.accuracy:7.2%}")
     print(f"no answer   {result.no_answer:7.2%}")

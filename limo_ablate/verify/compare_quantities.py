@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from limo_ablate.verify.algebra import Unsupported
 from limo_ablate.verify.nodes import (
     Add,
     Call,
@@ -29,6 +30,7 @@ from limo_ablate.verify.quantity import (
     with_units_as_letters,
 )
 from limo_ablate.verify.rational import exact
+from limo_ablate.verify.realset import linear
 from limo_ablate.verify.rounding import rounded
 from limo_ablate.verify.scalar import equal, rename_letters
 from limo_ablate.verify.verdict import Outcome, all_equal, different, same
@@ -87,8 +89,21 @@ def _compare_residues(gold: Node, answer: Node) -> Outcome | None:
     if g or a:
         if exact((g or a or ())[1]) == 0:
             return different("undefined", "a residue modulo 0")
-        return equal(g[0] if g else gold, a[0] if a else answer)
+        (value, modulus), other = (g, answer) if g else (a or (), gold)
+        if len(names := symbols(other)) == 1 and not symbols(value) | symbols(modulus):
+            return _progression(exact(value), exact(modulus), other, next(iter(names)))
+        return equal(value, other)
     return None
+
+
+def _progression(value: Fraction | None, modulus: Fraction | None, terms: Node, name: str) -> Outcome:
+    """Whether 4k + 1 are the numbers that are 1 modulo 4."""
+    try:
+        step, first = linear(terms, name)
+    except Unsupported:
+        return different("residue", "not an arithmetic progression")
+    agree = value is not None and abs(step) == modulus and not (first - value) % step
+    return same("residue") if agree else different("residue", "not the same residue")
 
 
 def _read_letters(gold: Node, answer: Node) -> Outcome | None:

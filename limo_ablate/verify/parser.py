@@ -1,4 +1,4 @@
-"""A Pratt parser from tokens to the typed tree. Prefix forms are in `forms`."""
+"""A Pratt parser from tokens to the typed tree. Prefix forms are in `forms`, postfix ones in `postfix`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from limo_ablate.verify.nodes import (
     Node,
     NotParsed,
     Number,
-    Percent,
     PlusMinus,
     Power,
     Ratio,
@@ -37,6 +36,7 @@ from limo_ablate.verify.nodes import (
     negate,
 )
 from limo_ablate.verify.numerals import parse_number
+from limo_ablate.verify.postfix import postfix
 from limo_ablate.verify.vocabulary import (
     AND_WORDS,
     EXPRESSION_ENDS,
@@ -198,8 +198,8 @@ class Parser:
         if token.kind == "eof" or (token.kind not in ("text", "num") and text in EXPRESSION_ENDS):
             return left, False
         if token.kind in ("op", "cmd", "name"):
-            if (postfix := self.postfix(left, token)) is not None:
-                return postfix, True
+            if (node := postfix(self, left, token)) is not None:
+                return node, True
             if text == "^" and level < POWER + 1:
                 self.at += 1
                 return self.power(left), True
@@ -283,49 +283,6 @@ class Parser:
             operators.append(RELATIONS[self.next().text])
             operands.append(self.expression(RELATION))
         return Relation(tuple(operands), tuple(operators))
-
-    def postfix(self, left: Node, token: Token) -> Node | None:
-        text = token.text
-        if text == "!" and self.ahead().text != "=":
-            self.at += 1
-            return Call("factorial", (left,))
-        if text in ("%", "\\%"):
-            self.at += 1
-            return Percent(left)
-        if text in ("°", "degree") or (text == "^" and self._degree_sign()):
-            self.at += 1
-            return Degrees(left)
-        if (modulus := self._modulus()) is not None:
-            return Call("residue", (left, modulus))
-        if text in ("'", "prime") and isinstance(left, Symbol):
-            self.at += 1
-            return Symbol(left.name + "'")
-        return None
-
-    def _modulus(self) -> Node | None:
-        """The n of \\pmod{n}, \\bmod n and (mod n)."""
-        if self.take("pmod", "bmod"):
-            braced = self.take("{")
-            modulus = self.expression(PRODUCT)
-            if braced:
-                self.expect("}")
-            return modulus
-        if self.peek() == "(" and self.ahead().text == "mod":
-            self.at += 2
-            modulus = self.expression()
-            self.expect(")")
-            return modulus
-        return None
-
-    def _degree_sign(self) -> bool:
-        """Whether ^\\circ or ^{\\circ} follows; moves to the last of its tokens."""
-        if self.ahead().text in ("circ", "o"):
-            self.at += 1
-            return True
-        if self.ahead().text == "{" and self.ahead(2).text == "circ" and self.ahead(3).text == "}":
-            self.at += 3
-            return True
-        return False
 
     def power(self, base: Node) -> Node:
         if self.take("{"):

@@ -178,7 +178,7 @@ def _step(left: Node, operator: str, right: Node, name: str) -> list[Piece]:
         both = [_step(inside, operator, right, name), _step(inside, _MIRRORED[operator], negate(right), name)]
         return _operate("cap" if operator in ("<", "<=", "!=") else "cup", both)
     if left != Symbol(name):
-        slope, shift = _linear(left, name)
+        slope, shift = linear(left, name)
         operator = operator if slope > 0 else _MIRRORED[operator]
         right = Mul((Add((right, Number(-shift))), Number(1 / slope)))
     match operator:
@@ -191,7 +191,7 @@ def _step(left: Node, operator: str, right: Node, name: str) -> list[Piece]:
     return _operate("setminus", [_everything(), [_interval(right, right, True, True)]])
 
 
-def _linear(node: Node, name: str) -> tuple[Fraction, Fraction]:
+def linear(node: Node, name: str) -> tuple[Fraction, Fraction]:
     """(a, b) of a x + b with rational a and b; Unsupported otherwise."""
     if symbols(node) != {name}:
         raise Unsupported("several letters")

@@ -12,6 +12,7 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.core.lines import bounded_lines
 from limo_ablate.verify.api import parsed_form, verify_many
 from limo_ablate.verify.extract import Extract
+from limo_ablate.verify.turns import Thinking
 from limo_ablate.verify.verdict import Verdict
 
 
@@ -51,16 +52,28 @@ class Score:
     disagreements: tuple[Graded, ...]
 
 
-def score_file(path: Path, *, extract: Extract = "stated", strict: bool = False, workers: int = 1) -> Score:
+def score_file(
+    path: Path,
+    *,
+    extract: Extract = "stated",
+    strict: bool = False,
+    thinking: Thinking = "auto",
+    workers: int = 1,
+) -> Score:
     """Scores a JSONL file of rows with `gold`, `completion` or `completions`, and maybe `reference_correct`.
 
     Raises UserError with the line number of a row that lacks one of them.
     """
-    return score(grade_file(path, extract=extract, strict=strict, workers=workers))
+    return score(grade_file(path, extract=extract, strict=strict, thinking=thinking, workers=workers))
 
 
 def grade_file(
-    path: Path, *, extract: Extract = "stated", strict: bool = False, workers: int = 1
+    path: Path,
+    *,
+    extract: Extract = "stated",
+    strict: bool = False,
+    thinking: Thinking = "auto",
+    workers: int = 1,
 ) -> list[Graded]:
     rows = list(_rows(path))
     pairs = [(row.completion, row.gold) for row in rows]
@@ -68,6 +81,7 @@ def grade_file(
         pairs,
         extract=extract,
         strict=strict,
+        thinking=thinking,
         prompts=[row.problem for row in rows],
         finished=[row.finished for row in rows],
         workers=workers,
@@ -103,11 +117,16 @@ def _mean(graded: list[Graded], of: Any) -> float:
 
 
 def verify_file(
-    path: Path, *, extract: Extract = "stated", strict: bool = False, workers: int = 1
+    path: Path,
+    *,
+    extract: Extract = "stated",
+    strict: bool = False,
+    thinking: Thinking = "auto",
+    workers: int = 1,
 ) -> Iterator[dict[str, Any]]:
     """A verdict for each completion of a JSONL file, as rows: line, sample, gold, the verdict's fields, and
     how the gold answer and the answer were parsed."""
-    for item in grade_file(path, extract=extract, strict=strict, workers=workers):
+    for item in grade_file(path, extract=extract, strict=strict, thinking=thinking, workers=workers):
         answer = item.verdict.answer
         forms = {
             "gold_form": parsed_form(item.gold),

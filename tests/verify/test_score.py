@@ -53,6 +53,14 @@ def test_verdicts_are_rows_in_order(file: Path) -> None:
     rows = list(verify_file(file, workers=2))
     assert [(row["line"], row["sample"]) for row in rows] == [(n // 2 + 1, n % 2) for n in range(8)]
     assert [row["status"] for row in rows][:4] == ["correct", "incorrect", "correct", "incorrect"]
+    assert (rows[0]["gold_form"], rows[1]["answer_form"], rows[6]["gold_form"]) == ("5", "6", None)
+
+
+def test_thinking_ends_where_its_tags_say(tmp_path: Path) -> None:
+    path = tmp_path / "thinking.jsonl"
+    path.write_text(json.dumps({"gold": "7", "completion": "<think>Maybe \\boxed{7}? Wait."}))
+    assert [row["rule"] for row in verify_file(path)] == ["unfinished"]
+    assert [row["status"] for row in verify_file(path, thinking="channels")] == ["correct"]
 
 
 @pytest.mark.parametrize(
@@ -87,6 +95,7 @@ def test_commands(file: Path) -> None:
     assert "line 1, sample 1: incorrect by exact" in scored.stdout
     verdicts = [json.loads(line) for line in run("verify", str(file)).stdout.splitlines()]
     assert [verdict["status"] for verdict in verdicts[:2]] == ["correct", "incorrect"]
+    assert run("score", str(file), "--thinking", "think").stdout == scored.stdout
     missing = run("score", "nowhere.jsonl")
     assert missing.returncode == 2
     assert missing.stderr.startswith("limo-ablate: nowhere.jsonl: can't be read")
