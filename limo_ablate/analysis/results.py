@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
-from limo_ablate.core.artifacts import Store, digest_file, stage_version
+from limo_ablate.core.artifacts import Store, digest_file, files_of, stage_version
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.reading import read_json
 from limo_ablate.study.folder import started_in
@@ -111,8 +111,9 @@ class CurrentInputs:
     def _digest(self, path: str) -> str | None:
         if path not in self._digests:
             try:
-                places = (base / path for base in self._bases)  # a pipe or a device would never end
-                there = next((place for place in places if place.is_file() or place.is_dir()), None)
+                places = (base / path for base in self._bases)
+                # a pipe or a device would never end
+                there = next((place for place in places if place.is_dir() or files_of(place)), None)
                 self._digests[path] = self._store.path_digest(there) if there else None
             except OSError:  # it may not be read here
                 self._digests[path] = None

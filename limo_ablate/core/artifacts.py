@@ -12,6 +12,7 @@ that leaves the modification time unchanged, as by a failing disk, is not detect
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import logging
@@ -132,9 +133,27 @@ def _digest_files(folder: Path, files: Iterable[Path]) -> str:
     return total.hexdigest()
 
 
+def files_of(path: Path) -> list[Path]:
+    """The files that a path outside the store stands for: itself, those of a folder, or those that match it
+    as a pattern (`shards/*.jsonl`); in order, and none if there are none."""
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        return sorted(p for p in path.rglob("*") if p.is_file())
+    if not glob.has_magic(str(path)):
+        return []
+    names = glob.iglob(str(path), recursive=True)  # noqa: PTH207 - a pattern, absolute or not
+    return sorted(file for file in map(Path, names) if file.is_file())
+
+
 def digest_file(file: Path) -> str:
     with file.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _fixed_part(pattern: Path) -> Path:
+    """The folder of a pattern that has no wildcard."""
+    return next(parent for parent in pattern.parents if not glob.has_magic(str(parent)))
 
 
 def stage_version(stage: str) -> int:
@@ -258,12 +277,14 @@ class Store:
         return artifact
 
     def path_digest(self, path: Path) -> str:
-        """SHA-256 of a file or of all files of a folder, computed again when a size, time or inode differs.
+        """SHA-256 of a file, or of all files of a folder or pattern, computed again when a size, a time or an
+        inode differs.
 
         The digest is kept in this process, and in the store where that can be written to.
         """
-        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-        stats = [(str(p.relative_to(path)), p.stat()) for p in files]
+        files = [path] if path.is_file() else files_of(path)
+        root = path if path.exists() else _fixed_part(path)
+        stats = [(str(p.relative_to(root)), p.stat()) for p in files]
         state = [(name, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for name, s in stats]
 
         inputs = {"path": path.absolute(), "files": state}
@@ -271,7 +292,7 @@ class Store:
         if digest is None and (known := self.find(DIGEST, inputs)):
             digest = read_text(known.path / DIGEST)
         elif digest is None:
-            digest = _digest_files(path, files) if path.is_dir() else digest_file(path)
+            digest = digest_file(path) if path.is_file() else _digest_files(root, files)
             if self.root.is_dir():
                 with suppress(OSError, UserError):  # it may be read-only
                     self.build(DIGEST, inputs, partial(_write_digest, digest=digest))

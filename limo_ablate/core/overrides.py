@@ -81,7 +81,9 @@ def unreadable(text: str, error: Exception) -> UserError:
     elif other := OTHER_CHARACTER.search(value):
         why = f"has {other[0]}"
     else:
-        return UserError(f"{where}: {' '.join(str(error).partition('See https')[0].split())}")
+        reason = " ".join(str(error).partition("See https")[0].split())
+        quoted = "" if {'"', "'"} & set(value) else f"; a text needs quotes: '{key}=\"{value}\"'"
+        return UserError(f"{where}: {reason}{quoted}")
     if '"' in value or "'" in value:
         return UserError(f"{where}: the value {why}; put all of it in quotes")
     return UserError(f"{where}: the value {why}; if that is part of it, quote it: '{key}=\"{value}\"'")

@@ -18,7 +18,10 @@ LOADERS: Registry[Any] = Registry(
     {
         "miniature": Entry(f"{SOURCES}:miniature_source", "recurrences, made by a generator"),
         "hub": Entry(f"{SOURCES}:hub_source", "a data set of the Hugging Face hub, or a snapshot of one"),
-        "file": Entry(f"{SOURCES}:file_source", "a .jsonl, .json, .csv or .parquet file"),
+        "file": Entry(
+            f"{SOURCES}:file_source",
+            "files of JSON, CSV, parquet or arrow: one, a folder, a pattern, a URL",
+        ),
     },
     group="limo_ablate.loaders",
 )
@@ -88,11 +91,15 @@ class ProblemsConfig:
 
     source: Annotated[str, LOADERS]
     path: str | None = None
-    """Hub id, or a local file or folder (.jsonl, .json, .csv, .parquet, a snapshot folder)."""
+    """Hub id, or a local file, folder or pattern (`shards/*.jsonl.gz`), or the URL of a file: .jsonl,
+    .ndjson, .json, .csv, .tsv, .parquet, .arrow; texts also packed (.gz, .xz, .bz2, .zst)."""
     subset: str | None = None
     """A hub data set's configuration, where it has several."""
     split: str = "train"
     revision: str | None = None
+    """Of a hub data set; of a file at a URL, its SHA-256."""
+    encoding: str | None = field(default=None, metadata=DEFAULT_NOT_IN_KEY)
+    """Of a text file that is not UTF-8; null: by its first bytes, else the likeliest one, which is told."""
     fields: FieldsConfig | None = None
     where: dict[str, Any] | None = None
     """Keep only rows whose fields have these values, or one of a list of values: {domain: [math, logic]}."""

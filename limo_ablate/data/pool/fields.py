@@ -3,12 +3,14 @@
     value({"turns": [{"text": "2+2?"}]}, "turns.0.text")                  -> "2+2?"
     value({"instruction": "Add.", "input": ""}, "{instruction}\\n{input}") -> "Add."
 
-A column with exactly that name takes precedence, even if it contains dots; -1 is the last entry of a list.
+A column with exactly that name takes precedence, even if it contains dots, as may a nested key where no
+shorter one is there; -1 is the last entry of a list.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -31,7 +33,7 @@ def field_value(row: Row, field: str | None) -> Any:
     if _parts(field):
         return _fill_template(row, field)
     node: Any = row
-    for step in _steps(field):
+    for step in _path(row, _steps(field)):
         node = _step_into(node, step)
     return node
 
@@ -44,6 +46,16 @@ def _parts(field: str) -> tuple[str, ...]:
 @cache
 def _steps(field: str) -> tuple[str, ...]:
     return tuple(field.split("."))
+
+
+def _path(node: Any, steps: tuple[str, ...]) -> Iterator[str]:
+    """The steps of a path, where a key of a nested column may have dots itself."""
+    while steps:
+        joined = range(len(steps), 1, -1) if isinstance(node, dict) and steps[0] not in node else ()
+        size = next((size for size in joined if ".".join(steps[:size]) in node), 1)
+        step, steps = ".".join(steps[:size]), steps[size:]
+        yield step
+        node = _step_into(node, step)
 
 
 def _step_into(node: Any, step: str) -> Any:
@@ -94,7 +106,7 @@ def check_fields(config: ProblemsConfig, first: Row, key: str) -> None:
 def check_field(first: Row, field: str, key: str, source: str | None) -> None:
     """UserError if `field`, the value of the key `key`, is not in the first row of `source`."""
     for part in () if field in first else _parts(field) or (field,):
-        steps = (part,) if part in first else _steps(part)
+        steps = (part,) if part in first else tuple(_path(first, _steps(part)))
         node: Any = first
         for depth, step in enumerate(steps):
             if not _may_hold(node, step):

@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from limo_ablate.core.artifacts import Artifact, Store
+from limo_ablate.core.artifacts import Artifact, Store, files_of
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.text import counted
 from limo_ablate.data.pool.choices import read_choice, shuffle, write_options
@@ -253,5 +253,6 @@ def _identity(store: Store, config: ProblemsConfig) -> dict[str, Any]:
         content["installed"] = identity
     if config.fields and isinstance(config.fields.solution, dict):
         content["teachers"] = list(config.fields.solution)  # keys are hashed sorted, but order solutions
-    local = config.path is not None and Path(config.path).exists()
-    return {**content, "path": store.path_digest(Path(config.path or ""))} if local else content
+    path = Path(config.path or "")
+    local = config.path is not None and (path.exists() or bool(files_of(path)))
+    return {**content, "path": store.path_digest(path)} if local else content

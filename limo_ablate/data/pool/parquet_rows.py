@@ -48,6 +48,37 @@ def parquet_rows(file: Path) -> Iterator[dict[str, Any]]:
         raise UserError(f"{file}: can't be read: {str(error).splitlines()[0]}") from error
 
 
+def arrow_rows(file: Path) -> Iterator[dict[str, Any]]:
+    """Rows of an .arrow file, as a stream (`save_to_disk`) or a file (Feather). Raises UserError."""
+    import pyarrow as pa
+
+    try:
+        with pa.memory_map(str(file)) as source:
+            magic = source.read(6)
+            source.seek(0)
+            for batch in _arrow_batches(file, source, magic == b"ARROW1"):
+                for column in batch.columns:
+                    _check_texts(file, column)
+                for start in range(0, batch.num_rows, BATCH):
+                    yield from batch.slice(start, BATCH).to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{file}: can't be read: {str(error).splitlines()[0]}") from error
+
+
+def _arrow_batches(file: Path, source: Any, random_access: bool) -> Iterator[Any]:
+    import pyarrow as pa
+
+    size, rows = file.stat().st_size, 0
+    reader = pa.ipc.open_file(source) if random_access else pa.ipc.open_stream(source)
+    batches = map(reader.get_batch, range(reader.num_record_batches)) if random_access else reader
+    for batch in batches:
+        rows += batch.num_rows
+        _check_rows(file, rows)
+        if batch.nbytes > LARGE and batch.nbytes > PACKED * size:
+            raise UserError(f"{file}: it unpacks to {batch.nbytes} bytes, over {PACKED} times its own size")
+        yield batch
+
+
 def check_snapshot(folder: Path) -> None:
     """Raises UserError for parquet files and archives of a data set that hold more than can be meant.
 

@@ -9,27 +9,38 @@ UserError for a source that can't be read. A pool's key contains that configurat
 
 We read files ourselves instead of with `datasets`, because real files have U+2028 inside strings (lines end
 only at "\\n") and columns of mixed types (an answer that is 27.0 in one row and a list in the next). All
-formats but .json, which is one list, are read row by row, so files may be large; a row may not.
+formats but JSON that is one value are read row by row, so files may be large; a row may not.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import json
+import logging
+import os
 import re
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import IO, Any, TypeAlias, cast
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.lines import LONGEST, bounded_lines
 from limo_ablate.data.pool.config import FieldsConfig, ProblemsConfig
 from limo_ablate.data.pool.fields import Row
-from limo_ablate.data.pool.parquet_rows import check_snapshot, parquet_rows
+from limo_ablate.data.pool.files import encoding_of, format_of, readable_files, unpacked
+from limo_ablate.data.pool.parquet_rows import arrow_rows, check_snapshot, parquet_rows
+from limo_ablate.data.pool.remote import is_url, local_copy
 from limo_ablate.data.pool.schema import ParsedRow
 
+logger = logging.getLogger(__name__)
+
 LONGEST_FILE = 2**30
-"""Bytes of a .json file."""
+"""Bytes of a .json file, unpacked."""
+SEPARATORS = (",", ";", "\t", "|")
+_SEP = re.compile(r"\"?sep=(.)\"?")
+_QUOTED = re.compile(r'"[^"]*"')
 Rows: TypeAlias = Iterator[tuple[str, Row | ParsedRow | str]]
 """(where, row) for each row; the reason in place of an unreadable row."""
 
@@ -51,7 +62,10 @@ def hub_source(config: ProblemsConfig) -> Rows:
 
 
 def file_source(config: ProblemsConfig) -> Rows:
-    return file_rows(_path(config))
+    path = _path(config)
+    if is_url(path):
+        path = str(local_copy(path, config.revision))
+    return file_rows(path, config.split, config.encoding)
 
 
 def _path(config: ProblemsConfig) -> str:
@@ -68,27 +82,67 @@ def require_fields(config: ProblemsConfig) -> FieldsConfig:
     return config.fields
 
 
-def file_rows(path: str) -> Iterator[tuple[str, Row | str]]:
-    """The rows of a .jsonl, .json, .csv or .parquet file."""
-    file = Path(path)
-    if file.is_dir():
-        raise UserError(f"{path} is a folder; a snapshot of a hub data set is read with source=hub")
-    if not file.is_file():
-        raise UserError(
-            f"no such file: {path}" + (f" (looked in {Path.cwd()})" if not file.is_absolute() else "")
-        )
-    readers = {".jsonl": _jsonl, ".json": _json, ".csv": _csv, ".parquet": _parquet}
-    if file.suffix not in readers:
-        kind = f"{file.suffix} files" if file.suffix else "a file without an extension"
-        raise UserError(f"{path}: can't read {kind}; use one of {', '.join(readers)}")
-    return readers[file.suffix](file)
+def file_rows(
+    path: str, split: str = "train", encoding: str | None = None
+) -> Iterator[tuple[str, Row | str]]:
+    """The rows of a file, or of all files of a folder or pattern; see `limo_ablate.data.pool.files`."""
+    files = readable_files(path, split)
+    root = Path(os.path.commonpath([file.parent for file in files]))
+    for file in files:
+        yield from _rows_in(file, file.relative_to(root).as_posix(), encoding)
 
 
-def _jsonl(file: Path) -> Iterator[tuple[str, Row | str]]:
-    with file.open("rb") as lines:
-        for number, line in enumerate(bounded_lines(lines, str(file)), 1):
+def _rows_in(file: Path, name: str, encoding: str | None) -> Iterator[tuple[str, Row | str]]:
+    """`name`: of the file, in locations."""
+    kind = format_of(file)
+    if kind in (".parquet", ".arrow"):
+        rows = parquet_rows(file) if kind == ".parquet" else arrow_rows(file)
+        for number, row in enumerate(rows):
+            yield f"{name}:{number}", row
+        return
+    encoding = encoding_of(file, encoding)
+    try:
+        if kind in (".csv", ".tsv"):
+            yield from _table(file, name, encoding)
+        elif _holds_lines(file, encoding):
+            yield from _lines(file, name, encoding)
+        else:
+            yield from _whole(file, name, encoding)
+    except (UnicodeError, LookupError) as error:
+        raise UserError(f"{file}: can't be read as {encoding}: {error}; set its `encoding`") from error
+
+
+def _text(stream: IO[bytes], encoding: str) -> IO[str]:
+    """Lines end at "\\n" alone."""
+    return io.TextIOWrapper(io.BufferedReader(cast("Any", stream)), encoding, newline="\n")
+
+
+def _holds_lines(file: Path, encoding: str) -> bool:
+    """Whether a JSON file has a row in each line, whatever its name says: its first line alone is JSON, and
+    another one follows, or it is an object in a file that is said to have lines."""
+    with unpacked(file) as stream, _text(stream, encoding) as text:
+        lines = (line.strip() for line in bounded_lines(text, str(file)))
+        first = next((line for line in lines if line), "")
+        if not first.startswith(("[", "{")):
+            return format_of(file) != ".json"
+        try:
+            json.loads(first)
+        except (ValueError, RecursionError):
+            return format_of(file) != ".json" and first.startswith("{")
+        if format_of(file) != ".json" and first.startswith("{"):
+            return True
+        return next((True for line in lines if line), False)
+
+
+def _lines(file: Path, name: str, encoding: str) -> Iterator[tuple[str, Row | str]]:
+    with unpacked(file) as stream:
+        if encoding in ("utf-8", "utf-8-sig"):  # a line that is not UTF-8 is a row that can't be read
+            lines = bounded_lines(stream, str(file))
+        else:
+            lines = (line.encode() for line in bounded_lines(_text(stream, encoding), str(file)))
+        for number, line in enumerate(lines, 1):
             if line.strip():
-                yield f"{file.name}:{number}", _object(line)
+                yield f"{name}:{number}", _object(line)
 
 
 def _object(line: bytes) -> Row | str:
@@ -105,36 +159,69 @@ def _object(line: bytes) -> Row | str:
     return row if isinstance(row, dict) else "not a JSON object"
 
 
-def _json(file: Path) -> Iterator[tuple[str, Row | str]]:
-    if (size := file.stat().st_size) > LONGEST_FILE:
-        raise UserError(f"{file}: {size} bytes; a .json file is read whole, up to 1 GiB: write it as .jsonl")
+def _whole(file: Path, name: str, encoding: str) -> Iterator[tuple[str, Row | str]]:
+    """Rows of a file that is one JSON value."""
+    with unpacked(file) as stream:
+        content = stream.read(LONGEST_FILE + 1)
+    if len(content) > LONGEST_FILE:
+        raise UserError(
+            f"{file}: over {LONGEST_FILE} bytes; a .json file is read whole, up to 1 GiB: write it as .jsonl"
+        )
     try:
-        rows = json.loads(file.read_text(encoding="utf-8-sig"))
+        rows = json.loads(content.decode(encoding))
     except json.JSONDecodeError as error:
         raise UserError(f"{file}: not JSON (line {error.lineno}: {error.msg})") from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"{file}: can't be read: {error}") from error
-    if not isinstance(rows, list):
+    for number, row in _listed(rows, file):
+        yield f"{name}[{number}]", _object(json.dumps(row).encode())
+
+
+def _listed(rows: Any, file: Path) -> Iterator[tuple[str | int, Any]]:
+    """(position or key, row) of a list of rows, a list under an only key, or rows by their ids."""
+    if isinstance(rows, dict) and len(rows) == 1 and isinstance(only := next(iter(rows.values())), list):
+        rows = only
+    if isinstance(rows, list):
+        yield from enumerate(rows)
+    elif isinstance(rows, dict) and rows and all(isinstance(row, dict) for row in rows.values()):
+        for key, row in rows.items():
+            yield key, {"id": key, **row}
+    elif isinstance(rows, dict):
+        keys = ", ".join(list(rows)[:5])
+        raise UserError(
+            f"{file}: expected a list of objects, found one object with {keys}; write [{{...}}, ...], an "
+            "object in each line, or an object of objects by id"
+        )
+    else:
         raise UserError(f"{file}: expected a list of objects, found {type(rows).__name__}")
-    for number, row in enumerate(rows):
-        yield f"{file.name}[{number}]", _object(json.dumps(row).encode())
 
 
-def _csv(file: Path) -> Iterator[tuple[str, Row | str]]:
+def _table(file: Path, name: str, encoding: str) -> Iterator[tuple[str, Row | str]]:
     csv.field_size_limit(LONGEST)  # a solution is easily longer than the module's own limit
     try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            reader: csv.DictReader[Any] = csv.DictReader(bounded_lines(lines, str(file)))
+        with unpacked(file) as stream, _text(stream, encoding) as text:
+            lines = bounded_lines(text, str(file))
+            first, separator = _separator(file, next(lines, ""))
+            reader: csv.DictReader[Any] = csv.DictReader(chain(first, lines), delimiter=separator)
             for row in reader:
-                where = f"{file.name}:{reader.line_num}"
+                where = f"{name}:{reader.line_num + 1 - len(first)}"
                 yield where, "more values than columns" if None in row else row
-    except (csv.Error, UnicodeDecodeError) as error:
+    except csv.Error as error:
         raise UserError(f"{file}: can't be read: {error}") from error
 
 
-def _parquet(file: Path) -> Iterator[tuple[str, Row | str]]:
-    for number, row in enumerate(parquet_rows(file)):
-        yield f"{file.name}:{number}", row
+def _separator(file: Path, line: str) -> tuple[list[str], str]:
+    """The lines to read in place of the first one, and what separates values: what Excel's `sep=` says, else
+    the commonest candidate in the first line, outside quotes."""
+    if found := _SEP.fullmatch(line.strip()):
+        return [], found[1]
+    plain = _QUOTED.sub("", line)
+    if format_of(file) == ".tsv":
+        return [line], "\t"
+    separator = max(SEPARATORS, key=plain.count)
+    if separator != ",":
+        logger.info("%s: values are separated by %r", file, separator)
+    return [line], separator
 
 
 def hub_rows(

@@ -65,7 +65,7 @@ def test_bad_rows_can_stop_it(tmp_path: Path, data: DataConfig) -> None:
         (None, "no path given"),
         ("table.xlsx", "can't read .xlsx files; use one of .jsonl"),
         ("table.parquet", "can't be read"),
-        ("", "is a folder"),
+        ("", "has .json and .parquet files; name those meant"),
     ],
 )
 def test_a_source_that_does_not_exist(

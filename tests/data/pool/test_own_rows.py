@@ -10,8 +10,8 @@ import pytest
 
 from limo_ablate.core.artifacts import Artifact, Store, json_default
 from limo_ablate.core.errors import UserError
-from limo_ablate.data.pool.config import BenchmarkSetConfig, FieldsConfig
-from limo_ablate.data.pool.fields import field_value
+from limo_ablate.data.pool.config import BenchmarkSetConfig, FieldsConfig, ProblemsConfig
+from limo_ablate.data.pool.fields import check_fields, field_value
 from limo_ablate.data.pool.load import load_benchmark, load_pool, pool_counts, unused_rows
 from limo_ablate.data.pool.values import same_gold
 from limo_ablate.data.select.correctness import grades
@@ -94,6 +94,19 @@ def test_nothing_left_is_a_rejected_row(tmp_path: Path, data: DataConfig) -> Non
 )
 def test_a_template_s_new_line_however_it_is_quoted(template: str, text: str) -> None:
     assert field_value({"a": "x", "b": "y"}, template) == text
+
+
+def test_nested_keys_with_dots_and_columns_of_any_script() -> None:
+    row = {"extra": {"rate": {"R1-1.5B": 3, "R1": {"5B": 4}}}, "a.b": 1, "问题": {"文.本": "二"}}
+    fields = ("extra.rate.R1-1.5B", "extra.rate.R1.5B", "a.b", "问题.文.本", "{问题.文.本}!")
+    assert [field_value(row, field) for field in fields] == [3, 4, 1, "二", "二!"]
+    config = ProblemsConfig(
+        source="file", path="f", fields=FieldsConfig(problem="问题.文.本", answer="extra.rate.R1-1.5B")
+    )
+    check_fields(config, row, "data")
+    quoted = compose(["data=jsonl", "data.fields.problem='问题.文.本'"]).data.fields
+    assert quoted
+    assert quoted.problem == "问题.文.本"
 
 
 def test_a_new_line_typed_on_the_command_line() -> None:
