@@ -138,7 +138,7 @@ def encoding_of(file: Path, given: str | None) -> str:
         raise UserError(f"{file}: not UTF-8, and no other encoding is recognised; set its `encoding`")
     least = min(match.chaos for match in matches)
     equal = [match for match in matches if match.chaos == least]
-    western = any(match.encoding == WESTERN for match in equal)
+    western = any(WESTERN in match.could_be_from_charset for match in equal)
     likeliest = WESTERN if western else max(equal, key=lambda match: match.coherence).encoding
     logger.warning(
         "%s: not UTF-8; read as %s, by its characters: set its `encoding` if that is wrong", file, likeliest
