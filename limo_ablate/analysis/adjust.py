@@ -9,15 +9,19 @@ import polars as pl
 Array = npt.NDArray[np.float64]
 
 
-def with_adjusted_p(rows: pl.DataFrame, family: npt.NDArray[np.bool_] | None = None) -> pl.DataFrame:
-    """`rows` with the column p_adj: p adjusted by Holm over the rows of the family (default: all of them).
+def with_adjusted_p(
+    rows: pl.DataFrame, family: npt.NDArray[np.bool_] | None = None, of: str = "p"
+) -> pl.DataFrame:
+    """`rows` with the column p_adj (`of` and `_adj`): p adjusted by Holm over the rows of the family
+    (default: all of them).
 
     Rows outside the family keep their p. A row whose p is null has a null p_adj, but counts in the family.
     """
-    adjusted = rows["p"].to_numpy().copy()
+    adjusted = rows[of].to_numpy().copy()
     members = np.ones(len(adjusted), dtype=bool) if family is None else family
     adjusted[members] = holm(np.nan_to_num(adjusted[members], nan=1.0))
-    return rows.with_columns(p_adj=pl.when(pl.col("p").is_not_null()).then(pl.Series(adjusted)))
+    given = pl.when(pl.col(of).is_not_null()).then(pl.Series(adjusted))
+    return rows.with_columns(given.alias(f"{of}_adj"))
 
 
 def holm(p: npt.ArrayLike) -> Array:

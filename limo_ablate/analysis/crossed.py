@@ -14,10 +14,17 @@ Trainings may themselves be crossed (each base with each seed, and a seed draws 
 bases). They then have three parts, base + seed + residual of the two, and MS_bases + MS_seeds - MS_residual
 takes the place of MS_trainings. If seeds have nothing in common across bases, this is the nested layout, with
 a slightly wide interval.
+
+Near the bounds of a share (a model that solves nothing, or everything) few problems carry all variance, and
+the interval above is far too narrow; of zero width where all answers agree. There the same inference is made
+with two pseudo-problems more, one at each bound (Agresti and Caffo 2000; Bonett and Price 2012 for paired
+differences), and the more skewed the problems' means are, the more that one counts (`edge_weight`). Away from
+the bounds nothing changes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -35,6 +42,15 @@ PRECISE = {"xatol": 0.0, "xrtol": 1e-12, "fatol": 0.0, "frtol": 0.0}
 """Tolerances for a quantile of the mixture."""
 
 
+EDGE = (0.1, 0.2)
+"""Skewness of the problems' means, divided by the root of their number, at which pseudo-problems begin to
+count, and from which on only they do. Chosen by simulation; benchmarks/calibration.py confirms them."""
+LARGEST_SHIFT = 0.3
+"""Bound of skewness / sqrt(n) in Johnson's correction (1978), beyond which it is no small one."""
+SHARE, DIFFERENCE = (0.0, 1.0), (-1.0, 1.0)
+"""Bounds of a share, and of a difference of two."""
+
+
 @dataclass(frozen=True, slots=True)
 class Crossed:
     """Means of E layouts and their errors: arrays of shape (E,)."""
@@ -47,30 +63,34 @@ class Crossed:
     stderr: Array
     """Standard error over both, sqrt(seed_error² + item_error² - rest²), and at least the larger of the
     two."""
+    centre: Array
+    """Centre of the interval: the mean, but near a bound."""
     spread: Array
     """(E, POINTS) standard deviations of the mixture's components."""
+    skew: Array
+    """Johnson's correction of the centre for the skewness of the problems' means; the equivalence test needs
+    it."""
+    bounds: tuple[float, float]
     trainings: int
     """Number of trainings; for crossed trainings, of bases."""
     problems: int
 
     def interval(self, level: float = 0.95) -> tuple[Array, Array]:
-        half = self.half_width(level)
-        return self.mean - half, self.mean + half
+        half, (least, most) = self.half_width(level), self.bounds
+        return np.maximum(self.centre - half, least), np.minimum(self.centre + half, most)
 
     def half_width(self, level: float) -> Array:
-        """Half of the interval's width: a larger difference is significant at 1 - `level`."""
+        """Half of the interval's width before it is cut at the bounds."""
         return half_width(self.spread, level)
 
     def p_value(self, null: float = 0.0) -> Array:
-        """Two-sided p-values of the mean being `null`; 1 where nothing varies and the mean is `null`."""
-        return self._beyond(np.abs(self.mean - null))
+        """Two-sided p-values of the mean being `null`: below 0.05 where it is outside of the 95 % interval;
+        1 where nothing varies and the mean is `null`."""
+        return 2 * _tail(np.abs(self.centre - null), self.spread)
 
     def p_equivalent(self, margin: float) -> Array:
         """p-values of the equivalence test, two one-sided tests against `margin` (Schuirmann 1987)."""
-        return self._beyond(margin - np.abs(self.mean), sides=1)
-
-    def _beyond(self, distance: Array, sides: int = 2) -> Array:
-        return sides * _tail(distance, self.spread)
+        return _tail(margin - np.abs(self.centre + self.skew), self.spread)
 
 
 def half_width(spread: Array, level: float) -> Array:
@@ -98,33 +118,146 @@ def _tail(distance: Array, spread: Array) -> Array:
     return np.asarray(ndtr(-distance[:, None] / np.maximum(spread, 1e-75)).mean(axis=1))
 
 
-def crossed(values: Array, clusters: npt.NDArray[np.int64] | None = None) -> Crossed:
+def crossed(
+    values: Array,
+    clusters: npt.NDArray[np.int64] | None = None,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
+    problems: int | npt.NDArray[np.int64] | None = None,
+) -> Crossed:
     """Estimates for E layouts of R trainings on n problems (n at least 2), `values` (E, R, n); or of R bases
     with the same S seeds each, (E, R, S, n).
 
     `clusters` (n,) numbers each problem's cluster (a contest, a source) from 0; clusters are then the random
-    units instead of problems.
+    units instead of problems. `bounds`: what a problem's value is at least and at most, `SHARE` or
+    `DIFFERENCE`. `problems`: their number (of each layout), where the columns of `values` are clusters
+    already.
     """
+    count = values.shape[-1] if problems is None else problems
     grouped = values if clusters is None else by_cluster(values, clusters)
     layouts = grouped if grouped.ndim == 4 else grouped[:, :, None]
-    _, r, s, n = layouts.shape
-    mean = layouts.mean(axis=(1, 2, 3))
-    sums = _squares(layouts, mean)
+    return _near_bounds(_estimates, [layouts], [bounds], bounds, count)
+
+
+def unpaired(
+    arms: Sequence[Array], bounds: tuple[float, float] = DIFFERENCE, problems: int | None = None
+) -> Crossed:
+    """Estimates of the sum of two arms, the second with its sign changed, (E, R, n) and (E, Q, n): the same
+    problems (or clusters), each arm with trainings of its own, as independent of the other's.
+
+    The variances between trainings are each arm's own (Welch 1947); an arm with one training takes the
+    other's. Not both may have one. `problems`: see `crossed`.
+    """
+    ends = [(bounds[1], 0.0), (0.0, bounds[0])]  # pseudo-problems that only the second, only the first solves
+    return _near_bounds(
+        _unpaired_estimates, [arm[:, :, None] for arm in arms], ends, bounds, problems or arms[0].shape[-1]
+    )
+
+
+def _near_bounds(
+    estimate: Callable[[list[Array]], dict[str, Array]],
+    layouts: list[Array],
+    ends: Sequence[tuple[float, float]],
+    bounds: tuple[float, float],
+    problems: int | npt.NDArray[np.int64],
+) -> Crossed:
+    """The estimates of the layouts' sum, with pseudo-problems at `ends` of each as far as they count.
+
+    A pseudo-problem among clusters is one by itself (`by_cluster`)."""
+    means = np.sum([layout.mean(axis=(1, 2)) for layout in layouts], axis=0)
+    n = means.shape[1]
+    skewness, found = _skewness(means), estimate(layouts)
+    if np.isfinite(bounds).all():
+        weight = edge_weight(skewness, n)
+        padded = estimate(
+            [_padded(layout, end, n / problems) for layout, end in zip(layouts, ends, strict=True)]
+        )
+        found = {name: (own.T + weight * (padded[name] - own).T).T for name, own in found.items()}
+    shift = np.clip(np.nan_to_num(skewness / np.sqrt(n)), -LARGEST_SHIFT, LARGEST_SHIFT)
+    return Crossed(
+        mean=means.mean(axis=1),
+        **found,
+        skew=shift * means.std(axis=1, ddof=1) / np.sqrt(n) * (1 + 2 * ONE_SIDED**2) / 6,
+        bounds=bounds,
+        trainings=max(layout.shape[1] for layout in layouts),
+        problems=int(np.max(problems)),
+    )
+
+
+def _padded(layout: Array, end: tuple[float, float], share: float | Array) -> Array:
+    """The layout with two pseudo-problems more; `share`: clusters per problem, 1 without clusters."""
+    mean = layout.mean(axis=(1, 2, 3))[:, None]
+    values = mean + (np.array(end) - mean) * np.reshape(share, (-1, 1))
+    shape = (*layout.shape[:-1], 2)
+    return np.concatenate([layout, np.broadcast_to(values[:, None, None], shape)], axis=-1)
+
+
+ONE_SIDED = 1.6449
+"""95 % quantile of the normal distribution, that of a one-sided test at 5 %."""
+
+
+def edge_weight(skewness: Array, n: int) -> Array:
+    """(E,) share 0..1 with which pseudo-problems count; 1 where the problems' means do not vary."""
+    start, end = EDGE
+    g = np.abs(skewness) / np.sqrt(n)
+    return np.asarray(np.where(np.isnan(g), 1.0, np.clip((g - start) / (end - start), 0.0, 1.0)))
+
+
+def _skewness(means: Array) -> Array:
+    """(E,) skewness of the problems' means (E, n); NaN where they do not vary."""
+    deviations = means - means.mean(axis=1, keepdims=True)
+    second = (deviations**2).mean(axis=1)
+    flat = second <= 1e-24
+    third = (deviations**3).mean(axis=1) / np.where(flat, 1.0, second) ** 1.5
+    return np.asarray(np.where(flat, np.nan, third))
+
+
+def _estimates(layouts: list[Array]) -> dict[str, Array]:
+    """Errors, centre and spread of one (E, R, S, n) layout, by the names of `Crossed`."""
+    (layout,) = layouts
+    _, r, s, n = layout.shape
+    mean = layout.mean(axis=(1, 2, 3))
+    sums = _squares(layout, mean)
     free = freedom(r, n, s)[:, None]
     parts = (free > 0) * sums / (np.maximum(free, 1) * r * s * n)
     base_part, problem_part, rest_part, seed_part, residual_part = parts
     training_part = np.maximum(base_part + seed_part - residual_part, np.maximum(base_part, seed_part))
-    return Crossed(
-        mean=mean,
-        seed_error=np.sqrt(training_part) if r * s > 1 else np.full(len(mean), np.nan),
-        item_error=np.sqrt(problem_part),
-        stderr=np.sqrt(
-            np.maximum(training_part + problem_part - rest_part, np.maximum(training_part, problem_part))
-        ),
-        spread=spreads(sums, r, n, s),
-        trainings=r,
-        problems=values.shape[-1],
-    )
+    return _errors(training_part, problem_part, rest_part, r * s) | {
+        "centre": mean,
+        "spread": spreads(sums, r, n, s),
+    }
+
+
+def _unpaired_estimates(layouts: list[Array]) -> dict[str, Array]:
+    """The same of two layouts' sum."""
+    n = layouts[0].shape[-1]
+    counts = [layout.shape[1] for layout in layouts]
+    signs, sums, free = [1], [], [n - 1.0]
+    columns = np.sum([layout.mean(axis=(1, 2)) for layout in layouts], axis=0)
+    mean = columns.mean(axis=1)
+    sums.append(((columns - mean[:, None]) ** 2).sum(axis=1) / n)
+    for layout, own, other in zip(layouts, counts, counts[::-1], strict=True):
+        if own > 1:
+            bases, _, rest, _, _ = _squares(layout, layout.mean(axis=(1, 2, 3)))
+            share = (1 / own + (other == 1)) / n  # also of an arm with one training
+            sums += [bases * share, rest * share]
+            free += [own - 1.0, (own - 1.0) * (n - 1)]
+            signs += [1, -1]
+    parts = np.stack(sums) / np.array(free)[:, None]
+    training_part, rest_part = parts[1::2].sum(axis=0), parts[2::2].sum(axis=0)
+    return _errors(training_part, parts[0], rest_part, max(counts)) | {
+        "centre": mean,
+        "spread": _mixture(np.stack(sums), tuple(free), signs, POINTS),
+    }
+
+
+def _errors(training: Array, problem: Array, rest: Array, trainings: int) -> dict[str, Array]:
+    """Standard errors from the parts of the mean's variance."""
+    largest = np.maximum(training, problem)
+    return {
+        "seed_error": np.sqrt(training) if trainings > 1 else np.full(len(training), np.nan),
+        "item_error": np.sqrt(problem),
+        "stderr": np.sqrt(np.maximum(training + problem - rest, largest)),
+    }
 
 
 def _squares(layouts: Array, mean: Array) -> Array:
@@ -151,20 +284,25 @@ def freedom(r: int, n: int, s: int = 1) -> Array:
 
 def spreads(sums: Array, r: int, n: int, s: int = 1, points: int = POINTS) -> Array:
     """(E, points) standard deviations of the mean, from the (5, E) sums of squares."""
-    known = np.flatnonzero(freedom(r, n, s))
-    chi = chi_squared(r, n, s, points)
-    variance = sum(SIGNS[k] * (sums[k][:, None] / chi[k]) for k in known)
-    return np.asarray(np.sqrt(np.maximum(variance, 0.0) / (r * s * n)))
+    return _mixture(sums / (r * s * n), tuple(freedom(r, n, s)), SIGNS, points)
+
+
+def _mixture(sums: Array, free: tuple[float, ...], signs: Sequence[int], points: int) -> Array:
+    """(E, points) standard deviations: (K, E) sums of squares with their signs, each divided by chi-squared
+    values with its degrees of freedom; one with none is left out."""
+    chi = chi_squared(free, points)
+    variance = sum(signs[k] * (sums[k][:, None] / chi[k]) for k in range(len(free)) if free[k])
+    return np.asarray(np.sqrt(np.maximum(variance, 0.0)))
 
 
 @cache
-def chi_squared(r: int, n: int, s: int, points: int, seed: int = 0) -> Array:
-    """(5, points) chi-squared values with the degrees of freedom of each sum of squares (at least 1)."""
+def chi_squared(free: tuple[float, ...], points: int, seed: int = 0) -> Array:
+    """(K, points) chi-squared values with the degrees of freedom of each sum of squares (at least 1)."""
     from scipy.special import chdtri
 
     rng = np.random.default_rng(seed)
-    strata = np.stack([rng.permutation(points) for _ in SIGNS])
-    return np.asarray(chdtri(np.maximum(freedom(r, n, s), 1)[:, None], (strata + 0.5) / points))
+    strata = np.stack([rng.permutation(points) for _ in free])
+    return np.asarray(chdtri(np.maximum(free, 1)[:, None], (strata + 0.5) / points))
 
 
 def by_cluster(values: Array, clusters: npt.NDArray[np.int64]) -> Array:

@@ -15,6 +15,7 @@ from limo_ablate.analysis.crossed import by_cluster
 from limo_ablate.analysis.replicates import cluster_numbers, largest_full_grid, layout_array, replicate_axis
 from limo_ablate.analysis.trials import Trial
 from limo_ablate.core.errors import UserError
+from limo_ablate.study.contrast import Contrast
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -136,24 +137,33 @@ def build_cube(
     )  # fmt: skip
 
 
-def contrast_weights(block: Cube, factor: str, a: Any, b: Any) -> Array:
-    """(cells,) weights of level `b` minus level `a` of `factor`, averaged over all points that have both.
+def contrast_weights(block: Cube, contrast: Contrast) -> Array:
+    """(cells,) weights of level `b` minus level `a` of the factor, averaged over all points that have both
+    and that the contrast compares.
 
     In a fractional design no point has both: there, all cells at `b` are compared with all cells at `a`, if
     both have the same levels of every other factor. Raises UserError where neither is possible, and for a
     factor or level that the block does not have.
     """
-    place = _axis(block, factor)
-    known = list(dict.fromkeys(cell[place] for number, cell in enumerate(block.cells) if _run(block, number)))
+    place, a, b = _axis(block, contrast.factor), contrast.a, contrast.b
+    for key in contrast.at:
+        _axis(block, key)
+    run = [number for number in range(len(block.cells)) if _run(block, number)]
+    numbers = contrast.compared(run, lambda number: dict(zip(block.axes, block.cells[number], strict=True)))
     for level in (a, b):
-        if level not in known:
-            raise UserError(f"no finished trial at {factor}={level}; there are: {', '.join(map(str, known))}")
+        if not any(block.cells[number][place] == level for number in numbers):
+            known = list(dict.fromkeys(block.cells[number][place] for number in run))
+            at = "".join(f", {key}={value}" for key, value in contrast.at.items())
+            raise UserError(
+                f"no finished trial at {contrast.factor}={level}{at}; there are: {', '.join(map(str, known))}"
+            )
     points: dict[tuple[Any, ...], dict[Any, int]] = {}
-    for number, cell in enumerate(block.cells):
+    for number in numbers:
+        cell = block.cells[number]
         points.setdefault(cell[:place] + cell[place + 1 :], {})[cell[place]] = number
-    both = [arms for arms in points.values() if a in arms and b in arms and _run(block, arms[a], arms[b])]
+    both = [arms for arms in points.values() if a in arms and b in arms]
     if not both:
-        return _balanced(block, factor, a, b)
+        return _balanced(block, contrast, numbers)
     weights = np.zeros(len(block.cells))
     for arms in both:
         weights[arms[b]] += 1 / len(both)
@@ -161,21 +171,31 @@ def contrast_weights(block: Cube, factor: str, a: Any, b: Any) -> Array:
     return weights
 
 
-def _balanced(block: Cube, factor: str, a: Any, b: Any) -> Array:
-    place = _axis(block, factor)
-    arms = {
-        level: [
-            cell for number, cell in enumerate(block.cells) if cell[place] == level and _run(block, number)
-        ]
-        for level in (a, b)
-    }
+def _balanced(block: Cube, contrast: Contrast, numbers: Sequence[int]) -> Array:
+    place, sides = _axis(block, contrast.factor), (contrast.a, contrast.b)
+    arms = [[number for number in numbers if block.cells[number][place] == level] for level in sides]
     other_axes = [axis for axis in range(len(block.axes)) if axis != place]
-    counts = [[Counter(cell[axis] for cell in arms[level]) for axis in other_axes] for level in (a, b)]
-    if not arms[a] or counts[0] != counts[1]:
+    counts = [[Counter(block.cells[number][axis] for number in arm) for axis in other_axes] for arm in arms]
+    if counts[0] != counts[1]:
         raise UserError(
-            f"{factor}={a} and {factor}={b} have no finished trials yet that agree in all other factors"
+            f"{contrast.factor}={contrast.a} and {contrast.factor}={contrast.b} have no finished trials yet "
+            "that agree in all other factors"
         )
-    return mean_weights(block, {factor: b}) - mean_weights(block, {factor: a})
+    weights = np.zeros(len(block.cells))
+    for arm, sign in zip(arms, (-1, 1), strict=True):
+        weights[arm] = sign / len(arm)
+    return weights
+
+
+def points_compared(block: Cube, contrast: Contrast, weights: Array) -> str:
+    """`select.size=4, 16; model=mini_l`: the levels of the other axes over which a contrast averages."""
+    cells = [cell for cell, weight in zip(block.cells, weights, strict=True) if weight]
+    levels = {
+        axis: ", ".join(str(level) for level in dict.fromkeys(cell[place] for cell in cells))
+        for place, axis in enumerate(block.axes)
+        if axis != contrast.factor
+    }
+    return "; ".join(f"{axis}={known}" for axis, known in levels.items())
 
 
 def mean_weights(block: Cube, levels: Mapping[str, Any]) -> Array:

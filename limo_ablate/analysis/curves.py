@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from limo_ablate.analysis.crossed import by_cluster, crossed
+from limo_ablate.analysis.crossed import SHARE, by_cluster, crossed
 from limo_ablate.analysis.resample import bootstrap_weights
 
 Array = npt.NDArray[np.float64]
@@ -76,9 +76,10 @@ def fit_curves(
     their bootstrap resamples, so they can be compared draw by draw. Crossed trainings and `clusters`: see
     `crossed`.
     """
+    problems = values.shape[-1]
     if clusters is not None:
         values = np.stack([by_cluster(line, clusters) for line in values])
-    estimates = [crossed(line) for line in values]
+    estimates = [crossed(line, bounds=SHARE, problems=problems) for line in values]
     resampled = _resampled(values, np.stack([line.half_width(0.95) for line in estimates]), seed)
     grid = np.exp(np.linspace(np.log(sizes[0]), np.log(sizes[-1]), POINTS))
     curves = []

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from limo_ablate.analysis.adjust import with_adjusted_p
-from limo_ablate.analysis.crossed import crossed
+from limo_ablate.analysis.crossed import DIFFERENCE, crossed
 from limo_ablate.analysis.cube import Cube, mean_weights
 from limo_ablate.analysis.power import ALPHA
 
@@ -39,7 +39,8 @@ def factor_effects(block: Cube, alpha: float = ALPHA) -> pl.DataFrame:
     if not values.shape[1] or block.units < 2:
         return pl.DataFrame(schema=EFFECTS)
     weights = np.stack([weighting for _, weighting in weightings])
-    estimates = crossed(block.grouped(np.tensordot(weights, values, axes=1)))
+    sums = block.grouped(np.tensordot(weights, values, axes=1))
+    estimates = crossed(sums, bounds=DIFFERENCE, problems=len(block.problems))
     low, high = estimates.interval(1 - alpha)
     rows = pl.DataFrame([row for row, _ in weightings]).with_columns(
         effect=estimates.mean,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import polars as pl
 
 from limo_ablate.analysis.answers import by_problem, by_score
+from limo_ablate.analysis.crossed import SHARE
 from limo_ablate.analysis.summary import means_with_errors
 from limo_ablate.analysis.trials import Trial
 from limo_ablate.trial.evaluate.passes import majority, pass_at
@@ -57,21 +59,26 @@ def measure_means(
     """Mean of each cell and measure, with the confidence interval of `summary`.
 
     `table` and `measures` are the tables of these names for the same trials. Columns: `by`, score, measure,
-    mean, stderr, low, high (clipped to 0..1 for a share, to at least 0 for tokens), seeds, problems. Cells
+    mean, stderr, low, high (of tokens at least 0, and null where all are equal), seeds, problems. Cells
     are in the table's order, and measures within a cell in that of `measures`.
     """
     cell = [*by, "score", "measure"]
     levels = table.select(list(dict.fromkeys([*by, *over, "trial"]))).unique(maintain_order=True)
     parts = [
         means_with_errors(
-            levels.join(part, on="trial", maintain_order="left_right"), cell, over, "value", level
+            levels.join(part, on="trial", maintain_order="left_right"),
+            cell,
+            over,
+            "value",
+            level,
+            (0.0, math.inf) if part["measure"][0] == "tokens" else SHARE,
         )
         for part in measures.partition_by("score", "measure", maintain_order=True)
     ]
     if not parts:
         return pl.DataFrame()
-    most = pl.when(pl.col("measure") == "tokens").then(float("inf")).otherwise(1.0)
-    rows = pl.concat(parts).with_columns(low=pl.col("low").clip(0.0), high=pl.min_horizontal("high", most))
+    varied = pl.when(pl.col("low") < pl.col("high"))
+    rows = pl.concat(parts).with_columns(varied.then("low").alias("low"), varied.then("high").alias("high"))
     cells = levels.select(by).unique(maintain_order=True)
     rows = cells.join(rows, on=list(by), nulls_equal=True, maintain_order="left_right") if by else rows
     return rows.select(*cell, "mean", "stderr", "low", "high", "seeds", "problems")

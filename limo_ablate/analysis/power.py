@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from limo_ablate.analysis.crossed import chi_squared, half_width, spreads
+from limo_ablate.analysis.crossed import chi_squared, freedom, half_width, spreads
 from limo_ablate.study.contrast import Contrast
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def minimum_detectable_effect(
     training_part = 2 * noise.training / points
     rest = 2 * noise.completion / (samples * points)
     squares = [rest + many * problems * training_part, rest + few * many * noise.difference, rest, rest, rest]
-    sums = np.array(squares)[:, None] * chi_squared(few, problems, many, STUDIES, seed=1)
+    sums = np.array(squares)[:, None] * chi_squared(tuple(freedom(few, problems, many)), STUDIES, seed=1)
     half = half_width(spreads(sums, few, problems, many, MIXTURE), 1 - alpha / contrasts)
     error = math.sqrt(training_part / few + noise.difference / problems + rest / (few * many * problems))
     low, high = 0.0, 1e3 * error

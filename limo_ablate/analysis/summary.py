@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from limo_ablate.analysis.crossed import by_cluster, crossed
+from limo_ablate.analysis.crossed import SHARE, by_cluster, crossed
 from limo_ablate.analysis.replicates import largest_full_grid
 
 HEALTH = ("boxed", "lenient", "no_answer", "undecided", "truncated", "tokens")
@@ -33,10 +33,9 @@ def summary(
     - mean; seeds = n; problems = m
     - seed_error: standard error over trainings; null when n = 1. item_error: standard error over problems.
     - stderr: over both, with the noise common to both counted once
-    - low, high: confidence interval at `level`, clipped to 0..1, over trainings and problems. It is wide
-      with 3 seeds, as it should be; with one seed it is over problems only.
+    - low, high: confidence interval at `level` over trainings and problems. It is wide with 3 seeds, as it
+      should be; with one seed it is over problems only. Neither it nor stderr has zero width.
 
-    If all seeds of a cell score 0 (or 1), its standard error is 0: read it as "fewer than about 3 in n·m".
     Also the means of `HEALTH`. An interval is that of one cell: a difference of two cells on the same
     problems has a smaller error than their intervals suggest.
     """
@@ -53,7 +52,7 @@ def summary(
     cells = means.join(errors, on=cell, how="left", nulls_equal=True, maintain_order="left")
     return cells.select(
         *cell, "seeds", "problems", pl.coalesce("mean", "accuracy"), "seed_error", "item_error", "stderr",
-        pl.col("low").clip(0.0, 1.0), pl.col("high").clip(0.0, 1.0), *HEALTH,
+        "low", "high", *HEALTH,
     )  # fmt: skip
 
 
@@ -64,7 +63,12 @@ ESTIMATES = ("mean", "seed_error", "item_error", "stderr", "low", "high")
 
 
 def means_with_errors(
-    rows: pl.DataFrame, cell: Sequence[str], over: Sequence[str], value: str, level: float
+    rows: pl.DataFrame,
+    cell: Sequence[str],
+    over: Sequence[str],
+    value: str,
+    level: float,
+    bounds: tuple[float, float] = SHARE,
 ) -> pl.DataFrame:
     """A row for each combination of `cell`, in their order: seeds, problems, `FOUND` (see `summary`).
 
@@ -82,7 +86,7 @@ def means_with_errors(
     for layouts in by_shape.values():
         for start in range(0, len(layouts), CHUNK):
             part = layouts[start : start + CHUNK]
-            for (place, problems, values), numbers in zip(part, _errors(part, level), strict=True):
+            for (place, problems, values), numbers in zip(part, _errors(part, level, bounds), strict=True):
                 estimates[place] = {"seeds": len(values), "problems": problems, **numbers}
     schema = {"seeds": pl.Int64, "problems": pl.Int64, **dict.fromkeys(ESTIMATES, pl.Float64)}
     return cells.drop("place").hstack(pl.DataFrame(estimates, schema=schema).fill_nan(None))
@@ -120,11 +124,14 @@ def _grid(levels: pl.DataFrame, values: Array) -> Array:
     return grid[rows][:, columns]
 
 
-def _errors(part: Sequence[tuple[int, int, Array]], level: float) -> list[dict[str, float]]:
+def _errors(
+    part: Sequence[tuple[int, int, Array]], level: float, bounds: tuple[float, float]
+) -> list[dict[str, float]]:
     values = np.stack([array for _, _, array in part])
     if values.shape[-1] < 2:
         return [{"mean": float(array.mean())} for array in values]
-    estimate = crossed(values)
+    problems = np.array([count for _, count, _ in part])
+    estimate = crossed(values, bounds=bounds, problems=problems)
     low, high = estimate.interval(level)
     numbers = (estimate.mean, estimate.seed_error, estimate.item_error, estimate.stderr, low, high)
     return [dict(zip(ESTIMATES, map(float, row), strict=True)) for row in zip(*numbers, strict=True)]

@@ -46,7 +46,7 @@ STAGE_VERSIONS: Mapping[str, int] = {
     "pool": 5, "benchmark": 5, "features": 1, "grades": 2, "flags": 2, "duplicates": 3, "clusters": 3,
     "tried": 1, "problems": 1, "rates": 1, "selection": 3, "base": 1, "tokens": 3, "weights": 1,
     "completions": 3, "drawn": 1, "chunk": 1, "verdicts": 3, "questions": 2, "judged": 2, "openings": 1,
-    "probed": 2, "scores": 2,
+    "probed": 2, "scores": 3,
 }  # fmt: skip
 """Version of each stage's code; of a stage that is not listed, 1.
 

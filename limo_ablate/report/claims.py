@@ -26,16 +26,18 @@ from limo_ablate.report.study_view import StudyView
 ROW = 44
 """Height in pixels for each contrast."""
 HEADER = [
-    "contrast", "score", "claim", "conclusion", "effect", "95 % interval", "p", "adjusted p", "p equivalence",
-    "bootstrap", "p by sign flips", "p McNemar", "problems × samples × seeds",
+    "contrast", "score", "claim", "conclusion", "averaged over", "effect", "95 % interval", "p", "adjusted p",
+    "p equivalence", "adjusted p equivalence", "bootstrap", "p by sign flips", "p McNemar",
+    "problems × samples × seeds",
 ]  # fmt: skip
-WORDS = 4
+WORDS = 5
 KINDS = ["confirmatory", "exploratory"]
 NOTES = [
     "Effect: accuracy at the second level minus accuracy at the first, in points, paired on problems and "
-    "seeds, other factors equal. Intervals and p-values are over seeds and problems (random effects); "
-    "adjusted p-values by Holm over the primary contrasts. p equivalence: equivalence test against the "
-    "margin.",
+    "seeds, other factors equal; arms whose seeds differ are averaged over their own (unpaired). "
+    "Untuned models are left out unless the contrast names them. Intervals and p-values are over seeds and "
+    "problems (random effects); adjusted p-values by Holm over the primary contrasts. p equivalence: "
+    "equivalence test against the margin. No information: both arms solved nothing, or everything.",
     "Bootstrap: resampled seeds and problems; too narrow for few seeds. Sign flips and McNemar are over "
     "problems only, with the trainings fixed.",
 ]
@@ -161,18 +163,21 @@ def forest(rows: pl.DataFrame) -> alt.LayerChart | alt.FacetChart:
 def _row(row: dict[str, Any]) -> list[str]:
     name = _name(row)
     if row["effect"] is None:
-        return [name, row["score"], _claim(row), f"no result: {row['note']}", *["–"] * (len(HEADER) - WORDS)]
+        return [
+            name, row["score"], _claim(row), f"no result: {row['note']}", *["–"] * (len(HEADER) - WORDS + 1)
+        ]  # fmt: skip
     return [
         name,
         row["score"],
         _claim(row),
         row["conclusion"],
+        row["over"] or "–",
         _points(row["effect"]),
         _interval(row, "low", "high"),
-        *(_p(row[name]) for name in ("p", "p_adj", "p_equivalent")),
+        *(_p(row[name]) for name in ("p", "p_adj", "p_equivalent", "p_equivalent_adj")),
         _interval(row, "low_boot", "high_boot"),
         *(_p(row[name]) for name in ("p_flips", "p_mcnemar")),
-        f"{row['problems']} × {row['samples']} × {row['seeds']}",
+        f"{row['problems']} × {row['samples']} × {row['seeds']}{'' if row['paired'] else ', unpaired'}",
     ]
 
 
@@ -181,7 +186,7 @@ def _points(share: float) -> str:
 
 
 def _interval(row: dict[str, Any], low: str, high: str) -> str:
-    return f"[{_points(row[low])}, {_points(row[high])}]"
+    return "–" if row[low] is None else f"[{_points(row[low])}, {_points(row[high])}]"
 
 
 def _p(value: float | None) -> str:

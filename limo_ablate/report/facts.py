@@ -107,7 +107,7 @@ def finding(data: FigureData) -> str:
 
 
 def _percent(row: dict[str, Any]) -> str:
-    return f"{plus_minus(row['mean'], row['seed_error'])} %"
+    return f"{plus_minus(row['mean'], row['stderr'])} %"
 
 
 def recipe(view: StudyView) -> list[tuple[str, str]]:

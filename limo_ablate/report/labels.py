@@ -61,6 +61,9 @@ def percent(share: float | None, digits: int = 1) -> str:
 
 
 def plus_minus(mean: float, error: float | None) -> str:
+    """`97.2 ± 0.9`; without the error where there is none."""
+    if error is not None and 0 < error < 0.0005:
+        return f"{percent(mean)} ± < 0.1"
     return percent(mean) if error is None or error != error else f"{percent(mean)} ± {percent(error)}"
 
 

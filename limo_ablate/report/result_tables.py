@@ -13,8 +13,8 @@ SHARES = ("boxed", "lenient", "no_answer", "undecided", "truncated")
 
 
 def cell_table(view: StudyView) -> Table:
-    """A row for each cell: mean ± standard error over seeds for each score; shares and tokens for the main
-    score."""
+    """A row for each cell: mean ± standard error over seeds and problems for each score; shares and tokens
+    for the main score."""
     cells = view.cells
     main, *others = view.scores
     header = [*map(axis, view.keys), "seeds", f"{main} ± se", "95 % interval", *(f"{o} ± se" for o in others)]
@@ -27,7 +27,7 @@ def cell_table(view: StudyView) -> Table:
             [
                 *view.levels(row),
                 str(row["seeds"]),
-                plus_minus(row["mean"], row["seed_error"]),
+                plus_minus(row["mean"], row["stderr"]),
                 interval(row["low"], row["high"]),
                 *(_score(rest[name], levels) for name in others),
                 *(percent(row[share]) for share in SHARES),
@@ -39,7 +39,7 @@ def cell_table(view: StudyView) -> Table:
 
 def _score(cells: pl.DataFrame, levels: dict[str, object]) -> str:
     matches = cells.filter(*(pl.col(key).eq_missing(pl.lit(value)) for key, value in levels.items()))
-    return plus_minus(matches["mean"][0], matches["seed_error"][0]) if matches.height else "–"
+    return plus_minus(matches["mean"][0], matches["stderr"][0]) if matches.height else "–"
 
 
 def interval(low: float, high: float) -> str:
@@ -55,7 +55,7 @@ def figure_table(data: FigureData) -> Table:
             row["line"],
             level(row["x"], data.figure.x),
             str(row["seeds"]),
-            plus_minus(row["mean"], row["seed_error"]),
+            plus_minus(row["mean"], row["stderr"]),
             interval(row["low"], row["high"]),
             percent(row["seed_error"]),
             percent(row["item_error"]),

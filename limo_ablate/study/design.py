@@ -118,14 +118,18 @@ class Study:
     def _check_contrast(self, contrast: Contrast) -> None:
         where = f"study {self.name}: contrast '{contrast.name}'"
         factors = self._block(contrast.block, f"contrast '{contrast.name}'").factors()
-        if contrast.factor not in factors:
-            near = nearest(contrast.factor, factors)
-            raise UserError(f"{where}: {contrast.factor} is not an axis{near} Axes: {', '.join(factors)}")
-        levels = factors[contrast.factor]
-        for level in (contrast.a, contrast.b):
-            if levels and level not in levels:
-                known = ", ".join(map(str, levels))
-                raise UserError(f"{where}: {level} is not a level of {contrast.factor}; levels: {known}")
+        if contrast.factor in contrast.at:
+            raise UserError(f"{where}: at names {contrast.factor}, which is what it compares")
+        asked = {contrast.factor: [contrast.a, contrast.b]}
+        for axis, levels in (asked | {key: contrast.levels_at(key) for key in contrast.at}).items():
+            if axis not in factors:
+                raise UserError(
+                    f"{where}: {axis} is not an axis{nearest(axis, factors)} Axes: {', '.join(factors)}"
+                )
+            for level in levels:
+                if factors[axis] and level not in factors[axis]:
+                    known = ", ".join(map(str, factors[axis]))
+                    raise UserError(f"{where}: {level} is not a level of {axis}; levels: {known}")
 
 
 LARGEST = 1_000_000

@@ -70,20 +70,83 @@ def test_one_sample_of_one_training_is_tested_as_mcnemar_does(study: Path) -> No
     assert row["p_mcnemar"] == pytest.approx(row["p_flips"], abs=0.02)
 
 
-def test_only_seeds_that_all_arms_have_are_compared(study: Path) -> None:
+def test_arms_with_other_seeds_are_each_averaged_over_their_own(study: Path) -> None:
     trials = load_trials(study)
     part = [t for t in trials if not (t.seed == 2 and t.overrides["select.quality"] == "L5")]
     (row,) = contrasts([quality("L1", "L5")], AXES, part, items(part)).rows(named=True)
-    assert row["seeds"] == 2
-    found = cube(part, items(part), AXES["size x quality"], "mini")
-    with pytest.raises(UserError, match="no seed has been run in all of the cells"):
-        found.weighted(0 * contrast_weights(found, "select.quality", "L1", "L5"))
+    (whole,) = contrasts([quality("L1", "L5")], AXES, trials, items(trials)).rows(named=True)
+    assert (row["paired"], row["seeds"], whole["paired"]) == (False, 3, True)
+    assert row["low"] < 0.2 < row["high"]
+    apart = [t for t in trials if (t.seed < 2) == (t.overrides["select.quality"] == "L5")]
+    (row,) = contrasts([quality("L1", "L5")], AXES, apart, items(apart)).rows(named=True)
+    assert row["effect"] == pytest.approx(0.2, abs=0.1)
+    one_each = [t for t in trials if t.seed == (t.overrides["select.quality"] == "L5")]
+    (row,) = contrasts([quality("L1", "L5")], AXES, one_each, items(one_each)).rows(named=True)
+    assert row["note"] == "the arms have one seed each, and not the same; no error can be estimated"
 
 
 def test_weights_are_differences_of_level_means(study: Path) -> None:
     trials = load_trials(study)
     found = cube(trials, items(trials), AXES["size x quality"], "mini")
-    weights = contrast_weights(found, "select.quality", "L1", "L5")
+    weights = contrast_weights(found, quality("L1", "L5"))
     assert weights.sum() == pytest.approx(0)
     expected = mean_weights(found, {"select.quality": "L5"}) - mean_weights(found, {"select.quality": "L1"})
     assert weights == pytest.approx(expected)
+    with pytest.raises(UserError, match="no seed has been run in all of the cells"):
+        found.weighted(0 * weights)
+
+
+def test_a_contrast_says_where_it_compares(study: Path) -> None:
+    trials = load_trials(study)
+    wanted = [quality("L1", "L5"), quality("L1", "L5", at={"select.size": [4, 16]})]
+    wanted += [quality("L1", "L5", at={"select.size": 5}), quality("L1", "L5", at={"model": "mini_m"})]
+    found = contrasts(wanted, AXES, trials, items(trials))
+    assert found["over"].to_list()[:2] == ["select.size=4, 16, 64, 256", "select.size=4, 16"]
+    assert "no finished trial at select.quality=L1, select.size=5" in found["note"][2]
+    assert "factor=model: not an axis of the block" in found["note"][3]
+
+
+def test_untuned_models_are_left_out_unless_asked_for(tmp_path: Path) -> None:
+    """A mean over tuned and untuned models is of neither: the difference is 0.5 where they are tuned."""
+    axes = {"select.size": [0, 16, 64], "model": ["mini_s", "mini_m"]}
+    block = {"name": "b", "axes": axes, "overrides": ["select.quality=L4", "select.difficulty=any"]}
+
+    def accuracy(asked: dict[str, Any]) -> float:
+        return 0.6 if asked["select.size"] and asked["model"] == "mini_m" else 0.1
+
+    made = Making(tmp_path / "made", blocks=(block,), figures=(), accuracy=accuracy).write()
+    trials = load_trials(made)
+    given: dict[str, Any] = {"name": "m", "block": "b", "factor": "model", "score": "mini"}
+    given |= {"a": "mini_s", "b": "mini_m"}
+    all_sizes = {"select.size": [0, 16, 64]}
+    wanted = [Contrast(**given), Contrast(**given, at=all_sizes)]
+    wanted.append(Contrast(**(given | {"factor": "select.size", "a": 0, "b": 64})))
+    found = contrasts(wanted, {"b": list(axes)}, trials, items(trials))
+    assert found["effect"].to_list() == pytest.approx([0.5, 0.333, 0.25], abs=0.09)
+    assert found["over"].to_list() == ["select.size=16, 64", "select.size=0, 16, 64", "model=mini_s, mini_m"]
+
+
+def test_two_arms_that_solve_nothing_give_no_information(tmp_path: Path) -> None:
+    block = {
+        "name": "size x quality",
+        "axes": {"select.size": [4], "select.quality": ["L1", "L5"]},
+        "overrides": ["model=mini_m", "select.difficulty=any"],
+    }
+    for level in (-1.0, 2.0):  # beyond the bounds, whatever the problem
+        made = Making(
+            tmp_path / str(level), blocks=(block,), figures=(), accuracy=lambda _, level=level: level
+        ).write()
+        trials = load_trials(made)
+        (row,) = contrasts([quality("L1", "L5", margin=0.2)], AXES, trials, items(trials)).rows(named=True)
+        assert row["conclusion"] == "no information"
+        assert (row["effect"], row["p"], row["p_adj"], row["p_equivalent"]) == (0, None, None, None)
+        assert row["low"] < -0.01 < 0.01 < row["high"]
+
+
+def test_equivalence_tests_share_alpha(study: Path) -> None:
+    trials = load_trials(study)
+    wanted = [quality("L1", "L2", margin=0.15, name=str(number)) for number in range(4)]
+    wanted.append(quality("L1", "L2", margin=0.15, primary=False))
+    found = contrasts(wanted, AXES, trials, items(trials))
+    p = found["p_equivalent"][0]
+    assert found["p_equivalent_adj"].to_list() == pytest.approx([4 * p] * 4 + [p])

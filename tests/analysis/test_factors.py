@@ -10,6 +10,7 @@ from limo_ablate.analysis.cube import Cube, contrast_weights
 from limo_ablate.analysis.factors import complete_grid, factor_effects
 from limo_ablate.analysis.variance_components import components
 from limo_ablate.core.errors import UserError
+from limo_ablate.study.contrast import Contrast
 
 SIZES, TIERS = (4, 16, 64), ("L1", "L5")
 
@@ -96,8 +97,9 @@ def test_in_a_fraction_levels_are_compared_over_all_cells() -> None:
     cells = ((0, 0, 1), (0, 1, 0), (1, 0, 0), (1, 1, 1))
     accuracy = np.array([0.2, 0.4, 0.5, 0.9])[:, None, None] + np.zeros((4, 2, 6))
     block = Cube(("a", "b", "c"), cells, (0, 1), tuple("pqrstu"), accuracy, 1)
-    assert contrast_weights(block, "a", 0, 1) == pytest.approx([-0.5, -0.5, 0.5, 0.5])
-    assert block.weighted(contrast_weights(block, "a", 0, 1)) == pytest.approx(np.full((2, 6), 0.4))
+    a = Contrast(name="a", block="b", factor="a", a=0, b=1, score="mini")
+    assert contrast_weights(block, a) == pytest.approx([-0.5, -0.5, 0.5, 0.5])
+    assert block.weighted(contrast_weights(block, a)) == pytest.approx(np.full((2, 6), 0.4))
     part = Cube(block.axes, cells[:3], block.seeds, block.problems, accuracy[:3], 1)
     with pytest.raises(UserError, match="no finished trials yet that agree in all other factors"):
-        contrast_weights(part, "a", 0, 1)
+        contrast_weights(part, a)

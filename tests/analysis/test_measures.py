@@ -106,7 +106,7 @@ def test_clustered_errors_go_by_cluster(trials: list[Trial]) -> None:
     first = answers.filter(pl.col("score") == "mini", pl.col("trial").is_in([trials[0].name, trials[3].name]))
     mean = first["accuracy"].mean()
     shares = first.group_by("cluster").agg((pl.col("accuracy") - mean).sum() / 2 * 10 / 60)["accuracy"]
-    assert found["item_error"][0] == pytest.approx(shares.std() / 10**0.5)  # type: ignore[operator]
+    assert found["item_error"][0] == pytest.approx(shares.std() / 10**0.5, rel=0.01)  # type: ignore[operator]
 
 
 def test_what_has_no_clusters_says_so(trials: list[Trial], tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from limo_ablate.analysis.answers import items
 from limo_ablate.analysis.contrasts import contrast_numbers, contrasts
-from limo_ablate.analysis.crossed import crossed
+from limo_ablate.analysis.crossed import SHARE, crossed
 from limo_ablate.analysis.cube import Cube, cube
 from limo_ablate.analysis.factors import factor_effects
 from limo_ablate.analysis.power import Contrast
@@ -149,7 +149,7 @@ def test_a_cells_mean_is_over_the_grid_of_bases_and_seeds() -> None:
     rows = pl.DataFrame(places, schema=["base", "seed", "problem"], orient="row")
     rows = rows.with_columns(cell=0, value=pl.Series(values.ravel()))
     (row,) = means_with_errors(rows, ["cell"], ["base", "seed"], "value", 0.95).rows(named=True)
-    (low,), (high,) = crossed(values[None]).interval()
+    (low,), (high,) = crossed(values[None], bounds=SHARE).interval()
     assert (row["seeds"], row["low"], row["high"]) == (3, pytest.approx(low), pytest.approx(high))
     left = rows.filter(~((pl.col("base") == 1) & (pl.col("seed") == 0)))
     (row,) = means_with_errors(left, ["cell"], ["base", "seed"], "value", 0.95).rows(named=True)

@@ -138,13 +138,10 @@ def _trials(
 
     For a search, whose trials were not known, only missing results and problems are checked.
     """
-    arms = (contrast.a, contrast.b)
-    registered = {
-        key: planned
-        for key, planned in registration.cells.items()
-        if contrast.block in planned.blocks and planned.asked.get(contrast.factor) in arms
-    }
-    actual = [current for current in own_trials if current.trial.overrides.get(contrast.factor) in arms]
+    cells = [key for key, planned in registration.cells.items() if contrast.block in planned.blocks]
+    kept = contrast.compared(cells, lambda key: registration.cells[key].asked)
+    registered = {key: registration.cells[key] for key in kept}
+    actual = contrast.compared(own_trials, lambda current: current.trial.overrides)
     matched = [current for current in actual if current.key in registered]
     if extra := (len(actual) - len(matched)) * (not searched):
         return f"{extra} of its trials not registered"

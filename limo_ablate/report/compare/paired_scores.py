@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from limo_ablate.analysis.crossed import crossed
+from limo_ablate.analysis.crossed import DIFFERENCE, crossed
 from limo_ablate.analysis.measures import measures
 from limo_ablate.core.errors import UserError
 from limo_ablate.report.compare.arms import Arm
@@ -93,11 +93,10 @@ def _difference(part: pl.DataFrame) -> ScoreDifference:
     a, b = (_array(part, column) for column in ("value", "value_b"))
     clusters, low, high, p = _clusters(part), None, None, None
     if (a.shape[1] if clusters is None else clusters.max() + 1) > 1:
-        estimate = crossed((b - a)[None], clusters)
+        bounds = (-np.inf, np.inf) if part["measure"][0] == "tokens" else DIFFERENCE
+        estimate = crossed((b - a)[None], clusters, bounds)
         (low,), (high,) = estimate.interval()
         (p,) = estimate.p_value()
-        if part["measure"][0] != "tokens":  # a difference of shares
-            low, high = max(low, -1.0), min(high, 1.0)
     return ScoreDifference(
         score=part["score"][0],
         measure=part["measure"][0],

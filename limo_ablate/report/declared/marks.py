@@ -16,8 +16,7 @@ STEPS = (0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 def points(data: FigureData) -> pl.DataFrame:
     """The points with the ends of their error bars and the text of their tooltips."""
-    kind = "item_error" if data.points["seeds"].max() == 1 else "seed_error"
-    error = pl.col(kind).fill_null(0.0)
+    error = pl.col("stderr").fill_null(0.0)
     rows = data.points.with_columns(
         bottom=(pl.col("mean") - error).clip(0.0, 1.0), top=(pl.col("mean") + error).clip(0.0, 1.0)
     )

@@ -86,7 +86,7 @@ def _pareto_chart(view: StudyView, cells: pl.DataFrame, kind: CostMeasure) -> Ch
 
 def _row(row: dict[str, Any], kind: CostMeasure) -> list[str]:
     place = "–" if row["place"] is None else str(row["place"])
-    accuracy = plus_minus(row["mean"], row["seed_error"])
+    accuracy = plus_minus(row["mean"], row["stderr"])
     return [
         row["cell"],
         place,
@@ -187,7 +187,7 @@ class CostMeasure:
 def costs(view: StudyView) -> tuple[pl.DataFrame, list[CostMeasure]]:
     """A row for each counted cell on the main score; and the costs that differ between cells.
 
-    Columns: the study's keys, cell (text), mean, seed_error, low, high, seeds, and means over seeds of
+    Columns: the study's keys, cell (text), mean, stderr, low, high, seeds, and means over seeds of
     tokens (trained on), time (of training, times devices), parameters; null for an untrained base.
     """
     own = {trial.name: trial for trial in view.counted}

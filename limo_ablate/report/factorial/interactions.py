@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 import polars as pl
 
-from limo_ablate.analysis.crossed import crossed
+from limo_ablate.analysis.crossed import SHARE, crossed
 from limo_ablate.analysis.cube import mean_weights
 from limo_ablate.report.declared.marks import accuracy_axis, ceiling
 from limo_ablate.report.factorial.grid import Grid, effect_label
@@ -126,9 +126,11 @@ def _lines(grid: Grid, pair: Pair) -> Chart:
 
 
 def _mean(grid: Grid, levels: dict[str, Any]) -> dict[str, float]:
-    estimate = crossed(grid.cube.grouped(grid.cube.weighted(mean_weights(grid.cube, levels))[None]))
-    low, high = estimate.interval()
-    return {"mean": float(estimate.mean[0]), "low": max(0.0, float(low[0])), "high": min(1.0, float(high[0]))}
+    cube = grid.cube
+    values = cube.grouped(cube.weighted(mean_weights(cube, levels))[None])
+    estimate = crossed(values, bounds=SHARE, problems=len(cube.problems))
+    (low,), (high,) = estimate.interval()
+    return {"mean": float(estimate.mean[0]), "low": float(low), "high": float(high)}
 
 
 def _lines_chart(means: pl.DataFrame, grid: Grid, pair: Pair) -> alt.LayerChart | alt.FacetChart:

@@ -83,7 +83,8 @@ def _detectable(
     from limo_ablate.analysis.power import Noise, minimum_detectable_effect  # scipy
 
     block = [trial for trial in trials if contrast.block in trial.blocks]
-    arms = [[c for c in block if c.levels.get(contrast.factor) == at] for at in (contrast.a, contrast.b)]
+    compared = contrast.compared(block, lambda trial: trial.levels)
+    arms = [[c for c in compared if c.levels[contrast.factor] == at] for at in (contrast.a, contrast.b)]
     benchmark = all(arms) and arms[0][0].config.eval.benchmarks.get(contrast.score.partition("/")[0])
     if not benchmark:
         return None

@@ -43,8 +43,13 @@ def passes(verdicts: pl.DataFrame) -> Scores:
 
 
 def clustered(values: Sequence[float]) -> tuple[float, float]:
-    """Mean over problems and its standard error, which is NaN for a single problem."""
-    stderr = stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+    """Mean of shares over problems, and its standard error: NaN for a single problem.
+
+    Where all problems have the same share, as in a model that solves none, it is that with two problems more,
+    one never and one always solved (Agresti and Coull 1998): no number of problems makes it zero.
+    """
+    spread = [*values, 0.0, 1.0] if len(set(values)) == 1 else values
+    stderr = stdev(spread) / math.sqrt(len(spread)) if len(values) > 1 else math.nan
     return mean(values), stderr
 
 

@@ -61,7 +61,7 @@ def test_bars_are_one_standard_error_over_seeds(view: StudyView) -> None:
     chart = efficiency_chart(data).to_dict()
     rows = pl.DataFrame(chart["datasets"][chart["layer"][2]["data"]["name"]]).filter(pl.col("line") == "L5")
     points = data.points.filter(pl.col("line") == "L5")
-    assert (rows["top"] - rows["mean"]).to_list() == pytest.approx(points["seed_error"].to_list())
+    assert (rows["top"] - rows["mean"]).to_list() == pytest.approx(points["stderr"].to_list())
     assert "standard error over seeds" in note(data)
 
 

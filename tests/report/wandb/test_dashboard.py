@@ -130,7 +130,7 @@ def test_cells_have_the_reports_numbers(summary: OfflineRun, page: list[list[str
     cells = table(summary, "cells").filter(pl.col("score") == "mini")
     assert cells.height == 6
     for row in cells.iter_rows(named=True):
-        shown = {row["quality_tier"], str(row["train_size"]), plus_minus(row["mean"], row["seed_error"])}
+        shown = {row["quality_tier"], str(row["train_size"]), plus_minus(row["mean"], row["stderr"])}
         interval = f"{percent(row['low'])} to {percent(row['high'])}"
         assert [line for line in page if shown | {interval} <= {*line}], row
 
@@ -146,7 +146,7 @@ def test_contrasts_have_the_reports_numbers(summary: OfflineRun, page: list[list
 def test_curves_have_the_reports_numbers(summary: OfflineRun, page: list[list[str]]) -> None:
     points, curve = table(summary, "points/size_and_tier"), table(summary, "curve/size_and_tier")
     for row in points.iter_rows(named=True):
-        accuracy = plus_minus(row["mean"], row["seed_error"])
+        accuracy = plus_minus(row["mean"], row["stderr"])
         assert [line for line in page if {row["quality_tier"], accuracy} <= {*line}], row
     assert (curve["low"] <= curve["accuracy"]).all()
     assert {*curve["quality_tier"]} == {"L3", "L4"}
