@@ -2,8 +2,11 @@
 read from them.
 
 Three forms are fitted: `power`, a - b n^-c, with a ceiling and a floor at the smallest size; `logistic` in
-log n; `monotone`, isotonic regression, interpolated over log n. The form with the smallest leave-one-size-out
-error is used. Nothing is extrapolated beyond the sizes that were run.
+log n; `unimodal`, least squares that rise up to some size and fall from there, interpolated over log n. The
+form with the smallest leave-one-size-out error gives the line; `unimodal` where accuracy falls significantly
+towards the largest size. What is inferred does not rest on that choice: the band is that of unimodal fits,
+gains are paired contrasts of the sizes that were run, and the interval of the examples needed ends at such
+sizes. Nothing is extrapolated beyond them.
 """
 
 from __future__ import annotations
@@ -14,7 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from limo_ablate.analysis.crossed import SHARE, by_cluster, crossed
+from limo_ablate.analysis.crossed import DIFFERENCE, SHARE, by_cluster, crossed
+from limo_ablate.analysis.power import ALPHA
 from limo_ablate.analysis.resample import bootstrap_weights
 
 Array = npt.NDArray[np.float64]
@@ -38,8 +42,15 @@ class Curve:
     grid: Array
     fitted: Array
     """Fitted accuracies at `grid`."""
+    centre: Array
+    """The unimodal fit at `grid`, around which the band is; and around `fitted`, which may bend between sizes
+    where this one is straight."""
     draws: Array
-    """(DRAWS, POINTS) curves fitted to bootstrap resamples of the accuracies."""
+    """(DRAWS, POINTS) unimodal fits to bootstrap resamples of the accuracies."""
+    gains: tuple[tuple[float, float, float], ...]
+    """(gain, low, high) from each size to the next: difference of accuracy, paired on problems and trainings,
+    with its 95 % confidence interval."""
+    decline: Decline
     held_out: dict[str, float]
     """Form -> root mean square error of each size predicted from the others."""
 
@@ -49,24 +60,82 @@ class Curve:
         spread = np.maximum(self.draws.std(axis=0), 1e-9)
         furthest = np.abs((self.draws - self.draws.mean(axis=0)) / spread).max(axis=1)
         half = np.quantile(furthest, level) * spread
-        return np.clip(self.fitted - half, 0, 1), np.clip(self.fitted + half, 0, 1)
+        lower, upper = np.minimum(self.centre, self.fitted), np.maximum(self.centre, self.fitted)
+        return np.clip(lower - half, 0, 1), np.clip(upper + half, 0, 1)
 
     def needed(self, target: float, level: float = 0.95) -> tuple[float, float, float]:
         """(n, low, high) examples needed for an accuracy of `target`; infinite if no size that was run
         reaches it, 0 if the smallest size does.
-        """
-        needs = np.array([_first(self.grid, curve, target) for curve in self.draws])
-        low, high = np.quantile(needs, [(1 - level) / 2, (1 + level) / 2], method="nearest")
-        return _first(self.grid, self.fitted, target), float(low), float(high)
 
-    def gain(self, size: float, more: float, level: float = 0.95) -> tuple[float, float, float]:
-        """(gain, low, high) in accuracy from `size` to `size` + `more` examples, both within the sizes
-        run."""
-        ends = np.log([size, size + more])
-        steps = [np.interp(ends, np.log(self.grid), curve) for curve in (self.fitted, *self.draws)]
-        gains = np.array([after - before for before, after in steps])
-        low, high = np.quantile(gains[1:], [(1 - level) / 2, (1 + level) / 2])
-        return float(gains[0]), float(low), float(high)
+        low and high are sizes that were run: up to low, the whole band is below the target; at high, all of
+        it has reached it. Where between two sizes that is, only the fitted form says.
+        """
+        bounds = (np.interp(np.log(self.sizes), np.log(self.grid), end) for end in self.band(level))
+        lower, upper = bounds
+        below = int(np.logical_and.accumulate(upper < target).sum())
+        low = float(self.sizes[below - 1]) if below else 0.0
+        low = np.inf if below == len(self.sizes) else low
+        reached = np.flatnonzero(lower >= target)
+        high = float(self.sizes[reached[0]]) if len(reached) else np.inf
+        high = 0.0 if high == self.sizes[0] else high
+        return min(max(_first(self.grid, self.fitted, target), low), high), low, high
+
+
+@dataclass(frozen=True, slots=True)
+class Decline:
+    """Whether accuracy at the largest size is below that at a smaller one."""
+
+    best: float
+    """The smaller size with the highest accuracy."""
+    loss: float
+    """Accuracy there minus accuracy at the largest size; negative where the largest is the best."""
+    p: float
+    """One-sided, adjusted for the choice of the best among the smaller sizes."""
+
+
+def decline(sizes: Array, values: Array) -> Decline:
+    """Test of the largest size against all smaller ones, `values` (sizes, trainings, problems).
+
+    Dunnett's one-sided test (1955) with the largest size as control. The variance of a difference pools the
+    sizes: of trainings, size x training residuals; of problems, size x problem residuals beyond the noise of
+    completions. With one training it is over problems only. Where variances between trainings clearly differ
+    (Bartlett's test), the smallest of the paired p-values, times the number of smaller sizes.
+    """
+    from scipy.stats import bartlett
+
+    s, r, n = values.shape
+    means = values.mean(axis=(1, 2))
+    best = int(means[:-1].argmax())
+    trainings, problems = values.mean(axis=2), values.mean(axis=1)
+    centred = means[:, None]
+    between = ((trainings - centred - trainings.mean(axis=0) + means.mean()) ** 2).sum()
+    free = (s - 1) * (r - 1)
+    trained = between / free / r if free else 0.0
+    items = ((problems - centred - problems.mean(axis=0) + means.mean()) ** 2).sum() / ((s - 1) * (n - 1) * n)
+    rest = values - trainings[:, :, None] - problems[:, None] + centred[:, None]
+    noise = (rest**2).sum() / (s * (r - 1) * (n - 1)) / (r * n) if free else 0.0
+    variance = trained + max(0.0, items - noise)
+    loss = float(means[best] - means[-1])
+    if r > 2 and (trainings.std(axis=1) > 0).all() and bartlett(*trainings).pvalue < 0.05:
+        paired = crossed(values[:-1] - values[-1], bounds=DIFFERENCE)
+        one_sided = np.where(paired.mean > 0, paired.p_value() / 2, 1.0)
+        return Decline(float(sizes[best]), loss, min(1.0, (s - 1) * float(one_sided.min())))
+    if variance <= 0:
+        return Decline(float(sizes[best]), loss, 1.0)
+    df = min(MOST_FREEDOM, int(free * (variance / trained) ** 2)) if trained else MOST_FREEDOM
+    return Decline(float(sizes[best]), loss, _dunnett(loss / np.sqrt(2 * variance), s, max(df, 1)))
+
+
+MOST_FREEDOM = 60
+"""Most degrees of freedom of the pooled variance: problems are many, but their number is no certainty."""
+
+
+def _dunnett(statistic: float, arms: int, df: int, draws: int = 20_000) -> float:
+    """Probability of a largest of `arms` - 1 studentised differences from a control above `statistic`."""
+    rng = np.random.default_rng(0)
+    normal = rng.standard_normal((draws, arms))
+    largest = (normal[:, :-1].max(axis=1) - normal[:, -1]) / np.sqrt(2 * rng.chisquare(df, draws) / df)
+    return float((1 + (largest >= statistic).sum()) / (1 + draws))
 
 
 def fit_curves(
@@ -83,13 +152,18 @@ def fit_curves(
     resampled = _resampled(values, np.stack([line.half_width(0.95) for line in estimates]), seed)
     grid = np.exp(np.linspace(np.log(sizes[0]), np.log(sizes[-1]), POINTS))
     curves = []
-    for line, resamples in zip(estimates, resampled, strict=True):
+    for own, line, resamples in zip(values, estimates, resampled, strict=True):
         weights = 1 / np.maximum(line.stderr, 0.01) ** 2
         errors = {form: _held_out(fit, sizes, line.mean, weights) for form, fit in FORMS.items()}
-        form = min(errors, key=lambda name: errors[name])
-        fit = FORMS[form]
-        fitted, *draws = fit(sizes, np.vstack([line.mean, resamples]), weights, grid)
-        curves.append(Curve(form, sizes, line.mean, grid, fitted, np.stack(draws), errors))
+        falls = decline(sizes, own.reshape(len(sizes), -1, own.shape[-1]))
+        form = "unimodal" if falls.p < ALPHA else min(errors, key=lambda name: errors[name])
+        (fitted,) = FORMS[form](sizes, line.mean[None], weights, grid)
+        centre, *draws = _unimodal(sizes, np.vstack([line.mean, resamples]), weights, grid)
+        steps = crossed(own[1:] - own[:-1], bounds=DIFFERENCE, problems=problems)
+        gains = tuple(zip(*(map(float, part) for part in (steps.mean, *steps.interval())), strict=True))
+        curves.append(
+            Curve(form, sizes, line.mean, grid, fitted, centre, np.stack(draws), gains, falls, errors)
+        )
     return curves
 
 
@@ -193,11 +267,32 @@ def _logistic(x: Array) -> Array:
     return np.asarray(1 / (1 + np.exp(-steepness.reshape(-1, 1) * (x - middle.reshape(-1, 1)))))
 
 
-def _monotone(sizes: Array, accuracy: Array, weights: Array, places: Array) -> Array:
-    from scipy.optimize import isotonic_regression
+def _unimodal(sizes: Array, accuracy: Array, weights: Array, places: Array) -> Array:
+    """Rising up to one of the sizes, falling from there: the best of all of them, for each row."""
+    fits = []
+    for peak in range(len(sizes)):
+        up, down = slice(None, peak + 1), slice(peak + 1, None)
+        rising = _isotonic(accuracy[:, up], weights[up])
+        falling = _isotonic(accuracy[:, down][:, ::-1], weights[down][::-1])[:, ::-1]
+        fits.append(np.concatenate([rising, falling], axis=1))
+    candidates = np.stack(fits)
+    errors = ((candidates - accuracy) ** 2 * weights).sum(axis=2)
+    best = candidates[errors.argmin(axis=0), np.arange(len(accuracy))]
+    return np.stack([np.interp(np.log(places), np.log(sizes), row) for row in best])
 
-    steps = [isotonic_regression(row, weights=weights).x for row in accuracy]
-    return np.stack([np.interp(np.log(places), np.log(sizes), row) for row in steps])
+
+def _isotonic(values: Array, weights: Array) -> Array:
+    """Least-squares rising fit of each row: at i, the largest over a <= i of the smallest over b >= i of the
+    mean from a to b (Barlow et al. 1972)."""
+    count = values.shape[1]
+    sums = np.pad(np.cumsum(values * weights, axis=1), ((0, 0), (1, 0)))
+    total = np.pad(np.cumsum(weights), (1, 0))
+    fitted = np.empty_like(values)
+    for i in range(count):
+        width = total[i + 1 :][None] - total[: i + 1, None]
+        means = (sums[:, None, i + 1 :] - sums[:, : i + 1, None]) / width
+        fitted[:, i] = means.min(axis=2).max(axis=1)
+    return fitted
 
 
-FORMS: dict[str, Fit] = {"power": _family(_power), "logistic": _family(_logistic), "monotone": _monotone}
+FORMS: dict[str, Fit] = {"power": _family(_power), "logistic": _family(_logistic), "unimodal": _unimodal}

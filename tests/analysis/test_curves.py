@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from limo_ablate.analysis.curves import Curve, data_equivalence, fit_curves
+from limo_ablate.analysis.curves import Curve, data_equivalence, decline, fit_curves
 
 SIZES = np.array([4.0, 8, 16, 32, 64, 128, 256])
 
@@ -58,11 +58,49 @@ def test_examples_needed_for_a_target() -> None:
     assert curve.needed(0.0) == (0, 0, 0)
 
 
-def test_the_gain_of_more_examples() -> None:
+def test_gains_are_contrasts_of_the_sizes() -> None:
     curve = fit_curve(SIZES, answers(power(SIZES)))
-    gain, low, high = curve.gain(100, 100)
-    assert gain == pytest.approx(float(power(np.array(200.0)) - power(np.array(100.0))), abs=0.02)
-    assert low < gain < high
+    expected = np.diff(power(SIZES))
+    for (gain, low, high), truth, measured in zip(
+        curve.gains, expected, np.diff(curve.accuracy), strict=True
+    ):
+        assert gain == pytest.approx(measured)
+        assert low < truth < high
+
+
+FALLING = np.array([0.3, 0.5, 0.6, 0.66, 0.64, 0.6, 0.55])
+
+
+def test_a_curve_can_fall() -> None:
+    """More examples, less accuracy: the line, its band and its gains show it, and the test tells it."""
+    curve = fit_curve(SIZES, answers(FALLING))
+    assert curve.form == "unimodal"
+    assert (curve.decline.best, curve.decline.loss) == (32, pytest.approx(0.11, abs=0.04))
+    assert curve.decline.p < 0.01
+    assert curve.fitted[-1] < curve.fitted.max() - 0.07
+    _, upper = curve.band()
+    assert upper[-1] < 0.62
+    assert curve.gains[-1][0] < 0
+
+
+def test_a_decline_is_rarely_told_where_there_is_none() -> None:
+    told = []
+    for seed in range(100):
+        values = answers(np.array([0.3, 0.5, 0.6, 0.6, 0.6, 0.6, 0.6]), seed, n=60, k=1)
+        told.append(decline(SIZES, values).p < 0.05)
+        told.append(decline(SIZES, values[:, :1]).p < 0.05)
+    assert np.mean(told) <= 0.09  # 5 % and three standard errors
+    assert decline(SIZES, np.zeros((7, 3, 60))).p == 1
+
+
+def test_where_between_two_sizes_a_target_is_reached_stays_open() -> None:
+    covered = []
+    for seed in range(40):
+        curve = fit_curve(SIZES, answers(logistic(SIZES), seed, n=60))
+        _, low, high = curve.needed(0.5)
+        assert {low, high} <= {0.0, *SIZES, np.inf}
+        covered.append(low <= 24 <= high)
+    assert np.mean(covered) >= 0.9
 
 
 def test_one_tier_is_worth_four_times_the_examples_of_another() -> None:

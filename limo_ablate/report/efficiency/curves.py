@@ -12,10 +12,11 @@ from limo_ablate.report.section import Section, Table
 from limo_ablate.report.study_view import StudyView
 
 TEXT = (
-    "Each line is fitted by a power law with a floor, a logistic in the logarithm of the size, and isotonic "
-    "regression; the form that best predicts each size from the others is used (last table). Intervals are "
-    "from resampled trainings and problems, the same for all lines. Nothing is extrapolated: > and ≤ mark "
-    "estimates beyond the sizes that were run."
+    "Each line is fitted by a power law with a floor, a logistic in log size, and a unimodal "
+    "curve, which may fall; the form that best predicts each size from the others is drawn, the unimodal one "
+    "where accuracy falls significantly (last table). Bands are of unimodal fits to resampled trainings and "
+    "problems, the same for all lines. Nothing is extrapolated: > and ≤ mark estimates beyond the sizes that "
+    "were run."
 )
 
 

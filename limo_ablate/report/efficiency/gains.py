@@ -1,10 +1,14 @@
-"""Gain in accuracy from more examples, along the fitted curves."""
+"""Gain in accuracy from each size to the next, and whether accuracy falls towards the largest."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import altair as alt
 import polars as pl
 
+from limo_ablate.analysis.curves import Decline
+from limo_ablate.analysis.power import ALPHA
 from limo_ablate.report.declared.sizes import dodged, domain, size_axis
 from limo_ablate.report.efficiency.bounded import number
 from limo_ablate.report.efficiency.needed import flat
@@ -12,56 +16,62 @@ from limo_ablate.report.figure_data import FigureData, Fits
 from limo_ablate.report.labels import POINTS, axis
 from limo_ablate.report.section import Chart, Table, slug
 
-STEP = 100
-"""Number of additional examples whose gain is shown if no size is smaller; else the gain of doubling."""
 HEIGHT = 240
 """Pixels of the plot."""
 
 
-def steps(sizes: list[float]) -> list[tuple[float, float]]:
-    """(from, how many more), all within the sizes: `STEP` more from each, or doublings of the smallest."""
-    if sizes[0] >= STEP:
-        return [(size, STEP) for size in sizes if size + STEP <= sizes[-1]]
-    doubled, start = [], sizes[0]
-    while 2 * start <= sizes[-1]:
-        doubled.append((start, start))
-        start *= 2
-    return doubled
-
-
 def gains_chart(data: FigureData, fits: Fits) -> Chart | None:
-    """Gains of each line; None if no step lies within the sizes."""
-    intervals = steps(fits.sizes)
-    if not intervals or not rising(fits):
+    """Gains of each line from each size to the next; None if all lines are flat."""
+    if not rising(fits):
         return None
+    steps = list(pairwise(map(number, fits.sizes)))
     rows = pl.DataFrame(
         [
-            {"x": start, "line": line, "gain": gain, "low": low, "high": high, "text": _text(gain, low, high)}
+            {"x": size, "line": line, "gain": gain, "low": low, "high": high, "text": _text(gain, low, high)}
             for line, curve in fits.curves.items()
-            for start, more in intervals
-            for gain, low, high in [curve.gain(start, more)]
+            for size, (gain, low, high) in zip(fits.sizes[1:], curve.gains, strict=True)
         ]
     )
-    change = f"{STEP} more" if fits.sizes[0] >= STEP else "twice as many"
-    last = intervals[-1][0]
-    ranked = rows.filter(pl.col("x") == last).sort("gain", descending=True, maintain_order=True)
-    shown = ranked.filter(pl.col("line").is_in(rising(fits)))
-    gains = [f"{line} {text}" for line, text in shown.select("line", "text").iter_rows()]
+    shown = rows.filter(pl.col("line").is_in(rising(fits)))
+    ranked = shown.filter(pl.col("x") == fits.sizes[-1]).sort("gain", descending=True, maintain_order=True)
+    gains = [f"{line} {text}" for line, text in ranked.select("line", "text").iter_rows()]
+    header = [axis(data.figure.line), *(f"{start} to {end}" for start, end in steps)]
     return Chart(
         slug(f"{data.figure.title} gain"),
         f"{data.figure.title}: gain from more examples",
-        f"Gain from {change} at {number(last)}, in points: {', '.join(gains)}.",
-        f"Gain in accuracy along the fitted curve, in points. Bars: 95 % intervals.{_left(fits)}",
-        _chart(
-            data, rows.filter(pl.col("line").is_in(rising(fits))), f"gain from {change} (points)"
-        ).to_dict(),
+        f"From {steps[-1][0]} to {steps[-1][1]}, in points: {', '.join(gains)}. {_declines(fits)}",
+        f"Accuracy at a size minus that at the size before, paired on problems and trainings, in points. "
+        f"Bars: 95 % intervals.{_left(fits)}",
+        _chart(data, shown, "gain over the size before (points)").to_dict(),
         Table(
-            [axis(data.figure.line), *(f"from {number(start)}" for start, _ in intervals)],
-            [[line, *rows.filter(pl.col("line") == line)["text"]] for line in fits.curves],
+            [*header, "best before the largest", "loss to the largest", "p of a decline"],
+            [
+                [line, *rows.filter(pl.col("line") == line)["text"], *_decline(curve.decline)]
+                for line, curve in fits.curves.items()
+            ],
             1,
-            [f"Gain in accuracy from {change}, in points, with 95 % intervals."],
+            [
+                "Gains in points, with 95 % intervals. Decline: Dunnett's one-sided test of the largest size "
+                "against all smaller ones, with all problems and trainings random; a negative loss is a gain."
+            ],
         ),
     )
+
+
+def _decline(found: Decline) -> list[str]:
+    p = "< 0.001" if found.p < 0.001 else f"{found.p:.3f}"
+    return [number(found.best), f"{100 * found.loss:+.1f}", p]
+
+
+def _declines(fits: Fits) -> str:
+    """What the tests of a decline say, in a sentence."""
+    fallen = [
+        f"{line} loses {100 * curve.decline.loss:.1f} points from {number(curve.decline.best)} to "
+        f"{number(fits.sizes[-1])} (p {_decline(curve.decline)[2]})"
+        for line, curve in fits.curves.items()
+        if curve.decline.p < ALPHA
+    ]
+    return f"Declines: {'; '.join(fallen)}." if fallen else "No line falls significantly."
 
 
 def _chart(data: FigureData, rows: pl.DataFrame, title: str) -> alt.LayerChart | alt.FacetChart:
@@ -78,7 +88,7 @@ def _chart(data: FigureData, rows: pl.DataFrame, title: str) -> alt.LayerChart |
     y = alt.Y("gain:Q", title=title, axis=alt.Axis(labelExpr=POINTS, tickCount=5))
     tips = [
         alt.Tooltip("line:N", title=axis(data.figure.line)),
-        alt.Tooltip("x:Q", title="from"),
+        alt.Tooltip("x:Q", title="to"),
         alt.Tooltip("text:N", title="points"),
     ]
     point = base.mark_point(filled=True, size=60, opacity=1)

@@ -8,6 +8,7 @@ import altair as alt
 import polars as pl
 
 from limo_ablate.analysis.curves import Curve
+from limo_ablate.analysis.power import ALPHA
 from limo_ablate.report.declared.sizes import domain, size_axis
 from limo_ablate.report.efficiency.bounded import BoundedEstimate, estimate_marks, number
 from limo_ablate.report.figure_data import FigureData, Fits
@@ -15,7 +16,7 @@ from limo_ablate.report.labels import axis, percent
 from limo_ablate.report.section import Chart, Table, slug
 
 FLAT = 0.01
-"""A curve that rises by less than this is flat: no sizes are read from it."""
+"""A curve that rises by less than this, and does not fall, is flat: no sizes are read from it."""
 SHARES = (0.95, 0.8, 0.5)
 """Targets of a figure with one line, as shares of its accuracy at the largest size."""
 ROW, LEAST = 18, 70
@@ -23,7 +24,7 @@ ROW, LEAST = 18, 70
 
 
 def flat(curve: Curve) -> bool:
-    return float(curve.fitted[-1] - curve.fitted[0]) < FLAT
+    return float(curve.fitted[-1] - curve.fitted[0]) < FLAT and curve.decline.p >= ALPHA
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,9 @@ def needed_chart(data: FigureData, fits: Fits) -> Chart | None:
         [goal.label, percent(goal.accuracy), *(need.text() for need in lines.values())]
         for goal, lines in needs
     ]
-    notes = [f"Number of {amount} that each line needs for the accuracy, with 95 % intervals."]
+    notes = [
+        f"Number of {amount} that each line needs for the accuracy; 95 % intervals end at measured sizes."
+    ]
     return Chart(
         slug(f"{data.figure.title} needed"),
         f"{data.figure.title}: examples needed",
