@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -52,14 +53,11 @@ def glance(view: StudyView) -> list[tuple[str, str]]:
         cells = view.cells.filter(pl.col("score") == view.scores[0])
         best = cells.sort("mean").row(-1, named=True)
         where = ", ".join(text for text in view.levels(best) if text != "–")
-        interval = f"95 %: {percent(best['low'], 0)} to {percent(best['high'], 0)}"
         tiles.insert(1, (str(cells.height), "cells"))
-        tiles.append(
-            (
-                f"{percent(best['mean'])} %",
-                f"best on {view.scores[0]} ({interval}): {where}",
-            )
+        chosen = (
+            f"highest of {cells.height} cells on {view.scores[0]}" if cells.height > 1 else view.scores[0]
         )
+        tiles.append((f"{percent(best['mean'])} %", f"{chosen}{_optimism(cells)}: {where}"))
     return [*tiles, (duration(seconds), "of machine time")]
 
 
@@ -72,9 +70,47 @@ def warnings(view: StudyView) -> list[str]:
             names = ", ".join(own[:NAMES_SHOWN]) + (", ..." if len(own) > NAMES_SHOWN else "")
             shown = "shown, as no result is newer" if used else "in no table and no figure"
             lines.append(f"{len(own)} stale result{'s' * (len(own) > 1)}, {shown}: {why} ({names}).")
+    lines += [f"A seed that collapsed is averaged in: {line}." for line in collapsed(view.table, view.keys)]
     if mixed := differing(view.done):
         lines.append(f"The trials ran with different versions: {'; '.join(mixed)}.")
     return lines
+
+
+def collapsed(table: pl.DataFrame, keys: Sequence[str]) -> list[str]:
+    """Trials far below all other seeds of their cell on a whole benchmark, each with the numbers.
+
+    Far below: less than half of the lowest of the others, of which there are at least two, and by more than
+    four standard errors (over problems).
+    """
+    if table.is_empty():
+        return []
+    rows = table.filter(~pl.col("score").str.contains("/"), pl.col("stderr").is_not_nan())
+    found = []
+    for part in rows.partition_by([*keys, "score"], maintain_order=True):
+        seeds = part.sort("accuracy")
+        if seeds.height > 2:
+            lowest, others = seeds.row(0, named=True), seeds[1:]["accuracy"].to_list()
+            error = 4 * math.hypot(lowest["stderr"], seeds["stderr"][1])
+            if lowest["accuracy"] < others[0] / 2 and others[0] - lowest["accuracy"] > error:
+                found.append(
+                    f"{lowest['trial']} has {percent(lowest['accuracy'])} % on {lowest['score']}, its cell's "
+                    f"other seeds {percent(others[0])} to {percent(others[-1])} %"
+                )
+    return found
+
+
+def _optimism(cells: pl.DataFrame) -> str:
+    """By how many points the highest of many means is likely too high: what shrinking the means toward their
+    average, by the share of their variance that is noise, takes from it (James and Stein 1961)."""
+    means, errors = cells["mean"].to_numpy(), cells["stderr"].fill_null(0.0).to_numpy()
+    if len(means) < 4:
+        return ""
+    noise, spread = float((errors**2).mean()), float(means.var(ddof=1))
+    best = int(means.argmax())
+    between = max(spread - noise, 0.0)
+    kept = between / (between + errors[best] ** 2) if between + errors[best] ** 2 else 1.0
+    excess = (1 - kept) * (means[best] - means.mean())
+    return f" (being chosen, likely {percent(excess)} too high)" if excess >= 0.0005 else ""
 
 
 def names_by_change(stale: Sequence[Trial]) -> dict[str, list[str]]:
