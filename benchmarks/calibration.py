@@ -2,11 +2,12 @@
 
     python benchmarks/calibration.py [--studies 2000] [--edges]
 
-With --edges: means and differences near 0 and 1 (see `edges`). Without: two arms answer the same n problems, K completions each, after R trainings an arm. Problems differ in how
+Two arms answer the same n problems, K completions each, after R trainings an arm. Problems differ in how
 hard they are, in what the second arm does to them (SD w), trainings in how well they went (SD t). Coverage
 is how often the 95 % interval holds the planted effect, type I how often p < 0.05 without one, power how
 often p < 0.05 with an effect of the size that `plan` calls detectable with 80 % (it is given the true w, s
 and t). The standard error of each figure is 0.5 (coverage, type I) and 0.9 (power) with 2,000 studies.
+With --edges: means and differences near 0 and 1 instead (`edges`).
 """
 
 from __future__ import annotations
@@ -59,8 +60,8 @@ def figures(
 RATES = (0.002, 0.01, 0.02, 0.05, 0.2, 0.5, 0.9, 0.98, 0.998)
 MARGIN = 0.02
 SEED_SD, ITEM_SD, EFFECT_SD = 0.2, 1.5, 0.3
-"""Standard deviations in logits, of trainings (with several), of problems (t with 3 degrees of freedom), of the
-second arm's effect on them."""
+"""In logits: standard deviation of trainings (of several), scale of problems (t with 3 degrees of freedom),
+standard deviation of the second arm's effect on them."""
 
 
 def logit_of(rate: float, *noise: Array) -> float:
@@ -146,7 +147,8 @@ def main() -> None:
     asked = parser.parse_args()
     studies, rng = asked.studies, np.random.default_rng(0)
     if asked.edges:
-        return edges(rng, studies)
+        edges(rng, studies)
+        return
     print("| seeds | problems | samples | w | t | detectable | coverage | type I | power |")
     print("|---|---|---|---|---|---|---|---|---|")
     for r, n, k, w, t in product((1, 3, 5), (30, 200, 500), (1, 8), (0.05, 0.15), (0.0, 0.02, 0.05)):
