@@ -173,9 +173,7 @@ def test_a_record_of_any_content_is_told_in_one_line(
         path.write_text(text)
         resolved.cache_clear()
         for line in (*READERS, "repair {}"):
-            code = main(
-                [word.format(study) for word in line.split()]
-            )
+            code = main([word.format(study) for word in line.split()])
             said = capsys.readouterr().err
             assert code in (0, 2), (line, text[:40], said)
             assert len(said.splitlines()) <= 1, line

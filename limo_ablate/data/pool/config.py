@@ -33,7 +33,8 @@ class FieldsConfig:
     """Fields of a source's rows; null for a field that the rows don't have.
 
     A field is a column (`answer`), a path into nested columns (`conversations.0.value`), or a template of
-    these (`{instruction}\n{input}`), in which \n and \t are a new line and a tab.
+    these (`{instruction}\n{input}`), in which \n and \t are a new line and a tab. `problem` and `solution`
+    may both be a column of turns (`messages`): the question and its answer.
     """
 
     problem: str

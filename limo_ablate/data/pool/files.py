@@ -116,6 +116,12 @@ def _opened(file: Path) -> IO[bytes]:
     return cast("IO[bytes]", openers.get(file.suffix, open)(file, "rb"))
 
 
+def _is_mostly_utf8(sample: bytes) -> bool:
+    text = sample.decode("utf-8", "replace")
+    wrong = text.count("\ufffd")
+    return sum(character > "\x7f" for character in text) >= 2 * wrong
+
+
 def encoding_of(file: Path, given: str | None) -> str:
     """The encoding of a text file: as configured, by its mark, UTF-8, else the likeliest, which is told."""
     if given:
@@ -131,6 +137,8 @@ def encoding_of(file: Path, given: str | None) -> str:
     except UnicodeDecodeError as error:
         if error.end == len(sample) and error.reason == "unexpected end of data":
             return "utf-8"  # the sample ends within a character
+    if _is_mostly_utf8(sample):
+        return "utf-8"  # rows that are not are told one by one
     from charset_normalizer import from_bytes
 
     matches = list(from_bytes(sample, cp_isolation=list(GUESSED)))

@@ -11,6 +11,7 @@ from limo_ablate.data.pool.choices import MultipleChoice
 from limo_ablate.data.pool.config import FieldsConfig
 from limo_ablate.data.pool.fields import Row, field_value
 from limo_ablate.data.pool.strip import strip
+from limo_ablate.data.pool.turns import check_all_read, exchange, is_conversation
 from limo_ablate.data.pool.values import BadRow, flag, gold_text, level, number, parse_pass_rate, stated_gold
 
 PROBLEMS = pa.schema(
@@ -57,6 +58,8 @@ class ParsedRow:
     """Whether it has a level that is not a number."""
     unstripped: bool = False
     """Whether its problem lacks what `fields.strip_prefix`, ... cut off."""
+    own_system: bool = False
+    """Whether it has a system turn, which is not read."""
     choice: MultipleChoice | None = None
     """The parts of a multiple-choice problem."""
 
@@ -71,7 +74,11 @@ def matches(row: Row, where: dict[str, Any] | None) -> bool:
 
 def read_row(row: Row, fields: FieldsConfig, source: str) -> ParsedRow:
     """The row in the pool's schema; BadRow if it does not fit."""
+    own_system = check_all_read(row, fields)
     text = field_value(row, fields.problem)
+    if is_conversation(text):
+        asked = exchange(text)
+        text, own_system = asked.question, own_system or asked.system
     if not isinstance(text, str) or not text.strip():
         raise BadRow("problem: no text")
     text, missing = strip(text, fields.stripped())
@@ -100,6 +107,7 @@ def read_row(row: Row, fields: FieldsConfig, source: str) -> ParsedRow:
         stated=fields.answer is None,
         level_unread=unread,
         unstripped=bool(missing),
+        own_system=own_system,
     )
 
 
@@ -141,10 +149,15 @@ def _solution(text: str, own: Row) -> Row:
 def _texts(row: Row, field: str | dict[str, str] | None) -> list[tuple[str | None, Any]]:
     """(teacher, text) for each solution column or entry; the text is None where it is missing."""
     teachers = field.items() if isinstance(field, dict) else [(None, field)]
-    values = [(teacher, field_value(row, path)) for teacher, path in teachers]
+    values = [(teacher, _answered(field_value(row, path))) for teacher, path in teachers]
     if all(texts is None for _, texts in values):
         return []
     return [(t, text) for t, texts in values for text in (texts if isinstance(texts, list) else [texts])]
+
+
+def _answered(value: Any) -> Any:
+    """A conversation's answer; any other value as it is."""
+    return exchange(value).answer if is_conversation(value) else value
 
 
 def _per_solution(value: Any, role: str, solutions: int) -> list[Any]:

@@ -112,15 +112,15 @@ def _rows_in(file: Path, name: str, encoding: str | None) -> Iterator[tuple[str,
         raise UserError(f"{file}: can't be read as {encoding}: {error}; set its `encoding`") from error
 
 
-def _text(stream: IO[bytes], encoding: str) -> IO[str]:
+def _text(stream: IO[bytes], encoding: str, errors: str = "strict") -> IO[str]:
     """Lines end at "\\n" alone."""
-    return io.TextIOWrapper(io.BufferedReader(cast("Any", stream)), encoding, newline="\n")
+    return io.TextIOWrapper(io.BufferedReader(cast("Any", stream)), encoding, errors, newline="\n")
 
 
 def _holds_lines(file: Path, encoding: str) -> bool:
     """Whether a JSON file has a row in each line, whatever its name says: its first line alone is JSON, and
     another one follows, or it is an object in a file that is said to have lines."""
-    with unpacked(file) as stream, _text(stream, encoding) as text:
+    with unpacked(file) as stream, _text(stream, encoding, "replace") as text:
         lines = (line.strip() for line in bounded_lines(text, str(file)))
         first = next((line for line in lines if line), "")
         if not first.startswith(("[", "{")):
@@ -186,7 +186,7 @@ def _listed(rows: Any, file: Path) -> Iterator[tuple[str | int, Any]]:
     elif isinstance(rows, dict) and rows and all(isinstance(row, dict) for row in rows.values()):
         for key, row in rows.items():
             yield key, {"id": key, **row}
-    elif isinstance(rows, dict):
+    elif isinstance(rows, dict) and rows:
         keys = ", ".join(list(rows)[:5])
         raise UserError(
             f"{file}: expected a list of objects, found one object with {keys}; write [{{...}}, ...], an "

@@ -28,6 +28,7 @@ COUNTS = (
     "levels_unread",
     "unstripped",
     "without_gold",
+    "own_system",
     "problems",
     "solutions",
 )
@@ -103,6 +104,7 @@ class Tables:
             return
         self.counts["levels_unread"] += entry.level_unread
         self.counts["unstripped"] += entry.unstripped
+        self.counts["own_system"] += entry.own_system
         if position == self.counts["problems"]:
             self.counts["problems"] += 1
             self.counts["without_gold"] += problem["gold"] is None

@@ -166,7 +166,7 @@ def test_lists_beside_a_list_of_solutions(tmp_path: Path, data: DataConfig) -> N
     assert pool.problems["pass_rate"].to_list() == pytest.approx([2 / 3])
     assert pool.counts == {
         "rows": 2, "left_out": 0, "over_limit": 0, "rejected": 1, "levels_unread": 0, "incomplete": 1,
-        "problems": 1, "solutions": 2, "unstripped": 0, "without_gold": 0,
+        "problems": 1, "solutions": 2, "unstripped": 0, "without_gold": 0, "own_system": 0,
     }  # fmt: skip
 
 
