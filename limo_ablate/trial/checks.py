@@ -248,7 +248,7 @@ def _entries(config: TrialConfig) -> tuple[tuple[Registry[Any], str], ...]:
         (LAUNCHERS, config.launch.executor),
         (LOADERS, config.data.source),
         *((RULES, rule) for rule in rules if rule in RULES),
-        *((GRADERS, grader) for grader in config.eval.graders().values()),
+        *((GRADERS, grading.grader) for grading in config.eval.graders().values()),
         *((LOADERS, benchmark.source) for benchmark in config.eval.benchmarks.values()),
     )
 

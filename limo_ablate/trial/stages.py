@@ -12,7 +12,7 @@ from limo_ablate.core.progress import report_progress
 from limo_ablate.model.generate.completions import GenerationRequest, completions
 from limo_ablate.model.generate.config import EngineConfig
 from limo_ablate.model.generate.oom import BatchSizes
-from limo_ablate.trial.evaluate.grader import VERIFIER
+from limo_ablate.trial.evaluate.grader import BY_VERIFIER, Grading
 from limo_ablate.trial.evaluate.verdicts import verdicts
 from limo_ablate.verify.turns import Thinking
 
@@ -56,7 +56,7 @@ class Stages:
         store: Store,
         requests: Mapping[str, GenerationRequest],
         generated: Mapping[str, Artifact],
-        graders: Mapping[str, str] | None = None,
+        graders: Mapping[str, Grading] | None = None,
         thinking: Thinking = "auto",
     ) -> dict[str, Artifact]:
         """Verdicts on the completions of each request, recorded as `verdicts/NAME`.
@@ -70,7 +70,7 @@ class Stages:
                 store,
                 generated[name],
                 request.problems,
-                (graders or {}).get(name, VERIFIER),
+                (graders or {}).get(name, BY_VERIFIER),
                 thinking,
             )
             for name, request in requests.items()

@@ -22,7 +22,7 @@ DATA = [
     "eval.benchmarks.own.fields.problem=question",
 ]  # fmt: skip
 OURS = [
-    "select.order=equations", "eval.engine=guess", "eval.benchmarks.own.grader=exact", "track.kind=jsonl",
+    "select.order=equations", "eval.engine=guess", "eval.benchmarks.own.grader=last_box", "track.kind=jsonl",
     "model=mini_s", "model.pretrain.tokens=20000", "train=mini", "train.steps=2", "select.quality=any",
     "select.difficulty=any", "select.tokens=null",
 ]  # fmt: skip
@@ -83,7 +83,7 @@ def test_a_trial_uses_all_of_it(folder: Path, packages: Path) -> None:
     metrics = json.loads((trial / "metrics.json").read_text())
     assert metrics["scores"]["own"]["accuracy"] == 1 / 20, "2 + 2 alone is 4"
     verdicts = pl.read_parquet(trial / "verdicts.parquet")
-    assert set(verdicts["rule"]) == {"exact"}
+    assert set(verdicts["rule"]) == {"last_box"}
     lines = [json.loads(line) for line in (trial / "steps.jsonl").read_text().splitlines()]
     assert [line.get("step") for line in lines] == [None, 1, 2, None]
     rows = folder / "outputs/artifacts/selection" / metrics["artifacts"]["selection"]["key"]
@@ -91,7 +91,7 @@ def test_a_trial_uses_all_of_it(folder: Path, packages: Path) -> None:
     assert len(chosen) == 6
     assert all(text.count("=") == 3 for text in chosen)
     used = json.loads((trial / "provenance.json").read_text())["installed"]
-    assert {name.rpartition(":")[2] for name in used} == {"sqlite", "equations", "guess", "exact", "jsonl"}
+    assert {name.rpartition(":")[2] for name in used} == {"sqlite", "equations", "guess", "last_box", "jsonl"}
     assert {entry["package"] for entry in used.values()} == {"limo-ablate-example 0.1"}
 
 

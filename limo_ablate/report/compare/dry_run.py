@@ -109,7 +109,7 @@ class DryRun:
             from limo_ablate.trial.evaluate.verdicts import verdicts
 
             texts = self._of(f"completions/{name}")
-            return verdicts(store, texts, self._of(problems), benchmark.grader, evaluation.thinking)
+            return verdicts(store, texts, self._of(problems), evaluation.graders()[name], evaluation.thinking)
 
         self._ask(f"completions/{name}", (model, problems), complete)
         self._ask(f"verdicts/{name}", (f"completions/{name}", problems), grade)

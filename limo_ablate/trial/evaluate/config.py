@@ -10,7 +10,7 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.data.pool.config import BenchmarkSetConfig
 from limo_ablate.model.config import ModelConfig
 from limo_ablate.model.generate.config import EngineConfig, check_sampling
-from limo_ablate.trial.evaluate.grader import GRADERS, VERIFIER
+from limo_ablate.trial.evaluate.grader import GRADERS, VERIFIER, GraderOptions, Grading
 from limo_ablate.verify.turns import Thinking
 
 REPORTS = "reports.jsonl"
@@ -30,6 +30,7 @@ class BenchmarkConfig(BenchmarkSetConfig):
     """Largest number of new tokens of a completion."""
     grader: Annotated[str, GRADERS] = field(default=VERIFIER, metadata=DEFAULT_NOT_IN_KEY)
     """Grader of its completions."""
+    grader_options: GraderOptions = field(default=GraderOptions(), metadata=DEFAULT_NOT_IN_KEY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,9 +112,9 @@ class EvalConfig(EngineConfig):
                 f"eval.batch_size={self.batch_size}; null for no second pass"
             )
 
-    def graders(self) -> dict[str, str]:
-        """Benchmark -> its grader."""
-        return {name: benchmark.grader for name, benchmark in self.benchmarks.items()}
+    def graders(self) -> dict[str, Grading]:
+        """Benchmark -> how it is graded."""
+        return {name: Grading(one.grader, one.grader_options) for name, one in self.benchmarks.items()}
 
     def _check_report(self, report: ReportConfig) -> None:
         named = {*self.benchmarks, *(f"{n}/{g}" for n, b in self.benchmarks.items() for g in b.groups or ())}

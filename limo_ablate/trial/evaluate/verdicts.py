@@ -11,7 +11,17 @@ from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.progress import keep_alive
 from limo_ablate.data.pool.choices import read_options
-from limo_ablate.trial.evaluate.grader import GRADERS, VERIFIER, Answered, Grade
+from limo_ablate.trial.evaluate.grader import (
+    BY_VERIFIER,
+    GRADERS,
+    OURS,
+    VERIFIER,
+    Answered,
+    Grade,
+    GraderOptions,
+    Grading,
+)
+from limo_ablate.trial.evaluate.plain_graders import VERSION as PLAIN_VERSION
 from limo_ablate.trial.evaluate.votes import votes
 from limo_ablate.verify import VERSION as VERSION_OF_VERIFIER
 from limo_ablate.verify import Verdict, verify_many
@@ -27,22 +37,29 @@ def verdicts(
     store: Store,
     completions: Artifact,
     benchmark: Artifact,
-    grader: str = VERIFIER,
+    grading: Grading = BY_VERIFIER,
     thinking: Thinking = "auto",
 ) -> Artifact:
     """`verdicts.parquet`: a row per completion, with its gold answer, status, rule, reason and vote."""
     inputs: dict[str, object] = {"completions": completions, "benchmark": benchmark}
+    grader = grading.grader
     inputs |= {"verifier": VERSION_OF_VERIFIER} if grader == VERIFIER else {"grader": grader}
+    if grader in OURS:
+        inputs["grader_version"] = PLAIN_VERSION
+    if grading.options != GraderOptions():
+        inputs["grader_options"] = grading.options
     if identity := GRADERS.identity(grader):
         inputs["installed"] = identity
     if thinking != "auto":
         inputs["thinking"] = thinking
     return store.build(
-        "verdicts", inputs, lambda folder: _write(completions, benchmark, grader, thinking, folder)
+        "verdicts", inputs, lambda folder: _write(completions, benchmark, grading, thinking, folder)
     )
 
 
-def _write(completions: Artifact, benchmark: Artifact, grader: str, thinking: Thinking, folder: Path) -> None:
+def _write(
+    completions: Artifact, benchmark: Artifact, grading: Grading, thinking: Thinking, folder: Path
+) -> None:
     problems = pl.read_parquet(benchmark.path / "problems.parquet").rename({"id": "problem"})
     rows = pl.read_parquet(completions.path / "completions.parquet").join(
         problems.select("problem", "gold", "level", "source", "subject"),
@@ -60,11 +77,13 @@ def _write(completions: Artifact, benchmark: Artifact, grader: str, thinking: Th
             prompt=prompt,
             finished=finish != "length",
             thinking=thinking,
+            grading=grading.options,
         )
         for problem, prompt, completion, gold, finish in rows.select(
             "problem", "prompt", "completion", "gold", "finish"
         ).iter_rows()
     ]
+    grader = grading.grader
     grades = GRADERS.load(grader)(answered)
     if len(grades) != len(answered):
         raise UserError(f"grader={grader} returned {len(grades)} grades for {len(answered)} completions")

@@ -1,4 +1,4 @@
-"""eval.benchmarks.NAME.grader=exact: an answer is right when its last box reads as the gold answer does."""
+"""eval.benchmarks.NAME.grader=last_box: an answer is right when its last box reads as the gold answer."""
 
 import re
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from limo_ablate.trial.evaluate.grader import Answered, Grade
 
 
-def exact(answered: Sequence[Answered]) -> list[Grade]:
+def last_box(answered: Sequence[Answered]) -> list[Grade]:
     """One grade for each completion, in their order."""
     return [grade(one.completion, one.gold) for one in answered]
 
@@ -18,7 +18,7 @@ def grade(completion: str, gold: str) -> Grade:
     right = boxes[-1] == gold
     return Grade(
         status="correct" if right else "incorrect",
-        rule="exact",
+        rule="last_box",
         answer=boxes[-1],
         reason=None if right else f"reads otherwise than {gold}",
         boxed=right,

@@ -1,0 +1,92 @@
+"""Graders of texts, numbers and patterns."""
+
+from typing import Any
+
+import pytest
+
+from limo_ablate.core.errors import UserError
+from limo_ablate.trial.evaluate.grader import Answered, Grade, GraderOptions
+from limo_ablate.trial.evaluate.plain_graders import any_of, exact, matches, number
+
+
+def answered(completion: str, gold: str, problem: str = "p", **given: Any) -> Answered:
+    finished = given.pop("finished", True)
+    options = GraderOptions(**given)
+    return Answered(problem=problem, completion=completion, gold=gold, grading=options, finished=finished)
+
+
+def status(grader: Any, *given: Any, **options: Any) -> str:
+    (grade,) = grader([answered(*given, **options)])
+    assert isinstance(grade, Grade)
+    return grade.status
+
+
+@pytest.mark.parametrize(
+    ("completion", "gold", "expected"),
+    [
+        ("Thinking of rivers. The answer is **The Nile**.", "the nile", "correct"),
+        ("So \\boxed{Caf\u00e9}", "Cafe\u0301", "correct"),
+        ("The answer is Nile Delta", "Nile", "incorrect"),
+        ("I do not know which river it is, as there are so many of them", "Nile", "incorrect"),
+        ("<think>The answer is Nile", "Nile", "incorrect"),
+        ("The answer is Nile", " ", "undecided"),
+    ],
+)
+def test_exact(completion: str, gold: str, expected: str) -> None:
+    assert status(exact, completion, gold) == expected
+
+
+def test_what_of_a_completion_is_the_answer() -> None:
+    text = "Let me see.\nParis\n"
+    assert status(exact, text, "Paris", answer="last_line") == "correct"
+    assert status(exact, text, "Paris", answer="whole") == "incorrect"
+    assert status(exact, "Paris", "Paris", answer="whole") == "correct"
+    assert status(exact, "Paris", "Paris", answer="whole", finished=False) == "incorrect"
+    assert status(exact, "", "Paris", answer="last_line") == "incorrect"
+
+
+def test_any_of_several_golds() -> None:
+    assert status(any_of, "The answer is USA.", "United States|U.S.A|USA") == "correct"
+    assert status(any_of, "The answer is UK.", "United States|USA") == "incorrect"
+    assert status(any_of, "The answer is UK.", "GB; UK", separator=";") == "correct"
+
+
+@pytest.mark.parametrize(
+    ("completion", "gold", "options", "expected"),
+    [
+        ("The answer is 3.14", "3.14159", {"relative": 0.001}, "correct"),
+        ("The answer is 3.14", "3.14159", {"absolute": 0.001}, "incorrect"),
+        ("The answer is 3.14", "3.14159", {}, "incorrect"),
+        ("The answer is 1,234.50 USD", "1234.5", {}, "correct"),
+        ("The answer is 12 %", "0.12", {}, "correct"),
+        ("The answer is \u22125", "-5", {}, "correct"),
+        ("The answer is between 3 and 4", "3", {"absolute": 1}, "incorrect"),
+        ("The answer is 3", "three", {}, "undecided"),
+        ("The answer is 3", "3 or 4", {}, "undecided"),
+        ("The answer is 1e999", "1e999", {}, "undecided"),
+        ("The answer is 0", "0", {"relative": 0.1}, "correct"),
+    ],
+)
+def test_numbers(completion: str, gold: str, options: dict[str, float], expected: str) -> None:
+    assert status(number, completion, gold, **options) == expected
+
+
+def test_patterns() -> None:
+    assert status(matches, "The answer is Colour", "colou?r") == "correct"
+    assert status(matches, "The answer is colours", "colou?r") == "incorrect"
+    assert status(matches, "The answer is x", "(") == "undecided"
+    hostile = "a" * 40 + "b"
+    (grade,) = matches([answered(hostile, "(a|a)*(a|a)*(a|a)*c", answer="whole")])
+    assert grade.status in ("undecided", "incorrect")
+
+
+def test_equal_wrong_texts_are_one_vote() -> None:
+    texts = ["The answer is Nile", "The answer is Rhine.", "The answer is rhine", "The answer is Po", ""]
+    grades = exact([answered(text, "Nile") for text in texts])
+    assert [grade.vote for grade in grades] == [0, 1, 1, 2, None]
+
+
+@pytest.mark.parametrize("wrong", [{"relative": -1.0}, {"absolute": float("nan")}, {"separator": ""}])
+def test_options_that_mean_nothing_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="grader_options"):
+        GraderOptions(**wrong)
