@@ -125,10 +125,45 @@ def test_the_id_of_a_run_removes_no_runs_of_others(tmp_path: Path) -> None:
     (folder / RUNS_IN).write_text(str(tmp_path / "mine"))
     (folder / RUN_ID).write_text("*")
     with pytest.raises(UserError, match=r"run_id: '\*' is not the id of a W&B run"):
-        drop_unsent(folder)
+        drop_unsent(folder, str(tmp_path / "mine"))
     assert unsent.is_dir()
+    (folder / RUN_ID).write_text("0123abcd")
+    drop_unsent(folder, None)
+    assert unsent.is_dir(), "the folder's word alone"
     (folder / RUN_ID).unlink()
     assert len(run_id(folder)) == 8
+
+
+def test_runs_of_a_study_from_elsewhere_are_not_sent_unasked(
+    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    trial = next((study / "trials").iterdir())
+    (trial / "wandb/offline-run-20260101_000000-0123abcd").mkdir(parents=True)
+    assert main(["wandb-sync", str(study)]) == 2
+    assert "repeat the command with --trust" in capsys.readouterr().err
+    (trial / "wandb" / RUNS_IN).write_text("/home/me/runs")
+    for line in (["--trust"], ["paths.studies=" + str(study.parent)]):
+        assert main(["wandb-sync", str(study), *line]) == 2
+        assert "its W&B run is said to be in /home/me/runs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("line", ["status {}", "why --study {} size4", "compare --study {} size4 size64"])
+def test_readers_write_to_no_store_that_a_study_names(
+    study: Path, tmp_path: Path, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, data = tmp_path / "store", tmp_path / "rows"
+    store.mkdir()
+    data.write_text("1")
+    for trial in (study / "trials").iterdir():
+        change(
+            trial / "metrics.json", lambda found: found["inputs"]["files"].update({str(data): "0", "/": "0"})
+        )
+        change(trial / "config.yaml", lambda found: found["paths"].update(artifacts=str(store)))
+    resolved.cache_clear()
+    main([word.format(study) for word in line.split()])
+    assert "Traceback" not in capsys.readouterr().err
+    assert list(store.rglob("*")) == []
 
 
 DEEP = "[" * 100_000

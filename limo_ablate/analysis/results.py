@@ -7,13 +7,15 @@ has changed since, the result is stale.
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
-from limo_ablate.core.artifacts import Store, digest_file, files_of, stage_version
+from limo_ablate.core.artifacts import Store, digest_file, stage_version
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.reading import read_json
 from limo_ablate.study.folder import started_in
@@ -22,6 +24,8 @@ from limo_ablate.verify import VERSION as VERIFIER
 
 METRICS, VERDICTS = "metrics.json", "verdicts.parquet"
 GONE = "no longer on disk"
+MOST_FILES = 10_000
+"""Files of a folder that a result is compared with: a model has dozens."""
 
 
 class Inputs(TypedDict):
@@ -88,9 +92,11 @@ class CurrentInputs:
     """The inputs as they are now; each file is looked at once."""
 
     def __init__(self, store: Path | None, bases: Sequence[Path] = (Path(),)) -> None:
-        """`store`: where digests of files are kept, if there is one; `bases`: folders that recorded paths may
-        be relative to, the first that has the file counts."""
-        self._store, self._bases = Store(store or Path(os.devnull)), bases
+        """`store`: where digests of files are looked up, if there is one.
+
+        `bases`: folders that recorded paths may be relative to; the first that has the file counts.
+        """
+        self._store, self._bases = Store(store or Path(os.devnull), writes=False), bases
         self._digests: dict[str, str | None] = {}
 
     def changes(self, metrics: Mapping[str, Any]) -> tuple[str, ...]:
@@ -111,13 +117,24 @@ class CurrentInputs:
     def _digest(self, path: str) -> str | None:
         if path not in self._digests:
             try:
-                places = (base / path for base in self._bases)
-                # a pipe or a device would never end
-                there = next((place for place in places if place.is_dir() or files_of(place)), None)
+                there = next((place for base in self._bases if _is_small(place := base / path)), None)
                 self._digests[path] = self._store.path_digest(there) if there else None
             except OSError:  # it may not be read here
                 self._digests[path] = None
         return self._digests[path]
+
+
+def _is_small(place: Path) -> bool:
+    """Whether there is a file, or a folder or pattern of at most MOST_FILES entries.
+
+    A result may name `/`; a pipe or a device would never end.
+    """
+    if place.is_file():
+        return True
+    entries = place.rglob("*") if place.is_dir() else glob.iglob(str(place), recursive=True)  # noqa: PTH207
+    return (place.is_dir() or glob.has_magic(str(place))) and 0 < sum(
+        1 for _ in islice(entries, MOST_FILES + 1)
+    ) <= MOST_FILES
 
 
 def store_of(bases: Sequence[Path], root: str | None) -> Path | None:

@@ -218,8 +218,9 @@ def hold_lock(path: str) -> Iterator[None]:
 
 
 class Store:
-    def __init__(self, root: str | Path) -> None:
-        self.root = Path(root)
+    def __init__(self, root: str | Path, *, writes: bool = True) -> None:
+        """`writes`: False for a store that is only looked into, as another's study may name any folder."""
+        self.root, self._writes = Path(root), writes
 
     def find(self, stage: str, inputs: Mapping[str, Any]) -> Artifact | None:
         artifact = self._read(stage, content_key(stage, stage_version(stage), inputs))
@@ -293,7 +294,7 @@ class Store:
             digest = read_text(known.path / DIGEST)
         elif digest is None:
             digest = digest_file(path) if path.is_file() else _digest_files(root, files)
-            if self.root.is_dir():
+            if self._writes and not _find_only.get() and self.root.is_dir():
                 with suppress(OSError, UserError):  # it may be read-only
                     self.build(DIGEST, inputs, partial(_write_digest, digest=digest))
         _digests[seen] = digest
@@ -310,7 +311,7 @@ class Store:
             return None
         except UserError:
             manifest = {}
-        if not _intact(path, manifest):
+        if not _intact(path, manifest, update=self._writes and not _find_only.get()):
             log.warning("%s is damaged: its files don't match its manifest; building it again", path)
             return None
         origin = [manifest.get(name) for name in ("made", "code", "packages")]
@@ -327,8 +328,8 @@ def _write_digest(folder: Path, digest: str) -> None:
     (folder / DIGEST).write_text(digest)
 
 
-def _intact(folder: Path, manifest: Mapping[str, Any]) -> bool:
-    """Whether the manifest's files are unchanged; if only times differ, the manifest is updated.
+def _intact(folder: Path, manifest: Mapping[str, Any], *, update: bool) -> bool:
+    """Whether the manifest's files are unchanged; if only times differ, it is updated where that is wanted.
 
     Files that the manifest does not list are ignored.
     """
@@ -341,8 +342,9 @@ def _intact(folder: Path, manifest: Mapping[str, Any]) -> bool:
         return False
     if digest_folder(folder, recorded) != manifest.get("digest"):
         return False
-    with suppress(OSError):  # a read-only store
-        _write_manifest(folder, {**manifest, "files": current})
+    if update:
+        with suppress(OSError):  # a read-only store
+            _write_manifest(folder, {**manifest, "files": current})
     return True
 
 

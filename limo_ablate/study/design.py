@@ -24,11 +24,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import unquote
 
 from hydra.core.config_loader import ConfigLoader
 
-from limo_ablate.core.credentials import MASK, has_password, refuse_credentials
+from limo_ablate.core.credentials import refuse_credentials
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.overrides import Override, parse_overrides
 from limo_ablate.core.project import study_file, study_names, sweep_folders
@@ -37,6 +36,7 @@ from limo_ablate.study.axes import Levels, keys, narrowed
 from limo_ablate.study.block import LONGEST_NAME, Block, check_fixed, check_seeds
 from limo_ablate.study.budget import Budget
 from limo_ablate.study.contrast import Contrast
+from limo_ablate.study.ledger_url import check_ledger
 from limo_ablate.study.naming import slug
 
 __all__ = ["ALL", "Block", "Figure", "Study", "load_study", "multirun_study"]
@@ -136,17 +136,6 @@ LARGEST = 1_000_000
 """Values that a study's file may hold, aliases written out."""
 
 
-def check_ledger(url: str, where: str = "") -> None:
-    """Raises UserError for a URL with a password, which would be saved with the study and shown."""
-    scheme, _, rest = url.partition("://")
-    user = "" if scheme.startswith("sqlite") else rest.rpartition("@")[0]
-    if ":" in user or has_password(unquote(url)):
-        raise UserError(
-            f"{where}ledger={scheme}://{MASK}: leave the password out, it would be saved with the study; "
-            "PostgreSQL reads it from PGPASSWORD or ~/.pgpass (docs/sweeps.md)"
-        )
-
-
 def load_study(name_or_path: str, extra: Sequence[str] = ()) -> Study:
     """The study of `sweeps/NAME.yaml`, or of a YAML file anywhere, changed by `extra`.
 
@@ -157,8 +146,8 @@ def load_study(name_or_path: str, extra: Sequence[str] = ()) -> Study:
     """
     path = _find(name_or_path)
     declared = _read(path)
-    if isinstance(declared, dict):
-        check_ledger(str(declared.get("ledger")), f"{path}: ")
+    if isinstance(declared, dict) and isinstance(url := declared.get("ledger"), str):
+        check_ledger(url, f"{path}: ")
     study = from_dict(Study, declared, path.name)
     refuse_credentials(declared, path.name)
     _refuse_hydra(study)
@@ -324,7 +313,7 @@ def _read(path: Path) -> Any:
         return OmegaConf.to_container(OmegaConf.load(path))
     except RecursionError as error:
         raise UserError(f"{path}: nested too deeply") from error
-    except (YAMLError, OSError, UnicodeDecodeError) as error:
+    except (YAMLError, OSError, ValueError) as error:
         raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
 
 

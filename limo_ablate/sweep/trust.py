@@ -27,8 +27,12 @@ from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.study.search.search import Search
 from limo_ablate.trial.compose import compose_sections
 
-WATCHED = {"hardware": ("hosts", "remote"), "launch": ("notify", "options", "slurm")}
-"""Section -> its keys that name what runs."""
+WATCHED = {
+    "hardware": ("hosts", "remote"),
+    "launch": ("notify", "options", "slurm"),
+    "paths": ("umask",),
+}
+"""Section -> its keys that name what runs, and who may change results."""
 NOTHING = ("null", "{}", "[]")
 CHOICE = re.compile(r"(?:hardware|launch|experiment|debug)=\w[\w-]*")
 """The choice of a configuration group by a plain name, which has its values from conf/."""
@@ -91,9 +95,9 @@ def remember(lines: Sequence[str]) -> None:
 
 def _sections(trials: Sequence[PlannedTrial], searches: Sequence[Search]) -> Iterator[Mapping[str, Any]]:
     """The watched sections of all trials, and of all that searches may propose."""
-    distinct = {(id(trial.config.hardware), id(trial.config.launch)): trial.config for trial in trials}
+    distinct = {tuple(id(getattr(trial.config, name)) for name in WATCHED): trial.config for trial in trials}
     for config in distinct.values():
-        yield {"hardware": asdict(config.hardware), "launch": asdict(config.launch)}
+        yield {name: asdict(getattr(config, name)) for name in WATCHED}
     for overrides in {variant: None for search in searches for variant in _variants(search)}:
         sections = compose_sections(overrides, *WATCHED, resolve=False)
         if referring := [(key, value) for key, value in _items(sections) if "${" in value]:

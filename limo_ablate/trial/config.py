@@ -240,6 +240,11 @@ class PathsConfig:
             raise UserError(
                 f"paths.umask={self.umask} must be three digits of 0 to 7 in quotes, as in paths.umask='002'"
             )
+        if self.umask is not None and not int(self.umask[2]) & 2:
+            raise UserError(
+                f"paths.umask='{self.umask}' lets every user of the machine change results; its last "
+                "digit is 2, 3, 6 or 7, as in paths.umask='002'"
+            )
         for name, path in asdict(self).items():
             if not str(path).isprintable():  # it becomes part of a job's script, of logs and commands
                 raise UserError(

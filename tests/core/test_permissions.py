@@ -50,6 +50,8 @@ def test_a_umask_has_three_digits(wrong: str) -> None:
     with pytest.raises(UserError, match=r"paths\.umask"):
         compose([f"paths.umask={wrong}"])
     assert compose(["paths.umask='027'"]).paths.umask == "027"
+    with pytest.raises(UserError, match="lets every user of the machine change results"):
+        compose(["paths.umask='000'"])
 
 
 def test_who_may_not_write_is_told_whose_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,8 @@ import yaml
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.project import package_folder
 from limo_ablate.study.budget import Budget
-from limo_ablate.study.design import Block, Study, check_ledger, load_study, multirun_study
+from limo_ablate.study.design import Block, Study, load_study, multirun_study
+from limo_ablate.study.ledger_url import check_ledger
 from limo_ablate.study.planned import planned_trials
 from limo_ablate.study.points import points
 from limo_ablate.study.search.propose import propose
@@ -325,6 +326,19 @@ def test_a_ledger_s_password_is_refused_however_it_is_written(rest: str) -> None
 
 def test_a_ledger_without_a_password_is_accepted() -> None:
     for url in ("postgresql://u@db:5432/lab", "postgresql:///lab", "sqlite:////a:b@c/d.db", "grpc://h:13000"):
+        check_ledger(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:///file:made?uri=true", "sqlite:///x.db?mode=rwc", "sqlite://", "sqlite:///:memory:",
+        "mysql://h/db", "sqlite+pysqlcipher:///x.db", "oracle://h", "x.db", "postgresql://h/db?sslkey=k",
+        "postgresql://h/db?options=-c%20x", "postgresql+psycopg://h/db?passfile=p", "grpc://",
+    ],
+)  # fmt: skip
+def test_a_ledger_of_another_kind_is_refused(url: str) -> None:
+    with pytest.raises(UserError, match="ledger="):
         check_ledger(url)
 
 

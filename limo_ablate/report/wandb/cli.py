@@ -33,14 +33,15 @@ def dashboard(study: str, overrides: list[str], offline: bool) -> int:
     examples=["limo-ablate wandb-sync", "limo-ablate wandb-sync miniature track.project=limo"],
 )
 @words("study", optional=True)
-def wandb_sync(study: str | None, overrides: list[str]) -> int:
+@click.option("--trust", is_flag=True, help="Send the runs of a study that is not in paths.studies.")
+def wandb_sync(study: str | None, overrides: list[str], trust: bool) -> int:
     """Runs of STUDY (a name or a folder), else of all trials; `paths.studies=`, `track.project=` and
     `track.entity=` set source and target. Exit codes: 0 everything is sent, 2 no key or no server, 3 some
     runs could not be sent.
     """
     from limo_ablate.report.wandb.sync import sync
 
-    return sync(study, overrides)
+    return sync(study, overrides, trust=trust)
 
 
 @click.command(

@@ -142,7 +142,7 @@ def write_summary(summary: SummaryRun, track: TrackConfig) -> None:
     run."""
     folder = summary.view.folder / "wandb"
     name = run_id(folder)
-    for earlier in {*folder.glob("*run-*"), *offline_runs(folder)}:
+    for earlier in {*folder.glob("*run-*"), *offline_runs(folder, track.dir)}:
         if earlier.is_dir() and not earlier.is_symlink():
             shutil.rmtree(earlier)
     with environment(folder), quiet():

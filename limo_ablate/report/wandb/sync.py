@@ -14,7 +14,7 @@ from limo_ablate.core.python import environment, python
 from limo_ablate.core.text import counted
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.config import TrackConfig
-from limo_ablate.trial.track.places import offline_runs
+from limo_ablate.trial.track.places import elsewhere, offline_runs
 from limo_ablate.trial.track.steps import UNSENT, Steps, running
 
 TRIALS = ("outputs/trials/*/*", "outputs/wandb/*/*")
@@ -28,6 +28,8 @@ class Unsent:
     """A trial, or a study with its summary run, that is not (completely) on the server."""
 
     trial: Path
+    chosen: str | None
+    """`track.dir` as the user gives it."""
 
     @property
     def broken(self) -> bool:
@@ -37,16 +39,17 @@ class Unsent:
     @property
     def offline(self) -> list[Path]:
         """Offline runs that were not sent."""
-        runs = offline_runs(self.trial / "wandb")
+        runs = offline_runs(self.trial / "wandb", self.chosen)
         return [run for run in runs if not any(run.glob("*.wandb.synced"))]
 
 
-def sync(study: str | None, overrides: Sequence[str]) -> int:
+def sync(study: str | None, overrides: Sequence[str], *, trust: bool = False) -> int:
     """Sends all unsent runs; returns the exit code. Raises UserError without a key, a server, or such a
-    study."""
+    study; and for one from elsewhere without `trust`."""
     config = compose(overrides)
-    folders = list(_trials(Path(config.paths.studies), study))
-    trials = [Unsent(folder) for folder in folders if not running(folder / "wandb")]
+    folders = list(_trials(Path(config.paths.studies), study, trust=trust))
+    _check_places(folders, config.track.dir)
+    trials = [Unsent(folder, config.track.dir) for folder in folders if not running(folder / "wandb")]
     unsent = [trial for trial in trials if trial.offline or trial.broken]
     if not unsent:
         print(f"nothing to send: all runs of {counted(len(folders), 'trial')} and summaries are in W&B")
@@ -57,8 +60,22 @@ def sync(study: str | None, overrides: Sequence[str]) -> int:
     return _send(unsent, config.track, _given(config.track, overrides))
 
 
-def _trials(studies: Path, name: str | None) -> Iterator[Path]:
-    """Folders of studies and their trials. Raises UserError for an unknown study."""
+def _check_places(folders: Sequence[Path], chosen: str | None) -> None:
+    """Raises UserError where a trial's run is said to be in another folder than the user gives."""
+    for folder in folders:
+        place = elsewhere(folder / "wandb")
+        if place is not None and (chosen is None or Path(place) != Path(chosen).absolute()):
+            raise UserError(
+                f"{folder}: its W&B run is said to be in {place}; if it is yours, repeat the command with "
+                f"'track.dir={place}'"
+            )
+
+
+def _trials(studies: Path, name: str | None, *, trust: bool) -> Iterator[Path]:
+    """Folders of studies and their trials. Raises UserError for an unknown study, and for one elsewhere.
+
+    W&B's client sends whatever files a run names.
+    """
     if name is None:
         for study in sorted(place.parent for place in studies.glob("*/trials")):
             yield from _of_study(study)
@@ -69,6 +86,11 @@ def _trials(studies: Path, name: str | None) -> Iterator[Path]:
     if folder is None:
         known = ", ".join(sorted(place.parent.name for place in studies.glob("*/trials"))) or "none"
         raise UserError(f"{name}: no study with trials in {studies}. There: {known}")
+    if not trust and not folder.resolve().is_relative_to(studies.resolve()):
+        raise UserError(
+            f"{folder}: not a study of {studies}; W&B's client sends any file that a run names; "
+            "if the runs are yours, repeat the command with --trust"
+        )
     yield from _of_study(folder)
 
 

@@ -27,7 +27,7 @@ class LedgerReader:
         if self.file is not None and not self.file.exists():
             self._storage = None
             return []
-        storage = self._storage = self._storage or Storage(self._place, self._patience)
+        storage = self._storage = self._storage or Storage(self._place, self._patience, creates=False)
         try:
             study = storage.patiently(lambda: storage.optuna.get_study_id_from_name(self._name))
         except KeyError:  # the ledger has just been created

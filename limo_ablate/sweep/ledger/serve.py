@@ -18,7 +18,7 @@ from optuna.storages import run_grpc_proxy_server
 
 from limo_ablate.core.command import Verb, run
 from limo_ablate.core.errors import UserError
-from limo_ablate.study.design import check_ledger
+from limo_ablate.study.ledger_url import check_ledger
 from limo_ablate.sweep.ledger.storage import Storage
 
 

@@ -37,6 +37,8 @@ OURS = {"cell", "key"}
 """Attributes of our rows; other tools may add further rows."""
 REFUSED = ("no password supplied", "password authentication failed")
 """What PostgreSQL says of a missing or a wrong password."""
+NO_TABLES = ("no such table", "does not exist")
+"""What databases say where there is no ledger yet."""
 
 
 class Storage:
@@ -44,9 +46,17 @@ class Storage:
     UserError."""
 
     def __init__(
-        self, url: str | Path, patience: float = PATIENCE, pause: Callable[[float], None] = time.sleep
+        self,
+        url: str | Path,
+        patience: float = PATIENCE,
+        pause: Callable[[float], None] = time.sleep,
+        *,
+        creates: bool = True,
     ) -> None:
-        """`pause` waits for the given seconds, and may raise to end the waiting."""
+        """`creates`: whether a database without tables gets them.
+
+        `pause` waits for the given seconds, and may raise to end the waiting.
+        """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.url, self._patience, self._pause, self._journal = str(url), patience, pause, None
         self.optuna: BaseStorage
@@ -54,7 +64,7 @@ class Storage:
             self._journal = Journal(url.resolve(), patience, pause)
             self.optuna = journal_storage(self._journal)
         else:
-            self.optuna = _open(url, min(patience, FIRST_PATIENCE), pause)
+            self.optuna = _open(url, min(patience, FIRST_PATIENCE), pause, creates)
 
     @property
     def grows(self) -> bool:
@@ -102,9 +112,11 @@ class Storage:
             tries += 1
 
 
-def _open(url: str, patience: float, pause: Callable[[float], None]) -> BaseStorage:
+def _open(url: str, patience: float, pause: Callable[[float], None], creates: bool) -> BaseStorage:
     try:
-        return _proxy(url, patience) if url.startswith("grpc://") else _database(url, patience, pause)
+        return (
+            _proxy(url, patience) if url.startswith("grpc://") else _database(url, patience, pause, creates)
+        )
     except Exception as error:
         raise UserError(f"ledger={url}: can't be opened: {_line(error)}{_advice(error)}") from error
 
@@ -120,18 +132,18 @@ def _proxy(url: str, patience: float) -> GrpcStorageProxy:
     return proxy
 
 
-def _database(url: str, patience: float, pause: Callable[[float], None]) -> BaseStorage:
+def _database(url: str, patience: float, pause: Callable[[float], None], creates: bool) -> BaseStorage:
     if url.startswith("sqlite"):
-        storage = _started(url, {"connect_args": {"timeout": _BUSY}}, patience, pause)
+        storage = _started(url, {"connect_args": {"timeout": _BUSY}}, patience, pause, creates)
         _serialise(storage)
     else:
         # a ledger does one thing at a time: 64 runners hold 64 connections, not hundreds
-        storage = _started(url, {"pool_size": 1, "pool_pre_ping": True}, patience, pause)
+        storage = _started(url, {"pool_size": 1, "pool_pre_ping": True}, patience, pause, creates)
     return get_storage(storage)
 
 
 def _started(
-    url: str, settings: dict[str, Any], patience: float, pause: Callable[[float], None]
+    url: str, settings: dict[str, Any], patience: float, pause: Callable[[float], None], creates: bool
 ) -> RDBStorage:
     """The database, waited for while it starts, and while others create the same tables."""
     from sqlalchemy.exc import DatabaseError
@@ -141,10 +153,13 @@ def _started(
     deadline = time.monotonic() + patience
     while True:
         try:
-            return Database(url, engine_kwargs=dict(settings))
+            return Database(url, engine_kwargs=dict(settings), skip_table_creation=not creates)
         except DatabaseError as error:
             # SQLite has no such folder; PostgreSQL refuses the password, or misses one
-            if any(lasting in str(error) for lasting in ("unable to open", *REFUSED)):
+            if any(
+                lasting in str(error)
+                for lasting in ("unable to open", *REFUSED, *(() if creates else NO_TABLES))
+            ):
                 raise
             if time.monotonic() > deadline:
                 raise

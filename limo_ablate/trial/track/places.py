@@ -41,16 +41,24 @@ def run_place(folder: Path, chosen: str | None) -> Path:
     return place
 
 
-def offline_runs(folder: Path) -> list[Path]:
-    """The folders of the trial's offline runs, sent or not."""
-    if not (folder / RUNS_IN).exists():
-        return sorted(folder.glob("offline-run-*"))
-    place = Path(read_text(folder / RUNS_IN)) / "wandb"
-    return sorted(place.glob(f"offline-run-*-{run_id(folder)}"))
+def offline_runs(folder: Path, chosen: str | None) -> list[Path]:
+    """The folders of the trial's offline runs, sent or not: in its own, and in `chosen` (`track.dir`)."""
+    runs = sorted(folder.glob("offline-run-*"))
+    if chosen is None:
+        return runs
+    return [*runs, *sorted((Path(chosen).absolute() / "wandb").glob(f"offline-run-*-{run_id(folder)}"))]
 
 
-def drop_unsent(folder: Path) -> None:
-    """Removes the offline runs of the trial that were not uploaded: the new run records everything again."""
-    for run in offline_runs(folder):
+def elsewhere(folder: Path) -> str | None:
+    """The `track.dir` that the trial's last run had; None for one in the trial's own folder."""
+    return read_text(folder / RUNS_IN).strip() if (folder / RUNS_IN).exists() else None
+
+
+def drop_unsent(folder: Path, chosen: str | None) -> None:
+    """Removes the offline runs of the trial that were not uploaded: the new run records everything again.
+
+    `chosen`: the `track.dir` of this run. What else the folder names is left alone: it may be from others.
+    """
+    for run in offline_runs(folder, chosen):
         if not any(run.glob("*.synced")):
             shutil.rmtree(run)

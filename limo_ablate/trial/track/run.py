@@ -113,7 +113,7 @@ class WandbTracker:
     ) -> Any:
         cell = [f"{k}={v}" for k, v in labels.cell.items() if k.partition(".")[0] not in UNTAGGED]
         if mode == "offline":
-            drop_unsent(self._folder)
+            drop_unsent(self._folder, config.track.dir)
         else:
             check_server(OPENING * self._patience)
         return wandb.init(

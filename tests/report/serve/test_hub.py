@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -255,6 +256,10 @@ def test_reading_makes_no_database(tmp_path: Path) -> None:
     assert LedgerReader(f"sqlite:///{tmp_path}/ledger.db", "made").rows() == []
     assert LedgerReader(tmp_path / LEDGER, "made").rows() == []
     assert list(tmp_path.iterdir()) == []
+    sqlite3.connect(tmp_path / "photos.db").close()
+    with pytest.raises(UserError, match="can't be opened"):
+        LedgerReader(f"sqlite:///{tmp_path}/photos.db", "made", 0.1).rows()
+    assert (tmp_path / "photos.db").stat().st_size == 0
     (tmp_path / LEDGER).touch()
     assert LedgerReader(tmp_path / LEDGER, "made").rows() == []
     assert (tmp_path / LEDGER).stat().st_size == 0

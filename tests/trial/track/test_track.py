@@ -117,7 +117,7 @@ def test_wandb_s_own_variables_hold_unless_an_override_says_otherwise(
     for _ in range(2):  # resumed: the run takes the place of the first one
         open_tracker(config, LABELS, folder).finish(metrics_of(folder), folder, {})
     assert not list((folder / "wandb").glob("*run-*"))
-    (place,) = Unsent(folder).offline
+    (place,) = Unsent(folder, config.track.dir).offline
     assert place.parent == tmp_path / "cwd" / "elsewhere" / "wandb"
     run = read_run(place.parents[1])
     assert (run.project, run.name) == ("given", "mine-size64-L5-s3")
