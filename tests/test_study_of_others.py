@@ -35,7 +35,7 @@ LINES = (
     "freeze {}/study.yaml paths.studies={}/..",
     "dashboard {}",
     "compare --study {} size4 size64",
-    "wandb-sync {}",
+    "wandb-sync {} --trust",
 )
 """All that read or write a study's folder; `view` is below."""
 
