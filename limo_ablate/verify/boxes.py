@@ -46,7 +46,7 @@ def find_boxes(text: str) -> list[Box]:
         if start < 0:
             break
         box = _content(text, start)
-        if box and box[1].strip(" $\n\t.") and not (boxes and box[0] > boxes[0].start):
+        if box and box[1].strip(" $\n\t.~_?{}") and not (boxes and box[0] > boxes[0].start):
             boxes.insert(0, _with_factors(text, Box(start, box[0], box[1].strip())))
         end = start
     return boxes

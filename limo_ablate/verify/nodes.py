@@ -219,7 +219,6 @@ class NotParsed(Exception):
 
 
 ZERO, ONE, TWO, MINUS_ONE = (Number(Fraction(n)) for n in (0, 1, 2, -1))
-HALF = Number(Fraction(1, 2))
 ELLIPSIS = Symbol("...")
 """What a list or a sum leaves out: two of them are equal if they have the same form."""
 

@@ -33,6 +33,9 @@ _INNER_REMARK = re.compile(
     rf"\s*\bfor\s+(?:all|any|every|each)\s+{_LETTER}(?:\s*\\in\s*{_SET})?(?=\s*(?:,|;|and\b|or\b))"
 )
 """A remark on one of several answers: "f(x) = 1 for all x, and f(x) = x"."""
+_LEADING_REMARK = re.compile(
+    rf"\s*(?:for\s+(?:all|any|every|each)|\\forall)\s*{_LETTER}(?:\s*\\in\s*{_SET})?\s*[,:]\s*(?=\S)"
+)
 _REMARK_SIGNS = re.compile(r"where|with|for|if|when|is |are |\\in(?![a-z])|\\forall|\\g[et]|>")
 MAX_REMARKS = 3
 
@@ -44,7 +47,8 @@ def without_remarks(text: str) -> str:
     if len(text) > 400 or not _REMARK_SIGNS.search(text):
         return text
     flat = flatten(text)
-    bare = _INNER_REMARK.sub("", flat)
+    leading = _LEADING_REMARK.match(flat)
+    bare = _INNER_REMARK.sub("", flat[leading.end() :] if leading else flat)
     for _ in range(MAX_REMARKS):
         match = _REMARKS.search(bare)
         if not match or not _is_about(match[0], bare[: match.start()]):

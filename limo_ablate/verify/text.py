@@ -62,9 +62,6 @@ _FRAC_STYLE = re.compile(r"\\[dtc]frac")
 _SHORT_FRAC = re.compile(r"\\frac(\d)(\d)")
 _PUNCTUATION = re.compile(r"[^\w\s+\-/*=<>^.%°]|(?<!\d)\.|\.(?!\d)|_")
 _ARTICLE = re.compile(r"\b(?:a|an|the)\s+|^(?:on|at|in)\s+")
-_RANGE = re.compile(
-    r"\s*[(（]\s*[a-zA-Z]\s*\\in\s*(?:\\mathbb\s*\{?[ZNRQ]\}?|\\?[ZNRQ])\s*(?:\^[+*])?\s*[)）]\s*$"
-)
 
 
 @cached
@@ -78,7 +75,7 @@ def clean(text: str) -> str:
         text = _PRIMES.sub(lambda match: "'" * match[1].count("p"), text)
     if text.startswith("{'") and (items := _DICTIONARY.findall(text)):
         text = ", ".join(value.replace("\\\\", "\\") for _, value in items)
-    text = _RANGE.sub("", _INVISIBLE.sub("", text)) if "\\" in text else text
+    text = _INVISIBLE.sub("", text) if "\\" in text else text
     text = _DOLLARS.sub(" ", text) if "$" in text or "\\" in text else text
     text = _ends(_REMARK.sub("", text) if text.endswith((")", ")}")) else text)
     while "\\" in text and (box := _BOXED.fullmatch(text)):
