@@ -90,8 +90,10 @@ def restrict_different_letters(gold: Node, answer: Node) -> bool:
     ]
     if any(len(names) != 1 for names in letters):
         return False
-    (g, *g_function), (a, *a_function) = (next(iter(names)).split("(") for names in letters)
-    return g != a and (bool(g_function) == bool(a_function) or "y" not in (g, a))
+    (g, g_of, g_at), (a, a_of, a_at) = (next(iter(names)).partition("(") for names in letters)
+    if g == a:
+        return g_at != a_at and not (g_at + a_at).replace(")", "").isalpha()
+    return g_of == a_of or "y" not in (g, a)
 
 
 def equal_sets(gold: RealSet, answer: RealSet, equal: Callable[[Node, Node], Outcome]) -> Outcome:
