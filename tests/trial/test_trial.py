@@ -45,6 +45,8 @@ def test_the_record_is_whole(store: Path, tmp_path: Path) -> None:
     assert curve["step"].to_list() == list(range(1, metrics["train"]["steps"] + 1))
     assert metrics["factors"]["train_size"] == 8
     assert metrics["factors"]["parameters"] > 10_000
+    assert metrics["pool"]["rejected"] == 0
+    assert metrics["pool"]["problems"] > 0
 
 
 def test_the_same_config_gives_the_same_result_and_costs_nothing_the_second_time(

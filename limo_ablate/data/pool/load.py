@@ -81,11 +81,11 @@ def pool_counts(pool: Artifact) -> dict[str, int]:
 
 UNUSED = {
     "rejected": "can't be used (rejected.parquet has the reasons)",
-    "incomplete": "hold an incomplete solution",
-    "levels_unread": "have a level that is not a number: no band includes these",
-    "unstripped": "lack what data.fields.strip_prefix, strip_suffix or strip cut off",
-    "own_system": "have a system turn of their own, which is not trained on: train.system_prompt is, in all",
-    "without_gold": "have no gold answer: they can be trained on, but not graded",
+    "incomplete": "with an incomplete solution",
+    "levels_unread": "with a level that is not a number: no band includes these",
+    "unstripped": "without what data.fields.strip_prefix, strip_suffix or strip cut off",
+    "own_system": "with a system turn, which is not trained on: train.system_prompt is, in all",
+    "without_gold": "without a gold answer: they can be trained on, but not graded",
 }
 """Count of `pool.json` -> what is told of such rows."""
 

@@ -59,7 +59,7 @@ def test_what_stands_around_a_problem_is_cut_off(
     assert texts(pool) == expected
     unstripped = 0 if fields == {"strip": "?"} else 1
     assert pool_counts(pool)["unstripped"] == unstripped
-    told = any("lack what data.fields.strip" in line for line in unused_rows(pool_counts(pool)))
+    told = any("without what data.fields.strip" in line for line in unused_rows(pool_counts(pool)))
     assert told == bool(unstripped)
 
 

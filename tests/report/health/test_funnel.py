@@ -63,3 +63,14 @@ def test_the_store_may_be_gone(tmp_path: Path) -> None:
     made = section(load(folder))
     assert made
     assert made.charts[0].finding == "1 funnel: 90 problems in the pool, 4 chosen."
+    assert not made.text
+    for trial in load(folder).done:
+        metrics = json.loads((trial.folder / "metrics.json").read_text())
+        metrics["pool"] = {"rows": 92, "rejected": 2, "problems": 90, "without_gold": 1}
+        (trial.folder / "metrics.json").write_text(json.dumps(metrics))
+    made = section(load(folder))
+    assert made
+    assert made.text == (
+        "2 rows of the source's 92 can't be used (rejected.parquet has the reasons).",
+        "1 row of the source's 92 without a gold answer: they can be trained on, but not graded.",
+    )

@@ -142,4 +142,4 @@ def test_what_the_source_has_and_can_t_be_used_is_said(tmp_path: Path) -> None:
     done = run(*asked, "select.size=4", "select/contamination=none", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "1 row of the source's 5 can't be used, such as p.jsonl:5: problem: no text" in done.stdout
-    assert "have a level that is not a number" in done.stdout
+    assert "with a level that is not a number" in done.stdout
