@@ -17,7 +17,7 @@ share of studies in which it does. With one seed, t² can't be separated from an
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,6 +33,10 @@ __all__ = ["ALPHA", "POWER", "Contrast", "Noise", "minimum_detectable_effect", "
 ALPHA, POWER = 0.05, 0.8
 STUDIES, MIXTURE = 128, 512
 """Number of simulated studies, and of components of the interval's mixture in each."""
+LIKELY = 0.8
+"""Confidence level of the range of the smallest effect that pilot trials give."""
+PRIOR_FREEDOM = 2.0
+"""Degrees of freedom that the assumed t² has beside that of pilot trials."""
 HALVINGS = 60
 """Number of bisections of the bracket in which the effect is searched."""
 SINGLE, DIFFERENT, TRAINED = 0.55, 0.10, 0.06
@@ -48,11 +52,26 @@ class Noise:
     difference: float
     completion: float
     training: float
+    freedom: float = math.inf
+    """Degrees of freedom of the estimate of t²; infinite where it is given."""
+    rest: float = 0.0
+    """What single problems add to the variance between trainings from which t² is estimated."""
 
     @classmethod
     def prior(cls, accuracy: float) -> Noise:
         spread = accuracy * (1 - accuracy)
         return cls(DIFFERENT * spread, SINGLE * spread, TRAINED**2 * spread)
+
+    def likely(self, level: float = LIKELY) -> tuple[Noise, Noise]:
+        """The noise with t² at the ends of its confidence interval at `level`: few trials hardly show it."""
+        from scipy.stats import chi2
+
+        if math.isinf(self.freedom):
+            return self, self
+        between = (self.training + self.rest) * self.freedom
+        ends = (between / chi2.ppf(q, self.freedom) - self.rest for q in ((1 + level) / 2, (1 - level) / 2))
+        low, high = (replace(self, training=max(0.0, end)) for end in ends)
+        return low, high
 
 
 def minimum_detectable_effect(
@@ -95,7 +114,8 @@ def pilot_noise(accuracies: pl.DataFrame) -> Noise | None:
 
     `accuracies` has a row for each arm, trial and problem: arm, trial, problem, accuracy (mean over samples).
     s² is here that of a trial's mean over its samples, so use it with samples=1. Two-way random effects in
-    each arm (trials x problems), pooled over the arms by degrees of freedom.
+    each arm (trials x problems), pooled over the arms by degrees of freedom; t² also with what is assumed
+    without pilots, at `PRIOR_FREEDOM`: two trials of an arm may by chance differ by nothing.
     """
     import polars as pl
 
@@ -119,7 +139,10 @@ def pilot_noise(accuracies: pl.DataFrame) -> Noise | None:
     completion = float(arms["rest"].sum()) / float(((arms["r"] - 1) * (arms["n"] - 1)).sum())
     problems = float((arms["n"] * (arms["r"] - 1)).sum()) / repeated
     between = float((arms["trials"] / arms["n"]).sum()) / repeated
-    return Noise(_differences(cell, completion), completion, max(0.0, between - completion / problems))
+    rest, level = completion / problems, float(cell["accuracy"].mean())  # type: ignore[arg-type]
+    freedom = repeated + PRIOR_FREEDOM
+    between = (repeated * between + PRIOR_FREEDOM * (Noise.prior(level).training + rest)) / freedom
+    return Noise(_differences(cell, completion), completion, max(0.0, between - rest), freedom, rest)
 
 
 def _differences(cell: pl.DataFrame, completion: float) -> float:

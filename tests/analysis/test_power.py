@@ -101,3 +101,26 @@ def test_pilots_show_the_noise() -> None:
 def test_mistakes_are_named(change: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=f"contrast 'size': {message}"):
         Contrast(**(CONTRAST | change))  # type: ignore[arg-type]
+
+
+def test_few_pilots_give_a_range_and_do_not_promise_much() -> None:
+    """Two pilots of an arm: what they promise varies less than threefold between studies, and the range
+    holds the effect that the true noise would give about as often as it says."""
+    noise = Noise(0.01, 0.1, 0.02**2)
+    true = minimum_detectable_effect(noise, 200, 1, 3)
+    promised, held = [], []
+    for seed in range(40):
+        rows = _study(noise, 0.0, 200, 2, seed=seed)
+        arm, trial, problem = (index.ravel() for index in np.indices(rows.shape))
+        frame = pl.DataFrame({
+            "arm": arm.astype(str), "trial": [f"{a}-{t}" for a, t in zip(arm, trial, strict=True)],
+            "problem": problem.astype(str), "accuracy": rows.ravel(),
+        })  # fmt: skip
+        found = pilot_noise(frame)
+        assert found is not None
+        low, high = (minimum_detectable_effect(end, 200, 1, 3) for end in found.likely())
+        promised.append(minimum_detectable_effect(found, 200, 1, 3))
+        assert low <= promised[-1] <= high
+        held.append(low <= true <= high)
+    assert max(promised) < 3 * min(promised)
+    assert np.mean(held) >= 0.7

@@ -42,6 +42,9 @@ class Detectable:
     """Number of finished trials from which the noise is estimated; 0: it is assumed."""
     effect: float
     """The smallest difference in accuracy that would be detected."""
+    between: tuple[float, float]
+    """The same at the ends of what pilots leave open of the noise between trainings (80 %); twice `effect`
+    without pilots."""
     seeds_needed: int | None
     """Number of seeds (and, where there are several `trainings`, at least as many of those) with which the
     wanted effect would be detected; null: no number suffices, or no effect is wanted."""
@@ -106,11 +109,20 @@ def _detectable(
         beside = max(trainings, replicates) if trainings > 1 else 1
         return smallest(replicates, used, beside) < wanted
 
+    ends = (smallest(seeds, used),) * 2
+    if pilots:
+        low, high = (
+            minimum_detectable_effect(
+                noise, count, 1, seeds, trainings=trainings, points=points, contrasts=shared
+            )
+            for noise in pilots.noise(used).likely()
+        )
+        ends = (low, high)
     wanted = contrast.effect or 0.0
     more = [k for k in TRIED_SAMPLES if k > used] if benchmark.temperature else []
     return Detectable(
         contrast, count, counted, used, per_arm, seeds, trainings, over, pilots.trials if pilots else 0,
-        smallest(seeds, used),
+        smallest(seeds, used), ends,
         next((s for s in TRIED_SEEDS if wanted and enough(s)), None),
         next((k for k in more if wanted and smallest(seeds, k) < wanted), None),
     )  # fmt: skip

@@ -61,7 +61,8 @@ def facts(plan: Plan) -> dict[str, Any]:
             {
                 "name": seen.contrast.name, "score": seen.contrast.score, "problems": seen.problems,
                 "samples": seen.samples, "trials": seen.trials, "seeds": seen.seeds, "pilots": seen.pilots,
-                "detectable": seen.effect, "wanted": seen.contrast.effect, "blind": seen.blind,
+                "detectable": seen.effect, "detectable_between": seen.between,
+                "wanted": seen.contrast.effect, "blind": seen.blind,
                 "over": seen.over, "seeds_needed": seen.seeds_needed, "samples_needed": seen.samples_needed,
             }
             for seen in plan.contrasts
@@ -165,11 +166,22 @@ def _contrast(seen: Detectable) -> list[str]:
     known = "" if seen.counted else " (the whole benchmark's)"
     return [
         seen.contrast.name,
-        f"{100 * seen.effect:.1f} points" if seen.effect < 1 else "nothing",
+        _detectable(seen),
         f"{seen.contrast.score}: {counted(seen.problems, 'problem')}{known} x {seen.samples}",
         f"{counted(seen.trials, 'trial')} per arm",
         noise if seen.contrast.primary else f"{noise}, secondary",
     ]
+
+
+def _detectable(seen: Detectable) -> str:
+    """`7.4 points`; from pilots with a range, `7.4 (5.9 to 12.3) points`."""
+    if seen.effect >= 1:
+        return "nothing"
+    low, high = seen.between
+    if low == high:
+        return f"{100 * seen.effect:.1f} points"
+    end = f"{100 * high:.1f}" if high < 1 else "nothing"
+    return f"{100 * seen.effect:.1f} ({100 * low:.1f} to {end}) points"
 
 
 def _blind(seen: Detectable) -> str:
