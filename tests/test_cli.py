@@ -232,3 +232,10 @@ def test_one_trial_from_the_command_line(tmp_path: Path) -> None:
         "completions.parquet",
     } <= record
     assert "select.difficulty=hard" in (tmp_path / "out/here/overrides.txt").read_text()
+
+
+def test_no_message_has_characters_that_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "a\x1b]0;title\x07\x9b2J"]) == 2
+    said = capsys.readouterr().err
+    assert "\\x1b]0;title\\x07\\x9b2J" in said
+    assert said.strip().isprintable()

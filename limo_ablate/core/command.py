@@ -30,6 +30,7 @@ from limo_ablate.core.errors import (
     UserError,
 )
 from limo_ablate.core.project import study_names, use_project
+from limo_ablate.core.text import printable
 from limo_ablate.core.typed import nearest
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -71,7 +72,7 @@ def _unusable(path: Path, reason: str) -> str:
 
 
 def _failed(message: str, code: int) -> int:
-    print(f"{PROGRAM}: {masked(message)}", file=sys.stderr)
+    print(f"{PROGRAM}: {printable(masked(message))}", file=sys.stderr)
     return code
 
 

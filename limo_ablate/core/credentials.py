@@ -17,7 +17,10 @@ from limo_ablate.core.errors import UserError
 MASK = "***"
 PASSWORD = re.compile(
     r"""(?P<kept>(?<![\w+.-])[a-z][\w+.-]*://[^\s:/?#@'"]{0,200}:)[^\s'"<>]{1,200}(?=@)  # user:PASSWORD@host
-      | (?P<key>[?&](?:password|passwd|sslpassword|token|access_token|api_?key|secret)=)[^\s&'"<>\\]+""",
+      | (?P<token>\bhttps?://)[\w.~%+-]{16,200}(?=@)                                    # https://TOKEN@host
+      | (?P<key>(?:[?&]|\b(?=pass|sslpass))  # ?token=, password= of a DSN
+         (?:password|passwd|passphrase|sslpassword|token|access_token|api_?key|secret|sig|signature)=)
+        (?:'[^'\n]{1,200}'|[^\s&'"<>\\]+)""",
     re.IGNORECASE | re.VERBOSE,
 )
 """A password in a URL: that of its user, or a parameter. Lengths are limited, as texts may be hostile."""
@@ -27,8 +30,10 @@ KEY = re.compile(
       | wandb_v\d_\w{20,}                                                 # W&B
       | sk-(?:proj|svcacct|admin|ant|or)-[\w-]{20,} | sk-[A-Za-z0-9]{32,} # OpenAI, Anthropic, OpenRouter
       | (?:AKIA|ASIA)[0-9A-Z]{16}(?![0-9A-Za-z])                          # AWS
+      | AIza[\w-]{35} | [sr]k_live_[A-Za-z0-9]{16,} | npm_[A-Za-z0-9]{36,} # Google, Stripe, npm
+      | gsk_[A-Za-z0-9]{40,} | eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}    # Groq, JSON web tokens
       | gh[opsur]_[A-Za-z0-9]{36,} | github_pat_\w{22,} | glpat-[\w-]{20,}  # GitHub, GitLab
-      | xox[abeprs]-[\w-]{10,} | https://hooks\.slack\.com/\w+/[^\s'"<>\\]+  # Slack
+      | (?:xox[a-z]|xapp)-[\w-]{10,} | https://hooks\.slack\.com/\w+/[^\s'"<>\\]+  # Slack
       | -----BEGIN[ A-Z]*PRIVATE\ KEY-----
     )""",
     re.VERBOSE,
@@ -36,7 +41,7 @@ KEY = re.compile(
 HEX_KEY = re.compile(r"[0-9a-f]{40}")
 """An older key of W&B. A git commit looks the same: only a whole value counts, unless it is a revision."""
 OVERRIDE = re.compile(r"([+~]*[\w./@-]+)=")
-NAME = re.compile(r"(?:TOKEN|(?:API|ACCESS|SECRET|PRIVATE)_?KEY|SECRET|PASSWORD|PASSWD|JWT)$", re.IGNORECASE)
+NAME = re.compile(r"(?:TOKEN|_KEY|APIKEY|SECRET|PASSWORD|PASSWD|_PASS|_PAT|_PWD|JWT)$", re.IGNORECASE)
 """Names of environment variables with credentials."""
 SHORTEST = 12
 """Characters of a credential in the environment; shorter ones are also words that occur by chance."""
@@ -47,7 +52,7 @@ def masked(text: str) -> str:
     for credential in _own_credentials():
         text = text.replace(credential, MASK)
     if has_password(text):
-        text = PASSWORD.sub(lambda found: (found["kept"] or found["key"]) + MASK, text)
+        text = PASSWORD.sub(lambda found: (found["kept"] or found["token"] or found["key"]) + MASK, text)
     return KEY.sub(MASK, text)
 
 

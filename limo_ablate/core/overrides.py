@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -20,6 +21,8 @@ UNQUOTED = re.compile(r"[A-Za-z_/][\w./-]*", re.ASCII)
 OTHER_CHARACTER = re.compile(r"[^A-Za-z0-9_/\\.+$%*@?| :,()\[\]{}'\"-]")
 """A character that Hydra reads in quotes only."""
 BRACKETS = ("[]", "{}", "()")
+MOST_VALUES = 10_000
+"""Values of one sweep: more than a study could run."""
 KEYWORDS = ("null", "true", "false", "nan", "inf")
 CONFIG_NAME, CONFIG_PATH, CONFIG_DIR = CONFIG_FLAGS = ("--config-name", "--config-path", "--config-dir")
 """Hydra's flags for the file that a configuration starts from, the folder to look into first and the one
@@ -58,7 +61,7 @@ def _parse(text: str, loader: ConfigLoader | None) -> Override:
         if not parsed.is_sweep_override():
             values = [parsed.value()]
         else:
-            items = parsed.sweep_string_iterator()
+            items = _limited(parsed.sweep_string_iterator(), text)
             values = [parser.parse_override(f"{key}={item}").value() for item in items]
     except HydraException as error:
         raise unreadable(text, error) from error
@@ -116,3 +119,11 @@ def flat(node: Any, path: str = "", *, lists: bool = False) -> dict[str, str]:
         parts = (flat(value, f"{path}.{key}".lstrip("."), lists=lists) for key, value in node.items())
         return {key: value for part in parts for key, value in part.items()}
     return {path: node if isinstance(node, str) else json.dumps(node, ensure_ascii=False, default=str)}
+
+
+def _limited(items: Iterator[str], text: str) -> list[str]:
+    """The values of a sweep. Raises UserError for more than a study could run, before they are made."""
+    found = list(islice(items, MOST_VALUES + 1))
+    if len(found) > MOST_VALUES:
+        raise UserError(f"{text}: more than {MOST_VALUES:,} values; give fewer")
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -12,6 +13,7 @@ from limo_ablate.study.axes import Levels, check_axes, check_condition, check_no
 from limo_ablate.study.choices import DESIGNS, PRUNERS, SAMPLERS
 
 LONGEST_NAME = 100
+MOST_SEEDS = 10_000
 """Most characters of the name of a study or of a block, which are parts of names of folders."""
 
 
@@ -207,5 +209,7 @@ def check_fixed(key: str, swept: bool, where: str) -> None:
 
 def check_seeds(seeds: Sequence[int], where: str) -> None:
     """Raises UserError for a seed that is listed twice, which would not be a replicate."""
-    if (twice := next((seed for seed in seeds if seeds.count(seed) > 1), None)) is not None:
+    if len(seeds) > MOST_SEEDS:
+        raise UserError(f"{where}: {len(seeds):,} seeds; at most {MOST_SEEDS:,} are run")
+    if (twice := next((seed for seed, count in Counter(seeds).items() if count > 1), None)) is not None:
         raise UserError(f"{where}: seeds={list(seeds)}: {twice} is listed twice")

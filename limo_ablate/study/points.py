@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from limo_ablate.study.block import Block
 from limo_ablate.study.choices import DESIGNS, SAMPLERS
 from limo_ablate.study.fractional import Fractional
 
+MOST_POINTS = 100_000
+"""Points of a block: more than a study could run."""
 TRIES = 200
 """Draws for each point of a `random` design, before it is an error that there are no more."""
 
@@ -41,10 +44,22 @@ def points(block: Block) -> list[Point]:
     design: Design = DESIGNS.load(block.design)
     if design.unfold is None:
         return []
+    _check_size(block)
     found = list(_distinct(block, design.unfold(block)))
     if not found:
         raise UserError(f"block '{block.name}': exclude leaves no point")
     return found
+
+
+def _check_size(block: Block) -> None:
+    """Raises UserError for more combinations than could be gone through, before any is made."""
+    sizes = [len(levels) for levels in block.axes.values() if not isinstance(levels, Range)]
+    count = math.prod(sizes) if block.design == "factorial" else max(block.n or 0, *sizes, 0)
+    if count > MOST_POINTS:
+        raise UserError(
+            f"block '{block.name}': {count:,} points; at most {MOST_POINTS:,}: give its axes fewer "
+            "levels, or use design: random"
+        )
 
 
 def alias_table(block: Block) -> list[list[str]]:

@@ -18,6 +18,7 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.core.files import open_plain
 from limo_ablate.core.progress import Progress
 from limo_ablate.core.project import command
+from limo_ablate.core.text import printable
 from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.sweep.ledger.same_failures import PrintedReasons, group_by_reason, listed
 from limo_ablate.trial.show import plus_minus
@@ -164,7 +165,7 @@ def _progress(progress: Progress | None) -> tuple[str, str, str, str]:
 def failure_lines(failed: Iterable[tuple[PlannedTrial, str, Path]]) -> Iterator[str]:
     """Lines about trials that failed, each with its reason and log: those of equal reasons together."""
     for group in group_by_reason(failed, lambda one: one[1]).values():
-        trial, reason, log = group[0]
+        trial, reason, log = group[0][0], printable(group[0][1]), group[0][2]
         if len(group) == 1:
             yield f"  failed: {trial.name}  {reason}"
         else:
@@ -198,4 +199,6 @@ def last_lines(log: Path, size: int = TAIL_BYTES) -> list[str]:
             text: str = file.read(size).decode(errors="replace")
     except (OSError, UserError):
         return []
-    return text.replace("\r", "\n").splitlines()  # a progress bar rewrites its line with carriage returns
+    return printable(
+        text.replace("\r", "\n")
+    ).splitlines()  # a progress bar rewrites its line with carriage returns

@@ -20,7 +20,7 @@ from limo_ablate.analysis.results import Results
 from limo_ablate.core.errors import EXIT_USER_ERROR, UserError
 from limo_ablate.core.progress import Progress, read_progress
 from limo_ablate.core.project import command
-from limo_ablate.core.text import counted
+from limo_ablate.core.text import counted, printable
 from limo_ablate.study.design import load_study
 from limo_ablate.study.folder import STUDY, study_folder
 from limo_ablate.study.planned import PlannedTrial, count_text
@@ -107,7 +107,7 @@ def print_status(name: str | None, overrides: Sequence[str], *, as_json: bool) -
             if name:
                 _print_details(folder, statuses, console)
         for folder, why in unreadable.items():
-            console.print(f"{folder.name}: can't be read: {why}")
+            console.print(printable(f"{folder.name}: can't be read: {why}"))
     return EXIT_USER_ERROR if unreadable else 0
 
 

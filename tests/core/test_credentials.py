@@ -109,3 +109,27 @@ def test_masked_json_is_json() -> None:
         'a "http://x.example/?token=***"',
         "http://a:***@c\n",
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "postgresql+psycopg://u:SECRETpass@host/db", "postgresql://u:SECRETp@ss/w%40rd@[::1]:5432/db",
+        "host=h user=u password=SECRETword", "host=h password='SECRET with words' user=u",
+        "https://SECRETtokenSECRETtoken@git.host/x", "https://h/x?sv=1&sig=SECRETsig%3D",
+        "AIzaSECRET" + "a" * 31, "sk_live_SECRET" + "a" * 16, "rk_live_SECRET" + "a" * 16,
+        "npm_SECRET" + "a" * 32, "gsk_SECRET" + "a" * 44, "xapp-1-SECRETSECRET", "xoxz-SECRET-1234",
+        "eyJSECRETSECRET.eyJSECRETSECRET.SECRETSECRET",
+    ],
+)  # fmt: skip
+def test_further_shapes_are_masked_and_refused(text: str) -> None:
+    assert "SECRET" not in masked(f"error at {text}: no")
+    with pytest.raises(UserError):
+        refuse_credentials({"a": f"x {text}"}, "study")
+
+
+@pytest.mark.parametrize(
+    "text", ["https://host/a@b", "passes=3", "the password is asked", "postgresql://u@h/db", "eyJ.a"]
+)
+def test_what_is_no_secret_stays(text: str) -> None:
+    assert masked(text) == text

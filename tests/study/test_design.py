@@ -358,3 +358,14 @@ def test_a_file_that_would_not_end_to_be_read_is_refused(tmp_path: Path) -> None
     file.write_bytes(b"name: \xff\xfe")
     with pytest.raises(UserError, match="not readable as YAML"):
         load_study(str(file))
+
+
+def test_sizes_beyond_any_study_are_refused_before_they_are_made() -> None:
+    with pytest.raises(UserError, match="more than 10,000 values"):
+        multirun_study("m", ["seed=range(0,1000000000)"])
+    levels = list(range(100))
+    block = Block(name="b", axes={"select.size": levels, "train.epochs": levels, "select.seed": levels})  # type: ignore[dict-item]
+    with pytest.raises(UserError, match="1,000,000 points"):
+        points(block)
+    with pytest.raises(UserError, match="20,000 seeds"):
+        Study(name="s", blocks=(Block(name="b", axes={}),), seeds=tuple(range(20_000)))

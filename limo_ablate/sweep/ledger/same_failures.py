@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from limo_ablate.core.files import write_atomically
 from limo_ablate.core.reading import read_json
+from limo_ablate.core.text import printable
 
 if TYPE_CHECKING:
     from limo_ablate.sweep.ledger.ledger import History
@@ -39,7 +40,7 @@ class Stop:
     """Names of the trials that failed for this reason."""
 
     def __str__(self) -> str:
-        return (
+        return printable(
             f"no more trials are started: {len(self.trials)} failed for the same reason "
             f"(launch.max_same_failures): {self.reason}\n    trials: {listed(self.trials)}\n"
             "    when the cause is removed, the same sweep continues"
