@@ -98,7 +98,8 @@ def decline(sizes: Array, values: Array) -> Decline:
 
     Dunnett's one-sided test (1955) with the largest size as control. The variance of a difference pools the
     sizes: of trainings, size x training residuals; of problems, size x problem residuals beyond the noise of
-    completions. With one training it is over problems only. Where variances between trainings clearly differ
+    completions. With one training it is over problems only. Near 0 and 1, where that variance is too small, p
+    is at least that of the paired contrast of the two sizes. Where variances between trainings clearly differ
     (Bartlett's test), the smallest of the paired p-values, times the number of smaller sizes.
     """
     from scipy.stats import bartlett
@@ -116,14 +117,17 @@ def decline(sizes: Array, values: Array) -> Decline:
     noise = (rest**2).sum() / (s * (r - 1) * (n - 1)) / (r * n) if free else 0.0
     variance = trained + max(0.0, items - noise)
     loss = float(means[best] - means[-1])
+    pair = crossed((values[best] - values[-1])[None], bounds=DIFFERENCE)
+    least = float(pair.p_value()[0]) / 2 if loss > 0 else 1.0
     if r > 2 and (trainings.std(axis=1) > 0).all() and bartlett(*trainings).pvalue < 0.05:
         paired = crossed(values[:-1] - values[-1], bounds=DIFFERENCE)
         one_sided = np.where(paired.mean > 0, paired.p_value() / 2, 1.0)
         return Decline(float(sizes[best]), loss, min(1.0, (s - 1) * float(one_sided.min())))
-    if variance <= 0:
+    if variance <= 0 or loss <= 0:
         return Decline(float(sizes[best]), loss, 1.0)
     df = min(MOST_FREEDOM, int(free * (variance / trained) ** 2)) if trained else MOST_FREEDOM
-    return Decline(float(sizes[best]), loss, _dunnett(loss / np.sqrt(2 * variance), s, max(df, 1)))
+    p = _dunnett(loss / np.sqrt(2 * variance), s, max(df, 1))
+    return Decline(float(sizes[best]), loss, max(p, least))
 
 
 MOST_FREEDOM = 60

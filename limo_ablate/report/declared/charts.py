@@ -31,8 +31,8 @@ def note(data: FigureData) -> str:
     seeds = sorted(set(data.points["seeds"]))
     count = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
     name = data.over + "s" * (seeds[-1] > 1)
-    beside = " and seeds" if data.with_seeds else ""
-    over = name + beside if seeds[-1] > 1 else "problems"
+    beside = ", seeds" if data.with_seeds else ""
+    over = f"{name}{beside} and problems" if seeds[-1] > 1 else "problems"
     zero = "before fine-tuning" if data.figure.x == SIZE else f"{axis(data.figure.x)} 0"
     dashed = "" if data.base.is_empty() else f" Dashed: {zero}."
     bars = f"Mean of {count} {name}, bars ± 1 standard error over {over}."

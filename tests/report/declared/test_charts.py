@@ -62,7 +62,7 @@ def test_bars_are_one_standard_error_over_seeds(view: StudyView) -> None:
     rows = pl.DataFrame(chart["datasets"][chart["layer"][2]["data"]["name"]]).filter(pl.col("line") == "L5")
     points = data.points.filter(pl.col("line") == "L5")
     assert (rows["top"] - rows["mean"]).to_list() == pytest.approx(points["stderr"].to_list())
-    assert "standard error over seeds" in note(data)
+    assert "standard error over seeds and problems" in note(data)
 
 
 def test_one_seed_says_that_its_bars_are_over_problems(tmp_path: Path) -> None:
