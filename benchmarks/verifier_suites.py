@@ -5,8 +5,8 @@
 
 A folder is read as pytest files: their parameters `gold`, `pred` and `expected`. HardVerify-Math.json is the
 file of that name in uw-nsl/TinyV: its `fn_output` equals `ground_truth`, its `tn_output` does not. Other JSON
-files are lists of objects with `gold`, `pred` and `expected`. Labels are their makers', not all of them right.
-An undecided verdict counts as not equal. Answers are taken leniently, as these suites do. Needs pytest and
+files are lists of objects with `gold`, `pred` and `expected`. Labels are their makers' and may be wrong. An
+undecided verdict counts as not equal. Answers are taken leniently, as these suites do. Needs pytest and
 `pip install "math-verify[antlr4_13_2]"`.
 """
 
