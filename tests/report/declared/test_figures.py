@@ -137,7 +137,7 @@ def test_bars_over_bases_know_that_seeds_are_shared(tmp_path: Path) -> None:
     low, high = crossed(block.trainings).interval()
     assert shown.points["low"].to_list() == pytest.approx(list(low))
     assert shown.points["high"].to_list() == pytest.approx(list(high))
-    assert "over pre-training seeds and seeds" in note(shown)
+    assert "over pre-training seeds, seeds and problems" in note(shown)
 
 
 def test_two_axes_of_seeds_are_refused_as_in_contrasts(tmp_path: Path) -> None:

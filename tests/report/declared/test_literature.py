@@ -1,6 +1,7 @@
 """The papers' points: drawn where a figure is of their benchmark and axis, and nowhere else."""
 
 import json
+from copy import deepcopy
 from pathlib import Path
 
 import polars as pl
@@ -40,7 +41,7 @@ def published_study(folder: Path) -> Path:
     for trial in folder.glob("trials/*"):
         config = yaml.safe_load((trial / "config.yaml").read_text())
         made = config["eval"]["benchmarks"]["mini"]
-        config["eval"]["benchmarks"] = dict.fromkeys(("aime24", "math500", "mini"), made)
+        config["eval"]["benchmarks"] = {name: deepcopy(made) for name in ("aime24", "math500", "mini")}
         (trial / "config.yaml").write_text(yaml.safe_dump(config))
         metrics = json.loads((trial / "metrics.json").read_text())
         scores = metrics["scores"]
