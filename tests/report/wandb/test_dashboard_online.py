@@ -82,7 +82,7 @@ def test_a_dashboard_made_offline_is_sent_later(
     assert [Path(path).parent for path in written] == [study / "dashboard"] * 2
     assert read_run(study).group == "made"
     monkeypatch.setenv("WANDB_API_KEY", KEY)
-    command = [sys.executable, "-m", "limo_ablate", "wandb-sync", str(study)]
+    command = [sys.executable, "-m", "limo_ablate", "wandb-sync", "--trust", str(study)]
     subprocess.run(command, cwd=ROOT, check=True, timeout=PATIENCE)
     ((name, run),) = server.runs.items()
     assert (name, run.state) == ((study / "wandb" / "run_id").read_text(), "finished")

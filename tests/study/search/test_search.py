@@ -3,6 +3,7 @@
 import math
 import statistics
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -16,7 +17,7 @@ from limo_ablate.study.block import Block, Objective, Pruning, Tune
 from limo_ablate.study.design import Study
 from limo_ablate.study.planned import PlannedTrial, Proposal, planned_trials
 from limo_ablate.study.search.objectives import objective_value
-from limo_ablate.study.search.propose import propose, proposed_trials
+from limo_ablate.study.search.propose import _check_levels, propose, proposed_trials
 from limo_ablate.study.search.pruning import Pruner, read_reports
 from limo_ablate.study.search.sampler import new_proposals
 from limo_ablate.study.search.search import Search, searches
@@ -293,3 +294,20 @@ def test_a_report_that_is_being_written_is_left_out(tmp_path: Path) -> None:
     assert read_reports(tmp_path) == {}
     (tmp_path / "reports.jsonl").write_text("[1, 0.5]\n[2, 1.0]\n[3, 0")
     assert read_reports(tmp_path) == {1: 0.5, 2: 1.0}
+
+
+@pytest.mark.parametrize(
+    ("axes", "levels"),
+    [
+        ({"select.size": (1, 2)}, {"launch.notify": "touch x"}),
+        ({"select.size": (1, 2)}, {"hardware.remote": "x"}),
+        ({"launch.notify": ("a", "b")}, {"launch.notify": "c"}),
+    ],
+)
+def test_a_ledger_s_proposal_names_nothing_that_was_not_asked_for(
+    axes: dict[str, Any], levels: dict[str, Any]
+) -> None:
+    """A row of a ledger from others would run a command past `--trust`."""
+    search = SimpleNamespace(name="s", space=SimpleNamespace(axes=axes))
+    with pytest.raises(UserError, match=f"sets {next(iter(levels))}, which the search does not vary"):
+        _check_levels(search, Proposal(search="s", number=0, levels=levels, sampler={}))  # type: ignore[arg-type]
