@@ -129,7 +129,7 @@ def report(names: list[str], pairs: list[Pair]) -> tuple[str, list[str]]:
         lines += ["|---|---|---|---|---|", *accuracy(pairs, results), ""]
         lines += ["| suite | pairs/s | median ms | p99 ms | slowest ms |", "|---|---|---|---|---|"]
         lines += [*speed(pairs, results), ""]
-        module = {"limo-ablate": "limo_ablate.verify", "math-verify": "math_verify"}[name]
+        module = {"limo-ablate": "limo_ablate.verify.api", "math-verify": "math_verify"}[name]
         lines += [f"Import: {import_seconds(module):.3f} s.", ""]
         if name == names[0]:
             own = misses(pairs, results)
