@@ -12,6 +12,7 @@ that leaves the modification time unchanged, as by a failing disk, is not detect
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import json
@@ -208,7 +209,9 @@ def hold_lock(path: str) -> Iterator[None]:
             break
         except Timeout:
             keep_alive()
-        except PermissionError as error:
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
             place = Path(path) if Path(path).exists() else Path(path).parent
             raise denied(place, "the store is shared") from error
     try:

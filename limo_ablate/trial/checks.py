@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from limo_ablate.core.artifacts import Artifact, NotInStore, Store, find_only
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.hardware import check_gpus, gpu_memories, visible_gpus
-from limo_ablate.core.permissions import check_writable
 from limo_ablate.core.registry import Registry
 from limo_ablate.data.pool.config import LOADERS, BenchmarkSetConfig, ProblemsConfig
 from limo_ablate.data.select.config import RULES, SelectConfig
@@ -29,6 +28,7 @@ from limo_ablate.model.config import ModelConfig
 from limo_ablate.model.generate.config import ENGINES
 from limo_ablate.trial.config import LAUNCHERS, TRACKERS, TrialConfig
 from limo_ablate.trial.evaluate.grader import GRADERS
+from limo_ablate.trial.read_only import denied_in, first_missing
 
 if TYPE_CHECKING:
     from limo_ablate.data.select.funnel import Funnel
@@ -57,7 +57,8 @@ class Check:
     run: Callable[[TrialConfig, Known], None]
     """Raises UserError or NotChecked."""
     builds: bool = False
-    """Whether artifacts are built for it, cheap ones that the trial would build otherwise."""
+    """Whether artifacts are built for it, cheap ones that the trial would build otherwise. In a store that
+    can't be written to, the check of the store does its work."""
     here: bool = False
     """Whether it is about the machine that the trial runs on."""
 
@@ -101,6 +102,11 @@ class Known:
             raise raised
         found: T = result
         return found
+
+    def denied(self, config: TrialConfig) -> UserError | None:
+        """Why the trial's store can't be written to; None where it can."""
+        folder = config.paths.artifacts
+        return self.once(("store", folder), lambda: denied_in(Path(folder)))
 
     def pool(self, config: TrialConfig) -> Artifact:
         from limo_ablate.data.pool.load import load_pool, sources_of
@@ -311,9 +317,8 @@ def _largest_memory(*, on_gpu: bool) -> float:
 
 
 def _check_store(config: TrialConfig, known: Known) -> None:
-    store = Path(config.paths.artifacts)
-    for folder in (store, *(path for path in store.glob("*") if path.is_dir())):
-        check_writable(folder, "paths.artifacts")
+    if (denied := known.denied(config)) and (missing := first_missing(config)):
+        raise UserError(f"{denied}; the first that is not there and would have to be made: {missing}")
 
 
 def _check_sources(config: TrialConfig, known: Known) -> None:
@@ -378,7 +383,7 @@ CHECKS = (
         _check_memory,
         here=True,
     ),
-    Check("store", lambda c: (c.paths.artifacts,), _check_store),
+    Check("store", lambda c: (c,), _check_store),
     Check("models", lambda c: (*_models(c),), _check_models),
     Check("sources", lambda c: (c.eval.benchmarks, _needs_pool(c), c.data), _check_sources),
     Check(

@@ -89,8 +89,11 @@ def _runs_here(config: TrialConfig, known: Known) -> bool:
 
 
 def _run(check: Check, alike: Sequence[NamedConfig], known: Known, found: Preflight) -> None:
+    config = alike[0][1]
+    if check.builds and known.denied(config):
+        return
     try:
-        check.run(alike[0][1], known)
+        check.run(config, known)
         return
     except UserError as error:
         where, text = found.problems, str(error)
