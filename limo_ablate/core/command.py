@@ -14,8 +14,9 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -42,7 +43,8 @@ OVERRIDE = "key=value, +key=value, ~key, group@package=option"
 def run(command: click.Command, argv: Sequence[str]) -> int:
     """Runs `command` on the words `argv`; returns the exit code. Expected errors are one line on stderr."""
     try:
-        with command.make_context(PROGRAM, list(argv)) as context:
+        shown: Any = _Printable(sys.stdout)
+        with redirect_stdout(shown), command.make_context(PROGRAM, list(argv)) as context:
             return int(command.invoke(context) or 0)
     except click.exceptions.Exit as end:  # after --help
         return end.exit_code
@@ -61,6 +63,19 @@ def run(command: click.Command, argv: Sequence[str]) -> int:
         if error.errno not in UNUSABLE_PATH_ERRNOS or error.filename is None:
             raise
         return _failed(_unusable(Path(str(error.filename)), str(error.strerror)), EXIT_USER_ERROR)
+
+
+class _Printable:
+    """Standard output, on which names, reasons and texts of others can't move a terminal's cursor."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(printable(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def _unusable(path: Path, reason: str) -> str:
