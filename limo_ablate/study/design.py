@@ -226,13 +226,20 @@ def _with_levels(study: Study, override: Override) -> Study:
     trials."""
     blocks = tuple(_block_with(block, override) for block in study.blocks)
     left = {block.name: block.factors() for block in blocks}
-    contrasts = tuple(
-        contrast
-        for contrast in study.contrasts
-        if contrast.factor != override.key
-        or all(level in left[contrast.block].get(override.key, ()) for level in (contrast.a, contrast.b))
-    )
-    return replace(study, blocks=blocks, contrasts=contrasts)
+    kept = [
+        _contrast_with(one, override.key, left[one.block].get(override.key, ())) for one in study.contrasts
+    ]
+    return replace(study, blocks=blocks, contrasts=tuple(contrast for contrast in kept if contrast))
+
+
+def _contrast_with(contrast: Contrast, axis: str, levels: Sequence[Any]) -> Contrast | None:
+    """The contrast at those of an axis's levels that are left; None if it compares nothing there."""
+    if axis == contrast.factor and not all(level in levels for level in (contrast.a, contrast.b)):
+        return None
+    if axis not in contrast.at:
+        return contrast
+    at = [level for level in contrast.levels_at(axis) if level in levels]
+    return replace(contrast, at={**contrast.at, axis: at}) if at else None
 
 
 def _block_with(block: Block, override: Override) -> Block:

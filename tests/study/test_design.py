@@ -234,6 +234,26 @@ def test_what_is_wrong_in_a_study_is_named(folder: Path, old: str, new: str, sai
         load(folder)
 
 
+def test_a_contrast_keeps_the_levels_that_are_left(folder: Path) -> None:
+    compared = "factor: select.quality, a: L1, b: L5, score: mini, at: {select.size: [4, 16]}"
+    text = TEXT + f"contrasts: [{{name: c, block: grid, {compared}}}]\n"
+    (folder / "small.yaml").write_text(text)
+    (contrast,) = load(folder).contrasts
+    assert contrast.at == {"select.size": [4, 16]}
+    (contrast,) = load(folder, "select.size=16,64").contrasts
+    assert contrast.at == {"select.size": [16]}
+    assert load(folder, "select.size=64").contrasts == ()
+    assert load(folder, "select.quality=L1,L2").contrasts == ()
+    for wrong, said in (
+        ("at: {select.size: [4, 8]}", "8 is not a level of select.size; levels: 4, 16"),
+        ("at: {select.sise: 4}", "select.sise is not an axis; did you mean select.size"),
+        ("at: {select.quality: L1}", "at names select.quality, which is what it compares"),
+    ):
+        (folder / "small.yaml").write_text(text.replace("at: {select.size: [4, 16]}", wrong))
+        with pytest.raises(UserError, match=said):
+            load(folder)
+
+
 @pytest.mark.parametrize(
     ("extra", "said"),
     [
