@@ -15,6 +15,8 @@ from limo_ablate.analysis.trials import Trial
 from limo_ablate.trial.evaluate.passes import majority, pass_at
 
 KEYS = ("trial", "score", "problem")
+SELECTED = "right_if_finished"
+"""The measure of which each trial has problems of its own."""
 
 
 def measures(trials: Iterable[Trial], cluster: str | None = None) -> pl.DataFrame:
@@ -26,10 +28,14 @@ def measures(trials: Iterable[Trial], cluster: str | None = None) -> pl.DataFram
     - `pass@2`, `pass@4`, ... up to the smallest number of samples of a problem in the benchmark: unbiased
       estimate of the probability that one of k samples is correct (Chen et al. 2021, 2107.03374)
     - `maj`: whether the majority vote is correct; like pass@k only with several samples (`evaluate.passes`)
+    - `right_if_finished`: share of correct samples among those that ended by themselves; none for a problem
+      without one. Descriptive: which problems a model finishes is a selection of its own
     - `truncated`, `no_answer`, `unfinished`, `undecided`: shares; `tokens`: mean per completion
     """
     aggregates = {
         "right": (pl.col("status") == "correct").sum(),
+        "ended": (pl.col("finish") != "length").sum(),
+        "right_ended": ((pl.col("status") == "correct") & (pl.col("finish") != "length")).sum(),
         "samples": pl.len(),
         "votes": pl.col("vote"),
         "truncated": (pl.col("finish") == "length").mean(),
@@ -39,10 +45,14 @@ def measures(trials: Iterable[Trial], cluster: str | None = None) -> pl.DataFram
         "tokens": pl.col("tokens").mean(),
     }
     trials = list(trials)
-    problems = by_problem(trials, aggregates, cluster).with_columns(avg=pl.col("right") / pl.col("samples"))
+    problems = by_problem(trials, aggregates, cluster).with_columns(
+        pl.when(pl.col("ended") > 0).then(pl.col("right_ended") / pl.col("ended")).alias(SELECTED),
+        avg=pl.col("right") / pl.col("samples"),
+    )
     problems = _with_passes(problems)
     passes = [name for name in problems.columns if name.startswith("pass@")]
-    names = ["avg", *passes, "maj", "truncated", "no_answer", "unfinished", "undecided", "tokens"]
+    names = ["avg", *passes, "maj", SELECTED, "truncated", "no_answer", "unfinished", "undecided",
+             "tokens"]  # fmt: skip
     index = [*KEYS, *(["cluster"] if cluster else [])]
     columns = ["benchmark", "level", "clean", *names, *(key for key in index if key != "score")]
     rows = by_score(trials, problems.select(columns))

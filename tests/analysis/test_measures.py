@@ -61,14 +61,26 @@ def test_each_is_the_mean_that_the_trial_wrote(trials: list[Trial]) -> None:
         for score, numbers in trial.metrics["scores"].items():
             for name, written in names.items():
                 assert found.pop((trial.name, score, name)) == pytest.approx(numbers[written])
+            found.pop((trial.name, score, "right_if_finished"), None)
     assert not found
     assert "mini/clean" in trials[0].metrics["scores"]  # type: ignore[index]
+
+
+def test_right_if_finished_leaves_out_what_was_cut_off(trials: list[Trial]) -> None:
+    (trial,) = trials[:1]
+    verdicts = pl.read_parquet(trial.folder / "verdicts.parquet").filter(pl.col("finish") != "length")
+    expected = verdicts.group_by("problem").agg((pl.col("status") == "correct").mean().alias("share"))
+    found = measures([trial]).filter(pl.col("measure") == "right_if_finished", pl.col("score") == "mini")
+    both = found.join(expected, on="problem")
+    assert both.height == expected.height == found.height
+    assert both["value"].to_list() == pytest.approx(both["share"].to_list())
 
 
 def test_of_one_sample_there_is_no_pass_and_no_vote(tmp_path: Path) -> None:
     single = load_trials(Making(tmp_path, blocks=[DIFFICULTY], figures=[], seeds=[0]).write())
     assert set(measures(single)["measure"]) == {
         "avg",
+        "right_if_finished",
         "truncated",
         "no_answer",
         "unfinished",

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from limo_ablate.analysis.crossed import DIFFERENCE, crossed
-from limo_ablate.analysis.measures import measures
+from limo_ablate.analysis.measures import SELECTED, measures
 from limo_ablate.core.errors import UserError
 from limo_ablate.report.compare.arms import Arm
 
@@ -82,9 +82,8 @@ def _values(arm: Arm, common: Sequence[int], cluster: str | None) -> pl.DataFram
     """seed, score, measure, problem, value (and cluster), for the common seeds or averaged over all."""
     seed = {trial.name: str(trial.seed) if common else ALL for trial in arm.trials}
     chosen = [trial for trial in arm.trials if not common or trial.seed in common]
-    rows = measures(chosen, cluster).with_columns(
-        seed=pl.col("trial").replace_strict(seed, return_dtype=pl.String)
-    )
+    paired = measures(chosen, cluster).filter(pl.col("measure") != SELECTED)
+    rows = paired.with_columns(seed=pl.col("trial").replace_strict(seed, return_dtype=pl.String))
     keys = ["seed", "score", "measure", "problem", *(["cluster"] if cluster else [])]
     return rows.group_by(keys, maintain_order=True).agg(pl.col("value").mean())
 

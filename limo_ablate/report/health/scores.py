@@ -16,7 +16,10 @@ from limo_ablate.report.study_view import StudyView
 
 CLEAN = "/clean"
 """Suffix of a benchmark's score on its clean items: those that match no problem of the pool."""
-HEALTH = {"truncated": "truncated", "no_answer": "no answer", "undecided": "undecided"}
+HEALTH = {
+    "right_if_finished": "right if finished", "truncated": "truncated", "no_answer": "no answer",
+    "undecided": "undecided",
+}  # fmt: skip
 FURTHER = {
     "decoding_sd": "decoding SD",
     "flips": "flips",
@@ -38,7 +41,9 @@ Place = tuple[tuple[Any, ...], str]
 NOTES = [
     "Per cent, ± 1 standard error over seeds and problems; with one seed, over problems only. clean: "
     "accuracy on items that match no problem of the pool. Undecided answers count as wrong. decoding SD: "
-    "standard deviation of one pass over the benchmark due to sampling.",
+    "standard deviation of one pass over the benchmark due to sampling. right if finished: share right among "
+    "completions that ended by themselves, on the problems that each seed ended; descriptive, as a model "
+    "chooses these problems itself. What avg@n gains while this stays is gained by ending.",
 ]
 
 

@@ -37,7 +37,7 @@ def test_one_sample_has_avg_and_health_and_no_picture(tmp_path: Path) -> None:
     assert made
     assert made.table
     assert not made.charts
-    assert made.table.header[-6:] == ["problems × samples × seeds", "avg@n", "truncated", "no answer", "undecided", "tokens"]  # noqa: E501 # fmt: skip
+    assert made.table.header[-7:] == ["problems × samples × seeds", "avg@n", "right if finished", "truncated", "no answer", "undecided", "tokens"]  # noqa: E501 # fmt: skip
     assert len(made.table.rows) == 4
     assert {row[3] for row in made.table.rows} == {"60 × 1 × 2"}
     first = view.table.filter(pl.col("score") == "mini", pl.col("select.size") == 4, pl.col("select.quality") == "L3")  # noqa: E501 # fmt: skip
