@@ -36,8 +36,8 @@ WATCHED = {
 NOTHING = ("null", "{}", "[]")
 CHOICE = re.compile(r"(?:hardware|launch|experiment|debug)=\w[\w-]*")
 """The choice of a configuration group by a plain name, which has its values from conf/."""
-ELSEWHERE = re.compile(rf"(?!(?:{'|'.join(WATCHED)})\.)\w+(?:\.\w+)+")
-"""A key that changes no watched section."""
+ELSEWHERE = re.compile(rf"(?!(?:hydra|{'|'.join(WATCHED)})\.)\w+(?:\.\w+)+")
+"""A key that changes no watched section, nor where Hydra looks for choices."""
 VARIABLE = "LIMO_ABLATE_TRUSTED"
 """Environment variable with digests of trusted lines: jobs may run on machines with another home folder."""
 
@@ -109,11 +109,13 @@ def _sections(trials: Sequence[PlannedTrial], searches: Sequence[Search]) -> Ite
 
 
 def _variants(search: Search) -> Iterator[tuple[str, ...]]:
-    """The overrides of a search that decide watched sections, with each level of each such axis."""
+    """The overrides of a search that decide watched sections, with each level of each such axis, or both ends
+    of its range."""
     fixed = tuple(text for text in search.overrides if not ELSEWHERE.fullmatch(text.partition("=")[0]))
     yield fixed
     for axis, levels in search.space.axes.items():
-        for point in () if isinstance(levels, Range) else settings(axis, levels):
+        ends = (levels.low, levels.high) if isinstance(levels, Range) else levels
+        for point in settings(axis, ends):
             chosen = [format_override(k, v) for k, v in point.items() if not ELSEWHERE.fullmatch(k)]
             if chosen:
                 yield (*fixed, *chosen)

@@ -94,9 +94,41 @@ def test_what_a_search_may_choose_is_listed_too(tmp_path: Path) -> None:
         "launch.notify=one"
     ]
     assert lines(block=SEARCH | {"axes": {"select.size": [0, 1]}}) == []
+    wide = {"select.size": [0, 1], "launch.slurm.workers": {"low": 1, "high": 90}}
+    assert lines("launch=slurm", block=SEARCH | {"axes": wide}) == [
+        "launch.slurm.workers=1",
+        "launch.slurm.workers=90",
+    ]
+    (tmp_path / "launch").mkdir()
+    (tmp_path / "launch" / "theirs.yaml").write_text("defaults: [local, _self_]\nnotify: evil\n")
+    theirs = (f"hydra.searchpath=['file://{tmp_path}']", "launch=theirs")
+    assert lines(*theirs, block=SEARCH | {"axes": {"select.size": [0, 1]}}) == ["launch.notify=evil"]
     refers = ("launch.notify=${eval.system_prompt}",)
     with pytest.raises(UserError, match="refers to another key"):
         lines(*refers, block=SEARCH | {"axes": {"eval.system_prompt": ["one", "two"]}})
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("++launch.notify=evil",),
+        ("++launch={notify: evil}",),
+        ("track.project=evil", "launch.notify=${track.project}"),
+        ("--config-path={theirs}",),
+        ("--config-dir={theirs}", "--config-name=begin"),
+    ],
+)
+def test_no_way_of_composing_leads_around_it(overrides: tuple[str, ...], tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    (theirs / "launch").mkdir(parents=True)
+    (theirs / "begin.yaml").write_text("defaults: [config, _self_]\nlaunch: {notify: evil}\n")
+    (theirs / "launch" / "local.yaml").write_text(
+        "{executor: local, slots: 1, attempts: 1, backoff_seconds: 1, hang_seconds: 1, grace_seconds: 1, "
+        "notify: evil}"
+    )
+    own = [text.replace("{theirs}", str(theirs)) for text in overrides]
+    block = {"name": "b", "axes": {"select.size": [0]}, "overrides": own}
+    assert lines(block=block) == ["launch.notify=evil"]
 
 
 @pytest.mark.parametrize("name", ["miniature", "miniature_tuned", "limo_rq4"])
