@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.reading import read_json
+from limo_ablate.core.reading import LARGEST, read_json
 from limo_ablate.model.config import ModelConfig
+from limo_ablate.model.train.model_config import ADAPTER, check_adapter, read_model_json
 from limo_ablate.model.train.shapes import check_shape
 
 REFERENCE = "reference.json"
@@ -90,12 +91,20 @@ def model_path(model: Artifact) -> str:
 
 def adapter_base(folder: Path) -> str:
     """Folder of the base model of the adapter in `folder`; raises UserError if it does not exist any more."""
-    reference = _reference(folder)
+    try:
+        reference = _reference(folder)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{folder}: a LoRA adapter without {REFERENCE}, which names its base; merge it into that first"
+        ) from error
     if reference.hub:
-        return _snapshot(reference.hub, reference.commit)
-    base = (folder / str(reference.folder)).resolve()
+        base = Path(_snapshot(reference.hub, reference.commit))
+    else:
+        base = (folder / str(reference.folder)).resolve()
     if not base.is_dir():
         raise UserError(f"{folder}: the adapter's base model {base} no longer exists; create it again")
+    if (base / ADAPTER).exists():
+        raise UserError(f"{folder}: the adapter's base model {base} is an adapter itself; merge that first")
     return str(base)
 
 
@@ -157,8 +166,14 @@ def _check_folder(folder: Path) -> None:
                 f"model.path: {folder} has no {pattern}; it must be a model in the hub's format, with "
                 "weights as safetensors"
             )
-    for name in ("config.json", "tokenizer.json"):
-        read_json(folder / name)
+    read_model_json(folder / "config.json")
+    read_model_json(folder / "tokenizer.json", LARGEST)
+    for path in folder.iterdir():
+        if not (path.is_file() or path.is_dir()):
+            raise UserError(f"model.path: {path}: a pipe, a device or a broken link; remove it")
+    if (folder / ADAPTER).exists():
+        check_adapter(folder)
+        adapter_base(folder)
 
 
 def _snapshot(hub: str, revision: str | None) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.model.train.chat import render
-from limo_ablate.model.train.model_config import ADAPTER
+from limo_ablate.model.train.model_config import ADAPTER, check_adapter
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -120,6 +120,7 @@ def _with_adapter(
 
     from limo_ablate.model.train.base import adapter_base
 
+    check_adapter(path)
     base = load_model(adapter_base(path), dtype=dtype, attention=attention, device=device)
     merged: PreTrainedModel = PeftModel.from_pretrained(base, path).merge_and_unload()
     merged.requires_grad_()  # peft has frozen it

@@ -11,6 +11,18 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.core.reading import read_json
 
 ADAPTER = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+LORA_OWN = (
+    "r", "lora_alpha", "lora_dropout", "target_modules", "base_model_name_or_path", "revision",
+    "inference_mode", "peft_version", "task_type",
+)  # fmt: skip
+"""Keys of an adapter_config.json that may have any value; none of the others is needed for LoRA itself, and
+some name modules that peft imports."""
+LORA_FIXED = {
+    "peft_type": "LORA", "bias": "none", "init_lora_weights": True, "megatron_core": "megatron.core",
+    "qalora_group_size": 16,
+}  # fmt: skip
+"""What others have by default, where that is not null, false or empty."""
 LONGEST = 16_000_000
 """Bytes of a config.json: real ones have some thousand."""
 COUNTED = re.compile("layer|expert|block")
@@ -19,6 +31,14 @@ FEW = 1024
 """Any model may have so many layers or experts, whatever its number of tensors."""
 BUFFERS = 2**28
 """Elements that a model may have beside its weights: masks, angles."""
+
+
+def read_model_json(file: Path, longest: int = LONGEST) -> dict[str, Any]:
+    """A JSON file of a model's folder, which in the hub's cache is a link. Raises as `read_json` does."""
+    if (size := file.stat().st_size) > longest:
+        raise UserError(f"{file}: {size} bytes are no configuration of a model")
+    content: dict[str, Any] = read_json(file.resolve())
+    return content
 
 
 def model_config(path: str | Path) -> Any:
@@ -57,6 +77,29 @@ def meta_model(path: str | Path, config: Any | None = None) -> Any:
     return model
 
 
+def check_adapter(folder: Path) -> None:
+    """Raises UserError for a LoRA adapter with settings that plain LoRA has not, with a rank that its weights
+    have not, or without weights as safetensors, for which peft would read pickles or ask the hub."""
+    from safetensors import SafetensorError, safe_open
+
+    content = read_model_json(file := folder / ADAPTER)
+    for key, value in content.items():
+        if key not in LORA_OWN and value and value != LORA_FIXED.get(key):
+            raise UserError(f"{file}: {key}={value!r}: only plain LoRA adapters are read; merge it yourself")
+    targets, rank = content.get("target_modules"), content.get("r")
+    if not isinstance(targets, list) or not all(isinstance(name, str) for name in targets):
+        raise UserError(f"{file}: target_modules={targets!r}: must be a list of names")
+    if not (weights := folder / ADAPTER_WEIGHTS).is_file():
+        raise UserError(f"{folder} has no {ADAPTER_WEIGHTS}; an adapter's weights must be safetensors")
+    try:
+        with safe_open(weights, "numpy") as tensors:
+            sizes = {size for name in tensors.keys() for size in tensors.get_slice(name).get_shape()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise UserError(f"{weights}: can't be read ({error}); copy the adapter again") from error
+    if content.get("peft_type") != "LORA" or type(rank) is not int or rank not in sizes:
+        raise UserError(f"{file}: r={rank}, peft_type={content.get('peft_type')}: its weights are not such")
+
+
 def _why(error: Exception) -> str:
     text = " ".join(str(error).split())
     if "custom code" in text or "does not recognize" in text:
@@ -68,7 +111,7 @@ def _check_counts(folder: Path) -> None:
     file = folder / "config.json"
     if not file.is_file():
         return  # transformers says so
-    content = read_json(file)
+    content = read_model_json(file)
     numbers = [(key, number) for key, number in _numbers(content) if number > FEW and COUNTED.search(key)]
     if numbers and (most := max(FEW, _tensors(folder))) < max(number for _, number in numbers):
         key, number = max(numbers, key=lambda pair: pair[1])

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.reading import read_json
 from limo_ablate.model.config import ModelConfig, ShapeConfig
 from limo_ablate.model.train.memory import Shape
+from limo_ablate.model.train.model_config import read_model_json
 
 HUB_KEYS = {
     "layers": "num_hidden_layers",
@@ -46,7 +46,7 @@ def _folder_shape(path: str | None) -> ShapeConfig | None:
     if path is None or not file.is_file():
         return None
     try:
-        real = read_json(file)
+        real = read_model_json(file)
         values = {key: real[name] for key, name in HUB_KEYS.items() if name in real}
         return ShapeConfig(**({"kv_heads": values["heads"], "tied": False} | values))
     except (UserError, KeyError):
@@ -96,7 +96,7 @@ def check_shape(model: ModelConfig, folder: Path) -> None:
     """Raises UserError if `model.shape` differs from the model's config.json."""
     if model.shape is None:
         return
-    real = read_json(folder / "config.json")
+    real = read_model_json(folder / "config.json")
     for key, name in HUB_KEYS.items():
         if name in real and real[name] != getattr(model.shape, key):
             raise UserError(
