@@ -65,26 +65,28 @@ def join(study: str, overrides: list[str], trials: int | None, trust: bool) -> i
 )
 @click.argument("study")
 @click.argument("trials", nargs=-1, metavar="[TRIAL]...")
-def retry(study: str, trials: tuple[str, ...]) -> int:
+@click.option("--trust", is_flag=True, help="Let hold what the study itself names; asked for once.")
+def retry(study: str, trials: tuple[str, ...], trust: bool) -> int:
     """STUDY is a name or a folder, TRIAL a trial's name (`size64-L5-s0`); without one, all that failed. A
     running sweep picks them up within seconds; else the next one does.
     """
     from limo_ablate.sweep.retry import retry_trials
 
-    retry_trials(study, trials)
+    retry_trials(study, trials, trust=trust)
     return 0
 
 
 @click.command("repair", cls=Verb, examples=["limo-ablate repair miniature"])
 @click.argument("study")
-def repair(study: str) -> int:
+@click.option("--trust", is_flag=True, help="Let hold what the study itself names; asked for once.")
+def repair(study: str, trust: bool) -> int:
     """STUDY, whose ledger.log can't be read, is a name or a folder. Keeps the file under another name, and
     makes a new one of the lines before the first that is damaged and of the results on disk. Counts of
     failures and device-hours of later attempts are lost, results are not.
     """
     from limo_ablate.sweep.repair import repair_study
 
-    repair_study(study)
+    repair_study(study, trust=trust)
     return 0
 
 

@@ -20,12 +20,17 @@ from limo_ablate.sweep.ledger.ledger import LEDGER
 from limo_ablate.sweep.reconcile import differences, reconcile
 from limo_ablate.sweep.session import Session
 from limo_ablate.sweep.status import live_runners
+from limo_ablate.sweep.trust import check_trust
 
 
-def repair_study(name: str) -> None:
-    """Repairs the study's ledger and prints each step. Raises UserError where nothing can be repaired."""
+def repair_study(name: str, *, trust: bool = False) -> None:
+    """Repairs the study's ledger and prints each step; `trust`: as for `sweep`.
+
+    Raises UserError where nothing can be repaired.
+    """
     folder = study_folder(name)
     session = Session.of(load_study(str(folder / "study.yaml")), folder)
+    check_trust(session.study.name, session.trials, session.searches, (), trust=trust)
     if session.study.ledger:
         raise UserError(f"{name}: its ledger is {session.study.ledger}; only a {LEDGER} can be repaired")
     if runners := live_runners(folder):

@@ -12,12 +12,17 @@ from limo_ablate.study.folder import study_folder
 from limo_ablate.sweep.ledger.flock import coordinator_of
 from limo_ablate.sweep.ledger.queue import retry
 from limo_ablate.sweep.session import Session, all_trials
+from limo_ablate.sweep.trust import check_trust
 
 
-def retry_trials(study: str, wanted: Sequence[str]) -> None:
-    """Gives `wanted`, or all trials that were given up, new attempts, and prints which. Raises UserError."""
+def retry_trials(study: str, wanted: Sequence[str], *, trust: bool = False) -> None:
+    """Gives `wanted`, or all trials that were given up, new attempts, and prints which.
+
+    `trust`: as for `sweep`. Raises UserError.
+    """
     folder = study_folder(study)
     session = Session.of(load_study(str(folder / "study.yaml")), folder)
+    check_trust(session.study.name, session.trials, session.searches, (), trust=trust)
     ledger = session.ledger()
     trials = all_trials(session, ledger.rows())
     names = {trial.name: trial for trial in trials}

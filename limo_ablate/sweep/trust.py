@@ -1,8 +1,9 @@
 """What a study names that would run, or that decides where something runs: commands, machines, jobs' options.
 
-A study file may be from others. `sweep` and `join` list what theirs names, and start nothing before the user
-has said `--trust`; a file in the user's own configuration folder keeps a digest of each line. What the user
-has typed, and what a group choice (`launch=slurm`) takes from conf/, is not the study's, and not listed.
+A study file may be from others. `sweep`, `join`, `retry` and `repair` list what theirs names, and do nothing
+before the user has said `--trust`; a file in the user's own configuration folder keeps a digest of each line.
+What the user has typed, and what a group choice (`launch=slurm`) takes from conf/, is not the study's, and
+not listed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What a study file of others names is listed, and runs only once its reader has said so."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -204,6 +205,23 @@ def test_at_a_terminal_the_user_is_asked(monkeypatch: pytest.MonkeyPatch) -> Non
         else:
             with pytest.raises(UserError, match="--trust"):
                 check_trust("lent", trials, (), (), trust=False)
+
+
+@pytest.mark.parametrize("verb", ["retry", "repair"])
+def test_whoever_writes_to_a_study_of_others_is_asked(
+    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "outputs" / "studies" / "lent"
+    folder.mkdir(parents=True)
+    declare("paths.umask='002'").rename(folder / "study.yaml")
+    before = os.umask(0o077)
+    try:
+        assert main([verb, "lent"]) == 2
+        assert "paths.umask=002; if you trust that" in capsys.readouterr().err
+        assert [file.name for file in folder.iterdir()] == ["study.yaml"]
+        assert main([verb, "lent", "--trust"]) == main([verb, "lent"]) == 0
+    finally:
+        os.umask(before)
 
 
 def test_plan_shows_it(capsys: pytest.CaptureFixture[str]) -> None:
