@@ -59,8 +59,9 @@ class Shares:
         self.texts += int(fresh.sum())
         here = np.flatnonzero(numbers)
         places = words.texts_at(here)
-        pairs = np.unique((places * self.size + numbers[here])[fresh[places]])
-        self.counts += np.bincount(pairs % self.size, minlength=self.size)
+        pairs = np.sort((places * self.size + numbers[here])[fresh[places]])
+        distinct = pairs[np.diff(pairs, prepend=-1) != 0]
+        self.counts += np.bincount(distinct % self.size, minlength=self.size)
 
     def common(self, share: float) -> Flags:
         common = (self.counts >= MIN_TEXTS) & (self.counts > share * self.texts)

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from limo_ablate.core.artifacts import Artifact, Store
@@ -238,13 +239,11 @@ def _flagged(
 ) -> pl.DataFrame:
     matches = [pl.DataFrame(schema={**FOUND, **_SAID})]
     for texts, methods in searches:
-        flat: list[str] = []
         for method in methods:
             found, left_out = method.bounded(texts)
             counts["not listed"] += left_out
             if found.height:
-                flat = flat or texts.flat.to_list()
-                matches.append(_with_evidence(found, method, texts, flat))
+                matches.append(_with_evidence(found, method, texts))
     ids = batch.select(pl.col("id").cast(pl.String).alias("problem")).with_row_index("text")
     return (
         pl.concat(matches, how="diagonal")
@@ -262,13 +261,13 @@ _PAIR = ("text", "place", "method")
 _SAID = {"method": pl.String, "n": pl.Int64, "evidence": pl.String}
 
 
-def _with_evidence(found: pl.DataFrame, method: Method, texts: Words, flat: list[str]) -> pl.DataFrame:
+def _with_evidence(found: pl.DataFrame, method: Method, texts: Words) -> pl.DataFrame:
     runs = found.select("text", "item", "start", "length").iter_rows()
     if method.run:
         shared = [method.run(texts, text, item) for text, item, *_ in runs]
     else:
         shared = [(start, length) for *_, start, length in runs]
-    evidence = [_evidence(flat[start : start + length]) for start, length in shared]
+    evidence = [_evidence(texts.flat[start : start + length]) for start, length in shared]
     n = pl.col("length") if method.name == "whole" else pl.lit(method.n, pl.Int64)
     return found.with_columns(method=pl.lit(method.name), n=n, evidence=pl.Series(evidence, dtype=pl.String))
 
@@ -288,7 +287,7 @@ def _methods_with_boilerplate(config: ContaminationConfig, side: Side) -> list[M
     """Items as they are: those of one template may differ in a few words only, but are found where whole."""
     methods = []
     if config.exact:
-        methods.append(Method("exact", None, _by_all_words(side.original.items)))
+        methods.append(Method("exact", None, _by_all_words(side.original)))
     shortened = (side.items.lengths() < side.original.items.lengths()) & (side.items.lengths() > 0)
     if config.ngrams and shortened.any():
         methods.append(Method("whole", None, WholeIndex(side.original, shortened).find))
@@ -302,15 +301,21 @@ def _masked_methods(config: ContaminationConfig, side: Side) -> list[Method]:
     ]
 
 
-def _by_all_words(items: Words) -> Callable[[Words], pl.DataFrame]:
-    known = pl.DataFrame({"words": items.joined()}, schema={"words": pl.String}).with_row_index("item")
+def _by_all_words(runs: Runs) -> Callable[[Words], pl.DataFrame]:
+    known = pl.DataFrame({"words": runs.items.joined()}, schema={"words": pl.String}).with_row_index("item")
     known = known.filter(pl.col("words") != "")
 
     def find(texts: Words) -> pl.DataFrame:
-        starts = pl.DataFrame(
-            {"words": texts.joined(), "start": texts.starts[:-1], "length": texts.lengths()}
-        )
-        pairs = starts.with_row_index("text").join(known, on="words").sort("text", "item")
+        unknown = texts.count(runs.vocabulary.codes(texts) == 0) - 1
+        possible = np.flatnonzero((unknown == 0) & (texts.lengths() > 0))
+        starts, lengths = texts.starts[possible], texts.lengths()[possible]
+        joined = [
+            " ".join(texts.flat[start : start + length].to_list())
+            for start, length in zip(starts.tolist(), lengths.tolist(), strict=True)
+        ]
+        columns = {"text": possible, "words": joined, "start": starts, "length": lengths}
+        schema = {"text": pl.Int64, "words": pl.String, "start": pl.Int64, "length": pl.Int64}
+        pairs = pl.DataFrame(columns, schema=schema).join(known, on="words").sort("text", "item")
         return pairs.select(pl.col(list(PAIRS)).cast(pl.Int64), similarity=pl.lit(1.0))
 
     return find
@@ -318,15 +323,14 @@ def _by_all_words(items: Words) -> Callable[[Words], pl.DataFrame]:
 
 def _by_minhash(items: Words, config: MinHashConfig) -> Method:
     index, known = MinHashIndex(config), items.lists()
-    for place, words in enumerate(known):
-        if words:
-            index.add(place, index.signature(words))
+    for place, signature in index.signatures_of(items):
+        index.add(place, signature)
 
     def find(texts: Words) -> pl.DataFrame:
         pairs = [
             (text, place, None, None, similarity)
-            for text, words in enumerate(texts.lists())
-            for place, similarity in (index.similar(index.signature(words)) if words else ())
+            for text, signature in index.signatures_of(texts)
+            for place, similarity in index.similar(signature)
         ]
         return pl.DataFrame(pairs, schema=FOUND, orient="row")
 
@@ -340,7 +344,7 @@ def _longest_shared(known: list[list[str]], texts: Words, text: int, item: int) 
     return start + run.a, run.size
 
 
-def _evidence(run: list[str]) -> str:
+def _evidence(run: pl.Series) -> str:
     """The words of a run, cut at about EVIDENCE_CHARACTERS."""
-    text = " ".join(run[:EVIDENCE_CHARACTERS])
+    text = " ".join(run[:EVIDENCE_CHARACTERS].to_list())
     return text if len(text) <= EVIDENCE_CHARACTERS else text[:EVIDENCE_CHARACTERS].rsplit(" ", 1)[0] + " …"

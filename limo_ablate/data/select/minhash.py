@@ -7,6 +7,7 @@ estimated from their signatures reaches the threshold. Signatures depend only on
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 MAX_MISSED = 0.01
 """Share of pairs at the threshold that the bands may miss; they miss fewer of more similar pairs."""
+
+TEXTS = 1_000
+"""Texts whose shingles are in memory at a time."""
 
 
 class MinHashIndex:
@@ -36,6 +40,27 @@ class MinHashIndex:
         signature = RMinHash(self.config.permutations, self.config.seed)
         signature.update(shingles(words, self.config.shingle))
         return signature
+
+    def signatures_of(self, texts: Words) -> Iterator[tuple[int, RMinHash]]:
+        """(text, signature) of each text that has words; their shingles are joined for all texts at once."""
+        from rensa import RMinHash
+
+        size, lengths = self.config.shingle, texts.lengths()
+        for first in range(0, len(lengths), TEXTS):
+            starts = texts.starts[first : first + TEXTS + 1]
+            flat = texts.flat[int(starts[0]) : int(starts[-1])]
+            shifted = [flat.shift(-i, fill_value="").alias(str(i)) for i in range(size)]
+            joined = pl.select(pl.concat_str(shifted, separator=" ")).to_series().to_list()
+            for text, (start, end) in enumerate(pairwise((starts - starts[0]).tolist()), first):
+                if length := end - 1 - start:
+                    run = (
+                        joined[start : end - size]
+                        if length >= size
+                        else shingles(flat[start : end - 1].to_list(), size)
+                    )
+                    signature = RMinHash(self.config.permutations, self.config.seed)
+                    signature.update(run)
+                    yield text, signature
 
     def add(self, key: int, signature: RMinHash) -> None:
         self.lsh.insert(key, signature)
