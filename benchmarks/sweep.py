@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ def trial(config: Any, folder: Path, labels: Any) -> None:
         "total_seconds": 0.0,
         "artifacts": {},
         "inputs": {"files": {}, "versions": {}},
+        "finished": datetime.now(UTC).isoformat(),
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "metrics.partial").write_text(json.dumps(metrics))

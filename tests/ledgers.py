@@ -24,6 +24,7 @@ METRICS = {
     "total_seconds": 12.5,
     "artifacts": {"weights": {"key": "w1", "digest": "d1"}},
     "inputs": {"files": {}, "versions": {}},
+    "finished": "2026-01-01T00:00:00+00:00",
 }
 AWAY = 2.0
 """Seconds for which a storage is away; the patience is longer."""

@@ -7,6 +7,7 @@ is read here: no pipe or device, at most `LARGEST` bytes, `DEEPEST` levels, and 
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,8 @@ def read_text(path: Path, largest: int = LARGEST) -> str:
     """The text of a file. Raises FileNotFoundError, and UserError where it can't be used."""
     try:
         with open_plain(path) as file:
-            content = file.read(largest + 1)
+            size = os.fstat(file.fileno()).st_size  # a buffer of the largest size is not always to be had
+            content = file.read(min(size, largest) + 1)
     except NotADirectoryError as error:
         raise FileNotFoundError(*error.args) from error
     if len(content) > largest:

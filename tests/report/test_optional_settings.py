@@ -184,7 +184,7 @@ def change(folder: Path, name: str, overrides: dict[str, Any], declared: bool) -
         config["eval"]["benchmarks"]["other"] = config["eval"]["benchmarks"]["mini"] | sampled
     if name == "instead":
         del config["eval"]["benchmarks"]["mini"]
-    (folder / "config.yaml").write_text(yaml.dump(config, Dumper=getattr(yaml, "CSafeDumper")))  # noqa: B009
+    (folder / "config.yaml").write_text(yaml.dump(json.loads(json.dumps(config)), Dumper=yaml.CSafeDumper))
     if (folder / "metrics.json").exists():
         change_results(folder, name, option)
 

@@ -180,7 +180,7 @@ def test_a_result_that_can_not_be_read_runs_again(sweep: Sweeping) -> None:
     assert scores(sweep) == [None, 0.5]
     code, said = sweep.run()
     assert code == 0, said
-    assert f"run again: {file} can't be read" in said
+    assert f"run again: {file}: can't be read: not JSON" in said
     nothing_left(sweep, trials=2, runs=3)
 
 
