@@ -237,5 +237,5 @@ def test_one_trial_from_the_command_line(tmp_path: Path) -> None:
 def test_no_message_has_characters_that_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", "a\x1b]0;title\x07\x9b2J"]) == 2
     said = capsys.readouterr().err
-    assert "\\x1b]0;title\\x07\\x9b2J" in said
+    assert "\\x1b]0;title\\x07\\u009b2J" in said
     assert said.strip().isprintable()
