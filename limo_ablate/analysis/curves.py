@@ -117,8 +117,6 @@ def decline(sizes: Array, values: Array) -> Decline:
     noise = (rest**2).sum() / (s * (r - 1) * (n - 1)) / (r * n) if free else 0.0
     variance = trained + max(0.0, items - noise)
     loss = float(means[best] - means[-1])
-    pair = crossed((values[best] - values[-1])[None], bounds=DIFFERENCE)
-    least = float(pair.p_value()[0]) / 2 if loss > 0 else 1.0
     if r > 2 and (trainings.std(axis=1) > 0).all() and bartlett(*trainings).pvalue < 0.05:
         paired = crossed(values[:-1] - values[-1], bounds=DIFFERENCE)
         one_sided = np.where(paired.mean > 0, paired.p_value() / 2, 1.0)
@@ -127,7 +125,8 @@ def decline(sizes: Array, values: Array) -> Decline:
         return Decline(float(sizes[best]), loss, 1.0)
     df = min(MOST_FREEDOM, int(free * (variance / trained) ** 2)) if trained else MOST_FREEDOM
     p = _dunnett(loss / np.sqrt(2 * variance), s, max(df, 1))
-    return Decline(float(sizes[best]), loss, max(p, least))
+    pair = crossed((values[best] - values[-1])[None], bounds=DIFFERENCE)
+    return Decline(float(sizes[best]), loss, max(p, float(pair.p_value()[0]) / 2))
 
 
 MOST_FREEDOM = 60

@@ -32,11 +32,11 @@ from limo_ablate.core.typed import nearest
 from limo_ablate.report.labels import axis
 from limo_ablate.report.labels import level as level_text
 from limo_ablate.study.axes import factors, keys
+from limo_ablate.study.contrast import SIZE
 from limo_ablate.study.design import ALL, Block, Figure
 
 LOG_RATIO = 8
 """Ratio of the largest to the smallest size from which the axis is logarithmic."""
-SIZE = "select.size"
 AMOUNTS = (SIZE, "select.tokens", "train.tokens", "train.steps", "train.epochs", "model.pretrain.tokens")
 """Axes that curves are fitted over: amounts, of which more should not reduce accuracy."""
 UNTRAINED = "untrained"

@@ -18,9 +18,10 @@ from limo_ablate.analysis.table import table
 from limo_ablate.analysis.trials import Trial, best_of_tuning, load_trials, resolved
 from limo_ablate.core.files import is_plain_name
 from limo_ablate.core.provenance import read_provenance
-from limo_ablate.report.figure_data import SIZE, FigureData, figure_data
+from limo_ablate.report.figure_data import FigureData, figure_data
 from limo_ablate.report.labels import level
 from limo_ablate.study.block import Block
+from limo_ablate.study.contrast import SIZE
 from limo_ablate.study.design import Figure, Study, load_study
 from limo_ablate.study.folder import started_in
 

@@ -74,14 +74,19 @@ def test_that_effect_is_seen_in_four_of_five_studies(
     assert (crossed(differences).p_value() < 0.05).mean() == pytest.approx(0.8, abs=0.035)
 
 
-def test_pilots_show_the_noise() -> None:
-    noise = Noise(0.03, 0.1, 0.04**2)
-    rows = _study(noise, 0.1, 400, 60, seed=1)
+def _frame(rows: np.ndarray) -> pl.DataFrame:
+    """Accuracies as `pilot_noise` takes them."""
     arm, trial, problem = (index.ravel() for index in np.indices(rows.shape))
-    frame = pl.DataFrame({
+    return pl.DataFrame({
         "arm": arm.astype(str), "trial": [f"{a}-{t}" for a, t in zip(arm, trial, strict=True)],
         "problem": problem.astype(str), "accuracy": rows.ravel(),
     })  # fmt: skip
+
+
+def test_pilots_show_the_noise() -> None:
+    noise = Noise(0.03, 0.1, 0.04**2)
+    rows = _study(noise, 0.1, 400, 60, seed=1)
+    frame = _frame(rows)
     found = pilot_noise(frame)
     assert found is not None
     assert found.completion == pytest.approx(noise.completion, rel=0.05)
@@ -111,12 +116,7 @@ def test_few_pilots_give_a_range_and_do_not_promise_much() -> None:
     promised, held = [], []
     for seed in range(40):
         rows = _study(noise, 0.0, 200, 2, seed=seed)
-        arm, trial, problem = (index.ravel() for index in np.indices(rows.shape))
-        frame = pl.DataFrame({
-            "arm": arm.astype(str), "trial": [f"{a}-{t}" for a, t in zip(arm, trial, strict=True)],
-            "problem": problem.astype(str), "accuracy": rows.ravel(),
-        })  # fmt: skip
-        found = pilot_noise(frame)
+        found = pilot_noise(_frame(rows))
         assert found is not None
         low, high = (minimum_detectable_effect(end, 200, 1, 3) for end in found.likely())
         promised.append(minimum_detectable_effect(found, 200, 1, 3))

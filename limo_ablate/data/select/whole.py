@@ -72,12 +72,7 @@ class WholeIndex:
         equal = count_equal(codes, self.runs.codes, starts, self.runs.items.starts[items], 1)
         whole = equal == self._lengths[items]
         starts, items = starts[whole], items[whole]
-        found = {
-            "text": texts.texts_at(starts),
-            "item": items,
-            "start": starts,
-            "length": self._lengths[items],
-        }
+        found = {"text": texts.texts_at(starts), "item": items, "start": starts}
         return pl.DataFrame({**found, "length": self._lengths[items]}, schema=PAIRS)
 
 

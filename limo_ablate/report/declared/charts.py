@@ -17,8 +17,9 @@ from limo_ablate.report.declared.marks import (
     tooltip,
 )
 from limo_ablate.report.declared.sizes import BANDS, sizes_chart
-from limo_ablate.report.figure_data import SIZE, FigureData
+from limo_ablate.report.figure_data import FigureData
 from limo_ablate.report.labels import axis, level
+from limo_ablate.study.contrast import SIZE
 
 
 def efficiency_chart(data: FigureData) -> alt.LayerChart | alt.FacetChart:

@@ -11,11 +11,11 @@ import numpy as np
 from limo_ablate.analysis.cube import Cube, cube
 from limo_ablate.analysis.factors import complete_grid, levels
 from limo_ablate.core.errors import UserError
-from limo_ablate.report.figure_data import SIZE
 from limo_ablate.report.labels import axis
 from limo_ablate.report.study_view import StudyView
 from limo_ablate.study.axes import keys
 from limo_ablate.study.block import Block
+from limo_ablate.study.contrast import SIZE
 from limo_ablate.study.fractional import Fractional
 from limo_ablate.study.points import points
 

@@ -142,7 +142,7 @@ def journal_storage(journal: Journal) -> JournalStorage:
 
 
 class _Empty(BaseJournalBackend):
-    """What Optuna opens before it is given the journal: it replays what it opens."""
+    """What Optuna opens before it is given the journal: it replays what it opens, and appends nothing."""
 
     def read_logs(self, log_number_from: int) -> list[dict[str, Any]]:
         return []

@@ -43,8 +43,8 @@ class Detectable:
     effect: float
     """The smallest difference in accuracy that would be detected."""
     between: tuple[float, float]
-    """The same at the ends of what pilots leave open of the noise between trainings (80 %); twice `effect`
-    without pilots."""
+    """(least, most) of the same over the 80 % interval that pilots leave of the noise between trainings;
+    without pilots both are `effect`."""
     seeds_needed: int | None
     """Number of seeds (and, where there are several `trainings`, at least as many of those) with which the
     wanted effect would be detected; null: no number suffices, or no effect is wanted."""

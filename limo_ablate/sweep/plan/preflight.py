@@ -19,8 +19,9 @@ from limo_ablate.core.hardware import visible_gpus
 from limo_ablate.core.text import counted
 from limo_ablate.model.train.memory import size
 from limo_ablate.sweep.plan.cost import shape_of
-from limo_ablate.trial.checks import CHECKS, Check, Known, NotChecked
+from limo_ablate.trial.checks import CHECKS, Check
 from limo_ablate.trial.config import TrialConfig
+from limo_ablate.trial.known import Known, NotChecked
 from limo_ablate.trial.track.tracker import NoTracker
 
 NAMED = 3

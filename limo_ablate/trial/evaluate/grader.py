@@ -95,8 +95,6 @@ GRADERS: Registry[Grader] = Registry(
 )
 VERIFIER = "verifier"
 """Grades every completion; the verifier does so in three ways: as stated, boxed answers only, leniently."""
-OURS = ("exact", "any_of", "number", "regex")
-"""The graders of plain_graders.py."""
 
 
 @dataclass(frozen=True, slots=True)

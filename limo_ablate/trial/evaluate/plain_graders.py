@@ -11,6 +11,7 @@ import math
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from decimal import Decimal
 
 import regex
 
@@ -26,7 +27,7 @@ LONGEST = 2000
 SECONDS = 0.5
 """Time limit of a pattern."""
 AROUND = " \t\n\"'`*_.,;:!?“”‘’«»()[]"
-NUMBER = regex.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?|[-+]?\.\d+")
+NUMBER = regex.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d{1,3}(?!\d))?|[-+]?\.\d+")
 
 
 def exact(answered: Sequence[Answered]) -> list[Grade]:
@@ -111,20 +112,20 @@ def _number(one: Answered) -> Grade:
     if len(found) != 1:
         return _wrong("number", answer, f"{len(found)} numbers, not one")
     (gold,), (value,) = golds, found
-    options = one.grading
-    if math.isclose(value, gold, rel_tol=0.0, abs_tol=max(options.absolute, options.relative * abs(gold))):
+    relative, absolute = (Decimal(repr(given)) for given in (one.grading.relative, one.grading.absolute))
+    if abs(value - gold) <= max(absolute, relative * abs(gold)):
         return _right("number", answer)
     return _wrong("number", answer, f"{value:g} is not within the tolerance of {gold:g}")
 
 
-def _numbers(text: str) -> set[float]:
+def _numbers(text: str) -> set[Decimal]:
     """The different numbers of a text, per cent as shares of 100: 12 % and 0.12 are one."""
     text = unicodedata.normalize("NFKC", text).replace("−", "-").replace("\\%", "%")
     found = set()
     for match in NUMBER.finditer(text):
         share = text[match.end() :].lstrip().startswith("%")
-        value = float(match[0].replace(",", "")) / (100 if share else 1)
-        if math.isfinite(value):
+        value = Decimal(match[0].replace(",", "")).scaleb(-2 if share else 0)
+        if math.isfinite(float(value)):
             found.add(value)
     return found
 

@@ -14,7 +14,7 @@ from limo_ablate.data.pool.choices import read_options
 from limo_ablate.trial.evaluate.grader import (
     BY_VERIFIER,
     GRADERS,
-    OURS,
+    PLAIN,
     VERIFIER,
     Answered,
     Grade,
@@ -44,7 +44,7 @@ def verdicts(
     inputs: dict[str, object] = {"completions": completions, "benchmark": benchmark}
     grader = grading.grader
     inputs |= {"verifier": VERSION_OF_VERIFIER} if grader == VERIFIER else {"grader": grader}
-    if grader in OURS:
+    if grader in GRADERS.builtin and GRADERS.builtin[grader].target.startswith(PLAIN):
         inputs["grader_version"] = PLAIN_VERSION
     if grading.options != GraderOptions():
         inputs["grader_options"] = grading.options

@@ -27,9 +27,9 @@ from limo_ablate.sweep.plan.cost import Costs
 from limo_ablate.sweep.plan.plan import plan
 from limo_ablate.sweep.plan.preflight import Preflight, check_trials
 from limo_ablate.sweep.session import Session
-from limo_ablate.trial import checks
-from limo_ablate.trial.checks import Known
+from limo_ablate.trial import checks, known
 from limo_ablate.trial.compose import compose
+from limo_ablate.trial.known import Known
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +171,7 @@ def test_files_are_read_and_their_fields_are_there(
     assert "data.fields.problem=questoin: not a column" in next(iter(found(declare(wrong)).problems))
     (tmp_path / "rows.jsonl").write_text("{")
     assert "no usable problem among 1 row" in next(iter(found(declare(fits)).problems))
-    monkeypatch.setattr(checks, "LARGE", 0)
+    monkeypatch.setattr(known, "LARGE", 0)
     result = found(declare(fits))
     assert (result.problems, list(result.unknown)) == (
         {},
