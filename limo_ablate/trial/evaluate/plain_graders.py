@@ -1,7 +1,8 @@
 """Graders for answers that are no mathematics: texts, numbers with a tolerance, patterns.
 
 Texts are compared after Unicode normalisation (NFKC), without case, with single spaces, without quotation
-marks or punctuation around them. Nothing here executes model output; patterns come from the benchmark, and
+marks or punctuation around them. Of a gold answer that is a solution, what it states counts, as for the
+verifier (`#### 18`, a box). Nothing here executes model output; patterns come from the benchmark, and
 have a time limit.
 """
 
@@ -18,6 +19,7 @@ import regex
 from limo_ablate.trial.evaluate.grader import Answered, Grade
 from limo_ablate.trial.evaluate.votes import RIGHT
 from limo_ablate.verify.extract import extract
+from limo_ablate.verify.gold import read_gold
 from limo_ablate.verify.turns import final_part
 
 VERSION = 1
@@ -33,7 +35,8 @@ NUMBER = regex.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d
 def exact(answered: Sequence[Answered]) -> list[Grade]:
     """Right: the gold answer's text."""
     return _voted(
-        answered, [_grade(one, "exact", lambda text, gold: plain(text) == plain(gold)) for one in answered]
+        answered,
+        [_grade(one, "exact", lambda text, gold: plain(text) == plain(read_gold(gold))) for one in answered],
     )
 
 
@@ -105,7 +108,7 @@ def _number(one: Answered) -> Grade:
     answer = _answer(one)
     if isinstance(answer, Grade):
         return answer
-    golds, found = _numbers(one.gold), _numbers(answer[:LONGEST])
+    golds, found = _numbers(read_gold(one.gold)), _numbers(answer[:LONGEST])
     if len(golds) != 1:
         reason = f"the gold answer has {len(golds)} numbers, not one"
         return Grade(status="undecided", rule="number", answer=answer, reason=reason)

@@ -30,6 +30,7 @@ def status(grader: Any, *given: Any, **options: Any) -> str:
         ("I do not know which river it is, as there are so many of them", "Nile", "incorrect"),
         ("<think>The answer is Nile", "Nile", "incorrect"),
         ("The answer is Nile", " ", "undecided"),
+        ("The answer is 18", "She sells 16 - 3 - 4 = 9 eggs.\nShe makes 9 * 2 = 18.\n#### 18", "correct"),
     ],
 )
 def test_exact(completion: str, gold: str, expected: str) -> None:
@@ -64,6 +65,7 @@ def test_any_of_several_golds() -> None:
         ("The answer is \u22125", "-5", {}, "correct"),
         ("The answer is between 3 and 4", "3", {"absolute": 1}, "incorrect"),
         ("The answer is 3", "three", {}, "undecided"),
+        ("The answer is 18.0", "She makes 9 * 2 = 18.\n#### 18", {}, "correct"),
         ("The answer is 3", "3 or 4", {}, "undecided"),
         ("The answer is 1e999", "1e999", {}, "undecided"),
         ("The answer is 1e99999999999999999999999", "1", {}, "incorrect"),
