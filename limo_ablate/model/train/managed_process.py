@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from limo_ablate.core.errors import TrialFailure
 
 PR_SET_PDEATHSIG = 1
 POLL_SECONDS = 0.05
+NOTICED_SECONDS = 1.0
+"""Time in which the end of a killed process is seen."""
 TRACEBACK_LINES = 30
 
 
@@ -64,8 +67,16 @@ def kill(managed: ManagedProcess) -> None:
 
 
 def any_killed(processes: Sequence[ManagedProcess]) -> bool:
-    """Whether a signal ended one of the processes."""
-    return any((managed.process.poll() or 0) < 0 for managed in processes)
+    """Whether a signal ended one of the processes, or does so within `NOTICED_SECONDS`: the others may lose
+    their connection to it before its end is seen."""
+    deadline = time.monotonic() + NOTICED_SECONDS
+    while True:
+        codes = [managed.process.poll() for managed in processes]
+        if any((code or 0) < 0 for code in codes):
+            return True
+        if None not in codes or time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS)
 
 
 def process_failure(processes: Sequence[ManagedProcess]) -> TrialFailure:
