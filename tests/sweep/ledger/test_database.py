@@ -51,7 +51,7 @@ def filled(storage: RDBStorage, name: str) -> int:
 
 
 def told(storage: RDBStorage, study: int, included: set[int], after: int) -> list[str]:
-    """All that is known of each trial, as text, since a NaN equals none; a database gives rows in any order."""
+    """All that is known of each trial, as text, since a NaN equals none; a database sorts no rows."""
     trials = storage._get_trials(study, None, included, after)
     return [
         repr([sorted(value.items()) if isinstance(value, dict) else value for value in vars(trial).values()])
