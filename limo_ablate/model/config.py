@@ -57,6 +57,8 @@ class ModelConfig:
     revision: str | None = None
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
+    trust_remote_code: bool = field(default=False, metadata={"in_key": "unless default"})
+    """Whether code that comes with a hub model runs: only where transformers has no class for it."""
     architecture: ArchitectureConfig | None = None
     pretrain: PretrainConfig | None = None
     shape: ShapeConfig | None = field(default=None, metadata=NOT_IN_KEY)
@@ -67,4 +69,8 @@ class ModelConfig:
             raise UserError(
                 f"model.path={self.path}: model={self.name} is built here and has no path; for a folder set "
                 "model=local model.path=FOLDER"
+            )
+        if self.trust_remote_code and self.source != "hub":
+            raise UserError(
+                f"model.trust_remote_code=true: model={self.name} is built here and comes without code"
             )

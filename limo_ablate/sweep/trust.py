@@ -31,11 +31,12 @@ from limo_ablate.trial.compose import compose_sections
 WATCHED = {
     "hardware": ("hosts", "remote"),
     "launch": ("notify", "options", "slurm"),
+    "model": ("trust_remote_code",),
     "paths": ("umask",),
 }
 """Section -> its keys that name what runs, and who may change results."""
-NOTHING = ("null", "{}", "[]")
-CHOICE = re.compile(r"(?:hardware|launch|experiment|debug)=\w[\w-]*")
+NOTHING = ("null", "{}", "[]", "false")
+CHOICE = re.compile(r"(?:hardware|launch|model|experiment|debug)=\w[\w-]*")
 """The choice of a configuration group by a plain name, which has its values from conf/."""
 ELSEWHERE = re.compile(rf"(?!(?:hydra|{'|'.join(WATCHED)})\.)\w+(?:\.\w+)+")
 """A key that changes no watched section, nor where Hydra looks for choices."""

@@ -82,6 +82,11 @@ def _check_models(config: TrialConfig, known: Known) -> None:
     from limo_ablate.model.train.base import check_model
 
     for model in _models(config):
+        if model.trust_remote_code and model is not config.model:
+            raise UserError(
+                f"model {model.name}: trust_remote_code is for the trained model alone; take a judge or a "
+                "reference model that transformers has a class for"
+            )
         if check_model(model) is None and model.source == "hub":
             _check_downloaded(model)
 

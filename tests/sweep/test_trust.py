@@ -47,6 +47,11 @@ def lines(*overrides: str, typed: tuple[str, ...] = (), block: dict[str, Any] | 
     [
         ((), []),
         (("launch=slurm",), []),
+        (("model=local", "model.path=here", "model.trust_remote_code=false"), []),
+        (
+            ("model=local", "model.path=here", "model.trust_remote_code=true"),
+            ["model.trust_remote_code=true"],
+        ),
         (("hardware=fsdp2_nodes", "hardware.nodes=2", "hardware.processes=16"), []),
         (("launch.notify='touch here'",), ["launch.notify=touch here"]),
         (("launch={notify: 'touch here'}",), ["launch.notify=touch here"]),

@@ -8,6 +8,7 @@ import pytest
 from limo_ablate.core.artifacts import Store
 from limo_ablate.core.errors import UserError
 from limo_ablate.data.pool.load import load_pool
+from limo_ablate.trial.checks import check_alone
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.reference import pass_rates
@@ -101,3 +102,10 @@ def test_a_measured_band_selects(config: TrialConfig) -> None:
 def test_a_reference_can_t_be_chosen_by_what_it_measures() -> None:
     with pytest.raises(UserError, match=r"tune.select.difficulty=hard: the rows of a reference model"):
         compose([*TINY, "data.difficulty.reference.stages.fine.tune.select.difficulty=hard"])
+
+
+def test_code_of_a_reference_model_never_runs() -> None:
+    model = "data.difficulty.reference.stages.fine.model"
+    asked = compose([*TINY, f"{model}.source=hub", f"{model}.path=here", f"+{model}.trust_remote_code=true"])
+    with pytest.raises(UserError, match="trust_remote_code is for the trained model alone"):
+        check_alone(asked)

@@ -31,13 +31,13 @@ class VllmEngine:
     def __init__(self, path: str, stops: set[int], settings: EngineConfig, hardware: HardwareConfig) -> None:
         import vllm
 
-        from limo_ablate.model.train.model_config import meta_model
+        from limo_ablate.model.train.model_config import code_allowed, meta_model
 
         meta_model(path)  # vLLM reads config.json as it is
         self.stops, self.vllm = stops, vllm
         self.model: Any = vllm.LLM(
             model=path,
-            trust_remote_code=False,
+            trust_remote_code=code_allowed(path),
             skip_tokenizer_init=True,  # input and output are ids
             generation_config="vllm",  # not the model's own sampling settings
             dtype="bfloat16" if hardware.precision == "bf16" else "float32",

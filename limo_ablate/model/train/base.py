@@ -14,11 +14,12 @@ from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.reading import LARGEST, read_json
 from limo_ablate.model.config import ModelConfig
-from limo_ablate.model.train.model_config import ADAPTER, check_adapter, read_model_json
+from limo_ablate.model.train.model_config import ADAPTER, allow_code, check_adapter, read_model_json
 from limo_ablate.model.train.shapes import check_shape
 
 REFERENCE = "reference.json"
 HUB_FILES = ("*.safetensors", "*.json", "*.txt", "*.jinja", "*.model")
+CODE_FILES = ("*.py",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,8 @@ class Reference:
     folder: str | None = None
     digest: str | None = None
     """Digest of the bytes in `folder`."""
+    code: bool = False
+    """Whether the hub model came with Python files."""
     adapter: bool = False
     """Whether the artifact is a LoRA adapter of the model above; `folder` may be relative to it."""
 
@@ -85,7 +88,7 @@ def model_path(model: Artifact) -> str:
     """Folder to pass to `load_model`, for a base or fine-tuned model; for an adapter its own folder."""
     reference = read_reference(model)
     if reference.hub and not reference.adapter:
-        return _snapshot(reference.hub, reference.commit)
+        return _snapshot(reference.hub, reference.commit, code=reference.code)
     return reference.folder if reference.folder and not reference.adapter else str(model.path)
 
 
@@ -98,7 +101,7 @@ def adapter_base(folder: Path) -> str:
             f"{folder}: a LoRA adapter without {REFERENCE}, which names its base; merge it into that first"
         ) from error
     if reference.hub:
-        base = Path(_snapshot(reference.hub, reference.commit))
+        base = Path(_snapshot(reference.hub, reference.commit, code=reference.code))
     else:
         base = (folder / str(reference.folder)).resolve()
     if not base.is_dir():
@@ -129,8 +132,7 @@ def check_model(model: ModelConfig) -> Path | None:
         raise UserError(f"model.path is missing: model={model.name} needs a hub id or a local folder")
     local = Path(model.path).expanduser().absolute()
     if local.is_dir():
-        _check_folder(local)
-        check_shape(model, local)
+        _check_folder(local, model)
         return local
     if model.path.startswith((".", "/", "~")):
         raise UserError(f"model.path={model.path}: no such folder")
@@ -140,6 +142,8 @@ def check_model(model: ModelConfig) -> Path | None:
 def _hub_model(store: Store, model: ModelConfig) -> Artifact:
     local = check_model(model)
     inputs: dict[str, Any] = {"dtype": model.dtype, "attention": model.attention}
+    if model.trust_remote_code:
+        inputs["code"] = True
     if local is not None:
         inputs |= {"folder": local, "digest": store.path_digest(local)}
     else:
@@ -150,16 +154,18 @@ def _hub_model(store: Store, model: ModelConfig) -> Artifact:
         if local is not None:
             fields["folder"] = str(local)
         else:
-            snapshot = Path(_snapshot(model.path or "", model.revision))
-            _check_folder(snapshot)
-            check_shape(model, snapshot)
+            snapshot = Path(_snapshot(model.path or "", model.revision, code=model.trust_remote_code))
+            _check_folder(snapshot, model)
             fields["commit"] = snapshot.name
         write_reference(folder, Reference(**fields))
 
-    return store.build("base", inputs, make)
+    made = store.build("base", inputs, make)
+    if model.trust_remote_code and local is None:
+        allow_code(Path(model_path(made)))
+    return made
 
 
-def _check_folder(folder: Path) -> None:
+def _check_folder(folder: Path, model: ModelConfig) -> None:
     for pattern in ("config.json", "tokenizer.json", "*.safetensors"):
         if not any(folder.glob(pattern)):
             raise UserError(
@@ -173,16 +179,22 @@ def _check_folder(folder: Path) -> None:
             raise UserError(f"model.path: {path}: a pipe, a device or a broken link; remove it")
     if (folder / ADAPTER).exists():
         check_adapter(folder)
-        adapter_base(folder)
+        base = Path(adapter_base(folder))
+    else:
+        base = folder
+    if model.trust_remote_code:
+        allow_code(base)
+    check_shape(model, folder)
 
 
-def _snapshot(hub: str, revision: str | None) -> str:
-    """The local folder of a hub model at `revision`; downloads it if needed."""
+def _snapshot(hub: str, revision: str | None, *, code: bool = False) -> str:
+    """The local folder of a hub model at `revision`; downloads it if needed, with Python files if `code`."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return str(snapshot_download(hub, revision=revision, allow_patterns=list(HUB_FILES)))
+        patterns = [*HUB_FILES, *(CODE_FILES if code else ())]
+        return str(snapshot_download(hub, revision=revision, allow_patterns=patterns))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.model.train.chat import render
-from limo_ablate.model.train.model_config import ADAPTER, check_adapter
+from limo_ablate.model.train.model_config import ADAPTER, check_adapter, code_allowed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -93,7 +93,7 @@ def load_model(
             dtype=getattr(torch, dtype),
             attn_implementation=attention,
             use_safetensors=True,
-            trust_remote_code=False,
+            trust_remote_code=code_allowed(path),
             output_loading_info=True,
             **(_four_bits(dtype, device) if quantize == "nf4" else {}),
         )
@@ -151,7 +151,10 @@ def _empty_model(path: str | Path, dtype: str, attention: str) -> PreTrainedMode
     meta_model(path, config)
     with init_empty_weights(include_buffers=False):
         model: PreTrainedModel = AutoModelForCausalLM.from_config(
-            config, dtype=getattr(torch, dtype), attn_implementation=attention, trust_remote_code=False
+            config,
+            dtype=getattr(torch, dtype),
+            attn_implementation=attention,
+            trust_remote_code=code_allowed(path),
         )
     model.tie_weights()  # the context manager unties them
     if (Path(path) / "generation_config.json").exists():

@@ -1,12 +1,15 @@
-"""Reads config.json of a model that may come from anyone: no code of its own, no sizes without weights."""
+"""Reads config.json of a model that may come from anyone: no code that nobody asked for, no sizes without
+weights."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from limo_ablate.core.artifacts import digest_file
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.reading import read_json
 
@@ -31,6 +34,41 @@ FEW = 1024
 """Any model may have so many layers or experts, whatever its number of tensors."""
 BUFFERS = 2**28
 """Elements that a model may have beside its weights: masks, angles."""
+CODE_VARIABLE = "LIMO_ABLATE_MODEL_CODE"
+"""Environment variable with the digests of code that may run: ranks and replicas inherit it."""
+
+
+def allow_code(folder: Path) -> None:
+    """Lets the Python files of a model run (`model.trust_remote_code`), in this process and those that it
+    starts, here and in the folders of models trained from it. Raises UserError without such files, and where
+    config.json names code of another model, which nobody has looked at."""
+    own = read_model_json(folder / "config.json").get("auto_map")
+    names = [str(name) for name in own.values()] if isinstance(own, dict) else []
+    if not (digests := _code_digests(folder)) or not names:
+        raise UserError(
+            f"model.trust_remote_code=true: {folder} has no code of its own (auto_map in config.json, *.py); "
+            "leave it out"
+        )
+    if other := [name for name in names if "--" in name]:
+        raise UserError(
+            f"{folder / 'config.json'}: auto_map names code of another model, {other[0]}; copy it"
+        )
+    os.environ[CODE_VARIABLE] = " ".join({*os.environ.get(CODE_VARIABLE, "").split(), *digests})
+
+
+def forget_allowed_code() -> None:
+    """Before a trial, in whose process another configuration may have been looked at."""
+    os.environ.pop(CODE_VARIABLE, None)
+
+
+def code_allowed(folder: str | Path) -> bool:
+    """Whether every Python file of the model is one that `allow_code` was given."""
+    allowed = os.environ.get(CODE_VARIABLE, "").split()
+    return bool(allowed) and bool(own := _code_digests(Path(folder))) and own.issubset(allowed)
+
+
+def _code_digests(folder: Path) -> set[str]:
+    return {digest_file(file) for file in folder.rglob("*.py")}
 
 
 def read_model_json(file: Path, longest: int = LONGEST) -> dict[str, Any]:
@@ -44,13 +82,14 @@ def read_model_json(file: Path, longest: int = LONGEST) -> dict[str, Any]:
 def model_config(path: str | Path) -> Any:
     """The configuration of the model in `path`.
 
-    Raises UserError for a model that needs code of its own, or has more layers than its weights could fill.
+    Raises UserError for a model that needs code that may not run, or has more layers than its weights could
+    fill.
     """
     from transformers import AutoConfig
 
     _check_counts(Path(path))
     try:
-        return AutoConfig.from_pretrained(path, trust_remote_code=False)
+        return AutoConfig.from_pretrained(path, trust_remote_code=code_allowed(path))
     except OSError:
         raise
     except Exception as error:  # whatever class of transformers reads it
@@ -67,7 +106,7 @@ def meta_model(path: str | Path, config: Any | None = None) -> Any:
     try:
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(
-                config, trust_remote_code=False, attn_implementation="eager"
+                config, trust_remote_code=code_allowed(path), attn_implementation="eager"
             )
     except OSError:
         raise
@@ -103,7 +142,10 @@ def check_adapter(folder: Path) -> None:
 def _why(error: Exception) -> str:
     text = " ".join(str(error).split())
     if "custom code" in text or "does not recognize" in text:
-        return "the model needs code that transformers has not; code that comes with a model is never run"
+        return (
+            "the model needs code that transformers has not; read what comes with it, and set "
+            "model.trust_remote_code=true to run that"
+        )
     return f"its config.json can't be used: {type(error).__name__}: {text[:300]}"
 
 

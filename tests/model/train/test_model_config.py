@@ -47,7 +47,7 @@ def test_code_beside_a_model_is_not_run_and_nothing_is_asked(
     (folder / "own.py").write_text(CODE.format(marker=str(marker)))
     monkeypatch.setattr(sys, "stdin", None)  # who asks there fails in another way
     for use in (model_config, meta_model, load):
-        with pytest.raises(UserError, match="code that comes with a model is never run"):
+        with pytest.raises(UserError, match=r"set model\.trust_remote_code=true to run that"):
             use(folder)
     known = changed(base, tmp_path / "known", auto_map=own)  # transformers has it: its own code is used
     (known / "own.py").write_text(CODE.format(marker=str(marker)))
