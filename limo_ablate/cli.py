@@ -60,6 +60,7 @@ SECTIONS: dict[str, dict[str, Target]] = {
         ),
     },
     "Data and verifier": {
+        "data": Target("limo_ablate.data.pool.cli:data", "Show what a file of rows is, and how it is read."),
         "select": Target(
             "limo_ablate.report.preview.cli:select", "Show which rows a trial would train on, and why."
         ),

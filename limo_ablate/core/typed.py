@@ -167,6 +167,8 @@ def _type_name(option: Any) -> str:
         return "a list"
     if get_origin(option) is Annotated:
         return _type_name(get_args(option)[0])
+    if get_origin(option) is Literal:
+        return " or ".join(map(str, get_args(option)))
     return "a mapping" if is_dataclass(option) else getattr(option, "__name__", str(option))
 
 

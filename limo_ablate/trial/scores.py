@@ -17,6 +17,7 @@ import polars as pl
 from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.text import counted
+from limo_ablate.data.pool.config import FieldsConfig
 from limo_ablate.data.pool.load import load_benchmark
 from limo_ablate.model.generate.completions import GenerationRequest, generation_request
 from limo_ablate.model.generate.engine import Sampling
@@ -54,7 +55,7 @@ def check_groups(name: str, benchmark: BenchmarkConfig, problems: Artifact) -> N
     """Raises UserError for groups of a benchmark whose problems have no levels."""
     levels = pl.read_parquet(problems.path / "problems.parquet", columns=["level"])["level"]
     if benchmark.groups and levels.null_count() == len(levels):
-        column = benchmark.fields.level if benchmark.fields else None
+        column = benchmark.fields.level if isinstance(benchmark.fields, FieldsConfig) else None
         raise UserError(
             f"eval.benchmarks.{name}.groups: none of its {counted(len(levels), 'problem')} has a level; set "
             f"eval.benchmarks.{name}.fields.level to the column with it (now: {column or 'null'}), "

@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from limo_ablate.data.pool.schemas import SCHEMAS
 from limo_ablate.trial.compose import compose
 from tests.conftest import ROOT
 
@@ -54,6 +55,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, text in FILES.items():
         (folder / name).write_text(text)
     return folder
+
+
+def test_the_table_of_schemas_as_it_is() -> None:
+    table = DOC.split("<!-- schemas -->\n")[1].split("\n<!-- end -->")[0]
+    assert table == SCHEMAS.table("schema")
 
 
 def test_the_project_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,17 @@ class MultipleChoice:
     instruction: str
     """Text after the options; may be empty."""
 
+    def by_letter(self) -> dict[str, str]:
+        return dict(zip(LETTERS, self.options, strict=False))
+
+    def letter(self) -> str:
+        return LETTERS[self.right]
+
+    def text(self) -> str:
+        """The problem as a model is asked it."""
+        listed = "\n".join(f"{letter}. {text}" for letter, text in self.by_letter().items())
+        return "\n\n".join(part for part in (self.question, listed, self.instruction) if part)
+
 
 def read_choice(row: Row, problem: Row, config: ChoicesConfig) -> MultipleChoice:
     """Splits a problem into its parts, with options in the source's order; BadRow if it has no options."""
@@ -49,15 +60,11 @@ def read_choice(row: Row, problem: Row, config: ChoicesConfig) -> MultipleChoice
     return MultipleChoice(problem["text"].strip(), options, 0, config.instruction or "")
 
 
-def shuffle(choice: MultipleChoice, problem: Row, seed: int) -> dict[str, str]:
-    """Sets the text and gold letter of `problem`, in an order from seed and id; returns the options."""
-    order = sorted(range(len(choice.options)), key=lambda place: _random_order(seed, problem["id"], place))
-    letters = LETTERS[: len(order)]
-    options = {letter: choice.options[place] for letter, place in zip(letters, order, strict=True)}
-    listed = "\n".join(f"{letter}. {text}" for letter, text in options.items())
-    problem["text"] = "\n\n".join(part for part in (choice.question, listed, choice.instruction) if part)
-    problem["gold"] = letters[order.index(choice.right)]
-    return options
+def shuffled(choice: MultipleChoice, problem: str, seed: int) -> MultipleChoice:
+    """The options in an order from seed and the problem's id."""
+    order = sorted(range(len(choice.options)), key=lambda place: _random_order(seed, problem, place))
+    options = [choice.options[place] for place in order]
+    return replace(choice, options=options, right=order.index(choice.right))
 
 
 def write_options(folder: Path, questions: dict[str, dict[str, Any]]) -> None:

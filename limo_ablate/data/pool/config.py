@@ -61,6 +61,14 @@ class FieldsConfig:
     """Number of tokens of each solution."""
     score: str | None = None
     """A number for each solution, for `select.order=column`."""
+    answers: Literal["all", "any"] | None = field(default=None, metadata=DEFAULT_NOT_IN_KEY)
+    """Of a list of gold answers: whether a completion must have all of them, or any (then for
+    `grader=any_of`); null: rows with several are rejected."""
+    options: str | tuple[str, ...] | None = field(default=None, metadata=DEFAULT_NOT_IN_KEY)
+    """Options of multiple choice: a list, a mapping by letter, or a list of fields; they are listed under
+    the problem, and the answer (a letter, a position or a text in the data) becomes a letter."""
+    first_option: Literal[0, 1] | None = field(default=0, metadata=DEFAULT_NOT_IN_KEY)
+    """Number of the first option, where `answer` is a position; null: a number is an option's text."""
     strip_prefix: str | None = field(default=None, metadata=DEFAULT_NOT_IN_KEY)
     """What is cut off the beginning of each problem: a text, or `re:` and a regular expression."""
     strip_suffix: str | None = field(default=None, metadata=DEFAULT_NOT_IN_KEY)
@@ -77,13 +85,20 @@ class FieldsConfig:
         """What is cut off problems, by key."""
         return {key: getattr(self, key) for key in STRIP}
 
-    def columns(self) -> dict[str, str | dict[str, str]]:
-        """The fields that the rows have, by role."""
-        roles = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in STRIP}
-        return {role: column for role, column in roles.items() if column is not None}
+    def columns(self) -> list[tuple[str, str]]:
+        """(key, field) of each field that the rows have; `solution.r1` where there are several."""
+        found = []
+        for role in self.__dataclass_fields__:
+            value = None if role in NO_COLUMN else getattr(self, role)
+            if isinstance(value, dict):
+                found += [(f"{role}.{name}", column) for name, column in value.items()]
+            elif value is not None:
+                found += [(role, column) for column in ((value,) if isinstance(value, str) else value)]
+        return found
 
 
 STRIP = ("strip_prefix", "strip_suffix", "strip")
+NO_COLUMN = (*STRIP, "answers", "first_option")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +116,8 @@ class ProblemsConfig:
     """Of a hub data set; of a file at a URL, its SHA-256."""
     encoding: str | None = field(default=None, metadata=DEFAULT_NOT_IN_KEY)
     """Of a text file that is not UTF-8; null: by its first bytes, else the likeliest one, which is told."""
-    fields: FieldsConfig | None = None
+    fields: FieldsConfig | Literal["auto"] | None = None
+    """auto: of a pool, as its first rows are recognised (`limo-ablate data inspect FILE` shows how)."""
     where: dict[str, Any] | None = None
     """Keep only rows whose fields have these values, or one of a list of values: {domain: [math, logic]}."""
     miniature: MiniatureProblemsConfig | None = None
@@ -181,6 +197,14 @@ class BenchmarkSetConfig(ProblemsConfig):
     """Ranges of the problems' level, inclusive, that are also scored separately."""
     items: int | None = field(default=None, metadata=NOT_IN_KEY)
     """Number of problems, for `limo-ablate plan` if it can't count them; checked when the file is read."""
+
+    def __post_init__(self) -> None:
+        ProblemsConfig.__post_init__(self)  # super() does not work in a class with slots
+        if self.fields == "auto":
+            raise UserError(
+                "a benchmark's fields=auto: its grader depends on them; `limo-ablate data inspect FILE` "
+                "prints both"
+            )
 
 
 def same_problems(one: BenchmarkSetConfig, other: BenchmarkSetConfig) -> bool:

@@ -93,14 +93,13 @@ def check_fields(config: ProblemsConfig, first: Row, key: str) -> None:
     """UserError if the source's first row lacks a configured column: an error in the configuration, which is
     at `key`."""
     fields = config.fields
+    assert fields != "auto"
     if fields and fields.teacher and isinstance(fields.solution, dict):
         raise UserError(f"{key}.fields.solution already names the teachers; set {key}.fields.teacher to null")
     for column in config.where or {}:
         check_field(first, column, f"{key}.where", config.path)
-    for role, field in fields.columns().items() if fields else ():
-        for teacher, path in field.items() if isinstance(field, dict) else ((None, field),):
-            own = f"{key}.fields.{role}"
-            check_field(first, path, f"{own}.{teacher}" if teacher else own, config.path)
+    for role, field in fields.columns() if fields else ():
+        check_field(first, field, f"{key}.fields.{role}", config.path)
 
 
 def check_field(first: Row, field: str, key: str, source: str | None) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from limo_ablate.core.artifacts import Artifact, Store, files_of
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.text import counted
-from limo_ablate.data.pool.choices import read_choice, shuffle, write_options
+from limo_ablate.data.pool.choices import read_choice, shuffled, write_options
 from limo_ablate.data.pool.config import (
     LOADERS,
     BenchmarkSetConfig,
@@ -22,6 +22,8 @@ from limo_ablate.data.pool.config import (
     ProblemsConfig,
 )
 from limo_ablate.data.pool.fields import Row, check_field, check_fields
+from limo_ablate.data.pool.inspection import recognised
+from limo_ablate.data.pool.options import check_options_read
 from limo_ablate.data.pool.pool_index import Source
 from limo_ablate.data.pool.repeats import leave_out_repeats
 from limo_ablate.data.pool.schema import ParsedRow, matches, read_row
@@ -117,14 +119,14 @@ def check_first_row(config: ProblemsConfig, name: str, key: str) -> None:
 def sources_of(data: PoolConfig) -> dict[str, ProblemsConfig]:
     """The pool's sources by name: its parts, or the pool's own source."""
     if not data.parts:
-        return {data.name: data}
+        return {data.name: recognised(data, "data")}
     own = ("path", "subset", "revision", "fields", "where", "miniature", "limit")
     if keys := [f"data.{key}" for key in own if getattr(data, key) is not None]:
         raise UserError(
             f"data={data.name} has data.parts, each with its own keys; set {', '.join(keys)} to null, "
             f"or {keys[0].replace('data', 'data.parts.NAME')}"
         )
-    return data.parts
+    return {name: recognised(part, f"data.parts.{name}") for name, part in data.parts.items()}
 
 
 def _write_pool(data: PoolConfig, sources: dict[str, ProblemsConfig], folder: Path) -> None:
@@ -155,12 +157,13 @@ def _write_benchmark(name: str, benchmark: BenchmarkSetConfig, key: str, folder:
                 entry.problem["id"] = entry.problem["id"] or str(number)
                 whole = f"{entry.problem['gold']}\n{entry.problem['text']}"
                 keys.setdefault(entry.problem["id"], digest(whole))
-                if choices and entry.choice:
-                    options = shuffle(entry.choice, entry.problem, choices.seed)
-                    question = {"question": entry.choice.question, "options": options}
+                if choice := entry.choice:
+                    choice = shuffled(choice, entry.problem["id"], choices.seed) if choices else choice
+                    entry.problem.update({"text": choice.text(), "gold": choice.letter()})
+                    question = {"question": choice.question, "options": choice.by_letter()}
                     questions[entry.problem["id"]] = question
             _add_row(tables, where, entry, source)
-    if choices:
+    if choices or questions:
         write_options(folder, questions)
     _require_problems(tables, name)
     count = leave_out_repeats(folder, name, keys)
@@ -198,6 +201,8 @@ def _parsed_rows(
             named = require_fields(config)
             if not checked:
                 check_fields(config, row, key)
+                if not (choices and choices.wrong):
+                    check_options_read(row, named, key)
                 for field in (choices and choices.wrong) or ():
                     check_field(row, field, f"{key}.choices.wrong", config.path)
                 checked = True
@@ -223,7 +228,11 @@ def _parsed_row(
         if not matches(row, config.where):
             return None
         entry = read_row(row, fields, name)
-        return replace(entry, choice=read_choice(row, entry.problem, choices)) if choices else entry
+        if choices is None:
+            return entry
+        if entry.choice is None:
+            return replace(entry, choice=read_choice(row, entry.problem, choices))
+        return replace(entry, choice=replace(entry.choice, instruction=choices.instruction or ""))
     except BadRow as misfit:
         return str(misfit)
 
@@ -252,7 +261,7 @@ def _identity(store: Store, config: ProblemsConfig) -> dict[str, Any]:
     content = {field.name: getattr(config, field.name) for field in fields(ProblemsConfig)}
     if identity := LOADERS.identity(config.source):
         content["installed"] = identity
-    if config.fields and isinstance(config.fields.solution, dict):
+    if isinstance(config.fields, FieldsConfig) and isinstance(config.fields.solution, dict):
         content["teachers"] = list(config.fields.solution)  # keys are hashed sorted, but order solutions
     path = Path(config.path or "")
     local = config.path is not None and (path.exists() or bool(files_of(path)))

@@ -10,8 +10,9 @@ import pyarrow as pa
 from limo_ablate.data.pool.choices import MultipleChoice
 from limo_ablate.data.pool.config import FieldsConfig
 from limo_ablate.data.pool.fields import Row, field_value
+from limo_ablate.data.pool.options import read_options
 from limo_ablate.data.pool.strip import strip
-from limo_ablate.data.pool.turns import check_all_read, exchange, is_conversation
+from limo_ablate.data.pool.turns import answer, check_all_read, exchange, is_conversation
 from limo_ablate.data.pool.values import BadRow, flag, gold_text, level, number, parse_pass_rate, stated_gold
 
 PROBLEMS = pa.schema(
@@ -85,13 +86,14 @@ def read_row(row: Row, fields: FieldsConfig, source: str) -> ParsedRow:
     if not text:
         raise BadRow("problem: nothing is left of its text by fields.strip_prefix, strip_suffix and strip")
     solutions, incomplete = _solutions(row, fields)
-    gold = gold_text(field_value(row, fields.answer)) if fields.answer else _stated(solutions)
+    choice = read_options(row, text, fields) if fields.options else None
+    gold = choice.letter() if choice else _gold(row, fields, solutions)
     if fields.answer and gold is None:
         raise BadRow("answer: no gold answer")
     given_level = field_value(row, fields.level)
     problem = {
         "id": _text(field_value(row, fields.id)),
-        "text": text,
+        "text": choice.text() if choice else text,
         "gold": gold,
         "source": _text(field_value(row, fields.source)) or source,
         "level": level(given_level),
@@ -108,6 +110,7 @@ def read_row(row: Row, fields: FieldsConfig, source: str) -> ParsedRow:
         level_unread=unread,
         unstripped=bool(missing),
         own_system=own_system,
+        choice=choice,
     )
 
 
@@ -122,6 +125,8 @@ def _solutions(row: Row, fields: FieldsConfig) -> tuple[list[Row], list[int]]:
     for number_, (teacher, text) in enumerate(texts):
         if text is None or (isinstance(text, str) and not text.strip()):
             continue
+        if isinstance(text, int | float):  # an answer that is trained on as it is
+            text = gold_text(text)
         if not isinstance(text, str):
             raise BadRow(f"solution {number_}: not text but a {type(text).__name__}")
         own = {role: values[number_] for role, values in beside.items()}
@@ -157,7 +162,7 @@ def _texts(row: Row, field: str | dict[str, str] | None) -> list[tuple[str | Non
 
 def _answered(value: Any) -> Any:
     """A conversation's answer; any other value as it is."""
-    return exchange(value).answer if is_conversation(value) else value
+    return answer(value) if is_conversation(value) else value
 
 
 def _per_solution(value: Any, role: str, solutions: int) -> list[Any]:
@@ -169,7 +174,10 @@ def _per_solution(value: Any, role: str, solutions: int) -> list[Any]:
     return value
 
 
-def _stated(solutions: list[Row]) -> str | None:
+def _gold(row: Row, fields: FieldsConfig, solutions: list[Row]) -> str | None:
+    """The row's gold answer; where no field has it, the one that its first solution states."""
+    if fields.answer:
+        return gold_text(field_value(row, fields.answer), fields.answers)
     return stated_gold(solutions[0]["text"]) if solutions else None
 
 

@@ -33,6 +33,7 @@ from limo_ablate.data.pool.files import encoding_of, format_of, readable_files, 
 from limo_ablate.data.pool.parquet_rows import arrow_rows, check_snapshot, parquet_rows
 from limo_ablate.data.pool.remote import is_url, local_copy
 from limo_ablate.data.pool.schema import ParsedRow
+from limo_ablate.data.pool.turns import is_conversation
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ def _path(config: ProblemsConfig) -> str:
 
 
 def require_fields(config: ProblemsConfig) -> FieldsConfig:
-    if config.fields is None:
+    if not isinstance(config.fields, FieldsConfig):
         raise UserError("`fields` must say which column holds what")
     return config.fields
 
@@ -180,7 +181,7 @@ def _whole(file: Path, name: str, encoding: str) -> Iterator[tuple[str, Row | st
 def _listed(rows: Any, file: Path) -> Iterator[tuple[str | int, Any]]:
     """(position or key, row) of a list of rows, a list under an only key, or rows by their ids."""
     if isinstance(rows, dict) and len(rows) == 1 and isinstance(only := next(iter(rows.values())), list):
-        rows = only
+        rows = [rows] if is_conversation(only) else only
     if isinstance(rows, list):
         yield from enumerate(rows)
     elif isinstance(rows, dict) and rows and all(isinstance(row, dict) for row in rows.values()):

@@ -54,13 +54,17 @@ def exchange(turns: list[dict[str, Any]]) -> Exchange:
     return Exchange(texts[0], texts[1] if len(texts) > 1 else None, system=systems > 0)
 
 
+def answer(turns: list[dict[str, Any]]) -> str | None:
+    """The answer of a conversation, which may be all that it holds."""
+    if len(turns) == 1 and _role(turns[0], 0) == "assistant":
+        return _text(turns[0], 0)
+    return exchange(turns).answer
+
+
 def check_all_read(row: dict[str, Any], fields: FieldsConfig) -> bool:
     """Raises BadRow if fields name single turns of a conversation and leave others out; returns whether a
     system turn or text is left out."""
-    columns = list(fields.columns().values())
-    paths = [
-        path for column in columns for path in (column.values() if isinstance(column, dict) else [column])
-    ]
+    paths = [path for _, path in fields.columns()]
     named: dict[str, set[int]] = {}
     for base, number in (found.groups() for path in paths if (found := _TURN.fullmatch(path))):
         named.setdefault(base, set()).add(int(number))

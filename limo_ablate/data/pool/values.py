@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import re
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any
 
 NO_GOLD = ("proof", "notfound")
 """Values that NuminaMath-1.5, and data sets made from it, have in place of a missing answer."""
+ANY = "|"
+"""Stands between gold answers of which any is right, as the grader `any_of` reads them."""
+LONG_GOLD = 60
+"""Characters from which a gold answer with a box in it is taken for a solution."""
 
 _HASHES = re.compile(r"(?:^|\n)####\s*([^\s#][^\n]*)\Z")
 _ESCAPED = re.compile(r"\\[{}\\]")
@@ -28,24 +34,56 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
-def gold_text(value: Any) -> str | None:
-    """A data set's answer as text; None if there is none."""
-    text = _answer_text(value)
-    return None if not text or text.lower() in NO_GOLD else text
+def gold_text(value: Any, answers: str | None = None) -> str | None:
+    """A data set's answer as text; None if there is none. Of a solution, what it states counts.
+
+    `answers`: `fields.answers`; None takes all of a list of numbers. Raises BadRow for several texts where it
+    is None: they may be the parts of an answer, or ways to write it.
+    """
+    values = _listed(value)
+    if answers is None and isinstance(value, list) and all(isinstance(v, int | float) for v in values):
+        answers = "all"
+    parts = [text for text in map(_answer_text, values) if text and text.lower() not in NO_GOLD]
+    if answers == "all" or len(set(parts)) < 2:
+        return _stated_part(", ".join(parts if answers == "all" else parts[:1])) or None
+    if answers is None:
+        raise BadRow(
+            f"answer: {_shortened(value)}: set fields.answers=all if all parts are required, any if one is "
+            "enough, or name the part that is meant, as in fields.answer=answer.0"
+        )
+    if isinstance(value, dict):
+        keys = ", ".join(map(str, list(value)[:5]))
+        raise BadRow(f"answer: an object with {keys}; name its list, as in fields.answer=answer.KEY")
+    if marked := next((part for part in parts if ANY in part), None):
+        raise BadRow(f"answer: {_shortened(marked)} has a {ANY}, which stands between the answers")
+    return ANY.join(dict.fromkeys(parts))
+
+
+def _listed(value: Any) -> list[Any]:
+    """The parts of an answer: itself, or those of a list or object, or of a list that is written as JSON."""
+    if isinstance(value, str) and value.lstrip().startswith('["'):
+        with suppress(ValueError, RecursionError):
+            value = json.loads(value)
+    if isinstance(value, list | dict):
+        parts = value.values() if isinstance(value, dict) else value
+        return [inner for part in parts for inner in _listed(part)]
+    return [value]
 
 
 def _answer_text(value: Any) -> str | None:
-    """An answer as text: 27.0 becomes "27", several answers are joined by commas."""
+    """An answer as text: 27.0 becomes "27"."""
     if value is None or isinstance(value, bool | str):
         return None if value is None else str(value).strip()
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    if isinstance(value, list | dict):
-        parts = [_answer_text(v) for v in (value.values() if isinstance(value, dict) else value)]
-        return ", ".join(p for p in parts if p)
-    return str(value)
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _stated_part(gold: str) -> str:
+    """Of a gold answer that is a solution, what it states; any other one as it is."""
+    if "####" in gold or (len(gold) > LONG_GOLD and gold.count("\\boxed") == 1):
+        return stated_gold(gold) or gold
+    return gold
 
 
 def same_gold(gold: str | None) -> str | Fraction | None:

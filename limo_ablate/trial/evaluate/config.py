@@ -7,7 +7,7 @@ from typing import Annotated
 
 from limo_ablate.core.artifacts import DEFAULT_NOT_IN_KEY, NOT_IN_KEY
 from limo_ablate.core.errors import UserError
-from limo_ablate.data.pool.config import BenchmarkSetConfig
+from limo_ablate.data.pool.config import BenchmarkSetConfig, FieldsConfig
 from limo_ablate.model.config import ModelConfig
 from limo_ablate.model.generate.config import EngineConfig, check_sampling
 from limo_ablate.trial.evaluate.grader import GRADERS, VERIFIER, GraderOptions, Grading
@@ -31,6 +31,13 @@ class BenchmarkConfig(BenchmarkSetConfig):
     grader: Annotated[str, GRADERS] = field(default=VERIFIER, metadata=DEFAULT_NOT_IN_KEY)
     """Grader of its completions."""
     grader_options: GraderOptions = field(default=GraderOptions(), metadata=DEFAULT_NOT_IN_KEY)
+
+    def __post_init__(self) -> None:
+        BenchmarkSetConfig.__post_init__(self)  # super() does not work in a class with slots
+        if isinstance(self.fields, FieldsConfig) and self.fields.answers == "any" and self.grader == VERIFIER:
+            raise UserError(
+                "a benchmark's fields.answers=any: the verifier takes one gold answer; set its grader=any_of"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

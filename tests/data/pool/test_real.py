@@ -15,7 +15,9 @@ from limo_ablate.trial.compose import compose
 def problems(
     tmp_path: Path, path: Path, text: str, answer: str | None, id_: str | None = None
 ) -> pl.DataFrame:
-    fields = FieldsConfig(problem=text, answer=answer, solution=None if answer else "solution", id=id_)
+    fields = FieldsConfig(
+        problem=text, answer=answer, solution=None if answer else "solution", id=id_, answers="all"
+    )
     config = BenchmarkSetConfig(source="file", path=str(path), fields=fields)
     return pl.read_parquet(load_benchmark(Store(tmp_path), path.stem, config).path / "problems.parquet")
 

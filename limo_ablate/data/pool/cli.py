@@ -1,0 +1,34 @@
+"""The verb `data`: what a file of rows is, and how it would be read."""
+
+from __future__ import annotations
+
+import click
+
+from limo_ablate.core.command import Verb
+
+
+@click.command(
+    "data",
+    cls=Verb,
+    reads_project=False,
+    examples=[
+        "limo-ablate data inspect rows.jsonl",
+        "limo-ablate data inspect 'shards/*.parquet' --rows 2",
+    ],
+)
+@click.argument("action", type=click.Choice(["inspect"]))
+@click.argument("file")
+@click.option("--rows", type=click.IntRange(min=0), default=5, show_default=True, help="Rows to show.")
+@click.option("--split", default="train", show_default=True, help="Of a folder that `save_to_disk` wrote.")
+@click.option("--encoding", help="Of a text file that is not UTF-8.  [default: recognised]")
+def data(action: str, file: str, rows: int, split: str, encoding: str | None) -> int:
+    """Prints the schema of FILE (a file, a folder or a pattern), rows as they are read, what is lost, and the
+    YAML that reads it.
+    """
+    from limo_ablate.data.pool.config import ProblemsConfig
+    from limo_ablate.data.pool.inspection import inspect, report
+
+    config = ProblemsConfig(source="file", path=file, split=split, encoding=encoding)
+    for line in report(inspect(config, rows), file):
+        print(line)
+    return 0

@@ -1,0 +1,191 @@
+"""How a source's rows are read by the schema they have: for `data=auto` and `limo-ablate data inspect`."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import MISSING, dataclass, fields, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from limo_ablate.core.errors import UserError
+from limo_ablate.core.text import counted
+from limo_ablate.data.pool.config import LOADERS, FieldsConfig, ProblemsConfig
+from limo_ablate.data.pool.fields import Row, check_fields
+from limo_ablate.data.pool.schema import ParsedRow, read_row
+from limo_ablate.data.pool.schemas import SCHEMAS, Reading, recognise
+from limo_ablate.data.pool.sources import Rows
+from limo_ablate.data.pool.values import BadRow
+
+SAMPLE = 200
+"""Rows by which a schema is recognised."""
+LOOKED_AT = 10_000
+"""Rows of which `inspect` counts how they are read."""
+WIDTH = 300
+"""Characters of a text that are shown."""
+
+
+def recognised(config: ProblemsConfig, key: str) -> ProblemsConfig:
+    """The source with the fields of its schema, where they are `auto`. `key`: where it is configured."""
+    if config.fields != "auto":
+        return config
+    return replace(config, fields=_reading(config, key)[1].fields)
+
+
+def _reading(config: ProblemsConfig, key: str) -> tuple[str, Reading]:
+    rows = list(islice((row for _, row in _loaded(config) if isinstance(row, dict)), SAMPLE))
+    if not rows:
+        raise UserError(
+            f"{key}.fields=auto: {config.path or config.source} has no rows by which to recognise them"
+        )
+    try:
+        return recognise(rows)
+    except UserError as error:
+        raise UserError(f"{key}.fields=auto: {config.path or config.source}: {error}") from error
+
+
+def _loaded(config: ProblemsConfig) -> Rows:
+    rows: Rows = LOADERS.load(config.source)(replace(config, fields=FieldsConfig(problem="", answer=None)))
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    name: str
+    reading: Reading
+    shown: list[ParsedRow]
+    rows: int
+    rejected: Counter[str]
+    unread: list[str]
+    """Columns that nothing reads."""
+    without_gold: int
+    own_system: int
+    without_solution: int
+
+
+def inspect(config: ProblemsConfig, shown: int) -> Inspection:
+    """How a file is read. Raises UserError for one whose rows are of no schema."""
+    name, reading = _reading(config, "data")
+    parsed: list[ParsedRow] = []
+    rejected: Counter[str] = Counter()
+    columns: dict[str, None] = {}
+    counts: Counter[str] = Counter()
+    for row in islice(_loaded(config), LOOKED_AT):
+        counts["rows"] += 1
+        columns |= dict.fromkeys(row[1]) if isinstance(row[1], dict) else {}
+        entry = _parsed(row[1], reading.fields, config, first=counts["rows"] == 1)
+        if isinstance(entry, str):
+            rejected[entry] += 1
+            continue
+        counts["gold"] += entry.problem["gold"] is None
+        counts["system"] += entry.own_system
+        counts["solution"] += not entry.solutions
+        if len(parsed) < shown:
+            parsed.append(entry)
+    read = set(_roots(reading.fields))
+    unread = [name for name in columns if name not in read and name.lower() not in reading.read]
+    return Inspection(
+        name, reading, parsed, counts["rows"], rejected, unread,
+        without_gold=counts["gold"], own_system=counts["system"], without_solution=counts["solution"],
+    )  # fmt: skip
+
+
+def _parsed(row: Any, fields_: FieldsConfig, config: ProblemsConfig, *, first: bool) -> ParsedRow | str:
+    if not isinstance(row, dict):
+        return str(row)
+    if first:
+        check_fields(replace(config, fields=fields_), row, "data")
+    try:
+        return read_row(row, fields_, "file")
+    except BadRow as misfit:
+        return str(misfit)
+
+
+def _roots(config: FieldsConfig) -> Iterator[str]:
+    """The columns that fields read."""
+    for _, path in config.columns():
+        parts = [part.partition("}")[0] for part in path.split("{")[1:]] if "{" in path else [path]
+        for part in parts:
+            yield part
+            yield part.partition(".")[0]
+
+
+def report(found: Inspection, path: str) -> Iterator[str]:
+    """The lines that `limo-ablate data inspect` prints."""
+    yield f"{path}: {SCHEMAS.entry(found.name).about} (schema {found.name})"
+    yield f"{counted(found.rows, 'row')} looked at, {found.rows - found.rejected.total()} can be used"
+    for number, row in enumerate(found.shown, 1):
+        yield ""
+        yield f"--- row {number} as it is read"
+        yield f"problem   {_short(row.problem['text'])}"
+        yield f"gold      {_short(row.problem['gold'] or '(none)')}"
+        for solution in row.solutions[:2]:
+            yield f"solution  {_short(solution['text'])}"
+        for role in ("level", "subject", "source"):
+            if getattr(found.reading.fields, role):
+                yield f"{role:9} {_short(str(row.problem[role]))}"
+    yield ""
+    yield from _lost(found)
+    yield ""
+    yield from _to_paste(found, path)
+
+
+def _short(text: str) -> str:
+    text = text if len(text) <= WIDTH else f"{text[:WIDTH]} ... ({len(text)} characters)"
+    return text.replace("\n", "\n          ")
+
+
+def _lost(found: Inspection) -> Iterator[str]:
+    yield "What is lost:"
+    lost = [
+        *(f"{counted(count, 'row')}: {reason}" for reason, count in found.rejected.most_common(5)),
+        *([f"{counted(found.without_gold, 'row')} without a gold answer: nothing of them can be graded"]
+          if found.without_gold else []),
+        *([f"{counted(found.without_solution, 'row')} without a solution: they can't be trained on"]
+          if found.without_solution else []),
+        *([f"columns that are not read: {', '.join(found.unread)}"] if found.unread else []),
+        *([f"{counted(found.own_system, 'row')} with a system turn, which is not trained on: "
+           "train.system_prompt is, in all"] if found.own_system else []),
+        *found.reading.notes,
+    ]  # fmt: skip
+    yield from (f"  - {line}" for line in lost or ["nothing"])
+
+
+def _to_paste(found: Inspection, path: str) -> Iterator[str]:
+    text = json.dumps(path, ensure_ascii=False)
+    name = "".join(c if c.isalnum() else "_" for c in Path(path).name.partition(".")[0]) or "own"
+    inner = _flow(found.reading.fields)
+    yield f"As a pool, conf/data/{name}.yaml (or data=auto data.path={path}):"
+    yield ""
+    yield "  defaults: [jsonl, _self_]"
+    yield f"  name: {name}"
+    yield f"  path: {text}"
+    yield f"  fields: {inner}"
+    yield "  without_gold: keep" if found.without_gold else "  without_gold: reject"
+    yield ""
+    yield f"As a benchmark, conf/eval/{name}.yaml:"
+    yield ""
+    yield "  defaults: [jsonl, _self_]"
+    yield "  benchmarks:"
+    yield "    own:"
+    yield f"      path: {text}"
+    yield f"      fields: {_flow(replace(found.reading.fields, teacher=None, correct=None))}"
+    if found.reading.grader:
+        yield f"      grader: {found.reading.grader}"
+
+
+def _flow(config: FieldsConfig) -> str:
+    """The fields as a mapping on one line; of those at their defaults, the three that the file presets."""
+    shown: Row = {}
+    for part in fields(FieldsConfig):
+        value = getattr(config, part.name)
+        default = None if part.default is MISSING else part.default
+        if value != default or part.name in ("problem", "answer", "solution"):
+            shown[part.name] = list(value) if isinstance(value, tuple) else value
+    return "{" + ", ".join(f"{name}: {_scalar(value)}" for name, value in shown.items()) + "}"
+
+
+def _scalar(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

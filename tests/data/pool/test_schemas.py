@@ -1,0 +1,338 @@
+"""Rows of well-known kinds: recognised, read with the right gold answer, or refused; never read wrongly."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from limo_ablate.cli import main
+from limo_ablate.core.artifacts import Store
+from limo_ablate.core.errors import UserError
+from limo_ablate.data.pool.config import BenchmarkSetConfig, FieldsConfig, ProblemsConfig
+from limo_ablate.data.pool.inspection import inspect, recognised
+from limo_ablate.data.pool.load import load_benchmark, load_pool
+from limo_ablate.data.pool.schema import read_row
+from limo_ablate.data.pool.schemas import SCHEMAS, recognise
+from limo_ablate.data.pool.values import BadRow, gold_text
+from limo_ablate.trial.compose import compose
+from limo_ablate.trial.evaluate.config import BenchmarkConfig
+
+COLORS = ["red", "green", "blue", "none of these"]
+LISTED = "Which?\n\nA. red\nB. green\nC. blue\nD. none of these"
+
+
+def turns(*texts: str) -> list[dict[str, str]]:
+    return [{"from": who, "value": text} for who, text in zip(("human", "gpt"), texts, strict=False)]
+
+
+EXAMPLES: list[tuple[str, dict[str, Any], tuple[str, str | None, str | None]]] = [
+    ("alpaca", {"instruction": "Add.", "input": "2, 2", "output": "4"}, ("Add.\n2, 2", None, "4")),
+    ("conversation", {"conversations": turns("2+2?", "So \\boxed{4}")}, ("2+2?", "4", "So \\boxed{4}")),
+    (
+        "conversation",
+        {"messages": [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4"}]},
+        ("2+2?", None, "4"),
+    ),
+    ("prompt", {"prompt": "2+2?", "completion": "It is 4."}, ("2+2?", None, "It is 4.")),
+    (
+        "prompt",
+        {
+            "prompt": [{"role": "user", "content": "2+2?"}],
+            "completion": [{"role": "assistant", "content": "4"}],
+        },
+        ("2+2?", None, "4"),
+    ),
+    (
+        "preference",
+        {"conversations": turns("2+2?"), "chosen": turns("", "4")[1], "rejected": turns("", "5")[1]},
+        ("2+2?", None, "4"),
+    ),
+    (
+        "verl",
+        {
+            "prompt": [{"role": "user", "content": "2+2?"}],
+            "reward_model": {"ground_truth": '["4"]', "style": "rule"},
+        },
+        ("2+2?", "4", None),
+    ),
+    (
+        "openthoughts",
+        {"problem": "2+2?", "deepseek_reasoning": "Hm.", "deepseek_solution": "So \\boxed{4}"},
+        ("2+2?", "4", "<think>\nHm.\n</think>\n\nSo \\boxed{4}"),
+    ),
+    ("gsm8k", {"question": "2+2?", "answer": "2+2 is 4.\n#### 4"}, ("2+2?", "4", "2+2 is 4.\n#### 4")),
+    ("options", {"question": "Which?", "choices": COLORS, "answer": 2}, (LISTED, "C", None)),
+    (
+        "options",
+        {
+            "question": "Which?",
+            "choices": {"text": COLORS, "label": ["1", "2", "3", "4"]},
+            "answerKey": "3",
+        },
+        (LISTED, "C", None),
+    ),
+    (
+        "options",
+        {
+            "question": "Which?",
+            "options": dict(zip("ABCD", COLORS, strict=True)),
+            "answer": "blue",
+            "answer_idx": "C",
+        },
+        (LISTED, "C", None),
+    ),
+    (
+        "options",
+        {
+            "question": "Which?",
+            "options": [f"{letter}){color}" for letter, color in zip("ABCD", COLORS, strict=True)],
+            "correct": "C",
+            "rationale": "It is blue.",
+        },
+        (LISTED, "C", "It is blue."),
+    ),
+    (
+        "options",
+        {"question": "Which?", "A": "red", "B": "green", "C": "blue", "D": "none of these", "answer": "C"},
+        (LISTED, "C", None),
+    ),
+    (
+        "squad",
+        {"question": "Who?", "answers": {"text": ["Jane Austen", "Austen"], "answer_start": [1, 6]}},
+        ("Who?", "Jane Austen|Austen", None),
+    ),
+    (
+        "squad",
+        {"question": "Where?", "answer": {"value": "Paris", "aliases": ["Paris", "Paname"]}},
+        ("Where?", "Paris|Paname", None),
+    ),
+    ("columns", {"Question": "2+2?", "Answer": 4.0}, ("2+2?", "4", "4")),
+    (
+        "columns",
+        {"context": "CREATE TABLE t (a INT)", "question": "All?", "answer": "SELECT * FROM t"},
+        ("CREATE TABLE t (a INT)\n\nAll?", "SELECT * FROM t", "SELECT * FROM t"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "row", "expected"), EXAMPLES)
+def test_rows_of_a_schema_are_recognised_and_read(
+    name: str, row: dict[str, Any], expected: tuple[str, str | None, str | None]
+) -> None:
+    found, reading = recognise([row])
+    assert found == name
+    read = read_row(row, reading.fields, "file")
+    solution = read.solutions[0]["text"] if read.solutions else None
+    assert (read.problem["text"], read.problem["gold"], solution) == expected
+
+
+def test_each_schema_is_tested() -> None:
+    assert {name for name, _, _ in EXAMPLES} | {"segments"} == set(SCHEMAS.builtin)
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (
+            {"segments": [{"label": False, "text": "<s>Hi"}]},
+            "a chat template in it, which",
+        ),
+        ({"a": 1, "b": 2}, r"none of the known schemas .*Columns: a, b"),
+        ({"chosen": "Human: Hi", "rejected": "Human: Hi"}, "preference pairs without a prompt"),
+    ],
+)
+def test_what_can_t_be_read_is_refused(row: dict[str, Any], reason: str) -> None:
+    with pytest.raises(UserError, match=reason):
+        recognise([row])
+
+
+@pytest.mark.parametrize(
+    ("value", "answers", "gold"),
+    [
+        (["Austen", "Jane Austen"], "any", "Austen|Jane Austen"),
+        (["Austen", "Jane Austen"], "all", "Austen, Jane Austen"),
+        ({"integer": 42, "square_of": 84}, "all", "42, 84"),
+        ('["72"]', None, "72"),
+        (["72", "72"], None, "72"),
+        ("Half of 48 is 24.\n#### 72", None, "72"),
+        ("We add the two numbers, as was shown in the lesson, and so find \\boxed{72} in all.", None, "72"),
+    ],
+)
+def test_a_gold_answer_of_another_kind_is_read_as_it_is_meant(value: Any, answers: str, gold: str) -> None:
+    assert gold_text(value, answers) == gold
+
+
+@pytest.mark.parametrize(
+    ("value", "answers", "reason"),
+    [
+        (["Austen", "Jane Austen"], None, "set fields.answers=all if all parts are required, any if one is"),
+        ({"value": "Paris", "aliases": ["Paname"]}, None, "name the part that is meant"),
+        ({"value": "Paris", "aliases": ["Paname"]}, "any", "an object with value, aliases; name its list"),
+        (["a|b", "c"], "any", r"a\|b' has a \|, which stands between the answers"),
+    ],
+)
+def test_a_gold_answer_that_may_mean_two_things_is_refused(value: Any, answers: str, reason: str) -> None:
+    with pytest.raises(BadRow, match=reason):
+        gold_text(value, answers)
+
+
+def options(listed: Any, answer: Any, first: Any = 0) -> str | None:
+    fields = FieldsConfig(problem="q", answer="a", options="o", first_option=first)
+    gold = read_row({"q": "Which?", "o": listed, "a": answer}, fields, "file").problem["gold"]
+    assert gold is None or isinstance(gold, str)
+    return gold
+
+
+@pytest.mark.parametrize(
+    ("listed", "answer", "first", "letter"),
+    [
+        (["0", "4", "2", "6"], 1, 0, "B"),
+        (["0", "4", "2", "6"], 4, None, "B"),
+        ([2, 4, 6], "4", None, "B"),
+        (COLORS, 1, 1, "A"),
+        (COLORS, "(b)", 0, "B"),
+        ([{"key": "A", "value": "red"}, {"key": "B", "value": "blue"}], "B", 0, "B"),
+        ({"A": "red", "B": "blue", "C": None}, "blue", 0, "B"),
+    ],
+)
+def test_the_right_option(listed: Any, answer: Any, first: Any, letter: str) -> None:
+    assert options(listed, answer, first) == letter
+
+
+@pytest.mark.parametrize(
+    ("listed", "answer", "error", "reason"),
+    [
+        (COLORS, 4, UserError, "answer 4 of 4 options: they are numbered from 1; set fields.first_option=1"),
+        (["1", "2", "3"], "2", BadRow, "2 may be a position or an option's text"),
+        (["B", "A", "C"], "B", BadRow, "the letter of one option and the text of another"),
+        (COLORS, "purple", BadRow, "purple is none of the options"),
+        (["red", "red"], "A", BadRow, "two are the same"),
+        ("red, green", "A", BadRow, "neither a list nor a mapping but a str"),
+        (COLORS, ["A", "B"], BadRow, "only one option can be right"),
+        (COLORS, None, BadRow, "no gold answer"),
+    ],
+)
+def test_an_option_that_can_t_be_told_is_refused(
+    listed: Any, answer: Any, error: type[Exception], reason: str
+) -> None:
+    with pytest.raises(error, match=reason):
+        options(listed, answer)
+
+
+def test_the_right_option_of_distractors_does_not_always_stand_first() -> None:
+    rows = [
+        {"question": f"Which? {n}", "correct_answer": "blue", "distractor1": "red", "distractor2": "green"}
+        for n in range(30)
+    ]
+    name, reading = recognise(rows)
+    golds = [read_row(row, reading.fields, "file").problem["gold"] for row in rows]
+    assert name == "options"
+    assert set(golds) == {"A", "B", "C"}
+
+
+def test_options_that_are_numbered_from_1_are_recognised() -> None:
+    rows = [{"question": f"{n}?", "options": COLORS, "label": n % 4 + 1} for n in range(8)]
+    _, reading = recognise(rows)
+    assert [read_row(row, reading.fields, "file").problem["gold"] for row in rows[:4]] == [*"ABCD"]
+
+
+def written(folder: Path, rows: list[dict[str, Any]]) -> str:
+    path = folder / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def test_an_index_without_its_options_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, [{"question": "Which?", "choices": COLORS, "answer": 2}])
+    fields = FieldsConfig(problem="question", answer="answer")
+    config = BenchmarkSetConfig(source="file", path=path, fields=fields)
+    with pytest.raises(UserError, match=r"own.fields.answer=answer: 2 seems to name an option in choices.*"):
+        load_benchmark(Store(tmp_path / "store"), "own", config)
+
+
+def test_a_benchmark_s_options_are_known_to_the_verifier(tmp_path: Path) -> None:
+    path = written(tmp_path, [{"question": "Which?", "choices": COLORS, "answer": 2}])
+    fields = FieldsConfig(problem="question", answer="answer", options="choices")
+    config = BenchmarkSetConfig(source="file", path=path, fields=fields)
+    made = load_benchmark(Store(tmp_path / "store"), "own", config)
+    assert json.loads((made.path / "options.json").read_text())["0"]["options"]["C"] == "blue"
+    assert pl.read_parquet(made.path / "problems.parquet")["gold"].to_list() == ["C"]
+
+
+def test_the_verifier_does_not_take_one_of_several_answers() -> None:
+    fields = FieldsConfig(problem="q", answer="a", answers="any")
+    sampling = {"samples": 1, "temperature": 0.0, "top_p": 1.0, "max_tokens": 8}
+    with pytest.raises(UserError, match=r"fields.answers=any: the verifier takes one gold answer"):
+        BenchmarkConfig(source="file", path="x", fields=fields, **sampling)
+    with pytest.raises(UserError, match=r"fields=auto: its grader depends on them"):
+        BenchmarkConfig(source="file", path="x", fields="auto", **sampling)
+
+
+def test_auto_reads_what_the_pasted_yaml_reads(tmp_path: Path) -> None:
+    path = written(tmp_path, [row for name, row, _ in EXAMPLES if name == "gsm8k"])
+    auto = compose(["data=auto", f"data.path={path}"]).data
+    assert auto.fields == "auto"
+    fields = "data.fields={problem: question, answer: null, solution: answer}"
+    names = ["data.name=auto", f"data.path={path}", "data.without_gold=keep"]
+    pasted = compose(["data=jsonl", *names, fields]).data
+    store = Store(tmp_path / "store")
+    assert load_pool(store, auto).key == load_pool(store, pasted).key
+
+
+def test_inspect_prints_the_rows_what_is_lost_and_yaml(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [
+        {"instruction": f"Add {n}.", "input": "", "output": "1", "system": "Be brief.", "note": "x"}
+        for n in range(7)
+    ]
+    path = written(tmp_path, [*rows, {"instruction": "", "input": "", "output": "1"}])
+    assert main(["data", "inspect", path, "--rows", "2"]) == 0
+    printed = capsys.readouterr().out
+    assert "8 rows looked at, 7 can be used" in printed
+    assert "problem   Add 1." in printed
+    assert "Add 2." not in printed
+    assert "1 row: problem: no text" in printed
+    assert "7 rows without a gold answer" in printed
+    assert "columns that are not read: note" in printed
+    assert "7 rows with a system turn" in printed
+    yaml = printed.split("data.path=")[1].split("As a benchmark")[0].partition("\n\n")[2]
+    folder = tmp_path / "conf" / "data"
+    folder.mkdir(parents=True)
+    (folder / "pasted.yaml").write_text("\n".join(line[2:] for line in yaml.splitlines()))
+    monkeypatch.chdir(tmp_path)
+    data = compose(["data=pasted"]).data
+    assert (data.path, data.without_gold) == (path, "keep")
+    assert data.fields == FieldsConfig(problem="{instruction}\\n{input}", answer=None, solution="output")
+    assert main(["data", "inspect", str(tmp_path / "none.jsonl")]) == 2
+    assert "no such file" in capsys.readouterr().err
+
+
+def test_files_of_others_are_recognised(shared: Path) -> None:
+    folder = shared / "round2"
+    if not folder.is_dir():
+        pytest.skip("the second round's inputs are not in ../shared/data")
+    expected = {
+        "real/medqa_test.jsonl": ("options", 15),
+        "real/simplerl_mmlu_stem_test.jsonl": ("options", 15),
+        "real/simplerl_aqua_test.jsonl": ("options", 15),
+        "real/simplerl_svamp_test.jsonl": ("columns", 15),
+        "real/ori_pqal.json": ("columns", 12),
+        "real/text2sql_train.jsonl": ("columns", 15),
+        "real/lf_v1_sft_demo.jsonl": ("conversation", 15),
+        "skywork_like.jsonl": ("verl", 60),
+        "squad_like.jsonl": ("squad", 5),
+        "lightr1_math.parquet": ("verl", 500),
+        "excel_semicolon.csv": ("columns", 40),
+        "zh_cols.jsonl": ("columns", 1),
+    }
+    for name, (schema, usable) in expected.items():
+        found = inspect(ProblemsConfig(source="file", path=str(folder / name)), 0)
+        assert (name, found.name, found.rows - found.rejected.total()) == (name, schema, usable)
+
+
+def test_a_source_without_auto_is_as_it_was() -> None:
+    config = ProblemsConfig(source="file", path="x", fields=FieldsConfig(problem="p", answer="a"))
+    assert recognised(config, "data") is config
