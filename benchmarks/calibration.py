@@ -1,19 +1,21 @@
 """Whether the analysis keeps its word: simulated studies with planted effects, through the code that reports.
 
-    python benchmarks/calibration.py [--studies 2000] [--edges]
+    python benchmarks/calibration.py [--studies 2000] [--edges | --contrasts | --families]
 
 Two arms answer the same n problems, K completions each, after R trainings an arm. Problems differ in how
 hard they are, in what the second arm does to them (SD w), trainings in how well they went (SD t). Coverage
 is how often the 95 % interval holds the planted effect, type I how often p < 0.05 without one, power how
 often p < 0.05 with an effect of the size that `plan` calls detectable with 80 % (it is given the true w, s
 and t). The standard error of each figure is 0.5 (coverage, type I) and 0.9 (power) with 2,000 studies.
-With --edges: means and differences near 0 and 1 instead (`edges`).
+With --edges: means and differences near 0 and 1 instead (`edges`); --contrasts: changes of effects, lines,
+means over benchmarks (`declared`); --families: several contrasts at once (`families`).
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
@@ -23,7 +25,8 @@ from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from limo_ablate.analysis.crossed import DIFFERENCE, SHARE, crossed
+from limo_ablate.analysis.adjust import holm
+from limo_ablate.analysis.crossed import DIFFERENCE, SHARE, Crossed, crossed, stratified
 from limo_ablate.analysis.power import Noise, minimum_detectable_effect
 
 Array = npt.NDArray[np.float64]
@@ -134,6 +137,106 @@ def edges(rng: np.random.Generator, studies: int) -> None:
         print("|", " | ".join(map(str, cells)), "|", flush=True)
 
 
+WEIGHTS = {
+    "change of an effect": (1.0, -1.0, -1.0, 1.0),
+    "line through 4 sizes": (-0.9, -0.3, 0.3, 0.9),
+    "mean of two benchmarks": (-1.0, 1.0),
+}
+SETS = {"mean of two benchmarks": (1.0, 0.06)}
+"""Problems of each benchmark, as shares of the setting's number: MATH500 and AIME24."""
+ARM_RATES = {
+    "floor": (0.01, 0.02, 0.02, 0.05), "middle": (0.3, 0.4, 0.45, 0.6), "ceiling": (0.9, 0.95, 0.98, 0.99),
+}  # fmt: skip
+
+
+def arms(
+    rng: np.random.Generator, studies: int, layout: tuple[int, int, int], rates: Sequence[float]
+) -> list[Array]:
+    """(studies, R, n) accuracies of an arm for each rate, on the same problems."""
+    r, n, k = layout
+    seed_sd = SEED_SD if r > 1 else 0.0
+    many = [
+        ITEM_SD * rng.standard_t(3, 200_000),
+        seed_sd * rng.normal(size=200_000),
+        EFFECT_SD * rng.normal(size=200_000),
+    ]
+    items = ITEM_SD * rng.standard_t(3, (studies, 1, n))
+    found = []
+    for rate in rates:
+        own = EFFECT_SD * rng.normal(size=(studies, 1, n)) + seed_sd * rng.normal(size=(studies, r, 1))
+        found.append(rng.binomial(k, expit(logit_of(rate, *many) + items + own)) / k)
+    return found
+
+
+def declared(rng: np.random.Generator, studies: int) -> None:
+    """Contrasts of more than two arms, and means over benchmarks: coverage and width, how often p < 0.05 and
+    equivalence are wrong (arms alike, or apart by the margin)."""
+    print("| contrast | accuracies | problems | samples | seeds | coverage / width | type I | ", end="")
+    print("equivalence at the margin |")
+    print("|---" * 8 + "|")
+    for (name, weights), (at, rates), (n, k, r) in product(
+        WEIGHTS.items(), ARM_RATES.items(), ((30, 4, 3), (500, 1, 3), (500, 1, 5), (100, 1, 1))
+    ):
+        sizes = [max(10, round(n * share)) for share in SETS.get(name, (1.0,))]
+        own = [*rates[:1], rates[-1]] if len(weights) == 2 else list(rates)
+        truth = float(np.dot(weights, own))
+        found = _weighted(rng, studies, [(r, size, k) for size in sizes], weights, own)
+        low, high = found.interval()
+        alike = _weighted(rng, studies, [(r, size, k) for size in sizes], weights, [rates[1]] * len(own))
+        cells = [name, at, " + ".join(map(str, sizes)), k, r]
+        cells.append(f"{_covered(low, high, truth)} / {100 * (high - low).mean():.1f}")
+        cells.append(f"{100 * (alike.p_value() < 0.05).mean():.1f}")
+        cells.append(f"{100 * (found.p_equivalent(abs(truth)) < 0.05).mean():.1f}" if truth else "-")
+        print("|", " | ".join(map(str, cells)), "|", flush=True)
+
+
+def _weighted(
+    rng: np.random.Generator,
+    studies: int,
+    layouts: Sequence[tuple[int, int, int]],
+    weights: Sequence[float],
+    rates: Sequence[float],
+) -> Crossed:
+    values = [
+        np.tensordot(weights, np.stack(arms(rng, studies, layout, rates)), axes=1) for layout in layouts
+    ]
+    bounds = sum(min(weight, 0.0) for weight in weights), sum(max(weight, 0.0) for weight in weights)
+    if len(values) == 1:
+        return crossed(values[0], bounds=bounds)
+    return stratified(values, bounds, [layout[1] for layout in layouts])
+
+
+def families(rng: np.random.Generator, studies: int) -> None:
+    """How often at least one of several contrasts is wrongly significant, and how often each of one arm that
+    differs is: by Holm's method, and by Dunnett's critical value for the same estimates."""
+    print("| family | problems | seeds | wrong: Holm | wrong: Dunnett | found: Holm | found: Dunnett |")
+    print("|---" * 7 + "|")
+    for pairs, (n, r) in product((False, True), ((500, 3), (500, 5), (100, 10))):
+        shares = []
+        for rates in ((0.4,) * 4, (0.4, 0.4, 0.4, 0.5)):
+            own = arms(rng, studies, (r, n, 1), rates)
+            chosen = [(a, b) for a in range(4) for b in range(a + 1, 4) if pairs or a == 0]
+            p = np.stack([crossed(own[b] - own[a], bounds=DIFFERENCE).p_value() for a, b in chosen])
+            by_holm = np.stack([holm(one) for one in p.T]).T < 0.05
+            means = np.stack([arm.mean(axis=2) for arm in own])
+            shares.append((by_holm, _dunnett(means) < 0.05))
+        print("|", " | ".join([
+            "all pairs of 4" if pairs else "3 against a reference", str(n), str(r),
+            f"{100 * shares[0][0].any(axis=0).mean():.1f}",
+            "-" if pairs else f"{100 * shares[0][1].any(axis=0).mean():.1f}",
+            f"{100 * shares[1][0][2].mean():.1f}",
+            "-" if pairs else f"{100 * shares[1][1][2].mean():.1f}",
+        ]), "|", flush=True)  # fmt: skip
+
+
+def _dunnett(means: Array) -> Array:
+    """(arms - 1, studies) adjusted p-values of each arm against the first, means (arms, studies, R)."""
+    return np.stack([
+        stats.dunnett(*means[1:, study], control=means[0, study], random_state=0).pvalue
+        for study in range(means.shape[1])
+    ]).T  # fmt: skip
+
+
 def _covered(low: Array, high: Array, truth: float) -> str:
     return f"{100 * ((low <= truth) & (truth <= high)).mean():.1f}"
 
@@ -143,12 +246,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--studies", type=int, default=2000)
-    parser.add_argument("--edges", action="store_true")
+    for section in ("--edges", "--contrasts", "--families"):
+        parser.add_argument(section, action="store_true")
     asked = parser.parse_args()
     studies, rng = asked.studies, np.random.default_rng(0)
-    if asked.edges:
-        edges(rng, studies)
-        return
+    for wanted, section in ((asked.edges, edges), (asked.contrasts, declared), (asked.families, families)):
+        if wanted:
+            section(rng, studies)
+            return
     print("| seeds | problems | samples | w | t | detectable | coverage | type I | power |")
     print("|---|---|---|---|---|---|---|---|---|")
     for r, n, k, w, t in product((1, 3, 5), (30, 200, 500), (1, 8), (0.05, 0.15), (0.0, 0.02, 0.05)):

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from limo_ablate.analysis.adjust import with_adjusted_p
-from limo_ablate.analysis.crossed import DIFFERENCE, Crossed, crossed, unpaired
+from limo_ablate.analysis.crossed import Crossed, columns, crossed, stratified, unpaired
 from limo_ablate.analysis.cube import Cube, contrast_weights, cube, points_compared
 from limo_ablate.analysis.power import ALPHA, Contrast
 from limo_ablate.analysis.resample import bootstrap, mcnemar, sign_flips
@@ -36,18 +36,21 @@ def contrasts(
     `axes` maps each block's name to its axes, `answers` is `answers.items` of the trials.
 
     - contrast, block, factor, a, b, score, primary
+    - comparison: what is compared, in words
     - over: the levels of the block's other axes over which it is averaged
-    - effect: accuracy at b minus accuracy at a; low, high: its 1 - `alpha` confidence interval; stderr; p:
-      two-sided
+    - effect: accuracy at b minus accuracy at a (of a trend, by its line; of an interaction, its change); low,
+      high: its 1 - `alpha` confidence interval; stderr; p: two-sided
     - p_adj: adjusted by Holm over the primary contrasts; a secondary one keeps its p
     - p_equivalent: p-value of the equivalence test (two one-sided tests); null without a margin
     - p_equivalent_adj: adjusted by Holm over the primary contrasts with a margin
     - conclusion: `different` (p_adj < alpha), else `equivalent` (p_equivalent_adj < alpha), else `unclear`;
-      `no information` (without p-values) where both arms solved nothing, or everything
+      `no information` (without p-values) where both arms solved nothing, or everything; of an interaction, at
+      one of its two levels
     - low_boot, high_boot: two-way bootstrap; p_flips: sign flips of the problems' differences with trainings
       fixed; p_mcnemar: exact, null unless each arm has one sample of one training
     - paired: whether the arms have the same seeds; if not, each is averaged over its own, as independent of
-      the other's (`crossed.unpaired`), and there is no bootstrap
+      the other's (`crossed.unpaired`), and there is no bootstrap. With several scores the arms must share
+      seeds, and there is no bootstrap either
     - problems, samples, seeds (subsets or bases, if the block has an axis of these as replicates)
     - note: why there is no result (the row's numbers are then null)
 
@@ -67,12 +70,15 @@ def contrasts(
     )
 
 
+Array = npt.NDArray[np.float64]
 NUMBERS = (
     "effect", "low", "high", "stderr", "p", "p_adj", "p_equivalent", "p_equivalent_adj", "low_boot",
     "high_boot", "p_flips", "p_mcnemar",
 )  # fmt: skip
+TESTS = ("p", "p_equivalent", "p_flips", "p_mcnemar", "low_boot", "high_boot")
+"""What is left out where there is no information."""
 SCHEMA: dict[str, Any] = {
-    **dict.fromkeys(("contrast", "block", "factor", "a", "b", "score"), pl.String),
+    **dict.fromkeys(("contrast", "block", "factor", "a", "b", "score", "comparison"), pl.String),
     "primary": pl.Boolean,
     "over": pl.String,
     **dict.fromkeys(NUMBERS, pl.Float64),
@@ -90,72 +96,112 @@ def _row(contrast: Contrast, blocks: Callable[[str, str], Cube], alpha: float) -
         "factor": contrast.factor,
         "a": str(contrast.a),
         "b": str(contrast.b),
-        "score": contrast.score,
+        "score": contrast.score_name,
+        "comparison": contrast.comparison,
         "primary": contrast.primary,
         "margin": contrast.margin,
     }
     try:
-        block = blocks(contrast.block, contrast.score)
-        weights = contrast_weights(block, contrast)
-        over = points_compared(block, contrast, weights)
-        return row | contrast_numbers(block, weights, contrast.margin, alpha) | {"over": over}
+        parts = [blocks(contrast.block, score) for score in contrast.scores]
+        weights = [contrast_weights(part, contrast) for part in parts]
+        over = points_compared(parts[0], contrast, weights[0])
+        numbers = contrast_numbers(parts, weights, contrast.margin, alpha)
+        if any(nothing_to_compare(parts, side) for side in _sides(parts, weights, contrast)):
+            numbers |= dict.fromkeys(TESTS)
+        return row | numbers | {"over": over}
     except UserError as error:
         return row | {"note": str(error)}
 
 
 def contrast_numbers(
-    block: Cube, weights: npt.NDArray[np.float64], margin: float | None, alpha: float
+    parts: Sequence[Cube], weights: Sequence[Array], margin: float | None, alpha: float
 ) -> dict[str, Any]:
-    """Effect, interval and p-values of one weighted sum of the cells."""
-    arms = [np.where(weights * sign > 0, weights, 0.0) for sign in (1, -1)]
-    paired = block.trainings is not None or np.array_equal(block.complete(arms[0]), block.complete(arms[1]))
-    resampled: dict[str, float | None]
-    if paired:
-        values = block.grouped(block.weighted(weights)[None])
-        estimate = crossed(values, bounds=DIFFERENCE, problems=len(block.problems))
-        low_boot, high_boot = bootstrap(values[0], 1 - alpha)
-        means = values[0].reshape(-1, values.shape[-1]).mean(axis=0)
-        resampled = {"low_boot": low_boot, "high_boot": high_boot, "p_flips": sign_flips(means)}
+    """Effect, interval and p-values of one weighted sum of the cells; of several scores (`parts`, the block's
+    cube for each), of its mean over them."""
+    bounds = (float(weights[0][weights[0] < 0].sum()), float(weights[0][weights[0] > 0].sum()))
+    arms = [[np.where(own * sign > 0, own, 0.0) for own in weights] for sign in (1, -1)]
+    paired = all(
+        part.trainings is not None or np.array_equal(part.complete(one), part.complete(other))
+        for part, one, other in zip(parts, *arms, strict=True)
+    )
+    problems = [len(part.problems) for part in parts]
+    low_boot = high_boot = None
+    if len(parts) > 1:
+        values = _strata(parts, weights, paired=paired)
+        estimate, means = stratified(values, bounds, problems), _columns_of(values)
+    elif paired:
+        values = [parts[0].grouped(parts[0].weighted(weights[0])[None])]
+        estimate, means = crossed(values[0], bounds=bounds, problems=problems[0]), _columns_of(values)
+        low_boot, high_boot = bootstrap(values[0][0], 1 - alpha)
     else:
-        sides = [block.grouped(block.weighted(arm)[None]) for arm in arms]
-        estimate = _unpaired(sides, len(block.problems))
+        sides = [parts[0].grouped(parts[0].weighted(arm)[None]) for (arm,) in arms]
+        estimate = _unpaired(sides, bounds, problems[0])
         means = np.sum([side.mean(axis=(0, 1)) for side in sides], axis=0)
-        resampled = {"low_boot": None, "high_boot": None, "p_flips": sign_flips(means)}
     low, high = estimate.interval(1 - alpha)
-    numbers: dict[str, Any] = {
+    return {
         "effect": float(estimate.mean[0]),
         "low": float(low[0]),
         "high": float(high[0]),
         "stderr": float(estimate.stderr[0]),
         "p": float(estimate.p_value()[0]),
         "p_equivalent": None if margin is None else float(estimate.p_equivalent(margin)[0]),
-        **resampled,
-        "p_mcnemar": _mcnemar(block, weights),
+        "low_boot": low_boot,
+        "high_boot": high_boot,
+        "p_flips": sign_flips(means),
+        "p_mcnemar": _mcnemar(parts[0], weights[0]) if len(parts) == 1 else None,
         "paired": paired,
-        "problems": len(block.problems),
-        "samples": block.samples,
+        "problems": sum(problems),
+        "samples": min(part.samples for part in parts),
         "seeds": estimate.trainings,
     }
-    if nothing_to_compare(block, weights):
-        numbers |= dict.fromkeys(("p", "p_equivalent", "p_flips", "p_mcnemar", "low_boot", "high_boot"))
-    return numbers
 
 
-def nothing_to_compare(block: Cube, weights: npt.NDArray[np.float64]) -> bool:
-    """Whether all cells with a weight solved nothing, or everything: the problems then tell nothing of a
-    difference between them."""
-    values = block.accuracy[weights != 0]
-    answered = values[np.isfinite(values)]
-    return bool((answered == 0).all() or (answered == 1).all())
+def _columns_of(values: Sequence[Array]) -> Array:
+    """(N,) means of all problems over trainings, as `crossed.columns` weights them."""
+    return np.asarray(columns([one.reshape(1, -1, one.shape[-1]).mean(axis=1) for one in values])[0])
 
 
-def _unpaired(sides: Sequence[npt.NDArray[np.float64]], problems: int) -> Crossed:
+def _strata(parts: Sequence[Cube], weights: Sequence[Array], *, paired: bool) -> list[Array]:
+    """The weighted sum on each score. Raises UserError where not all have the same trials."""
+    pairs = list(zip(parts, weights, strict=True))
+    cells = [{cell for cell, weight in zip(part.cells, own, strict=True) if weight} for part, own in pairs]
+    seeds = [[*np.array(part.seeds)[part.complete(own)]] for part, own in pairs]
+    if not paired or any(own != cells[0] for own in cells) or any(own != seeds[0] for own in seeds):
+        raise UserError("a mean over several scores needs every arm on all of them, with the same seeds")
+    return [part.grouped(part.weighted(own)[None]) for part, own in pairs]
+
+
+def _sides(parts: Sequence[Cube], weights: Sequence[Array], contrast: Contrast) -> list[list[Array]]:
+    """The weights of what must each be informative: of an interaction, those at each of its two levels."""
+    if not contrast.interaction:
+        return [list(weights)]
+    ((key, levels),) = contrast.interaction.items()
+    return [
+        [
+            own * np.array([cell[part.axes.index(key)] == level for cell in part.cells])
+            for part, own in zip(parts, weights, strict=True)
+        ]
+        for level in levels
+    ]
+
+
+def nothing_to_compare(parts: Sequence[Cube], weights: Sequence[Array]) -> bool:
+    """Whether all cells with a weight solved nothing, or everything, on every score: the problems then tell
+    nothing of a difference between them."""
+    answered = []
+    for part, own in zip(parts, weights, strict=True):
+        values = part.accuracy[own != 0]
+        answered.append(values[np.isfinite(values)])
+    return all(bool((own == 0).all() or (own == 1).all()) for own in answered)
+
+
+def _unpaired(sides: Sequence[Array], bounds: tuple[float, float], problems: int) -> Crossed:
     if max(side.shape[1] for side in sides) < 2:
         raise UserError("the arms have one seed each, and not the same; no error can be estimated")
-    return unpaired(sides, problems=problems)
+    return unpaired(sides, bounds, problems)
 
 
-def _mcnemar(block: Cube, weights: npt.NDArray[np.float64]) -> float | None:
+def _mcnemar(block: Cube, weights: Array) -> float | None:
     seeds = np.flatnonzero(block.complete(weights))
     arms = [np.flatnonzero(weights == side) for side in (-1.0, 1.0)]
     single = block.trainings is None and block.clusters is None

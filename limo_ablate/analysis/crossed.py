@@ -134,8 +134,30 @@ def crossed(
     """
     count = values.shape[-1] if problems is None else problems
     grouped = values if clusters is None else by_cluster(values, clusters)
-    layouts = grouped if grouped.ndim == 4 else grouped[:, :, None]
-    return _near_bounds(_estimates, [layouts], [bounds], bounds, count)
+    layouts = _with_seeds(grouped)
+    return _near_bounds(_estimates, [layouts], [bounds], bounds, [count], [_by_problem(layouts)])
+
+
+def stratified(
+    strata: Sequence[Array], bounds: tuple[float, float], problems: Sequence[int | npt.NDArray[np.int64]]
+) -> Crossed:
+    """Estimates of the mean of G layouts' means: the same trainings on each of G sets of problems (or
+    clusters), (E, R, n) or (E, R, S, n) with n of their own. The sets are fixed, the problems of each random.
+
+    `problems`: number of problems of each.
+    """
+    layouts = [_with_seeds(layout) for layout in strata]
+    ends, means = [bounds] * len(layouts), [_by_problem(layout) for layout in layouts]
+    return _near_bounds(_stratified_estimates, layouts, ends, bounds, problems, means)
+
+
+def _with_seeds(values: Array) -> Array:
+    """(E, R, S, n) of (E, R, n), or itself."""
+    return values if values.ndim == 4 else values[:, :, None]
+
+
+def _by_problem(layout: Array) -> Array:
+    return np.asarray(layout.mean(axis=(1, 2)))
 
 
 def unpaired(
@@ -148,9 +170,9 @@ def unpaired(
     other's. Not both may have one. `problems`: see `crossed`.
     """
     ends = [(bounds[1], 0.0), (0.0, bounds[0])]  # pseudo-problems that only the second, only the first solves
-    return _near_bounds(
-        _unpaired_estimates, [arm[:, :, None] for arm in arms], ends, bounds, problems or arms[0].shape[-1]
-    )
+    count, layouts = problems or arms[0].shape[-1], [_with_seeds(arm) for arm in arms]
+    means = [np.asarray(_by_problem(layouts[0]) + _by_problem(layouts[1]))]
+    return _near_bounds(_unpaired_estimates, layouts, ends, bounds, [count, count], means)
 
 
 def _near_bounds(
@@ -158,19 +180,21 @@ def _near_bounds(
     layouts: list[Array],
     ends: Sequence[tuple[float, float]],
     bounds: tuple[float, float],
-    problems: int | npt.NDArray[np.int64],
+    problems: Sequence[int | npt.NDArray[np.int64]],
+    sets: Sequence[Array],
 ) -> Crossed:
-    """The estimates of the layouts' sum, with pseudo-problems at `ends` of each as far as they count.
+    """The estimates of several layouts, with pseudo-problems at `ends` of each as far as they count.
 
-    A pseudo-problem among clusters is one by itself (`by_cluster`)."""
-    means = np.sum([layout.mean(axis=(1, 2)) for layout in layouts], axis=0)
+    `sets`: (E, n) means of the problems of each set; pseudo-problems count as far as in the set where they
+    count most. A pseudo-problem among clusters is one by itself (`by_cluster`).
+    """
+    means = columns(sets)
     n = means.shape[1]
     skewness, found = _skewness(means), estimate(layouts)
     if np.isfinite(bounds).all():
-        weight = edge_weight(skewness, n)
-        padded = estimate(
-            [_padded(layout, end, n / problems) for layout, end in zip(layouts, ends, strict=True)]
-        )
+        weight = np.max([edge_weight(_skewness(part), part.shape[1]) for part in sets], axis=0)
+        counted = zip(layouts, ends, problems, strict=True)
+        padded = estimate([_padded(layout, end, layout.shape[-1] / count) for layout, end, count in counted])
         found = {name: (own.T + weight * (padded[name] - own).T).T for name, own in found.items()}
     shift = np.clip(np.nan_to_num(skewness / np.sqrt(n)), -LARGEST_SHIFT, LARGEST_SHIFT)
     return Crossed(
@@ -179,8 +203,20 @@ def _near_bounds(
         skew=shift * means.std(axis=1, ddof=1) / np.sqrt(n) * (1 + 2 * ONE_SIDED**2) / 6,
         bounds=bounds,
         trainings=max(layout.shape[1] for layout in layouts),
-        problems=int(np.max(problems)),
+        problems=int(np.max(sum(problems[: len(sets)]))),
     )
+
+
+def columns(strata: Sequence[Array]) -> Array:
+    """(E, N) means of all sets' problems, weighted so that their mean is the mean of the sets' means."""
+    if len(strata) == 1:
+        return strata[0]
+    total = sum(part.shape[1] for part in strata)
+    centre = np.mean([part.mean(axis=1) for part in strata], axis=0)[:, None]
+    scaled = [
+        (part - part.mean(axis=1, keepdims=True)) * total / (len(strata) * part.shape[1]) for part in strata
+    ]
+    return np.asarray(np.concatenate(scaled, axis=1) + centre)
 
 
 def _padded(layout: Array, end: tuple[float, float], share: float | Array) -> Array:
@@ -224,6 +260,30 @@ def _estimates(layouts: list[Array]) -> dict[str, Array]:
     return _errors(training_part, problem_part, rest_part, r * s) | {
         "centre": mean,
         "spread": spreads(sums, r, n, s),
+    }
+
+
+def _stratified_estimates(layouts: list[Array]) -> dict[str, Array]:
+    """The same of the mean of several layouts' means: what trainings add is that of their mean, what problems
+    add is summed over the layouts."""
+    _, r, s, _ = layouts[0].shape
+    trainings = np.mean([layout.mean(axis=3) for layout in layouts], axis=0)[..., None]
+    mean = trainings.mean(axis=(1, 2, 3))
+    base, _, _, seed, residual = _squares(trainings, mean) / (r * s)
+    signs, sums, free = [1, 1, -1], [base, seed, residual], list(freedom(r, 2, s)[[0, 3, 4]])
+    for layout in layouts:
+        n = layout.shape[-1]
+        _, items, rest, _, _ = _squares(layout, layout.mean(axis=(1, 2, 3)))
+        share = 1 / (len(layouts) ** 2 * r * s * n)
+        sums += [items * share, rest * share]
+        free += list(freedom(r, n, s)[1:3])
+        signs += [1, -1]
+    parts = np.array([one / count if count else 0 * one for one, count in zip(sums, free, strict=True)])
+    base, seed, residual = parts[:3]
+    training_part = np.maximum(base + seed - residual, np.maximum(base, seed))
+    return _errors(training_part, parts[3::2].sum(axis=0), parts[4::2].sum(axis=0), r * s) | {
+        "centre": mean,
+        "spread": _mixture(np.stack(sums), tuple(free), signs, POINTS),
     }
 
 

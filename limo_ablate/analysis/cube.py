@@ -138,53 +138,62 @@ def build_cube(
 
 
 def contrast_weights(block: Cube, contrast: Contrast) -> Array:
-    """(cells,) weights of level `b` minus level `a` of the factor, averaged over all points that have both
-    and that the contrast compares.
+    """(cells,) weights of the contrast's effect, averaged over all points that have every level it compares
+    (level `a` and level `b` of the factor; with an interaction, both at each of two levels of another axis).
 
-    In a fractional design no point has both: there, all cells at `b` are compared with all cells at `a`, if
+    In a fractional design no point has them: there, all cells at `b` are compared with all cells at `a`, if
     both have the same levels of every other factor. Raises UserError where neither is possible, and for a
     factor or level that the block does not have.
     """
-    place, a, b = _axis(block, contrast.factor), contrast.a, contrast.b
+    places = [_axis(block, key) for key in (contrast.factor, *contrast.interaction)]
     for key in contrast.at:
         _axis(block, key)
     run = [number for number in range(len(block.cells)) if _run(block, number)]
     numbers = contrast.compared(run, lambda number: dict(zip(block.axes, block.cells[number], strict=True)))
-    for level in (a, b):
-        if not any(block.cells[number][place] == level for number in numbers):
-            known = list(dict.fromkeys(block.cells[number][place] for number in run))
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    for number in numbers:
+        groups.setdefault(tuple(block.cells[number][place] for place in places), []).append(number)
+    levels = [key[0] for key in groups]
+    for level in (contrast.a, contrast.b):
+        if level not in levels:
+            known = list(dict.fromkeys(block.cells[number][places[0]] for number in run))
             at = "".join(f", {key}={value}" for key, value in contrast.at.items())
             raise UserError(
                 f"no finished trial at {contrast.factor}={level}{at}; there are: {', '.join(map(str, known))}"
             )
-    points: dict[tuple[Any, ...], dict[Any, int]] = {}
-    for number in numbers:
-        cell = block.cells[number]
-        points.setdefault(cell[:place] + cell[place + 1 :], {})[cell[place]] = number
-    both = [arms for arms in points.values() if a in arms and b in arms]
-    if not both:
-        return _balanced(block, contrast, numbers)
     weights = np.zeros(len(block.cells))
-    for arms in both:
-        weights[arms[b]] += 1 / len(both)
-        weights[arms[a]] -= 1 / len(both)
+    members = _alike(block, groups, contrast.coefficients(levels), places)
+    if not members:
+        raise UserError(f"{contrast.comparison}: no finished trials yet that agree in all other factors")
+    for cells, weight in members:
+        weights[cells] = weight / len(cells)
     return weights
 
 
-def _balanced(block: Cube, contrast: Contrast, numbers: Sequence[int]) -> Array:
-    place, sides = _axis(block, contrast.factor), (contrast.a, contrast.b)
-    arms = [[number for number in numbers if block.cells[number][place] == level] for level in sides]
-    other_axes = [axis for axis in range(len(block.axes)) if axis != place]
-    counts = [[Counter(block.cells[number][axis] for number in arm) for axis in other_axes] for arm in arms]
-    if counts[0] != counts[1]:
-        raise UserError(
-            f"{contrast.factor}={contrast.a} and {contrast.factor}={contrast.b} have no finished trials yet "
-            "that agree in all other factors"
-        )
-    weights = np.zeros(len(block.cells))
-    for arm, sign in zip(arms, (-1, 1), strict=True):
-        weights[arm] = sign / len(arm)
-    return weights
+def _alike(
+    block: Cube,
+    groups: Mapping[tuple[Any, ...], list[int]],
+    weights: Mapping[tuple[Any, ...], float],
+    places: list[int],
+) -> list[tuple[list[int], float]]:
+    """The cells of each group that is compared, with its weight: those at points that all groups have, or
+    all, if the groups have the same levels of every other factor; empty where neither is possible."""
+    if not weights.keys() <= groups.keys():
+        return []
+    other_axes = [axis for axis in range(len(block.axes)) if axis not in places]
+    points = {
+        key: {tuple(block.cells[number][axis] for axis in other_axes): number for number in groups[key]}
+        for key in weights
+    }
+    shared = [point for point in next(iter(points.values())) if all(point in own for own in points.values())]
+    if shared:
+        return [([points[key][point] for point in shared], weight) for key, weight in weights.items()]
+    counts = [
+        [Counter(point[place] for point in own) for place in range(len(other_axes))]
+        for own in points.values()
+    ]
+    balanced = all(count == counts[0] for count in counts)
+    return [(groups[key], weight) for key, weight in weights.items()] if balanced else []
 
 
 def points_compared(block: Cube, contrast: Contrast, weights: Array) -> str:
@@ -193,7 +202,7 @@ def points_compared(block: Cube, contrast: Contrast, weights: Array) -> str:
     levels = {
         axis: ", ".join(str(level) for level in dict.fromkeys(cell[place] for cell in cells))
         for place, axis in enumerate(block.axes)
-        if axis != contrast.factor
+        if axis not in (contrast.factor, *contrast.interaction)
     }
     return "; ".join(f"{axis}={known}" for axis, known in levels.items())
 

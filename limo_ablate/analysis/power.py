@@ -17,22 +17,33 @@ share of studies in which it does. With one seed, t² can't be separated from an
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from limo_ablate.analysis.crossed import chi_squared, freedom, half_width, spreads
+from limo_ablate.analysis.crossed import chi_squared, crossed, freedom, half_width, spreads
 from limo_ablate.study.contrast import Contrast
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["ALPHA", "POWER", "Contrast", "Noise", "minimum_detectable_effect", "pilot_noise"]
+__all__ = [
+    "ALPHA",
+    "POWER",
+    "Contrast",
+    "Noise",
+    "equivalence_power",
+    "minimum_detectable_effect",
+    "pilot_noise",
+]
 
 ALPHA, POWER = 0.05, 0.8
 STUDIES, MIXTURE = 128, 512
 """Number of simulated studies, and of components of the interval's mixture in each."""
+MOST_ANSWERS = 20_000_000
+"""Answers of an arm that are simulated for the power of an equivalence test."""
 LIKELY = 0.8
 """Confidence level of the range of the smallest effect that pilot trials give."""
 PRIOR_FREEDOM = 2.0
@@ -77,7 +88,7 @@ class Noise:
 def minimum_detectable_effect(
     noise: Noise,
     problems: int,
-    samples: int,
+    samples: float,
     seeds: int,
     *,
     trainings: int = 1,
@@ -94,7 +105,7 @@ def minimum_detectable_effect(
 
     if problems < 2:
         return math.inf
-    few, many = sorted((seeds, trainings), key=lambda count: (count == 1, count))  # with 1, t² is unknown
+    few, many = _counts(seeds, trainings)
     training_part = 2 * noise.training / points
     rest = 2 * noise.completion / (samples * points)
     squares = [rest + many * problems * training_part, rest + few * many * noise.difference, rest, rest, rest]
@@ -107,6 +118,56 @@ def minimum_detectable_effect(
         detected = np.mean(ndtr((effect - half) / error) + ndtr((-effect - half) / error)) if error else 1.0
         low, high = (low, effect) if detected >= POWER else (effect, high)
     return high
+
+
+def equivalence_power(
+    noise: Noise,
+    accuracy: float,
+    problems: int,
+    samples: float,
+    seeds: int,
+    margin: float,
+    *,
+    weights: Sequence[float] = (-1.0, 1.0),
+    trainings: int = 1,
+    points: int = 1,
+    contrasts: int = 1,
+    alpha: float = ALPHA,
+) -> float:
+    """Share of studies without a difference in which the equivalence test at `margin` finds none.
+
+    `weights`: of the arms, in the effect; the rest as for `minimum_detectable_effect`. Answers are simulated,
+    and not only their means: near an `accuracy` of 0 or 1, few answers are right (or wrong) and show little.
+    """
+    from scipy.special import expit, logit
+
+    spread = accuracy * (1 - accuracy)
+    if problems < 2 or not spread:
+        return 0.0
+    few, many = _counts(seeds, trainings)
+    studies = int(np.clip(MOST_ANSWERS // (few * many * problems), 32, STUDIES))
+    single = min(max(SINGLE * spread, noise.completion), 0.95 * spread)
+    answers = max(1, round(single * samples * points / max(noise.completion, 1e-3 * single)))
+    shape, alike = single / (spread - single), max(2 * single / max(noise.difference, 1e-6) - 1, 0.1)
+    rng, least = np.random.default_rng(0), 1e-3
+    level = rng.beta(accuracy * shape, (1 - accuracy) * shape, (studies, 1, 1, problems))
+    values, shown = np.zeros((studies, few, many, problems)), np.zeros((len(weights), studies))
+    for place, weight in enumerate(weights):
+        own = rng.beta(np.maximum(level * alike, least), np.maximum((1 - level) * alike, least))
+        trained = rng.normal(0, math.sqrt(noise.training / points) / single, (studies, few, 1, 1))
+        right = rng.binomial(answers, expit(logit(np.clip(own, 1e-9, 1 - 1e-9)) + trained), values.shape)
+        values += weight * right / answers
+        shown[place] = right.mean(axis=(1, 2, 3)) / answers
+    bounds = sum(min(weight, 0.0) for weight in weights), sum(max(weight, 0.0) for weight in weights)
+    informative = ~((shown == 0).all(axis=0) | (shown == 1).all(axis=0))
+    found = crossed(values, bounds=bounds).p_equivalent(margin) < alpha / contrasts
+    return float((found & informative).mean())
+
+
+def _counts(seeds: int, trainings: int) -> tuple[int, int]:
+    """(fewer, more) of two kinds of replicates; with one of a kind its variance is unknown, so it is last."""
+    few, many = sorted((seeds, trainings), key=lambda count: (count == 1, count))
+    return few, many
 
 
 def pilot_noise(accuracies: pl.DataFrame) -> Noise | None:

@@ -26,11 +26,11 @@ from limo_ablate.report.study_view import StudyView
 ROW = 44
 """Height in pixels for each contrast."""
 HEADER = [
-    "contrast", "score", "claim", "conclusion", "averaged over", "effect", "95 % interval", "p", "adjusted p",
-    "p equivalence", "adjusted p equivalence", "bootstrap", "p by sign flips", "p McNemar",
+    "contrast", "compared", "score", "claim", "conclusion", "averaged over", "effect", "95 % interval", "p",
+    "adjusted p", "p equivalence", "adjusted p equivalence", "bootstrap", "p by sign flips", "p McNemar",
     "problems × samples × seeds",
 ]  # fmt: skip
-WORDS = 5
+WORDS = 6
 KINDS = ["confirmatory", "exploratory"]
 NOTES = [
     "Effect: accuracy at the second level minus accuracy at the first, in points, paired on problems and "
@@ -38,6 +38,9 @@ NOTES = [
     "Untuned models are left out unless the contrast names them. Intervals and p-values are over seeds and "
     "problems (random effects); adjusted p-values by Holm over the primary contrasts. p equivalence: "
     "equivalence test against the margin. No information: both arms solved nothing, or everything.",
+    "A line: the change of a least-squares line over the logarithm of the factor, through all levels between "
+    "the two. At one level against another: how much larger the effect is there (a difference of "
+    "differences). A mean of several scores counts each the same.",
     "Bootstrap: resampled seeds and problems; too narrow for few seeds. Sign flips and McNemar are over "
     "problems only, with the trainings fixed.",
 ]
@@ -161,15 +164,11 @@ def forest(rows: pl.DataFrame) -> alt.LayerChart | alt.FacetChart:
 
 
 def _row(row: dict[str, Any]) -> list[str]:
-    name = _name(row)
+    named = [_name(row), row["comparison"], row["score"], _claim(row)]
     if row["effect"] is None:
-        return [
-            name, row["score"], _claim(row), f"no result: {row['note']}", *["–"] * (len(HEADER) - WORDS + 1)
-        ]  # fmt: skip
+        return [*named, f"no result: {row['note']}", *["–"] * (len(HEADER) - len(named) - 1)]
     return [
-        name,
-        row["score"],
-        _claim(row),
+        *named,
         row["conclusion"],
         row["over"] or "–",
         _points(row["effect"]),

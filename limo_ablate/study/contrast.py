@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any, TypeVar
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.study.axes import alternatives
 
 SIZE = "select.size"
 Cell = TypeVar("Cell")
@@ -22,12 +25,18 @@ class Contrast:
     """Key of an axis of the block."""
     a: Any
     b: Any
-    score: str
-    """A benchmark or a group of it: `mini`, `mini/hard`."""
+    """In a study's file also lists of levels: a contrast for each pair, see `pairs`."""
+    score: str | tuple[str, ...]
+    """A benchmark or a group of it: `mini`, `mini/hard`. Of several, the mean of their accuracies."""
     at: dict[str, Any] = field(default_factory=dict)
     """Other axes of the block: the level, or the list of levels, at which the two are compared. By default
     they are compared at all of them, and averaged; but never with untuned models (`select.size` 0), which
-    only count where `at` or `factor` names that axis."""
+    only count where `at`, `factor` or `interaction` names that axis."""
+    trend: bool = False
+    """Compares by a line: the change from `a` to `b` of the least-squares line over the logarithm of the
+    factor, through all levels between them."""
+    interaction: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    """Another axis with two of its levels: how much larger the effect is at the second than at the first."""
     primary: bool = True
     """Whether it is confirmatory: alpha is shared with the study's other primary contrasts (Holm's first
     step)."""
@@ -38,26 +47,90 @@ class Contrast:
     accuracy: float = 0.5
     """Expected accuracy, used until finished trials show how much problems and trainings vary."""
 
+    def pairs(self) -> list[Contrast]:
+        """A contrast for each level of `b` against each of `a`, each pair once; itself where neither is a
+        list."""
+        if not isinstance(self.a, list | tuple) and not isinstance(self.b, list | tuple):
+            return [self]
+        both: list[tuple[Any, Any]] = []
+        for a, b in product(alternatives(self.a), alternatives(self.b)):
+            if a != b and (a, b) not in both and (b, a) not in both:
+                both.append((a, b))
+        return [replace(self, name=f"{self.name}: {b} against {a}", a=a, b=b) for a, b in both]
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        return (self.score,) if isinstance(self.score, str) else self.score
+
+    @property
+    def score_name(self) -> str:
+        """`mini`, or `mean of math, aime`."""
+        return self.score if isinstance(self.score, str) else f"mean of {', '.join(self.score)}"
+
+    @property
+    def comparison(self) -> str:
+        """`select.quality L5 against L1, at select.size=4 against 64`."""
+        how = f"from {self.a} to {self.b} by a line" if self.trend else f"{self.b} against {self.a}"
+        change = "".join(f", at {key}={two} against {one}" for key, (one, two) in self.interaction.items())
+        return f"{self.factor} {how}{change}"
+
+    def compares(self, level: Any) -> bool:
+        """Whether the contrast compares this level of its factor."""
+        if not self.trend:
+            return bool(level in (self.a, self.b))
+        low, high = sorted((self.a, self.b))
+        return is_amount(level) and low <= level <= high
+
     def compared(self, cells: Iterable[Cell], levels: Callable[[Cell], Mapping[str, Any]]) -> list[Cell]:
         """Those of a block's cells (or trials) that are compared; `levels` gives a cell's levels by key."""
-        wanted = {key: self.levels_at(key) for key in self.at} | {self.factor: [self.a, self.b]}
+        wanted = {key: alternatives(level) for key, level in {**self.at, **self.interaction}.items()}
         found = [
-            cell for cell in cells if all(levels(cell).get(key) in known for key, known in wanted.items())
+            cell
+            for cell in cells
+            if self.compares(levels(cell).get(self.factor))
+            and all(levels(cell).get(key) in known for key, known in wanted.items())
         ]
         tuned = [cell for cell in found if levels(cell).get(SIZE) != 0]
-        return found if SIZE in wanted or not tuned else tuned
+        return found if SIZE in (self.factor, *wanted) or not tuned else tuned
 
-    def levels_at(self, key: str) -> list[Any]:
-        """The levels of `at` of one axis."""
-        level = self.at[key]
-        return list(level) if isinstance(level, list | tuple) else [level]
+    def coefficients(self, levels: Sequence[Any]) -> dict[tuple[Any, ...], float]:
+        """Weight in the effect of each (level of the factor, and of the axis of `interaction`).
+
+        `levels` of the factor, those that are compared: of a trend, all that the line goes through.
+        """
+        ends: dict[tuple[Any, ...], float] = {(self.a,): -1.0, (self.b,): 1.0}
+        if self.trend:
+            logs = {level: math.log(level) for level in dict.fromkeys(levels)}
+            mean = sum(logs.values()) / len(logs)
+            squares = sum((x - mean) ** 2 for x in logs.values())
+            change = (logs[self.b] - logs[self.a]) / squares
+            ends = {(level,): (x - mean) * change for level, x in logs.items()}
+        for one, two in self.interaction.values():
+            ends = {
+                (*key, level): sign * weight
+                for key, weight in ends.items()
+                for level, sign in ((one, -1), (two, 1))
+            }
+        return ends
 
     def __post_init__(self) -> None:
         where = f"contrast '{self.name}'"
-        if self.a == self.b:
+        if not self.pairs() or any(pair.a == pair.b for pair in self.pairs()):
             raise UserError(f"{where}: a and b are both {self.a}; compare two levels of {self.factor}")
+        ends = (*alternatives(self.a), *alternatives(self.b))
+        if self.trend and not all(map(is_amount, ends)):
+            raise UserError(f"{where}: trend: a={self.a} and b={self.b} must be numbers above 0")
+        if len(self.interaction) > 1 or any(one == two for one, two in self.interaction.values()):
+            raise UserError(f"{where}: interaction names one other axis, with two levels: {{KEY: [A, B]}}")
+        if len(set(self.scores)) < len(self.scores) or not self.scores:
+            raise UserError(f"{where}: score={list(self.scores)} must name each benchmark or group once")
         for key, share in (("effect", self.effect), ("margin", self.margin)):
             if share is not None and not 0 < share <= 1:
                 raise UserError(f"{where}: {key}={share:g} is a share, above 0 and at most 1; or null")
         if not 0 < self.accuracy < 1:
             raise UserError(f"{where}: accuracy={self.accuracy:g} must lie between 0 and 1")
+
+
+def is_amount(level: Any) -> bool:
+    """Whether a level has a logarithm."""
+    return isinstance(level, int | float) and not isinstance(level, bool) and level > 0

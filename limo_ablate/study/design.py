@@ -32,7 +32,7 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.core.overrides import Override, parse_overrides
 from limo_ablate.core.project import study_file, study_names, sweep_folders
 from limo_ablate.core.typed import from_dict, nearest
-from limo_ablate.study.axes import Levels, keys, narrowed
+from limo_ablate.study.axes import Levels, alternatives, keys, narrowed
 from limo_ablate.study.block import LONGEST_NAME, Block, check_fixed, check_seeds
 from limo_ablate.study.budget import Budget
 from limo_ablate.study.contrast import Contrast
@@ -102,6 +102,8 @@ class Study:
             check_fixed(given.key, given.swept, f"study {self.name}")
         for figure in self.figures:
             self._block(figure.block, f"figure '{figure.title}'")
+        pairs = tuple(pair for contrast in self.contrasts for pair in contrast.pairs())
+        object.__setattr__(self, "contrasts", pairs)
         for contrast in self.contrasts:
             self._check_contrast(contrast)
 
@@ -118,18 +120,29 @@ class Study:
     def _check_contrast(self, contrast: Contrast) -> None:
         where = f"study {self.name}: contrast '{contrast.name}'"
         factors = self._block(contrast.block, f"contrast '{contrast.name}'").factors()
-        if contrast.factor in contrast.at:
-            raise UserError(f"{where}: at names {contrast.factor}, which is what it compares")
-        asked = {contrast.factor: [contrast.a, contrast.b]}
-        for axis, levels in (asked | {key: contrast.levels_at(key) for key in contrast.at}).items():
+        named = [contrast.factor, *contrast.interaction, *contrast.at]
+        if twice := [key for key in named if named.count(key) > 1]:
+            raise UserError(f"{where}: {twice[0]} can be only one of factor, interaction and at")
+        asked = {contrast.factor: (contrast.a, contrast.b)}
+        for axis, levels in (asked | contrast.interaction | contrast.at).items():
             if axis not in factors:
                 raise UserError(
                     f"{where}: {axis} is not an axis{nearest(axis, factors)} Axes: {', '.join(factors)}"
                 )
-            for level in levels:
+            for level in alternatives(levels):
                 if factors[axis] and level not in factors[axis]:
                     known = ", ".join(map(str, factors[axis]))
                     raise UserError(f"{where}: {level} is not a level of {axis}; levels: {known}")
+        if contrast.trend and not has_line(contrast, factors[contrast.factor]):
+            raise UserError(
+                f"{where}: trend needs listed levels of {contrast.factor}, at least one of them between "
+                f"{contrast.a} and {contrast.b}"
+            )
+
+
+def has_line(contrast: Contrast, levels: Sequence[Any]) -> bool:
+    """Whether a trend has a level between its two ends: without one it is their difference."""
+    return sum(map(contrast.compares, levels)) > 2
 
 
 LARGEST = 1_000_000
@@ -234,11 +247,14 @@ def _with_levels(study: Study, override: Override) -> Study:
 
 def _contrast_with(contrast: Contrast, axis: str, levels: Sequence[Any]) -> Contrast | None:
     """The contrast at those of an axis's levels that are left; None if it compares nothing there."""
-    if axis == contrast.factor and not all(level in levels for level in (contrast.a, contrast.b)):
+    ends = (contrast.a, contrast.b) if axis == contrast.factor else contrast.interaction.get(axis, ())
+    if not all(level in levels for level in ends):
+        return None
+    if axis == contrast.factor and contrast.trend and not has_line(contrast, levels):
         return None
     if axis not in contrast.at:
         return contrast
-    at = [level for level in contrast.levels_at(axis) if level in levels]
+    at = [level for level in alternatives(contrast.at[axis]) if level in levels]
     return replace(contrast, at={**contrast.at, axis: at}) if at else None
 
 

@@ -104,7 +104,7 @@ def test_subsets_that_the_seeds_draw_for_all_bases_alike_are_three_whatever_the_
     rng = np.random.default_rng(5)
     held = 0
     for _ in range(60):
-        row = contrast_numbers(drawn_by_seeds(rng), TIERS_APART, None, 0.05)
+        row = contrast_numbers([drawn_by_seeds(rng)], [TIERS_APART], None, 0.05)
         assert row["seeds"] == 5
         held += row["low"] <= 0 <= row["high"]
     assert held >= 54
@@ -134,7 +134,7 @@ def test_problems_of_one_cluster_give_no_errors() -> None:
     rng = np.random.default_rng(5)
     alike = replace(drawn_by_seeds(rng), clusters=np.zeros(50, dtype=np.int64))
     with pytest.raises(UserError, match="all 50 problems are in one cluster; standard errors need two"):
-        contrast_numbers(alike, TIERS_APART, None, 0.05)
+        contrast_numbers([alike], [TIERS_APART], None, 0.05)
     assert factor_effects(alike).is_empty()
     rows = pl.DataFrame({"cell": 0, "seed": [0, 0, 1, 1], "problem": ["a", "b"] * 2, "cluster": "one",
                          "value": [0.0, 1.0, 1.0, 1.0]})  # fmt: skip

@@ -36,7 +36,7 @@ def test_each_is_a_row_with_its_numbers(study: Path) -> None:
     assert made is not None
     table = made.section.charts[0].table
     assert table is not None
-    assert [row[3] for row in table.rows] == ["different", f"no result: {made.rows['note'][1]}"]
+    assert [row[4] for row in table.rows] == ["different", f"no result: {made.rows['note'][1]}"]
     assert table.rows[0][-1] == "60 × 1 × 3"
     assert {len(row) for row in table.rows} == {len(table.header)}
     assert finding(made.rows.row(0, named=True)).endswith(": different")

@@ -247,11 +247,67 @@ def test_a_contrast_keeps_the_levels_that_are_left(folder: Path) -> None:
     for wrong, said in (
         ("at: {select.size: [4, 8]}", "8 is not a level of select.size; levels: 4, 16"),
         ("at: {select.sise: 4}", "select.sise is not an axis; did you mean select.size"),
-        ("at: {select.quality: L1}", "at names select.quality, which is what it compares"),
+        ("at: {select.quality: L1}", "select.quality can be only one of factor, interaction and at"),
     ):
         (folder / "small.yaml").write_text(text.replace("at: {select.size: [4, 16]}", wrong))
         with pytest.raises(UserError, match=said):
             load(folder)
+
+
+TIERS = TEXT.replace("[L1, L5]", "[L1, L2, L5]")
+COMPARED = TIERS + "contrasts: [{name: c, block: grid, score: mini, "
+
+
+def test_lists_of_levels_are_a_contrast_for_each_pair(folder: Path) -> None:
+    def names(compared: str, *overrides: str) -> list[str]:
+        (folder / "small.yaml").write_text(f"{COMPARED}factor: select.quality, {compared}}}]\n")
+        return [contrast.name for contrast in load(folder, *overrides).contrasts]
+
+    assert names("a: L1, b: [L2, L5]") == ["c: L2 against L1", "c: L5 against L1"]
+    assert names("a: [L1, L2, L5], b: [L1, L2, L5]") == [
+        "c: L2 against L1", "c: L5 against L1", "c: L5 against L2",
+    ]  # fmt: skip
+    assert names("a: L1, b: [L2, L5]", "select.quality=L1,L5") == ["c: L5 against L1"]
+
+
+def test_what_a_contrast_cannot_compare_is_named(folder: Path) -> None:
+    tier, size = "factor: select.quality, a: L1, b: L5", "factor: select.size, a: 4, b: 16"
+    for wrong, said in (
+        ("factor: select.quality, a: [L1], b: [L1]", r"a and b are both \['L1'\]"),
+        (
+            f"{size}, trend: true",
+            "trend needs listed levels of select.size, at least one of .* 4 and 16",
+        ),
+        (f"{tier}, trend: true", "trend: a=L1 and b=L5 must be numbers above 0"),
+        (
+            f"{tier}, interaction: {{select.size: [4, 4]}}",
+            "interaction names one other axis",
+        ),
+        (f"{tier}, interaction: {{select.size: [4, 8]}}", "8 is not a level of select.size; levels: 4, 16"),
+        (f"{tier}, interaction: {{select.size: 4}}", r"interaction.select.size=4: expected a list"),
+        (f"{tier}, interaction: {{select.quality: [L1, L2]}}", "select.quality can be only one of factor"),
+        (f"{tier}, score: [mini, mini]", "must name each benchmark or group once"),
+    ):
+        text = f"{COMPARED}{wrong}}}]\n"
+        (folder / "small.yaml").write_text(text.replace("score: mini, ", "") if "score" in wrong else text)
+        with pytest.raises(UserError, match=said):
+            load(folder)
+
+
+def test_contrasts_of_every_kind_are_read_and_written_again(folder: Path) -> None:
+    kinds = (
+        "factor: select.size, a: 4, b: 64, trend: true, interaction: {select.quality: [L1, L5]}",
+        "factor: select.quality, a: L1, b: [L2, L5], at: {select.size: [4, 16]}",
+    )
+    text = TIERS.replace("[4, 16]", "[4, 16, 64]", 1)
+    rows = [f"{{name: c{n}, block: grid, score: [mini, mini/hard], {kind}}}" for n, kind in enumerate(kinds)]
+    (folder / "small.yaml").write_text(f"{text}contrasts: [{', '.join(rows)}]\n")
+    study = load(folder)
+    (folder / "again.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(asdict(study)))))
+    assert load_study(str(folder / "again.yaml")) == study
+    assert len(study.contrasts) == 3
+    assert len(load(folder, "select.size=4,64").contrasts) == 2, "a line needs a level between"
+    assert len(load(folder, "select.quality=L1,L2").contrasts) == 1
 
 
 @pytest.mark.parametrize(

@@ -89,8 +89,8 @@ def _contrasts(registration: Registration) -> list[str]:
     if not registration.contrasts:
         return ["no contrasts, so nothing can be confirmatory; declare them in the study's `contrasts`"]
     return [
-        f"{'primary' if contrast.primary else 'secondary'}: {contrast.name}: {contrast.factor} {contrast.b} "
-        f"against {contrast.a} on {contrast.score}"
+        f"{'primary' if contrast.primary else 'secondary'}: {contrast.name}: "
+        f"{contrast.comparison} on {contrast.score_name}"
         + (f", expected {contrast.effect:g}" if contrast.effect is not None else "")
         + (f", equivalent within {contrast.margin:g}" if contrast.margin is not None else "")
         for contrast in registration.contrasts

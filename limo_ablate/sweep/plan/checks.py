@@ -26,9 +26,8 @@ def check_study(study: Study, trials: Sequence[PlannedTrial]) -> None:
         _check_score(figure.score, configs[figure.block], where)
         _check_keys(figure, blocks[figure.block], configs[figure.block], where)
     for contrast in study.contrasts:
-        _check_score(
-            contrast.score, configs[contrast.block], f"study {study.name}: contrast '{contrast.name}'"
-        )
+        for score in contrast.scores:
+            _check_score(score, configs[contrast.block], f"study {study.name}: contrast '{contrast.name}'")
     for block in study.blocks:
         if block.tune:
             goal = Objective(score=block.tune.score, direction=block.tune.direction)

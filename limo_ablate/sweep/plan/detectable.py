@@ -5,21 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from limo_ablate.study.contrast import Contrast
 from limo_ablate.study.planned import PlannedTrial
-from limo_ablate.sweep.plan.work import problem_count
-from limo_ablate.trial.evaluate.config import BenchmarkConfig
 
 if TYPE_CHECKING:
     from limo_ablate.sweep.plan.pilots import Pilots
 
 MAX_PILOTS = 48
 """Most finished trials from which the noise is estimated."""
-TRIED_SEEDS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 64)
-TRIED_SAMPLES = (2, 4, 8, 16, 32, 64, 128, 256)
-"""The numbers among which the smallest sufficient one is searched for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +46,10 @@ class Detectable:
     samples_needed: int | None
     """The same for samples of each problem, which do not help where decoding is greedy; a lower bound where
     pilots have one sample of each."""
+    equivalence: float | None
+    """Share of studies without a difference that would find the arms equivalent; null without a margin."""
+    equivalence_seeds: int | None
+    """Number of seeds with which that share would be 80 %; null: it is, or no number suffices."""
 
     @property
     def blind(self) -> bool:
@@ -68,11 +67,12 @@ def detectable(
 
     `cluster`: the study's; raises UserError where finished trials lack that column.
     """
-    primary = sum(contrast.primary for contrast in contrasts)
+    primary = [contrast for contrast in contrasts if contrast.primary]
+    tested = sum(contrast.margin is not None for contrast in primary)
     return [
         found
         for contrast in contrasts
-        if (found := _detectable(contrast, trials, done, cluster, primary if contrast.primary else 1))
+        if (found := _detectable(contrast, trials, done, cluster, (len(primary), tested)))
     ]
 
 
@@ -81,60 +81,64 @@ def _detectable(
     trials: Sequence[PlannedTrial],
     done: Mapping[str, Path],
     cluster: str | None,
-    shared: int,
+    families: tuple[int, int],
 ) -> Detectable | None:
-    from limo_ablate.analysis.power import Noise, minimum_detectable_effect  # scipy
+    """`families`: numbers of primary contrasts, and of those with a margin, over which alpha is shared."""
+    from limo_ablate.sweep.plan.contrast_power import ContrastPower  # scipy
 
     block = [trial for trial in trials if contrast.block in trial.blocks]
-    compared = contrast.compared(block, lambda trial: trial.levels)
-    arms = [[c for c in compared if c.levels[contrast.factor] == at] for at in (contrast.a, contrast.b)]
-    benchmark = all(arms) and arms[0][0].config.eval.benchmarks.get(contrast.score.partition("/")[0])
-    if not benchmark:
+    arms = _arms(contrast, block)
+    if not arms or not all(own for _, own in arms):
+        return None
+    first, per_arm = arms[0][1], min(len(own) for _, own in arms)
+    named = first[0].config.eval.benchmarks
+    benchmarks = [named[name] for score in contrast.scores if (name := score.partition("/")[0]) in named]
+    if len(benchmarks) < len(contrast.scores):
         return None
     over = _over(block)
-    seeds, per_arm = len({_drawn(c, over) for c in arms[0]}), min(map(len, arms))
-    trainings = len({c.seed for c in arms[0]}) if over != "seed" else 1
-    points = max(1, per_arm // len({(c.seed, _drawn(c, over)) for c in arms[0]}))
-    pilots = _pilots([c for arm in arms for c in arm], contrast.score, over, done, cluster)
-    count, counted = pilots.problems if pilots else group_problems(benchmark, contrast.score)
-    prior, used = Noise.prior(contrast.accuracy), benchmark.samples
-
-    def smallest(replicates: int, samples: int, beside: int = trainings) -> float:
-        noise, drawn = (pilots.noise(samples), 1) if pilots else (prior, samples)
-        return minimum_detectable_effect(
-            noise, count, drawn, replicates, trainings=beside, points=points, contrasts=shared
-        )
-
-    def enough(replicates: int) -> bool:
-        beside = max(trainings, replicates) if trainings > 1 else 1
-        return smallest(replicates, used, beside) < wanted
-
-    ends = (smallest(seeds, used),) * 2
-    if pilots:
-        low, high = (
-            minimum_detectable_effect(
-                noise, count, 1, seeds, trainings=trainings, points=points, contrasts=shared
-            )
-            for noise in pilots.noise(used).likely()
-        )
-        ends = (low, high)
-    wanted = contrast.effect or 0.0
-    more = [k for k in TRIED_SAMPLES if k > used] if benchmark.temperature else []
+    pilots = _pilots([trial for _, own in arms for trial in own], contrast, over, done, cluster)
+    power = ContrastPower(
+        contrast=contrast, weights=tuple(weight for weight, _ in arms), benchmarks=benchmarks, pilots=pilots,
+        seeds=len({_drawn(trial, over) for trial in first}),
+        trainings=len({trial.seed for trial in first}) if over != "seed" else 1,
+        points=max(1, per_arm // len({(trial.seed, _drawn(trial, over)) for trial in first})),
+        shared=families if contrast.primary else (1, 1),
+    )  # fmt: skip
+    equivalence, equivalence_seeds = power.equivalence()
     return Detectable(
-        contrast, count, counted, used, per_arm, seeds, trainings, over, pilots.trials if pilots else 0,
-        smallest(seeds, used), ends,
-        next((s for s in TRIED_SEEDS if wanted and enough(s)), None),
-        next((k for k in more if wanted and smallest(seeds, k) < wanted), None),
+        contrast, power.problems, power.counted, power.samples, per_arm, power.seeds, power.trainings, over,
+        pilots.trials if pilots else 0, power.smallest(power.seeds), power.between(), power.seeds_needed(),
+        power.samples_needed(), equivalence, equivalence_seeds,
     )  # fmt: skip
 
 
+def _arms(contrast: Contrast, block: Sequence[PlannedTrial]) -> list[tuple[float, list[PlannedTrial]]]:
+    """Weight in the effect and trials of each arm; empty where `a` or `b` has none."""
+    compared = contrast.compared(block, lambda trial: trial.levels)
+    levels = [trial.levels[contrast.factor] for trial in compared]
+    if contrast.a not in levels or contrast.b not in levels:
+        return []
+    keys = (contrast.factor, *contrast.interaction)
+    own: dict[tuple[Any, ...], list[PlannedTrial]] = {}
+    for trial in compared:
+        own.setdefault(tuple(trial.levels[key] for key in keys), []).append(trial)
+    return [(weight, own.get(arm, [])) for arm, weight in contrast.coefficients(levels).items()]
+
+
 def _pilots(
-    trials: Sequence[PlannedTrial], score: str, over: str, done: Mapping[str, Path], cluster: str | None
+    trials: Sequence[PlannedTrial],
+    contrast: Contrast,
+    over: str,
+    done: Mapping[str, Path],
+    cluster: str | None,
 ) -> Pilots | None:
+    """None without enough finished trials, and of a mean over several scores: there, noise is assumed."""
     from limo_ablate.sweep.plan.pilots import measure  # polars
 
     ended = [trial for trial in trials if trial.id in done][:MAX_PILOTS]
-    return measure(ended, done, score, over, cluster) if len(ended) > 1 else None
+    if len(ended) < 2 or len(contrast.scores) > 1:
+        return None
+    return measure(ended, done, contrast.scores[0], over, cluster)
 
 
 def _over(block: Sequence[PlannedTrial]) -> str:
@@ -146,15 +150,3 @@ def _over(block: Sequence[PlannedTrial]) -> str:
 
 def _drawn(trial: PlannedTrial, over: str) -> object:
     return trial.seed if over == "seed" else trial.levels.get(over)
-
-
-def group_problems(benchmark: BenchmarkConfig, score: str) -> tuple[int, bool]:
-    """(number of problems of a score, whether it is known): of the benchmark, or of a group of its levels."""
-    group = score.partition("/")[2]
-    if not group:
-        return problem_count(benchmark), True
-    made, within = benchmark.miniature, (benchmark.groups or {}).get(group)
-    if made is None or within is None:
-        return problem_count(benchmark), False
-    levels = range(made.levels[0], made.levels[1] + 1)
-    return made.per_level * sum(within[0] <= level <= within[1] for level in levels), True

@@ -17,6 +17,8 @@ from limo_ablate.study.planned import PlannedTrial
 @dataclass(frozen=True, slots=True)
 class Pilots:
     trials: int
+    accuracy: float
+    """Mean over the trials."""
     problems: tuple[int, bool]
     """Number of problems, or of their clusters; and True, as it is known."""
     samples: int
@@ -26,7 +28,7 @@ class Pilots:
     """The part of `seen.completion` that more samples would reduce; with one sample of each, an upper
     bound."""
 
-    def noise(self, samples: int) -> Noise:
+    def noise(self, samples: float) -> Noise:
         """The noise with another number of samples."""
         shrunk = self.sampling * (1 - self.samples / samples)
         return replace(self.seen, completion=self.seen.completion - shrunk)
@@ -50,7 +52,8 @@ def measure(
     spread = rows.select((pl.col("accuracy") * (1 - pl.col("accuracy"))).mean()).item()
     single = grouped["problem"].n_unique() / rows["problem"].n_unique()
     sampling = noise.completion if samples == 1 else min(noise.completion, spread / (samples - 1) * single)
-    return Pilots(len(trials), (grouped["problem"].n_unique(), True), samples, noise, sampling)
+    mean = float(rows["accuracy"].mean())  # type: ignore[arg-type]
+    return Pilots(len(trials), mean, (grouped["problem"].n_unique(), True), samples, noise, sampling)
 
 
 def _accuracies(

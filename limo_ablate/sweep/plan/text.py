@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from limo_ablate.analysis.power import POWER
 from limo_ablate.core.text import counted
 from limo_ablate.model.train.memory import size
 from limo_ablate.sweep.plan.detectable import Detectable
@@ -59,11 +60,14 @@ def facts(plan: Plan) -> dict[str, Any]:
         "not_checked": plan.preflight.lines(plan.preflight.unknown | plan.preflight.broken),
         "contrasts": [
             {
-                "name": seen.contrast.name, "score": seen.contrast.score, "problems": seen.problems,
+                "name": seen.contrast.name, "compared": seen.contrast.comparison,
+                "score": seen.contrast.score_name, "problems": seen.problems,
                 "samples": seen.samples, "trials": seen.trials, "seeds": seen.seeds, "pilots": seen.pilots,
                 "detectable": seen.effect, "detectable_between": seen.between,
                 "wanted": seen.contrast.effect, "blind": seen.blind,
                 "over": seen.over, "seeds_needed": seen.seeds_needed, "samples_needed": seen.samples_needed,
+                "margin": seen.contrast.margin, "equivalence": seen.equivalence,
+                "equivalence_seeds": seen.equivalence_seeds,
             }
             for seen in plan.contrasts
         ],
@@ -94,6 +98,7 @@ def text(plan: Plan) -> str:
         lines += ["", "Smallest detectable difference (80 % power, alpha 5 % over the primary contrasts)"]
         lines += _table([_contrast(seen) for seen in plan.contrasts])
         lines += [_blind(seen) for seen in plan.contrasts if seen.blind]
+        lines += [_equivalence(seen) for seen in plan.contrasts if seen.equivalence is not None]
         lines += [_single(seen) for seen in plan.contrasts if seen.seeds == 1]
     if plan.named:
         lines += ["", "Named by the study itself; it runs only if you trust it (`sweep --trust`, once)"]
@@ -167,7 +172,7 @@ def _contrast(seen: Detectable) -> list[str]:
     return [
         seen.contrast.name,
         _detectable(seen),
-        f"{seen.contrast.score}: {counted(seen.problems, 'problem')}{known} x {seen.samples}",
+        f"{seen.contrast.score_name}: {counted(seen.problems, 'problem')}{known} x {seen.samples}",
         f"{counted(seen.trials, 'trial')} per arm",
         noise if seen.contrast.primary else f"{noise}, secondary",
     ]
@@ -196,6 +201,16 @@ def _blind(seen: Detectable) -> str:
     needed = " or ".join(enough) if enough else f"no number of {more} or samples: more problems"
     verdict = f"its {100 * wanted:g} points CAN'T BE DETECTED with {used}; it needs {needed}"
     return f"  {seen.contrast.name}: {verdict}"
+
+
+def _equivalence(seen: Detectable) -> str:
+    shown = f"equivalence within {100 * (seen.contrast.margin or 0):g} points"
+    share = f"would be shown in {100 * (seen.equivalence or 0):.0f} % of studies without a difference"
+    word = "seeds" if seen.over == "seed" else f"levels of {seen.over}"
+    more = f"; 80 % need {seen.equivalence_seeds} {word}" if seen.equivalence_seeds else ""
+    if not more and (seen.equivalence or 0) < POWER:
+        more = f"; no number of {word} suffices: more problems, samples or a larger margin"
+    return f"  {seen.contrast.name}: {shown} {share}{more}"
 
 
 def _single(seen: Detectable) -> str:

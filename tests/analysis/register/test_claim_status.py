@@ -81,7 +81,7 @@ def test_without_a_registration_a_line_says_how(study: Path) -> None:
     assert not found.findings[0][1].endswith(")")
     table = found.section.charts[0].table
     assert table is not None
-    assert table.rows[0][2] == "exploratory: not registered"
+    assert table.rows[0][3] == "exploratory: not registered"
 
 
 def test_a_changed_contrast_is_exploratory_and_the_registered_one_stays(study: Path) -> None:

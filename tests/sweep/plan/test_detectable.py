@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.study.contrast import Contrast
 from limo_ablate.study.design import load_study
 from limo_ablate.study.planned import PlannedTrial, planned_trials
 from limo_ablate.sweep.plan.detectable import Detectable, detectable
@@ -82,6 +83,45 @@ def test_more_samples_are_named_where_they_would_do_and_do(tmp_path: Path) -> No
     assert needed is not None
     more = [SAMPLED[0].replace("2", str(needed)), SAMPLED[1]]
     assert not seen(*study_trials(tmp_path, *more, effect=0.15), {}).blind
+
+
+def declared(folder: Path, axes: Any, **contrast: Any) -> list[Detectable]:
+    study, found = study_trials(folder, axes=axes)
+    given = asdict(study.contrasts[0]) | {"effect": None}
+    return detectable([Contrast(**given), Contrast(**(given | contrast))], found, {})
+
+
+def test_a_change_of_an_effect_and_a_trend_take_the_noise_of_their_weights(tmp_path: Path) -> None:
+    sizes = {"select.size": [4, 16, 64, 256]}
+    plain, change = declared(tmp_path, sizes, interaction={"select.size": (4, 256)})
+    assert change.trials == plain.trials / 4
+    at = replace(plain.contrast, at={"select.size": 4})
+    _, found = study_trials(tmp_path, axes=sizes)
+    assert change.effect == pytest.approx(detectable([at, at], found, {})[0].effect * 2**0.5)
+    plain, trend = declared(tmp_path, sizes, factor="select.size", a=4, b=256)
+    line = replace(trend.contrast, trend=True)
+    assert detectable([line, line], found, {})[0].effect == pytest.approx(trend.effect * 0.9**0.5)
+    assert detectable([replace(trend.contrast, b=1024)], found, {}) == []
+
+
+def test_a_mean_over_scores_has_the_problems_of_all(tmp_path: Path) -> None:
+    plain, both = declared(tmp_path, {}, score=("mini/easy", "mini/hard"))
+    easy = declared(tmp_path, {}, score="mini/easy")[1]
+    assert both.problems == 2 * easy.problems < plain.problems
+    assert plain.effect < both.effect < easy.effect
+
+
+def test_equivalence_has_a_power_and_the_seeds_for_it(tmp_path: Path) -> None:
+    plain, wide = declared(tmp_path, {}, margin=0.1)
+    assert (plain.equivalence, plain.equivalence_seeds) == (None, None)
+    assert wide.equivalence is not None
+    assert wide.equivalence < 0.8
+    needed = wide.equivalence_seeds
+    assert needed is not None
+    more = replace(study_trials(tmp_path)[0], seeds=tuple(range(needed)))
+    again = detectable([wide.contrast] * 2, planned_trials(more), {})[0]
+    assert again.equivalence is not None
+    assert again.equivalence >= 0.8
 
 
 def test_greedy_samples_are_all_alike(tmp_path: Path) -> None:
