@@ -32,7 +32,30 @@ def factor_effects(block: Cube, alpha: float = ALPHA) -> pl.DataFrame:
     fraction). No rows if all problems are in one cluster. p_adj is adjusted by Holm within a kind.
     Columns: kind, factor, level, other?, other_level?, effect, stderr, low, high, p, p_adj, seeds.
     """
-    weightings = list(_weightings(block))
+    return _effects(block, list(_weightings(block)), alpha)
+
+
+def effects_from_base(block: Cube, base: Mapping[str, Any], alpha: float = ALPHA) -> pl.DataFrame:
+    """The same columns for an `ofat` block: each level minus the base level, all other factors at the base.
+
+    No rows while the base has not been run.
+    """
+    numbers = {cell: number for number, cell in enumerate(block.cells)}
+    centre = numbers.get(tuple(base[axis] for axis in block.axes))
+    if centre is None:
+        return pl.DataFrame(schema=EFFECTS)
+    weightings = []
+    for place, axis in enumerate(block.axes):
+        for level in levels(block, axis):
+            cell = tuple(level if at == place else base[key] for at, key in enumerate(block.axes))
+            if level != base[axis] and cell in numbers:
+                weights = np.zeros(len(block.cells))
+                weights[[numbers[cell], centre]] = 1, -1
+                weightings.append((_named("main", axis, level), weights))
+    return _effects(block, weightings, alpha)
+
+
+def _effects(block: Cube, weightings: Sequence[tuple[dict[str, Any], Array]], alpha: float) -> pl.DataFrame:
     if not weightings:
         return pl.DataFrame(schema=EFFECTS)
     values = block.common(np.ones(len(block.cells)))

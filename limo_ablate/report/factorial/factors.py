@@ -9,7 +9,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from limo_ablate.analysis.factors import factor_effects, two_level_effects
+from limo_ablate.analysis.factors import effects_from_base, factor_effects, two_level_effects
 from limo_ablate.report.factorial.grid import Effect, Grid, aliases, balanced_grid, effect_label
 from limo_ablate.report.factorial.interactions import ALPHA, heatmaps, line_charts
 from limo_ablate.report.labels import POINTS, axis, level
@@ -30,16 +30,20 @@ BARS = f" Bars: 95 % intervals. Faded: not significant (adjusted p {ALPHA:g} or 
 DIFFERENCE = "The factor's second level minus its first, averaged over the other factors."
 CHANGE = "Half of the change of one factor's effect from the other's first level to its second."
 LEVEL = "Each level minus the mean of all cells."
+FROM_BASE = "Each level minus the base level, all other factors at the base."
 HEADER = ["effect", "95 % interval", "p", "adjusted p", "seeds"]
 
 
 def section(view: StudyView) -> Section | None:
-    """Effects of each factorial and fractional block with two factors or more; None if there are none."""
+    """Effects of each factorial, fractional and ofat block with two factors or more; None if there are
+    none."""
     grids = [grid for block in view.study.blocks if (grid := balanced_grid(view, block))]
     if not grids:
         return None
     texts = [TEXT, *(aliased(grid.block) for grid in grids if grid.block.design == "fractional")]
     charts = [chart for grid in grids for chart in block_charts(view, grid)]
+    if not charts:
+        return None
     return Section("factors", "Main effects and interactions", tuple(texts), tuple(charts))
 
 
@@ -54,24 +58,29 @@ def aliased(block: Block) -> str:
 
 def block_charts(view: StudyView, grid: Grid) -> list[Chart]:
     """Main effects, interactions, and line charts of the two most significant pairs that no figure shows."""
+    if grid.block.design == "ofat":
+        rows = effects_from_base(grid.cube, grid.block.base or {})
+        return [_levels(grid, rows, FROM_BASE)] if rows.height else []
     rows = factor_effects(grid.cube)
     if grid.two_level:
         charts = [chart for size in (1, 2) if (chart := _differences(grid, rows, size))]
     else:
-        charts = [_levels(grid, rows), *heatmaps(grid, rows)]
+        charts = [_levels(grid, rows, LEVEL), *heatmaps(grid, rows)]
     shown = [{figure.x, figure.line} for figure in view.figures if figure.block == grid.block.name]
     return [*charts, *line_charts(grid, rows, shown)]
 
 
-def _levels(grid: Grid, rows: pl.DataFrame) -> Chart:
-    """Main effects: each level minus the mean of all cells, factor by factor."""
+def _levels(grid: Grid, rows: pl.DataFrame, meaning: str) -> Chart:
+    """Main effects of levels, factor by factor; `meaning` says what each is compared with."""
     by = {(row["factor"], row["level"]): row for row in rows.filter(kind="main").iter_rows(named=True)}
-    ordered = [(key, value, by[key, str(value)]) for key in grid.factors for value in grid.levels(key)]
+    every = [(key, value) for key in grid.factors for value in grid.levels(key)]
+    ordered = [(key, value, row) for key, value in every if (row := by.get((key, str(value))))]
     dots = [_dot(axis(key), level(value, key), row) for key, value, row in ordered]
     table = [
         [dot.group, dot.label, *_numbers(dot, row)] for dot, (_, _, row) in zip(dots, ordered, strict=True)
     ]
-    return _chart(grid, "main effects", LEVEL, dots, Table(["factor", "level", *HEADER], table, 2, [LEVEL]))
+    rows_of = Table(["factor", "level", *HEADER], table, 2, [meaning])
+    return _chart(grid, "main effects", meaning, dots, rows_of)
 
 
 def _differences(grid: Grid, rows: pl.DataFrame, size: int) -> Chart | None:

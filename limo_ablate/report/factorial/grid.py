@@ -25,7 +25,7 @@ Effect = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A full grid of cells, or all runs of a fractional design."""
+    """A full grid of cells, all runs of a fractional design, or what has been run around a base (`ofat`)."""
 
     block: Block
     score: str
@@ -66,22 +66,22 @@ def aliases(block: Block) -> list[list[Effect]]:
 
 
 def balanced_grid(view: StudyView, block: Block) -> Grid | None:
-    """The largest full grid of the block's finished cells, or all of its fraction, for the score that its
-    first figure shows. Null with fewer than two factors, and for a fraction of which a run is missing: there
-    effects would be mixed; nor where all problems are of one cluster. Of axes that vary together the first
-    stands for all. Untrained bases, which have no tier, are left out."""
-    if not view.done or block.design not in ("factorial", "fractional"):
+    """The largest full grid of the block's finished cells, or all of its fraction, or all around its base,
+    for the score that its first figure shows. Null with fewer than two factors, and for a fraction of which a
+    run is missing: there effects would be mixed; nor where all problems are of one cluster. Of axes that vary
+    together the first stands for all. Untrained bases, which have no tier, are left out of grids."""
+    if not view.done or block.design not in ("factorial", "fractional", "ofat"):
         return None
     score = next((figure.score for figure in view.figures if figure.block == block.name), view.scores[0])
     axes = [keys(effect_label)[0] for effect_label in block.axes if effect_label not in (block.when or {})]
     own = [trial for trial in view.counted if block.name in trial.blocks]
-    if SIZE in axes:
+    if SIZE in axes and block.design != "ofat":
         own = [trial for trial in own if trial.level(SIZE) != 0]
     try:
         run = cube(own, view.answers, axes, score)
     except UserError:  # no finished trial yet, or none with that score: the figure says so
         return None
-    block_cube = run if block.design == "fractional" else complete_grid(run)
+    block_cube = complete_grid(run) if block.design == "factorial" else run
     grid = Grid(block, score, block_cube)
     missing = block.design == "fractional" and len(block_cube.cells) < len(points(block))
     seeds = block_cube.complete(np.ones(len(block_cube.cells)))

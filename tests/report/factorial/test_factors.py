@@ -44,6 +44,22 @@ def test_a_fraction_finds_the_planted_effects_and_names_its_aliases(tmp_path: Pa
     )
 
 
+def test_around_a_base_each_level_is_against_the_base(tmp_path: Path) -> None:
+    block = SCREENING | {
+        "design": "ofat", "resolution": None,
+        "base": {"select.size": 8, "select.quality": "L3", "model": "mini_s"},
+        "axes": {"select.size": [4, 64], "select.quality": ["L5"], "model": ["mini_m"]},
+    }  # fmt: skip
+    found = section(made(tmp_path, block, spread=0.002))
+    assert found
+    (chart,) = found.charts
+    assert chart.table
+    effects = {row[1]: float(row[2]) for row in chart.table.rows}
+    assert effects == pytest.approx({"4": 0, "64": 30, "L5": 10, "mini_m": 0}, abs=6)
+    assert chart.finding.startswith("Significant, in points: training examples 64 +")
+    assert "minus the base level" in chart.note
+
+
 def test_resolution_five_mixes_nothing_of_two() -> None:
     axes = {f"a{i}": (0, 1) for i in range(5)}
     assert "aliased only with effects of more factors" in aliased(

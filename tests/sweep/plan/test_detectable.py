@@ -85,41 +85,41 @@ def test_more_samples_are_named_where_they_would_do_and_do(tmp_path: Path) -> No
     assert not seen(*study_trials(tmp_path, *more, effect=0.15), {}).blind
 
 
-def declared(folder: Path, axes: Any, **contrast: Any) -> list[Detectable]:
+def declared(folder: Path, axes: Any, *contrasts: dict[str, Any]) -> list[Detectable]:
+    """What each of several contrasts would detect; they share alpha."""
     study, found = study_trials(folder, axes=axes)
     given = asdict(study.contrasts[0]) | {"effect": None}
-    return detectable([Contrast(**given), Contrast(**(given | contrast))], found, {})
+    return detectable([Contrast(**(given | contrast)) for contrast in contrasts], found, {})
 
 
 def test_a_change_of_an_effect_and_a_trend_take_the_noise_of_their_weights(tmp_path: Path) -> None:
-    sizes = {"select.size": [4, 16, 64, 256]}
-    plain, change = declared(tmp_path, sizes, interaction={"select.size": (4, 256)})
-    assert change.trials == plain.trials / 4
-    at = replace(plain.contrast, at={"select.size": 4})
-    _, found = study_trials(tmp_path, axes=sizes)
-    assert change.effect == pytest.approx(detectable([at, at], found, {})[0].effect * 2**0.5)
-    plain, trend = declared(tmp_path, sizes, factor="select.size", a=4, b=256)
-    line = replace(trend.contrast, trend=True)
-    assert detectable([line, line], found, {})[0].effect == pytest.approx(trend.effect * 0.9**0.5)
-    assert detectable([replace(trend.contrast, b=1024)], found, {}) == []
+    size = {"factor": "select.size", "a": 4, "b": 256}
+    plain, at, change, ends, line, *others = declared(
+        tmp_path, {"select.size": [4, 16, 64, 256]}, {}, {"at": {"select.size": 4}},
+        {"interaction": {"select.size": (4, 256)}}, size, size | {"trend": True}, size | {"b": 1024},
+    )  # fmt: skip
+    assert others == [], "no trial has 1024"
+    assert (plain.trials, at.trials, change.trials) == (12, 3, 3)
+    assert change.effect == pytest.approx(at.effect * 2**0.5)
+    assert line.effect == pytest.approx(ends.effect * 0.9**0.5)
 
 
 def test_a_mean_over_scores_has_the_problems_of_all(tmp_path: Path) -> None:
-    plain, both = declared(tmp_path, {}, score=("mini/easy", "mini/hard"))
-    easy = declared(tmp_path, {}, score="mini/easy")[1]
-    assert both.problems == 2 * easy.problems < plain.problems
-    assert plain.effect < both.effect < easy.effect
+    both = {"score": ("mini/easy", "mini/hard")}
+    plain, mean, easy = declared(tmp_path, {}, {}, both, {"score": "mini/easy"})
+    assert mean.problems == 2 * easy.problems < plain.problems
+    assert plain.effect < mean.effect < easy.effect
 
 
 def test_equivalence_has_a_power_and_the_seeds_for_it(tmp_path: Path) -> None:
-    plain, wide = declared(tmp_path, {}, margin=0.1)
+    plain, wide = declared(tmp_path, {}, {}, {"margin": 0.1})
     assert (plain.equivalence, plain.equivalence_seeds) == (None, None)
     assert wide.equivalence is not None
     assert wide.equivalence < 0.8
     needed = wide.equivalence_seeds
     assert needed is not None
     more = replace(study_trials(tmp_path)[0], seeds=tuple(range(needed)))
-    again = detectable([wide.contrast] * 2, planned_trials(more), {})[0]
+    again = detectable([plain.contrast, wide.contrast], planned_trials(more), {})[1]
     assert again.equivalence is not None
     assert again.equivalence >= 0.8
 
