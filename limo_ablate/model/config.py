@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from datetime import date
+from typing import Any, Literal
 
-from limo_ablate.core.artifacts import NOT_IN_KEY
+from limo_ablate.core.artifacts import DEFAULT_NOT_IN_KEY, NOT_IN_KEY
 from limo_ablate.core.errors import UserError
+
+OWN_ARGUMENTS = frozenset((
+    "add_generation_prompt", "chat_template", "continue_final_message", "conversation", "date",
+    "documents", "enable_thinking", "max_length", "messages", "padding", "return_assistant_tokens_mask",
+    "return_dict", "return_tensors", "sanitize_control_tokens", "strftime_now", "tokenize",
+    "tokenizer_kwargs", "tools", "truncation",
+))  # fmt: skip
+"""Arguments of chat templates, and of transformers' function that fills them in, which are set here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +56,36 @@ class ShapeConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TemplateConfig:
+    """What the model's chat template gets beside the conversation, in training and in evaluation."""
+
+    date: str = "2024-07-26"
+    """Today's date for templates that print it (Llama 3.2, gpt-oss), so that no result depends on the day."""
+    enable_thinking: bool | None = None
+    """The argument of this name: whether the model thinks before it answers (Qwen3); null: the template's
+    default."""
+    arguments: dict[str, Any] = field(default_factory=dict, hash=False)
+    """Further arguments: {reasoning_effort: low}."""
+
+    def __post_init__(self) -> None:
+        try:
+            date.fromisoformat(self.date)
+        except ValueError as error:
+            raise UserError(f"model.template.date={self.date} must be a date, such as 2024-07-26") from error
+        if reserved := sorted(OWN_ARGUMENTS & self.arguments.keys()):
+            raise UserError(f"model.template.arguments: {reserved[0]} is set elsewhere; remove it here")
+
+    def given(self) -> dict[str, Any]:
+        """The arguments that are not left to the template."""
+        thinking = {} if self.enable_thinking is None else {"enable_thinking": self.enable_thinking}
+        return self.arguments | thinking
+
+    def as_input(self) -> dict[str, TemplateConfig]:
+        """Its part in the inputs of an artifact: none where nothing is set, so that earlier keys stay."""
+        return {} if self == TemplateConfig() else {"template": self}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelConfig:
     """The base model."""
 
@@ -61,6 +100,7 @@ class ModelConfig:
     """Whether code that comes with a hub model runs: only where transformers has no class for it."""
     architecture: ArchitectureConfig | None = None
     pretrain: PretrainConfig | None = None
+    template: TemplateConfig = field(default=TemplateConfig(), metadata=DEFAULT_NOT_IN_KEY)
     shape: ShapeConfig | None = field(default=None, metadata=NOT_IN_KEY)
     """Shape of a hub model, for `limo-ablate plan`; checked against its config.json after the download."""
 

@@ -72,7 +72,9 @@ def _count_correct(
     """`tried.parquet`: for each problem, how many samples the model of the stage got right."""
     store, reference = Store(config.paths.artifacts), config.data.difficulty.reference
     assert reference is not None
-    request = generation_request(problems, stage, reference.system_prompt, reference.seed)
+    request = generation_request(
+        problems, stage, reference.system_prompt, reference.seed, stage.model.template
+    )
     model = _stage_model(config, name, stage, pool, stages, train_model)
     generated = stages.generate(store, model, {name: request}, reference, config.hardware)
     verdicts = stages.grade(store, {name: request}, generated)[name]

@@ -135,7 +135,7 @@ def trained_model(config: TrialConfig, stages: Stages, tracker: Tracker) -> Arti
     if config.select.size == 0:
         return base
     rows = select_rows(config, stages, pool, base, trained_model)
-    tokens = stages.run("tokens", tokenize, store, rows, base, config.train)
+    tokens = stages.run("tokens", tokenize, store, rows, base, config.train, config.model.template)
     reporter = ProgressReporter(tracker)
     weights = stages.run("weights", train, store, tokens, base, config.train, config.hardware, reporter.step)
     if not reporter.steps:  # trained before, by this trial or by another one

@@ -70,7 +70,9 @@ def evaluate(
     store, evaluation = Store(config.paths.artifacts), config.eval
     flagged = reported_items(config, stages)
     requests = {
-        name: generation_request(problems[name], benchmark, evaluation.system_prompt, evaluation.seed)
+        name: generation_request(
+            problems[name], benchmark, evaluation.system_prompt, evaluation.seed, config.model.template
+        )
         for name, benchmark in evaluation.benchmarks.items()
     }
     results: dict[str, ByBenchmark] = {}
@@ -177,7 +179,11 @@ def _judge(
     greedy = Sampling(0.0, 1.0, judge.max_tokens, 0)
     requests = {
         f"judge/{name}": GenerationRequest(
-            problems=artifact, samples=1, sampling=greedy, system_prompt=judge.system_prompt
+            problems=artifact,
+            samples=1,
+            sampling=greedy,
+            system_prompt=judge.system_prompt,
+            template=judge.model.template,
         )
         for name, artifact in asked.items()
         if pl.read_parquet(artifact.path / "problems.parquet").height

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 import yaml
 
+from limo_ablate.model.config import TemplateConfig
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.identity import TrialLabels, trial_key
 from limo_ablate.trial.run import run_trial
@@ -87,6 +88,17 @@ def test_what_does_not_change_the_result_is_not_in_the_key() -> None:
     assert len({trial_key(each) for each in threads}) == 2, "they change how sums are rounded"
     beside_a_gpu = [replace(each, hardware=replace(each.hardware, device="cuda")) for each in threads]
     assert len({trial_key(each) for each in beside_a_gpu}) == 1
+
+
+@pytest.mark.parametrize("size", [0, 8])
+def test_what_a_chat_template_gets_is_in_the_key(size: int) -> None:
+    plain = [*TINY, f"select.size={size}"]
+    other = ["date=2025-01-01", "enable_thinking=false", "arguments={effort: low}"]
+    configs = [compose([*plain, *([f"model.template.{text}"] if text else [])]) for text in ("", *other)]
+    assert len({trial_key(config) for config in configs}) == 4
+    assert configs[0].model.template == TemplateConfig()
+    turn = compose([*plain, "train.response=turn"])
+    assert (trial_key(turn) == trial_key(configs[0])) == (size == 0)
 
 
 def test_the_untuned_base_is_one_trial_for_all_cells() -> None:

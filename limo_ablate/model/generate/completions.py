@@ -14,6 +14,7 @@ import polars as pl
 from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.core.progress import report_progress
+from limo_ablate.model.config import TemplateConfig
 from limo_ablate.model.generate.completion_cache import (
     Completion,
     CompletionCache,
@@ -25,7 +26,7 @@ from limo_ablate.model.generate.engine import Request, Sampling
 from limo_ablate.model.generate.health import ends_in_a_loop, warn_of_missing_stops
 from limo_ablate.model.generate.oom import BatchSizes
 from limo_ablate.model.train.base import model_path
-from limo_ablate.model.train.chat import ChatEncoder
+from limo_ablate.model.train.chat import AS_IT_IS, ChatEncoder
 from limo_ablate.model.train.load import load_tokenizer
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class GenerationRequest:
     samples: int
     sampling: Sampling
     system_prompt: str | None
+    template: TemplateConfig = AS_IT_IS
     raw: bool = False
     """Whether the prompt is the problem's text alone, without chat template and system prompt."""
 
@@ -64,12 +66,17 @@ def generation_request(
     settings: SamplingSettings,
     system_prompt: str | None,
     seed: int,
+    template: TemplateConfig = AS_IT_IS,
 ) -> GenerationRequest:
     """Completions sampled as `settings` say; greedy ones depend on neither seed nor top_p."""
     top_p, seed = (settings.top_p, seed) if settings.temperature > 0 else (1.0, 0)
     sampling = Sampling(settings.temperature, top_p, settings.max_tokens, seed)
     return GenerationRequest(
-        problems=problems, samples=settings.samples, sampling=sampling, system_prompt=system_prompt
+        problems=problems,
+        samples=settings.samples,
+        sampling=sampling,
+        system_prompt=system_prompt,
+        template=template,
     )
 
 
@@ -119,8 +126,8 @@ def completions(
 def single_requests(request: GenerationRequest, tokenizer: PreTrainedTokenizerFast) -> list[Request]:
     """A request for each sample of each problem, in the table's order."""
     problems = pl.read_parquet(request.problems.path / "problems.parquet", columns=["id", "text"])
-    texts, encoder = problems["text"].to_list(), ChatEncoder(tokenizer)
-    prompts = encoder.plain(texts) if request.raw else encoder.prompts(texts, request.system_prompt)
+    texts, encoder = problems["text"].to_list(), ChatEncoder(tokenizer, request.template)
+    prompts = encoder.raw(texts) if request.raw else encoder.prompts(texts, request.system_prompt)
     return [
         Request(problem, sample, prompt.text, prompt.ids, request.sampling, prompt.escaped)
         for problem, prompt in zip(problems["id"], prompts, strict=True)
@@ -136,6 +143,7 @@ def _inputs(request: GenerationRequest) -> dict[str, object]:
         "sampling": request.sampling,
         "system_prompt": request.system_prompt,
         "raw": request.raw,
+        **request.template.as_input(),
     }
 
 

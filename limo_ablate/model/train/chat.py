@@ -12,16 +12,24 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.time_limit import TimeLimitExceeded, within_processor_time
+from limo_ablate.model.config import TemplateConfig
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
+AS_IT_IS = TemplateConfig()
+PINNED = (
+    "{%- macro strftime_now(format) %}{{ pinned_dates[format] if format in pinned_dates else "
+    "raise_exception('a date in a format that is not in the template') }}{%- endmacro %}\n"
+)
+"""Stands before a template that prints today's date: transformers takes no function as an argument."""
 SECONDS, SECONDS_EACH = 30.0, 0.05
 """Processor time that a template may take: at all, and more for each conversation; it needs a millisecond."""
 
@@ -34,11 +42,23 @@ class Prompt:
     """Whether the text has control tokens that are encoded as text."""
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An answer as the chat template writes it after its prompt."""
+
+    prompt: Prompt
+    whole: str
+    """The conversation with the answer."""
+    tail: str | None
+    """What follows the prompt, up to the end of the turn, with placeholders for control tokens of texts; None
+    where the conversation does not begin with the prompt."""
+
+
 class ChatEncoder:
     """Encodes prompts and texts for one tokenizer."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        self.tokenizer = tokenizer
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, template: TemplateConfig = AS_IT_IS) -> None:
+        self.tokenizer, self.template = tokenizer, template
         self._ids = _control_tokens(tokenizer)
         longest_first = sorted(self._ids, key=len, reverse=True)
         self._control = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
@@ -51,17 +71,60 @@ class ChatEncoder:
     def prompts(self, problems: Sequence[str], system_prompt: str | None) -> list[Prompt]:
         """The prompt for each problem, up to where the answer begins.
 
-        Raises UserError where the chat template fails or does not end.
+        Raises UserError where the chat template fails, does not end, or leaves the system prompt out.
         """
-        system = [{"role": "system", "content": system_prompt}] if system_prompt else []
-        plain = [[*system, {"role": "user", "content": problem}] for problem in problems]
-        escaped = [any(self._control.search(turn["content"]) for turn in turns) for turns in plain]
-        texts = render(self.tokenizer, [self._escaped(turns) for turns in plain], add_generation_prompt=True)
-        ids = _encode(self.tokenizer.backend_tokenizer, texts)
-        return [
-            self._escaped_prompt(text) if marked else Prompt(text, own)
-            for text, own, marked in zip(texts, ids, escaped, strict=True)
+        if system_prompt:
+            self._check_system_prompt(problems[:1], system_prompt)
+        plain = _conversations(problems, system_prompt)
+        texts = self._rendered(plain, add_generation_prompt=True)
+        return self._encoded(texts, [self._has_control(turns) for turns in plain])
+
+    def _check_system_prompt(self, problems: Sequence[str], system_prompt: str) -> None:
+        without = self._rendered(_conversations(problems, None), add_generation_prompt=True)
+        try:
+            rendered = self._rendered(_conversations(problems, system_prompt), add_generation_prompt=True)
+        except UserError as error:
+            reason = str(error).rpartition("failed: ")[2]
+        else:
+            reason = "it leaves it out" if problems and rendered == without else ""
+        if reason:
+            raise UserError(
+                f"{self.tokenizer.name_or_path}: its chat template takes no system prompt ({reason}); set "
+                "train.system_prompt=null, which eval.system_prompt follows"
+            )
+
+    def turns(self, problems: Sequence[str], system_prompt: str | None, answers: Sequence[str]) -> list[Turn]:
+        """Each answer as the chat template writes it; raises UserError as `prompts` does."""
+        prompts, asked = self.prompts(problems, system_prompt), _conversations(problems, system_prompt)
+        answered = [
+            [*turns, {"role": "assistant", "content": answer}]
+            for turns, answer in zip(asked, answers, strict=True)
         ]
+        begun, ended = self._rendered(asked, add_generation_prompt=True), self._rendered(answered)
+        end, _ = turn_end(self.tokenizer)
+        return [
+            Turn(
+                prompt,
+                self._with_content(whole),
+                whole[len(text) : whole.rfind(end) + len(end)] if whole.startswith(text) else None,
+            )
+            for prompt, text, whole in zip(prompts, begun, ended, strict=True)
+        ]
+
+    def tails(self, turns: Sequence[Turn]) -> list[list[int]]:
+        """Ids of the tail that each turn has."""
+        tails = [turn.tail or "" for turn in turns]
+        marked = [any(placeholder in tail for placeholder in self._text.values()) for tail in tails]
+        return [prompt.ids for prompt in self._encoded(tails, marked)]
+
+    def raw(self, texts: Sequence[str]) -> list[Prompt]:
+        """Each text as a prompt without a template: after BOS where the tokenizer begins texts with it."""
+        bos = self.tokenizer.bos_token if begins_with_bos(self.tokenizer) else None
+        prompts = self.plain(texts)
+        if bos is None:
+            return prompts
+        begin = int(self.tokenizer.bos_token_id)
+        return [Prompt(bos + prompt.text, [begin, *prompt.ids], prompt.escaped) for prompt in prompts]
 
     def plain(self, texts: Sequence[str]) -> list[Prompt]:
         """Each text as it is, without a template."""
@@ -77,17 +140,37 @@ class ChatEncoder:
         """Ids of each text, without any control token."""
         return [prompt.ids for prompt in self.plain(texts)]
 
-    def _escaped(self, turns: list[dict[str, str]]) -> list[dict[str, str]]:
+    def _has_control(self, turns: list[dict[str, str]]) -> bool:
+        return any(self._control.search(turn["content"]) for turn in turns)
+
+    def _rendered(self, conversations: list[list[dict[str, str]]], **settings: Any) -> list[str]:
+        """The conversations' texts, with placeholders for the control tokens of their turns."""
+        escaped = [
+            [
+                {**turn, "content": self._control.sub(lambda found: self._text[found[0]], turn["content"])}
+                for turn in turns
+            ]
+            for turns in conversations
+        ]
+        return render(self.tokenizer, escaped, self.template, **settings)
+
+    def _encoded(self, rendered: Sequence[str], marked: Sequence[bool]) -> list[Prompt]:
+        """`marked`: whether a text has placeholders."""
+        ids = _encode(self.tokenizer.backend_tokenizer, rendered)
         return [
-            {**turn, "content": self._control.sub(lambda found: self._text[found[0]], turn["content"])}
-            for turn in turns
+            self._escaped_prompt(text) if escaped else Prompt(text, own)
+            for text, own, escaped in zip(rendered, ids, marked, strict=True)
         ]
 
     def _escaped_prompt(self, rendered: str) -> Prompt:
         marked = self._control.sub(lambda found: self._template[found[0]], rendered)
+        return Prompt(self._with_content(rendered), self._as_text(self._with_content(marked)), escaped=True)
+
+    def _with_content(self, text: str) -> str:
+        """`text` with control tokens of texts in place of their placeholders."""
         for content, placeholder in self._text.items():
-            marked, rendered = (text.replace(placeholder, content) for text in (marked, rendered))
-        return Prompt(rendered, self._as_text(marked), escaped=True)
+            text = text.replace(placeholder, content)
+        return text
 
     def _as_text(self, text: str) -> list[int]:
         """Ids of a text in which what stands for the template's control tokens is them, and nothing else."""
@@ -143,14 +226,50 @@ def _control_tokens(tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:
     return {token.content: n for n, token in added if token.special or token.content in marks}
 
 
+def _conversations(problems: Sequence[str], system_prompt: str | None) -> list[list[dict[str, str]]]:
+    system = [{"role": "system", "content": system_prompt}] if system_prompt else []
+    return [[*system, {"role": "user", "content": problem}] for problem in problems]
+
+
+def turn_end(tokenizer: PreTrainedTokenizerFast) -> tuple[str, list[int]]:
+    """Text and ids with which an assistant's turn ends in the chat template, or else the tokenizer's EOS.
+
+    Of several special tokens in a row these are those up to EOS, or the first one. Raises UserError if there
+    are none: the model could not learn to end a response.
+    """
+    answer = "ANSWER"
+    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": answer}]
+    (text,) = render(tokenizer, [turns])
+    special = {token.content: n for n, token in tokenizer.added_tokens_decoder.items() if token.special}
+    names = "|".join(map(re.escape, sorted(special, key=len, reverse=True))) or "(?!)"
+    found = re.search(f"(?:{names})+", text.rpartition(answer)[2])
+    tokens = re.findall(names, found[0]) if found else []
+    eos = tokenizer.eos_token
+    tokens = tokens[: tokens.index(eos) + 1] if eos in tokens else tokens[:1] or [eos]
+    if tokens == [None]:
+        raise UserError(
+            f"{tokenizer.name_or_path}: the tokenizer has no EOS token, and its chat template ends a turn "
+            "without a special token; set eos_token"
+        )
+    return "".join(tokens), [int(special.get(token, tokenizer.eos_token_id)) for token in tokens]
+
+
+def begins_with_bos(tokenizer: PreTrainedTokenizerFast) -> bool:
+    """Whether the tokenizer puts BOS before a text, as its model was trained to have it."""
+    return tokenizer.bos_token_id is not None and tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id]
+
+
 def render(
-    tokenizer: PreTrainedTokenizerFast, conversations: list[list[dict[str, str]]], **settings: Any
+    tokenizer: PreTrainedTokenizerFast,
+    conversations: list[list[dict[str, str]]],
+    template: TemplateConfig = AS_IT_IS,
+    **settings: Any,
 ) -> list[str]:
     """The text of each conversation. Raises UserError where the chat template fails or does not end."""
     name = tokenizer.name_or_path
     limit = SECONDS + SECONDS_EACH * len(conversations)
     try:
-        _check_template(tokenizer)
+        settings |= _filled_in_at(tokenizer, template) | template.given()
         texts: list[str] = within_processor_time(
             limit, lambda: tokenizer.apply_chat_template(conversations, tokenize=False, **settings)
         )
@@ -163,16 +282,31 @@ def render(
     return texts
 
 
-def _check_template(tokenizer: PreTrainedTokenizerFast) -> None:
-    """Raises UserError for `**` and `round` (a power of ten): one power of large numbers runs for years, and
-    nothing can interrupt it."""
+def _filled_in_at(tokenizer: PreTrainedTokenizerFast, settings: TemplateConfig) -> dict[str, Any]:
+    """The tokenizer's chat template with the date of `settings`, as arguments of `apply_chat_template`.
+
+    Raises UserError for an argument that the template does not have, and for `**` and `round` (a power of
+    ten): one power of large numbers runs for years, and nothing can interrupt it.
+    """
     from jinja2 import Environment
 
-    name, templates = tokenizer.name_or_path, tokenizer.chat_template
-    for template in templates.values() if isinstance(templates, dict) else [templates or ""]:
-        words = Environment().lex(template)  # noqa: S701 (nothing is rendered)
-        if any((kind, word) in (("operator", "**"), ("name", "round")) for _, kind, word in words):
-            raise UserError(f"{name}: its chat template computes a power; use another model")
+    if tokenizer.chat_template is None:
+        return {}
+    name, template = tokenizer.name_or_path, tokenizer.get_chat_template()
+    words = {(kind, word) for _, kind, word in Environment().lex(template)}  # noqa: S701 (nothing is rendered)
+    if words & {("operator", "**"), ("name", "round")}:
+        raise UserError(f"{name}: its chat template computes a power; use another model")
+    if unknown := sorted(key for key in settings.given() if ("name", key) not in words):
+        key = "enable_thinking" if unknown[0] == "enable_thinking" else f"arguments.{unknown[0]}"
+        raise UserError(f"model.template.{key}: the chat template of {name} has no such argument; remove it")
+    if ("name", "strftime_now") not in words:
+        return {"chat_template": template}
+    today = date.fromisoformat(settings.date)
+    formats = (word[1:-1] for kind, word in words if kind == "string" and "%" in word)
+    return {
+        "chat_template": PINNED + template,
+        "pinned_dates": {text: today.strftime(text) for text in formats},
+    }
 
 
 def _encode(backend: Tokenizer, texts: Sequence[str]) -> list[list[int]]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, TypeAlias
 
-from limo_ablate.core.artifacts import NOT_IN_KEY
+from limo_ablate.core.artifacts import DEFAULT_NOT_IN_KEY, NOT_IN_KEY
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.registry import Entry, Registry
 
@@ -23,7 +23,7 @@ SCHEDULES: Registry[Schedule] = Registry(
 )
 """How the learning rate changes after warm-up."""
 
-TOKEN_KEYS = ("system_prompt", "max_length")
+TOKEN_KEYS = ("system_prompt", "max_length", "response")
 """Keys of `TrainConfig` that decide the tokens; what follows depends on them through the tokens' digest."""
 
 
@@ -83,6 +83,9 @@ class TrainConfig:
     max_length: int
     """Largest number of tokens of a row; longer rows are dropped and counted, never truncated."""
     system_prompt: str | None
+    response: Literal["solution", "turn"] = field(default="solution", metadata=DEFAULT_NOT_IN_KEY)
+    """What follows the prompt: the solution as it stands, with the token that ends a turn; or what the chat
+    template makes of it, such as gpt-oss's channel around it."""
     gradient_checkpointing: bool
     loss: Literal["torch", "liger"] = "torch"
     """Kernel for LM head and cross entropy: PyTorch, or on a GPU Liger's fused kernel (`liger` extra)."""

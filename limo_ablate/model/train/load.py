@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.model.train.chat import render
+from limo_ablate.model.train.chat import begins_with_bos, turn_end
 from limo_ablate.model.train.model_config import ADAPTER, check_adapter, code_allowed
 
 if TYPE_CHECKING:
@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 DEFAULT_CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "{% if message['role'] == 'system' %}{{ message['content'] }}\n\n"
-    "{% elif message['role'] == 'user' %}Problem: {{ message['content'] }}\n\nSolution: "
+    "{% elif message['role'] == 'user' %}Problem: {{ message['content'] }}\n\nSolution:\n"
     "{% else %}{{ message['content'] }}{{ eos_token }}{% endif %}"
     "{% endfor %}"
 )
-"""Chat template for base models without one: plain text, since their vocabulary has no role tokens."""
+"""Chat template for base models without one: plain text, since their vocabulary has no role tokens.
+
+The prompt ends in a new line, as no token spans it and what follows: a space would be a token of its own
+before the answer, which texts never have, for they have it in the token of the word.
+"""
 
 
 def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
@@ -27,7 +31,8 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
 
     `AutoTokenizer` is not used: for a folder with a Qwen2 model it rebuilds Qwen2's own byte-level tokenizer
     around the vocabulary, which gives wrong ids for any other kind of tokenizer. A tokenizer without a chat
-    template gets `DEFAULT_CHAT_TEMPLATE`. Raises UserError without `tokenizer.json`.
+    template gets `DEFAULT_CHAT_TEMPLATE`, after BOS where it begins texts with it. Raises UserError without
+    `tokenizer.json`.
     """
     from transformers import PreTrainedTokenizerFast
 
@@ -35,27 +40,14 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
         raise UserError(f"{path}: no tokenizer.json; save the tokenizer with transformers' save_pretrained")
     tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(path)
     if tokenizer.chat_template is None:
-        tokenizer.chat_template = DEFAULT_CHAT_TEMPLATE
+        bos = "{{ bos_token }}" if begins_with_bos(tokenizer) else ""
+        tokenizer.chat_template = bos + DEFAULT_CHAT_TEMPLATE
     return tokenizer
 
 
 def end_of_turn(tokenizer: PreTrainedTokenizerFast) -> int:
-    """Id of the token that ends an assistant's turn in the chat template, or else the tokenizer's EOS.
-
-    Raises UserError if there is neither: the model could not learn to end a response.
-    """
-    answer = "ANSWER"
-    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": answer}]
-    (text,) = render(tokenizer, [turns])
-    tail = tokenizer(text.rpartition(answer)[2], add_special_tokens=False)["input_ids"]
-    special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
-    end = next((token for token in tail if token in special), tokenizer.eos_token_id)
-    if end is None:
-        raise UserError(
-            f"{tokenizer.name_or_path}: the tokenizer has no EOS token, and its chat template ends a turn "
-            "without a special token; set eos_token"
-        )
-    return int(end)
+    """Id of the token that ends an assistant's turn. Raises UserError as `turn_end`."""
+    return turn_end(tokenizer)[1][-1]
 
 
 def load_model(

@@ -32,7 +32,8 @@ def save_companion_files(recorder: Recorder, job: TrainingJob) -> None:
     curve = pl.DataFrame(recorder.progress.curve, schema=SCHEMA)
     curve.write_parquet(folder / CURVE)
     facts = json.loads((Path(job.tokens) / FACTS).read_text())
-    record = {"rows_over_length": facts["rows_over_length"], **training_record(recorder, curve)}
+    said = {"notes": facts["notes"]} if "notes" in facts else {}
+    record = {"rows_over_length": facts["rows_over_length"], **said, **training_record(recorder, curve)}
     (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n")
     for scratch in (CHECKPOINTS, BEST):
         shutil.rmtree(folder / scratch, ignore_errors=True)

@@ -15,17 +15,18 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 
-from limo_ablate.core.artifacts import Artifact, Store
+from limo_ablate.core.artifacts import Artifact, Store, json_default
 from limo_ablate.core.errors import UserError
+from limo_ablate.model.config import TemplateConfig
 from limo_ablate.model.train.base import model_path
-from limo_ablate.model.train.chat import ChatEncoder
+from limo_ablate.model.train.chat import AS_IT_IS, ChatEncoder
 from limo_ablate.model.train.config import TOKEN_KEYS, TrainConfig
-from limo_ablate.model.train.load import end_of_turn, load_tokenizer
+from limo_ablate.model.train.load import load_tokenizer
+from limo_ablate.model.train.response import Responses
 from limo_ablate.model.train.token_rows import IDS
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    import polars as pl
     from transformers import PreTrainedTokenizerFast
 
 FACTS = "tokens.json"
@@ -35,7 +36,13 @@ HEADER = 1024
 """Bytes reserved for the header before the ids, which is written last."""
 
 
-def tokenize(store: Store, selection: Artifact, base: Artifact, train: TrainConfig) -> Artifact:
+def tokenize(
+    store: Store,
+    selection: Artifact,
+    base: Artifact,
+    train: TrainConfig,
+    template: TemplateConfig = AS_IT_IS,
+) -> Artifact:
     """Token ids of `selection`'s rows for `base`'s tokenizer.
 
     Raises UserError if rows have no solution, or if all are longer than `train.max_length`.
@@ -44,11 +51,15 @@ def tokenize(store: Store, selection: Artifact, base: Artifact, train: TrainConf
     inputs = {
         "selection": selection,
         "tokenizer": tokenizer_digest(tokenizer),
-        **{key: getattr(train, key) for key in TOKEN_KEYS},
+        **{key: value for key, value in json_default(train).items() if key in TOKEN_KEYS},
+        **template.as_input(),
     }
 
     def make(folder: Path) -> None:
-        _write(_encoded(selection.path / "rows.parquet", tokenizer, train), train.max_length, folder)
+        responses = Responses(ChatEncoder(tokenizer, template), train.system_prompt, train.response)
+        _write(_encoded(selection.path / "rows.parquet", responses), train.max_length, folder)
+        responses.tell()
+        _add_notes(folder, responses.lines())
 
     return store.build("tokens", inputs, make)
 
@@ -59,21 +70,11 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerFast) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def encode(
-    rows: pl.DataFrame, encoder: ChatEncoder, system_prompt: str | None
-) -> list[tuple[list[int], list[int]]]:
-    """(prompt ids, response ids with the end of turn) of each row, from `text` and `response`."""
-    end = end_of_turn(encoder.tokenizer)
-    prompts = encoder.prompts(rows["text"].to_list(), system_prompt)
-    responses = encoder.texts(rows["response"].to_list())
-    return [(prompt.ids, [*response, end]) for prompt, response in zip(prompts, responses, strict=True)]
-
-
 Encoded: TypeAlias = tuple[str, list[int], list[int]]
 """Problem of a row, ids of its prompt, ids of its response."""
 
 
-def _encoded(file: Path, tokenizer: PreTrainedTokenizerFast, train: TrainConfig) -> Iterator[Encoded]:
+def _encoded(file: Path, responses: Responses) -> Iterator[Encoded]:
     """The encoded rows of a selection, read `BATCH_ROWS` at a time."""
     import polars as pl
     from pyarrow.parquet import ParquetFile
@@ -84,11 +85,10 @@ def _encoded(file: Path, tokenizer: PreTrainedTokenizerFast, train: TrainConfig)
             f"{missing} of the {rows} selected problems have no solution to train on; "
             "set data.fields.solution to their column"
         )
-    encoder = ChatEncoder(tokenizer)
     with ParquetFile(file) as table:
         for batch in table.iter_batches(BATCH_ROWS, columns=["problem", "text", "response"]):
             part = pl.DataFrame(pl.from_arrow(batch))
-            pairs = encode(part, encoder, train.system_prompt)
+            pairs = responses.encode(part["text"].to_list(), part["response"].to_list())
             yield from ((problem, *pair) for problem, pair in zip(part["problem"], pairs, strict=True))
 
 
@@ -123,6 +123,13 @@ def _write(encoded: Iterator[Encoded], max_length: int, folder: Path) -> None:
         "over_length": over,
     }
     (folder / FACTS).write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def _add_notes(folder: Path, notes: list[str]) -> None:
+    """Adds what was said about the rows; nothing where there is nothing to say."""
+    if notes:
+        facts = json.loads((folder / FACTS).read_text())
+        (folder / FACTS).write_text(json.dumps(facts | {"notes": notes}, indent=1) + "\n")
 
 
 def _finish(file: BinaryIO, per_row: dict[str, npt.NDArray[np.int64]]) -> None:

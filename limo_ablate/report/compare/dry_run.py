@@ -78,7 +78,9 @@ class DryRun:
         self._ask(
             "tokens",
             ("selection", "base"),
-            lambda: tokenize(store, self._of("selection"), self._of("base"), config.train),
+            lambda: tokenize(
+                store, self._of("selection"), self._of("base"), config.train, config.model.template
+            ),
         )
         self._ask(
             "weights",
@@ -102,7 +104,13 @@ class DryRun:
         def complete() -> Artifact:
             from limo_ablate.model.generate.completions import completions
 
-            ask = generation_request(self._of(problems), benchmark, evaluation.system_prompt, evaluation.seed)
+            ask = generation_request(
+                self._of(problems),
+                benchmark,
+                evaluation.system_prompt,
+                evaluation.seed,
+                self.config.model.template,
+            )
             return completions(store, self._of(model), {name: ask}, evaluation, hardware)[name]
 
         def grade() -> Artifact:

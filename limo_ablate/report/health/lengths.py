@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import altair as alt
 import polars as pl
 
 from limo_ablate.analysis.trials import Trial
+from limo_ablate.core.text import counted
 from limo_ablate.report.health.groups import Groups, groups
 from limo_ablate.report.labels import percent
 from limo_ablate.report.section import Chart, Section, Table
@@ -20,6 +22,8 @@ KINDS = ("correct", "other")
 QUANTILES = {"low": 0.1, "lower": 0.25, "middle": 0.5, "upper": 0.75, "high": 0.9}
 WIDE = 12.0
 """Ratio of the largest to the smallest length above which the axis is logarithmic."""
+NOTES = 5
+"""Most notes on chat templates that are shown."""
 ROW = 24
 """Height in pixels of a group."""
 
@@ -51,7 +55,9 @@ def section(view: StudyView) -> Section | None:
         )
         charts.append(cut)
     none_cut = () if len(charts) > 1 else (f"No completion on {benchmark} reached the limit of new tokens.",)
-    return Section("lengths", "Lengths and truncation", (*none_cut, *_over_length(view)), tuple(charts))
+    return Section(
+        "lengths", "Lengths and truncation", (*none_cut, *_over_length(view), *_notes(view)), tuple(charts)
+    )
 
 
 def lengths(grouping: Groups, benchmark: str) -> pl.DataFrame:
@@ -165,6 +171,16 @@ def _over_length(view: StudyView) -> list[str]:
         f"Training examples over the length limit (train.max_length) were dropped in {dropped} of "
         f"{len(counts)} trainings, at most {most}, which left {left}."
     ]
+
+
+def _notes(view: StudyView) -> list[str]:
+    """What was said about the rows of trainings and the model's chat template, the most frequent first."""
+    notes = Counter(
+        note.partition(": ")[2]
+        for trial in view.counted
+        for note in (trial.metrics or {})["train"].get("notes", ())
+    )
+    return [f"In {counted(n, 'training')}: {note}." for note, n in notes.most_common(NOTES)]
 
 
 def _table(rows: pl.DataFrame, grouping: Groups) -> Table:

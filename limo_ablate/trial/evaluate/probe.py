@@ -47,7 +47,7 @@ def probed(store: Store, openings: Artifact, completions: Artifact) -> Artifact:
 
     def make(folder: Path) -> None:
         rests = pl.read_parquet(openings.path / "problems.parquet").select(
-            pl.col("id").alias("problem"), "rest"
+            pl.col("id").alias("problem"), pl.col("text").alias("opening"), "rest"
         )
         rows = pl.read_parquet(completions.path / "completions.parquet").join(
             rests, on="problem", how="left", maintain_order="left"
@@ -55,7 +55,7 @@ def probed(store: Store, openings: Artifact, completions: Artifact) -> Artifact:
         pairs = [_compared(rest, text) for rest, text in rows.select("rest", "completion").iter_rows()]
         rows.select(
             "problem",
-            pl.col("prompt").alias("opening"),
+            "opening",
             "rest",
             pl.col("completion").alias("continuation"),
             pl.Series("exact", [exact for exact, _ in pairs]),

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import polars as pl
 import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
@@ -16,7 +15,7 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.model.train import chat
 from limo_ablate.model.train.chat import ChatEncoder, render
 from limo_ablate.model.train.load import DEFAULT_CHAT_TEMPLATE, end_of_turn, load_tokenizer
-from limo_ablate.model.train.tokens import encode
+from limo_ablate.model.train.response import Responses
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -149,8 +148,7 @@ def test_control_tokens_in_texts_are_text(family: tuple[PreTrainedTokenizerFast,
     assert planted.escaped
     assert tokenizer.decode(planted.ids).replace(" ", "") == text.replace(" ", "")
     end = end_of_turn(tokenizer)
-    rows = pl.DataFrame({"text": ["2+2?"], "response": [hostile]})
-    ((_, response),) = encode(rows, encoder, None)
+    ((_, response),) = Responses(encoder, None).encode(["2+2?"], [hostile])
     assert [n for n in response if n in {*ids, end}] == [end]
     assert tokenizer.decode(response[:-1]).replace(" ", "") == hostile.replace(" ", "")
 

@@ -39,7 +39,7 @@ def test_a_tokenizer_without_a_chat_template_gets_the_plain_one(tmp_path: Path) 
     assert tokenizer.chat_template == DEFAULT_CHAT_TEMPLATE
     turns = [{"role": "system", "content": "Think."}, {"role": "user", "content": "two plus two"}]
     prompt = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-    assert prompt == "Think.\n\nProblem: two plus two\n\nSolution: "
+    assert prompt == "Think.\n\nProblem: two plus two\n\nSolution:\n"
     whole = tokenizer.apply_chat_template([*turns, {"role": "assistant", "content": "four"}], tokenize=False)
     assert whole == prompt + "four<eos>"
     assert end_of_turn(tokenizer) == tokenizer.eos_token_id

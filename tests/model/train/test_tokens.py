@@ -19,9 +19,10 @@ from limo_ablate.model.train.base import base_model, model_path
 from limo_ablate.model.train.batch import collate
 from limo_ablate.model.train.chat import ChatEncoder
 from limo_ablate.model.train.load import load_tokenizer
+from limo_ablate.model.train.response import Responses
 from limo_ablate.model.train.scratch import QWEN2_WORDS
 from limo_ablate.model.train.token_rows import IDS, read_tokens
-from limo_ablate.model.train.tokens import encode, tokenize
+from limo_ablate.model.train.tokens import tokenize
 from tests.tiny_models import TRAIN, hub_model, made_base, made_selection, made_tokens, sums
 
 QWEN2_5_TEMPLATE = (
@@ -95,8 +96,9 @@ ANSWERED = [11613, 323, 1378, 1447, 17, 488, 220, 17, 284, 1124, 79075, 90, 19, 
 def test_golden_ids_of_qwen2_5s_template(
     qwen: PreTrainedTokenizerFast, system_prompt: str | None, ids: list[int]
 ) -> None:
-    rows = pl.DataFrame({"text": [QUESTION], "response": [ANSWER]})
-    ((prompt, response),) = encode(rows, ChatEncoder(qwen), system_prompt)
+    responses = Responses(ChatEncoder(qwen), system_prompt)
+    ((prompt, response),) = responses.encode([QUESTION], [ANSWER])
+    assert responses.lines() == []
     assert prompt == ids + ASKED
     assert response == ANSWERED
     assert qwen.decode(prompt + response) == (
