@@ -50,6 +50,8 @@ class Curve:
     gains: tuple[tuple[float, float, float], ...]
     """(gain, low, high) from each size to the next: difference of accuracy, paired on problems and trainings,
     with its 95 % confidence interval."""
+    to_largest: tuple[tuple[float, float, float], ...]
+    """The same from each size but the last to the largest."""
     decline: Decline
     held_out: dict[str, float]
     """Form -> root mean square error of each size predicted from the others."""
@@ -162,12 +164,28 @@ def fit_curves(
         form = "unimodal" if falls.p < ALPHA else min(errors, key=lambda name: errors[name])
         (fitted,) = FORMS[form](sizes, line.mean[None], weights, grid)
         centre, *draws = _unimodal(sizes, np.vstack([line.mean, resamples]), weights, grid)
-        steps = crossed(own[1:] - own[:-1], bounds=DIFFERENCE, problems=problems)
-        gains = tuple(zip(*(map(float, part) for part in (steps.mean, *steps.interval())), strict=True))
+        gains, to_largest = (_gains(end - own[:-1], problems) for end in (own[1:], own[-1:]))
         curves.append(
-            Curve(form, sizes, line.mean, grid, fitted, centre, np.stack(draws), gains, falls, errors)
+            Curve(
+                form,
+                sizes,
+                line.mean,
+                grid,
+                fitted,
+                centre,
+                np.stack(draws),
+                gains,
+                to_largest,
+                falls,
+                errors,
+            )
         )
     return curves
+
+
+def _gains(differences: Array, problems: int) -> tuple[tuple[float, float, float], ...]:
+    paired = crossed(differences, bounds=DIFFERENCE, problems=problems)
+    return tuple(zip(*(map(float, part) for part in (paired.mean, *paired.interval())), strict=True))
 
 
 def data_equivalence(

@@ -1,17 +1,19 @@
-"""Text and facts of the page: headline numbers, findings, configuration, provenance."""
+"""Facts of the page: headline numbers, problems, configuration, provenance."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from limo_ablate.analysis.run_differences import differing
 from limo_ablate.analysis.trials import Trial
-from limo_ablate.report.figure_data import FigureData
-from limo_ablate.report.labels import axis, duration, level, percent, plus_minus
+from limo_ablate.core.text import counted
+from limo_ablate.report.health.contamination import POLICY
+from limo_ablate.report.labels import duration, percent
 from limo_ablate.report.methods.protocol import by_benchmark, decoding
 from limo_ablate.report.methods.settings import Settings
 from limo_ablate.report.study_view import StudyView
@@ -38,6 +40,15 @@ METHOD = {
 """Label on the page -> configuration key."""
 NAMES_SHOWN = 6
 """Number of stale trials that are named."""
+GENERATED = "miniature"
+"""The source of data whose benchmark is made by the same generator, from other problems."""
+MANY = 0.05
+"""Share of a cell's completions without an end, or without a verdict, from which it is a problem."""
+SHARES = {
+    "truncated": ("lengths", "completions cut at the token limit"),
+    "undecided": ("scores", "undecided answers, which count as wrong"),
+}
+"""Share of a score -> section of the report that shows it, and what it is a share of."""
 
 
 def glance(view: StudyView) -> list[tuple[str, str]]:
@@ -61,18 +72,62 @@ def glance(view: StudyView) -> list[tuple[str, str]]:
     return [*tiles, (duration(seconds), "of machine time")]
 
 
-def warnings(view: StudyView) -> list[str]:
-    """Which results are of other inputs than those of now, and whether they are shown; differing versions."""
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What a reader should know before the numbers."""
+
+    text: str
+    section: str | None = None
+    """Id of the section that shows more."""
+
+
+def problems(view: StudyView) -> list[Problem]:
+    """Failed trials, results of other inputs than those of now, collapsed seeds, differing versions, cells
+    with many cut or undecided completions, a contamination gate that was off."""
+    found = [Problem(line) for line in _stale(view)]
+    if view.failed:
+        count = counted(len(view.failed), "trial")
+        found.append(Problem(f"{count} of {len(view.trials)} failed", "failures"))
+    found += [
+        Problem(f"a seed that collapsed is averaged in: {line}", "scores")
+        for line in collapsed(view.table, view.keys)
+    ]
+    if mixed := differing(view.done):
+        found.append(Problem(f"the trials ran with different versions: {'; '.join(mixed)}"))
+    if view.done:
+        found += _high_shares(view)
+        unchecked = all(trial.level(POLICY) == "none" for trial in view.done)
+        if unchecked and any(trial.level("data.source") != GENERATED for trial in view.done):
+            found.append(Problem(f"pool and benchmarks were not compared ({POLICY}=none)", "contamination"))
+    return found
+
+
+def _high_shares(view: StudyView) -> list[Problem]:
+    cells = view.cells.filter(~pl.col("score").str.contains("/"))
+    found = []
+    for column, (section, what) in SHARES.items():
+        if not (high := cells.filter(pl.col(column) > MANY).sort(column)).is_empty():
+            most = high.row(-1, named=True)
+            where = ", ".join(text for text in view.levels(most) if text != "–")
+            found.append(
+                Problem(
+                    f"{high.height} of {cells.height} cells have more than {100 * MANY:.0f} % {what}; most: "
+                    f"{percent(most[column])} % ({where})",
+                    section,
+                )
+            )
+    return found
+
+
+def _stale(view: StudyView) -> list[str]:
+    """Which results are of other inputs than those of now, and whether they are shown."""
     lines = []
     for used in (False, True):
         stale = [trial for trial in view.trials if trial.stale and bool(trial.metrics) == used]
         for why, own in names_by_change(stale).items():
             names = ", ".join(own[:NAMES_SHOWN]) + (", ..." if len(own) > NAMES_SHOWN else "")
             shown = "shown, as no result is newer" if used else "in no table and no figure"
-            lines.append(f"{len(own)} stale result{'s' * (len(own) > 1)}, {shown}: {why} ({names}).")
-    lines += [f"A seed that collapsed is averaged in: {line}." for line in collapsed(view.table, view.keys)]
-    if mixed := differing(view.done):
-        lines.append(f"The trials ran with different versions: {'; '.join(mixed)}.")
+            lines.append(f"{len(own)} stale result{'s' * (len(own) > 1)}, {shown}: {why} ({names})")
     return lines
 
 
@@ -119,31 +174,6 @@ def names_by_change(stale: Sequence[Trial]) -> dict[str, list[str]]:
     for trial in stale:
         found.setdefault(", ".join(trial.stale), []).append(trial.name)
     return found
-
-
-def finding(data: FigureData) -> str:
-    """The figure's result in a sentence: where its best line starts and ends, and where the others end."""
-    if data.scale == "category":
-        ranked = data.points.sort("mean", descending=True)
-        several = len(data.lines) > 1
-        ranking = [
-            f"{row['line']}, {row['x']}: {_percent(row)}" if several else f"{row['x']}: {_percent(row)}"
-            for row in ranked.iter_rows(named=True)
-        ]
-        return "; ".join(ranking if len(ranking) <= 5 else [*ranking[:3], "…", ranking[-1]]) + "."
-    ends = data.points.filter(pl.col("line").is_in(data.lines)).sort("x")
-    last = ends.group_by("line", maintain_order=True).last().sort("mean", descending=True)
-    best = last.row(0, named=True)
-    first = ends.filter(pl.col("line") == best["line"]).row(0, named=True)
-    start, end = (f"{_percent(row)} at {level(row['x'], data.figure.x)}" for row in (first, best))
-    others = [f"{row['line']} to {_percent(row)}" for row in last[1:].iter_rows(named=True)]
-    base = data.base.filter(~pl.col("line").is_in(data.lines)).iter_rows(named=True)
-    others += [f"{row['line']}: {percent(row['mean'])} %" for row in base]
-    return f"{best['line']} goes from {start} to {end} {axis(data.figure.x)}" + "; ".join(["", *others]) + "."
-
-
-def _percent(row: dict[str, Any]) -> str:
-    return f"{plus_minus(row['mean'], row['stderr'])} %"
 
 
 def recipe(view: StudyView) -> list[tuple[str, str]]:

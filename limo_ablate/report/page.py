@@ -21,6 +21,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.files import write_atomically
+from limo_ablate.report.facts import Problem
 from limo_ablate.report.part_errors import PartErrors
 from limo_ablate.report.parts import RECIPE, ReportParts, report_parts
 from limo_ablate.report.picture_files import FORMATS, write_picture_files
@@ -47,7 +48,7 @@ class WrittenReport(NamedTuple):
     page: Path
     failed: list[str]
     """Parts that could not be drawn, a line for each; their tracebacks are beside the page."""
-    warnings: list[str]
+    problems: list[Problem]
 
 
 def write_report(study: Path, folder: Path | None = None) -> WrittenReport:
@@ -58,7 +59,7 @@ def write_report(study: Path, folder: Path | None = None) -> WrittenReport:
     view, errors = load(study), PartErrors()
     parts, files = report_parts(view, errors)
     page = write_page(view, parts, files, errors, folder)
-    return WrittenReport(page, errors.failed, parts.warnings)
+    return WrittenReport(page, errors.failed, parts.problems)
 
 
 def write_page(
@@ -108,7 +109,7 @@ def html(view: StudyView, parts: ReportParts) -> str:
         unfolded=UNFOLDED,
         errors_file=REPORT_ERRORS,
         tiles=parts.tiles,
-        warnings=parts.warnings,
+        problems=parts.problems,
         claims=parts.claims,
         figures=parts.figures,
         sections=parts.sections,
@@ -120,8 +121,10 @@ def html(view: StudyView, parts: ReportParts) -> str:
 
 def contents(parts: ReportParts) -> list[tuple[str, str]]:
     """(id, title) of the parts of the page, for its contents."""
-    titles = [("claims", "Contrasts")] if parts.claims else []
-    titles += [("figures", "Declared figures")] if parts.figures else []
+    titles = [("answers", "What came out")] if parts.claims or parts.figures else []
+    titles += [(f"{figure.id}-figure", figure.title) for figure in parts.figures[:1]]
+    titles += [("claims", "Contrasts")] if parts.claims else []
+    titles += [(f"{figure.id}-figure", figure.title) for figure in parts.figures[1:]]
     titles += [(section.id, section.title) for section in parts.sections if section.id != LAST]
     rest = (("cells", "All cells", parts.cells), ("completions", "Completions", parts.completions))
     titles += [(id, title) for id, title, part in (*rest, ("recipe", RECIPE, parts.facts)) if part]

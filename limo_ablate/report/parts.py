@@ -10,7 +10,8 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.report.browser import PackedCompletions, pack_completions
 from limo_ablate.report.claims import Claims, claims
 from limo_ablate.report.declared.charts import efficiency_chart, note
-from limo_ablate.report.facts import finding, glance, provenance, recipe, warnings
+from limo_ablate.report.facts import Problem, glance, problems, provenance, recipe
+from limo_ablate.report.figure_findings import finding
 from limo_ablate.report.part_errors import PartErrors
 from limo_ablate.report.picture_files import picture_files
 from limo_ablate.report.result_tables import cell_table, figure_table
@@ -28,7 +29,7 @@ class ReportParts:
     """A part that does not apply is None; one that could not be drawn is a section with its error."""
 
     tiles: Facts
-    warnings: list[str]
+    problems: list[Problem]
     claims: Claims | Section | None
     figures: list[Chart]
     """Charts of the declared figures."""
@@ -62,7 +63,7 @@ def draw_parts(view: StudyView, errors: PartErrors) -> ReportParts:
 
     return ReportParts(
         tiles=errors.isolate("Headline", lambda: glance(view), lambda error: [("–", error)]),
-        warnings=errors.isolate("Warnings", lambda: warnings(view), lambda error: [error]),
+        problems=errors.isolate("Problems", lambda: problems(view), lambda error: [Problem(error)]),
         claims=errors.isolate("Contrasts", lambda: claims(view), part("claims", "Contrasts")),
         figures=[chart for charts in figures for chart in charts],
         sections=list(sections(view, errors)),

@@ -14,6 +14,8 @@ CONTRASTS = [
     {"name": "on another set", "block": "size x quality", "factor": "select.quality", "a": "L1", "b": "L2", "score": "aime", "primary": False},  # noqa: E501
 ]  # fmt: skip
 
+FIGURE = f"<h2>{FIGURES[0]['title']}"
+
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -23,10 +25,11 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_page_begins_with_them(study: Path) -> None:
     page = write_report(study).page.read_text()
-    assert page.index("<h2>Contrasts") < page.index("<h2>Declared figures")
-    assert "<li>L5 &lt;beats&gt; L1: +" in page
+    first, figure, contrasts = map(page.index, ("<h2>What came out", FIGURE, "<h2>Contrasts"))
+    assert first < figure < contrasts
+    assert '<li><a href="#claims">L5 &lt;beats&gt; L1</a>: +' in page
     assert ": different</li>" in page
-    assert "on another set (secondary): no result: score aime: no finished trial" in page
+    assert "on another set (secondary)</a>: no result: score aime: no finished trial" in page
     assert "adjusted p-values by Holm" in page
     assert (study / "report" / "contrasts.png").stat().st_size > 5000
 

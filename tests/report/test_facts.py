@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from limo_ablate.report.facts import collapsed, glance, warnings
+from limo_ablate.report.facts import Problem, collapsed, glance, problems
 from limo_ablate.report.study_view import load
 from tests.made_study import SIZE_QUALITY, Making
 
@@ -42,4 +42,16 @@ def test_a_collapsed_seed_is_named(tmp_path: Path) -> None:
     assert collapsed(table.filter(pl.col("seed") != 1), ["size"]) == []
     assert collapsed(table.with_columns(stderr=0.2), ["size"]) == []
     view = load(Making(tmp_path / "made", blocks=(SIZE_QUALITY,), figures=()).write())
-    assert not any("collapsed" in line for line in warnings(view))
+    assert [problem.section for problem in problems(view)] == ["lengths"]
+
+
+def test_cells_with_many_cut_completions_are_a_problem(tmp_path: Path) -> None:
+    view = load(Making(tmp_path, blocks=(SIZE_QUALITY,), figures=()).write())
+    cut = pl.when(pl.int_range(pl.len()) == 1).then(0.2).otherwise(0.05)
+    cells = view.cells.filter(pl.col("score") == "mini")
+    view.__dict__["cells"] = cells.with_columns(truncated=cut)
+    assert problems(view)[0] == Problem(
+        f"1 of {len(cells)} cells have more than 5 % completions cut at the token limit; most: 20.0 % "
+        f"({', '.join(view.levels(cells.row(1, named=True)))})",
+        "lengths",
+    )

@@ -7,7 +7,7 @@ from itertools import pairwise
 import altair as alt
 import polars as pl
 
-from limo_ablate.analysis.curves import Decline
+from limo_ablate.analysis.curves import Curve, Decline
 from limo_ablate.analysis.power import ALPHA
 from limo_ablate.report.declared.sizes import dodged, domain, size_axis
 from limo_ablate.report.efficiency.bounded import number
@@ -39,7 +39,7 @@ def gains_chart(data: FigureData, fits: Fits) -> Chart | None:
     return Chart(
         slug(f"{data.figure.title} gain"),
         f"{data.figure.title}: gain from more examples",
-        f"From {steps[-1][0]} to {steps[-1][1]}, in points: {', '.join(gains)}. {_declines(fits)}",
+        f"From {steps[-1][0]} to {steps[-1][1]}, in points: {', '.join(gains)}. {declines(fits)}",
         f"Accuracy at a size minus that at the size before, paired on problems and trainings, in points. "
         f"Bars: 95 % intervals.{_left(fits)}",
         _chart(data, shown, "gain over the size before (points)").to_dict(),
@@ -63,13 +63,17 @@ def _decline(found: Decline) -> list[str]:
     return [number(found.best), f"{100 * found.loss:+.1f}", p]
 
 
-def _declines(fits: Fits) -> str:
+def falling(fits: Fits) -> dict[str, Curve]:
+    """The lines that lose accuracy towards the largest size, by the test of a decline."""
+    return {line: curve for line, curve in fits.curves.items() if curve.decline.p < ALPHA}
+
+
+def declines(fits: Fits) -> str:
     """What the tests of a decline say, in a sentence."""
     fallen = [
         f"{line} loses {100 * curve.decline.loss:.1f} points from {number(curve.decline.best)} to "
         f"{number(fits.sizes[-1])} (p {_decline(curve.decline)[2]})"
-        for line, curve in fits.curves.items()
-        if curve.decline.p < ALPHA
+        for line, curve in falling(fits).items()
     ]
     return f"Declines: {'; '.join(fallen)}." if fallen else "No line falls significantly."
 

@@ -13,8 +13,8 @@ from limo_ablate.analysis.factors import complete_grid, factor_effects
 from limo_ablate.analysis.table import table
 from limo_ablate.core.errors import UserError
 from limo_ablate.report.declared.charts import efficiency_chart, note
-from limo_ablate.report.facts import finding
 from limo_ablate.report.figure_data import UNTRAINED, FigureData, full_grid
+from limo_ablate.report.figure_findings import finding
 from limo_ablate.report.study_view import StudyView, load
 from tests.made_study import FIGURES, SIZE_MODEL, SIZE_QUALITY, Making
 
@@ -86,7 +86,7 @@ def test_the_untrained_base_belongs_to_no_selection(tmp_path: Path) -> None:
     (shown,) = panels(tmp_path, block)
     assert shown.lines == ["L4", "L5"]
     assert shown.base.select("x", "line", "seeds").rows() == [(0, UNTRAINED, 2)]
-    assert UNTRAINED in finding(shown)
+    assert "before fine-tuning)" in finding(shown)
     assert sorted(set(shown.curve["x"])) == [4, 64]
 
 
