@@ -51,7 +51,7 @@ class Claims:
     rows: pl.DataFrame
     """Rows of `contrasts.contrasts` with kind (of KINDS), why (it is exploratory) and dropped."""
     findings: list[tuple[str, str]]
-    """(contrast, its result in words)."""
+    """(contrast, its result in words, and what was compared)."""
     section: Section
     """Forest plot (if there are results) and table; the registration, or how to make one."""
     deviations: list[str]
@@ -75,7 +75,7 @@ def claims(view: StudyView) -> Claims | None:
     )
     return Claims(
         rows,
-        [(_name(row), finding(row)) for row in rows.iter_rows(named=True)],
+        [(_name(row), f"{finding(row)}{_compared(row)}") for row in rows.iter_rows(named=True)],
         Section("claims", "Contrasts", text=(_registered(chain),), charts=(chart,)),
         deviations(view.study, chain, trials) if chain else [],
         chain.broken if chain else None,
@@ -129,6 +129,14 @@ def finding(row: dict[str, Any]) -> str:
         return f"no result: {row['note']}"
     effect = f"{_points(row['effect'])} points {_interval(row, 'low', 'high')}: {row['conclusion']}"
     return effect if row["why"] == NOT_REGISTERED else f"{effect} ({_claim(row)})"
+
+
+def _compared(row: dict[str, Any]) -> str:
+    """` (select.quality L4 against L1 on mini, averaged over select.size=4, 64)`."""
+    if row["effect"] is None:
+        return ""
+    over = f", averaged over {row['over']}" if row["over"] else ""
+    return f" ({row['comparison']} on {row['score']}{over})"
 
 
 def _claim(row: dict[str, Any]) -> str:
