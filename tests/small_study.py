@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import yaml
 
 from limo_ablate.study.design import load_study
 from limo_ablate.study.planned import planned_trials
-from tests.made_study import Making, plausible
+from tests.made_study import Accuracy, Making, plausible
 
 GRID = {
     "name": "grid",
@@ -29,9 +30,15 @@ SIZE = {"name": "size", "block": "grid", "factor": "select.size", "a": 4, "b": 6
 SEEDS = (0, 1)
 
 
-def small(folder: Path, store: Path, contrasts: tuple[dict[str, Any], ...] = (QUALITY, SIZE)) -> Path:
+def small(
+    folder: Path,
+    store: Path,
+    contrasts: tuple[dict[str, Any], ...] = (QUALITY, SIZE),
+    accuracy: Accuracy = plausible,
+    seeds: Sequence[int] = SEEDS,
+) -> Path:
     """Writes the study into `folder`; its store is `store`."""
-    made = Making(folder, blocks=[GRID], figures=(), contrasts=contrasts, seeds=SEEDS, accuracy=plausible)
+    made = Making(folder, blocks=[GRID], figures=(), contrasts=contrasts, seeds=seeds, accuracy=accuracy)
     made.write()
     change(folder / "study.yaml", lambda study: study["overrides"].append(f"paths.artifacts={store}"))
     change(folder / "study.yaml", lambda study: study["overrides"].append("data.miniature.per_level=30"))

@@ -22,6 +22,7 @@ from limo_ablate.analysis.power import ALPHA, Contrast
 from limo_ablate.analysis.resample import bootstrap, mcnemar, sign_flips
 from limo_ablate.analysis.trials import Trial
 from limo_ablate.core.errors import UserError
+from limo_ablate.study.contrast import measured
 
 
 def contrasts(
@@ -43,6 +44,8 @@ def contrasts(
     - p_adj: adjusted by Holm over the primary contrasts; a secondary one keeps its p
     - p_equivalent: p-value of the equivalence test (two one-sided tests); null without a margin
     - p_equivalent_adj: adjusted by Holm over the primary contrasts with a margin
+    - by_finishing, by_being_right: parts of the effect on one score's accuracy that come from finishing more
+      completions, and from being right more often in those that end; see `finished_and_right`
     - conclusion: `different` (p_adj < alpha), else `equivalent` (p_equivalent_adj < alpha), else `unclear`;
       `no information` (without p-values) where both arms solved nothing, or everything; of an interaction, at
       one of its two levels
@@ -58,9 +61,9 @@ def contrasts(
     """
 
     @cache
-    def block(name: str, score: str) -> Cube:
+    def block(name: str, score: str, measure: str) -> Cube:
         own = [trial for trial in trials if name in trial.blocks and trial.metrics]
-        return cube(own, answers, axes[name], score)
+        return cube(own, answers, axes[name], score, measure)
 
     rows = [_row(contrast, block, alpha) for contrast in declared]
     return (
@@ -73,7 +76,7 @@ def contrasts(
 Array = npt.NDArray[np.float64]
 NUMBERS = (
     "effect", "low", "high", "stderr", "p", "p_adj", "p_equivalent", "p_equivalent_adj", "low_boot",
-    "high_boot", "p_flips", "p_mcnemar",
+    "high_boot", "p_flips", "p_mcnemar", "by_finishing", "by_being_right",
 )  # fmt: skip
 TESTS = ("p", "p_equivalent", "p_flips", "p_mcnemar", "low_boot", "high_boot")
 """What is left out where there is no information."""
@@ -89,7 +92,7 @@ SCHEMA: dict[str, Any] = {
 }
 
 
-def _row(contrast: Contrast, blocks: Callable[[str, str], Cube], alpha: float) -> dict[str, Any]:
+def _row(contrast: Contrast, blocks: Callable[[str, str, str], Cube], alpha: float) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(SCHEMA) | {
         "contrast": contrast.name,
         "block": contrast.block,
@@ -102,12 +105,17 @@ def _row(contrast: Contrast, blocks: Callable[[str, str], Cube], alpha: float) -
         "margin": contrast.margin,
     }
     try:
-        parts = [blocks(contrast.block, score) for score in contrast.scores]
+        parts = [blocks(contrast.block, *measured(score)) for score in contrast.scores]
         weights = [contrast_weights(part, contrast) for part in parts]
         over = points_compared(parts[0], contrast, weights[0])
         numbers = contrast_numbers(parts, weights, contrast.margin, alpha)
         if any(nothing_to_compare(parts, side) for side in _sides(parts, weights, contrast)):
             numbers |= dict.fromkeys(TESTS)
+        if splits(contrast):
+            shares = [
+                blocks(contrast.block, contrast.scores[0], name) for name in ("finished", "right_finished")
+            ]
+            numbers |= finished_and_right(shares, weights[0])
         return row | numbers | {"over": over}
     except UserError as error:
         return row | {"note": str(error)}
@@ -153,6 +161,33 @@ def contrast_numbers(
         "problems": sum(problems),
         "samples": min(part.samples for part in parts),
         "seeds": estimate.trainings,
+    }
+
+
+def splits(contrast: Contrast) -> bool:
+    """Whether the effect is a difference of two accuracies, which finishing and being right are parts of."""
+    single = len(contrast.scores) == 1 and measured(contrast.scores[0])[1] == "accuracy"
+    return single and not contrast.trend and not contrast.interaction
+
+
+def finished_and_right(shares: Sequence[Cube], weights: Array) -> dict[str, float | None]:
+    """The effect split by accuracy = share finished x share right of these (Kitagawa 1955). `shares`: cubes
+    of the share that finished, and of that which finished and is right.
+
+    Descriptive: which completions end is a selection of its own. What is left of the effect is right answers
+    of completions that were cut off. Null where an arm finishes nothing.
+    """
+    finished, right = [], []
+    for sign in (-1, 1):
+        arm = np.where(weights * sign > 0, weights * sign, 0.0)
+        ended, correct = (float(share.weighted(arm).mean()) for share in shares)
+        finished.append(ended)
+        right.append(correct / ended if ended else np.nan)
+    if np.isnan(right).any():
+        return {"by_finishing": None, "by_being_right": None}
+    return {
+        "by_finishing": (finished[1] - finished[0]) * (right[0] + right[1]) / 2,
+        "by_being_right": (right[1] - right[0]) * (finished[0] + finished[1]) / 2,
     }
 
 

@@ -88,8 +88,15 @@ class Cube:
         return values if self.clusters is None else by_cluster(values, self.clusters)
 
 
-def cube(trials: Iterable[Trial], answers: pl.DataFrame, axes: Sequence[str], score: str) -> Cube:
-    """The cube of a block's `trials` over `axes`; `answers` is `answers.items` of them.
+def cube(
+    trials: Iterable[Trial],
+    answers: pl.DataFrame,
+    axes: Sequence[str],
+    score: str,
+    measure: str = "accuracy",
+) -> Cube:
+    """The cube of a block's `trials` over `axes`; `answers` is `answers.items` of them, `measure` the column
+    that stands in it for accuracy.
 
     An axis of seeds with several levels at most points (`select.seed`: other subsets) is not an axis of the
     cube but its replicates, `over`. Trials with the same seed and levels (another factor varied) are
@@ -105,7 +112,7 @@ def cube(trials: Iterable[Trial], answers: pl.DataFrame, axes: Sequence[str], sc
             f"score {score}: no finished trial of the block has it; scores: {known or 'none yet'}"
         )
     over = replicate_axis(axes, list(levels.values()))
-    wide = own.pivot("trial", index="problem", values="accuracy", maintain_order=True).drop_nulls()
+    wide = own.pivot("trial", index="problem", values=measure, maintain_order=True).drop_nulls()
     places = {
         name: (
             tuple(level for axis, level in zip(axes, own_levels, strict=True) if axis != over),

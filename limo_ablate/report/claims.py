@@ -27,7 +27,8 @@ ROW = 44
 """Height in pixels for each contrast."""
 HEADER = [
     "contrast", "compared", "score", "claim", "conclusion", "averaged over", "effect", "95 % interval", "p",
-    "adjusted p", "p equivalence", "adjusted p equivalence", "bootstrap", "p by sign flips", "p McNemar",
+    "adjusted p", "p equivalence", "adjusted p equivalence", "by finishing", "by being right", "bootstrap",
+    "p by sign flips", "p McNemar",
     "problems × samples × seeds",
 ]  # fmt: skip
 WORDS = 6
@@ -41,6 +42,9 @@ NOTES = [
     "A line: the change of a least-squares line over the logarithm of the factor, through all levels between "
     "the two. At one level against another: how much larger the effect is there (a difference of "
     "differences). A mean of several scores counts each the same.",
+    "By finishing, by being right: the effect as accuracy = share of completions that end × share right of "
+    "these; what is left is right answers of completions that were cut off. Descriptive: which completions "
+    "end is a selection of its own.",
     "Bootstrap: resampled seeds and problems; too narrow for few seeds. Sign flips and McNemar are over "
     "problems only, with the trainings fixed.",
 ]
@@ -161,7 +165,7 @@ def forest(rows: pl.DataFrame) -> alt.LayerChart | alt.FacetChart:
     shape = alt.Shape("kind:N", title=None, scale=alt.Scale(domain=KINDS, range=["circle", "diamond"]))
     base = alt.Chart(shown)
     ticks = alt.Axis(labelExpr=POINTS, grid=True, tickCount=6)
-    x = alt.X("low:Q", title="difference of accuracy (points)", axis=ticks)
+    x = alt.X("low:Q", title="difference (points)", axis=ticks)
     bars = base.mark_rule(strokeWidth=2).encode(x=x, x2="high:Q", y=y, color=colour)
     tips = [alt.Tooltip("contrast:N"), alt.Tooltip("interval:N", title="effect")]
     points = base.mark_point(filled=True, size=90, opacity=1).encode(
@@ -182,14 +186,18 @@ def _row(row: dict[str, Any]) -> list[str]:
         _points(row["effect"]),
         _interval(row, "low", "high"),
         *(_p(row[name]) for name in ("p", "p_adj", "p_equivalent", "p_equivalent_adj")),
+        *(
+            _points(row[name]) if row[name] is not None else "–"
+            for name in ("by_finishing", "by_being_right")
+        ),
         _interval(row, "low_boot", "high_boot"),
         *(_p(row[name]) for name in ("p_flips", "p_mcnemar")),
         f"{row['problems']} × {row['samples']} × {row['seeds']}{'' if row['paired'] else ', unpaired'}",
     ]
 
 
-def _points(share: float) -> str:
-    return f"{'+' if share > 0 else ''}{percent(share)}"
+def _points(share: float | None) -> str:
+    return f"{'+' if share is not None and share > 0 else ''}{percent(share)}"
 
 
 def _interval(row: dict[str, Any], low: str, high: str) -> str:

@@ -27,7 +27,8 @@ class Contrast:
     b: Any
     """In a study's file also lists of levels: a contrast for each pair, see `pairs`."""
     score: str | tuple[str, ...]
-    """A benchmark or a group of it: `mini`, `mini/hard`. Of several, the mean of their accuracies."""
+    """A benchmark or a group of it: `mini`, `mini/hard`. Of several, the mean of their accuracies. With
+    `.finished` (`mini.finished`), the share of completions that end by themselves instead of the accuracy."""
     at: dict[str, Any] = field(default_factory=dict)
     """Other axes of the block: the level, or the list of levels, at which the two are compared. By default
     they are compared at all of them, and averaged; but never with untuned models (`select.size` 0), which
@@ -61,6 +62,11 @@ class Contrast:
     @property
     def scores(self) -> tuple[str, ...]:
         return (self.score,) if isinstance(self.score, str) else self.score
+
+    @property
+    def benchmarks(self) -> list[str]:
+        """The benchmark of each score."""
+        return [measured(score)[0].partition("/")[0] for score in self.scores]
 
     @property
     def score_name(self) -> str:
@@ -129,6 +135,13 @@ class Contrast:
                 raise UserError(f"{where}: {key}={share:g} is a share, above 0 and at most 1; or null")
         if not 0 < self.accuracy < 1:
             raise UserError(f"{where}: accuracy={self.accuracy:g} must lie between 0 and 1")
+
+
+def measured(score: str) -> tuple[str, str]:
+    """(benchmark or group, column of `answers.items`) of a contrast's score: `mini.finished` -> mini,
+    finished."""
+    name = score.removesuffix(".finished")
+    return name, "accuracy" if name == score else "finished"
 
 
 def is_amount(level: Any) -> bool:

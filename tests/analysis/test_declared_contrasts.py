@@ -132,3 +132,25 @@ def test_only_points_with_all_four_cells_count(trials: list[Trial]) -> None:
     part = [t for t in trials if not (t.overrides["select.size"] == 4 and t.overrides["select.quality"] == "L5")]  # noqa: E501 # fmt: skip
     (row,) = rows(part, TIER | {"interaction": {"select.size": (4, 64)}})
     assert "no finished trials yet that agree in all other factors" in row["note"]
+
+
+def test_an_effect_is_split_into_finishing_and_being_right(trials: list[Trial]) -> None:
+    """L1 ends half of its completions and L5 all; of those that end, as many are right."""
+    answers = items(trials)
+    tiers = {trial.name: str(trial.overrides["select.quality"]) for trial in trials}
+    ends = pl.when(pl.col("trial").replace_strict(tiers) == "L1").then(0.5).otherwise(1.0)
+    made = answers.with_columns(accuracy=0.4 * ends, finished=ends, right_finished=0.4 * ends)
+    ended = TIER | {"score": "mini.finished"}
+    declared = [
+        Contrast(**{**WHAT, **one}) for one in (TIER, ended, TIER | {"interaction": {"select.size": (4, 64)}})
+    ]
+    row, share, change = contrasts(declared, AXES, trials, made).rows(named=True)
+    assert (row["effect"], row["by_finishing"], row["by_being_right"]) == pytest.approx((0.2, 0.2, 0.0))
+    assert (share["effect"], share["by_finishing"], change["by_finishing"]) == (0.5, None, None)
+    (real,) = rows(trials, TIER)
+    cut_off = items(trials).with_columns(rest=pl.col("accuracy") - pl.col("right_finished"))
+    rest = cut_off.filter(score="mini").group_by("trial").agg(pl.col("rest").mean())
+    by_tier = rest.group_by(pl.col("trial").replace_strict(tiers).alias("tier")).agg(pl.col("rest").mean())
+    left = dict(by_tier.iter_rows())
+    parts = real["by_finishing"] + real["by_being_right"]
+    assert real["effect"] == pytest.approx(parts + left["L5"] - left["L1"])

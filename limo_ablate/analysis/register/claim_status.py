@@ -99,13 +99,9 @@ def _decides(registration: Registration, contrast: Contrast) -> Any:
     """What decides the contrast: its block's trials, design and pool, its problems, the analysis."""
     block = contrast.block
     planned_trials = {key: planned for key, planned in registration.cells.items() if block in planned.blocks}
-    problems = [registration.benchmarks.get(name) for name in _benchmarks(contrast)]
+    problems = [registration.benchmarks.get(name) for name in contrast.benchmarks]
     data = registration.pools.get(block), problems
     return planned_trials, block_of(registration.design, block), data, registration.analysis_settings
-
-
-def _benchmarks(contrast: Contrast) -> list[str]:
-    return [score.partition("/")[0] for score in contrast.scores]
 
 
 def _other(contrast: Contrast, registration: Registration) -> str:
@@ -156,7 +152,7 @@ def _trials(
         current.digest("selection") != registered[current.key].selection for current in matched
     ):
         return f"{other_rows} of its trials trained on other rows than registered"
-    for benchmark in _benchmarks(contrast):
+    for benchmark in contrast.benchmarks:
         digests = registration.benchmarks.get(benchmark, ())
         if any(current.digest(f"benchmark/{benchmark}") not in digests for current in actual):
             return f"{benchmark} has other problems than registered"

@@ -10,6 +10,7 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.core.typed import nearest
 from limo_ablate.study.axes import factors
 from limo_ablate.study.block import Block, Objective
+from limo_ablate.study.contrast import measured
 from limo_ablate.study.design import ALL, Figure, Study
 from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.study.search.objectives import check_objectives, score_names
@@ -27,7 +28,9 @@ def check_study(study: Study, trials: Sequence[PlannedTrial]) -> None:
         _check_keys(figure, blocks[figure.block], configs[figure.block], where)
     for contrast in study.contrasts:
         for score in contrast.scores:
-            _check_score(score, configs[contrast.block], f"study {study.name}: contrast '{contrast.name}'")
+            _check_score(
+                measured(score)[0], configs[contrast.block], f"study {study.name}: contrast '{contrast.name}'"
+            )
     for block in study.blocks:
         if block.tune:
             goal = Objective(score=block.tune.score, direction=block.tune.direction)

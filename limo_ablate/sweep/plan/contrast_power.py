@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from limo_ablate.analysis.power import POWER, Noise, equivalence_power, minimum_detectable_effect
-from limo_ablate.study.contrast import Contrast
+from limo_ablate.study.contrast import Contrast, measured
 from limo_ablate.sweep.plan.pilots import Pilots
 from limo_ablate.sweep.plan.work import problem_count
 from limo_ablate.trial.evaluate.config import BenchmarkConfig
@@ -41,7 +41,7 @@ class ContrastPower:
         if self.pilots:
             return [self.pilots.problems]
         pairs = zip(self.benchmarks, self.contrast.scores, strict=True)
-        return [group_problems(benchmark, score) for benchmark, score in pairs]
+        return [group_problems(benchmark, measured(score)[0]) for benchmark, score in pairs]
 
     @property
     def problems(self) -> int:

@@ -92,7 +92,7 @@ def _detectable(
         return None
     first, per_arm = arms[0][1], min(len(own) for _, own in arms)
     named = first[0].config.eval.benchmarks
-    benchmarks = [named[name] for score in contrast.scores if (name := score.partition("/")[0]) in named]
+    benchmarks = [named[name] for name in contrast.benchmarks if name in named]
     if len(benchmarks) < len(contrast.scores):
         return None
     over = _over(block)

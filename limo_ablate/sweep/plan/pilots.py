@@ -11,6 +11,7 @@ import polars as pl
 from limo_ablate.analysis.answers import items
 from limo_ablate.analysis.power import Noise, pilot_noise
 from limo_ablate.analysis.trials import read_trial
+from limo_ablate.study.contrast import measured
 from limo_ablate.study.planned import PlannedTrial
 
 
@@ -68,7 +69,8 @@ def _accuracies(
         )
         for c in trials
     ]
-    rows = items(read, cluster).filter(pl.col("score") == score)
+    name, measure = measured(score)
+    rows = items(read, cluster).filter(pl.col("score") == name).with_columns(accuracy=measure)
     return rows.with_columns(arm=pl.col("trial").replace_strict(arms, return_dtype=pl.String))
 
 
