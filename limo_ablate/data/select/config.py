@@ -17,9 +17,11 @@ Tier = Literal["any", "L1", "L2", "L3", "L4", "L5", "skipped", "shuffled", "padd
 RESERVED_COLUMNS = (
     "problem", "solution", "text", "response", "gold", "source", "level", "subject", "pass_rate", "note",
     "tier", "teacher", "tokens", "digest", "given", "length", "row", "status", "rule", "answer", "elaborated",
-    "group", "first", "flag", "cluster", "stratum",
+    "group", "first", "flag", "cluster", "stratum", "in_shares",
 )  # fmt: skip
 """Columns of a selection; lexicons must have other names."""
+SHARES_SUM = 1e-6
+"""How much shares may differ from 1 in sum."""
 OWN_RULES = "limo_ablate.data.select.rules"
 RULES: Registry[Any] = Registry(
     "selection rule",
@@ -205,6 +207,13 @@ class SelectConfig:
     order: Annotated[str, Suggested(RULES, "-")]
     """The rule by which problems are chosen; `-` before a rule reverses it."""
     stratify: StratifyConfig | None
+    shares: dict[str, float] | None = field(default=None, metadata=DEFAULT_NOT_IN_KEY)
+    """A mixture: the share of each part, which add up to 1, such as {ours: 0.7, theirs: 0.3}; of the rows or,
+    with `tokens` and no `size`, of the tokens. Other rows are left out."""
+    shares_by: Literal["source", "teacher", "level", "subject", "tier", "difficulty"] = field(
+        default="source", metadata=DEFAULT_NOT_IN_KEY
+    )
+    """What the parts of a mixture are; `difficulty`: bands of `data.difficulty`."""
     perturb: Annotated[str, PERTURBATIONS]
     """Negative controls: a change to each chosen solution."""
     score: ScoreConfig
@@ -214,6 +223,8 @@ class SelectConfig:
     def __post_init__(self) -> None:
         for key, rule in (("best", self.best), ("order", self.order)):
             self._check_rule(key, rule)
+        if self.shares is not None:
+            self._check_shares(self.shares)
         if self.tokens == "match" and self.size is None:
             raise UserError(
                 "select.tokens=match needs select.size: the rows of the tier with the fewest tokens"
@@ -222,6 +233,17 @@ class SelectConfig:
             value = getattr(self, key)
             if isinstance(value, int) and value < (1 if key == "tokens" else 0):
                 raise UserError(f"select.{key}={value}: must be {1 if key == 'tokens' else 0} or more")
+
+    def _check_shares(self, shares: dict[str, float]) -> None:
+        total = math.fsum(shares.values())
+        if not all(0 <= share <= 1 for share in shares.values()) or abs(total - 1) > SHARES_SUM:
+            raise UserError(f"select.shares={shares}: must be 0 to 1 and add up to 1, not {total:g}")
+        if self.stratify is not None:
+            raise UserError("select.shares and select.stratify exclude each other; set one of them to null")
+        if self.tokens == "match" and self.shares_by == "tier":
+            raise UserError(
+                "select.tokens=match compares tiers, which select.shares_by=tier mixes; give a number"
+            )
 
     def _check_rule(self, key: str, rule: str) -> None:
         name, features = rule.removeprefix("-"), self.score.weights

@@ -17,6 +17,7 @@ LIFTED_BY = {
     "difficulty": "select.difficulty=any",
     "same_problems": "select.same_problems=false",
     "quality": "select.quality=any",
+    "shares": "select.shares=null",
 }
 """Step, up to its `=` -> override that turns it off."""
 EXCLUDED = {"problem": pl.String, "solution": pl.String, "step": pl.String, "reason": pl.String}

@@ -11,6 +11,7 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.core.text import counted
 from limo_ablate.data.select.config import SelectConfig
 from limo_ablate.data.select.funnel import Funnel
+from limo_ablate.data.select.shares import mixed_budget
 from limo_ablate.data.select.token_budget import TokenCounter, choose_for_budget
 
 COLUMNS = (
@@ -76,7 +77,19 @@ def token_matched(
     else:
         assert config.tokens is not None
         target, size = config.tokens, config.size
-        require_size(rows, size or 1, funnel)
+        require_size(in_shares(rows, config), size or 1, funnel)
+    try:
+        if config.shares:
+            return mixed_budget(rows, target, size, config.shares, counts)
+        return _of_first_rows(rows, target, size, counts)
+    except UserError as error:
+        raise _explain_match(error, target, config) from error
+
+
+def _of_first_rows(
+    rows: pl.DataFrame, target: int, size: int | None, counts: Callable[[pl.DataFrame], list[int]]
+) -> pl.DataFrame:
+    """The rows that meet the budget; only as many are counted as are needed."""
     window = max(WINDOW, 2 * (size or 0))
     while True:
         part = rows.head(window)
@@ -87,10 +100,15 @@ def token_matched(
                 return part[places].with_columns(
                     tokens=pl.Series([lengths[i] for i in places], dtype=pl.Int64)
                 )
-        except UserError as error:
+        except UserError:
             if part.height == rows.height:
-                raise _explain_match(error, target, config) from error
+                raise
         window *= 4
+
+
+def in_shares(rows: pl.DataFrame, config: SelectConfig) -> pl.DataFrame:
+    """The first rows of the order, up to where a part of `config.shares` is used up; all without shares."""
+    return rows.filter("in_shares") if config.shares else rows
 
 
 def _explain_match(error: UserError, target: int, config: SelectConfig) -> UserError:
@@ -106,6 +124,7 @@ def _arm_tokens(
     name: str, arm: pl.DataFrame, config: SelectConfig, counts: Callable[[pl.DataFrame], list[int]]
 ) -> int:
     assert config.size is not None
+    arm = in_shares(arm, config)
     if arm.height < config.size:
         raise UserError(
             f"select.tokens=match: tier {name} has only {arm.height} rows, select.size={config.size}; "

@@ -25,7 +25,14 @@ from limo_ablate.data.select.filters import (
 )
 from limo_ablate.data.select.funnel import Funnel
 from limo_ablate.data.select.perturb import perturbation
-from limo_ablate.data.select.responses import require_size, token_lengths, token_matched, with_texts
+from limo_ablate.data.select.responses import (
+    in_shares,
+    require_size,
+    token_lengths,
+    token_matched,
+    with_texts,
+)
+from limo_ablate.data.select.shares import most_rows, with_parts
 from limo_ablate.data.select.subset import ordered_rows, strata
 from limo_ablate.data.select.token_budget import TokenCounter
 
@@ -105,7 +112,12 @@ def available_rows(config: SelectConfig, data: PoolConfig, pool: Artifact, evide
     funnel, _ = _filtered(config, data, pool, evidence)
     nth = pl.int_range(pl.len()).over("problem")
     rows = funnel.rows.filter(nth < max(1, config.solutions))
+    most = rows.height
+    if config.shares:
+        most = min(most, most_rows(with_parts(funnel.rows, config, data), config))
     funnel.replace(f"{config.solutions} a problem", rows, "one of more solutions")
+    if config.shares:
+        funnel.replace("shares", rows.head(most), "not in the shares")
     return funnel
 
 
@@ -154,7 +166,11 @@ def _take_subset(
     """The first rows by the rules, for the given size or token budget. `candidates` has the rows of all
     tiers."""
     rows = ordered(funnel.rows)
-    funnel.replace(f"{config.solutions} a problem", rows, f"another one comes first by {config.best}")
+    if config.shares:
+        rows = rows if config.tokens is not None else in_shares(rows, config)
+        funnel.replace("shares", rows, f"not in the shares of {config.shares_by}, or its problem is taken")
+    else:
+        funnel.replace(f"{config.solutions} a problem", rows, f"another one comes first by {config.best}")
     if config.perturb != "none":  # the pool's token counts are not those of the changed texts
         rows = rows.with_columns(tokens=pl.lit(None, pl.Int64))
     if config.tokens is not None:
@@ -178,6 +194,8 @@ def _ordered(
     if clusters:
         found = pl.read_parquet(clusters.path / "clusters.parquet")
         rows = rows.join(found, on="problem", how="left", maintain_order="left")
+    if config.shares:
+        rows = with_parts(rows, config, data)
     if config.stratify:
         rows = rows.with_columns(strata(rows, config, difficulty.column(data)))
     return ordered_rows(rows, config, partial(with_texts, rows, pool, lambda text, gold: text))

@@ -12,6 +12,7 @@ import polars as pl
 from limo_ablate.core.errors import UserError
 from limo_ablate.data.select.config import SelectConfig
 from limo_ablate.data.select.rules import Candidates, random_numbers, sort_key
+from limo_ablate.data.select.shares import mixed
 
 FIFTHS = 5
 
@@ -20,7 +21,7 @@ def ordered_rows(rows: pl.DataFrame, config: SelectConfig, texts: Callable[[], p
     """At most `config.solutions` rows of each problem, in order.
 
     Needs the columns problem, solution, row, those the rules use, and `stratum` if the selection is
-    stratified; `texts` reads the rows' texts.
+    stratified or a mixture; `texts` reads the rows' texts. A mixture's rows have `in_shares`.
     """
     questions = rows["solution"].null_count() == rows.height
     best = "pool" if questions else config.best
@@ -29,18 +30,21 @@ def ordered_rows(rows: pl.DataFrame, config: SelectConfig, texts: Callable[[], p
         sort_key(config.order, Candidates(rows, "problem", config.seed, texts)).alias("_order"),
         random_numbers(rows["solution"], config.seed).alias("_tie"),
     )
-    nth = pl.int_range(pl.len()).over("problem").alias("_nth")
+    unit = ["problem", "stratum"] if config.shares else ["problem"]
+    nth = pl.int_range(pl.len()).over(unit).alias("_nth")
     rows = rows.sort("_best", "_tie", nulls_last=True).with_columns(nth)
     rows = rows.filter(pl.col("_nth") < max(1, config.solutions))
-    places = _problem_places(rows.filter(pl.col("_nth") == 0), config)
-    ordered = rows.join(places, on="problem").sort("_place", "_nth")
+    places = _places(rows.with_columns(rows=pl.len().over(unit)).filter(pl.col("_nth") == 0), config)
+    ordered = rows.join(places, on=unit).sort("_place", "_nth")
     return ordered.drop("_best", "_order", "_tie", "_nth", "_place")
 
 
-def _problem_places(problems: pl.DataFrame, config: SelectConfig) -> pl.DataFrame:
-    """problem, _place: the position of each problem by the rule `config.order` and the strata."""
+def _places(problems: pl.DataFrame, config: SelectConfig) -> pl.DataFrame:
+    """problem, _place: the position of each problem by the rule `config.order` and the strata or shares."""
     tie = random_numbers(problems["problem"], config.seed).alias("_tie")
     ranked = problems.with_columns(tie).sort("_order", "_tie", nulls_last=True).with_row_index("_place")
+    if config.shares:
+        return mixed(ranked, config.shares)
     if config.stratify:
         rank = pl.int_range(pl.len()).over("stratum")
         within = rank if config.stratify.shares == "equal" else (rank + 0.5) / pl.len().over("stratum")
