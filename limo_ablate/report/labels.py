@@ -49,9 +49,11 @@ UNBOUNDED = ("select.size", ALL)
 
 
 def level(value: Any, key: str = "") -> str:
-    """A level of `key` as text: `64`, `L5`; for null `all` or `none`."""
+    """A level of `key` as text: `64`, `L5`, `ours 0.7, theirs 0.3`; for null `all` or `none`."""
     if value is None:
         return ALL if key in UNBOUNDED else "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {level(part)}" for name, part in value.items())
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

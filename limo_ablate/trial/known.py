@@ -149,13 +149,16 @@ def _available(config: TrialConfig, known: Known) -> Funnel:
         grades = _found(partial(_grades, config, store, pool))
         flags = _found(partial(_flags, config, store, pool))
         duplicates = _found(partial(_duplicates, config, store, pool))
+        degenerate = _found(partial(_degenerate, config, store, pool))
     if grades is None:
         select = replace(select, correctness="any")
     if duplicates is None:
         select = replace(select, duplicates="keep")
     if _difficulty_is_measured(config, grades):
         select = replace(select, difficulty="any")
-    evidence = Evidence(features=known_features, grades=grades, flags=flags, duplicates=duplicates)
+    evidence = Evidence(
+        features=known_features, grades=grades, flags=flags, duplicates=duplicates, degenerate=degenerate
+    )
     return available_rows(select, data, pool, evidence)
 
 
@@ -174,6 +177,12 @@ def _grades(config: TrialConfig, store: Store, pool: Artifact) -> Artifact | Non
         config.select.correctness in ("correct", "wrong") or config.data.difficulty.measure == "solutions"
     )
     return grades(store, pool) if wanted else None
+
+
+def _degenerate(config: TrialConfig, store: Store, pool: Artifact) -> Artifact | None:
+    from limo_ablate.data.select.degenerate import degenerate
+
+    return degenerate(store, pool) if config.select.degenerate == "drop" else None
 
 
 def _duplicates(config: TrialConfig, store: Store, pool: Artifact) -> Artifact | None:

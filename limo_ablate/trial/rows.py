@@ -14,6 +14,7 @@ from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.data.pool.load import load_pool, require_gold
 from limo_ablate.data.select.correctness import grades
 from limo_ablate.data.select.dedup import clusters, duplicates
+from limo_ablate.data.select.degenerate import degenerate
 from limo_ablate.data.select.features import features
 from limo_ablate.data.select.selection import Evidence, select
 from limo_ablate.data.select.token_budget import TokenCounter
@@ -72,6 +73,7 @@ def gather_evidence(
         duplicates=stages.run("duplicates", duplicates, store, chosen.contamination.punctuation, pool)
         if chosen.duplicates == "drop"
         else None,
+        degenerate=stages.run("degenerate", degenerate, store, pool) if chosen.degenerate == "drop" else None,
         clusters=stages.run("clusters", clusters, store, stratify.minhash, pool)
         if stratify and stratify.minhash
         else None,

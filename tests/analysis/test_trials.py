@@ -6,9 +6,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from limo_ablate.analysis.answers import items
+from limo_ablate.analysis.cube import contrast_weights, cube
+from limo_ablate.analysis.factors import factor_effects
 from limo_ablate.analysis.table import table
 from limo_ablate.analysis.trials import load_trials
 from limo_ablate.core.errors import UserError
+from limo_ablate.study.contrast import Contrast
 from tests.made_study import DIFFICULTY, SIZE_QUALITY, Making
 
 SMALL = {**SIZE_QUALITY, "axes": {"select.size": [4, 64], "select.quality": ["L4"]}}
@@ -92,3 +96,27 @@ def test_an_untrained_base_has_no_training_columns(tmp_path: Path) -> None:
     block = {**SMALL, "axes": {"select.size": [0], "select.quality": ["L4"]}}
     rows = table(Making(tmp_path, blocks=[block], figures=[], seeds=[0]).write())
     assert rows["trained_loss"].to_list() == [None] * 3
+
+
+def test_a_mapping_is_a_level_like_any_other(tmp_path: Path) -> None:
+    mixtures = [{"ours": 1}, {"ours": 0.7, "theirs": 0.3}]
+    block = {
+        "name": "mixtures",
+        "axes": {"select.shares": mixtures, "select.size": [4, 16]},
+        "overrides": ["model=mini_m", "select.quality=any"],
+    }
+    accuracy = {1: 0.2, 2: 0.6}
+    study = Making(
+        tmp_path, blocks=[block], figures=[], accuracy=lambda asked: accuracy[len(asked["select.shares"])]
+    ).write()
+    trials = load_trials(study)
+    made = cube(trials, items(trials), ["select.shares", "select.size"], "mini")
+    assert {level for level, _ in made.cells} == {trial.level("select.shares") for trial in trials}
+    effects = factor_effects(made).filter(kind="main", factor="select.shares")
+    assert set(effects["level"]) == {"ours 1", "ours 0.7, theirs 0.3"}
+    contrast = Contrast(
+        name="c", block="mixtures", factor="select.shares", a=mixtures[0], b=mixtures[1], score="mini"
+    )
+    parts = [len(level) for level, _ in made.cells]
+    weights = dict(zip(parts, contrast_weights(made, contrast), strict=True))
+    assert weights == {1: -0.5, 2: 0.5}

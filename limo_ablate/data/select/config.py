@@ -17,7 +17,7 @@ Tier = Literal["any", "L1", "L2", "L3", "L4", "L5", "skipped", "shuffled", "padd
 RESERVED_COLUMNS = (
     "problem", "solution", "text", "response", "gold", "source", "level", "subject", "pass_rate", "note",
     "tier", "teacher", "tokens", "digest", "given", "length", "row", "status", "rule", "answer", "elaborated",
-    "group", "first", "flag", "cluster", "stratum", "in_shares",
+    "group", "first", "flag", "cluster", "stratum", "in_shares", "degenerate",
 )  # fmt: skip
 """Columns of a selection; lexicons must have other names."""
 SHARES_SUM = 1e-6
@@ -193,6 +193,8 @@ class SelectConfig:
     correctness: Literal["any", "correct", "wrong", "marked_correct", "marked_wrong"]
     """Keep only solutions that the verifier accepts (`correct`) or rejects (`wrong`), or that the data itself
     marks (`data.fields.correct`) as right or wrong."""
+    degenerate: Literal["keep", "drop"] = field(default="keep", metadata=DEFAULT_NOT_IN_KEY)
+    """What to do with solutions that repeat themselves, mix scripts or have empty reasoning."""
     teacher: str
     """Keep only this teacher's solutions; or `any`."""
     duplicates: Literal["keep", "drop"]

@@ -36,7 +36,11 @@ def require_solutions(config: SelectConfig) -> None:
 
 
 def keep_eligible(
-    funnel: Funnel, config: SelectConfig, duplicates: Artifact | None, flags: Artifact | None
+    funnel: Funnel,
+    config: SelectConfig,
+    duplicates: Artifact | None,
+    flags: Artifact | None,
+    degenerate: Artifact | None,
 ) -> None:
     """Applies the eligibility filters; tiers are assigned after the filter by correctness."""
     if 0 < funnel.rows["solution"].null_count() < funnel.rows.height:
@@ -58,6 +62,10 @@ def keep_eligible(
         answer = pl.col("answer").fill_null("nothing")
         reason = pl.format("the verifier says {} ({}), it read: {}", "status", "rule", answer)
         funnel.keep(f"correctness={config.correctness}", pl.col("status") == status, reason)
+    if degenerate:
+        found = pl.read_parquet(degenerate.path / "degenerate.parquet")
+        funnel.rows = funnel.rows.join(found, on="solution", how="left", maintain_order="left")
+        funnel.keep("degenerate=drop", pl.col("degenerate").is_null(), pl.col("degenerate"))
     funnel.rows = quality.with_scores(funnel.rows, config.score)
     if funnel.rows["tier"].null_count() == funnel.rows.height:
         funnel.rows = funnel.rows.with_columns(quality.assign_tiers(funnel.rows, config.score))

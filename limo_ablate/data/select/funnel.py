@@ -11,6 +11,7 @@ from limo_ablate.core.errors import UserError
 
 LIFTED_BY = {
     "correctness": "select.correctness=any",
+    "degenerate": "select.degenerate=keep",
     "duplicates": "select.duplicates=keep",
     "contamination": "select/contamination=report",
     "teacher": "select.teacher=any",

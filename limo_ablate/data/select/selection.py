@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -16,6 +17,7 @@ from limo_ablate.data.pool.config import PoolConfig
 from limo_ablate.data.select import difficulty, quality
 from limo_ablate.data.select.config import SelectConfig
 from limo_ablate.data.select.correctness import VERDICT_COLUMNS
+from limo_ablate.data.select.degenerate import told
 from limo_ablate.data.select.filters import (
     MARKED,
     keep_eligible,
@@ -36,6 +38,8 @@ from limo_ablate.data.select.shares import most_rows, with_parts
 from limo_ablate.data.select.subset import ordered_rows, strata
 from limo_ablate.data.select.token_budget import TokenCounter
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -50,6 +54,8 @@ class Evidence:
     """Pass rates measured by reference models."""
     duplicates: Artifact | None = None
     """For `select.duplicates=drop`."""
+    degenerate: Artifact | None = None
+    """For `select.degenerate=drop`."""
     clusters: Artifact | None = None
     """For `select.stratify.by=cluster`."""
     counter: TokenCounter | None = None
@@ -83,6 +89,7 @@ def select(
             evidence.clusters,
         ],
         "tokenizer": counter.digest if counter else None,
+        **({"degenerate": evidence.degenerate} if evidence.degenerate else {}),
         **installed(config),
     }
 
@@ -103,7 +110,12 @@ def choose_rows(config: SelectConfig, data: PoolConfig, pool: Artifact, evidence
     rows = _take_subset(funnel, candidates, config, ordered, token_lengths(pool, evidence.counter, change))
     features = [name for name in config.score.weights if name != "elaborated"]
     features += [name for name in VERDICT_COLUMNS if name in rows.columns]
-    return Selected(with_texts(rows, pool, change, features), candidates, funnel)
+    rows = with_texts(rows, pool, change, features)
+    if config.degenerate == "keep" and (line := told(rows["response"])):
+        log.warning(
+            "of %d chosen examples, %s; select.degenerate=drop leaves such solutions out", rows.height, line
+        )
+    return Selected(rows, candidates, funnel)
 
 
 def available_rows(config: SelectConfig, data: PoolConfig, pool: Artifact, evidence: Evidence) -> Funnel:
@@ -128,7 +140,7 @@ def _filtered(
     funnel = Funnel(_index(pool, evidence, data, config))
     if funnel.rows["solution"].null_count() == funnel.rows.height:
         require_solutions(config)
-    keep_eligible(funnel, config, evidence.duplicates, evidence.flags)
+    keep_eligible(funnel, config, evidence.duplicates, evidence.flags, evidence.degenerate)
     difficulty.keep(funnel, config.difficulty, data)
     if config.same_problems:
         keep_same_problems(funnel)

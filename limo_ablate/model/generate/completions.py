@@ -14,6 +14,7 @@ import polars as pl
 from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.core.progress import report_progress
+from limo_ablate.core.text import ends_in_a_loop
 from limo_ablate.model.config import TemplateConfig
 from limo_ablate.model.generate.completion_cache import (
     Completion,
@@ -23,7 +24,7 @@ from limo_ablate.model.generate.completion_cache import (
 )
 from limo_ablate.model.generate.config import EngineConfig, SamplingSettings
 from limo_ablate.model.generate.engine import Request, Sampling
-from limo_ablate.model.generate.health import ends_in_a_loop, warn_of_missing_stops
+from limo_ablate.model.generate.health import warn_of_missing_stops
 from limo_ablate.model.generate.oom import BatchSizes
 from limo_ablate.model.train.base import model_path
 from limo_ablate.model.train.chat import AS_IT_IS, ChatEncoder

@@ -8,8 +8,6 @@ import polars as pl
 
 log = logging.getLogger(__name__)
 
-REPEATS, LOOP_CHARACTERS = 4, 100
-"""A loop: the text ends in the same part at least 4 times in a row, over at least 100 characters."""
 WARNING_SHARE = 0.5
 """Share of a benchmark's completions above which there is a warning."""
 NO_STOP = (
@@ -19,21 +17,6 @@ NO_STOP = (
 TOO_SHORT = (
     "If the answers were unfinished, raise max_tokens; if they ran on, the model has not learned to stop"
 )
-
-
-def ends_in_a_loop(text: str) -> bool:
-    """Whether `text` ends in a repetition, be it of a letter or of a paragraph."""
-    tail = text[-LOOP_CHARACTERS // REPEATS :]
-    start = len(text) - len(tail)
-    # In a text of period p the tail occurs p characters earlier too; closer matches may be within a unit.
-    while (start := text.rfind(tail, 0, start + len(tail) - 1)) >= 0:
-        period = len(text) - len(tail) - start
-        span = max(REPEATS * period, LOOP_CHARACTERS)
-        if span > len(text):
-            return False
-        if text[-span:-period] == text[-span + period :]:
-            return True
-    return False
 
 
 def warn_of_missing_stops(name: str, completions: pl.DataFrame, max_tokens: int) -> None:

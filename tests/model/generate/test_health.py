@@ -3,7 +3,8 @@ import logging
 import polars as pl
 import pytest
 
-from limo_ablate.model.generate.health import ends_in_a_loop, warn_of_missing_stops
+from limo_ablate.core.text import ends_in_a_loop
+from limo_ablate.model.generate.health import warn_of_missing_stops
 
 PARAGRAPH = "Wait, let me check that again. 12 + 30 is 42, so the answer is 42.\n"
 PROSE = "".join(f"Step {n}: {n * n} and {n * 7} give {n * n + n * 7}. " for n in range(60))
