@@ -18,6 +18,7 @@ from limo_ablate.core.files import check_links, is_plain_name
 from limo_ablate.core.reading import read_json, read_yaml
 from limo_ablate.study.block import Block
 from limo_ablate.study.folder import started_in
+from limo_ablate.study.levels import hashable
 from limo_ablate.study.search.objectives import objective_value
 
 CELLS, FAILED = "cells.json", "failed.json"
@@ -85,7 +86,7 @@ class Trial:
         return None if (value := self._find(key)) is _ABSENT else value
 
     def _find(self, key: str) -> Any:
-        return _hashable(self._found(key))
+        return hashable(self._found(key))
 
     def _found(self, key: str) -> Any:
         if key in self.overrides:
@@ -96,29 +97,6 @@ class Trial:
                 return _ABSENT
             node = node[part]
         return node["name"] if isinstance(node, dict) and "name" in node else node
-
-
-class _MappingLevel(dict[str, Any]):
-    """A level that is a mapping (`select.shares`), as a key of tables of cells."""
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        return hash(repr(sorted(self.items())))
-
-    def __str__(self) -> str:
-        return ", ".join(f"{name} {part}" for name, part in self.items())
-
-
-class _ListLevel(list[Any]):
-    """A level that is a list."""
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        return hash(repr(self))
-
-
-def _hashable(value: Any) -> Any:
-    if isinstance(value, dict):
-        return _MappingLevel(value)
-    return _ListLevel(value) if isinstance(value, list) else value
 
 
 @cache

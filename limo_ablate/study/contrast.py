@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.study.axes import alternatives
+from limo_ablate.study.levels import hashable
 
 SIZE = "select.size"
 Cell = TypeVar("Cell")
@@ -76,7 +77,8 @@ class Contrast:
     @property
     def comparison(self) -> str:
         """`select.quality L5 against L1, at select.size=4 against 64`."""
-        how = f"from {self.a} to {self.b} by a line" if self.trend else f"{self.b} against {self.a}"
+        a, b = hashable(self.a), hashable(self.b)
+        how = f"from {a} to {b} by a line" if self.trend else f"{b} against {a}"
         change = "".join(f", at {key}={two} against {one}" for key, (one, two) in self.interaction.items())
         return f"{self.factor} {how}{change}"
 
@@ -104,7 +106,7 @@ class Contrast:
 
         `levels` of the factor, those that are compared: of a trend, all that the line goes through.
         """
-        ends: dict[tuple[Any, ...], float] = {(self.a,): -1.0, (self.b,): 1.0}
+        ends: dict[tuple[Any, ...], float] = {(hashable(self.a),): -1.0, (hashable(self.b),): 1.0}
         if self.trend:
             logs = {level: math.log(level) for level in dict.fromkeys(levels)}
             mean = sum(logs.values()) / len(logs)
@@ -113,7 +115,7 @@ class Contrast:
             ends = {(level,): (x - mean) * change for level, x in logs.items()}
         for one, two in self.interaction.values():
             ends = {
-                (*key, level): sign * weight
+                (*key, hashable(level)): sign * weight
                 for key, weight in ends.items()
                 for level, sign in ((one, -1), (two, 1))
             }
