@@ -5,7 +5,7 @@ ARGS ?=
 TORCH_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help setup sweep report status test quick coverage lint types audit clean
+.PHONY: help setup deepspeed sweep report status test quick coverage lint types audit clean
 .DEFAULT_GOAL := help
 
 help:             ## list the targets
@@ -22,6 +22,14 @@ setup: .venv/ready  ## make the environment (.venv)
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install -q $(TORCH_ARGS) "$$(grep '^torch==' constraints.txt)"
 	@$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
+	@touch $@
+
+# Not in .venv: where transformers finds DeepSpeed, it imports it in every process that saves a model.
+deepspeed: .deepspeed/ready  ## DeepSpeed, for the tests of hardware.strategy=zero3 (.deepspeed)
+
+.deepspeed/ready: .venv/ready
+	@rm -rf .deepspeed
+	@$(BIN)/python -m pip install -q --no-deps --target .deepspeed $$(grep -E '^(deepspeed|einops|hjson|msgpack|ninja|py-cpuinfo)==' constraints.txt)
 	@touch $@
 
 sweep: setup      ## run a study: SWEEP=miniature, ARGS='key=value ...'; resumes what was interrupted

@@ -1,8 +1,10 @@
 """Ranks forked from a server that has imported torch, so that tests don't wait for the imports each time."""
 
 import ctypes
+import importlib
 import multiprocessing
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import forkserver
@@ -56,6 +58,8 @@ class Forked:
         self.process.join()
 
 
+DEEPSPEED = Path(__file__).parents[1] / ".deepspeed"
+"""Where `make deepspeed` puts DeepSpeed, which transformers would import in every process that trains."""
 MALLOPT = {"MALLOC_TRIM_THRESHOLD_": -1, "MALLOC_MMAP_THRESHOLD_": -3}
 """Variables that the C library reads when a program starts, which a fork does not, as options of mallopt."""
 
@@ -69,6 +73,10 @@ def settle(log: Path, environment: dict[str, str]) -> None:
     with log.open("wb") as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
+    if "DS_ACCELERATOR" in environment and DEEPSPEED.is_dir():
+        sys.path.append(str(DEEPSPEED))
+        for name in ("accelerate.utils", "accelerate.accelerator", "transformers.integrations.deepspeed"):
+            importlib.reload(sys.modules[name])  # the server has imported them without DeepSpeed
 
 
 def _rank(path: Path, log: Path, environment: dict[str, str]) -> None:

@@ -57,7 +57,7 @@ def _check_packages(config: TrialConfig, known: Known) -> None:
     if config.select.size != 0:
         check_packages(config.train, config.hardware)
         if config.hardware.strategy == "zero3":
-            check_zero3(config.train, config.hardware)
+            check_zero3(config.train)
     if config.model.attention == "flash_attention_2" and find_spec("flash_attn") is None:
         raise UserError(
             "model.attention=flash_attention_2 needs FlashAttention: pip install flash-attn, or use sdpa"

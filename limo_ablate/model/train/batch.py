@@ -44,14 +44,16 @@ class Collated:
     """(labels,) positions in the sequence whose next token has a loss."""
     labels: Tensor
     """(labels,) those next tokens."""
+    most_labels: int = 0
+    """Number of labels of the process that has the most in this pass; 0 if that does not matter."""
 
 
-def collate(rows: TokenRows, part: Rows, device: torch.device) -> Collated:
+def collate(rows: TokenRows, part: Rows, device: torch.device, most_labels: int = 0) -> Collated:
     """Collates the rows `part`; no rows give one token without a label, for a process that must take part."""
     if len(part) == 0:
         zero = torch.zeros(1, dtype=torch.long, device=device)
         borders = Borders([1], torch.arange(2, dtype=torch.int32, device=device))
-        return Collated(zero[None], zero[None], borders, zero, torch.full_like(zero, IGNORED))
+        return Collated(zero[None], zero[None], borders, zero, torch.full_like(zero, IGNORED), most_labels)
     lengths = rows.lengths[part] - 1
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     flat = [
@@ -69,4 +71,4 @@ def collate(rows: TokenRows, part: Rows, device: torch.device) -> Collated:
         torch.from_numpy(a.astype(np.int64)).to(device, non_blocking=True) for a in flat
     )
     borders = Borders(lengths.tolist(), offsets_of(lengths.tolist(), device))
-    return Collated(ids[None], positions[None], borders, predicting, labels)
+    return Collated(ids[None], positions[None], borders, predicting, labels, most_labels)

@@ -55,8 +55,15 @@ class Feed:
 
     def passes(self, batch: Rows) -> list[Collated]:
         """This process's micro-batches of `batch`; all processes have the same number."""
-        parts = self._plan.micro_batches(batch, self._rank, self._world)
-        whole = [collate(self._rows, part, self._device) for part in parts]
+        whole = [
+            collate(
+                self._rows,
+                ranks[self._rank],
+                self._device,
+                most_labels=max(int(self._plan.responses[part].sum()) for part in ranks),
+            )
+            for ranks in self._plan.passes(batch, self._world)
+        ]
         return [share(rows, self._place, self._size, self._group) for rows in whole] if self._group else whole
 
 

@@ -116,11 +116,12 @@ class Recorder:
             return 0.0
         queued, self._unread = self._unread, None
         loss, right, signal = queued.totals.tolist()
-        if not math.isfinite(loss):
-            raise TrialFailure(
-                f"the loss is {loss} at step {queued.number + 1}; "
-                "lower train.learning_rate or train.grad_clip"
-            )
+        for name, value in (("loss", loss), ("gradient norm", float(queued.norm))):
+            if not math.isfinite(value):  # DeepSpeed would leave the step out
+                raise TrialFailure(
+                    f"the {name} is {value} at step {queued.number + 1}; "
+                    "lower train.learning_rate or train.grad_clip"
+                )
         self.progress.curve.append(self._row(queued, loss, right))
         if self.accelerator.is_main_process:
             row = self.progress.curve[-1]

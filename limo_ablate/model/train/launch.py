@@ -40,8 +40,11 @@ def train(
         from limo_ablate.model.train.oom import train_within_memory
         from limo_ablate.model.train.processes import check_hardware
         from limo_ablate.model.train.token_rows import read_tokens
+        from limo_ablate.model.train.zero3 import check_zero3
 
         check_hardware(train, hardware)
+        if hardware.strategy == "zero3":
+            check_zero3(train, read_reference(base).adapter)
         job = TrainingJob(
             tokens=str(tokens.path),
             model=model_path(base),

@@ -136,12 +136,13 @@ def _empty_model(path: str | Path, dtype: str, attention: str) -> PreTrainedMode
     import torch
     from accelerate import init_empty_weights
     from transformers import AutoModelForCausalLM, GenerationConfig
+    from transformers.modeling_utils import set_zero3_state
 
     from limo_ablate.model.train.model_config import meta_model, model_config
 
     config = model_config(path)
     meta_model(path, config)
-    with init_empty_weights(include_buffers=False):
+    with init_empty_weights(include_buffers=False), set_zero3_state():
         model: PreTrainedModel = AutoModelForCausalLM.from_config(
             config,
             dtype=getattr(torch, dtype),

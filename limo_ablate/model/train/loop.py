@@ -25,7 +25,7 @@ from limo_ablate.model.train.model import save_model
 from limo_ablate.model.train.plan import Plan
 from limo_ablate.model.train.processes import make_accelerator, released
 from limo_ablate.model.train.record import save_companion_files
-from limo_ablate.model.train.sharding import full_norm, prepare, whole_model
+from limo_ablate.model.train.sharding import full_norm, prepare, unwrapped, whole_model
 from limo_ablate.model.train.speed import speed
 from limo_ablate.model.train.stop import deferring_sigterm
 from limo_ablate.model.train.token_rows import read_tokens
@@ -50,7 +50,7 @@ def fine_tune(job: TrainingJob, on_step: OnStep | None = None) -> nn.Module:
         model, optimizer = prepare(job, accelerator)
         progress = resume(accelerator, folder / CHECKPOINTS)
         dev = DevSplit(accelerator, model, feed, plan, job, progress) if job.train.dev else None
-        rates = speed(accelerator.unwrap_model(model), plan, accelerator.device, accelerator.num_processes)
+        rates = speed(unwrapped(model), plan, accelerator.device, accelerator.num_processes)
         recorder = Recorder(accelerator, plan, progress, folder, on_step, dev, rates)
         done = progress.step
         with deferring_sigterm():

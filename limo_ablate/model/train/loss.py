@@ -46,7 +46,7 @@ class WithLoss(nn.Module):
         hidden, head = self.hidden(rows), self.causal.get_output_embeddings()
         if self.kernel == "liger" and hidden.is_cuda:
             return liger_loss(head, hidden, rows.labels)
-        return head_loss(head, hidden, rows.labels)
+        return head_loss(head, hidden, rows.labels, rows.most_labels)
 
     def hidden(self, rows: Collated) -> Tensor:
         """(labels, width) last hidden states at the positions whose next token has a loss."""
@@ -56,22 +56,27 @@ class WithLoss(nn.Module):
         return states[0, rows.predicting]
 
 
-def head_loss(head: Any, hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Sums of cross entropy and of correct predictions; `hidden` (labels, width), `labels` (labels,)."""
+def head_loss(head: Any, hidden: Tensor, labels: Tensor, most_labels: int = 0) -> tuple[Tensor, Tensor]:
+    """Sums of cross entropy and of correct predictions; `hidden` (labels, width), `labels` (labels,).
+
+    `most_labels` is the number of labels of the process that has the most: ZeRO-3 gathers the head's weights
+    in each call of it, so all processes must call it as often. A process with fewer labels has empty chunks.
+    """
     size = max(1, LOGITS_BYTES // (4 * head.out_features))
-    if len(labels) <= size:
-        return _sums(head, hidden, labels)
     parameters = list(head.parameters())
     partitioned = any(hasattr(parameter, "ds_id") for parameter in parameters)
+    most = max(len(labels), most_labels if partitioned else 0)
+    if most <= size:
+        return _sums(head, hidden, labels)
     if torch.is_grad_enabled() and not partitioned:
         sums: tuple[Tensor, Tensor] = _Chunked.apply(  # type: ignore[no-untyped-call]
             hidden, labels, head, size, *parameters
         )
         return sums
-    # ZeRO-3 gathers the head's weights in each call of it, so chunks are recomputed in the backward pass.
+    # ZeRO-3 has the weights only during a call of the head: chunks are recomputed in the backward pass.
     parts = [
         checkpoint(_sums, head, *part, use_reentrant=False)
-        for part in zip(_pieces(hidden, size), _pieces(labels, size), strict=True)
+        for part in zip(_pieces(hidden, size, most), _pieces(labels, size, most), strict=True)
     ]
     losses, hits = zip(*parts, strict=True)
     return torch.stack(losses).sum(), torch.stack(hits).sum()
@@ -83,8 +88,9 @@ def _sums(head: nn.Module, hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tens
     return loss, (logits.detach().argmax(-1) == labels).sum()
 
 
-def _pieces(tensor: Tensor, size: int) -> tuple[Tensor, ...]:
-    return tuple(tensor.tensor_split(list(range(size, len(tensor), size))))
+def _pieces(tensor: Tensor, size: int, most: int = 0) -> tuple[Tensor, ...]:
+    """As many pieces as `most` elements would have; the last ones may be empty."""
+    return tuple(tensor.tensor_split(list(range(size, max(most, len(tensor)), size))))
 
 
 class _Chunked(torch.autograd.Function):

@@ -129,8 +129,8 @@ def heaviest_load(rows: TokenRows, train: TrainConfig, hardware: HardwareConfig)
     plan = Plan(rows.lengths, rows.responses, train, rows.problems)
     groups = hardware.processes // hardware.context_parallel
     steps = min(plan.total_steps, plan.steps_per_epoch, SAMPLED_STEPS)
-    passes = [plan.micro_batches(batch, 0, groups) for batch in islice(plan.batches(), steps)]
-    parts = [part for step in passes for part in step]
+    passes = [plan.passes(batch, groups) for batch in islice(plan.batches(), steps)]
+    parts = [part for step in passes for ranks in step for part in ranks]
     return Load(
         tokens=max(int(rows.lengths[part].sum()) for part in parts) // hardware.context_parallel,
         labels=max(int(rows.responses[part].sum()) for part in parts) // hardware.context_parallel,

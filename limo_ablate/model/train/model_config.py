@@ -101,10 +101,11 @@ def meta_model(path: str | Path, config: Any | None = None) -> Any:
     config.json describes more weights than there are."""
     import torch
     from transformers import AutoModelForCausalLM
+    from transformers.modeling_utils import set_zero3_state
 
     config = config or model_config(path)
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), set_zero3_state():  # which has ZeRO-3 build whole weights
             model = AutoModelForCausalLM.from_config(
                 config, trust_remote_code=code_allowed(path), attn_implementation="eager"
             )

@@ -76,9 +76,16 @@ def node_environment(hardware: HardwareConfig) -> bytes:
     """The variables that all machines get, as a line for the standard input of each command: HF_TOKEN is
     among them, and a command line can be read by everyone on its machine."""
     variables = {key: value for key, value in sorted(environment().items()) if key.startswith(FORWARDED)}
-    if hardware.device == "cpu":
-        variables["ACCELERATE_USE_CPU"] = "true"
+    variables |= device_variables(hardware)
     return json.dumps(variables).encode() + b"\n"
+
+
+def device_variables(hardware: HardwareConfig) -> dict[str, str]:
+    """Environment variables from which Accelerate and DeepSpeed know a rank's device."""
+    if hardware.device == "cuda":
+        return {"ACCELERATE_USE_CPU": "false"}
+    # With "true", Accelerate would ignore DeepSpeed's plugin and train with DDP.
+    return {"ACCELERATE_USE_CPU": str(hardware.strategy != "zero3").lower(), "DS_ACCELERATOR": "cpu"}
 
 
 def accelerate_launch(

@@ -98,14 +98,16 @@ class Plan:
             order = self.rows[np.random.default_rng([self.train.seed, epoch]).permutation(len(self.rows))]
             yield from np.split(order, range(size, len(order), size))
 
-    def micro_batches(self, batch: Rows, rank: int, world: int) -> list[Rows]:
-        """The rows of `batch` for `rank`, packed by `train.micro_batch_tokens`.
+    def passes(self, batch: Rows, world: int) -> list[list[Rows]]:
+        """The forward passes of `batch`, packed by `train.micro_batch_tokens`: in each, every rank's rows.
 
-        Every rank gets the same number of micro-batches, since collectives must match, with about the same
-        number of tokens; some are empty if there are too few rows.
+        All ranks take part in each, since collectives must match, with about the same number of tokens; a
+        rank has none if there are too few rows.
         """
         bins = pack(self.lengths[batch].tolist(), self.train.micro_batch_tokens, world)
-        return [batch[places] for places in bins[rank::world]]
+        return [
+            [batch[places] for places in bins[first : first + world]] for first in range(0, len(bins), world)
+        ]
 
     def learning_rate(self, step: int) -> float:
         """Learning rate of optimiser step `step` (from 0): warm-up, then down to 0 after the last step."""

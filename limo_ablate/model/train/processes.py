@@ -11,7 +11,7 @@ from limo_ablate.core.errors import TrialFailure, UserError
 from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.model.train.config import TrainConfig
 from limo_ablate.model.train.nodes import check_nodes
-from limo_ablate.model.train.zero3 import check_zero3, zero3_plugin
+from limo_ablate.model.train.zero3 import zero3_plugin
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -25,8 +25,6 @@ def check_hardware(train: TrainConfig, hardware: HardwareConfig) -> None:
     import torch
 
     check_packages(train, hardware)
-    if hardware.strategy == "zero3":
-        check_zero3(train, hardware)
     if hardware.nodes > 1:
         check_nodes(hardware)
     here = hardware.processes // hardware.nodes
@@ -60,17 +58,19 @@ def check_packages(train: TrainConfig, hardware: HardwareConfig) -> None:
 
 def make_accelerator(train: TrainConfig, hardware: HardwareConfig) -> Accelerator:
     """This process's Accelerator; raises TrialFailure if the number of processes is not as configured."""
-    from accelerate import Accelerator
+    from accelerate import Accelerator, PartialState
 
+    zero3, cpu = hardware.strategy == "zero3", hardware.device == "cpu"
+    if zero3:
+        PartialState(cpu=cpu)  # given cpu=True itself, Accelerator would ignore the plugin and train with DDP
     accelerator = Accelerator(
-        cpu=hardware.device == "cpu",
+        cpu=cpu and not zero3,
         mixed_precision=hardware.precision,
-        deepspeed_plugin=zero3_plugin(train, hardware) if hardware.strategy == "zero3" else None,
+        deepspeed_plugin=zero3_plugin(train, hardware) if zero3 else None,
     )
-    if accelerator.num_processes != hardware.processes:
-        raise TrialFailure(
-            f"hardware.processes={hardware.processes}, but Accelerate has {accelerator.num_processes}"
-        )
+    for key, real in (("processes", accelerator.num_processes), ("device", accelerator.device.type)):
+        if getattr(hardware, key) != real:
+            raise TrialFailure(f"hardware.{key}={getattr(hardware, key)}, but Accelerate has {real}")
     return accelerator
 
 

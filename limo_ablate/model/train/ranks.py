@@ -27,7 +27,7 @@ from limo_ablate.model.train.managed_process import (
     process_failure,
     start,
 )
-from limo_ablate.model.train.nodes import free_port, node_commands, node_environment
+from limo_ablate.model.train.nodes import device_variables, free_port, node_commands, node_environment
 from limo_ablate.model.train.stop import SCRATCH_DIR, STOP_FILE, deferring_sigterm, stop_requested
 
 if TYPE_CHECKING:
@@ -72,8 +72,8 @@ def _rank_specs(job: TrainingJob, scratch_dir: Path) -> Iterator[ProcessSpec]:
             LOCAL_WORLD_SIZE=world,
             OMP_NUM_THREADS=str(job.hardware.threads),
         )
+        variables |= device_variables(job.hardware)
         if job.hardware.device == "cpu":
-            variables["ACCELERATE_USE_CPU"] = "true"
             variables.setdefault("GLOO_SOCKET_IFNAME", "lo")  # the host's name may lead to a wrong address
         yield ProcessSpec(f"rank {number} of {world}", command, variables, scratch_dir / f"rank{number}.log")
 

@@ -18,6 +18,7 @@ from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.model.train.context import share_rows
 from limo_ablate.model.train.loss import WithLoss
 from limo_ablate.model.train.model import adamw, trainable_model
+from limo_ablate.model.train.zero3 import check_partitioned
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -36,6 +37,8 @@ def prepare(job: TrainingJob, accelerator: Accelerator) -> tuple[nn.Module, torc
         prepared: tuple[nn.Module, torch.optim.Optimizer] = accelerator.prepare(
             whole, adamw(whole, job.train)
         )
+        if job.hardware.strategy == "zero3":
+            check_partitioned(prepared[0], job.hardware.processes)
         return prepared
     model = _sharded_model(job, accelerator)
     optimizer = adamw(model, job.train)
@@ -52,18 +55,21 @@ def whole_model(accelerator: Accelerator, model: nn.Module, job: TrainingJob) ->
     if job.hardware.strategy == "fsdp2":
         state = _gather_weights(model, accelerator.is_main_process)
     elif job.hardware.strategy == "zero3":
-        from transformers.integrations import unset_hf_deepspeed_config
-
         state = accelerator.get_state_dict(model)
-        unset_hf_deepspeed_config()  # or the model built below would be partitioned too
     elif accelerator.is_main_process:
-        network: WithLoss = accelerator.unwrap_model(model)
-        return network.lm
+        return unwrapped(model).lm
     if not accelerator.is_main_process:
         return None
     whole = _model(job, torch.device("meta"))
     _replace_parameters(whole, lambda name, _: state.pop(name))
     return whole.lm
+
+
+def unwrapped(model: Any) -> WithLoss:
+    """The network inside DDP's or DeepSpeed's wrapper, if there is one; Accelerate's own function would
+    import DeepSpeed wherever it is installed."""
+    network: WithLoss = getattr(model, "module", model)
+    return network
 
 
 def full_norm(norm: Tensor) -> Tensor:

@@ -13,6 +13,8 @@ from typing import Any
 
 import polars as pl
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.errors import TrialFailure
@@ -131,6 +133,27 @@ def test_ranks_that_are_killed_again_and_again_go_on_exactly(strategy: str, tmp_
         resumed = run(Store(tmp_path / "killed"), hardware=hardware, config=config)
     assert curve(resumed).equals(curve(whole))
     assert resumed.digest == whole.digest
+
+
+@pytest.mark.usefixtures("deepspeed")
+def test_so_do_those_of_deepspeed(uninterrupted: Artifact, tmp_path: Path) -> None:
+    """As one process that was never killed."""
+    hardware, steps = replace(TWO_RANKS, strategy="zero3"), list[int]()
+
+    def kill(row: dict[str, Any]) -> None:
+        if row["step"] == 4:
+            os.kill(started[1].pid, signal.SIGKILL)
+
+    with quick_ranks() as started:
+        with pytest.raises(TrialFailure, match="was killed by SIGKILL"):
+            run(Store(tmp_path), kill, hardware)
+        kept = max(int(path.name[-8:]) for path in tmp_path.rglob("checkpoints/step-*"))
+        resumed = run(Store(tmp_path), lambda row: steps.append(row["step"]), hardware)
+    assert steps == list(range(kept + 1, 10))
+    for column in ("loss", "grad_norm", "learning_rate"):
+        assert curve(resumed)[column].to_list() == pytest.approx(curve(uninterrupted)[column].to_list(), 1e-4)
+    weights = (load_file(made.path / "model.safetensors") for made in (resumed, uninterrupted))
+    torch.testing.assert_close(*weights, rtol=0, atol=1e-4)  # 1e-2 a step
 
 
 @pytest.mark.parametrize("damage", ["cut", "missing"])

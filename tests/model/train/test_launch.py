@@ -13,6 +13,7 @@ import pytest
 from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.errors import TrialFailure, UserError
 from limo_ablate.core.hardware import HardwareConfig
+from limo_ablate.model.train import zero3
 from limo_ablate.model.train.base import model_path, read_reference
 from limo_ablate.model.train.config import LoraConfig, TrainConfig
 from limo_ablate.model.train.job import TrainingJob
@@ -117,13 +118,21 @@ def test_a_worker_dies_with_its_parent() -> None:
     until(lambda: gone(worker))
 
 
-def test_zero3_wants_gpus_and_deepspeed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_zero3_does_not_support(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     hardware = replace(TWO_RANKS, strategy="zero3")
-    with pytest.raises(UserError, match=r"strategy=zero3 needs hardware.device=cuda"):
-        trained(store, hardware)
     monkeypatch.setitem(sys.modules, "deepspeed", None)
-    with pytest.raises(UserError, match="needs DeepSpeed: pip install deepspeed"):
-        trained(store, replace(hardware, device="cuda"))
+    with pytest.raises(UserError, match=r"needs DeepSpeed: pip install 'limo-ablate\[zero3\]'"):
+        trained(store, hardware)
+    monkeypatch.setattr(zero3, "find_spec", lambda name: name)
+    lora = LoraConfig(rank=4, alpha=8, dropout=0.0, targets=("q_proj",), save="adapter")
+    with pytest.raises(UserError, match=r"train\.lora is not supported with hardware\.strategy=zero3"):
+        trained(store, hardware, replace(TRAIN, lora=lora))
+    with pytest.raises(UserError, match=r"train\.loss=liger is not supported with"):
+        zero3.check_zero3(replace(TRAIN, loss="liger"))
+    base = made_base(store)
+    adapter = trained(store, CPU, replace(TRAIN, steps=1, lora=lora))
+    with pytest.raises(UserError, match=r"is a LoRA adapter; train it with train.lora.save=merged"):
+        train(store, made_tokens(store, base), adapter, TRAIN, hardware)
 
 
 def test_a_world_of_another_size_is_refused() -> None:

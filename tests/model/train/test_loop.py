@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.errors import TrialFailure
 from limo_ablate.core.hardware import HardwareConfig
+from limo_ablate.model.train import loop
 from limo_ablate.model.train.base import model_path, parameter_count
 from limo_ablate.model.train.config import TrainConfig
 from limo_ablate.model.train.launch import train
@@ -125,6 +126,14 @@ def test_norms_and_biases_are_not_decayed(base: Artifact) -> None:
 def test_a_loss_that_is_no_number_ends_the_training(store: Store, base: Artifact) -> None:
     with pytest.raises(TrialFailure, match=r"the loss is nan at step \d+; lower train\.learning_rate"):
         trained(store, base, replace(TRAIN, learning_rate=1e38, steps=40))
+
+
+def test_a_last_gradient_that_is_no_number_is_saved_in_no_weights(
+    store: Store, base: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "full_norm", lambda norm: norm * float("inf"))
+    with pytest.raises(TrialFailure, match=r"the gradient norm is inf at step 1; lower train\."):
+        trained(store, base, replace(TRAIN, steps=1, seed=9))
 
 
 def test_what_does_not_change_the_weights_is_in_no_key(store: Store, base: Artifact) -> None:

@@ -44,9 +44,9 @@ def test_a_budget_of_tokens_ends_with_the_step_that_reaches_it() -> None:
 def test_the_ranks_share_every_batch(world: int, tokens: int) -> None:
     some = plan(micro_batch_tokens=tokens)
     for batch in islice(some.batches(), 3):
-        shares = [some.micro_batches(batch, rank, world) for rank in range(world)]
-        assert len({len(share) for share in shares}) == 1, "collectives must match"
-        parts = [part for share in shares for part in share]
+        passes = some.passes(batch, world)
+        assert {len(ranks) for ranks in passes} == {world}, "collectives must match"
+        parts = [part for ranks in passes for part in ranks]
         assert all(len(part) < 2 or LENGTHS[part].sum() <= tokens for part in parts)
         assert sorted(np.concatenate(parts)) == sorted(batch)
 

@@ -1,12 +1,15 @@
-"""What DeepSpeed is told; it can't run without a GPU."""
+"""What DeepSpeed is told, and what is refused; test_sharding.py and test_checkpoint.py train with it."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
+import pytest
 import torch
 from torch import nn
 
+from limo_ablate.core.errors import TrialFailure
 from limo_ablate.model.train.model import adamw
-from limo_ablate.model.train.zero3 import zero3_plugin
+from limo_ablate.model.train.zero3 import check_partitioned, zero3_plugin
 from tests.tiny_models import TRAIN, TWO_RANKS
 
 ZERO3 = replace(TWO_RANKS, device="cuda", processes=8, strategy="zero3", precision="bf16")
@@ -19,6 +22,7 @@ WHOLE = {
     "data_types": {"grad_accum_dtype": "fp32"},
     "communication_data_type": "fp32",
     "steps_per_print": float("inf"),
+    "zero_force_ds_cpu_optimizer": False,
     "zero_optimization": {
         "stage": 3,
         "overlap_comm": True,
@@ -56,3 +60,23 @@ def test_matrices_in_parts_are_decayed_as_whole_ones() -> None:
     decayed, others = adamw(layer, TRAIN).param_groups
     assert [decayed["params"], others["params"]] == [[layer.weight], [layer.bias]]
     assert [decayed["weight_decay"], others["weight_decay"]] == [TRAIN.weight_decay, 0]
+
+
+def partitioned(parameter: nn.Parameter, ranks: int) -> nn.Parameter:
+    """As DeepSpeed leaves it in each of `ranks`."""
+    parameter.ds_numel, parameter.ds_tensor = parameter.numel(), torch.empty(-(-parameter.numel() // ranks))
+    return parameter
+
+
+def test_a_training_that_is_not_partitioned_is_none_of_zero3() -> None:
+    """Accelerate trains with DDP where it takes no notice of the plugin."""
+    weights = [("head", partitioned(nn.Parameter(torch.empty(5, 3)), 2))]
+    engine = SimpleNamespace(zero_optimization_stage=lambda: 3, named_parameters=lambda: weights)
+    check_partitioned(engine, 2)
+    with pytest.raises(TrialFailure, match="zero3: head is not divided over 4 processes"):
+        check_partitioned(engine, 4)
+    weights.append(("norm", nn.Parameter(torch.empty(3))))
+    with pytest.raises(TrialFailure, match="zero3: norm is not divided over 2 processes"):
+        check_partitioned(engine, 2)
+    with pytest.raises(TrialFailure, match="made a Linear with ZeRO stage None"):
+        check_partitioned(nn.Linear(2, 2), 2)
