@@ -31,7 +31,8 @@ SCORE_SCHEMA = {"trial": pl.String, "benchmark": pl.String, "score": pl.String, 
 def by_problem(
     trials: Sequence[Trial], aggregates: dict[str, pl.Expr], cluster: str | None = None
 ) -> pl.DataFrame:
-    """A row for each finished trial, benchmark and problem: these, level, clean, and the aggregates.
+    """A row for each finished trial, benchmark and problem: these, level, clean, source, subject, and the
+    aggregates.
 
     `aggregates` are expressions over a problem's samples (columns of `SCHEMA`). `cluster` (`source` or
     `subject`) adds the column cluster with the problem's value; raises UserError where a benchmark lacks it.
@@ -44,7 +45,7 @@ def by_problem(
     if cluster:
         rows = rows.with_columns(cluster=cluster)
         _check(rows, cluster)
-    return rows.drop(CLUSTERS)
+    return rows
 
 
 def _read(trials: Sequence[Trial], aggregates: dict[str, pl.Expr]) -> pl.DataFrame:
@@ -76,9 +77,8 @@ def by_score(trials: Sequence[Trial], problems: pl.DataFrame) -> pl.DataFrame:
     rows = scores.join(problems, on=["trial", "benchmark"], maintain_order="left_right")
     whole, within = pl.col("low").is_null(), pl.col("level").is_between("low", "high")
     rows = rows.filter((whole | within) & (~pl.col("only_clean") | pl.col("clean")))
-    others = [
-        name for name in problems.columns if name not in ("trial", "benchmark", "problem", "level", "clean")
-    ]
+    own = ("trial", "benchmark", "problem", "level", "clean", *CLUSTERS)
+    others = [name for name in problems.columns if name not in own]
     return rows.select("trial", "score", "problem", *others)
 
 

@@ -30,13 +30,11 @@ def table(study: Path | Iterable[Trial], keys: Sequence[str] | None = None) -> p
     """
     trials = load_trials(study) if isinstance(study, Path) else list(study)
     finished = [trial for trial in trials if trial.metrics]
-    level = Trial.level
     if keys is None:
-        keys = [
-            key for key in dict.fromkeys(k for trial in finished for k in trial.overrides) if key != "seed"
-        ]
-        level = Trial.level_if_any  # some blocks may not set a key
-    levels = {key: _one_type([level(trial, key) for trial in finished]) for key in keys}
+        set_by_some = dict.fromkeys(key for trial in finished for key in trial.overrides if key != "seed")
+        levels = factor_columns(finished, list(set_by_some))
+    else:
+        levels = {key: _one_type([trial.level(key) for trial in finished]) for key in keys}
     scores = dict.fromkeys(
         [*SCORES, *(key for trial in finished for score in _scores(trial) for key in score)]
     )
@@ -64,6 +62,11 @@ def _rows(trial: Trial, factors: dict[str, Any], scores: list[str]) -> list[dict
 
 def _scores(trial: Trial) -> list[dict[str, Any]]:
     return list((trial.metrics or {})["scores"].values())
+
+
+def factor_columns(trials: Sequence[Trial], keys: Sequence[str]) -> dict[str, list[Any]]:
+    """The trials' levels of each key, as columns; null where a trial has no such key."""
+    return {key: _one_type([trial.level_if_any(key) for trial in trials]) for key in keys}
 
 
 def _one_type(levels: list[Any]) -> list[Any]:

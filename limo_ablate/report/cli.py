@@ -31,7 +31,8 @@ SHOWN = ("question", "contrasts", "figures", "cluster")
 )
 def report(study: str, overrides: list[str], to: Path | None) -> int:
     """STUDY is a name under `paths.studies`, or a folder; it may still be running. Writes STUDY/report/:
-    index.html, one page that needs no network, and each chart as PNG, SVG and PDF. Prints the page's path,
+    index.html, one page that needs no network, each chart as PNG, SVG and PDF, and items.parquet, all answers
+    by trial and problem. Prints the page's path,
     its size and the number of charts. Exit code 3: some parts could not be drawn; the page says which, and
     errors.log beside it has the tracebacks.
     """

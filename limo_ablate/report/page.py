@@ -13,12 +13,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from limo_ablate.analysis.tidy import tidy_items
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.files import write_atomically
 from limo_ablate.report.facts import Problem
@@ -33,6 +35,7 @@ from limo_ablate.study.folder import REPORT, REPORT_ERRORS
 
 HERE = Path(__file__).parent
 INDEX = "index.html"
+ITEMS = "items.parquet"
 GENERATOR, GENERATOR_WITHIN = b'content="limo-ablate"', 1000
 """What is among the first bytes of each page."""
 SCRIPTS = ("page.js", "browser.js")
@@ -73,10 +76,19 @@ def write_page(
     report = folder or view.folder / REPORT
     report.mkdir(parents=True, exist_ok=True)
     write_picture_files(files, report)
+    if view.done and (items := errors.isolate(ITEMS, lambda: _items(view), lambda _: None)):
+        write_atomically(report / ITEMS, items)
     errors.write(report)
     page = report / INDEX
     write_atomically(page, html(view, parts))
     return page
+
+
+def _items(view: StudyView) -> bytes | None:
+    """`tidy.tidy_items` of the trials that count, as a parquet file."""
+    content = BytesIO()
+    tidy_items(view.counted, view.keys).write_parquet(content)
+    return content.getvalue()
 
 
 def _check_target(folder: Path) -> None:
