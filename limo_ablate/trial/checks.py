@@ -133,6 +133,16 @@ def _check_memory(config: TrialConfig, known: Known) -> None:
         )
 
 
+def _check_lora(config: TrialConfig, known: Known) -> None:
+    """Tied weights can't be adapted; the training looks again, at the model itself."""
+    from limo_ablate.model.train.shapes import shape_config, tied_message
+
+    shape = shape_config(config.model)
+    targets = config.train.lora.targets if config.train.lora and config.select.size != 0 else ()
+    if shape and shape.tied and (names := [name for name in ("embed_tokens", "lm_head") if name in targets]):
+        raise UserError(tied_message("train.lora.targets", names))
+
+
 def _largest_memory(*, on_gpu: bool) -> float:
     """Bytes of this machine's largest GPU, 0 without one, or of its main memory."""
     import psutil
@@ -207,6 +217,7 @@ CHECKS = (
         _check_memory,
         here=True,
     ),
+    Check("LoRA", lambda c: (c.model, c.train.lora, c.select.size == 0), _check_lora),
     Check("store", lambda c: (c,), _check_store),
     Check("models", lambda c: (*_models(c),), _check_models),
     Check("sources", lambda c: (c.eval.benchmarks, _needs_pool(c), c.data), _check_sources),

@@ -111,6 +111,11 @@ def adapter_base(folder: Path) -> str:
     return str(base)
 
 
+def adapter_dtype(folder: Path) -> Literal["float32", "bfloat16"]:
+    """Type of the weights into which the adapter in `folder` is merged."""
+    return _reference(folder).dtype
+
+
 def parameter_count(model: Artifact) -> int:
     """Number of parameters of a base or fine-tuned model, tied ones counted once; reads no weights."""
     from limo_ablate.model.train.model_config import meta_model

@@ -110,13 +110,16 @@ def _with_adapter(
 ) -> PreTrainedModel:
     from peft import PeftModel
 
-    from limo_ablate.model.train.base import adapter_base
+    from limo_ablate.model.train.base import adapter_base, adapter_dtype
+    from limo_ablate.model.train.merge import cast_weights, check_tied, merge
 
-    check_adapter(path)
-    base = load_model(adapter_base(path), dtype=dtype, attention=attention, device=device)
-    merged: PreTrainedModel = PeftModel.from_pretrained(base, path).merge_and_unload()
+    targets, stored = check_adapter(path), adapter_dtype(path)
+    base = load_model(adapter_base(path), dtype=stored, attention=attention, device="cpu")
+    check_tied(base, targets, f"{path}: target_modules")
+    merged = cast_weights(merge(PeftModel.from_pretrained(base, path), stored), dtype)
     merged.requires_grad_()  # peft has frozen it
-    return merged.eval()
+    loaded: PreTrainedModel = merged.to(device)
+    return loaded.eval()
 
 
 def _four_bits(dtype: str, device: str) -> dict[str, Any]:

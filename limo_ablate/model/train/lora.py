@@ -10,6 +10,7 @@ from torch import nn
 from limo_ablate.core.errors import UserError
 from limo_ablate.model.train.config import LoraConfig
 from limo_ablate.model.train.load import load_model
+from limo_ablate.model.train.merge import check_tied, merge
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -24,6 +25,7 @@ def with_lora(model: PreTrainedModel, lora: LoraConfig) -> nn.Module:
     modules = {name.rpartition(".")[2] for name, _ in model.named_modules()}
     if unknown := sorted(set(lora.targets) - modules):
         raise UserError(f"train.lora.targets: the model has no module named {', '.join(unknown)}")
+    check_tied(model, lora.targets, "train.lora.targets")
     config = peft.LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
@@ -31,21 +33,26 @@ def with_lora(model: PreTrainedModel, lora: LoraConfig) -> nn.Module:
         target_modules=list(lora.targets),
         task_type="CAUSAL_LM",
     )
-    adapted: nn.Module = peft.get_peft_model(model, config)
+    try:
+        adapted: nn.Module = peft.get_peft_model(model, config)
+    except ValueError as error:  # a module that is no linear map, convolution or embedding
+        raise UserError(f"train.lora.targets: {' '.join(str(error).split())[:200]}") from error
     return adapted
 
 
 def merged(network: Any, job: TrainingJob) -> Any:
-    """The model with its adapters merged; a quantised base is read again in full precision first."""
+    """The model with its adapters merged, in the type it is stored in; a base that was quantised or rounded
+    for the training is read again first."""
     import peft
 
-    assert job.train.lora is not None
-    if job.train.lora.quantize != "none":
-        adapters = peft.get_peft_model_state_dict(network)
-        whole = load_model(job.model, dtype="float32", attention=job.reference.attention, device="cpu")
-        network = with_lora(whole, job.train.lora)
+    lora, dtype = job.train.lora, job.reference.dtype
+    assert lora is not None
+    if lora.quantize != "none" or (job.hardware.precision == "bf16" and dtype != "bfloat16"):
+        adapters = peft.get_peft_model_state_dict(network, save_embedding_layers=False)
+        whole = load_model(job.model, dtype=dtype, attention=job.reference.attention, device="cpu")
+        network = with_lora(whole, lora)
         peft.set_peft_model_state_dict(network, adapters)
-    return network.merge_and_unload()
+    return merge(network.cpu(), dtype)
 
 
 def save_adapter(network: Any, base: str, folder: Path) -> None:

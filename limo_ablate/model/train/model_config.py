@@ -117,9 +117,12 @@ def meta_model(path: str | Path, config: Any | None = None) -> Any:
     return model
 
 
-def check_adapter(folder: Path) -> None:
-    """Raises UserError for a LoRA adapter with settings that plain LoRA has not, with a rank that its weights
-    have not, or without weights as safetensors, for which peft would read pickles or ask the hub."""
+def check_adapter(folder: Path) -> list[str]:
+    """The names of the modules that a LoRA adapter changes.
+
+    Raises UserError for an adapter with settings that plain LoRA has not, with a rank that its weights have
+    not, or without weights as safetensors, for which peft would read pickles or ask the hub.
+    """
     from safetensors import SafetensorError, safe_open
 
     content = read_model_json(file := folder / ADAPTER)
@@ -138,6 +141,7 @@ def check_adapter(folder: Path) -> None:
         raise UserError(f"{weights}: can't be read ({error}); copy the adapter again") from error
     if content.get("peft_type") != "LORA" or type(rank) is not int or rank not in sizes:
         raise UserError(f"{file}: r={rank}, peft_type={content.get('peft_type')}: its weights are not such")
+    return targets
 
 
 def _why(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from limo_ablate.core.errors import UserError
@@ -103,3 +104,10 @@ def check_shape(model: ModelConfig, folder: Path) -> None:
                 f"model.shape.{key}={getattr(model.shape, key)}: {model.path} has {name}={real[name]}; "
                 "correct it, or set model.shape=null"
             )
+
+
+def tied_message(where: str, names: Iterable[str]) -> str:
+    return (
+        f"{where}: {', '.join(names)}: this model's embedding and LM head share their weights, of which an "
+        "adapter would change one in training and both once it is merged; adapt other modules"
+    )

@@ -262,3 +262,12 @@ def test_one_problem_is_one_line(declare: Callable[..., Path]) -> None:
     with pytest.raises(UserError) as error:
         found(declare(block("b", {"model.path": ["/nope"]}, "model=local"))).refuse()
     assert str(error.value) == "model.path=/nope: no such folder (all 2 trials)"
+
+
+def test_tied_weights_are_not_adapted(declare: Callable[..., Path]) -> None:
+    targets = {"train.lora.targets": [["q_proj"], ["q_proj", "lm_head"]], "select.size": [0, 4]}
+    result = found(declare(block("b", targets, "train=lora", "train.steps=2", "train.epochs=null")))
+    ((reason, names),) = result.problems.items()
+    assert reason.startswith("train.lora.targets: lm_head: this model's embedding and LM head share")
+    assert len(names) == 2
+    assert all("size4" in name for name in names)
