@@ -7,6 +7,7 @@ from itertools import pairwise
 import altair as alt
 import polars as pl
 
+from limo_ablate.analysis.adjust import holm
 from limo_ablate.analysis.curves import Curve, Decline
 from limo_ablate.analysis.power import ALPHA
 from limo_ablate.report.declared.sizes import dodged, domain, size_axis
@@ -35,6 +36,7 @@ def gains_chart(data: FigureData, fits: Fits) -> Chart | None:
     shown = rows.filter(pl.col("line").is_in(rising(fits)))
     ranked = shown.filter(pl.col("x") == fits.sizes[-1]).sort("gain", descending=True, maintain_order=True)
     gains = [f"{line} {text}" for line, text in ranked.select("line", "text").iter_rows()]
+    adjusted = decline_p(fits)
     header = [axis(data.figure.line), *(f"{start} to {end}" for start, end in steps)]
     return Chart(
         slug(f"{data.figure.title} gain"),
@@ -44,35 +46,43 @@ def gains_chart(data: FigureData, fits: Fits) -> Chart | None:
         f"Bars: 95 % intervals.{_left(fits)}",
         _chart(data, shown, "gain over the size before (points)").to_dict(),
         Table(
-            [*header, "best before the largest", "loss to the largest", "p of a decline"],
+            [*header, "best before the largest", "loss to the largest", "adjusted p of a decline"],
             [
-                [line, *rows.filter(pl.col("line") == line)["text"], *_decline(curve.decline)]
+                [line, *rows.filter(pl.col("line") == line)["text"], *_decline(curve.decline, adjusted[line])]
                 for line, curve in fits.curves.items()
             ],
             1,
             [
                 "Gains in points, with 95 % intervals. Decline: Dunnett's one-sided test of the largest size "
-                "against all smaller ones, with all problems and trainings random; a negative loss is a gain."
+                "against all smaller ones, with all problems and trainings random, adjusted by Holm over the "
+                "lines; a negative loss is a gain."
             ],
         ),
     )
 
 
-def _decline(found: Decline) -> list[str]:
-    p = "< 0.001" if found.p < 0.001 else f"{found.p:.3f}"
-    return [number(found.best), f"{100 * found.loss:+.1f}", p]
+def _decline(found: Decline, p: float) -> list[str]:
+    text = "< 0.001" if p < 0.001 else f"{p:.3f}"
+    return [number(found.best), f"{100 * found.loss:+.1f}", text]
+
+
+def decline_p(fits: Fits) -> dict[str, float]:
+    """p-values of the test of a decline, adjusted by Holm: of several flat lines, one may fall by chance."""
+    return dict(zip(fits.curves, holm([curve.decline.p for curve in fits.curves.values()]), strict=True))
 
 
 def falling(fits: Fits) -> dict[str, Curve]:
     """The lines that lose accuracy towards the largest size, by the test of a decline."""
-    return {line: curve for line, curve in fits.curves.items() if curve.decline.p < ALPHA}
+    adjusted = decline_p(fits)
+    return {line: curve for line, curve in fits.curves.items() if adjusted[line] < ALPHA}
 
 
 def declines(fits: Fits) -> str:
     """What the tests of a decline say, in a sentence."""
+    adjusted = decline_p(fits)
     fallen = [
         f"{line} loses {100 * curve.decline.loss:.1f} points from {number(curve.decline.best)} to "
-        f"{number(fits.sizes[-1])} (p {_decline(curve.decline)[2]})"
+        f"{number(fits.sizes[-1])} (adjusted p {_decline(curve.decline, adjusted[line])[2]})"
         for line, curve in falling(fits).items()
     ]
     return f"Declines: {'; '.join(fallen)}." if fallen else "No line falls significantly."

@@ -1,9 +1,14 @@
 """What is said of a declared figure: how many examples do most of it, what more of them give, what falls."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from limo_ablate.analysis.curves import Decline
+from limo_ablate.report.efficiency.gains import declines
+from limo_ablate.report.figure_data import Fits
 from limo_ablate.report.figure_findings import _knee, finding
 from limo_ablate.report.study_view import load
 from tests.made_study import Making
@@ -45,6 +50,17 @@ def test_a_decline_is_said(tmp_path: Path) -> None:
     assert "; 64 give " in text
     assert " points less [" in text
     assert "Declines: L4 loses " in text
+
+
+def test_one_of_several_lines_that_falls_by_chance_is_no_decline() -> None:
+    """p = 0.04 of one of five lines is what chance gives in one of five figures."""
+
+    def fits(*p: float) -> Fits:
+        curves = {f"L{n}": SimpleNamespace(decline=Decline(4, 0.01, value)) for n, value in enumerate(p)}
+        return cast("Fits", SimpleNamespace(curves=curves, sizes=[4.0, 16.0]))
+
+    assert declines(fits(0.04, 0.5, 0.5, 0.5, 0.5)) == "No line falls significantly."
+    assert declines(fits(0.005, 0.5, 0.5)) == "Declines: L0 loses 1.0 points from 4 to 16 (adjusted p 0.015)."
 
 
 @pytest.mark.parametrize(
