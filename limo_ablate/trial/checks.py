@@ -22,9 +22,11 @@ from limo_ablate.data.pool.config import LOADERS
 from limo_ablate.data.select.config import RULES
 from limo_ablate.model.config import ModelConfig
 from limo_ablate.model.generate.config import ENGINES
+from limo_ablate.model.train.model_config import known_folder
 from limo_ablate.trial.config import LAUNCHERS, TRACKERS, TrialConfig
 from limo_ablate.trial.evaluate.grader import GRADERS
-from limo_ablate.trial.known import Known, NotChecked, row_parts, why_not_read
+from limo_ablate.trial.known import Known, NotChecked, Notice, row_parts, why_not_read
+from limo_ablate.trial.model_use import check_use, model_uses
 from limo_ablate.trial.read_only import first_missing
 
 log = logging.getLogger(__name__)
@@ -87,8 +89,18 @@ def _check_models(config: TrialConfig, known: Known) -> None:
                 f"model {model.name}: trust_remote_code is for the trained model alone; take a judge or a "
                 "reference model that transformers has a class for"
             )
-        if check_model(model) is None and model.source == "hub":
-            _check_downloaded(model)
+        if check_model(model) is None and model.source == "hub" and known_folder(model) is None:
+            raise NotChecked(f"model.path={model.path}: not downloaded yet")
+
+
+def _check_uses(config: TrialConfig, known: Known) -> None:
+    told = []
+    for use in model_uses(config):
+        folder = known_folder(use.model)
+        if use.model.source != "hub" or folder:
+            told.append(check_use(use, folder))
+    if lines := [line for line in told if line]:
+        raise Notice("; ".join(lines))
 
 
 def _models(config: TrialConfig) -> list[ModelConfig]:
@@ -96,14 +108,6 @@ def _models(config: TrialConfig) -> list[ModelConfig]:
     judge = [config.eval.judge.model] if config.eval.judge else []
     stages = reference.stages.values() if reference and config.select.size != 0 else ()
     return [config.model, *judge, *(stage.model for stage in stages)]
-
-
-def _check_downloaded(model: ModelConfig) -> None:
-    from huggingface_hub import try_to_load_from_cache
-
-    for name in ("config.json", "tokenizer.json"):
-        if not isinstance(try_to_load_from_cache(str(model.path), name, revision=model.revision), str):
-            raise NotChecked(f"model.path={model.path}: not downloaded yet")
 
 
 def _check_gpus(config: TrialConfig, known: Known) -> None:
@@ -220,6 +224,13 @@ CHECKS = (
     Check("LoRA", lambda c: (c.model, c.train.lora, c.select.size == 0), _check_lora),
     Check("store", lambda c: (c,), _check_store),
     Check("models", lambda c: (*_models(c),), _check_models),
+    Check(
+        "model uses",
+        lambda c: (c.model, c.train.max_length, c.train.system_prompt, c.train.response, c.select.size == 0,
+                   c.eval.engine, c.eval.system_prompt, c.eval.benchmarks, c.eval.judge, c.eval.probe,
+                   c.data.difficulty),
+        _check_uses,
+    ),
     Check("sources", lambda c: (c.eval.benchmarks, _needs_pool(c), c.data), _check_sources),
     Check(
         "benchmarks",

@@ -34,6 +34,10 @@ class NotChecked(Exception):
     """Why something is known only once the trial runs."""
 
 
+class Notice(NotChecked):
+    """What is worth knowing, and no reason not to run."""
+
+
 class Known:
     """What checks have found out so far."""
 

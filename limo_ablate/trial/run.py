@@ -25,12 +25,13 @@ from limo_ablate.core.permissions import use_umask
 from limo_ablate.core.provenance import write_provenance
 from limo_ablate.core.reading import read_json
 from limo_ablate.data.pool.load import load_pool, pool_counts, unused_rows
-from limo_ablate.model.train.base import base_model, parameter_count
+from limo_ablate.model.train.base import base_model, model_path, parameter_count
 from limo_ablate.model.train.launch import train
 from limo_ablate.model.train.model_config import forget_allowed_code
 from limo_ablate.model.train.tokens import tokenize
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.identity import TrialLabels, trial_key
+from limo_ablate.trial.model_use import check_use, model_uses
 from limo_ablate.trial.rows import select_rows
 from limo_ablate.trial.scores import evaluate, load_benchmarks
 from limo_ablate.trial.stages import Stages
@@ -75,6 +76,7 @@ def run_trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> dict[st
         stages = Stages()
         with record_files() as files:
             problems = load_benchmarks(config, stages)
+            _check_downloaded_model(config, stages)
             model = trained_model(config, stages, tracker)
             scores = evaluate(config, stages, model, problems, folder)
         if (model.path / "curve.parquet").exists():
@@ -117,6 +119,13 @@ def _origin(artifact: Artifact) -> dict[str, Any]:
         "code": artifact.code,
         "packages": packages,
     }
+
+
+def _check_downloaded_model(config: TrialConfig, stages: Stages) -> None:
+    """What could not be checked before the model was downloaded. Raises UserError."""
+    if config.model.source == "hub":
+        base = stages.run("base", base_model, Store(config.paths.artifacts), config.model, None)
+        check_use(next(model_uses(config)), Path(model_path(base)))
 
 
 def prepare_base(config: TrialConfig) -> None:

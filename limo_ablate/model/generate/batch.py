@@ -16,6 +16,7 @@ from transformers.cache_utils import DynamicCache
 from limo_ablate.model.generate.cache import SlotCache
 from limo_ablate.model.generate.engine import Completed, Request, max_new_tokens
 from limo_ablate.model.generate.sampling import draw, greedy, uniforms
+from limo_ablate.model.train.model_config import context_length
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -69,7 +70,7 @@ class Batch:
         empty = [slot for slot, request in enumerate(self.requests) if request is None][: len(requests)]
         prompts, rows = self._prefill(requests)
         self.cache.fill(empty, prompts, rows, [len(request.ids) - 1 for request in requests])
-        context = self.model.config.max_position_embeddings
+        context = context_length(self.model.config)
         samplings = [request.sampling for request in requests]
         slots = torch.tensor(empty, device=self.alive.device)
         entries: dict[str, list[int] | list[float]] = {

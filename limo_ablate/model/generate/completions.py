@@ -24,11 +24,12 @@ from limo_ablate.model.generate.completion_cache import (
 )
 from limo_ablate.model.generate.config import EngineConfig, SamplingSettings
 from limo_ablate.model.generate.engine import Request, Sampling
-from limo_ablate.model.generate.health import warn_of_missing_stops
+from limo_ablate.model.generate.health import warn_of_missing_stops, warn_of_short_room
 from limo_ablate.model.generate.oom import BatchSizes
 from limo_ablate.model.train.base import model_path
 from limo_ablate.model.train.chat import AS_IT_IS, ChatEncoder
 from limo_ablate.model.train.load import load_tokenizer
+from limo_ablate.model.train.model_config import context_length, model_config
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -105,6 +106,9 @@ def completions(
     if missing := {name: request for name, request in requests.items() if artifacts[name] is None}:
         tokenizer = load_tokenizer(model_path(model))
         singles = {name: single_requests(request, tokenizer) for name, request in missing.items()}
+        context = context_length(model_config(model_path(model)))
+        for name, single in singles.items():
+            warn_of_short_room(name, single, context)
         with ExitStack() as files:
             caches = {  # opened in one order everywhere, so that two processes can't deadlock
                 sampling: files.enter_context(open_cache(store, model, sampling, settings, hardware))

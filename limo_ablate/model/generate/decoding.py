@@ -19,6 +19,7 @@ from limo_ablate.model.generate.engine import (
     overlong_prompts,
 )
 from limo_ablate.model.generate.qwen2 import Qwen2Step
+from limo_ablate.model.train.model_config import context_length
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -38,7 +39,7 @@ class TransformersEngine:
         self.batch_size = batch_size
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completed]:
-        context = self.model.config.max_position_embeddings
+        context = context_length(self.model.config)
         yield from overlong_prompts(requests, context)
         waiting = deque(
             request for request in longest_first(requests) if max_new_tokens(request, context) > 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.model.generate.config import EngineConfig
@@ -58,6 +58,10 @@ def needs_nothing(settings: EngineConfig, hardware: HardwareConfig) -> None:
     """The check of an engine that runs anywhere."""
 
 
+def any_model(name: str, config: Any) -> None:
+    """The check of an engine that decodes all models."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineKind:
     """What an entry of `limo_ablate.engines` is: how an engine is opened, and what it can do.
@@ -70,6 +74,9 @@ class EngineKind:
     model was saved as one): an engine with one copy of it, in this process and on its first device."""
     check: Callable[[EngineConfig, HardwareConfig], None] = needs_nothing
     """Raises UserError where the engine could not run, before anything is trained for it; loads no model."""
+    check_model: Callable[[str, Any], None] = any_model
+    """Called with a model's name or folder and its configuration, as transformers reads it: raises UserError
+    where the engine can't decode it."""
     own_process: bool = False
     """Whether even a single copy gets a process of its own, at whose end all of its GPU memory is free."""
     splits_model: bool = False

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.model.generate.config import ENGINES, EngineConfig
 from limo_ablate.model.generate.engine import Engine, EngineKind
+from limo_ablate.model.train.model_config import has_sliding_window, model_config, supports_attention
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -21,20 +22,14 @@ def load_engine(path: str, settings: EngineConfig, hardware: HardwareConfig) -> 
 
     torch.set_num_threads(hardware.threads)
     kind: EngineKind = ENGINES.load(settings.engine)
+    kind.check_model(path, model_config(path))
     return kind.load(path, settings, hardware)
 
 
 def _transformers(path: str, settings: EngineConfig, hardware: HardwareConfig) -> Engine:
     from limo_ablate.model.generate.decoding import TransformersEngine
-    from limo_ablate.model.train.load import has_sliding_window
 
-    model = _model(path, hardware)
-    if has_sliding_window(model):
-        raise UserError(
-            f"{path}: engine=transformers supports full attention only, and this model has sliding windows; "
-            "use engine=paged or vllm"
-        )
-    return TransformersEngine(model, stop_ids(path), settings.batch_size)
+    return TransformersEngine(_model(path, hardware), stop_ids(path), settings.batch_size)
 
 
 def _paged(path: str, settings: EngineConfig, hardware: HardwareConfig) -> Engine:
@@ -71,12 +66,28 @@ def _model(path: str, hardware: HardwareConfig) -> PreTrainedModel:
     )
 
 
+def _check_sdpa(name: str, config: Any) -> None:
+    if not supports_attention(config, "sdpa"):
+        raise UserError(
+            f"{name}: engine=transformers and paged decode with sdpa, which transformers has not for "
+            f"{config.model_type}; use eval.engine=vllm"
+        )
+
+
+def _check_full_attention(name: str, config: Any) -> None:
+    _check_sdpa(name, config)
+    if has_sliding_window(config):
+        raise UserError(
+            f"{name}: engine=transformers supports full attention only, and this model has sliding windows; "
+            "use eval.engine=paged or vllm"
+        )
+
+
 def stop_ids(path: str) -> set[int]:
     """Tokens that end a completion: the template's end of turn, and those of its generation config."""
     from transformers import GenerationConfig
 
     from limo_ablate.model.train.load import end_of_turn, load_tokenizer
-    from limo_ablate.model.train.model_config import model_config
 
     tokenizer = load_tokenizer(path)
     if (Path(path) / "generation_config.json").exists():
@@ -90,6 +101,6 @@ def stop_ids(path: str) -> set[int]:
     }
 
 
-TRANSFORMERS = EngineKind(load=_transformers)
-PAGED = EngineKind(load=_paged)
+TRANSFORMERS = EngineKind(load=_transformers, check_model=_check_full_attention)
+PAGED = EngineKind(load=_paged, check_model=_check_sdpa)
 VLLM = EngineKind(load=_vllm, check=_check_vllm, own_process=True, splits_model=True, reads_adapters=False)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import polars as pl
+
+from limo_ablate.model.generate.engine import Request, max_new_tokens
 
 log = logging.getLogger(__name__)
 
@@ -17,6 +20,18 @@ NO_STOP = (
 TOO_SHORT = (
     "If the answers were unfinished, raise max_tokens; if they ran on, the model has not learned to stop"
 )
+
+
+def warn_of_short_room(name: str, requests: Sequence[Request], context: int) -> None:
+    """Logs a warning if prompt and new tokens exceed the model's context, which ends answers early."""
+    rooms = [max(0, max_new_tokens(request, context)) for request in requests]
+    short = [room for room, one in zip(rooms, requests, strict=True) if room < one.sampling.max_tokens]
+    if short:
+        log.warning(
+            "%s: %d of %d prompts leave room for fewer than max_tokens=%d new tokens in the model's context "
+            "of %d, at least for %d; answers end there",
+            name, len(short), len(requests), requests[0].sampling.max_tokens, context, min(short),
+        )  # fmt: skip
 
 
 def warn_of_missing_stops(name: str, completions: pl.DataFrame, max_tokens: int) -> None:

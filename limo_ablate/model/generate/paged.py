@@ -39,6 +39,7 @@ from limo_ablate.model.generate.engine import (
 )
 from limo_ablate.model.generate.sampling import draw, greedy, uniforms
 from limo_ablate.model.train.failure import OutOfMemory, names_out_of_memory
+from limo_ablate.model.train.model_config import context_length
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -59,7 +60,7 @@ class PagedEngine:
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completed]:
         """Raises TrialFailure if transformers gives up on a request, OutOfMemory if for lack of memory."""
-        context = self.model.config.max_position_embeddings
+        context = context_length(self.model.config)
         yield from overlong_prompts(requests, context)
         fitting = [request for request in longest_first(requests) if max_new_tokens(request, context) > 0]
         if not fitting:

@@ -18,7 +18,7 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 
 from limo_ablate.model.train.batch import Borders
-from limo_ablate.model.train.load import has_sliding_window
+from limo_ablate.model.train.model_config import has_sliding_window
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -112,6 +112,6 @@ def attend_row_wise(model: PreTrainedModel) -> None:
     Models with sliding windows keep transformers' masks, which account for the window, as do models with
     another attention implementation.
     """
-    if model.config._attn_implementation == "sdpa" and not has_sliding_window(model):
+    if model.config._attn_implementation == "sdpa" and not has_sliding_window(model.config):
         AttentionInterface.register(PACKED, packed_attention)
         model.set_attn_implementation(PACKED)

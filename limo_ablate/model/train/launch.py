@@ -54,6 +54,7 @@ def train(
             folder=str(folder),
         )
         demand = Demand(read_tokens(tokens.path), job.model, train, hardware)
-        train_within_memory(job, check_memory(demand).load, on_step)
+        check_memory(demand)
+        train_within_memory(job, demand.load(), on_step)
 
     return store.build("weights", inputs, make, resume=True)

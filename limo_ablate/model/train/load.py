@@ -71,14 +71,16 @@ def load_model(
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
-    from limo_ablate.model.train.model_config import meta_model
+    from limo_ablate.model.train.model_config import check_attention, meta_model, model_config
 
     if device == "meta":
         return _empty_model(path, dtype, attention)
     if (Path(path) / ADAPTER).exists():
         return _with_adapter(Path(path), dtype, attention, device)
     logging.disable_progress_bar()
-    meta_model(path)
+    config = model_config(path)
+    check_attention(str(path), config, attention)
+    meta_model(path, config)
     try:
         model, report = AutoModelForCausalLM.from_pretrained(
             path,
@@ -141,9 +143,10 @@ def _empty_model(path: str | Path, dtype: str, attention: str) -> PreTrainedMode
     from transformers import AutoModelForCausalLM, GenerationConfig
     from transformers.modeling_utils import set_zero3_state
 
-    from limo_ablate.model.train.model_config import meta_model, model_config
+    from limo_ablate.model.train.model_config import check_attention, meta_model, model_config
 
     config = model_config(path)
+    check_attention(str(path), config, attention)
     meta_model(path, config)
     with init_empty_weights(include_buffers=False), set_zero3_state():
         model: PreTrainedModel = AutoModelForCausalLM.from_config(
@@ -156,9 +159,3 @@ def _empty_model(path: str | Path, dtype: str, attention: str) -> PreTrainedMode
     if (Path(path) / "generation_config.json").exists():
         model.generation_config = GenerationConfig.from_pretrained(path)
     return model.eval()
-
-
-def has_sliding_window(model: PreTrainedModel) -> bool:
-    """Whether any layer attends to only some of the earlier tokens, such as a sliding window."""
-    kinds = set(getattr(model.config, "layer_types", None) or ["full_attention"])
-    return kinds != {"full_attention"} or bool(getattr(model.config, "sliding_window", None))

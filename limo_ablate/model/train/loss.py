@@ -16,9 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from limo_ablate.core.errors import UserError
 from limo_ablate.model.train.batch import IGNORED, Collated
 from limo_ablate.model.train.memory import LOGITS_BYTES
-
-SCALED = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
-"""Keys of a model's configuration that change the logits after the head."""
+from limo_ablate.model.train.model_config import check_logits
 
 
 class WithLoss(nn.Module):
@@ -28,12 +26,7 @@ class WithLoss(nn.Module):
         super().__init__()
         self.lm = lm
         self.kernel = kernel
-        config = self.causal.config
-        if scaled := [key for key in SCALED if getattr(config, key, None) not in (None, 1.0)]:
-            raise UserError(
-                f"model: {config.model_type} changes its logits after the head ({scaled[0]}="
-                f"{getattr(config, scaled[0])}), which this training does not support; use another model"
-            )
+        check_logits(self.causal.config)
 
     @property
     def causal(self) -> Any:

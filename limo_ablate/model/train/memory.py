@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.model.train.config import TrainConfig
@@ -97,15 +97,29 @@ class Shape:
     tied: bool
 
 
+class NoForecast(Exception):
+    """A model of an architecture whose memory is not forecast."""
+
+
 @lru_cache(maxsize=8)
 def model_shape(folder: str, targets: tuple[str, ...] = ()) -> Shape:
-    """The shape of the model in `folder`, built on the meta device without weights; takes milliseconds."""
-    import torch
+    """The shape of the model in `folder`, built on the meta device without weights; takes milliseconds.
 
+    Raises NoForecast for an architecture with other modules or names.
+    """
     from limo_ablate.model.train.model_config import meta_model, model_config
 
     config = model_config(folder)
     model = meta_model(folder, config)
+    try:
+        return _shape(model, config.get_text_config(), targets)
+    except AttributeError as error:
+        raise NoForecast(f"no forecast for this architecture ({config.model_type})") from error
+
+
+def _shape(model: Any, config: Any, targets: tuple[str, ...]) -> Shape:
+    import torch
+
     layers = model.get_decoder().layers
     linear = {n.rpartition(".")[2]: m for n, m in layers[0].named_modules() if isinstance(m, torch.nn.Linear)}
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads

@@ -15,7 +15,15 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.model.config import ModelConfig
 from limo_ablate.model.train.config import LoraConfig, TrainConfig
-from limo_ablate.model.train.memory import Forecast, forecast, heaviest_load, model_shape, size
+from limo_ablate.model.train.memory import (
+    Forecast,
+    Load,
+    NoForecast,
+    forecast,
+    heaviest_load,
+    model_shape,
+    size,
+)
 from limo_ablate.model.train.shapes import declared_shape
 from limo_ablate.model.train.token_rows import TokenRows
 
@@ -56,29 +64,37 @@ class Demand:
     train: TrainConfig
     hardware: HardwareConfig
 
+    def load(self) -> Load:
+        return heaviest_load(self.rows, self.train, self.hardware)
+
     def forecast(self) -> Forecast:
+        """Raises NoForecast for a model of an architecture that has none."""
         targets = self.train.lora.targets if self.train.lora else ()
-        load = heaviest_load(self.rows, self.train, self.hardware)
         if isinstance(self.model, ModelConfig):
             shape = declared_shape(self.model, targets)
         else:
             shape = model_shape(self.model, targets)
-        return forecast(shape, load, self.train, self.hardware)
+        return forecast(shape, self.load(), self.train, self.hardware)
 
 
-def check_memory(demand: Demand) -> Forecast:
+def check_memory(demand: Demand) -> None:
     """Logs forecast and free memory; raises UserError if the training can't fit, with settings that would."""
-    needed, free = demand.forecast(), free_memory(demand.hardware)
+    free = free_memory(demand.hardware)
+    try:
+        needed = demand.forecast()
+    except NoForecast as error:
+        logger.warning("memory: %s; %s free", error, size(free.device))
+        return
     kind = "GPU" if demand.hardware.device == "cuda" else "process"
     logger.info("memory of a %s: %s; %s free", kind, needed, size(free.device))
     if free.holds(needed):
-        return needed
+        return
     lacking = f"{size(needed.total)} per {kind}, and {size(free.device)} are free"
     if needed.total <= free.device:
         lacking = f"{size(needed.host)} of the machine's main memory, and {size(free.host)} are free"
     if needed.total <= TOLERANCE * free.device and needed.host <= TOLERANCE * free.host:
         logger.warning("the training may not fit: it needs about %s", lacking)
-        return needed
+        return
     raise UserError(f"hardware={demand.hardware.name}: the training needs {lacking}. {advice(demand, free)}")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from limo_ablate.core.artifacts import digest_file
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.reading import read_json
+from limo_ablate.model.config import ModelConfig
 
 ADAPTER = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -32,6 +33,9 @@ COUNTED = re.compile("layer|expert|block")
 """In the names of numbers that say how many modules are built."""
 FEW = 1024
 """Any model may have so many layers or experts, whatever its number of tensors."""
+NO_LIMIT = 2**40
+SCALED = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
+"""Keys of a model's configuration that change the logits after the head."""
 BUFFERS = 2**28
 """Elements that a model may have beside its weights: masks, angles."""
 CODE_VARIABLE = "LIMO_ABLATE_MODEL_CODE"
@@ -69,6 +73,21 @@ def code_allowed(folder: str | Path) -> bool:
 
 def _code_digests(folder: Path) -> set[str]:
     return {digest_file(file) for file in folder.rglob("*.py")}
+
+
+def known_folder(model: ModelConfig) -> Path | None:
+    """The folder of a model of the hub, if it is on this machine."""
+    if model.source != "hub" or not model.path:
+        return None
+    if (local := Path(model.path).expanduser()).is_dir():
+        return local.absolute()
+    from huggingface_hub import try_to_load_from_cache
+
+    found: Any = [
+        try_to_load_from_cache(model.path, name, revision=model.revision)
+        for name in ("config.json", "tokenizer.json")
+    ]
+    return Path(found[0]).parent if all(isinstance(file, str) for file in found) else None
 
 
 def read_model_json(file: Path, longest: int = LONGEST) -> dict[str, Any]:
@@ -115,6 +134,47 @@ def meta_model(path: str | Path, config: Any | None = None) -> Any:
         raise UserError(f"{path}: {_why(error)}") from error
     _check_sizes(Path(path), model)
     return model
+
+
+def context_length(config: Any) -> int:
+    """Tokens that a model's positions allow for prompt and answer together; a very large number where its
+    configuration has no limit."""
+    return getattr(config.get_text_config(), "max_position_embeddings", None) or NO_LIMIT
+
+
+def has_sliding_window(config: Any) -> bool:
+    """Whether any layer attends to only some of the earlier tokens, such as a sliding window."""
+    text = config.get_text_config()
+    kinds = set(getattr(text, "layer_types", None) or ["full_attention"])
+    return kinds != {"full_attention"} or bool(getattr(text, "sliding_window", None))
+
+
+def supports_attention(config: Any, attention: str) -> bool:
+    """Whether transformers' class for this configuration has the implementation of attention."""
+    from transformers import AutoModelForCausalLM
+
+    kind = AutoModelForCausalLM._model_mapping.get(type(config), None)
+    flag = {"sdpa": "_supports_sdpa", "flash_attention_2": "_supports_flash_attn"}.get(attention)
+    return flag is None or kind is None or bool(getattr(kind, flag))
+
+
+def check_logits(config: Any) -> None:
+    """Raises UserError for a model whose logits are not those of its head, from which the loss is computed."""
+    text = config.get_text_config()
+    if scaled := [key for key in SCALED if getattr(text, key, None) not in (None, 1.0)]:
+        raise UserError(
+            f"model: {config.model_type} changes its logits after the head ({scaled[0]}="
+            f"{getattr(text, scaled[0])}), which this training does not support; use another model"
+        )
+
+
+def check_attention(name: str, config: Any, attention: str) -> None:
+    """Raises UserError where transformers has no such attention for the model."""
+    if not supports_attention(config, attention):
+        raise UserError(
+            f"model.attention={attention}: transformers has none for {config.model_type} ({name}); set "
+            "model.attention=eager"
+        )
 
 
 def check_adapter(folder: Path) -> list[str]:

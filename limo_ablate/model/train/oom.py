@@ -83,9 +83,14 @@ def release_memory() -> None:
 
 def _advice(job: TrainingJob) -> str:
     """What would fit, given that the forecast for this run was too optimistic."""
+    from limo_ablate.model.train.memory import NoForecast
     from limo_ablate.model.train.memory_check import Demand, FreeMemory, advice, free_memory
 
     demand = Demand(read_tokens(Path(job.tokens)), job.model, job.train, job.hardware)
     free = free_memory(job.hardware)
-    device = min(free.device, int(0.9 * demand.forecast().total))
+    try:
+        forecast = demand.forecast()
+    except NoForecast:
+        return "Choose a smaller model or shorter rows"
+    device = min(free.device, int(0.9 * forecast.total))
     return advice(demand, FreeMemory(device=device, host=free.host))

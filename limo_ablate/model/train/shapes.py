@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.model.config import ModelConfig, ShapeConfig
 from limo_ablate.model.train.memory import Shape
-from limo_ablate.model.train.model_config import read_model_json
+from limo_ablate.model.train.model_config import known_folder, read_model_json
 
 HUB_KEYS = {
     "layers": "num_hidden_layers",
@@ -25,10 +26,10 @@ MINIATURE_VOCABULARY = 159
 
 
 def shape_config(model: ModelConfig) -> ShapeConfig | None:
-    """The shape that the configuration states or implies, or that the config.json of the model's folder
-    has; None for a hub model without `shape`, and where config.json lacks one of the numbers."""
+    """The shape that the configuration states or implies, or that the model's config.json has, if it is on
+    this machine; None for a hub model without `shape`, and where config.json lacks one of the numbers."""
     if model.architecture is None:
-        return model.shape or _folder_shape(model.path)
+        return model.shape or _folder_shape(known_folder(model))
     own = model.architecture
     vocabulary = None if model.source == "miniature" else own.vocab_size
     return ShapeConfig(
@@ -42,16 +43,30 @@ def shape_config(model: ModelConfig) -> ShapeConfig | None:
     )
 
 
-def _folder_shape(path: str | None) -> ShapeConfig | None:
-    file = Path(path or "").expanduser() / "config.json"
-    if path is None or not file.is_file():
+def _folder_shape(folder: Path | None) -> ShapeConfig | None:
+    if folder is None or not (folder / "config.json").is_file():
         return None
     try:
-        real = read_model_json(file)
-        values = {key: real[name] for key, name in HUB_KEYS.items() if name in real}
+        real = read_model_json(folder / "config.json")
+        if not {*HUB_KEYS.values()} - real.keys() - {"num_key_value_heads", "tie_word_embeddings"}:
+            values = {key: real[name] for key, name in HUB_KEYS.items() if name in real}
+        else:
+            values = _as_transformers_reads_it(folder)
         return ShapeConfig(**({"kv_heads": values["heads"], "tied": False} | values))
-    except (UserError, KeyError):
+    except (UserError, OSError, KeyError):
         return None
+
+
+def _as_transformers_reads_it(folder: Path) -> dict[str, Any]:
+    """The numbers of a config.json with other names, or that leaves out what its class has by default."""
+    from limo_ablate.model.train.model_config import model_config
+
+    config = model_config(folder).get_text_config()
+    named = {key: getattr(config, name, None) for key, name in HUB_KEYS.items()}
+    named["intermediate"] = (
+        named["intermediate"] or getattr(config, "ffn_dim", None) or 4 * config.hidden_size
+    )
+    return {key: value for key, value in named.items() if value is not None}
 
 
 def declared_shape(model: ModelConfig, targets: tuple[str, ...] = ()) -> Shape:

@@ -21,7 +21,7 @@ from limo_ablate.model.train.memory import size
 from limo_ablate.sweep.plan.cost import shape_of
 from limo_ablate.trial.checks import CHECKS, Check
 from limo_ablate.trial.config import TrialConfig
-from limo_ablate.trial.known import Known, NotChecked
+from limo_ablate.trial.known import Known, NotChecked, Notice
 from limo_ablate.trial.track.tracker import NoTracker
 
 NAMED = 3
@@ -99,7 +99,7 @@ def _run(check: Check, alike: Sequence[NamedConfig], known: Known, found: Prefli
     except UserError as error:
         where, text = found.problems, str(error)
     except NotChecked as error:
-        where, text = found.unknown, f"not checked: {error}"
+        where, text = found.unknown, str(error) if isinstance(error, Notice) else f"not checked: {error}"
     except Exception as error:  # a mistake of ours must not stop trials that would run
         where, text = found.broken, _broken(f"the check of {check.name}", error)
     names = where.setdefault(text, [])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from transformers import Qwen2Config
+from transformers import GPT2Config, Qwen2Config
 
 from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.errors import UserError
@@ -178,6 +178,16 @@ def test_a_training_that_cannot_fit_is_refused_before_anything_is_loaded(
     needed = r"hardware=cpu: the training needs \d+\.\d GB per process, and \d+\.\d GB are free"
     with pytest.raises(UserError, match=f"{needed}. No setting of train or hardware would fit"):
         check_memory(Demand(tokens, str(tmp_path), TRAIN, CPU))
+
+
+def test_an_architecture_without_a_forecast_is_trained_all_the_same(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    GPT2Config(vocab_size=270, n_embd=32, n_layer=2, n_head=2).save_pretrained(tmp_path)
+    tokens = read_tokens(made_tokens(store, made_base(store)).path)
+    check_memory(demand := Demand(tokens, str(tmp_path), TRAIN, CPU))
+    assert "memory: no forecast for this architecture (gpt2); " in caplog.text
+    assert demand.load().tokens > 0
 
 
 def test_the_control_group_limits_what_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

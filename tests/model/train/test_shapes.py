@@ -83,3 +83,19 @@ def test_the_shape_of_a_model_in_a_folder_is_read_from_its_config(tmp_path: Path
     assert shape_config(own) == small.shape
     (tmp_path / "config.json").write_text('{"hidden_size": 896}')
     assert shape_config(own) is None, "numbers are missing"
+
+
+@pytest.mark.parametrize("kind", ["GPT2Config", "OPTConfig", "Gemma3Config", "LlamaConfig"])
+def test_other_names_and_what_a_class_has_by_default_are_read_as_transformers_does(
+    kind: str, tmp_path: Path
+) -> None:
+    """GPT-2 says n_embd, OPT ffn_dim; a multimodal model has its text model's numbers in a part."""
+    import transformers
+
+    getattr(transformers, kind)().save_pretrained(tmp_path)
+    shape = shape_config(replace(_model("local"), path=str(tmp_path)))
+    assert shape is not None
+    assert (shape.layers, shape.hidden, shape.intermediate) == {
+        "GPT2Config": (12, 768, 3072), "OPTConfig": (12, 768, 3072), "Gemma3Config": (26, 2304, 9216),
+        "LlamaConfig": (32, 4096, 11008),
+    }[kind]  # fmt: skip
