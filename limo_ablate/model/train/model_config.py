@@ -82,12 +82,16 @@ def known_folder(model: ModelConfig) -> Path | None:
     if (local := Path(model.path).expanduser()).is_dir():
         return local.absolute()
     from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
-    found: Any = [
-        try_to_load_from_cache(model.path, name, revision=model.revision)
-        for name in ("config.json", "tokenizer.json")
-    ]
-    return Path(found[0]).parent if all(isinstance(file, str) for file in found) else None
+    try:
+        found = [
+            try_to_load_from_cache(model.path, name, revision=model.revision)
+            for name in ("config.json", "tokenizer.json")
+        ]
+    except HFValidationError:  # a folder that is not there
+        return None
+    return Path(str(found[0])).parent if all(isinstance(file, str) for file in found) else None
 
 
 def read_model_json(file: Path, longest: int = LONGEST) -> dict[str, Any]:
@@ -159,7 +163,7 @@ def supports_attention(config: Any, attention: str) -> bool:
 
 
 def check_logits(config: Any) -> None:
-    """Raises UserError for a model whose logits are not those of its head, from which the loss is computed."""
+    """Raises UserError for a model whose logits are not those of its head, of which the loss is."""
     text = config.get_text_config()
     if scaled := [key for key in SCALED if getattr(text, key, None) not in (None, 1.0)]:
         raise UserError(
