@@ -4,7 +4,8 @@ import polars as pl
 import pytest
 
 from limo_ablate.core.text import ends_in_a_loop
-from limo_ablate.model.generate.health import warn_of_missing_stops
+from limo_ablate.model.generate.engine import Request, Sampling
+from limo_ablate.model.generate.health import warn_of_missing_stops, warn_of_short_room
 
 PARAGRAPH = "Wait, let me check that again. 12 + 30 is 42, so the answer is 42.\n"
 PROSE = "".join(f"Step {n}: {n * n} and {n * 7} give {n * n + n * 7}. " for n in range(60))
@@ -46,3 +47,13 @@ def test_a_model_that_never_stops_is_told_of(caplog: pytest.LogCaptureFixture) -
     assert "raise max_tokens" in told(caplog, cut=6, loops=1)
     assert told(caplog, cut=5, loops=5) == ""
     assert told(caplog, cut=9, loops=9, tokens=7) == "", "the context was full: a longer limit would not help"
+
+
+def test_prompts_that_leave_less_room_than_max_tokens_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+    sampling = Sampling(0.0, 1.0, max_tokens=10, seed=0)
+    requests = [Request(str(n), 0, "", [1] * n, sampling) for n in (2, 6, 7, 30)]
+    warn_of_short_room("mini", requests, 16)
+    warn_of_short_room("fits", requests[:2], 16)
+    (line,) = caplog.messages
+    assert line.startswith("mini: 2 of 4 prompts leave room for fewer than max_tokens=10 new tokens")
+    assert "context of 16, at least for 0;" in line
