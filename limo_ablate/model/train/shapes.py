@@ -48,10 +48,9 @@ def _folder_shape(folder: Path | None) -> ShapeConfig | None:
         return None
     try:
         real = read_model_json(folder / "config.json")
-        if not {*HUB_KEYS.values()} - real.keys() - {"num_key_value_heads", "tie_word_embeddings"}:
-            values = {key: real[name] for key, name in HUB_KEYS.items() if name in real}
-        else:
-            values = _as_transformers_reads_it(folder)
+        if {*HUB_KEYS.values()} <= real.keys():
+            return ShapeConfig(**{key: real[name] for key, name in HUB_KEYS.items()})
+        values = _as_transformers_reads_it(folder)
         return ShapeConfig(**({"kv_heads": values["heads"], "tied": False} | values))
     except (UserError, OSError, KeyError):
         return None
