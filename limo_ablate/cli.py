@@ -69,6 +69,11 @@ SECTIONS: dict[str, dict[str, Target]] = {
             "limo_ablate.verify.cli:verify", "Grade each completion of a file, with the reason."
         ),
     },
+    "Logs of other tools": {
+        "import": Target(
+            "limo_ablate.study.imported.cli:import_logs", "Make a study of evaluation logs of other tools."
+        ),
+    },
     "W&B": {
         "dashboard": Target(
             "limo_ablate.report.wandb.cli:dashboard", "Make a study's W&B workspace, report and summary run."

@@ -12,9 +12,12 @@ from limo_ablate.analysis.answers import by_problem, by_score
 from limo_ablate.analysis.crossed import SHARE
 from limo_ablate.analysis.summary import means_with_errors
 from limo_ablate.analysis.trials import Trial
+from limo_ablate.study.folder import IMPORTED
 from limo_ablate.trial.evaluate.passes import majority, pass_at
 
 KEYS = ("trial", "score", "problem")
+OF_GRADING = ("maj", "no_answer", "unfinished", "undecided")
+"""Measures of what our grading says beside right and wrong."""
 SELECTED = "right_if_finished"
 """The measure of which each trial has problems of its own."""
 
@@ -31,6 +34,8 @@ def measures(trials: Iterable[Trial], cluster: str | None = None) -> pl.DataFram
     - `right_if_finished`: share of correct samples among those that ended by themselves; none for a problem
       without one. Descriptive: which problems a model finishes is a selection of its own
     - `truncated`, `no_answer`, `unfinished`, `undecided`: shares; `tokens`: mean per completion
+
+    Of imported logs there are `avg` and `pass@k`.
     """
     aggregates = {
         "right": (pl.col("status") == "correct").sum(),
@@ -43,13 +48,16 @@ def measures(trials: Iterable[Trial], cluster: str | None = None) -> pl.DataFram
         "unfinished": (pl.col("rule") == "unfinished").mean(),
         "undecided": (pl.col("status") == "undecided").mean(),
         "tokens": pl.col("tokens").mean(),
+        IMPORTED: (pl.col("rule") == IMPORTED).all(),
     }
     trials = list(trials)
     problems = by_problem(trials, aggregates, cluster).with_columns(
         pl.when(pl.col("ended") > 0).then(pl.col("right_ended") / pl.col("ended")).alias(SELECTED),
         avg=pl.col("right") / pl.col("samples"),
     )
-    problems = _with_passes(problems)
+    problems = _with_passes(problems).with_columns(
+        pl.when(~pl.col(IMPORTED)).then(pl.col(name)).alias(name) for name in OF_GRADING
+    )
     passes = [name for name in problems.columns if name.startswith("pass@")]
     names = ["avg", *passes, "maj", SELECTED, "truncated", "no_answer", "unfinished", "undecided",
              "tokens"]  # fmt: skip

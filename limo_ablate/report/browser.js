@@ -107,7 +107,7 @@
     const rule = data.rules[r.rule[row]], why = [r.rule[row] + (rule ? ` (${rule})` : ""), r.reason[row]];
     const facts = [
       ["gold", data.problems.gold[r.item[row]]], ["answer", r.answer[row] ?? "none found"], ["rule", why.filter(Boolean).join(": ")],
-      ["length", `${r.tokens[row].toLocaleString("en")} tokens, ${finish}`],
+      ["length", r.tokens[row] === null ? "not recorded" : `${r.tokens[row].toLocaleString("en")} tokens, ${finish}`],
     ];
     if (r.samples[row] > 1) facts.push(["sample", `${r.sample[row]}; ${r.right[row]} of ${r.samples[row]} are correct`]);
     const list = element("dl", "facts", ...facts.flatMap(([title, value]) => [element("dt", "", title), element("dd", "", String(value))]));

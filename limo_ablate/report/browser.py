@@ -137,7 +137,7 @@ def _ranked(verdicts: pl.DataFrame) -> pl.DataFrame:
 
 def _candidates(ranked: pl.DataFrame, budget: int) -> pl.DataFrame:
     """Rows that may fit: twice the budget if a token has `BYTES_PER_TOKEN`."""
-    bytes_ = (pl.col("tokens") * BYTES_PER_TOKEN).clip(upper_bound=LENGTH) + ROW
+    bytes_ = (pl.col("tokens").fill_null(LENGTH) * BYTES_PER_TOKEN).clip(upper_bound=LENGTH) + ROW
     return ranked.filter(bytes_.cast(pl.Int64).cum_sum() <= 2 * budget)
 
 

@@ -80,7 +80,7 @@ def claims(view: StudyView) -> Claims | None:
     return Claims(
         rows,
         [(_name(row), f"{finding(row)}{_compared(row)}") for row in rows.iter_rows(named=True)],
-        Section("claims", "Contrasts", text=(_registered(chain),), charts=(chart,)),
+        Section("claims", "Contrasts", text=(_registered(chain, bool(view.imported)),), charts=(chart,)),
         deviations(view.study, chain, trials) if chain else [],
         chain.broken if chain else None,
     )
@@ -109,7 +109,9 @@ def _rows(view: StudyView, statuses: Sequence[ClaimStatus]) -> pl.DataFrame:
     return pl.concat(parts).sort("place").drop("place")
 
 
-def _registered(chain: Chain | None) -> str:
+def _registered(chain: Chain | None, imported: bool) -> str:
+    if imported:
+        return "Imported from logs that were there before, so all contrasts are exploratory."
     if chain is None:
         return (
             "Not registered, so all contrasts are exploratory. Register a study before its first trial runs: "

@@ -69,7 +69,7 @@ def glance(view: StudyView) -> list[tuple[str, str]]:
             f"highest of {cells.height} cells on {view.scores[0]}" if cells.height > 1 else view.scores[0]
         )
         tiles.append((f"{percent(best['mean'])} %", f"{chosen}{_optimism(cells)}: {where}"))
-    return [*tiles, (duration(seconds), "of machine time")]
+    return tiles if view.imported else [*tiles, (duration(seconds), "of machine time")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,8 @@ def problems(view: StudyView) -> list[Problem]:
         Problem(f"a seed that collapsed is averaged in: {line}", "scores")
         for line in collapsed(view.table, view.keys)
     ]
+    if view.imported:
+        return found
     if mixed := differing(view.done):
         found.append(Problem(f"the trials ran with different versions: {'; '.join(mixed)}"))
     if view.done:
@@ -178,6 +180,8 @@ def names_by_change(stale: Sequence[Trial]) -> dict[str, list[str]]:
 
 def recipe(view: StudyView) -> list[tuple[str, str]]:
     """(label, value) of the configuration; `varied` for what differs between trials."""
+    if view.imported:
+        return []
     settings = Settings(view.done)
     rows = []
     for name, key in METHOD.items():
@@ -195,6 +199,11 @@ def recipe(view: StudyView) -> list[tuple[str, str]]:
 
 def provenance(view: StudyView) -> list[tuple[str, str]]:
     """(label, value) over all trials: commits, versions, hardware, dates."""
+    if view.imported:
+        logs = sum(len((trial.metrics or {})["inputs"]["files"]) for trial in view.done)
+        return [
+            ("Imported from", f"{logs} logs of {view.imported.get('format')}, listed in trials/*/config.yaml")
+        ]
     facts = view.records
     commits = {_commit(fact["git"]) for fact in facts}
     started = sorted(fact["started"] for fact in facts)

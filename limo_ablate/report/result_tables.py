@@ -18,7 +18,8 @@ def cell_table(view: StudyView) -> Table:
     cells = view.cells
     main, *others = view.scores
     header = [*map(axis, view.keys), "seeds", f"{main} ± se", "95 % interval", *(f"{o} ± se" for o in others)]
-    header += [share.replace("_", " ") for share in SHARES] + ["tokens"]
+    health = [name for name in (*SHARES, "tokens") if cells[name].is_not_null().any()]
+    header += [name.replace("_", " ") for name in health]
     rest = {name: cells.filter(pl.col("score") == name) for name in others}
     rows = []
     for row in cells.filter(pl.col("score") == main).iter_rows(named=True):
@@ -30,8 +31,7 @@ def cell_table(view: StudyView) -> Table:
                 plus_minus(row["mean"], row["stderr"]),
                 interval(row["low"], row["high"]),
                 *(_score(rest[name], levels) for name in others),
-                *(percent(row[share]) for share in SHARES),
-                f"{row['tokens']:.0f}",
+                *(f"{row[name]:.0f}" if name == "tokens" else percent(row[name]) for name in health),
             ]
         )
     return Table(header, rows, len(view.keys))

@@ -42,11 +42,14 @@ does not apply to the study. Sections of other packages come before the methods.
 Vega-Lite charts, all of which are escaped.
 """
 LAST = "methods"
+OF_VERDICTS = ("efficiency", "heatmap", "factors", "matrix")
+"""Sections that need verdicts alone: those of imported studies."""
 
 
 def sections(view: StudyView, errors: PartErrors) -> Iterator[Section]:
     """The sections that apply to the study. One that fails is shown with its error."""
-    for name in sorted(SECTIONS, key=lambda name: name == LAST):
+    names = OF_VERDICTS if view.imported else sorted(SECTIONS, key=lambda name: name == LAST)
+    for name in names:
         package = SECTIONS.entry(name).package
         title = f"{name} of {package}" if package else name.capitalize()
         section = errors.isolate(title, partial(_draw, name, view), partial(failed_section, name, title))

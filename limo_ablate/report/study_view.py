@@ -23,7 +23,7 @@ from limo_ablate.report.labels import level
 from limo_ablate.study.block import Block
 from limo_ablate.study.contrast import SIZE
 from limo_ablate.study.design import Figure, Study, load_study
-from limo_ablate.study.folder import started_in
+from limo_ablate.study.folder import IMPORTED, started_in
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,12 @@ class StudyView:
     def records(self) -> list[dict[str, Any]]:
         """provenance.json of each finished trial."""
         return [read_provenance(trial.folder) for trial in self.done]
+
+    @cached_property
+    def imported(self) -> dict[str, Any] | None:
+        """`format` and `files` of the logs that the study was made of; None if it has run here."""
+        own = resolved(self.done[0].folder).get(IMPORTED) if self.done else None
+        return own if isinstance(own, dict) else None
 
     @cached_property
     def machines(self) -> list[str]:

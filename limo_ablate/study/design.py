@@ -80,6 +80,8 @@ class Study:
     clustered."""
     budget: Budget | None = None
     """What it may spend; null: no cap."""
+    imported: bool = False
+    """Whether its trials are logs of other tools (`limo-ablate import`), which writes this."""
     ledger: str | None = None
     """URL of an Optuna storage (sqlite:///..., postgresql://...), without a password; null: a file in the
     study's folder."""

@@ -14,6 +14,8 @@ STUDY = "study.yaml"
 REGISTRATION = "registration.json"
 SEEN_AS = "seen_as"
 """File in a study's folder: the folder's path from where `sweep` ran, as other relative paths are too."""
+IMPORTED = "imported"
+"""Key of config.yaml in a study that was made of logs of other tools: their `format` and `files`."""
 LONGEST_PATH = 4096
 """Bytes of a path, as of Linux."""
 REPORT = "report"

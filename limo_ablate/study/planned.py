@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from limo_ablate.core.errors import UserError
 from limo_ablate.core.overrides import format_override, parse_overrides
 from limo_ablate.core.text import counted
 from limo_ablate.study.axes import Point
@@ -94,6 +95,10 @@ def planned_trials(study: Study) -> list[PlannedTrial]:
 
     Raises UserError.
     """
+    if study.imported:
+        raise UserError(
+            f"{study.name}: imported from logs, so nothing of it runs; `report` and `compare` read it"
+        )
     specs = list(trial_specs(study))
     configs = compose_trials([spec.overrides for spec in specs])
     by_key: dict[str, tuple[TrialSpec, TrialConfig, list[str]]] = {}

@@ -9,6 +9,7 @@ from limo_ablate.analysis.trials import resolved
 from limo_ablate.core.overrides import flat
 from limo_ablate.core.provenance import read_provenance
 from limo_ablate.report.compare.arms import Arm
+from limo_ablate.study.folder import IMPORTED
 from limo_ablate.trial.identity import WITHOUT_EFFECT
 
 ABSENT = "–"
@@ -50,10 +51,16 @@ def configurations(a: Arm, b: Arm) -> list[Difference]:
 
 
 def runs(a: Arm, b: Arm) -> list[Difference]:
-    """Differences in code, package versions, hardware, content of files and versions of stages."""
+    """Differences in code, package versions, hardware, content of files and versions of stages.
+
+    Of the runs behind imported logs only the files are known.
+    """
     both = []
     for arm in (a, b):
-        facts = [read_provenance(trial.folder) for trial in arm.trials]
+        facts = [
+            {} if IMPORTED in resolved(trial.folder) else read_provenance(trial.folder)
+            for trial in arm.trials
+        ]
         inputs = [(trial.metrics or {})["inputs"] for trial in arm.trials]
         pairs = zip(facts, inputs, strict=True)
         both.append([flat({key: fact.get(key) for key in RUN} | {"inputs": own}) for fact, own in pairs])

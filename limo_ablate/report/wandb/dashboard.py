@@ -122,6 +122,8 @@ def _finished(folder: Path) -> StudyView:
         raise UserError(
             f"{folder}: no trial has finished; `limo-ablate status {folder.name}` says how far it is"
         )
+    if view.study.imported:
+        raise UserError(f"{folder}: imported from logs, which have no W&B runs; the report has its figures")
     return view
 
 

@@ -1,0 +1,28 @@
+"""The verb `import`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from limo_ablate.core.command import Verb, words
+from limo_ablate.core.project import command
+
+
+@click.command("import", cls=Verb, examples=["limo-ablate import logs.yaml"])
+@words("file")
+def import_logs(file: str, overrides: list[str]) -> int:
+    """FILE says where the logs are, and which part of their path is which factor (docs/import.md). Makes of
+    logs that lm-evaluation-harness, Inspect or lighteval have written, or of tables, a study in
+    `paths.studies` that `report`, `compare` and `status` read; nothing is trained. The same command again
+    reads the logs anew.
+    """
+    from limo_ablate.study.imported.config import read_import
+    from limo_ablate.study.imported.write import import_study
+    from limo_ablate.trial.compose import compose
+
+    folder = import_study(read_import(Path(file)), Path(compose(overrides).paths.studies))
+    trials = len(list((folder / "trials").iterdir()))
+    print(f"{folder}: {trials} trials; `{command('report', folder.name)}` draws the report")
+    return 0

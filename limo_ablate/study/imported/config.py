@@ -1,0 +1,93 @@
+"""The file that says what is imported: where logs are, which part of their path is which factor.
+
+name: gsm8k_arms
+files: logs/{arm}/seed{seed}/samples_gsm8k_*.jsonl   # {seed} is the seed, other names are factors
+score: exact_match
+filter: flexible-extract
+contrasts:
+  - {name: curated against random, factor: arm, a: random, b: curated, score: gsm8k}
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any
+
+from limo_ablate.core.artifacts import files_of
+from limo_ablate.core.errors import UserError
+from limo_ablate.core.reading import read_yaml
+from limo_ablate.core.typed import from_dict
+from limo_ablate.study.imported.logs import FORMATS, Reading
+
+SEED = "seed"
+BLOCK = "imported"
+"""Name of the study's only block."""
+PART = re.compile(r"\{(\w+)\}")
+SCALAR = re.compile(r"-?\d+(\.\d+)?([eE][-+]?\d+)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportConfig(Reading):
+    name: str
+    """Name of the study."""
+    files: str
+    """Pattern of the logs: `*` and `**` as in a shell, `{name}` for a part of a path that is a factor."""
+    question: str = ""
+    format: Annotated[str | None, FORMATS] = None
+    """null: told from the files' names."""
+    contrasts: tuple[dict[str, Any], ...] = ()
+    figures: tuple[dict[str, Any], ...] = ()
+    """As in a study (docs/studies.md), without `block`."""
+
+    def __post_init__(self) -> None:
+        names = PART.findall(self.files)
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise UserError(f"files: {{{twice[0]}}} stands twice in it; give each factor a name of its own")
+        if not self.factors:
+            raise UserError(f"files={self.files}: no {{factor}} in it, so there is nothing to compare")
+
+    @property
+    def factors(self) -> list[str]:
+        return [name for name in PART.findall(self.files) if name != SEED]
+
+    def found(self) -> Iterator[tuple[Path, dict[str, Any], int]]:
+        """Each file with its levels and seed. Raises UserError where there are none."""
+        pattern = re.compile("".join(_regex(part) for part in re.split(r"(\{\w+\}|\*\*/|\*|\?)", self.files)))
+        files = files_of(Path(PART.sub("*", self.files)))
+        if not files:
+            raise UserError(f"files={self.files}: no such file")
+        for file in files:
+            match = pattern.fullmatch(file.as_posix())
+            if match is None:
+                continue
+            levels = {name: _scalar(match[name]) for name in self.factors}
+            seed = match.groupdict().get(SEED, "0")
+            if not seed.isdecimal():
+                raise UserError(f"{file}: {{seed}} is {seed}, which is no whole number")
+            yield file, levels, int(seed)
+
+
+def read_import(file: Path) -> ImportConfig:
+    """Raises UserError for a file that can't be read, or says what is not allowed."""
+    content = read_yaml(file)
+    known = {field.name for field in fields(ImportConfig)}
+    if missing := [name for name in ("name", "files") if name not in content]:
+        raise UserError(f"{file}: {missing[0]} is missing; keys: {', '.join(sorted(known))}")
+    found: ImportConfig = from_dict(ImportConfig, content)
+    return found
+
+
+def _regex(part: str) -> str:
+    if match := PART.fullmatch(part):
+        return f"(?P<{match[1]}>[^/]+?)"
+    return {"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}.get(part) or re.escape(part)
+
+
+def _scalar(text: str) -> Any:
+    """A number where the text is one."""
+    if not SCALAR.fullmatch(text):
+        return text
+    return int(text) if text.lstrip("-").isdecimal() else float(text)

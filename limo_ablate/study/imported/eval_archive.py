@@ -1,0 +1,46 @@
+"""Members of a .eval file: a zip archive whose members are packed by Zstandard, which `zipfile` can't."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from limo_ablate.core.errors import UserError
+
+ZSTANDARD = 93
+LOCAL_HEADER = 30
+"""Bytes before a member's name; the lengths of name and extra field are its last four."""
+LARGEST = 64 << 20
+"""Bytes of a member, unpacked."""
+
+
+def archive_members(file: Path, wanted: Callable[[str], bool]) -> Iterator[bytes]:
+    """The content of each member whose name is wanted, in the archive's order. Raises UserError."""
+    try:
+        with zipfile.ZipFile(file) as archive, file.open("rb") as raw:
+            for member in archive.infolist():
+                if wanted(member.filename):
+                    if member.compress_type == ZSTANDARD:
+                        content = _unpacked(raw, member)
+                    else:
+                        with archive.open(member) as stream:
+                            content = stream.read(LARGEST + 1)
+                    if len(content) > LARGEST:
+                        raise UserError(f"{file}: {member.filename} has more than {LARGEST >> 20} MiB")
+                    yield content
+    except (zipfile.BadZipFile, OSError, struct.error, NotImplementedError) as error:
+        raise UserError(f"{file}: can't be read: {error}") from error
+
+
+def _unpacked(raw: object, member: zipfile.ZipInfo) -> bytes:
+    import pyarrow as pa
+
+    raw.seek(member.header_offset)  # type: ignore[attr-defined]
+    header = raw.read(LOCAL_HEADER)  # type: ignore[attr-defined]
+    name, extra = struct.unpack("<HH", header[-4:])
+    raw.seek(name + extra, 1)  # type: ignore[attr-defined]
+    packed = raw.read(min(member.compress_size, LARGEST))  # type: ignore[attr-defined]
+    with pa.input_stream(pa.BufferReader(packed), compression="zstd") as stream:
+        return bytes(stream.read(LARGEST + 1))

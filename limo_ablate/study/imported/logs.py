@@ -1,0 +1,252 @@
+"""Reads the logs of other tools: for each file one benchmark's items, with whether each sample is right.
+
+The files are read as they are; none of the tools is needed. An item is identified by the digest of its
+content, not by its place: two logs of one benchmark are joined only where they asked the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from limo_ablate.core.errors import UserError
+from limo_ablate.core.reading import parse_json, read_json
+from limo_ablate.core.registry import Entry, Registry
+from limo_ablate.data.pool.sources import file_rows
+from limo_ablate.study.imported.eval_archive import archive_members
+
+ROUNDING = 1e-6
+RIGHT = {"C": 1, "I": 0, True: 1, False: 0}
+"""Scores of inspect that are no numbers; others (P, N) are neither right nor wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One graded completion."""
+
+    item: str
+    """The same for the same question in every file."""
+    sample: int
+    right: bool
+    prompt: str = ""
+    completion: str = ""
+    gold: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """A file's samples of one benchmark."""
+
+    benchmark: str
+    samples: list[Sample]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What the user says about the files."""
+
+    score: str | None = None
+    """Name of the metric, the scorer or the column; null: the only one."""
+    filter: str | None = None
+    """lm-eval's filter; null: the only one."""
+    item: str | None = None
+    sample: str | None = None
+    benchmark: str | None = None
+    """Columns of a table; `benchmark` may also be a name, for all files."""
+
+
+Reader = Callable[[Path, Reading], Iterator[Log]]
+FORMATS: Registry[Reader] = Registry(
+    "format of logs",
+    {
+        "lm_eval": Entry(f"{__name__}:lm_eval", "lm-evaluation-harness: samples_TASK_DATE.jsonl"),
+        "inspect": Entry(f"{__name__}:inspect", "Inspect: .eval, and .json logs"),
+        "lighteval": Entry(f"{__name__}:lighteval", "lighteval: details_*.parquet"),
+        "table": Entry(f"{__name__}:table", "CSV, JSONL or parquet with a row for each graded sample"),
+    },
+)
+
+
+def format_of(file: Path) -> str:
+    """What wrote the file, by its name; `table` for others."""
+    if re.fullmatch(r"samples_.+\.jsonl", file.name):
+        return "lm_eval"
+    if file.suffix in (".eval", ".json"):
+        return "inspect"
+    return "lighteval" if re.fullmatch(r"details_.+\.parquet", file.name) else "table"
+
+
+def lm_eval(file: Path, reading: Reading) -> Iterator[Log]:
+    """A row for each document and filter; of repeated responses the tool scores the first."""
+    rows = [(where, _row(where, row)) for where, row in file_rows(str(file))]
+    filters = list(dict.fromkeys(str(row.get("filter")) for _, row in rows))
+    chosen = _one_of("filter", reading.filter, filters, file)
+    samples = []
+    for where, row in rows:
+        if str(row.get("filter")) == chosen:
+            metric = _one_of("score", reading.score, list(row.get("metrics") or ()), file)
+            item = str(row.get("doc_hash") or digest(row.get("doc"), row.get("target")))
+            prompt = _first(row.get("arguments"), "gen_args_0", "arg_0")
+            completion = _first(row.get("resps"), 0, 0)
+            right = _right(row.get(metric), f"{where}: {metric}")
+            samples.append(
+                Sample(item[:16], 0, right, _text(prompt), _text(completion), _text(row.get("target")))
+            )
+    task = re.fullmatch(r"samples_(.+?)(_\d{4}-\d\d-\d\dT[\d.:-]+)?\.jsonl", file.name)
+    yield Log(reading.benchmark or (task[1] if task else file.stem), _numbered(samples))
+
+
+def inspect(file: Path, reading: Reading) -> Iterator[Log]:
+    """Epochs are samples. A log that did not end in success is refused."""
+    header, samples = _inspect_parts(file)
+    if (status := header.get("status")) != "success":
+        raise UserError(f"{file}: its status is {status}, not success; evaluate again, or leave it out")
+    found = []
+    for row in samples:
+        where = f"{file.name}: sample {row.get('id')}, epoch {row.get('epoch')}"
+        scores = row.get("scores") or {}
+        scorer = _one_of("score", reading.score, list(scores), file)
+        value = scores[scorer].get("value")
+        completion = (row.get("output") or {}).get("completion")
+        found.append(
+            Sample(
+                digest(row.get("input"), row.get("target")),
+                int(row.get("epoch") or 1) - 1,
+                _right(RIGHT.get(value, value) if isinstance(value, str | bool) else value, where),
+                _text(row.get("input")),
+                _text(completion),
+                _text(row.get("target")),
+            )
+        )
+    yield Log(reading.benchmark or str((header.get("eval") or {}).get("task") or file.stem), _numbered(found))
+
+
+def _inspect_parts(file: Path) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:
+    if file.suffix == ".json":
+        content = read_json(file)
+        return content, iter(content.get("samples") or ())
+    header = next(archive_members(file, lambda name: name == "header.json"), None)
+    if header is None:
+        raise UserError(f"{file}: no header.json in it: the evaluation has not ended")
+    members = archive_members(file, lambda name: name.startswith("samples/") and name.endswith(".json"))
+    return parse_json(header, file), (parse_json(text, file) for text in members)
+
+
+def lighteval(file: Path, reading: Reading) -> Iterator[Log]:
+    """One metric for each document. If it is a share of its samples, as many are right; which, it does not
+    say, so their texts are left out."""
+    rows = []
+    for where, one in file_rows(str(file)):
+        row = _row(where, one)
+        metric = _one_of("score", reading.score, list(row.get("metric") or ()), file)
+        rows.append((f"{where}: {metric}", row, _number(row["metric"].get(metric), f"{where}: {metric}")))
+    single = all(share in (0, 1) for _, _, share in rows)
+    by_task: dict[str, list[Sample]] = {}
+    for where, row, share in rows:
+        doc, texts = row.get("doc") or {}, list((row.get("model_response") or {}).get("text") or ("",))
+        count = 1 if single else len(texts)
+        if abs(share * count - round(share * count)) > ROUNDING:
+            raise UserError(f"{where}={share:g} is no share of {count} samples; choose another `score`")
+        item = digest(doc.get("query"), doc.get("choices"))
+        by_task.setdefault(str(doc.get("task_name") or file.stem), []).extend(
+            Sample(
+                item, place, place < round(share * count), _text(doc.get("query")), _text(texts[0] * single)
+            )
+            for place in range(count)
+        )  # fmt: skip
+    for task, samples in by_task.items():
+        yield Log(reading.benchmark or task, _numbered(samples))
+
+
+def table(file: Path, reading: Reading) -> Iterator[Log]:
+    """A row for each graded sample."""
+    item, score = reading.item or "item", reading.score or "score"
+    by_benchmark: dict[str, list[Sample]] = {}
+    counts: dict[tuple[str, str], int] = {}
+    for where, one in file_rows(str(file)):
+        row = _row(where, one)
+        for column in (item, score):
+            if row.get(column) is None:
+                raise UserError(f"{where}: no {column}; columns: {', '.join(map(str, row))}")
+        named = reading.benchmark or file.stem
+        benchmark = str(row.get(named, named))
+        name = str(row[item])
+        given = row.get(reading.sample) if reading.sample else None
+        sample = counts.get((benchmark, name), 0) if given is None else int(given)
+        counts[benchmark, name] = counts.get((benchmark, name), 0) + 1
+        by_benchmark.setdefault(benchmark, []).append(
+            Sample(
+                name, sample, _right(row[score], f"{where}: {score}"),
+                _text(row.get("prompt")), _text(row.get("completion")), _text(row.get("gold")),
+            )
+        )  # fmt: skip
+    yield from (Log(name, samples) for name, samples in by_benchmark.items())
+
+
+def _numbered(samples: list[Sample]) -> list[Sample]:
+    """A question that a benchmark has twice is two items."""
+    seen: Counter[tuple[str, int]] = Counter()
+    found = []
+    for one in samples:
+        seen[one.item, one.sample] += 1
+        count = seen[one.item, one.sample]
+        found.append(replace(one, item=f"{one.item}-{count}") if count > 1 else one)
+    return found
+
+
+def digest(*content: Any) -> str:
+    """Identifies a question by its content."""
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def _row(where: str, row: Any) -> dict[str, Any]:
+    if not isinstance(row, dict):
+        raise UserError(f"{where}: {row}")
+    return row
+
+
+def _one_of(key: str, given: str | None, known: list[str], file: Path) -> str:
+    """`given`, or the only one there is."""
+    if given is None and len(known) == 1:
+        return known[0]
+    if given is None or given not in known:
+        said = f"{key}={given}: none of those" if given else f"set `{key}` to one of those"
+        raise UserError(f"{file}: {said} in it: {', '.join(known) or 'there are none'}")
+    return given
+
+
+def _number(value: Any, where: str) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{where}={value!r}: neither right (1) nor wrong (0)") from error
+
+
+def _right(value: Any, where: str) -> bool:
+    if (number := _number(value, where)) not in (0, 1):
+        raise UserError(
+            f"{where}={number:g}: only right (1) and wrong (0) can be imported; choose another `score`"
+        )
+    return number == 1
+
+
+def _first(content: Any, *path: Any) -> Any:
+    for step in path:
+        try:
+            content = content[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return content
+
+
+def _text(value: Any) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    return json.dumps(value, ensure_ascii=False, default=str)

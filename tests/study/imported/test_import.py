@@ -1,0 +1,279 @@
+"""Logs of other tools become a study: what is right counts, nothing is joined by its place alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pytest
+
+import limo_ablate as la
+from limo_ablate.cli import main
+from limo_ablate.core.errors import UserError
+from limo_ablate.study.imported.config import ImportConfig, read_import
+from limo_ablate.study.imported.eval_archive import ZSTANDARD, archive_members
+from limo_ablate.study.imported.logs import FORMATS, Reading, format_of
+from limo_ablate.study.imported.write import import_study
+
+PROBLEMS = 60
+FILES = "logs/{arm}/seed{seed}/samples_gsm8k_*.jsonl"
+CONTRAST = {"name": "b against a", "factor": "arm", "a": "a", "b": "b", "score": "gsm8k"}
+NAME = "samples_gsm8k_2026-01-01T00-00-00.000000.jsonl"
+LOGS = Path(__file__).parents[3].parent / "shared/data/logs"
+Row = dict[str, Any]
+
+
+def harness_row(number: int, right: bool, kept: str = "strict") -> Row:
+    """A row of lm-evaluation-harness's samples."""
+    return {
+        "doc_id": number, "doc": {"question": f"{number}+1?"}, "target": str(number + 1),
+        "arguments": {"gen_args_0": {"arg_0": f"Q: {number}+1?"}}, "resps": [[f"It is {number}"]],
+        "filter": kept, "metrics": ["exact_match"], "exact_match": float(right),
+        "doc_hash": hashlib.sha256(str(number).encode()).hexdigest(),
+    }  # fmt: skip
+
+
+def write_lines(file: Path, rows: list[Row]) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file
+
+
+@pytest.fixture
+def logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two arms, two seeds; arm b is right more often, and its files have the items in another order."""
+    monkeypatch.chdir(tmp_path)
+    for arm, chance in (("a", 0.3), ("b", 0.7)):
+        for seed in (0, 1):
+            rng = random.Random(f"{arm}{seed}")
+            rows = [harness_row(number, rng.random() < chance) for number in range(PROBLEMS)]
+            rng.shuffle(rows)
+            write_lines(tmp_path / f"logs/{arm}/seed{seed}/{NAME}", rows)
+    return tmp_path
+
+
+def imported(folder: Path, **keys: Any) -> la.Study:
+    config = ImportConfig(**{"name": "arms", "files": FILES, "contrasts": (CONTRAST,), **keys})
+    return la.Study(import_study(config, folder / "studies"))
+
+
+def test_what_a_log_says_is_what_the_study_has(logs: Path) -> None:
+    study = imported(logs)
+    right = {
+        (arm, seed): {row["doc_hash"][:16]: row["exact_match"] for row in map(json.loads, file.open())}
+        for arm in ("a", "b")
+        for seed in (0, 1)
+        for file in [logs / f"logs/{arm}/seed{seed}/{NAME}"]
+    }
+    trials = study.trials()
+    assert {(row["arm"], row["seed"]): row["accuracy"] for row in trials.iter_rows(named=True)} == {
+        key: pytest.approx(sum(items.values()) / PROBLEMS) for key, items in right.items()
+    }
+    items = study.items().join(trials.select("trial", "arm", "seed"), on="trial")
+    for row in items.iter_rows(named=True):
+        assert row["accuracy"] == right[row["arm"], row["seed"]][row["problem"]]
+    (contrast,) = study.contrasts().iter_rows(named=True)
+    assert contrast["problems"] == PROBLEMS
+    assert contrast["effect"] > 0.3
+    assert contrast["kind"] == "exploratory"
+    assert study.figures == ["Accuracy on gsm8k"]
+
+
+def test_its_report_and_comparison(logs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (logs / "logs.yaml").write_text(
+        f"name: arms\nfiles: '{FILES}'\ncontrasts: [{json.dumps(CONTRAST)}]\n",
+    )
+    assert main(["import", "logs.yaml"]) == 0
+    assert "outputs/studies/arms: 4 trials" in capsys.readouterr().out
+    assert main(["report", "arms"]) == 0, capsys.readouterr().err
+    page = (logs / "outputs/studies/arms/report/index.html").read_text()
+    assert "Imported from logs that were there before" in page
+    assert "<dd>4 logs of lm_eval" in page
+    for absent in ("of machine time", "<h2>Methods", "Training curves", "<h2>Contamination"):
+        assert absent not in page
+    capsys.readouterr()
+    assert main(["compare", "a", "b", "--study", "arms"]) == 0
+    said = capsys.readouterr().out
+    assert "accuracy" in said
+    assert not any(word in said for word in ("maj", "no answer", "undecided", "tokens"))
+    for line in ("status arms", "sweep outputs/studies/arms/study.yaml", "dashboard arms"):
+        assert main(line.split()) == 2
+        assert "imported from logs" in capsys.readouterr().err
+
+
+def test_a_changed_log_makes_its_results_stale(logs: Path) -> None:
+    study = imported(logs)
+    assert study.trials().height == 4
+    write_lines(logs / f"logs/a/seed0/{NAME}", [harness_row(1, True)])
+    study.refresh()
+    assert study.trials().height == 3
+    assert imported(logs).trials().height == 4, "the same command reads the logs anew"
+
+
+def test_a_study_that_ran_is_not_overwritten(logs: Path) -> None:
+    (logs / "studies/arms").mkdir(parents=True)
+    with pytest.raises(UserError, match="a study that has run here has that name"):
+        imported(logs)
+
+
+def inspect_log(file: Path, status: str = "success", **samples: list[Any]) -> Path:
+    """A log of Inspect: item -> the scores of its epochs. Packed by Zstandard, as the tool does."""
+    header = {"status": status, "eval": {"task": "la/demo", "model": "m"}}
+    members = {"header.json": header}
+    for name, values in samples.items():
+        for epoch, value in enumerate(values, 1):
+            members[f"samples/{name}_epoch_{epoch}.json"] = {
+                "id": name, "epoch": epoch, "input": f"What is {name}?", "target": "4",
+                "output": {"completion": "4"}, "scores": {"match": {"value": value}},
+            }  # fmt: skip
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in members.items():
+            _write_packed(archive, name, json.dumps(content).encode())
+    return file
+
+
+def _write_packed(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    """`zipfile` can't pack by Zstandard: the packed bytes are stored, and the method is set afterwards."""
+    packed = pa.compress(content, codec="zstd", asbytes=True)
+    info = zipfile.ZipInfo(name)
+    archive.writestr(info, packed)
+    info.compress_type, info.file_size = ZSTANDARD, len(content)
+
+
+def read(kind: str, file: Path, **keys: Any) -> dict[str, list[tuple[str, int, bool]]]:
+    logs = FORMATS.load(kind)(file, Reading(**keys))
+    return {log.benchmark: [(one.item, one.sample, one.right) for one in log.samples] for log in logs}
+
+
+def test_epochs_of_inspect_are_samples(tmp_path: Path) -> None:
+    file = inspect_log(tmp_path / "a.eval", q1=["C", "I"], q2=[0.0, 1.0])
+    assert format_of(file) == "inspect"
+    (found,) = read("inspect", file).values()
+    assert [(sample, right) for _, sample, right in found] == [(0, True), (1, False), (0, False), (1, True)]
+    assert found[0][0] == found[1][0] != found[2][0]
+    with pytest.raises(UserError, match="its status is cancelled, not success"):
+        read("inspect", inspect_log(tmp_path / "b.eval", "cancelled", q1=["C"]))
+    with pytest.raises(UserError, match=r"epoch 1='P': neither right \(1\) nor wrong \(0\)"):
+        read("inspect", inspect_log(tmp_path / "c.eval", q1=["P"]))
+    with pytest.raises(UserError, match="none of those in it: match"):
+        read("inspect", file, score="includes")
+
+
+def test_a_member_that_unpacks_to_more_than_is_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("limo_ablate.study.imported.eval_archive.LARGEST", 1000)
+    file = inspect_log(tmp_path / "a.eval", **{"q" * 10: ["C"], "long": ["C" * 5000]})
+    with pytest.raises(UserError, match="has more than 0 MiB"):
+        list(archive_members(file, lambda name: True))
+    (tmp_path / "no.eval").write_bytes(b"PK nonsense")
+    with pytest.raises(UserError, match="can't be read: File is not a zip file"):
+        list(archive_members(tmp_path / "no.eval", lambda name: True))
+
+
+def details(file: Path, shares: list[float], samples: int) -> Path:
+    """A file of lighteval's details."""
+    rows = [
+        {
+            "doc": {"query": f"{n}+1?", "choices": [str(n + 1)], "task_name": "demo|0"},
+            "metric": {"pass@k": share}, "model_response": {"text": ["x"] * samples},
+        }
+        for n, share in enumerate(shares)
+    ]  # fmt: skip
+    pl.DataFrame(rows).write_parquet(file)
+    return file
+
+
+def test_shares_of_lighteval_are_counts(tmp_path: Path) -> None:
+    file = details(tmp_path / "details_demo.parquet", [0.5, 1.0, 0.0], 2)
+    assert format_of(file) == "lighteval"
+    (found,) = read("lighteval", file).values()
+    assert [right for _, _, right in found] == [True, False, True, True, False, False]
+    (single,) = read("lighteval", details(file, [1.0, 0.0], 2)).values()
+    assert [right for _, _, right in single] == [True, False]
+    with pytest.raises(UserError, match=r"pass@k=0\.3 is no share of 2 samples"):
+        read("lighteval", details(file, [0.3], 2))
+
+
+def test_a_table_has_a_row_for_each_sample(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("id,ok,set\nq1,1,x\nq1,0,x\nq2,true,x\n")
+    with pytest.raises(UserError, match=r"t\.csv:2: no item; columns: id, ok, set"):
+        read("table", file)
+    with pytest.raises(UserError, match="ok='true': neither right"):
+        read("table", file, item="id", score="ok", benchmark="set")
+    file.write_text("id,ok,set\nq1,1,x\nq1,0,x\nq2,1,y\n")
+    found = read("table", file, item="id", score="ok", benchmark="set")
+    assert found == {"x": [("q1", 0, True), ("q1", 1, False)], "y": [("q2", 0, True)]}
+    assert list(read("table", file, item="id", score="ok", benchmark="mine")) == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "keys", "message"),
+    [
+        ([harness_row(1, True), harness_row(1, True, "loose")], {}, "set `filter` to one of those in it: st"),
+        ([harness_row(1, True) | {"exact_match": 0.4}], {}, r"exact_match=0\.4: only right \(1\) and wrong"),
+        ([harness_row(1, True) | {"metrics": ["a", "b"]}], {}, "set `score` to one of those in it: a, b"),
+        ([harness_row(1, True)], {"score": "acc"}, "score=acc: none of those in it: exact_match"),
+        ([], {}, "set `filter` to one of those in it: there are none"),
+    ],
+)  # fmt: skip
+def test_what_can_t_be_decided_is_asked(tmp_path: Path, rows: list[Row], keys: Row, message: str) -> None:
+    file = write_lines(tmp_path / "logs" / "a" / "seed0" / NAME, rows)
+    with pytest.raises(UserError, match=message):
+        imported(tmp_path, files=str(tmp_path / FILES), contrasts=(), **keys)
+    assert file.exists()
+
+
+def test_a_question_that_is_there_twice_is_two_items(tmp_path: Path) -> None:
+    file = write_lines(tmp_path / NAME, [harness_row(1, True), harness_row(1, False)])
+    (found,) = read("lm_eval", file).values()
+    assert [item.partition("-")[2] for item, _, _ in found] == ["", "2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("files: x/{arm}\n", "name is missing"),
+        ("name: n\nfiles: logs/*.jsonl\n", r"no \{factor\} in it"),
+        ("name: n\nfiles: '{a}/{a}'\n", r"\{a\} stands twice"),
+        ("name: n\nfiles: '{arm}/x'\nformat: helm\n", "format=helm: not a choice|helm"),
+        ("name: n\nfiles: '{arm}/x'\nscores: 1\n", "scores: unknown key"),
+    ],
+)
+def test_a_wrong_file_is_one_line(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "logs.yaml").write_text(text)
+    with pytest.raises(UserError, match=message) as error:
+        read_import(tmp_path / "logs.yaml")
+    assert "\n" not in str(error.value)
+
+
+def test_two_logs_of_one_trial_are_refused(logs: Path) -> None:
+    write_lines(logs / "logs/a/seed0/samples_gsm8k_2026-02-02T00-00-00.000000.jsonl", [harness_row(1, True)])
+    with pytest.raises(UserError, match="a second log of gsm8k for arm=a, seed 0"):
+        imported(logs)
+
+
+@pytest.mark.skipif(not LOGS.is_dir(), reason="real logs are not here")
+@pytest.mark.parametrize(
+    ("pattern", "keys", "count"),
+    [
+        ("lm_eval/{model}/samples_la_gen_*.jsonl", {"filter": "flexible"}, None),
+        ("lm_eval/{model}/samples_la_mc_*.jsonl", {"score": "acc"}, None),
+        ("{tool}/*.eval", {"score": "match"}, 6),
+        ("{tool}/*.json", {"score": "match"}, 6),
+        ("lighteval/details/{model}/*/*.parquet", {"score": "extractive_match"}, 3),
+    ],
+)
+def test_real_logs(tmp_path: Path, pattern: str, keys: Row, count: int | None) -> None:
+    study = imported(tmp_path, files=str(LOGS / pattern), contrasts=(), **keys)
+    (row,) = study.trials().iter_rows(named=True)
+    assert 0 <= row["accuracy"] <= 1
+    assert count is None or row["problems"] * row["samples"] == count
