@@ -50,6 +50,15 @@ LONGEST_BYTES = 200
 NAME = re.compile(rf"\w[\w.-]{{0,{LONGEST_NAME - 1}}}")
 
 
+def check_name(name: str) -> None:
+    """Raises UserError for what can't be a study's name."""
+    if not NAME.fullmatch(name) or len(name.encode()) > LONGEST_BYTES:
+        raise UserError(
+            f"name={name}: a study's name is a folder's name; use at most {LONGEST_NAME} letters, "
+            "digits, - . and _, a letter or digit first"
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
     """Accuracy against `x`, one line for each level of `line`."""
@@ -87,11 +96,7 @@ class Study:
     study's folder."""
 
     def __post_init__(self) -> None:
-        if not NAME.fullmatch(self.name) or len(self.name.encode()) > LONGEST_BYTES:
-            raise UserError(
-                f"name={self.name}: a study's name is a folder's name; use at most {LONGEST_NAME} letters, "
-                "digits, - . and _, a letter or digit first"
-            )
+        check_name(self.name)
         if self.ledger is not None:
             check_ledger(self.ledger)
         if not self.seeds or not self.blocks:

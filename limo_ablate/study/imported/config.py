@@ -20,6 +20,7 @@ from limo_ablate.core.artifacts import files_of
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.reading import read_yaml
 from limo_ablate.core.typed import from_dict
+from limo_ablate.study.design import check_name
 from limo_ablate.study.imported.logs import FORMATS, Reading
 
 SEED = "seed"
@@ -43,6 +44,7 @@ class ImportConfig(Reading):
     """As in a study (docs/studies.md), without `block`."""
 
     def __post_init__(self) -> None:
+        check_name(self.name)
         names = PART.findall(self.files)
         if twice := [name for name in names if names.count(name) > 1]:
             raise UserError(f"files: {{{twice[0]}}} stands twice in it; give each factor a name of its own")

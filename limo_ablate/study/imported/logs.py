@@ -22,6 +22,7 @@ from limo_ablate.data.pool.sources import file_rows
 from limo_ablate.study.imported.eval_archive import archive_members
 
 ROUNDING = 1e-6
+MOST_SAMPLES = 1_000_000
 RIGHT = {"C": 1, "I": 0, True: 1, False: 0}
 """Scores of inspect that are no numbers; others (P, N) are neither right nor wrong."""
 
@@ -37,6 +38,10 @@ class Sample:
     prompt: str = ""
     completion: str = ""
     gold: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.sample < MOST_SAMPLES:
+            raise UserError(f"item {self.item}: sample {self.sample} is not 0 to {MOST_SAMPLES - 1}")
 
 
 @dataclass(frozen=True, slots=True)

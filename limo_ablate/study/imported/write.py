@@ -74,7 +74,7 @@ def _arms(config: ImportConfig) -> list[Arm]:
         kind = config.format or format_of(file)
         arm.files.append(file)
         arm.formats.append(kind)
-        for log in FORMATS.load(kind)(file, config):
+        for log in _logs(kind, file, config):
             name = log.benchmark.replace("/", "-")
             if not log.samples:
                 raise UserError(f"{file}: no sample of {name} in it")
@@ -87,6 +87,16 @@ def _arms(config: ImportConfig) -> list[Arm]:
     if not arms:
         raise UserError(f"files={config.files}: no file has all of its {{parts}}")
     return list(arms.values())
+
+
+def _logs(kind: str, file: Path, config: ImportConfig) -> list[Log]:
+    try:
+        return list(FORMATS.load(kind)(file, config))
+    except UserError as error:
+        raise UserError(f"{error}" if str(file) in str(error) else f"{file}: {error}") from error
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise UserError(f"{file}: not as {kind} writes logs ({why}); set `format`") from error
 
 
 def _text(levels: Mapping[str, Any]) -> str:

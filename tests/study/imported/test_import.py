@@ -222,6 +222,8 @@ def test_a_table_has_a_row_for_each_sample(tmp_path: Path) -> None:
         ([harness_row(1, True) | {"exact_match": 0.4}], {}, r"exact_match=0\.4: only right \(1\) and wrong"),
         ([harness_row(1, True) | {"metrics": ["a", "b"]}], {}, "set `score` to one of those in it: a, b"),
         ([harness_row(1, True)], {"score": "acc"}, "score=acc: none of those in it: exact_match"),
+        ([harness_row(1, True) | {"metrics": [[1]]}], {}, "not as lm_eval writes logs"),
+        ([{"metrics": 1}], {}, "not as lm_eval writes logs"),
         ([], {}, "set `filter` to one of those in it: there are none"),
     ],
 )  # fmt: skip
@@ -246,6 +248,7 @@ def test_a_question_that_is_there_twice_is_two_items(tmp_path: Path) -> None:
         ("name: n\nfiles: '{a}/{a}'\n", r"\{a\} stands twice"),
         ("name: n\nfiles: '{arm}/x'\nformat: helm\n", "format=helm: not a choice|helm"),
         ("name: n\nfiles: '{arm}/x'\nscores: 1\n", "scores: unknown key"),
+        ("name: ../n\nfiles: '{arm}/x'\n", "a study's name is a folder's name"),
     ],
 )
 def test_a_wrong_file_is_one_line(tmp_path: Path, text: str, message: str) -> None:
