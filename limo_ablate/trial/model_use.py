@@ -1,7 +1,8 @@
 """Whether a trial's models can be used as its configuration says: context, attention, chat template.
 
-Known from a model's folder, once it is on this machine: checked before a study starts, and again by the trial
-that downloads it, before anything is trained.
+Known from a model's folder, once it is on this machine: checked before a study starts, and again by the
+trial that downloads it, before anything is trained. Of models that are built here, rows beyond the context
+are refused once they are tokenised: their settings are often those of larger models, and their rows short.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def check_use(use: ModelUse, folder: Path | None) -> str | None:
 
 def _check_context(use: ModelUse, context: int) -> str | None:
     name = use.model.name
-    if use.train and use.train.max_length > context:
+    if use.model.source == "hub" and use.train and use.train.max_length > context:
         raise UserError(
             f"{use.train_key}.max_length={use.train.max_length}: the context of model={name} has {context} "
             f"tokens, and longer rows would be trained on beyond it; set {use.train_key}.max_length="

@@ -17,13 +17,15 @@ import numpy as np
 
 from limo_ablate.core.artifacts import Artifact, Store, json_default
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.text import counted
 from limo_ablate.model.config import TemplateConfig
 from limo_ablate.model.train.base import model_path
 from limo_ablate.model.train.chat import AS_IT_IS, ChatEncoder
 from limo_ablate.model.train.config import TOKEN_KEYS, TrainConfig
 from limo_ablate.model.train.load import load_tokenizer
+from limo_ablate.model.train.model_config import context_length, model_config
 from limo_ablate.model.train.response import Responses
-from limo_ablate.model.train.token_rows import IDS
+from limo_ablate.model.train.token_rows import IDS, read_tokens
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -45,7 +47,8 @@ def tokenize(
 ) -> Artifact:
     """Token ids of `selection`'s rows for `base`'s tokenizer.
 
-    Raises UserError if rows have no solution, or if all are longer than `train.max_length`.
+    Raises UserError if rows have no solution, if all are longer than `train.max_length`, or if any that are
+    not are longer than the model's context.
     """
     tokenizer = load_tokenizer(model_path(base))
     inputs = {
@@ -58,6 +61,7 @@ def tokenize(
     def make(folder: Path) -> None:
         responses = Responses(ChatEncoder(tokenizer, template), train.system_prompt, train.response)
         _write(_encoded(selection.path / "rows.parquet", responses), train.max_length, folder)
+        _check_context(folder, context_length(model_config(model_path(base))))
         responses.tell()
         _add_notes(folder, responses.lines())
 
@@ -123,6 +127,17 @@ def _write(encoded: Iterator[Encoded], max_length: int, folder: Path) -> None:
         "over_length": over,
     }
     (folder / FACTS).write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def _check_context(folder: Path, context: int) -> None:
+    """Raises UserError for rows that are longer than the model's context."""
+    lengths = read_tokens(folder).lengths
+    if beyond := int((lengths > context).sum()):
+        raise UserError(
+            f"train.max_length: {beyond} of {counted(len(lengths), 'row')} are longer than the {context} "
+            f"tokens of the model's context, up to {lengths.max()}; set train.max_length={context}, which "
+            "drops them"
+        )
 
 
 def _add_notes(folder: Path, notes: list[str]) -> None:

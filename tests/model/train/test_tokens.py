@@ -23,7 +23,16 @@ from limo_ablate.model.train.response import Responses
 from limo_ablate.model.train.scratch import QWEN2_WORDS
 from limo_ablate.model.train.token_rows import IDS, read_tokens
 from limo_ablate.model.train.tokens import tokenize
-from tests.tiny_models import TRAIN, hub_model, made_base, made_selection, made_tokens, sums
+from tests.tiny_models import (
+    ARCHITECTURE,
+    SCRATCH,
+    TRAIN,
+    hub_model,
+    made_base,
+    made_selection,
+    made_tokens,
+    sums,
+)
 
 QWEN2_5_TEMPLATE = (
     "{%- if messages[0]['role'] == 'system' %}"
@@ -163,6 +172,19 @@ def test_nothing_left_is_an_error_that_says_what_would_fit(store: Store) -> None
     questions = store.build("selection", {}, lambda f: rows.write_parquet(f / "rows.parquet"))
     with pytest.raises(UserError, match="2 of the 2 selected problems have no solution"):
         tokenize(store, questions, base, TRAIN)
+
+
+def test_rows_beyond_the_context_are_refused(store: Store, tmp_path: Path) -> None:
+    wide = Store(tmp_path / "wide")
+    lengths = read_tokens(made_tokens(wide, made_base(wide)).path).lengths
+    context = int(sorted(lengths)[5])
+    beyond = int((lengths > context).sum())
+    base = made_base(store, replace(SCRATCH, architecture=replace(ARCHITECTURE, context=context)))
+    told = rf"{beyond} of 12 rows are longer than the {context} tokens .* train\.max_length={context}, which"
+    with pytest.raises(UserError, match=told):
+        made_tokens(store, base)
+    kept = read_tokens(made_tokens(store, base, train=replace(TRAIN, max_length=context)).path)
+    assert len(kept.lengths) == 12 - beyond > 0
 
 
 def test_trainings_that_differ_only_in_how_they_learn_share_their_tokens(store: Store) -> None:
