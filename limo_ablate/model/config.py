@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any, Literal
 
@@ -56,6 +56,53 @@ class ShapeConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RopeScalingConfig:
+    """How rotary angles are changed for rows longer than those of the pre-training, as in config.json."""
+
+    rope_type: Literal["default", "linear", "yarn", "llama3"]
+    """`dynamic` and `longrope` are no choice: by them a row's angles depend on the rows it is packed with."""
+    factor: float | None = None
+    original_max_position_embeddings: int | None = None
+    """Longest row of the pre-training."""
+    attention_factor: float | None = None
+    beta_fast: float | None = None
+    beta_slow: float | None = None
+    low_freq_factor: float | None = None
+    high_freq_factor: float | None = None
+
+    def __post_init__(self) -> None:
+        needed = {
+            "linear": ("factor",),
+            "yarn": ("factor", "original_max_position_embeddings"),
+            "llama3": ("factor", "original_max_position_embeddings", "low_freq_factor", "high_freq_factor"),
+        }
+        for key in needed.get(self.rope_type, ()):
+            if getattr(self, key) is None:
+                raise UserError(f"model.rope_scaling: rope_type={self.rope_type} needs {key}")
+        for key, value in self.as_json().items():
+            if key != "rope_type" and value <= 0:
+                raise UserError(f"model.rope_scaling.{key}={value} must be positive")
+
+    def as_json(self) -> dict[str, Any]:
+        """What is set, as in config.json."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PositionsConfig:
+    """What replaces a model's own settings of its positions; null: its own."""
+
+    rope_theta: float | None = None
+    rope_scaling: RopeScalingConfig | None = None
+    max_position_embeddings: int | None = None
+
+    def __post_init__(self) -> None:
+        for key in ("rope_theta", "max_position_embeddings"):
+            if (value := getattr(self, key)) is not None and value <= 0:
+                raise UserError(f"model.{key}={value} must be positive")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TemplateConfig:
     """What the model's chat template gets beside the conversation, in training and in evaluation."""
 
@@ -100,6 +147,11 @@ class ModelConfig:
     """Whether code that comes with a hub model runs: only where transformers has no class for it."""
     architecture: ArchitectureConfig | None = None
     pretrain: PretrainConfig | None = None
+    rope_theta: float | None = field(default=None, metadata=DEFAULT_NOT_IN_KEY)
+    """Base of the rotary angles; null, as of the next two: as in the model's config.json."""
+    rope_scaling: RopeScalingConfig | None = field(default=None, metadata=DEFAULT_NOT_IN_KEY)
+    max_position_embeddings: int | None = field(default=None, metadata=DEFAULT_NOT_IN_KEY)
+    """Tokens of a prompt and its answer together, after which generation ends."""
     template: TemplateConfig = field(default=TemplateConfig(), metadata=DEFAULT_NOT_IN_KEY)
     shape: ShapeConfig | None = field(default=None, metadata=NOT_IN_KEY)
     """Shape of a hub model, for `limo-ablate plan`; checked against its config.json after the download."""
@@ -110,7 +162,22 @@ class ModelConfig:
                 f"model.path={self.path}: model={self.name} is built here and has no path; for a folder set "
                 "model=local model.path=FOLDER"
             )
+        if self.positions and self.source != "hub":
+            raise UserError(
+                f"model.rope_theta, model.rope_scaling, model.max_position_embeddings: model={self.name} is "
+                "built here; set model.architecture"
+            )
         if self.trust_remote_code and self.source != "hub":
             raise UserError(
                 f"model.trust_remote_code=true: model={self.name} is built here and comes without code"
             )
+
+    @property
+    def positions(self) -> PositionsConfig | None:
+        """What replaces the model's own settings of its positions, if anything does."""
+        own = PositionsConfig(
+            rope_theta=self.rope_theta,
+            rope_scaling=self.rope_scaling,
+            max_position_embeddings=self.max_position_embeddings,
+        )
+        return None if own == PositionsConfig() else own

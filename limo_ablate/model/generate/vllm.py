@@ -33,7 +33,7 @@ class VllmEngine:
 
         from limo_ablate.model.train.model_config import code_allowed, meta_model
 
-        meta_model(path)  # vLLM reads config.json as it is
+        config = meta_model(path).config  # vLLM reads config.json as it is
         self.stops, self.vllm = stops, vllm
         self.model: Any = vllm.LLM(
             model=path,
@@ -43,6 +43,8 @@ class VllmEngine:
             dtype="bfloat16" if hardware.precision == "bf16" else "float32",
             tensor_parallel_size=settings.tensor_parallel,
             max_num_seqs=settings.batch_size,
+            # The other engines' context; vLLM's own is longer where config.json scales the angles.
+            max_model_len=getattr(config, "max_position_embeddings", None),
         )
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completed]:

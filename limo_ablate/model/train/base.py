@@ -6,18 +6,21 @@ Every model artifact, base or fine-tuned, has a `reference.json` that says how t
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from limo_ablate.core.artifacts import Artifact, Store
+from limo_ablate.core.artifacts import DEFAULT_NOT_IN_KEY, Artifact, Store
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.reading import LARGEST, read_json
-from limo_ablate.model.config import ModelConfig
+from limo_ablate.model.config import ModelConfig, PositionsConfig
 from limo_ablate.model.train.model_config import ADAPTER, allow_code, check_adapter, read_model_json
+from limo_ablate.model.train.positions import changed, check_positions, with_positions
 from limo_ablate.model.train.shapes import check_shape
 
 REFERENCE = "reference.json"
+LINKS = "linked"
+"""Folder in an artifact, beside its files, of links to a model whose config.json is another there."""
 HUB_FILES = ("*.safetensors", "*.json", "*.txt", "*.jinja", "*.model")
 CODE_FILES = ("*.py",)
 
@@ -39,6 +42,8 @@ class Reference:
     """Whether the hub model came with Python files."""
     adapter: bool = False
     """Whether the artifact is a LoRA adapter of the model above; `folder` may be relative to it."""
+    positions: PositionsConfig | None = field(default=None, metadata=DEFAULT_NOT_IN_KEY)
+    """What replaces that model's settings of its positions."""
 
 
 def base_model(store: Store, model: ModelConfig, pool: Artifact | None) -> Artifact:
@@ -87,9 +92,14 @@ def _reference(folder: Path) -> Reference:
 def model_path(model: Artifact) -> str:
     """Folder to pass to `load_model`, for a base or fine-tuned model; for an adapter its own folder."""
     reference = read_reference(model)
-    if reference.hub and not reference.adapter:
-        return _snapshot(reference.hub, reference.commit, code=reference.code)
-    return reference.folder if reference.folder and not reference.adapter else str(model.path)
+    if reference.adapter or not (reference.hub or reference.folder):
+        return str(model.path)
+    source = str(reference.folder)
+    if reference.hub:
+        source = _snapshot(reference.hub, reference.commit, code=reference.code)
+    if reference.positions is None:
+        return source
+    return str(with_positions(Path(source), reference.positions, model.path / LINKS))
 
 
 def adapter_base(folder: Path) -> str:
@@ -108,6 +118,8 @@ def adapter_base(folder: Path) -> str:
         raise UserError(f"{folder}: the adapter's base model {base} no longer exists; create it again")
     if (base / ADAPTER).exists():
         raise UserError(f"{folder}: the adapter's base model {base} is an adapter itself; merge that first")
+    if reference.positions is not None:
+        return str(with_positions(base, reference.positions, folder / LINKS))
     return str(base)
 
 
@@ -149,6 +161,8 @@ def _hub_model(store: Store, model: ModelConfig) -> Artifact:
     inputs: dict[str, Any] = {"dtype": model.dtype, "attention": model.attention}
     if model.trust_remote_code:
         inputs["code"] = True
+    if model.positions:
+        inputs["positions"] = model.positions
     if local is not None:
         inputs |= {"folder": local, "digest": store.path_digest(local)}
     else:
@@ -158,10 +172,13 @@ def _hub_model(store: Store, model: ModelConfig) -> Artifact:
         fields = {key: value for key, value in inputs.items() if key != "revision"}
         if local is not None:
             fields["folder"] = str(local)
+            source = local
         else:
-            snapshot = Path(_snapshot(model.path or "", model.revision, code=model.trust_remote_code))
-            _check_folder(snapshot, model)
-            fields["commit"] = snapshot.name
+            source = Path(_snapshot(model.path or "", model.revision, code=model.trust_remote_code))
+            _check_folder(source, model)
+            fields["commit"] = source.name
+        if model.positions:
+            check_positions(source, model.positions)
         write_reference(folder, Reference(**fields))
 
     made = store.build("base", inputs, make)
@@ -189,6 +206,8 @@ def _check_folder(folder: Path, model: ModelConfig) -> None:
         base = folder
     if model.trust_remote_code:
         allow_code(base)
+    if model.positions:
+        changed(folder, model.positions)
     check_shape(model, folder)
 
 

@@ -119,9 +119,10 @@ class LLM:
         dtype: str = "auto",
         generation_config: str = "auto",
         max_num_seqs: int | None = None,
+        max_model_len: int | None = None,
     ) -> None:
         assert not trust_remote_code
         network = AutoModelForCausalLM.from_pretrained(model, dtype=getattr(torch, dtype)).eval()
         assert (skip_tokenizer_init, tensor_parallel_size, generation_config) == (True, 1, "vllm")
-        self.model_config = SimpleNamespace(max_model_len=network.config.max_position_embeddings)
+        self.model_config = SimpleNamespace(max_model_len=max_model_len)
         self.llm_engine = LLMEngine(network, max_num_seqs or 256)
