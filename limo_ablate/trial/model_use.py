@@ -88,7 +88,7 @@ def check_use(use: ModelUse, folder: Path | None) -> str | None:
         check_attention(use.model.name, config, use.model.attention)
     ENGINES.load(use.engine.engine).check_model(f"model={use.model.name}", config)
     _check_template(use, folder)
-    return _check_context(use, context_length(config))
+    return _check_context(use, use.model.max_position_embeddings or context_length(config))
 
 
 def _check_context(use: ModelUse, context: int) -> str | None:
@@ -97,14 +97,13 @@ def _check_context(use: ModelUse, context: int) -> str | None:
         raise UserError(
             f"{use.train_key}.max_length={use.train.max_length}: the context of model={name} has {context} "
             f"tokens, and longer rows would be trained on beyond it; set {use.train_key}.max_length="
-            f"{context},"
-            " which drops them"
+            f"{context}, which drops them{_longer(use.model)}"
         )
     for key, tokens in use.new_tokens.items():
         if tokens > context:
             raise UserError(
                 f"{key}={tokens}: the context of model={name} has {context} tokens, for prompt and answer "
-                f"together; set {key} below that"
+                f"together; set {key} below that{_longer(use.model)}"
             )
     whole = [key for key, tokens in use.new_tokens.items() if tokens == context]
     if whole:
@@ -113,6 +112,10 @@ def _check_context(use: ModelUse, context: int) -> str | None:
             f"answers have {context} tokens less those of their prompt"
         )
     return None
+
+
+def _longer(model: ModelConfig) -> str:
+    return ", or model.max_position_embeddings above it" if model.source == "hub" else ""
 
 
 def _check_template(use: ModelUse, folder: Path) -> None:

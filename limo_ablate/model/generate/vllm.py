@@ -44,7 +44,7 @@ class VllmEngine:
             tensor_parallel_size=settings.tensor_parallel,
             max_num_seqs=settings.batch_size,
             # The other engines' context; vLLM's own is longer where config.json scales the angles.
-            max_model_len=getattr(config, "max_position_embeddings", None),
+            max_model_len=getattr(config.get_text_config(), "max_position_embeddings", None),
         )
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completed]:

@@ -21,6 +21,7 @@ from limo_ablate.model.train.launch import train
 from limo_ablate.model.train.load import load_model
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.identity import trial_key
+from limo_ablate.trial.model_use import check_use, model_uses
 from tests.tiny_models import CPU, SCRATCH, TRAIN, hub_model, made_base, made_tokens
 
 YARN = RopeScalingConfig(rope_type="yarn", factor=4.0, original_max_position_embeddings=64)
@@ -134,3 +135,17 @@ def test_they_are_keys_of_the_configuration(folder: Path) -> None:
     assert configs[3].model.rope_scaling == YARN
     with pytest.raises(UserError, match=r"model\.rope_scaling\.rope_type.*yarn"):
         compose([*local, "model.rope_scaling={rope_type: yarm, factor: 4}"])
+
+
+def test_a_longer_context_takes_longer_rows(folder: Path) -> None:
+    asked = [
+        "model=local",
+        f"model.path={folder}",
+        "train.max_length=400",
+        "eval.benchmarks.mini.max_tokens=9",
+    ]
+    with pytest.raises(
+        UserError, match=r"256, which drops them, or model\.max_position_embeddings above it$"
+    ):
+        check_use(next(model_uses(compose(asked))), folder)
+    assert check_use(next(model_uses(compose([*asked, "model.max_position_embeddings=400"]))), folder) is None
