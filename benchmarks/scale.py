@@ -113,6 +113,7 @@ def _metrics(key: str, level: Any, right: Any, asked: dict[str, Any], seed: int)
         "trial": key, "study": "scale", "cell": asked, "seed": seed, "factors": {"parameters": 42000},
         "scores": scores, "train": {"rows": 64, "steps": 120, "loss": 0.2}, "seconds": {},
         "total_seconds": 3.5, "artifacts": {}, "inputs": {"files": {}, "versions": {}},
+        "finished": "2026-01-01T01:00:00+00:00",
     }  # fmt: skip
 
 
@@ -221,6 +222,9 @@ def _plain_verdicts(folder: Path, found: Found, trials: int) -> tuple[float, flo
                 values[(*key, "maj")] = (votes[0] == most) / tied
                 values[(*key, "truncated")] = float((rows["finish"] == "length").mean())
                 values[(*key, "no_answer")] = float((rows["rule"] == "no_answer").mean())
+                values[(*key, "unfinished")] = float((rows["rule"] == "unfinished").mean())
+                if (ended := rows["finish"] != "length").any():
+                    values[(*key, "right_if_finished")] = float((rows["status"][ended] == "correct").mean())
                 values[(*key, "undecided")] = float((rows["status"] == "undecided").mean())
                 values[(*key, "tokens")] = float(rows["tokens"].mean())
     seconds = time.process_time() - start
@@ -261,7 +265,7 @@ def _plain_contrasts(found: Found) -> tuple[float, float]:
     from scipy.stats import permutation_test
 
     rng, row = np.random.default_rng(0), found.contrasts.row(0, named=True)
-    values = found.block.weighted(contrast_weights(found.block, AXES[0], SIZES[0], SIZES[1]))
+    values = found.block.weighted(contrast_weights(found.block, wanted()[0]))
     r, n = values.shape
     start = time.process_time()
     means = [

@@ -108,6 +108,12 @@ def _statistics(view: StudyView, settings: Settings) -> str:
             f"{len(contrasts)} contrast{'s' * (len(contrasts) > 1)} declared in the study's file, paired on "
             f"problems and seeds; p-values of the {primary} primary ones adjusted by Holm's method."
         )
+        if any(contrast.interaction for contrast in contrasts):
+            parts.append("Interactions are differences of two effects.")
+        if any(contrast.trend for contrast in contrasts):
+            parts.append("Trends are least-squares lines over the logarithm of the factor.")
+        if any(len(contrast.scores) > 1 for contrast in contrasts):
+            parts.append("Means over benchmarks weigh each the same, with its problems as a stratum.")
         if any(contrast.margin for contrast in contrasts):
             parts.append("Equivalence within a margin was tested by two one-sided tests (Schuirmann 1987).")
     return " ".join(parts)
