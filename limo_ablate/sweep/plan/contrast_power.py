@@ -29,6 +29,8 @@ class ContrastPower:
     benchmarks: Sequence[BenchmarkConfig]
     """That of each score."""
     pilots: Pilots | None
+    accuracy: float
+    """Expected accuracy: that of the pilots, if there are any."""
     seeds: int
     trainings: int
     points: int
@@ -99,10 +101,9 @@ class ContrastPower:
 
     def _equivalent(self, seeds: int) -> float:
         assert self.contrast.margin is not None
-        accuracy = self.pilots.accuracy if self.pilots else self.contrast.accuracy
-        noise = self.pilots.noise(self.samples) if self.pilots else Noise.prior(accuracy)
+        noise = self.pilots.noise(self.samples) if self.pilots else Noise.prior(self.accuracy)
         return equivalence_power(
-            noise, accuracy, *self._size(), seeds, self.contrast.margin, weights=self.weights,
+            noise, self.accuracy, *self._size(), seeds, self.contrast.margin, weights=self.weights,
             trainings=self._beside(seeds), points=self.points, contrasts=self.shared[1],
         )  # fmt: skip
 

@@ -46,6 +46,9 @@ class Detectable:
     samples_needed: int | None
     """The same for samples of each problem, which do not help where decoding is greedy; a lower bound where
     pilots have one sample of each."""
+    flat: float | None
+    """Accuracy of all finished trials, if they solved nothing (0) or everything (1), from which no noise can
+    be estimated."""
     equivalence: float | None
     """Share of studies without a difference that would find the arms equivalent; null without a margin."""
     equivalence_seeds: int | None
@@ -97,8 +100,10 @@ def _detectable(
         return None
     over = _over(block)
     pilots = _pilots([trial for _, own in arms for trial in own], contrast, over, done, cluster)
+    flat = pilots.accuracy if pilots and pilots.seen is None else None
     power = ContrastPower(
-        contrast=contrast, weights=tuple(weight for weight, _ in arms), benchmarks=benchmarks, pilots=pilots,
+        contrast=contrast, weights=tuple(weight for weight, _ in arms), benchmarks=benchmarks,
+        pilots=pilots if flat is None else None, accuracy=pilots.accuracy if pilots else contrast.accuracy,
         seeds=len({_drawn(trial, over) for trial in first}),
         trainings=len({trial.seed for trial in first}) if over != "seed" else 1,
         points=max(1, per_arm // len({(trial.seed, _drawn(trial, over)) for trial in first})),
@@ -107,8 +112,8 @@ def _detectable(
     equivalence, equivalence_seeds = power.equivalence()
     return Detectable(
         contrast, power.problems, power.counted, power.samples, per_arm, power.seeds, power.trainings, over,
-        pilots.trials if pilots else 0, power.smallest(power.seeds), power.between(), power.seeds_needed(),
-        power.samples_needed(), equivalence, equivalence_seeds,
+        power.pilots.trials if power.pilots else 0, power.smallest(power.seeds), power.between(),
+        power.seeds_needed(), power.samples_needed(), flat, equivalence, equivalence_seeds,
     )  # fmt: skip
 
 

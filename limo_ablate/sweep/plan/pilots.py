@@ -23,14 +23,15 @@ class Pilots:
     problems: tuple[int, bool]
     """Number of problems, or of their clusters; and True, as it is known."""
     samples: int
-    seen: Noise
-    """Noise with that many samples of each problem."""
+    seen: Noise | None
+    """Noise with that many samples of each problem; None where the trials solved nothing, or everything."""
     sampling: float
     """The part of `seen.completion` that more samples would reduce; with one sample of each, an upper
     bound."""
 
     def noise(self, samples: float) -> Noise:
         """The noise with another number of samples."""
+        assert self.seen is not None
         shrunk = self.sampling * (1 - self.samples / samples)
         return replace(self.seen, completion=self.seen.completion - shrunk)
 
@@ -47,14 +48,16 @@ def measure(
         return None
     samples = int(rows["samples"].min())  # type: ignore[arg-type]
     grouped = _by_cluster(rows) if cluster else rows
+    mean, problems = float(rows["accuracy"].mean()), (grouped["problem"].n_unique(), True)  # type: ignore[arg-type]
+    if mean in (0.0, 1.0):
+        return Pilots(len(trials), mean, problems, samples, None, 0.0)
     noise = pilot_noise(grouped)
     if noise is None:
         return None
     spread = rows.select((pl.col("accuracy") * (1 - pl.col("accuracy"))).mean()).item()
     single = grouped["problem"].n_unique() / rows["problem"].n_unique()
     sampling = noise.completion if samples == 1 else min(noise.completion, spread / (samples - 1) * single)
-    mean = float(rows["accuracy"].mean())  # type: ignore[arg-type]
-    return Pilots(len(trials), mean, (grouped["problem"].n_unique(), True), samples, noise, sampling)
+    return Pilots(len(trials), mean, problems, samples, noise, sampling)
 
 
 def _accuracies(

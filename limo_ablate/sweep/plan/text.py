@@ -66,7 +66,7 @@ def facts(plan: Plan) -> dict[str, Any]:
                 "detectable": seen.effect, "detectable_between": seen.between,
                 "wanted": seen.contrast.effect, "blind": seen.blind,
                 "over": seen.over, "seeds_needed": seen.seeds_needed, "samples_needed": seen.samples_needed,
-                "margin": seen.contrast.margin, "equivalence": seen.equivalence,
+                "flat": seen.flat, "margin": seen.contrast.margin, "equivalence": seen.equivalence,
                 "equivalence_seeds": seen.equivalence_seeds,
             }
             for seen in plan.contrasts
@@ -98,6 +98,7 @@ def text(plan: Plan) -> str:
         lines += ["", "Smallest detectable difference (80 % power, alpha 5 % over the primary contrasts)"]
         lines += _table([_contrast(seen) for seen in plan.contrasts])
         lines += [_blind(seen) for seen in plan.contrasts if seen.blind]
+        lines += [_flat(seen) for seen in plan.contrasts if seen.flat is not None]
         lines += [_equivalence(seen) for seen in plan.contrasts if seen.equivalence is not None]
         lines += [_single(seen) for seen in plan.contrasts if seen.seeds == 1]
     if plan.named:
@@ -201,6 +202,11 @@ def _blind(seen: Detectable) -> str:
     needed = " or ".join(enough) if enough else f"no number of {more} or samples: more problems"
     verdict = f"its {100 * wanted:g} points CAN'T BE DETECTED with {used}; it needs {needed}"
     return f"  {seen.contrast.name}: {verdict}"
+
+
+def _flat(seen: Detectable) -> str:
+    what = "nothing" if seen.flat == 0 else "everything"
+    return f"  {seen.contrast.name}: its finished trials solved {what}; arms that all do give NO INFORMATION"
 
 
 def _equivalence(seen: Detectable) -> str:

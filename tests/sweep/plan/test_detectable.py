@@ -44,7 +44,11 @@ def seen(
 
 
 def piloted(
-    folder: Path, found: list[PlannedTrial], samples: int, contests: int | None = None
+    folder: Path,
+    found: list[PlannedTrial],
+    samples: int,
+    contests: int | None = None,
+    solved: float = 0.5,
 ) -> dict[str, Path]:
     """Finished trials: 180 problems, half of them solved; those of a contest go together in an arm."""
     rng = np.random.default_rng(3)
@@ -55,7 +59,7 @@ def piloted(
         at.mkdir(parents=True)
         contest = np.arange(180) % (contests or 1)
         arm = int(trial.levels["select.quality"] == "L5")
-        chance = np.clip(0.5 + own[arm, contest] * (contests is not None) + rng.normal(0, 0.03), 0, 1)
+        chance = np.clip(solved + own[arm, contest] * (contests is not None) + rng.normal(0, 0.03), 0, 1)
         right = rng.random((180, samples)) < chance[:, None]
         verdicts = pl.DataFrame({
             "benchmark": "mini", "problem": np.repeat([f"p{i}" for i in range(180)], samples),
@@ -132,6 +136,20 @@ def test_pilots_say_how_much_more_samples_would_help(tmp_path: Path) -> None:
     study, found = study_trials(tmp_path, *SAMPLED, effect=0.001)
     row = seen(study, found, piloted(tmp_path, found, samples=2))
     assert (row.pilots, row.samples_needed) == (6, None), "between trainings nothing helps but trainings"
+
+
+def test_pilots_that_solve_nothing_give_no_information(tmp_path: Path) -> None:
+    study, found = study_trials(tmp_path)
+    wanted = [replace(study.contrasts[0], effect=None, margin=0.2)]
+    for solved, flat in ((-1.0, 0.0), (2.0, 1.0)):
+        done = piloted(tmp_path / str(solved), found, samples=1, solved=solved)
+        (row,) = detectable(wanted, found, done)
+        assert (row.flat, row.pilots, row.equivalence, row.equivalence_seeds) == (flat, 0, 0.0, None)
+        assert row.effect > 0.1, "the noise of arms that solve something, as assumed"
+    (row,) = detectable(wanted, found, piloted(tmp_path / "half", found, samples=1))
+    assert (row.flat, row.pilots) == (None, 6)
+    assert row.equivalence is not None
+    assert row.equivalence > 0
 
 
 def test_clusters_of_problems_count_as_few(tmp_path: Path) -> None:
