@@ -1,6 +1,6 @@
 """Whether the analysis keeps its word: simulated studies with planted effects, through the code that reports.
 
-    python benchmarks/calibration.py [--studies 2000] [--edges | --contrasts | --families]
+    python benchmarks/calibration.py [--studies 2000] [--edges | --contrasts | --families | --equivalence]
 
 Two arms answer the same n problems, K completions each, after R trainings an arm. Problems differ in how
 hard they are, in what the second arm does to them (SD w), trainings in how well they went (SD t). Coverage
@@ -8,7 +8,8 @@ is how often the 95 % interval holds the planted effect, type I how often p < 0.
 often p < 0.05 with an effect of the size that `plan` calls detectable with 80 % (it is given the true w, s
 and t). The standard error of each figure is 0.5 (coverage, type I) and 0.9 (power) with 2,000 studies.
 With --edges: means and differences near 0 and 1 instead (`edges`); --contrasts: changes of effects, lines,
-means over benchmarks (`declared`); --families: several contrasts at once (`families`).
+means over benchmarks (`declared`); --families: several contrasts at once (`families`);
+--equivalence: whether the power that `plan` promises for the equivalence test holds (`equivalence`).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from limo_ablate.analysis.adjust import holm
 from limo_ablate.analysis.crossed import DIFFERENCE, SHARE, Crossed, crossed, stratified
-from limo_ablate.analysis.power import Noise, minimum_detectable_effect
+from limo_ablate.analysis.power import Noise, equivalence_power, minimum_detectable_effect
 
 Array = npt.NDArray[np.float64]
 CHUNK = 250
@@ -230,8 +231,34 @@ def families(rng: np.random.Generator, studies: int) -> None:
         print("|", " | ".join([*cells, *wrong, *found]), "|", flush=True)
 
 
+def equivalence(rng: np.random.Generator, studies: int) -> None:
+    """How often two arms that are alike are found equivalent, beside what `plan` promises with the true
+    variances, which are of another process than its own."""
+    print("| accuracy | problems | samples | seeds | margin | promised | found |")
+    print("|---" * 7 + "|")
+    for rate, (n, k, r, margin) in product(
+        (0.01, 0.05, 0.5, 0.95), ((100, 1, 5, 0.1), (500, 1, 3, 0.05), (500, 1, 10, 0.02), (30, 16, 5, 0.1))
+    ):
+        items, seeds = ITEM_SD * rng.standard_t(3, 200_000), SEED_SD * rng.normal(size=200_000)
+        one, two = (EFFECT_SD * rng.normal(size=200_000) for _ in range(2))
+        level = logit_of(rate, items, seeds, one)
+        first, second = expit(level + items + one), expit(level + items + two)
+        single = float((first * (1 - first)).mean())
+        noise = Noise(float((first - second).var()), single, (SEED_SD * single) ** 2)
+        promised = equivalence_power(noise, rate, n, k, r, margin)
+        own = arms(rng, studies, (r, n, k), (rate, rate))
+        found = crossed(own[1] - own[0], bounds=DIFFERENCE).p_equivalent(margin) < 0.05
+        told = ~np.all([(arm == 0).all(axis=(1, 2)) for arm in own], axis=0)
+        cells = [f"{100 * rate:g}", n, k, r, f"{100 * margin:g}"]
+        shares = [f"{100 * share:.0f}" for share in (promised, (found & told).mean())]
+        print("|", " | ".join(map(str, [*cells, *shares])), "|", flush=True)
+
+
 def _covered(low: Array, high: Array, truth: float) -> str:
     return f"{100 * ((low <= truth) & (truth <= high)).mean():.1f}"
+
+
+SECTIONS = {"edges": edges, "contrasts": declared, "families": families, "equivalence": equivalence}
 
 
 def main() -> None:
@@ -239,13 +266,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--studies", type=int, default=2000)
-    for section in ("--edges", "--contrasts", "--families"):
-        parser.add_argument(section, action="store_true")
+    for section in SECTIONS:
+        parser.add_argument(f"--{section}", action="store_true")
     asked = parser.parse_args()
     studies, rng = asked.studies, np.random.default_rng(0)
-    for wanted, section in ((asked.edges, edges), (asked.contrasts, declared), (asked.families, families)):
-        if wanted:
-            section(rng, studies)
+    for section in SECTIONS:
+        if getattr(asked, section):
+            SECTIONS[section](rng, studies)
             return
     print("| seeds | problems | samples | w | t | detectable | coverage | type I | power |")
     print("|---|---|---|---|---|---|---|---|---|")
