@@ -21,9 +21,14 @@ from limo_ablate.core.errors import DiskFull, is_disk_full
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+    from torch import nn
 
 STATE, PROGRESS, PARTIAL = "state", "progress.json", "partial"
 KEPT = 2
+SHARE = 0.05
+"""Largest share of a training's time that checkpoints by time take."""
+WRITE_SPEED = 300e6
+"""Bytes of a checkpoint that are written and digested a second, assumed for the first one."""
 
 logger = logging.getLogger(__name__)
 logging.getLogger("accelerate").setLevel(logging.WARNING)  # it logs each file that it writes
@@ -51,6 +56,34 @@ class Progress:
     def seconds(self) -> float:
         """Seconds spent training, over all attempts."""
         return float(self.curve[-1]["seconds"]) if self.curve else 0.0
+
+
+@dataclass
+class Pace:
+    """When checkpoints by time are due: every `seconds`, for no more than `SHARE` of the training's time."""
+
+    seconds: float
+    """0: always."""
+    expected: float
+    """Seconds that the next checkpoint takes: as the last one, or by the size of what it saves."""
+    spent: float = 0.0
+    """Seconds that checkpoints have taken."""
+
+    def due(self, since: float, whole: float) -> bool:
+        """`since`: seconds since the last checkpoint or the start; `whole`: those of the whole training."""
+        if self.seconds == 0:
+            return True
+        wait = max(self.seconds, self.expected / SHARE if self.spent else 0.0)
+        return since >= wait and self.spent + self.expected <= SHARE * whole
+
+    def add(self, seconds: float) -> None:
+        self.expected, self.spent = seconds, self.spent + seconds
+
+
+def checkpoint_bytes(model: nn.Module) -> int:
+    """About the size of a checkpoint: weights, and AdamW's two states of those that are trained."""
+    counts = [(getattr(p, "ds_numel", None) or p.numel(), p) for p in model.parameters()]
+    return sum(count * (p.element_size() + 8 * p.requires_grad) for count, p in counts)
 
 
 def save_checkpoint(accelerator: Accelerator, progress: Progress, folder: Path) -> None:

@@ -92,7 +92,8 @@ class TrainConfig:
     compile: bool = False
     """Compiles each decoder layer: steps of large models become faster, the start slower."""
     checkpoint_seconds: float = field(metadata=NOT_IN_KEY)
-    """Seconds between checkpoints; 0 writes one after every step."""
+    """Seconds between checkpoints, more where they would take over 5 % of the training's time; 0 writes one
+    after every step."""
     checkpoint_steps: int | None = field(default=None, metadata=NOT_IN_KEY)
     """Optimiser steps between checkpoints, in addition; null: only `checkpoint_seconds`."""
     lora: LoraConfig | None

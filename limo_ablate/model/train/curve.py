@@ -14,7 +14,7 @@ from torch import Tensor
 
 from limo_ablate.core.errors import Preempted, TrialFailure
 from limo_ablate.core.progress import report_progress
-from limo_ablate.model.train.checkpoint import Progress, save_checkpoint
+from limo_ablate.model.train.checkpoint import WRITE_SPEED, Pace, Progress, save_checkpoint
 from limo_ablate.model.train.dev import DevSplit
 from limo_ablate.model.train.plan import Plan, Rows
 from limo_ablate.model.train.speed import Speed, peak_memory
@@ -72,6 +72,8 @@ class Recorder:
     on_step: OnStep | None
     dev: DevSplit | None
     speed: Speed
+    checkpoint_bytes: int
+    _pace: Pace = field(init=False)
     _started: float = field(init=False)
     _ended: float = field(init=False)
     _saved: float = field(init=False)
@@ -80,6 +82,7 @@ class Recorder:
     def __post_init__(self) -> None:
         self._saved = self._ended = time.perf_counter()
         self._started = self._saved - self.progress.seconds
+        self._pace = Pace(self.plan.train.checkpoint_seconds, self.checkpoint_bytes / WRITE_SPEED)
 
     def record_step(self, step: int, batch: Rows, sums: Tensor, norm: Tensor) -> None:
         """Queues step `step` (from 0); `sums` are this process's (loss, correct tokens) over `batch`.
@@ -89,7 +92,8 @@ class Recorder:
         request to stop is signalled in the same way, by any process, and raises Preempted in all of them.
         """
         alone, now = self.accelerator.num_processes == 1, time.perf_counter()
-        time_due = now - self._saved >= self.plan.train.checkpoint_seconds
+        whole = (now - self._started) * self.plan.total_steps / (step + 1)
+        time_due = self._pace.due(now - self._saved, whole)
         step_due = (step + 1) % (self.plan.train.checkpoint_steps or step + 2) == 0
         signal = CHECKPOINT * (time_due and self.accelerator.is_main_process)
         signal += STOP * stop_requested(self.folder)
@@ -101,8 +105,10 @@ class Recorder:
         agreed = signal if alone else agreed
         if agreed or step_due:
             self.flush()
+            begun = time.perf_counter()
             save_checkpoint(self.accelerator, self.progress, self.folder / CHECKPOINTS)
             self._saved = self._ended = time.perf_counter()
+            self._pace.add(self._saved - begun)
         if agreed >= STOP:
             raise Preempted(f"asked to end after step {self.progress.step}; its checkpoint is written")
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from limo_ablate.core.progress import keep_alive
 from limo_ablate.model.train.batch import Collated
-from limo_ablate.model.train.checkpoint import resume
+from limo_ablate.model.train.checkpoint import checkpoint_bytes, resume
 from limo_ablate.model.train.context import Feed
 from limo_ablate.model.train.curve import CHECKPOINTS, OnStep, Recorder
 from limo_ablate.model.train.dev import DevSplit
@@ -51,7 +51,7 @@ def fine_tune(job: TrainingJob, on_step: OnStep | None = None) -> nn.Module:
         progress = resume(accelerator, folder / CHECKPOINTS)
         dev = DevSplit(accelerator, model, feed, plan, job, progress) if job.train.dev else None
         rates = speed(unwrapped(model), plan, accelerator.device, accelerator.num_processes)
-        recorder = Recorder(accelerator, plan, progress, folder, on_step, dev, rates)
+        recorder = Recorder(accelerator, plan, progress, folder, on_step, dev, rates, checkpoint_bytes(model))
         done = progress.step
         with deferring_sigterm():
             for step, batch in enumerate(islice(plan.batches(), done, plan.total_steps), done):

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.errors import TrialFailure
 from limo_ablate.core.hardware import HardwareConfig
+from limo_ablate.model.train.checkpoint import Pace
 from limo_ablate.model.train.config import LoraConfig, TrainConfig
 from limo_ablate.model.train.curve import MEASURED
 from limo_ablate.model.train.launch import train
@@ -215,3 +216,36 @@ def test_a_full_disk_is_one_clear_line_and_the_last_checkpoint_serves(
     assert steps[0] >= 4, "nothing is done again but the last step or two"
     if hardware == CPU:
         assert weights.digest == uninterrupted.digest
+
+
+@pytest.mark.parametrize("whole", [20.0, 100.0, 3600.0, 100_000.0])
+@pytest.mark.parametrize("cost", [0.05, 5.0, 200.0])
+@pytest.mark.parametrize("guess", [0.2, 1.0, 5.0])
+def test_checkpoints_by_time_take_at_most_a_twentieth_of_a_training(
+    whole: float, cost: float, guess: float
+) -> None:
+    """Whatever they cost; one more where the first costs more than it was taken for."""
+    pace, now, saved, taken, longest = Pace(30.0, guess * cost), 0.0, 0.0, 0, 0.0
+    while now < whole:
+        now += 1.0
+        if pace.due(now - saved, whole):
+            longest = max(longest, now - saved)
+            now += cost
+            pace.add(cost)
+            saved, taken = now, taken + 1
+    assert taken * cost <= 0.05 * whole + (cost if guess < 1 else 0)
+    assert longest <= max(31.0, 21 * cost), "and come as often as that allows"
+    assert taken > 0 or guess * cost > 0.05 * whole or whole < 30
+
+
+def test_a_costly_checkpoint_is_not_written_in_a_short_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+    monkeypatch.setattr("limo_ablate.model.train.curve.WRITE_SPEED", 1e3)
+    monkeypatch.setattr("limo_ablate.model.train.curve.save_checkpoint", lambda *_: written.append(1))
+    run(Store(tmp_path), config=replace(TRAIN, checkpoint_seconds=1e-9))
+    assert written == []
+    monkeypatch.setattr("limo_ablate.model.train.curve.WRITE_SPEED", 1e18)
+    run(Store(tmp_path / "cheap"), config=replace(TRAIN, checkpoint_seconds=1e-9))
+    assert written
