@@ -113,16 +113,17 @@ def _check(problems: pl.DataFrame, cluster: str) -> None:
 def items(trials: Iterable[Trial], cluster: str | None = None) -> pl.DataFrame:
     """A row for each finished trial, score and problem.
 
-    Columns: trial, score, problem, accuracy (mean over samples), finished (share of samples that ended by
-    themselves), right_finished (share that did and are correct), samples, and with `cluster` (`source` or
+    Columns: trial, score, problem, accuracy (mean over samples), finished? (share of samples that ended by
+    themselves), right_finished? (share that did and are correct), samples, and with `cluster` (`source` or
     `subject`) also cluster, which all errors computed from this table then account for. Scores are those of
     metrics.json: a benchmark, its groups, its clean items. Raises UserError if a benchmark lacks `cluster`.
     """
     right, finished = pl.col("status") == "correct", pl.col("finish") != "length"
+    known = pl.when(finished.is_not_null())  # logs of other tools do not say how a completion ended
     aggregates = {
         "accuracy": right.mean(),
-        "finished": finished.fill_null(value=True).mean(),
-        "right_finished": (right & finished.fill_null(value=True)).mean(),
+        "finished": finished.mean(),
+        "right_finished": known.then(right & finished).mean(),
         "samples": pl.len(),
     }
     trials = list(trials)

@@ -8,6 +8,7 @@ contrasts is made in `adjust`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -112,10 +113,10 @@ def _row(contrast: Contrast, blocks: Callable[[str, str, str], Cube], alpha: flo
         if any(nothing_to_compare(parts, side) for side in _sides(parts, weights, contrast)):
             numbers |= dict.fromkeys(TESTS)
         if splits(contrast):
-            shares = [
-                blocks(contrast.block, contrast.scores[0], name) for name in ("finished", "right_finished")
-            ]
-            numbers |= finished_and_right(shares, weights[0])
+            with suppress(UserError):  # how completions ended is not recorded
+                names = ("finished", "right_finished")
+                shares = [blocks(contrast.block, contrast.scores[0], name) for name in names]
+                numbers |= finished_and_right(shares, weights[0])
         return row | numbers | {"over": over}
     except UserError as error:
         return row | {"note": str(error)}

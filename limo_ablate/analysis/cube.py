@@ -111,6 +111,8 @@ def cube(
         raise UserError(
             f"score {score}: no finished trial of the block has it; scores: {known or 'none yet'}"
         )
+    if own[measure].null_count():
+        raise UserError(f"score {score}.{measure}: its trials do not record how their completions ended")
     over = replicate_axis(axes, list(levels.values()))
     wide = own.pivot("trial", index="problem", values=measure, maintain_order=True).drop_nulls()
     places = {

@@ -13,7 +13,7 @@ from limo_ablate.analysis.trials import Trial
 COUNTS = {
     "samples": pl.len(),
     "correct": (pl.col("status") == "correct").sum(),
-    "finished": (pl.col("finish") != "length").sum(),
+    "finished": pl.when(pl.col("finish").is_not_null().all()).then((pl.col("finish") != "length").sum()),
     "tokens": pl.col("tokens").mean(),
 }
 
@@ -22,7 +22,7 @@ def tidy_items(trials: Sequence[Trial], keys: Sequence[str]) -> pl.DataFrame:
     """A row for each finished trial, benchmark and problem; sorted by these.
 
     Columns: trial, seed, one for each of `keys` (null where a trial has no such key), benchmark, problem,
-    level?, source?, subject?, clean?, samples, correct and finished (numbers of samples), tokens (mean).
+    level?, source?, subject?, clean?, samples, correct and finished? (numbers of samples), tokens? (mean).
     """
     finished = [trial for trial in trials if trial.metrics]
     factors = pl.DataFrame(

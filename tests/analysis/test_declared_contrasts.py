@@ -10,6 +10,7 @@ import pytest
 from limo_ablate.analysis.answers import items
 from limo_ablate.analysis.contrasts import contrasts
 from limo_ablate.analysis.crossed import crossed, stratified
+from limo_ablate.analysis.tidy import tidy_items
 from limo_ablate.analysis.trials import Trial, load_trials
 from limo_ablate.study.contrast import Contrast
 from tests.made_study import SIZE_QUALITY, Making
@@ -132,6 +133,21 @@ def test_only_points_with_all_four_cells_count(trials: list[Trial]) -> None:
     part = [t for t in trials if not (t.overrides["select.size"] == 4 and t.overrides["select.quality"] == "L5")]  # noqa: E501 # fmt: skip
     (row,) = rows(part, TIER | {"interaction": {"select.size": (4, 64)}})
     assert "no finished trials yet that agree in all other factors" in row["note"]
+
+
+def test_logs_that_do_not_say_how_completions_ended_split_nothing(tmp_path: Path) -> None:
+    """They were counted as finished: "by finishing +0.0"."""
+    block = SIZE_QUALITY | {"axes": {"select.size": [4], "select.quality": ["L1", "L5"]}}
+    made = Making(tmp_path / "made", blocks=(block,), figures=(), accuracy=planted).write()
+    for path in made.glob("trials/*/verdicts.parquet"):
+        pl.read_parquet(path).drop("finish", "tokens").write_parquet(path)
+    found = load_trials(made)
+    row, ended = rows(found, TIER, TIER | {"score": "mini.finished"})
+    assert row["p"] is not None
+    assert (row["by_finishing"], row["by_being_right"]) == (None, None)
+    assert ended["note"] == "score mini.finished: its trials do not record how their completions ended"
+    tidy = tidy_items(found, ["select.quality"])
+    assert (tidy["finished"].null_count(), tidy["tokens"].null_count()) == (tidy.height, tidy.height)
 
 
 def test_an_effect_is_split_into_finishing_and_being_right(trials: list[Trial]) -> None:
