@@ -11,7 +11,9 @@ from collections.abc import Sequence
 import polars as pl
 
 from limo_ablate.core.artifacts import Artifact, Store
-from limo_ablate.data.pool.load import load_pool, require_gold
+from limo_ablate.core.errors import UserError
+from limo_ablate.core.text import counted
+from limo_ablate.data.pool.load import load_pool, pool_counts, require_gold
 from limo_ablate.data.select.correctness import grades
 from limo_ablate.data.select.dedup import clusters, duplicates
 from limo_ablate.data.select.degenerate import degenerate
@@ -60,6 +62,7 @@ def gather_evidence(
     stratify = chosen.stratify
     by_difficulty = chosen.difficulty != "any" or (stratify is not None and stratify.by == "difficulty")
     measure = config.data.difficulty.measure if by_difficulty else None
+    _check_dialogs(config, pool, measure)
     if measure == "reference":
         require_gold(pool, "reference models' solutions can't be graded (data/difficulty)")
     needs_grades = chosen.correctness in ("correct", "wrong") or measure == "solutions"
@@ -79,6 +82,22 @@ def gather_evidence(
         else None,
         counter=_token_counter(base) if base and _must_count_tokens(config, pool) else None,
     )
+
+
+def _check_dialogs(config: TrialConfig, pool: Artifact, measure: str | None) -> None:
+    """Raises UserError for what would take a dialog for its last turn."""
+    if not (dialogs := pool_counts(pool).get("dialogs")):
+        return
+    if measure == "reference":
+        raise UserError(
+            f"{counted(dialogs, 'problem')} have several turns: a reference model (data/difficulty) asks "
+            "one question"
+        )
+    if config.select.tokens is not None and config.train.loss_on == "every":
+        raise UserError(
+            f"select.tokens={config.select.tokens} counts the last turn of a dialog, and {dialogs} problems "
+            "of the pool have several: set train.loss_on=last"
+        )
 
 
 def _must_count_tokens(config: TrialConfig, pool: Artifact) -> bool:

@@ -207,3 +207,30 @@ def test_a_pass_rate_said_on_every_row_is_that_rate(tmp_path: Path) -> None:
         ]
     )  # fmt: skip
     assert selected(config).rows["pass_rate"].to_list() == [0.1] * 3
+
+
+def test_dialogs_are_trained_on_and_written_as_they_are(own: list[str], tmp_path: Path) -> None:
+    turns = [("user", "What is {n}+{n}?"), ("assistant", "It is {m}."), ("user", "And doubled?")]
+    rows = [
+        {
+            "messages": [
+                *({"role": role, "content": text.format(n=n, m=2 * n)} for role, text in turns),
+                {"role": "assistant", "content": f"It is \\boxed{{{4 * n}}}."},
+            ]
+        }
+        for n in range(20)
+    ]
+    path = jsonl(tmp_path / "dialogs.jsonl", rows)
+    overrides = [*(text for text in own if not text.startswith("data")), "data=auto", f"data.path={path}"]
+    config = compose([*overrides, "select.size=8"])
+    metrics = run_trial(config, tmp_path / "trial", TrialLabels(None, {}, "t"))
+    assert (metrics["pool"]["dialogs"], metrics["train"]["rows"]) == (20, 8)
+    build_preview(config).write(tmp_path / "seen")
+    fields = "data.fields={problem: problem, answer: answer, solution: solution}"
+    again = compose([*overrides, f"data.path={tmp_path / 'seen/rows.jsonl'}", fields])
+    pool = load_pool(Store(tmp_path / "again"), again.data)
+    assert pl.read_parquet(pool.path / "dialogs.parquet").height == 8
+    with pytest.raises(
+        UserError, match=r"tokens=900 counts the last turn of a dialog, and 20 problems"
+    ):
+        selected(compose([*overrides, "select.tokens=900"]))

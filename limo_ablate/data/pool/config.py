@@ -69,6 +69,9 @@ class FieldsConfig:
     the problem, and the answer (a letter, a position or a text in the data) becomes a letter."""
     first_option: Literal[0, 1] | None = field(default=0, metadata=DEFAULT_NOT_IN_KEY)
     """Number of the first option, where `answer` is a position; null: a number is an option's text."""
+    system_turns: Literal["drop", "keep"] = field(default="drop", metadata=DEFAULT_NOT_IN_KEY)
+    """Of conversations: `drop` trains all rows with `train.system_prompt`; `keep` trains a row that has a
+    system turn (or a `system` column) with its own."""
     strip_prefix: str | None = field(default=None, metadata=DEFAULT_NOT_IN_KEY)
     """What is cut off the beginning of each problem: a text, or `re:` and a regular expression."""
     strip_suffix: str | None = field(default=None, metadata=DEFAULT_NOT_IN_KEY)
@@ -98,7 +101,7 @@ class FieldsConfig:
 
 
 STRIP = ("strip_prefix", "strip_suffix", "strip")
-NO_COLUMN = (*STRIP, "answers", "first_option")
+NO_COLUMN = (*STRIP, "answers", "first_option", "system_turns")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -146,8 +146,8 @@ def _lost(found: Inspection) -> Iterator[str]:
         *([f"{counted(found.without_solution, 'row')} without a solution: they can't be trained on"]
           if found.without_solution else []),
         *([f"columns that are not read: {', '.join(found.unread)}"] if found.unread else []),
-        *([f"{counted(found.own_system, 'row')} with a system turn, which is not trained on: "
-           "train.system_prompt is, in all"] if found.own_system else []),
+        *([f"{counted(found.own_system, 'row')} with a system turn, unless system_turns is keep"]
+          if found.own_system else []),
         *found.reading.notes,
     ]  # fmt: skip
     yield from (f"  - {line}" for line in lost or ["nothing"])

@@ -86,7 +86,7 @@ UNUSED = {
     "incomplete": "with an incomplete solution",
     "levels_unread": "with a level that is not a number: no band includes these",
     "unstripped": "without what data.fields.strip_prefix, strip_suffix or strip cut off",
-    "own_system": "with a system turn, which is not trained on: train.system_prompt is, in all",
+    "own_system": "with a system turn, which is left out (data.fields.system_turns=keep)",
     "without_gold": "without a gold answer: they can be trained on, but not graded",
 }
 """Count of `pool.json` -> what is told of such rows."""
@@ -100,6 +100,11 @@ def unused_rows(counts: dict[str, int]) -> list[str]:
 
 def require_gold(pool: Artifact, purpose: str) -> None:
     """Raises UserError where problems of the pool have no gold answer, without which `purpose`."""
+    if several := pool_counts(pool).get("several_golds"):
+        raise UserError(
+            f"{counted(several, 'problem')} of the pool with several gold answers of which any is right "
+            f"(data.fields.answers=any), and the verifier takes one: {purpose}"
+        )
     if none := pool_counts(pool).get("without_gold"):
         raise UserError(
             f"{counted(none, 'problem')} of the pool without a gold answer: {purpose}; set "

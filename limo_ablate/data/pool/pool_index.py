@@ -57,14 +57,14 @@ class PoolIndex:
         """Checks text and gold answer against the known ones; a gold answer stated by a solution may
         differ."""
         name = f"problem {entry.problem['id']} is there already with another"
-        if self.texts[known] != hash(entry.problem["text"]):
+        if self.texts[known] != hash(entry.asked):
             raise BadRow(f"{name} text")
         if not entry.stated and self.golds[known] != hash(same_gold(entry.problem["gold"])):
             raise BadRow(f"{name} gold answer")
 
     def _add(self, entry: ParsedRow, source: Source) -> int:
         position = self.positions[entry.problem["id"]] = len(self.positions)
-        self.texts.append(hash(entry.problem["text"]))
+        self.texts.append(hash(entry.asked))
         self.golds.append(hash(same_gold(entry.problem["gold"])))
         self.sources.append(source.number)
         self.solutions.append(0)

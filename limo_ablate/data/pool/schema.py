@@ -12,8 +12,17 @@ from limo_ablate.data.pool.config import FieldsConfig
 from limo_ablate.data.pool.fields import Row, field_value
 from limo_ablate.data.pool.options import read_options
 from limo_ablate.data.pool.strip import strip
-from limo_ablate.data.pool.turns import answer, check_all_read, exchange, is_conversation
-from limo_ablate.data.pool.values import BadRow, flag, gold_text, level, number, parse_pass_rate, stated_gold
+from limo_ablate.data.pool.turns import answer_of, check_all_read, exchange
+from limo_ablate.data.pool.values import (
+    ANY,
+    BadRow,
+    flag,
+    gold_text,
+    level,
+    number,
+    parse_pass_rate,
+    stated_gold,
+)
 
 PROBLEMS = pa.schema(
     {
@@ -39,6 +48,7 @@ SOLUTIONS = pa.schema(
         "digest": pa.string(),
     }
 )
+DIALOGS = pa.schema({"problem": pa.string(), "dialog": pa.string()})
 REJECTED = pa.schema({"where": pa.string(), "reason": pa.string()})
 
 
@@ -59,10 +69,19 @@ class ParsedRow:
     """Whether it has a level that is not a number."""
     unstripped: bool = False
     """Whether its problem lacks what `fields.strip_prefix`, ... cut off."""
+    dialog: str | None = None
+    """JSON of the turns before the answer, where there is more than one question; see `turns`."""
     own_system: bool = False
     """Whether it has a system turn, which is not read."""
+    several_golds: bool = False
+    """Whether any of several gold answers is right."""
     choice: MultipleChoice | None = None
     """The parts of a multiple-choice problem."""
+
+    @property
+    def asked(self) -> str:
+        """All that is asked: what makes it another problem."""
+        return self.dialog or str(self.problem["text"])
 
 
 def matches(row: Row, where: dict[str, Any] | None) -> bool:
@@ -75,14 +94,15 @@ def matches(row: Row, where: dict[str, Any] | None) -> bool:
 
 def read_row(row: Row, fields: FieldsConfig, source: str) -> ParsedRow:
     """The row in the pool's schema; BadRow if it does not fit."""
-    own_system = check_all_read(row, fields)
+    own_system, dialog = check_all_read(row, fields), None
     text = field_value(row, fields.problem)
-    if is_conversation(text):
-        asked = exchange(text)
-        text, own_system = asked.question, own_system or asked.system
+    solution = fields.solution if isinstance(fields.solution, str) else None
+    other = None if solution == fields.problem else solution
+    if asked := exchange(text, field_value(row, other), row, fields):
+        text, own_system, dialog = asked.question, asked.system, asked.dialog
     if not isinstance(text, str) or not text.strip():
         raise BadRow("problem: no text")
-    text, missing = strip(text, fields.stripped())
+    text, missing = (text, ["dialog"]) if dialog else strip(text, fields.stripped())
     if not text:
         raise BadRow("problem: nothing is left of its text by fields.strip_prefix, strip_suffix and strip")
     solutions, incomplete = _solutions(row, fields)
@@ -108,7 +128,9 @@ def read_row(row: Row, fields: FieldsConfig, source: str) -> ParsedRow:
         tries,
         stated=fields.answer is None,
         level_unread=unread,
-        unstripped=bool(missing),
+        unstripped=bool(missing) and any(fields.stripped().values()),
+        dialog=dialog,
+        several_golds=choice is None and fields.answers == "any" and ANY in (gold or ""),
         own_system=own_system,
         choice=choice,
     )
@@ -154,15 +176,10 @@ def _solution(text: str, own: Row) -> Row:
 def _texts(row: Row, field: str | dict[str, str] | None) -> list[tuple[str | None, Any]]:
     """(teacher, text) for each solution column or entry; the text is None where it is missing."""
     teachers = field.items() if isinstance(field, dict) else [(None, field)]
-    values = [(teacher, _answered(field_value(row, path))) for teacher, path in teachers]
+    values = [(teacher, answer_of(field_value(row, path))) for teacher, path in teachers]
     if all(texts is None for _, texts in values):
         return []
     return [(t, text) for t, texts in values for text in (texts if isinstance(texts, list) else [texts])]
-
-
-def _answered(value: Any) -> Any:
-    """A conversation's answer; any other value as it is."""
-    return answer(value) if is_conversation(value) else value
 
 
 def _per_solution(value: Any, role: str, solutions: int) -> list[Any]:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from limo_ablate.data.pool.fields import Row
 from limo_ablate.data.pool.pool_index import PoolIndex, Source
-from limo_ablate.data.pool.schema import PROBLEMS, REJECTED, SOLUTIONS, ParsedRow
+from limo_ablate.data.pool.schema import DIALOGS, PROBLEMS, REJECTED, SOLUTIONS, ParsedRow
 from limo_ablate.data.pool.values import BadRow, digest
 
 BATCH_ROWS = 50_000
@@ -61,7 +61,8 @@ class BatchedParquet:
 
 
 class Tables:
-    """Writes `problems.parquet`, `rejected.parquet` and, for a pool, `solutions.parquet` to `folder`.
+    """Writes `problems.parquet`, `rejected.parquet` and, for a pool, `solutions.parquet` to `folder`, and
+    `dialogs.parquet` where problems have several turns.
 
     In a pool, rows with the same problem are one problem with several solutions; in a benchmark, each row is
     a problem.
@@ -75,13 +76,15 @@ class Tables:
         self._problems = BatchedParquet(self._unrated, WITHOUT_PASS_RATE)
         self._rejected = BatchedParquet(folder / "rejected.parquet", REJECTED)
         self._solutions = BatchedParquet(folder / "solutions.parquet", SOLUTIONS) if pool else None
+        self._dialogs: BatchedParquet | None = None
+        self._folder = folder
         self._index = PoolIndex(keep_without_gold)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        for batches in (self._problems, self._rejected, self._solutions):
+        for batches in (self._problems, self._rejected, self._solutions, self._dialogs):
             if batches:
                 batches.close()
         if kind is None:
@@ -95,9 +98,11 @@ class Tables:
     def add(self, entry: ParsedRow, where: str, source: Source) -> None:
         """Adds a row's problem and solutions; BadRow if it contradicts an earlier row."""
         problem = entry.problem
-        problem["id"] = problem["id"] or digest(problem["text"])[:12]
+        problem["id"] = problem["id"] or digest(entry.asked)[:12]
         if not self._solutions and problem["id"] in self._index.positions:
             raise BadRow(f"problem {problem['id']} is there already")
+        if not self._solutions and entry.dialog:
+            raise BadRow("several turns, a system turn or tools: a benchmark asks one question")
         position = self._index.position(entry, source)
         if position is None:
             self.counts["over_limit"] += 1
@@ -109,12 +114,22 @@ class Tables:
             self.counts["problems"] += 1
             self.counts["without_gold"] += problem["gold"] is None
             self._problems.add(problem)
+            if entry.several_golds:
+                self.counts["several_golds"] += 1
+            if entry.dialog:
+                self._add_dialog(problem["id"], entry.dialog)
         self._index.add_tries(position, *entry.tries)
         for number in entry.incomplete:
             self.counts["incomplete"] += 1
             self._rejected.add({"where": where, "reason": f"solution {number}: not complete"})
         for solution in entry.solutions if self._solutions else ():
             self._add_solution(solution, problem["id"], position)
+
+    def _add_dialog(self, problem: str, dialog: str) -> None:
+        if self._dialogs is None:
+            self._dialogs = BatchedParquet(self._folder / "dialogs.parquet", DIALOGS)
+        self.counts["dialogs"] += 1
+        self._dialogs.add({"problem": problem, "dialog": dialog})
 
     def _add_solution(self, solution: Row, problem: str, position: int) -> None:
         assert self._solutions

@@ -1,12 +1,13 @@
 """Conversations: a column of turns, as `messages` (role, content) or `conversations` (from, value).
 
-One question and its answer can be trained on. A row with more turns is refused with its reason, never cut to
-some of them; so is one with tool calls or pictures. A system turn is not part of a row: `train.system_prompt`
-stands in all.
+The last turn is the answer that is trained on; all before it stay with the problem, as a dialog, in the form
+that chat templates take (role, content, tool_calls). Its text, for the gate and for people, is a transcript.
+Rows that can't be read whole are refused with their reason, never cut to some of their turns.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -16,22 +17,29 @@ from limo_ablate.data.pool.values import BadRow
 
 ROLES = {
     "system": "system", "developer": "system", "user": "user", "human": "user", "assistant": "assistant",
-    "gpt": "assistant", "model": "assistant", "bot": "assistant", "chatgpt": "assistant",
+    "gpt": "assistant", "model": "assistant", "bot": "assistant", "chatgpt": "assistant", "tool": "tool",
+    "observation": "tool", "function": "tool", "ipython": "tool",
+    "function_call": "call", "tool_call": "call",
 }  # fmt: skip
+"""Names of roles in data sets -> ours; a `call` is an assistant's turn that only calls a tool."""
 ROLE_KEYS, TEXT_KEYS, REASONING_KEYS = (
     ("role", "from"),
     ("content", "value"),
     ("reasoning_content", "reasoning"),
 )
 _TURN = re.compile(r"(.+)\.(-?[0-9]+)\.[^.]+")
+Turn = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
     question: str
+    """The only question, or a transcript of all that stands before the answer."""
     answer: str | None
-    system: bool
-    """Whether a system turn stands before it."""
+    dialog: str | None = None
+    """JSON of the turns before the answer and the tools, where there is more than one question."""
+    system: bool = False
+    """Whether a system turn or text is left out."""
 
 
 def is_conversation(value: Any) -> bool:
@@ -40,25 +48,42 @@ def is_conversation(value: Any) -> bool:
     return all(isinstance(turn, dict) and _first(turn, ROLE_KEYS) is not None for turn in turns)
 
 
-def exchange(turns: list[dict[str, Any]]) -> Exchange:
-    """The question of a conversation and its answer. Raises BadRow for one that is not that simple."""
-    roles = [_role(turn, number) for number, turn in enumerate(turns)]
-    systems = next((number for number, role in enumerate(roles) if role != "system"), len(roles))
-    spoken = roles[systems:]
-    if spoken not in (["user"], ["user", "assistant"]):
-        raise BadRow(
-            f"{len(spoken)} turns ({', '.join(spoken[:4])}{', ...' if len(spoken) > 4 else ''}): only one "
-            "question and its answer can be trained on, and no row is cut to them"
-        )
-    texts = [_text(turn, number) for number, turn in enumerate(turns)][systems:]
-    return Exchange(texts[0], texts[1] if len(texts) > 1 else None, system=systems > 0)
+def exchange(asked: Any, answered: Any, row: dict[str, Any], fields: FieldsConfig) -> Exchange | None:
+    """What is asked and answered in a row, where that is a conversation; None for a question alone.
+
+    `asked`, `answered`: values of the problem and of the solution, None where that is the same field.
+    """
+    if not is_conversation(asked) and not isinstance(asked, str):
+        return None
+    history, own = _history(row, fields), _system_text(row, fields)
+    if isinstance(asked, str):
+        if not history and not (own and fields.system_turns == "keep"):
+            return None
+        asked = [{"role": "user", "content": asked}]
+    tools = _tools(row)
+    turns = [*history, *_turns(asked), *(_turns(answered) if is_conversation(answered) else [])]
+    systems = next((place for place, turn in enumerate(turns) if turn["role"] != "system"), len(turns))
+    system, spoken = [turn["content"] for turn in turns[:systems]], turns[systems:]
+    system = system or own
+    _check(spoken)
+    if isinstance(answered, str) and spoken[-1]["role"] == "assistant":
+        raise BadRow("the conversation ends with an answer, and fields.solution is another text")
+    answer = spoken.pop()["content"] if spoken[-1]["role"] == "assistant" else None
+    kept = system if fields.system_turns == "keep" else []
+    before = [{"role": "system", "content": "\n\n".join(kept)}] if kept else []
+    dialog = None
+    if before or tools or len(spoken) > 1:
+        dialog = json.dumps({"turns": [*before, *spoken], "tools": tools}, ensure_ascii=False, sort_keys=True)
+    question = spoken[0]["content"] if len(spoken) == 1 and not before else _transcript([*before, *spoken])
+    return Exchange(question, answer, dialog, system=bool(system) and not kept)
 
 
-def answer(turns: list[dict[str, Any]]) -> str | None:
-    """The answer of a conversation, which may be all that it holds."""
-    if len(turns) == 1 and _role(turns[0], 0) == "assistant":
-        return _text(turns[0], 0)
-    return exchange(turns).answer
+def answer_of(value: Any) -> Any:
+    """A conversation's last answer; any other value as it is."""
+    if not is_conversation(value):
+        return value
+    turn = _turns(value)[-1]
+    return turn["content"] if turn["role"] == "assistant" else None
 
 
 def check_all_read(row: dict[str, Any], fields: FieldsConfig) -> bool:
@@ -72,26 +97,107 @@ def check_all_read(row: dict[str, Any], fields: FieldsConfig) -> bool:
         turns = row.get(base)
         if isinstance(turns, list) and is_conversation(turns):
             _check_named(base, turns, {number % len(turns) for number in numbers})
-    earlier = row.get("history")
-    if isinstance(earlier, list) and earlier and not any("history" in path for path in paths):
-        raise BadRow(f"history: {len(earlier)} earlier turns, which can't be trained on; no row is cut")
-    system = row.get("system")
-    return isinstance(system, str) and bool(system.strip()) and "system" not in paths
+    return bool(_system_text(row, fields))
+
+
+def _check(spoken: list[Turn]) -> None:
+    """Raises BadRow for turns after the system's that are no conversation to be answered."""
+    roles = [turn["role"] for turn in spoken]
+    if roles[:1] != ["user"]:
+        raise BadRow(f"the conversation begins with {roles[0] if roles else 'nothing'}, not with the user")
+    if "system" in roles:
+        raise BadRow(f"turn {roles.index('system')}: a system turn after others")
+    if spoken[-1].get("tool_calls"):
+        raise BadRow("the conversation ends with a call of a tool, without an answer after it")
 
 
 def _check_named(base: str, turns: list[dict[str, Any]], numbers: set[int]) -> None:
     spoken = {number for number, turn in enumerate(turns) if _role(turn, number) != "system"}
     if unread := sorted(spoken - numbers):
         raise BadRow(
-            f"{base}: {len(turns)} turns, of which the fields leave out {', '.join(map(str, unread[:5]))}: "
-            "no row is cut"
+            f"{base}: {len(turns)} turns, of which the fields leave out {', '.join(map(str, unread[:5]))}; "
+            f"fields.problem={base} reads all"
         )
+
+
+def _history(row: dict[str, Any], fields: FieldsConfig) -> list[Turn]:
+    """Earlier turns of alpaca's rows: pairs of texts, or turns."""
+    earlier = row.get("history")
+    if not isinstance(earlier, list) or any("history" in path for _, path in fields.columns()):
+        return []
+    if earlier and is_conversation(earlier):
+        return _turns(earlier)
+    turns: list[Turn] = []
+    for pair in earlier:
+        if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(part, str) for part in pair)):
+            raise BadRow("history: neither pairs of question and answer nor turns")
+        turns += [{"role": "user", "content": pair[0]}, {"role": "assistant", "content": pair[1]}]
+    return turns
+
+
+def _system_text(row: dict[str, Any], fields: FieldsConfig) -> list[str]:
+    system = row.get("system")
+    read = "system" in [path for _, path in fields.columns()]
+    return [system] if isinstance(system, str) and system.strip() and not read else []
+
+
+def _tools(row: dict[str, Any]) -> list[Any]:
+    tools = row.get("tools")
+    return _json(tools, "tools", list) if tools else []
+
+
+def _turns(values: list[dict[str, Any]]) -> list[Turn]:
+    return [_turn(value, number) for number, value in enumerate(values)]
+
+
+def _turn(value: dict[str, Any], number: int) -> Turn:
+    role = _role(value, number)
+    calls = value.get("tool_calls") or ([value["function_call"]] if value.get("function_call") else [])
+    if role == "call":
+        called = _json(_first(value, TEXT_KEYS), f"turn {number}", (dict, list))
+        role, calls = "assistant", called if isinstance(called, list) else [called]
+        value = {**value, "content": None, "value": None}
+    if not calls:
+        return {"role": role, "content": _text(value, number)}
+    if role != "assistant":
+        raise BadRow(f"turn {number}: {role} calls a tool")
+    text = _first(value, TEXT_KEYS)
+    content = _text(value, number) if isinstance(text, str) and text.strip() else ""
+    return {"role": role, "content": content, "tool_calls": [_call(call, number) for call in calls]}
+
+
+def _call(call: Any, number: int) -> dict[str, Any]:
+    function = call.get("function", call) if isinstance(call, dict) else None
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        raise BadRow(f"turn {number}: a call of a tool without its name")
+    arguments = function.get("arguments") or {}
+    if isinstance(arguments, str):
+        arguments = _json(arguments, f"turn {number}", dict)
+    return {"type": "function", "function": {"name": function["name"], "arguments": arguments}}
+
+
+def _json(value: Any, where: str, kind: type | tuple[type, ...]) -> Any:
+    try:
+        parsed = json.loads(value) if isinstance(value, str) else value
+    except (ValueError, RecursionError) as error:
+        raise BadRow(f"{where}: not JSON: {error}") from error
+    if not isinstance(parsed, kind):
+        raise BadRow(f"{where}: a {type(parsed).__name__} in place of a call or list of tools")
+    return parsed
+
+
+def _transcript(turns: list[Turn]) -> str:
+    lines = []
+    for turn in turns:
+        calls = [call["function"] for call in turn.get("tool_calls", ())]
+        said = [f"{call['name']}({json.dumps(call['arguments'], ensure_ascii=False)})" for call in calls]
+        text = "\n".join(part for part in (turn["content"], *said) if part)
+        lines.append(f"{turn['role'].capitalize()}: {text}")
+    return "\n\n".join(lines)
 
 
 def _role(turn: dict[str, Any], number: int) -> str:
     name = str(_first(turn, ROLE_KEYS))
-    if turn.get("tool_calls") or turn.get("function_call"):
-        raise BadRow(f"turn {number}: tool calls can't be trained on")
     if name not in ROLES:
         raise BadRow(f"turn {number}: role {name} can't be trained on; roles: {', '.join(ROLES)}")
     return ROLES[name]

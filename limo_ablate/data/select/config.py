@@ -17,7 +17,7 @@ Tier = Literal["any", "L1", "L2", "L3", "L4", "L5", "skipped", "shuffled", "padd
 RESERVED_COLUMNS = (
     "problem", "solution", "text", "response", "gold", "source", "level", "subject", "pass_rate", "note",
     "tier", "teacher", "tokens", "digest", "given", "length", "row", "status", "rule", "answer", "elaborated",
-    "group", "first", "flag", "cluster", "stratum", "in_shares", "degenerate",
+    "group", "first", "flag", "cluster", "stratum", "in_shares", "degenerate", "dialog",
 )  # fmt: skip
 """Columns of a selection; lexicons must have other names."""
 SHARES_SUM = 1e-6

@@ -47,7 +47,11 @@ def with_texts(
         None if response is None else change(response, gold)
         for response, gold in joined.select("response", "gold").iter_rows()
     ]
-    return joined.with_columns(pl.Series("response", changed, dtype=pl.String)).select(*COLUMNS, *features)
+    columns = [*COLUMNS, *features]
+    if (dialogs := pool.path / "dialogs.parquet").exists():
+        joined = joined.join(pl.read_parquet(dialogs), on="problem", how="left", maintain_order="left")
+        columns.append("dialog")
+    return joined.with_columns(pl.Series("response", changed, dtype=pl.String)).select(columns)
 
 
 def require_size(rows: pl.DataFrame, size: int, funnel: Funnel) -> None:

@@ -56,16 +56,12 @@ def collate(rows: TokenRows, part: Rows, device: torch.device, most_labels: int 
         return Collated(zero[None], zero[None], borders, zero, torch.full_like(zero, IGNORED), most_labels)
     lengths = rows.lengths[part] - 1
     offsets = np.concatenate([[0], np.cumsum(lengths)])
+    labelled = [rows.labels(row) for row in part]
     flat = [
         np.concatenate([rows.row(row)[:-1] for row in part]),
         np.concatenate([np.arange(length) for length in lengths]),
-        np.concatenate(
-            [
-                np.arange(begin + rows.prompts[row] - 1, begin + length)
-                for begin, length, row in zip(offsets[:-1], lengths, part, strict=True)
-            ]
-        ),
-        np.concatenate([rows.row(row)[rows.prompts[row] :] for row in part]),
+        np.concatenate([begin + at - 1 for begin, at in zip(offsets[:-1], labelled, strict=True)]),
+        np.concatenate([rows.row(row)[at] for row, at in zip(part, labelled, strict=True)]),
     ]
     ids, positions, predicting, labels = (
         torch.from_numpy(a.astype(np.int64)).to(device, non_blocking=True) for a in flat

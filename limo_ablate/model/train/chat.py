@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.time_limit import TimeLimitExceeded, within_processor_time
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 AS_IT_IS = TemplateConfig()
+Asked: TypeAlias = str | Sequence[dict[str, Any]]
+"""A problem: its text, or the turns of a dialog up to its answer."""
+Tools: TypeAlias = list[Any] | None
+FIXED = "role"
+"""The key of turns whose values are ours."""
 PINNED = (
     "{%- macro strftime_now(format) %}{{ pinned_dates[format] if format in pinned_dates else "
     "raise_exception('a date in a format that is not in the template') }}{%- endmacro %}\n"
@@ -68,7 +73,9 @@ class ChatEncoder:
         self._text = {content: f"\U000f0000{nonce};{n}\U000f0001" for content, n in self._ids.items()}
         """Control token -> what stands for it where a text has it, while the template is filled in."""
 
-    def prompts(self, problems: Sequence[str], system_prompt: str | None) -> list[Prompt]:
+    def prompts(
+        self, problems: Sequence[Asked], system_prompt: str | None, tools: Tools = None
+    ) -> list[Prompt]:
         """The prompt for each problem, up to where the answer begins.
 
         Raises UserError where the chat template fails, does not end, or leaves the system prompt out.
@@ -76,13 +83,14 @@ class ChatEncoder:
         if system_prompt:
             self._check_system_prompt(problems[:1], system_prompt)
         plain = _conversations(problems, system_prompt)
-        texts = self._rendered(plain, add_generation_prompt=True)
-        return self._encoded(texts, [self._has_control(turns) for turns in plain])
+        texts = self.rendered(plain, tools, add_generation_prompt=True)
+        return self._encoded(texts, [self._has_control([*turns, *(tools or ())]) for turns in plain])
 
-    def _check_system_prompt(self, problems: Sequence[str], system_prompt: str) -> None:
-        without = self._rendered(_conversations(problems, None), add_generation_prompt=True)
+    def _check_system_prompt(self, problems: Sequence[Asked], system_prompt: str) -> None:
+        problems = [problem if isinstance(problem, str) else "?" for problem in problems]
+        without = self.rendered(_conversations(problems, None), add_generation_prompt=True)
         try:
-            rendered = self._rendered(_conversations(problems, system_prompt), add_generation_prompt=True)
+            rendered = self.rendered(_conversations(problems, system_prompt), add_generation_prompt=True)
         except UserError as error:
             reason = str(error).rpartition("failed: ")[2]
         else:
@@ -93,19 +101,27 @@ class ChatEncoder:
                 "train.system_prompt=null, which eval.system_prompt follows"
             )
 
-    def turns(self, problems: Sequence[str], system_prompt: str | None, answers: Sequence[str]) -> list[Turn]:
+    def turns(
+        self,
+        problems: Sequence[Asked],
+        system_prompt: str | None,
+        answers: Sequence[str],
+        tools: Tools = None,
+    ) -> list[Turn]:
         """Each answer as the chat template writes it; raises UserError as `prompts` does."""
-        prompts, asked = self.prompts(problems, system_prompt), _conversations(problems, system_prompt)
+        prompts = self.prompts(problems, system_prompt, tools)
+        asked = _conversations(problems, system_prompt)
         answered = [
             [*turns, {"role": "assistant", "content": answer}]
             for turns, answer in zip(asked, answers, strict=True)
         ]
-        begun, ended = self._rendered(asked, add_generation_prompt=True), self._rendered(answered)
+        begun = self.rendered(asked, tools, add_generation_prompt=True)
+        ended = self.rendered(answered, tools)
         end, _ = turn_end(self.tokenizer)
         return [
             Turn(
                 prompt,
-                self._with_content(whole),
+                self.shown(whole),
                 whole[len(text) : whole.rfind(end) + len(end)] if whole.startswith(text) else None,
             )
             for prompt, text, whole in zip(prompts, begun, ended, strict=True)
@@ -113,9 +129,7 @@ class ChatEncoder:
 
     def tails(self, turns: Sequence[Turn]) -> list[list[int]]:
         """Ids of the tail that each turn has."""
-        tails = [turn.tail or "" for turn in turns]
-        marked = [any(placeholder in tail for placeholder in self._text.values()) for tail in tails]
-        return [prompt.ids for prompt in self._encoded(tails, marked)]
+        return self.pieces([turn.tail or "" for turn in turns])
 
     def raw(self, texts: Sequence[str]) -> list[Prompt]:
         """Each text as a prompt without a template: after BOS where the tokenizer begins texts with it."""
@@ -140,19 +154,24 @@ class ChatEncoder:
         """Ids of each text, without any control token."""
         return [prompt.ids for prompt in self.plain(texts)]
 
-    def _has_control(self, turns: list[dict[str, str]]) -> bool:
-        return any(self._control.search(turn["content"]) for turn in turns)
+    def _has_control(self, turns: list[dict[str, Any]]) -> bool:
+        return any(self._control.search(text) for text in _strings(turns))
 
-    def _rendered(self, conversations: list[list[dict[str, str]]], **settings: Any) -> list[str]:
-        """The conversations' texts, with placeholders for the control tokens of their turns."""
-        escaped = [
-            [
-                {**turn, "content": self._control.sub(lambda found: self._text[found[0]], turn["content"])}
-                for turn in turns
-            ]
-            for turns in conversations
-        ]
-        return render(self.tokenizer, escaped, self.template, **settings)
+    def rendered(
+        self, conversations: list[list[dict[str, Any]]], tools: Tools = None, **settings: Any
+    ) -> list[str]:
+        """The conversations' texts, with placeholders for the control tokens of their turns and tools."""
+        if tools:
+            settings["tools"] = self._escaped(tools)
+        return render(self.tokenizer, self._escaped(conversations), self.template, **settings)
+
+    def _escaped(self, value: Any) -> Any:
+        return _changed(value, lambda text: self._control.sub(lambda found: self._text[found[0]], text))
+
+    def pieces(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of parts of what `rendered` gives."""
+        marked = [any(placeholder in text for placeholder in self._text.values()) for text in texts]
+        return [prompt.ids for prompt in self._encoded(texts, marked)]
 
     def _encoded(self, rendered: Sequence[str], marked: Sequence[bool]) -> list[Prompt]:
         """`marked`: whether a text has placeholders."""
@@ -164,10 +183,10 @@ class ChatEncoder:
 
     def _escaped_prompt(self, rendered: str) -> Prompt:
         marked = self._control.sub(lambda found: self._template[found[0]], rendered)
-        return Prompt(self._with_content(rendered), self._as_text(self._with_content(marked)), escaped=True)
+        return Prompt(self.shown(rendered), self._as_text(self.shown(marked)), escaped=True)
 
-    def _with_content(self, text: str) -> str:
-        """`text` with control tokens of texts in place of their placeholders."""
+    def shown(self, text: str) -> str:
+        """`text`, of `rendered`, with control tokens of texts in place of their placeholders."""
         for content, placeholder in self._text.items():
             text = text.replace(placeholder, content)
         return text
@@ -226,9 +245,33 @@ def _control_tokens(tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:
     return {token.content: n for n, token in added if token.special or token.content in marks}
 
 
-def _conversations(problems: Sequence[str], system_prompt: str | None) -> list[list[dict[str, str]]]:
-    system = [{"role": "system", "content": system_prompt}] if system_prompt else []
-    return [[*system, {"role": "user", "content": problem}] for problem in problems]
+def conversation(problem: Asked, system_prompt: str | None) -> list[dict[str, Any]]:
+    """The turns up to where the answer begins; a system turn of its own stands in place of the prompt."""
+    turns = [{"role": "user", "content": problem}] if isinstance(problem, str) else list(problem)
+    if system_prompt is None or turns[0]["role"] == "system":
+        return turns
+    return [{"role": "system", "content": system_prompt}, *turns]
+
+
+def _conversations(problems: Sequence[Asked], system_prompt: str | None) -> list[list[dict[str, Any]]]:
+    return [conversation(problem, system_prompt or None) for problem in problems]
+
+
+def _changed(value: Any, change: Callable[[str], str]) -> Any:
+    """`value` with all texts changed that a template may print; those of roles and types are its own."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {change(key): part if key == FIXED else _changed(part, change) for key, part in value.items()}
+    return [_changed(part, change) for part in value] if isinstance(value, list) else value
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for part in (*value, *value.values()) if isinstance(value, dict) else value:
+            yield from _strings(part)
 
 
 def turn_end(tokenizer: PreTrainedTokenizerFast) -> tuple[str, list[int]]:

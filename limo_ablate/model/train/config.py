@@ -23,7 +23,7 @@ SCHEDULES: Registry[Schedule] = Registry(
 )
 """How the learning rate changes after warm-up."""
 
-TOKEN_KEYS = ("system_prompt", "max_length", "response")
+TOKEN_KEYS = ("system_prompt", "max_length", "response", "loss_on")
 """Keys of `TrainConfig` that decide the tokens; what follows depends on them through the tokens' digest."""
 
 
@@ -86,6 +86,8 @@ class TrainConfig:
     response: Literal["solution", "turn"] = field(default="solution", metadata=DEFAULT_NOT_IN_KEY)
     """What follows the prompt: the solution as it stands, with the token that ends a turn; or what the chat
     template makes of it, such as gpt-oss's channel around it."""
+    loss_on: Literal["every", "last"] = field(default="every", metadata=DEFAULT_NOT_IN_KEY)
+    """Of a dialog: whether every turn of the assistant has a loss, or the last one alone."""
     gradient_checkpointing: bool
     loss: Literal["torch", "liger"] = "torch"
     """Kernel for LM head and cross entropy: PyTorch, or on a GPU Liger's fused kernel (`liger` extra)."""

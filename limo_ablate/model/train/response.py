@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.text import counted
-from limo_ablate.model.train.chat import ChatEncoder, Turn, turn_end
+from limo_ablate.model.train.chat import Asked, ChatEncoder, Tools, Turn, turn_end
 from limo_ablate.verify.turns import TAGS
 
 AGAIN = "and the solution opens it again; set model.template.enable_thinking=true"
@@ -40,16 +40,18 @@ class Responses:
         self.rows = 0
         self.found: Counter[str] = Counter()
         """What was found -> number of rows; with a full sentence each."""
-        _, self.end = turn_end(encoder.tokenizer)
+        self.end_text, self.end = turn_end(encoder.tokenizer)
 
-    def encode(self, problems: Sequence[str], solutions: Sequence[str]) -> Iterator[Ids]:
+    def encode(
+        self, problems: Sequence[Asked], solutions: Sequence[str], tools: Tools = None
+    ) -> Iterator[Ids]:
         """(prompt ids, response ids with the end of turn) of each row.
 
         Raises UserError where the chat template fails, and for mode `turn` where its turn does not continue
         the prompt.
         """
         self.rows += len(problems)
-        turns = self.encoder.turns(problems, self.system_prompt, solutions)
+        turns = self.encoder.turns(problems, self.system_prompt, solutions, tools)
         own = [
             self._joined(turn.prompt.text, solution) for turn, solution in zip(turns, solutions, strict=True)
         ]

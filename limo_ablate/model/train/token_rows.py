@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 IDS = "tokens.safetensors"
+SPANS = ("span_rows", "span_begins", "span_ends")
+"""Names of the arrays that only rows of several turns have."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,12 @@ class TokenRows:
     """(rows,) number of tokens of each row's prompt; the tokens after it have a loss."""
     problems: npt.NDArray[np.int64]
     """(rows,) number of each row's problem."""
+    span_rows: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    """(spans,) row of each span of a prompt that has a loss too, in order: an earlier turn of a dialog."""
+    span_begins: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    """(spans,) position of its first token in the row."""
+    span_ends: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    """(spans,) position behind its last token."""
 
     @cached_property
     def lengths(self) -> npt.NDArray[np.int64]:
@@ -36,8 +44,19 @@ class TokenRows:
 
     @cached_property
     def responses(self) -> npt.NDArray[np.int64]:
-        """(rows,) number of response tokens of each row."""
-        return self.lengths - self.prompts
+        """(rows,) number of tokens of each row that have a loss."""
+        counts = self.lengths - self.prompts
+        np.add.at(counts, self.span_rows, self.span_ends - self.span_begins)
+        return counts
+
+    def labels(self, number: int) -> npt.NDArray[np.int64]:
+        """Positions of the tokens of a row that have a loss."""
+        last = np.arange(self.prompts[number], self.lengths[number])
+        first, behind = np.searchsorted(self.span_rows, [number, number + 1])
+        if first == behind:
+            return last
+        spans = zip(self.span_begins[first:behind], self.span_ends[first:behind], strict=True)
+        return np.concatenate([*(np.arange(begin, end) for begin, end in spans), last])
 
     def row(self, number: int) -> npt.NDArray[np.int32]:
         return self.ids[self.offsets[number] : self.offsets[number + 1]]

@@ -22,10 +22,11 @@ from limo_ablate.model.config import TemplateConfig
 from limo_ablate.model.train.base import model_path
 from limo_ablate.model.train.chat import AS_IT_IS, ChatEncoder
 from limo_ablate.model.train.config import TOKEN_KEYS, TrainConfig
+from limo_ablate.model.train.dialogs import Dialogs, Spans
 from limo_ablate.model.train.load import load_tokenizer
 from limo_ablate.model.train.model_config import context_length, model_config
 from limo_ablate.model.train.response import Responses
-from limo_ablate.model.train.token_rows import IDS, read_tokens
+from limo_ablate.model.train.token_rows import IDS, SPANS, read_tokens
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -60,7 +61,9 @@ def tokenize(
 
     def make(folder: Path) -> None:
         responses = Responses(ChatEncoder(tokenizer, template), train.system_prompt, train.response)
-        _write(_encoded(selection.path / "rows.parquet", responses), train.max_length, folder)
+        dialogs = Dialogs(responses, train.loss_on)
+        rows = _encoded(selection.path / "rows.parquet", responses, dialogs)
+        _write(rows, dialogs, train.max_length, folder)
         _check_context(folder, context_length(model_config(model_path(base))))
         responses.tell()
         _add_notes(folder, responses.lines())
@@ -74,11 +77,11 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerFast) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
-Encoded: TypeAlias = tuple[str, list[int], list[int]]
-"""Problem of a row, ids of its prompt, ids of its response."""
+Encoded: TypeAlias = tuple[str, list[int], list[int], Spans]
+"""Problem of a row, ids of its prompt, ids of its response, spans of the prompt that have a loss too."""
 
 
-def _encoded(file: Path, responses: Responses) -> Iterator[Encoded]:
+def _encoded(file: Path, responses: Responses, dialogs: Dialogs) -> Iterator[Encoded]:
     """The encoded rows of a selection, read `BATCH_ROWS` at a time."""
     import polars as pl
     from pyarrow.parquet import ParquetFile
@@ -90,42 +93,52 @@ def _encoded(file: Path, responses: Responses) -> Iterator[Encoded]:
             "set data.fields.solution to their column"
         )
     with ParquetFile(file) as table:
-        for batch in table.iter_batches(BATCH_ROWS, columns=["problem", "text", "response"]):
+        columns = ["problem", "text", "response", "dialog"]
+        columns = [name for name in columns if name in table.schema_arrow.names]
+        for batch in table.iter_batches(BATCH_ROWS, columns=columns):
             part = pl.DataFrame(pl.from_arrow(batch))
-            pairs = responses.encode(part["text"].to_list(), part["response"].to_list())
-            yield from ((problem, *pair) for problem, pair in zip(part["problem"], pairs, strict=True))
+            held = part["dialog"].to_list() if "dialog" in columns else [None] * part.height
+            plain = part.filter(pl.Series([dialog is None for dialog in held], dtype=pl.Boolean))
+            pairs = responses.encode(plain["text"].to_list(), plain["response"].to_list())
+            for problem, response, dialog in zip(part["problem"], part["response"], held, strict=True):
+                found = (*next(pairs), []) if dialog is None else dialogs.encode(dialog, response)
+                if found is not None:
+                    yield problem, *found
 
 
-def _write(encoded: Iterator[Encoded], max_length: int, folder: Path) -> None:
+def _write(encoded: Iterator[Encoded], dialogs: Dialogs, max_length: int, folder: Path) -> None:
     """Writes the rows that are short enough, one by one; raises UserError if none is."""
     per_row: list[tuple[int, int, int]] = []
+    spans: list[tuple[int, int, int]] = []
     over: list[dict[str, Any]] = []
     numbers: dict[str, int] = {}
     with (folder / IDS).open("wb") as file:
         file.write(bytes(HEADER))
-        for problem, prompt, response in encoded:
+        for problem, prompt, response, earlier in encoded:
             length = len(prompt) + len(response)
             if length > max_length:
                 over.append({"problem": problem, "tokens": length})
                 continue
+            spans += [(len(per_row), begin, end) for begin, end in earlier]
             per_row.append((length, len(prompt), numbers.setdefault(problem, len(numbers))))
             file.write(np.array(prompt + response, "<i4").tobytes())
         if not per_row:
-            lengths = [row["tokens"] for row in over]
-            raise UserError(
-                f"train.max_length={max_length}: all {len(lengths)} rows are longer "
-                f"({min(lengths)} to {max(lengths)} tokens); raise it or select shorter solutions"
-            )
+            raise UserError(_none_left(over, max_length, dialogs))
         lengths, prompts, problems = np.array(per_row, "<i8").T
-        _finish(file, {"offsets": np.cumsum([0, *lengths]), "prompts": prompts, "problems": problems})
+        arrays = {"offsets": np.cumsum([0, *lengths]), "prompts": prompts, "problems": problems}
+        if spans:
+            arrays |= dict(zip(SPANS, np.array(spans, "<i8").T, strict=True))
+        _finish(file, arrays)
     facts = {
         "rows": len(lengths),
         "rows_over_length": len(over),
         "tokens": int(lengths.sum()),
-        "response_tokens": int((lengths - prompts).sum()),
+        "response_tokens": int((lengths - prompts).sum()) + sum(end - begin for _, begin, end in spans),
         "longest": int(lengths.max()),
         "over_length": over,
     }
+    if dialogs.left_out:
+        facts["rows_left_out"] = dialogs.left_out
     (folder / FACTS).write_text(json.dumps(facts, indent=1) + "\n")
 
 
@@ -138,6 +151,16 @@ def _check_context(folder: Path, context: int) -> None:
             f"tokens of the model's context, up to {lengths.max()}; set train.max_length={context}, which "
             "drops them"
         )
+
+
+def _none_left(over: list[dict[str, Any]], max_length: int, dialogs: Dialogs) -> str:
+    if not over:
+        return f"no row can be trained on: {'; '.join(dialogs.responses.lines())}"
+    lengths = [row["tokens"] for row in over]
+    return (
+        f"train.max_length={max_length}: all {len(lengths)} rows are longer "
+        f"({min(lengths)} to {max(lengths)} tokens); raise it or select shorter solutions"
+    )
 
 
 def _add_notes(folder: Path, notes: list[str]) -> None:

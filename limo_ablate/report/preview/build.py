@@ -56,14 +56,18 @@ class Preview:
         folder.mkdir(parents=True, exist_ok=True)
         for name in WRITTEN:
             (folder / name).unlink(missing_ok=True)
-        rows = self.selected.rows.select(
+        columns = [
             "text", "response", "gold", "problem", "level", "subject", "source", "pass_rate", "tier",
-            "teacher", "score",
-        )  # fmt: skip
+            "teacher", "score", "dialog",
+        ]  # fmt: skip
+        rows = self.selected.rows.select(name for name in columns if name in self.selected.rows.columns)
         names = {"text": "problem", "response": "solution", "gold": "answer", "problem": "id"}
         with (folder / "rows.jsonl").open("w", encoding="utf-8") as lines:
             for row in rows.iter_rows(named=True):
                 line = {names.get(name, name): value for name, value in row.items()}
+                if dialog := line.pop("dialog", None):
+                    read = json.loads(dialog)
+                    line |= {"problem": read["turns"], "tools": read["tools"]}
                 lines.write(json.dumps(line, ensure_ascii=False) + "\n")
         self.manifest.write_parquet(folder / "manifest.parquet")
         self.rejected.write_parquet(folder / "rejected.parquet")

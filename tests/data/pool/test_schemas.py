@@ -16,6 +16,7 @@ from limo_ablate.data.pool.load import load_benchmark, load_pool
 from limo_ablate.data.pool.schema import read_row
 from limo_ablate.data.pool.schemas import SCHEMAS, recognise
 from limo_ablate.data.pool.values import BadRow, gold_text
+from limo_ablate.data.select.correctness import grades
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.evaluate.config import BenchmarkConfig
 
@@ -268,6 +269,14 @@ def test_the_verifier_does_not_take_one_of_several_answers() -> None:
         BenchmarkConfig(source="file", path="x", fields=fields, **sampling)
     with pytest.raises(UserError, match=r"fields=auto: its grader depends on them"):
         BenchmarkConfig(source="file", path="x", fields="auto", **sampling)
+
+
+def test_solutions_are_not_graded_where_any_of_several_answers_is_right(tmp_path: Path) -> None:
+    path = written(tmp_path, [{"question": "Who?", "answers": {"text": ["Jane Austen", "Austen"]}}])
+    store = Store(tmp_path / "store")
+    pool = load_pool(store, compose(["data=auto", f"data.path={path}"]).data)
+    with pytest.raises(UserError, match=r"1 problem of the pool with several gold answers of which any"):
+        grades(store, pool)
 
 
 def test_auto_reads_what_the_pasted_yaml_reads(tmp_path: Path) -> None:
