@@ -103,3 +103,21 @@ def test_in_a_fraction_levels_are_compared_over_all_cells() -> None:
     part = Cube(block.axes, cells[:3], block.seeds, block.problems, accuracy[:3], 1)
     with pytest.raises(UserError, match="no finished trials yet that agree in all other factors"):
         contrast_weights(part, a)
+
+
+def test_an_interaction_of_a_fraction_is_refused_where_a_main_effect_is_its_alias() -> None:
+    """C = AB: where A and B are equal C is 1, so C's effect would be taken for that of both. D = ABC: all
+    levels of C and D are in each of the four groups."""
+    change = Contrast(name="a", block="b", factor="a", a=0, b=1, interaction={"b": (0, 1)}, score="mini")
+    for axes, cells in (
+        (("a", "b", "c"), [(a, b, int(a == b)) for a in (0, 1) for b in (0, 1)]),
+        (("a", "b", "c", "d"), [(a, b, c, (a + b + c) % 2) for a in (0, 1) for b in (0, 1) for c in (0, 1)]),
+    ):
+        effects = [0.3 * (cell[0] and cell[1]) + 0.1 * cell[2] for cell in cells]
+        accuracy = np.array(effects)[:, None, None] + np.zeros((len(cells), 2, 6))
+        block = Cube(axes, tuple(cells), (0, 1), tuple("pqrstu"), accuracy, 1)
+        if len(axes) == 3:
+            with pytest.raises(UserError, match="no finished trials yet that agree in all other factors"):
+                contrast_weights(block, change)
+        else:
+            assert block.weighted(contrast_weights(block, change)) == pytest.approx(np.full((2, 6), 0.3))
