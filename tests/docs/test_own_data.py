@@ -17,6 +17,7 @@ from tests.conftest import ROOT
 
 DOC = (ROOT / "docs" / "own_data.md").read_text()
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", DOC, re.DOTALL) for line in block.splitlines()]
+LABELS = [command for command in COMMANDS if "intents" in command]
 FILES = dict(re.findall(r"```yaml\n# (\S+)\n(.*?)```", DOC, re.DOTALL))
 PROJECT = {name: FILES.pop(name) for name in list(FILES) if "/" in name}
 
@@ -75,18 +76,40 @@ def test_the_project_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert compose(["data=miniature"]).data.name == "miniature"
 
 
+def run(command: str, folder: Path) -> str:
+    """What a command of the page prints."""
+    verb, *arguments = shlex.split(command)
+    assert verb == "limo-ablate"
+    done = subprocess.run(
+        [sys.executable, "-m", "limo_ablate", *arguments], cwd=folder, capture_output=True, text=True
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def test_labels_as_written(folder: Path) -> None:
+    intents = ("card_arrival", "refund", "lost_card")
+    messages = [
+        {"text": f"Message {n}: what about my {intents[n % 3].replace('_', ' ')}?", "label": intents[n % 3]}
+        for n in range(40)
+    ]
+    for name, rows in (("intents", messages[:30]), ("intents_exam", messages[30:])):
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+    inspected, _ = (run(command, folder) for command in LABELS)
+    assert "30 rows looked at, 30 can be used" in inspected
+    assert "the texts in label are trained on as they are" in inspected
+    study = folder / "outputs/studies/intents_dry"
+    verdicts = pl.read_parquet(next(study.glob("trials/*/verdicts.parquet")))
+    assert set(verdicts["gold"]) == set(intents)
+    assert set(verdicts["rule"]) <= {"exact", "unfinished", "no_answer"}
+    assert (study / "report/index.html").is_file()
+
+
 def test_the_page_as_written(folder: Path) -> None:
-    assert len(COMMANDS) == 4
-    assert list(FILES) == ["tickets.yaml"]
-    printed = []
-    for command in COMMANDS:
-        verb, *arguments = shlex.split(command)
-        assert verb == "limo-ablate"
-        done = subprocess.run(
-            [sys.executable, "-m", "limo_ablate", *arguments], cwd=folder, capture_output=True, text=True
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
-        printed.append(done.stdout)
+    commands = [command for command in COMMANDS if command not in LABELS]
+    assert len(commands) == 4
+    assert list(FILES) == ["tickets.yaml", "intents.yaml"]
+    printed = [run(command, folder) for command in commands]
     rejected = pl.read_parquet(folder / "seen/rejected.parquet")
     assert rejected["where"].to_list() == ["tickets.jsonl:121", "tickets.jsonl:122"]
     flags = pl.read_parquet(folder / "seen/flags.parquet").filter(pl.col("method") == "exact")

@@ -230,7 +230,5 @@ def test_dialogs_are_trained_on_and_written_as_they_are(own: list[str], tmp_path
     again = compose([*overrides, f"data.path={tmp_path / 'seen/rows.jsonl'}", fields])
     pool = load_pool(Store(tmp_path / "again"), again.data)
     assert pl.read_parquet(pool.path / "dialogs.parquet").height == 8
-    with pytest.raises(
-        UserError, match=r"tokens=900 counts the last turn of a dialog, and 20 problems"
-    ):
+    with pytest.raises(UserError, match=r"tokens=900 counts the last turn of a dialog, and 20 problems"):
         selected(compose([*overrides, "select.tokens=900"]))
