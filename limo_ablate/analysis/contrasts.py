@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,9 @@ def _row(contrast: Contrast, blocks: Callable[[str, str, str], Cube], alpha: flo
     }
     try:
         parts = [blocks(contrast.block, *measured(score)) for score in contrast.scores]
+        for (name, one), (other, two) in combinations(zip(contrast.benchmarks, parts, strict=True), 2):
+            if name == other and {*one.problems} & {*two.problems}:
+                raise UserError(f"{contrast.score_name}: scores with the same problems count them twice")
         weights = [contrast_weights(part, contrast) for part in parts]
         over = points_compared(parts[0], contrast, weights[0])
         numbers = contrast_numbers(parts, weights, contrast.margin, alpha)

@@ -132,6 +132,11 @@ class Contrast:
             raise UserError(f"{where}: interaction names one other axis, with two levels: {{KEY: [A, B]}}")
         if len(set(self.scores)) < len(self.scores) or not self.scores:
             raise UserError(f"{where}: score={list(self.scores)} must name each benchmark or group once")
+        names, measures = zip(*map(measured, self.scores), strict=True)
+        if len({*measures}) > 1:
+            raise UserError(f"{where}: score={list(self.scores)}: a mean is over scores of one kind")
+        if part := next((name for name in names if "/" in name and name.partition("/")[0] in names), None):
+            raise UserError(f"{where}: score={list(self.scores)}: {part} is a part of another score")
         for key, share in (("effect", self.effect), ("margin", self.margin)):
             if share is not None and not 0 < share <= 1:
                 raise UserError(f"{where}: {key}={share:g} is a share, above 0 and at most 1; or null")

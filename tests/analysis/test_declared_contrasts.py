@@ -84,6 +84,12 @@ def test_a_mean_over_scores_counts_each_the_same(trials: list[Trial]) -> None:
     assert both["problems"] == easy["problems"] + hard["problems"]
     assert both["score"] == "mean of mini/easy, mini/hard"
     assert both["low"] < 0.15 < both["high"]
+    overlapping = items(trials).filter(score="mini").with_columns(score=pl.lit("mini/easy"))
+    twice = pl.concat([items(trials).filter(score="mini/hard"), overlapping])
+    (shared,) = contrasts(
+        [Contrast(**{**WHAT, **TIER, "score": ("mini/easy", "mini/hard")})], AXES, trials, twice
+    ).rows(named=True)
+    assert shared["note"].endswith("scores with the same problems count them twice")
     part = [t for t in trials if not (t.seed == 2 and t.overrides["select.quality"] == "L5")]
     (unpaired,) = rows(part, TIER | {"score": ("mini/easy", "mini/hard")})
     assert (

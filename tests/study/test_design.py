@@ -287,6 +287,8 @@ def test_what_a_contrast_cannot_compare_is_named(folder: Path) -> None:
         (f"{tier}, interaction: {{select.size: 4}}", r"interaction.select.size=4: expected a list"),
         (f"{tier}, interaction: {{select.quality: [L1, L2]}}", "select.quality can be only one of factor"),
         (f"{tier}, score: [mini, mini]", "must name each benchmark or group once"),
+        (f"{tier}, score: [mini, mini/hard]", "mini/hard is a part of another score"),
+        (f"{tier}, score: [mini/easy, mini/hard.finished]", "a mean is over scores of one kind"),
     ):
         text = f"{COMPARED}{wrong}}}]\n"
         (folder / "small.yaml").write_text(text.replace("score: mini, ", "") if "score" in wrong else text)
@@ -300,7 +302,9 @@ def test_contrasts_of_every_kind_are_read_and_written_again(folder: Path) -> Non
         "factor: select.quality, a: L1, b: [L2, L5], at: {select.size: [4, 16]}",
     )
     text = TIERS.replace("[4, 16]", "[4, 16, 64]", 1)
-    rows = [f"{{name: c{n}, block: grid, score: [mini, mini/hard], {kind}}}" for n, kind in enumerate(kinds)]
+    rows = [
+        f"{{name: c{n}, block: grid, score: [mini/easy, mini/hard], {kind}}}" for n, kind in enumerate(kinds)
+    ]
     (folder / "small.yaml").write_text(f"{text}contrasts: [{', '.join(rows)}]\n")
     study = load(folder)
     (folder / "again.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(asdict(study)))))
