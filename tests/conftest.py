@@ -78,11 +78,32 @@ _quick: str | None = None
 """The quick test that runs."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+EXHAUSTIVE = (
+    "test_an_agent_runs_two_real_trials_each_as_one_run", "test_optuna_proposes_through_wandbs_scheduler",
+    "test_a_model_based_sampler_beats_chance[gp]", "test_a_new_ledger_is_opened_by_several_at_once",
+    "test_a_killed_writer_leaves_a_ledger_that_works[sqlite]",
+    "test_a_killed_writer_leaves_a_ledger_that_works[grpc]",
+    "test_a_row_is_claimed_and_ended_once_by_processes[sqlite]",
+    "test_a_row_is_claimed_and_ended_once_by_processes[grpc]",
+)  # fmt: skip
+"""The costliest tests, each beside a cheaper one of the same kind: they run with --exhaustive."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--exhaustive", action="store_true", help="also run the costliest tests (conftest.py)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     slow = _files(SLOW) - _files(QUICK)
     for item in items:
         if item.path in slow:
             item.add_marker(pytest.mark.slow)
+    if config.args_source is config.ArgsSource.TESTPATHS:
+        assert not (gone := {*EXHAUSTIVE} - {item.name for item in items}), f"{gone}: no such tests"
+    if not config.getoption("exhaustive") and not any("::" in name for name in config.args):
+        left_out = [item for item in items if item.name in EXHAUSTIVE]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item.name not in EXHAUSTIVE]
 
 
 def _files(patterns: Sequence[str]) -> set[Path]:

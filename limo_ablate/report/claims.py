@@ -138,11 +138,11 @@ def finding(row: dict[str, Any]) -> str:
 
 
 def _compared(row: dict[str, Any]) -> str:
-    """` (select.quality L4 against L1 on mini, averaged over select.size=4, 64)`."""
+    """`. Compared: select.quality L4 against L1 on mini, averaged over select.size=4, 64`."""
     if row["effect"] is None:
         return ""
     over = f", averaged over {row['over']}" if row["over"] else ""
-    return f" ({row['comparison']} on {row['score']}{over})"
+    return f". Compared: {row['comparison']} on {row['score']}{over}"
 
 
 def _claim(row: dict[str, Any]) -> str:

@@ -28,7 +28,7 @@ def test_the_page_begins_with_them(study: Path) -> None:
     first, figure, contrasts = map(page.index, ("<h2>What came out", FIGURE, "<h2>Contrasts"))
     assert first < figure < contrasts
     assert '<li><a href="#claims">L5 &lt;beats&gt; L1</a>: +' in page
-    assert ": different (select.quality L5 against L1 on mini, averaged over select.size=" in page
+    assert ": different. Compared: select.quality L5 against L1 on mini, averaged over select.size=" in page
     assert "on another set (secondary)</a>: no result: score aime: no finished trial" in page
     assert "adjusted p-values by Holm" in page
     assert (study / "report" / "contrasts.png").stat().st_size > 5000

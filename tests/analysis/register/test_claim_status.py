@@ -20,7 +20,7 @@ from limo_ablate.analysis.results import edited
 from limo_ablate.analysis.trials import load_trials
 from limo_ablate.core.artifacts import digest_file
 from limo_ablate.report.claims import Claims, claims
-from limo_ablate.report.facts import warnings
+from limo_ablate.report.facts import problems
 from limo_ablate.report.page import write_report
 from limo_ablate.report.study_view import load
 from limo_ablate.study.design import load_study
@@ -67,7 +67,7 @@ def test_what_was_registered_before_and_is_unchanged_is_confirmatory(study: Path
     found = told(study)
     assert found.rows["kind"].to_list() == ["confirmatory", "confirmatory"]
     assert found.deviations == []
-    assert found.findings[0][1].endswith("(confirmatory)")
+    assert "different (confirmatory). Compared: " in found.findings[0][1]
     page = write_report(study).page.read_text()
     assert "Registered 20" in page
     assert "Deviations from the registration" not in page
@@ -78,7 +78,7 @@ def test_without_a_registration_a_line_says_how(study: Path) -> None:
     found = told(study)
     assert found.rows["why"].to_list() == ["not registered"] * 2
     assert "limo-ablate freeze NAME" in found.section.text[0]
-    assert not found.findings[0][1].endswith(")")
+    assert "different. Compared: " in found.findings[0][1]
     table = found.section.charts[0].table
     assert table is not None
     assert table.rows[0][3] == "exploratory: not registered"
@@ -196,7 +196,8 @@ def test_trials_of_other_code_or_packages_make_it_exploratory(
     (line,) = found.deviations
     assert line.startswith(f"{name}: registered ")
     assert line.endswith(f"trials ran with {old}")
-    assert f"The trials ran with different versions: {what}" in "\n".join(warnings(load(study)))
+    texts = [problem.text for problem in problems(load(study))]
+    assert any(text.startswith(f"the trials ran with different versions: {what}") for text in texts)
 
 
 def test_weights_of_other_code_from_the_store_make_it_exploratory(study: Path) -> None:
