@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from limo_ablate.data.pool.config import FieldsConfig
-from limo_ablate.data.pool.values import BadRow
+from limo_ablate.data.pool.values import DEEPEST, BadRow, is_deep
 
 ROLES = {
     "system": "system", "developer": "system", "user": "user", "human": "user", "assistant": "assistant",
@@ -73,6 +73,8 @@ def exchange(asked: Any, answered: Any, row: dict[str, Any], fields: FieldsConfi
     before = [{"role": "system", "content": "\n\n".join(kept)}] if kept else []
     dialog = None
     if before or tools or len(spoken) > 1:
+        if is_deep([tools, *spoken]):
+            raise BadRow(f"tools or calls nested more than {DEEPEST} deep")
         dialog = json.dumps({"turns": [*before, *spoken], "tools": tools}, ensure_ascii=False, sort_keys=True)
     question = spoken[0]["content"] if len(spoken) == 1 and not before else _transcript([*before, *spoken])
     return Exchange(question, answer, dialog, system=bool(system) and not kept)

@@ -14,6 +14,8 @@ NO_GOLD = ("proof", "notfound")
 """Values that NuminaMath-1.5, and data sets made from it, have in place of a missing answer."""
 ANY = "|"
 """Stands between gold answers of which any is right, as the grader `any_of` reads them."""
+DEEPEST = 32
+"""Levels of lists and objects."""
 LONG_GOLD = 60
 """Characters from which a gold answer with a box in it is taken for a solution."""
 
@@ -59,12 +61,23 @@ def gold_text(value: Any, answers: str | None = None) -> str | None:
     return ANY.join(dict.fromkeys(parts))
 
 
+def is_deep(value: Any) -> bool:
+    """Whether lists and objects are nested so deep that code which follows them might fail."""
+    level = [value]
+    for _ in range(DEEPEST):
+        lists = [part for part in level if isinstance(part, list | dict)]
+        level = [part for one in lists for part in (one.values() if isinstance(one, dict) else one)]
+    return bool(level)
+
+
 def _listed(value: Any) -> list[Any]:
     """The parts of an answer: itself, or those of a list or object, or of a list that is written as JSON."""
     if isinstance(value, str) and value.lstrip().startswith('["'):
         with suppress(ValueError, RecursionError):
             value = json.loads(value)
     if isinstance(value, list | dict):
+        if is_deep(value):
+            raise BadRow(f"answer: lists or objects nested more than {DEEPEST} deep")
         parts = value.values() if isinstance(value, dict) else value
         return [inner for part in parts for inner in _listed(part)]
     return [value]

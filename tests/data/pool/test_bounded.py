@@ -14,7 +14,10 @@ import pytest
 from limo_ablate.core import lines
 from limo_ablate.core.errors import UserError
 from limo_ablate.data.pool import parquet_rows, sources
+from limo_ablate.data.pool.config import FieldsConfig
+from limo_ablate.data.pool.schema import read_row
 from limo_ablate.data.pool.sources import file_rows, hub_rows
+from limo_ablate.data.pool.values import BadRow
 from limo_ablate.verify.score import grade_file
 
 LONG = 2**16
@@ -128,3 +131,14 @@ def test_packed_rows_that_are_short_enough_are_read(tmp_path: Path) -> None:
     assert [row for _, row in file_rows(str(tmp_path / "rows.parquet"))] == rows
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert [row for _, row in file_rows(str(tmp_path / "rows.jsonl"))] == rows
+
+
+def test_values_that_are_nested_too_deep_are_rejected_rows() -> None:
+    deep = json.loads("[" * 900 + "1" + "]" * 900)
+    with pytest.raises(BadRow, match="answer: lists or objects nested more than 32 deep"):
+        read_row({"q": "x", "a": deep}, FieldsConfig(problem="q", answer="a"), "made")
+    with pytest.raises(BadRow, match="answer: lists or objects nested more than 32 deep"):
+        read_row({"q": "x", "a": f'["a", {json.dumps(deep)}]'}, FieldsConfig(problem="q", answer="a"), "made")
+    turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
+    with pytest.raises(BadRow, match="tools or calls nested more than 32 deep"):
+        read_row({"m": turns, "tools": deep}, FieldsConfig(problem="m", answer=None, solution="m"), "made")
