@@ -20,6 +20,8 @@ ASSUMED = 80e9
 """Memory of a GPU, in bytes, assumed where this machine has none."""
 PROMPT = 100
 """Assumed tokens of a prompt."""
+SAVED, CHECKPOINT = {"float32": 4, "bfloat16": 2}, 12
+"""Bytes per parameter of saved weights, and of a checkpoint's weights and optimiser state."""
 SAMPLE = 256
 """Most rows for which packing is simulated."""
 
@@ -38,6 +40,10 @@ class Fit:
     """Whether the capacity is this machine's or was given; else it is assumed."""
     advice: str | None
     """What would fit, where the trial does not."""
+    checkpoint: int = 0
+    """Bytes of a checkpoint on the disk; 0 where nothing is trained."""
+    saved: int = 0
+    """Bytes of the weights that a training leaves."""
 
     @property
     def needed(self) -> int:
@@ -94,7 +100,24 @@ def _fit(config: TrialConfig, gpu: float | None) -> Fit:
             advice_parts.append(advice(demand, FreeMemory(room, 2**63 if on_gpu else free_main_memory())))
     if decoding > room:
         advice_parts.append(_decoding_advice(config, room))
-    return Fit(name, hardware, training, decoding, room, known, ". ".join(advice_parts) or None)
+    said = ". ".join(advice_parts) or None
+    return Fit(name, hardware, training, decoding, room, known, said, *_on_disk(config))
+
+
+def _on_disk(config: TrialConfig) -> tuple[int, int]:
+    """Bytes of a checkpoint (weights, and AdamW's two states of the trained ones), and of what is kept."""
+    from limo_ablate.model.train.shapes import declared_shape
+
+    lora = config.train.lora
+    if config.select.size == 0:
+        return 0, 0
+    shape = declared_shape(config.model, lora.targets if lora else ())
+    saved = SAVED[config.model.dtype] * shape.parameters
+    if lora is None:
+        return CHECKPOINT * shape.parameters, saved
+    adapters = shape.adapters * lora.rank
+    frozen = (2 if config.hardware.precision == "bf16" else 4) * shape.parameters
+    return CHECKPOINT * adapters + frozen, 4 * adapters if lora.save == "adapter" else saved
 
 
 def _demand(config: TrialConfig) -> Demand:

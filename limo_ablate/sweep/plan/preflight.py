@@ -19,6 +19,7 @@ from limo_ablate.core.hardware import visible_gpus
 from limo_ablate.core.text import counted
 from limo_ablate.model.train.memory import size
 from limo_ablate.sweep.plan.cost import shape_of
+from limo_ablate.sweep.plan.fit import CHECKPOINT, SAVED
 from limo_ablate.trial.checks import CHECKS, Check
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.known import Known, NotChecked, Notice
@@ -26,8 +27,6 @@ from limo_ablate.trial.track.tracker import NoTracker
 
 NAMED = 3
 """Trials that a line names."""
-SAVED, CHECKPOINT = {"float32": 4, "bfloat16": 2}, 12
-"""Bytes per parameter of saved weights, and of a checkpoint's weights and optimiser state."""
 NamedConfig = tuple[str, TrialConfig]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from limo_ablate.analysis.power import POWER
 from limo_ablate.core.text import counted
+from limo_ablate.model.train.checkpoint import KEPT
 from limo_ablate.model.train.memory import size
 from limo_ablate.sweep.plan.detectable import Detectable
 from limo_ablate.sweep.plan.fit import Fit
@@ -47,6 +48,7 @@ def facts(plan: Plan) -> dict[str, Any]:
         "memory": [
             {
                 "model": fit.model, "hardware": fit.hardware, "training_bytes": fit.training,
+                "checkpoint_bytes": fit.checkpoint, "saved_bytes": fit.saved,
                 "decoding_bytes": fit.decoding, "device_bytes": fit.capacity, "fits": fit.holds,
                 "advice": fit.advice,
             }
@@ -91,6 +93,7 @@ def text(plan: Plan) -> str:
     if plan.fits:
         lines += ["", "Memory of a device", *_table([_fit(fit) for fit in plan.fits])]
         lines += [f"  {fit.model} on {fit.hardware}: {fit.advice}" for fit in plan.fits if fit.advice]
+        lines += _disk(plan.fits)
     for block, rows in plan.aliases.items():
         lines += ["", f"Main effects and two-factor interactions that are aliased in block {block}"]
         lines += [f"  {' = '.join(row)}" for row in rows if len(row) > 1] or ["  none"]
@@ -165,6 +168,19 @@ def _fit(fit: Fit) -> list[str]:
     if not fit.holds and fit.smallest:
         verdict += f", needs {fit.smallest / 1e9:.0f} GB"
     return [fit.model, fit.hardware, training, f"decoding {size(fit.decoding)}", verdict]
+
+
+def _disk(fits: Sequence[Fit]) -> list[str]:
+    trained = {
+        (fit.model, size(fit.saved), size(fit.checkpoint), size(fit.checkpoint * (KEPT + 1)))
+        for fit in fits
+        if fit.checkpoint
+    }
+    rows = [
+        [model, f"{saved} of weights are kept", f"a checkpoint {one}, up to {most} while it trains"]
+        for model, saved, one, most in sorted(trained)
+    ]
+    return ["", "On the disk, of each training", *_table(rows)] if rows else []
 
 
 def _contrast(seen: Detectable) -> list[str]:

@@ -188,6 +188,17 @@ def test_what_does_not_fit_is_said_with_what_would(
     assert large["fits"]
     assert large["advice"] is None
     assert small["training_bytes"] == pytest.approx(16 * 7.6e9, rel=0.3)
+    weights = 7_615_616_512
+    assert (small["checkpoint_bytes"], small["saved_bytes"]) == (12 * weights, 2 * weights)
+
+
+def test_what_trainings_take_on_the_disk_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of 32.8 billion weights: two checkpoints are kept, while a third is written."""
+    file = _write(tmp_path, overrides=["experiment=limo_v3", "eval=miniature", "model=qwen2_5_32b"])
+    main(["plan", str(file)])
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "of weights are kept" in line]
+    checkpoints = "a checkpoint 393.2 GB, up to 1179.5 GB while it trains"
+    assert line.split("  ") == ["", "qwen2_5_32b", "65.5 GB of weights are kept", checkpoints]
 
 
 def test_aliases_of_a_fractional_block_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
