@@ -110,15 +110,16 @@ def _must_count_tokens(config: TrialConfig, pool: Artifact) -> bool:
 
 def _token_counter(base: Artifact) -> TokenCounter:
     from limo_ablate.model.train.base import model_path
-    from limo_ablate.model.train.chat import ChatEncoder
+    from limo_ablate.model.train.chat import ChatEncoder, turn_end
     from limo_ablate.model.train.load import load_tokenizer
     from limo_ablate.model.train.tokens import tokenizer_digest
 
     tokenizer = load_tokenizer(model_path(base))
     encoder = ChatEncoder(tokenizer)
+    _, end = turn_end(tokenizer)
 
     def count(texts: Sequence[str]) -> list[int]:
         """Response tokens, the end of the turn included."""
-        return [len(ids) + 1 for ids in encoder.texts(texts)]
+        return [len(ids) + len(end) for ids in encoder.texts(texts)]
 
     return TokenCounter(count, tokenizer_digest(tokenizer))

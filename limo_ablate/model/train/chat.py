@@ -94,7 +94,8 @@ class ChatEncoder:
         except UserError as error:
             reason = str(error).rpartition("failed: ")[2]
         else:
-            reason = "it leaves it out" if problems and rendered == without else ""
+            missing = rendered == without and not any(system_prompt.strip() in text for text in rendered)
+            reason = "it leaves it out" if missing and problems else ""
         if reason:
             raise UserError(
                 f"{self.tokenizer.name_or_path}: its chat template takes no system prompt ({reason}); set "

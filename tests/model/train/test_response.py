@@ -290,6 +290,12 @@ def test_arguments_that_a_template_lacks_are_refused() -> None:
         TemplateConfig(date="today")
 
 
+def test_a_system_prompt_may_be_the_template_s_own() -> None:
+    own = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."
+    encoder = ChatEncoder(family("Qwen2.5"))
+    assert encoder.prompts(["1+1?"], own) == encoder.prompts(["1+1?"], None)
+
+
 def test_a_system_prompt_that_a_template_can_not_have_is_refused() -> None:
     with pytest.raises(UserError, match=r"takes no system prompt \(.*System role not supported\); set train"):
         row("Gemma-2", "2", system="Think.")
