@@ -91,17 +91,20 @@ class FieldsConfig:
     def columns(self) -> list[tuple[str, str]]:
         """(key, field) of each field that the rows have; `solution.r1` where there are several."""
         found = []
-        for role in self.__dataclass_fields__:
-            value = None if role in NO_COLUMN else getattr(self, role)
-            if isinstance(value, dict):
+        for role in COLUMN_ROLES:  # once for each row
+            value = getattr(self, role)
+            if isinstance(value, str):
+                found.append((role, value))
+            elif isinstance(value, dict):
                 found += [(f"{role}.{name}", column) for name, column in value.items()]
             elif value is not None:
-                found += [(role, column) for column in ((value,) if isinstance(value, str) else value)]
+                found += [(role, column) for column in value]
         return found
 
 
 STRIP = ("strip_prefix", "strip_suffix", "strip")
 NO_COLUMN = (*STRIP, "answers", "first_option", "system_turns")
+COLUMN_ROLES = tuple(f.name for f in fields(FieldsConfig) if f.name not in NO_COLUMN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,7 +44,9 @@ class Exchange:
 
 def is_conversation(value: Any) -> bool:
     """Whether a column holds turns, rather than a list of texts."""
-    turns = value if isinstance(value, list) and value else [None]
+    if not isinstance(value, list):
+        return False
+    turns = value or [None]
     return all(isinstance(turn, dict) and _first(turn, ROLE_KEYS) is not None for turn in turns)
 
 
@@ -125,9 +127,9 @@ def _check_named(base: str, turns: list[dict[str, Any]], numbers: set[int]) -> N
 def _history(row: dict[str, Any], fields: FieldsConfig) -> list[Turn]:
     """Earlier turns of alpaca's rows: pairs of texts, or turns."""
     earlier = row.get("history")
-    if not isinstance(earlier, list) or any("history" in path for _, path in fields.columns()):
+    if not isinstance(earlier, list) or not earlier or any("history" in path for _, path in fields.columns()):
         return []
-    if earlier and is_conversation(earlier):
+    if is_conversation(earlier):
         return _turns(earlier)
     turns: list[Turn] = []
     for pair in earlier:
@@ -139,8 +141,9 @@ def _history(row: dict[str, Any], fields: FieldsConfig) -> list[Turn]:
 
 def _system_text(row: dict[str, Any], fields: FieldsConfig) -> list[str]:
     system = row.get("system")
-    read = "system" in [path for _, path in fields.columns()]
-    return [system] if isinstance(system, str) and system.strip() and not read else []
+    if not isinstance(system, str) or not system.strip():
+        return []
+    return [] if "system" in [path for _, path in fields.columns()] else [system]
 
 
 def _tools(row: dict[str, Any]) -> list[Any]:
