@@ -43,10 +43,10 @@ def report(study: str, overrides: list[str], to: Path | None) -> int:
     paths = compose(overrides).paths
     use_umask(paths.umask)
     folder = study_folder(study, Path(paths.studies))
-    page, failed, found = write_report(folder, to)
+    page, failed, said = write_report(folder, to)
     print(page)
     print(_contents(page))
-    print("".join(f"{problem.text}\n" for problem in found), end="")
+    print("".join(f"{line}\n" for line in said), end="")
     if outdated := _outdated(study, folder, overrides):
         print(outdated)
     return print_failed(failed, page.parent)

@@ -23,7 +23,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from limo_ablate.analysis.tidy import tidy_items
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.files import write_atomically
-from limo_ablate.report.facts import Problem
 from limo_ablate.report.part_errors import PartErrors
 from limo_ablate.report.parts import RECIPE, ReportParts, report_parts
 from limo_ablate.report.picture_files import FORMATS, write_picture_files
@@ -51,7 +50,8 @@ class WrittenReport(NamedTuple):
     page: Path
     failed: list[str]
     """Parts that could not be drawn, a line for each; their tracebacks are beside the page."""
-    problems: list[Problem]
+    said: list[str]
+    """What the page begins with, as lines: what came out, and problems."""
 
 
 def write_report(study: Path, folder: Path | None = None) -> WrittenReport:
@@ -62,7 +62,7 @@ def write_report(study: Path, folder: Path | None = None) -> WrittenReport:
     view, errors = load(study), PartErrors()
     parts, files = report_parts(view, errors)
     page = write_page(view, parts, files, errors, folder)
-    return WrittenReport(page, errors.failed, parts.problems)
+    return WrittenReport(page, errors.failed, parts.said)
 
 
 def write_page(

@@ -40,6 +40,23 @@ class ReportParts:
     """Configuration and provenance."""
 
     @property
+    def said(self) -> list[str]:
+        """What the page begins with, as lines: a sentence for each contrast and each declared figure, and
+        the problems."""
+        findings = self.claims.findings if isinstance(self.claims, Claims) else []
+        findings = [*findings, *((figure.title, figure.finding) for figure in self.figures)]
+        parts = {
+            "What came out:": [f"{name}: {finding}" for name, finding in findings],
+            "Problems:": [problem.text for problem in self.problems],
+        }
+        return [
+            line
+            for title, lines in parts.items()
+            if lines
+            for line in (title, *(f"- {one}" for one in lines))
+        ]
+
+    @property
     def charts(self) -> list[Chart]:
         """All charts, also those without a specification."""
         of_claims = self.claims.section.charts if isinstance(self.claims, Claims) else ()

@@ -261,8 +261,12 @@ def _report(folder: Path, commands: Commands, console: Console, *, anew: bool) -
     newest = max(source.stat().st_mtime for source in sources)
     if anew or not page.exists() or errors.exists() or newest > page.stat().st_mtime:
         console.print("drawing the report")
-        page, failed, *_ = Call(commands.report, (folder,))()
+        page, failed, said = Call(commands.report, (folder,))()
+        for line in said:
+            console.print(line)
     for part in failed:
         console.print(f"could not draw {part}")
-    console.print(f"report: {page}" + (f"; tracebacks of what failed: {errors}" if failed else ""))
+    console.print(
+        f"report: {page.resolve().as_uri()}" + (f"; tracebacks of what failed: {errors}" if failed else "")
+    )
     return bool(failed)

@@ -159,9 +159,10 @@ def test_the_command_takes_a_name_or_a_folder(small: Path, capsys: pytest.Captur
     page = str(small / "report" / "index.html")
     for argument in (str(small), small.name):
         assert main(["report", argument, f"paths.studies={small.parent}"]) == 0
-        where, what, problem = capsys.readouterr().out.splitlines()
+        where, what, *_, title, problem = capsys.readouterr().out.splitlines()
         assert where == page
         assert "each as PNG, SVG and PDF" in what
+        assert title == "Problems:"
         assert "more than 5 % completions cut at the token limit" in problem
     assert main(["report", "smal", f"paths.studies={small.parent}"]) == 2
     assert "smal: no such study" in capsys.readouterr().err

@@ -99,12 +99,12 @@ def prepare(config: TrialConfig) -> None:
         raise RuntimeError("no room on the disk")
 
 
-def report(study: Path) -> tuple[Path, list[str]]:
+def report(study: Path) -> tuple[Path, list[str], list[str]]:
     page = study / "report" / "index.html"
     page.parent.mkdir(exist_ok=True)
     page.write_text("drawn")
     _note(study / "events", "report")
-    return page, ["Methods: TypeError: no"] if (study / "undrawable").exists() else []
+    return page, ["Methods: TypeError: no"] if (study / "undrawable").exists() else [], ["What came out:"]
 
 
 def _note(events: Path, line: str) -> None:

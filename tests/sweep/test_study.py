@@ -69,7 +69,7 @@ def test_the_report_is_drawn(study: Path) -> None:
     report = study / "outputs/studies/small/report"
     assert "Does the study survive?" in (report / "index.html").read_text()
     assert [png.stat().st_size > 5000 for png in report.glob("*.png")]
-    assert f"report: {Path('outputs/studies/small/report/index.html')}" in (study / "second").read_text()
+    assert "/outputs/studies/small/report/index.html" in (study / "second").read_text()
 
 
 def test_every_trial_is_a_wandb_run(study: Path) -> None:
