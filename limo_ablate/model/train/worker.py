@@ -35,11 +35,14 @@ def main(path: Path, parent: int) -> None:
     rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     if job.hardware.device == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    # On one machine the ranks meet at a file: another process could take a port after it was chosen.
-    rendezvous = f"file://{path.with_name('rendezvous')}" if job.hardware.nodes == 1 else "env://"
+    # On one machine the ranks meet at a file: another process could take a port after it was chosen. It is
+    # no file:// URL, which has no relative paths.
+    store = None
+    if job.hardware.nodes == 1:
+        store = distributed.FileStore(str(path.with_name("rendezvous")), world)  # type: ignore[attr-defined]
     distributed.init_process_group(
         "cuda:nccl,cpu:gloo" if job.hardware.device == "cuda" else "gloo",  # offloaded shards are on the CPU
-        init_method=rendezvous,
+        store=store,
         rank=rank,
         world_size=world,
         timeout=COLLECTIVE_TIMEOUT,

@@ -59,13 +59,16 @@ def ranks_of(folder: Path) -> dict[int, int]:
 def test_two_processes_have_the_curve_of_one(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """12 rows in batches of 5: the last batch of an epoch has 2, one a rank, and the ranks' parts differ."""
+    """12 rows in batches of 5: the last batch of an epoch has 2, one a rank, and the ranks' parts differ.
+
+    The store's path is relative, as `paths.artifacts` is.
+    """
     config = replace(TRAIN, checkpoint_seconds=0.0)
     planted = plant(tmp_path)
     monkeypatch.chdir(tmp_path)  # whose modules no rank imports
     seen: list[dict[str, Any]] = []
     one = pl.read_parquet(trained(store, CPU, config).path / "curve.parquet")
-    folder = trained(store, TWO_RANKS, config, seen.append).path
+    folder = trained(Store(Path()), TWO_RANKS, config, seen.append).path
     two = pl.read_parquet(folder / "curve.parquet")
     assert seen == two.to_dicts()
     assert two["tokens"].to_list() == one["tokens"].to_list()
