@@ -44,6 +44,6 @@ def test_a_registered_study_ends_in_a_sentence(
     assert row["conclusion"] == conclusion
     assert holds(row)
     sentence = found.findings[0][1]
-    assert sentence.endswith(f": {conclusion} (confirmatory)")
+    assert f": {conclusion} (confirmatory). Compared: select.quality L4 against L1 on mini" in sentence
     assert (sentence[:12] == "0.0 points [") == (conclusion == "no information")
     assert found.deviations == []
