@@ -106,6 +106,8 @@ def read_row(row: Row, fields: FieldsConfig, source: str) -> ParsedRow:
     if not text:
         raise BadRow("problem: nothing is left of its text by fields.strip_prefix, strip_suffix and strip")
     solutions, incomplete = _solutions(row, fields)
+    if dialog and fields.options:
+        raise BadRow("options: under a dialog they can't be listed")
     choice = read_options(row, text, fields) if fields.options else None
     gold = choice.letter() if choice else _gold(row, fields, solutions)
     if fields.answer and gold is None:

@@ -45,23 +45,7 @@ def keep_eligible(
     """Applies the eligibility filters; tiers are assigned after the filter by correctness."""
     if 0 < funnel.rows["solution"].null_count() < funnel.rows.height:
         funnel.keep("solved", pl.col("solution").is_not_null(), pl.lit("no solution"))
-    if config.correctness in MARKED:
-        marked = funnel.rows["correct"]
-        if marked.null_count() == marked.len():
-            raise UserError(
-                f"select.correctness={config.correctness}: the data marks no solution as right or wrong; set "
-                "data.fields.correct, or select.correctness=correct to ask the verifier"
-            )
-        said = pl.format("the data marks it as {}", pl.col("correct").cast(pl.String).fill_null("nothing"))
-        funnel.keep(
-            f"correctness={config.correctness}", pl.col("correct") == MARKED[config.correctness], said
-        )
-        funnel.rows = funnel.rows.drop("correct")
-    elif config.correctness != "any":
-        status = "correct" if config.correctness == "correct" else "incorrect"
-        answer = pl.col("answer").fill_null("nothing")
-        reason = pl.format("the verifier says {} ({}), it read: {}", "status", "rule", answer)
-        funnel.keep(f"correctness={config.correctness}", pl.col("status") == status, reason)
+    _keep_correct(funnel, config)
     if degenerate:
         found = pl.read_parquet(degenerate.path / "degenerate.parquet")
         funnel.rows = funnel.rows.join(found, on="solution", how="left", maintain_order="left")
@@ -89,6 +73,26 @@ def keep_eligible(
             )
         reason = pl.format("teacher {}", pl.col("teacher").fill_null("unknown"))
         funnel.keep(f"teacher={config.teacher}", pl.col("teacher") == config.teacher, reason)
+
+
+def _keep_correct(funnel: Funnel, config: SelectConfig) -> None:
+    if config.correctness in MARKED:
+        marked = funnel.rows["correct"]
+        if marked.null_count() == marked.len():
+            raise UserError(
+                f"select.correctness={config.correctness}: the data marks no solution as right or wrong; set "
+                "data.fields.correct, or select.correctness=correct to ask the verifier"
+            )
+        said = pl.format("the data marks it as {}", pl.col("correct").cast(pl.String).fill_null("nothing"))
+        funnel.keep(
+            f"correctness={config.correctness}", pl.col("correct") == MARKED[config.correctness], said
+        )
+        funnel.rows = funnel.rows.drop("correct")
+    elif config.correctness != "any":
+        status = "correct" if config.correctness == "correct" else "incorrect"
+        answer = pl.col("answer").fill_null("nothing")
+        reason = pl.format("the verifier says {} ({}), it read: {}", "status", "rule", answer)
+        funnel.keep(f"correctness={config.correctness}", pl.col("status") == status, reason)
 
 
 def _keep_clean(funnel: Funnel, flags: pl.DataFrame) -> None:

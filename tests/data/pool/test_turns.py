@@ -83,6 +83,7 @@ def test_reasoning_beside_the_answer_is_kept() -> None:
             "and fields.solution is another",
         ),
         ({"instruction": "And?", "output": "4", "history": [["a"]]}, ALPACA, "history: neither pairs"),
+        ({"messages": ASKED * 2, "o": ["a", "b"]}, replace(BOTH, options="o"), "options: under a dialog"),
     ],
 )
 def test_no_row_is_cut(row: dict[str, Any], fields: FieldsConfig, reason: str) -> None:
