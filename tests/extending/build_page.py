@@ -12,6 +12,7 @@ from limo_ablate.model.generate.config import ENGINES
 from limo_ablate.model.train.config import SCHEDULES
 from limo_ablate.report.sections import SECTIONS
 from limo_ablate.study.choices import DESIGNS, PRUNERS, SAMPLERS
+from limo_ablate.study.imported.logs import FORMATS
 from limo_ablate.trial.config import LAUNCHERS, TRACKERS
 from limo_ablate.trial.evaluate.grader import GRADERS
 from tests.conftest import ROOT
@@ -31,6 +32,7 @@ CHOICES: dict[str, Registry] = {
     "a block's `design`": DESIGNS,
     "a block's `sampler`": SAMPLERS,
     "a pruner's `rule`": PRUNERS,
+    "`format` of imported logs": FORMATS,
 }
 """What is chosen -> its registry; the first seven are open to other packages."""
 FILE = re.compile(r"```(\w+)\n# (\S+)\n(.*?)```", re.DOTALL)

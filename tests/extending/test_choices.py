@@ -1,5 +1,6 @@
 """A choice stands in one place: what is added to its registry is found wherever it is read."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from limo_ablate.report import sections as page
 from limo_ablate.report.part_errors import PartErrors
 from limo_ablate.report.section import Section
 from limo_ablate.study.block import Block, Pruning
+from limo_ablate.study.imported.config import ImportConfig
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.config import LaunchConfig, TrackConfig
 from limo_ablate.trial.evaluate.config import BenchmarkConfig
@@ -34,6 +36,7 @@ FIELDS = {
     "a block's `design`": (Block, "design"),
     "a block's `sampler`": (Block, "sampler"),
     "a pruner's `rule`": (Pruning, "rule"),
+    "`format` of imported logs": (ImportConfig, "format"),
 }
 DUMMY = Entry("tests.extending.test_choices:made", "made for this test", words="a made one")
 
@@ -78,7 +81,8 @@ def test_an_added_section_stands_before_the_methods(monkeypatch: pytest.MonkeyPa
     add(monkeypatch, "sections of the report")
     order = []
     monkeypatch.setattr(registry, "load", lambda name: lambda view: order.append(name))
-    assert list(page.sections(None, PartErrors())) == []  # type: ignore[arg-type]
+    view: Any = SimpleNamespace(imported=None)
+    assert list(page.sections(view, PartErrors())) == []
     assert order == ["dummy", "methods"]
 
 
