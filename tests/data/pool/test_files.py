@@ -61,18 +61,18 @@ def rows(path: Path | str, **options: Any) -> list[Any]:
         ("a.json", json.dumps({"data": ROWS}).encode()),
         ("a.jsonl", LINES.encode("utf-16")),
         ("a.json", json.dumps(ROWS, ensure_ascii=False).encode("utf-16")),
-        ("a.jsonl.gz", gzip.compress(LINES.encode())),
+        ("a.jsonl.gz", gzip.compress(LINES.encode(), mtime=0)),
         ("a.jsonl.xz", lzma.compress(LINES.encode())),
         ("a.jsonl.bz2", bz2.compress(LINES.encode())),
         ("a.jsonl.zst", zstd(LINES.encode())),
-        ("a.json.gz", gzip.compress(json.dumps(ROWS).encode())),
+        ("a.json.gz", gzip.compress(json.dumps(ROWS).encode(), mtime=0)),
         ("a.csv", TABLE.encode()),
         ("a.csv", TABLE.encode("utf-8-sig")),
         ("a.csv", TABLE.encode("cp1252")),
         ("a.csv", ("sep=;\r\n" + TABLE).encode()),
         ("a.csv", TABLE.replace(";", ",").encode()),
         ("a.csv", TABLE.replace(";", "\t").encode("utf-16")),
-        ("a.csv.gz", gzip.compress(TABLE.encode())),
+        ("a.csv.gz", gzip.compress(TABLE.encode(), mtime=0)),
         ("a.tsv", TABLE.replace(";", "\t").encode()),
     ],
 )
@@ -122,7 +122,7 @@ def test_folders_and_patterns_are_read_in_order(tmp_path: Path) -> None:
     for number, row in enumerate(ROWS):
         place = tmp_path / "shards" / f"part-{number}.jsonl.gz"
         place.parent.mkdir(exist_ok=True)
-        place.write_bytes(gzip.compress(json.dumps(row).encode()))
+        place.write_bytes(gzip.compress(json.dumps(row).encode(), mtime=0))
     (tmp_path / "shards" / "README.md").write_text("about")
     assert rows(tmp_path / "shards") == rows(tmp_path / "shards" / "*.jsonl.gz") == ROWS
     assert [where for where, _ in file_rows(str(tmp_path / "*/part-[12].jsonl.gz"))] == [
@@ -139,7 +139,7 @@ def test_folders_and_patterns_are_read_in_order(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("a.jsonl.gz", b"no gzip", "a.jsonl.gz: can't be unpacked"),
-        ("a.jsonl.gz", gzip.compress(LINES.encode())[:-20], "a.jsonl.gz: can't be unpacked"),
+        ("a.jsonl.gz", gzip.compress(LINES.encode(), mtime=0)[:-20], "a.jsonl.gz: can't be unpacked"),
         ("a.jsonl.xz", b"no xz", "a.jsonl.xz: can't be unpacked"),
         ("a.jsonl.zst", b"no zstd", "a.jsonl.zst: can't be"),
         ("a.jsonl.bz2", b"no bz2", "a.jsonl.bz2: can't be"),
@@ -180,14 +180,14 @@ def test_an_edit_makes_results_stale_in_every_form(tmp_path: Path, data: DataCon
 
         Dataset.from_list(ROWS).save_to_disk(folder)
     else:
-        (folder / "a.jsonl.gz").write_bytes(gzip.compress(LINES.encode()))
+        (folder / "a.jsonl.gz").write_bytes(gzip.compress(LINES.encode(), mtime=0))
     path = {"pattern": str(folder / "*.gz"), "packed": str(folder / "a.jsonl.gz")}.get(form, str(folder))
     store, config = Store(tmp_path / "store"), replace(data, path=path)
     with record_files() as files:
         first = load_pool(store, config)
     metrics = {"inputs": {"files": files, "versions": {}}}
     assert CurrentInputs(store.root).changes(metrics) == ()
-    more = gzip.compress(b'{"problem": "new?", "answer": "7", "solution": "7"}\n')
+    more = gzip.compress(b'{"problem": "new?", "answer": "7", "solution": "7"}\n', mtime=0)
     if form == "saved":
         arrow(ROWS[:1], next(folder.glob("*.arrow")))
     elif form == "packed":
@@ -220,7 +220,7 @@ def test_a_file_at_a_url_is_pinned_by_its_digest(
     pytest.importorskip("aiohttp")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     url, folder = f"{server[0]}/rows.jsonl.gz", server[1]
-    (folder / "rows.jsonl.gz").write_bytes(gzip.compress(LINES.encode()))
+    (folder / "rows.jsonl.gz").write_bytes(gzip.compress(LINES.encode(), mtime=0))
     digest = hashlib.sha256((folder / "rows.jsonl.gz").read_bytes()).hexdigest()
     store, config = Store(tmp_path / "store"), replace(data, path=url)
     with pytest.raises(UserError, match=f"what is there may change: set revision={digest}"):
