@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.core.text import counted
 from limo_ablate.data.pool.config import LOADERS, FieldsConfig, ProblemsConfig
 from limo_ablate.data.pool.fields import Row, check_fields
+from limo_ablate.data.pool.numbering import is_settled
+from limo_ablate.data.pool.options import OtherNumbering
 from limo_ablate.data.pool.schema import ParsedRow, read_row
 from limo_ablate.data.pool.schemas import SCHEMAS, Reading, recognise
 from limo_ablate.data.pool.sources import Rows
@@ -46,6 +49,29 @@ def _reading(config: ProblemsConfig, key: str) -> tuple[str, Reading]:
         raise UserError(f"{key}.fields=auto: {config.path or config.source}: {error}") from error
 
 
+@dataclass
+class RowReader:
+    """Reads the rows of a source, whose first ones settle how options are numbered."""
+
+    config: ProblemsConfig
+    fields: FieldsConfig
+    name: str
+
+    def read(self, row: Row) -> ParsedRow:
+        """Raises BadRow for a row that does not fit, OtherNumbering where perhaps none does."""
+        try:
+            return read_row(row, self.fields, self.name)
+        except OtherNumbering as odd:
+            if not self._numbering_is_settled:
+                raise
+            raise BadRow(odd.of_one_row) from odd
+
+    @cached_property
+    def _numbering_is_settled(self) -> bool:
+        first = islice(_loaded(self.config), SAMPLE)
+        return is_settled((row for _, row in first if isinstance(row, dict)), self.fields)
+
+
 def _loaded(config: ProblemsConfig) -> Rows:
     rows: Rows = LOADERS.load(config.source)(replace(config, fields=FieldsConfig(problem="", answer=None)))
     return rows
@@ -68,6 +94,7 @@ class Inspection:
 def inspect(config: ProblemsConfig, shown: int) -> Inspection:
     """How a file is read. Raises UserError for one whose rows are of no schema."""
     name, reading = _reading(config, "data")
+    reader = RowReader(config, reading.fields, "file")
     parsed: list[ParsedRow] = []
     rejected: Counter[str] = Counter()
     columns: dict[str, None] = {}
@@ -75,7 +102,7 @@ def inspect(config: ProblemsConfig, shown: int) -> Inspection:
     for row in islice(_loaded(config), LOOKED_AT):
         counts["rows"] += 1
         columns |= dict.fromkeys(row[1]) if isinstance(row[1], dict) else {}
-        entry = _parsed(row[1], reading.fields, config, first=counts["rows"] == 1)
+        entry = _parsed(row[1], reader, first=counts["rows"] == 1)
         if isinstance(entry, str):
             rejected[entry] += 1
             continue
@@ -92,13 +119,13 @@ def inspect(config: ProblemsConfig, shown: int) -> Inspection:
     )  # fmt: skip
 
 
-def _parsed(row: Any, fields_: FieldsConfig, config: ProblemsConfig, *, first: bool) -> ParsedRow | str:
+def _parsed(row: Any, reader: RowReader, *, first: bool) -> ParsedRow | str:
     if not isinstance(row, dict):
         return str(row)
     if first:
-        check_fields(replace(config, fields=fields_), row, "data")
+        check_fields(replace(reader.config, fields=reader.fields), row, "data")
     try:
-        return read_row(row, fields_, "file")
+        return reader.read(row)
     except BadRow as misfit:
         return str(misfit)
 

@@ -22,11 +22,11 @@ from limo_ablate.data.pool.config import (
     ProblemsConfig,
 )
 from limo_ablate.data.pool.fields import Row, check_field, check_fields
-from limo_ablate.data.pool.inspection import recognised
+from limo_ablate.data.pool.inspection import RowReader, recognised
 from limo_ablate.data.pool.options import check_options_read
 from limo_ablate.data.pool.pool_index import Source
 from limo_ablate.data.pool.repeats import leave_out_repeats
-from limo_ablate.data.pool.schema import ParsedRow, matches, read_row
+from limo_ablate.data.pool.schema import ParsedRow, matches
 from limo_ablate.data.pool.sources import Rows, require_fields
 from limo_ablate.data.pool.tables import Tables
 from limo_ablate.data.pool.values import BadRow, digest
@@ -194,7 +194,7 @@ def _parsed_rows(
 ) -> Iterator[tuple[str, ParsedRow | str | None]]:
     """(where, entry) for each row: the reason if it can't be used, None if `where` excludes it. `key`: where
     the source is configured."""
-    checked = False
+    reader: RowReader | None = None
     for where, row in _rows_of(config, name):
         if isinstance(row, ParsedRow):
             if choices:
@@ -203,15 +203,14 @@ def _parsed_rows(
         elif isinstance(row, str):
             yield where, row
         else:
-            named = require_fields(config)
-            if not checked:
+            if reader is None:
+                reader = RowReader(config, require_fields(config), name)
                 check_fields(config, row, key)
                 if not (choices and choices.wrong):
-                    check_options_read(row, named, key)
+                    check_options_read(row, reader.fields, key)
                 for field in (choices and choices.wrong) or ():
                     check_field(row, field, f"{key}.choices.wrong", config.path)
-                checked = True
-            yield where, _parsed_row(row, config, named, name, choices)
+            yield where, _parsed_row(row, config, reader, choices)
 
 
 def _rows_of(config: ProblemsConfig, name: str) -> Rows:
@@ -227,12 +226,12 @@ def _rows_of(config: ProblemsConfig, name: str) -> Rows:
 
 
 def _parsed_row(
-    row: Row, config: ProblemsConfig, fields: FieldsConfig, name: str, choices: ChoicesConfig | None
+    row: Row, config: ProblemsConfig, reader: RowReader, choices: ChoicesConfig | None
 ) -> ParsedRow | str | None:
     try:
         if not matches(row, config.where):
             return None
-        entry = read_row(row, fields, name)
+        entry = reader.read(row)
         if choices is None:
             return entry
         if entry.choice is None:

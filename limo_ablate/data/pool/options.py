@@ -22,10 +22,25 @@ COLUMNS = ("choices", "options", "option", "candidates", "endings", "mc1_targets
 """Names, in lower case, of columns that hold options."""
 _LETTERED = re.compile(r"\s*\(?([A-Za-z])[.):]\s*(.*)", re.DOTALL)
 _LETTER = re.compile(r"\(?([A-Za-z])[.):]?")
+_NEGATIVE = re.compile(r"-[0-9]+")
+
+
+class OtherNumbering(UserError):
+    """A position that only exists if options are numbered from the other number (0 or 1)."""
+
+    def __init__(self, number: int, count: int, first: int) -> None:
+        super().__init__(
+            f"answer {number} of {count} options: they are numbered from {1 - first}; set "
+            f"fields.first_option={1 - first}, or null if numbers are options' texts. If only this row is "
+            "wrong, correct it or take it out"
+        )
+        self.of_one_row = _out_of_range(number, count)
+        """What is said where the others show that only this row is wrong."""
 
 
 def read_options(row: Row, question: str, fields: FieldsConfig) -> MultipleChoice:
-    """The question with its options. Raises BadRow for options or an answer that can't be told."""
+    """The question with its options. Raises BadRow for options or an answer that can't be told, and
+    OtherNumbering."""
     labels, texts = _options(row, fields)
     if not 2 <= len(texts) <= len(LETTERS):
         raise BadRow(f"options: {len(texts)}; there must be 2 to {len(LETTERS)}")
@@ -87,6 +102,8 @@ def _right(answer: Any, labels: list[str] | None, texts: list[str], fields: Fiel
         raise BadRow("answer: no gold answer")
     by_text = [place for place, text in enumerate(texts) if text == stated]
     by_label = _by_label(stated, labels, len(texts))
+    if _NEGATIVE.fullmatch(stated) and not by_text:
+        raise BadRow(f"answer: {stated} is the position of no option; it may stand for a hidden answer")
     is_number = stated.isdecimal()
     if is_number and by_label is None and fields.first_option is not None:
         if by_text and isinstance(answer, str):
@@ -112,15 +129,16 @@ def _by_label(answer: str, labels: list[str] | None, count: int) -> int | None:
 
 
 def _position(number: int, count: int, first: int) -> int:
-    """Raises UserError where the options are numbered otherwise: every other row would be read wrongly."""
+    """Raises OtherNumbering, which stops: if options are numbered otherwise, every row is read wrongly."""
     if number == (count if first == 0 else 0):
-        raise UserError(
-            f"answer {number} of {count} options: they are numbered from {1 - first}; set "
-            f"fields.first_option={1 - first}, or null if numbers are options' texts"
-        )
+        raise OtherNumbering(number, count, first)
     if not 0 <= number - first < count:
-        raise BadRow(f"answer: {number} is the position of none of the {count} options")
+        raise BadRow(_out_of_range(number, count))
     return number - first
+
+
+def _out_of_range(number: int, count: int) -> str:
+    return f"answer: {number} is the position of none of the {count} options"
 
 
 def _first(value: dict[str, Any], keys: tuple[str, ...]) -> Any:
@@ -133,19 +151,30 @@ def _shuffled(question: str, text: str) -> bytes:
 
 def check_options_read(row: Row, fields: FieldsConfig, key: str) -> None:
     """Raises UserError where the answer seems to name an option, and no field reads the options."""
-    answer = field_value(row, fields.answer)
-    names_one = isinstance(answer, int) and not isinstance(answer, bool)
-    names_one |= isinstance(answer, str) and len(answer.strip()) == 1
-    if fields.options or not names_one:
-        return
+    if column := unread_options(row, fields):
+        answer = field_value(row, fields.answer)
+        raise UserError(
+            f"{key}.fields.answer={fields.answer}: {answer} seems to name an option in {column}, "
+            f"which no field reads; set {key}.fields.options={column}"
+        )
+
+
+def unread_options(row: Row, fields: FieldsConfig) -> str | None:
+    """The column of options that no field reads, where the answer seems to name one of them."""
+    if fields.options or not _names_one(field_value(row, fields.answer)):
+        return None
     read = {path.partition(".")[0] for _, path in fields.columns()}
     for column in (name for name in row if name.lower() in COLUMNS and name not in read):
         value = row[column]
         if isinstance(value, list | dict) and len(value) > 1 and not _shown(value, row, fields):
-            raise UserError(
-                f"{key}.fields.answer={fields.answer}: {answer} seems to name an option in {column}, "
-                f"which no field reads; set {key}.fields.options={column}"
-            )
+            return column
+    return None
+
+
+def _names_one(answer: Any) -> bool:
+    if isinstance(answer, str):
+        return len(answer.strip()) == 1 or bool(_NEGATIVE.fullmatch(answer.strip()))
+    return isinstance(answer, int) and not isinstance(answer, bool)
 
 
 def _shown(options: Any, row: Row, fields: FieldsConfig) -> bool:

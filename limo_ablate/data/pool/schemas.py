@@ -10,7 +10,8 @@ read.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -18,7 +19,8 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.core.registry import Entry, Registry
 from limo_ablate.data.pool.config import FieldsConfig
 from limo_ablate.data.pool.fields import Row, field_value
-from limo_ablate.data.pool.options import COLUMNS, read_options
+from limo_ablate.data.pool.numbering import is_settled, told
+from limo_ablate.data.pool.options import COLUMNS, OtherNumbering, read_options, unread_options
 from limo_ablate.data.pool.turns import is_conversation
 from limo_ablate.data.pool.values import BadRow, number, stated_gold
 
@@ -133,10 +135,26 @@ def recognise(rows: Sequence[Row]) -> tuple[str, Reading]:
     for name in SCHEMAS:
         schema: Schema = SCHEMAS.load(name)
         if reading := schema(sample):
+            _require_options_read(sample, reading.fields)
             return name, replace(reading, fields=_with_columns_beside(sample, reading))
     raise UserError(
         f"none of the known schemas ({', '.join(SCHEMAS)}); say which column holds what, in "
         f"data.fields.problem, answer and solution (data=jsonl). Columns: {', '.join(rows[0])}"
+    )
+
+
+def _require_options_read(sample: Sample, fields: FieldsConfig) -> None:
+    """Raises UserError where answers seem to name options that the schema can't read."""
+    unread = [
+        unread_options(row, fields) for row in sample.rows if field_value(row, fields.answer) is not None
+    ]
+    if not _mostly(column is not None for column in unread):
+        return
+    column, answer = next(filter(None, unread)), sample.first(fields.answer)
+    raise UserError(
+        f"{fields.answer} ({answer}) seems to name an option in {column}, but of most rows the right one "
+        f"can't be told; say which column holds what: data=jsonl data.fields.problem={fields.problem} "
+        f"data.fields.options={column} data.fields.answer=COLUMN data.fields.solution=null"
     )
 
 
@@ -203,7 +221,7 @@ def aliases(sample: Sample) -> Reading | None:
 
 
 def options(sample: Sample) -> Reading | None:
-    asked = sample.column("question", "problem", "input", "prompt", "query", "sentence", kind=str)
+    asked = sample.column("question", "problem", "input", "prompt", "query", "sentence", *PROBLEMS, kind=str)
     if asked is None:
         return None
     listed = sample.column(*COLUMNS, kind=(list, dict)) or _option_columns(sample)
@@ -211,11 +229,41 @@ def options(sample: Sample) -> Reading | None:
         return None
     worked = sample.column("rationale", "explanation", "solution", "exp", "reasoning", "cot", kind=str)
     fields = FieldsConfig(problem=_asked(sample, asked), answer=None, solution=worked, options=listed)
+    found = max(_read_by(sample, fields), key=lambda pair: pair[0], default=None)
+    if found and _is_settled(sample, found[1]):
+        return Reading(found[1], read=frozenset(RIGHT))
+    return None
+
+
+def _read_by(sample: Sample, fields: FieldsConfig) -> Iterator[tuple[int, FieldsConfig]]:
+    """(number of rows whose right option can be told, fields) for each way that tells most of them."""
     for name in (column for column in map(sample.column, RIGHT) if column):
         for first in (0, 1):
-            if _all_right(sample, tried := replace(fields, answer=name, first_option=first)):
-                return Reading(tried, read=frozenset(RIGHT))
-    return None
+            tried = replace(fields, answer=name, first_option=first)
+            answers = [(told(row, tried), row.get(name)) for row in sample.rows]
+            count = sum(choice is not None for choice, _ in answers)
+            if 2 * count > sum(choice is not None or not _is_hidden(answer) for choice, answer in answers):
+                yield count, tried
+
+
+def _is_hidden(answer: Any) -> bool:
+    """Whether the right option is not said: null, or a negative number as in many test splits."""
+    return answer is None or answer == "" or str(answer).startswith("-")
+
+
+def _is_settled(sample: Sample, fields: FieldsConfig) -> bool:
+    """Whether single rows are wrong, and not the numbering. Raises UserError where that can't be said."""
+    try:
+        for row in sample.rows:
+            with suppress(BadRow):
+                read_options(row, "", fields)
+    except OtherNumbering as odd:
+        if not is_settled(sample.rows, fields):
+            raise UserError(
+                f"{fields.answer} has positions that fit options numbered from 0 and others that fit options "
+                "numbered from 1; correct the rows that are wrong, or leave them out"
+            ) from odd
+    return True
 
 
 def _option_columns(sample: Sample) -> tuple[str, ...]:
@@ -227,21 +275,6 @@ def _option_columns(sample: Sample) -> tuple[str, ...]:
     wrong = [name for name in sample.rows[0] if _DISTRACTOR.fullmatch(name.lower())]
     right = sample.column("correct_answer", "correct answer", "best_answer", kind=str)
     return (right, *wrong) if wrong and right else ()
-
-
-def _all_right(sample: Sample, fields: FieldsConfig) -> bool:
-    """Whether the options of nearly all rows can be told with these fields."""
-
-    def is_told(row: Row) -> bool:
-        try:
-            return bool(read_options(row, "", fields))
-        except BadRow:
-            return False
-
-    try:
-        return nearly_all(map(is_told, sample.rows))
-    except UserError:  # the options are numbered otherwise
-        return False
 
 
 def conversation(sample: Sample) -> Reading | None:

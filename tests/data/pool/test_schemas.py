@@ -345,3 +345,79 @@ def test_files_of_others_are_recognised(shared: Path) -> None:
 def test_a_source_without_auto_is_as_it_was() -> None:
     config = ProblemsConfig(source="file", path="x", fields=FieldsConfig(problem="p", answer="a"))
     assert recognised(config, "data") is config
+
+
+def exam(answers: list[Any]) -> list[dict[str, Any]]:
+    return [{"question": f"Which? {n}", "choices": COLORS, "answer": a} for n, a in enumerate(answers)]
+
+
+FROM_0 = [0, 1, 2, 3, 0, 1, 2, 3, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("answers", "first", "reason"),
+    [
+        ([*FROM_0, 4], 0, "answer: 4 is the position of none of the 4 options"),
+        ([*FROM_0, 7], 0, "answer: 7 is the position of none of the 4 options"),
+        ([-1, -1, -1, *FROM_0[:2]], 0, "answer: -1 is the position of no option; it may stand for a hidden"),
+        ([*(n + 1 for n in FROM_0), 0], 1, "answer: 0 is the position of none of the 4 options"),
+        ([*FROM_0[:4], None, None, 4.5], 0, "answer: no gold answer"),
+    ],
+)
+def test_single_answers_that_fit_no_option_are_rejected(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], answers: list[Any], first: int, reason: str
+) -> None:
+    path = written(tmp_path, exam(answers))
+    name, reading = recognise(exam(answers))
+    assert (name, reading.fields.first_option) == ("options", first)
+    assert main(["data", "inspect", path]) == 0
+    assert reason in capsys.readouterr().out
+    pool = load_pool(Store(tmp_path / "store"), compose(["data=auto", f"data.path={path}"]).data)
+    read = pl.read_parquet(pool.path / "problems.parquet")["text", "gold"].rows()
+    letters = {text.splitlines()[0]: gold for text, gold in read}
+    right = {f"Which? {n}": "ABCD"[a - first] for n, a in enumerate(answers) if a in range(first, first + 4)}
+    assert letters == right
+    rejected = pl.read_parquet(pool.path / "rejected.parquet")["reason"].to_list()
+    assert len(rejected) == len(answers) - len(right)
+    assert any(found.startswith(reason) for found in rejected)
+
+
+@pytest.mark.parametrize(
+    ("answers", "message"),
+    [
+        ([0, 1, 2, 3, 4], "numbered from 0 and others that fit options numbered from 1; correct the rows"),
+        ([*[0] * 70, *[1, 2, 3, 4] * 7], "numbered from 0 and others that fit"),  # 0 stands for a hidden one
+        ([-1] * 6, r"answer \(-1\) seems to name an option in choices, .*data.fields.solution=null"),
+        ([7, 8, 9], r"answer \(7\) seems to name an option in choices, .*data.fields.solution=null"),
+    ],
+)
+def test_options_are_never_numbered_by_guessing(answers: list[Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        recognise(exam(answers))
+
+
+def test_a_numbering_that_the_first_rows_do_not_settle_stops_the_pool(tmp_path: Path) -> None:
+    fields = "data.fields={problem: question, answer: answer, solution: null, options: choices}"
+    path = written(tmp_path, exam([1, 2, 3, 4, 1]))
+    with pytest.raises(UserError, match=r"answer 4 of 4 options: .* set fields.first_option=1"):
+        load_pool(Store(tmp_path / "store"), compose(["data=jsonl", f"data.path={path}", fields]).data)
+    path = written(tmp_path, exam([*FROM_0, 4]))
+    pool = load_pool(Store(tmp_path / "store"), compose(["data=jsonl", f"data.path={path}", fields]).data)
+    assert pl.read_parquet(pool.path / "rejected.parquet").height == 1
+
+
+def test_options_that_are_negative_numbers_are_not_hidden_answers() -> None:
+    rows = [{"question": f"{n}?", "choices": ["-1", "-2", "5"], "answer": "-2"} for n in range(4)]
+    name, reading = recognise(rows)
+    assert name == "options"
+    assert read_row(rows[0], reading.fields, "file").problem["gold"] == "B"
+
+
+def test_a_benchmark_s_single_answer_that_fits_no_option_is_rejected(tmp_path: Path) -> None:
+    path = written(tmp_path, exam([*FROM_0, 4]))
+    keys = ["problem=question", "answer=answer", "options=choices"]
+    own = [f"eval.benchmarks.own.fields.{key}" for key in keys]
+    config = compose(["eval=jsonl", f"eval.benchmarks.own.path={path}", *own]).eval.benchmarks["own"]
+    made = load_benchmark(Store(tmp_path / "store"), "own", config)
+    assert pl.read_parquet(made.path / "rejected.parquet").height == 1
+    assert pl.read_parquet(made.path / "problems.parquet")["gold"].to_list() == [*"ABCDABCDAB"]
