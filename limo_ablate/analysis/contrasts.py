@@ -22,9 +22,11 @@ from limo_ablate.analysis.crossed import Crossed, columns, crossed, stratified, 
 from limo_ablate.analysis.cube import Cube, contrast_weights, cube, points_compared
 from limo_ablate.analysis.power import ALPHA, Contrast
 from limo_ablate.analysis.resample import bootstrap, mcnemar, sign_flips
-from limo_ablate.analysis.trials import Trial
+from limo_ablate.analysis.trials import Trial, resolved
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.text import counted
 from limo_ablate.study.contrast import measured
+from limo_ablate.study.folder import IMPORTED
 
 
 def contrasts(
@@ -67,7 +69,8 @@ def contrasts(
         own = [trial for trial in trials if name in trial.blocks and trial.metrics]
         return cube(own, answers, axes[name], score, measure)
 
-    rows = [_row(contrast, block, alpha) for contrast in declared]
+    by_content = _by_content(trials)
+    rows = [_row(contrast, block, alpha, by_content=by_content) for contrast in declared]
     return (
         _with_conclusions(pl.DataFrame(rows, schema=SCHEMA | {"margin": pl.Float64}), alpha)
         if rows
@@ -94,7 +97,10 @@ SCHEMA: dict[str, Any] = {
 }
 
 
-def _row(contrast: Contrast, blocks: Callable[[str, str, str], Cube], alpha: float) -> dict[str, Any]:
+def _row(
+    contrast: Contrast, blocks: Callable[[str, str, str], Cube], alpha: float, *, by_content: bool
+) -> dict[str, Any]:
+    """`by_content`: whether problems are identified by their content, across benchmarks."""
     row: dict[str, Any] = dict.fromkeys(SCHEMA) | {
         "contrast": contrast.name,
         "block": contrast.block,
@@ -108,9 +114,7 @@ def _row(contrast: Contrast, blocks: Callable[[str, str, str], Cube], alpha: flo
     }
     try:
         parts = [blocks(contrast.block, *measured(score)) for score in contrast.scores]
-        for (name, one), (other, two) in combinations(zip(contrast.benchmarks, parts, strict=True), 2):
-            if name == other and {*one.problems} & {*two.problems}:
-                raise UserError(f"{contrast.score_name}: scores with the same problems count them twice")
+        _check_distinct(contrast, parts, by_content=by_content)
         weights = [contrast_weights(part, contrast) for part in parts]
         over = points_compared(parts[0], contrast, weights[0])
         numbers = contrast_numbers(parts, weights, contrast.margin, alpha)
@@ -124,6 +128,26 @@ def _row(contrast: Contrast, blocks: Callable[[str, str, str], Cube], alpha: flo
         return row | numbers | {"over": over}
     except UserError as error:
         return row | {"note": str(error)}
+
+
+def _by_content(trials: Sequence[Trial]) -> bool:
+    """Whether problems are identified by their content: those of imported logs are, except for tables, which
+    have ids of their own."""
+    logs = [resolved(trial.folder).get(IMPORTED) for trial in trials]
+    return any(isinstance(own, dict) and "table" not in str(own.get("format")).split(", ") for own in logs)
+
+
+def _check_distinct(contrast: Contrast, parts: Sequence[Cube], *, by_content: bool) -> None:
+    """Raises UserError where two of the scores have problems in common. Unless problems are identified by
+    their content, equal ids in two benchmarks (`0`, `1`) say nothing."""
+    known = zip(contrast.scores, contrast.benchmarks, parts, strict=True)
+    for (score, benchmark, one), (other, second, two) in combinations(known, 2):
+        shared = {*one.problems} & {*two.problems}
+        if shared and (by_content or benchmark == second):
+            raise UserError(
+                f"{contrast.score_name}: {score} and {other} share {counted(len(shared), 'problem')}; "
+                "scores with the same problems count them twice"
+            )
 
 
 def contrast_numbers(

@@ -100,8 +100,8 @@ def cube(
 
     An axis of seeds with several levels at most points (`select.seed`: other subsets) is not an axis of the
     cube but its replicates, `over`. Trials with the same seed and levels (another factor varied) are
-    averaged. Raises UserError if no trial has the score, or if two axes are replicates: the error of a mean
-    over both can't be estimated from one of them.
+    averaged. Raises UserError if no trial has the score, if its trials have no problem in common, or if two
+    axes are replicates: the error of a mean over both can't be estimated from one of them.
     """
     levels = {trial.name: tuple(trial.level(a) for a in axes) for trial in trials}
     seed_of = {trial.name: trial.seed for trial in trials}
@@ -115,6 +115,8 @@ def cube(
         raise UserError(f"score {score}.{measure}: its trials do not record how their completions ended")
     over = replicate_axis(axes, list(levels.values()))
     wide = own.pivot("trial", index="problem", values=measure, maintain_order=True).drop_nulls()
+    if wide.is_empty():
+        raise UserError(f"score {score}: the arms answered no problem in common")
     places = {
         name: (
             tuple(level for axis, level in zip(axes, own_levels, strict=True) if axis != over),

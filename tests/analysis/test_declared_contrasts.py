@@ -90,11 +90,37 @@ def test_a_mean_over_scores_counts_each_the_same(trials: list[Trial]) -> None:
         [Contrast(**{**WHAT, **TIER, "score": ("mini/easy", "mini/hard")})], AXES, trials, twice
     ).rows(named=True)
     assert shared["note"].endswith("scores with the same problems count them twice")
+    assert "mini/easy and mini/hard share " in shared["note"]
     part = [t for t in trials if not (t.seed == 2 and t.overrides["select.quality"] == "L5")]
     (unpaired,) = rows(part, TIER | {"score": ("mini/easy", "mini/hard")})
     assert (
         unpaired["note"] == "a mean over several scores needs every arm on all of them, with the same seeds"
     )
+
+
+def test_problems_known_by_content_count_once_in_a_mean_over_benchmarks(
+    trials: list[Trial], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ids such as `0` are equal by chance in two benchmarks; those of imported logs are digests, but for
+    tables."""
+    own = items(trials).filter(score="mini")
+    both = pl.concat([own, own.with_columns(score=pl.lit("other"))])
+    declared = [Contrast(**{**WHAT, **TIER, "score": ("mini", "other")})]
+    assert contrasts(declared, AXES, trials, both)["note"].to_list() == [None]
+    for kind in ("table", "lm_eval"):
+        config = {"imported": {"format": kind}}
+        monkeypatch.setattr("limo_ablate.analysis.contrasts.resolved", lambda _, config=config: config)
+        (note,) = contrasts(declared, AXES, trials, both)["note"]
+        assert (note is None) == (kind == "table")
+    assert "mini and other share 120 problems; scores with the same problems count them twice" in note
+
+
+def test_arms_without_a_problem_in_common_have_no_result(trials: list[Trial]) -> None:
+    arm = {trial.name for trial in trials if trial.overrides["select.quality"] == "L5"}
+    other = pl.when(pl.col("trial").is_in(list(arm))).then("other " + pl.col("problem"))
+    answers = items(trials).with_columns(problem=other.otherwise(pl.col("problem")))
+    (row,) = contrasts([Contrast(**WHAT, **TIER)], AXES, trials, answers).rows(named=True)
+    assert (row["effect"], row["note"]) == (None, "score mini: the arms answered no problem in common")
 
 
 def test_one_set_of_problems_gives_the_interval_of_crossed() -> None:

@@ -33,8 +33,10 @@ FAMILIES = {
 """Script -> its name here."""
 _EMPTY = re.compile(r"<(think|thinking)>\s*</\1>|<\|begin_of_thought\|>\s*<\|end_of_thought\|>")
 _NOTHING_AFTER = re.compile(
-    r"(?:</think>|</thinking>|<\|end_of_thought\|>)\s*(?:<\|begin_of_solution\|>\s*<\|end_of_solution\|>)?\s*\Z"
+    r"(?:</think>|</thinking>|<\|end_of_thought\|>)"
+    r"\s*+(?:<\|begin_of_solution\|>\s*+<\|end_of_solution\|>)?+\s*+\Z"
 )
+r"""Possessive, since two `\s*` beside each other take quadratic time on a long run of whitespace."""
 BATCH = 2_000
 """Solutions in memory at a time."""
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from limo_ablate.core.artifacts import Artifact, Store
+from limo_ablate.core.errors import UserError
 from limo_ablate.core.typed import installed
 from limo_ablate.data.pool.config import PoolConfig
 from limo_ablate.data.select import difficulty, quality
@@ -186,11 +187,7 @@ def _take_subset(
     if config.perturb != "none":  # the pool's token counts are not those of the changed texts
         rows = rows.with_columns(tokens=pl.lit(None, pl.Int64))
     if config.tokens is not None:
-        arms = {
-            str(tier): ordered(arm)
-            for (tier,), arm in candidates.group_by("tier", maintain_order=True)
-            if tier in quality.TIERS
-        }
+        arms = _arms(candidates, ordered) if config.tokens == "match" else {}
         rows = token_matched(rows, arms, config, counts, funnel)
         funnel.replace(f"tokens={config.tokens}", rows, "not needed for this many tokens")
     elif config.size is not None:
@@ -198,6 +195,20 @@ def _take_subset(
         rows = rows.head(config.size)
         funnel.replace(f"size={config.size}", rows, f"comes later by {config.order}")
     return rows
+
+
+def _arms(
+    candidates: pl.DataFrame, ordered: Callable[[pl.DataFrame], pl.DataFrame]
+) -> dict[str, pl.DataFrame]:
+    """The ordered rows of each tier. Raises UserError for a tier without a part of `select.shares`."""
+    arms = {}
+    for (tier,), arm in candidates.group_by("tier", maintain_order=True):
+        if tier in quality.TIERS:
+            try:
+                arms[str(tier)] = ordered(arm)
+            except UserError as error:
+                raise UserError(f"select.tokens=match: tier {tier}: {error}") from error
+    return arms
 
 
 def _ordered(

@@ -55,8 +55,8 @@ class Turn:
     whole: str
     """The conversation with the answer."""
     tail: str | None
-    """What follows the prompt, up to the end of the turn, with placeholders for control tokens of texts; None
-    where the conversation does not begin with the prompt."""
+    """What follows the prompt, up to the end of the turn, with placeholders for texts' control tokens. Empty
+    if the template does not end the turn; None if the conversation does not begin with the prompt."""
 
 
 class ChatEncoder:
@@ -120,11 +120,7 @@ class ChatEncoder:
         ended = self.rendered(answered, tools)
         end, _ = turn_end(self.tokenizer)
         return [
-            Turn(
-                prompt,
-                self.shown(whole),
-                whole[len(text) : whole.rfind(end) + len(end)] if whole.startswith(text) else None,
-            )
+            Turn(prompt, self.shown(whole), _tail(whole, text, end))
             for prompt, text, whole in zip(prompts, begun, ended, strict=True)
         ]
 
@@ -216,6 +212,14 @@ class ChatEncoder:
                     "text of the data contains; remove it there"
                 )
         return renamed
+
+
+def _tail(whole: str, prompt: str, end: str) -> str | None:
+    """See `Turn.tail`."""
+    if not whole.startswith(prompt):
+        return None
+    place = whole.rfind(end, len(prompt))
+    return whole[len(prompt) : place + len(end)] if place >= 0 else ""
 
 
 def _renamed_model(model: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:

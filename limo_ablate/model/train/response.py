@@ -23,6 +23,7 @@ UNFINISHED = (
     "a model whose template does not open it, or eval.thinking=none"
 )
 TURN = "or train.response=turn, which trains on the turn as the template writes it"
+OWN = "or train.response=solution, which trains on the solution as it stands"
 SHOWN = 60
 """Characters of a template's text that a line shows."""
 Ids: TypeAlias = tuple[list[int], list[int]]
@@ -48,7 +49,7 @@ class Responses:
         """(prompt ids, response ids with the end of turn) of each row.
 
         Raises UserError where the chat template fails, and for mode `turn` where its turn does not continue
-        the prompt.
+        the prompt, or has no end.
         """
         self.rows += len(problems)
         turns = self.encoder.turns(problems, self.system_prompt, solutions, tools)
@@ -56,13 +57,16 @@ class Responses:
             self._joined(turn.prompt.text, solution) for turn, solution in zip(turns, solutions, strict=True)
         ]
         if self.mode == "turn":
-            yield from self._of_template(turns)
-            return
+            self._require_whole_turns(turns)
+        told = self._left_out if self.mode == "turn" else self._difference
         for turn, solution, response in zip(turns, solutions, own, strict=True):
-            if line := self._difference(turn, solution, response):
+            if line := told(turn, solution, response):
                 self.found[line] += 1
-        for turn, ids in zip(turns, self.encoder.texts(own), strict=True):
-            yield turn.prompt.ids, [*ids, *self.end]
+        if self.mode == "turn":
+            responses = self.encoder.tails(turns)
+        else:
+            responses = [[*ids, *self.end] for ids in self.encoder.texts(own)]
+        yield from zip((turn.prompt.ids for turn in turns), responses, strict=True)
 
     def lines(self) -> list[str]:
         """What there is to say, the most frequent first."""
@@ -91,14 +95,26 @@ class Responses:
         space = prompt[len(prompt.rstrip()) :]
         return inside.removeprefix(begin).removeprefix(space)
 
-    def _of_template(self, turns: Sequence[Turn]) -> Iterator[Ids]:
+    def _require_whole_turns(self, turns: Sequence[Turn]) -> None:
         if any(turn.tail is None for turn in turns):
-            raise UserError(
-                f"train.response=turn: in the chat template of {self.encoder.tokenizer.name_or_path} an "
-                "answered conversation does not begin with its prompt; use train.response=solution"
-            )
-        prompts = (turn.prompt.ids for turn in turns)
-        return zip(prompts, self.encoder.tails(turns), strict=True)
+            what = "an answered conversation does not begin with its prompt"
+        elif not all(turn.tail for turn in turns):
+            what = f"an answer is left out, or does not end in {self.end_text!r}"
+        else:
+            return
+        raise UserError(
+            f"train.response=turn: in the chat template of {self.encoder.tokenizer.name_or_path} {what}; "
+            "use train.response=solution"
+        )
+
+    def _left_out(self, turn: Turn, solution: str, response: str) -> str | None:
+        """What of the solution is not in the turn that the template writes."""
+        written = self.encoder.shown(turn.tail or "")
+        if _squeezed(response) in _squeezed(written):
+            return None
+        if dropped := _dropped_thinking(solution, written):
+            return f"{dropped}, which is not trained on; train.response=solution trains on it"
+        return f"the chat template writes the solution differently; it is trained on as written there, {OWN}"
 
     def _difference(self, turn: Turn, solution: str, response: str) -> str | None:
         """How the template writes the turn, where that is not the response after the prompt."""
@@ -112,9 +128,8 @@ class Responses:
         at = inside.find(response.strip())
         if at > 0 and turn.tail is not None and inside[:at].strip():
             return self._added(inside[:at])
-        close = next((end for _, end in TAGS["auto"] if end in solution), None)
-        if close and (answer := solution.rpartition(close)[2].strip()) and answer in inside:
-            return f"the chat template drops what stands before {close}, and it is trained on"
+        if dropped := _dropped_thinking(solution, inside):
+            return f"{dropped}, and it is trained on"
         if at >= 0 and _at_end(prompt)[0]:
             return None  # said already: the solution has no thinking
         return f"the chat template writes the solution differently; it is trained on as it stands, {TURN}"
@@ -139,6 +154,13 @@ def _at_end(prompt: str) -> tuple[tuple[str, str] | None, bool]:
         if text.endswith(end) and text.removesuffix(end).rstrip().endswith(begin):
             return (begin, end), True
     return None, False
+
+
+def _dropped_thinking(solution: str, written: str) -> str | None:
+    """That the template has dropped the thinking, where of the solution only the answer is `written`."""
+    close = next((end for _, end in TAGS["auto"] if end in solution), None)
+    answer = solution.rpartition(close)[2].strip() if close else ""
+    return f"the chat template drops what stands before {close}" if answer and answer in written else None
 
 
 def _squeezed(text: str) -> str:

@@ -1,6 +1,7 @@
 """Solutions that repeat themselves, mix scripts or have empty reasoning: told, or left out with a reason."""
 
 import logging
+import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from limo_ablate.core.artifacts import Store, json_default
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.time_limit import within_processor_time
 from limo_ablate.data.select.degenerate import degenerate, reason
 from tests.data.select.sample_pool import DATA, SELECT, choose, sample_pool
 
@@ -46,6 +48,14 @@ def test_degenerate(text: str, why: str) -> None:
 )
 def test_not_degenerate(text: str) -> None:
     assert reason(text) is None
+
+
+def test_its_time_is_linear_in_whitespace() -> None:
+    spaces = "".join(random.Random(1).choices("\t \n\v\r\u2003\u3000", k=200_000))
+    text = f"<think>{STEPS}</think>{spaces}It is 42."
+    assert within_processor_time(2, lambda: reason(text)) is None
+    ended = f"<think>{STEPS}</think> \n<|begin_of_solution|> \n<|end_of_solution|>\n "
+    assert reason(ended) == "nothing follows its reasoning"
 
 
 def test_they_are_told_or_left_out_before_tiers_are_assigned(

@@ -110,6 +110,19 @@ def test_with_a_token_budget_the_shares_are_of_tokens(store: Store, pool: Artifa
         chosen(store, pool, size=None, tokens=10_000, shares=shares)
 
 
+def test_tiers_that_lack_a_part_matter_to_match_alone(store: Store) -> None:
+    problems = [{"id": f"p{i}", "gold": "1", "source": "ab"[i % 2]} for i in range(40)]
+    solutions = [
+        {"problem": f"p{i}", "text": f"{i}", "tokens": 10, "tier": "L5" if i % 2 or i > 20 else "L1"}
+        for i in range(40)
+    ]
+    pool, shares = sample_pool(store, problems, solutions), {"a": 0.7, "b": 0.3}
+    rows = chosen(store, pool, size=None, tokens=200, shares=shares).rows
+    assert counts(rows, "source") == {"a": 14, "b": 6}
+    with pytest.raises(UserError, match=r"select.tokens=match: tier L1: select.shares.b: no row"):
+        chosen(store, pool, quality="L5", size=5, tokens="match", shares=shares)
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

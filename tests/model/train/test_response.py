@@ -269,6 +269,43 @@ def test_a_turn_that_does_not_continue_its_prompt_can_not_be_chosen() -> None:
         row("R1-distill", THOUGHT, mode="turn")
 
 
+def begun(assistant: str) -> PreTrainedTokenizerFast:
+    """A tokenizer whose template writes an assistant's turn as `assistant`."""
+    tokenizer = family("Qwen3")
+    tokenizer.chat_template = (
+        "{% for m in messages %}{% if m.role == 'user' %}U:{{ m.content }}<|im_end|>A:"
+        "{% elif m.role == 'assistant' %}" + assistant + "{% endif %}{% endfor %}"
+    )
+    return tokenizer
+
+
+@pytest.mark.parametrize(
+    ("assistant", "response", "said"),
+    [
+        ("{{ m.content.split('</think>')[-1].strip() }}<|im_end|>", "It is 2.<|im_end|>",
+         r"drops what stands before </think>, which is not trained on; train\.response=solution"),
+        ("{{ m.content[:5] }}<|im_end|>", "<thin<|im_end|>",
+         r"writes the solution differently; .* or train\.response=solution"),
+    ],
+)  # fmt: skip
+def test_what_a_templates_own_turn_leaves_out_is_said(assistant: str, response: str, said: str) -> None:
+    tokenizer = begun(assistant)
+    responses = Responses(ChatEncoder(tokenizer), None, "turn")
+    ((_, ids),) = responses.encode(["1+1?"], [THOUGHT])
+    (line,) = responses.lines()
+    assert tokenizer.decode(ids) == response
+    assert re.search(f"1 of 1 row: the chat template {said}", line), line
+
+
+@pytest.mark.parametrize("assistant", ["{{ m.content }}\n\n", "", "{{ m.content[:0] }}"])
+def test_a_turn_that_has_no_end_can_not_be_chosen(assistant: str) -> None:
+    responses = Responses(ChatEncoder(begun(assistant)), None, "turn")
+    with pytest.raises(
+        UserError, match=r"=turn: .*left out, or does not end in '<\|im_end\|>'; use train\.resp"
+    ):
+        list(responses.encode(["1+1?"], ["It is 2."]))
+
+
 def test_the_end_of_a_turn_goes_up_to_the_end_of_the_text() -> None:
     """Cohere's answers end in two tokens, of which generation stops at the second."""
     tokenizer = family("Command")
