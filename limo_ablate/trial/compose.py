@@ -283,7 +283,7 @@ def unknown_key(cfg: DictConfig, key: str) -> UserError | None:
     path = ""
     for part in key.split("."):
         if not isinstance(node, DictConfig):
-            return UserError(f"{key}: {path} has no keys, it is {node!r}")
+            return UserError(f"{key}: {path} has no keys, it is {node!r}{_instead_of_auto(path, node)}")
         if node._is_none() or node._is_interpolation():
             return None  # what it may hold is for the schema to say
         name = f"{path}.{part}" if path else part
@@ -292,6 +292,17 @@ def unknown_key(cfg: DictConfig, key: str) -> UserError | None:
             return UserError(f"{name}: unknown key{nearest(part, allowed)} Allowed: {', '.join(allowed)}")
         path, node = name, node._get_node(part)
     return None
+
+
+def _instead_of_auto(path: str, node: Any) -> str:
+    """How columns are named, where they were to be recognised."""
+    if node != "auto" or not path.endswith("fields"):
+        return ""
+    return (
+        "; to name columns yourself, paste what `limo-ablate data inspect FILE` prints into conf/data and "
+        f"change it there, or use data=jsonl with {path}.problem, answer, solution and options (null for "
+        "what the rows don't have)"
+    )
 
 
 def explain(error: Exception, overrides: Sequence[str]) -> UserError:

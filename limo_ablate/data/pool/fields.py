@@ -16,7 +16,7 @@ from typing import Any
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.typed import nearest
-from limo_ablate.data.pool.config import ProblemsConfig
+from limo_ablate.data.pool.config import BenchmarkSetConfig, ProblemsConfig
 from limo_ablate.data.pool.values import BadRow
 
 Row = dict[str, Any]
@@ -98,18 +98,22 @@ def check_fields(config: ProblemsConfig, first: Row, key: str) -> None:
         raise UserError(f"{key}.fields.solution already names the teachers; set {key}.fields.teacher to null")
     for column in config.where or {}:
         check_field(first, column, f"{key}.where", config.path)
+    graded = isinstance(config, BenchmarkSetConfig)
     for role, field in fields.columns() if fields else ():
-        check_field(first, field, f"{key}.fields.{role}", config.path)
+        required = role == "problem" or (role == "answer" and graded)
+        check_field(first, field, f"{key}.fields.{role}", config.path, optional=not required)
 
 
-def check_field(first: Row, field: str, key: str, source: str | None) -> None:
+def check_field(first: Row, field: str, key: str, source: str | None, *, optional: bool = False) -> None:
     """UserError if `field`, the value of the key `key`, is not in the first row of `source`."""
+    null = f" If the rows have none: {key}=null" if optional else ""
     for part in () if field in first else _parts(field) or (field,):
         steps = (part,) if part in first else tuple(_path(first, _steps(part)))
         node: Any = first
         for depth, step in enumerate(steps):
             if not _may_hold(node, step):
-                raise UserError(f"{key}={part}: {_missing(node, step, '.'.join(steps[:depth]), source)}")
+                missing = _missing(node, step, ".".join(steps[:depth]), source)
+                raise UserError(f"{key}={part}: {missing}{null and '.'}{null}")
             node = _step_into(node, step)
 
 

@@ -165,15 +165,15 @@ def _short(text: str) -> str:
 
 
 def _lost(found: Inspection) -> Iterator[str]:
-    yield "What is lost:"
+    yield "What is not used:"
     lost = [
         *(f"{counted(count, 'row')}: {reason}" for reason, count in found.rejected.most_common(5)),
-        *([f"{counted(found.without_gold, 'row')} without a gold answer: nothing of them can be graded"]
+        *([f"{counted(found.without_gold, 'row')} without a gold answer: can be trained on, but not graded"]
           if found.without_gold else []),
-        *([f"{counted(found.without_solution, 'row')} without a solution: they can't be trained on"]
+        *([f"{counted(found.without_solution, 'row')} without a solution: can't be trained on"]
           if found.without_solution else []),
         *([f"columns that are not read: {', '.join(found.unread)}"] if found.unread else []),
-        *([f"{counted(found.own_system, 'row')} with a system turn, unless system_turns is keep"]
+        *([f"{counted(found.own_system, 'row')} used without the system turn (kept by fields.system_turns=keep)"]
           if found.own_system else []),
         *found.reading.notes,
     ]  # fmt: skip

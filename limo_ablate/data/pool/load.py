@@ -87,7 +87,7 @@ UNUSED = {
     "levels_unread": "with a level that is not a number: no band includes these",
     "unstripped": "without what data.fields.strip_prefix, strip_suffix or strip cut off",
     "own_system": "with a system turn, which is left out (data.fields.system_turns=keep)",
-    "without_gold": "without a gold answer: they can be trained on, but not graded",
+    "without_gold": "without a gold answer: can be trained on, but not graded",
 }
 """Count of `pool.json` -> what is told of such rows."""
 

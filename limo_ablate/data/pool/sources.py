@@ -27,7 +27,7 @@ from typing import IO, Any, TypeAlias, cast
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.lines import LONGEST, bounded_lines
-from limo_ablate.data.pool.config import FieldsConfig, ProblemsConfig
+from limo_ablate.data.pool.config import BenchmarkSetConfig, FieldsConfig, PoolConfig, ProblemsConfig
 from limo_ablate.data.pool.fields import Row
 from limo_ablate.data.pool.files import encoding_of, format_of, readable_files, unpacked
 from limo_ablate.data.pool.parquet_rows import arrow_rows, check_snapshot, parquet_rows
@@ -72,7 +72,10 @@ def file_source(config: ProblemsConfig) -> Rows:
 def _path(config: ProblemsConfig) -> str:
     """The source's path; UserError if it has no path or no fields."""
     if config.path is None:
-        raise UserError("no path given: set its `path` to a file or a hub id")
+        key = "data.parts.NAME.path"
+        if isinstance(config, PoolConfig | BenchmarkSetConfig):
+            key = "data.path" if isinstance(config, PoolConfig) else "eval.benchmarks.NAME.path"
+        raise UserError(f"no path given: set {key} to a file or a hub id")
     require_fields(config)
     return config.path
 

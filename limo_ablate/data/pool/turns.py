@@ -27,6 +27,8 @@ ROLE_KEYS, TEXT_KEYS, REASONING_KEYS = (
     ("content", "value"),
     ("reasoning_content", "reasoning"),
 )
+MEDIA = {"image": "a picture", "audio": "a sound", "video": "a video", "file": "a file"}
+"""Part of a content's type -> what it is."""
 _TURN = re.compile(r"(.+)\.(-?[0-9]+)\.[^.]+")
 Turn = dict[str, Any]
 
@@ -107,8 +109,10 @@ def check_all_read(row: dict[str, Any], fields: FieldsConfig) -> bool:
 def _check(spoken: list[Turn]) -> None:
     """Raises BadRow for turns after the system's that are no conversation to be answered."""
     roles = [turn["role"] for turn in spoken]
-    if roles[:1] != ["user"]:
-        raise BadRow(f"the conversation begins with {roles[0] if roles else 'nothing'}, not with the user")
+    if not roles:
+        raise BadRow("the conversation has only a system turn: nothing is asked")
+    if roles[0] != "user":
+        raise BadRow(f"the conversation begins with {roles[0]}, not with the user")
     if "system" in roles:
         raise BadRow(f"turn {roles.index('system')}: a system turn after others")
     if spoken[-1].get("tool_calls"):
@@ -211,15 +215,24 @@ def _role(turn: dict[str, Any], number: int) -> str:
 def _text(turn: dict[str, Any], number: int) -> str:
     content = _first(turn, TEXT_KEYS)
     if isinstance(content, list):  # parts, each of a type
-        parts = [part.get("text", part.get("value")) for part in content if isinstance(part, dict)]
-        texts = [part for part in parts if isinstance(part, str)]
-        content = "".join(texts) if len(texts) == len(content) else None
+        content = "".join(_part(part, number) for part in content)
     if not isinstance(content, str) or not content.strip():
         raise BadRow(f"turn {number}: no text")
     reasoning = _first(turn, REASONING_KEYS)
     if isinstance(reasoning, str) and reasoning.strip():
         return f"<think>\n{reasoning.strip()}\n</think>\n\n{content}"
     return content
+
+
+def _part(part: Any, number: int) -> str:
+    """The text of one part of a turn. Raises BadRow for a picture, a sound, ..."""
+    text = part.get("text", part.get("value")) if isinstance(part, dict) else None
+    if isinstance(text, str):
+        return text
+    kind = str(part.get("type")) if isinstance(part, dict) else ""
+    media = next((name for sign, name in MEDIA.items() if sign in kind), None)
+    what = f"has {media} ({kind})" if media else f"has a part without a text ({kind or type(part).__name__})"
+    raise BadRow(f"turn {number}: {what}; only text can be read")
 
 
 def _first(turn: dict[str, Any], keys: tuple[str, ...]) -> Any:

@@ -21,18 +21,19 @@ MARKED = {"marked_correct": True, "marked_wrong": False}
 def require_solutions(config: SelectConfig) -> None:
     """UserError if the configuration selects by solutions; called for pools that have none."""
     by_solutions = {
-        f"quality={config.quality}": config.quality != "any",
-        f"correctness={config.correctness}": config.correctness != "any",
-        f"teacher={config.teacher}": config.teacher != "any",
-        "same_problems=true": config.same_problems,
-        f"tokens={config.tokens}": config.tokens is not None,
-        f"perturb={config.perturb}": config.perturb != "none",
+        f"quality={config.quality}": config.quality != "any" and "quality=any",
+        f"correctness={config.correctness}": config.correctness != "any" and "correctness=any",
+        f"teacher={config.teacher}": config.teacher != "any" and "teacher=any",
+        "same_problems=true": config.same_problems and "same_problems=false",
+        f"tokens={config.tokens}": config.tokens is not None and "tokens=null",
+        f"perturb={config.perturb}": config.perturb != "none" and "perturb=none",
     }
-    if keys := [key for key, is_set in by_solutions.items() if is_set]:
-        raise UserError(
-            f"select.{keys[0]} selects by solutions, but the pool has only questions: set "
-            "data.fields.solution and select.solutions=1, or leave that key at its neutral value"
-        )
+    for key, neutral in by_solutions.items():
+        if neutral:
+            raise UserError(
+                f"select.{key} selects by solutions, but the pool has only questions: set "
+                f"data.fields.solution and select.solutions=1, or set select.{neutral}"
+            )
 
 
 def keep_eligible(

@@ -30,6 +30,8 @@ def print_selection(preview: Preview, folder: Path, shown: int) -> None:
     _print_rows(console, preview, shown)
     _print_rejected(console, preview)
     console.print(_funnel(preview))
+    if preview.selected.rows["response"].null_count() == preview.selected.rows.height:
+        console.print("No row has a solution: nothing can be trained on; set data.fields.solution\n")
     _print_unchanged(console, preview)
     console.print(_distributions(preview))
     for line in _kinds(preview):

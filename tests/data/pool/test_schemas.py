@@ -304,9 +304,9 @@ def test_inspect_prints_the_rows_what_is_lost_and_yaml(
     assert "problem   Add 1." in printed
     assert "Add 2." not in printed
     assert "1 row: problem: no text" in printed
-    assert "7 rows without a gold answer" in printed
+    assert "7 rows without a gold answer: can be trained on, but not graded" in printed
     assert "columns that are not read: note" in printed
-    assert "7 rows with a system turn" in printed
+    assert "7 rows used without the system turn (kept by fields.system_turns=keep)" in printed
     yaml = printed.split("data.path=")[1].split("As a benchmark")[0].partition("\n\n")[2]
     folder = tmp_path / "conf" / "data"
     folder.mkdir(parents=True)
@@ -421,3 +421,39 @@ def test_a_benchmark_s_single_answer_that_fits_no_option_is_rejected(tmp_path: P
     made = load_benchmark(Store(tmp_path / "store"), "own", config)
     assert pl.read_parquet(made.path / "rejected.parquet").height == 1
     assert pl.read_parquet(made.path / "problems.parquet")["gold"].to_list() == [*"ABCDABCDAB"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["data=auto"], "no path given: set data.path to a file"),
+        (["data=jsonl"], "no path given: set data.path to a file"),
+        (["data=auto", "PATH", "data.fields.options=choices"], "`limo-ablate data inspect FILE` prints"),
+        (["data=jsonl", "PATH", "data.fields.problem=question"], "have none: data.fields.solution=null"),
+        (
+            ["data=auto", "PATH", "select.quality=L5", "select.size=null"],
+            "only questions: set data.fields.solution and select.solutions=1, or set select.quality=any",
+        ),
+    ],
+)
+def test_a_mistake_leads_to_what_works(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], argv: list[str], message: str
+) -> None:
+    path = f"data.path={written(tmp_path, exam(FROM_0))}"
+    given = [path if part == "PATH" else part for part in argv]
+    assert main(["select", *given, f"paths.artifacts={tmp_path}"]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_select_says_that_nothing_can_be_trained_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = f"data.path={written(tmp_path, exam(FROM_0))}"
+    own = [
+        "select.size=null",
+        "select.quality=any",
+        "select/contamination=none",
+        f"paths.artifacts={tmp_path}",
+    ]
+    assert main(["select", "data=auto", path, *own, "--out", str(tmp_path / "out")]) == 0
+    assert "No row has a solution: nothing can be trained on" in capsys.readouterr().out

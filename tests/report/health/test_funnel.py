@@ -72,5 +72,5 @@ def test_the_store_may_be_gone(tmp_path: Path) -> None:
     assert made
     assert made.text == (
         "2 rows of the source's 92 can't be used (rejected.parquet has the reasons).",
-        "1 row of the source's 92 without a gold answer: they can be trained on, but not graded.",
+        "1 row of the source's 92 without a gold answer: can be trained on, but not graded.",
     )
