@@ -168,12 +168,13 @@ def _lost(found: Inspection) -> Iterator[str]:
     yield "What is not used:"
     lost = [
         *(f"{counted(count, 'row')}: {reason}" for reason, count in found.rejected.most_common(5)),
-        *([f"{counted(found.without_gold, 'row')} without a gold answer: can be trained on, but not graded"]
+        *([f"{counted(found.without_gold, 'row')} without a gold answer: can't be graded"]
           if found.without_gold else []),
         *([f"{counted(found.without_solution, 'row')} without a solution: can't be trained on"]
           if found.without_solution else []),
         *([f"columns that are not read: {', '.join(found.unread)}"] if found.unread else []),
-        *([f"{counted(found.own_system, 'row')} used without the system turn (kept by fields.system_turns=keep)"]
+        *([f"{counted(found.own_system, 'row')} used without the system turn, "
+          "which fields.system_turns=keep keeps"]
           if found.own_system else []),
         *found.reading.notes,
     ]  # fmt: skip

@@ -304,9 +304,9 @@ def test_inspect_prints_the_rows_what_is_lost_and_yaml(
     assert "problem   Add 1." in printed
     assert "Add 2." not in printed
     assert "1 row: problem: no text" in printed
-    assert "7 rows without a gold answer: can be trained on, but not graded" in printed
+    assert "7 rows without a gold answer: can't be graded" in printed
     assert "columns that are not read: note" in printed
-    assert "7 rows used without the system turn (kept by fields.system_turns=keep)" in printed
+    assert "7 rows used without the system turn, which fields.system_turns=keep keeps" in printed
     yaml = printed.split("data.path=")[1].split("As a benchmark")[0].partition("\n\n")[2]
     folder = tmp_path / "conf" / "data"
     folder.mkdir(parents=True)
