@@ -24,6 +24,7 @@ from limo_ablate.core.overrides import format_override
 from limo_ablate.core.permissions import use_umask
 from limo_ablate.core.provenance import write_provenance
 from limo_ablate.core.reading import read_json
+from limo_ablate.data.pool.inspection import reading_notes
 from limo_ablate.data.pool.load import load_pool, pool_counts, unused_rows
 from limo_ablate.model.train.base import base_model, model_path, parameter_count
 from limo_ablate.model.train.launch import train
@@ -138,7 +139,7 @@ def trained_model(config: TrialConfig, stages: Stages, tracker: Tracker) -> Arti
     """The fine-tuned weights, or the base model itself if `select.size` is 0."""
     store = Store(config.paths.artifacts)
     pool = stages.run("pool", load_pool, store, config.data)
-    for line in unused_rows(pool_counts(pool)):
+    for line in (*unused_rows(pool_counts(pool)), *reading_notes(config.data)):
         log.warning("data=%s: %s", config.data.name, line)
     base = stages.run("base", base_model, store, config.model, pool)
     if config.select.size == 0:

@@ -39,7 +39,8 @@ class FieldsConfig:
 
     problem: str
     answer: str | None
-    """Gold answer; null: taken from the first solution (its last \\boxed, else `#### x`)."""
+    """Gold answer; null: taken from the first solution (its last \\boxed, else `#### x`) that
+    `correct` does not mark as wrong."""
     solution: str | dict[str, str] | None = None
     """A text or a list of texts; or a field per teacher: {r1: deepseek_attempt, gemini: gemini_attempt}."""
     id: str | None = None

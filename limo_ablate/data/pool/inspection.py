@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, dataclass, fields, replace
 from functools import cached_property
 from itertools import islice
@@ -13,7 +13,7 @@ from typing import Any
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.text import counted
-from limo_ablate.data.pool.config import LOADERS, FieldsConfig, ProblemsConfig
+from limo_ablate.data.pool.config import LOADERS, FieldsConfig, PoolConfig, ProblemsConfig
 from limo_ablate.data.pool.fields import Row, check_fields
 from limo_ablate.data.pool.numbering import is_settled
 from limo_ablate.data.pool.options import OtherNumbering
@@ -37,8 +37,24 @@ def recognised(config: ProblemsConfig, key: str) -> ProblemsConfig:
     return replace(config, fields=_reading(config, key)[1].fields)
 
 
+def reading_notes(data: PoolConfig) -> list[str]:
+    """What is to be known of how the fields of a pool's sources are recognised, where they are `auto`."""
+    lines = []
+    for name, part in (data.parts or {data.name: data}).items():
+        if part.fields == "auto":
+            _, reading = _reading(part, "data")
+            columns = dict.fromkeys(column for row in _sample(part) for column in row)
+            said = [*reading.notes, *_not_read(_unread(columns, reading))]
+            lines += [f"{name}: {line}" if data.parts else line for line in said]
+    return lines
+
+
+def _sample(config: ProblemsConfig) -> list[Row]:
+    return list(islice((row for _, row in _loaded(config) if isinstance(row, dict)), SAMPLE))
+
+
 def _reading(config: ProblemsConfig, key: str) -> tuple[str, Reading]:
-    rows = list(islice((row for _, row in _loaded(config) if isinstance(row, dict)), SAMPLE))
+    rows = _sample(config)
     if not rows:
         raise UserError(
             f"{key}.fields=auto: {config.path or config.source} has no rows by which to recognise them"
@@ -111,10 +127,8 @@ def inspect(config: ProblemsConfig, shown: int) -> Inspection:
         counts["solution"] += not entry.solutions
         if len(parsed) < shown:
             parsed.append(entry)
-    read = set(_roots(reading.fields))
-    unread = [name for name in columns if name not in read and name.lower() not in reading.read]
     return Inspection(
-        name, reading, parsed, counts["rows"], rejected, unread,
+        name, reading, parsed, counts["rows"], rejected, _unread(columns, reading),
         without_gold=counts["gold"], own_system=counts["system"], without_solution=counts["solution"],
     )  # fmt: skip
 
@@ -128,6 +142,15 @@ def _parsed(row: Any, reader: RowReader, *, first: bool) -> ParsedRow | str:
         return reader.read(row)
     except BadRow as misfit:
         return str(misfit)
+
+
+def _unread(columns: Iterable[str], reading: Reading) -> list[str]:
+    read = set(_roots(reading.fields))
+    return [name for name in columns if name not in read and name.lower() not in reading.read]
+
+
+def _not_read(columns: list[str]) -> list[str]:
+    return [f"columns that are not read: {', '.join(columns)}"] if columns else []
 
 
 def _roots(config: FieldsConfig) -> Iterator[str]:
@@ -172,7 +195,7 @@ def _lost(found: Inspection) -> Iterator[str]:
           if found.without_gold else []),
         *([f"{counted(found.without_solution, 'row')} without a solution: can't be trained on"]
           if found.without_solution else []),
-        *([f"columns that are not read: {', '.join(found.unread)}"] if found.unread else []),
+        *_not_read(found.unread),
         *([f"{counted(found.own_system, 'row')} used without the system turn, "
           "which fields.system_turns=keep keeps"]
           if found.own_system else []),
@@ -199,7 +222,7 @@ def _to_paste(found: Inspection, path: str) -> Iterator[str]:
     yield "  benchmarks:"
     yield "    own:"
     yield f"      path: {text}"
-    yield f"      fields: {_flow(replace(found.reading.fields, teacher=None, correct=None))}"
+    yield f"      fields: {_flow(replace(found.reading.fields, teacher=None))}"
     if found.reading.grader:
         yield f"      grader: {found.reading.grader}"
 

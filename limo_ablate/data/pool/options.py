@@ -166,7 +166,7 @@ def unread_options(row: Row, fields: FieldsConfig) -> str | None:
     read = {path.partition(".")[0] for _, path in fields.columns()}
     for column in (name for name in row if name.lower() in COLUMNS and name not in read):
         value = row[column]
-        if isinstance(value, list | dict) and len(value) > 1 and not _shown(value, row, fields):
+        if isinstance(value, list | dict) and len(value) > 1 and not shown(value, row, fields):
             return column
     return None
 
@@ -177,7 +177,7 @@ def _names_one(answer: Any) -> bool:
     return isinstance(answer, int) and not isinstance(answer, bool)
 
 
-def _shown(options: Any, row: Row, fields: FieldsConfig) -> bool:
+def shown(options: Any, row: Row, fields: FieldsConfig) -> bool:
     """Whether the problem's own text has the options."""
     problem = field_value(row, fields.problem)
     texts = [str(text) for text in (options.values() if isinstance(options, dict) else options)]

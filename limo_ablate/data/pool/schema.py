@@ -194,10 +194,12 @@ def _per_solution(value: Any, role: str, solutions: int) -> list[Any]:
 
 
 def _gold(row: Row, fields: FieldsConfig, solutions: list[Row]) -> str | None:
-    """The row's gold answer; where no field has it, the one that its first solution states."""
+    """The row's gold answer; where no field has it, the one that its first solution states which is not
+    marked wrong."""
     if fields.answer:
         return gold_text(field_value(row, fields.answer), fields.answers)
-    return stated_gold(solutions[0]["text"]) if solutions else None
+    first = next((solution["text"] for solution in solutions if solution["correct"] is not False), None)
+    return stated_gold(first) if first else None
 
 
 def _tries(row: Row, fields: FieldsConfig, solutions: int) -> tuple[float, float]:

@@ -10,8 +10,7 @@ read.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -19,10 +18,9 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.core.registry import Entry, Registry
 from limo_ablate.data.pool.config import FieldsConfig
 from limo_ablate.data.pool.fields import Row, field_value
-from limo_ablate.data.pool.numbering import is_settled, told
-from limo_ablate.data.pool.options import COLUMNS, OtherNumbering, read_options, unread_options
+from limo_ablate.data.pool.options import unread_options
 from limo_ablate.data.pool.turns import is_conversation
-from limo_ablate.data.pool.values import BadRow, number, stated_gold
+from limo_ablate.data.pool.values import BadRow, number
 
 PROBLEMS = (
     "problem",
@@ -38,19 +36,20 @@ PROBLEMS = (
     "题目",
 )
 SOLUTIONS = (
-    "solution", "solutions", "response", "responses", "completion", "output", "generations", "generation",
-    "worked", "rationale", "explanation", "long_answer", "lösung", "解答", "解析",
+    "solution", "solutions", "generated_solution", "response", "responses", "completion", "output",
+    "generations", "generation", "worked", "rationale", "explanation", "long_answer", "lösung", "解答",
+    "解析",
 )  # fmt: skip
 ANSWERS = (
     "answer", "final_answer", "expected_answer", "ground_truth", "reference_answer", "gold", "target",
     "label", "expected", "final_decision", "antwort", "答案",
 )  # fmt: skip
-CONTEXTS = ("context", "passage", "body")
-RIGHT = (
-    "answerkey", "answer_idx", "answer_index", "cop", "correct_option", "correct", "answer", "correct_answer",
-    "label", "gold", "target",
-)  # fmt: skip
-"""Names, in lower case, of the column that says which option is right."""
+CONTEXTS = ("context", "passage", "body", "article")
+VERDICTS = ("correct", "is_correct", "correctness")
+"""Names of the column that says whether a solution is right."""
+JUDGEMENTS = ("correct", "incorrect", "right", "wrong", "good", "bad", "positive", "negative", "+", "-", "-1")
+LABELS = ("label", "target")
+"""Names of a column that may say that, or be the answer."""
 BESIDE = {
     "level": ("level", "difficulty", "hardness"),
     "subject": ("subject", "type", "category", "topic"),
@@ -62,7 +61,6 @@ NEARLY_ALL = 0.9
 """Share of the rows from which a column is taken to be of a kind."""
 LONG = 12
 """Words of an answer from which most answers of a file are taken for solutions."""
-_DISTRACTOR = re.compile(r"distractor_?\d+|incorrect answer \d+|incorrect_answer_?\d+")
 _HASHES = re.compile(r"(?:^|\n)#### ")
 
 
@@ -115,7 +113,8 @@ SCHEMAS: Registry[Schema] = Registry(
             f"{OWN}:aliases", "`question`, `answers.text` or `answer.aliases`: any of them is right"
         ),
         "options": Entry(
-            f"{OWN}:options", "options with a letter, position or text (MMLU, ARC, MedQA, SciQ)"
+            "limo_ablate.data.pool.option_schema:options",
+            "options with a letter, position or text (MMLU, ARC, MedQA, SciQ)",
         ),
         "conversation": Entry(
             f"{OWN}:conversation", "turns in `messages` (OpenAI) or `conversations` (ShareGPT, axolotl)"
@@ -200,9 +199,9 @@ def openthoughts(sample: Sample) -> Reading | None:
 
 
 def segments(sample: Sample) -> Reading | None:
-    if (column := sample.column("segments", kind=list)) is None or "label" not in (
-        sample.first(column) or [{}]
-    )[0]:
+    column = sample.column("segments", kind=list)
+    first = next(iter(sample.first(column) or ()), None)
+    if not isinstance(first, dict) or "label" not in first:
         return None
     raise UserError(
         "axolotl's segments hold text with a chat template in it, which would be applied twice; give "
@@ -216,65 +215,8 @@ def aliases(sample: Sample) -> Reading | None:
     key = next((key for key in ("aliases", "text") if key in (sample.first(column) or {})), None)
     if asked is None or column is None or not isinstance(sample.first(f"{column}.{key}"), list):
         return None
-    fields = FieldsConfig(problem=_asked(sample, asked), answer=f"{column}.{key}", answers="any")
+    fields = FieldsConfig(problem=asked_text(sample, asked), answer=f"{column}.{key}", answers="any")
     return Reading(fields, grader="any_of")
-
-
-def options(sample: Sample) -> Reading | None:
-    asked = sample.column("question", "problem", "input", "prompt", "query", "sentence", *PROBLEMS, kind=str)
-    if asked is None:
-        return None
-    listed = sample.column(*COLUMNS, kind=(list, dict)) or _option_columns(sample)
-    if not listed:
-        return None
-    worked = sample.column("rationale", "explanation", "solution", "exp", "reasoning", "cot", kind=str)
-    fields = FieldsConfig(problem=_asked(sample, asked), answer=None, solution=worked, options=listed)
-    found = max(_read_by(sample, fields), key=lambda pair: pair[0], default=None)
-    if found and _is_settled(sample, found[1]):
-        return Reading(found[1], read=frozenset(RIGHT))
-    return None
-
-
-def _read_by(sample: Sample, fields: FieldsConfig) -> Iterator[tuple[int, FieldsConfig]]:
-    """(number of rows whose right option can be told, fields) for each way that tells most of them."""
-    for name in (column for column in map(sample.column, RIGHT) if column):
-        for first in (0, 1):
-            tried = replace(fields, answer=name, first_option=first)
-            answers = [(told(row, tried), row.get(name)) for row in sample.rows]
-            count = sum(choice is not None for choice, _ in answers)
-            if 2 * count > sum(choice is not None or not _is_hidden(answer) for choice, answer in answers):
-                yield count, tried
-
-
-def _is_hidden(answer: Any) -> bool:
-    """Whether the right option is not said: null, or a negative number as in many test splits."""
-    return answer is None or answer == "" or str(answer).startswith("-")
-
-
-def _is_settled(sample: Sample, fields: FieldsConfig) -> bool:
-    """Whether single rows are wrong, and not the numbering. Raises UserError where that can't be said."""
-    try:
-        for row in sample.rows:
-            with suppress(BadRow):
-                read_options(row, "", fields)
-    except OtherNumbering as odd:
-        if not is_settled(sample.rows, fields):
-            raise UserError(
-                f"{fields.answer} has positions that fit options numbered from 0 and others that fit options "
-                "numbered from 1; correct the rows that are wrong, or leave them out"
-            ) from odd
-    return True
-
-
-def _option_columns(sample: Sample) -> tuple[str, ...]:
-    """Columns that hold an option each, those of wrong options with the right one first."""
-    for names in ("abcdefghij", ("opa", "opb", "opc", "opd"), ("option1", "option2", "option3", "option4")):
-        found = tuple(column for name in names if (column := sample.column(name)))
-        if len(found) > 1:
-            return found
-    wrong = [name for name in sample.rows[0] if _DISTRACTOR.fullmatch(name.lower())]
-    right = sample.column("correct_answer", "correct answer", "best_answer", kind=str)
-    return (right, *wrong) if wrong and right else ()
 
 
 def conversation(sample: Sample) -> Reading | None:
@@ -286,8 +228,9 @@ def conversation(sample: Sample) -> Reading | None:
     answer = sample.column(
         "answer", "final_answer", "ground_truth", "expected_answer", kind=(str, int, float)
     )
-    fields = FieldsConfig(problem=column, answer=answer, solution=column)
-    return Reading(fields, read=frozenset({"prompt", "system", "tools"}))
+    correct, notes = _verdict(sample)
+    fields = FieldsConfig(problem=column, answer=answer, solution=column, correct=correct)
+    return Reading(fields, notes, read=frozenset({"prompt", "system", "tools"}))
 
 
 def alpaca(sample: Sample) -> Reading | None:
@@ -297,8 +240,9 @@ def alpaca(sample: Sample) -> Reading | None:
     more = sample.column("input", "context", kind=str)
     problem = f"{{{asked}}}\\n{{{more}}}" if more else asked
     answer = sample.column("answer", "ground_truth", kind=(str, int, float))
-    fields = FieldsConfig(problem=problem, answer=answer, solution=told)
-    return Reading(fields, read=frozenset({"history", "system"}))
+    correct, notes = _verdict(sample)
+    fields = FieldsConfig(problem=problem, answer=answer, solution=told, correct=correct)
+    return Reading(fields, notes, read=frozenset({"history", "system"}))
 
 
 def gsm8k(sample: Sample) -> Reading | None:
@@ -315,9 +259,10 @@ def prompt(sample: Sample) -> Reading | None:
     )
     if asked is None or told is None:
         return None
-    label = sample.column("label", "correct", kind=bool)
+    label = sample.column("label", kind=bool)  # KTO
+    correct, notes = (label, _judged(label)) if label else _verdict(sample)
     answer = sample.column("answer", "ground_truth", kind=(str, int, float))
-    return Reading(FieldsConfig(problem=asked, answer=answer, solution=told, correct=label))
+    return Reading(FieldsConfig(problem=asked, answer=answer, solution=told, correct=correct), notes)
 
 
 def columns(sample: Sample) -> Reading | None:
@@ -325,26 +270,55 @@ def columns(sample: Sample) -> Reading | None:
     worked = sample.column(*(name for name in SOLUTIONS if name != asked), kind=(str, list))
     if asked is None or (worked is None and answer is None):
         return None
-    notes: tuple[str, ...] = ()
+    correct, notes = _verdict(sample, worked) if worked else (None, ())
     if worked is None and answer is not None:
-        texts = [str(value) for value in sample.values(answer)]
-        if _mostly(len(text.split()) > LONG for text in texts):
-            stated = _mostly(stated_gold(text) is not None for text in texts)
-            notes = (f"the texts in {answer} are long: they are read as solutions",)
-            worked, answer = answer, None if stated else answer
+        worked = answer
+        if _mostly(len(str(value).split()) > LONG for value in sample.values(answer)):
+            notes, answer = (f"the texts in {answer} are long: they are read as solutions",), None
         else:
-            worked, notes = (
-                answer,
-                (f"no worked solutions: the texts in {answer} are trained on as they are",),
-            )
-    fields = FieldsConfig(problem=_asked(sample, asked), answer=answer, solution=worked)
+            notes = (f"no worked solutions: the texts in {answer} are trained on as they are",)
+    fields = FieldsConfig(problem=asked_text(sample, asked), answer=answer, solution=worked, correct=correct)
     if any(isinstance(value, list | dict) for value in (sample.values(answer) if answer else ())):
         notes = (*notes, f"{answer} has lists or objects: set `answers` to all or any")
-    correct = sample.column("correct", "is_correct", "correctness", kind=(bool, list))
-    return Reading(replace(fields, correct=correct), notes)
+    return Reading(fields, notes)
 
 
-def _asked(sample: Sample, question: str) -> str:
+def _verdict(sample: Sample, worked: str | None = None) -> tuple[str | None, tuple[str, ...]]:
+    """The column that says whether a solution is right, and a note on it. Raises UserError for one that may
+    say so or be the answer: its values would be wrong gold answers, or a wrong solution's answer would be."""
+    if doubtful := _all_are(_may_judge, sample, LABELS):
+        raise UserError(
+            f"{doubtful} may say whether a solution is right, or be the answer: set "
+            f"data.fields.correct={doubtful} or data.fields.answer={doubtful}, with problem and solution "
+            "(data=jsonl)"
+        )
+    column = _all_are(is_flag, sample, VERDICTS)
+    if column is None and isinstance(sample.first(worked), list):
+        column = sample.column(*VERDICTS, kind=list)
+    return column, _judged(column) if column else ()
+
+
+def _all_are(kind: Callable[[Any], bool], sample: Sample, names: Iterable[str]) -> str | None:
+    """The first of the columns whose values are of a kind."""
+    columns = (column for name in names if (column := sample.column(name)))
+    return next((column for column in columns if nearly_all(map(kind, sample.values(column)))), None)
+
+
+def _may_judge(value: Any) -> bool:
+    """Whether a value is a flag, a score, or a word for right or wrong."""
+    if isinstance(value, int | float):
+        return -1 <= value <= 1
+    return is_flag(value) or str(value).strip().lower() in JUDGEMENTS
+
+
+def _judged(column: str) -> tuple[str, ...]:
+    return (
+        f"{column} says which solutions are right: the others state no gold answer, and are trained on "
+        "unless select.correctness is marked_correct",
+    )
+
+
+def asked_text(sample: Sample, question: str) -> str:
     """The question, with the text that it is about before it."""
     context = sample.column(*CONTEXTS, kind=str)
     return f"{{{context}}}\\n\\n{{{question}}}" if context else question
@@ -353,6 +327,10 @@ def _asked(sample: Sample, question: str) -> str:
 def _mostly(flags: Iterable[bool], share: float = 0.5) -> bool:
     known = list(flags)
     return sum(known) > share * len(known)
+
+
+def is_flag(value: Any) -> bool:
+    return str(value).strip().lower() in ("true", "false", "0", "1", "0.0", "1.0")
 
 
 def nearly_all(flags: Iterable[bool]) -> bool:

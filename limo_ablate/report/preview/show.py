@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from limo_ablate.core.text import counted
+from limo_ablate.data.pool.inspection import reading_notes
 from limo_ablate.data.pool.load import unused_rows
 from limo_ablate.data.select.responses import with_texts
 from limo_ablate.report.preview.build import Preview
@@ -49,7 +50,7 @@ def _print_rejected(console: Console, preview: Preview) -> None:
             f"{first['where']}: {first['reason']} (rejected.parquet)\n"
         )
     others = {key: count for key, count in preview.counts.items() if key not in ("rejected", "incomplete")}
-    for line in unused_rows(others):
+    for line in (*unused_rows(others), *reading_notes(preview.config.data)):
         console.print(f"{line}\n")
 
 

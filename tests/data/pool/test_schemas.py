@@ -11,7 +11,7 @@ from limo_ablate.cli import main
 from limo_ablate.core.artifacts import Store
 from limo_ablate.core.errors import UserError
 from limo_ablate.data.pool.config import BenchmarkSetConfig, FieldsConfig, ProblemsConfig
-from limo_ablate.data.pool.inspection import inspect, recognised
+from limo_ablate.data.pool.inspection import inspect, reading_notes, recognised
 from limo_ablate.data.pool.load import load_benchmark, load_pool
 from limo_ablate.data.pool.schema import read_row
 from limo_ablate.data.pool.schemas import SCHEMAS, recognise
@@ -64,7 +64,7 @@ EXAMPLES: list[tuple[str, dict[str, Any], tuple[str, str | None, str | None]]] =
         ("2+2?", "4", "<think>\nHm.\n</think>\n\nSo \\boxed{4}"),
     ),
     ("gsm8k", {"question": "2+2?", "answer": "2+2 is 4.\n#### 4"}, ("2+2?", "4", "2+2 is 4.\n#### 4")),
-    ("options", {"question": "Which?", "choices": COLORS, "answer": 2}, (LISTED, "C", None)),
+    ("options", {"question": "Which?", "choices": COLORS, "answer": 0}, (LISTED, "A", None)),
     (
         "options",
         {
@@ -237,6 +237,132 @@ def test_options_that_are_numbered_from_1_are_recognised() -> None:
     rows = [{"question": f"{n}?", "options": COLORS, "label": n % 4 + 1} for n in range(8)]
     _, reading = recognise(rows)
     assert [read_row(row, reading.fields, "file").problem["gold"] for row in rows[:4]] == [*"ABCD"]
+
+
+def golds(rows: list[dict[str, Any]]) -> list[str | None]:
+    _, reading = recognise(rows)
+    return [read_row(row, reading.fields, "file").problem["gold"] for row in rows]
+
+
+def test_whether_a_model_was_right_is_not_the_right_option(tmp_path: Path) -> None:
+    rows = [
+        {
+            "question": f"{n}?",
+            "choices": COLORS,
+            "answer": "CDA"[n],
+            "prediction": "C",
+            "correct": int(n == 0),
+        }
+        for n in range(3)
+    ]
+    assert golds(rows) == [*"CDA"]
+    found = inspect(ProblemsConfig(source="file", path=written(tmp_path, rows)), 0)
+    assert found.unread == ["prediction", "correct"]
+    with pytest.raises(UserError, match=r"label \(0\) seems to name an option in choices, but of most rows"):
+        recognise([{"question": f"{n}?", "choices": COLORS, "label": n % 2} for n in range(4)])
+
+
+def test_columns_that_say_different_options_are_right_are_refused() -> None:
+    rows = [{"question": f"{n}?", "choices": COLORS, "answer": n, "target": "blue"} for n in range(4)]
+    with pytest.raises(UserError, match=r"answer and target say that different options are right"):
+        recognise(rows)
+
+
+@pytest.mark.parametrize(
+    ("listed", "answers"),
+    [(COLORS, [1, 2, 3, 1]), (COLORS, ["1", "2", "3", "3"]), ([2, 4, 1, 3], [2, 1, 3, 3])],
+)
+def test_positions_that_may_begin_at_0_or_1_are_refused(listed: list[Any], answers: list[Any]) -> None:
+    rows = [{"question": f"{n}?", "options": listed, "answer": answer} for n, answer in enumerate(answers)]
+    with pytest.raises(UserError, match=r"answer: its numbers may be positions of options from 0, from 1"):
+        recognise(rows)
+
+
+def test_a_second_column_tells_where_positions_begin() -> None:
+    rows = [{"question": f"{n}?", "options": COLORS, "answer_index": 1, "answer": "B"} for n in range(3)]
+    assert golds(rows) == [*"BBB"]
+
+
+@pytest.mark.parametrize(
+    ("options", "labels"),
+    [
+        ({"answers": COLORS}, [0, 1, 2, 3]),
+        ({f"answer{n}": color for n, color in enumerate(COLORS)}, [0, 1, 2, 3]),
+        ({f"answer{letter}": color for letter, color in zip("ABCD", COLORS, strict=True)}, [*"1234"]),
+        ({f"ending{n}": color for n, color in enumerate(COLORS)}, [0, 1, 2, 3]),
+    ],
+)
+def test_options_beside_a_label_are_listed(options: dict[str, Any], labels: list[Any]) -> None:
+    rows = [{"context": "Text.", "question": f"{n}?", **options, "label": labels[n]} for n in range(4)]
+    _, reading = recognise(rows)
+    for color, row in zip(COLORS, rows, strict=True):
+        choice = read_row(row, reading.fields, "file").choice
+        assert choice
+        assert choice.options[choice.right] == color
+
+
+def test_ways_to_write_an_answer_are_no_options() -> None:
+    rows = [{"question": f"{n}?", "answers": ["2", "two"], "answer": "2"} for n in range(3)]
+    assert recognise(rows)[0] == "columns"
+    assert golds(rows) == ["2", "2", "2"]
+
+
+@pytest.mark.parametrize("labels", [[0, 1], [True, False], ["0", "1"], [-1, 1], [0.2, 0.9], ["good", "bad"]])
+@pytest.mark.parametrize("names", [("question", "response"), ("instruction", "output"), ("text", "solution")])
+def test_a_label_that_may_judge_a_solution_is_no_gold_answer(
+    labels: list[Any], names: tuple[str, str]
+) -> None:
+    rows = [dict(zip(names, ("2+2?", "So \\boxed{4}"), strict=True), label=label) for label in labels]
+    with pytest.raises(UserError, match=r"label may say whether a solution is right, or be the answer: set"):
+        recognise(rows)
+
+
+@pytest.mark.parametrize(
+    ("column", "flags"), [("label", [False, True]), ("correct", [0, 1]), ("is_correct", ["False", "True"])]
+)
+def test_solutions_that_are_marked_wrong_state_no_gold_answer(column: str, flags: list[Any]) -> None:
+    rows = [
+        {"prompt": f"{n}+1?", "completion": f"So \\boxed{{{n if flag else 7}}}", column: flag}
+        for n, flag in enumerate(flags, 1)
+    ]
+    _, reading = recognise(rows)
+    assert reading.notes[0].startswith(f"{column} says which solutions are right")
+    assert golds(rows) == [None, "2"]
+
+
+def test_the_first_solution_that_is_right_states_the_gold_answer() -> None:
+    fields = FieldsConfig(problem="q", answer=None, solution="s", correct="c")
+    row = {"q": "2+2?", "s": ["\\boxed{5}", "\\boxed{4}"], "c": [False, True]}
+    assert read_row(row, fields, "file").problem["gold"] == "4"
+
+
+def test_a_long_answer_is_no_gold_answer() -> None:
+    rows = [
+        {"question": f"{n}?", "answer": f"We add {n} and one, and find that " + "so " * 9} for n in range(3)
+    ]
+    assert golds(rows) == [None] * 3
+
+
+def test_segments_of_another_kind_are_not_axolotl_s() -> None:
+    assert golds([{"segments": [1], "question": "2+2?", "answer": "4"}]) == ["4"]
+
+
+def test_what_is_lost_of_a_pool_is_told(tmp_path: Path) -> None:
+    row = {
+        "problem": "2+2?",
+        "generated_solution": "So \\boxed{4}",
+        "expected_answer": "4",
+        "problem_source": "x",
+    }
+    data = compose(["data=auto", f"data.path={written(tmp_path, [row])}"]).data
+    assert recognise([row])[1].fields.solution == "generated_solution"
+    assert reading_notes(data) == ["columns that are not read: problem_source"]
+    row = {"question": "2+2?", "answer": "4", "steps": "So 4."}
+    data = compose(["data=auto", f"data.path={written(tmp_path, [row])}"]).data
+    assert reading_notes(data) == [
+        "no worked solutions: the texts in answer are trained on as they are",
+        "columns that are not read: steps",
+    ]
 
 
 def written(folder: Path, rows: list[dict[str, Any]]) -> str:
