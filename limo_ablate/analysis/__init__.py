@@ -4,5 +4,5 @@ trials = load_trials(Path("outputs/studies/miniature"))
 summary(table(trials), items(trials), by=["select.size", "select.quality"])
 """
 
-ANALYSIS = 3
+ANALYSIS = 4
 """Version of the analysis: raised when the same verdicts would give other numbers."""

@@ -7,7 +7,8 @@ random: inference is to other trainings and to other problems of the same kind. 
 only). The mean squares have few degrees of freedom, R - 1 above all, so the interval is that of the
 generalised pivotal quantity (Weerahandi 1993; Hannig, Iyer and Patterson 2006): each sum of squares is
 divided by a chi-squared variable with its degrees of freedom, the mean is normal given that variance, and
-the interval holds `level` of the mixture. With one training it is exactly Student's t over problems.
+the interval holds `level` of the mixture. With one training it is exactly Student's t over problems, and
+with several, which may agree by chance, it is never narrower.
 benchmarks/calibration.py measures its coverage.
 
 Trainings may themselves be crossed (each base with each seed, and a seed draws the same subset for all
@@ -70,6 +71,8 @@ class Crossed:
     skew: Array
     """Johnson's correction of the centre for the skewness of the problems' means; the equivalence test needs
     it."""
+    item_freedom: int
+    """Degrees of freedom of `item_error`."""
     bounds: tuple[float, float]
     trainings: int
     """Number of trainings; for crossed trainings, of bases."""
@@ -81,16 +84,26 @@ class Crossed:
 
     def half_width(self, level: float) -> Array:
         """Half of the interval's width before it is cut at the bounds."""
-        return half_width(self.spread, level)
+        from scipy.special import stdtrit
+
+        over_items = stdtrit(self.item_freedom, (1 + level) / 2) * self.item_error
+        return np.asarray(np.maximum(half_width(self.spread, level), over_items))
 
     def p_value(self, null: float = 0.0) -> Array:
         """Two-sided p-values of the mean being `null`: below 0.05 where it is outside of the 95 % interval;
         1 where nothing varies and the mean is `null`."""
-        return 2 * _tail(np.abs(self.centre - null), self.spread)
+        return 2 * self._beyond(np.abs(self.centre - null))
 
     def p_equivalent(self, margin: float) -> Array:
         """p-values of the equivalence test, two one-sided tests against `margin` (Schuirmann 1987)."""
-        return _tail(margin - np.abs(self.centre + self.skew), self.spread)
+        return self._beyond(margin - np.abs(self.centre + self.skew))
+
+    def _beyond(self, distance: Array) -> Array:
+        """Probability beyond `distance`, that of `half_width`'s wider interval."""
+        from scipy.special import stdtr
+
+        over_items = stdtr(self.item_freedom, -distance / np.maximum(self.item_error, 1e-75))
+        return np.asarray(np.maximum(_tail(distance, self.spread), over_items))
 
 
 def half_width(spread: Array, level: float) -> Array:
@@ -200,6 +213,7 @@ def _near_bounds(
     return Crossed(
         mean=means.mean(axis=1),
         **found,
+        item_freedom=sum(part.shape[1] - 1 for part in sets),
         skew=shift * means.std(axis=1, ddof=1) / np.sqrt(n) * (1 + 2 * ONE_SIDED**2) / 6,
         bounds=bounds,
         trainings=max(layout.shape[1] for layout in layouts),

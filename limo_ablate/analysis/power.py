@@ -101,7 +101,7 @@ def minimum_detectable_effect(
 
     `trainings`: number of seeds crossed with an axis of replicates; `seeds` is then its number of levels.
     """
-    from scipy.special import ndtr
+    from scipy.special import ndtr, stdtrit
 
     if problems < 2:
         return math.inf
@@ -110,7 +110,12 @@ def minimum_detectable_effect(
     rest = 2 * noise.completion / (samples * points)
     squares = [rest + many * problems * training_part, rest + few * many * noise.difference, rest, rest, rest]
     sums = np.array(squares)[:, None] * chi_squared(tuple(freedom(few, problems, many)), STUDIES, seed=1)
-    half = half_width(spreads(sums, few, problems, many, MIXTURE), 1 - alpha / contrasts)
+    level = 1 - alpha / contrasts
+    item_errors = np.sqrt(sums[1] / (problems - 1) / (few * many * problems))
+    half = np.maximum(
+        half_width(spreads(sums, few, problems, many, MIXTURE), level),
+        stdtrit(problems - 1, (1 + level) / 2) * item_errors,
+    )
     error = math.sqrt(training_part / few + noise.difference / problems + rest / (few * many * problems))
     low, high = 0.0, 1e3 * error
     for _ in range(HALVINGS):
