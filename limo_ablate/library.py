@@ -154,12 +154,14 @@ def run_trial(*overrides: str, folder: str | Path | None = None) -> dict[str, An
     Raises UserError and TrialFailure.
     """
     from limo_ablate.core.overrides import parse_overrides
+    from limo_ablate.model.train.model_config import may_allow_code
     from limo_ablate.trial.checks import check_alone
     from limo_ablate.trial.compose import compose
     from limo_ablate.trial.identity import TrialLabels
     from limo_ablate.trial.new_folder import new_folder
     from limo_ablate.trial.run import run_trial as run
 
+    may_allow_code()  # the caller's own
     config = compose(list(overrides))
     check_alone(config)
     place = new_folder(Path(folder or f"outputs/trials/{datetime.now():%Y-%m-%d/%H-%M-%S}"))

@@ -23,6 +23,7 @@ import click
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.overrides import flat, format_override, parse_overrides
+from limo_ablate.model.train.model_config import may_allow_code, model_code
 from limo_ablate.study.axes import Range, settings
 from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.study.search.search import Search
@@ -57,14 +58,20 @@ def check_trust(
     `typed`: the user's own overrides; `trust`: whether --trust was given. At a terminal, asks.
     """
     lines = named(trials, searches, typed)
-    known = _trusted() if lines else set()
-    new = [line for line in lines if _digest(line) not in known]
+    new = untrusted(lines)
     if new and not trust and not _agrees(name, new):
         raise UserError(
             f"{name}: the study itself names what would run: {'; '.join(new)}; if you trust that, run the "
             "same command once with --trust (docs/security.md)"
         )
     remember(lines)
+    may_allow_code()
+
+
+def untrusted(lines: Sequence[str]) -> list[str]:
+    """Those of the lines that the user has not said may run."""
+    known = _trusted() if lines else set()
+    return [line for line in lines if _digest(line) not in known]
 
 
 def named(trials: Sequence[PlannedTrial], searches: Sequence[Search], typed: Sequence[str]) -> list[str]:
@@ -130,6 +137,11 @@ def _items(sections: Mapping[str, Any]) -> set[tuple[str, str]]:
         for name, names in WATCHED.items()
         if sections[name]
     }
+    if watched.get("model", {}).get("trust_remote_code"):
+        model = sections["model"]
+        path, code = model.get("path"), model_code(model.get("path"))
+        which = f"code {code}" if code else f"revision {model.get('revision')}"
+        watched["model"] = {"trust_remote_code": f"true for {path}, {which}"}
     return {item for item in flat(watched).items() if item[1] not in NOTHING}
 
 

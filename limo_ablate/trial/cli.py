@@ -123,9 +123,11 @@ def _with_ours(argv: Sequence[str]) -> list[str]:
 def _one_trial(cfg: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
 
+    from limo_ablate.model.train.model_config import may_allow_code
     from limo_ablate.trial.checks import check_alone
     from limo_ablate.trial.compose import to_trial
 
+    may_allow_code()  # what the command line and conf/ say
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
     try:

@@ -28,7 +28,7 @@ from limo_ablate.data.pool.inspection import reading_notes
 from limo_ablate.data.pool.load import load_pool, pool_counts, unused_rows
 from limo_ablate.model.train.base import base_model, model_path, parameter_count
 from limo_ablate.model.train.launch import train
-from limo_ablate.model.train.model_config import forget_allowed_code
+from limo_ablate.model.train.model_config import may_allow_code
 from limo_ablate.model.train.tokens import tokenize
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.identity import TrialLabels, trial_key
@@ -67,7 +67,7 @@ def run_trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> dict[st
     """
     started = time.perf_counter()
     use_umask(config.paths.umask)
-    forget_allowed_code()
+    may_allow_code()
     folder.mkdir(parents=True, exist_ok=True)
     overrides = [format_override(key, value) for key, value in labels.cell.items()]
     write_provenance(config, seeds(config), overrides, folder)

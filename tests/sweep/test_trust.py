@@ -50,7 +50,7 @@ def lines(*overrides: str, typed: tuple[str, ...] = (), block: dict[str, Any] | 
         (("model=local", "model.path=here", "model.trust_remote_code=false"), []),
         (
             ("model=local", "model.path=here", "model.trust_remote_code=true"),
-            ["model.trust_remote_code=true"],
+            ["model.trust_remote_code=true for here, revision None"],
         ),
         (("hardware=fsdp2_nodes", "hardware.nodes=2", "hardware.processes=16"), []),
         (("launch.notify='touch here'",), ["launch.notify=touch here"]),
@@ -72,6 +72,24 @@ def lines(*overrides: str, typed: tuple[str, ...] = (), block: dict[str, Any] | 
 )  # fmt: skip
 def test_what_a_study_names_is_listed(overrides: tuple[str, ...], listed: list[str]) -> None:
     assert lines(*overrides) == listed
+
+
+def test_code_of_a_model_is_trusted_with_the_model_it_comes_with(tmp_path: Path) -> None:
+    """The files are in the line, so others are asked about; so is a path that the study sets beside a choice
+    of the user's conf/ that lets code run."""
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    (folder / "own.py").write_text("x = 1\n")
+    theirs = ("model=local", f"model.path={folder}", "model.trust_remote_code=true")
+    (first,) = lines(*theirs)
+    assert first.startswith(f"model.trust_remote_code=true for {folder}, code ")
+    (folder / "own.py").write_text("x = 2\n")
+    assert lines(*theirs) != [first]
+    own = tmp_path / "conf/model/mine.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("defaults: [local, _self_]\npath: /checked\ntrust_remote_code: true\n")
+    assert lines("model=mine") == []
+    assert lines("model=mine", f"model.path={folder}") == lines(*theirs)
 
 
 def test_what_the_user_types_or_has_in_conf_is_his_own(tmp_path: Path) -> None:

@@ -153,6 +153,10 @@ def check_model(model: ModelConfig) -> Path | None:
         return local
     if model.path.startswith((".", "/", "~")):
         raise UserError(f"model.path={model.path}: no such folder")
+    if model.trust_remote_code and model.revision is None:
+        raise UserError(
+            f"model.trust_remote_code=true: code of {model.path} may change; set model.revision to a commit"
+        )
     return None
 
 

@@ -3,6 +3,7 @@ weights."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -44,8 +45,12 @@ CODE_VARIABLE = "LIMO_ABLATE_MODEL_CODE"
 
 def allow_code(folder: Path) -> None:
     """Lets the Python files of a model run (`model.trust_remote_code`), in this process and those that it
-    starts, here and in the folders of models trained from it. Raises UserError without such files, and where
-    config.json names code of another model, which nobody has looked at."""
+    starts, here and in the folders of models trained from it; nothing where `may_allow_code` was not called.
+
+    Raises UserError without such files, and where config.json names code of another model, which nobody has
+    looked at."""
+    if CODE_VARIABLE not in os.environ:
+        return
     own = read_model_json(folder / "config.json").get("auto_map")
     names = [str(name) for name in own.values()] if isinstance(own, dict) else []
     if not (digests := _code_digests(folder)) or not names:
@@ -60,9 +65,18 @@ def allow_code(folder: Path) -> None:
     os.environ[CODE_VARIABLE] = " ".join({*os.environ.get(CODE_VARIABLE, "").split(), *digests})
 
 
-def forget_allowed_code() -> None:
-    """Before a trial, in whose process another configuration may have been looked at."""
-    os.environ.pop(CODE_VARIABLE, None)
+def may_allow_code() -> None:
+    """From here on configurations are the user's, or trusted (`sweep/trust.py`); what was allowed before is
+    forgotten."""
+    os.environ[CODE_VARIABLE] = ""
+
+
+def model_code(path: str | None) -> str:
+    """What identifies the Python files in a model's folder; empty for a model of the hub, whose revision
+    does."""
+    folder = Path(path or "").expanduser()
+    digests = sorted(_code_digests(folder)) if path and folder.is_dir() else []
+    return hashlib.sha256("".join(digests).encode()).hexdigest()[:16] if digests else ""
 
 
 def code_allowed(folder: str | Path) -> bool:
@@ -211,6 +225,8 @@ def check_adapter(folder: Path) -> list[str]:
 def _why(error: Exception) -> str:
     text = " ".join(str(error).split())
     if "custom code" in text or "does not recognize" in text:
+        if CODE_VARIABLE not in os.environ:
+            return "the model needs code that transformers has not, and nobody has said that it may run"
         return (
             "the model needs code that transformers has not; read what comes with it, and set "
             "model.trust_remote_code=true to run that"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from limo_ablate.core.hardware import available_cores, visible_gpus
+from limo_ablate.model.train.model_config import may_allow_code
 from limo_ablate.study.block import Block
 from limo_ablate.study.design import Study
 from limo_ablate.study.planned import PlannedTrial, all_seeds, cell_count, planned_trials
@@ -23,7 +24,7 @@ from limo_ablate.sweep.plan.expected import declared_items, search_items, tuned_
 from limo_ablate.sweep.plan.fit import Fit, fits
 from limo_ablate.sweep.plan.preflight import Preflight, check_trials
 from limo_ablate.sweep.plan.schedule import Schedule, ScheduledTrial, in_queue_order, schedule
-from limo_ablate.sweep.trust import named
+from limo_ablate.sweep.trust import named, untrusted
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.config import TrialConfig
 
@@ -99,6 +100,9 @@ def plan(study: Study, gpu_memory: float | None = None, typed: Sequence[str] = (
     costs = Costs()
     costs.learn(rows, known, folder)
     done = _done(folder, known, rows)
+    lines = named(trials, own_searches, typed)
+    if not untrusted(lines):
+        may_allow_code()
     items = [*declared_items(trials, costs, done), *search_items(study, costs, done)]
     spent, ran = _used(rows)
     return Plan(
@@ -111,7 +115,7 @@ def plan(study: Study, gpu_memory: float | None = None, typed: Sequence[str] = (
         learnt=costs.learnt,
         fits=fits(configs, gpu_memory),
         aliases={block.name: alias_table(block) for block in study.blocks if block.design == "fractional"},
-        named=named(trials, own_searches, typed),
+        named=lines,
         preflight=check_trials(
             [
                 (trial.name, trial.config)

@@ -20,7 +20,7 @@ from limo_ablate.model.train.base import base_model, model_path, parameter_count
 from limo_ablate.model.train.config import LoraConfig, TrainConfig
 from limo_ablate.model.train.launch import train
 from limo_ablate.model.train.load import load_model
-from limo_ablate.model.train.model_config import CODE_VARIABLE, forget_allowed_code
+from limo_ablate.model.train.model_config import CODE_VARIABLE, may_allow_code
 from tests.tiny_models import CPU, SCRATCH, TRAIN, TWO_RANKS, hub_model, made_tokens
 
 CODE = """
@@ -90,7 +90,9 @@ def test_ranks_and_an_adapter_run_it(store: Store, model: ModelConfig) -> None:
     assert class_of(model_path(weights)) == "OwnModel"
 
 
-def test_only_the_code_that_was_asked_for_runs(store: Store, model: ModelConfig, tmp_path: Path) -> None:
+def test_only_the_code_that_was_asked_for_runs(
+    store: Store, model: ModelConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     own = base_model(store, model, None)
     assert class_of(model_path(own)) == "OwnModel"
     other = tmp_path / "other"
@@ -98,8 +100,12 @@ def test_only_the_code_that_was_asked_for_runs(store: Store, model: ModelConfig,
     (other / "own.py").write_text(CODE + "raise SystemExit\n")
     with pytest.raises(UserError, match="trust_remote_code=true to run that"):
         class_of(str(other))
-    forget_allowed_code()  # as each trial does
+    may_allow_code()  # as each trial does
     with pytest.raises(UserError, match="trust_remote_code=true to run that"):
+        class_of(model_path(own))
+    monkeypatch.delenv(CODE_VARIABLE)  # as in `plan` of a study that nobody has trusted
+    base_model(store, model, None)
+    with pytest.raises(UserError, match="nobody has said that it may run"):
         class_of(model_path(own))
 
 
