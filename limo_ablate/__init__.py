@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 __all__ = ["Study", "TrialFailure", "UserError", "compare", "run_trial", "select_rows"]
 
 
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__, "__version__"])
+
+
 def __getattr__(name: str) -> Any:
     """The library's names, imported on first use; `__version__`, which is written in pyproject.toml alone."""
     if name in __all__:

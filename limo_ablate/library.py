@@ -80,10 +80,10 @@ class Study:
         from limo_ablate.study.folder import study_folder
         from limo_ablate.trial.compose import compose
 
-        if Path(self.name).is_dir():
-            return study_folder(self.name)
         paths = [one for one in self.overrides if one.startswith("paths.")]
-        return study_folder(self.declared.name, Path(compose(paths).paths.studies))
+        is_file = self.name.endswith((".yaml", ".yml"))
+        name = self.declared.name if is_file else self.name
+        return study_folder(name, Path(compose(paths).paths.studies))
 
     def trials(self) -> pl.DataFrame:
         """A row for each finished trial and score: factors, seed, accuracy (0..1) and its standard error over

@@ -67,7 +67,8 @@ class FigureData:
     @cached_property
     def fits(self) -> Fits | None:
         """Fitted curves over x; None unless x is an amount and enough sizes have been run."""
-        across = self.scale != "category" and self.figure.x in AMOUNTS
+        amount = self.figure.x in AMOUNTS or "." not in self.figure.x  # a factor of imported logs
+        across = self.scale != "category" and amount
         return fit_lines(self.answers, self.lines) if across else None
 
     @property

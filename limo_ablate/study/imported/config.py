@@ -10,6 +10,7 @@ contrasts:
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -26,8 +27,14 @@ from limo_ablate.study.imported.logs import FORMATS, Reading
 SEED = "seed"
 BLOCK = "imported"
 """Name of the study's only block."""
-PART = re.compile(r"\{(\w+)\}")
-SCALAR = re.compile(r"-?\d+(\.\d+)?([eE][-+]?\d+)?")
+PART = re.compile(r"\{([A-Za-z_]\w*)\}")
+COLUMNS = frozenset((
+    "accuracy", "benchmark", "boxed", "clean", "cluster", "high", "item_error", "lenient", "level", "line",
+    "loops", "low", "mean", "measure", "no_answer", "parameters", "problem", "problems", "samples", "score",
+    "seed_error", "seeds", "stderr", "tokens", "total_seconds", "training", "trial", "truncated",
+    "undecided", "unfinished", "value", "x",
+))  # fmt: skip
+"""Columns of our tables, which no factor may be named like."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +55,8 @@ class ImportConfig(Reading):
         names = PART.findall(self.files)
         if twice := [name for name in names if names.count(name) > 1]:
             raise UserError(f"files: {{{twice[0]}}} stands twice in it; give each factor a name of its own")
+        if taken := [name for name in self.factors if name in COLUMNS or name.startswith("trained_")]:
+            raise UserError(f"files: {{{taken[0]}}} is a column of the results; give the factor another name")
         if not self.factors:
             raise UserError(f"files={self.files}: no {{factor}} in it, so there is nothing to compare")
 
@@ -61,11 +70,10 @@ class ImportConfig(Reading):
         files = files_of(Path(PART.sub("*", self.files)))
         if not files:
             raise UserError(f"files={self.files}: no such file")
-        for file in files:
-            match = pattern.fullmatch(file.as_posix())
-            if match is None:
-                continue
-            levels = {name: _scalar(match[name]) for name in self.factors}
+        matches = [(file, match) for file in files if (match := pattern.fullmatch(file.as_posix()))]
+        numbers = {name: all(_is_number(match[name]) for _, match in matches) for name in self.factors}
+        for file, match in matches:
+            levels = {name: _number(match[name]) if numbers[name] else match[name] for name in self.factors}
             seed = match.groupdict().get(SEED, "0")
             if not seed.isdecimal():
                 raise UserError(f"{file}: {{seed}} is {seed}, which is no whole number")
@@ -74,7 +82,13 @@ class ImportConfig(Reading):
 
 def read_import(file: Path) -> ImportConfig:
     """Raises UserError for a file that can't be read, or says what is not allowed."""
-    content = read_yaml(file)
+    what = "a YAML file that says where logs are is needed (docs/import.md)"
+    if not file.is_file():
+        raise UserError(f"{file}: no such file; {what}")
+    try:
+        content = read_yaml(file)
+    except UserError as error:
+        raise UserError(f"{file}: not such a file: {what}") from error
     known = {field.name for field in fields(ImportConfig)}
     if missing := [name for name in ("name", "files") if name not in content]:
         raise UserError(f"{file}: {missing[0]} is missing; keys: {', '.join(sorted(known))}")
@@ -88,8 +102,14 @@ def _regex(part: str) -> str:
     return {"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}.get(part) or re.escape(part)
 
 
-def _scalar(text: str) -> Any:
-    """A number where the text is one."""
-    if not SCALAR.fullmatch(text):
-        return text
+def _is_number(text: str) -> bool:
+    """Whether it is a number as it is written first: not 1.10 or 1e3, which other texts mean too."""
+    try:
+        number = float(text)
+    except ValueError:
+        return False
+    return math.isfinite(number) and text in (str(number), str(int(number)))
+
+
+def _number(text: str) -> int | float:
     return int(text) if text.lstrip("-").isdecimal() else float(text)

@@ -14,10 +14,13 @@ LOCAL_HEADER = 30
 """Bytes before a member's name; the lengths of name and extra field are its last four."""
 LARGEST = 64 << 20
 """Bytes of a member, unpacked."""
+MOST = 1 << 30
+"""Bytes of all members, unpacked."""
 
 
 def archive_members(file: Path, wanted: Callable[[str], bool]) -> Iterator[bytes]:
     """The content of each member whose name is wanted, in the archive's order. Raises UserError."""
+    total = 0
     try:
         with zipfile.ZipFile(file) as archive, file.open("rb") as raw:
             for member in archive.infolist():
@@ -29,6 +32,8 @@ def archive_members(file: Path, wanted: Callable[[str], bool]) -> Iterator[bytes
                             content = stream.read(LARGEST + 1)
                     if len(content) > LARGEST:
                         raise UserError(f"{file}: {member.filename} has more than {LARGEST >> 20} MiB")
+                    if (total := total + len(content)) > MOST:
+                        raise UserError(f"{file}: its samples have more than {MOST >> 20} MiB")
                     yield content
     except (zipfile.BadZipFile, OSError, struct.error, NotImplementedError) as error:
         raise UserError(f"{file}: can't be read: {error}") from error

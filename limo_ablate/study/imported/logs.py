@@ -38,6 +38,8 @@ class Sample:
     prompt: str = ""
     completion: str = ""
     gold: str = ""
+    place: str = ""
+    """The tool's own number or id of the item, if it has one."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.sample < MOST_SAMPLES:
@@ -100,9 +102,9 @@ def lm_eval(file: Path, reading: Reading) -> Iterator[Log]:
             prompt = _first(row.get("arguments"), "gen_args_0", "arg_0")
             completion = _first(row.get("resps"), 0, 0)
             right = _right(row.get(metric), f"{where}: {metric}")
-            samples.append(
-                Sample(item[:16], 0, right, _text(prompt), _text(completion), _text(row.get("target")))
-            )
+            prompt, completion, gold = (_text(text) for text in (prompt, completion, row.get("target")))
+            place = _text(row.get("doc_id"))
+            samples.append(Sample(item[:16], 0, right, prompt, completion, gold, place))
     task = re.fullmatch(r"samples_(.+?)(_\d{4}-\d\d-\d\dT[\d.:-]+)?\.jsonl", file.name)
     yield Log(reading.benchmark or (task[1] if task else file.stem), _numbered(samples))
 
@@ -127,6 +129,7 @@ def inspect(file: Path, reading: Reading) -> Iterator[Log]:
                 _text(row.get("input")),
                 _text(completion),
                 _text(row.get("target")),
+                place=_text(row.get("id")),
             )
         )
     yield Log(reading.benchmark or str((header.get("eval") or {}).get("task") or file.stem), _numbered(found))
@@ -172,6 +175,8 @@ def lighteval(file: Path, reading: Reading) -> Iterator[Log]:
 def table(file: Path, reading: Reading) -> Iterator[Log]:
     """A row for each graded sample."""
     item, score = reading.item or "item", reading.score or "score"
+    if (named := reading.benchmark) is None:
+        raise UserError(f"{file}: set `benchmark` to its name, or to a column that has it")
     by_benchmark: dict[str, list[Sample]] = {}
     counts: dict[tuple[str, str], int] = {}
     for where, one in file_rows(str(file)):
@@ -179,7 +184,6 @@ def table(file: Path, reading: Reading) -> Iterator[Log]:
         for column in (item, score):
             if row.get(column) is None:
                 raise UserError(f"{where}: no {column}; columns: {', '.join(map(str, row))}")
-        named = reading.benchmark or file.stem
         benchmark = str(row.get(named, named))
         name = str(row[item])
         given = row.get(reading.sample) if reading.sample else None
@@ -197,8 +201,12 @@ def table(file: Path, reading: Reading) -> Iterator[Log]:
 def _numbered(samples: list[Sample]) -> list[Sample]:
     """A question that a benchmark has twice is two items."""
     seen: Counter[tuple[str, int]] = Counter()
+    places: set[tuple[str, int, str]] = set()
     found = []
     for one in samples:
+        if (place := (one.item, one.sample, one.place)) in places and one.place:
+            raise UserError(f"item {one.place} is there twice; a log has each once")
+        places.add(place)
         seen[one.item, one.sample] += 1
         count = seen[one.item, one.sample]
         found.append(replace(one, item=f"{one.item}-{count}") if count > 1 else one)
@@ -228,6 +236,8 @@ def _one_of(key: str, given: str | None, known: list[str], file: Path) -> str:
 
 
 def _number(value: Any, where: str) -> float:
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return float(value.lower() == "true")
     try:
         return float(value)
     except (TypeError, ValueError) as error:

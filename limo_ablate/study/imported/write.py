@@ -17,7 +17,8 @@ import yaml
 from limo_ablate.core.artifacts import digest_file
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.files import write_atomically
-from limo_ablate.study.design import load_study
+from limo_ablate.core.typed import nearest
+from limo_ablate.study.design import Study, load_study
 from limo_ablate.study.folder import IMPORTED, SEEN_AS, STUDY
 from limo_ablate.study.imported.config import BLOCK, ImportConfig
 from limo_ablate.study.imported.logs import FORMATS, Log, format_of
@@ -28,6 +29,9 @@ NOT_KNOWN = (
     "boxed", "lenient", "maj@", "undecided", "no_answer", "unfinished", "truncated", "loops", "tokens",
 )  # fmt: skip
 """Scores that logs say nothing about."""
+CELLS = "cells.json"
+OURS = (STUDY, CELLS, SEEN_AS, "trials", "report")
+"""What is written anew in a study's folder."""
 TEXTS = ["benchmark", "problem", "sample", "tokens", "finish", "loops", "prompt", "completion"]
 """Columns of completions.parquet."""
 
@@ -53,14 +57,31 @@ def import_study(config: ImportConfig, studies: Path) -> Path:
     new = studies / f".{config.name}.new"
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
-    (new / STUDY).write_text(declared)
-    load_study(str(new / STUDY))  # raises for what is declared wrongly
-    cells = [_write_trial(new, config, arm) for arm in arms]
-    write_atomically(new / "cells.json", json.dumps(cells, indent=1) + "\n")
-    (new / SEEN_AS).write_text(f"{folder}\n")
-    shutil.rmtree(folder, ignore_errors=True)
-    new.rename(folder)
+    try:
+        (new / STUDY).write_text(declared)
+        _check_scores(load_study(str(new / STUDY)), arms)  # which raises for what is declared wrongly
+        cells = [_write_trial(new, config, arm) for arm in arms]
+        write_atomically(new / CELLS, json.dumps(cells, indent=1) + "\n")
+        (new / SEEN_AS).write_text(f"{folder}\n")
+        for other in folder.iterdir() if folder.is_dir() else ():
+            if other.name not in OURS:
+                other.rename(new / other.name)
+        shutil.rmtree(folder, ignore_errors=True)
+        new.rename(folder)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
     return folder
+
+
+def _check_scores(study: Study, arms: list[Arm]) -> None:
+    known = sorted({name for arm in arms for name in arm.logs})
+    for contrast in study.contrasts:
+        for score in [contrast.score] if isinstance(contrast.score, str) else contrast.score:
+            if score not in known:
+                raise UserError(
+                    f"contrast '{contrast.name}': score={score}{nearest(score, known)} In the logs: "
+                    f"{', '.join(known)}"
+                )
 
 
 def _is_imported(folder: Path) -> bool:
@@ -94,7 +115,7 @@ def _logs(kind: str, file: Path, config: ImportConfig) -> list[Log]:
         return list(FORMATS.load(kind)(file, config))
     except UserError as error:
         raise UserError(f"{error}" if str(file) in str(error) else f"{file}: {error}") from error
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except Exception as error:  # of whatever kind: the file is as anyone has written it
         why = f"{type(error).__name__}: {error}"
         raise UserError(f"{file}: not as {kind} writes logs ({why}); set `format`") from error
 

@@ -206,10 +206,12 @@ def test_a_table_has_a_row_for_each_sample(tmp_path: Path) -> None:
     file = tmp_path / "t.csv"
     file.write_text("id,ok,set\nq1,1,x\nq1,0,x\nq2,true,x\n")
     with pytest.raises(UserError, match=r"t\.csv:2: no item; columns: id, ok, set"):
-        read("table", file)
-    with pytest.raises(UserError, match="ok='true': neither right"):
-        read("table", file, item="id", score="ok", benchmark="set")
-    file.write_text("id,ok,set\nq1,1,x\nq1,0,x\nq2,1,y\n")
+        read("table", file, benchmark="set")
+    with pytest.raises(UserError, match=r"t\.csv: set `benchmark` to its name"):
+        read("table", file, item="id", score="ok")
+    with pytest.raises(UserError, match="set='x': neither right"):
+        read("table", file, item="id", score="set", benchmark="mine")
+    file.write_text("id,ok,set\nq1,True,x\nq1,false,x\nq2,1,y\n")
     found = read("table", file, item="id", score="ok", benchmark="set")
     assert found == {"x": [("q1", 0, True), ("q1", 1, False)], "y": [("q2", 0, True)]}
     assert list(read("table", file, item="id", score="ok", benchmark="mine")) == ["mine"]
@@ -235,9 +237,34 @@ def test_what_can_t_be_decided_is_asked(tmp_path: Path, rows: list[Row], keys: R
 
 
 def test_a_question_that_is_there_twice_is_two_items(tmp_path: Path) -> None:
-    file = write_lines(tmp_path / NAME, [harness_row(1, True), harness_row(1, False)])
+    file = write_lines(tmp_path / NAME, [harness_row(1, True), harness_row(1, False) | {"doc_id": 7}])
     (found,) = read("lm_eval", file).values()
     assert [item.partition("-")[2] for item, _, _ in found] == ["", "2"]
+    write_lines(file, [harness_row(1, True), harness_row(1, False)])
+    with pytest.raises(UserError, match="item 1 is there twice"):
+        read("lm_eval", file)
+
+
+def test_levels_are_numbers_only_where_all_are_written_as_such(tmp_path: Path) -> None:
+    for name in ("1.1", "1.10"):
+        write_lines(tmp_path / name / "samples_x.jsonl", [harness_row(1, True)])
+    config = ImportConfig(name="n", files=f"{tmp_path}/{{version}}/*.jsonl")
+    assert [levels["version"] for _, levels, _ in config.found()] == ["1.1", "1.10"]
+    for name in ("12e45678", "8", "64"):
+        write_lines(tmp_path / "b" / name / "samples_x.jsonl", [harness_row(1, True)])
+    config = ImportConfig(name="n", files=f"{tmp_path}/b/{{size}}/*.jsonl")
+    assert {levels["size"] for _, levels, _ in config.found()} == {"12e45678", "8", "64"}
+    (tmp_path / "b/12e45678/samples_x.jsonl").unlink()
+    assert {levels["size"] for _, levels, _ in config.found()} == {8, 64}
+
+
+def test_what_is_declared_wrongly_leaves_nothing_behind(logs: Path) -> None:
+    with pytest.raises(UserError, match=r"score=gsm8; did you mean gsm8k\? In the logs: gsm8k"):
+        imported(logs, contrasts=({**CONTRAST, "score": "gsm8"},))
+    assert list((logs / "studies").iterdir()) == []
+    study = imported(logs)
+    (study.folder / "notes.md").write_text("mine")
+    assert (imported(logs).folder / "notes.md").read_text() == "mine"
 
 
 @pytest.mark.parametrize(
@@ -248,6 +275,8 @@ def test_a_question_that_is_there_twice_is_two_items(tmp_path: Path) -> None:
         ("name: n\nfiles: '{a}/{a}'\n", r"\{a\} stands twice"),
         ("name: n\nfiles: '{arm}/x'\nformat: helm\n", "format=helm: not a choice|helm"),
         ("name: n\nfiles: '{arm}/x'\nscores: 1\n", "scores: unknown key"),
+        ("name: n\nfiles: '{tokens}/x'\n", r"\{tokens\} is a column of the results"),
+        ("- 1\n", "a YAML file that says where logs are is needed"),
         ("name: ../n\nfiles: '{arm}/x'\n", "a study's name is a folder's name"),
     ],
 )
