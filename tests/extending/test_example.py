@@ -19,7 +19,7 @@ DATA = [
     "data=jsonl", "data.name=sums", "data.source=sqlite", "data.path=sums.db", "data.subset=sums",
     "data.fields.problem=question", "eval=jsonl", "eval.benchmarks.own.source=sqlite",
     "eval.benchmarks.own.path=sums.db", "eval.benchmarks.own.subset=sums", "select/contamination=none",
-    "eval.benchmarks.own.fields.problem=question",
+    "eval.benchmarks.own.fields.problem=question", "eval.benchmarks.own.max_tokens=256",
 ]  # fmt: skip
 OURS = [
     "select.order=equations", "eval.engine=guess", "eval.benchmarks.own.grader=last_box", "track.kind=jsonl",
