@@ -127,9 +127,10 @@ class Chromium:
     def through(self) -> None:
         """Scrolls to the page's end and back, so that all that is drawn when it comes near is drawn."""
         steps = """(async () => {
+            const frame = () => new Promise(done => requestAnimationFrame(done));
             for (let y = 0; y < document.documentElement.scrollHeight; y += 600) {
                 scrollTo({ top: y, behavior: "instant" });
-                await new Promise(done => setTimeout(done, 60));
+                for (let i = 0; i < 3; i++) await frame();  // what comes near is told with a frame
             }
             await new Promise(done => setTimeout(done, 300));
             scrollTo({ top: 0, behavior: "instant" });

@@ -33,6 +33,8 @@ LINES = {
     "why": ["why", "one", "--study", "nowhere"],
     "freeze": ["freeze", "nowhere"],
     "select": ["select", "data=nowhere"],
+    "import": ["import", "logs.yaml"],
+    "data": ["data", "inspect", "answers.jsonl"],
     "score": ["score", "answers.jsonl"],
     "verify": ["verify", "answers.jsonl"],
     "dashboard": ["dashboard", "nowhere"],
