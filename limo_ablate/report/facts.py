@@ -93,7 +93,7 @@ def problems(view: StudyView) -> list[Problem]:
         for line in collapsed(view.table, view.keys)
     ]
     if view.imported:
-        return found
+        return found + _unshared(view)
     if mixed := differing(view.done):
         found.append(Problem(f"the trials ran with different versions: {'; '.join(mixed)}"))
     if view.done:
@@ -101,6 +101,19 @@ def problems(view: StudyView) -> list[Problem]:
         unchecked = all(trial.level(POLICY) == "none" for trial in view.done)
         if unchecked and any(trial.level("data.source") != GENERATED for trial in view.done):
             found.append(Problem(f"pool and benchmarks were not compared ({POLICY}=none)", "contamination"))
+    return found
+
+
+def _unshared(view: StudyView) -> list[Problem]:
+    """Benchmarks of which logs have different items: contrasts are on those that all logs have."""
+    trials = view.table["trial"].n_unique()
+    items = view.answers.group_by("score", "problem", maintain_order=True).agg(pl.col("trial").n_unique())
+    found = []
+    for (score,), own in items.group_by("score", maintain_order=True):
+        of_score = view.table.filter(pl.col("score") == score).height
+        if common := own.height - own.filter(pl.col("trial") == min(of_score, trials)).height:
+            text = f"{score}: {common} of {own.height} problems are not in all logs; contrasts leave them out"
+            found.append(Problem(text, "matrix"))
     return found
 
 

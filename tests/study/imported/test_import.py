@@ -16,6 +16,8 @@ import pytest
 import limo_ablate as la
 from limo_ablate.cli import main
 from limo_ablate.core.errors import UserError
+from limo_ablate.report.facts import problems
+from limo_ablate.report.study_view import load
 from limo_ablate.study.imported.config import ImportConfig, read_import
 from limo_ablate.study.imported.eval_archive import ZSTANDARD, archive_members
 from limo_ablate.study.imported.logs import FORMATS, Reading, format_of
@@ -105,6 +107,15 @@ def test_its_report_and_comparison(logs: Path, capsys: pytest.CaptureFixture[str
     for line in ("status arms", "sweep outputs/studies/arms/study.yaml", "dashboard arms"):
         assert main(line.split()) == 2
         assert "imported from logs" in capsys.readouterr().err
+
+
+def test_items_that_only_some_logs_have_are_told(logs: Path) -> None:
+    file = logs / f"logs/a/seed0/{NAME}"
+    file.write_text("".join(f"{line}\n" for line in file.read_text().splitlines()[:50]))
+    study = imported(logs)
+    (problem,) = problems(load(study.folder))
+    assert problem.text == "gsm8k: 10 of 60 problems are not in all logs; contrasts leave them out"
+    assert study.contrasts()["problems"].to_list() == [50]
 
 
 def test_a_changed_log_makes_its_results_stale(logs: Path) -> None:
