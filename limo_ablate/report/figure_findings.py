@@ -11,6 +11,7 @@ from limo_ablate.analysis.curves import Curve
 from limo_ablate.report.efficiency.gains import declines, falling
 from limo_ablate.report.figure_data import FigureData
 from limo_ablate.report.labels import axis, level, percent, plus_minus
+from limo_ablate.study.contrast import SIZE
 from limo_ablate.study.design import ALL
 
 MOST_OF_IT = 0.9
@@ -38,17 +39,16 @@ def finding(data: FigureData) -> str:
 
 def _rise(data: FigureData, line: str, curve: Curve) -> str:
     """From the base model to the size that does most of it, and from there to the largest."""
-    amount, start = axis(data.figure.x), _before(data, line)
+    key, start = data.figure.x, _before(data, line)
     first = start if start is not None else float(curve.accuracy[0])
     place = _knee(first, [float(mean) for mean in curve.accuracy])
-    sizes = [level(float(size), data.figure.x) for size in curve.sizes]
-    name = "" if line == ALL else f"{line}: "
-    reached = f"{percent(float(curve.accuracy[place]))} %"
-    text = f"{name}{sizes[place]} {amount} give {reached}"
+    sizes = [float(size) for size in curve.sizes]
+    name = "Accuracy" if line == ALL else line
+    text = f"{name} reaches {percent(float(curve.accuracy[place]))} % with {_amount(sizes[place], key)}"
     if start is not None:
-        text += f" ({percent(start)} % before fine-tuning)"
+        text += f" ({percent(start)} % {_at_zero(key)})"
     elif place:
-        text += f" ({sizes[0]} give {percent(first)} %)"
+        text += f" ({percent(first)} % with {level(sizes[0], key)})"
     if place == len(sizes) - 1:
         return f"{text}."
     gain, low, high = curve.to_largest[place]
@@ -57,7 +57,18 @@ def _rise(data: FigureData, line: str, curve: Curve) -> str:
     change = (
         f"{percent(sign * gain)} points {'more' if sign > 0 else 'less'} [{percent(low)}, {percent(high)}]"
     )
-    return f"{text}; {sizes[-1]} give {change}{', which may be chance' if low <= 0 else ''}."
+    chance = ", which may be chance" if low <= 0 else ""
+    return f"{text}; with {level(sizes[-1], key)} it is {change}{chance}."
+
+
+def _amount(size: Any, key: str) -> str:
+    """`16 training examples`; `size=16` for a key without words."""
+    words = axis(key)
+    return f"{key}={level(size, key)}" if words == key else f"{level(size, key)} {words}"
+
+
+def _at_zero(key: str) -> str:
+    return "before fine-tuning" if key == SIZE else f"with {_amount(0, key)}"
 
 
 def _knee(first: float, means: list[float]) -> int:
@@ -76,12 +87,12 @@ def _before(data: FigureData, line: str) -> float | None:
 def _ends(data: FigureData, points: pl.DataFrame) -> str:
     """Where a line without a curve starts and ends."""
     first, last = points.row(0, named=True), points.row(-1, named=True)
-    start, end = (f"{_percent(row)} at {level(row['x'], data.figure.x)}" for row in (first, last))
+    key, before = data.figure.x, _before(data, last["line"])
+    end = f"{_percent(last)} with {_amount(last['x'], key)}"
     if points.height == 1:
-        return f"{last['line']}: {end} {axis(data.figure.x)}."
-    before = _before(data, last["line"])
-    base = f" ({percent(before)} % before fine-tuning)" if before is not None else ""
-    return f"{last['line']} goes from {start} to {end} {axis(data.figure.x)}{base}."
+        return f"{last['line']}: {end}."
+    base = f" ({percent(before)} % {_at_zero(key)})" if before is not None else ""
+    return f"{last['line']} goes from {_percent(first)} with {level(first['x'], key)} to {end}{base}."
 
 
 def _ranking(data: FigureData) -> str:

@@ -38,16 +38,18 @@ def said(folder: Path, accuracy: dict[int, float], quality: list[str]) -> str:
 
 def test_the_size_that_does_most_of_it_and_what_more_gives(tmp_path: Path) -> None:
     text = said(tmp_path, SIZES, ["L1", "L4"])
-    assert text.startswith("L4: 16 training examples give 8"), text
-    assert " % before fine-tuning); 64 give " in text
+    assert text.startswith("L4 reaches 8"), text
+    assert " % with 16 training examples (" in text
+    assert " % before fine-tuning); with 64 it is " in text
     assert " At the end of the other lines: L1 " in text
     assert "Declines" not in text
 
 
 def test_a_decline_is_said(tmp_path: Path) -> None:
     text = said(tmp_path, {4: 0.4, 16: 0.9, 64: 0.6}, ["L4"])
-    assert text.startswith("L4: 16 training examples give "), text
-    assert "; 64 give " in text
+    assert text.startswith("L4 reaches "), text
+    assert " % with 16 training examples (" in text
+    assert "; with 64 it is " in text
     assert " points less [" in text
     assert "Declines: L4 loses " in text
 
