@@ -24,7 +24,7 @@ def finding(data: FigureData) -> str:
     """The figure's result: what its highest line gains from how many examples, and where the others end."""
     if data.scale == "category":
         return _ranking(data)
-    ends = data.points.filter(pl.col("line").is_in(data.lines)).sort("x")
+    ends = data.curve.filter(pl.col("line").is_in(data.lines)).sort("x")
     last = ends.group_by("line", maintain_order=True).last().sort("mean", descending=True)
     best, others = last.row(0, named=True), last[1:].iter_rows(named=True)
     curve = data.fits.curves.get(best["line"]) if data.fits else None

@@ -65,6 +65,13 @@ def test_one_of_several_lines_that_falls_by_chance_is_no_decline() -> None:
     assert declines(fits(0.005, 0.5, 0.5)) == "Declines: L0 loses 1.0 points from 4 to 16 (adjusted p 0.015)."
 
 
+def test_a_line_without_a_curve_starts_at_its_first_size(tmp_path: Path) -> None:
+    text = said(tmp_path, {0: 0.1, 4: 0.3, 64: 0.9}, ["L4"])
+    assert text.startswith("L4 goes from "), text
+    assert " % with 4 to " in text
+    assert " % with 64 training examples (" in text
+
+
 @pytest.mark.parametrize(
     ("first", "means", "place"),
     [(0.1, [0.3, 0.85, 0.9], 1), (0.3, [0.3, 0.3], 0), (0.5, [0.4, 0.45], 1), (0.0, [0.1, 0.9, 0.2], 1)],
