@@ -89,15 +89,20 @@ def print_status(name: str | None, overrides: Sequence[str], *, as_json: bool) -
     root = Path(compose(overrides).paths.studies)
     folders = [study_folder(name, root)] if name else sorted(p.parent for p in root.glob("*/study.yaml"))
     by_folder, unreadable = dict[Path, list[TrialStatus]](), dict[Path, str]()
+    imported: list[Path] = []
     for folder in folders:
         try:
-            by_folder[folder] = study_statuses(folder)
+            if not name and load_study(str(folder / "study.yaml")).imported:
+                imported.append(folder)
+            else:
+                by_folder[folder] = study_statuses(folder)
         except UserError as error:
             if name:
                 raise
             unreadable[folder] = str(error)
     if as_json:
         facts = [_facts(folder, statuses, full=name is not None) for folder, statuses in by_folder.items()]
+        facts += [{"study": folder.name, "imported": True} for folder in imported]
         facts += [{"study": folder.name, "error": why} for folder, why in unreadable.items()]
         print(json.dumps(facts[0] if name else facts, indent=1))
     else:
@@ -106,6 +111,8 @@ def print_status(name: str | None, overrides: Sequence[str], *, as_json: bool) -
             console.print(summary(folder, statuses))
             if name:
                 _print_details(folder, statuses, console)
+        for folder in imported:
+            console.print(printable(f"{folder.name}: imported from logs; `{command('report', folder.name)}`"))
         for folder, why in unreadable.items():
             console.print(printable(f"{folder.name}: can't be read: {why}"))
     return EXIT_USER_ERROR if unreadable else 0

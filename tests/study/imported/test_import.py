@@ -104,6 +104,8 @@ def test_its_report_and_comparison(logs: Path, capsys: pytest.CaptureFixture[str
     said = capsys.readouterr().out
     assert "accuracy" in said
     assert not any(word in said for word in ("maj", "no answer", "undecided", "tokens"))
+    assert main(["status"]) == 0
+    assert capsys.readouterr().out == "arms: imported from logs; `limo-ablate report arms`\n"
     for line in ("status arms", "sweep outputs/studies/arms/study.yaml", "dashboard arms"):
         assert main(line.split()) == 2
         assert "imported from logs" in capsys.readouterr().err
