@@ -5,7 +5,8 @@
 >>> study.cells().filter(pl.col("score") == "mini")
 >>> study.contrasts()
 
-Tables are Polars data frames (`.to_pandas()` makes pandas'). Only `Study.run` and `run_trial` import torch.
+Tables are Polars data frames (`.to_pandas()` makes pandas'). Results, contrasts, curves and figures are read
+without torch.
 """
 
 from __future__ import annotations

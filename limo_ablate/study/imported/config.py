@@ -71,9 +71,11 @@ class ImportConfig(Reading):
         if not files:
             raise UserError(f"files={self.files}: no such file")
         matches = [(file, match) for file in files if (match := pattern.fullmatch(file.as_posix()))]
-        numbers = {name: all(_is_number(match[name]) for _, match in matches) for name in self.factors}
+        numeric = {
+            name: all(_number(match[name]) is not None for _, match in matches) for name in self.factors
+        }
         for file, match in matches:
-            levels = {name: _number(match[name]) if numbers[name] else match[name] for name in self.factors}
+            levels = {name: _number(match[name]) if numeric[name] else match[name] for name in self.factors}
             seed = match.groupdict().get(SEED, "0")
             if not seed.isdecimal():
                 raise UserError(f"{file}: {{seed}} is {seed}, which is no whole number")
@@ -102,14 +104,13 @@ def _regex(part: str) -> str:
     return {"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}.get(part) or re.escape(part)
 
 
-def _is_number(text: str) -> bool:
-    """Whether it is a number as it is written first: not 1.10 or 1e3, which other texts mean too."""
-    try:
-        number = float(text)
-    except ValueError:
-        return False
-    return math.isfinite(number) and text in (str(number), str(int(number)))
-
-
-def _number(text: str) -> int | float:
-    return int(text) if text.lstrip("-").isdecimal() else float(text)
+def _number(text: str) -> int | float | None:
+    """The number that is written like this; None for 1.10 and 1e3, numbers that are written in other ways too."""
+    for kind in (int, float):
+        try:
+            number = kind(text)
+        except ValueError:
+            continue
+        if str(number) == text and math.isfinite(number):
+            return number
+    return None

@@ -6,6 +6,7 @@ import struct
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 from limo_ablate.core.errors import UserError
 
@@ -35,17 +36,22 @@ def archive_members(file: Path, wanted: Callable[[str], bool]) -> Iterator[bytes
                     if (total := total + len(content)) > MOST:
                         raise UserError(f"{file}: its samples have more than {MOST >> 20} MiB")
                     yield content
-    except (zipfile.BadZipFile, OSError, struct.error, NotImplementedError) as error:
+    except (
+        zipfile.BadZipFile,
+        OSError,
+        struct.error,
+        NotImplementedError,
+    ) as error:  # a method zipfile lacks
         raise UserError(f"{file}: can't be read: {error}") from error
 
 
-def _unpacked(raw: object, member: zipfile.ZipInfo) -> bytes:
+def _unpacked(raw: IO[bytes], member: zipfile.ZipInfo) -> bytes:
     import pyarrow as pa
 
-    raw.seek(member.header_offset)  # type: ignore[attr-defined]
-    header = raw.read(LOCAL_HEADER)  # type: ignore[attr-defined]
+    raw.seek(member.header_offset)
+    header = raw.read(LOCAL_HEADER)
     name, extra = struct.unpack("<HH", header[-4:])
-    raw.seek(name + extra, 1)  # type: ignore[attr-defined]
-    packed = raw.read(min(member.compress_size, LARGEST))  # type: ignore[attr-defined]
+    raw.seek(name + extra, 1)
+    packed = raw.read(min(member.compress_size, LARGEST))
     with pa.input_stream(pa.BufferReader(packed), compression="zstd") as stream:
         return bytes(stream.read(LARGEST + 1))
