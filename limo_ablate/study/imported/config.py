@@ -105,7 +105,7 @@ def _regex(part: str) -> str:
 
 
 def _number(text: str) -> int | float | None:
-    """The number that is written like this; None for 1.10 and 1e3, numbers that are written in other ways too."""
+    """The number that is written like this; None for 1.10 and 1e3, which are 1.1 and 1000 too."""
     for kind in (int, float):
         try:
             number = kind(text)

@@ -41,7 +41,8 @@ def archive_members(file: Path, wanted: Callable[[str], bool]) -> Iterator[bytes
         OSError,
         struct.error,
         NotImplementedError,
-    ) as error:  # a method zipfile lacks
+    ) as error:
+        # NotImplementedError: packed by a method that zipfile lacks
         raise UserError(f"{file}: can't be read: {error}") from error
 
 

@@ -21,6 +21,8 @@ from limo_ablate.core.registry import Entry, Registry
 from limo_ablate.data.pool.sources import file_rows
 from limo_ablate.study.imported.eval_archive import archive_members
 
+HARNESS = re.compile(r"samples_(.+?)(_\d{4}-\d\d-\d\dT[\d.:-]+)?\.jsonl(\.(gz|xz|bz2|zst))?")
+"""Name of a file of lm-evaluation-harness: its first group is the task."""
 ROUNDING = 1e-6
 MOST_SAMPLES = 1_000_000
 RIGHT = {"C": 1, "I": 0, True: 1, False: 0}
@@ -82,7 +84,7 @@ FORMATS: Registry[Reader] = Registry(
 
 def format_of(file: Path) -> str:
     """What wrote the file, by its name; `table` for others."""
-    if re.fullmatch(r"samples_.+\.jsonl", file.name):
+    if HARNESS.fullmatch(file.name):
         return "lm_eval"
     if file.suffix in (".eval", ".json"):
         return "inspect"
@@ -97,15 +99,19 @@ def lm_eval(file: Path, reading: Reading) -> Iterator[Log]:
     samples = []
     for where, row in rows:
         if str(row.get("filter")) == chosen:
-            metric = _one_of("score", reading.score, list(row.get("metrics") or ()), file)
-            item = str(row.get("doc_hash") or digest(row.get("doc"), row.get("target")))
-            prompt = _first(row.get("arguments"), "gen_args_0", "arg_0")
+            # older versions list neither the metrics nor hashes, and have arguments as a list
+            numbers = [name for name, value in row.items() if isinstance(value, int | float)]
+            metrics = row.get("metrics") or [name for name in numbers if name != "doc_id"]
+            metric = _one_of("score", reading.score, list(metrics), file)
+            item = digest(row["doc"]) if row.get("doc") else str(row["doc_hash"])[:16]
+            arguments = row.get("arguments")
+            prompt = _first(arguments, "gen_args_0", "arg_0") or _first(arguments, 0, 0)
             completion = _first(row.get("resps"), 0, 0)
             right = _right(row.get(metric), f"{where}: {metric}")
             prompt, completion, gold = (_text(text) for text in (prompt, completion, row.get("target")))
             place = _text(row.get("doc_id"))
-            samples.append(Sample(item[:16], 0, right, prompt, completion, gold, place))
-    task = re.fullmatch(r"samples_(.+?)(_\d{4}-\d\d-\d\dT[\d.:-]+)?\.jsonl", file.name)
+            samples.append(Sample(item, 0, right, prompt, completion, gold, place))
+    task = HARNESS.fullmatch(file.name)
     yield Log(reading.benchmark or (task[1] if task else file.stem), _numbered(samples))
 
 

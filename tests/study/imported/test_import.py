@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import random
@@ -20,7 +21,7 @@ from limo_ablate.report.facts import problems
 from limo_ablate.report.study_view import load
 from limo_ablate.study.imported.config import ImportConfig, read_import
 from limo_ablate.study.imported.eval_archive import ZSTANDARD, archive_members
-from limo_ablate.study.imported.logs import FORMATS, Reading, format_of
+from limo_ablate.study.imported.logs import FORMATS, Reading, digest, format_of
 from limo_ablate.study.imported.write import import_study
 
 PROBLEMS = 60
@@ -68,7 +69,7 @@ def imported(folder: Path, **keys: Any) -> la.Study:
 def test_what_a_log_says_is_what_the_study_has(logs: Path) -> None:
     study = imported(logs)
     right = {
-        (arm, seed): {row["doc_hash"][:16]: row["exact_match"] for row in map(json.loads, file.open())}
+        (arm, seed): {digest(row["doc"]): row["exact_match"] for row in map(json.loads, file.open())}
         for arm in ("a", "b")
         for seed in (0, 1)
         for file in [logs / f"logs/{arm}/seed{seed}/{NAME}"]
@@ -256,6 +257,25 @@ def test_a_question_that_is_there_twice_is_two_items(tmp_path: Path) -> None:
     write_lines(file, [harness_row(1, True), harness_row(1, False)])
     with pytest.raises(UserError, match="item 1 is there twice"):
         read("lm_eval", file)
+
+
+def test_logs_of_older_versions_of_the_harness(tmp_path: Path) -> None:
+    """No list of metrics, no filter, no hashes, arguments as a list; and packed."""
+    rows = [
+        {name: harness_row(n, n > 1)[name] for name in ("doc_id", "doc", "target", "resps", "exact_match")}
+        | {"arguments": [[f"Q: {n}?", {}]]}
+        for n in range(3)
+    ]
+    file = tmp_path / f"{NAME}.gz"
+    file.write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode()))
+    assert format_of(file) == "lm_eval"
+    (log,) = FORMATS.load("lm_eval")(file, Reading())
+    assert log.benchmark == "gsm8k"
+    assert [(one.item, one.right, one.prompt) for one in log.samples] == [
+        (digest(row["doc"]), n > 1, f"Q: {n}?") for n, row in enumerate(rows)
+    ]
+    with pytest.raises(UserError, match="score=acc: none of those in it: exact_match"):
+        read("lm_eval", file, score="acc")
 
 
 def test_levels_are_numbers_only_where_all_are_written_as_such(tmp_path: Path) -> None:
