@@ -17,6 +17,7 @@ from limo_ablate.core.errors import EXIT_INTERRUPTED, EXIT_TRIALS_FAILED, UserEr
 from limo_ablate.core.files import write_atomically
 from limo_ablate.core.project import command
 from limo_ablate.core.text import counted
+from limo_ablate.model.train.model_config import may_allow_code
 from limo_ablate.study.design import Study
 from limo_ablate.study.folder import REGISTRATION, REPORT, REPORT_ERRORS, SEEN_AS, STUDY
 from limo_ablate.study.planned import PlannedTrial, count_text
@@ -66,6 +67,7 @@ def run(
     session = Session.of(study, folder)
     if typed is not None:
         check_trust(study.name, session.trials, session.searches, typed, trust=trust)
+    may_allow_code()  # the study is the user's own, or trusted
     remember(named(session.trials, session.searches, ()))  # a join finds in study.yaml what was typed, too
     console = Console(soft_wrap=True, highlight=False, markup=False)
     with Notifier(session.launch.notify, session.folder, console.print) as notifier:

@@ -11,6 +11,7 @@ import yaml
 
 from limo_ablate.cli import main
 from limo_ablate.core.errors import UserError
+from limo_ablate.model.train.model_config import CODE_VARIABLE, may_allow_code
 from limo_ablate.study.design import load_study
 from limo_ablate.study.planned import planned_trials
 from limo_ablate.study.search.search import searches
@@ -27,6 +28,8 @@ Named = Callable[..., list[str]]
 def unknown_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
     monkeypatch.setenv(trust.VARIABLE, "")
+    monkeypatch.setenv(CODE_VARIABLE, "")  # put back afterwards
+    monkeypatch.delenv(CODE_VARIABLE)
     monkeypatch.chdir(tmp_path)
 
 
@@ -245,6 +248,25 @@ def test_whoever_writes_to_a_study_of_others_is_asked(
         assert main([verb, "lent", "--trust"]) == main([verb, "lent"]) == 0
     finally:
         os.umask(before)
+
+
+def test_plan_runs_a_model_s_code_only_once_it_is_trusted(tmp_path: Path) -> None:
+    folder, marker = tmp_path / "theirs", tmp_path / "ran"
+    folder.mkdir()
+    (folder / "own.py").write_text(f"import pathlib\npathlib.Path({str(marker)!r}).touch()\n")
+    own = {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnModel"}
+    (folder / "config.json").write_text(json.dumps({"model_type": "own", "auto_map": own}))
+    for name in ("tokenizer.json", "model.safetensors"):
+        (folder / name).write_text("{}")
+    model = ("model=local", f"model.path={folder}", "model.trust_remote_code=true")
+    file = declare(*model, block={"name": "b", "axes": {"select.size": [4]}})
+    may_allow_code()  # of an earlier study in this process
+    main(["plan", str(file)])
+    assert not marker.exists()
+    study = load_study(str(file))
+    trust.remember(named(planned_trials(study), searches(study), ()))
+    main(["plan", str(file)])
+    assert marker.exists()
 
 
 def test_plan_shows_it(capsys: pytest.CaptureFixture[str]) -> None:

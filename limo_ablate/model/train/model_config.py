@@ -65,10 +65,12 @@ def allow_code(folder: Path) -> None:
     os.environ[CODE_VARIABLE] = " ".join({*os.environ.get(CODE_VARIABLE, "").split(), *digests})
 
 
-def may_allow_code() -> None:
-    """From here on configurations are the user's, or trusted (`sweep/trust.py`); what was allowed before is
-    forgotten."""
-    os.environ[CODE_VARIABLE] = ""
+def may_allow_code(trusted: bool = True) -> None:
+    """Whether configurations are the user's, or trusted (`sweep/trust.py`), from here on; what was allowed
+    before is forgotten."""
+    os.environ.pop(CODE_VARIABLE, None)
+    if trusted:
+        os.environ[CODE_VARIABLE] = ""
 
 
 def model_code(path: str | None) -> str:

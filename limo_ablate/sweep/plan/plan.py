@@ -101,8 +101,7 @@ def plan(study: Study, gpu_memory: float | None = None, typed: Sequence[str] = (
     costs.learn(rows, known, folder)
     done = _done(folder, known, rows)
     lines = named(trials, own_searches, typed)
-    if not untrusted(lines):
-        may_allow_code()
+    may_allow_code(not untrusted(lines))
     items = [*declared_items(trials, costs, done), *search_items(study, costs, done)]
     spent, ran = _used(rows)
     return Plan(
