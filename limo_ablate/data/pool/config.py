@@ -68,8 +68,9 @@ class FieldsConfig:
     options: str | tuple[str, ...] | None = field(default=None, metadata=DEFAULT_NOT_IN_KEY)
     """Options of multiple choice: a list, a mapping by letter, or a list of fields; they are listed under
     the problem, and the answer (a letter, a position or a text in the data) becomes a letter."""
-    first_option: Literal[0, 1] | None = field(default=0, metadata=DEFAULT_NOT_IN_KEY)
-    """Number of the first option, where `answer` is a position; null: a number is an option's text."""
+    first_option: Literal["auto", 0, 1] | None = field(default="auto", metadata=DEFAULT_NOT_IN_KEY)
+    """Number of the first option, where `answer` is a position; auto: the first rows tell it, or are refused;
+    null: a number is an option's text."""
     system_turns: Literal["drop", "keep"] = field(default="drop", metadata=DEFAULT_NOT_IN_KEY)
     """Of conversations: `drop` trains all rows with `train.system_prompt`; `keep` trains a row that has a
     system turn (or a `system` column) with its own."""

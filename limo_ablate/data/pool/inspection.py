@@ -15,7 +15,7 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.core.text import counted
 from limo_ablate.data.pool.config import LOADERS, FieldsConfig, PoolConfig, ProblemsConfig
 from limo_ablate.data.pool.fields import Row, check_fields
-from limo_ablate.data.pool.numbering import is_settled
+from limo_ablate.data.pool.numbering import is_settled, numbered
 from limo_ablate.data.pool.options import OtherNumbering
 from limo_ablate.data.pool.schema import ParsedRow, read_row
 from limo_ablate.data.pool.schemas import SCHEMAS, Reading, recognise
@@ -73,6 +73,10 @@ class RowReader:
     fields: FieldsConfig
     name: str
 
+    def __post_init__(self) -> None:
+        """Raises UserError where the first rows don't tell how options are numbered."""
+        self.fields = numbered(self._first_rows, self.fields)
+
     def read(self, row: Row) -> ParsedRow:
         """Raises BadRow for a row that does not fit, OtherNumbering where perhaps none does."""
         try:
@@ -84,8 +88,10 @@ class RowReader:
 
     @cached_property
     def _numbering_is_settled(self) -> bool:
-        first = islice(_loaded(self.config), SAMPLE)
-        return is_settled((row for _, row in first if isinstance(row, dict)), self.fields)
+        return is_settled(self._first_rows(), self.fields)
+
+    def _first_rows(self) -> Iterator[Row]:
+        return (row for _, row in islice(_loaded(self.config), SAMPLE) if isinstance(row, dict))
 
 
 def _loaded(config: ProblemsConfig) -> Rows:

@@ -6,9 +6,10 @@ in one that is numbered from 0. The first rows of the file decide, or nothing do
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from limo_ablate.core.errors import UserError
 from limo_ablate.data.pool.choices import MultipleChoice
 from limo_ablate.data.pool.config import FieldsConfig
 from limo_ablate.data.pool.fields import Row
@@ -24,6 +25,27 @@ def told(row: Row, fields: FieldsConfig) -> MultipleChoice | None:
         return None
 
 
+def numbered(rows: Callable[[], Iterable[Row]], fields: FieldsConfig) -> FieldsConfig:
+    """The fields with the number of the first option, where that is `auto`.
+
+    Raises UserError where answers are positions, and the rows don't say from which number.
+    """
+    if fields.options is None or fields.first_option != "auto":
+        return fields
+    first, second = (replace(fields, first_option=number) for number in (0, 1))
+    sample = list(rows())
+    settled = [way for way in (first, second) if is_settled(sample, way)]
+    if len(settled) == 1:
+        return settled[0]
+    if all(told(row, first) == told(row, second) for row in sample):
+        return first  # no answer is a position
+    raise UserError(
+        f"{fields.answer}: its numbers may be positions of options from 0 or from 1, and none of the first "
+        f"{len(sample)} rows says which; set fields.first_option to 0 or 1, or to null if they are "
+        "options' texts"
+    )
+
+
 def is_settled(rows: Iterable[Row], fields: FieldsConfig) -> bool:
     """Whether rows show that options are numbered from `fields.first_option`, and single rows are wrong.
 
@@ -31,7 +53,7 @@ def is_settled(rows: Iterable[Row], fields: FieldsConfig) -> bool:
     has are at most half as frequent as the positions between. A file in which 0 stands for a hidden answer
     is thus not taken for one that is numbered from 0.
     """
-    if fields.first_option is None:
+    if fields.first_option not in (0, 1):
         return False
     other = replace(fields, first_option=0 if fields.first_option else 1)
     ours, others, between = 0, 0, 0

@@ -95,6 +95,7 @@ def _unlettered(texts: list[str]) -> tuple[list[str] | None, list[str]]:
 
 def _right(answer: Any, labels: list[str] | None, texts: list[str], fields: FieldsConfig) -> int:
     """Position of the right option."""
+    assert fields.first_option != "auto", "numbering.numbered comes first"
     if isinstance(answer, list):
         raise BadRow("answer: a list; only one option can be right")
     stated = gold_text(answer)

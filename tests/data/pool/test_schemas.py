@@ -381,7 +381,7 @@ def test_an_index_without_its_options_is_refused(tmp_path: Path) -> None:
 
 def test_a_benchmark_s_options_are_known_to_the_verifier(tmp_path: Path) -> None:
     path = written(tmp_path, [{"question": "Which?", "choices": COLORS, "answer": 2}])
-    fields = FieldsConfig(problem="question", answer="answer", options="choices")
+    fields = FieldsConfig(problem="question", answer="answer", options="choices", first_option=0)
     config = BenchmarkSetConfig(source="file", path=path, fields=fields)
     made = load_benchmark(Store(tmp_path / "store"), "own", config)
     assert json.loads((made.path / "options.json").read_text())["0"]["options"]["C"] == "blue"
@@ -525,7 +525,13 @@ def test_options_are_never_numbered_by_guessing(answers: list[Any], message: str
 def test_a_numbering_that_the_first_rows_do_not_settle_stops_the_pool(tmp_path: Path) -> None:
     fields = "data.fields={problem: question, answer: answer, solution: null, options: choices}"
     path = written(tmp_path, exam([1, 2, 3, 4, 1]))
+    from_0 = ["data=jsonl", f"data.path={path}", f"{fields[:-1]}, first_option: 0}}"]
     with pytest.raises(UserError, match=r"answer 4 of 4 options: .* set fields.first_option=1"):
+        load_pool(Store(tmp_path / "store"), compose(from_0).data)
+    pool = load_pool(Store(tmp_path / "store"), compose(["data=jsonl", f"data.path={path}", fields]).data)
+    assert pl.read_parquet(pool.path / "problems.parquet")["gold"].to_list() == [*"ABCDA"]
+    path = written(tmp_path, exam([1, 2, 3, 2]))
+    with pytest.raises(UserError, match=r"may be positions .* none of the first 4 rows says which"):
         load_pool(Store(tmp_path / "store"), compose(["data=jsonl", f"data.path={path}", fields]).data)
     path = written(tmp_path, exam([*FROM_0, 4]))
     pool = load_pool(Store(tmp_path / "store"), compose(["data=jsonl", f"data.path={path}", fields]).data)
