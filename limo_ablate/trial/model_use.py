@@ -79,6 +79,7 @@ def check_use(use: ModelUse, folder: Path | None) -> str | None:
         check_attention,
         check_logits,
         context_length,
+        meta_model,
         model_config,
     )
 
@@ -86,6 +87,10 @@ def check_use(use: ModelUse, folder: Path | None) -> str | None:
     if use.train:
         check_logits(config)
         check_attention(use.model.name, config, use.model.attention)
+        if use.train.lora:
+            from limo_ablate.model.train.merge import check_targets
+
+            check_targets(meta_model(folder, config), use.train.lora.targets, f"{use.train_key}.lora.targets")
     ENGINES.load(use.engine.engine).check_model(f"model={use.model.name}", config)
     _check_template(use, folder)
     return _check_context(use, use.model.max_position_embeddings or context_length(config))

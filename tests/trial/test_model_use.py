@@ -61,6 +61,12 @@ def test_rows_and_answers_beyond_the_context_are_refused(folder: Path) -> None:
         use(folder, *built, "eval.benchmarks.mini.max_tokens=513")
 
 
+def test_modules_that_the_model_does_not_have_are_no_targets(folder: Path) -> None:
+    assert use(folder, "train=lora", "train.max_length=256") is None
+    with pytest.raises(UserError, match=r"^train\.lora\.targets: the model has no module named qproj$"):
+        use(folder, "train=lora", "train.max_length=256", "train.lora.targets=[qproj, v_proj]")
+
+
 def test_sliding_windows_are_refused_by_the_engine_that_has_none(folder: Path) -> None:
     change(folder, **WINDOWS)
     with pytest.raises(UserError, match=r"model=local: engine=transformers supports full attention only"):

@@ -10,7 +10,7 @@ from torch import nn
 from limo_ablate.core.errors import UserError
 from limo_ablate.model.train.config import LoraConfig
 from limo_ablate.model.train.load import load_model
-from limo_ablate.model.train.merge import check_tied, merge
+from limo_ablate.model.train.merge import check_targets, merge
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -19,13 +19,10 @@ if TYPE_CHECKING:
 
 
 def with_lora(model: PreTrainedModel, lora: LoraConfig) -> nn.Module:
-    """Adds LoRA to a model; raises UserError if it has no module with the name of a target."""
+    """Adds LoRA to a model; raises UserError for targets that it does not have, or that are tied."""
     import peft
 
-    modules = {name.rpartition(".")[2] for name, _ in model.named_modules()}
-    if unknown := sorted(set(lora.targets) - modules):
-        raise UserError(f"train.lora.targets: the model has no module named {', '.join(unknown)}")
-    check_tied(model, lora.targets, "train.lora.targets")
+    check_targets(model, lora.targets, "train.lora.targets")
     config = peft.LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,

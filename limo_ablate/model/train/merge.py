@@ -37,6 +37,14 @@ def cast_weights(model: PreTrainedModel, dtype: str) -> PreTrainedModel:
     return model
 
 
+def check_targets(model: PreTrainedModel, targets: Iterable[str], where: str) -> None:
+    """Raises UserError for LoRA on modules that the model does not have, or whose weights are tied."""
+    modules = {name.rpartition(".")[2] for name, _ in model.named_modules()}
+    if unknown := sorted({*targets} - modules):
+        raise UserError(f"{where}: the model has no module named {', '.join(unknown)}")
+    check_tied(model, targets, where)
+
+
 def check_tied(model: PreTrainedModel, targets: Iterable[str], where: str) -> None:
     """Raises UserError for LoRA on an embedding whose weights are the LM head's too, or on such a head: only
     one of the two is adapted in training, and both once the adapter is merged (peft's issue 2777)."""

@@ -25,8 +25,6 @@ CONFIG = "config.json"
 
 def check_positions(source: Path, positions: PositionsConfig) -> None:
     """Raises UserError if the model in `source` has no rotary positions, or does not take the settings."""
-    if not getattr(model_config(source), "rope_parameters", None):
-        raise UserError(f"{KEYS}: {source} has no rotary positions; leave them out")
     with tempfile.TemporaryDirectory() as folder:
         model_config(with_positions(source, positions, Path(folder)))
 
@@ -34,7 +32,8 @@ def check_positions(source: Path, positions: PositionsConfig) -> None:
 def with_positions(source: Path, positions: PositionsConfig, folder: Path) -> Path:
     """`folder`, with links to the files of `source` and its config.json with `positions`; made if need be.
 
-    Raises UserError for an adapter, whose base has the positions, and for several kinds of angles.
+    Raises UserError for an adapter, whose base has the positions, for a model without rotary positions, and
+    for several kinds of angles.
     """
     text = json.dumps(changed(source, positions), indent=2, sort_keys=True) + "\n"
     folder.mkdir(exist_ok=True)
@@ -50,23 +49,24 @@ def with_positions(source: Path, positions: PositionsConfig, folder: Path) -> Pa
 def changed(source: Path, positions: PositionsConfig) -> dict[str, Any]:
     """The content of config.json in `source` with `positions`."""
     content = read_model_json(source / CONFIG)
+    if positions.max_position_embeddings is not None:
+        content["max_position_embeddings"] = positions.max_position_embeddings
     if (source / ADAPTER).exists():
         raise UserError(f"{KEYS}: {source} is a LoRA adapter; set them where its base model is trained")
-    old = content.pop("rope_parameters", None) or {
-        **({"rope_theta": content["rope_theta"]} if content.get("rope_theta") else {}),
-        **(content.get("rope_scaling") or {}),
-    }
+    old = dict(getattr(model_config(source), "rope_parameters", None) or {})  # with its class's defaults
+    if not old:
+        raise UserError(f"{KEYS}: {source} has no rotary positions; leave them out")
+    if positions.rope_theta is None and positions.rope_scaling is None:
+        return content
     if any(isinstance(value, dict) for value in old.values()) or "text_config" in content:
         raise UserError(f"{KEYS}: {source / CONFIG} has angles of several kinds; edit a copy of the model")
-    for key in ("rope_theta", "rope_scaling"):
+    for key in ("rope_parameters", "rope_theta", "rope_scaling"):
         content.pop(key, None)
     if positions.rope_scaling is not None:
         kept = ("rope_theta", "partial_rotary_factor")
         old = {key: old[key] for key in kept if key in old} | positions.rope_scaling.as_json()
     if positions.rope_theta is not None:
         old["rope_theta"] = positions.rope_theta
-    if positions.max_position_embeddings is not None:
-        content["max_position_embeddings"] = positions.max_position_embeddings
     return content | {"rope_parameters": old}
 
 

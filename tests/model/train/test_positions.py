@@ -11,7 +11,7 @@ import torch
 
 from limo_ablate.core.artifacts import Store
 from limo_ablate.core.errors import UserError
-from limo_ablate.model.config import ModelConfig, RopeScalingConfig
+from limo_ablate.model.config import ModelConfig, PositionsConfig, RopeScalingConfig
 from limo_ablate.model.generate.config import EngineConfig
 from limo_ablate.model.generate.engine import Request, Sampling
 from limo_ablate.model.generate.engines import load_engine
@@ -19,6 +19,7 @@ from limo_ablate.model.train.base import base_model, model_path, read_reference
 from limo_ablate.model.train.config import LoraConfig
 from limo_ablate.model.train.launch import train
 from limo_ablate.model.train.load import load_model
+from limo_ablate.model.train.positions import changed
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.identity import trial_key
 from limo_ablate.trial.model_use import check_use, model_uses
@@ -124,6 +125,16 @@ def test_what_can_not_be_changed_is_said(
         RopeScalingConfig(rope_type="linear", factor=-1.0)
     with pytest.raises(UserError, match=r"built here; set model\.architecture"):
         replace(SCRATCH, rope_theta=5e5)
+
+
+def test_what_is_not_set_stays_as_the_model_s_class_has_it(tmp_path: Path) -> None:
+    """gpt-oss has YaRN without a word of it in its config.json."""
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt_oss", "num_hidden_layers": 2}))
+    longer = changed(tmp_path, PositionsConfig(max_position_embeddings=300))
+    assert (longer["max_position_embeddings"], "rope_parameters" in longer) == (300, False)
+    angles = changed(tmp_path, PositionsConfig(rope_theta=5e5))["rope_parameters"]
+    assert (angles["rope_theta"], angles["rope_type"], angles["factor"]) == (5e5, "yarn", 32.0)
+    assert angles["original_max_position_embeddings"] == 4096
 
 
 def test_they_are_keys_of_the_configuration(folder: Path) -> None:
