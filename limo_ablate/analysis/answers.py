@@ -9,6 +9,7 @@ import polars as pl
 
 from limo_ablate.analysis.trials import Trial, resolved
 from limo_ablate.core.errors import UserError
+from limo_ablate.trial.evaluate.passes import SCORE
 
 SCHEMA: dict[str, Any] = {
     **dict.fromkeys(("benchmark", "problem"), pl.String),
@@ -16,6 +17,7 @@ SCHEMA: dict[str, Any] = {
     **dict.fromkeys(("source", "subject"), pl.String),
     "clean": pl.Boolean,
     **dict.fromkeys(("status", "rule", "finish"), pl.String),
+    "score": pl.Float64,
     **dict.fromkeys(("tokens", "vote"), pl.Int64),
 }
 """Columns read from verdicts.parquet (docs/architecture.md); null where a trial lacks one."""
@@ -113,17 +115,19 @@ def _check(problems: pl.DataFrame, cluster: str) -> None:
 def items(trials: Iterable[Trial], cluster: str | None = None) -> pl.DataFrame:
     """A row for each finished trial, score and problem.
 
-    Columns: trial, score, problem, accuracy (mean over samples), finished? (share of samples that ended by
-    themselves), right_finished? (share that did and are correct), samples, and with `cluster` (`source` or
+    Columns: trial, score, problem, accuracy (mean score of the samples), variance? (unbiased, of the
+    samples' scores; null for one sample), finished? (share of samples that ended by themselves),
+    right_finished? (mean score with 0 for those that did not), samples, and with `cluster` (`source` or
     `subject`) also cluster, which all errors computed from this table then account for. Scores are those of
     metrics.json: a benchmark, its groups, its clean items. Raises UserError if a benchmark lacks `cluster`.
     """
-    right, finished = pl.col("status") == "correct", pl.col("finish") != "length"
+    finished = pl.col("finish") != "length"
     known = pl.when(finished.is_not_null())  # logs of other tools do not say how a completion ended
     aggregates = {
-        "accuracy": right.mean(),
+        "accuracy": SCORE.mean(),
+        "variance": SCORE.var(),
         "finished": finished.mean(),
-        "right_finished": known.then(right & finished).mean(),
+        "right_finished": known.then(SCORE * finished).mean(),
         "samples": pl.len(),
     }
     trials = list(trials)

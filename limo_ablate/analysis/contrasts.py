@@ -54,7 +54,8 @@ def contrasts(
       `no information` (without p-values) where both arms solved nothing, or everything; of an interaction, at
       one of its two levels
     - low_boot, high_boot: two-way bootstrap; p_flips: sign flips of the problems' differences with trainings
-      fixed; p_mcnemar: exact, null unless each arm has one sample of one training
+      fixed; p_mcnemar: exact, null unless each arm has one sample of one training,
+      with scores of 0 and 1
     - paired: whether the arms have the same seeds; if not, each is averaged over its own, as independent of
       the other's (`crossed.unpaired`), and there is no bootstrap. With several scores the arms must share
       seeds, and there is no bootstrap either
@@ -271,8 +272,10 @@ def _mcnemar(block: Cube, weights: Array) -> float | None:
     single = block.trainings is None and block.clusters is None
     if not single or block.samples != 1 or len(seeds) != 1 or any(len(arm) != 1 for arm in arms):
         return None
-    a, b = (block.accuracy[arm[0], seeds[0]] == 1 for arm in arms)
-    return mcnemar(a, b)
+    a, b = (block.accuracy[arm[0], seeds[0]] for arm in arms)
+    if not np.isin([a, b], (0, 1)).all():  # it counts right answers, and scores are fractions here
+        return None
+    return mcnemar(a == 1, b == 1)
 
 
 def _with_conclusions(rows: pl.DataFrame, alpha: float) -> pl.DataFrame:

@@ -13,7 +13,7 @@ from limo_ablate.analysis.crossed import SHARE
 from limo_ablate.analysis.summary import means_with_errors
 from limo_ablate.analysis.trials import Trial
 from limo_ablate.study.folder import IMPORTED
-from limo_ablate.trial.evaluate.passes import majority, pass_at
+from limo_ablate.trial.evaluate.passes import IS_FRACTION, SCORE, majority, pass_at
 
 KEYS = ("trial", "score", "problem")
 OF_GRADING = ("maj", "no_answer", "unfinished", "undecided")
@@ -27,20 +27,23 @@ def measures(trials: Iterable[Trial], cluster: str | None = None) -> pl.DataFram
 
     Columns: trial, score, problem, measure, value (and cluster, as in `answers.items`). Measures:
 
-    - `avg`: share of correct samples
+    - `avg`: mean score of the samples; the share of correct ones, unless scores are fractions
     - `pass@2`, `pass@4`, ... up to the smallest number of samples of a problem in the benchmark: unbiased
       estimate of the probability that one of k samples is correct (Chen et al. 2021, 2107.03374)
-    - `maj`: whether the majority vote is correct; like pass@k only with several samples (`evaluate.passes`)
-    - `right_if_finished`: share of correct samples among those that ended by themselves; none for a problem
+    - `maj`: whether the majority vote is correct; like pass@k only with several samples, and not where
+      scores are fractions (`evaluate.passes`)
+    - `right_if_finished`: mean score of those samples that ended by themselves; none for a problem
       without one. Descriptive: which problems a model finishes is a selection of its own
     - `truncated`, `no_answer`, `unfinished`, `undecided`: shares; `tokens`: mean per completion
 
     Of imported logs there are `avg` and `pass@k`.
     """
     aggregates = {
+        "avg": SCORE.mean(),
         "right": (pl.col("status") == "correct").sum(),
+        "fractional": IS_FRACTION.any(),
         "ended": (pl.col("finish") != "length").sum(),
-        "right_ended": ((pl.col("status") == "correct") & (pl.col("finish") != "length")).sum(),
+        "score_ended": (SCORE * (pl.col("finish") != "length")).sum(),
         "samples": pl.len(),
         "votes": pl.col("vote"),
         "truncated": (pl.col("finish") == "length").mean(),
@@ -52,8 +55,7 @@ def measures(trials: Iterable[Trial], cluster: str | None = None) -> pl.DataFram
     }
     trials = list(trials)
     problems = by_problem(trials, aggregates, cluster).with_columns(
-        pl.when(pl.col("ended") > 0).then(pl.col("right_ended") / pl.col("ended")).alias(SELECTED),
-        avg=pl.col("right") / pl.col("samples"),
+        pl.when(pl.col("ended") > 0).then(pl.col("score_ended") / pl.col("ended")).alias(SELECTED)
     )
     problems = _with_passes(problems).with_columns(
         pl.when(~pl.col(IMPORTED)).then(pl.col(name)).alias(name) for name in OF_GRADING
@@ -103,7 +105,8 @@ def measure_means(
 
 
 def _with_passes(rows: pl.DataFrame) -> pl.DataFrame:
-    rows = rows.with_columns(fewest=pl.col("samples").min().over("trial", "benchmark"))
+    fewest = pl.when(~pl.col("fractional").any()).then(pl.col("samples").min()).otherwise(1)
+    rows = rows.with_columns(fewest=fewest.over("trial", "benchmark"))
     several, most = pl.col("fewest") > 1, int(rows["fewest"].max() or 1)  # type: ignore[arg-type]
     for k in (2**power for power in range(1, most.bit_length())):
         name, enough = f"pass@{k}", pl.col("fewest") >= k

@@ -9,9 +9,11 @@ import polars as pl
 from limo_ablate.analysis.answers import by_problem
 from limo_ablate.analysis.table import factor_columns
 from limo_ablate.analysis.trials import Trial
+from limo_ablate.trial.evaluate.passes import SCORE
 
 COUNTS = {
     "samples": pl.len(),
+    "score": SCORE.mean(),
     "correct": (pl.col("status") == "correct").sum(),
     "finished": pl.when(pl.col("finish").is_not_null().all()).then((pl.col("finish") != "length").sum()),
     "tokens": pl.col("tokens").mean(),
@@ -22,7 +24,8 @@ def tidy_items(trials: Sequence[Trial], keys: Sequence[str]) -> pl.DataFrame:
     """A row for each finished trial, benchmark and problem; sorted by these.
 
     Columns: trial, seed, one for each of `keys` (null where a trial has no such key), benchmark, problem,
-    level?, source?, subject?, clean?, samples, correct and finished? (numbers of samples), tokens? (mean).
+    level?, source?, subject?, clean?, samples, score (mean), correct and finished? (numbers of samples),
+    tokens? (mean).
     """
     finished = [trial for trial in trials if trial.metrics]
     factors = pl.DataFrame(

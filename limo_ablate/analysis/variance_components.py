@@ -17,8 +17,8 @@ REPLICATE_NAMES = {"select.seed": "subset", "model.pretrain.seed": "base"}
 COMPONENTS = {"component": pl.String, **dict.fromkeys(("variance", "sd", "share", "of_mean"), pl.Float64)}
 
 
-def components(block: Cube) -> pl.DataFrame:
-    """Variance components of one completion's correctness, averaged over the block's cells.
+def components(block: Cube, variances: Cube | None = None) -> pl.DataFrame:
+    """Variance components of one completion's score, averaged over the block's cells.
 
     A row for each of `problem`, `training`, `rest` (problem x training, beyond sampling) and `sample`. With
     an axis of replicates, two more before `training`: `subset` (`select.seed`) or `base`
@@ -27,26 +27,32 @@ def components(block: Cube) -> pl.DataFrame:
     squares (random effects); negative estimates count as 0. A component that is not identified is null and
     confounded with another: with one sample of each problem `rest` is in `sample`; with one training of each
     replicate `training` is in the replicate's component (and there is no `seed`); with one seed `training` is
-    unknown; with one of each, everything is in `sample`.
+    unknown; with one of each, everything is in `sample`. `variances`: the same trials' cube of `variance`,
+    where scores are fractions; of 0 and 1 it follows from their mean.
     """
     layouts = block.accuracy[:, :, None] if block.trainings is None else block.trainings
     full = layouts[np.isfinite(layouts[..., 0]).all(axis=(1, 2))]
     if not len(full) or full.shape[-1] < 2:
         return pl.DataFrame(schema=COMPONENTS)
+    k = block.samples
+    if k > 1 and variances is not None:
+        within = float(np.nanmean(variances.accuracy))
+    else:
+        within = float((full * (1 - full)).mean() * (k / (k - 1) if k > 1 else 1.0))
     _, replicates, trainings, _ = full.shape
     replicate = REPLICATE_NAMES.get(block.over, block.over)
     if replicates > 1 and trainings > 1:
-        return _table(nested_variances(full, block.samples, replicate))
-    variances = crossed_variances(full[:, :, 0] if trainings == 1 else full[:, 0], block.samples)
+        return _table(nested_variances(full, k, within, replicate))
+    found = crossed_variances(full[:, :, 0] if trainings == 1 else full[:, 0], k, within)
     if block.trainings is not None:
         names = {"problem": "problem", replicate: "training"} if trainings == 1 else {"problem": "problem"}
-        renamed = {name: variances.pop(component) for name, component in names.items()}
-        variances = (
+        renamed = {name: found.pop(component) for name, component in names.items()}
+        found = (
             renamed
-            | {replicate: renamed.get(replicate, UNKNOWN), "training": variances.pop("training", UNKNOWN)}
-            | variances
+            | {replicate: renamed.get(replicate, UNKNOWN), "training": found.pop("training", UNKNOWN)}
+            | found
         )
-    return _table(variances)
+    return _table(found)
 
 
 def _table(variances: Variances) -> pl.DataFrame:
@@ -64,15 +70,10 @@ def _table(variances: Variances) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=COMPONENTS)
 
 
-def _within(full: Array, k: int) -> float:
-    """Mean variance of one completion of one problem in one training."""
-    return float((full * (1 - full)).mean() * (k / (k - 1) if k > 1 else 1.0))
-
-
-def crossed_variances(full: Array, k: int) -> Variances:
-    """Components of accuracies (cells, trainings, problems)."""
+def crossed_variances(full: Array, k: int, within: float) -> Variances:
+    """Components of accuracies (cells, trainings, problems); `within`: mean variance of one completion of one
+    problem in one training."""
     _, r, n = full.shape
-    within = _within(full, k)
     columns = float(full.mean(axis=1).var(axis=1, ddof=1).mean())
     if r == 1:
         problem = columns - within / k if k > 1 else None
@@ -90,13 +91,12 @@ def crossed_variances(full: Array, k: int) -> Variances:
     }
 
 
-def nested_variances(full: Array, k: int, replicate: str) -> Variances:
+def nested_variances(full: Array, k: int, within: float, replicate: str) -> Variances:
     """Components of accuracies (cells, replicates, seeds of each, problems): mean squares, innermost first.
 
     `seed` is the component that trainings with one seed share over all replicates.
     """
     _, s, r, n = full.shape
-    within = _within(full, k)
     replicates = full.mean(axis=2)
     rest = _residual(full.reshape(-1, r, n))
     mixed = max(_residual(replicates) - rest / r, 0.0)

@@ -109,7 +109,8 @@
       ["gold", data.problems.gold[r.item[row]]], ["answer", r.answer[row] ?? "none found"], ["rule", why.filter(Boolean).join(": ")],
       ["length", r.tokens[row] === null ? "not recorded" : `${r.tokens[row].toLocaleString("en")} tokens, ${finish}`],
     ];
-    if (r.samples[row] > 1) facts.push(["sample", `${r.sample[row]}; ${r.right[row]} of ${r.samples[row]} are correct`]);
+    if (r.score[row] % 1) facts.push(["score", r.score[row].toFixed(3)]);
+    if (r.samples[row] > 1) facts.push(["sample", `${r.sample[row]} of ${r.samples[row]}, whose mean score is ${r.mean[row].toFixed(3)}`]);
     const list = element("dl", "facts", ...facts.flatMap(([title, value]) => [element("dt", "", title), element("dd", "", String(value))]));
     const prompt = element("details", "", element("summary", "", "Prompt"), element("pre", "prompt", data.prompts[r.prompt_id[row]]));
     const text = element("pre", "", r.completion[row]);

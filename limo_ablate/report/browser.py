@@ -18,6 +18,7 @@ import polars as pl
 from limo_ablate.analysis.trials import Trial
 from limo_ablate.report.labels import axis
 from limo_ablate.report.study_view import StudyView
+from limo_ablate.trial.evaluate.passes import with_scores
 
 BUDGET = 12_000_000
 """Bytes of text before compression. Incompressible text takes 4/3 of this in the page: 16 of its 25 MB."""
@@ -31,7 +32,7 @@ BYTES_PER_TOKEN = 4
 """Estimate made before texts are read, so that only about as many are read as fit."""
 ITEM = ["benchmark", "problem"]
 KEYS = [*ITEM, "sample"]
-VERDICT_COLUMNS = [*KEYS, "status", "tokens", "finish"]
+VERDICT_COLUMNS = [*KEYS, "status", "score", "tokens", "finish"]
 WHY = ["gold", "answer", "rule", "reason"]
 RULES = {
     "text": "compared as text", "identical": "compared as parsed", "words": "compared as words",
@@ -106,9 +107,10 @@ def _heights(trials: Sequence[Trial]) -> Iterator[int]:
 def _verdict_rows(cell: int, trial: Trial) -> pl.DataFrame:
     """A trial's verdicts without texts: at most two of each problem, and one of each verdict."""
     correct = pl.col("status") == "correct"
-    verdicts = pl.read_parquet(trial.folder / "verdicts.parquet", columns=VERDICT_COLUMNS).with_columns(
+    read = with_scores(pl.scan_parquet(trial.folder / "verdicts.parquet")).select(VERDICT_COLUMNS).collect()
+    verdicts = read.with_columns(
         cell=pl.lit(cell, pl.UInt32),
-        right=correct.sum().over(ITEM),
+        mean=pl.col("score").mean().over(ITEM),
         samples=pl.len().over(ITEM),
     )
     own = verdicts.with_columns(correct=correct).unique([*ITEM, "correct"], keep="first", maintain_order=True)
@@ -118,10 +120,12 @@ def _verdict_rows(cell: int, trial: Trial) -> pl.DataFrame:
 
 def _ranked(verdicts: pl.DataFrame) -> pl.DataFrame:
     """Adds `rank`: 0 for the first of each verdict of a cell, then a number for each problem."""
-    share = pl.col("right") / pl.col("samples")
     problems = (
         verdicts.group_by(ITEM)
-        .agg(missing=-pl.col("cell").n_unique().cast(pl.Int64), agreed=(share.mean() - 0.5).abs().round(6))
+        .agg(
+            missing=-pl.col("cell").n_unique().cast(pl.Int64),
+            agreed=(pl.col("mean").mean() - 0.5).abs().round(6),
+        )
         .sort("missing", "agreed", *ITEM)
         .with_columns(turn=pl.int_range(pl.len()).over("benchmark", "missing"))
         .sort("missing", "turn", "benchmark")
@@ -184,7 +188,9 @@ def _packed(cells: list[str], rows: pl.DataFrame) -> str:
         "problems": problems.to_dict(as_series=False),
         "prompts": prompts,
         "rules": RULES,
-        "rows": shown.select(*columns, "tokens", "finish", "right", "samples").to_dict(as_series=False),
+        "rows": shown.select(*columns, "score", "tokens", "finish", "mean", "samples").to_dict(
+            as_series=False
+        ),
     }
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()

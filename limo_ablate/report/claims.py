@@ -34,7 +34,7 @@ HEADER = [
 WORDS = 6
 KINDS = ["confirmatory", "exploratory"]
 NOTES = [
-    "Effect: accuracy at the second level minus accuracy at the first, in points, paired on problems and "
+    "Effect: {0} at the second level minus {0} at the first, in points, paired on problems and "
     "seeds, other factors equal; arms whose seeds differ are averaged over their own (unpaired). "
     "Untuned models are left out unless the contrast names them. Intervals and p-values are over seeds and "
     "problems (random effects); adjusted p-values by Holm over the primary contrasts. p equivalence: "
@@ -42,8 +42,8 @@ NOTES = [
     "A line: the change of a least-squares line over the logarithm of the factor, through all levels between "
     "the two. At one level against another: how much larger the effect is there (a difference of "
     "differences). A mean of several scores counts each the same.",
-    "By finishing, by being right: the effect as accuracy = share of completions that end × share right of "
-    "these; what is left is right answers of completions that were cut off. Descriptive: which completions "
+    "By finishing, by being right: the effect as {0} = share of completions that end × {0} of "
+    "these; what is left comes from completions that were cut off. Descriptive: which completions "
     "end is a selection of its own.",
     "Bootstrap: resampled seeds and problems; too narrow for few seeds. Sign flips and McNemar are over "
     "problems only, with the trainings fixed.",
@@ -72,7 +72,12 @@ def claims(view: StudyView) -> Claims | None:
     trials = current_trials(view.folder, view.trials)
     rows = _rows(view, claim_statuses(view.study, chain, trials))
     results = rows.filter(pl.col("effect").is_not_null())
-    table = Table(HEADER, [_row(row) for row in rows.iter_rows(named=True)], WORDS, NOTES)
+    table = Table(
+        HEADER,
+        [_row(row) for row in rows.iter_rows(named=True)],
+        WORDS,
+        [note.format(view.word()) for note in NOTES],
+    )
     note = "95 % confidence intervals over seeds and problems; left of 0 the first level is better."
     chart = Chart(
         "contrasts", "Contrasts", "", note, None if results.is_empty() else forest(results).to_dict(), table

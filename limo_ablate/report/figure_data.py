@@ -29,7 +29,7 @@ from limo_ablate.analysis.table import table
 from limo_ablate.analysis.trials import Trial, best_of_tuning
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.typed import nearest
-from limo_ablate.report.labels import axis
+from limo_ablate.report.labels import axis, score_word
 from limo_ablate.report.labels import level as level_text
 from limo_ablate.study.axes import factors, keys
 from limo_ablate.study.contrast import SIZE
@@ -56,6 +56,8 @@ class FigureData:
     levels: list[Any]
     """Levels of `x` in the study's order."""
     scale: Literal["log", "linear", "category"]
+    word: str
+    """What the means are called: `accuracy` or `score`."""
     over: str
     """What means are over: `seed`, or the label of the axis of replicates (`pre-training seed`)."""
 
@@ -164,6 +166,7 @@ def _data(
         lines=lines,
         levels=levels,
         scale=scale,
+        word=score_word(trials, figure.score),
         over=axis(seeds[0]),
     )
 

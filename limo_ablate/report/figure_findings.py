@@ -43,7 +43,7 @@ def _rise(data: FigureData, line: str, curve: Curve) -> str:
     first = start if start is not None else float(curve.accuracy[0])
     place = _knee(first, [float(mean) for mean in curve.accuracy])
     sizes = [float(size) for size in curve.sizes]
-    name = "Accuracy" if line == ALL else line
+    name = data.word.capitalize() if line == ALL else line
     text = f"{name} reaches {percent(float(curve.accuracy[place]))} % with {_amount(sizes[place], key)}"
     if start is not None:
         text += f" ({percent(start)} % {_at_zero(key)})"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from limo_ablate.analysis.trials import Trial
 from limo_ablate.study.design import ALL
+from limo_ablate.trial.evaluate.passes import FRACTIONAL, word_of
 
 AXES = {
     ALL: "line",
@@ -38,10 +41,16 @@ def axis(key: str) -> str:
     return AXES.get(key, key)
 
 
-def score_title(score: str) -> str:
+def score_word(trials: Iterable[Trial], *scores: str) -> str:
+    """What the mean of these scores is called: `accuracy`, or `score` where completions have fractions."""
+    each = [(trial.metrics or {}).get("scores", {}) for trial in trials]
+    return word_of(any(FRACTIONAL in own.get(name, ()) for own in each for name in scores))
+
+
+def score_title(score: str, word: str) -> str:
     """`mini/hard` -> `accuracy on mini (hard)`."""
     benchmark, _, group = score.partition("/")
-    return f"accuracy on {benchmark}" + (f" ({group})" if group else "")
+    return f"{word} on {benchmark}" + (f" ({group})" if group else "")
 
 
 UNBOUNDED = ("select.size", ALL)

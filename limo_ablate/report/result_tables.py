@@ -48,7 +48,7 @@ def interval(low: float, high: float) -> str:
 
 def figure_table(data: FigureData) -> Table:
     """The points of a figure, with standard errors over seeds and over problems."""
-    header = [axis(data.figure.line), axis(data.figure.x), "seeds", "accuracy ± se", "95 % interval"]
+    header = [axis(data.figure.line), axis(data.figure.x), "seeds", f"{data.word} ± se", "95 % interval"]
     header += ["se over seeds", "se over problems", "boxed", "lenient"]
     rows = [
         [

@@ -19,7 +19,7 @@ from limo_ablate.analysis.trials import Trial, best_of_tuning, load_trials, reso
 from limo_ablate.core.files import is_plain_name
 from limo_ablate.core.provenance import read_provenance
 from limo_ablate.report.figure_data import FigureData, figure_data
-from limo_ablate.report.labels import level
+from limo_ablate.report.labels import level, score_word
 from limo_ablate.study.block import Block
 from limo_ablate.study.contrast import SIZE
 from limo_ablate.study.design import Figure, Study, load_study
@@ -71,10 +71,16 @@ class StudyView:
         """Descriptions of the machines that trials ran on."""
         return sorted({_machine(record["hardware"]) for record in self.records})
 
-    def cube(self, block: Block, score: str) -> Cube:
-        """Accuracies of the block's counted trials over its axes. Raises UserError if there are none."""
+    def word(self, *scores: str) -> str:
+        """`accuracy` or `score`, see `labels.score_word`; without `scores`, for all of the study."""
+        return score_word(self.done, *(scores or self.scores))
+
+    def cube(self, block: Block, score: str, measure: str = "accuracy") -> Cube:
+        """Accuracies (or another column of `answers.items`) of the block's counted trials over its axes.
+
+        Raises UserError if there are none."""
         own = [trial for trial in self.counted if block.name in trial.blocks]
-        return cube(own, self.answers, list(block.factors()), score)
+        return cube(own, self.answers, list(block.factors()), score, measure)
 
     @cached_property
     def keys(self) -> list[str]:

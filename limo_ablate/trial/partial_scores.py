@@ -22,6 +22,7 @@ from limo_ablate.data.pool.choices import FILE as OPTIONS
 from limo_ablate.model.generate.completions import GenerationRequest
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.evaluate.config import REPORTS, ReportConfig
+from limo_ablate.trial.evaluate.passes import with_scores
 from limo_ablate.trial.stages import Stages
 
 
@@ -76,7 +77,7 @@ def _chunk(store: Store, problems: Artifact, ids: list[str]) -> Artifact:
 
 
 def _scores(verdicts: Artifact) -> dict[str, float]:
-    """Problem -> share of its samples that are correct."""
-    table = pl.read_parquet(verdicts.path / "verdicts.parquet", columns=["problem", "status"])
-    means = table.group_by("problem").agg((pl.col("status") == "correct").mean())
+    """Problem -> mean score of its samples."""
+    table = with_scores(pl.read_parquet(verdicts.path / "verdicts.parquet"))
+    means = table.group_by("problem").agg(pl.col("score").mean())
     return dict(means.iter_rows())

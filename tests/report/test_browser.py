@@ -98,7 +98,7 @@ def test_the_same_problem_in_two_cells_by_an_address(opened: Chromium, study: Pa
     before = opened.run("location.hash")
     opened.run("[...document.querySelectorAll('.filters button')].at(-1).click()")
     assert opened.run("location.hash") != before
-    assert "of 3 are correct" in opened.run("document.querySelector('.pane .facts').textContent")
+    assert "of 3, whose mean score is 0." in opened.run("document.querySelector('.pane .facts').textContent")
 
 
 @browser_needed

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
+from limo_ablate.analysis.trials import Trial
 from limo_ablate.core.text import counted
 from limo_ablate.report.compare.arms import Arm
 from limo_ablate.report.compare.differences import Difference, configurations, runs
@@ -17,11 +18,12 @@ from limo_ablate.report.compare.paired_scores import (
     compare_scores,
     score_facts,
 )
+from limo_ablate.report.labels import score_word
 
 NO_SEED = "no common seed: means of each arm over its seeds, errors over problems only"
 IDS = 5
 """Maximum number of problems listed."""
-NAMES = {"avg": "accuracy", "no_answer": "no answer"}
+NAMES = {"no_answer": "no answer"}
 HEADER = ("score", "", "A", "B", "B - A", "95 %", "p", "n")
 
 
@@ -45,8 +47,12 @@ def as_text(a: Arm, b: Arm) -> str:
             f"B  {b}  {_trials(b)}",
             *_configuration(configurations(a, b)),
             *_listed("code, versions, hardware", runs(a, b)),
-            *_scores(comparison),
-            *(line for flips in comparison.flips for line in _flips(flips)),
+            *_scores(comparison, [*a.trials, *b.trials]),
+            *(
+                line
+                for flips in comparison.flips
+                for line in _flips(flips, score_word([*a.trials, *b.trials], flips.benchmark))
+            ),
         ]
     )
 
@@ -70,11 +76,11 @@ def _listed(title: str, differing: Sequence[Difference]) -> Iterator[str]:
     yield from (f"  {one.key:{width}}  {one.a} → {one.b}" for one in differing)
 
 
-def _scores(comparison: ScoreComparison) -> Iterator[str]:
+def _scores(comparison: ScoreComparison, trials: Sequence[Trial]) -> Iterator[str]:
     seeds = counted(len(comparison.seeds), "common seed") if comparison.seeds else NO_SEED
     yield f"scores in per cent, on problems that both answered; {seeds}:"
     shown = [row for row in comparison.rows if row.measure not in HEALTH or row.a or row.b]
-    rows = [HEADER, *map(_row, shown)]
+    rows = [HEADER, *(_row(row, score_word(trials, row.score)) for row in shown)]
     width = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
     for row in rows:
         words = [text.ljust(size) for text, size in zip(row[:2], width[:2], strict=True)]
@@ -82,14 +88,14 @@ def _scores(comparison: ScoreComparison) -> Iterator[str]:
         yield "  " + "  ".join([*words, *numbers]).rstrip()
 
 
-def _row(row: ScoreDifference) -> tuple[str, ...]:
+def _row(row: ScoreDifference, word: str) -> tuple[str, ...]:
     scale = 1 if row.measure == "tokens" else 100
     a, b = (f"{scale * value:.1f}" for value in (row.a, row.b))
     interval, p = "–", "–"
     if row.low is not None and row.high is not None and row.p is not None:
         interval = f"[{scale * row.low:+.1f}, {scale * row.high:+.1f}]"
         p = "< 0.001" if row.p < 0.001 else f"{row.p:.3f}"
-    name = NAMES.get(row.measure, row.measure)
+    name = word if row.measure == "avg" else NAMES.get(row.measure, row.measure)
     return (
         row.score,
         name,
@@ -102,8 +108,9 @@ def _row(row: ScoreDifference) -> tuple[str, ...]:
     )
 
 
-def _flips(flips: Flips) -> Iterator[str]:
-    counts = f"{len(flips.only_a)} correct in A only, {len(flips.only_b)} in B only"
+def _flips(flips: Flips, word: str) -> Iterator[str]:
+    what = "correct" if word == "accuracy" else "with half of the score or more"
+    counts = f"{len(flips.only_a)} {what} in A only, {len(flips.only_b)} in B only"
     yield f"{counted(flips.problems, 'problem')} of {flips.benchmark}: {counts}"
     for side, problems in (("A", flips.only_a), ("B", flips.only_b)):
         if problems:

@@ -63,7 +63,7 @@ def _categories(data: FigureData) -> alt.LayerChart | alt.FacetChart:
     beside = [*data.lines, *dict.fromkeys(papers["line"])]
     offset = alt.XOffset("line:N", sort=beside, scale=alt.Scale(paddingOuter=0.5, domain=beside))
     base = alt.Chart(rows).encode(x=x, xOffset=offset, color=colour(data, several))
-    y = accuracy_axis(ceiling(*rows["top"], *papers["mean"]), data.figure.score)
+    y = accuracy_axis(ceiling(*rows["top"], *papers["mean"]), data.figure.score, data.word)
     shape = alt.Shape(
         "line:N",
         scale=alt.Scale(domain=data.lines),

@@ -32,10 +32,10 @@ def ceiling(*tops: float) -> float:
     return next(step for step in STEPS if max(tops) * 1.02 <= step or step == 1.0)
 
 
-def accuracy_axis(top: float, score: str, field: str = "mean") -> alt.Y:
+def accuracy_axis(top: float, score: str, word: str, field: str = "mean") -> alt.Y:
     scale = alt.Scale(domain=[0, top], clamp=True)
     return alt.Y(
-        f"{field}:Q", title=score_title(score), scale=scale, axis=alt.Axis(format=".0%", tickCount=5)
+        f"{field}:Q", title=score_title(score, word), scale=scale, axis=alt.Axis(format=".0%", tickCount=5)
     )
 
 
@@ -48,7 +48,7 @@ def tooltip(data: FigureData) -> list[alt.Tooltip]:
     return [
         alt.Tooltip("line:N", title=axis(data.figure.line)),
         alt.Tooltip("x", title=axis(data.figure.x)),
-        alt.Tooltip("accuracy:N", title="accuracy"),
+        alt.Tooltip("accuracy:N", title=data.word),
     ]
 
 

@@ -39,14 +39,14 @@ def sizes_chart(data: FigureData) -> alt.LayerChart | alt.FacetChart:
     paths = _paths(data, measured)
     top = ceiling(*rows["top"], *paths["high"].drop_nulls(), *papers["mean"])
     x = size_axis(data.figure.x, [*measured["x"], *papers["x"]], low, high, log)
-    y, hue = accuracy_axis(top, data.figure.score), colour(data, False)
+    y, hue = accuracy_axis(top, data.figure.score, data.word), colour(data, False)
     own = high if papers.is_empty() else float(measured["x"].max())  # type: ignore[arg-type]
     ends = line_ends(measured, papers, top, own, high)
     named = alt.Chart(ends.filter(~pl.col("paper"))).encode(x=x, color=hue)
     names = named.mark_text(align="left", dx=8, fontWeight=600).encode(y="label_y:Q", text="line:N")
     layers = [
         *_dashed(base, y, hue, data),
-        *_curves(paths, x, hue, top, data.figure.score),
+        *_curves(paths, x, hue, top, data),
         *_measured(dodged(measured, data.lines, low, high, log), data, x, hue, y),
         *([] if data.figure.line == ALL else [names]),
         *([] if papers.is_empty() else _papers(papers, ends.filter("paper"), x, y)),
@@ -54,11 +54,11 @@ def sizes_chart(data: FigureData) -> alt.LayerChart | alt.FacetChart:
     return alt.layer(*layers).properties(height=HEIGHT)
 
 
-def _curves(paths: pl.DataFrame, x: alt.X, hue: alt.Color, top: float, score: str) -> list[alt.Chart]:
+def _curves(paths: pl.DataFrame, x: alt.X, hue: alt.Color, top: float, data: FigureData) -> list[alt.Chart]:
     """Lines, and their bands below them if there are any."""
-    chart = alt.Chart(paths).encode(x=x, color=hue)
-    band = chart.mark_area(opacity=0.15).encode(y=accuracy_axis(top, score, "low"), y2="high:Q")
-    line = chart.mark_line(strokeWidth=2).encode(y=accuracy_axis(top, score))
+    chart, score = alt.Chart(paths).encode(x=x, color=hue), data.figure.score
+    band = chart.mark_area(opacity=0.15).encode(y=accuracy_axis(top, score, data.word, "low"), y2="high:Q")
+    line = chart.mark_line(strokeWidth=2).encode(y=accuracy_axis(top, score, data.word))
     return [band, line] if paths["low"].is_not_null().any() else [line]
 
 

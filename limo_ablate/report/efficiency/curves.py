@@ -14,7 +14,7 @@ from limo_ablate.report.study_view import StudyView
 TEXT = (
     "Each line is fitted by a power law with a floor, a logistic in log size, and a unimodal "
     "curve, which may fall; the form that best predicts each size from the others is drawn, the unimodal one "
-    "where accuracy falls significantly (last table). Bands are of unimodal fits to resampled trainings and "
+    "where the {} falls significantly (last table). Bands are of unimodal fits to resampled trainings and "
     "problems, the same for all lines. Nothing is extrapolated: > and ≤ mark estimates beyond the sizes that "
     "were run."
 )
@@ -28,16 +28,17 @@ def section(view: StudyView) -> Section | None:
     charts = [
         draw(data, fits) for data, fits in fitted for draw in (needed_chart, gains_chart, equivalence_chart)
     ]
+    word = view.word(*(data.figure.score for data, _ in fitted))
     present = tuple(chart for chart in charts if chart)
-    return Section("efficiency", "Data efficiency", (TEXT,), present, forms(fitted))
+    return Section("efficiency", "Data efficiency", (TEXT.format(word),), present, forms(fitted, word))
 
 
-def forms(fitted: list[tuple[FigureData, Fits]]) -> Table:
+def forms(fitted: list[tuple[FigureData, Fits]], word: str) -> Table:
     """The form used for each line, and the held-out error of each form."""
     rows = [
         [data.figure.title, line, curve.form, *(percent(curve.held_out[form], 2) for form in FORMS)]
         for data, fits in fitted
         for line, curve in fits.curves.items()
     ]
-    note = "Held-out error: RMSE of each size predicted from the others, in points of accuracy."
+    note = f"Held-out error: RMSE of each size predicted from the others, in points of {word}."
     return Table(["figure", "line", "form", *(f"held-out error, {form}" for form in FORMS)], rows, 3, [note])

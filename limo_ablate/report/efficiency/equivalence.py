@@ -19,7 +19,7 @@ from limo_ablate.report.section import Chart, Table, slug
 HEIGHT = 240
 """Pixels of the plot."""
 NOTE = (
-    "A for B: how many times as many examples B needs as A for B's accuracy at this size; above 1, A's are "
+    "A for B: how many times as many examples B needs as A for B's {} at this size; above 1, A's are "
     "worth more. Bars: 95 % intervals. A triangle is a bound: A's size is below (up) or above (down) those "
     "run."
 )
@@ -37,16 +37,16 @@ def equivalence_chart(data: FigureData, fits: Fits) -> Chart | None:
         for (better, other), ratios in ratios_of.items()
     ]
     table = Table(
-        ["better", "other", *(f"accuracy of other at {number(size)}" for size in fits.sizes)],
+        ["better", "other", *(f"{data.word} of other at {number(size)}" for size in fits.sizes)],
         [[*pair, *(ratio.text() for ratio in ratios)] for pair, ratios in ratios_of.items()],
         2,
-        [f"How many times as many {amount} the other line needs for its own accuracy, with 95 % intervals."],
+        [f"How many times as many {amount} the other line needs for its own {data.word}; 95 % intervals."],
     )
     return Chart(
         slug(f"{data.figure.title} equivalence"),
         f"{data.figure.title}: equivalence",
-        f"For the accuracy at {largest}, by the fitted curves: {'; '.join(sentences)}.",
-        NOTE,
+        f"For the {data.word} at {largest}, by the fitted curves: {'; '.join(sentences)}.",
+        NOTE.format(data.word),
         _chart(data, fits, ratios_of).to_dict(),
         table,
     )

@@ -42,8 +42,8 @@ def gains_chart(data: FigureData, fits: Fits) -> Chart | None:
         slug(f"{data.figure.title} gain"),
         f"{data.figure.title}: gain from more examples",
         f"From {steps[-1][0]} to {steps[-1][1]}, in points: {', '.join(gains)}. {declines(fits)}",
-        f"Accuracy at a size minus that at the size before, paired on problems and trainings, in points. "
-        f"Bars: 95 % intervals.{_left(fits)}",
+        f"{data.word.capitalize()} at a size minus that at the size before, paired on problems and "
+        f"trainings, in points. Bars: 95 % intervals.{_left(fits)}",
         _chart(data, shown, "gain over the size before (points)").to_dict(),
         Table(
             [*header, "best before the largest", "loss to the largest", "adjusted p of a decline"],

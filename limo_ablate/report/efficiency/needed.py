@@ -78,17 +78,17 @@ def needed_chart(data: FigureData, fits: Fits) -> Chart | None:
         for goal, lines in needs
     ]
     notes = [
-        f"Number of {amount} that each line needs for the accuracy; 95 % intervals end at measured sizes."
+        f"Number of {amount} that each line needs for the {data.word}; 95 % intervals end at measured sizes."
     ]
     return Chart(
         slug(f"{data.figure.title} needed"),
         f"{data.figure.title}: examples needed",
         " ".join(_finding(goal, lines) for goal, lines in needs),
-        f"Targets: the lines' accuracies at {number(high)}. Bars: 95 % intervals. A triangle at "
+        f"Targets: each line's {data.word} at {number(high)}. Bars: 95 % intervals. A triangle at "
         f"{number(low)}: {number(low)} or fewer. Lines that do not reach a target by {number(high)} have no "
         "mark.",
         _chart(data, fits, needs).to_dict(),
-        Table(["target", "accuracy", *fits.curves], rows, 1, notes),
+        Table(["target", data.word, *fits.curves], rows, 1, notes),
     )
 
 

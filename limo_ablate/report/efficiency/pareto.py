@@ -28,9 +28,9 @@ COLOURS = 8
 NAMED = 6
 """Number of cells of the front named in the finding."""
 TEXT = (
-    "A cell is on the Pareto front if it is more accurate than all cheaper cells and than the untrained "
-    "base. The front uses measured means: of two close cells, which one is on it may be chance. Costs are of "
-    "training, as recorded by each trial; for a tuned point, of its best trial alone."
+    "A cell is on the Pareto front if its {} is higher than that of all cheaper cells and of the "
+    "untrained base. The front uses measured means: of two close cells, which one is on it may be "
+    "chance. Costs are of training, as recorded by each trial; for a tuned point, of its best trial alone."
 )
 
 
@@ -40,7 +40,10 @@ def section(view: StudyView) -> Section | None:
         return None
     cells, kinds = costs(view)
     charts = tuple(_pareto_chart(view, cells, kind) for kind in kinds)
-    return Section("pareto", "Accuracy and cost", (TEXT,), charts) if charts else None
+    word = view.word(view.scores[0])
+    return (
+        Section("pareto", f"{word.capitalize()} and cost", (TEXT.format(word),), charts) if charts else None
+    )
 
 
 def front(cells: pl.DataFrame, column: str) -> pl.DataFrame:
@@ -73,10 +76,11 @@ def _pareto_chart(view: StudyView, cells: pl.DataFrame, kind: CostMeasure) -> Ch
         _row(row, kind)
         for row in shown.sort("place", nulls_last=True, maintain_order=True).iter_rows(named=True)
     ]
-    header = ["cell", "on the front", kind.title, "accuracy ± se", "95 % interval", "seeds"]
+    word = view.word(view.scores[0])
+    header = ["cell", "on the front", kind.title, f"{word} ± se", "95 % interval", "seeds"]
     return Chart(
         f"pareto-{kind.column}",
-        f"Accuracy and {kind.title}",
+        f"{word.capitalize()} and {kind.title}",
         f"On the front, cheapest first: {named}{left}.",
         f"A mark for each cell, mean of its seeds; numbered cells are on the front, the stepped line.{base}",
         _chart(view, shown, _bases(cells), kind).to_dict(),
@@ -119,11 +123,12 @@ def _chart(
         scale=alt.Scale(nice=False, padding=14, **({"type": "log"} if log else {"zero": False})),
         axis=alt.Axis(format="~s", tickCount=5, labelOverlap="greedy"),
     )
-    y = accuracy_axis(ceiling(*shown["mean"], *bases["mean"]), view.scores[0])
+    word = view.word(view.scores[0])
+    y = accuracy_axis(ceiling(*shown["mean"], *bases["mean"]), view.scores[0], word)
     base = alt.Chart(rows).encode(x=x, y=y)
     tips = [
         "cell:N",
-        alt.Tooltip("accuracy:N", title="accuracy (95 % interval)"),
+        alt.Tooltip("accuracy:N", title=f"{word} (95 % interval)"),
         alt.Tooltip("spent:N", title=kind.title),
     ]
     opacity = alt.when("datum.front").then(alt.value(1)).otherwise(alt.value(0.45))

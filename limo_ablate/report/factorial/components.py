@@ -55,7 +55,7 @@ def section(view: StudyView) -> Section | None:
         + " ".join(f"{name}: {error_reductions(rows)}." for name, rows in components_of.items()),
         "Shares of the variance of a cell's mean, averaged over the block's cells.",
         _chart(components_of).to_dict(),
-        _table(components_of),
+        _table(components_of, view.word()),
     )
     return Section("components", "Variance components", (TEXT,), (chart,))
 
@@ -63,7 +63,9 @@ def section(view: StudyView) -> Section | None:
 def _components(view: StudyView, block: Block) -> pl.DataFrame | None:
     score = next((figure.score for figure in view.figures if figure.block == block.name), view.scores[0])
     try:
-        rows = components(view.cube(block, score))
+        fractional = view.word(score) == "score" and not view.table["samples"].eq(1).any()
+        variances = view.cube(block, score, "variance") if fractional else None
+        rows = components(view.cube(block, score), variances)
     except UserError:  # no finished trial yet: the figures say so
         return None
     if not rows.is_empty() and _greedy(view, block, score):
@@ -148,7 +150,7 @@ def _chart(components_of: dict[str, pl.DataFrame]) -> alt.Chart:
     return chart
 
 
-def _table(components_of: dict[str, pl.DataFrame]) -> Table:
+def _table(components_of: dict[str, pl.DataFrame], word: str) -> Table:
     rows = [
         [
             block,
@@ -161,7 +163,7 @@ def _table(components_of: dict[str, pl.DataFrame]) -> Table:
         for name, sd, share, of_mean in parts.select("component", "sd", "share", "of_mean").iter_rows()
     ]
     notes = [
-        "sd: standard deviation of one completion's accuracy, in points; sd in a mean: the part left in a "
+        f"sd: standard deviation of one completion's {word}, in points; sd in a mean: the part left in a "
         "cell's mean. A dash: not identified with one seed, or with one sample of each problem (it is then "
         "part of samples or, with greedy decoding, of problems × trainings)."
     ]

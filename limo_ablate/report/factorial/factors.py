@@ -124,7 +124,7 @@ def _chart(grid: Grid, kind: str, meaning: str, effects: list[Dot], table: Table
     names = [f"{dot.group} {dot.label}".strip() + f" {dot.points}" for dot in significant]
     listed = "; ".join(names[:MOST]) + (f"; {len(names) - MOST} more" if len(names) > MOST else "")
     finding = f"Significant, in points: {listed}." if listed else "None is significant."
-    chart = dot_chart(effects, "difference of accuracy (points)").to_dict()
+    chart = dot_chart(effects, f"difference of {grid.word} (points)").to_dict()
     return Chart(slug(title), title, finding, meaning + BARS, chart, table)
 
 

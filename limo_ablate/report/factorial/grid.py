@@ -29,6 +29,8 @@ class Grid:
 
     block: Block
     score: str
+    word: str
+    """What its means are called: `accuracy` or `score`."""
     cube: Cube
 
     @property
@@ -82,7 +84,7 @@ def balanced_grid(view: StudyView, block: Block) -> Grid | None:
     except UserError:  # no finished trial yet, or none with that score: the figure says so
         return None
     block_cube = complete_grid(run) if block.design == "factorial" else run
-    grid = Grid(block, score, block_cube)
+    grid = Grid(block, score, view.word(score), block_cube)
     missing = block.design == "fractional" and len(block_cube.cells) < len(points(block))
     seeds = block_cube.complete(np.ones(len(block_cube.cells)))
     few = len(grid.factors) < 2 or block_cube.units < 2

@@ -23,7 +23,7 @@ ALPHA = 0.05
 """Adjusted p-value below which an interaction is shown in its cell."""
 GAPS = alt.Scale(paddingInner=0.03, paddingOuter=0)
 INTERACTION = (
-    "Interaction: the cell's accuracy minus what its row and its column predict, in points, with its 95 % "
+    "Interaction: the cell's {} minus what its row and its column predict, in points, with its 95 % "
     "interval; p adjusted by Holm over the cells. Exploratory."
 )
 
@@ -45,12 +45,12 @@ def heatmap_chart(data: FigureData) -> Chart:
     ranked = cells.sort("mean")
     worst, best = (_named(ranked.row(place, named=True)) for place in (0, -1))
     significant = cells.filter(pl.col("sign") != "").height
-    note = "Accuracy in per cent. "
+    note = f"{data.word.capitalize()} in per cent. "
     if significant:
         note += f"Below: interaction of row and column, if adjusted p < {ALPHA:g}. "
     if base := [f"{row['line']} {percent(row['mean'])} %" for row in data.base.iter_rows(named=True)]:
         note += f"Not shown: {axis(data.figure.x)} 0 ({', '.join(base)})."
-    header = [axis(data.figure.line), axis(data.figure.x), "accuracy", "95 % interval", "seeds"]
+    header = [axis(data.figure.line), axis(data.figure.x), data.word, "95 % interval", "seeds"]
     header += ["interaction", "its interval", "adjusted p"]
     return Chart(
         slug(f"{data.figure.title} heatmap"),
@@ -58,7 +58,7 @@ def heatmap_chart(data: FigureData) -> Chart:
         f"From {worst} to {best}. Significant interactions: {significant} of {cells.height} cells.",
         note.strip(),
         _chart(data, cells).to_dict(),
-        Table(header, [_row(row) for row in cells.iter_rows(named=True)], 2, [INTERACTION]),
+        Table(header, [_row(row) for row in cells.iter_rows(named=True)], 2, [INTERACTION.format(data.word)]),
     )
 
 
@@ -96,11 +96,13 @@ def _chart(data: FigureData, cells: pl.DataFrame) -> alt.LayerChart | alt.FacetC
         x=alt.X("x:N", sort=levels, title=axis(data.figure.x), scale=GAPS, axis=_names(140)),
         y=alt.Y("line:N", sort=data.lines[::-1], title=axis(data.figure.line), scale=GAPS, axis=_names(110)),
     )
-    legend = alt.Legend(title=score_title(data.figure.score), format=".0%", gradientLength=180, tickCount=4)
+    legend = alt.Legend(
+        title=score_title(data.figure.score, data.word), format=".0%", gradientLength=180, tickCount=4
+    )
     tips = [
         alt.Tooltip("line:N", title=axis(data.figure.line)),
         alt.Tooltip("x:N", title=axis(data.figure.x)),
-        alt.Tooltip("accuracy:N", title="accuracy (95 % interval)"),
+        alt.Tooltip("accuracy:N", title=f"{data.word} (95 % interval)"),
         alt.Tooltip("interaction:N"),
     ]
     colour = alt.Color("mean:Q", scale=alt.Scale(range="heatmap", domainMin=0), legend=legend)

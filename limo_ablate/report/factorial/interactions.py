@@ -117,11 +117,11 @@ def _lines(grid: Grid, pair: Pair) -> Chart:
     ]
     return Chart(
         slug(f"{title} lines"),
-        f"{title}, accuracy on {grid.score}",
+        f"{title}, {grid.word} on {grid.score}",
         "",
         "Averaged over the other factors. Bars: 95 % intervals. Parallel lines: no interaction.",
         _lines_chart(pl.DataFrame(means), grid, pair).to_dict(),
-        Table([*map(axis, pair), "accuracy", "95 % interval"], table, 2),
+        Table([*map(axis, pair), grid.word, "95 % interval"], table, 2),
     )
 
 
@@ -148,7 +148,7 @@ def _lines_chart(means: pl.DataFrame, grid: Grid, pair: Pair) -> alt.LayerChart 
         xOffset=alt.XOffset("line:N", sort=other, scale=alt.Scale(paddingOuter=1)),
         color=alt.Color("line:N", scale=scale, legend=legend),
     )
-    y = accuracy_axis(ceiling(*means["high"]), grid.score)
+    y = accuracy_axis(ceiling(*means["high"]), grid.score, grid.word)
     shape = alt.Shape("line:N", scale=scale, legend=legend)
     return alt.layer(
         base.mark_line(strokeWidth=1.5, opacity=0.7).encode(y=y),

@@ -186,14 +186,14 @@ def _side_by_side(view: StudyView, name: str, rows: pl.DataFrame, grouping: Grou
     whole = max(own[name]["problems"] for own in scores if name in own)
     shift = (rows["clean"] - rows["all"]).to_list()
     mean, widest = sum(shift) / len(shift), max(shift, key=abs)
-    items = " or ".join(map(str, sorted(sizes)))
+    items, word = " or ".join(map(str, sorted(sizes))), view.word(name)
     return Chart(
         slug(f"clean items of {name}"),
-        f"Accuracy on {name}: all items and clean items",
-        f"On the {items} clean of {whole} items, accuracy differs by {100 * mean:+.1f} points "
+        f"{word.capitalize()} on {name}: all items and clean items",
+        f"On the {items} clean of {whole} items, {word} differs by {100 * mean:+.1f} points "
         f"on average, at most by {100 * widest:+.1f} ({rows['group'][shift.index(widest)]}).",
         f"Means over trials. {grouping.note}",
-        clean_chart(rows).to_dict(),
+        clean_chart(rows, word).to_dict(),
         Table(
             ["group", "trials", "all items (%)", "clean items (%)", "difference (points)"],
             [
@@ -205,12 +205,12 @@ def _side_by_side(view: StudyView, name: str, rows: pl.DataFrame, grouping: Grou
     )
 
 
-def clean_chart(rows: pl.DataFrame) -> alt.LayerChart | alt.FacetChart:
+def clean_chart(rows: pl.DataFrame, word: str) -> alt.LayerChart | alt.FacetChart:
     """Two points in each row, connected by a line."""
     y = alt.Y("group:N", sort=None, title=None, axis=alt.Axis(labelLimit=140))
     x = alt.X(
         "all:Q",
-        title="accuracy",
+        title=word,
         axis=alt.Axis(format="~%", grid=True, tickCount=5),
         scale=alt.Scale(zero=True),
     )
@@ -221,7 +221,7 @@ def clean_chart(rows: pl.DataFrame) -> alt.LayerChart | alt.FacetChart:
     dots = alt.Chart(points).mark_point(filled=True, size=60, opacity=1).encode(
         x="accuracy:Q", y=y, color=alt.Color("kind:N", scale=scale, legend=alt.Legend(title=None)),
         shape=alt.Shape("kind:N", scale=scale),
-        tooltip=["group:N", "kind:N", alt.Tooltip("accuracy:Q", format=".1%")],
+        tooltip=["group:N", "kind:N", alt.Tooltip("accuracy:Q", title=word, format=".1%")],
     )  # fmt: skip
     joined = alt.Chart(rows).mark_rule(strokeWidth=2).encode(x=x, x2="clean:Q", y=y)
     return alt.layer(joined, dots).properties(height=ROW * max(2, rows.height))

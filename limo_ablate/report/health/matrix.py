@@ -41,6 +41,8 @@ class Matrix:
     problems: list[str]
     accuracy: Array
     """(cells, problems) means over seeds and samples."""
+    word: str = "accuracy"
+    """What they are called: `accuracy` or `score`."""
 
 
 def section(view: StudyView) -> Section | None:
@@ -69,7 +71,7 @@ def matrix(view: StudyView, score: str) -> Matrix | None:
     best = np.argsort(-accuracy.mean(axis=1), kind="stable")
     easiest = np.argsort(-accuracy.mean(axis=0), kind="stable")
     problems = wide["problem"].gather(easiest.tolist()).to_list()
-    return Matrix(score, names[best].tolist(), problems, accuracy[best][:, easiest])
+    return Matrix(score, names[best].tolist(), problems, accuracy[best][:, easiest], view.word(score))
 
 
 def discrimination(accuracy: Array) -> Array:
@@ -107,14 +109,15 @@ def matrix_chart(matrix: Matrix, rectangles: int) -> alt.Chart:
     size = min(12, max(8, height // len(cells)))
     legible = alt.Axis(labelLimit=140, labelFontSize=size, labelOverlap="greedy")
     places = alt.Axis(grid=False, tickCount=6, tickMinStep=1, format="d")
+    title = f"{matrix.word} (%)"
     shades = alt.Legend(gradientLength=140, tickCount=3)
     sized: alt.Chart = chart.encode(
         x=alt.X("start:Q", title=f"problems of {matrix.score}, easiest first", axis=places,
                 scale=alt.Scale(domain=[0, count], nice=False)),
         x2="end:Q",
         y=alt.Y("cell:N", sort=None, title=None, axis=legible, scale=alt.Scale(padding=0)),
-        color=alt.Color("accuracy:Q", title="accuracy (%)", legend=shades, scale=alt.Scale(domain=[0, 100])),
-        tooltip=["cell:N", "problem:N", alt.Tooltip("accuracy:Q", title="accuracy (%)")],
+        color=alt.Color("accuracy:Q", title=title, legend=shades, scale=alt.Scale(domain=[0, 100])),
+        tooltip=["cell:N", "problem:N", alt.Tooltip("accuracy:Q", title=title)],
     ).properties(height=height)  # fmt: skip
     return sized
 
@@ -140,8 +143,8 @@ def _span(problems: list[str]) -> str:
 def _matrix_chart(matrix: Matrix, rectangles: int, levels: dict[str, float | None], named: str) -> Chart:
     cells = len(matrix.cells[:: every(matrix)])
     width = _binned(matrix.accuracy[:: every(matrix)], rectangles)[1]
-    note = "Rows are cells, best first; columns are problems, easiest first; colour is the mean accuracy "
-    note += f"over seeds and samples. {named}"
+    note = "Rows are cells, best first; columns are problems, easiest first; colour is the mean "
+    note += f"{matrix.word} over seeds and samples. {named}"
     if width > 1:
         note += f" Each column is the mean of {width} neighbouring problems."
     if cells < len(matrix.cells):
@@ -159,6 +162,10 @@ def _matrix_chart(matrix: Matrix, rectangles: int, levels: dict[str, float | Non
 def _finding(matrix: Matrix) -> str:
     means = matrix.accuracy.mean(axis=0)
     unsolved, always = int((means == 0).sum()), int((means == 1).sum())
+    if matrix.word == "score":
+        return (
+            f"Of {len(means)} problems, {unsolved} have a score of 0 in all cells, {always} the full score."
+        )
     return f"Of {len(means)} problems, {unsolved} are solved by no cell, {always} by every cell every time."
 
 
@@ -183,10 +190,13 @@ def _table(matrix: Matrix, levels: dict[str, float | None]) -> Table:
         ]
         for place in order[:LISTED]
     ]
-    header = ["problem", "level", "accuracy (%)", "discrimination", "cells that solve it"]
+    half = ("cells with half of it", "The last column counts the cells whose mean score is at least 0.5.")
+    if matrix.word == "accuracy":
+        half = ("cells that solve it", "A cell solves a problem if at least half of its answers are correct.")
+    header = ["problem", "level", f"{matrix.word} (%)", "discrimination", half[0]]
     notes = [
         f"The {len(rows)} problems that discriminate best between cells. Discrimination: correlation over "
-        "cells of the accuracy on a problem with that on all other problems. A cell solves a problem if at "
-        "least half of its answers are correct. Data: trials/*/verdicts.parquet."
+        f"cells of the {matrix.word} on a problem with that on all other problems. {half[1]} "
+        "Data: trials/*/verdicts.parquet."
     ]
     return Table(header, rows, 1, notes)

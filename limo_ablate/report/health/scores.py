@@ -40,8 +40,8 @@ Place = tuple[tuple[Any, ...], str]
 """(levels of a cell, score)."""
 NOTES = [
     "Per cent, ± 1 standard error over seeds and problems; with one seed, over problems only. clean: "
-    "accuracy on items that match no problem of the pool. Undecided answers count as wrong. decoding SD: "
-    "standard deviation of one pass over the benchmark due to sampling. right if finished: share right among "
+    "{0} on items that match no problem of the pool. Undecided answers count as wrong. decoding SD: "
+    "standard deviation of one pass over the benchmark due to sampling. right if finished: {0} of the "
     "completions that ended by themselves, on the problems that each seed ended; descriptive, as a model "
     "chooses these problems itself. What avg@n gains while this stays is gained by ending.",
 ]
@@ -89,7 +89,7 @@ def score_table(view: StudyView, values: pl.DataFrame, names: Sequence[str]) -> 
     left = len(names) - len(shown)
     more = [f"{left} more benchmarks are in trials/*/metrics.json."] if left else []
     header += ["tokens", *(FURTHER[key] for key in optional)]
-    return Table(header, table, len(view.keys) + 2, [*NOTES, *more])
+    return Table(header, table, len(view.keys) + 2, [*(note.format(view.word()) for note in NOTES), *more])
 
 
 def _numbers(rows: pl.DataFrame, keys: Sequence[str]) -> dict[Place, dict[str, dict[str, Any]]]:

@@ -96,7 +96,9 @@ def _versions(view: StudyView) -> dict[str, list[str]]:
 
 
 def _statistics(view: StudyView, settings: Settings) -> str:
-    parts = ["Accuracy is avg@n, the mean over problems of the mean over their completions."]
+    parts = [
+        f"{view.word().capitalize()} is avg@n, the mean over problems of the mean over their completions."
+    ]
     if _several(settings):
         parts.append("pass@k is the unbiased estimate of Chen et al. (2021), maj@n the majority vote.")
     parts.append(INTERVAL)

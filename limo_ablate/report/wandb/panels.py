@@ -82,7 +82,7 @@ def grouped(data: FigureData) -> Any:
         groupby=wr.Config(flat(data.figure.line)),
         log_x=data.scale == "log",
         title_x=axis(data.figure.x),
-        title_y=score_title(data.figure.score),
+        title_y=score_title(data.figure.score, data.word),
         range_y=(0.0, None),
         **common,
     )
@@ -118,7 +118,10 @@ def table(key: str) -> Any:
 def parallel(summary: SummaryRun) -> Any:
     """Parallel coordinates of factors and scores, a line for each run."""
     factors = [(wr.Config(flat(key)), axis(key)) for key in summary.view.keys]
-    scores = [(wr.SummaryMetric(score(name)), score_title(name)) for name in summary.view.scores]
+    scores = [
+        (wr.SummaryMetric(score(name)), score_title(name, summary.view.word(name)))
+        for name in summary.view.scores
+    ]
     column = wr.ParallelCoordinatesPlotColumn
     shown = [column(metric=metric, display_name=title) for metric, title in (*factors, *scores)]
     return wr.ParallelCoordinatesPlot(title="Factors and scores", columns=shown, layout=_layout())

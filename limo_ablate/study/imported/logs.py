@@ -1,4 +1,4 @@
-"""Reads the logs of other tools: for each file one benchmark's items, with whether each sample is right.
+"""Reads the logs of other tools: for each file one benchmark's items, with the score of each sample.
 
 The files are read as they are; none of the tools is needed. An item is identified by the digest of its
 content, not by its place: two logs of one benchmark are joined only where they asked the same.
@@ -25,7 +25,7 @@ HARNESS = re.compile(r"samples_(.+?)(_\d{4}-\d\d-\d\dT[\d.:-]+)?\.jsonl(\.(gz|xz
 """Name of a file of lm-evaluation-harness: its first group is the task."""
 ROUNDING = 1e-6
 MOST_SAMPLES = 1_000_000
-RIGHT = {"C": 1, "I": 0, True: 1, False: 0}
+LETTERS = {"C": 1, "I": 0}
 """Scores of inspect that are no numbers; others (P, N) are neither right nor wrong."""
 
 
@@ -36,7 +36,8 @@ class Sample:
     item: str
     """The same for the same question in every file."""
     sample: int
-    right: bool
+    score: float
+    """0..1; 1 is right, 0 is wrong."""
     prompt: str = ""
     completion: str = ""
     gold: str = ""
@@ -107,10 +108,10 @@ def lm_eval(file: Path, reading: Reading) -> Iterator[Log]:
             arguments = row.get("arguments")
             prompt = _first(arguments, "gen_args_0", "arg_0") or _first(arguments, 0, 0)
             completion = _first(row.get("resps"), 0, 0)
-            right = _right(row.get(metric), f"{where}: {metric}")
+            score = _score(row.get(metric), f"{where}: {metric}")
             prompt, completion, gold = (_text(text) for text in (prompt, completion, row.get("target")))
             place = _text(row.get("doc_id"))
-            samples.append(Sample(item, 0, right, prompt, completion, gold, place))
+            samples.append(Sample(item, 0, score, prompt, completion, gold, place))
     task = HARNESS.fullmatch(file.name)
     yield Log(reading.benchmark or (task[1] if task else file.stem), _numbered(samples))
 
@@ -131,7 +132,7 @@ def inspect(file: Path, reading: Reading) -> Iterator[Log]:
             Sample(
                 digest(row.get("input"), row.get("target")),
                 int(row.get("epoch") or 1) - 1,
-                _right(RIGHT.get(value, value) if isinstance(value, str | bool) else value, where),
+                _score(LETTERS.get(value, value) if isinstance(value, str) else value, where),
                 _text(row.get("input")),
                 _text(completion),
                 _text(row.get("target")),
@@ -153,29 +154,35 @@ def _inspect_parts(file: Path) -> tuple[dict[str, Any], Iterator[dict[str, Any]]
 
 
 def lighteval(file: Path, reading: Reading) -> Iterator[Log]:
-    """One metric for each document. If it is a share of its samples, as many are right; which, it does not
-    say, so their texts are left out."""
+    """One metric for each document. If all are shares of its samples, as many are right; which, the log does
+    not say, so their texts are left out. Else the metric is the document's score, as of one sample."""
     rows = []
     for where, one in file_rows(str(file)):
         row = _row(where, one)
         metric = _one_of("score", reading.score, list(row.get("metric") or ()), file)
-        rows.append((f"{where}: {metric}", row, _number(row["metric"].get(metric), f"{where}: {metric}")))
-    single = all(share in (0, 1) for _, _, share in rows)
+        rows.append((row, _score(row["metric"].get(metric), f"{where}: {metric}")))
+    single = all(share in (0, 1) for _, share in rows) or not all(
+        abs(share * len(texts) - round(share * len(texts))) <= ROUNDING
+        for texts, share in ((_texts(row), share) for row, share in rows)
+    )
     by_task: dict[str, list[Sample]] = {}
-    for where, row, share in rows:
-        doc, texts = row.get("doc") or {}, list((row.get("model_response") or {}).get("text") or ("",))
+    for row, share in rows:
+        doc, texts = row.get("doc") or {}, _texts(row)
         count = 1 if single else len(texts)
-        if abs(share * count - round(share * count)) > ROUNDING:
-            raise UserError(f"{where}={share:g} is no share of {count} samples; choose another `score`")
-        item = digest(doc.get("query"), doc.get("choices"))
+        item, right = digest(doc.get("query"), doc.get("choices")), round(share * count)
         by_task.setdefault(str(doc.get("task_name") or file.stem), []).extend(
             Sample(
-                item, place, place < round(share * count), _text(doc.get("query")), _text(texts[0] * single)
+                item, place, share if single else float(place < right), _text(doc.get("query")),
+                _text(texts[0] * single),
             )
             for place in range(count)
         )  # fmt: skip
     for task, samples in by_task.items():
         yield Log(reading.benchmark or task, _numbered(samples))
+
+
+def _texts(row: dict[str, Any]) -> list[Any]:
+    return list((row.get("model_response") or {}).get("text") or ("",))
 
 
 def table(file: Path, reading: Reading) -> Iterator[Log]:
@@ -197,7 +204,7 @@ def table(file: Path, reading: Reading) -> Iterator[Log]:
         counts[benchmark, name] = counts.get((benchmark, name), 0) + 1
         by_benchmark.setdefault(benchmark, []).append(
             Sample(
-                name, sample, _right(row[score], f"{where}: {score}"),
+                name, sample, _score(row[score], f"{where}: {score}"),
                 _text(row.get("prompt")), _text(row.get("completion")), _text(row.get("gold")),
             )
         )  # fmt: skip
@@ -241,21 +248,16 @@ def _one_of(key: str, given: str | None, known: list[str], file: Path) -> str:
     return given
 
 
-def _number(value: Any, where: str) -> float:
+def _score(value: Any, where: str) -> float:
     if isinstance(value, str) and value.lower() in ("true", "false"):
         return float(value.lower() == "true")
     try:
-        return float(value)
+        number = float(value)
     except (TypeError, ValueError) as error:
-        raise UserError(f"{where}={value!r}: neither right (1) nor wrong (0)") from error
-
-
-def _right(value: Any, where: str) -> bool:
-    if (number := _number(value, where)) not in (0, 1):
-        raise UserError(
-            f"{where}={number:g}: only right (1) and wrong (0) can be imported; choose another `score`"
-        )
-    return number == 1
+        raise UserError(f"{where}={value!r}: not a number; a score is 0 (wrong) to 1 (right)") from error
+    if not 0 <= number <= 1:
+        raise UserError(f"{where}={number:g}: a score is 0 (wrong) to 1 (right); choose another `score`")
+    return number
 
 
 def _first(content: Any, *path: Any) -> Any:

@@ -24,6 +24,7 @@ from limo_ablate.study.imported.config import BLOCK, ImportConfig
 from limo_ablate.study.imported.logs import FORMATS, Log, format_of
 from limo_ablate.study.naming import slug
 from limo_ablate.trial.evaluate.metrics import Results, benchmark_scores
+from limo_ablate.trial.evaluate.passes import word_of
 
 NOT_KNOWN = (
     "boxed", "lenient", "maj@", "undecided", "no_answer", "unfinished", "truncated", "loops", "tokens",
@@ -130,7 +131,10 @@ def _study(config: ImportConfig, arms: list[Arm]) -> dict[str, Any]:
     scores = list(dict.fromkeys(name for arm in arms for name in arm.logs))
     x, *others = sorted(axes, key=lambda name: not _sortable(axes[name]))
     line = {"line": others[0]} if others else {}
-    drawn = [{"title": f"Accuracy on {score}", "x": x, "score": score, **line} for score in scores]
+    drawn = [
+        {"title": f"{_word(arms, score).capitalize()} on {score}", "x": x, "score": score, **line}
+        for score in scores
+    ]
     return {
         "name": config.name,
         "question": config.question,
@@ -140,6 +144,11 @@ def _study(config: ImportConfig, arms: list[Arm]) -> dict[str, Any]:
         "contrasts": [{"block": BLOCK, **contrast} for contrast in config.contrasts],
         "figures": [{"block": BLOCK, **figure} for figure in config.figures or drawn],
     }
+
+
+def _word(arms: list[Arm], name: str) -> str:
+    samples = (sample for arm in arms if name in arm.logs for sample in arm.logs[name].samples)
+    return word_of(any(0 < sample.score < 1 for sample in samples))
 
 
 def _sortable(levels: list[Any]) -> bool:
@@ -179,7 +188,8 @@ def _write_trial(study: Path, config: ImportConfig, arm: Arm) -> dict[str, Any]:
 
 
 def _verdicts(benchmark: str, log: Log) -> pl.DataFrame:
-    right = pl.col("right")
+    score = pl.col("score")
+    right = score == 1
     table = pl.DataFrame([asdict(sample) for sample in log.samples]).select(
         pl.lit(benchmark).alias("benchmark"),
         pl.col("item").alias("problem"),
@@ -188,6 +198,7 @@ def _verdicts(benchmark: str, log: Log) -> pl.DataFrame:
         "gold",
         pl.lit(None, pl.String).alias("answer"),
         pl.when(right).then(pl.lit("correct")).otherwise(pl.lit("incorrect")).alias("status"),
+        score,
         pl.lit(IMPORTED).alias("rule"),
         pl.lit("as its log says").alias("reason"),
         right.alias("boxed"),

@@ -54,9 +54,10 @@ def measure(
     noise = pilot_noise(grouped)
     if noise is None:
         return None
-    spread = rows.select((pl.col("accuracy") * (1 - pl.col("accuracy"))).mean()).item()
     single = grouped["problem"].n_unique() / rows["problem"].n_unique()
-    sampling = noise.completion if samples == 1 else min(noise.completion, spread / (samples - 1) * single)
+    if samples == 1:
+        return Pilots(len(trials), mean, problems, samples, noise, noise.completion)
+    sampling = min(noise.completion, float(rows["variance"].mean()) / samples * single)  # type: ignore[arg-type]
     return Pilots(len(trials), mean, problems, samples, noise, sampling)
 
 
@@ -73,7 +74,10 @@ def _accuracies(
         for c in trials
     ]
     name, measure = measured(score)
-    rows = items(read, cluster).filter(pl.col("score") == name).with_columns(accuracy=measure)
+    rows = items(read, cluster).filter(pl.col("score") == name)
+    if measure == "finished":
+        ended, several = pl.col("finished"), pl.col("samples") / (pl.col("samples") - 1)
+        rows = rows.with_columns(accuracy=ended, variance=ended * (1 - ended) * several)
     return rows.with_columns(arm=pl.col("trial").replace_strict(arms, return_dtype=pl.String))
 
 

@@ -59,6 +59,9 @@ class Grade:
 
     status: Literal["correct", "incorrect", "undecided"]
     """`undecided`: could not be graded; counts as wrong, and is reported separately."""
+    score: float | None = None
+    """0..1, of graders that give part of the marks: 1 for what is correct, less for what is incorrect. None:
+    1 if correct, else 0."""
     rule: str
     """Short name of the check that decided."""
     answer: str | None = None

@@ -21,7 +21,7 @@ import polars as pl
 
 from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.trial.evaluate.config import JudgeConfig
-from limo_ablate.trial.evaluate.passes import Scores, clustered
+from limo_ablate.trial.evaluate.passes import IS_FRACTION, Scores, clustered, with_scores
 
 TABLE = "judged.parquet"
 
@@ -88,10 +88,10 @@ def judge_scores(verdicts: pl.DataFrame, judged: pl.DataFrame) -> Scores:
         read.filter((pl.col("status") == "undecided") == wanted) for wanted in (True, False)
     )
     accepted = undecided.filter(verdict="correct").select("problem", "sample", accepted=True)
-    right = (pl.col("status") == "correct") | pl.col("accepted").fill_null(value=False)
-    rows = verdicts.join(accepted, on=["problem", "sample"], how="left")
-    by_problem = rows.group_by("problem", maintain_order=True).agg(right=right.mean())
-    accuracy, stderr = clustered(by_problem["right"].to_list())
+    score = pl.when("accepted").then(1.0).otherwise("score")
+    rows = with_scores(verdicts).join(accepted, on=["problem", "sample"], how="left")
+    by_problem = rows.group_by("problem", maintain_order=True).agg(mean=score.mean())
+    accuracy, stderr = clustered(by_problem["mean"].to_list())
     agreed = decided.filter(pl.col("verdict") == pl.col("status")).height
     return {
         "judged_accuracy": accuracy,
@@ -107,10 +107,11 @@ def _questions(judge: JudgeConfig, graded: Artifact, benchmark: Artifact) -> pl.
     problems = pl.read_parquet(benchmark.path / "problems.parquet").select(
         pl.col("id").alias("problem"), "text"
     )
-    answers = pl.read_parquet(graded.path / "verdicts.parquet").filter(pl.col("answer").is_not_null())
-    undecided = pl.col("status") == "undecided"
+    answers = with_scores(pl.read_parquet(graded.path / "verdicts.parquet"))
+    answers = answers.filter(pl.col("answer").is_not_null())
+    undecided, whole = pl.col("status") == "undecided", ~IS_FRACTION  # part of the marks is neither verdict
     places = pl.Series([_draw(judge.seed, *key) for key in answers.select("problem", "sample").iter_rows()])
-    decided = answers.with_columns(place=places.cast(pl.String)).filter(~undecided).sort("place")
+    decided = answers.with_columns(place=places.cast(pl.String)).filter(~undecided & whole).sort("place")
     chosen = pl.concat([answers.filter(undecided), decided.head(judge.sample).drop("place")])
     rows = chosen.join(problems, on="problem", how="left", maintain_order="left")
     texts = [

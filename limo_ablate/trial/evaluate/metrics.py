@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import polars as pl
 
 from limo_ablate.trial.evaluate.judge import judge_scores
-from limo_ablate.trial.evaluate.passes import Scores, decoding_sd, passes
+from limo_ablate.trial.evaluate.passes import Scores, decoding_sd, passes, with_scores
 from limo_ablate.trial.evaluate.probe import probe_scores
 
 
@@ -77,11 +77,10 @@ def benchmark_scores(
 
 def _rerun_scores(first: pl.DataFrame, second: pl.DataFrame) -> Scores:
     """Two greedy passes as two samples: `decoding_sd`, and the share of verdicts that differ."""
-    pairs = first.join(second, on=["problem", "sample"], how="left", validate="1:1")
-    right = pairs.select(
-        (pl.col("status") == "correct").cast(pl.Int64) + (pl.col("status_right") == "correct").cast(pl.Int64)
-    )["status"].to_list()
+    pairs = with_scores(first).join(with_scores(second), on=["problem", "sample"], how="left", validate="1:1")
+    change = pl.col("score_right") - pl.col("score")
+    differs = (pl.col("status") != pl.col("status_right")) | (change != 0)
     return {
-        "decoding_sd": decoding_sd(right, [2] * len(right)),
-        "flips": pairs.select((pl.col("status") != pl.col("status_right")).mean()).item(),
+        "decoding_sd": decoding_sd(pairs.select(change**2 / 2).to_series().to_list()),
+        "flips": pairs.select(differs.mean()).item(),
     }

@@ -28,9 +28,9 @@ from limo_ablate.verify import Verdict, verify_many
 from limo_ablate.verify.extract import Extract
 from limo_ablate.verify.turns import Thinking
 
-GRADED = ("answer", "status", "rule", "reason", "boxed", "lenient", "vote")
+GRADED = ("answer", "status", "score", "rule", "reason", "boxed", "lenient", "vote")
 """Fields of `Grade` that are columns of the table."""
-TYPES = {"answer": pl.String, "reason": pl.String, "vote": pl.Int64}
+TYPES = {"answer": pl.String, "reason": pl.String, "score": pl.Float64, "vote": pl.Int64}
 
 
 def verdicts(
@@ -87,11 +87,28 @@ def _write(
     grades = GRADERS.load(grader)(answered)
     if len(grades) != len(answered):
         raise UserError(f"grader={grader} returned {len(grades)} grades for {len(answered)} completions")
+    for one, grade in zip(answered, grades, strict=True):
+        _check(grader, one.problem, grade)
     graded = {name: [getattr(grade, name) for grade in grades] for name in GRADED}
     kept = rows.select(
         "benchmark", "problem", "sample", "level", "source", "subject", "gold", "tokens", "finish", "loops"
     )
     kept.hstack(pl.DataFrame(graded, schema_overrides=TYPES)).write_parquet(folder / "verdicts.parquet")
+
+
+def _check(grader: str, problem: str, grade: Grade) -> None:
+    """Raises UserError for a score that is none, or that the status contradicts."""
+    score = grade.score
+    if score is None:
+        return
+    where = f"grader={grader}, problem {problem}: score={score!r}"
+    if not isinstance(score, int | float) or not 0 <= score <= 1:
+        raise UserError(f"{where} is not a number from 0 to 1; the grader has to be mended")
+    if grade.status == "undecided" or (grade.status == "correct") != (score == 1):
+        raise UserError(
+            f"{where} with status={grade.status}; a score of 1 is correct, a lower one incorrect, "
+            "and undecided has none (None)"
+        )
 
 
 def verified(answered: Sequence[Answered]) -> list[Grade]:

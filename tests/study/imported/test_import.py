@@ -163,7 +163,7 @@ def _write_packed(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
 
 def read(kind: str, file: Path, **keys: Any) -> dict[str, list[tuple[str, int, bool]]]:
     logs = FORMATS.load(kind)(file, Reading(**keys))
-    return {log.benchmark: [(one.item, one.sample, one.right) for one in log.samples] for log in logs}
+    return {log.benchmark: [(one.item, one.sample, one.score) for one in log.samples] for log in logs}
 
 
 def test_epochs_of_inspect_are_samples(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_epochs_of_inspect_are_samples(tmp_path: Path) -> None:
     assert found[0][0] == found[1][0] != found[2][0]
     with pytest.raises(UserError, match="its status is cancelled, not success"):
         read("inspect", inspect_log(tmp_path / "b.eval", "cancelled", q1=["C"]))
-    with pytest.raises(UserError, match=r"epoch 1='P': neither right \(1\) nor wrong \(0\)"):
+    with pytest.raises(UserError, match=r"epoch 1='P': not a number; a score is 0 \(wrong\) to 1"):
         read("inspect", inspect_log(tmp_path / "c.eval", q1=["P"]))
     with pytest.raises(UserError, match="none of those in it: match"):
         read("inspect", file, score="includes")
@@ -212,8 +212,10 @@ def test_shares_of_lighteval_are_counts(tmp_path: Path) -> None:
     assert [right for _, _, right in found] == [True, False, True, True, False, False]
     (single,) = read("lighteval", details(file, [1.0, 0.0], 2)).values()
     assert [right for _, _, right in single] == [True, False]
-    with pytest.raises(UserError, match=r"pass@k=0\.3 is no share of 2 samples"):
-        read("lighteval", details(file, [0.3], 2))
+    (scored,) = read("lighteval", details(file, [0.3, 0.5], 2)).values()
+    assert [score for _, _, score in scored] == [0.3, 0.5]
+    with pytest.raises(UserError, match=r"pass@k=30: a score is 0 \(wrong\) to 1 \(right\)"):
+        read("lighteval", details(file, [30.0], 2))
 
 
 def test_a_table_has_a_row_for_each_sample(tmp_path: Path) -> None:
@@ -223,7 +225,7 @@ def test_a_table_has_a_row_for_each_sample(tmp_path: Path) -> None:
         read("table", file, benchmark="set")
     with pytest.raises(UserError, match=r"t\.csv: set `benchmark` to its name"):
         read("table", file, item="id", score="ok")
-    with pytest.raises(UserError, match="set='x': neither right"):
+    with pytest.raises(UserError, match="set='x': not a number"):
         read("table", file, item="id", score="set", benchmark="mine")
     file.write_text("id,ok,set\nq1,True,x\nq1,false,x\nq2,1,y\n")
     found = read("table", file, item="id", score="ok", benchmark="set")
@@ -235,7 +237,8 @@ def test_a_table_has_a_row_for_each_sample(tmp_path: Path) -> None:
     ("rows", "keys", "message"),
     [
         ([harness_row(1, True), harness_row(1, True, "loose")], {}, "set `filter` to one of those in it: st"),
-        ([harness_row(1, True) | {"exact_match": 0.4}], {}, r"exact_match=0\.4: only right \(1\) and wrong"),
+        ([harness_row(1, True) | {"exact_match": 1.4}], {}, r"exact_match=1\.4: a score is 0 \(wrong\)"),
+        ([harness_row(1, True) | {"exact_match": float("nan")}], {}, r"exact_match=nan: a score is 0"),
         ([harness_row(1, True) | {"metrics": ["a", "b"]}], {}, "set `score` to one of those in it: a, b"),
         ([harness_row(1, True)], {"score": "acc"}, "score=acc: none of those in it: exact_match"),
         ([harness_row(1, True) | {"metrics": [[1]]}], {}, "not as lm_eval writes logs"),
@@ -271,7 +274,7 @@ def test_logs_of_older_versions_of_the_harness(tmp_path: Path) -> None:
     assert format_of(file) == "lm_eval"
     (log,) = FORMATS.load("lm_eval")(file, Reading())
     assert log.benchmark == "gsm8k"
-    assert [(one.item, one.right, one.prompt) for one in log.samples] == [
+    assert [(one.item, one.score, one.prompt) for one in log.samples] == [
         (digest(row["doc"]), n > 1, f"Q: {n}?") for n, row in enumerate(rows)
     ]
     with pytest.raises(UserError, match="score=acc: none of those in it: exact_match"):

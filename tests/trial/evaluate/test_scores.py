@@ -71,7 +71,7 @@ def test_a_majority_is_what_drawing_one_of_the_most_frequent_gives() -> None:
 
 def test_decoding_noise_by_hand() -> None:
     """a: 1 of 2 right, variance 1/2; b: always right. sqrt(1/2 + 0) / 2."""
-    assert decoding_sd([1, 2], [2, 2]) == pytest.approx(math.sqrt(0.5) / 2)
+    assert decoding_sd([1 / 2, 0]) == pytest.approx(math.sqrt(0.5) / 2)
 
 
 def test_decoding_noise_is_that_of_drawing_each_problem_s_sample_anew() -> None:

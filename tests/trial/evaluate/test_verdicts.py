@@ -1,13 +1,18 @@
 """Completions become verdicts: three readings of each, hostile text among them."""
 
+import math
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
 from limo_ablate.core.artifacts import Artifact, Store
+from limo_ablate.core.errors import UserError
+from limo_ablate.core.registry import Entry
 from limo_ablate.data.pool.choices import write_options
 from limo_ablate.trial.evaluate import verdicts as module
+from limo_ablate.trial.evaluate.grader import Grade, Grading
 from limo_ablate.trial.evaluate.verdicts import verdicts
 
 TEXTS = {
@@ -113,3 +118,25 @@ def test_thinking_and_the_end_of_a_completion_are_told_to_the_grader(tmp_path: P
     assert right == {"open": False, "closed": True, "stated": True, "cut": False, "whole": True}
     assert table.filter(pl.col("problem").is_in(["open", "cut"]))["rule"].to_list() == ["unfinished"] * 2
     assert table.filter(problem="cut")["lenient"].item()
+
+
+@pytest.mark.parametrize(
+    ("status", "score", "message"),
+    [
+        ("incorrect", math.nan, r"grader=odd, problem boxed: score=nan is not a number from 0 to 1"),
+        ("incorrect", -0.1, r"score=-0\.1 is not"),
+        ("correct", 1.5, r"score=1\.5 is not"),
+        ("incorrect", "high", r"score='high' is not"),
+        ("correct", 0.5, r"score=0\.5 with status=correct; a score of 1 is correct"),
+        ("incorrect", 1.0, r"score=1\.0 with status=incorrect"),
+        ("undecided", 0.0, r"score=0\.0 with status=undecided"),
+    ],
+)
+def test_scores_that_are_none_are_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: Any, score: Any, message: str
+) -> None:
+    grade = Grade(status=status, score=score, rule="odd")
+    monkeypatch.setitem(module.GRADERS.builtin, "odd", Entry(f"{__name__}:ODD", "odd"))
+    monkeypatch.setitem(globals(), "ODD", lambda answered: [grade for _ in answered])
+    with pytest.raises(UserError, match=message):
+        verdicts(*_store(tmp_path), Grading("odd"))
