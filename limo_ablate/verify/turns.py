@@ -66,6 +66,17 @@ def final_part(completion: str, prompt: str | None = None, thinking: Thinking = 
     return Part(text, unfinished)
 
 
+def split_thinking(
+    completion: str, prompt: str | None = None, thinking: Thinking = "auto"
+) -> tuple[str, str]:
+    """A completion's thinking, with its tags, and what follows it. Thinking that did not end is not split
+    off."""
+    text = cut_turn(completion)
+    rest, unfinished = _without_thinking(text, (prompt or "").rstrip(), thinking)
+    length = 0 if unfinished else len(text) - len(rest)
+    return completion[:length], completion[length:]
+
+
 def _without_thinking(text: str, prompt: str, thinking: Thinking) -> tuple[str, bool]:
     for begin, end in TAGS[thinking] if "<" in text or prompt.endswith(">") else ():
         ended = text.rfind(end) + len(end) if end in text else 0

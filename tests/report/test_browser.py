@@ -102,6 +102,36 @@ def test_the_same_problem_in_two_cells_by_an_address(opened: Chromium, study: Pa
 
 
 @browser_needed
+def test_the_list_opens_where_two_arms_differ_and_is_walked_by_keys(opened: Chromium, study: Path) -> None:
+    opened.open(study / "report" / "index.html")
+    opened.run("document.getElementById('browser').open = true")
+    opened.until("document.querySelectorAll('.pane').length === 2")
+    shown = "[...document.querySelectorAll('.pane')].map(p => p.querySelector('.status').textContent)"
+    first = opened.run(shown)
+    assert first[0] != first[1]
+    assert opened.run("document.querySelectorAll('.pane h3').length") == 2
+    chosen = "[...document.querySelectorAll('.list tr')].findIndex(r => r.ariaSelected === 'true')"
+    assert opened.run(chosen) == 1, "the first below the heading"
+    opened.run("document.querySelector('.list tr[aria-selected=true]').focus()")
+    for key, place in (("ArrowDown", 2), ("ArrowDown", 3), ("ArrowUp", 2), ("Home", 1)):
+        opened.call("Input.dispatchKeyEvent", type="keyDown", key=key)
+        assert opened.run(chosen) == place
+        assert opened.run("document.activeElement.ariaSelected") == "true"
+    tokens = "[...document.querySelectorAll('.list tbody tr')].map(r => +r.children[4].textContent)"
+    for _ in range(2):
+        opened.run("document.querySelectorAll('.list th button')[4].click()")
+    found = opened.run(tokens)
+    assert found == sorted(found, reverse=True)
+    assert len(set(found)) > 1
+    opened.run("document.querySelector('.filters [type=checkbox]').click()")
+    assert len(opened.run(tokens)) > len(found)
+    seeds = (
+        "[...new Set([...document.querySelectorAll('.list tbody tr')].map(r => r.children[1].textContent))]"
+    )
+    assert sorted(opened.run(seeds)) == ["0", "1"], "each trial of the cell"
+
+
+@browser_needed
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_page_does_not_scroll_sideways(study: Path, width: int) -> None:
     with Chromium() as browser:
@@ -125,14 +155,15 @@ def test_a_small_budget_keeps_each_verdict_of_a_cell_and_whole_problems(study: P
     assert everything is not None
     assert some is not None
     assert some == pack_completions(load(study), 200_000)
-    assert everything.problems == everything.total_problems == 60
-    assert 0 < some.problems < 60
-    assert some.cells == some.total_cells == everything.cells
+    assert 0 < some.shown < everything.shown < everything.total
     rows = unpacked(study, 200_000)["rows"]
     full = unpacked(study, 10**7)["rows"]
     assert set(zip(rows["cell"], rows["status"], strict=True)) == set(
         zip(full["cell"], full["status"], strict=True)
     )
+    firsts = {(c, i) for c, seed, i in zip(rows["cell"], rows["seed"], rows["item"], strict=True) if not seed}
+    cells = len(unpacked(study, 200_000)["cells"])
+    assert sum((cell, 0) in firsts for cell in range(cells)) == cells, "the first problem is there from each"
     texts = [*rows["completion"], *rows["reason"]]
     assert sum(len(text.encode()) for text in texts) <= 200_000
 
@@ -142,3 +173,30 @@ def test_a_long_completion_loses_its_middle_and_says_how_much(tmp_path: Path) ->
     (text,) = set(unpacked(made.write(), 10**7)["rows"]["completion"])
     assert text.startswith("a" * (LENGTH // 2) + "\n[… 2000 characters omitted …]\n")
     assert text.endswith("b" * (LENGTH // 2))
+
+
+def test_thinking_stands_apart_from_the_answer(tmp_path: Path) -> None:
+    thought = "<think>" + "a" * 5000 + "</think>"
+    made = Making(tmp_path, blocks=[DIFFICULTY], figures=[], seeds=[0], completion=thought + " It is 7.")
+    rows = unpacked(made.write(), 10**7)["rows"]
+    assert set(rows["completion"]) == {" It is 7."}
+    (text,) = set(rows["thinking"])
+    assert text.startswith("<think>aaa")
+    assert text.endswith("aaa</think>")
+    assert len(text) < LENGTH + 50
+
+
+def test_it_opens_with_the_arms_of_a_contrast_that_differ_most(tmp_path: Path) -> None:
+    contrast = {
+        "name": "size",
+        "block": SIZE_QUALITY["name"],
+        "factor": "select.size",
+        "a": 4,
+        "b": 64,
+        "score": "mini",
+    }
+    made = Making(tmp_path, blocks=[SIZE_QUALITY], figures=[], seeds=[0], contrasts=[contrast]).write()
+    found = unpacked(made, 10**7)
+    a, b = (name.split(" · ") for name in found["opens"])
+    assert {"4", "64"} <= {*a, *b}
+    assert sum(x != y for x, y in zip(a, b, strict=True)) == 1
