@@ -5,7 +5,7 @@ ARGS ?=
 TORCH_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help setup deepspeed sweep report status test quick coverage lint types audit clean
+.PHONY: help setup deepspeed sweep report status test quick coverage docs lint types audit clean
 .DEFAULT_GOAL := help
 
 help:             ## list the targets
@@ -49,6 +49,9 @@ quick: setup      ## the fast tests: no training, no processes
 
 coverage: setup   ## all tests, and which lines of the package none of them runs
 	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+
+docs: setup       ## build the documentation's site: docs/_build/index.html; warnings are errors
+	@$(BIN)/python -m sphinx -b html -q -W --keep-going docs docs/_build && echo "docs: docs/_build/index.html"
 
 lint: setup       ## ruff, and that imports run one way
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-logo

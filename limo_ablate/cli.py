@@ -45,6 +45,9 @@ SECTIONS: dict[str, dict[str, Target]] = {
             "limo_ablate.sweep.cli:status", "Show what is finished, running, waiting and failed."
         ),
         "report": Target("limo_ablate.report.cli:report", "Draw a study's report again."),
+        "export": Target(
+            "limo_ablate.report.cli:export", "Print a study's results as tables for a paper or a model card."
+        ),
         "view": Target("limo_ablate.report.serve.cli:view", "Show studies and reports in a browser, live."),
         "compare": Target(
             "limo_ablate.report.compare.cli:compare", "Show how two trials or cells differ, and their scores."

@@ -88,7 +88,7 @@ def _groups() -> str:
 
 def _keys() -> str:
     """Defaults are those of the trial that a call without any override would run."""
-    defaults = _defaults()
+    defaults = default_values()
     lines = ["Keys (KEY=VALUE), with type and default:"]
     for key in keys().values():
         default = f"  [default: {defaults[key.name]}]" if key.name in defaults else ""
@@ -97,7 +97,7 @@ def _keys() -> str:
     return "\n".join(lines)
 
 
-def _defaults() -> dict[str, str]:
+def default_values() -> dict[str, str]:
     """Dotted key -> value of the default trial."""
     from limo_ablate.trial.compose import compose  # Hydra
 

@@ -11,7 +11,6 @@ without torch.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cached_property
@@ -186,5 +185,4 @@ def compare(a: str, b: str, study: str | Path | None = None, overrides: Sequence
     from limo_ablate.report.compare.text import as_json
 
     folders = study_folders(None if study is None else str(study), list(overrides))
-    found: dict[str, Any] = json.loads(as_json(find_arm(a, folders), find_arm(b, folders)))
-    return found
+    return as_json(find_arm(a, folders), find_arm(b, folders))

@@ -16,6 +16,7 @@ from limo_ablate.analysis.replicates import cluster_numbers, largest_full_grid, 
 from limo_ablate.analysis.trials import Trial
 from limo_ablate.core.errors import UserError
 from limo_ablate.study.contrast import Contrast
+from limo_ablate.study.levels import in_order
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -211,11 +212,11 @@ def points_compared(block: Cube, contrast: Contrast, weights: Array) -> str:
     """`select.size=4, 16; model=mini_l`: the levels of the other axes over which a contrast averages."""
     cells = [cell for cell, weight in zip(block.cells, weights, strict=True) if weight]
     levels = {
-        axis: ", ".join(str(level) for level in dict.fromkeys(cell[place] for cell in cells))
+        axis: dict.fromkeys(cell[place] for cell in cells)
         for place, axis in enumerate(block.axes)
         if axis not in (contrast.factor, *contrast.interaction)
     }
-    return "; ".join(f"{axis}={known}" for axis, known in levels.items())
+    return "; ".join(f"{axis}={', '.join(map(str, in_order(known)))}" for axis, known in levels.items())
 
 
 def mean_weights(block: Cube, levels: Mapping[str, Any]) -> Array:

@@ -11,9 +11,11 @@ Only click is imported here, so that `--help` and usage errors take no time.
 from __future__ import annotations
 
 import errno
+import json
+import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
@@ -194,6 +196,28 @@ class Words(click.Argument):
 def is_override(word: str) -> bool:
     """Whether a word has the form of an override."""
     return "=" in word or word.startswith(("+", "~"))
+
+
+def json_option(function: F) -> F:
+    """`--json`, passed as `as_json`; what is printed goes through `print_json`."""
+    option = click.option("--json", "as_json", is_flag=True, help="Print JSON (docs/json.md).")
+    decorated: F = option(function)
+    return decorated
+
+
+def print_json(value: Any) -> None:
+    """Prints plain data as JSON that any reader takes: what is not a number is null."""
+    print(json.dumps(_finite(value), indent=1, ensure_ascii=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, str | int | float | None) else str(value)
 
 
 class StudyName(click.ParamType[str]):

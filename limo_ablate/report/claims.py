@@ -138,7 +138,7 @@ def finding(row: dict[str, Any]) -> str:
     """`+12.3 points [8.1, 16.5]: different (confirmatory)`; without a result, the reason."""
     if row["effect"] is None:
         return f"no result: {row['note']}"
-    effect = f"{_points(row['effect'])} points {_interval(row, 'low', 'high')}: {row['conclusion']}"
+    effect = f"{points(row['effect'])} points {interval(row, 'low', 'high')}: {row['conclusion']}"
     return effect if row["why"] == NOT_REGISTERED else f"{effect} ({_claim(row)})"
 
 
@@ -190,25 +190,24 @@ def _row(row: dict[str, Any]) -> list[str]:
         *named,
         row["conclusion"],
         row["over"] or "–",
-        _points(row["effect"]),
-        _interval(row, "low", "high"),
+        points(row["effect"]),
+        interval(row, "low", "high"),
         *(_p(row[name]) for name in ("p", "p_adj", "p_equivalent", "p_equivalent_adj")),
-        *(
-            _points(row[name]) if row[name] is not None else "–"
-            for name in ("by_finishing", "by_being_right")
-        ),
-        _interval(row, "low_boot", "high_boot"),
+        *(points(row[name]) if row[name] is not None else "–" for name in ("by_finishing", "by_being_right")),
+        interval(row, "low_boot", "high_boot"),
         *(_p(row[name]) for name in ("p_flips", "p_mcnemar")),
         f"{row['problems']} × {row['samples']} × {row['seeds']}{'' if row['paired'] else ', unpaired'}",
     ]
 
 
-def _points(share: float | None) -> str:
+def points(share: float | None) -> str:
+    """A difference in points, with its sign: `+12.3`."""
     return f"{'+' if share is not None and share > 0 else ''}{percent(share)}"
 
 
-def _interval(row: dict[str, Any], low: str, high: str) -> str:
-    return "–" if row[low] is None else f"[{_points(row[low])}, {_points(row[high])}]"
+def interval(row: dict[str, Any], low: str, high: str) -> str:
+    """`[+8.1, +16.5]` of two columns; a dash where there is none."""
+    return "–" if row[low] is None else f"[{points(row[low])}, {points(row[high])}]"
 
 
 def _p(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""The verb `report`."""
+"""The verbs `report` and `export`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from limo_ablate.core.command import Verb, words
-from limo_ablate.core.errors import EXIT_TRIALS_FAILED
+from limo_ablate.core.command import Verb, json_option, print_json, words
+from limo_ablate.core.errors import EXIT_TRIALS_FAILED, UserError
 from limo_ablate.core.permissions import use_umask
 from limo_ablate.core.project import command, study_file
 
@@ -29,7 +29,8 @@ SHOWN = ("question", "contrasts", "figures", "cluster")
     metavar="DIR",
     help="Folder to write to, where the study's own can't or must not be written.  [default: STUDY/report]",
 )
-def report(study: str, overrides: list[str], to: Path | None) -> int:
+@json_option
+def report(study: str, overrides: list[str], to: Path | None, as_json: bool) -> int:
     """STUDY is a name under `paths.studies`, or a folder; it may still be running. Writes STUDY/report/:
     index.html, one page that needs no network, each chart as PNG, SVG and PDF, and items.parquet, all answers
     by trial and problem. Prints the page's path,
@@ -44,12 +45,53 @@ def report(study: str, overrides: list[str], to: Path | None) -> int:
     use_umask(paths.umask)
     folder = study_folder(study, Path(paths.studies))
     page, failed, said = write_report(folder, to)
+    outdated = _outdated(study, folder, overrides)
+    if as_json:
+        print_json({"page": page, "said": said, "outdated": outdated, "failed": failed})
+        return EXIT_TRIALS_FAILED if failed else 0
     print(page)
     print(_contents(page))
     print("".join(f"{line}\n" for line in said), end="")
-    if outdated := _outdated(study, folder, overrides):
+    if outdated:
         print(outdated)
     return print_failed(failed, page.parent)
+
+
+@click.command(
+    "export",
+    cls=Verb,
+    examples=[
+        "limo-ablate export miniature",
+        "limo-ablate export miniature --format latex > tables.tex",
+    ],
+)
+@words("study")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["markdown", "latex", "model-card"]),
+    default="markdown",
+    show_default=True,
+    help="Tables in Markdown or LaTeX (booktabs), or a section for a model's README.",
+)
+@json_option
+def export(study: str, overrides: list[str], kind: str, as_json: bool) -> int:
+    """STUDY is a name under `paths.studies`, or a folder; it may still be running. Prints a table of its
+    contrasts and one of its cells; nothing is drawn.
+    """
+    from limo_ablate.report.export import FORMATS, facts
+    from limo_ablate.report.study_view import load
+    from limo_ablate.study.folder import study_folder
+    from limo_ablate.trial.compose import compose
+
+    view = load(study_folder(study, Path(compose(overrides).paths.studies)))
+    if as_json:
+        print_json(facts(view))
+    elif not view.done:
+        raise UserError(f"{study}: no trial has finished yet, so there is nothing to export")
+    else:
+        print(FORMATS[kind](view))
+    return 0
 
 
 def print_failed(failed: Sequence[str], report: Path) -> int:

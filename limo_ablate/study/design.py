@@ -38,6 +38,8 @@ from limo_ablate.study.budget import Budget
 from limo_ablate.study.contrast import Contrast
 from limo_ablate.study.ledger_url import check_ledger
 from limo_ablate.study.naming import slug
+from limo_ablate.trial.keys import groups, is_known
+from limo_ablate.trial.keys import keys as all_keys
 
 __all__ = ["ALL", "Block", "Figure", "Study", "load_study", "multirun_study"]
 
@@ -102,17 +104,21 @@ class Study:
         if not self.seeds or not self.blocks:
             raise UserError(f"study {self.name}: {'blocks' if self.seeds else 'seeds'} is empty")
         check_seeds(self.seeds, f"study {self.name}")
-        names = [slug(block.name) for block in self.blocks]
-        if twice := [name for name in names if names.count(name) > 1]:
-            raise UserError(f"study {self.name}: two blocks are named '{twice[0]}'")
+        self._check_once("blocks are named", [slug(block.name) for block in self.blocks])
         for given in parse_overrides(self.overrides):
             check_fixed(given.key, given.swept, f"study {self.name}")
         for figure in self.figures:
             self._block(figure.block, f"figure '{figure.title}'")
         pairs = tuple(pair for contrast in self.contrasts for pair in contrast.pairs())
         object.__setattr__(self, "contrasts", pairs)
+        self._check_once("contrasts are named", [contrast.name for contrast in pairs])
+        self._check_once("figures have the title", [figure.title for figure in self.figures])
         for contrast in self.contrasts:
             self._check_contrast(contrast)
+
+    def _check_once(self, what: str, names: Sequence[str]) -> None:
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise UserError(f"study {self.name}: two {what} '{twice[0]}'; each needs a name of its own")
 
     def _block(self, name: str, whose: str) -> Block:
         for block in self.blocks:
@@ -168,13 +174,29 @@ def load_study(name_or_path: str, extra: Sequence[str] = ()) -> Study:
     declared = _read(path)
     if isinstance(declared, dict) and isinstance(url := declared.get("ledger"), str):
         check_ledger(url, f"{path}: ")
-    study = from_dict(Study, declared, path.name)
+    try:
+        study = from_dict(Study, declared, path.name)
+    except UserError as error:
+        raise unknown_axis(declared) or error from error
     refuse_credentials(declared, path.name)
     _refuse_hydra(study)
     for override in parse_overrides(extra):
         study = with_override(study, override)
         refuse_credentials(override.text, "")
     return study
+
+
+def unknown_axis(declared: Any) -> UserError | None:
+    """The error for an axis that is no key of a configuration, which is why a contrast, a condition or a base
+    that names the right key does not fit."""
+    blocks = declared.get("blocks") if isinstance(declared, dict) and not declared.get("imported") else ()
+    for block in blocks if isinstance(blocks, list) else ():
+        axes = block.get("axes") if isinstance(block, dict) else None
+        for key in (key for axis in axes or () for key in keys(str(axis))):
+            if not is_known(key.lstrip("+~")):
+                near = nearest(key, [*groups(), *all_keys()])
+                return UserError(f"block '{block.get('name')}': axes.{key}: unknown key{near}")
+    return None
 
 
 def _refuse_hydra(study: Study) -> None:

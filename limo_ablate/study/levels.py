@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -23,3 +24,10 @@ def hashable(level: Any) -> Any:
     if isinstance(level, dict):
         return MappingLevel(level)
     return ListLevel(level) if isinstance(level, list) else level
+
+
+def in_order(levels: Iterable[Any]) -> list[Any]:
+    """Levels as they are shown: numbers by their value, others as they come."""
+    listed = list(levels)
+    numbers = all(isinstance(level, int | float) and not isinstance(level, bool) for level in listed)
+    return sorted(listed) if numbers else listed

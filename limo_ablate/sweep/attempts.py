@@ -30,6 +30,8 @@ from limo_ablate.sweep.worker import BROKEN, DISK_FULL, PREEMPTED, SERVER_DIED, 
 from limo_ablate.trial.config import LaunchConfig, TrialConfig
 
 LOG = "trial.log"
+BASES = "bases"
+"""Folder of a study with a folder for each base model that its runners make."""
 FAILED = "failed.json"
 """In a trial's folder: why it failed, its log, the command that reruns it; removed when it runs again."""
 NO_FAULT = (PREEMPTED, DISK_FULL, BROKEN)
@@ -272,6 +274,7 @@ class Outcomes:
 
     def record_base(self, running: RunningAttempt, base: Base, code: int, reason: str | None) -> None:
         """The making of `base` has ended with this exit code."""
+        (running.folder / PROGRESS).unlink(missing_ok=True)  # by which `status` sees that it is being made
         if code == 0:
             base.state = "made"
             self.board.say(f"base model {base.name} ready  {running.seconds:.1f} s")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from limo_ablate.core.command import Verb, words
+from limo_ablate.core.command import Verb, json_option, words
 from limo_ablate.core.errors import UserError
 
 
@@ -96,7 +96,7 @@ def repair(study: str, trust: bool) -> int:
     examples=["limo-ablate status", "limo-ablate status miniature --json"],
 )
 @words("study", optional=True)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def status(study: str | None, overrides: list[str], as_json: bool) -> int:
     """Without STUDY, a line for each study under `paths.studies`. Reads the ledger and the study's folder
     alone, so it works beside runners on any machine, and changes nothing.

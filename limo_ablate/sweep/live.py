@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.files import open_plain
@@ -29,6 +31,12 @@ QUIET_SECONDS = 600.0
 TAIL_BYTES = 2000
 """Enough of a log's end to hold its last line."""
 COLUMNS = ("trial", "state", "slot", "stage", "progress", "tok/s", "ETA", "spend", "failures")
+DROPPED = ("slot", "failures", "spend", "tok/s", "state", "stage")
+"""Columns that a narrow terminal does without, in this order."""
+GAP = 2
+"""Blanks between two columns."""
+OTHER_LINES = 3
+"""Lines of a terminal that the table's rows leave: its header, its caption, the cursor's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +144,17 @@ class Board:
         return f", about {readable(seconds)} left"
 
     def _table(self) -> Table:
-        table = Table(caption=self._caption(), caption_justify="left", box=None, padding=(0, 2, 0, 0))
-        for column in COLUMNS:
+        room = self._console.height - OTHER_LINES - len(self._caption()) // self._console.width
+        shown = self._rows if len(self._rows) <= room else self._rows[: max(room - 1, 1)]
+        columns, texts = fitted(COLUMNS, [row.texts() for row in shown], self._console.width)
+        table = Table(caption=self._caption(), caption_justify="left", box=None, padding=(0, GAP, 0, 0))
+        for column in columns:
             right = column in ("slot", "progress", "tok/s", "ETA", "spend", "failures")
             table.add_column(column, no_wrap=True, justify="right" if right else "left")
-        for row in self._rows:
-            table.add_row(*row.texts())
+        for row in texts:
+            table.add_row(*map(Text, row))
+        if more := len(self._rows) - len(shown):
+            table.add_row(f"and {more} more")
         return table
 
     def _caption(self) -> str:
@@ -150,6 +163,21 @@ class Board:
         spent = (self._devices + sum(row.spend for row in self._rows)) / 3600
         done = f"{self._done} of {self._total} done{failed}{elsewhere}{self._eta()}"
         return f"{done}; {spent:.2f} device-hours here"
+
+
+def fitted(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], width: int
+) -> tuple[list[str], list[list[str]]]:
+    """The columns, and each row's texts in them, without those of DROPPED that don't fit into `width`."""
+    widths = {
+        name: max(map(cell_len, (name, *texts))) + GAP for name, *texts in zip(columns, *rows, strict=True)
+    }
+    for name in DROPPED:
+        if sum(widths.values()) - GAP <= width:
+            break
+        del widths[name]
+    places = [place for place, name in enumerate(columns) if name in widths]
+    return list(widths), [[row[place] for place in places] for row in rows]
 
 
 def _progress(progress: Progress | None) -> tuple[str, str, str, str]:

@@ -22,7 +22,7 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.core.marked_processes import end_marked
 from limo_ablate.core.text import counted
 from limo_ablate.study.planned import PlannedTrial
-from limo_ablate.sweep.attempts import Base, Bases, Outcomes, RunningAttempt, config_of, key_of
+from limo_ablate.sweep.attempts import BASES, LOG, Base, Bases, Outcomes, RunningAttempt, config_of, key_of
 from limo_ablate.sweep.budget_guard import BudgetGuard
 from limo_ablate.sweep.interrupts import Interrupts
 from limo_ablate.sweep.ledger.lease import Lease
@@ -254,7 +254,7 @@ class Runner:
             base = self._bases.find(queued.trial.id, queued.trial.config)
             if base and base.state == "failed" and self.queue.claim(queued):
                 why = f"its base model could not be made: {base.reason}"
-                log = self.folder / "bases" / base.name / "trial.log"
+                log = self.folder / BASES / base.name / LOG
                 self._outcomes.fail(queued, why, log, 0.0, 0, again=False)
 
     def _startable(self) -> list[QueuedTrial | Base]:
@@ -282,7 +282,7 @@ class Runner:
             call = Call(self.commands.trial, (config, folder, work.trial.labels(self.study)))
         else:
             self.board.say(f"preparing base model {work.name}")
-            work.state, folder = "making", self.folder / "bases" / work.name
+            work.state, folder = "making", self.folder / BASES / work.name
             call = Call(self.commands.prepare, (config,))
         slot = self.devices.acquire(config.hardware)
         # the first start waits for seconds, until the fork server has imported the stack

@@ -5,10 +5,9 @@ It reads the ledger and the study's folder, so it works beside runners on any ma
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 
 from limo_ablate.analysis.results import Results
+from limo_ablate.core.command import print_json
 from limo_ablate.core.errors import EXIT_USER_ERROR, UserError
 from limo_ablate.core.progress import Progress, read_progress
 from limo_ablate.core.project import command
@@ -25,7 +25,7 @@ from limo_ablate.study.design import load_study
 from limo_ablate.study.folder import STUDY, study_folder
 from limo_ablate.study.planned import PlannedTrial, count_text
 from limo_ablate.study.search.search import searches
-from limo_ablate.sweep.attempts import LOG
+from limo_ablate.sweep.attempts import BASES, LOG, Bases
 from limo_ablate.sweep.ledger.lease import LEASE, RUNNERS, Watch
 from limo_ablate.sweep.ledger.ledger import History, histories
 from limo_ablate.sweep.ledger.same_failures import read_stop
@@ -104,7 +104,7 @@ def print_status(name: str | None, overrides: Sequence[str], *, as_json: bool) -
         facts = [_facts(folder, statuses, full=name is not None) for folder, statuses in by_folder.items()]
         facts += [{"study": folder.name, "imported": True} for folder in imported]
         facts += [{"study": folder.name, "error": why} for folder, why in unreadable.items()]
-        print(json.dumps(facts[0] if name else facts, indent=1))
+        print_json(facts[0] if name else facts)
     else:
         console = Console(soft_wrap=True, highlight=False, markup=False)
         for folder, statuses in by_folder.items():
@@ -166,6 +166,9 @@ def _state(
 def summary(folder: Path, found: Sequence[TrialStatus]) -> str:
     counts = Counter(state.state for state in found)
     parts = [f"{counts[state]} {state}" for state in STATES if counts[state]]
+    if for_bases := sum(count for _, count in bases_in_making(folder, found).values()):
+        place = next(place for place, part in enumerate(parts) if part.endswith("waiting"))
+        parts[place] += f" ({for_bases} for a base model)"
     if later := unproposed(folder, found):
         parts.append(f"{later} not proposed yet")
     spent = sum(state.device_seconds for state in found) / 3600
@@ -174,6 +177,23 @@ def summary(folder: Path, found: Sequence[TrialStatus]) -> str:
     return f"{folder.name}: {trials}: {', '.join(parts)}; {spent:.2f} device-hours" + (
         f"; runners: {live}" if live else ""
     )
+
+
+def bases_in_making(folder: Path, found: Sequence[TrialStatus]) -> dict[str, tuple[Progress, int]]:
+    """Base model that a runner is making -> its progress, and the number of trials that wait for it."""
+    bases, waiting = Bases(), [state.trial for state in found if state.state == "waiting"]
+    if not waiting or not live_runners(folder):
+        return {}
+    counts = Counter(base.name for one in waiting if (base := bases.find(one.id, one.config)))
+    progress = {name: read_progress(folder / BASES / name) for name in counts}
+    return {name: (reached, counts[name]) for name, reached in progress.items() if reached}
+
+
+def base_lines(folder: Path, found: Sequence[TrialStatus]) -> Iterator[str]:
+    for name, (progress, count) in bases_in_making(folder, found).items():
+        left = f", {readable(progress.left)} left of it" if progress.left else ""
+        yield f"  base model {name}: {progress}{left}; waiting for it: {counted(count, 'trial')}"
+        yield f"    log:   {folder / BASES / name / LOG}"
 
 
 def unproposed(folder: Path, statuses: Sequence[TrialStatus]) -> int:
@@ -185,6 +205,8 @@ def unproposed(folder: Path, statuses: Sequence[TrialStatus]) -> int:
 def _print_details(folder: Path, found: Sequence[TrialStatus], console: Console) -> None:
     from limo_ablate.sweep.launchers.slurm import job_lines
 
+    for line in base_lines(folder, found):
+        console.print(line)
     for state in found:
         if state.state == "running":
             progress = state.progress
@@ -214,6 +236,10 @@ def _facts(folder: Path, found: Sequence[TrialStatus], *, full: bool) -> dict[st
         **{state: counts[state] for state in STATES},
         "not_proposed": later,
         "device_seconds": round(sum(state.device_seconds for state in found), 1),
+        "bases": [
+            {"base": name, "progress": str(progress), "waiting": count}
+            for name, (progress, count) in bases_in_making(folder, found).items()
+        ],
         "runners": [asdict(runner) for runner in live_runners(folder)],
     }
     return facts | ({"each": [state.facts() for state in found]} if full else {})

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from limo_ablate.core.command import Verb, words
+from limo_ablate.core.command import Verb, json_option, print_json, words
 from limo_ablate.core.errors import TrialFailure, UserError
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from limo_ablate.trial.config import TrialConfig
 
 F = TypeVar("F", bound=Callable[..., Any])
+LOG_ON_STDERR = "hydra.job_logging.handlers.console.stream=ext://sys.stderr"
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 DIRECTORY = click.Path(path_type=Path, exists=True, file_okay=False, resolve_path=True)
 """Hydra would look for a relative one beside our own code."""
@@ -59,12 +60,15 @@ def _hydra_flags(function: F) -> F:
 )
 @words()
 @_hydra_flags
-def trial(overrides: list[str], **flags: str | Path | bool | None) -> int:
+@json_option
+def trial(overrides: list[str], as_json: bool, **flags: str | Path | bool | None) -> int:
     """`limo-ablate key=value ...` does the same. The trial's folder, which is printed at the end, is
     outputs/trials/DATE/TIME, or hydra.run.dir=DIR. With -m the trials are the study `multirun`, in
     outputs/studies/multirun, with a report. `limo-ablate --help --all` lists all keys.
     """
-    return run_hydra([*overrides, *_passed_on(flags)])
+    if as_json and any(flags.values()):
+        raise UserError("--json is for one trial, without Hydra's flags; of a study, `status` and `export`")
+    return run_hydra([*overrides, *_passed_on(flags)], as_json=as_json)
 
 
 def _passed_on(flags: dict[str, str | Path | bool | None]) -> list[str]:
@@ -73,8 +77,9 @@ def _passed_on(flags: dict[str, str | Path | bool | None]) -> list[str]:
     return [flag if value is True else f"{flag}={value}" for flag, value in named]
 
 
-def run_hydra(argv: Sequence[str]) -> int:
-    """Runs what Hydra's command line `argv` asks for. Raises UserError and TrialFailure."""
+def run_hydra(argv: Sequence[str], *, as_json: bool = False) -> int:
+    """Runs what Hydra's command line `argv` asks for; with `as_json`, prints a trial's result as JSON, and
+    its log on stderr. Raises UserError and TrialFailure."""
     import hydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
@@ -85,13 +90,13 @@ def run_hydra(argv: Sequence[str]) -> int:
 
     def job(cfg: DictConfig) -> None:
         try:
-            _one_trial(cfg)
+            _one_trial(cfg, as_json=as_json)
         except (UserError, TrialFailure) as error:  # raised below, without Hydra's own report of it
             failures.append(error)
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, and the error is ours to print
     overrides = [word for word in argv if "=" in word]
-    sys.argv = [sys.argv[0], *_with_ours(argv)]
+    sys.argv = [sys.argv[0], *_with_ours([*argv, LOG_ON_STDERR] if as_json else argv)]
     try:
         with search_path() as folder:
             hydra.main(version_base="1.3", config_path=folder, config_name=PRIMARY)(job)()
@@ -120,7 +125,7 @@ def _with_ours(argv: Sequence[str]) -> list[str]:
     return [*argv[:place], *ours, *argv[place:]]
 
 
-def _one_trial(cfg: DictConfig) -> None:
+def _one_trial(cfg: DictConfig, *, as_json: bool) -> None:
     from hydra.core.hydra_config import HydraConfig
 
     from limo_ablate.model.train.model_config import may_allow_code
@@ -145,7 +150,10 @@ def _one_trial(cfg: DictConfig) -> None:
     from limo_ablate.trial.show import print_trial
 
     metrics = run_trial(config, folder, TrialLabels(study=None, cell=cell, name=folder.name))
-    print_trial(metrics, folder)
+    if as_json:
+        print_json({"folder": str(folder), **metrics})
+    else:
+        print_trial(metrics, folder)
 
 
 def _check_folder(folder: Path, config: TrialConfig) -> None:

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from limo_ablate.core.project import conf_folders
 from limo_ablate.core.typed import Suggested, choices, hints
 from limo_ablate.trial.config import TrialConfig
+from limo_ablate.trial.identity import WITHOUT_EFFECT
 
 ANY = "NAME"
 """Stands in a key for a name that is free: `eval.benchmarks.NAME.path`."""
@@ -31,6 +32,8 @@ class Key:
     """Its values, where they are a list."""
     owner: Any
     """The class that it is a field of."""
+    in_key: bool | str
+    """Whether its value is part of a trial's key; `unless default`: not at its default."""
 
     @property
     def meaning(self) -> str:
@@ -41,7 +44,7 @@ class Key:
 @cache
 def keys() -> dict[str, Key]:
     """All keys that hold a value, in the order of the schema."""
-    return {key.name: key for key in _keys(TrialConfig, "", ())}
+    return {key.name: key for key in _keys(TrialConfig, "", (), in_key=True)}
 
 
 def groups() -> dict[str, list[str]]:
@@ -55,14 +58,29 @@ def groups() -> dict[str, list[str]]:
     return dict(sorted(found.items()))
 
 
-def _keys(cls: Any, where: str, inside: tuple[Any, ...]) -> Iterator[Key]:
+def is_known(key: str) -> bool:
+    """Whether an override may set `key`: a group, a key or the section of some, or what a mapping holds."""
+    if key.partition("@")[0] in groups():
+        return True
+    parts = key.split(".")
+    for name, known in keys().items():
+        pairs = list(zip(name.split("."), parts, strict=False))
+        holds = len(parts) <= len(name.split(".")) or "mapping" in known.type or "any" in known.type
+        if holds and all(one in (ANY, part) for one, part in pairs):
+            return True
+    return False
+
+
+def _keys(cls: Any, where: str, inside: tuple[Any, ...], *, in_key: bool | str) -> Iterator[Key]:
+    """`in_key`: of the section that the keys stand in."""
     for field in fields(cls):
         name, hint = f"{where}{field.name}", hints(cls)[field.name]
+        own = name not in WITHOUT_EFFECT and in_key and field.metadata.get("in_key", in_key)
         below = _dataclass(hint)
         if below is None:
-            yield Key(name, _type(hint), tuple(choices(hint) or ()), cls)
+            yield Key(name, _type(hint), tuple(choices(hint) or ()), cls, own)
         elif below[0] not in inside:  # a reference model may be tuned on data with a reference model
-            yield from _keys(below[0], f"{name}.{below[1]}", (*inside, cls))
+            yield from _keys(below[0], f"{name}.{below[1]}", (*inside, cls), in_key=own)
 
 
 def _dataclass(hint: Any) -> tuple[Any, str] | None:

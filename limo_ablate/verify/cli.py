@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from limo_ablate.core.command import Verb
+from limo_ablate.core.command import Verb, json_option, print_json
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.text import counted
 
@@ -76,7 +77,7 @@ def verify(
     peer: str | None,
 ) -> int:
     """FILE is JSONL: gold, completion or completions, and perhaps problem and finish (`length`: cut off).
-    Prints a verdict with its reason for each row.
+    Prints a verdict with its reason for each row, as JSON.
     """
     from limo_ablate.verify.score import grade_file, verify_file
 
@@ -102,13 +103,17 @@ def verify(
     examples=["limo-ablate score completions.jsonl --extract boxed --workers 8"],
 )
 @_options
-def score(file: Path, extract: Extract, strict: bool, thinking: Thinking, workers: int) -> int:
+@json_option
+def score(file: Path, extract: Extract, strict: bool, thinking: Thinking, workers: int, as_json: bool) -> int:
     """FILE is JSONL: gold, completion or completions, and perhaps problem and finish (`length`: cut off).
     Where it also has reference_correct, each disagreement with it is printed.
     """
     from limo_ablate.verify.score import score_file
 
     result = score_file(file, extract=extract, strict=strict, thinking=thinking, workers=workers)
+    if as_json:
+        print_json(asdict(result))
+        return 0
     print(f"{counted(result.completions, 'completion')} of {counted(result.problems, 'problem')}")
     print(f"accuracy    {result.accuracy:7.2%}")
     print(f"no answer   {result.no_answer:7.2%}")

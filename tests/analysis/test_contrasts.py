@@ -1,5 +1,6 @@
 """Contrasts of a study on disk with planted effects."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,16 @@ def test_a_contrast_says_where_it_compares(study: Path) -> None:
     assert found["over"].to_list()[:2] == ["select.size=4, 16, 64, 256", "select.size=4, 16"]
     assert "no finished trial at select.quality=L1, select.size=5" in found["note"][2]
     assert "factor=model: not an axis of the block" in found["note"][3]
+
+
+def test_levels_averaged_over_are_listed_by_their_value(tmp_path: Path) -> None:
+    block = {**SIZE_QUALITY, "axes": {"select.size": [256, 8, 32], "select.quality": ["L5", "L1"]}}
+    trials = load_trials(Making(tmp_path, blocks=(block,), figures=(), accuracy=planted).write())
+    (size,) = contrasts([quality("L1", "L5")], AXES, trials, items(trials))["over"]
+    assert size == "select.size=8, 32, 256"
+    by_size = replace(quality("L1", "L5"), factor="select.size", a=8, b=32)
+    (tier,) = contrasts([by_size], AXES, trials, items(trials))["over"]
+    assert tier == "select.quality=L5, L1", "words as they were declared"
 
 
 def test_untuned_models_are_left_out_unless_asked_for(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ LINES = {
     "data": ["data", "inspect", "answers.jsonl"],
     "score": ["score", "answers.jsonl"],
     "verify": ["verify", "answers.jsonl"],
+    "export": ["export", "nowhere"],
     "dashboard": ["dashboard", "nowhere"],
     "wandb-sync": ["wandb-sync"],
     "wandb-sweep": ["wandb-sweep", "lr_search"],

@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import yaml
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.project import package_folder
 from limo_ablate.study.budget import Budget
-from limo_ablate.study.design import Block, Study, load_study, multirun_study
+from limo_ablate.study.contrast import Contrast
+from limo_ablate.study.design import Block, Figure, Study, load_study, multirun_study
 from limo_ablate.study.ledger_url import check_ledger
 from limo_ablate.study.planned import planned_trials
 from limo_ablate.study.points import points
@@ -449,3 +451,39 @@ def test_sizes_beyond_any_study_are_refused_before_they_are_made() -> None:
         points(block)
     with pytest.raises(UserError, match="20,000 seeds"):
         Study(name="s", blocks=(Block(name="b", axes={}),), seeds=tuple(range(20_000)))
+
+
+CONTRASTED = """
+name: c
+overrides: [data=miniature]
+blocks: [{{name: b, axes: {{{axis}: [4, 64]}}}}]
+contrasts: [{{name: c, block: b, factor: {factor}, a: 4, b: 64, score: mini}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("axis", "factor", "said"),
+    [
+        ("selct.size", "select.size", "block 'b': axes.selct.size: unknown key; did you mean select.size?"),
+        ("modle", "model", "block 'b': axes.modle: unknown key; did you mean model?"),
+        ("select.size", "select.siez", "contrast 'c': select.siez is not an axis; did you mean select.size?"),
+        ("eval.benchmarks.mine.temperature", "select.size", "contrast 'c': select.size is not an axis"),
+        ("select.shares.easy", "select.size", "contrast 'c': select.size is not an axis"),
+    ],
+)
+def test_a_mistyped_axis_is_named_before_the_contrast_that_has_it_right(
+    axis: str, factor: str, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "c.yaml").write_text(CONTRASTED.format(axis=axis, factor=factor))
+    with pytest.raises(UserError, match=re.escape(said)):
+        load_study(str(tmp_path / "c.yaml"))
+
+
+def test_names_of_contrasts_and_titles_of_figures_are_unique() -> None:
+    block = Block(name="b", axes={"select.size": (4, 64)})
+    one = Contrast(name="c", block="b", factor="select.size", a=4, b=64, score="mini")
+    figure = Figure(title="f", block="b", x="select.size", score="mini")
+    with pytest.raises(UserError, match="two contrasts are named 'c'"):
+        Study(name="s", blocks=(block,), contrasts=(one, one))
+    with pytest.raises(UserError, match="two figures have the title 'f'"):
+        Study(name="s", blocks=(block,), figures=(figure, figure))

@@ -64,6 +64,19 @@ def test_a_terminal_shows_how_far_each_trial_is(found: list[PlannedTrial]) -> No
     assert "1 of 3 done, 1 in other runners; 0.02 device-hours here" in said
 
 
+@pytest.mark.parametrize("width", [30, 60, 80, 200])
+def test_the_table_fits_a_small_terminal(found: list[PlannedTrial], width: int) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=width, height=24)
+    with Board(console, total=90, done=1) as board:
+        board.show([Row(f"size{n}-L5-s0", "running", n, TOLD, 65.0, 0) for n in range(40)])
+    shown = text(console).split("trial ")[1].splitlines()
+    assert len(shown) <= 24
+    assert all(len(line.rstrip()) <= width for line in shown)
+    assert "12/120" in shown[1]
+    assert ("1,234" in shown[1]) == ("tok/s" in shown[0]) == (width >= 60)
+    assert "more" in "".join(shown)
+
+
 def test_what_runs_is_told_now_and_then_without_a_terminal(
     found: list[PlannedTrial], monkeypatch: pytest.MonkeyPatch
 ) -> None:

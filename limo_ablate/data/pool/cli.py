@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from limo_ablate.core.command import Verb
+from limo_ablate.core.command import Verb, json_option, print_json
 
 
 @click.command(
@@ -20,15 +20,20 @@ from limo_ablate.core.command import Verb
 @click.argument("file")
 @click.option("--rows", type=click.IntRange(min=0), default=5, show_default=True, help="Rows to show.")
 @click.option("--split", default="train", show_default=True, help="Of a folder that `save_to_disk` wrote.")
+@json_option
 @click.option("--encoding", help="Of a text file that is not UTF-8.  [default: recognised]")
-def data(action: str, file: str, rows: int, split: str, encoding: str | None) -> int:
+def data(action: str, file: str, rows: int, split: str, as_json: bool, encoding: str | None) -> int:
     """Prints the schema of FILE (a file, a folder or a pattern), rows as they are read, what is lost, and the
     YAML that reads it.
     """
     from limo_ablate.data.pool.config import ProblemsConfig
-    from limo_ablate.data.pool.inspection import inspect, report
+    from limo_ablate.data.pool.inspection import facts, inspect, report
 
     config = ProblemsConfig(source="file", path=file, split=split, encoding=encoding)
-    for line in report(inspect(config, rows), file):
+    found = inspect(config, rows)
+    if as_json:
+        print_json(facts(found))
+        return 0
+    for line in report(found, file):
         print(line)
     return 0

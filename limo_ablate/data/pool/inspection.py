@@ -188,6 +188,23 @@ def report(found: Inspection, path: str) -> Iterator[str]:
     yield from _to_paste(found, path)
 
 
+def facts(found: Inspection) -> dict[str, Any]:
+    """The inspection in JSON types."""
+    return {
+        "schema": found.name,
+        "rows": found.rows,
+        "usable": found.rows - found.rejected.total(),
+        "rejected": dict(found.rejected.most_common()),
+        "without_gold": found.without_gold,
+        "without_solution": found.without_solution,
+        "unread": found.unread,
+        "notes": found.reading.notes,
+        "fields": _set_fields(found.reading.fields),
+        "grader": found.reading.grader,
+        "shown": [{**row.problem, "solutions": row.solutions} for row in found.shown],
+    }
+
+
 def _short(text: str) -> str:
     text = text if len(text) <= WIDTH else f"{text[:WIDTH]} ... ({len(text)} characters)"
     return text.replace("\n", "\n          ")
@@ -234,14 +251,18 @@ def _to_paste(found: Inspection, path: str) -> Iterator[str]:
 
 
 def _flow(config: FieldsConfig) -> str:
-    """The fields as a mapping on one line; of those at their defaults, the three that the file presets."""
+    return "{" + ", ".join(f"{name}: {_scalar(value)}" for name, value in _set_fields(config).items()) + "}"
+
+
+def _set_fields(config: FieldsConfig) -> Row:
+    """The fields that are set; of those at their defaults, the three that the file presets."""
     shown: Row = {}
     for part in fields(FieldsConfig):
         value = getattr(config, part.name)
         default = None if part.default is MISSING else part.default
         if value != default or part.name in ("problem", "answer", "solution"):
             shown[part.name] = list(value) if isinstance(value, tuple) else value
-    return "{" + ", ".join(f"{name}: {_scalar(value)}" for name, value in shown.items()) + "}"
+    return shown
 
 
 def _scalar(value: Any) -> str:

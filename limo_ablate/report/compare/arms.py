@@ -37,12 +37,20 @@ class Arm:
 
 
 def find_arm(text: str, studies: Sequence[Path]) -> Arm:
+    """The trial or cell named by `text`, see `find_named`; with its finished trials only.
+
+    Raises UserError also if none of its trials has finished.
+    """
+    return _finished(find_named(text, studies))
+
+
+def find_named(text: str, studies: Sequence[Path]) -> Arm:
     """The trial or cell named by `text`: a folder, `STUDY/NAME`, NAME, or a part of exactly one NAME.
 
-    Raises UserError if there is none, if several match, or if none of its trials has finished.
+    Raises UserError if there is none, or if several match.
     """
     if (Path(text) / "config.yaml").is_file():
-        return _finished(_of_folder(Path(text)))
+        return _of_folder(Path(text))
     study, _, rest = text.rpartition("/")
     if study:
         studies, text = [_named(study, studies)], rest
@@ -55,7 +63,7 @@ def find_arm(text: str, studies: Sequence[Path]) -> Arm:
         [arm for arm in every if text in arm.name],
     ):
         if len(matches) == 1:
-            return _finished(matches[0])
+            return matches[0]
         if matches:
             raise UserError(_several(text, matches))
     near = nearest(text, [arm.name for arm in every])

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from limo_ablate.core.command import StudyName, Verb, words
+from limo_ablate.core.command import StudyName, Verb, json_option, print_json, words
 
 
 @click.command(
@@ -20,7 +19,7 @@ from limo_ablate.core.command import StudyName, Verb, words
 )
 @words("a", "b")
 @click.option("--study", type=StudyName(), help="Look in this study only.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def compare(a: str, b: str, overrides: list[str], study: str | None, as_json: bool) -> int:
     """A and B are trials (`size64-L5-s0`) or cells, which are all their seeds (`size64-L5`): names as
     `status` shows them, a part that only one name has, STUDY/NAME, or folders. Shows the configuration keys,
@@ -33,7 +32,10 @@ def compare(a: str, b: str, overrides: list[str], study: str | None, as_json: bo
 
     folders = study_folders(study, overrides)
     arms = find_arm(a, folders), find_arm(b, folders)
-    print(json_of(*arms) if as_json else as_text(*arms))
+    if as_json:
+        print_json(json_of(*arms))
+    else:
+        print(as_text(*arms))
     return 0
 
 
@@ -58,19 +60,26 @@ def study_folders(study: str | None, overrides: list[str]) -> list[Path]:
 )
 @words("name")
 @click.option("--study", type=StudyName(), help="A name, a YAML file or a folder.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def why(name: str, overrides: list[str], study: str | None, as_json: bool) -> int:
     """NAME is that of a trial or a cell of the study as it is declared now, as `status` and `plan` show it,
     or a part that only one has. Overrides are those of `sweep`. Shows what differs from a finished trial,
-    and for each stage whether its artifact exists, or which of its inputs is new.
+    and for each stage whether its artifact exists, or which of its inputs is new. Of an imported trial: the
+    logs it was read from, its factors, and what they lack.
     """
     from limo_ablate.report.compare import why as reasons
+    from limo_ablate.report.compare import why_imported
 
+    if imported := [why_imported.explanation(one) for one in why_imported.imported_trials(name, study)]:
+        if as_json:
+            print_json(imported)
+        else:
+            print("\n".join(line for one in imported for line in why_imported.lines(one)))
+        return 0
     folder, trials = reasons.find_trials(name, reasons.studies(study, overrides))
     explanations = [reasons.why(trial, folder) for trial in trials]
-    print(
-        json.dumps([reasons.as_json(one) for one in explanations], indent=1)
-        if as_json
-        else reasons.text(explanations)
-    )
+    if as_json:
+        print_json([reasons.as_json(one) for one in explanations])
+    else:
+        print(reasons.text(explanations))
     return 0

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from typing import Any
 
 from limo_ablate.analysis.trials import Trial
 from limo_ablate.core.text import counted
@@ -27,15 +27,14 @@ NAMES = {"no_answer": "no answer"}
 HEADER = ("score", "", "A", "B", "B - A", "95 %", "p", "n")
 
 
-def as_json(a: Arm, b: Arm) -> str:
-    """The whole comparison as JSON."""
-    content = {
+def as_json(a: Arm, b: Arm) -> dict[str, Any]:
+    """The whole comparison in JSON types."""
+    return {
         **{side: {"name": str(arm), "seeds": arm.seeds} for side, arm in (("a", a), ("b", b))},
         "configuration": [asdict(one) for one in configurations(a, b)],
         "run": [{"key": one.key, "a": one.a, "b": one.b} for one in runs(a, b)],
         **score_facts(compare_scores(a, b)),
     }
-    return json.dumps(content, indent=1, ensure_ascii=False)
 
 
 def as_text(a: Arm, b: Arm) -> str:

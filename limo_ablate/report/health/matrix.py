@@ -23,6 +23,8 @@ FEWEST = 12
 """Minimum number of columns."""
 BENCHMARKS = 4
 """Maximum number of matrices: the study's first benchmarks."""
+FEWEST_CELLS = 3
+"""Minimum number of cells for a correlation over them."""
 LISTED = 25
 ROW, TALLEST = 16, 640
 """Height in pixels of a row, and at most of the plot."""
@@ -160,13 +162,15 @@ def _matrix_chart(matrix: Matrix, rectangles: int, levels: dict[str, float | Non
 
 
 def _finding(matrix: Matrix) -> str:
-    means = matrix.accuracy.mean(axis=0)
+    means, cells = matrix.accuracy.mean(axis=0), len(matrix.cells)
     unsolved, always = int((means == 0).sum()), int((means == 1).sum())
     if matrix.word == "score":
-        return (
-            f"Of {len(means)} problems, {unsolved} have a score of 0 in all cells, {always} the full score."
-        )
-    return f"Of {len(means)} problems, {unsolved} are solved by no cell, {always} by every cell every time."
+        every = {1: "the only cell", 2: "both cells"}.get(cells, "all cells")
+        return f"Of {len(means)} problems, {unsolved} have a score of 0 in {every}, {always} the full score."
+    if cells == 1:
+        return f"Of {len(means)} problems, the only cell never solves {unsolved}, and always {always}."
+    none, every = ("neither cell", "both cells") if cells == 2 else ("no cell", "every cell")
+    return f"Of {len(means)} problems, {unsolved} are solved by {none}, {always} by {every} every time."
 
 
 def _levels(view: StudyView, score: str) -> dict[str, float | None]:
@@ -177,13 +181,16 @@ def _levels(view: StudyView, score: str) -> dict[str, float | None]:
 
 
 def _table(matrix: Matrix, levels: dict[str, float | None]) -> Table:
+    """With one cell or two a correlation over them says nothing: problems by how much the cells differ."""
+    if len(matrix.cells) < FEWEST_CELLS:
+        return _differences(matrix, levels)
     discriminations, means = discrimination(matrix.accuracy), matrix.accuracy.mean(axis=0)
     solved = (matrix.accuracy >= 0.5).sum(axis=0)
     order = np.argsort(-np.nan_to_num(discriminations, nan=-2.0), kind="stable").tolist()
     rows = [
         [
             matrix.problems[place],
-            "–" if (level := levels.get(matrix.problems[place])) is None else f"{level:g}",
+            _level(levels, matrix.problems[place]),
             percent(float(means[place])),
             "–" if np.isnan(discriminations[place]) else f"{discriminations[place]:.2f}",
             f"{solved[place]} of {len(matrix.cells)}",
@@ -200,3 +207,23 @@ def _table(matrix: Matrix, levels: dict[str, float | None]) -> Table:
         "Data: trials/*/verdicts.parquet."
     ]
     return Table(header, rows, 1, notes)
+
+
+def _differences(matrix: Matrix, levels: dict[str, float | None]) -> Table:
+    """The accuracy of each cell, on the problems where they differ most first."""
+    apart = np.abs(matrix.accuracy[0] - matrix.accuracy[-1])
+    rows = [
+        [
+            matrix.problems[place],
+            _level(levels, matrix.problems[place]),
+            *(percent(float(share)) for share in matrix.accuracy[:, place]),
+        ]
+        for place in np.argsort(-apart, kind="stable").tolist()[:LISTED]
+    ]
+    order = "those where the cells differ most first" if len(matrix.cells) == 2 else "the easiest first"
+    notes = [f"{len(rows)} problems, {order}. Data: trials/*/verdicts.parquet."]
+    return Table(["problem", "level", *(f"{cell} (%)" for cell in matrix.cells)], rows, 1, notes)
+
+
+def _level(levels: dict[str, float | None], problem: str) -> str:
+    return "–" if (level := levels.get(problem)) is None else f"{level:g}"

@@ -22,6 +22,7 @@ from limo_ablate.study.design import Study, load_study
 from limo_ablate.study.folder import IMPORTED, SEEN_AS, STUDY
 from limo_ablate.study.imported.config import BLOCK, ImportConfig
 from limo_ablate.study.imported.logs import FORMATS, Log, format_of
+from limo_ablate.study.levels import in_order
 from limo_ablate.study.naming import slug
 from limo_ablate.trial.evaluate.metrics import Results, benchmark_scores
 from limo_ablate.trial.evaluate.passes import word_of
@@ -127,7 +128,7 @@ def _text(levels: Mapping[str, Any]) -> str:
 
 def _study(config: ImportConfig, arms: list[Arm]) -> dict[str, Any]:
     axes = {name: list(dict.fromkeys(arm.levels[name] for arm in arms)) for name in config.factors}
-    axes = {name: sorted(levels) if _sortable(levels) else levels for name, levels in axes.items()}
+    axes = {name: in_order(levels) for name, levels in axes.items()}
     scores = list(dict.fromkeys(name for arm in arms for name in arm.logs))
     x, *others = sorted(axes, key=lambda name: not _sortable(axes[name]))
     line = {"line": others[0]} if others else {}

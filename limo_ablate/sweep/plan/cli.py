@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
-from limo_ablate.core.command import Verb, words
+from limo_ablate.core.command import Verb, json_option, print_json, words
 from limo_ablate.core.errors import EXIT_USER_ERROR
 
 
@@ -19,7 +17,7 @@ from limo_ablate.core.errors import EXIT_USER_ERROR
     ],
 )
 @words("study")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.option(
     "--gpu-memory",
     type=click.IntRange(min=1),
@@ -39,5 +37,8 @@ def plan(study: str, overrides: list[str], as_json: bool, gpu_memory: int | None
     made = plan_study(
         load_study(study, overrides), None if gpu_memory is None else gpu_memory * 1e9, overrides
     )
-    print(json.dumps(facts(made), indent=1) if as_json else text(made))
+    if as_json:
+        print_json(facts(made))
+    else:
+        print(text(made))
     return EXIT_USER_ERROR if made.preflight.problems else 0

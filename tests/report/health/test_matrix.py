@@ -38,3 +38,16 @@ def test_what_nobody_and_what_everybody_solves_is_counted(tmp_path: Path) -> Non
     made = section(load(Making(tmp_path, figures=[], seeds=[0], accuracy=lambda _: 9.0, spread=0).write()))
     assert made
     assert "0 are solved by no cell, 60 by every cell every time" in made.charts[0].finding
+
+
+def test_two_cells_are_called_both_and_their_correlation_is_not_shown(tmp_path: Path) -> None:
+    block = {**SIZE_QUALITY, "axes": {"select.size": [4, 64], "select.quality": ["L4"]}}
+    made = section(load(Making(tmp_path, blocks=[block], figures=[], seeds=[0]).write()))
+    assert made
+    (chart,) = made.charts
+    assert "solved by neither cell" in chart.finding
+    assert "by both cells every time" in chart.finding
+    assert chart.table
+    assert chart.table.header == ["problem", "level", "64 (%)", "4 (%)"]
+    first, last = chart.table.rows[0], chart.table.rows[-1]
+    assert abs(float(first[2]) - float(first[3])) == 100 >= abs(float(last[2]) - float(last[3]))

@@ -345,3 +345,29 @@ def test_real_logs(tmp_path: Path, pattern: str, keys: Row, count: int | None) -
     (row,) = study.trials().iter_rows(named=True)
     assert 0 <= row["accuracy"] <= 1
     assert count is None or row["problems"] * row["samples"] == count
+
+
+def test_why_says_where_an_imported_trial_comes_from_and_what_it_lacks(
+    logs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = logs / f"logs/b/seed1/{NAME}"
+    short.write_text("".join(short.read_text().splitlines(keepends=True)[3:]))
+    study = imported(logs).folder
+    (logs / f"logs/a/seed0/{NAME}").unlink()
+    changed = logs / f"logs/b/seed0/{NAME}"
+    changed.write_text(changed.read_text() + "\n")
+    assert main(["why", "b-s1", "--study", str(study)]) == 0
+    said = capsys.readouterr().out
+    assert "b-s1: imported from logs of lm_eval, so nothing of it would run" in said
+    assert "  factors  arm=b, seed 1\n" in said
+    assert f"  logs     logs/b/seed1/{NAME} (unchanged since)\n" in said
+    assert "57 items × 1 sample" in said
+    assert "  missing  3 of 60 items of gsm8k\n" in said
+    states = []
+    for name in ("a-s0", "b-s0"):
+        assert main(["why", name, "--study", str(study), "--json"]) == 0
+        (found,) = json.loads(capsys.readouterr().out)
+        states += found["logs"].values()
+    assert states == ["not here", "has changed since"]
+    assert main(["why", "nonsense", "--study", str(study)]) == 2
+    assert "no trial or cell of arms" in capsys.readouterr().err
