@@ -25,6 +25,8 @@ HARNESS = re.compile(r"samples_(.+?)(_\d{4}-\d\d-\d\dT[\d.:-]+)?\.jsonl(\.(gz|xz
 """Name of a file of lm-evaluation-harness: its first group is the task."""
 ROUNDING = 1e-6
 MOST_SAMPLES = 1_000_000
+NO_SHARE = re.compile(r"maj@|pass@(k\b.*\bk=)?(?!1\b)\d")
+"""Metrics of lighteval that are no mean over samples: majority votes, and pass@k of several."""
 LETTERS = {"C": 1, "I": 0}
 """Scores of inspect that are no numbers; others (P, N) are neither right nor wrong."""
 
@@ -156,15 +158,17 @@ def _inspect_parts(file: Path) -> tuple[dict[str, Any], Iterator[dict[str, Any]]
 def lighteval(file: Path, reading: Reading) -> Iterator[Log]:
     """One metric for each document. If all are shares of its samples, as many are right; which, the log does
     not say, so their texts are left out. Else the metric is the document's score, as of one sample."""
-    rows = []
+    rows, metrics = [], set()
     for where, one in file_rows(str(file)):
         row = _row(where, one)
         metric = _one_of("score", reading.score, list(row.get("metric") or ()), file)
+        metrics.add(metric)
         rows.append((row, _score(row["metric"].get(metric), f"{where}: {metric}")))
-    single = all(share in (0, 1) for _, share in rows) or not all(
-        abs(share * len(texts) - round(share * len(texts))) <= ROUNDING
-        for texts, share in ((_texts(row), share) for row, share in rows)
+    counts = [(len(_texts(row)), share) for row, share in rows]
+    single = all(share in (0, 1) for _, share in counts) or not all(
+        abs(share * count - round(share * count)) <= ROUNDING for count, share in counts
     )
+    single = single or any(NO_SHARE.search(name) for name in metrics)
     by_task: dict[str, list[Sample]] = {}
     for row, share in rows:
         doc, texts = row.get("doc") or {}, _texts(row)

@@ -192,12 +192,12 @@ def test_a_member_that_unpacks_to_more_than_is_allowed(
         list(archive_members(tmp_path / "no.eval", lambda name: True))
 
 
-def details(file: Path, shares: list[float], samples: int) -> Path:
+def details(file: Path, shares: list[float], samples: int, metric: str = "pass@k") -> Path:
     """A file of lighteval's details."""
     rows = [
         {
             "doc": {"query": f"{n}+1?", "choices": [str(n + 1)], "task_name": "demo|0"},
-            "metric": {"pass@k": share}, "model_response": {"text": ["x"] * samples},
+            "metric": {metric: share}, "model_response": {"text": ["x"] * samples},
         }
         for n, share in enumerate(shares)
     ]  # fmt: skip
@@ -216,6 +216,17 @@ def test_shares_of_lighteval_are_counts(tmp_path: Path) -> None:
     assert [score for _, _, score in scored] == [0.3, 0.5]
     with pytest.raises(UserError, match=r"pass@k=30: a score is 0 \(wrong\) to 1 \(right\)"):
         read("lighteval", details(file, [30.0], 2))
+
+
+@pytest.mark.parametrize(
+    ("metric", "count"),
+    [("pass@k:k=1&n=4", 4), ("avg@n:n=4", 4), ("pass@1:4_samples", 4), ("extractive_match", 4),
+     ("pass@k:k=2&n=4", 1), ("pass@k:n=4&k=16", 1), ("maj@n:n=4", 1), ("pass@4", 1)],
+)  # fmt: skip
+def test_a_metric_that_is_no_mean_over_samples_is_one_score(tmp_path: Path, metric: str, count: int) -> None:
+    file = details(tmp_path / "details_demo.parquet", [0.5, 1.0], 4, metric)
+    (found,) = read("lighteval", file).values()
+    assert len(found) == 2 * count
 
 
 def test_a_table_has_a_row_for_each_sample(tmp_path: Path) -> None:
