@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -29,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from limo_ablate.analysis.adjust import holm
 from limo_ablate.analysis.crossed import DIFFERENCE, SHARE, Crossed, crossed, stratified
 from limo_ablate.analysis.power import Noise, equivalence_power, minimum_detectable_effect
+from limo_ablate.analysis.trajectory import cross_fitted
 
 Array = npt.NDArray[np.float64]
 CHUNK = 250
@@ -258,7 +260,61 @@ def _covered(low: Array, high: Array, truth: float) -> str:
     return f"{100 * ((low <= truth) & (truth <= high)).mean():.1f}"
 
 
-SECTIONS = {"edges": edges, "contrasts": declared, "families": families, "equivalence": equivalence}
+COURSES = {
+    "flat": (0.5,) * 5, "rises": (0.3, 0.4, 0.45, 0.48, 0.5), "peak": (0.45, 0.5, 0.5, 0.49, 0.47),
+    "floor": (0.01, 0.02, 0.02, 0.02, 0.02),
+}  # fmt: skip
+"""True accuracies of a training's points."""
+
+
+def trajectory(rng: np.random.Generator, studies: int) -> None:
+    """What choosing the best of 5 points on the test set adds: the true optimism, its mean estimate, how
+    often the interval holds the true one, its width."""
+    print("| course of 5 points | problems | cells x seeds | optimism | estimate | coverage | width |")
+    print("|---" * 7 + "|")
+    for (name, rates), (n, cells, r) in product(
+        COURSES.items(), ((30, 1, 3), (30, 8, 3), (500, 4, 3), (500, 1, 5))
+    ):
+        truths, found = [], []
+        for _ in range(studies):
+            values, truth = _trainings(rng, n, cells * r, rates)
+            best = values.mean(axis=2).argmax(axis=1)
+            own = values[np.arange(len(values)), best]
+            truths.append((own.mean(axis=1) - truth[np.arange(len(values)), best]).mean())
+            other = np.stack([cross_fitted(points, np.arange(n)) for points in values])
+            found.append((own - other).reshape(cells, r, n).mean(axis=0))
+        estimate, truth = crossed(np.stack(found), bounds=DIFFERENCE), float(np.mean(truths))
+        low, high = estimate.interval()
+        numbers = [f"{100 * value:.2f}" for value in (truth, estimate.mean.mean())]
+        row = [name, n, f"{cells} x {r}", *numbers, _covered(low, high, truth)]
+        print("|", " | ".join(map(str, [*row, f"{100 * (high - low).mean():.1f}"])), "|", flush=True)
+
+
+def _trainings(rng: np.random.Generator, n: int, count: int, rates: Sequence[float]) -> tuple[Array, Array]:
+    """(count, points, n) answers of trainings at their points, and the true accuracies (count, points)."""
+    shape, many = (count, len(rates)), ITEM_SD * rng.standard_t(3, 4000)
+    noise = SEED_SD * (rng.normal(size=(count, 1)) + rng.normal(size=shape) / 2)
+    courses = (np.array([_level(rate) for rate in rates]) + noise)[..., None]
+    own = EFFECT_SD * (rng.normal(size=(count, 1, n)) + rng.normal(size=(*shape, n)))
+    items = ITEM_SD * rng.standard_t(3, n)
+    answered = rng.random((*shape, n)) < expit(courses + items + own)
+    spread = np.sqrt(2) * EFFECT_SD * rng.normal(size=4000)
+    return answered.astype(float), expit(courses + many + spread).mean(axis=2)
+
+
+@cache
+def _level(rate: float) -> float:
+    rng = np.random.default_rng(1)
+    return logit_of(rate, ITEM_SD * rng.standard_t(3, 200_000), EFFECT_SD * rng.normal(size=200_000))
+
+
+SECTIONS = {
+    "edges": edges,
+    "contrasts": declared,
+    "families": families,
+    "equivalence": equivalence,
+    "trajectory": trajectory,
+}
 
 
 def main() -> None:

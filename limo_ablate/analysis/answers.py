@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from limo_ablate.analysis.results import TRAJECTORY, VERDICTS
 from limo_ablate.analysis.trials import Trial, resolved
 from limo_ablate.core.errors import UserError
 from limo_ablate.trial.evaluate.passes import SCORE
@@ -23,6 +24,7 @@ SCHEMA: dict[str, Any] = {
 """Columns read from verdicts.parquet (docs/architecture.md); null where a trial lacks one."""
 CLUSTERS = ("source", "subject")
 """Columns that a study may cluster its problems by."""
+STEP: dict[str, Any] = {"step": pl.Int64}
 READ_SCHEMA: Any = SCHEMA | {"trial": pl.String, "place": pl.UInt32}
 BATCH = 100
 """Number of trials whose verdicts are in memory at once."""
@@ -31,39 +33,49 @@ SCORE_SCHEMA = {"trial": pl.String, "benchmark": pl.String, "score": pl.String, 
 
 
 def by_problem(
-    trials: Sequence[Trial], aggregates: dict[str, pl.Expr], cluster: str | None = None
+    trials: Sequence[Trial],
+    aggregates: dict[str, pl.Expr],
+    cluster: str | None = None,
+    *,
+    trajectory: bool = False,
 ) -> pl.DataFrame:
     """A row for each finished trial, benchmark and problem: these, level, clean, source, subject, and the
-    aggregates.
+    aggregates. With `trajectory`, one for each step whose weights were scored (`eval.at`), and column step;
+    all trials must have such.
 
     `aggregates` are expressions over a problem's samples (columns of `SCHEMA`). `cluster` (`source` or
     `subject`) adds the column cluster with the problem's value; raises UserError where a benchmark lacks it.
     """
     finished = [trial for trial in trials if trial.metrics]
-    parts = [_read(finished[start : start + BATCH], aggregates) for start in range(0, len(finished), BATCH)]
-    rows = (
-        pl.concat(parts) if parts else _aggregated(pl.LazyFrame(schema=READ_SCHEMA), aggregates).drop("place")
-    )
+    file, by = (TRAJECTORY, STEP) if trajectory else (VERDICTS, {})
+    parts = [
+        _read(finished[start : start + BATCH], aggregates, file, by)
+        for start in range(0, len(finished), BATCH)
+    ]
+    empty = pl.LazyFrame(schema=READ_SCHEMA | by)
+    rows = pl.concat(parts) if parts else _aggregated(empty, aggregates, by).drop("place")
     if cluster:
         rows = rows.with_columns(cluster=cluster)
         _check(rows, cluster)
     return rows
 
 
-def _read(trials: Sequence[Trial], aggregates: dict[str, pl.Expr]) -> pl.DataFrame:
-    names = {str(trial.folder / "verdicts.parquet"): trial.name for trial in trials}
+def _read(
+    trials: Sequence[Trial], aggregates: dict[str, pl.Expr], file: str, by: dict[str, Any]
+) -> pl.DataFrame:
+    names = {str(trial.folder / file): trial.name for trial in trials}
     verdicts = pl.scan_parquet(
-        list(names), schema=SCHEMA, missing_columns="insert", extra_columns="ignore",
+        list(names), schema=SCHEMA | by, missing_columns="insert", extra_columns="ignore",
         row_index_name="place", include_file_paths="trial", glob=False,
     )  # fmt: skip
-    rows = _aggregated(verdicts, aggregates).sort("place").drop("place")
+    rows = _aggregated(verdicts, aggregates, by).sort("place").drop("place")
     return rows.with_columns(pl.col("trial").replace_strict(names, return_dtype=pl.String))
 
 
-def _aggregated(verdicts: pl.LazyFrame, aggregates: dict[str, pl.Expr]) -> pl.DataFrame:
+def _aggregated(verdicts: pl.LazyFrame, aggregates: dict[str, pl.Expr], by: dict[str, Any]) -> pl.DataFrame:
     known = [pl.col(name).first() for name in ("place", "level", "clean", *CLUSTERS)]
     return (
-        verdicts.group_by("trial", "benchmark", "problem")
+        verdicts.group_by("trial", "benchmark", "problem", *by)
         .agg(*known, **aggregates)
         .collect(engine="streaming")
     )

@@ -22,7 +22,7 @@ from limo_ablate.study.folder import started_in
 from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.verify import VERSION as VERIFIER
 
-METRICS, VERDICTS = "metrics.json", "verdicts.parquet"
+METRICS, VERDICTS, TRAJECTORY = "metrics.json", "verdicts.parquet", "trajectory.parquet"
 GONE = "no longer on disk"
 MOST_FILES = 10_000
 """Files of a folder that a result is compared with: a model has dozens."""
@@ -39,6 +39,21 @@ class Score(TypedDict):
     """What is read of every score by name; all its other entries are numbers too."""
 
     accuracy: float
+
+
+class TrajectoryPoint(TypedDict):
+    """A point of a training that was scored on its way."""
+
+    step: int
+    epoch: float
+    tokens: int
+
+
+class Trajectory(TypedDict):
+    """All of them, the last one included."""
+
+    points: list[TrajectoryPoint]
+    verdicts: str
 
 
 class Made(TypedDict):
@@ -66,6 +81,7 @@ class Metrics(TypedDict):
     seconds: NotRequired[dict[str, float]]
     artifacts: NotRequired[dict[str, Made]]
     verdicts: NotRequired[str | None]
+    trajectory: NotRequired[Trajectory]
 
 
 def read_metrics(folder: Path, key: str | None = None) -> dict[str, Any] | None:
@@ -148,15 +164,18 @@ def edited(folder: Path, metrics: Mapping[str, Any], *, by_time: bool = False) -
     `by_time`: they are not read where they were last changed (ctime, which no program can set) before
     metrics.json was written.
     """
-    path, recorded = folder / VERDICTS, metrics.get("verdicts")
-    if recorded is None:
-        return ()
-    if path.exists():
-        if by_time and path.stat().st_ctime_ns <= (folder / METRICS).stat().st_mtime_ns:
-            return ()
-        if digest_file(path) == recorded:
-            return ()
-    return (f"{path} is not as its trial wrote it",)
+    written = {VERDICTS: metrics.get("verdicts")}
+    if trajectory := metrics.get("trajectory"):
+        written[TRAJECTORY] = trajectory["verdicts"]
+    found = []
+    for path, recorded in ((folder / name, digest) for name, digest in written.items() if digest):
+        if path.exists():
+            if by_time and path.stat().st_ctime_ns <= (folder / METRICS).stat().st_mtime_ns:
+                continue
+            if digest_file(path) == recorded:
+                continue
+        found.append(f"{path} is not as its trial wrote it")
+    return tuple(found)
 
 
 class Results:

@@ -17,6 +17,9 @@ SECTIONS: Registry[Callable[[StudyView], Section | None]] = Registry(
         "efficiency": Entry("limo_ablate.report.efficiency.curves:section", "accuracy against training size"),
         "heatmap": Entry("limo_ablate.report.factorial.heatmap:section", "cells as a heat map"),
         "factors": Entry("limo_ablate.report.factorial.factors:section", "main effects and interactions"),
+        "trajectory": Entry(
+            "limo_ablate.report.efficiency.trajectory:section", "accuracy on the way of the trainings"
+        ),
         "pareto": Entry("limo_ablate.report.efficiency.pareto:section", "accuracy against cost"),
         "matrix": Entry("limo_ablate.report.health.matrix:section", "cells against problems"),
         "components": Entry("limo_ablate.report.factorial.components:section", "variance components"),

@@ -18,7 +18,7 @@ from limo_ablate.data.pool.config import BandsConfig, PoolConfig, same_problems
 from limo_ablate.data.select.config import SelectConfig
 from limo_ablate.model.config import ModelConfig
 from limo_ablate.model.generate.config import EngineConfig, check_sampling
-from limo_ablate.model.train.config import TrainConfig
+from limo_ablate.model.train.config import KeptConfig, TrainConfig
 from limo_ablate.trial.evaluate.config import EvalConfig
 
 LAUNCHERS: Registry[Any] = Registry(
@@ -275,6 +275,8 @@ class TrialConfig:
                 f"select.difficulty={difficulty} is no band of data={self.data.name}; "
                 f"choose {', '.join(['any', *bands])} or a number; data/difficulty= chooses other bands"
             )
+        if self.eval.at and self.select.size != 0:
+            self._check_kept(self.eval.at)
         for name, problems in self.select.contamination.also.items():
             evaluated = self.eval.benchmarks.get(name)
             if evaluated and not same_problems(evaluated, problems):
@@ -282,3 +284,15 @@ class TrialConfig:
                     f"select.contamination.also.{name}: a benchmark of that name is evaluated (path "
                     f"{evaluated.path}); give this one ({problems.path}) another name"
                 )
+
+    def _check_kept(self, kept: KeptConfig) -> None:
+        if self.train.dev and self.train.dev.keep == "best":
+            raise UserError(
+                "eval.at with train.dev.keep=best: the last point would have weights of an earlier step; "
+                "set train.dev.keep=last"
+            )
+        length = getattr(self.train, kept.unit)
+        if length is not None and kept.points[-1] > length:
+            raise UserError(
+                f"eval.at.{kept.unit}: {kept.points[-1]:g} is past the end, train.{kept.unit}={length:g}"
+            )

@@ -64,7 +64,7 @@ def key_sections(config: TrialConfig) -> dict[str, tuple[Any, tuple[str, ...]]]:
     """
     sections: dict[str, tuple[Any, tuple[str, ...]]] = {
         "model": (config.model, ()),
-        "eval": (config.eval, ()),
+        "eval": (config.eval, () if config.select.size != 0 else ("at",)),
         "hardware": (config.hardware, () if config.hardware.threads_in_key else ("threads",)),
     }
     trains = config.select.size != 0 or config.model.source == "scratch"

@@ -55,7 +55,12 @@ def _stage_model(
     if stage.tune is None:
         return stages.run(f"base/{name}", base_model, Store(config.paths.artifacts), stage.model, pool)
     tuned = replace(
-        config, data=stage.tune.data, select=stage.tune.select, train=stage.tune.train, model=stage.model
+        config,
+        data=stage.tune.data,
+        select=stage.tune.select,
+        train=stage.tune.train,
+        model=stage.model,
+        eval=replace(config.eval, at=None),
     )
     return stages.run(f"tuned/{name}", train_model, tuned, Stages(), NoTracker())
 

@@ -27,6 +27,7 @@ from limo_ablate.core.reading import read_json
 from limo_ablate.data.pool.inspection import reading_notes
 from limo_ablate.data.pool.load import load_pool, pool_counts, unused_rows
 from limo_ablate.model.train.base import base_model, model_path, parameter_count
+from limo_ablate.model.train.kept import kept_checkpoints, last_checkpoint
 from limo_ablate.model.train.launch import train
 from limo_ablate.model.train.model_config import may_allow_code
 from limo_ablate.model.train.tokens import tokenize
@@ -37,6 +38,7 @@ from limo_ablate.trial.rows import select_rows
 from limo_ablate.trial.scores import evaluate, load_benchmarks
 from limo_ablate.trial.stages import Stages
 from limo_ablate.trial.track.tracker import Tracker, open_tracker
+from limo_ablate.trial.trajectory import score_trajectory
 from limo_ablate.verify import VERSION as VERIFIER
 
 log = logging.getLogger(__name__)
@@ -79,7 +81,11 @@ def run_trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> dict[st
             problems = load_benchmarks(config, stages)
             _check_downloaded_model(config, stages)
             model = trained_model(config, stages, tracker)
+            checkpoints, model = kept_checkpoints(model), last_checkpoint(model)
             scores = evaluate(config, stages, model, problems, folder)
+            trajectory = {}
+            if checkpoints:
+                trajectory["trajectory"] = score_trajectory(config, stages, checkpoints, problems, folder)
         if (model.path / "curve.parquet").exists():
             shutil.copyfile(model.path / "curve.parquet", folder / "curve.parquet")
         metrics = {
@@ -89,6 +95,7 @@ def run_trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> dict[st
             "seed": config.seed,
             "factors": factors(config, model),
             "scores": scores,
+            **trajectory,
             "pool": pool_counts(stages.artifacts["pool"]),
             "train": _training_record(model),
             "batch_sizes": stages.batch_sizes.used,
@@ -147,7 +154,8 @@ def trained_model(config: TrialConfig, stages: Stages, tracker: Tracker) -> Arti
     rows = select_rows(config, stages, pool, base, trained_model)
     tokens = stages.run("tokens", tokenize, store, rows, base, config.train, config.model.template)
     reporter = ProgressReporter(tracker)
-    weights = stages.run("weights", train, store, tokens, base, config.train, config.hardware, reporter.step)
+    inputs = (tokens, base, config.train, config.hardware)
+    weights = stages.run("weights", train, store, *inputs, reporter.step, config.eval.at)
     if not reporter.steps:  # trained before, by this trial or by another one
         for row in pl.read_parquet(weights.path / "curve.parquet").iter_rows(named=True):
             tracker.step(row)

@@ -68,13 +68,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Scores of the model on every benchmark of `problems`; writes their tables to the trial's folder."""
     store, evaluation = Store(config.paths.artifacts), config.eval
-    flagged = reported_items(config, stages)
-    requests = {
-        name: generation_request(
-            problems[name], benchmark, evaluation.system_prompt, evaluation.seed, config.model.template
-        )
-        for name, benchmark in evaluation.benchmarks.items()
-    }
+    flagged, requests = reported_items(config, stages), benchmark_requests(config, problems)
     results: dict[str, ByBenchmark] = {}
     if evaluation.probe:
         results["probed"] = _probe(config, stages, model, requests, evaluation.probe)
@@ -87,9 +81,9 @@ def evaluate(
         results["again"] = _second_pass(config, stages, model, requests, evaluation.rerun_batch_size)
     if evaluation.judge:
         results["judged"] = _judge(config, stages, results["verdicts"], problems, evaluation.judge)
-    tables = {kind: _read_tables(kind, artifacts) for kind, artifacts in results.items()}
+    tables = {kind: read_tables(kind, artifacts) for kind, artifacts in results.items()}
     tables["verdicts"] = {
-        name: _with_clean(table, name, flagged) for name, table in tables["verdicts"].items()
+        name: with_clean(table, name, flagged) for name, table in tables["verdicts"].items()
     }
     _write_tables(tables, folder)
     scores: dict[str, Any] = {}
@@ -100,6 +94,17 @@ def evaluate(
             name, Results(verdicts=tables["verdicts"][name], **optional), benchmark.groups, flagged_items
         )
     return scores
+
+
+def benchmark_requests(config: TrialConfig, problems: ByBenchmark) -> dict[str, GenerationRequest]:
+    """What is generated for each benchmark."""
+    evaluation = config.eval
+    return {
+        name: generation_request(
+            problems[name], benchmark, evaluation.system_prompt, evaluation.seed, config.model.template
+        )
+        for name, benchmark in evaluation.benchmarks.items()
+    }
 
 
 def _probe(
@@ -198,7 +203,7 @@ def _judge(
     }
 
 
-def _read_tables(kind: str, artifacts: ByBenchmark) -> dict[str, pl.DataFrame]:
+def read_tables(kind: str, artifacts: ByBenchmark) -> dict[str, pl.DataFrame]:
     file = "verdicts" if kind == "again" else kind
     return {name: pl.read_parquet(artifact.path / f"{file}.parquet") for name, artifact in artifacts.items()}
 
@@ -211,7 +216,7 @@ def _write_tables(tables: Mapping[str, Mapping[str, pl.DataFrame]], folder: Path
             pl.concat(named).write_parquet(folder / f"{kind}.parquet")
 
 
-def _with_clean(verdicts: pl.DataFrame, name: str, flagged: Mapping[str, set[str]] | None) -> pl.DataFrame:
+def with_clean(verdicts: pl.DataFrame, name: str, flagged: Mapping[str, set[str]] | None) -> pl.DataFrame:
     """Adds a column `clean`: not flagged by the contamination gate; null unless policy=report."""
     if flagged is None:
         return verdicts.with_columns(clean=pl.lit(None, pl.Boolean))

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 import yaml
 
+from limo_ablate.core.errors import UserError
 from limo_ablate.model.config import TemplateConfig
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.identity import TrialLabels, trial_key
@@ -76,6 +77,39 @@ def test_size_zero_is_the_untuned_base(store: Path, tmp_path: Path) -> None:
     assert "weights" not in metrics["artifacts"]
     assert metrics["train"] == {}
     assert metrics["scores"]["mini"]["problems"] == 18
+
+
+def test_a_training_is_scored_on_its_way(store: Path, tmp_path: Path) -> None:
+    plain = trial(store, tmp_path / "a")
+    metrics = trial(store, tmp_path / "b", "eval.at={steps: [1, 2, last]}")
+    points = metrics["trajectory"]["points"]
+    assert [point["step"] for point in points] == [1, 2, 3]
+    assert [point["epoch"] for point in points] == [1.0, 2.0, 3.0]
+    assert points[-1]["scores"] == metrics["scores"] == plain["scores"]
+    for stage in ("completions/mini", "verdicts/mini"):
+        assert metrics["artifacts"][stage]["made"] == plain["artifacts"][stage]["made"], "not made again"
+    assert "trajectory" not in plain
+    verdicts = pl.read_parquet(tmp_path / "b/trajectory.parquet")
+    assert verdicts.filter(step=3).drop("step").equals(pl.read_parquet(tmp_path / "b/verdicts.parquet"))
+    assert verdicts.group_by("step").len()["len"].to_list() == [18, 18, 18]
+
+
+def test_an_untuned_base_has_no_points(store: Path, tmp_path: Path) -> None:
+    at = "eval.at={epochs: [1, last]}"
+    untuned = [compose([*TINY, "select.size=0", *extra]) for extra in ([], [at])]
+    assert trial_key(untuned[0]) == trial_key(untuned[1])
+    trained = [compose([*TINY, *extra]) for extra in ([], [at])]
+    assert trial_key(trained[0]) != trial_key(trained[1])
+    assert "trajectory" not in trial(store, tmp_path / "a", "select.size=0", at)
+
+
+def test_points_past_the_end_are_refused_before_anything_starts() -> None:
+    with pytest.raises(UserError, match=r"eval.at.steps: 4 is past the end, train.steps=3"):
+        compose([*TINY, "eval.at={steps: [2, 4]}"])
+    with pytest.raises(UserError, match=r"eval.at with train.dev.keep=best"):
+        compose([*TINY, "eval.at={steps: [2]}", "train.dev={rows: 2, every: 1, keep: best}"])
+    with pytest.raises(UserError, match=r"eval.at.steps\[1\]"):
+        compose([*TINY, "eval.at={steps: [2, end]}"])
 
 
 def test_what_does_not_change_the_result_is_not_in_the_key() -> None:

@@ -63,6 +63,36 @@ class DevConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeptConfig:
+    """Points of a training whose weights are kept, and scored like the last ones. Exactly one is set."""
+
+    epochs: tuple[float | Literal["last"], ...] | None = None
+    """Epochs after which weights are kept; `last` is the end, which is always scored."""
+    steps: tuple[int | Literal["last"], ...] | None = None
+    """Optimiser steps after which they are."""
+
+    def __post_init__(self) -> None:
+        if (self.epochs is None) == (self.steps is None):
+            raise UserError(
+                "eval.at: set epochs or steps, one of the two, as in eval.at={epochs: [1, 2, last]}"
+            )
+        if not self.points or min(self.points) <= 0:
+            raise UserError(
+                f"eval.at.{self.unit}={list(self.epochs or self.steps or ())}: needs points above 0 and "
+                "before the last; set eval.at=null for none"
+            )
+
+    @property
+    def unit(self) -> Literal["epochs", "steps"]:
+        return "steps" if self.epochs is None else "epochs"
+
+    @property
+    def points(self) -> list[float]:
+        """In ascending order, without `last`."""
+        return sorted({point for point in (self.epochs or self.steps or ()) if point != "last"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
     """Supervised fine-tuning. Exactly one of epochs, steps and tokens sets the length of the training."""
 

@@ -18,5 +18,7 @@ class TrainingJob:
     reference: Reference
     train: TrainConfig
     hardware: HardwareConfig
+    at: tuple[int, ...] = ()
+    """Steps before the last one after which weights are kept too."""
     folder: str
     """Folder for the model, its curve and its checkpoints."""

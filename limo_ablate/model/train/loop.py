@@ -21,6 +21,7 @@ from limo_ablate.model.train.context import Feed
 from limo_ablate.model.train.curve import CHECKPOINTS, OnStep, Recorder
 from limo_ablate.model.train.dev import DevSplit
 from limo_ablate.model.train.job import TrainingJob
+from limo_ablate.model.train.kept import keep_weights
 from limo_ablate.model.train.model import save_model
 from limo_ablate.model.train.plan import Plan
 from limo_ablate.model.train.processes import make_accelerator, released
@@ -62,6 +63,8 @@ def fine_tune(job: TrainingJob, on_step: OnStep | None = None) -> nn.Module:
                 norm = full_norm(accelerator.clip_grad_norm_(model.parameters(), job.train.grad_clip))
                 optimizer.step()
                 optimizer.zero_grad()
+                if step + 1 in job.at:
+                    keep_weights(accelerator, model, job, step + 1)
                 recorder.record_step(step, batch, sums, norm)
         recorder.flush()
         if whole := whole_model(accelerator, model, job):  # in the main process

@@ -37,6 +37,12 @@ def with_lora(model: PreTrainedModel, lora: LoraConfig) -> nn.Module:
     return adapted
 
 
+def reads_base_again(job: TrainingJob) -> bool:
+    """Whether adapters are merged into a base that is read again, as that of the training was rounded."""
+    lora, rounded = job.train.lora, job.hardware.precision == "bf16" and job.reference.dtype != "bfloat16"
+    return lora is not None and (lora.quantize != "none" or rounded)
+
+
 def merged(network: Any, job: TrainingJob) -> Any:
     """The model with its adapters merged, in the type it is stored in; a base that was quantised or rounded
     for the training is read again first."""
@@ -44,7 +50,7 @@ def merged(network: Any, job: TrainingJob) -> Any:
 
     lora, dtype = job.train.lora, job.reference.dtype
     assert lora is not None
-    if lora.quantize != "none" or (job.hardware.precision == "bf16" and dtype != "bfloat16"):
+    if reads_base_again(job):
         adapters = peft.get_peft_model_state_dict(network, save_embedding_layers=False)
         whole = load_model(job.model, dtype=dtype, attention=job.reference.attention, device="cpu")
         network = with_lora(whole, lora)

@@ -16,7 +16,7 @@ from limo_ablate.model.train.base import Reference
 from limo_ablate.model.train.checkpoint import clear_disk_full_error
 from limo_ablate.model.train.config import TrainConfig
 from limo_ablate.model.train.load import load_model
-from limo_ablate.model.train.lora import merged, save_adapter, with_lora
+from limo_ablate.model.train.lora import merged, reads_base_again, save_adapter, with_lora
 
 if TYPE_CHECKING:
     from limo_ablate.model.train.job import TrainingJob
@@ -89,6 +89,11 @@ def save_model(network: Any, job: TrainingJob) -> None:
     network.to(getattr(torch, job.reference.dtype))
     with clear_disk_full_error(folder, _bytes(network), "the trained weights"):
         network.save_pretrained(folder)
+
+
+def saves_without_change(job: TrainingJob) -> bool:
+    """Whether `save_model` leaves the model as it is: it saves adapters alone, or reads the base again."""
+    return job.train.lora is not None and (job.train.lora.save == "adapter" or reads_base_again(job))
 
 
 def _bytes(network: nn.Module, trained_only: bool = False) -> int:

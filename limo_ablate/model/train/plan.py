@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.model.train.config import SCHEDULES, Schedule, TrainConfig
+from limo_ablate.model.train.config import SCHEDULES, KeptConfig, Schedule, TrainConfig
 from limo_ablate.model.train.packing import pack
 
 Rows: TypeAlias = npt.NDArray[np.int64]
@@ -90,6 +90,17 @@ class Plan:
             if trained >= self.train.tokens:
                 return step
         raise AssertionError("batches never end")
+
+    def kept_steps(self, kept: KeptConfig) -> tuple[int, ...]:
+        """Steps before the last one after which weights are kept. Raises UserError for one past the end."""
+        per_point = self.steps_per_epoch if kept.unit == "epochs" else 1
+        steps = [math.ceil(point * per_point - 1e-9) for point in kept.points]
+        if steps[-1] > self.total_steps:
+            raise UserError(
+                f"eval.at.{kept.unit}: {kept.points[-1]:g} is step {steps[-1]}, but this training ends after "
+                f"step {self.total_steps}, which is {self.total_steps / self.steps_per_epoch:g} epochs"
+            )
+        return tuple(sorted({step for step in steps if step < self.total_steps}))
 
     def batches(self) -> Iterator[Rows]:
         """Endlessly yields the rows of each global batch; the last batch of an epoch may be smaller."""

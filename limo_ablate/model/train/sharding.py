@@ -17,7 +17,7 @@ from limo_ablate.core.errors import TrialFailure
 from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.model.train.context import share_rows
 from limo_ablate.model.train.loss import WithLoss
-from limo_ablate.model.train.model import adamw, trainable_model
+from limo_ablate.model.train.model import adamw, saves_without_change, trainable_model
 from limo_ablate.model.train.zero3 import check_partitioned
 
 if TYPE_CHECKING:
@@ -63,6 +63,17 @@ def whole_model(accelerator: Accelerator, model: nn.Module, job: TrainingJob) ->
     whole = _model(job, torch.device("meta"))
     _replace_parameters(whole, lambda name, _: state.pop(name))
     return whole.lm
+
+
+def copied_model(accelerator: Accelerator, model: nn.Module, job: TrainingJob) -> nn.Module | None:
+    """`whole_model` while the training goes on: one that may be saved without changing what is trained."""
+    whole = whole_model(accelerator, model, job)
+    if whole is None or job.hardware.strategy in ("fsdp2", "zero3") or saves_without_change(job):
+        return whole
+    state = {name: value.detach().to("cpu", copy=True) for name, value in unwrapped(model).named_parameters()}
+    copied = _model(job, torch.device("meta"))
+    _replace_parameters(copied, lambda name, _: state.pop(name))
+    return copied.lm
 
 
 def unwrapped(model: Any) -> WithLoss:

@@ -18,6 +18,7 @@ from limo_ablate.data.pool.load import load_benchmark, load_pool
 from limo_ablate.data.select.selection import select
 from limo_ablate.model.generate.completions import generation_request
 from limo_ablate.model.train.base import base_model
+from limo_ablate.model.train.kept import last_checkpoint
 from limo_ablate.model.train.launch import train
 from limo_ablate.model.train.tokens import tokenize
 from limo_ablate.report.compare.differences import Difference, differences
@@ -85,7 +86,9 @@ class DryRun:
         self._ask(
             "weights",
             ("tokens", "base"),
-            lambda: train(store, self._of("tokens"), self._of("base"), config.train, config.hardware),
+            lambda: train(
+                store, self._of("tokens"), self._of("base"), config.train, config.hardware, at=config.eval.at
+            ),
         )
 
     def _select(self, store: Store) -> Artifact:
@@ -111,7 +114,8 @@ class DryRun:
                 evaluation.seed,
                 self.config.model.template,
             )
-            return completions(store, self._of(model), {name: ask}, evaluation, hardware)[name]
+            weights = last_checkpoint(self._of(model))
+            return completions(store, weights, {name: ask}, evaluation, hardware)[name]
 
         def grade() -> Artifact:
             from limo_ablate.trial.evaluate.verdicts import verdicts

@@ -112,12 +112,12 @@ def _on_disk(config: TrialConfig) -> tuple[int, int]:
     if config.select.size == 0:
         return 0, 0
     shape = declared_shape(config.model, lora.targets if lora else ())
-    saved = SAVED[config.model.dtype] * shape.parameters
+    saved, models = SAVED[config.model.dtype] * shape.parameters, config.eval.models
     if lora is None:
-        return CHECKPOINT * shape.parameters, saved
+        return CHECKPOINT * shape.parameters, models * saved
     adapters = shape.adapters * lora.rank
     frozen = (2 if config.hardware.precision == "bf16" else 4) * shape.parameters
-    return CHECKPOINT * adapters + frozen, 4 * adapters if lora.save == "adapter" else saved
+    return CHECKPOINT * adapters + frozen, models * (4 * adapters if lora.save == "adapter" else saved)
 
 
 def _demand(config: TrialConfig) -> Demand:

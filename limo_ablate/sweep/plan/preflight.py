@@ -133,7 +133,9 @@ def _disk(trials: Sequence[NamedConfig], known: Known) -> dict[str, list[str]]:
 
 def _bytes(trainings: Sequence[tuple[NamedConfig, int]]) -> int:
     """Bytes of the weights of trainings, each given with its parameters, and of their largest checkpoint."""
-    weights = sum(SAVED[config.model.dtype] * parameters for (_, config), parameters in trainings)
+    weights = sum(
+        SAVED[config.model.dtype] * parameters * config.eval.models for (_, config), parameters in trainings
+    )
     return weights + CHECKPOINT * max(parameters for _, parameters in trainings)
 
 
@@ -151,4 +153,6 @@ def _in_store(config: TrialConfig) -> bool:
 
 
 def _training(config: TrialConfig, known: Known) -> object:
-    return known.number((config.data, config.select, config.model, config.train, config.hardware))
+    return known.number(
+        (config.data, config.select, config.model, config.train, config.hardware, config.eval.at)
+    )

@@ -134,6 +134,7 @@ def _decoding(config: TrialConfig, shape: Shape, speed: Speed) -> float:
     reading = size * (_applied_parameters(shape) + beside * kept) / (speed.bandwidth * width)
     passes = 2 if settings.rerun_batch_size else 1
     computing = 2 * beside * _applied_parameters(shape) / (speed.decode_flops * width)
+    passes += settings.models - 1 if config.select.size != 0 else 0
     return passes * steps * (max(reading, computing) + speed.token)
 
 

@@ -10,6 +10,7 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.data.pool.config import BenchmarkSetConfig, FieldsConfig
 from limo_ablate.model.config import ModelConfig
 from limo_ablate.model.generate.config import EngineConfig, check_sampling
+from limo_ablate.model.train.config import KeptConfig
 from limo_ablate.trial.evaluate.grader import GRADERS, VERIFIER, GraderOptions, Grading
 from limo_ablate.verify.turns import Thinking
 
@@ -99,6 +100,8 @@ class EvalConfig(EngineConfig):
     thinking: Thinking = field(default="auto", metadata=DEFAULT_NOT_IN_KEY)
     """How the model marks its thinking, which holds no answer: think (<think>), begin_of_thought, channels
     (gpt-oss), none; auto: any of them."""
+    at: KeptConfig | None = field(default=None, metadata=DEFAULT_NOT_IN_KEY)
+    """Scores the training on its way too, without training again: `{epochs: [1, 2, 4, last]}`."""
     judge: JudgeConfig | None = None
     probe: ProbeConfig | None = None
     report: ReportConfig | None = field(default=None, metadata=NOT_IN_KEY)
@@ -118,6 +121,11 @@ class EvalConfig(EngineConfig):
                 f"eval.rerun_batch_size={self.rerun_batch_size} must be 1 or more, and differ from "
                 f"eval.batch_size={self.batch_size}; null for no second pass"
             )
+
+    @property
+    def models(self) -> int:
+        """Number of models that a training leaves to be scored: the last one, and those of `at`."""
+        return 1 + len(self.at.points) if self.at else 1
 
     def graders(self) -> dict[str, Grading]:
         """Benchmark -> how it is graded."""
