@@ -18,8 +18,8 @@ SCHEMA: dict[str, Any] = {
     **dict.fromkeys(("source", "subject"), pl.String),
     "clean": pl.Boolean,
     **dict.fromkeys(("status", "rule", "finish"), pl.String),
-    "score": pl.Float64,
-    **dict.fromkeys(("tokens", "vote"), pl.Int64),
+    **dict.fromkeys(("score", "log_likelihood"), pl.Float64),
+    **dict.fromkeys(("tokens", "vote", "solution_tokens"), pl.Int64),
 }
 """Columns read from verdicts.parquet (docs/architecture.md); null where a trial lacks one."""
 CLUSTERS = ("source", "subject")
@@ -28,6 +28,8 @@ STEP: dict[str, Any] = {"step": pl.Int64}
 READ_SCHEMA: Any = SCHEMA | {"trial": pl.String, "place": pl.UInt32}
 BATCH = 100
 """Number of trials whose verdicts are in memory at once."""
+PER_TOKEN = (pl.col("log_likelihood") / pl.col("solution_tokens")).first()
+"""Log-likelihood of a problem's gold solution, in nats per token; the same in all rows of its samples."""
 SCORE_SCHEMA = {"trial": pl.String, "benchmark": pl.String, "score": pl.String, "low": pl.Float64,
           "high": pl.Float64, "only_clean": pl.Boolean}  # fmt: skip
 
@@ -129,9 +131,10 @@ def items(trials: Iterable[Trial], cluster: str | None = None) -> pl.DataFrame:
 
     Columns: trial, score, problem, accuracy (mean score of the samples), variance? (unbiased, of the
     samples' scores; null for one sample), finished? (share of samples that ended by themselves),
-    right_finished? (mean score with 0 for those that did not), samples, and with `cluster` (`source` or
-    `subject`) also cluster, which all errors computed from this table then account for. Scores are those of
-    metrics.json: a benchmark, its groups, its clean items. Raises UserError if a benchmark lacks `cluster`.
+    right_finished? (mean score with 0 for those that did not), samples, likelihood? (of its gold solution,
+    nats per token), solution_tokens?, and with `cluster` (`source` or `subject`) also cluster, which all
+    errors computed from this table then account for. Scores are those of metrics.json: a benchmark, its
+    groups, its clean items. Raises UserError if a benchmark lacks `cluster`.
     """
     finished = pl.col("finish") != "length"
     known = pl.when(finished.is_not_null())  # logs of other tools do not say how a completion ended
@@ -141,6 +144,8 @@ def items(trials: Iterable[Trial], cluster: str | None = None) -> pl.DataFrame:
         "finished": finished.mean(),
         "right_finished": known.then(SCORE * finished).mean(),
         "samples": pl.len(),
+        "likelihood": PER_TOKEN,
+        "solution_tokens": pl.col("solution_tokens").first(),
     }
     trials = list(trials)
     return by_score(trials, by_problem(trials, aggregates, cluster))

@@ -40,7 +40,7 @@ def contrasts(
 
     `axes` maps each block's name to its axes, `answers` is `answers.items` of the trials.
 
-    - contrast, block, factor, a, b, score, primary
+    - contrast, block, factor, a, b, score, primary; unit: `share` (of 0..1) or `nats per token`
     - comparison: what is compared, in words
     - over: the levels of the block's other axes over which it is averaged
     - effect: accuracy at b minus accuracy at a (of a trend, by its line; of an interaction, its change); low,
@@ -71,7 +71,15 @@ def contrasts(
         return cube(own, answers, axes[name], score, measure)
 
     by_content = _by_content(trials)
-    rows = [_row(contrast, block, alpha, by_content=by_content) for contrast in declared]
+    rows = []
+    for contrast in declared:
+        row = _named(contrast)
+        try:
+            _check_tokens(contrast, trials, answers)
+            row |= _numbers(contrast, block, alpha, by_content=by_content)
+        except UserError as error:
+            row["note"] = str(error)
+        rows.append(row)
     return (
         _with_conclusions(pl.DataFrame(rows, schema=SCHEMA | {"margin": pl.Float64}), alpha)
         if rows
@@ -87,7 +95,7 @@ NUMBERS = (
 TESTS = ("p", "p_equivalent", "p_flips", "p_mcnemar", "low_boot", "high_boot")
 """What is left out where there is no information."""
 SCHEMA: dict[str, Any] = {
-    **dict.fromkeys(("contrast", "block", "factor", "a", "b", "score", "comparison"), pl.String),
+    **dict.fromkeys(("contrast", "block", "factor", "a", "b", "score", "unit", "comparison"), pl.String),
     "primary": pl.Boolean,
     "over": pl.String,
     **dict.fromkeys(NUMBERS, pl.Float64),
@@ -98,37 +106,56 @@ SCHEMA: dict[str, Any] = {
 }
 
 
-def _row(
-    contrast: Contrast, blocks: Callable[[str, str, str], Cube], alpha: float, *, by_content: bool
-) -> dict[str, Any]:
-    """`by_content`: whether problems are identified by their content, across benchmarks."""
-    row: dict[str, Any] = dict.fromkeys(SCHEMA) | {
+def _named(contrast: Contrast) -> dict[str, Any]:
+    """A row without its numbers."""
+    return dict.fromkeys(SCHEMA) | {
         "contrast": contrast.name,
         "block": contrast.block,
         "factor": contrast.factor,
         "a": str(contrast.a),
         "b": str(contrast.b),
         "score": contrast.score_name,
+        "unit": contrast.unit,
         "comparison": contrast.comparison,
         "primary": contrast.primary,
         "margin": contrast.margin,
     }
-    try:
-        parts = [blocks(contrast.block, *measured(score)) for score in contrast.scores]
-        _check_distinct(contrast, parts, by_content=by_content)
-        weights = [contrast_weights(part, contrast) for part in parts]
-        over = points_compared(parts[0], contrast, weights[0])
-        numbers = contrast_numbers(parts, weights, contrast.margin, alpha)
-        if any(nothing_to_compare(parts, side) for side in _sides(parts, weights, contrast)):
-            numbers |= dict.fromkeys(TESTS)
-        if splits(contrast):
-            with suppress(UserError):  # how completions ended is not recorded
-                names = ("finished", "right_finished")
-                shares = [blocks(contrast.block, contrast.scores[0], name) for name in names]
-                numbers |= finished_and_right(shares, weights[0])
-        return row | numbers | {"over": over}
-    except UserError as error:
-        return row | {"note": str(error)}
+
+
+def _numbers(
+    contrast: Contrast, blocks: Callable[[str, str, str], Cube], alpha: float, *, by_content: bool
+) -> dict[str, Any]:
+    """The rest of a row. `by_content`: whether problems are identified by their content, across benchmarks.
+    Raises UserError where there is no result."""
+    parts = [blocks(contrast.block, *measured(score)) for score in contrast.scores]
+    _check_distinct(contrast, parts, by_content=by_content)
+    weights = [contrast_weights(part, contrast) for part in parts]
+    over = points_compared(parts[0], contrast, weights[0])
+    numbers = contrast_numbers(parts, weights, contrast.margin, alpha, shares=contrast.unit == "share")
+    sides = _sides(parts, weights, contrast) if contrast.unit == "share" else []
+    if any(nothing_to_compare(parts, side) for side in sides):
+        numbers |= dict.fromkeys(TESTS)
+    if splits(contrast):
+        with suppress(UserError):  # how completions ended is not recorded
+            names = ("finished", "right_finished")
+            shares = [blocks(contrast.block, contrast.scores[0], name) for name in names]
+            numbers |= finished_and_right(shares, weights[0])
+    return numbers | {"over": over}
+
+
+def _check_tokens(contrast: Contrast, trials: Sequence[Trial], answers: pl.DataFrame) -> None:
+    """Raises UserError for likelihoods of models that split the same solutions into other tokens."""
+    keys = [key for key in (contrast.factor, *contrast.interaction) if key.partition(".")[0] == "model"]
+    if contrast.unit == "share" or not keys:
+        return
+    own = [trial.name for trial in trials if contrast.block in trial.blocks and trial.metrics]
+    counted_tokens = answers.filter(pl.col("trial").is_in(own)).drop_nulls("solution_tokens")
+    counts = counted_tokens.group_by("score", "problem").agg(pl.col("solution_tokens").n_unique())
+    if (counts["solution_tokens"] > 1).any():
+        raise UserError(
+            f"the models of {keys[0]} split the same solutions into different tokens, and nats per token are "
+            "no common unit of them"
+        )
 
 
 def _by_content(trials: Sequence[Trial]) -> bool:
@@ -152,11 +179,18 @@ def _check_distinct(contrast: Contrast, parts: Sequence[Cube], *, by_content: bo
 
 
 def contrast_numbers(
-    parts: Sequence[Cube], weights: Sequence[Array], margin: float | None, alpha: float
+    parts: Sequence[Cube],
+    weights: Sequence[Array],
+    margin: float | None,
+    alpha: float,
+    *,
+    shares: bool = True,
 ) -> dict[str, Any]:
     """Effect, interval and p-values of one weighted sum of the cells; of several scores (`parts`, the block's
-    cube for each), of its mean over them."""
-    bounds = (float(weights[0][weights[0] < 0].sum()), float(weights[0][weights[0] > 0].sum()))
+    cube for each), of its mean over them. `shares`: whether values lie between 0 and 1."""
+    bounds = (-np.inf, np.inf)
+    if shares:
+        bounds = (float(weights[0][weights[0] < 0].sum()), float(weights[0][weights[0] > 0].sum()))
     arms = [[np.where(own * sign > 0, own, 0.0) for own in weights] for sign in (1, -1)]
     paired = all(
         part.trainings is not None or np.array_equal(part.complete(one), part.complete(other))
@@ -186,7 +220,7 @@ def contrast_numbers(
         "low_boot": low_boot,
         "high_boot": high_boot,
         "p_flips": sign_flips(means),
-        "p_mcnemar": _mcnemar(parts[0], weights[0]) if len(parts) == 1 else None,
+        "p_mcnemar": _mcnemar(parts[0], weights[0]) if len(parts) == 1 and shares else None,
         "paired": paired,
         "problems": sum(problems),
         "samples": min(part.samples for part in parts),

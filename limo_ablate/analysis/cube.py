@@ -15,7 +15,7 @@ from limo_ablate.analysis.crossed import by_cluster
 from limo_ablate.analysis.replicates import cluster_numbers, largest_full_grid, layout_array, replicate_axis
 from limo_ablate.analysis.trials import Trial
 from limo_ablate.core.errors import UserError
-from limo_ablate.study.contrast import Contrast
+from limo_ablate.study.contrast import LIKELIHOOD, Contrast
 from limo_ablate.study.levels import in_order
 
 Array = npt.NDArray[np.float64]
@@ -112,8 +112,10 @@ def cube(
         raise UserError(
             f"score {score}: no finished trial of the block has it; scores: {known or 'none yet'}"
         )
-    if own[measure].null_count():
-        raise UserError(f"score {score}.{measure}: its trials do not record how their completions ended")
+    missing = own[measure].null_count()
+    if missing == own.height or (missing and measure != LIKELIHOOD):
+        does = "measure it (eval.likelihood)" if measure == LIKELIHOOD else "record how completions ended"
+        raise UserError(f"score {score}.{measure}: its trials do not {does}")
     over = replicate_axis(axes, list(levels.values()))
     wide = own.pivot("trial", index="problem", values=measure, maintain_order=True).drop_nulls()
     if wide.is_empty():
@@ -127,7 +129,8 @@ def cube(
         for name, own_levels in levels.items()
     }
     block = build_cube(tuple(axis for axis in axes if axis != over), places, wide, own, over or "seed")
-    return replace(block, samples=int(own["samples"].min()))  # type: ignore[arg-type]
+    samples = 1 if measure == LIKELIHOOD else int(own["samples"].min())  # type: ignore[arg-type]
+    return replace(block, samples=samples)
 
 
 def build_cube(

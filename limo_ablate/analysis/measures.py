@@ -8,7 +8,7 @@ from functools import partial
 
 import polars as pl
 
-from limo_ablate.analysis.answers import by_problem, by_score
+from limo_ablate.analysis.answers import PER_TOKEN, by_problem, by_score
 from limo_ablate.analysis.crossed import SHARE
 from limo_ablate.analysis.summary import means_with_errors
 from limo_ablate.analysis.trials import Trial
@@ -18,6 +18,8 @@ from limo_ablate.trial.evaluate.passes import IS_FRACTION, SCORE, majority, pass
 KEYS = ("trial", "score", "problem")
 OF_GRADING = ("maj", "no_answer", "unfinished", "undecided")
 """Measures of what our grading says beside right and wrong."""
+BOUNDS = {"tokens": (0.0, math.inf), "likelihood": (-math.inf, 0.0)}
+"""Measures that are no shares: what their means are at least and at most."""
 SELECTED = "right_if_finished"
 """The measure of which each trial has problems of its own."""
 
@@ -34,6 +36,8 @@ def measures(trials: Iterable[Trial], cluster: str | None = None) -> pl.DataFram
       scores are fractions (`evaluate.passes`)
     - `right_if_finished`: mean score of those samples that ended by themselves; none for a problem
       without one. Descriptive: which problems a model finishes is a selection of its own
+    - `likelihood`: log-likelihood of the gold solution in nats per token, at most 0, where `eval.likelihood`
+      measures it
     - `truncated`, `no_answer`, `unfinished`, `undecided`: shares; `tokens`: mean per completion
 
     Of imported logs there are `avg` and `pass@k`.
@@ -51,6 +55,7 @@ def measures(trials: Iterable[Trial], cluster: str | None = None) -> pl.DataFram
         "unfinished": (pl.col("rule") == "unfinished").mean(),
         "undecided": (pl.col("status") == "undecided").mean(),
         "tokens": pl.col("tokens").mean(),
+        "likelihood": PER_TOKEN,
         IMPORTED: (pl.col("rule") == IMPORTED).all(),
     }
     trials = list(trials)
@@ -62,7 +67,7 @@ def measures(trials: Iterable[Trial], cluster: str | None = None) -> pl.DataFram
     )
     passes = [name for name in problems.columns if name.startswith("pass@")]
     names = ["avg", *passes, "maj", SELECTED, "truncated", "no_answer", "unfinished", "undecided",
-             "tokens"]  # fmt: skip
+             "tokens", "likelihood"]  # fmt: skip
     index = [*KEYS, *(["cluster"] if cluster else [])]
     columns = ["benchmark", "level", "clean", *names, *(key for key in index if key != "score")]
     rows = by_score(trials, problems.select(columns))
@@ -79,7 +84,7 @@ def measure_means(
     """Mean of each cell and measure, with the confidence interval of `summary`.
 
     `table` and `measures` are the tables of these names for the same trials. Columns: `by`, score, measure,
-    mean, stderr, low, high (of tokens at least 0, and null where all are equal), seeds, problems. Cells
+    mean, stderr, low, high (within `BOUNDS`, and null where all are equal), seeds, problems. Cells
     are in the table's order, and measures within a cell in that of `measures`.
     """
     cell = [*by, "score", "measure"]
@@ -91,7 +96,7 @@ def measure_means(
             over,
             "value",
             level,
-            (0.0, math.inf) if part["measure"][0] == "tokens" else SHARE,
+            BOUNDS.get(part["measure"][0], SHARE),
         )
         for part in measures.partition_by("score", "measure", maintain_order=True)
     ]

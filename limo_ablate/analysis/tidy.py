@@ -17,6 +17,8 @@ COUNTS = {
     "correct": (pl.col("status") == "correct").sum(),
     "finished": pl.when(pl.col("finish").is_not_null().all()).then((pl.col("finish") != "length").sum()),
     "tokens": pl.col("tokens").mean(),
+    "log_likelihood": pl.col("log_likelihood").first(),
+    "solution_tokens": pl.col("solution_tokens").first(),
 }
 
 
@@ -25,7 +27,8 @@ def tidy_items(trials: Sequence[Trial], keys: Sequence[str]) -> pl.DataFrame:
 
     Columns: trial, seed, one for each of `keys` (null where a trial has no such key), benchmark, problem,
     level?, source?, subject?, clean?, samples, score (mean), correct and finished? (numbers of samples),
-    tokens? (mean).
+    tokens? (mean), log_likelihood? (nats, of the whole gold solution) and solution_tokens?, where
+    `eval.likelihood` measures them.
     """
     finished = [trial for trial in trials if trial.metrics]
     factors = pl.DataFrame(

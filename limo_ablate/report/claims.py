@@ -19,8 +19,8 @@ from limo_ablate.analysis.register.current_trials import current_trials
 from limo_ablate.analysis.register.deviations import deviations
 from limo_ablate.analysis.register.registration import Chain, read
 from limo_ablate.core.text import counted
-from limo_ablate.report.labels import POINTS, percent
-from limo_ablate.report.section import Chart, Section, Table
+from limo_ablate.report.labels import POINTS, amount
+from limo_ablate.report.section import Chart, Section, Table, slug
 from limo_ablate.report.study_view import StudyView
 
 ROW = 44
@@ -34,7 +34,8 @@ HEADER = [
 WORDS = 6
 KINDS = ["confirmatory", "exploratory"]
 NOTES = [
-    "Effect: {0} at the second level minus {0} at the first, in points, paired on problems and "
+    "Effect: {0} at the second level minus {0} at the first, in points (likelihood of the gold solutions: in "
+    "nats per token), paired on problems and "
     "seeds, other factors equal; arms whose seeds differ are averaged over their own (unpaired). "
     "Untuned models are left out unless the contrast names them. Intervals and p-values are over seeds and "
     "problems (random effects); adjusted p-values by Holm over the primary contrasts. p equivalence: "
@@ -71,24 +72,32 @@ def claims(view: StudyView) -> Claims | None:
         return None
     trials = current_trials(view.folder, view.trials)
     rows = _rows(view, claim_statuses(view.study, chain, trials))
-    results = rows.filter(pl.col("effect").is_not_null())
-    table = Table(
-        HEADER,
-        [_row(row) for row in rows.iter_rows(named=True)],
-        WORDS,
-        [note.format(view.word()) for note in NOTES],
-    )
-    note = "95 % confidence intervals over seeds and problems; left of 0 the first level is better."
-    chart = Chart(
-        "contrasts", "Contrasts", "", note, None if results.is_empty() else forest(results).to_dict(), table
-    )
     return Claims(
         rows,
         [(_name(row), f"{finding(row)}{_compared(row)}") for row in rows.iter_rows(named=True)],
-        Section("claims", "Contrasts", text=(_registered(chain, bool(view.imported)),), charts=(chart,)),
+        Section(
+            "claims",
+            "Contrasts",
+            text=(_registered(chain, bool(view.imported)),),
+            charts=_charts(rows, view.word()),
+        ),
         deviations(view.study, chain, trials) if chain else [],
         chain.broken if chain else None,
     )
+
+
+def _charts(rows: pl.DataFrame, word: str) -> tuple[Chart, ...]:
+    """A forest plot of each unit, with its table; the first one also where there is no result."""
+    found = []
+    for unit, own in rows.group_by("unit", maintain_order=True):
+        results, name = own.filter(pl.col("effect").is_not_null()), str(unit[0])
+        notes = [note.format(word) for note in NOTES]
+        table = Table(HEADER, [_row(row) for row in own.iter_rows(named=True)], WORDS, notes)
+        more = "" if name == "share" else f" on likelihood ({name})"
+        title, spec = f"Contrasts{more}", None if results.is_empty() else forest(results).to_dict()
+        note = "95 % confidence intervals over seeds and problems; left of 0 the first level is better."
+        found.append(Chart(slug(title), title, "", note, spec, table))
+    return tuple(found)
 
 
 def _rows(view: StudyView, statuses: Sequence[ClaimStatus]) -> pl.DataFrame:
@@ -138,7 +147,9 @@ def finding(row: dict[str, Any]) -> str:
     """`+12.3 points [8.1, 16.5]: different (confirmatory)`; without a result, the reason."""
     if row["effect"] is None:
         return f"no result: {row['note']}"
-    effect = f"{points(row['effect'])} points {interval(row, 'low', 'high')}: {row['conclusion']}"
+    unit = "points" if row["unit"] == "share" else row["unit"]
+    value = f"{amount(row['effect'], row['unit'])} {unit} {interval(row, 'low', 'high')}"
+    effect = f"{value}: {row['conclusion']}"
     return effect if row["why"] == NOT_REGISTERED else f"{effect} ({_claim(row)})"
 
 
@@ -161,7 +172,7 @@ def _name(row: dict[str, Any]) -> str:
 
 
 def forest(rows: pl.DataFrame) -> alt.LayerChart | alt.FacetChart:
-    """Forest plot: effects with confidence intervals and a line at 0."""
+    """Forest plot: effects of one unit with confidence intervals and a line at 0."""
     shown = rows.select(
         "effect", "low", "high", "conclusion", "kind",
         contrast=pl.Series([_name(row) for row in rows.iter_rows(named=True)]),
@@ -171,8 +182,10 @@ def forest(rows: pl.DataFrame) -> alt.LayerChart | alt.FacetChart:
     colour = alt.Color("kind:N", title=None, scale=alt.Scale(domain=KINDS))
     shape = alt.Shape("kind:N", title=None, scale=alt.Scale(domain=KINDS, range=["circle", "diamond"]))
     base = alt.Chart(shown)
-    ticks = alt.Axis(labelExpr=POINTS, grid=True, tickCount=6)
-    x = alt.X("low:Q", title="difference (points)", axis=ticks)
+    unit = "points" if rows["unit"][0] == "share" else rows["unit"][0]
+    labels = POINTS if unit == "points" else "format(datum.value, '+.3~r')"
+    ticks = alt.Axis(labelExpr=labels, grid=True, tickCount=6)
+    x = alt.X("low:Q", title=f"difference ({unit})", axis=ticks)
     bars = base.mark_rule(strokeWidth=2).encode(x=x, x2="high:Q", y=y, color=colour)
     tips = [alt.Tooltip("contrast:N"), alt.Tooltip("interval:N", title="effect")]
     points = base.mark_point(filled=True, size=90, opacity=1).encode(
@@ -190,24 +203,23 @@ def _row(row: dict[str, Any]) -> list[str]:
         *named,
         row["conclusion"],
         row["over"] or "–",
-        points(row["effect"]),
+        amount(row["effect"], row["unit"]) + ("" if row["unit"] == "share" else f" {row['unit']}"),
         interval(row, "low", "high"),
         *(_p(row[name]) for name in ("p", "p_adj", "p_equivalent", "p_equivalent_adj")),
-        *(points(row[name]) if row[name] is not None else "–" for name in ("by_finishing", "by_being_right")),
+        *(
+            amount(row[name], "share") if row[name] is not None else "–"
+            for name in ("by_finishing", "by_being_right")
+        ),
         interval(row, "low_boot", "high_boot"),
         *(_p(row[name]) for name in ("p_flips", "p_mcnemar")),
         f"{row['problems']} × {row['samples']} × {row['seeds']}{'' if row['paired'] else ', unpaired'}",
     ]
 
 
-def points(share: float | None) -> str:
-    """A difference in points, with its sign: `+12.3`."""
-    return f"{'+' if share is not None and share > 0 else ''}{percent(share)}"
-
-
 def interval(row: dict[str, Any], low: str, high: str) -> str:
     """`[+8.1, +16.5]` of two columns; a dash where there is none."""
-    return "–" if row[low] is None else f"[{points(row[low])}, {points(row[high])}]"
+    ends = (amount(row[name], row["unit"]) for name in (low, high))
+    return "–" if row[low] is None else f"[{', '.join(ends)}]"
 
 
 def _p(value: float | None) -> str:

@@ -71,6 +71,13 @@ def percent(share: float | None, digits: int = 1) -> str:
     return "–" if share is None or share != share else f"{100 * share:.{digits}f}"
 
 
+def amount(value: float | None, unit: str) -> str:
+    """A difference with its sign: of shares in points (`+2.5`), of other units as it is (`+0.137`)."""
+    if unit == "share" or value is None:
+        return f"{'+' if value is not None and value > 0 else ''}{percent(value)}"
+    return f"{value:+.3f}"
+
+
 def plus_minus(mean: float, error: float | None) -> str:
     """`97.2 ± 0.9`; without the error where there is none."""
     if error is not None and 0 < error < 0.0005:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.study.axes import alternatives
 from limo_ablate.study.levels import hashable
 
-SIZE = "select.size"
+SIZE, LIKELIHOOD = "select.size", "likelihood"
+SAME_FORMAT = re.compile(r"select\.(size|tokens)|train\.(?!system_prompt$|response$|loss_on$).*")
+"""Keys whose levels train on solutions of the same kind."""
 Cell = TypeVar("Cell")
 
 
@@ -29,7 +32,8 @@ class Contrast:
     """In a study's file also lists of levels: a contrast for each pair, see `pairs`."""
     score: str | tuple[str, ...]
     """A benchmark or a group of it: `mini`, `mini/hard`. Of several, the mean of their accuracies. With
-    `.finished` (`mini.finished`), the share of completions that end by themselves instead of the accuracy."""
+    `.finished` (`mini.finished`), the share of completions that end by themselves instead of the accuracy;
+    with `.likelihood`, the log-likelihood of the gold solutions (`eval.likelihood`), in nats per token."""
     at: dict[str, Any] = field(default_factory=dict)
     """Other axes of the block: the level, or the list of levels, at which the two are compared. By default
     they are compared at all of them, and averaged; but never with untuned models (`select.size` 0), which
@@ -43,9 +47,9 @@ class Contrast:
     """Whether it is confirmatory: alpha is shared with the study's other primary contrasts (Holm's first
     step)."""
     effect: float | None = None
-    """The difference in accuracy (0..1) that it should detect; null: any."""
+    """The difference in accuracy (0..1) or in nats per token that it should detect; null: any."""
     margin: float | None = None
-    """The difference in accuracy (0..1) below which the arms count as equivalent; null: not tested."""
+    """The difference, likewise, below which the arms count as equivalent; null: not tested."""
     accuracy: float = 0.5
     """Expected accuracy, used until finished trials show how much problems and trainings vary."""
 
@@ -68,6 +72,11 @@ class Contrast:
     def benchmarks(self) -> list[str]:
         """The benchmark of each score."""
         return [measured(score)[0].partition("/")[0] for score in self.scores]
+
+    @property
+    def unit(self) -> Literal["share", "nats per token"]:
+        """Of the effect, `effect` and `margin`."""
+        return "nats per token" if measured(self.scores[0])[1] == LIKELIHOOD else "share"
 
     @property
     def score_name(self) -> str:
@@ -138,17 +147,31 @@ class Contrast:
         if part := next((name for name in names if "/" in name and name.partition("/")[0] in names), None):
             raise UserError(f"{where}: score={list(self.scores)}: {part} is a part of another score")
         for key, share in (("effect", self.effect), ("margin", self.margin)):
-            if share is not None and not 0 < share <= 1:
-                raise UserError(f"{where}: {key}={share:g} is a share, above 0 and at most 1; or null")
+            if share is not None and not 0 < share <= (1 if self.unit == "share" else math.inf):
+                most = " and at most 1" if self.unit == "share" else ""
+                raise UserError(f"{where}: {key}={share:g} is a {self.unit}, above 0{most}; or null")
+        if self.primary and self.unit != "share":
+            self._check_alike(where)
         if not 0 < self.accuracy < 1:
             raise UserError(f"{where}: accuracy={self.accuracy:g} must lie between 0 and 1")
+
+    def _check_alike(self, where: str) -> None:
+        """Raises UserError for a primary contrast on likelihood between solutions of different kinds."""
+        for key in (self.factor, *self.interaction):
+            if not SAME_FORMAT.fullmatch(key):
+                raise UserError(
+                    f"{where}: score={self.score_name} is no primary outcome between levels of {key}: the "
+                    "likelihood of the gold solutions tells how much a model's format is theirs, whether or "
+                    "not its answers are right, so it compares only numbers of examples and settings of "
+                    "train; set primary: false, or compare accuracy"
+                )
 
 
 def measured(score: str) -> tuple[str, str]:
     """(benchmark or group, column of `answers.items`) of a contrast's score: `mini.finished` -> mini,
     finished."""
-    name = score.removesuffix(".finished")
-    return name, "accuracy" if name == score else "finished"
+    name, _, outcome = score.rpartition(".")
+    return (name, outcome) if outcome in ("finished", LIKELIHOOD) and name else (score, "accuracy")
 
 
 def is_amount(level: Any) -> bool:

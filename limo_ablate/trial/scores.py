@@ -18,11 +18,12 @@ from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.text import counted
 from limo_ablate.data.pool.config import FieldsConfig
-from limo_ablate.data.pool.load import load_benchmark
+from limo_ablate.data.pool.load import load_benchmark, load_solutions
 from limo_ablate.model.generate.completions import GenerationRequest, generation_request
 from limo_ablate.model.generate.engine import Sampling
+from limo_ablate.model.generate.likelihood import Scorer, likelihood
 from limo_ablate.model.generate.open import check_engine
-from limo_ablate.model.train.base import base_model
+from limo_ablate.model.train.base import base_model, model_path
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.contamination import reported_items
 from limo_ablate.trial.evaluate.config import BenchmarkConfig, JudgeConfig, ProbeConfig
@@ -81,9 +82,13 @@ def evaluate(
         results["again"] = _second_pass(config, stages, model, requests, evaluation.rerun_batch_size)
     if evaluation.judge:
         results["judged"] = _judge(config, stages, results["verdicts"], problems, evaluation.judge)
+    if evaluation.likelihood:
+        results["likelihood"] = _likelihood(config, stages, model, problems)
     tables = {kind: read_tables(kind, artifacts) for kind, artifacts in results.items()}
+    measured = tables.get("likelihood", {})
     tables["verdicts"] = {
-        name: with_clean(table, name, flagged) for name, table in tables["verdicts"].items()
+        name: _with_likelihood(with_clean(table, name, flagged), measured.get(name))
+        for name, table in tables["verdicts"].items()
     }
     _write_tables(tables, folder)
     scores: dict[str, Any] = {}
@@ -203,6 +208,28 @@ def _judge(
     }
 
 
+def _likelihood(config: TrialConfig, stages: Stages, model: Artifact, problems: ByBenchmark) -> ByBenchmark:
+    """The log-likelihood of the gold solutions of each benchmark that `eval.likelihood` names."""
+    store, evaluation = Store(config.paths.artifacts), config.eval
+    scorer = Scorer(model_path(model), config.hardware)
+    found = {}
+    for name in evaluation.likelihood:
+        benchmark = evaluation.benchmarks[name]
+        gold = stages.run(f"solutions/{name}", load_solutions, store, name, benchmark, problems[name])
+        prompt, template = evaluation.system_prompt, config.model.template
+        found[name] = stages.run(
+            f"likelihood/{name}", likelihood, store, gold, model, scorer, prompt, template
+        )
+    return found
+
+
+def _with_likelihood(verdicts: pl.DataFrame, measured: pl.DataFrame | None) -> pl.DataFrame:
+    """Adds log_likelihood and solution_tokens where these are `measured`."""
+    if measured is None:
+        return verdicts
+    return verdicts.join(measured, on="problem", how="left", maintain_order="left", validate="m:1")
+
+
 def read_tables(kind: str, artifacts: ByBenchmark) -> dict[str, pl.DataFrame]:
     file = "verdicts" if kind == "again" else kind
     return {name: pl.read_parquet(artifact.path / f"{file}.parquet") for name, artifact in artifacts.items()}
@@ -213,7 +240,7 @@ def _write_tables(tables: Mapping[str, Mapping[str, pl.DataFrame]], folder: Path
     for kind, parts in tables.items():
         named = [table.with_columns(benchmark=pl.lit(name)) for name, table in parts.items()]
         if named:
-            pl.concat(named).write_parquet(folder / f"{kind}.parquet")
+            pl.concat(named, how="diagonal").write_parquet(folder / f"{kind}.parquet")
 
 
 def with_clean(verdicts: pl.DataFrame, name: str, flagged: Mapping[str, set[str]] | None) -> pl.DataFrame:

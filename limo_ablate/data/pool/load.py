@@ -9,6 +9,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from limo_ablate.core.artifacts import Artifact, Store, files_of
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.text import counted
@@ -32,6 +34,7 @@ from limo_ablate.data.pool.tables import Tables
 from limo_ablate.data.pool.values import BadRow, digest
 
 logger = logging.getLogger(__name__)
+TIERS = {f"L{number}": number for number in range(1, 6)}
 
 
 def load_pool(store: Store, data: PoolConfig) -> Artifact:
@@ -66,6 +69,34 @@ def load_benchmark(
 
     inputs = {"name": name, "benchmark": _identity(store, benchmark), "choices": benchmark.choices}
     return store.build("benchmark", inputs, make)
+
+
+def load_solutions(store: Store, name: str, benchmark: BenchmarkSetConfig, problems: Artifact) -> Artifact:
+    """`solutions.parquet` of a benchmark: the gold solution of each of its `problems`, of which its own
+    artifact has only the answers: problem, text (as asked), solution.
+
+    Of several, the first of the best tier that is not marked wrong. Raises UserError for a problem without.
+    """
+
+    def make(folder: Path) -> None:
+        solutions: dict[str, str | None] = {}
+        _write_benchmark(name, benchmark, f"eval.benchmarks.{name}", folder, solutions)
+        asked = pl.read_parquet(problems.path / "problems.parquet").select(problem="id", text="text")
+        rows = asked.with_columns(
+            solution=pl.col("problem").replace_strict(solutions, return_dtype=pl.String)
+        )
+        if missing := rows["solution"].null_count():
+            raise UserError(
+                f"eval.likelihood: {missing} of the {counted(rows.height, 'problem')} of {name} have no "
+                "solution that is not marked wrong; leave it out, or those problems with "
+                f"eval.benchmarks.{name}.where"
+            )
+        for file in folder.iterdir():
+            file.unlink()
+        rows.write_parquet(folder / "solutions.parquet")
+
+    inputs = {"problems": problems, "benchmark": _identity(store, benchmark)}
+    return store.build("solutions", inputs, make)
 
 
 def _require_unchanged(name: str, before: Any, now: Any) -> None:
@@ -150,7 +181,14 @@ def _write_pool(data: PoolConfig, sources: dict[str, ProblemsConfig], folder: Pa
     (folder / "pool.json").write_text(json.dumps(tables.counts, indent=1) + "\n")
 
 
-def _write_benchmark(name: str, benchmark: BenchmarkSetConfig, key: str, folder: Path) -> None:
+def _write_benchmark(
+    name: str,
+    benchmark: BenchmarkSetConfig,
+    key: str,
+    folder: Path,
+    solutions: dict[str, str | None] | None = None,
+) -> None:
+    """`solutions`: gains the gold solution of each problem."""
     source = Source(0, benchmark.limit)
     choices, questions = benchmark.choices, {}
     keys: dict[str, str] = {}
@@ -167,13 +205,24 @@ def _write_benchmark(name: str, benchmark: BenchmarkSetConfig, key: str, folder:
                     entry.problem.update({"text": choice.text(), "gold": choice.letter()})
                     question = {"question": choice.question, "options": choice.by_letter()}
                     questions[entry.problem["id"]] = question
+            before = tables.counts["problems"]
             _add_row(tables, where, entry, source)
+            if solutions is not None and tables.counts["problems"] > before:
+                assert isinstance(entry, ParsedRow)
+                solutions[entry.problem["id"]] = _gold_solution(entry)
     if choices or questions:
         write_options(folder, questions)
     _require_problems(tables, name)
     count = leave_out_repeats(folder, name, keys)
     if benchmark.limit is None and benchmark.items not in (None, count):
         logger.warning("%s: %d problems, but `items` is %d", name, count, benchmark.items)
+
+
+def _gold_solution(entry: ParsedRow) -> str | None:
+    """The first solution of the best tier that is not marked wrong."""
+    right = [solution for solution in entry.solutions if solution.get("correct") is not False]
+    best = max(right, key=lambda solution: TIERS.get(solution["tier"], 0), default=None)
+    return best["text"] if best else None
 
 
 def _add_row(tables: Tables, where: str, entry: ParsedRow | str | None, source: Source) -> None:

@@ -41,6 +41,17 @@ class WithLoss(nn.Module):
             return liger_loss(head, hidden, rows.labels)
         return head_loss(head, hidden, rows.labels, rows.most_labels)
 
+    def each(self, rows: Collated) -> tuple[Tensor, Tensor]:
+        """(labels,) log-probability of each response token, and whether it is the most likely one; without
+        gradients."""
+        hidden, head = self.hidden(rows), self.causal.get_output_embeddings()
+        size = max(1, LOGITS_BYTES // (4 * head.out_features))
+        parts = [
+            _each(head, *part) for part in zip(_pieces(hidden, size), _pieces(rows.labels, size), strict=True)
+        ]
+        values, hits = zip(*parts, strict=True)
+        return torch.cat(values), torch.cat(hits)
+
     def hidden(self, rows: Collated) -> Tensor:
         """(labels, width) last hidden states at the positions whose next token has a loss."""
         states: Tensor = self.causal.base_model(
@@ -79,6 +90,11 @@ def _sums(head: nn.Module, hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tens
     logits = head(hidden)
     loss = functional.cross_entropy(logits.float(), labels, ignore_index=IGNORED, reduction="sum")
     return loss, (logits.detach().argmax(-1) == labels).sum()
+
+
+def _each(head: nn.Module, hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    logits = head(hidden).float()
+    return -functional.cross_entropy(logits, labels, reduction="none"), logits.argmax(-1) == labels
 
 
 def _pieces(tensor: Tensor, size: int, most: int = 0) -> tuple[Tensor, ...]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from limo_ablate.analysis.crossed import DIFFERENCE, crossed
-from limo_ablate.analysis.measures import SELECTED, measures
+from limo_ablate.analysis.measures import BOUNDS, SELECTED, measures
 from limo_ablate.core.errors import UserError
 from limo_ablate.report.compare.arms import Arm
 
@@ -92,7 +92,7 @@ def _difference(part: pl.DataFrame) -> ScoreDifference:
     a, b = (_array(part, column) for column in ("value", "value_b"))
     clusters, low, high, p = _clusters(part), None, None, None
     if (a.shape[1] if clusters is None else clusters.max() + 1) > 1:
-        bounds = (-np.inf, np.inf) if part["measure"][0] == "tokens" else DIFFERENCE
+        bounds = (-np.inf, np.inf) if part["measure"][0] in BOUNDS else DIFFERENCE
         estimate = crossed((b - a)[None], clusters, bounds)
         (low,), (high,) = estimate.interval()
         (p,) = estimate.p_value()

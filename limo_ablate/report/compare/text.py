@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from limo_ablate.analysis.measures import BOUNDS
 from limo_ablate.analysis.trials import Trial
 from limo_ablate.core.text import counted
 from limo_ablate.report.compare.arms import Arm
@@ -23,7 +24,7 @@ from limo_ablate.report.labels import score_word
 NO_SEED = "no common seed: means of each arm over its seeds, errors over problems only"
 IDS = 5
 """Maximum number of problems listed."""
-NAMES = {"no_answer": "no answer"}
+NAMES = {"no_answer": "no answer", "likelihood": "likelihood, nats per token"}
 HEADER = ("score", "", "A", "B", "B - A", "95 %", "p", "n")
 
 
@@ -88,11 +89,12 @@ def _scores(comparison: ScoreComparison, trials: Sequence[Trial]) -> Iterator[st
 
 
 def _row(row: ScoreDifference, word: str) -> tuple[str, ...]:
-    scale = 1 if row.measure == "tokens" else 100
-    a, b = (f"{scale * value:.1f}" for value in (row.a, row.b))
+    scale = 1 if row.measure in BOUNDS else 100
+    digits = 3 if row.measure == "likelihood" else 1
+    a, b = (f"{scale * value:.{digits}f}" for value in (row.a, row.b))
     interval, p = "–", "–"
     if row.low is not None and row.high is not None and row.p is not None:
-        interval = f"[{scale * row.low:+.1f}, {scale * row.high:+.1f}]"
+        interval = f"[{scale * row.low:+.{digits}f}, {scale * row.high:+.{digits}f}]"
         p = "< 0.001" if row.p < 0.001 else f"{row.p:.3f}"
     name = word if row.measure == "avg" else NAMES.get(row.measure, row.measure)
     return (
@@ -100,7 +102,7 @@ def _row(row: ScoreDifference, word: str) -> tuple[str, ...]:
         name,
         a,
         b,
-        f"{scale * row.difference:+.1f}",
+        f"{scale * row.difference:+.{digits}f}",
         interval,
         p,
         f"{row.problems}×{row.seeds}",

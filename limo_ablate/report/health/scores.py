@@ -44,6 +44,8 @@ NOTES = [
     "standard deviation of one pass over the benchmark due to sampling. right if finished: {0} of the "
     "completions that ended by themselves, on the problems that each seed ended; descriptive, as a model "
     "chooses these problems itself. What avg@n gains while this stays is gained by ending.",
+    "likelihood: log-likelihood of the problems' gold solutions. It also tells how much a model's format is "
+    "theirs: not comparable between kinds of solutions, nor between tokenizers.",
 ]
 
 
@@ -66,6 +68,7 @@ def score_table(view: StudyView, values: pl.DataFrame, names: Sequence[str]) -> 
     cells = list(dict.fromkeys(cell for cell, _ in numbers))
     shown = list(names)[: max(1, ROWS // len(cells))]
     columns, further = _columns(numbers), _further(view)
+    likelihood = ["likelihood (nats per token)"] if "likelihood" in values["measure"] else []
     optional = list(dict.fromkeys(key for row in further.values() for key in row))
     table = [
         [
@@ -74,6 +77,7 @@ def score_table(view: StudyView, values: pl.DataFrame, names: Sequence[str]) -> 
             _layout(numbers[cell, name]["avg"], _samples(view, name)),
             *(_mean_text(numbers.get((cell, name + part), {}).get(measure)) for part, measure, _ in columns),
             f"{numbers[cell, name]['tokens']['mean']:,.0f}",
+            *(_nats(numbers[cell, name].get("likelihood")) for _ in likelihood),
             *(percent(further[cell, name].get(key)) for key in optional),
         ]
         for name in shown
@@ -88,7 +92,7 @@ def score_table(view: StudyView, values: pl.DataFrame, names: Sequence[str]) -> 
     ]
     left = len(names) - len(shown)
     more = [f"{left} more benchmarks are in trials/*/metrics.json."] if left else []
-    header += ["tokens", *(FURTHER[key] for key in optional)]
+    header += ["tokens", *likelihood, *(FURTHER[key] for key in optional)]
     return Table(header, table, len(view.keys) + 2, [*(note.format(view.word()) for note in NOTES), *more])
 
 
@@ -124,6 +128,12 @@ def _k(measure: str) -> int:
 
 def _mean_text(row: Mapping[str, Any] | None) -> str:
     return plus_minus(row["mean"], row["stderr"]) if row else "–"
+
+
+def _nats(row: Mapping[str, Any] | None) -> str:
+    if row is None:
+        return "–"
+    return f"{row['mean']:.3f}" + (f" ± {row['stderr']:.3f}" if row["stderr"] is not None else "")
 
 
 def _layout(row: Mapping[str, Any], samples: str) -> str:

@@ -66,7 +66,8 @@ def detectable(
     done: Mapping[str, Path],
     cluster: str | None = None,
 ) -> list[Detectable]:
-    """`done`: id of a finished trial -> its folder. Contrasts that lack an arm are left out.
+    """`done`: id of a finished trial -> its folder. Contrasts that lack an arm are left out, and those on
+    likelihood, whose noise nothing tells beforehand.
 
     `cluster`: the study's; raises UserError where finished trials lack that column.
     """
@@ -75,7 +76,8 @@ def detectable(
     return [
         found
         for contrast in contrasts
-        if (found := _detectable(contrast, trials, done, cluster, (len(primary), tested)))
+        if contrast.unit == "share"
+        and (found := _detectable(contrast, trials, done, cluster, (len(primary), tested)))
     ]
 
 

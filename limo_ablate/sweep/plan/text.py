@@ -104,6 +104,11 @@ def text(plan: Plan) -> str:
         lines += [_flat(seen) for seen in plan.contrasts if seen.flat is not None]
         lines += [_equivalence(seen) for seen in plan.contrasts if seen.equivalence is not None]
         lines += [_single(seen) for seen in plan.contrasts if seen.seeds == 1]
+    lines += [
+        f"  {contrast.name}: in nats per token, whose noise is not known before its trials have run"
+        for contrast in plan.study.contrasts
+        if contrast.unit != "share"
+    ]
     if plan.named:
         lines += ["", "Named by the study itself; it runs only if you trust it (`sweep --trust`, once)"]
         lines += [f"  {line}" for line in plan.named]

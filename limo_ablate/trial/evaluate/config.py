@@ -102,6 +102,8 @@ class EvalConfig(EngineConfig):
     (gpt-oss), none; auto: any of them."""
     at: KeptConfig | None = field(default=None, metadata=DEFAULT_NOT_IN_KEY)
     """Scores the training on its way too, without training again: `{epochs: [1, 2, 4, last]}`."""
+    likelihood: tuple[str, ...] = field(default=(), metadata=DEFAULT_NOT_IN_KEY)
+    """Benchmarks whose gold solutions (`fields.solution`) get their log-likelihood measured."""
     judge: JudgeConfig | None = None
     probe: ProbeConfig | None = None
     report: ReportConfig | None = field(default=None, metadata=NOT_IN_KEY)
@@ -114,6 +116,8 @@ class EvalConfig(EngineConfig):
             check_sampling(f"eval.benchmarks.{name}", benchmark)
         if self.report:
             self._check_report(self.report)
+        for name in self.likelihood:
+            self._check_likelihood(name)
         if self.rerun_batch_size is not None and (
             self.rerun_batch_size < 1 or self.rerun_batch_size == self.batch_size
         ):
@@ -130,6 +134,25 @@ class EvalConfig(EngineConfig):
     def graders(self) -> dict[str, Grading]:
         """Benchmark -> how it is graded."""
         return {name: Grading(one.grader, one.grader_options) for name, one in self.benchmarks.items()}
+
+    def _check_likelihood(self, name: str) -> None:
+        where, benchmark = f"eval.likelihood={list(self.likelihood)}", self.benchmarks.get(name)
+        if benchmark is None:
+            raise UserError(f"{where}: {name} is no benchmark; there are: {', '.join(self.benchmarks)}")
+        if isinstance(benchmark.fields, FieldsConfig) and not benchmark.fields.solution:
+            raise UserError(
+                f"{where}: {name} has no gold solutions; set eval.benchmarks.{name}.fields.solution to their "
+                "column, or leave it out"
+            )
+        if benchmark.choices:
+            raise UserError(
+                f"{where}: the options of {name} are shuffled (choices), and its solutions may name them by "
+                "letter; leave it out"
+            )
+        if self.tensor_parallel > 1:
+            raise UserError(
+                f"{where}: it holds the model on one GPU; set eval.tensor_parallel=1, or eval.likelihood=[]"
+            )
 
     def _check_report(self, report: ReportConfig) -> None:
         named = {*self.benchmarks, *(f"{n}/{g}" for n, b in self.benchmarks.items() for g in b.groups or ())}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
+from statistics import mean, stdev
 
 import polars as pl
 
@@ -44,6 +46,8 @@ def scores(results: Results) -> Scores:
     ).row(0, named=True)
     problems = verdicts["problem"].n_unique()
     entry = {**passes(verdicts), **shares, "problems": problems, "samples": verdicts.height // problems}
+    if "log_likelihood" in verdicts.columns:
+        entry |= _likelihood_scores(verdicts)
     if results.again is not None:
         entry |= _rerun_scores(verdicts, results.again)
     if results.judged is not None:
@@ -72,6 +76,21 @@ def benchmark_scores(
         parts[f"{name}/clean"] = verdicts.filter(~pl.col("problem").is_in(list(flagged)))["problem"]
     return {name: scores(results)} | {
         part: scores(results.of(problems)) for part, problems in parts.items() if len(problems)
+    }
+
+
+def _likelihood_scores(verdicts: pl.DataFrame) -> Scores:
+    """Of the gold solutions that were measured: nats per token, nats per solution, their number."""
+    own = verdicts.unique("problem", maintain_order=True).drop_nulls("log_likelihood")
+    whole = own["log_likelihood"].to_list()
+    per_token = [nats / tokens for nats, tokens in zip(whole, own["solution_tokens"], strict=True)]
+    if not whole:
+        return {"likelihood_problems": 0}
+    return {
+        "likelihood": mean(per_token),
+        "likelihood_stderr": stdev(per_token) / math.sqrt(len(whole)) if len(whole) > 1 else math.nan,
+        "likelihood_per_solution": mean(whole),
+        "likelihood_problems": len(whole),
     }
 
 
