@@ -114,7 +114,9 @@ def cube(
         )
     missing = own[measure].null_count()
     if missing == own.height or (missing and measure != LIKELIHOOD):
-        does = "measure it (eval.likelihood)" if measure == LIKELIHOOD else "record how completions ended"
+        does = (
+            "record how their completions ended" if measure != LIKELIHOOD else "measure it (eval.likelihood)"
+        )
         raise UserError(f"score {score}.{measure}: its trials do not {does}")
     over = replicate_axis(axes, list(levels.values()))
     wide = own.pivot("trial", index="problem", values=measure, maintain_order=True).drop_nulls()
