@@ -147,10 +147,9 @@ def finding(row: dict[str, Any]) -> str:
     """`+12.3 points [8.1, 16.5]: different (confirmatory)`; without a result, the reason."""
     if row["effect"] is None:
         return f"no result: {row['note']}"
-    unit = "points" if row["unit"] == "share" else row["unit"]
-    value = f"{amount(row['effect'], row['unit'])} {unit} {interval(row, 'low', 'high')}"
-    effect = f"{value}: {row['conclusion']}"
-    return effect if row["why"] == NOT_REGISTERED else f"{effect} ({_claim(row)})"
+    unit = " points" if row["unit"] == "share" else ""
+    found = f"{effect(row)}{unit} {interval(row, 'low', 'high')}: {row['conclusion']}"
+    return found if row["why"] == NOT_REGISTERED else f"{found} ({_claim(row)})"
 
 
 def _compared(row: dict[str, Any]) -> str:
@@ -203,7 +202,7 @@ def _row(row: dict[str, Any]) -> list[str]:
         *named,
         row["conclusion"],
         row["over"] or "–",
-        amount(row["effect"], row["unit"]) + ("" if row["unit"] == "share" else f" {row['unit']}"),
+        effect(row),
         interval(row, "low", "high"),
         *(_p(row[name]) for name in ("p", "p_adj", "p_equivalent", "p_equivalent_adj")),
         *(
@@ -214,6 +213,11 @@ def _row(row: dict[str, Any]) -> list[str]:
         *(_p(row[name]) for name in ("p_flips", "p_mcnemar")),
         f"{row['problems']} × {row['samples']} × {row['seeds']}{'' if row['paired'] else ', unpaired'}",
     ]
+
+
+def effect(row: dict[str, Any]) -> str:
+    """`+12.3` points, or `+0.120 nats per token`."""
+    return amount(row["effect"], row["unit"]) + ("" if row["unit"] == "share" else f" {row['unit']}")
 
 
 def interval(row: dict[str, Any], low: str, high: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from limo_ablate.core.text import counted
-from limo_ablate.report.claims import Claims, claims, finding, interval, points
+from limo_ablate.report.claims import Claims, claims, effect, finding, interval
 from limo_ablate.report.facts import problems, provenance, recipe
 from limo_ablate.report.labels import axis, level, plus_minus
 from limo_ablate.report.result_tables import interval as cell_interval
@@ -65,7 +65,7 @@ def model_card(view: StudyView) -> str:
 
 
 def facts(view: StudyView) -> dict[str, Any]:
-    """Cells, contrasts and problems in JSON types; accuracies and effects from 0 to 1."""
+    """Cells, contrasts and problems in JSON types; accuracies from 0 to 1, effects in their `unit`."""
     found = claims(view)
     rows = found.rows.to_dicts() if found else []
     return {
@@ -97,7 +97,7 @@ def _contrasts(found: Claims) -> Table:
         p = row["p_adj"]
         shown = "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
         conclusion = f"{row['conclusion']} ({row['kind']})"
-        rows.append([*named, points(row["effect"]), interval(row, "low", "high"), shown, conclusion])
+        rows.append([*named, effect(row), interval(row, "low", "high"), shown, conclusion])
     return Table(CONTRASTS, rows, 3)
 
 
