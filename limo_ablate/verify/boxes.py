@@ -23,9 +23,15 @@ _BEFORE = re.compile(
     rf"(?:[=$&≈]|\\[\[(]|\\approx){_GAP}(?P<factors>(?:[-−]|\\pm)?{_GAP}(?:{_FACTOR}{_GAP})*)\Z"
 )
 _BEHIND = re.compile(
-    rf"(?P<factors>(?:{_GAP}(?:{_FACTOR}|\\%|\^\s*(?:\{{[^{{}}]*\}}|\\circ|\w))|[a-zA-Z](?![a-zA-Z])|!)+)"
+    rf"(?P<factors>(?:{_GAP}(?:{_FACTOR}|\\%|\^\s*(?:\{{[^{{}}]*\}}|\\circ|\w)"
+    rf"|/\s*\d++|\\(?:times|cdot)\s*10\s*\^\s*(?:\{{[^{{}}]*\}}|\d))|[a-zA-Z](?![a-zA-Z])|!)+)"
     rf"(?={_GAP}[.,;]?{_GAP}(?:\$|\\\]|\\\)|=|\Z))"
 )
+_INSIDE = re.compile(
+    r"(?:\\sqrt\s*(?:\[\d+\])?|\\[dt]?frac(?:\s*\{[^{}]*\})?)\s*\{\s*\Z|\\(?:log|ln|lg|exp|sin|cos|tan)\s*\Z"
+)
+"""A root, fraction or function whose argument the box is."""
+_REST = re.compile(r"\s*\}(?:\s*\{[^{}]*\})?")
 _OPENING, _CLOSING = frozenset(("", *"$([\n*:")), ("$", ".", "\n", "**", "\\)", "\\]")
 """What commonly stands around a box that has no factors beside it."""
 _DOLLARS = re.compile(r"(?<!\\)\$+")
@@ -87,6 +93,10 @@ def _with_factors(text: str, box: Box) -> Box:
     alone = text[box.start - 1 : box.start] in _OPENING, text[box.end : box.end + 2].startswith(_CLOSING)
     if alone == (True, True):
         return box
+    if inside := _INSIDE.search(text[max(0, box.start - 80) : box.start]):
+        rest = _REST.match(text, box.end) if inside[0].rstrip().endswith("{") else None
+        last = rest[0] if rest else ""
+        return Box(box.start - len(inside[0]), box.end + len(last), f"{inside[0]}({box.content}){last}")
     before = None if alone[0] else _BEFORE.search(text[max(0, box.start - 80) : box.start])
     behind = None if alone[1] else _BEHIND.match(text[box.end : box.end + 80])
     in_formula = (before or behind) and _in_formula(text, box.start)
@@ -94,7 +104,9 @@ def _with_factors(text: str, box: Box) -> Box:
     last = behind["factors"] if behind and (in_formula or behind["factors"].lstrip()[0] == "\\") else ""
     if not (first.strip() or last):
         return box
-    content = box.content if re.fullmatch(r"[\w.]+|\\\w+", box.content) else f"({box.content})"
+    joins = (first.rstrip()[-1:].isdigit() and box.content[0].isdigit()) or last[:1].isdigit()
+    plain = not joins and re.fullmatch(r"[\w.]+|\\\w+", box.content)
+    content = box.content if plain else f"({box.content})"
     return Box(box.start - len(first), box.end + len(last), f"{first}{content}{last}".strip())
 
 

@@ -31,11 +31,21 @@ _ADVERBS = frozenset(
     )
 )
 _ASSERTS = re.compile(
-    r"(?:\b(?:is|are|was|were|be|equals?|has|have|that\s+is|namely|gets?|gives|becomes|costs?|totals?"
-    r"|yields?|remains?|obtain|there\s+(?:are|is)|left\s+with|total\s+of)|等于|得到|[为是有得共])[,:：]?\s*"
-    r"(?:(?:also|still|about|only|exactly|just|simply|now|then|equal\s+to|a\s+total\s+of|the|number)\s+)*(?:\*\*)?\s*$",
+    r"(?:\b(?:is|are|was|were|be|equals?|has|have|that\s+is|namely|g[eo]ts?|gives|becomes|costs?|totals?|weighs?"
+    r"|yields?|remains?|obtain|there\s+(?:are|is)|left\s+with|ends?\s+up\s+with|total\s+of|comes\s+(?:out\s+)?to"
+    r"|takes?|took|needs?|pays?|paid|earns?|earned|spends?|spent|saves?|saved|makes?|made|(?:can|will)\s+[a-z]+"
+    r"|amounts\s+to|works\s+out\s+to|(?:arrives?|starts?|leaves?|ends?|begins?)\s+at)"
+    r"|等于|得到|[为是有得共])[,:：]?\s*"
+    r"(?:(?:also|still|about|only|exactly|just|simply|now|then|thus|therefore|hence|equal\s+to|a\s+total\s+of|the"
+    r"|number)\s+)*(?:\*\*)?\s*$",
     re.IGNORECASE,
 )
+_REMARK = re.compile(
+    r"\s*\((?=(?:[^()]*[^\W\d_]){4})(?:and\s+not|not|since|because|as|so|where|the\s+other|which|note|recall|rather|instead"
+    r"|i\.e\.|that\s+is|about|approximately|approx\.?)\b[^()]{0,200}\)",
+    re.IGNORECASE,
+)
+"""What is added in parentheses to a value: "5 (and not 6, as it may seem)"."""
 _DENIED = re.compile(r"(?:it(?:'s|\s+is)\s+)?(?:not|neither)\b", re.IGNORECASE)
 _CONTRAST = re.compile(
     r"(?:\bbut|\bit\s+is|\bit's|而是)\s+(?:it\s+is\s+)?(?:rather\s+|instead\s+|actually\s+)?(.+)",
@@ -43,18 +53,21 @@ _CONTRAST = re.compile(
 )
 _HEDGED_BEFORE = re.compile(
     r"\b(?:not|except|excluding|unless|either|neither|possibly|maybe|perhaps|between(?=\s*$)|at\s+least|at\s+most"
-    r"|more\s+than|less\s+than|fewer\s+than|greater\s+than|other\s+than|without|any)\b|n't\b|除了|不是"
+    r"|(?:more|less|fewer|greater|larger|smaller|other|rather)\s+than|without|any|never|cannot|impossible|exceeds?"
+    r"|close\s+to|(?:multiples?|divisors?|factors?|powers?)\s+of|divisible\s+by|(?:ends?|begins?|starts?)\s+(?:in|with)"
+    r"|reach(?:es)?|above|below|beyond|up\s+to|wrong|incorrect|doubt)\b|n['’]t\b|除了|不是"
     r"|\b(?:might|may|could)\s+(?:\w+\s+)?(?:be\s*)?$",
     re.IGNORECASE,
 )
 _HEDGED_BEHIND = re.compile(
-    r"\b(?:or|except|excluding|unless|otherwise|but|depend(?:s|ing)|if|so\s+on|etc)\b|除了|或", re.IGNORECASE
+    r"\A\W*(?:times|plus|minus|(?:more|less|fewer|greater)\s+than|multiplied|divided|squared|cubed|percent\s+of)\b"
+    r"|\b(?:or|except|excluding|unless|otherwise|but|depend(?:s|ing)|if|so\s+on|etc)\b|除了|或", re.IGNORECASE
 )
 _QUESTION = (
     "find|compute|calculate|determine|evaluate|simplify|solve|express|what|how|which|who|if|let|suppose|assume|given"
     "|consider|prove|show|write|state|give|expand|factor|convert|round|add|subtract|multiply|divide|graph|enter|list"
     "|order|rationali[sz]e|name|use|fill|draw|answer|choose|select|identify|estimate|complete|approximate|reduce|note"
-    "|is|are|does|do|did|can|will|would|when|where|why|求|若|如果|设|已知|计算|化简|解方程"
+    "|recall|remember|is|are|does|do|did|can|will|would|when|where|why|求|若|如果|设|已知|计算|化简|解方程"
 )
 _COMMANDS = (
     "Find|Compute|Calculate|Determine|Evaluate|Simplify|Express|Solve|Factor|Fully|Completely|Expand"
@@ -65,6 +78,8 @@ _ASKS = re.compile(
     rf"^\W*(?:(?:completely|fully|please|now|then|next|first|and)\s+)?(?:{_QUESTION})\b|^\W*[求若设]|[:;,]\s*(?:please\s+)?(?:find|compute|calculate|determine|evaluate|simplify"
     r"|express|what|how|which\s+of|solve)\b|\b(?:need|want|have|asked|going|try|trying|required|wants?|goal\s+is|task\s+is)"
     r"\s+(?:us\s+)?(?:to\s+)(?:find|compute|calculate|determine|evaluate|simplify|express|solve|know|figure)\b"
+    r"|\b(?:must|should|will|let\s+me|let\s+us|let's)\s+(?:first\s+)?(?:find|compute|calculate|determine|figure|restate|rephrase|recall)\b"
+    r"|\b(?:problem|question|exercise)\s+(?:says|states|tells|asks|gives|mentions)\b|\b(?:are|am|were|we're|I'm)\s+(?:told|given|asked)\b"
     rf"|(?-i:\b(?:{_COMMANDS})\b)|[?？]|多少|几个|什么|求[^得出]",
     re.IGNORECASE,
 )
@@ -117,6 +132,7 @@ def read_clause(clause: str) -> str | None:
     A short clause is the answer as it stands; in a longer one, the value that it asserts. If that is
     unclear, all of the clause, which can then equal no value.
     """
+    clause = _REMARK.sub("", clause)
     if _DENIED.match(clause):
         contrast = _CONTRAST.search(clause)
         return read_clause(contrast[1]) if contrast else None
@@ -126,6 +142,8 @@ def read_clause(clause: str) -> str | None:
     words = prose(clause)
     if not found:
         return clause
+    if clause.startswith("that "):
+        return _asserted(clause, found) or _only_group(clause, found) or clause
     leads = not clause[: found[0].start].strip("*( ")
     if leads and len(words) <= 2 and not _ADVERBS & set(words):
         return clause
@@ -141,6 +159,7 @@ def read_sentence(sentence: str, earlier: str) -> str | None:
 
     A value that no verb asserts counts if the sentence draws a conclusion, or if `earlier` computes it.
     """
+    sentence = _REMARK.sub("", sentence)
     if is_question(sentence) and not is_computed(sentence):
         return None
     found = values(sentence)

@@ -24,6 +24,7 @@ PHRASE = re.compile(
         (?: \s+ to \s+ (?:the|this) \s+ (?:problem|question) )?
         \W{0,4} (?: \s*(?:is|are|=|:|：|would\s+be|must\s+be|equals)\s* \W{0,3}? )+
         (?:thus|therefore|simply|option|choice)?
+    | \bans\.\s+ | (?:final\s+)?\banswer,\s+ (?=\W{0,2}-?\d[\d.,/]*\W*$)
     | (?:^|\n|\.\s) [\W_]{0,6} (?:(?:the\s+)?final\s+)? answer [*_\s:：]*
         (?=\n|\$|\\[(\[]|-?\d[\d.,/]*\s*(?:\n|$))
     | (?:^|\n) [ \t]* (?:\*\*)? (?-i:A) \s* [:：] (?:\*\*)? (?!.{0,400}\n\s*(?:\*\*)?B\s*[:：.)])
@@ -42,11 +43,14 @@ _KEYWORD = re.compile(
 )
 """What every phrase in ASCII contains; finding it is cheap."""
 _SUPPOSED = re.compile(
-    r"\b(?:if|whether|suppose|assume|unless|what|maybe|perhaps)\s+(?:the|our|this|my)?\s*$", re.IGNORECASE
+    r"\b(?:if|whether|suppose|assume|unless|what|maybe|perhaps|doubt|wrong|incorrect|tempting\s+to\s+\w+"
+    r"|(?:might|may|could|some|many|most|students?|people|they|one)\s[^.!?\n]{0,20}?"
+    r"(?:think|thinks|say|says|believe|guess|expect|claim|claims|suspect))(?:\s+that)?\s+(?:the|our|this|my)?\s*$",
+    re.IGNORECASE,
 )
 _CLAUSE_END = re.compile(
     r"\n\s*\n|\n(?=\s*[A-Z*#\\【-])|\.(?=\s+[A-Z])|\.\s*$|[。；！]|(?<=[?？])(?=\s)"
-    r"|,?\s+(?:because|since|which|as\s+required|of\s+the|so\s+that|I\s+hope|rather\s+than|instead\s+of)\b"
+    r"|,?\s+(?:because|since|(?P<which>which)|as\s+required|of\s+the|so\s+that|I\s+hope|rather\s+than|instead\s+of)\b"
     r"|,\s+(?:not|though|although|while|whereas|so)\b|(?P<remark>,\s+(?:it|this|they|he|she|we|I)\b)"
 )
 _CONDITION = re.compile(r"(?:In|For|When|With|By|At|On|From|Using|After|If|Since|As|Under)\b", re.IGNORECASE)
@@ -71,6 +75,12 @@ _TRUTH = re.compile(r"\b(?:statement|claim|assertion|proposition|conjecture|it)\
 _UNCLOSED = re.compile(r"\$[^$\n]*(?:\\[a-zA-Z]|[\^_])[^$\n]*\Z|\\[\[(](?!.*\\[\])]).*\Z", re.DOTALL)
 """A formula in which the text breaks off; an amount of money has none of its signs."""
 _ODD_DOLLAR = re.compile(r"(?<!\\)\$[^.\n]*\Z")
+_USED = re.compile(
+    r"\b(?:identity|formula|equation|theorem|lemma|inequality|rule|law|fact|condition|definition|useful)\b"
+    r"|^\W*(?:recall|remember|set)\b",
+    re.IGNORECASE,
+)
+"""What a formula after it is used for, and does not answer."""
 LOOP = 40
 """Characters before the last sentence that occur often in a text that repeats itself."""
 _SENTENCE_END = re.compile(
@@ -88,7 +98,7 @@ def by_phrase(text: str) -> str | None:
             return None
         begins = max(0, keyword.start() - 30)
     for phrase in reversed(list(PHRASE.finditer(text, begins))[-8:]):
-        if _SUPPOSED.search(text, max(0, phrase.start() - 30), phrase.start()):
+        if _SUPPOSED.search(text, max(0, phrase.start() - 60), phrase.start()):
             continue
         clause = _clause(text[phrase.end() :])
         if text.rstrip().endswith(("?", "？")) and not is_bare(clause):
@@ -107,6 +117,8 @@ def _clause(rest: str) -> str:
     spans = [m.span() for m in FORMULA.finditer(rest)]
     for end in _CLAUSE_END.finditer(rest):
         if end["remark"] and _CONDITION.match(rest):
+            continue
+        if end["which"] and not is_bare(rest[: end.start()]):
             continue
         if not any(start < end.start() < stop for start, stop in spans):
             rest = rest[: end.start()]
@@ -165,7 +177,8 @@ def by_last_sentence(text: str, prompt: str = "") -> str | None:
 
 def _names_value(lead: str) -> bool:
     """Whether the text before a value in its line says in words what it is: "The total cost:"."""
-    return lead.endswith((":", "：")) and bool(prose(lead)) and not is_label(lead[:-1])
+    names = lead.endswith((":", "：")) and bool(prose(lead)) and not is_label(lead[:-1])
+    return names and not _USED.search(lead)
 
 
 def _is_last_option(sentence: str, earlier: str) -> bool:
