@@ -9,6 +9,7 @@ from fractions import Fraction
 from limo_ablate.verify.cache import cached
 from limo_ablate.verify.limits import MAX_ANSWER, LimitReached
 from limo_ablate.verify.nodes import (
+    Call,
     Clock,
     Date,
     Listing,
@@ -85,10 +86,16 @@ _EXCEPT = re.compile(
 )
 _FRACTION_WORDS = {"half": 2, "halve": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6,
                    "seventh": 7, "eighth": 8, "ninth": 9, "tenth": 10}  # fmt: skip
+_CONGRUENT = re.compile(
+    r"(?:(?:those|all|the|integers?|numbers?|values?|that|which|are|n)\s+)*congruent\s+to\s+"
+    r"(\d{1,9}(?:\s*(?:,|or|and)\s*\d{1,9})*)\s*,?\s*\(?mod(?:ulo)?\s*(\d{1,9})\)?"
+)
 _YES_NO = re.compile(r"(yes|no|true|false)\s*[,.;:]\s(?=.*[a-z]{2}).+", re.IGNORECASE | re.DOTALL)
 _LONE = re.compile(r"[A-Za-z][a-z]{1,2}|[A-Z]{2,3}")
 _CODE = re.compile(r"(?:[A-Z][a-z]?\d*){2,8}")
 """KES, TP53, H2O: a name that is a whole answer is no product of letters."""
+_NUMBERED = re.compile(r"[A-Z][a-z]|[A-Za-z]{1,5}\d{1,4}")
+"""Ca, p53, T1."""
 _DECIMAL_COMMA = re.compile(r"-?(?:0,\d+|\d+,(?:\d\d|\d{4,}))")
 """A list of two numbers, or one number with a decimal comma, which has more than one decimal."""
 _FLOOR = re.compile(r"(?<!sqrt)(?:\\left\s*)?\[([^\[\],;]*?)(?:\\right\s*)?\]")
@@ -110,9 +117,10 @@ def read_answer(text: str) -> Answer:
 
 
 @cached
-def other_readings(text: str, floors: bool) -> tuple[Answer, ...]:
+def other_readings(text: str, floors: bool, plain: bool) -> tuple[Answer, ...]:
     """Other readings of ambiguous notation: \\log as base 10, 2e-1 as 2e - 1, "1,250" as two numbers, 1,25 as
-    1.25, "up" as u times p; with `floors`, where the other side has one, [n/2] as its floor."""
+    1.25, "up" as u times p unless the other side is `plain`, letters and digits; with `floors`, where the other
+    side has one, [n/2] as its floor."""
     cleaned = clean(text) if len(text) <= MAX_ANSWER else text
     found = []
     if re.search(r"\\?\blog(?!\s*_)", cleaned):
@@ -125,7 +133,7 @@ def other_readings(text: str, floors: bool) -> tuple[Answer, ...]:
         found.append(_mathematics(cleaned.replace(",", ".")))
     if floors and (bracketed := _FLOOR.sub(r"\\lfloor \1\\rfloor ", cleaned)) != cleaned:
         found.append(_mathematics(bracketed))
-    if len(cleaned) < 40 and is_lone_word(flatten(cleaned)):
+    if len(cleaned) < 40 and not plain and is_lone_word(flatten(cleaned)):
         found.append(_mathematics(cleaned))
     return tuple(answer for answer in found if answer.node is not None)
 
@@ -134,6 +142,8 @@ def is_lone_word(flat: str) -> bool:
     """Whether an answer is a short word such as No, OK, N/A, which in a formula could be letters."""
     bare = flat.strip("(){}[] ")
     if _CODE.fullmatch(bare) and (len(bare) < 4 or any(c.isdigit() for c in bare)):
+        return True
+    if _NUMBERED.fullmatch(bare):
         return True
     return flat in ("n/a", "N/A") or bool(_LONE.fullmatch(bare) and bare.lower() in LONE_WORDS)
 
@@ -147,6 +157,8 @@ def read_choice(text: str) -> tuple[str, str] | None:
     if not match:
         return None
     letters = re.sub(r"[^A-J]", "", match["letters"].replace("and", ""))
+    if letters == match["letters"] and sorted(letters) != list(letters):
+        return None  # EI is a word
     return (letters, match["rest"].strip(" .")) if len(set(letters)) == len(letters) else None
 
 
@@ -181,7 +193,7 @@ def _first_reading(text: str) -> Answer:
         return Answer(text, node, None)
     if is_lone_word(flat):
         return Answer(text, Words(words(text)), None)
-    if _SENTENCE.fullmatch(flat) and flat.lower() not in FUNCTIONS and flat not in ("infinity", "infty"):
+    if _SENTENCE.fullmatch(flat) and not _is_function(flat) and flat not in ("infinity", "infty"):
         return Answer(text, _words(text), None)
     answer = _mathematics(formula)
     if isinstance(answer.node, Words) and flat[0].isdigit() and "\\t" in formula:
@@ -191,6 +203,12 @@ def _first_reading(text: str) -> Answer:
     if answer.node is None and not answer.limited and _is_mostly_words(flat):
         return Answer(text, _words(text), answer.problem)
     return answer
+
+
+def _is_function(flat: str) -> bool:
+    """Whether words are a function and its letters: arccosh x."""
+    name, *letters = flat.split()
+    return name.lower() in FUNCTIONS and all(len(letter) < 3 for letter in letters)
 
 
 def _mathematics(text: str, *, scientific: bool = True, log10: bool = False) -> Answer:
@@ -238,6 +256,11 @@ def _is_mostly_words(flat: str) -> bool:
 
 
 def _special_reading(flat: str) -> Node | None:
+    if "congruent" in flat and (match := _CONGRUENT.fullmatch(flat)):
+        modulus = Number(Fraction(match[2]))
+        rests = [Number(Fraction(rest)) for rest in re.findall(r"\d+", match[1])]
+        found = tuple(Call("residue", (rest, modulus)) for rest in rests)
+        return found[0] if len(found) == 1 else Listing(found)
     if "xcept" in flat and (match := _EXCEPT.fullmatch(flat)):
         return _reals_except(match[1])
     if "\\" in flat:
@@ -249,8 +272,8 @@ def _special_reading(flat: str) -> Node | None:
     if numeral := _base(flat):
         return numeral
     if (numbers := circled_numbers(flat)) is not None:
-        found = tuple(Number(Fraction(number)) for number in numbers)
-        return found[0] if len(found) == 1 else Listing(found)
+        circled = tuple(Number(Fraction(number)) for number in numbers)
+        return circled[0] if len(circled) == 1 else Listing(circled)
     if (parts := numbered_parts(flat)) and (nodes := _parts(parts)):
         return nodes
     if (match := _RANGE.fullmatch(flat)) and int(match[1]) < int(match[2]):

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from limo_ablate.verify.answer import read_answer
 from limo_ablate.verify.extract import WITHOUT_ANSWER, Extract, Extraction
 from limo_ablate.verify.extract import extract as extract_answer
-from limo_ablate.verify.gold import read_gold
-from limo_ablate.verify.grade import grade
+from limo_ablate.verify.gold import is_beyond, read_gold
+from limo_ablate.verify.grade import UNPARSED_GOLD, grade
 from limo_ablate.verify.limits import MAX_ANSWER
 from limo_ablate.verify.show import show
 from limo_ablate.verify.turns import Thinking
@@ -52,8 +52,12 @@ def verify(
     'correct'
     """
     started = time.perf_counter()
+    if extract != "boxed" and finished and _is_gold_itself(completion, gold):
+        return _verdict("correct", "text", None, completion, started)
     extraction = extract_answer(completion, extract, prompt=prompt, finished=finished, thinking=thinking)
     if isinstance(extraction, str):
+        if extraction == "no_answer" and completion.strip() and is_beyond(read_gold(gold)):
+            return _verdict("undecided", *UNPARSED_GOLD, None, started)
         return _verdict("incorrect", extraction, WITHOUT_ANSWER[extraction], None, started)
     answer = extraction.text
     try:
@@ -63,6 +67,10 @@ def verify(
         return _verdict("undecided", "error", f"{type(error).__name__}: {error}", answer, started)
     status: Status = "undecided" if outcome.equal is None else "correct" if outcome.equal else "incorrect"
     return _verdict(status, outcome.rule, outcome.reason, answer, started)
+
+
+def _is_gold_itself(completion: str, gold: str) -> bool:
+    return 0 < len(completion) < len(gold) + 9 and completion.strip() == gold.strip() != ""
 
 
 def verify_many(

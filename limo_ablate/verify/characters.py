@@ -15,7 +15,7 @@ _SYMBOLS = {
     "’": "'",
     "‘": "'", "″": "''", "“": '"', "”": '"', "∠": r"\angle ", "△": r"\triangle ", "∑": r"\sum ",
     "∏": r"\prod ",
-    "∫": r"\int ", "∂": r"\partial ", "∇": r"\nabla ", "→": r"\to ", "⇒": r"\implies ", "∧": r"\land ",
+    "∫": r"\int ", "∂": r"\partial ", "∇": r"\nabla ", "→": r"\to ", "⇒": r"\implies ", "∀": r"\forall ", "∃": r"\exists ", "∧": r"\land ",
     "∨": r"\lor ", "¬": r"\neg ", "⟨": r"\langle ", "⟩": r"\rangle ", "〈": r"\langle ", "〉": r"\rangle ",
     "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ", "‖": r"\|", "∣": "|", "│": "|",
     "…": r"\ldots ", "⋯": r"\ldots ", "ℝ": r"\R ", "ℤ": r"\Z ", "ℕ": r"\N ", "ℚ": r"\Q ", "ℂ": r"\C ",

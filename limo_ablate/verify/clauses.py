@@ -61,7 +61,8 @@ _HEDGED_BEFORE = re.compile(
 )
 _HEDGED_BEHIND = re.compile(
     r"\A\W*(?:times|plus|minus|(?:more|less|fewer|greater)\s+than|multiplied|divided|squared|cubed|percent\s+of)\b"
-    r"|\b(?:or|except|excluding|unless|otherwise|but|depend(?:s|ing)|if|so\s+on|etc)\b|除了|或", re.IGNORECASE
+    r"|\b(?:or|except|excluding|unless|otherwise|but|depend(?:s|ing)|if|so\s+on|etc)\b|除了|或",
+    re.IGNORECASE,
 )
 _QUESTION = (
     "find|compute|calculate|determine|evaluate|simplify|solve|express|what|how|which|who|if|let|suppose|assume|given"
@@ -96,6 +97,8 @@ _LABEL = re.compile(
 """What a number after it counts: "Step 1" has no value."""
 _COMPUTED = re.compile(r"\d[^=\d]{0,20}[-−+*/x×÷][^=]{0,80}=\s*[-−$€£]{0,2}\d[\d.,]*[^=\d]*\Z")
 _NAME = re.compile(r"\(?[A-Za-z](?:_?\d)?")
+_TOTAL = re.compile(r"(?:total|sum|altogether|final|answer|result|difference|profit)", re.IGNORECASE)
+_NAMES_ANSWER = re.compile(r"\bis\s+(?:the|our|my)\s+(?:final\s+|correct\s+)?(?:answer|result)\W*\Z")
 _EQUATION = re.compile(r"([^\s=]+)\s*=\s*$")
 
 
@@ -177,9 +180,16 @@ def read_sentence(sentence: str, earlier: str) -> str | None:
     computed = re.search(rf"(?:=|\bis|\bare)\s*\W?{re.escape(last.text)}(?![\d])", earlier)
     return (
         group
-        if _CONCLUDES.match(sentence) or (last.formula and ends and "=" in last.text) or computed
+        if _CONCLUDES.match(sentence)
+        or (last.formula and ends and "=" in last.text)
+        or computed
+        or _NAMES_ANSWER.search(sentence)
         else None
     )
+
+
+def is_hedged(text: str) -> bool:
+    return bool(_HEDGED_BEFORE.search(text) or _HEDGED_BEHIND.search(text))
 
 
 def is_question(sentence: str) -> bool:
@@ -282,6 +292,9 @@ def _equation(sentence: str, found: list[Value]) -> str | None:
     before = _mathematics_before(sentence[: left.end()])
     if re.search(r"[A-Za-z]\s*[-+*/^]|[-+*/^]\s*[A-Za-z]|\d[a-z]\b", before):
         return f"{before}{last.text}"
+    if len(sides) > 1 and all(match[1].isalpha() for _, match in sides) and not _TOTAL.match(left[1]):
+        if all(len(match[1]) > 1 for _, match in sides):  # length = 7, width = 4
+            return ", ".join(_with_unit(sentence, value) for value, _ in sides)
     named = [(match[1], value) for value, match in sides if _NAME.fullmatch(match[1])]
     if len(named) > 1 or (named and len(sides) == 1):
         return ", ".join(f"{name.strip('(')} = {value.text}" for name, value in named)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
+from typing import TypeGuard
 
 from limo_ablate.verify.compare_quantities import equal_quantities
 from limo_ablate.verify.compare_words import compare_times, compare_words
@@ -13,15 +14,20 @@ from limo_ablate.verify.limits import MAX_MATCHES, LimitReached
 from limo_ablate.verify.nodes import (
     ELLIPSIS,
     ZERO,
+    Add,
     Builder,
     Call,
     Cases,
+    Constant,
     Group,
     Listing,
     Logic,
     Matrix,
+    Mul,
     Node,
     Number,
+    Percent,
+    Power,
     Ratio,
     Relation,
     SetOf,
@@ -50,6 +56,7 @@ from limo_ablate.verify.relations import (
     assignment,
     equal_relations,
     names_several,
+    solves,
     value_of_identity,
     values_to_compare,
 )
@@ -85,6 +92,13 @@ class Comparison:
                     return builders
             outcome = self._by_structure(normalize(gold), normalize(answer))
             if not outcome.equal:
+                for equation, value in ((gold, answer), (answer, gold)):
+                    if (
+                        isinstance(equation, Relation)
+                        and isinstance(value, _SCALARS)
+                        and solves(equation, value)
+                    ):
+                        return same("relation")
                 check_time()  # parts that were not compared for want of time make nothing wrong
             return outcome
         except LimitReached as limit:
@@ -207,6 +221,16 @@ class Comparison:
                     if ordered.equal or one.open != "["
                     else self._unordered(one.items, other.items, False)
                 )
+        for one, other in ((gold, answer), (answer, gold)):
+            if isinstance(one, Listing) and _is_order(other):
+                return self._ordered(one.items, other.operands)
+            if (
+                isinstance(one, Listing)
+                and isinstance(other, _SCALARS)
+                and len(set(one.items)) == len(one.items)
+            ):
+                forms = all_equal((self(other, item) for item in one.items), "list")
+                return forms if forms.equal else different("list", f"{len(one.items)} values against 1")
         points = all(map(all_groups, (items_of(gold), items_of(answer))))
         rule_of_sets = isinstance(gold, SetOf) or isinstance(answer, SetOf) or points
         return self._unordered(items_of(gold), items_of(answer), rule_of_sets)
@@ -343,6 +367,15 @@ class Comparison:
         return tuple(kept)
 
 
+def _is_order(node: Node) -> TypeGuard[Relation]:
+    """Whether `node` puts several letters or numbers in order: a < b < c."""
+    if not isinstance(node, Relation) or len(node.operands) < 3:
+        return False
+    named = {bool(symbols(part)) for part in node.operands}
+    return len(named) == 1 and (set(node.operators) <= {"<", "<="} or set(node.operators) <= {">", ">="})
+
+
+_SCALARS = (Number, Add, Mul, Power, Percent, Constant, Symbol, Call)
 _STRUCTURES = (Relation, Logic, SetOperation, Cases, Group, SetOf, Listing, Builder, Matrix)
 
 

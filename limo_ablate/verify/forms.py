@@ -59,6 +59,8 @@ def prefix(p: Parser) -> Node:
             return environment(p, text)
         case "name" | "cmd" | "op" if text in _FORMS and token.kind != "name":
             return _FORMS[text](p)
+        case "cmd" if text in ("forall", "exists") and p.at == 1:
+            return Call(text, (p.expression(),))
         case "name" | "cmd":
             return name_or_function(p, text, command=token.kind == "cmd")
     raise NotParsed(f"unexpected {text or 'end'!r}")

@@ -11,12 +11,12 @@ from limo_ablate.verify.clauses import prose
 from limo_ablate.verify.extract import extract
 from limo_ablate.verify.limits import MAX_ANSWER, MAX_GOLD
 from limo_ablate.verify.nodes import Words
-from limo_ablate.verify.statements import by_phrase
+from limo_ablate.verify.statements import by_phrase, in_words
 
 SHORT_TEXT = 12
 """Words of the longest gold answer that is compared as words."""
 
-_SOLUTION = re.compile(r"\\(?:boxed|fbox)\b|####|<answer>|</think>|\banswer\s+is\b")
+_SOLUTION = re.compile(r"\\(?:boxed|fbox)\b|####|<answer>|</think>|\banswer\s+is\b|\b[Aa]ns\b")
 _CODE = re.compile(
     r"```|^[ \t]*[\[{]\s{0,9}[\"'][^\"']*[\"']\s*:|^[ \t]*(?:import|from)\s+\w+|#include|</(?!su[bp]>)\w+>"
     r"|\bprint\s*\(|\bconsole\.log\b|\b(?:def|class|function)\s+\w+\s*[(:{]|\breturn\b[^\n]{0,200}[;\n]"
@@ -38,6 +38,24 @@ def read_gold(gold: str) -> str:
     if len(gold) > 60 and len(prose(gold)) > SHORT_TEXT:
         return by_phrase(gold) or gold
     return gold
+
+
+_NAME_FIRST = re.compile(
+    r"(?!The|An?\b|It|This|That|There|All|Any|Each|Both|No|If|When|More|Less)([A-Z][a-z]+)\s(?:will|is|was|has|had|can|does|did|[a-z]+(?:ed|s))\b(?!.*\b(?:not|no|never|neither|[A-Z]))[^\n]*"
+)
+
+
+@cached
+def stated_in(sentence: str) -> str | None:
+    """What an answer in prose comes to: 5 for "The sum is 5.", odd for "It is odd.", Petya for "Petya won"."""
+    if not 3 < len(sentence) <= MAX_GOLD or len(prose(sentence)) < 2:
+        return None
+    if name := _NAME_FIRST.fullmatch(sentence.strip()):
+        return name[1]
+    found = extract(sentence)
+    if isinstance(found, str) or found.text == sentence.strip():
+        return in_words(sentence)
+    return found.text
 
 
 @cached

@@ -17,13 +17,17 @@ from limo_ablate.verify.cache import cached
 from limo_ablate.verify.compare import Comparison
 from limo_ablate.verify.deadline import one_deadline
 from limo_ablate.verify.extract import Extraction
-from limo_ablate.verify.gold import is_beyond
+from limo_ablate.verify.gold import is_beyond, stated_in
 from limo_ablate.verify.limits import MAX_ANSWER
-from limo_ablate.verify.nodes import Group, Listing, SetOf, Words
-from limo_ablate.verify.remarks import disagree_on_ranges
+from limo_ablate.verify.nodes import Group, Listing, SetOf, Words, symbols
+from limo_ablate.verify.remarks import arbitrary_letters, disagree_on_ranges
+from limo_ablate.verify.scalar import rename_letters
 from limo_ablate.verify.text import keys_of, squeeze, words
 from limo_ablate.verify.verdict import Outcome, different, same, undecided
 
+UNPARSED_GOLD = ("unparsed gold", "the gold answer is neither mathematics nor short text")
+MAX_NAMES = 4
+"""Letters of the other side that an arbitrary letter is taken for."""
 _MIXED = re.compile(r"[a-z]/?[A-Z]|[A-Z]/[a-z]|[A-Z]{2}[a-z]")
 
 
@@ -34,8 +38,16 @@ def grade(gold: str, answer: Extraction, *, strict: bool, choices: Mapping[str, 
     outcome = compare_texts(gold, answer.text, strict, choices)
     if outcome.equal:
         return outcome
-    if outcome.rule not in ("choice", "limit") and is_beyond(gold):
-        return undecided("unparsed gold", "the gold answer is neither mathematics nor short text")
+    if answer.how != "box" and answer.text.endswith("!"):  # "The answer is 5!" may mean 5
+        emphatic = compare_texts(gold, answer.text.rstrip("!"), strict, choices)
+        outcome = emphatic if emphatic.equal else outcome
+    if not outcome.equal and outcome.rule in ("words", "unparsed gold", "unparsed answer", "kind"):
+        in_gold, in_answer = stated_in(gold), stated_in(answer.text)
+        if bool(in_gold) != bool(in_answer):
+            stated = compare_texts(in_gold or gold, in_answer or answer.text, strict, choices)
+            outcome = stated if stated.equal else outcome
+    if not outcome.equal and outcome.rule not in ("choice", "limit") and is_beyond(gold):
+        return undecided(*UNPARSED_GOLD)
     if answer.boxes and isinstance(read_answer(gold).node, (Listing, SetOf, Group)):
         together = compare_texts(gold, ", ".join(answer.boxes), strict, choices)
         return together if together.equal else outcome
@@ -110,13 +122,29 @@ def compare_parsed(gold: str, answer: str, strict: bool) -> Outcome:
         return outcome
     if isinstance(g.node, Words) and isinstance(a.node, Words):
         return outcome  # "no" and "on" are not also n o and o n
-    for g_reading in (g, *other_readings(gold, "floor" in answer)):
-        for a_reading in (a, *other_readings(answer, "floor" in gold)):
+    for g_reading in (g, *other_readings(gold, "floor" in answer, answer.isalnum())):
+        for a_reading in (a, *other_readings(answer, "floor" in gold, gold.isalnum())):
             if (g_reading, a_reading) != (g, a):
                 other = _compare_answers(g_reading, a_reading, strict)
                 if other.equal:
                     return other
-    return outcome
+    return _with_letters_renamed(gold, answer, strict) or outcome
+
+
+def _with_letters_renamed(gold: str, answer: str, strict: bool) -> Outcome | None:
+    """Whether the sides are equal once a letter that one of them calls arbitrary has the other's name."""
+    for one, other in ((gold, answer), (answer, gold)):
+        if len(arbitrary := arbitrary_letters(one)) != 1:
+            continue
+        node, against = read_answer(one).node, read_answer(other).node
+        if node is None or against is None or not arbitrary <= symbols(node) - symbols(against):
+            continue
+        for name in sorted(symbols(against) - symbols(node))[:MAX_NAMES]:
+            renamed = rename_letters(node, dict.fromkeys(arbitrary, name))
+            outcome = Comparison(strict)(*((renamed, against) if one is gold else (against, renamed)))
+            if outcome.equal:
+                return outcome
+    return None
 
 
 def _compare_answers(g: Answer, a: Answer, strict: bool) -> Outcome:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def postfix(p: Parser, left: Node, token: Token) -> Node | None:
     """`left` with the form that `token` begins; None if it begins none."""
     text = token.text
-    if text == "!" and p.ahead().text != "=":
+    if text == "!":
         p.at += 1
         return Call("factorial", (left,))
     if text in ("%", "\\%"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 from limo_ablate.verify.nodes import (
     ELLIPSIS,
@@ -111,6 +112,23 @@ def value_of_identity(node: Node) -> Node | None:
         return None
     first = node.operands[0]
     return node.operands[-1] if all(equal(first, side).equal for side in node.operands[1:]) else None
+
+
+_DEPENDENT = frozenset(("y", "rho"))
+"""Letters whose value in terms of others describes a curve, as y = 6/x does xy = 6."""
+
+
+def solves(equation: Relation, value: Node) -> bool:
+    """Whether an equation that is linear in y, as xy = 6 is, has the solution y = `value`."""
+    for name in _DEPENDENT & symbols(equation):
+        if equation.operators != ("=",) or not symbols(value) or symbols(value) != symbols(equation) - {name}:
+            continue
+        difference = _difference(equation)
+        at = [substitute(difference, {name: Number(Fraction(k))}) for k in (0, 1, 2)]
+        linear = equal(Add((at[0], at[2])), Mul((Number(Fraction(2)), at[1]))).equal
+        if linear and not equal(at[0], at[1]).equal:
+            return bool(equal(substitute(difference, {name: value}), Number(Fraction(0))).equal)
+    return False
 
 
 def names_several(node: Node) -> bool:

@@ -57,6 +57,14 @@ def without_remarks(text: str) -> str:
     return text if bare == flat else bare
 
 
+def arbitrary_letters(text: str) -> frozenset[str]:
+    """The t of "(1 + 2t, t) for some integer t", which may have another name."""
+    if len(text) > 400 or not _REMARK_SIGNS.search(text):
+        return frozenset()
+    remark = _REMARKS.search(flatten(text))
+    return frozenset(_NAMED.findall(remark[0])) if remark else frozenset()
+
+
 _NAMED = re.compile(r"(?<![a-zA-Z\\])(?![ZNRQCa](?![a-zA-Z_]))[a-zA-Z](?![a-zA-Z])")
 _NO_LETTER = re.compile(r"\\[a-zA-Z]+|[^a-zA-Z]+")
 

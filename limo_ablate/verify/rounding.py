@@ -57,7 +57,8 @@ def _decimal(node: Node) -> Number | None:
 def _rounds_to(value: Node, decimal: Number) -> bool:
     unit = Fraction(10) ** -(decimal.decimals or 0)
     if (decimal.decimals or 0) >= DOUBLE and abs(decimal.value) >= 10**DOUBLE * unit:
-        return _same_double(value, decimal.value)
+        if _same_double(value, decimal.value):
+            return True
     if abs(decimal.value) < unit * 10 ** (SIGNIFICANT - 1):
         return False
     rational = exact(value)

@@ -8,12 +8,14 @@ from limo_ablate.verify.clauses import (
     FORMULA,
     is_bare,
     is_computed,
+    is_hedged,
     is_label,
     is_number,
     is_question,
     prose,
     read_clause,
     read_sentence,
+    values,
 )
 from limo_ablate.verify.limits import MAX_SENTENCE
 
@@ -49,7 +51,7 @@ _SUPPOSED = re.compile(
     re.IGNORECASE,
 )
 _CLAUSE_END = re.compile(
-    r"\n\s*\n|\n(?=\s*[A-Z*#\\【-])|\.(?=\s+[A-Z])|\.\s*$|[。；！]|(?<=[?？])(?=\s)"
+    r"\n\s*\n|\n(?=\s*[A-Z*#\\【-])|\.(?=\s+[A-Z])|\.\s*$|[。；！]|(?<=[\d$)}])(?:입니다|이다|です|である)|(?<=[?？])(?=\s)"
     r"|,?\s+(?:because|since|(?P<which>which)|as\s+required|of\s+the|so\s+that|I\s+hope|rather\s+than|instead\s+of)\b"
     r"|,\s+(?:not|though|although|while|whereas|so)\b|(?P<remark>,\s+(?:it|this|they|he|she|we|I)\b)"
 )
@@ -63,11 +65,13 @@ _LEAD = re.compile(
 _LETTER_AT_END = re.compile(
     r"(?:^|[\s*])\(?\**([A-J])\**\)\s*\**\.?\s*$"
     r"|\b([A-J])\**\)?\s+is\s+(?:the\s+)?(?:correct|right|best)(?:\s+(?:answer|choice|option))?\.?\s*$"
-    r"|\b(?:choose|select|pick)\s+(?:option\s+)?\(?\**([A-J])\b\**\)?\.?\s*$"
+    r"|\b(?:[Cc]hoose|[Ss]elect|[Pp]ick|go(?:ing)?\s+with|went\s+with)\s+(?:option\s+)?\(?\**([A-J])\b\**\)?\.?\s*$"
     r"|\b(?:so|therefore|thus|hence|I\s+think|must\s+be)\s+(?:I\s+think\s+)?(?:it's\s+|it\s+is\s+)?\(?\**([A-J])\b\**\)?\.?\s*$"
     r"|选?项?\s*([A-J])\s*(?:选?项)?(?:是|为)?(?:正确|对|符合|成立)(?:的|题意)?[。.]?\s*$"
 )
 _LABELS = re.compile(r"(?:^|\s)\W{0,3}([A-J])[).:](?=\W|\Z)", re.MULTILINE)
+_YES_NO = re.compile(r"\W*(yes|no)\s*[,.:;]\s", re.IGNORECASE)
+_COPULA = re.compile(r"\b(?:is|are|was|were)\s+(?:an?\s+|the\s+)?(\w+(?:\s\w+)?)\W*\Z")
 _PLEASANTRY = re.compile(
     r"(?:I\s+hope|Hope|Let\s+me\s+know|Thank|Thanks|Have\s+a|Feel\s+free|Please\s+let|Good\s+luck|Is\s+there)\b[^.!?\n]*[.!?]*\s*$"
 )
@@ -138,10 +142,24 @@ def letter_at_end(text: str) -> str | None:
 def whole(text: str) -> str | None:
     """A completion that is nothing but its answer: one short line without a sentence."""
     line = text.strip()
-    if not line or "\n" in line or len(line) > 400 or is_question(line):
+    if not line or "\n" in line or len(line) > 400:
         return None
+    if (answer := _YES_NO.match(line)) and "?" not in line:
+        return answer[1]
+    if is_question(line):
+        return None
+    if len(prose(line)) > 2 and (complement := in_words(line)):
+        return complement
     bare = len(prose(line)) <= 3 and not _last_sentence(line)[1]
     return line if bare or re.match(r"\W{0,3}(?:option\s+)?[A-J]\W", line) else None
+
+
+def in_words(sentence: str) -> str | None:
+    """The odd of "The function $f$ is odd": what a sentence without numbers says something is."""
+    complement = _COPULA.search(sentence)
+    if not complement or is_hedged(sentence) or any(not v.formula for v in values(sentence)):
+        return None
+    return None if FORMULA.search(sentence, complement.start()) else complement[1]
 
 
 def by_last_sentence(text: str, prompt: str = "") -> str | None:

@@ -22,29 +22,42 @@ _AND_NUMBER = re.compile(r"(?<=\d)(\s*\\text\s*\{[^{}\d]{0,60}?)\s+and\s*\}\s*(?
 """5 \\text{ cats and } 3 \\text{ dogs}: the word joins two values."""
 _RAISED = re.compile(r"<sup>([^<]{1,40})</sup>")
 _THIN_COMMA = re.compile(r"(?<=\d)\s?\{\s?,\s?\}\s?(?=\d{3})")
+_STRAY_POINT = re.compile(r"(?<=\})\.(?=\s*[\])])")
 _SPELLINGS = (
     ("\\\\", _DOUBLED, r"\\"),
     ("quad", _QUAD, " "),
     (" and", _AND_NUMBER, r"\1}, "),
     ("<sup>", _RAISED, r"^{\1}"),
+    ("}.", _STRAY_POINT, ""),
     ("}", _THIN_COMMA, ","),
 )
 """A text that must be there, what is then replaced, and by what."""
 _PRIMES = re.compile(r"\^\s*\{?\s*((?:\\prime\s*)+)\}?")
 _BOXED = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{(.*)\}", re.DOTALL)
 _LEAD = re.compile(
-    r"\\triangle\s+|(?:\\text\{\s*only\s*\}|only)\s*(?=[a-z]\s*=)|(?:so|thus|therefore|hence),\s*|(?:(?:so|thus|therefore|hence)[,\s]+)?(?:the\s+)?(?:final\s+|correct\s+)?answers?\s*(?:is|are|:|=)\s*(?=\S)"
+    r"(?:==?>|=|\\Rightarrow|\\implies)\s*(?=[^\s=])|\\triangle\s+|(?:\\text\{\s*only\s*\}|only)\s*(?=[a-z]\s*=)|(?:so|thus|therefore|hence),\s*|(?:(?:so|thus|therefore|hence)[,\s]+)?(?:the\s+)?(?:final\s+|correct\s+)?answers?\s*(?:is|are|:|=)\s*(?=\S)"
     r"|\\text\{\s*(?:the\s+)?(?:final\s+)?answers?\s*(?:is)?\s*:?\s*\}\s*:?|答案?\s*[:是为]+\s*",
     re.IGNORECASE,
 )
-_REMARK = re.compile(r"\s*(?:\\text\{\s*)?\((?:about|approximately|approx\.?|i\.e\.)[^()]*\)\s*\}?$")
-"""An approximate value in parentheses after the exact one."""
+_REMARK = re.compile(
+    r"\s*(?:\\text\{\s*)?\((?:about|approximately|approx\.?|i\.e\.|since|because)[^()]*\)\s*\}?$"
+)
+"""An approximate value, or a reason, in parentheses after the answer."""
 _WRAPPED = re.compile(
     r"\\(?:text|textbf|textit|textrm|textsf|texttt|mbox|mathrm|mathbf|mathsf|mathit|mathcal|bf|rm|operatorname|emph|hbox"
     r"|boldsymbol|bm|underline)\s*\{([^{}]*)\}"
 )
 _DICTIONARY = re.compile(r"'((?:[^'\\]|\\.)*)'\s*:\s*'((?:[^'\\]|\\.)*)'")
 """A gold answer of several parts, printed as a Python dictionary: its values are the answers."""
+_PRINTED_LIST = re.compile(r"""\[\s*(?:(['"])[^'"]*\1\s*(?:,\s*)?)+\]""")
+_PRINTED_ITEM = re.compile(r"""['"]([^'"]*)['"]""")
+"""A gold answer printed as a list of texts: ['42']."""
+_ALIGNED = re.compile(
+    r"\$*\s*\\begin\{(?:align|aligned|gather|equation|split|multline)\*?\}(.*?)\\end\{\w+\*?\}\s*\$*",
+    re.DOTALL,
+)
+_ROW_END = re.compile(r"\\\\(?=\s*&?\s*=)")
+"""The end of a row of a calculation that goes on in the next."""
 _SPACES = re.compile(r"\s+|\\[,;:! ]|~")
 _COMMAND = re.compile(r"\\([a-zA-Z]+)")
 _BLANKS = re.compile(r"\s+")
@@ -75,6 +88,11 @@ def clean(text: str) -> str:
         text = _PRIMES.sub(lambda match: "'" * match[1].count("p"), text)
     if text.startswith("{'") and (items := _DICTIONARY.findall(text)):
         text = ", ".join(value.replace("\\\\", "\\") for _, value in items)
+    elif text.startswith(("['", '["')) and _PRINTED_LIST.fullmatch(text):
+        text = ", ".join(_PRINTED_ITEM.findall(text))
+    if "\\begin{" in text and (block := _ALIGNED.fullmatch(text)):
+        rows = _ROW_END.sub(" ", block[1])
+        text = text if "\\\\" in rows else rows.replace("&", "")
     text = _INVISIBLE.sub("", text) if "\\" in text else text
     text = _DOLLARS.sub(" ", text) if "$" in text or "\\" in text else text
     text = _ends(_REMARK.sub("", text) if text.endswith((")", ")}")) else text)
@@ -88,7 +106,7 @@ def keys_of(text: str) -> list[str]:
     return [squeeze(key) for key, _ in _DICTIONARY.findall(text)] if text.startswith("{'") else []
 
 
-_END_MARKS = frozenset(' \t\n\r\v\f,;`.*_"\\!')
+_END_MARKS = frozenset(' \t\n\r\v\f,;`.*_"\\!^')
 """Characters that one of the marks below begins or ends with."""
 
 
@@ -105,7 +123,7 @@ def _ends(text: str) -> str:
         for mark in ("**", "__", '"', "*"):
             if len(text) > 2 * len(mark) and text.startswith(mark) and text.endswith(mark):
                 text = text[len(mark) : -len(mark)]
-        for end in ("\\\\", "\\,", "\\!", "\\;", "\\"):
+        for end in ("\\\\", "\\,", "\\!", "\\;", "\\", "^"):
             text = text.removesuffix(end)
     return text.removesuffix("**").removeprefix("**")
 
