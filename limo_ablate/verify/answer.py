@@ -119,8 +119,8 @@ def read_answer(text: str) -> Answer:
 @cached
 def other_readings(text: str, floors: bool, plain: bool) -> tuple[Answer, ...]:
     """Other readings of ambiguous notation: \\log as base 10, 2e-1 as 2e - 1, "1,250" as two numbers, 1,25 as
-    1.25, "up" as u times p unless the other side is `plain`, letters and digits; with `floors`, where the other
-    side has one, [n/2] as its floor."""
+    1.25, "up" as u times p unless the other side is `plain`, letters and digits; with `floors`, where the
+    other side has one, [n/2] as its floor."""
     cleaned = clean(text) if len(text) <= MAX_ANSWER else text
     found = []
     if re.search(r"\\?\blog(?!\s*_)", cleaned):

@@ -29,8 +29,9 @@ _BEHIND = re.compile(
 )
 _INSIDE = re.compile(
     r"(?:\\sqrt\s*(?:\[\d+\])?|\\[dt]?frac(?:\s*\{[^{}]*\})?)\s*\{\s*\Z|\\(?:log|ln|lg|exp|sin|cos|tan)\s*\Z"
+    r"|(?:\\[a-zA-Z]+|[a-zA-Z]|\d{1,20})\s*[\^_]\s*(?:\{\s*)?\Z"
 )
-"""A root, fraction or function whose argument the box is."""
+"""A root, fraction, function, power or index whose argument the box is."""
 _REST = re.compile(r"\s*\}(?:\s*\{[^{}]*\})?")
 _OPENING, _CLOSING = frozenset(("", *"$([\n*:")), ("$", ".", "\n", "**", "\\)", "\\]")
 """What commonly stands around a box that has no factors beside it."""

@@ -31,16 +31,16 @@ _ADVERBS = frozenset(
     )
 )
 _ASSERTS = re.compile(
-    r"(?:\b(?:is|are|was|were|be|equals?|has|have|that\s+is|namely|g[eo]ts?|gives|becomes|costs?|totals?|weighs?"
+    r"(?:\b(?:is|are|was|were|be|equals?|has|have|that\s+is|namely|i\.e\.|g[eo]ts?|gives|becomes|costs?|totals?|weighs?"
     r"|yields?|remains?|obtain|there\s+(?:are|is)|left\s+with|ends?\s+up\s+with|total\s+of|comes\s+(?:out\s+)?to"
     r"|takes?|took|needs?|pays?|paid|earns?|earned|spends?|spent|saves?|saved|makes?|made|(?:can|will)\s+[a-z]+"
     r"|amounts\s+to|works\s+out\s+to|(?:arrives?|starts?|leaves?|ends?|begins?)\s+at)"
-    r"|等于|得到|[为是有得共])[,:：]?\s*"
+    r"|等于|得到|[为是有得共]|(?<=\w\w)[:：])[,:：]?\s*"
     r"(?:(?:also|still|about|only|exactly|just|simply|now|then|thus|therefore|hence|equal\s+to|a\s+total\s+of|the"
     r"|number)\s+)*(?:\*\*)?\s*$",
     re.IGNORECASE,
 )
-_REMARK = re.compile(
+REMARK = re.compile(
     r"\s*\((?=(?:[^()]*[^\W\d_]){4})(?:and\s+not|not|since|because|as|so|where|the\s+other|which|note|recall|rather|instead"
     r"|i\.e\.|that\s+is|about|approximately|approx\.?)\b[^()]{0,200}\)",
     re.IGNORECASE,
@@ -55,12 +55,15 @@ _HEDGED_BEFORE = re.compile(
     r"\b(?:not|except|excluding|unless|either|neither|possibly|maybe|perhaps|between(?=\s*$)|at\s+least|at\s+most"
     r"|(?:more|less|fewer|greater|larger|smaller|other|rather)\s+than|without|any|never|cannot|impossible|exceeds?"
     r"|close\s+to|(?:multiples?|divisors?|factors?|powers?)\s+of|divisible\s+by|(?:ends?|begins?|starts?)\s+(?:in|with)"
-    r"|reach(?:es)?|above|below|beyond|up\s+to|wrong|incorrect|doubt)\b|n['’]t\b|除了|不是"
+    r"|one\s+of|(?:one|a)\s+possible|fail(?:s|ed)?|reject(?:s|ed)?|excludes?|discard(?:s|ed)?|rules?\s+out|nonzero|hardly"
+    r"|nowhere|undefined|infinite|reach(?:es)?|above|below|beyond|up\s+to|wrong|incorrect|doubt)\b|n['’]t\b|除了|不是|(?:[<>≠≤≥]|\\ne|\\neq)\s*$"
     r"|\b(?:might|may|could)\s+(?:\w+\s+)?(?:be\s*)?$",
     re.IGNORECASE,
 )
 _HEDGED_BEHIND = re.compile(
-    r"\A\W*(?:times|plus|minus|(?:more|less|fewer|greater)\s+than|multiplied|divided|squared|cubed|percent\s+of)\b"
+    r"\A[^,.;]{0,30}\b(?:(?:does|do|did|is|are)\s*(?:not|n['’]t)|cannot|fails?|as\s+an?|works)\b"
+    r"|\A\W*(?:is|was)\s+(?!the\b|our\b|my\b|left\b|needed\b|required\b|remaining\b|enough\b)"
+    r"|\A\W*(?:raised|over|choose|factorial|with\s+probability|to\s+the\s+(?!nearest)|times|plus|minus|(?:more|less|fewer|greater)\s+than|multiplied|divided|squared|cubed|percent\s+of)\b"
     r"|\b(?:or|except|excluding|unless|otherwise|but|depend(?:s|ing)|if|so\s+on|etc)\b|除了|或",
     re.IGNORECASE,
 )
@@ -68,7 +71,7 @@ _QUESTION = (
     "find|compute|calculate|determine|evaluate|simplify|solve|express|what|how|which|who|if|let|suppose|assume|given"
     "|consider|prove|show|write|state|give|expand|factor|convert|round|add|subtract|multiply|divide|graph|enter|list"
     "|order|rationali[sz]e|name|use|fill|draw|answer|choose|select|identify|estimate|complete|approximate|reduce|note"
-    "|recall|remember|is|are|does|do|did|can|will|would|when|where|why|求|若|如果|设|已知|计算|化简|解方程"
+    "|recall|remember|try|is|are|does|do|did|can|will|would|when|where|why|求|若|如果|设|已知|计算|化简|解方程"
 )
 _COMMANDS = (
     "Find|Compute|Calculate|Determine|Evaluate|Simplify|Express|Solve|Factor|Fully|Completely|Expand"
@@ -78,9 +81,10 @@ _COMMANDS = (
 _ASKS = re.compile(
     rf"^\W*(?:(?:completely|fully|please|now|then|next|first|and)\s+)?(?:{_QUESTION})\b|^\W*[求若设]|[:;,]\s*(?:please\s+)?(?:find|compute|calculate|determine|evaluate|simplify"
     r"|express|what|how|which\s+of|solve)\b|\b(?:need|want|have|asked|going|try|trying|required|wants?|goal\s+is|task\s+is)"
-    r"\s+(?:us\s+)?(?:to\s+)(?:find|compute|calculate|determine|evaluate|simplify|express|solve|know|figure)\b"
+    r"\s+(?:us\s+|me\s+)?(?:to\s+)(?:find|compute|calculate|determine|evaluate|simplify|express|solve|know|figure)\b"
     r"|\b(?:must|should|will|let\s+me|let\s+us|let's)\s+(?:first\s+)?(?:find|compute|calculate|determine|figure|restate|rephrase|recall)\b"
-    r"|\b(?:problem|question|exercise)\s+(?:says|states|tells|asks|gives|mentions)\b|\b(?:are|am|were|we're|I'm)\s+(?:told|given|asked)\b"
+    r"|\b(?:I|we|let's|will|us)\s+(?:will\s+)?(?:assume|suppose|try|guess)\b"
+    r"|\b(?:problem|question|exercise)\s+(?:has|is|involves|concerns|says|states|tells|asks|gives|mentions)\b|\b(?:are|am|were|we're|I'm)\s+(?:told|given|asked)\b"
     rf"|(?-i:\b(?:{_COMMANDS})\b)|[?？]|多少|几个|什么|求[^得出]",
     re.IGNORECASE,
 )
@@ -97,7 +101,7 @@ _LABEL = re.compile(
 """What a number after it counts: "Step 1" has no value."""
 _COMPUTED = re.compile(r"\d[^=\d]{0,20}[-−+*/x×÷][^=]{0,80}=\s*[-−$€£]{0,2}\d[\d.,]*[^=\d]*\Z")
 _NAME = re.compile(r"\(?[A-Za-z](?:_?\d)?")
-_TOTAL = re.compile(r"(?:total|sum|altogether|final|answer|result|difference|profit)", re.IGNORECASE)
+TOTAL = re.compile(r"(?:total|sum|altogether|final|answer|result|difference|profit)", re.IGNORECASE)
 _NAMES_ANSWER = re.compile(r"\bis\s+(?:the|our|my)\s+(?:final\s+|correct\s+)?(?:answer|result)\W*\Z")
 _EQUATION = re.compile(r"([^\s=]+)\s*=\s*$")
 
@@ -135,7 +139,6 @@ def read_clause(clause: str) -> str | None:
     A short clause is the answer as it stands; in a longer one, the value that it asserts. If that is
     unclear, all of the clause, which can then equal no value.
     """
-    clause = _REMARK.sub("", clause)
     if _DENIED.match(clause):
         contrast = _CONTRAST.search(clause)
         return read_clause(contrast[1]) if contrast else None
@@ -150,6 +153,8 @@ def read_clause(clause: str) -> str | None:
     leads = not clause[: found[0].start].strip("*( ")
     if leads and len(words) <= 2 and not _ADVERBS & set(words):
         return clause
+    if words and is_computed(clause) and (equation := _equation(clause, found)):
+        return equation
     if asserted := _asserted(clause, found):
         return asserted
     if len(words) <= 4 and not (_HAN.search(clause) or (leads and words and not found[0].formula)):
@@ -162,7 +167,7 @@ def read_sentence(sentence: str, earlier: str) -> str | None:
 
     A value that no verb asserts counts if the sentence draws a conclusion, or if `earlier` computes it.
     """
-    sentence = _REMARK.sub("", sentence)
+    sentence = REMARK.sub("", sentence)
     if is_question(sentence) and not is_computed(sentence):
         return None
     found = values(sentence)
@@ -292,9 +297,9 @@ def _equation(sentence: str, found: list[Value]) -> str | None:
     before = _mathematics_before(sentence[: left.end()])
     if re.search(r"[A-Za-z]\s*[-+*/^]|[-+*/^]\s*[A-Za-z]|\d[a-z]\b", before):
         return f"{before}{last.text}"
-    if len(sides) > 1 and all(match[1].isalpha() for _, match in sides) and not _TOTAL.match(left[1]):
-        if all(len(match[1]) > 1 for _, match in sides):  # length = 7, width = 4
-            return ", ".join(_with_unit(sentence, value) for value, _ in sides)
+    words = [match[1] for _, match in sides if len(match[1]) > 1 and match[1].isalpha()]
+    if 1 < len(words) == len(sides) and not TOTAL.match(words[-1]):  # length = 7, width = 4
+        return ", ".join(_with_unit(sentence, value) for value, _ in sides)
     named = [(match[1], value) for value, match in sides if _NAME.fullmatch(match[1])]
     if len(named) > 1 or (named and len(sides) == 1):
         return ", ".join(f"{name.strip('(')} = {value.text}" for name, value in named)

@@ -40,15 +40,21 @@ def read_gold(gold: str) -> str:
     return gold
 
 
+_HAN = re.compile(r"[\u2e80-\u9fff]")
 _NAME_FIRST = re.compile(
-    r"(?!The|An?\b|It|This|That|There|All|Any|Each|Both|No|If|When|More|Less)([A-Z][a-z]+)\s(?:will|is|was|has|had|can|does|did|[a-z]+(?:ed|s))\b(?!.*\b(?:not|no|never|neither|[A-Z]))[^\n]*"
+    r"(?!The|An?\b|It|This|That|There|All|Any|Each|Both|No|If|When|More|Less)([A-Z][a-z]+)\s"
+    r"(?:will|is|was|has|had|can|does|did|[a-z]+(?:ed|s))\b(?!.*\b(?:not|no|never|neither|[A-Z]))[^\n]*"
 )
+"""A sentence whose subject is the only name in it."""
 
 
 @cached
 def stated_in(sentence: str) -> str | None:
-    """What an answer in prose comes to: 5 for "The sum is 5.", odd for "It is odd.", Petya for "Petya won"."""
-    if not 3 < len(sentence) <= MAX_GOLD or len(prose(sentence)) < 2:
+    """What an answer in prose comes to: 5 for "The sum is 5", odd for "It is odd", Petya for "Petya won".
+
+    Chinese is read by its phrases alone: 使和为 10 is a condition.
+    """
+    if not 3 < len(sentence) <= MAX_GOLD or len(prose(sentence)) < 2 or _HAN.search(sentence):
         return None
     if name := _NAME_FIRST.fullmatch(sentence.strip()):
         return name[1]

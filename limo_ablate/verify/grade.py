@@ -42,7 +42,7 @@ def grade(gold: str, answer: Extraction, *, strict: bool, choices: Mapping[str, 
         emphatic = compare_texts(gold, answer.text.rstrip("!"), strict, choices)
         outcome = emphatic if emphatic.equal else outcome
     if not outcome.equal and outcome.rule in ("words", "unparsed gold", "unparsed answer", "kind"):
-        in_gold, in_answer = stated_in(gold), stated_in(answer.text)
+        in_gold, in_answer = stated_in(gold), stated_in(answer.text) if answer.how == "box" else None
         if bool(in_gold) != bool(in_answer):
             stated = compare_texts(in_gold or gold, in_answer or answer.text, strict, choices)
             outcome = stated if stated.equal else outcome

@@ -56,9 +56,9 @@ def _decimal(node: Node) -> Number | None:
 
 def _rounds_to(value: Node, decimal: Number) -> bool:
     unit = Fraction(10) ** -(decimal.decimals or 0)
-    if (decimal.decimals or 0) >= DOUBLE and abs(decimal.value) >= 10**DOUBLE * unit:
-        if _same_double(value, decimal.value):
-            return True
+    long = (decimal.decimals or 0) >= DOUBLE and abs(decimal.value) >= 10**DOUBLE * unit
+    if long and _same_double(value, decimal.value):
+        return True
     if abs(decimal.value) < unit * 10 ** (SIGNIFICANT - 1):
         return False
     rational = exact(value)

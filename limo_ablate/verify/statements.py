@@ -6,6 +6,8 @@ import re
 
 from limo_ablate.verify.clauses import (
     FORMULA,
+    REMARK,
+    TOTAL,
     is_bare,
     is_computed,
     is_hedged,
@@ -45,20 +47,25 @@ _KEYWORD = re.compile(
 )
 """What every phrase in ASCII contains; finding it is cheap."""
 _SUPPOSED = re.compile(
-    r"\b(?:if|whether|suppose|assume|unless|what|maybe|perhaps|doubt|wrong|incorrect|tempting\s+to\s+\w+"
+    r"\b(?:if|whether|suppos(?:e|ing)|assum(?:e|ing)|unless|what|maybe|perhaps|doubt|wrong|incorrect"
+    r"|(?:tempting|mistake|wrong)\s+to\s+\w+"
     r"|(?:might|may|could|some|many|most|students?|people|they|one)\s[^.!?\n]{0,20}?"
-    r"(?:think|thinks|say|says|believe|guess|expect|claim|claims|suspect))(?:\s+that)?\s+(?:the|our|this|my)?\s*$",
+    r"(?:think|thinks|say|says|believe|guess|expect|claim|claims|suspect))(?:\s+that)?\s+(?:the|our|this|my)?\s*(?:(?:final|correct)\s+)?(?=answer|option|choice|$)",
     re.IGNORECASE,
+)
+"""What makes an answer that is spoken of not the one that is given."""
+_BREAKS_OFF = re.compile(
+    r"(?:,|\b(?:and|or|but|so|then|the|an?|of|to|we|is|are|with|for|by|that|which|when|where))\s*\Z"
 )
 _CLAUSE_END = re.compile(
     r"\n\s*\n|\n(?=\s*[A-Z*#\\【-])|\.(?=\s+[A-Z])|\.\s*$|[。；！]|(?<=[\d$)}])(?:입니다|이다|です|である)|(?<=[?？])(?=\s)"
     r"|,?\s+(?:because|since|(?P<which>which)|as\s+required|of\s+the|so\s+that|I\s+hope|rather\s+than|instead\s+of)\b"
-    r"|,\s+(?:not|though|although|while|whereas|so)\b|(?P<remark>,\s+(?:it|this|they|he|she|we|I)\b)"
+    r"|</\w|,\s+(?:not|as\s+(?:expected|desired|claimed|needed|stated|shown|above)|though|although|while|whereas|so)\b|(?P<remark>,\s+(?:it|this|they|he|she|we|I)\b)"
 )
 _CONDITION = re.compile(r"(?:In|For|When|With|By|At|On|From|Using|After|If|Since|As|Under)\b", re.IGNORECASE)
 _LEAD = re.compile(
     r"(?:(?:for\s+sure|surely|certainly|definitely|clearly|obviously|actually|indeed|simply|really|most\s+likely"
-    r"|therefore|thus|then|hence|given\s+by|found\s+to\s+be|option|choice"
+    r"|therefore|thus|then|hence|given\s+by|found\s+to\s+be|equal\s+to|option|choice"
     r"|the\s+(?:number|value|integer|fraction|expression|point|interval|set|function)(?=\s+[-\d$\\(\[]))[,:]?\s+)+",
     re.IGNORECASE,
 )
@@ -81,7 +88,7 @@ _UNCLOSED = re.compile(r"\$[^$\n]*(?:\\[a-zA-Z]|[\^_])[^$\n]*\Z|\\[\[(](?!.*\\[\
 _ODD_DOLLAR = re.compile(r"(?<!\\)\$[^.\n]*\Z")
 _USED = re.compile(
     r"\b(?:identity|formula|equation|theorem|lemma|inequality|rule|law|fact|condition|definition|useful)\b"
-    r"|^\W*(?:recall|remember|set)\b",
+    r"|^\W*(?:recall|remember|set|hint|note|todo|known|data|try|limit|time\s+limit|example|input)\b",
     re.IGNORECASE,
 )
 """What a formula after it is used for, and does not answer."""
@@ -114,7 +121,7 @@ def by_phrase(text: str) -> str | None:
 
 def _clause(rest: str) -> str:
     """The text up to the end of the sentence; a formula is never cut."""
-    rest = rest[: 2 * MAX_SENTENCE].lstrip(" \t\n:：*")
+    rest = REMARK.sub("", rest[: 2 * MAX_SENTENCE].lstrip(" \t\n:：*"))
     if block := re.match(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]", rest, re.DOTALL):
         return (block[1] or block[2]).strip()
     rest = rest[_LEAD.match(rest).end() :] if _LEAD.match(rest) else rest  # type: ignore[union-attr]
@@ -146,7 +153,7 @@ def whole(text: str) -> str | None:
         return None
     if (answer := _YES_NO.match(line)) and "?" not in line:
         return answer[1]
-    if is_question(line):
+    if is_question(line) or _USED.search(line):
         return None
     if len(prose(line)) > 2 and (complement := in_words(line)):
         return complement
@@ -176,6 +183,8 @@ def by_last_sentence(text: str, prompt: str = "") -> str | None:
         return truth[1]
     if (
         not 0 < len(sentence) <= MAX_SENTENCE
+        or _BREAKS_OFF.search(sentence)
+        or _SUPPOSED.search(sentence)
         or earlier.count(earlier[-LOOP:]) > 3
         or repeats(sentence, prompt)
     ):
@@ -196,7 +205,13 @@ def by_last_sentence(text: str, prompt: str = "") -> str | None:
 def _names_value(lead: str) -> bool:
     """Whether the text before a value in its line says in words what it is: "The total cost:"."""
     names = lead.endswith((":", "：")) and bool(prose(lead)) and not is_label(lead[:-1])
-    return names and not _USED.search(lead)
+    return names and not _USED.search(lead) and not _names_others(lead)
+
+
+def _names_others(lead: str) -> bool:
+    """Whether the first of several named values stand before the last one's name: "First: 4, second:"."""
+    *others, last = re.split(r"[,;]\s", lead)
+    return any(re.search(r"[:：]\s*\W?\d", other) for other in others) and not TOTAL.match(last)
 
 
 def _is_last_option(sentence: str, earlier: str) -> bool:

@@ -22,11 +22,14 @@ _AND_NUMBER = re.compile(r"(?<=\d)(\s*\\text\s*\{[^{}\d]{0,60}?)\s+and\s*\}\s*(?
 """5 \\text{ cats and } 3 \\text{ dogs}: the word joins two values."""
 _RAISED = re.compile(r"<sup>([^<]{1,40})</sup>")
 _THIN_COMMA = re.compile(r"(?<=\d)\s?\{\s?,\s?\}\s?(?=\d{3})")
+_NEXT_LINE = re.compile(r"(?<=[^$]\$)\n\s*\$(?!\$)")
+"""Formulas in lines of their own are several values."""
 _STRAY_POINT = re.compile(r"(?<=\})\.(?=\s*[\])])")
 _SPELLINGS = (
     ("\\\\", _DOUBLED, r"\\"),
     ("quad", _QUAD, " "),
     (" and", _AND_NUMBER, r"\1}, "),
+    ("$\n", _NEXT_LINE, ", $"),
     ("<sup>", _RAISED, r"^{\1}"),
     ("}.", _STRAY_POINT, ""),
     ("}", _THIN_COMMA, ","),

@@ -98,7 +98,7 @@ LONE_WORDS = _set(
 their letters make another word ("no", "on"), both are listed."""
 STOP_WORDS = _set(
     "is are not no if when while where for all any but except without never than then that this because "
-    "since does do did wrong or than number"
+    "since does do did wrong or than number plus minus"
 )
 """Words that only occur in sentences: text with one of them is not a quantity with a counted noun."""
 
