@@ -30,6 +30,7 @@ from limo_ablate.study.search.search import Search
 from limo_ablate.trial.compose import compose_sections
 
 WATCHED = {
+    "data": ("teacher",),
     "hardware": ("hosts", "remote"),
     "launch": ("notify", "options", "slurm"),
     "model": ("trust_remote_code",),
@@ -37,7 +38,7 @@ WATCHED = {
 }
 """Section -> its keys that name what runs, and who may change results."""
 NOTHING = ("null", "{}", "[]", "false")
-CHOICE = re.compile(r"(?:hardware|launch|model|experiment|debug)=\w[\w-]*")
+CHOICE = re.compile(r"(?:data|data/teacher|hardware|launch|model|experiment|debug)=\w[\w-]*")
 """The choice of a configuration group by a plain name, which has its values from conf/."""
 ELSEWHERE = re.compile(rf"(?!(?:hydra|{'|'.join(WATCHED)})\.)\w+(?:\.\w+)+")
 """A key that changes no watched section, nor where Hydra looks for choices."""
@@ -137,6 +138,9 @@ def _items(sections: Mapping[str, Any]) -> set[tuple[str, str]]:
         for name, names in WATCHED.items()
         if sections[name]
     }
+    if teacher := watched.get("data", {}).get("teacher"):  # of it, where a key is sent, and which
+        endpoint = teacher.get("endpoint") or {}
+        watched["data"] = {f"teacher.endpoint.{key}": endpoint.get(key) for key in ("url", "key_env")}
     if watched.get("model", {}).get("trust_remote_code"):
         model = sections["model"]
         path, code = model.get("path"), model_code(model.get("path"))

@@ -69,7 +69,10 @@ def _check_packages(config: TrialConfig, known: Known) -> None:
 def _entries(config: TrialConfig) -> tuple[tuple[Registry[Any], str], ...]:
     """The entries of registries that other packages may have added."""
     rules = (rule.removeprefix("-") for rule in (config.select.order, config.select.best))
+    teacher = config.data.teacher
     return (
+        *(((ENGINES, teacher.local.engine),) if teacher and teacher.local else ()),
+        *(((GRADERS, teacher.grader),) if teacher and teacher.grader else ()),
         (ENGINES, config.eval.engine),
         (TRACKERS, config.track.kind),
         (LAUNCHERS, config.launch.executor),
@@ -86,8 +89,8 @@ def _check_models(config: TrialConfig, known: Known) -> None:
     for model in _models(config):
         if model.trust_remote_code and model is not config.model:
             raise UserError(
-                f"model {model.name}: trust_remote_code is for the trained model alone; take a judge or a "
-                "reference model that transformers has a class for"
+                f"model {model.name}: trust_remote_code is for the trained model alone; take a judge, a "
+                "teacher or a reference model that transformers has a class for"
             )
         if check_model(model) is None and model.source == "hub" and known_folder(model) is None:
             raise NotChecked(f"model.path={model.path}: not downloaded yet")
@@ -107,7 +110,19 @@ def _models(config: TrialConfig) -> list[ModelConfig]:
     reference = config.data.difficulty.reference if config.data.difficulty.measure == "reference" else None
     judge = [config.eval.judge.model] if config.eval.judge else []
     stages = reference.stages.values() if reference and config.select.size != 0 else ()
-    return [config.model, *judge, *(stage.model for stage in stages)]
+    teacher = config.data.teacher.local if config.data.teacher and config.needs_pool else None
+    taught = [teacher.model] if teacher else []
+    return [config.model, *judge, *taught, *(stage.model for stage in stages)]
+
+
+def _check_endpoint(config: TrialConfig, known: Known) -> None:
+    """The key must be there where the trial runs, unless all solutions are."""
+    teacher = config.data.teacher
+    if teacher and teacher.endpoint and config.needs_pool:
+        try:
+            known.pool(config)
+        except NotChecked:
+            teacher.endpoint.key()
 
 
 def _check_gpus(config: TrialConfig, known: Known) -> None:
@@ -165,7 +180,7 @@ def _check_sources(config: TrialConfig, known: Known) -> None:
     for name, benchmark in config.eval.benchmarks.items():
         if benchmark.source != "miniature" and not why_not_read(benchmark):
             check_first_row(benchmark, name, f"eval.benchmarks.{name}")
-    if _needs_pool(config):
+    if config.needs_pool:
         for name, source in sources_of(config.data).items():
             if source.source != "miniature" and not why_not_read(source):
                 check_first_row(source, name, f"data.parts.{name}" if config.data.parts else "data")
@@ -177,16 +192,12 @@ def _check_benchmarks(config: TrialConfig, known: Known) -> None:
     for name, benchmark in config.eval.benchmarks.items():
         check_groups(name, benchmark, known.benchmark(config, name, benchmark, "eval.benchmarks"))
     gate = config.select.contamination
-    for name, also in gate.also.items() if gate.policy != "none" and _needs_pool(config) else ():
+    for name, also in gate.also.items() if gate.policy != "none" and config.needs_pool else ():
         known.benchmark(config, name, also, "select.contamination.also")
 
 
-def _needs_pool(config: TrialConfig) -> bool:
-    return config.select.size != 0 or config.model.source == "scratch"
-
-
 def _check_pool(config: TrialConfig, known: Known) -> None:
-    if _needs_pool(config):
+    if config.needs_pool:
         known.pool(config)
 
 
@@ -210,7 +221,7 @@ CHECKS = (
         "packages",
         lambda c: (c.hardware, c.train.loss, c.train.lora, c.eval.engine, c.eval.tensor_parallel,
                    c.eval.benchmarks, c.model.attention, c.select.size == 0, c.select.order, c.select.best,
-                   c.data.source, c.track.kind, c.launch.executor),
+                   c.data.source, c.data.teacher, c.track.kind, c.launch.executor),
         _check_packages,
         here=True,
     ),
@@ -228,17 +239,18 @@ CHECKS = (
         "model uses",
         lambda c: (c.model, c.train.max_length, c.train.system_prompt, c.train.response, c.select.size == 0,
                    c.eval.engine, c.eval.system_prompt, c.eval.benchmarks, c.eval.judge, c.eval.probe,
-                   c.data.difficulty),
+                   c.data.difficulty, c.data.teacher),
         _check_uses,
     ),
-    Check("sources", lambda c: (c.eval.benchmarks, _needs_pool(c), c.data), _check_sources),
+    Check("sources", lambda c: (c.eval.benchmarks, c.needs_pool, c.data), _check_sources),
     Check(
         "benchmarks",
-        lambda c: (c.eval.benchmarks, c.select.contamination, _needs_pool(c), c.paths.artifacts),
+        lambda c: (c.eval.benchmarks, c.select.contamination, c.needs_pool, c.paths.artifacts),
         _check_benchmarks,
         builds=True,
     ),
-    Check("pool", lambda c: (_needs_pool(c), c.data, c.paths.artifacts), _check_pool, builds=True),
+    Check("endpoint", lambda c: (c.needs_pool, c.data, c.paths.artifacts), _check_endpoint, here=True),
+    Check("pool", lambda c: (c.needs_pool, c.data, c.paths.artifacts), _check_pool, builds=True),
     Check(
         "rows",
         lambda c: (*row_parts(c), c.select.size),

@@ -11,6 +11,7 @@ import shlex
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal
 
+from limo_ablate.core.artifacts import DEFAULT_NOT_IN_KEY
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.core.registry import Entry, Registry
@@ -18,8 +19,10 @@ from limo_ablate.data.pool.config import BandsConfig, PoolConfig, same_problems
 from limo_ablate.data.select.config import SelectConfig
 from limo_ablate.model.config import ModelConfig
 from limo_ablate.model.generate.config import EngineConfig, check_sampling
+from limo_ablate.model.generate.endpoint.config import EndpointConfig
 from limo_ablate.model.train.config import KeptConfig, TrainConfig
 from limo_ablate.trial.evaluate.config import EvalConfig
+from limo_ablate.trial.evaluate.grader import GRADERS, VERIFIER, GraderOptions
 
 LAUNCHERS: Registry[Any] = Registry(
     "launcher",
@@ -103,10 +106,50 @@ class DifficultyConfig(BandsConfig):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LocalTeacherConfig(EngineConfig):
+    """A teacher that runs on the trial's hardware."""
+
+    model: ModelConfig
+    tune: TuneConfig | None = None
+    """How it is fine-tuned first; null: not at all."""
+    batch_size_key = "data.teacher.local.batch_size"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeacherConfig:
+    """A model that writes the pool's solutions, `samples` to each problem, in place of those it has."""
+
+    local: LocalTeacherConfig | None = None
+    endpoint: EndpointConfig | None = None
+    """Where the teacher runs: one of the two."""
+    samples: int
+    temperature: float
+    top_p: float
+    max_tokens: int
+    """Solutions that are cut off there are left out."""
+    system_prompt: str | None
+    seed: int
+    grader: Annotated[str, GRADERS] | None = VERIFIER
+    """What marks each solution as right or wrong, for `select.correctness=marked_correct`; null: nothing."""
+    grader_options: GraderOptions = field(default=GraderOptions())
+
+    def __post_init__(self) -> None:
+        if (self.local is None) == (self.endpoint is None):
+            raise UserError("data.teacher: set one of data.teacher.local and data.teacher.endpoint")
+        check_sampling("data.teacher", self)
+
+    @property
+    def name(self) -> str:
+        """What `solutions.parquet` calls it."""
+        return self.local.model.name if self.local else self.endpoint.model if self.endpoint else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DataConfig(PoolConfig):
-    """A pool of problems and solutions, and how its difficulty is measured."""
+    """A pool of problems and solutions, how its difficulty is measured, and who writes its solutions."""
 
     difficulty: DifficultyConfig
+    teacher: TeacherConfig | None = field(default=None, metadata=DEFAULT_NOT_IN_KEY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,6 +310,11 @@ class TrialConfig:
     paths: PathsConfig
     seed: int
     """Default of select.seed, train.seed and eval.seed."""
+
+    @property
+    def needs_pool(self) -> bool:
+        """Whether the pool decides the model: not the untuned base, unless its tokenizer is made of it."""
+        return self.select.size != 0 or self.model.source == "scratch"
 
     def __post_init__(self) -> None:
         difficulty, bands = self.select.difficulty, self.data.difficulty.bands

@@ -67,10 +67,9 @@ def key_sections(config: TrialConfig) -> dict[str, tuple[Any, tuple[str, ...]]]:
         "eval": (config.eval, () if config.select.size != 0 else ("at",)),
         "hardware": (config.hardware, () if config.hardware.threads_in_key else ("threads",)),
     }
-    trains = config.select.size != 0 or config.model.source == "scratch"
-    if trains:
+    if config.needs_pool:
         sections |= {"data": (config.data, ()), "select": (config.select, ()), "train": (config.train, ())}
     elif config.select.contamination.policy == "report":
         # which benchmark items are clean depends on the pool
-        sections |= {"data": (config.data, ()), "contamination": (config.select.contamination, ())}
+        sections |= {"data": (config.data, ("teacher",)), "contamination": (config.select.contamination, ())}
     return sections

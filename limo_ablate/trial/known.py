@@ -84,11 +84,13 @@ class Known:
         return self.once(("store", folder), lambda: denied_in(Path(folder)))
 
     def pool(self, config: TrialConfig) -> Artifact:
+        """The pool that the trial selects from. Raises NotChecked while its teacher has not written it."""
         from limo_ablate.data.pool.load import load_pool, sources_of
 
         def find() -> Artifact:
             with _read_locally(sources_of(config.data).values()):
-                return load_pool(Store(config.paths.artifacts), config.data)
+                given = load_pool(Store(config.paths.artifacts), config.data)
+            return _taught(config) if config.data.teacher else given
 
         return self.once(("pool", config.paths.artifacts, self.number(config.data)), find)
 
@@ -104,6 +106,19 @@ class Known:
     def rows(self, config: TrialConfig) -> Funnel:
         """The rows of the pool that the trial's selection chooses among."""
         return self.once(("rows", self.number(row_parts(config))), lambda: _available(config, self))
+
+
+def _taught(config: TrialConfig) -> Artifact:
+    from limo_ablate.trial.run import trained_model
+    from limo_ablate.trial.stages import Stages
+    from limo_ablate.trial.teacher import trial_pool
+
+    with find_only():
+        try:
+            return trial_pool(config, Stages(), trained_model)
+        except NotInStore as error:
+            assert config.data.teacher
+            raise NotChecked(f"{config.data.teacher.name}: the teacher has yet to write solutions") from error
 
 
 @cache

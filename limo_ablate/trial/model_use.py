@@ -52,6 +52,15 @@ def model_uses(config: TrialConfig) -> Iterator[ModelUse]:
             system_prompts={"eval.judge.system_prompt": judge.system_prompt},
             new_tokens={"eval.judge.max_tokens": judge.max_tokens},
         )
+    if (teacher := config.data.teacher) and teacher.local and config.needs_pool:
+        yield ModelUse(
+            model=teacher.local.model,
+            engine=teacher.local,
+            system_prompts={"data.teacher.system_prompt": teacher.system_prompt},
+            new_tokens={"data.teacher.max_tokens": teacher.max_tokens},
+            train=teacher.local.tune.train if teacher.local.tune else None,
+            train_key="data.teacher.local.tune.train",
+        )
     reference = config.data.difficulty.reference if config.data.difficulty.measure == "reference" else None
     if reference and tuned:
         for name, stage in reference.stages.items():

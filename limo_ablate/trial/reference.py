@@ -18,7 +18,7 @@ from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.errors import UserError
 from limo_ablate.model.generate.completions import generation_request
 from limo_ablate.model.train.base import base_model
-from limo_ablate.trial.config import ReferenceStageConfig, TrialConfig
+from limo_ablate.trial.config import LocalTeacherConfig, ReferenceStageConfig, TrialConfig
 from limo_ablate.trial.stages import Stages
 from limo_ablate.trial.track.tracker import NoTracker, Tracker
 
@@ -43,23 +43,23 @@ def pass_rates(config: TrialConfig, pool: Artifact, stages: Stages, train_model:
     return store.build("rates", {"pool": pool, "tried": counts}, lambda folder: _write_rates(counts, folder))
 
 
-def _stage_model(
+def reference_model(
     config: TrialConfig,
     name: str,
-    stage: ReferenceStageConfig,
+    used: ReferenceStageConfig | LocalTeacherConfig,
     pool: Artifact,
     stages: Stages,
     train_model: TrainModel,
 ) -> Artifact:
-    """The model of a stage, fine-tuned first if it has a `tune` section."""
-    if stage.tune is None:
-        return stages.run(f"base/{name}", base_model, Store(config.paths.artifacts), stage.model, pool)
+    """The model of a reference stage or a teacher, fine-tuned first if it has a `tune` section."""
+    if used.tune is None:
+        return stages.run(f"base/{name}", base_model, Store(config.paths.artifacts), used.model, pool)
     tuned = replace(
         config,
-        data=stage.tune.data,
-        select=stage.tune.select,
-        train=stage.tune.train,
-        model=stage.model,
+        data=used.tune.data,
+        select=used.tune.select,
+        train=used.tune.train,
+        model=used.model,
         eval=replace(config.eval, at=None),
     )
     return stages.run(f"tuned/{name}", train_model, tuned, Stages(), NoTracker())
@@ -80,7 +80,7 @@ def _count_correct(
     request = generation_request(
         problems, stage, reference.system_prompt, reference.seed, stage.model.template
     )
-    model = _stage_model(config, name, stage, pool, stages, train_model)
+    model = reference_model(config, name, stage, pool, stages, train_model)
     generated = stages.generate(store, model, {name: request}, reference, config.hardware)
     verdicts = stages.grade(store, {name: request}, generated)[name]
 

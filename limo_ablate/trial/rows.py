@@ -13,7 +13,7 @@ import polars as pl
 from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.text import counted
-from limo_ablate.data.pool.load import load_pool, pool_counts, require_gold
+from limo_ablate.data.pool.load import pool_counts, require_gold
 from limo_ablate.data.select.correctness import grades
 from limo_ablate.data.select.dedup import clusters, duplicates
 from limo_ablate.data.select.degenerate import degenerate
@@ -25,6 +25,7 @@ from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.contamination import contamination_flags
 from limo_ablate.trial.reference import TrainModel, pass_rates
 from limo_ablate.trial.stages import Stages
+from limo_ablate.trial.teacher import trial_pool
 
 
 def select_rows(
@@ -45,7 +46,7 @@ def pool_and_evidence(
     The base model is made only if its tokenizer may be needed.
     """
     store, base = Store(config.paths.artifacts), None
-    pool = stages.run("pool", load_pool, store, config.data)
+    pool = trial_pool(config, stages, train_model)
     if config.select.tokens is not None:
         base = stages.run("base", base_model, store, config.model, pool)
     return pool, gather_evidence(config, stages, pool, base, train_model)

@@ -25,7 +25,7 @@ from limo_ablate.core.permissions import use_umask
 from limo_ablate.core.provenance import write_provenance
 from limo_ablate.core.reading import read_json
 from limo_ablate.data.pool.inspection import reading_notes
-from limo_ablate.data.pool.load import load_pool, pool_counts, unused_rows
+from limo_ablate.data.pool.load import pool_counts, unused_rows
 from limo_ablate.model.train.base import base_model, model_path, parameter_count
 from limo_ablate.model.train.kept import kept_checkpoints, last_checkpoint
 from limo_ablate.model.train.launch import train
@@ -37,6 +37,7 @@ from limo_ablate.trial.model_use import check_use, model_uses
 from limo_ablate.trial.rows import select_rows
 from limo_ablate.trial.scores import evaluate, load_benchmarks
 from limo_ablate.trial.stages import Stages
+from limo_ablate.trial.teacher import trial_pool
 from limo_ablate.trial.track.tracker import Tracker, open_tracker
 from limo_ablate.trial.trajectory import score_trajectory
 from limo_ablate.verify import VERSION as VERIFIER
@@ -139,13 +140,14 @@ def _check_downloaded_model(config: TrialConfig, stages: Stages) -> None:
 def prepare_base(config: TrialConfig) -> None:
     """Makes the base model of a trial ahead, so that trials that share it don't wait for each other."""
     store = Store(config.paths.artifacts)
-    base_model(store, config.model, load_pool(store, config.data))
+    scratch = config.model.source == "scratch"
+    base_model(store, config.model, trial_pool(config, Stages(), trained_model) if scratch else None)
 
 
 def trained_model(config: TrialConfig, stages: Stages, tracker: Tracker) -> Artifact:
     """The fine-tuned weights, or the base model itself if `select.size` is 0."""
     store = Store(config.paths.artifacts)
-    pool = stages.run("pool", load_pool, store, config.data)
+    pool = trial_pool(config, stages, trained_model)
     for line in (*unused_rows(pool_counts(pool)), *reading_notes(config.data)):
         log.warning("data=%s: %s", config.data.name, line)
     base = stages.run("base", base_model, store, config.model, pool)

@@ -18,7 +18,7 @@ from limo_ablate.core.code import code_digest, package_versions
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.permissions import use_umask
 from limo_ablate.core.provenance import RECORDED, code_state
-from limo_ablate.data.pool.load import load_benchmark, load_pool
+from limo_ablate.data.pool.load import load_benchmark
 from limo_ablate.data.select.selection import select
 from limo_ablate.study.block import Block
 from limo_ablate.study.design import Study
@@ -28,6 +28,7 @@ from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.rows import pool_and_evidence
 from limo_ablate.trial.run import trained_model
 from limo_ablate.trial.stages import Stages
+from limo_ablate.trial.teacher import trial_pool
 
 
 def folder_of(study: Study) -> Path:
@@ -98,8 +99,9 @@ class InputDigests:
             return None
         parts: dict[str, Any] = {"data": config.data, "select": config.select}
         parts["benchmarks"] = config.eval.benchmarks  # inputs of the contamination gate
-        if config.select.tokens is not None or config.data.difficulty.measure == "reference":
-            # the model's tokenizer may count tokens, and reference models run on the trial's hardware
+        measured = config.data.difficulty.measure == "reference" or config.data.teacher is not None
+        if config.select.tokens is not None or measured:
+            # the model's tokenizer may count tokens; reference models and teachers run on its hardware
             parts |= {"model": config.model, "hardware": config.hardware, "eval": config.eval}
         key = content_key("registered", 1, parts)
         if key not in self._selections:
@@ -120,7 +122,7 @@ class InputDigests:
 
 
 def _pool(config: TrialConfig) -> str:
-    return load_pool(Store(config.paths.artifacts), config.data).digest
+    return trial_pool(config, Stages(), trained_model).digest
 
 
 def _select(config: TrialConfig) -> str:

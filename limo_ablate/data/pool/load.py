@@ -124,9 +124,25 @@ UNUSED = {
 
 
 def unused_rows(counts: dict[str, int]) -> list[str]:
-    """A line for each kind of row of the source that is not used as it is."""
+    """A line for each kind of row of the source that is not used as it is, and one for a teacher's."""
     of = f"of the source's {counts['rows']:,}" if counts else ""
-    return [f"{counted(counts[key], 'row')} {of} {said}" for key, said in UNUSED.items() if counts.get(key)]
+    lines = [f"{counted(counts[key], 'row')} {of} {said}" for key, said in UNUSED.items() if counts.get(key)]
+    return [*lines, _of_teacher(counts)] if "samples" in counts else lines
+
+
+def _of_teacher(counts: dict[str, int]) -> str:
+    """What became of the samples of a teacher (`data.teacher`), where one wrote the solutions."""
+    graded = "correct" in counts
+    marks = ", ".join(f"{counts[mark]:,} {mark}" for mark in ("correct", "incorrect", "undecided") if graded)
+    return (
+        f"{counted(counts['samples'], 'sample')} of a teacher: {counts['solutions']:,} solutions"
+        + f" ({marks})" * graded
+        + f", {counts['cut']:,} cut at max_tokens, {counts['refused']:,} refused or empty; "
+        f"{counts['repeated']:,} repeat another of their problem; of "
+        f"{counted(counts['problems'], 'problem')}, {counts['unsolved']:,} have no solution"
+        + f", {counts['without_correct']:,} no correct one"
+        * graded
+    )
 
 
 def require_gold(pool: Artifact, purpose: str) -> None:

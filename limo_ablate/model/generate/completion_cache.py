@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Any, Generic, Literal, TypeVar
 
 from limo_ablate.core.artifacts import Artifact, Store, content_key, hold_lock, stage_version
 from limo_ablate.core.hardware import HardwareConfig
@@ -35,13 +35,17 @@ class Completion:
     finish: Literal["stop", "length"]
 
 
-class CompletionCache:
+Kind = TypeVar("Kind")
+"""The dataclass of what a cache holds."""
+
+
+class CompletionCache(Generic[Kind]):
     """The completions of one file, looked up by prompt, problem and sample."""
 
-    def __init__(self, file: IO[bytes], scratch_dir: Path) -> None:
+    def __init__(self, file: IO[bytes], scratch_dir: Path, kind: type[Kind]) -> None:
         self._file, self.scratch_dir = file, scratch_dir
         """Folder for the engine's files; no other process uses it while the cache is open."""
-        self._completions: dict[tuple[str, str, int], Completion] = {}
+        self._completions: dict[tuple[str, str, int], Kind] = {}
         end = 0
         file.seek(0)
         for line in file:
@@ -51,18 +55,22 @@ class CompletionCache:
             end += len(line)
             row = json.loads(line)
             key = row.pop("prompt"), row.pop("problem"), row.pop("sample")
-            self._completions[key] = Completion(**row)
+            self._completions[key] = kind(**row)
 
     def __contains__(self, request: Request) -> bool:
         return _key(request) in self._completions
 
-    def __getitem__(self, request: Request) -> Completion:
+    def __getitem__(self, request: Request) -> Kind:
         return self._completions[_key(request)]
 
-    def add(self, request: Request, completion: Completion) -> None:
+    def __iter__(self) -> Iterator[Kind]:
+        return iter(self._completions.values())
+
+    def add(self, request: Request, completion: Kind) -> None:
         """Stores `completion`; it is on disk when this returns."""
         prompt, problem, sample = _key(request)
-        row = {"prompt": prompt, "problem": problem, "sample": sample, **asdict(completion)}
+        fields = asdict(completion)  # type: ignore[call-overload]
+        row = {"prompt": prompt, "problem": problem, "sample": sample, **fields}
         self._file.write(json.dumps(row).encode() + b"\n")
         self._file.flush()
         self._completions[prompt, problem, sample] = completion
@@ -71,17 +79,26 @@ class CompletionCache:
 @contextmanager
 def open_cache(
     store: Store, model: Artifact, sampling: Sampling, settings: EngineConfig, hardware: HardwareConfig
-) -> Iterator[CompletionCache]:
+) -> Iterator[CompletionCache[Completion]]:
     """The cache of the model's completions under `sampling`, locked for this process until it leaves."""
-    key = content_key(
-        FOLDER, stage_version(FOLDER), {"sampling": sampling, **generation_key(model, settings, hardware)}
-    )
-    path = store.root / FOLDER / f"{key}.jsonl"
+    inputs = {"sampling": sampling, **generation_key(model, settings, hardware)}
+    with open_file(store, inputs, Completion) as cache:
+        yield cache
+
+
+@contextmanager
+def open_file(store: Store, inputs: dict[str, Any], kind: type[Kind]) -> Iterator[CompletionCache[Kind]]:
+    """The cache for these inputs, as above; its lines are of `kind`."""
+    path = cache_path(store, inputs)
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch_dir = path.with_suffix(".scratch")
     with hold_lock(f"{path}.lock"), path.open("a+b") as file:
         shutil.rmtree(scratch_dir, ignore_errors=True)  # left by an interrupted pass
-        yield CompletionCache(file, scratch_dir)
+        yield CompletionCache(file, scratch_dir, kind)
+
+
+def cache_path(store: Store, inputs: dict[str, Any]) -> Path:
+    return store.root / FOLDER / f"{content_key(FOLDER, stage_version(FOLDER), inputs)}.jsonl"
 
 
 def generation_key(model: Artifact, settings: EngineConfig, hardware: HardwareConfig) -> dict[str, object]:

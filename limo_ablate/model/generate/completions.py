@@ -159,7 +159,7 @@ class _Drawing:
     model: Artifact
     tokenizer: PreTrainedTokenizerFast
     requests: Mapping[str, list[Request]]
-    caches: Mapping[Sampling, CompletionCache]
+    caches: Mapping[Sampling, CompletionCache[Completion]]
     hardware: HardwareConfig
     opener: Opener | None
 
@@ -200,7 +200,7 @@ class _Drawing:
             report_progress("completions", count, total, tokens / (time.perf_counter() - started))
 
 
-def _table(name: str, requests: list[Request], cache: CompletionCache) -> pl.DataFrame:
+def _table(name: str, requests: list[Request], cache: CompletionCache[Completion]) -> pl.DataFrame:
     rows = []
     for request in requests:
         cached = cache[request]

@@ -14,7 +14,7 @@ from typing import Any
 from limo_ablate.core.artifacts import Artifact, NotInStore, Store, find_only, read_manifest
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.overrides import flat
-from limo_ablate.data.pool.load import load_benchmark, load_pool
+from limo_ablate.data.pool.load import load_benchmark
 from limo_ablate.data.select.selection import select
 from limo_ablate.model.generate.completions import generation_request
 from limo_ablate.model.train.base import base_model
@@ -26,6 +26,7 @@ from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.rows import gather_evidence
 from limo_ablate.trial.run import trained_model
 from limo_ablate.trial.stages import Stages
+from limo_ablate.trial.teacher import trial_pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class DryRun:
         config, store = self.config, Store(self.config.paths.artifacts)
         for name, benchmark in config.eval.benchmarks.items():
             self._ask(f"benchmark/{name}", (), partial(load_benchmark, store, name, benchmark))
-        self._ask("pool", (), lambda: load_pool(store, config.data))
+        self._ask("pool", (), lambda: trial_pool(config, Stages(), trained_model))
         needs_pool = ("pool",) if config.model.source == "scratch" else ()
 
         def base() -> Artifact:

@@ -1,0 +1,1 @@
+"""Completions by a model behind an HTTP endpoint with OpenAI's chat completions."""
