@@ -233,9 +233,10 @@ class _Drawing:
             raise self._over_budget(self._endpoint.cost(*most))
 
     def _over_budget(self, cost: float) -> UserError:
+        budget = self._endpoint.budget
         return UserError(
-            f"data.teacher.endpoint.budget={self._endpoint.budget:g}: {self._spent:.4g} is spent, and a sample may "
-            f"cost {cost:.4g}; all samples are kept ({self._done:,} of {self._total:,} came now): with a higher "
+            f"data.teacher.endpoint.budget={budget:g}: {self._spent:.4g} is spent, and a sample may cost "
+            f"{cost:.4g}; all samples are kept ({self._done:,} of {self._total:,} came now): with a higher "
             "budget it goes on"
         )
 
