@@ -1,8 +1,8 @@
 """The pool of a trial: that of its data, or a teacher's solutions to the problems of that (`data.teacher`).
 
 A teacher is sampled and graded as a model is evaluated. What comes out is a pool like any other: the number
-in a solution's id is its sample, `correct` is what the grader says, and a problem's pass rate is the share of
-right samples, where the data has none of its own.
+in a solution's id is its sample, `correct` and `score` are the grader's, and a problem's pass rate is the
+share of right samples, where the data has none of its own.
 """
 
 from __future__ import annotations
@@ -89,10 +89,11 @@ def _write(
     problems = pl.read_parquet(given.path / "problems.parquet")
     rows = pl.read_parquet(answers.path / "completions.parquet")
     if verdicts:
-        graded = pl.read_parquet(verdicts.path / "verdicts.parquet", columns=["problem", "sample", "status"])
-        rows = rows.join(graded, on=["problem", "sample"], how="left", maintain_order="left")
+        keys, marks = ["problem", "sample"], ["status", "score"]
+        graded = pl.read_parquet(verdicts.path / "verdicts.parquet", columns=[*keys, *marks])
+        rows = rows.join(graded, on=keys, how="left", maintain_order="left")
     else:
-        rows = rows.with_columns(status=pl.lit(None, pl.String))
+        rows = rows.with_columns(status=pl.lit(None, pl.String), score=pl.lit(None, pl.Float64))
     kept = rows.filter((pl.col("finish") == "stop") & (pl.col("completion").str.strip_chars() != ""))
     solutions = BatchedParquet(folder / "solutions.parquet", SOLUTIONS)
     for row in kept.iter_rows(named=True):
@@ -120,6 +121,7 @@ def _solution(row: dict[str, Any], teacher: str) -> dict[str, Any]:
         "text": text,
         "teacher": teacher,
         "correct": RIGHT.get(row["status"]),
+        "score": row["score"],
         "digest": digest(text)[:16],
     }
 

@@ -132,16 +132,14 @@ def unused_rows(counts: dict[str, int]) -> list[str]:
 
 def _of_teacher(counts: dict[str, int]) -> str:
     """What became of the samples of a teacher (`data.teacher`), where one wrote the solutions."""
-    graded = "correct" in counts
-    marks = ", ".join(f"{counts[mark]:,} {mark}" for mark in ("correct", "incorrect", "undecided") if graded)
+    marks = [f"{counts[mark]:,} {mark}" for mark in ("correct", "incorrect", "undecided") if mark in counts]
+    graded = f" ({', '.join(marks)})" if marks else ""
+    without = f", {counts['without_correct']:,} no correct one" if marks else ""
     return (
-        f"{counted(counts['samples'], 'sample')} of a teacher: {counts['solutions']:,} solutions"
-        + f" ({marks})" * graded
-        + f", {counts['cut']:,} cut at max_tokens, {counts['refused']:,} refused or empty; "
+        f"{counted(counts['samples'], 'sample')} of a teacher: {counts['solutions']:,} solutions{graded}, "
+        f"{counts['cut']:,} cut at max_tokens, {counts['refused']:,} refused or empty; "
         f"{counts['repeated']:,} repeat another of their problem; of "
-        f"{counted(counts['problems'], 'problem')}, {counts['unsolved']:,} have no solution"
-        + f", {counts['without_correct']:,} no correct one"
-        * graded
+        f"{counted(counts['problems'], 'problem')}, {counts['unsolved']:,} have no solution{without}"
     )
 
 

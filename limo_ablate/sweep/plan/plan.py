@@ -24,6 +24,7 @@ from limo_ablate.sweep.plan.expected import declared_items, search_items, tuned_
 from limo_ablate.sweep.plan.fit import Fit, fits
 from limo_ablate.sweep.plan.preflight import Preflight, check_trials
 from limo_ablate.sweep.plan.schedule import Schedule, ScheduledTrial, in_queue_order, schedule
+from limo_ablate.sweep.plan.teachers import teacher_lines
 from limo_ablate.sweep.trust import named, untrusted
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.config import TrialConfig
@@ -84,6 +85,8 @@ class Plan:
     contrasts: list[Detectable]
     named: list[str]
     """What the study's file itself names that would run, as `key=value`."""
+    teachers: list[str]
+    """What teachers have yet to write and what that costs, a line each."""
     preflight: Preflight
     """What would keep the trials that are left from running."""
 
@@ -104,6 +107,12 @@ def plan(study: Study, gpu_memory: float | None = None, typed: Sequence[str] = (
     may_allow_code(not untrusted(lines))
     items = [*declared_items(trials, costs, done), *search_items(study, costs, done)]
     spent, ran = _used(rows)
+    left = [
+        (trial.name, trial.config)
+        for trial in (*trials, *first_proposals(own_searches, rows))
+        if trial.id not in done
+    ]
+    preflight = check_trials(left, elsewhere=True)  # reads small pools, whose problems teachers are asked
     return Plan(
         study=study,
         trials=len(items),
@@ -115,14 +124,8 @@ def plan(study: Study, gpu_memory: float | None = None, typed: Sequence[str] = (
         fits=fits(configs, gpu_memory),
         aliases={block.name: alias_table(block) for block in study.blocks if block.design == "fractional"},
         named=lines,
-        preflight=check_trials(
-            [
-                (trial.name, trial.config)
-                for trial in (*trials, *first_proposals(own_searches, rows))
-                if trial.id not in done
-            ],
-            elsewhere=True,
-        ),
+        teachers=teacher_lines(config for _, config in left),
+        preflight=preflight,
         contrasts=detectable(study.contrasts, [*trials, *tuned_stand_ins(study)], done, study.cluster),
     )
 

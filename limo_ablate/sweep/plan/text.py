@@ -59,6 +59,7 @@ def facts(plan: Plan) -> dict[str, Any]:
             {"reason": reason, "trials": names} for reason, names in plan.preflight.problems.items()
         ],
         "named_by_study": plan.named,
+        "teachers": plan.teachers,
         "not_checked": plan.preflight.lines(plan.preflight.unknown | plan.preflight.broken),
         "contrasts": [
             {
@@ -109,6 +110,9 @@ def text(plan: Plan) -> str:
         for contrast in plan.study.contrasts
         if contrast.unit != "share"
     ]
+    if plan.teachers:
+        lines += ["", "Teachers, asked by the first trial that needs their solutions"]
+        lines += [f"  {line}" for line in plan.teachers]
     if plan.named:
         lines += ["", "Named by the study itself; it runs only if you trust it (`sweep --trust`, once)"]
         lines += [f"  {line}" for line in plan.named]

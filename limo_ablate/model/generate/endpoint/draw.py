@@ -49,7 +49,8 @@ log = logging.getLogger(__name__)
 class Outlook:
     """What is left to ask an endpoint for."""
 
-    samples: int
+    file: str
+    """Name of the file that has the samples of these settings."""
     missing: dict[tuple[str, int], int]
     """(prompt, sample) of each sample that has not been drawn -> most tokens of its prompt."""
     most_tokens: int
@@ -74,7 +75,7 @@ def endpoint_completions(
     with open_file(store, _file_inputs(endpoint, request.sampling), Answer) as cache:
         wanted = _requests(request)
         if missing := {(one.prompt, one.sample): one for *_, one in wanted if one not in cache}:
-            log.info("%s", describe(endpoint, [_outlook(endpoint, request, cache)]))
+            log.info("%s", describe(endpoint, [outlook(store, endpoint, request)]))
             _run(_Drawing(endpoint, endpoint.key(), cache), list(missing.values()))
         table = _table(name, wanted, cache)
     if len(models := table["model"].drop_nulls().unique().sort().to_list()) > 1:
@@ -86,30 +87,28 @@ def outlook(store: Store, endpoint: EndpointConfig, request: GenerationRequest) 
     """Reads what has been drawn, also while another process draws; asks nothing."""
     path = cache_path(store, _file_inputs(endpoint, request.sampling))
     lines = path.read_bytes() if path.exists() else b""
-    return _outlook(endpoint, request, CompletionCache(io.BytesIO(lines), path, Answer))
-
-
-def _outlook(endpoint: EndpointConfig, request: GenerationRequest, cache: CompletionCache[Answer]) -> Outlook:
-    wanted = {(one.prompt, one.sample): one for *_, one in _requests(request)}
-    missing = {key: _most_tokens_in(one) for key, one in wanted.items() if one not in cache}
-    return Outlook(
-        len(wanted), missing, endpoint.most_tokens(request.sampling.max_tokens), _spent(endpoint, cache)
-    )
+    cache = CompletionCache(io.BytesIO(lines), path, Answer)
+    missing = {
+        (one.prompt, one.sample): _most_tokens_in(one) for *_, one in _requests(request) if one not in cache
+    }
+    most = endpoint.most_tokens(request.sampling.max_tokens)
+    return Outlook(path.name, missing, most, _spent(endpoint, cache))
 
 
 def describe(endpoint: EndpointConfig, outlooks: Sequence[Outlook]) -> str:
-    """What is asked for and what it may cost, on one line; samples that several need are asked for once."""
-    missing: dict[tuple[int, str, int], int] = {}
+    """What is asked for and what it may cost, on one line; samples that several need are asked for once.
+    `outlooks`: of one file."""
+    missing: dict[tuple[str, int], int] = {}
     for one in outlooks:
-        missing |= {(one.most_tokens, *key): tokens for key, tokens in one.missing.items()}
-    tokens_in, tokens_out = sum(missing.values()), sum(most for most, *_ in missing)
+        missing |= one.missing
+    tokens_in, tokens_out = sum(missing.values()), len(missing) * outlooks[0].most_tokens
     line = (
         f"{endpoint.model} at {endpoint.host}: {counted(len(missing), 'request')}, at most {tokens_in:,} "
         f"tokens of prompts and {tokens_out:,} of answers"
     )
     if None in (endpoint.price_in, endpoint.price_out):
         return f"{line}; cost unknown (price_in, price_out)"
-    spent = sum({one.most_tokens: one.spent for one in outlooks}.values())
+    spent = outlooks[0].spent
     cap = "no budget" if endpoint.budget is None else f"budget {endpoint.budget:g}"
     return f"{line}: at most {endpoint.cost(tokens_in, tokens_out):.2f}; spent before {spent:.2f}, {cap}"
 
