@@ -1,4 +1,4 @@
-"""Every example of docs/studies.md, as it is written there; and its table of the studies that ship."""
+"""Examples of docs/studies.md and docs/selection.md, as they are written there; the table of our studies."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,8 @@ from limo_ablate.study.search.search import searches
 from tests.conftest import ROOT
 
 DOC = (ROOT / "docs" / "studies.md").read_text()
-EXAMPLES = re.findall(r"```yaml\n(.*?)```", DOC, re.DOTALL)
+SELECTION = (ROOT / "docs" / "selection.md").read_text()
+EXAMPLES = re.findall(r"```yaml\n(.*?)```", DOC + SELECTION, re.DOTALL)
 COUNTS = dict(re.findall(r"^\| `(\w+)` \|.*\| (\d+) \|", DOC, re.MULTILINE))
 
 
