@@ -128,7 +128,7 @@ def test_each_distinct_part_is_checked_once(
     assert not found(file).problems
     assert calls == {
         "GPUs": 1, "packages": 2, "memory": 2, "store": 18, "LoRA": 2, "models": 1,
-        "model uses": 2, "sources": 2, "benchmarks": 2, "pool": 2, "rows": 5,
+        "model uses": 2, "sources": 2, "benchmarks": 2, "endpoint": 2, "pool": 2, "rows": 5,
     }, "all of a trial decides whether a store that can't be written to has what it needs"  # fmt: skip
 
 
