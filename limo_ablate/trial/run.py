@@ -184,7 +184,7 @@ def factors(config: TrialConfig, model: Artifact) -> dict[str, object]:
         "quality_tier": config.select.quality,
         "order": config.select.order,
         "correctness": config.select.correctness,
-        "teacher": config.select.teacher,
+        "teacher": config.data.teacher.name if config.data.teacher else config.select.teacher,
         "perturb": config.select.perturb,
         "data": config.data.name,
         "model": config.model.name,

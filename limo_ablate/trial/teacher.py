@@ -97,7 +97,7 @@ def _write(
     kept = rows.filter((pl.col("finish") == "stop") & (pl.col("completion").str.strip_chars() != ""))
     solutions = BatchedParquet(folder / "solutions.parquet", SOLUTIONS)
     for row in kept.iter_rows(named=True):
-        solutions.add(_solution(row, teacher.name))
+        solutions.add(_solution(row, teacher))
     solutions.close()
     marked = rows.filter(pl.col("status").is_in(list(RIGHT))).group_by("problem")
     rates = marked.agg((pl.col("status") == "correct").mean().alias("pass_rate"))
@@ -111,15 +111,15 @@ def _write(
     (folder / "pool.json").write_text(json.dumps(counts, indent=1) + "\n")
 
 
-def _solution(row: dict[str, Any], teacher: str) -> dict[str, Any]:
+def _solution(row: dict[str, Any], teacher: TeacherConfig) -> dict[str, Any]:
     text = row["completion"]
-    if row["prompt"].rstrip().endswith(THINK):  # where the chat template begins the answer
+    if teacher.local and row["prompt"].rstrip().endswith(THINK):  # its chat template opens the answer's tag
         text = f"{THINK}\n{text.lstrip()}"
     return {
         "id": f"{row['problem']}-{row['sample']}",
         "problem": row["problem"],
         "text": text,
-        "teacher": teacher,
+        "teacher": teacher.name,
         "correct": RIGHT.get(row["status"]),
         "score": row["score"],
         "digest": digest(text)[:16],

@@ -14,6 +14,7 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.data.pool.load import load_pool, pool_counts, unused_rows
 from limo_ablate.data.select.selection import choose_rows
 from limo_ablate.study.design import load_study
+from limo_ablate.study.planned import planned_trials
 from limo_ablate.sweep.plan.plan import plan
 from limo_ablate.sweep.plan.text import text
 from limo_ablate.sweep.trust import named
@@ -176,8 +177,9 @@ def test_a_study_of_samples_is_planned(tmp_path: Path, server: Script) -> None:
     assert plan(study).teachers == []
 
 
-def test_a_choice_of_ones_own_conf_is_not_the_studys(tmp_path: Path) -> None:
-    assert named([], [], ["data/teacher=endpoint"]) == []
+def test_an_endpoint_of_ones_own_conf_is_not_asked_about() -> None:
+    study = load_study("miniature", ["data/teacher=endpoint"])
+    assert named(planned_trials(study)[:2], [], []) == []
 
 
 MINI = [

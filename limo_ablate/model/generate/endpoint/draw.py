@@ -75,7 +75,7 @@ def endpoint_completions(
     with open_file(store, _file_inputs(endpoint, request.sampling), Answer) as cache:
         wanted = _requests(request)
         if missing := {(one.prompt, one.sample): one for *_, one in wanted if one not in cache}:
-            log.info("%s", describe(endpoint, [outlook(store, endpoint, request)]))
+            log.warning("asking %s", describe(endpoint, [outlook(store, endpoint, request)]))
             _run(_Drawing(endpoint, endpoint.key(), cache), list(missing.values()))
         table = _table(name, wanted, cache)
     if len(models := table["model"].drop_nulls().unique().sort().to_list()) > 1:
