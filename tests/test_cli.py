@@ -1,4 +1,4 @@
-"""The real command line in a subprocess."""
+"""The real command line in a process of its own."""
 
 import subprocess
 import sys
@@ -14,18 +14,8 @@ from limo_ablate.core.command import run as run_command
 from limo_ablate.core.project import VARIABLE
 from limo_ablate.trial.keys import keys
 from tests.conftest import ROOT
+from tests.forked import limo_ablate as run
 from tests.waiting import PATIENCE
-
-
-def run(*argv: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "limo_ablate", *argv],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-
 
 HEAVY = {
     "torch", "transformers", "wandb", "polars", "optuna", "hydra", "omegaconf", "sympy", "datasets", "altair",

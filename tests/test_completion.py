@@ -10,6 +10,7 @@ import pytest
 
 from limo_ablate.cli import VERBS, main
 from limo_ablate.completion import SCRIPTS, completions
+from tests.forked import limo_ablate
 
 
 def offered(*line: str) -> list[str]:
@@ -61,10 +62,7 @@ def test_a_broken_configuration_does_not_matter(tmp_path: Path) -> None:
     (tmp_path / "conf" / "model").mkdir(parents=True)
     (tmp_path / "conf" / "model" / "mine.yaml").write_text("{: broken")
     (tmp_path / "conf" / "config.yaml").write_text("{: broken")
-    done = subprocess.run(
-        [sys.executable, "-m", "limo_ablate", "complete", "--", "model=mi"],
-        cwd=tmp_path, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    done = limo_ablate("complete", "--", "model=mi", cwd=tmp_path)
     assert "plain\tmodel=mine\t" in done.stdout.splitlines()
     assert "plain\tmodel=mini_m\t" in done.stdout.splitlines()
     assert done.stderr == ""

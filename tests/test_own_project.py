@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +18,7 @@ from limo_ablate.trial.compose import compose_trials
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.identity import trial_keys
 from tests.conftest import ROOT
+from tests.forked import limo_ablate
 from tests.planted import plant
 
 pytestmark = pytest.mark.slow
@@ -60,10 +59,9 @@ def own(tmp_path: Path) -> Iterator[Path]:
 
 def run(*words: str, at: Path, code: int = 0, **environment: str) -> str:
     """Runs the installed command as a shell would: what it prints."""
-    command = [sys.executable, "-P", "-m", "limo_ablate", *words]
     inherited = {key: value for key, value in os.environ.items() if key != VARIABLE}
     environment = {**inherited, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
-    done = subprocess.run(command, cwd=at, env=environment, capture_output=True, text=True, timeout=300)
+    done = limo_ablate(*words, cwd=at, environment=environment)
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout + done.stderr

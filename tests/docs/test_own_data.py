@@ -4,8 +4,6 @@ import json
 import random
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import polars as pl
@@ -14,6 +12,7 @@ import pytest
 from limo_ablate.data.pool.schemas import SCHEMAS
 from limo_ablate.trial.compose import compose
 from tests.conftest import ROOT
+from tests.forked import limo_ablate
 
 DOC = (ROOT / "docs" / "own_data.md").read_text()
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", DOC, re.DOTALL) for line in block.splitlines()]
@@ -80,9 +79,7 @@ def run(command: str, folder: Path) -> str:
     """What a command of the page prints."""
     verb, *arguments = shlex.split(command)
     assert verb == "limo-ablate"
-    done = subprocess.run(
-        [sys.executable, "-m", "limo_ablate", *arguments], cwd=folder, capture_output=True, text=True
-    )
+    done = limo_ablate(*arguments, cwd=folder)
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     return done.stdout
 

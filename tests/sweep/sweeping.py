@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 from limo_ablate.core.marked_processes import find_marked
 from limo_ablate.core.progress import read_progress
 from limo_ablate.sweep.ledger.lease import RUNNERS
-from tests.sweep.runners import Runner, start_runner
+from tests.forked import SWEEPS, Process, start
 from tests.waiting import until
 
 HERE = Path(__file__).parent
@@ -31,7 +32,7 @@ class Sweeping:
     """What the fork server's imports take beyond their time."""
     nohup: bool = False
     """Whether what is started ignores SIGHUP."""
-    runners: list[Runner] = field(default_factory=list)
+    runners: list[Process] = field(default_factory=list)
     """All that were started."""
 
     @property
@@ -58,11 +59,11 @@ class Sweeping:
         }
         (self.root / "small.yaml").write_text(yaml.safe_dump(study))
 
-    def start(self, *extra: str) -> Runner:
+    def start(self, *extra: str) -> Process:
         """A sweep."""
         return self._drive(str(self.root / "small.yaml"), *extra)
 
-    def join(self, *extra: str) -> Runner:
+    def join(self, *extra: str) -> Process:
         return self._drive("join", str(self.folder), *extra)
 
     def run(self, *extra: str) -> tuple[int, str]:
@@ -125,16 +126,19 @@ class Sweeping:
         runners = [path.stem for path in (self.folder / RUNNERS).glob("*.json")]
         return [pid for runner in runners for pid in find_marked(runner)]
 
-    def _drive(self, *arguments: str) -> Runner:
+    def _drive(self, *arguments: str) -> Process:
         folder = self.root / f"runner{len(self.runners)}"
-        late = {"IMPORT_SECONDS": str(self.import_seconds)}
+        own = {"PYTHONPATH": str(HERE), "IMPORT_SECONDS": str(self.import_seconds)}
         self.runners.append(
-            start_runner(folder, *arguments, largest_file=self.largest_file, nohup=self.nohup, **late)
-        )
+            start(
+                folder, str(HERE / "drive.py"), *arguments, imports=SWEEPS, environment=os.environ | own,
+                largest_file=self.largest_file, nohup=self.nohup,
+            )
+        )  # fmt: skip
         return self.runners[-1]
 
 
-def ended(process: Runner) -> tuple[int, str]:
+def ended(process: Process) -> tuple[int, str]:
     """(exit code, what it said)"""
     said, _ = process.communicate()
     assert process.returncode is not None

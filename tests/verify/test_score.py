@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.verify.score import score_file, verify_file
+from tests.forked import limo_ablate
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = [
@@ -85,10 +85,7 @@ def test_errors_name_the_line(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_commands(file: Path) -> None:
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "limo_ablate", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-
+    run = partial(limo_ablate, cwd=ROOT)
     scored = run("score", str(file))
     assert scored.returncode == 0
     assert "accuracy     37.50%" in scored.stdout

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import polars as pl
@@ -11,17 +10,11 @@ import pytest
 from limo_ablate.core.artifacts import Store
 from limo_ablate.data.pool.load import load_pool
 from limo_ablate.trial.compose import compose
-from tests.waiting import PATIENCE
+from tests.forked import limo_ablate
 
 
 def run(*argv: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "limo_ablate", "select", *argv],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
+    return limo_ablate("select", *argv, cwd=cwd)
 
 
 @pytest.fixture(scope="module")

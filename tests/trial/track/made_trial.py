@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from limo_ablate.core.artifacts import Artifact, Store
+from tests import forked
 from tests.made_study import Making
 from tests.waiting import PATIENCE
 
@@ -64,13 +65,4 @@ def track(
 
 
 def limo_ablate(*arguments: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "limo_ablate", *arguments]
-    return subprocess.run(
-        command,
-        env=dict(environment),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    return forked.limo_ablate(*arguments, cwd=ROOT, environment=environment)
