@@ -1,6 +1,7 @@
 """Every configuration that ships composes into the schema; mistakes are named in one line."""
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,26 +11,44 @@ from limo_ablate.core.project import package_folder
 from limo_ablate.trial.compose import compose, compose_trials
 
 CONF = package_folder("conf")
-CHOICES = [
-    f"{file.parent.relative_to(CONF)}={file.stem}"
-    for file in sorted(CONF.glob("*/**/*.yaml"))
-    if file.parts[len(CONF.parts)] != "local"
-]
-NEEDS = dict.fromkeys(("select=limo_800", "select=limo_rq5"), "data/difficulty=limo")
+CHOICES: dict[str, list[str]] = {}
+"""Group -> its choices."""
+for _file in sorted(CONF.glob("*/**/*.yaml")):
+    CHOICES.setdefault(str(_file.parent.relative_to(CONF)), []).append(_file.stem)
+TOGETHER = (
+    ("data", "model", "train", "hardware", "launch", "track", "paths", "debug"),
+    ("data/difficulty", "select/contamination", "select/score", "eval/judge", "eval/decoding", "eval/common"),
+    ("select", "eval"), ("experiment",),
+)  # fmt: skip
+"""Groups that do not depend on each other: the first choices of each are composed together, and so on."""
+NEEDS = {"select=limo_800": "data/difficulty=limo", "select=limo_rq5": "data/difficulty=limo"}
 """Selections that go by a band, and what has it."""
-PLACES = {
-    "eval/common": "eval/common@eval",
-    "eval/decoding": "eval/decoding@eval.benchmarks.mini",
-    "eval/set": "eval/set@eval.benchmarks.mini",
-}
+PLACES = {"eval/common": "@eval", "eval/decoding": "@eval.benchmarks.mini"}
 """Groups that a protocol places, and where."""
 
 
+def combined(groups: Sequence[str]) -> list[tuple[str, ...]]:
+    columns = [[f"{group}{PLACES.get(group, '')}={name}" for name in CHOICES[group]] for group in groups]
+    return [tuple(filter(None, row)) for row in itertools.zip_longest(*columns)]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("choice", CHOICES)
-def test_every_choice_fits_the_schema(choice: str) -> None:
-    group, _, name = choice.partition("=")
-    compose([f"{PLACES.get(group, group)}={name}", *([NEEDS[choice]] if choice in NEEDS else [])])
+@pytest.mark.parametrize("choices", [row for groups in TOGETHER for row in combined(groups)], ids=" ".join)
+def test_every_choice_fits_the_schema(choices: Sequence[str]) -> None:
+    compose([*choices, *(NEEDS[choice] for choice in choices if choice in NEEDS)])
+
+
+def test_every_benchmark_fits_the_schema() -> None:
+    placed = [
+        f"+{group}@eval.benchmarks.{name}={choice}"
+        for name in CHOICES["eval/set"]
+        for group, choice in (("eval/set", name), ("eval/decoding", "greedy"))
+    ]
+    assert {*CHOICES["eval/set"]} < compose(placed).eval.benchmarks.keys()
+
+
+def test_no_group_is_left_out() -> None:
+    assert {group for groups in TOGETHER for group in groups} == CHOICES.keys() - {"eval/set", "local"}
 
 
 def test_a_pool_of_real_text_turns_the_gate_on_and_an_override_off() -> None:
