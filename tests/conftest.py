@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,24 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the real data in ../shared/data is not here")
     return SHARED
+
+
+@pytest.fixture
+def no_pictures() -> Iterator[None]:
+    """Charts are specified, but not rendered, which takes most of a report's time: their files are empty."""
+    with pictures_left_out():
+        yield
+
+
+@contextmanager
+def pictures_left_out() -> Iterator[None]:
+    from limo_ablate.report import parts
+    from limo_ablate.report.picture_files import FORMATS
+
+    with pytest.MonkeyPatch.context() as patch:
+        empty = b""
+        patch.setattr(parts, "picture_files", lambda chart: {f"{chart.id}.{kind}": empty for kind in FORMATS})
+        yield
 
 
 def compose_once() -> None:

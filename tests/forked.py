@@ -98,11 +98,12 @@ def start(
 
 
 def limo_ablate(
-    *words: str, cwd: Path, environment: Mapping[str, str] | None = None
+    *words: str, cwd: Path, environment: Mapping[str, str] | None = None, report: bool = True
 ) -> subprocess.CompletedProcess[str]:
-    """`python -m limo_ablate`, as subprocess.run gives it."""
+    """`python -m limo_ablate`, as subprocess.run gives it; `report`: whether reports are drawn."""
+    program = "limo_ablate" if report else str(ROOT / "tests/without_report.py")
     folder = Path(mkdtemp(prefix="forked"))
-    process = start(folder / "run", "limo_ablate", *words, cwd=cwd, environment=environment, errors="errors")
+    process = start(folder / "run", program, *words, cwd=cwd, environment=environment, errors="errors")
     code = process.wait()
     return subprocess.CompletedProcess(words, code, process.output(), process.errors())
 

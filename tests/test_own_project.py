@@ -57,11 +57,11 @@ def own(tmp_path: Path) -> Iterator[Path]:
     assert not any(marker.exists() for marker in planted)
 
 
-def run(*words: str, at: Path, code: int = 0, **environment: str) -> str:
-    """Runs the installed command as a shell would: what it prints."""
+def run(*words: str, at: Path, code: int = 0, report: bool = False, **environment: str) -> str:
+    """What the command prints; `report`: whether reports are drawn."""
     inherited = {key: value for key, value in os.environ.items() if key != VARIABLE}
     environment = {**inherited, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
-    done = limo_ablate(*words, cwd=at, environment=environment)
+    done = limo_ablate(*words, cwd=at, environment=environment, report=report)
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout + done.stderr
@@ -103,7 +103,7 @@ def test_its_studies_are_planned_and_compared(own: Path, tmp_path: Path) -> None
 
 def test_a_study_runs_and_what_it_prints_can_be_pasted(own: Path, tmp_path: Path) -> None:
     changed = ("select.size=0,4", "train.max_length=4", "launch.attempts=1")  # no row is as short
-    said = run("--project", "own", "sweep", "mine", *changed, at=tmp_path, code=3)
+    said = run("--project", "own", "sweep", "mine", *changed, at=tmp_path, code=3, report=True)
     assert "report: " in said
     assert (tmp_path / "outputs/studies/mine/report/index.html").is_file()
     assert not (own / "outputs").exists()

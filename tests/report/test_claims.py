@@ -45,6 +45,7 @@ def test_each_is_a_row_with_its_numbers(study: Path) -> None:
     assert finding(made.rows.row(0, named=True)).endswith(": different")
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_study_without_any_has_no_such_section(tmp_path: Path) -> None:
     plain = Making(tmp_path / "plain", blocks=[SIZE_QUALITY], figures=FIGURES[:1]).write()
     assert claims(load(plain)) is None

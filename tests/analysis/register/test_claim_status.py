@@ -63,6 +63,7 @@ def trials(folder: Path) -> list[Path]:
     return sorted((folder / "trials").iterdir())
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_what_was_registered_before_and_is_unchanged_is_confirmatory(study: Path) -> None:
     found = told(study)
     assert found.rows["kind"].to_list() == ["confirmatory", "confirmatory"]
@@ -84,6 +85,7 @@ def test_without_a_registration_a_line_says_how(study: Path) -> None:
     assert table.rows[0][3] == "exploratory: not registered"
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_changed_contrast_is_exploratory_and_the_registered_one_stays(study: Path) -> None:
     change(study / "study.yaml", lambda found: found["contrasts"][0].update(margin=0.02))
     found = told(study)
@@ -344,6 +346,7 @@ def test_registered_again_what_is_unchanged_keeps_its_date(study: Path) -> None:
     assert found.deviations[-1].startswith("registered before at ")
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_changed_file_is_said_loudly(study: Path) -> None:
     path = study / "registration.json"
     path.write_text(path.read_text().replace('"alpha": 0.05', '"alpha": 0.2'))

@@ -10,6 +10,10 @@ import pytest
 import wandb
 
 from limo_ablate.cli import main
+from limo_ablate.report.part_errors import PartErrors
+from limo_ablate.report.parts import ReportParts, report_parts
+from limo_ablate.report.study_view import StudyView
+from limo_ablate.report.wandb import summary_run
 from tests.report.wandb.panel_keys import keys_of
 from tests.report.wandb.test_dashboard import make_study
 from tests.trial.track.made_trial import ROOT
@@ -31,6 +35,21 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Standin]
         monkeypatch.setenv("WANDB_MODE", "online")
         yield server
         wandb.teardown()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _drawn_once() -> Iterator[None]:
+    """The studies are the same, and so are the parts of their reports."""
+    drawn = list[tuple[ReportParts, dict[str, bytes]]]()
+
+    def once(view: StudyView, errors: PartErrors) -> tuple[ReportParts, dict[str, bytes]]:
+        if not drawn:
+            drawn.append(report_parts(view, errors))
+        return drawn[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(summary_run, "report_parts", once)
+        yield
 
 
 @pytest.fixture
