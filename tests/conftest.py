@@ -110,6 +110,10 @@ EXHAUSTIVE = (
     "test_compiled_layers_have_the_same_losses[aot_eager]",
     "test_a_row_is_claimed_and_ended_once_by_processes[sqlite]",
     "test_a_row_is_claimed_and_ended_once_by_processes[grpc]",
+    "test_a_killed_writer_leaves_a_ledger_that_works[postgres]",
+    "test_ranks_that_are_killed_again_and_again_go_on_exactly[ddp]",
+    "test_a_damaged_shard_falls_back_to_the_checkpoint_before[missing]",
+    "test_a_full_disk_is_one_clear_line_and_the_last_checkpoint_serves[fsdp2]",
 )  # fmt: skip
 """The costliest tests, each beside a cheaper one of the same kind: they run with --exhaustive."""
 

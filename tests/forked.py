@@ -25,6 +25,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, NoReturn
 
+from limo_ablate.core import registry
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -176,7 +177,10 @@ def _run(order: dict[str, Any]) -> int:
     if limit := order["largest_file"]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     signal.signal(signal.SIGHUP, signal.SIG_IGN if order["nohup"] else signal.SIG_DFL)
-    sys.path[:0] = [part for part in order["environment"].get("PYTHONPATH", "").split(os.pathsep) if part]
+    path = order["environment"].get("PYTHONPATH", "").split(os.pathsep)
+    if new := [part for part in path if part and part not in sys.path]:
+        sys.path[:0] = new
+        registry._all_points.cache_clear()  # there may be packages in it
     sys.argv = [order["program"], *order["arguments"]]
     try:
         if order["program"].endswith(".py"):

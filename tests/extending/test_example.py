@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.extending.build_page import FILE, PAGE
+from tests.forked import limo_ablate
 
 pytestmark = pytest.mark.slow
 DATA = [
@@ -30,9 +31,8 @@ OURS = [
 
 def run(folder: Path, *arguments: str, packages: Path | None = None) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join(map(str, filter(None, [packages, ROOT])))
-    command = [sys.executable, "-m", "limo_ablate", *arguments]
     environment = os.environ | {"PYTHONPATH": path, "XDG_CONFIG_HOME": str(folder)}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
+    return limo_ablate(*arguments, cwd=folder, environment=environment)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_a_sweep_is_launched_and_reported_by_it(folder: Path, packages: Path) ->
         json.dumps(
             {
                 "name": "sums",
-                "overrides": [*DATA, *OURS, "launch.executor=runners", "launch.options={count: 2}"],
+                "overrides": [*DATA, *OURS, "launch.executor=runners", "launch.options={count: 1}"],
                 "blocks": [{"name": "size", "axes": {"select.size": [4, 6]}}],
             }
         )

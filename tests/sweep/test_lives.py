@@ -246,7 +246,7 @@ def accuracy(trial: Trial) -> float:
 
 TestLives = Lives.TestCase
 TestLives.settings = settings(
-    max_examples=int(os.environ.get("LIVES", "20")),
+    max_examples=int(os.environ.get("LIVES", "12")),
     stateful_step_count=50,
     derandomize=True,
     phases=[Phase.generate],

@@ -23,7 +23,7 @@ TINY = [
         f"data.difficulty.reference.stages.{stage}.{key}"
         for stage in ("coarse", "fine")
         for key in (
-            "model.pretrain.tokens=60000", "tune.data.miniature.per_level=10",
+            "model.pretrain.tokens=20000", "tune.data.miniature.per_level=10",
             "tune.data.miniature.levels=[1,2]",
             "tune.train.steps=30", "max_tokens=40",
         )

@@ -94,7 +94,7 @@ def generated(model: PreTrainedModel, request: Request) -> list[int]:
     return model.generate(prompt, attention_mask=prompt * 0 + 1, **settings)[0, len(request.ids) :].tolist()
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 64])
+@pytest.mark.parametrize("batch_size", [3, 64])
 def test_greedy_is_what_generate_gives(made: Made, model: PreTrainedModel, batch_size: int) -> None:
     wanted = requests()
     ours = completed(made(batch_size), wanted)
@@ -108,7 +108,7 @@ def test_greedy_is_what_generate_gives(made: Made, model: PreTrainedModel, batch
 
 def test_what_is_drawn_does_not_depend_on_the_batch(made: Made) -> None:
     """Alone, all at once, or four at a time among greedy ones with another limit."""
-    wanted = requests(samples=3, sampling=SAMPLED)
+    wanted = requests(samples=2, sampling=SAMPLED)
     together = texts(completed(made(64), wanted))
     short = requests(sampling=replace(GREEDY, max_tokens=9))
     mixed = texts(completed(made(4), [*short, *wanted[::-1]]))

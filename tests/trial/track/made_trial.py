@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 from limo_ablate.core.artifacts import Artifact, Store
 from tests import forked
 from tests.made_study import Making
-from tests.waiting import PATIENCE
 
 BIG = 2 << 20
 ROOT = Path(__file__).resolve().parents[3]
@@ -47,12 +46,12 @@ def metrics_of(folder: Path) -> dict[str, Any]:
 
 def start(
     folder: Path, environment: Mapping[str, str], *overrides: str, first: int = 0, until: int = 0
-) -> subprocess.Popen[str]:
+) -> forked.Process:
     """Tracks that trial in a process of its own (tracked.py)."""
-    command = [sys.executable, "-m", "tests.trial.track.tracked", str(folder), str(folder.parents[1])]
-    return subprocess.Popen(
-        [*command, str(first), str(until), *overrides],
-        env=dict(environment), cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    arguments = (str(folder), str(folder.parents[1]), str(first), str(until), *overrides)
+    return forked.start(
+        Path(mkdtemp()) / "tracked", "tests.trial.track.tracked", *arguments,
+        cwd=ROOT, environment=environment, errors="errors",
     )  # fmt: skip
 
 
@@ -61,7 +60,7 @@ def track(
 ) -> str:
     """Its output when it has ended."""
     process = start(folder, environment, *overrides, first=first, until=until)
-    return process.communicate(timeout=PATIENCE)[0]
+    return process.communicate()[0]
 
 
 def limo_ablate(*arguments: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
