@@ -113,6 +113,10 @@ EXHAUSTIVE = (
     "test_a_killed_writer_leaves_a_ledger_that_works[postgres]",
     "test_ranks_that_are_killed_again_and_again_go_on_exactly[ddp]",
     "test_a_damaged_shard_falls_back_to_the_checkpoint_before[missing]",
+    "test_the_forecast_is_what_tensors_take[changes3-bf16]",
+    "test_what_is_loaded_scores_what_was_trained_whatever_is_saved[float32-bf16]",
+    "test_what_is_loaded_scores_what_was_trained_whatever_is_saved[bfloat16-no]",
+    "test_an_agent_runs_the_same_trials[s1_arms]",
     "test_a_full_disk_is_one_clear_line_and_the_last_checkpoint_serves[fsdp2]",
 )  # fmt: skip
 """The costliest tests, each beside a cheaper one of the same kind: they run with --exhaustive."""

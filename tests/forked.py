@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import atexit
 import gc
+import importlib
 import json
 import os
+import re
 import resource
 import runpy
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -22,11 +25,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from multiprocessing import util
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, NoReturn
 
 from limo_ablate.core import registry
+from limo_ablate.sweep import preload
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -80,17 +85,18 @@ class Process:
 def start(
     folder: Path, program: str, *arguments: str, cwd: Path | None = None, imports: Sequence[str] = ALL,
     environment: Mapping[str, str] | None = None, largest_file: int | None = None, nohup: bool = False,
-    errors: str = "output",
+    errors: str = "output", spare: bool = False,
 ) -> Process:  # fmt: skip
     """A process of a module or of a file.
 
-    `folder` is new; `environment` is the whole of it; `errors`: the file for the error stream.
+    `folder` is new; `environment` is the whole of it; `errors`: the file for the error stream; `spare`:
+    its fork server is a fork too, whose processes do not carry the runner's mark.
     """
     folder.mkdir(parents=True)
     order = {
         "folder": str(folder), "program": program, "arguments": arguments, "cwd": str(cwd or Path.cwd()),
         "environment": {**(os.environ if environment is None else environment)}, "errors": errors,
-        "largest_file": largest_file, "nohup": nohup,
+        "largest_file": largest_file, "nohup": nohup, "spare": spare,
     }  # fmt: skip
     server = _server(tuple(imports))
     assert server.stdin
@@ -105,7 +111,9 @@ def limo_ablate(
     """`python -m limo_ablate`, as subprocess.run gives it; `report`: whether reports are drawn."""
     program = "limo_ablate" if report else str(ROOT / "tests/without_report.py")
     folder = Path(mkdtemp(prefix="forked"))
-    process = start(folder / "run", program, *words, cwd=cwd, environment=environment, errors="errors")
+    process = start(
+        folder / "run", program, *words, cwd=cwd, environment=environment, errors="errors", spare=True
+    )
     code = process.wait()
     return subprocess.CompletedProcess(words, code, process.output(), process.errors())
 
@@ -175,6 +183,8 @@ def _run(order: dict[str, Any]) -> int:
     os.environ.clear()
     os.environ.update(order["environment"])
     os.chdir(order["cwd"])
+    if order["spare"]:
+        _fork_servers_are_forked_too()
     weakref.finalize._registry.clear()  # type: ignore[attr-defined]  # the server removes what it has made
     if limit := order["largest_file"]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
@@ -195,6 +205,42 @@ def _run(order: dict[str, Any]) -> int:
         traceback.print_exc()
         return 1
     return 0
+
+
+def _fork_servers_are_forked_too() -> None:
+    """multiprocessing's fork server, the first of this process, is one that waits here, not an interpreter.
+
+    It is forked now, since what the program imports and starts later does not survive a fork.
+    """
+    ours, its = socket.socketpair()
+    start = util.spawnv_passfds
+    if (server := os.fork()) == 0:
+        ours.close()
+        _become_fork_server(its)
+    its.close()
+
+    def spawn(path: bytes, arguments: list[str], descriptors: list[int]) -> int:
+        if "multiprocessing.forkserver" not in arguments[-1]:
+            return start(path, arguments, descriptors)
+        util.spawnv_passfds = start  # type: ignore[assignment]
+        socket.send_fds(ours, [json.dumps([arguments[-1], {**os.environ}]).encode()], descriptors)
+        return server
+
+    util.spawnv_passfds = spawn  # type: ignore[assignment]
+
+
+def _become_fork_server(orders: socket.socket) -> NoReturn:
+    order, descriptors, *_ = socket.recv_fds(orders, 1 << 20, 2)
+    if not order:
+        os._exit(0)  # the program has ended
+    code, environment = json.loads(order)
+    os.environ.clear()
+    os.environ.update(environment)
+    importlib.reload(preload)
+    try:
+        exec(re.sub(r"main\(\d+, \d+,", f"main({descriptors[0]}, {descriptors[1]},", code))  # noqa: S102
+    finally:
+        os._exit(0)
 
 
 def _end(code: int) -> NoReturn:
