@@ -219,10 +219,17 @@ def _fork_servers_are_forked_too() -> None:
         _become_fork_server(its)
     its.close()
 
+    def end_unused() -> None:
+        ours.close()
+        os.waitpid(server, 0)
+
+    atexit.register(end_unused)
+
     def spawn(path: bytes, arguments: list[str], descriptors: list[int]) -> int:
         if "multiprocessing.forkserver" not in arguments[-1]:
             return start(path, arguments, descriptors)
         util.spawnv_passfds = start  # type: ignore[assignment]
+        atexit.unregister(end_unused)
         socket.send_fds(ours, [json.dumps([arguments[-1], {**os.environ}]).encode()], descriptors)
         return server
 

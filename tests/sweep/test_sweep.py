@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -164,7 +165,8 @@ def test_a_killed_fork_server_is_replaced(sweep: Sweeping) -> None:
     runner = sweep.start()
     sweep.until(lambda: len(sweep.events("start")) == 1)
     for pid in sweep.orphans():
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # ended with the server
+            os.kill(pid, signal.SIGKILL)
     sweep.until(lambda: len(sweep.events("start")) == 2)
     runner.terminate()
     said, _ = runner.communicate()
