@@ -81,8 +81,8 @@ class Study:
         from limo_ablate.trial.compose import compose
 
         paths = [one for one in self.overrides if one.startswith("paths.")]
-        is_file = self.name.endswith((".yaml", ".yml"))
-        name = self.declared.name if is_file else self.name
+        renamed = any(one.startswith("name=") for one in self.overrides)
+        name = self.declared.name if renamed or self.name.endswith((".yaml", ".yml")) else self.name
         return study_folder(name, Path(compose(paths).paths.studies))
 
     def trials(self) -> pl.DataFrame:

@@ -103,7 +103,7 @@ EXHAUSTIVE = (
     "test_a_model_based_sampler_beats_chance[gp]", "test_a_new_ledger_is_opened_by_several_at_once",
     "test_a_killed_writer_leaves_a_ledger_that_works[sqlite]",
     "test_a_killed_writer_leaves_a_ledger_that_works[grpc]",
-    "test_labels_as_written", "test_of_two_ranks_only_the_trial_itself_talks_to_wandb",
+    "test_labels_as_written", "test_the_notebook_runs[own_study]", "test_of_two_ranks_only_the_trial_itself_talks_to_wandb",
     "test_a_multirun_starts_from_the_file_it_was_given", "test_a_dashboard_made_offline_is_sent_later",
     "test_a_server_that_fails_midway_is_waited_for_as_long_as_stated",
     "test_a_run_that_cannot_be_sent_is_named_and_the_others_are_sent",

@@ -94,6 +94,12 @@ def test_what_has_not_run_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         _ = la.nonsense  # type: ignore[attr-defined]
 
 
+def test_a_study_under_another_name_has_the_results_of_that_name(folder: Path) -> None:
+    study = la.Study("miniature", f"name={folder.name}", f"paths.studies={folder.parent}")
+    assert study.folder == folder
+    assert study.cells().equals(la.Study(folder).cells())
+
+
 def test_a_selection_and_a_comparison(folder: Path, tmp_path: Path) -> None:
     chosen = la.select_rows("select.size=8", f"paths.artifacts={tmp_path}")
     assert chosen.selected.rows.height == 8

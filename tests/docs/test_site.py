@@ -161,3 +161,18 @@ def test_every_page_is_in_the_contents() -> None:
     assert sorted(page.stem for page in DOCS.glob("*.md") if page.stem != "index") == sorted(
         name for name in listed if "/" not in name
     )
+
+
+@pytest.mark.parametrize("name", ["analysis", "own_study"])
+def test_the_notebook_runs(name: str, project: Path) -> None:
+    """Each cell in turn, without a kernel; `own_study` trains four small trials."""
+    book = json.loads((DOCS / "notebooks" / f"{name}.ipynb").read_text())
+    names: dict[str, Any] = {}
+    for cell in book["cells"]:
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]), names)  # noqa: S102
+    if name == "own_study":
+        assert names["plan"].preflight.problems == {}
+        assert names["study"].trials()["trial"].n_unique() == names["plan"].trials
+    else:
+        assert names["cells"].height == 20

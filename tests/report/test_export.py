@@ -108,3 +108,15 @@ def read(text: str) -> dict[str, Any]:
 def test_what_is_no_number_is_null(capsys: pytest.CaptureFixture[str]) -> None:
     print_json({"a": [float("nan"), 1.5, float("inf")], 2: Path("x"), "b": None, "c": True})
     assert read(capsys.readouterr().out) == {"a": [None, 1.5, None], "2": "x", "b": None, "c": True}
+
+
+def test_a_trial_prints_its_metrics_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("limo_ablate.trial.run.run_trial", lambda config, folder, labels: {"scores": {}})
+    monkeypatch.setattr("sys.argv", ["limo-ablate"])
+    assert main(["select.size=8", "track=none", "--json", "hydra.run.dir=here"]) == 0
+    assert read(capsys.readouterr().out) == {"folder": str(tmp_path / "here"), "scores": {}}
+    assert main(["-m", "select.size=8", "--json"]) == 2
+    assert "--json is for one trial" in capsys.readouterr().err
