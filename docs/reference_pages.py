@@ -108,6 +108,7 @@ SAME = {
     "epochs": "Passes over the rows.",
     "steps": "Optimiser steps.",
     "learning_rate": "Peak learning rate.",
+    "requests_per_minute": "Most requests in a minute; null: any number.",
     "schedule": "How the learning rate falls.",
     "warmup_ratio": "Share of the steps in which it rises.",
     "weight_decay": "AdamW's.",
