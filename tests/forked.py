@@ -24,10 +24,9 @@ import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
 from multiprocessing import util
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
 
 from limo_ablate.core import registry
@@ -110,12 +109,18 @@ def limo_ablate(
 ) -> subprocess.CompletedProcess[str]:
     """`python -m limo_ablate`, as subprocess.run gives it; `report`: whether reports are drawn."""
     program = "limo_ablate" if report else str(ROOT / "tests/without_report.py")
-    folder = Path(mkdtemp(prefix="forked"))
-    process = start(
-        folder / "run", program, *words, cwd=cwd, environment=environment, errors="errors", spare=True
-    )
-    code = process.wait()
-    return subprocess.CompletedProcess(words, code, process.output(), process.errors())
+    with TemporaryDirectory(prefix="forked") as folder:
+        process = start(
+            Path(folder) / "run",
+            program,
+            *words,
+            cwd=cwd,
+            environment=environment,
+            errors="errors",
+            spare=True,
+        )
+        code = process.wait()
+        return subprocess.CompletedProcess(words, code, process.output(), process.errors())
 
 
 @cache
@@ -139,7 +144,7 @@ def _serve(imports: Sequence[str]) -> None:
     from tests import conftest  # noqa: F401  # each configuration is composed once
 
     for name in imports:
-        import_module(name)
+        importlib.import_module(name)
     compose_trials([["track=none"]])
     gc.freeze()
     for line in sys.stdin:

@@ -50,7 +50,7 @@ def start(
     """Tracks that trial in a process of its own (tracked.py)."""
     arguments = (str(folder), str(folder.parents[1]), str(first), str(until), *overrides)
     return forked.start(
-        Path(mkdtemp()) / "tracked", "tests.trial.track.tracked", *arguments,
+        Path(mkdtemp(dir=folder.parents[3])) / "tracked", "tests.trial.track.tracked", *arguments,
         cwd=ROOT, environment=environment, errors="errors",
     )  # fmt: skip
 
