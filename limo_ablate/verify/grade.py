@@ -22,7 +22,7 @@ from limo_ablate.verify.limits import MAX_ANSWER
 from limo_ablate.verify.nodes import Group, Listing, SetOf, Words, symbols
 from limo_ablate.verify.remarks import arbitrary_letters, disagree_on_ranges
 from limo_ablate.verify.scalar import rename_letters
-from limo_ablate.verify.text import keys_of, squeeze, words
+from limo_ablate.verify.text import clean, keys_of, squeeze, words
 from limo_ablate.verify.verdict import Outcome, different, same, undecided
 
 UNPARSED_GOLD = ("unparsed gold", "the gold answer is neither mathematics nor short text")
@@ -112,14 +112,15 @@ def _lower_choice(text: str, choices: Mapping[str, str] | None) -> tuple[str, st
 
 @cached
 def compare_parsed(gold: str, answer: str, strict: bool) -> Outcome:
-    g, a = read_answer(gold), read_answer(answer)
-    outcome = _compare_answers(g, a, strict)
+    alike = (bare := squeeze(clean(gold))) and bare == squeeze(clean(answer))
+    outcome = same("text") if alike else _compare_answers(read_answer(gold), read_answer(answer), strict)
     if outcome.equal and disagree_on_ranges(gold, answer):
         return different("relation", "the letters have different ranges")
     if outcome.equal and (keys := keys_of(gold)) and keys != (keys_of(answer) or keys):
         return different("list", "not the same keys")
     if outcome.equal:
         return outcome
+    g, a = read_answer(gold), read_answer(answer)
     if isinstance(g.node, Words) and isinstance(a.node, Words):
         return outcome  # "no" and "on" are not also n o and o n
     for g_reading in (g, *other_readings(gold, "floor" in answer, answer.isalnum())):
