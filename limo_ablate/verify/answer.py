@@ -123,17 +123,17 @@ def other_readings(text: str, floors: bool, plain: bool) -> tuple[Answer, ...]:
     other side has one, [n/2] as its floor."""
     cleaned = clean(text) if len(text) <= MAX_ANSWER else text
     found = []
-    if re.search(r"\\?\blog(?!\s*_)", cleaned):
+    if "log" in cleaned and re.search(r"\\?\blog(?!\s*_)", cleaned):
         found.append(_mathematics(cleaned, log10=True))
-    if re.search(r"(?<![\d.])\d+[eE][+-]\d", cleaned):
+    if "e" in cleaned.lower() and re.search(r"(?<![\d.])\d+[eE][+-]\d", cleaned):
         found.append(_mathematics(cleaned, scientific=False))
-    if re.search(r"\d,\d{3}", cleaned):
+    if "," in cleaned and re.search(r"\d,\d{3}", cleaned):
         found.append(_mathematics(re.sub(r",(?=\d{3})", ", ", cleaned)))
-    if _DECIMAL_COMMA.fullmatch(cleaned):
+    if "," in cleaned and _DECIMAL_COMMA.fullmatch(cleaned):
         found.append(_mathematics(cleaned.replace(",", ".")))
     if floors and (bracketed := _FLOOR.sub(r"\\lfloor \1\\rfloor ", cleaned)) != cleaned:
         found.append(_mathematics(bracketed))
-    if len(cleaned) < 40 and not plain and is_lone_word(flatten(cleaned)):
+    if len(cleaned) < 40 and not plain and not cleaned[:1].isdigit() and is_lone_word(flatten(cleaned)):
         found.append(_mathematics(cleaned))
     return tuple(answer for answer in found if answer.node is not None)
 

@@ -70,6 +70,11 @@ def _content(text: str, start: int) -> tuple[int, str] | None:
 
     Of a box that is longer than any answer, only the beginning is read.
     """
+    if text.startswith("\\boxed{", start):
+        close = text.find("}", start, start + MAX_ANSWER)
+        inner = text[start + 7 : close]
+        if close > 0 and "{" not in inner and "\\" not in inner:
+            return close + 1, inner
     match = _BOX.match(text, start)
     if not match:
         return None

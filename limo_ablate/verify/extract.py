@@ -107,6 +107,8 @@ def _boxed(text: str) -> tuple[Extraction, int] | None:
     boxes = find_boxes(text)
     if not boxes:
         return None
+    if len(boxes) == 1:
+        return Extraction(boxes[0].content, "box"), boxes[0].end
     group = [boxes[-1]]
     for box in reversed(boxes[:-1]):
         if not BETWEEN.fullmatch(text[box.end : group[0].start][:80]):

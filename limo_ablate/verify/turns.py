@@ -95,7 +95,8 @@ def _without_thinking(text: str, prompt: str, thinking: Thinking) -> tuple[str, 
 
 def turns(text: str) -> Iterator[str]:
     """`text` up to each of the first new questions that it asks itself, shortest first, then all of it."""
-    for question in islice(_NEW_QUESTION.finditer(text), MAX_QUESTIONS):
-        if head := text[: question.start()].rstrip():
-            yield head
+    if "\n" in text:
+        for question in islice(_NEW_QUESTION.finditer(text), MAX_QUESTIONS):
+            if head := text[: question.start()].rstrip():
+                yield head
     yield text
