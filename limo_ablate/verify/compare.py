@@ -92,12 +92,8 @@ class Comparison:
                     return builders
             outcome = self._by_structure(normalize(gold), normalize(answer))
             if not outcome.equal:
-                for equation, value in ((gold, answer), (answer, gold)):
-                    if (
-                        isinstance(equation, Relation)
-                        and isinstance(value, _SCALARS)
-                        and solves(equation, value)
-                    ):
+                for one, other in ((gold, answer), (answer, gold)):
+                    if isinstance(one, Relation) and isinstance(other, _SOLUTIONS) and solves(one, other):
                         return same("relation")
                 check_time()  # parts that were not compared for want of time make nothing wrong
             return outcome
@@ -376,6 +372,7 @@ def _is_order(node: Node) -> TypeGuard[Relation]:
 
 
 _SCALARS = (Number, Add, Mul, Power, Percent, Constant, Symbol, Call)
+_SOLUTIONS = (*_SCALARS, Relation)
 _STRUCTURES = (Relation, Logic, SetOperation, Cases, Group, SetOf, Listing, Builder, Matrix)
 
 

@@ -119,7 +119,12 @@ _DEPENDENT = frozenset(("y", "rho"))
 
 
 def solves(equation: Relation, value: Node) -> bool:
-    """Whether an equation that is linear in y, as xy = 6 is, has the solution y = `value`."""
+    """Whether an equation that is linear in y, as xy = 6 is, has the solution `value`: 6/x, or y = 6/x."""
+    if isinstance(value, Relation):
+        found = assignment(value)
+        if not found or found[0] not in _DEPENDENT:
+            return False
+        value = found[1]
     for name in _DEPENDENT & symbols(equation):
         if equation.operators != ("=",) or not symbols(value) or symbols(value) != symbols(equation) - {name}:
             continue
