@@ -96,7 +96,7 @@ def test_the_json_of_verbs_has_the_keys_that_are_documented(
     }
     for verb, line in lines.items():
         assert main([*line, "--json"]) in (0, 2), capsys.readouterr().err
-        assert set(read(capsys.readouterr().out)) == listed(verb), verb
+        assert set(read(capsys.readouterr().out)) == listed(verb), f"{verb}: name its keys in docs/json.md"
 
 
 def read(text: str) -> dict[str, Any]:
