@@ -23,6 +23,7 @@ import click
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.overrides import flat, format_override, parse_overrides
+from limo_ablate.data.grade.own_file import file_digest, is_own_file
 from limo_ablate.model.train.model_config import may_allow_code, model_code
 from limo_ablate.study.axes import Range, settings
 from limo_ablate.study.planned import PlannedTrial
@@ -30,7 +31,8 @@ from limo_ablate.study.search.search import Search
 from limo_ablate.trial.compose import compose_sections
 
 WATCHED = {
-    "data": ("teacher",),
+    "data": ("grader", "teacher"),
+    "eval": ("benchmarks",),
     "hardware": ("hosts", "remote"),
     "launch": ("notify", "options", "slurm"),
     "model": ("trust_remote_code",),
@@ -38,7 +40,7 @@ WATCHED = {
 }
 """Section -> its keys that name what runs, and who may change results."""
 NOTHING = ("null", "{}", "[]", "false")
-CHOICE = re.compile(r"(?:data|data/teacher|hardware|launch|model|experiment|debug)=\w[\w-]*")
+CHOICE = re.compile(r"(?:data|data/teacher|eval|hardware|launch|model|experiment|debug)=\w[\w-]*")
 """The choice of a configuration group by a plain name, which has its values from conf/."""
 ELSEWHERE = re.compile(rf"(?!(?:hydra|{'|'.join(WATCHED)})\.)\w+(?:\.\w+)+")
 """A key that changes no watched section, nor where Hydra looks for choices."""
@@ -146,7 +148,21 @@ def _items(sections: Mapping[str, Any]) -> set[tuple[str, str]]:
         path, code = model.get("path"), model_code(model.get("path"))
         which = f"code {code}" if code else f"revision {model.get('revision')}"
         watched["model"] = {"trust_remote_code": f"true for {path}, {which}"}
+    for name, own in _graders(sections).items():
+        watched[name] = watched.get(name, {}) | own
     return {item for item in flat(watched).items() if item[1] not in NOTHING}
+
+
+def _graders(sections: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What of `data` and `eval` would run: graders in files of the project, with the files' digests."""
+    benchmarks = (sections["eval"] or {}).get("benchmarks") or {}
+    each = {name: {"grader": _own_grader(one.get("grader"))} for name, one in benchmarks.items()}
+    pool = {"grader": _own_grader((sections["data"] or {}).get("grader"))}
+    return {"data": pool, "eval": {"benchmarks": each}}
+
+
+def _own_grader(name: Any) -> str | None:
+    return f"{name}, file {file_digest(name)[:16]}" if is_own_file(name) else None
 
 
 def _own_items(choices: Sequence[str], typed: Sequence[str]) -> set[tuple[str, str]]:

@@ -18,13 +18,13 @@ from typing import Any
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.hardware import check_gpus, gpu_memories, visible_gpus
 from limo_ablate.core.registry import Registry
+from limo_ablate.data.grade.graders import check_grader
 from limo_ablate.data.pool.config import LOADERS
 from limo_ablate.data.select.config import RULES
 from limo_ablate.model.config import ModelConfig
 from limo_ablate.model.generate.config import ENGINES
 from limo_ablate.model.train.model_config import known_folder
 from limo_ablate.trial.config import LAUNCHERS, TRACKERS, TrialConfig
-from limo_ablate.trial.evaluate.grader import GRADERS
 from limo_ablate.trial.known import Known, NotChecked, Notice, row_parts, why_not_read
 from limo_ablate.trial.model_use import check_use, model_uses
 from limo_ablate.trial.read_only import first_missing
@@ -53,6 +53,10 @@ def _check_packages(config: TrialConfig, known: Known) -> None:
 
     for registry, name in _entries(config):
         registry.check_installed(name)
+    for name, grading in config.eval.graders().items():
+        check_grader(grading, f"eval.benchmarks.{name}")
+    if _needs_pool(config):
+        check_grader(config.data.grading(), "data")
     check_settings(config.eval, config.hardware)
     if config.eval.engine in ENGINES.builtin:  # another package's may ask for its GPU
         ENGINES.load(config.eval.engine).check(config.eval, config.hardware)
@@ -78,7 +82,6 @@ def _entries(config: TrialConfig) -> tuple[tuple[Registry[Any], str], ...]:
         (LAUNCHERS, config.launch.executor),
         (LOADERS, config.data.source),
         *((RULES, rule) for rule in rules if rule in RULES),
-        *((GRADERS, grading.grader) for grading in config.eval.graders().values()),
         *((LOADERS, benchmark.source) for benchmark in config.eval.benchmarks.values()),
     )
 
@@ -221,7 +224,7 @@ CHECKS = (
         "packages",
         lambda c: (c.hardware, c.train.loss, c.train.lora, c.eval.engine, c.eval.tensor_parallel,
                    c.eval.benchmarks, c.model.attention, c.select.size == 0, c.select.order, c.select.best,
-                   c.data.source, c.data.teacher, c.track.kind, c.launch.executor),
+                   c.data.source, c.data.grading(), c.data.teacher, c.track.kind, c.launch.executor),
         _check_packages,
         here=True,
     ),

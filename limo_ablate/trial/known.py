@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from limo_ablate.core.artifacts import Artifact, NotInStore, Store, find_only
 from limo_ablate.core.errors import UserError
+from limo_ablate.data.grade.graders import CODE
+from limo_ablate.data.grade.own_file import is_own_file
 from limo_ablate.data.pool.config import BenchmarkSetConfig, ProblemsConfig
 from limo_ablate.data.select.config import SelectConfig
 from limo_ablate.trial.config import TrialConfig
@@ -195,7 +197,10 @@ def _grades(config: TrialConfig, store: Store, pool: Artifact) -> Artifact | Non
     wanted = (
         config.select.correctness in ("correct", "wrong") or config.data.difficulty.measure == "solutions"
     )
-    return grades(store, pool) if wanted else None
+    grader = config.data.grader
+    if wanted and (is_own_file(grader) or grader == CODE):
+        raise NotChecked(f"data.grader={grader}: it runs when the trial does")
+    return grades(store, pool, config.data.grading()) if wanted else None
 
 
 def _degenerate(config: TrialConfig, store: Store, pool: Artifact) -> Artifact | None:

@@ -1,4 +1,4 @@
-"""Difficulty measured by reference models (LIMO, section 3.1): they try each problem, the verifier counts.
+"""Difficulty measured by reference models (LIMO, section 3.1): they try each problem, `data.grader` grades.
 
 The stages run one after the other: a few samples of a small model drop the easy problems, many samples of a
 strong model give the pass rate of those that are left. Completions are generated as in an evaluation, so an
@@ -82,7 +82,8 @@ def _count_correct(
     )
     model = reference_model(config, name, stage, pool, stages, train_model)
     generated = stages.generate(store, model, {name: request}, reference, config.hardware)
-    verdicts = stages.grade(store, {name: request}, generated)[name]
+    grading = {name: config.data.grading()}
+    verdicts = stages.grade(store, {name: request}, generated, grading)[name]
 
     def make(folder: Path) -> None:
         status = pl.col("status")

@@ -65,14 +65,15 @@ def gather_evidence(
     measure = config.data.difficulty.measure if by_difficulty else None
     _check_dialogs(config, pool, measure)
     if measure == "reference":
-        require_gold(pool, "reference models' solutions can't be graded (data/difficulty)")
+        purpose = "reference models' solutions can't be graded (data/difficulty)"
+        require_gold(pool, purpose, config.data.grader)
     needs_grades = chosen.correctness in ("correct", "wrong") or measure == "solutions"
     return Evidence(
         rates=stages.run("rates", pass_rates, config, pool, stages, train_model)
         if measure == "reference"
         else None,
         features=stages.run("features", features, store, chosen.score.phrases(), pool),
-        grades=stages.run("grades", grades, store, pool) if needs_grades else None,
+        grades=stages.run("grades", grades, store, pool, config.data.grading()) if needs_grades else None,
         flags=contamination_flags(config, stages, pool),
         duplicates=stages.run("duplicates", duplicates, store, chosen.contamination.punctuation, pool)
         if chosen.duplicates == "drop"

@@ -27,7 +27,7 @@ from limo_ablate.model.train.base import base_model, model_path
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.contamination import reported_items
 from limo_ablate.trial.evaluate.config import BenchmarkConfig, JudgeConfig, ProbeConfig
-from limo_ablate.trial.evaluate.judge import judged, questions
+from limo_ablate.trial.evaluate.judge import judged, questions, with_verdicts
 from limo_ablate.trial.evaluate.metrics import Results, benchmark_scores
 from limo_ablate.trial.evaluate.probe import openings, probed
 from limo_ablate.trial.partial_scores import write_partial_scores
@@ -82,6 +82,9 @@ def evaluate(
         results["again"] = _second_pass(config, stages, model, requests, evaluation.rerun_batch_size)
     if evaluation.judge:
         results["judged"] = _judge(config, stages, results["verdicts"], problems, evaluation.judge)
+        for name in evaluation.judged_alone():
+            own = (results["verdicts"][name], results["judged"][name])
+            results["verdicts"][name] = stages.run(f"verdicts/{name}", with_verdicts, store, *own)
     if evaluation.likelihood:
         results["likelihood"] = _likelihood(config, stages, model, problems)
     tables = {kind: read_tables(kind, artifacts) for kind, artifacts in results.items()}
@@ -152,7 +155,7 @@ def _second_pass(
     repeated = {
         f"again/{name}": replace(request, sampling=replace(request.sampling, seed=batch_size))
         for name, request in requests.items()
-        if not request.sampling.temperature
+        if not request.sampling.temperature and name not in config.eval.judged_alone()
     }
     settings = replace(config.eval, batch_size=batch_size, rerun_batch_size=None)
     graders = {f"again/{name}": grader for name, grader in config.eval.graders().items()}
@@ -181,9 +184,9 @@ def _judge(
     config: TrialConfig, stages: Stages, verdicts: ByBenchmark, problems: ByBenchmark, judge: JudgeConfig
 ) -> ByBenchmark:
     """Verdicts of the judge, which runs on the same engine as the model."""
-    store = Store(config.paths.artifacts)
+    store, graders = Store(config.paths.artifacts), config.eval.graders()
     asked = {
-        name: stages.run(f"questions/{name}", questions, store, judge, graded, problems[name])
+        name: stages.run(f"questions/{name}", questions, store, judge, graded, problems[name], graders[name])
         for name, graded in verdicts.items()
     }
     greedy = Sampling(0.0, 1.0, judge.max_tokens, 0)

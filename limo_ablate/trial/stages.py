@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.core.progress import report_progress
+from limo_ablate.data.grade.graders import BY_VERIFIER, Grading
 from limo_ablate.model.generate.completions import GenerationRequest, completions
 from limo_ablate.model.generate.config import EngineConfig
 from limo_ablate.model.generate.oom import BatchSizes
-from limo_ablate.trial.evaluate.grader import BY_VERIFIER, Grading
 from limo_ablate.trial.evaluate.verdicts import verdicts
 from limo_ablate.verify.turns import Thinking
 

@@ -6,6 +6,7 @@ python -m tests.extending.build_page        # writes them into the page anew
 import re
 
 from limo_ablate.core.registry import Registry
+from limo_ablate.data.grade.graders import GRADERS
 from limo_ablate.data.pool.config import LOADERS
 from limo_ablate.data.select.config import PERTURBATIONS, RULES
 from limo_ablate.model.generate.config import ENGINES
@@ -14,7 +15,6 @@ from limo_ablate.report.sections import SECTIONS
 from limo_ablate.study.choices import DESIGNS, PRUNERS, SAMPLERS
 from limo_ablate.study.imported.logs import FORMATS
 from limo_ablate.trial.config import LAUNCHERS, TRACKERS
-from limo_ablate.trial.evaluate.grader import GRADERS
 from tests.conftest import ROOT
 
 PAGE = ROOT / "docs" / "extending.md"

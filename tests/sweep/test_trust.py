@@ -1,5 +1,6 @@
 """What a study file of others names is listed, and runs only once its reader has said so."""
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -292,3 +293,21 @@ def test_plan_shows_it(capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_could_only_be_an_attack_is_refused(override: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         lines("launch=slurm", override)
+
+
+def test_a_grader_in_a_file_is_listed_with_the_file_s_digest(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def f(one): return True\n")
+    digest = hashlib.sha256((tmp_path / "mine.py").read_bytes()).hexdigest()[:16]
+    name = "python:mine.py:f"
+    of_benchmark, of_pool = (
+        f"eval.benchmarks.mini.grader={name}, file {digest}", f"data.grader={name}, file {digest}"
+    )  # fmt: skip
+    own = ("data=jsonl", "data.path=x.jsonl", "model=mini_s")
+    overrides = (*own, f"eval.benchmarks.mini.grader={name}", f"data.grader={name}")
+    assert lines(*overrides) == [of_pool, of_benchmark]
+    assert lines(*overrides, typed=overrides) == []
+    assert lines("eval.benchmarks.mini.grader=exact") == []
+    (tmp_path / "mine.py").write_text("def f(one): return False\n")
+    assert lines(*overrides) != [of_pool, of_benchmark]
+    block = {**SEARCH, "axes": {"eval.benchmarks.mini.grader": ["verifier", name]}}
+    assert [line.partition(",")[0] for line in lines(block=block)] == [f"eval.benchmarks.mini.grader={name}"]

@@ -9,6 +9,8 @@ from limo_ablate.core.artifacts import DEFAULT_NOT_IN_KEY, NOT_IN_KEY
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.files import is_plain_name
 from limo_ablate.core.registry import Entry, Registry
+from limo_ablate.data.grade.grader import GraderOptions
+from limo_ablate.data.grade.graders import GRADERS, JUDGE, VERIFIER, Grading
 from limo_ablate.data.miniature.recurrence import MiniatureProblemsConfig
 from limo_ablate.data.pool.strip import compiled
 
@@ -169,6 +171,9 @@ class PoolConfig(ProblemsConfig):
     without_gold: Literal["reject", "keep"] = field(default="reject", metadata=DEFAULT_NOT_IN_KEY)
     """What to do with problems that have no gold answer, neither a field nor one stated by a solution: they
     can be trained on, but nothing of them can be graded."""
+    grader: Annotated[str, GRADERS] = field(default=VERIFIER, metadata=DEFAULT_NOT_IN_KEY)
+    """Grader of solutions (select.correctness, data/difficulty=solutions) and of reference models."""
+    grader_options: GraderOptions = field(default=GraderOptions(), metadata=DEFAULT_NOT_IN_KEY)
 
     def __post_init__(self) -> None:
         ProblemsConfig.__post_init__(self)  # super() does not work in a class with slots
@@ -176,6 +181,11 @@ class PoolConfig(ProblemsConfig):
             raise UserError(
                 f"data.name={self.name}: part of a folder's name; use at most {LONGEST_NAME} bytes, no slash"
             )
+        if self.grader == JUDGE:
+            raise UserError("data.grader=judge: a judge grades the completions of a benchmark only")
+
+    def grading(self) -> Grading:
+        return Grading(self.grader, self.grader_options)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

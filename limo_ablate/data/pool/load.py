@@ -14,6 +14,7 @@ import polars as pl
 from limo_ablate.core.artifacts import Artifact, Store, files_of
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.text import counted
+from limo_ablate.data.grade.graders import VERIFIER
 from limo_ablate.data.pool.choices import read_choice, shuffled, write_options
 from limo_ablate.data.pool.config import (
     LOADERS,
@@ -143,12 +144,14 @@ def _of_teacher(counts: dict[str, int]) -> str:
     )
 
 
-def require_gold(pool: Artifact, purpose: str) -> None:
-    """Raises UserError where problems of the pool have no gold answer, without which `purpose`."""
-    if several := pool_counts(pool).get("several_golds"):
+def require_gold(pool: Artifact, purpose: str, grader: str = VERIFIER) -> None:
+    """Raises UserError where problems of the pool have no gold answer that the grader takes, without which
+    `purpose`."""
+    several = pool_counts(pool).get("several_golds")
+    if several and grader == VERIFIER:
         raise UserError(
             f"{counted(several, 'problem')} of the pool with several gold answers of which any is right "
-            f"(data.fields.answers=any), and the verifier takes one: {purpose}"
+            f"(data.fields.answers=any), and the verifier takes one: {purpose}; set data.grader=any_of"
         )
     if none := pool_counts(pool).get("without_gold"):
         raise UserError(

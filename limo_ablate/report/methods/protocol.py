@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from limo_ablate.analysis.trials import Trial, resolved
 from limo_ablate.core.text import counted
+from limo_ablate.data.grade.graders import GRADERS, VERIFIER
 from limo_ablate.model.generate.config import ENGINES
 from limo_ablate.report.labels import percent
 from limo_ablate.report.methods.settings import Settings
-from limo_ablate.trial.evaluate.grader import GRADERS, VERIFIER
 from limo_ablate.verify import VERSION
 from limo_ablate.verify.audit import measured
 

@@ -7,11 +7,12 @@ from typing import Annotated
 
 from limo_ablate.core.artifacts import DEFAULT_NOT_IN_KEY, NOT_IN_KEY
 from limo_ablate.core.errors import UserError
+from limo_ablate.data.grade.grader import GraderOptions
+from limo_ablate.data.grade.graders import GRADERS, JUDGE, VERIFIER, Grading
 from limo_ablate.data.pool.config import BenchmarkSetConfig, FieldsConfig
 from limo_ablate.model.config import ModelConfig
 from limo_ablate.model.generate.config import EngineConfig, check_sampling
 from limo_ablate.model.train.config import KeptConfig
-from limo_ablate.trial.evaluate.grader import GRADERS, VERIFIER, GraderOptions, Grading
 from limo_ablate.verify.turns import Thinking
 
 REPORTS = "reports.jsonl"
@@ -43,7 +44,7 @@ class BenchmarkConfig(BenchmarkSetConfig):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeConfig:
-    """A model that judges, greedily, the answers that the verifier leaves undecided."""
+    """A model that judges, greedily, the answers that graders leave undecided."""
 
     model: ModelConfig
     system_prompt: str | None
@@ -51,9 +52,12 @@ class JudgeConfig:
     """Prompt with {problem}, {gold} and {answer}; asks for a last line that is `correct` or `incorrect`."""
     max_tokens: int
     sample: int
-    """Number of decided answers per benchmark that it judges too, to measure agreement with the verifier."""
+    """Number of decided answers per benchmark that it judges too, to measure agreement with the grader."""
     seed: int
     """Seed of that sample."""
+    labelled: str | None = field(default=None, metadata=DEFAULT_NOT_IN_KEY)
+    """A file of rows with problem, gold, answer and label (`correct`, `incorrect`): the judge of a benchmark
+    with grader=judge is asked about them too, to measure its agreement with the labels."""
 
     def __post_init__(self) -> None:
         missing = [part for part in ("{problem}", "{gold}", "{answer}") if part not in self.prompt]
@@ -118,6 +122,10 @@ class EvalConfig(EngineConfig):
             self._check_report(self.report)
         for name in self.likelihood:
             self._check_likelihood(name)
+        if (judged := self.judged_alone()) and self.judge is None:
+            raise UserError(f"eval.benchmarks.{judged[0]}.grader=judge needs a judge: eval/judge=NAME")
+        if judged and self.at:
+            raise UserError(f"eval.at: a judge grades {judged[0]}, and only when all is trained; set eval.at=null")
         if self.rerun_batch_size is not None and (
             self.rerun_batch_size < 1 or self.rerun_batch_size == self.batch_size
         ):
@@ -154,6 +162,10 @@ class EvalConfig(EngineConfig):
                 f"{where}: it holds the model on one GPU; set eval.tensor_parallel=1, or eval.likelihood=[]"
             )
 
+    def judged_alone(self) -> list[str]:
+        """The benchmarks that only the judge grades."""
+        return [name for name, one in self.benchmarks.items() if one.grader == JUDGE]
+
     def _check_report(self, report: ReportConfig) -> None:
         named = {*self.benchmarks, *(f"{n}/{g}" for n, b in self.benchmarks.items() for g in b.groups or ())}
         if report.score not in named or report.every < 1:
@@ -161,3 +173,5 @@ class EvalConfig(EngineConfig):
                 f"eval.report: score={report.score} must be one of {', '.join(sorted(named))}, "
                 f"every={report.every} be 1 or more"
             )
+        if report.score.partition("/")[0] in self.judged_alone():
+            raise UserError(f"eval.report.score={report.score}: a judge grades it, when all is evaluated")

@@ -1,8 +1,8 @@
-"""A judge model for the answers that the verifier leaves undecided; its verdicts are reported separately.
+"""A judge model for the answers that graders leave undecided; its verdicts are reported separately.
 
-It also judges some decided answers, to measure how far it agrees with the verifier. LIMO's released code
-looks for "correct" anywhere in the judge's text, also inside "incorrect"; here the last line must be
-exactly one of the two.
+It also judges some decided answers, to measure how far it agrees with the grader. A benchmark with
+`grader=judge` is judged by it alone. LIMO's released code looks for "correct" anywhere in the judge's text,
+also inside "incorrect"; here the last line must be exactly one of the two.
 
 What is judged was written by a model that may have been trained to be accepted. Each part of the prompt
 stands between tags that its writer can't know, and an answer that speaks of verdicts gets none: the judge may
@@ -20,6 +20,9 @@ from typing import Literal
 import polars as pl
 
 from limo_ablate.core.artifacts import Artifact, Store
+from limo_ablate.core.errors import UserError
+from limo_ablate.data.grade.graders import BY_VERIFIER, JUDGE, Grading
+from limo_ablate.data.pool.sources import file_rows
 from limo_ablate.trial.evaluate.config import JudgeConfig
 from limo_ablate.trial.evaluate.passes import IS_FRACTION, Scores, clustered, with_scores
 
@@ -29,20 +32,50 @@ _PLACE = re.compile(r"\{(problem|gold|answer)\}")
 _VERDICT = re.compile(r"\b(in)?correct\b", re.IGNORECASE)
 
 
-def questions(store: Store, judge: JudgeConfig, graded: Artifact, benchmark: Artifact) -> Artifact:
-    """The judge's prompts, as problems: a benchmark's undecided answers, and `judge.sample` decided ones."""
-    inputs = {
+def questions(
+    store: Store, judge: JudgeConfig, graded: Artifact, benchmark: Artifact, grading: Grading = BY_VERIFIER
+) -> Artifact:
+    """The judge's prompts, as problems: a benchmark's undecided answers and `judge.sample` decided ones; with
+    grader=judge also those of `judge.labelled`."""
+    prompt, alone = grading.options.rubric or judge.prompt, grading.grader == JUDGE
+    labelled = Path(judge.labelled) if judge.labelled and alone else None
+    inputs: dict[str, object] = {
         "verdicts": graded,
         "benchmark": benchmark,
-        "prompt": judge.prompt,
+        "prompt": prompt,
         "sample": judge.sample,
         "seed": judge.seed,
     }
 
     def make(folder: Path) -> None:
-        _questions(judge, graded, benchmark).write_parquet(folder / "problems.parquet")
+        rows = _questions(judge, prompt, graded, benchmark)
+        if labelled:
+            rows = pl.concat([rows, _labelled(labelled, prompt)])
+        rows.write_parquet(folder / "problems.parquet")
 
+    if labelled:
+        if not labelled.is_file():
+            raise UserError(f"eval.judge.labelled={labelled}: no such file")
+        inputs["labelled"] = store.path_digest(labelled)
     return store.build("questions", inputs, make)
+
+
+def with_verdicts(store: Store, graded: Artifact, judged: Artifact) -> Artifact:
+    """The verdicts with what the judge says of the undecided; where that is unreadable, they stay so."""
+
+    def make(folder: Path) -> None:
+        said = pl.read_parquet(judged.path / TABLE).select("problem", "sample", "verdict")
+        found = pl.col("verdict").is_not_null() & (pl.col("status") == "undecided")
+        right = found & (pl.col("verdict") == "correct")
+        rows = pl.read_parquet(graded.path / "verdicts.parquet")
+        rows.join(said, on=["problem", "sample"], how="left", maintain_order="left").with_columns(
+            status=pl.when(found).then("verdict").otherwise("status"),
+            reason=pl.when(found).then(None).otherwise("reason"),
+            boxed=right | pl.col("boxed"),
+            lenient=right | pl.col("lenient"),
+        ).drop("verdict").write_parquet(folder / "verdicts.parquet")
+
+    return store.build("verdicts", {"undecided": graded, "judged": judged}, make)
 
 
 def judged(store: Store, questions: Artifact, completions: Artifact | None) -> Artifact:
@@ -103,7 +136,7 @@ def judge_scores(verdicts: pl.DataFrame, judged: pl.DataFrame) -> Scores:
     }
 
 
-def _questions(judge: JudgeConfig, graded: Artifact, benchmark: Artifact) -> pl.DataFrame:
+def _questions(judge: JudgeConfig, prompt: str, graded: Artifact, benchmark: Artifact) -> pl.DataFrame:
     problems = pl.read_parquet(benchmark.path / "problems.parquet").select(
         pl.col("id").alias("problem"), "text"
     )
@@ -115,7 +148,7 @@ def _questions(judge: JudgeConfig, graded: Artifact, benchmark: Artifact) -> pl.
     chosen = pl.concat([answers.filter(undecided), decided.head(judge.sample).drop("place")])
     rows = chosen.join(problems, on="problem", how="left", maintain_order="left")
     texts = [
-        filled(judge.prompt, {"problem": text, "gold": gold, "answer": answer})
+        filled(prompt, {"problem": text, "gold": gold, "answer": answer})
         for text, gold, answer in rows.select("text", "gold", "answer").iter_rows()
     ]
     return rows.select(
@@ -128,6 +161,26 @@ def _questions(judge: JudgeConfig, graded: Artifact, benchmark: Artifact) -> pl.
             [_VERDICT.search(answer) is not None for answer in rows["answer"]], dtype=pl.Boolean
         ),
     )
+
+
+def _labelled(file: Path, prompt: str) -> pl.DataFrame:
+    """The questions about a sample with labels, whose status is the label. Raises UserError."""
+    rows = []
+    for place, (where, row) in enumerate(file_rows(str(file))):
+        given = row if isinstance(row, dict) else {}
+        named = ((name, given.get(name)) for name in ("problem", "gold", "answer"))
+        texts = {name: text for name, text in named if isinstance(text, str)}
+        label, name = given.get("label"), f"labelled/{place}"
+        if len(texts) < 3 or label not in ("correct", "incorrect"):
+            raise UserError(
+                f"{where}: eval.judge.labelled needs problem, gold and answer as texts, and a label that is "
+                "correct or incorrect"
+            )
+        rows.append({
+            "id": name, "text": filled(prompt, texts), "problem": name, "sample": 0, "status": label,
+            "speaks_of_it": _VERDICT.search(texts["answer"]) is not None,
+        })  # fmt: skip
+    return pl.DataFrame(rows)
 
 
 def filled(prompt: str, parts: dict[str, str]) -> str:

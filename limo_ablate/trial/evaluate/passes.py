@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import polars as pl
 
-from limo_ablate.trial.evaluate.votes import RIGHT
+from limo_ablate.data.grade.votes import RIGHT
 
 Scores = dict[str, float | int]
 FRACTIONAL = "fractional"

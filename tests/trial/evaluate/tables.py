@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from limo_ablate.trial.evaluate.votes import votes
+from limo_ablate.data.grade.votes import votes
 from limo_ablate.verify import verify
 
 STATUSES = {"c": "correct", "i": "incorrect", "u": "undecided"}

@@ -10,9 +10,10 @@ import pytest
 from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.registry import Entry
+from limo_ablate.data.grade.grader import Grade
+from limo_ablate.data.grade.graders import GRADERS, Grading
 from limo_ablate.data.pool.choices import write_options
 from limo_ablate.trial.evaluate import verdicts as module
-from limo_ablate.trial.evaluate.grader import Grade, Grading
 from limo_ablate.trial.evaluate.verdicts import verdicts
 
 TEXTS = {
@@ -136,7 +137,7 @@ def test_scores_that_are_none_are_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: Any, score: Any, message: str
 ) -> None:
     grade = Grade(status=status, score=score, rule="odd")
-    monkeypatch.setitem(module.GRADERS.builtin, "odd", Entry(f"{__name__}:ODD", "odd"))
+    monkeypatch.setitem(GRADERS.builtin, "odd", Entry(f"{__name__}:ODD", "odd"))
     monkeypatch.setitem(globals(), "ODD", lambda answered: [grade for _ in answered])
     with pytest.raises(UserError, match=message):
         verdicts(*_store(tmp_path), Grading("odd"))

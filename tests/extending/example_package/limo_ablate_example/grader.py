@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from limo_ablate.trial.evaluate.grader import Answered, Grade
+from limo_ablate.data.grade.grader import Answered, Grade
 
 
 def last_box(answered: Sequence[Answered]) -> list[Grade]:

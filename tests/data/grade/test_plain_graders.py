@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.trial.evaluate.grader import Answered, Grade, GraderOptions
-from limo_ablate.trial.evaluate.plain_graders import any_of, exact, matches, number
+from limo_ablate.data.grade.grader import Answered, Grade, GraderOptions
+from limo_ablate.data.grade.plain_graders import any_of, exact, f1, matches, number
 
 
 def answered(completion: str, gold: str, problem: str = "p", **given: Any) -> Answered:
@@ -95,3 +95,23 @@ def test_equal_wrong_texts_are_one_vote() -> None:
 def test_options_that_mean_nothing_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="grader_options"):
         GraderOptions(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("completion", "gold", "score"),
+    [
+        ("The answer is the Nile river.", "Nile River", 1.0),
+        ("The answer is the blue Nile", "Nile", 2 / 3),  # 1 of 2 words, all of the gold answer's
+        ("The answer is blue blue Nile", "blue|Nile delta", 0.5),  # 1 of 3 words, all of "blue"
+        ("The answer is Amazon", "Nile", 0.0),
+    ],
+)
+def test_f1_of_words(completion: str, gold: str, score: float) -> None:
+    (grade,) = f1([answered(completion, gold)])
+    assert grade.score == pytest.approx(score)
+    assert grade.status == ("correct" if score == 1 else "incorrect")
+
+
+def test_f1_without_an_answer_or_a_gold_answer() -> None:
+    assert status(f1, "", "Nile") == "incorrect"
+    assert status(f1, "The answer is Nile", "the, a") == "undecided"

@@ -10,20 +10,17 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
 import regex
 
-from limo_ablate.trial.evaluate.grader import Answered, Grade
-from limo_ablate.trial.evaluate.votes import RIGHT
-from limo_ablate.verify.extract import extract
+from limo_ablate.data.grade.grader import Answered, Grade, read_answer, right, undecided, wrong
+from limo_ablate.data.grade.votes import RIGHT
 from limo_ablate.verify.gold import read_gold
-from limo_ablate.verify.turns import final_part
 
-VERSION = 1
-"""Raised when these graders would give other grades."""
 LONGEST = 2000
 """Characters of an answer that are read; longer ones are wrong."""
 SECONDS = 0.5
@@ -34,7 +31,7 @@ NUMBER = regex.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d
 
 def exact(answered: Sequence[Answered]) -> list[Grade]:
     """Right: the gold answer's text."""
-    return _voted(
+    return voted(
         answered,
         [_grade(one, "exact", lambda text, gold: plain(text) == plain(read_gold(gold))) for one in answered],
     )
@@ -46,17 +43,31 @@ def any_of(answered: Sequence[Answered]) -> list[Grade]:
     def among(one: Answered) -> Callable[[str, str], bool]:
         return lambda text, gold: plain(text) in {plain(part) for part in gold.split(one.grading.separator)}
 
-    return _voted(answered, [_grade(one, "any_of", among(one)) for one in answered])
+    return voted(answered, [_grade(one, "any_of", among(one)) for one in answered])
 
 
 def number(answered: Sequence[Answered]) -> list[Grade]:
     """Right: the answer's only number is within a tolerance of the gold answer's."""
-    return _voted(answered, [_number(one) for one in answered])
+    return voted(answered, [_number(one) for one in answered])
 
 
 def matches(answered: Sequence[Answered]) -> list[Grade]:
     """Right: the gold answer, a regular expression, matches all of the answer, whatever the case."""
-    return _voted(answered, [_matched(one) for one in answered])
+    return voted(answered, [_matched(one) for one in answered])
+
+
+def f1(answered: Sequence[Answered]) -> list[Grade]:
+    """The F1 of the words that answer and gold answer share (SQuAD, Rajpurkar et al. 2016); of several gold
+    answers the best."""
+    return voted(answered, [_f1(one) for one in answered])
+
+
+def for_judge(answered: Sequence[Answered]) -> list[Grade]:
+    """All that has an answer is left to `eval.judge`."""
+    found = [read_answer(one) for one in answered]
+    return [
+        one if isinstance(one, Grade) else undecided("judge", one, "for the judge to decide") for one in found
+    ]
 
 
 def plain(text: str) -> str:
@@ -65,7 +76,7 @@ def plain(text: str) -> str:
     return " ".join(folded.split()).strip(AROUND)
 
 
-def _voted(answered: Sequence[Answered], grades: Sequence[Grade]) -> list[Grade]:
+def voted(answered: Sequence[Answered], grades: Sequence[Grade]) -> list[Grade]:
     """The grades with classes of equal texts, for majority votes: right answers are one class."""
     classes: dict[tuple[str, str], int] = {}
     voted = []
@@ -78,47 +89,54 @@ def _voted(answered: Sequence[Answered], grades: Sequence[Grade]) -> list[Grade]
     return voted
 
 
-def _answer(one: Answered) -> str | Grade:
-    """The answer's text, or the grade of a completion without one."""
-    if one.grading.answer == "stated":
-        found = extract(one.completion, prompt=one.prompt, finished=one.finished, thinking=one.thinking)
-        return Grade(status="incorrect", rule=found) if isinstance(found, str) else found.text
-    text, breaks_off = final_part(one.completion, one.prompt, one.thinking)
-    if breaks_off or not one.finished:
-        return Grade(status="incorrect", rule="unfinished")
-    text = text.strip()
-    if one.grading.answer == "last_line":
-        text = text.rpartition("\n")[2].strip()
-    return text or Grade(status="incorrect", rule="no_answer")
-
-
 def _grade(one: Answered, rule: str, equal: Callable[[str, str], bool]) -> Grade:
-    answer = _answer(one)
+    answer = read_answer(one)
     if isinstance(answer, Grade):
         return answer
     if not one.gold.strip():
-        return Grade(status="undecided", rule=rule, answer=answer, reason="the gold answer is empty")
+        return undecided(rule, answer, "the gold answer is empty")
     if len(answer) > LONGEST:
-        return _wrong(rule, answer[:LONGEST], f"longer than {LONGEST} characters")
-    right = equal(answer, one.gold)
-    return _right(rule, answer) if right else _wrong(rule, answer, "not the gold answer")
+        return wrong(rule, answer[:LONGEST], f"longer than {LONGEST} characters")
+    return right(rule, answer) if equal(answer, one.gold) else wrong(rule, answer, "not the gold answer")
+
+
+def _f1(one: Answered) -> Grade:
+    answer = read_answer(one)
+    if isinstance(answer, Grade):
+        return answer
+    golds = [_words(part) for part in read_gold(one.gold).split(one.grading.separator)]
+    if not any(golds):
+        return undecided("f1", answer, "the gold answer has no words")
+    own = _words(answer[:LONGEST])
+    score = max(_shared(own, gold) for gold in golds if gold)
+    return right("f1", answer, 1.0) if score == 1 else wrong("f1", answer, f"F1 {score:.3f}", score)
+
+
+def _words(text: str) -> Counter[str]:
+    """Lower case, without punctuation, articles and more than one space."""
+    kept = regex.sub(r"[\p{P}\p{S}]", "", unicodedata.normalize("NFKC", text).lower())
+    return Counter(word for word in kept.split() if word not in ("a", "an", "the"))
+
+
+def _shared(one: Counter[str], other: Counter[str]) -> float:
+    return 2 * (one & other).total() / (one.total() + other.total())
 
 
 def _number(one: Answered) -> Grade:
-    answer = _answer(one)
+    answer = read_answer(one)
     if isinstance(answer, Grade):
         return answer
     golds, found = _numbers(read_gold(one.gold)), _numbers(answer[:LONGEST])
     if len(golds) != 1:
         reason = f"the gold answer has {len(golds)} numbers, not one"
-        return Grade(status="undecided", rule="number", answer=answer, reason=reason)
+        return undecided("number", answer, reason)
     if len(found) != 1:
-        return _wrong("number", answer, f"{len(found)} numbers, not one")
+        return wrong("number", answer, f"{len(found)} numbers, not one")
     (gold,), (value,) = golds, found
     relative, absolute = (Decimal(repr(given)) for given in (one.grading.relative, one.grading.absolute))
     if abs(value - gold) <= max(absolute, relative * abs(gold)):
-        return _right("number", answer)
-    return _wrong("number", answer, f"{value:g} is not within the tolerance of {gold:g}")
+        return right("number", answer)
+    return wrong("number", answer, f"{value:g} is not within the tolerance of {gold:g}")
 
 
 def _numbers(text: str) -> set[Decimal]:
@@ -134,23 +152,15 @@ def _numbers(text: str) -> set[Decimal]:
 
 
 def _matched(one: Answered) -> Grade:
-    answer = _answer(one)
+    answer = read_answer(one)
     if isinstance(answer, Grade):
         return answer
     try:
-        right = regex.fullmatch(one.gold, answer.strip(), regex.IGNORECASE, timeout=SECONDS)
+        matched = regex.fullmatch(one.gold, answer.strip(), regex.IGNORECASE, timeout=SECONDS)
     except regex.error as error:
         reason = f"the gold answer is no regular expression: {error}"
-        return Grade(status="undecided", rule="regex", answer=answer, reason=reason)
+        return undecided("regex", answer, reason)
     except TimeoutError:
         reason = f"the pattern took more than {SECONDS} s"
-        return Grade(status="undecided", rule="regex", answer=answer, reason=reason)
-    return _right("regex", answer) if right else _wrong("regex", answer, "the pattern does not match")
-
-
-def _right(rule: str, answer: str) -> Grade:
-    return Grade(status="correct", rule=rule, answer=answer, boxed=True, lenient=True)
-
-
-def _wrong(rule: str, answer: str, reason: str) -> Grade:
-    return Grade(status="incorrect", rule=rule, answer=answer, reason=reason)
+        return undecided("regex", answer, reason)
+    return right("regex", answer) if matched else wrong("regex", answer, "the pattern does not match")

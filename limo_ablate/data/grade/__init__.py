@@ -1,0 +1,1 @@
+"""Graders: from completions, and solutions of a pool, to grades."""

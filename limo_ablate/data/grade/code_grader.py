@@ -1,0 +1,72 @@
+"""Grades code: the last block of an answer, run with the gold answer's tests in a sandbox (`sandbox.py`).
+
+The tests are Python, as of HumanEval and MBPP: they fail by an exception. Both run in one process, so that an
+answer which changes what the tests rely on may pass them.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import regex
+
+from limo_ablate.core.progress import keep_alive
+from limo_ablate.data.grade.grader import Answered, Grade, GraderOptions, final_text, right, undecided, wrong
+from limo_ablate.data.grade.plain_graders import voted
+from limo_ablate.data.grade.sandbox import Limits, check_sandbox, run
+
+LONGEST = 100_000
+"""Characters of a program; longer ones are wrong."""
+BLOCK = regex.compile(r"```(?:python|py)?[ \t]*\n(.*?)(?:```|\Z)", regex.DOTALL | regex.IGNORECASE)
+SHOWN = 300
+"""Characters of a program's last words that are kept as the reason."""
+
+
+def code(answered: Sequence[Answered]) -> list[Grade]:
+    """Right: the tests run to their end. Equal programs are run once."""
+    check_sandbox("grader_options")
+    programs = [_program(one) for one in answered]
+    cases = {
+        (program, one.gold): wrong("code", "", "not run")
+        for one, program in zip(answered, programs, strict=True)
+        if isinstance(program, str)
+    }
+    with ThreadPoolExecutor(max(1, len(os.sched_getaffinity(0)))) as pool:
+        grades = pool.map(lambda case: _tested(case[0], case[1], answered[0].grading), [*cases])
+        for case, grade in zip([*cases], grades, strict=True):
+            cases[case] = grade
+            keep_alive()
+    return voted(
+        answered,
+        [
+            cases[program, one.gold] if isinstance(program, str) else program
+            for one, program in zip(answered, programs, strict=True)
+        ],
+    )
+
+
+def _program(one: Answered) -> str | Grade:
+    text = final_text(one)
+    if isinstance(text, Grade):
+        return text
+    blocks = BLOCK.findall(text)
+    return (blocks[-1] if blocks else text).strip("\n") or Grade(status="incorrect", rule="no_answer")
+
+
+def _tested(program: str, tests: str, options: GraderOptions) -> Grade:
+    if not tests.strip():
+        return undecided("code", program, "there are no tests")
+    if len(program) > LONGEST:
+        return wrong("code", program[:LONGEST], f"longer than {LONGEST} characters")
+    passed = secrets.token_hex(16)  # an early sys.exit(0) is no pass
+    whole = f"{program}\n\n\n{tests}\n\n\nprint({passed!r}, flush=True)\n"
+    outcome = run(whole, Limits(options.seconds, options.memory))
+    if outcome.stopped:
+        return wrong("limit", program, outcome.stopped)
+    if outcome.code == 0 and outcome.output.rstrip().endswith(passed):
+        return right("code", program)
+    last = outcome.output.strip().rpartition("\n")[2][:SHOWN]
+    return wrong("code", program, last or f"ended with exit code {outcome.code} before the tests did")
