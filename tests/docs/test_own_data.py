@@ -9,6 +9,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from limo_ablate.core.errors import UserError
+from limo_ablate.data.grade.sandbox import check_sandbox
 from limo_ablate.data.pool.schemas import SCHEMAS
 from limo_ablate.trial.compose import compose
 from tests.conftest import ROOT
@@ -17,6 +19,7 @@ from tests.forked import limo_ablate
 DOC = (ROOT / "docs" / "own_data.md").read_text()
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", DOC, re.DOTALL) for line in block.splitlines()]
 LABELS = [command for command in COMMANDS if "intents" in command]
+CODE = [command for command in COMMANDS if "tasks" in command]
 FILES = dict(re.findall(r"```yaml\n# (\S+)\n(.*?)```", DOC, re.DOTALL))
 PROJECT = {name: FILES.pop(name) for name in list(FILES) if "/" in name}
 
@@ -102,10 +105,36 @@ def test_labels_as_written(folder: Path) -> None:
     assert (study / "report/index.html").is_file()
 
 
+def test_code_as_written(folder: Path) -> None:
+    """Solutions that fail their tests are not trained on; what a model writes is run."""
+    try:
+        check_sandbox("own")
+    except UserError as error:
+        pytest.skip(str(error))
+    tasks = [
+        {
+            "task": f"Write a function add_{n}(x) that returns x + {n}.",
+            "tests": f"assert add_{n}(1) == {n + 1}",
+            "worked": f"```python\ndef add_{n}(x):\n    return x + {n if n % 10 else 7}\n```",
+        }
+        for n in range(100, 125)
+    ]  # fmt: skip
+    for name, rows in (("tasks", tasks[:20]), ("tasks_exam", tasks[20:])):
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+    (command,) = CODE
+    run(command, folder)
+    study = folder / "outputs/studies/tasks_dry"
+    verdicts = pl.read_parquet(next(study.glob("trials/*/verdicts.parquet")))
+    assert set(verdicts["rule"]) <= {"code", "unfinished", "no_answer"}
+    graded = pl.read_parquet(next((folder / "outputs/artifacts").glob("grades/*/grades.parquet")))
+    assert graded["status"].to_list() == (["incorrect"] + ["correct"] * 9) * 2
+    assert (study / "report/index.html").is_file()
+
+
 def test_the_page_as_written(folder: Path) -> None:
-    commands = [command for command in COMMANDS if command not in LABELS]
+    commands = [command for command in COMMANDS if command not in (*LABELS, *CODE)]
     assert len(commands) == 4
-    assert list(FILES) == ["tickets.yaml", "intents.yaml"]
+    assert list(FILES) == ["tickets.yaml", "intents.yaml", "tasks.yaml"]
     printed = [run(command, folder) for command in commands]
     rejected = pl.read_parquet(folder / "seen/rejected.parquet")
     assert rejected["where"].to_list() == ["tickets.jsonl:121", "tickets.jsonl:122"]

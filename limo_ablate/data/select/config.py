@@ -191,8 +191,8 @@ class SelectConfig:
     quality: Tier
     """Tier of the solutions."""
     correctness: Literal["any", "correct", "wrong", "marked_correct", "marked_wrong"]
-    """Keep only solutions that the verifier accepts (`correct`) or rejects (`wrong`), or that the data itself
-    marks (`data.fields.correct`) as right or wrong."""
+    """Keep only solutions that `data.grader` accepts (`correct`) or rejects (`wrong`), or that the data
+    itself marks (`data.fields.correct`) as right or wrong."""
     degenerate: Literal["keep", "drop"] = field(default="keep", metadata=DEFAULT_NOT_IN_KEY)
     """What to do with solutions that repeat themselves, mix scripts or have empty reasoning."""
     teacher: str

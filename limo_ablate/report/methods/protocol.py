@@ -17,12 +17,12 @@ from limo_ablate.verify.audit import measured
 MEASURES = {
     "level": "the data's own level",
     "pass_rate": "the data's own pass rate",
-    "solutions": "the share of the pool's solutions that the verifier accepts",
+    "solutions": "the share of the pool's solutions that are graded as correct",
     "reference": "the pass rate of reference models, measured for the study",
 }
 CORRECT = {
     "any": "of any kind",
-    "correct": "that the verifier accepts",
+    "correct": "that are graded as correct",
     "wrong": "that the verifier rejects",
     "marked_correct": "that the data marks as right",
     "marked_wrong": "that the data marks as wrong",

@@ -125,7 +125,7 @@ class EvalConfig(EngineConfig):
         if (judged := self.judged_alone()) and self.judge is None:
             raise UserError(f"eval.benchmarks.{judged[0]}.grader=judge needs a judge: eval/judge=NAME")
         if judged and self.at:
-            raise UserError(f"eval.at: a judge grades {judged[0]}, and only when all is trained; set eval.at=null")
+            raise UserError(f"eval.at: {judged[0]} is graded by a judge, once a trial; set eval.at=null")
         if self.rerun_batch_size is not None and (
             self.rerun_batch_size < 1 or self.rerun_batch_size == self.batch_size
         ):

@@ -22,6 +22,7 @@ import polars as pl
 from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.errors import UserError
 from limo_ablate.data.grade.graders import BY_VERIFIER, JUDGE, Grading
+from limo_ablate.data.grade.votes import RIGHT
 from limo_ablate.data.pool.sources import file_rows
 from limo_ablate.trial.evaluate.config import JudgeConfig
 from limo_ablate.trial.evaluate.passes import IS_FRACTION, Scores, clustered, with_scores
@@ -73,6 +74,7 @@ def with_verdicts(store: Store, graded: Artifact, judged: Artifact) -> Artifact:
             reason=pl.when(found).then(None).otherwise("reason"),
             boxed=right | pl.col("boxed"),
             lenient=right | pl.col("lenient"),
+            vote=pl.when(right).then(RIGHT).otherwise(pl.col("answer").rank("dense").over("problem")),
         ).drop("verdict").write_parquet(folder / "verdicts.parquet")
 
     return store.build("verdicts", {"undecided": graded, "judged": judged}, make)

@@ -1,5 +1,6 @@
 """The judge: what it is asked, how its text is read, how its opinion is kept apart."""
 
+import json
 import math
 import re
 from dataclasses import replace
@@ -10,11 +11,14 @@ import pytest
 
 from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.errors import UserError
+from limo_ablate.data.grade.grader import Answered, GraderOptions
+from limo_ablate.data.grade.graders import Grading
+from limo_ablate.data.grade.graders import graded as graded_by
 from limo_ablate.model.generate.completions import GenerationRequest, completions
 from limo_ablate.model.generate.engine import Sampling
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.evaluate.config import EvalConfig, JudgeConfig
-from limo_ablate.trial.evaluate.judge import filled, judge_scores, judged, parse, questions
+from limo_ablate.trial.evaluate.judge import filled, judge_scores, judged, parse, questions, with_verdicts
 from tests.tiny_models import CPU, SCRATCH, made_base
 from tests.trial.evaluate.tables import verdicts
 
@@ -28,7 +32,9 @@ GIVEN = {"a": "cu", "b": "iu", "c": "cc"}
 def graded(store: Store, given: dict[str, str] = GIVEN) -> tuple[Artifact, Artifact]:
     """Verdicts of three problems, and the problems; one completion has no answer."""
     table = verdicts(given).with_columns(
-        gold=pl.lit("7"), answer=pl.when(problem="c", sample=1).then(None).otherwise("answer")
+        gold=pl.lit("7"),
+        answer=pl.when(problem="c", sample=1).then(None).otherwise("answer"),
+        reason=pl.lit(None, pl.String),
     )
     problems = pl.DataFrame({"id": list(GIVEN), "text": ["{gold} or \\frac{1}{2}?", "b?", "c?"]})
     return (
@@ -103,6 +109,71 @@ def test_a_planted_verdict_flips_nothing(tmp_path: Path) -> None:
     texts = store.build("completions", {}, lambda folder: echo.write_parquet(folder / "completions.parquet"))
     read = pl.read_parquet(judged(store, asked, texts).path / "judged.parquet")
     assert read.sort("sample")["verdict"].to_list() == [None, "correct"]
+
+
+def said(store: Store, asked: Artifact, words: dict[str, str]) -> Artifact:
+    """The judge's answers: question -> its last line."""
+    rows = [
+        {"problem": name, "prompt": "", "completion": word, "finish": "stop"} for name, word in words.items()
+    ]
+    texts = store.build(
+        "completions", {}, lambda folder: pl.DataFrame(rows).write_parquet(folder / "completions.parquet")
+    )
+    return judged(store, asked, texts)
+
+
+def test_a_benchmark_that_the_judge_grades(tmp_path: Path) -> None:
+    """Its verdicts are the judge's, or undecided where that is unreadable; labels measure its agreement."""
+    store, labelled = Store(tmp_path / "store"), tmp_path / "labelled.jsonl"
+    rows = [
+        {"problem": "1+1?", "gold": "2", "answer": "two", "label": "correct"},
+        {"problem": "1+2?", "gold": "3", "answer": "2", "label": "incorrect"},
+    ]
+    labelled.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = replace(JUDGE, labelled=str(labelled))
+    grading = Grading("judge", GraderOptions(rubric="Is {answer} good?"))
+    table, problems = graded(store, {"a": "uu", "b": "uu", "c": "ui"})
+    asked = questions(store, config, table, problems, grading)
+    shown = pl.read_parquet(asked.path / "problems.parquet")
+    assert re.sub("-[0-9a-f]{8}", "", shown["text"][0]) == "Is <answer>0</answer> good?"
+    words = dict.fromkeys(shown["id"], "correct") | {"0/a": "incorrect", "0/b": "hm", "labelled/1": "correct"}
+    opinion = said(store, asked, words)
+    rows = pl.read_parquet(with_verdicts(store, table, opinion).path / "verdicts.parquet")
+    found = dict(rows.select(pl.format("{}/{}", "sample", "problem"), "status").iter_rows())
+    assert found == {
+        "0/a": "incorrect", "1/a": "correct", "0/b": "undecided", "1/b": "correct", "0/c": "correct",
+        "1/c": "incorrect",
+    }  # fmt: skip
+    votes = dict(rows.select(pl.format("{}/{}", "sample", "problem"), "vote").iter_rows())
+    assert votes == {"0/a": 1, "1/a": 0, "0/b": 1, "1/b": 0, "0/c": 0, "1/c": None}
+    made = judge_scores(rows, pl.read_parquet(opinion.path / "judged.parquet"))
+    assert (made["judge_agreement"], made["judge_sample"]) == (0.5, 2)
+    labelled.write_text('{"problem": "1+1?", "gold": "2", "answer": "two", "label": "good"}\n')
+    with pytest.raises(UserError, match=r"labelled\.jsonl:1: eval\.judge\.labelled needs problem"):
+        questions(store, config, table, problems, grading)
+
+
+def test_undecided_of_every_grader_are_asked(tmp_path: Path) -> None:
+    """A gold answer that `number` can't read: the judge is asked, as for the verifier."""
+    store = Store(tmp_path)
+    one = Answered(problem="a", completion="The answer is 3", gold="three")
+    (grade,) = graded_by("number", [one])
+    table = verdicts({"a": "u"}).with_columns(
+        gold=pl.lit(one.gold), answer=pl.lit(grade.answer), status=pl.lit(grade.status)
+    )
+    problems = pl.DataFrame({"id": ["a"], "text": ["a?"]})
+    asked = questions(
+        store, JUDGE,
+        store.build("verdicts", {}, lambda folder: table.write_parquet(folder / "verdicts.parquet")),
+        store.build("benchmark", {}, lambda folder: problems.write_parquet(folder / "problems.parquet")),
+        Grading("number"),
+    )  # fmt: skip
+    assert pl.read_parquet(asked.path / "problems.parquet")["id"].to_list() == ["0/a"]
+
+
+def test_a_judge_alone_needs_one() -> None:
+    with pytest.raises(UserError, match=r"eval\.benchmarks\.mini\.grader=judge needs a judge"):
+        compose(["eval.benchmarks.mini.grader=judge"])
 
 
 def test_where_nothing_is_undecided_nothing_is_asked(tmp_path: Path) -> None:
