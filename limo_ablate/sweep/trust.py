@@ -157,7 +157,9 @@ def _graders(sections: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """What of `data` and `eval` would run: graders in files of the project, with the files' digests."""
     benchmarks = (sections["eval"] or {}).get("benchmarks") or {}
     each = {name: {"grader": _own_grader(one.get("grader"))} for name, one in benchmarks.items()}
-    pool = {"grader": _own_grader((sections["data"] or {}).get("grader"))}
+    data = sections["data"] or {}
+    pool = {"grader": _own_grader(data.get("grader"))}
+    pool |= {"teacher.grader": _own_grader((data.get("teacher") or {}).get("grader"))}
     return {"data": pool, "eval": {"benchmarks": each}}
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.hardware import check_gpus, gpu_memories, visible_gpus
 from limo_ablate.core.registry import Registry
-from limo_ablate.data.grade.graders import check_grader
+from limo_ablate.data.grade.graders import Grading, check_grader
 from limo_ablate.data.pool.config import LOADERS
 from limo_ablate.data.select.config import RULES
 from limo_ablate.model.config import ModelConfig
@@ -55,8 +55,10 @@ def _check_packages(config: TrialConfig, known: Known) -> None:
         registry.check_installed(name)
     for name, grading in config.eval.graders().items():
         check_grader(grading, f"eval.benchmarks.{name}")
-    if _needs_pool(config):
+    if config.needs_pool:
         check_grader(config.data.grading(), "data")
+        if (teacher := config.data.teacher) and teacher.grader:
+            check_grader(Grading(teacher.grader, teacher.grader_options), "data.teacher")
     check_settings(config.eval, config.hardware)
     if config.eval.engine in ENGINES.builtin:  # another package's may ask for its GPU
         ENGINES.load(config.eval.engine).check(config.eval, config.hardware)
@@ -76,7 +78,6 @@ def _entries(config: TrialConfig) -> tuple[tuple[Registry[Any], str], ...]:
     teacher = config.data.teacher
     return (
         *(((ENGINES, teacher.local.engine),) if teacher and teacher.local else ()),
-        *(((GRADERS, teacher.grader),) if teacher and teacher.grader else ()),
         (ENGINES, config.eval.engine),
         (TRACKERS, config.track.kind),
         (LAUNCHERS, config.launch.executor),

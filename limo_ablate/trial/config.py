@@ -15,6 +15,8 @@ from limo_ablate.core.artifacts import DEFAULT_NOT_IN_KEY
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.core.registry import Entry, Registry
+from limo_ablate.data.grade.grader import GraderOptions
+from limo_ablate.data.grade.graders import GRADERS, JUDGE, VERIFIER
 from limo_ablate.data.pool.config import BandsConfig, PoolConfig, same_problems
 from limo_ablate.data.select.config import SelectConfig
 from limo_ablate.model.config import ModelConfig
@@ -22,7 +24,6 @@ from limo_ablate.model.generate.config import EngineConfig, check_sampling
 from limo_ablate.model.generate.endpoint.config import EndpointConfig
 from limo_ablate.model.train.config import KeptConfig, TrainConfig
 from limo_ablate.trial.evaluate.config import EvalConfig
-from limo_ablate.trial.evaluate.grader import GRADERS, VERIFIER, GraderOptions
 
 LAUNCHERS: Registry[Any] = Registry(
     "launcher",
@@ -137,6 +138,8 @@ class TeacherConfig:
         if (self.local is None) == (self.endpoint is None):
             raise UserError("data.teacher: set one of data.teacher.local and data.teacher.endpoint")
         check_sampling("data.teacher", self)
+        if self.grader == JUDGE:
+            raise UserError("data.teacher.grader=judge: a judge grades the completions of a benchmark only")
 
     @property
     def name(self) -> str:

@@ -17,6 +17,7 @@ import polars as pl
 from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.text import counted
+from limo_ablate.data.grade.graders import Grading
 from limo_ablate.data.pool.load import load_pool, pool_counts, require_gold
 from limo_ablate.data.pool.schema import SOLUTIONS
 from limo_ablate.data.pool.tables import BatchedParquet
@@ -24,7 +25,6 @@ from limo_ablate.data.pool.values import digest
 from limo_ablate.model.generate.completions import GenerationRequest, generation_request
 from limo_ablate.model.generate.endpoint.draw import endpoint_completions
 from limo_ablate.trial.config import TeacherConfig, TrialConfig
-from limo_ablate.trial.evaluate.grader import Grading
 from limo_ablate.trial.reference import TrainModel, reference_model
 from limo_ablate.trial.stages import Stages
 

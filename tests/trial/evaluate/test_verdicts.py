@@ -10,10 +10,10 @@ import pytest
 from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.registry import Entry
+from limo_ablate.data.grade import graders
 from limo_ablate.data.grade.grader import Grade
 from limo_ablate.data.grade.graders import GRADERS, Grading
 from limo_ablate.data.pool.choices import write_options
-from limo_ablate.trial.evaluate import verdicts as module
 from limo_ablate.trial.evaluate.verdicts import verdicts
 
 TEXTS = {
@@ -89,7 +89,7 @@ def test_another_verifier_or_other_tags_grade_the_same_completions_anew(
     first = verdicts(store, completions, benchmark)
     assert verdicts(store, completions, benchmark).path == first.path
     others = {verdicts(store, completions, benchmark, thinking="none").path}
-    monkeypatch.setattr(module, "VERSION_OF_VERIFIER", module.VERSION_OF_VERIFIER + 1)
+    monkeypatch.setattr(graders, "VERSION_OF_VERIFIER", graders.VERSION_OF_VERIFIER + 1)
     others.add(verdicts(store, completions, benchmark).path)
     assert len(others - {first.path}) == 2
 
