@@ -44,7 +44,7 @@ def contrasts(
     - comparison: what is compared, in words
     - over: the levels of the block's other axes over which it is averaged
     - effect: accuracy at b minus accuracy at a (of a trend, by its line; of an interaction, its change); low,
-      high: its 1 - `alpha` confidence interval; stderr; p: two-sided
+      high: its 1 - `alpha` confidence interval; stderr; seed_error (the part of seeds); p: two-sided
     - p_adj: adjusted by Holm over the primary contrasts; a secondary one keeps its p
     - p_equivalent: p-value of the equivalence test (two one-sided tests); null without a margin
     - p_equivalent_adj: adjusted by Holm over the primary contrasts with a margin
@@ -89,8 +89,8 @@ def contrasts(
 
 Array = npt.NDArray[np.float64]
 NUMBERS = (
-    "effect", "low", "high", "stderr", "p", "p_adj", "p_equivalent", "p_equivalent_adj", "low_boot",
-    "high_boot", "p_flips", "p_mcnemar", "by_finishing", "by_being_right",
+    "effect", "low", "high", "stderr", "seed_error", "p", "p_adj", "p_equivalent", "p_equivalent_adj",
+    "low_boot", "high_boot", "p_flips", "p_mcnemar", "by_finishing", "by_being_right",
 )  # fmt: skip
 TESTS = ("p", "p_equivalent", "p_flips", "p_mcnemar", "low_boot", "high_boot")
 """What is left out where there is no information."""
@@ -215,6 +215,7 @@ def contrast_numbers(
         "low": float(low[0]),
         "high": float(high[0]),
         "stderr": float(estimate.stderr[0]),
+        "seed_error": float(estimate.seed_error[0]) if estimate.trainings > 1 else None,
         "p": float(estimate.p_value()[0]),
         "p_equivalent": None if margin is None else float(estimate.p_equivalent(margin)[0]),
         "low_boot": low_boot,

@@ -6,7 +6,7 @@ that were not registered are a family of their own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import altair as alt
 import polars as pl
 
 from limo_ablate.analysis.contrasts import contrasts
+from limo_ablate.analysis.looks import contrasts_at_looks
 from limo_ablate.analysis.register.claim_status import NOT_REGISTERED, ClaimStatus, claim_statuses
 from limo_ablate.analysis.register.current_trials import current_trials
 from limo_ablate.analysis.register.deviations import deviations
@@ -22,6 +23,7 @@ from limo_ablate.core.text import counted
 from limo_ablate.report.labels import POINTS, amount
 from limo_ablate.report.section import Chart, Section, Table, slug
 from limo_ablate.report.study_view import StudyView
+from limo_ablate.study.contrast import Contrast
 
 ROW = 44
 """Height in pixels for each contrast."""
@@ -51,6 +53,15 @@ NOTES = [
 ]
 
 
+LOOKS_NOTE = (
+    "A sequential study: after each look seeds are added only for contrasts that are undecided. p decides "
+    "below the levels at which alpha is spent over the looks, divided by the number of primary contrasts; "
+    "intervals of primary contrasts have 1 − that level, adjusted p-values are p × 0.05 / level, so they "
+    "account for the looks. Secondary contrasts and all other tables don't. Of problems: share of the "
+    "error's variance that more seeds do not make smaller, in per cent."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Claims:
     rows: pl.DataFrame
@@ -71,7 +82,7 @@ def claims(view: StudyView) -> Claims | None:
     if not (view.study.contrasts or (chain and chain.last.contrasts)) or not view.done:
         return None
     trials = current_trials(view.folder, view.trials)
-    rows = _rows(view, claim_statuses(view.study, chain, trials))
+    rows = _rows(view, claim_statuses(view.study, chain, trials, view.looks))
     return Claims(
         rows,
         [(_name(row), f"{finding(row)}{_compared(row)}") for row in rows.iter_rows(named=True)],
@@ -80,6 +91,7 @@ def claims(view: StudyView) -> Claims | None:
             "Contrasts",
             text=(_registered(chain, bool(view.imported)),),
             charts=_charts(rows, view.word()),
+            table=_looks(view),
         ),
         deviations(view.study, chain, trials) if chain else [],
         chain.broken if chain else None,
@@ -109,7 +121,7 @@ def _rows(view: StudyView, statuses: Sequence[ClaimStatus]) -> pl.DataFrame:
         if status.contrast.block not in axes
     }
     parts = [
-        contrasts([status.contrast for status in family], axes, view.counted, view.answers).with_columns(
+        _contrasts(view, [status.contrast for status in family], axes).with_columns(
             place=pl.Series([statuses.index(status) for status in family], dtype=pl.Int64),
             kind=pl.Series([status.kind for status in family], dtype=pl.String),
             why=pl.Series([status.why for status in family], dtype=pl.String),
@@ -121,6 +133,33 @@ def _rows(view: StudyView, statuses: Sequence[ClaimStatus]) -> pl.DataFrame:
         )
     ]
     return pl.concat(parts).sort("place").drop("place")
+
+
+def _contrasts(
+    view: StudyView, declared: Sequence[Contrast], axes: Mapping[str, Sequence[str]]
+) -> pl.DataFrame:
+    if view.study.stop is None:
+        return contrasts(declared, axes, view.counted, view.answers)
+    return contrasts_at_looks(view.study, declared, axes, view.counted, view.answers, view.looks)
+
+
+def _looks(view: StudyView) -> Table | None:
+    """The looks of a sequential study; None of others, and before the first."""
+    rows = [
+        [
+            row["contrast"], str(number), str(look["seeds"]), look["time"].partition("T")[0],
+            row["decision"], points(row["effect"]), interval(dict(row), "low", "high"), _p(row["p"]),
+            f"{row['level']:.4f}", _p(row["p_equivalent"]), f"{row['equivalence_level']:.4f}",
+            percent(row["item_share"], 0),
+        ]
+        for number, look in enumerate(view.looks, start=1)
+        for row in look["contrasts"]
+    ]  # fmt: skip
+    header = [
+        "contrast", "look", "seeds", "when", "decision", "effect", "interval", "p", "below", "p equivalence",
+        "below", "of problems",
+    ]  # fmt: skip
+    return Table(header, rows, 5, [LOOKS_NOTE]) if rows else None
 
 
 def _registered(chain: Chain | None, imported: bool) -> str:

@@ -13,6 +13,7 @@ import polars as pl
 
 from limo_ablate.analysis.answers import items
 from limo_ablate.analysis.cube import Cube, cube
+from limo_ablate.analysis.looks import Look, read_looks
 from limo_ablate.analysis.summary import summary
 from limo_ablate.analysis.table import table
 from limo_ablate.analysis.trials import Trial, best_of_tuning, load_trials, resolved
@@ -65,6 +66,11 @@ class StudyView:
         """`format` and `files` of the logs that the study was made of; None if it has run here."""
         own = resolved(self.done[0].folder).get(IMPORTED) if self.done else None
         return own if isinstance(own, dict) else None
+
+    @cached_property
+    def looks(self) -> list[Look]:
+        """The looks that a sequential study has taken."""
+        return read_looks(self.folder)
 
     @cached_property
     def machines(self) -> list[str]:

@@ -38,6 +38,7 @@ from limo_ablate.study.budget import Budget
 from limo_ablate.study.contrast import Contrast
 from limo_ablate.study.ledger_url import check_ledger
 from limo_ablate.study.naming import slug
+from limo_ablate.study.stop import Stop
 from limo_ablate.trial.keys import groups, is_known
 from limo_ablate.trial.keys import keys as all_keys
 
@@ -89,6 +90,8 @@ class Study:
     cluster: Literal["source", "subject"] | None = None
     """Column by which problems are clustered (those of a contest, say) for standard errors; null: not
     clustered."""
+    stop: Stop | None = None
+    """When to stop early; null: all seeds are run."""
     budget: Budget | None = None
     """What it may spend; null: no cap."""
     imported: bool = False
@@ -115,6 +118,23 @@ class Study:
         self._check_once("figures have the title", [figure.title for figure in self.figures])
         for contrast in self.contrasts:
             self._check_contrast(contrast)
+        if self.stop:
+            self._resolve_stop(self.stop)
+
+    def _resolve_stop(self, stop: Stop) -> None:
+        """Writes the looks out, and adds the seeds up to `max_seeds`. Raises UserError."""
+        where = f"study {self.name}: stop"
+        if not any(contrast.primary for contrast in self.contrasts):
+            raise UserError(f"{where}: decides by the primary contrasts, and there are none")
+        if named := [block.name for block in self.blocks if block.seeds or block.adaptive]:
+            raise UserError(f"{where}: block '{named[0]}' searches, or has seeds of its own; not with stop")
+        if len(self.seeds) > stop.max_seeds:
+            raise UserError(
+                f"{where}.max_seeds={stop.max_seeds}: the study has {len(self.seeds)} seeds already"
+            )
+        more = range(max(self.seeds) + 1, max(self.seeds) + 1 + stop.max_seeds - len(self.seeds))
+        object.__setattr__(self, "stop", replace(stop, looks=stop.resolved(len(self.seeds))))
+        object.__setattr__(self, "seeds", (*self.seeds, *more))
 
     def _check_once(self, what: str, names: Sequence[str]) -> None:
         if twice := [name for name in names if names.count(name) > 1]:

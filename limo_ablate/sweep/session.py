@@ -25,6 +25,7 @@ from limo_ablate.sweep.ledger.queue import Queue
 from limo_ablate.sweep.ledger.reader import LedgerReader
 from limo_ablate.sweep.ledger.same_failures import SameFailures
 from limo_ablate.sweep.live import Board
+from limo_ablate.sweep.looks import Looks
 from limo_ablate.sweep.plan.checks import check_study
 from limo_ablate.sweep.plan.cost import Costs
 from limo_ablate.sweep.runner import Commands, Pruners, Runner
@@ -84,8 +85,9 @@ class Session:
         """Whether nothing is left to run, according to the ledger's rows."""
         by_trial = histories(rows)
         ended = [by_trial.get(trial.id) for trial in all_trials(self, rows)]
-        total = len(self.trials) + sum(search.n for search in self.searches)
-        return sum(history is not None and (history.done or history.pruned) for history in ended) == total
+        total = len(ended) if not self.searches else len(self.trials) + sum(one.n for one in self.searches)
+        done = sum(history is not None and (history.done or history.pruned) for history in ended)
+        return done == total and not Looks(self.study, self.trials, self.folder).due()
 
     def budget_guard(self, queue: Queue, costs: Costs) -> BudgetGuard:
         return BudgetGuard(queue, self.study.budget, costs.seconds)
@@ -117,6 +119,7 @@ class Session:
             slots=slots,
             reopen=reopen,
             same_failures=same_failures,
+            looks=Looks(self.study, self.trials, self.folder) if self.study.stop else None,
         )
         queue.refresh()
         return queue
@@ -165,7 +168,7 @@ class RunnerOptions:
 def all_trials(session: Session, rows: Sequence[FrozenTrial]) -> list[PlannedTrial]:
     """The trials known beforehand, and those that searches have proposed so far, from the ledger's rows."""
     if not session.searches:
-        return list(session.trials)
+        return Looks(session.study, session.trials, session.folder).released()
     from limo_ablate.study.search.propose import all_proposed
 
     return [*session.trials, *all_proposed(session.searches, rows)]

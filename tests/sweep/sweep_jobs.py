@@ -3,14 +3,16 @@
 What a trial does is asked for by its tier: `skipped` raises, `shuffled` kills itself (by SIGTERM at
 `select.size=15`), `padded` is a user's error, `L1` never ends (at `select.size=1` what it waits for has a
 session of its own), `L2` goes on from a checkpoint that it writes on SIGTERM, `L3` writes a megabyte, `L4`
-waits for the file `go` in the study's folder; `select.size` is its length in milliseconds. Each start and
-each end is a line of `events` in the study's folder. Its score is the number in `data.path`, if that is set.
+waits for the file `go` in the study's folder, `select.size` is its length in milliseconds.
+Each start and each end is a line of `events` in the study's folder. Its score is the number in
+`data.path`, if that is set. With `select.order=longest` it has verdicts too.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import time
@@ -57,6 +59,8 @@ def trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> None:
     with record_files() as files:
         accuracy = _answer(config)
     score = {"accuracy": accuracy, "stderr": 0.1}
+    if config.select.order == "longest":
+        _write_answers(config, folder)
     metrics = {
         "trial": trial_key(config),
         "scores": {"mini": score},
@@ -68,6 +72,29 @@ def trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> None:
     (folder / "partial").write_text(json.dumps(metrics))
     (folder / "partial").rename(folder / "metrics.json")
     _note(events, f"end {labels.name} {time.time()}")
+
+
+def _write_answers(config: TrialConfig, folder: Path) -> None:
+    """Verdicts on 60 problems, of which a training solves as many per cent as `train.global_batch_size`."""
+    import polars as pl
+    import yaml
+
+    rng = random.Random(f"{config.seed} {config.select.size} {config.train.global_batch_size}")
+    right = [rng.random() < config.train.global_batch_size / 100 for _ in range(60)]
+    verdicts = pl.DataFrame(
+        {
+            "benchmark": "mini", "problem": [f"p{i}" for i in range(60)], "sample": 0, "level": 1.0,
+            "status": ["correct" if one else "incorrect" for one in right], "rule": "boxed", "finish": "stop",
+            "tokens": 10, "vote": None, "source": "mini", "subject": None, "clean": None,
+        },
+        schema_overrides={"vote": pl.Int64, "subject": pl.String, "clean": pl.Boolean},
+    )  # fmt: skip
+    verdicts.write_parquet(folder / "verdicts.parquet")
+    read = {
+        "paths": {"artifacts": config.paths.artifacts},
+        "eval": {"benchmarks": {"mini": {"groups": None}}},
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(read))
 
 
 def _answer(config: TrialConfig) -> float:

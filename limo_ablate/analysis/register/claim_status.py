@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from limo_ablate.analysis.looks import Look, last_look
 from limo_ablate.analysis.register.current_trials import CurrentTrial, analysis_settings
 from limo_ablate.analysis.register.declaration import (
     adaptive,
@@ -44,25 +45,33 @@ class ClaimStatus:
         return "exploratory" if self.why else "confirmatory"
 
 
-def claim_statuses(study: Study, chain: Chain | None, trials: Sequence[CurrentTrial]) -> list[ClaimStatus]:
+def claim_statuses(
+    study: Study, chain: Chain | None, trials: Sequence[CurrentTrial], looks: Sequence[Look] = ()
+) -> list[ClaimStatus]:
     """Statuses of the study's contrasts in order, then of registered primary contrasts that it no longer
-    has."""
+    has. `looks`: those that a sequential study has taken."""
     if chain is None or chain.broken:
         why = CHANGED if chain else NOT_REGISTERED
         return [ClaimStatus(contrast, why, contrast.primary) for contrast in study.contrasts]
     primary = chain.last.primary
     statuses = [
-        ClaimStatus(contrast, _why(contrast, study, chain, trials), contrast in primary)
+        ClaimStatus(contrast, _why(contrast, study, chain, trials, looks), contrast in primary)
         for contrast in study.contrasts
     ]
     dropped = [contrast for contrast in primary if contrast not in study.contrasts]
     return statuses + [
-        ClaimStatus(contrast, _why(contrast, study, chain, trials), True, dropped=True)
+        ClaimStatus(contrast, _why(contrast, study, chain, trials, looks), True, dropped=True)
         for contrast in dropped
     ]
 
 
-def _why(contrast: Contrast, study: Study, chain: Chain, trials: Sequence[CurrentTrial]) -> str | None:
+def _why(
+    contrast: Contrast,
+    study: Study,
+    chain: Chain,
+    trials: Sequence[CurrentTrial],
+    looks: Sequence[Look],
+) -> str | None:
     """The first reason why the contrast is exploratory; None if it is confirmatory."""
     if not contrast.primary:
         return "secondary"
@@ -80,9 +89,19 @@ def _why(contrast: Contrast, study: Study, chain: Chain, trials: Sequence[Curren
         key for key, value in analysis_settings(study).items() if value != chain.last.analysis_settings[key]
     ]:
         return f"{changed[0]} differs from the registration"
+    if declared_design(study).get("stop") != chain.last.design.get("stop"):
+        return "the stopping rule differs from the registration"
     searched = any(block.name == contrast.block and block.adaptive for block in study.blocks)
-    deviation = _design(contrast, study, chain.last, own_trials)
-    return deviation or _trials(contrast, chain.last, own_trials, searched=searched)
+    if deviation := _design(contrast, study, chain.last, own_trials):
+        return deviation
+    registered = [key for key, planned in chain.last.cells.items() if contrast.block in planned.blocks]
+    if study.stop:
+        if not (own := last_look(contrast.name, looks)):
+            return "no look has been taken"
+        seeds = study.seeds[: looks[own[0]]["seeds"]]
+        registered = [key for key in registered if chain.last.cells[key].seed in seeds]
+        own_trials = [current for current in own_trials if current.trial.seed in seeds]
+    return _trials(contrast, chain.last, registered, own_trials, searched=searched)
 
 
 def registered_since(contrast: Contrast, chain: Chain) -> Registration:
@@ -128,14 +147,18 @@ def _design(
 
 
 def _trials(
-    contrast: Contrast, registration: Registration, own_trials: Sequence[CurrentTrial], *, searched: bool
+    contrast: Contrast,
+    registration: Registration,
+    cells: Sequence[str],
+    own_trials: Sequence[CurrentTrial],
+    *,
+    searched: bool,
 ) -> str | None:
-    """How the contrast's trials differ from those registered: missing, extra, unfinished, other rows or
-    problems.
+    """How the contrast's trials differ from those registered (`cells`): missing, extra, unfinished, other
+    rows or problems.
 
     For a search, whose trials were not known, only missing results and problems are checked.
     """
-    cells = [key for key, planned in registration.cells.items() if contrast.block in planned.blocks]
     kept = contrast.compared(cells, lambda key: registration.cells[key].asked)
     registered = {key: registration.cells[key] for key in kept}
     actual = contrast.compared(own_trials, lambda current: current.trial.overrides)

@@ -26,7 +26,8 @@ def declared_design(study: Study) -> Design:
     """The declared study in JSON types, without contrasts (registered separately) and figures (no
     results)."""
     declared: Design = json.loads(json.dumps(asdict(study)))
-    return {key: declared[key] for key in ("question", "overrides", "seeds", "blocks")}
+    kept = {key: declared[key] for key in ("question", "overrides", "seeds", "blocks")}
+    return kept | ({"stop": declared["stop"]} if study.stop else {})
 
 
 def block_of(design: Design, name: str) -> dict[str, Any] | None:

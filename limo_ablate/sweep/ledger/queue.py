@@ -36,6 +36,7 @@ from limo_ablate.sweep.ledger.same_failures import SameFailures, clear_stop
 
 if TYPE_CHECKING:
     from limo_ablate.study.search.search import Search
+    from limo_ablate.sweep.looks import Looks
 
 WINDOW = 128
 """Rows that wait at a time: more than all runners claim between two refreshes, few to write at the start."""
@@ -81,12 +82,14 @@ class Queue:
         window: int = WINDOW,
         watch: Watch | None = None,
         same_failures: SameFailures | None = None,
+        looks: Looks | None = None,
     ) -> None:
         """`trials`: those known beforehand; `runner`: id of its lease.
 
         Of two trials with the same seed, the one with the smaller `order_key` runs first (say, its negated
         forecast). `searches` propose new trials while fewer than `slots` wait. `reopen`, for a new `sweep`:
         retry trials that were given up before `attempts` failures. `same_failures` may stop the study.
+        `looks` of a sequential study release trials, else all run.
         """
         self.ledger, self.folder, self.runner, self.attempts = ledger, folder, runner, attempts
         self.trials = list(trials)
@@ -104,7 +107,7 @@ class Queue:
         """Whether the study has been declared anew with other trials: this runner gets no more and should
         leave."""
         self.same_failures = same_failures or SameFailures(folder)
-        self._fixed, self._searches = list(trials), list(searches)
+        self._fixed, self._searches, self._looks = list(trials), list(searches), looks
         self._order_key, self._slots, self._window = order_key, slots, window
         seeds = dict.fromkeys([*(trial.seed for trial in trials), *(search.seed for search in searches)])
         self._seeds = {seed: position for position, seed in enumerate(seeds)}
@@ -148,6 +151,8 @@ class Queue:
             return False
         with lock:
             self._update(dead)
+            if self._looks and not self.closed and self.done == self.total and self._looks.take():
+                self._update(set())
             if self._searches and not self.closed:
                 self._propose(self.ledger.rows())
             for runner in dead:
@@ -248,6 +253,9 @@ class Queue:
         self, rows: Sequence[FrozenTrial], by_trial: dict[str, History]
     ) -> dict[str, PlannedTrial]:
         """Adds what was proposed; the first time, notes what had been given up. Returns the trials by id."""
+        if self._looks:
+            self._fixed = self._looks.released()
+            self.total = len(self._fixed) + sum(search.n for search in self._searches)
         self.trials = self._fixed.copy()
         if self._searches:
             from limo_ablate.study.search.propose import proposed_trials

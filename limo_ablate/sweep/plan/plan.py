@@ -67,6 +67,15 @@ class DevicePool:
 
 
 @dataclass(frozen=True, slots=True)
+class Sequential:
+    expected: list[float]
+    """Seeds until a contrast is decided: without a difference, with the one that all seeds detect with 80 %
+    power, with twice that."""
+    fixed: int
+    """Seeds of a fixed design with the same power."""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     study: Study
     trials: int
@@ -83,6 +92,8 @@ class Plan:
     aliases: dict[str, list[list[str]]]
     """Name of a fractional block -> its effects; those in one list are aliased."""
     contrasts: list[Detectable]
+    sequential: Sequential | None
+    """Of a study with `stop`, the seeds that it is expected to take."""
     named: list[str]
     """What the study's file itself names that would run, as `key=value`."""
     teachers: list[str]
@@ -123,11 +134,20 @@ def plan(study: Study, gpu_memory: float | None = None, typed: Sequence[str] = (
         learnt=costs.learnt,
         fits=fits(configs, gpu_memory),
         aliases={block.name: alias_table(block) for block in study.blocks if block.design == "fractional"},
+        sequential=_sequential(study),
         named=lines,
         teachers=teacher_lines(config for _, config in left),
         preflight=preflight,
         contrasts=detectable(study.contrasts, [*trials, *tuned_stand_ins(study)], done, study.cluster),
     )
+
+
+def _sequential(study: Study) -> Sequential | None:
+    if study.stop is None:
+        return None
+    from limo_ablate.analysis.sequential import expected_seeds, shared_alpha  # scipy
+
+    return Sequential(*expected_seeds(study.stop, shared_alpha(study.contrasts)))
 
 
 def _used(rows: Sequence[FrozenTrial]) -> tuple[float, float]:

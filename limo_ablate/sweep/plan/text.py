@@ -10,6 +10,7 @@ from limo_ablate.analysis.power import POWER
 from limo_ablate.core.text import counted
 from limo_ablate.model.train.checkpoint import KEPT
 from limo_ablate.model.train.memory import size
+from limo_ablate.study.stop import planned
 from limo_ablate.sweep.plan.detectable import Detectable
 from limo_ablate.sweep.plan.fit import Fit
 from limo_ablate.sweep.plan.plan import DevicePool, Plan
@@ -113,6 +114,7 @@ def text(plan: Plan) -> str:
     if plan.teachers:
         lines += ["", "Teachers, asked by the first trial that needs their solutions"]
         lines += [f"  {line}" for line in plan.teachers]
+    lines += _sequential(plan)
     if plan.named:
         lines += ["", "Named by the study itself; it runs only if you trust it (`sweep --trust`, once)"]
         lines += [f"  {line}" for line in plan.named]
@@ -177,6 +179,25 @@ def _fit(fit: Fit) -> list[str]:
     if not fit.holds and fit.smallest:
         verdict += f", needs {fit.smallest / 1e9:.0f} GB"
     return [fit.model, fit.hardware, training, f"decoding {size(fit.decoding)}", verdict]
+
+
+def _sequential(plan: Plan) -> list[str]:
+    """What the stopping rule is expected to save."""
+    stop, seen = plan.study.stop, plan.sequential
+    if stop is None or seen is None:
+        return []
+    looks = ", ".join(map(str, planned(stop)))
+    each = plan.trials / stop.max_seeds
+    none, at_effect, twice = (f"{seeds:.1f} seeds ({seeds * each:.0f} trials)" for seeds in seen.expected)
+    saved = 100 * (1 - seen.expected[1] / seen.fixed)
+    return [
+        "",
+        f"Sequential: looks after {looks} seeds ({stop.spending}); above is for all {stop.max_seeds} seeds",
+        f"  until a contrast is decided: {none} without a difference, {at_effect} with the one that "
+        f"{stop.max_seeds} seeds detect with 80 % power, {twice} with twice that",
+        f"  a fixed design of equal power has {seen.fixed} seeds ({seen.fixed * each:.0f} trials), so at "
+        f"that difference it saves {max(0, saved):.0f} %: modest; equivalence and futility end it earlier",
+    ]
 
 
 def _disk(fits: Sequence[Fit]) -> list[str]:
