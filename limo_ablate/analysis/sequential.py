@@ -23,7 +23,7 @@ from limo_ablate.study.stop import Stop, planned
 Array = npt.NDArray[np.float64]
 PATHS = 200_000
 """Simulated studies."""
-FUTILE = 0.15
+FUTILE = 0.05
 """Probability, given the seeds so far, of showing a difference or equivalence at the last look, below which
 no more seeds are added. It does not bind: going on all the same keeps alpha."""
 DECIDED = ("different", "equivalent", "futile", "last look")
@@ -136,16 +136,19 @@ def chance(
 ) -> float:
     """Probability that the last look shows a difference or equivalence, given the seeds so far: the seeds to
     come vary as those that are there, and the problems' part of the error stays."""
-    from scipy.special import ndtr, stdtrit
+    from scipy.special import stdtr, stdtrit
 
     now, most = looks[look], looks[-1]
     variance = (row["seed_error"] or 0.0) ** 2 * now
     item = max(row["stderr"] ** 2 - variance / now, 0.0)
     error = math.sqrt(item + variance / most)
     spread = max(math.sqrt(variance * (most - now) / most / now), 1e-9)
+
+    def below(value: float) -> float:
+        """Probability that the last look's estimate is below `value`."""
+        return float(stdtr(now - 1, (value - row["effect"]) / spread))
+
     beyond = -float(stdtrit(most - 1, last[0] / 2)) * error
-    found = float(ndtr((row["effect"] - beyond) / spread) + ndtr((-row["effect"] - beyond) / spread))
+    found = 1 - below(beyond) + below(-beyond)
     within = 0.0 if margin is None else margin + float(stdtrit(most - 1, last[1])) * error
-    if within > 0:
-        found += float(ndtr((within - row["effect"]) / spread) - ndtr((-within - row["effect"]) / spread))
-    return found
+    return found + (below(within) - below(-within) if within > 0 else 0.0)

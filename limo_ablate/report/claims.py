@@ -14,13 +14,13 @@ import altair as alt
 import polars as pl
 
 from limo_ablate.analysis.contrasts import contrasts
-from limo_ablate.analysis.looks import contrasts_at_looks
+from limo_ablate.analysis.looks import Look, contrasts_at_looks
 from limo_ablate.analysis.register.claim_status import NOT_REGISTERED, ClaimStatus, claim_statuses
 from limo_ablate.analysis.register.current_trials import current_trials
 from limo_ablate.analysis.register.deviations import deviations
 from limo_ablate.analysis.register.registration import Chain, read
 from limo_ablate.core.text import counted
-from limo_ablate.report.labels import POINTS, amount
+from limo_ablate.report.labels import POINTS, amount, percent
 from limo_ablate.report.section import Chart, Section, Table, slug
 from limo_ablate.report.study_view import StudyView
 from limo_ablate.study.contrast import Contrast
@@ -145,15 +145,19 @@ def _contrasts(
 
 def _looks(view: StudyView) -> Table | None:
     """The looks of a sequential study; None of others, and before the first."""
+    units = {contrast.name: contrast.unit for contrast in view.study.contrasts}
+    seen: list[tuple[int, Look, dict[str, Any]]] = [
+        (number, look, {**row, "unit": units.get(row["contrast"], "share")})
+        for number, look in enumerate(view.looks, start=1)
+        for row in look["contrasts"]
+    ]
     rows = [
         [
             row["contrast"], str(number), str(look["seeds"]), look["time"].partition("T")[0],
-            row["decision"], points(row["effect"]), interval(dict(row), "low", "high"), _p(row["p"]),
-            f"{row['level']:.4f}", _p(row["p_equivalent"]), f"{row['equivalence_level']:.4f}",
-            percent(row["item_share"], 0),
+            row["decision"], effect(row), interval(row, "low", "high"), _p(row["p"]), f"{row['level']:.4f}",
+            _p(row["p_equivalent"]), f"{row['equivalence_level']:.4f}", percent(row["item_share"], 0),
         ]
-        for number, look in enumerate(view.looks, start=1)
-        for row in look["contrasts"]
+        for number, look, row in seen
     ]  # fmt: skip
     header = [
         "contrast", "look", "seeds", "when", "decision", "effect", "interval", "p", "below", "p equivalence",

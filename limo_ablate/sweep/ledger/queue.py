@@ -254,7 +254,8 @@ class Queue:
     ) -> dict[str, PlannedTrial]:
         """Adds what was proposed; the first time, notes what had been given up. Returns the trials by id."""
         if self._looks:
-            self._fixed = self._looks.released()
+            if len(released := self._looks.released()) != len(self._fixed):
+                self._fixed, self._space = released, None  # the space has to include the new seeds
             self.total = len(self._fixed) + sum(search.n for search in self._searches)
         self.trials = self._fixed.copy()
         if self._searches:
