@@ -116,7 +116,7 @@ def check_sandbox(where: str) -> None:
         raise UserError(
             f"{where}.grader=code: bubblewrap can't make a sandbox here ({said}); allow unprivileged user "
             "namespaces (in Docker: --security-opt seccomp=unconfined, systempaths=unconfined), or "
-            " grade on another machine"
+            "grade on another machine"
         )
 
 

@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.data.grade import verified
 from limo_ablate.model.generate.decoding import TransformersEngine
 from limo_ablate.model.generate.engine import Completed, Request
 from limo_ablate.trial.compose import compose, compose_trials
-from limo_ablate.trial.evaluate import verdicts
 from limo_ablate.trial.identity import TrialLabels, trial_key
 from limo_ablate.trial.run import run_trial
 from limo_ablate.trial.show import other_scores
@@ -64,7 +64,7 @@ def answering(pairs: Iterable[tuple[str, str]], **options: Any) -> list[Verdict]
 def test_judge_probe_and_second_pass_are_scores_of_their_own(
     store: Path, tmp_path: Path, asked_for: list[list[Request]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verdicts, "verify_many", answering)
+    monkeypatch.setattr(verified, "verify_many", answering)
     plain = scores(store, tmp_path / "plain")
     made = scores(store, tmp_path / "all", *ALL)
     assert list(made) == list(plain)
