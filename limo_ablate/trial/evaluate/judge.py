@@ -68,13 +68,14 @@ def with_verdicts(store: Store, graded: Artifact, judged: Artifact) -> Artifact:
         said = pl.read_parquet(judged.path / TABLE).select("problem", "sample", "verdict")
         found = pl.col("verdict").is_not_null() & (pl.col("status") == "undecided")
         right = found & (pl.col("verdict") == "correct")
+        text = pl.col("answer").rank("dense").over("problem")
         rows = pl.read_parquet(graded.path / "verdicts.parquet")
         rows.join(said, on=["problem", "sample"], how="left", maintain_order="left").with_columns(
             status=pl.when(found).then("verdict").otherwise("status"),
             reason=pl.when(found).then(None).otherwise("reason"),
             boxed=right | pl.col("boxed"),
             lenient=right | pl.col("lenient"),
-            vote=pl.when(right).then(RIGHT).otherwise(pl.col("answer").rank("dense").over("problem")),
+            vote=pl.when(right).then(RIGHT).otherwise(text).cast(pl.Int64),
         ).drop("verdict").write_parquet(folder / "verdicts.parquet")
 
     return store.build("verdicts", {"undecided": graded, "judged": judged}, make)

@@ -144,6 +144,7 @@ def test_a_benchmark_that_the_judge_grades(tmp_path: Path) -> None:
         "0/a": "incorrect", "1/a": "correct", "0/b": "undecided", "1/b": "correct", "0/c": "correct",
         "1/c": "incorrect",
     }  # fmt: skip
+    assert rows.schema == pl.read_parquet(table.path / "verdicts.parquet").schema
     votes = dict(rows.select(pl.format("{}/{}", "sample", "problem"), "vote").iter_rows())
     assert votes == {"0/a": 1, "1/a": 0, "0/b": 1, "1/b": 0, "0/c": 0, "1/c": None}
     made = judge_scores(rows, pl.read_parquet(opinion.path / "judged.parquet"))
