@@ -78,7 +78,7 @@ compose_once()
 
 
 SLOW = (
-    "analysis/register", "docs", "model", "report", "study/search", "sweep", "test_*", "trial/track",
+    "analysis/register", "analysis/test_sequential.py", "docs", "model", "report", "study/search", "sweep", "test_*", "trial/track",
     "trial/evaluate/test_evaluation.py", "trial/test_partial_scores.py", "trial/test_reference.py",
     "trial/test_read_only.py", "trial/test_rows.py", "trial/test_teacher.py", "trial/test_template.py",
     "trial/test_trial.py", "verify/test_hostile.py", "verify/test_score.py", "verify/test_verify.py",
@@ -103,7 +103,7 @@ EXHAUSTIVE = (
     "test_a_model_based_sampler_beats_chance[gp]", "test_a_new_ledger_is_opened_by_several_at_once",
     "test_a_killed_writer_leaves_a_ledger_that_works[sqlite]",
     "test_a_killed_writer_leaves_a_ledger_that_works[grpc]",
-    "test_labels_as_written", "test_the_notebook_runs[own_study]",
+    "test_two_processes_keep_the_same[ddp]", "test_labels_as_written", "test_the_notebook_runs[own_study]",
     "test_of_two_ranks_only_the_trial_itself_talks_to_wandb",
     "test_a_multirun_starts_from_the_file_it_was_given", "test_a_dashboard_made_offline_is_sent_later",
     "test_a_server_that_fails_midway_is_waited_for_as_long_as_stated",
