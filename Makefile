@@ -5,11 +5,11 @@ ARGS ?=
 TORCH_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help setup deepspeed sweep report status test quick coverage docs lint types audit clean
+.PHONY: help setup deepspeed vllm-env sweep report status test quick coverage docs lint types audit clean
 .DEFAULT_GOAL := help
 
 help:             ## list the targets
-	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 	@echo
 	@echo "  make sweep SWEEP=miniature_full ARGS='seeds=[0,1]'   another study, with overrides"
 
@@ -30,6 +30,16 @@ deepspeed: .deepspeed/ready  ## DeepSpeed, for the tests of hardware.strategy=ze
 .deepspeed/ready: .venv/ready
 	@rm -rf .deepspeed
 	@$(BIN)/python -m pip install -q --no-deps --target .deepspeed $$(grep -E '^(deepspeed|einops|hjson|msgpack|ninja|py-cpuinfo)==' constraints.txt)
+	@touch $@
+
+# vLLM pins torch and transformers: it generates in a Python of its own (eval.python, docs/generation.md).
+vllm-env: .vllm/ready  ## vLLM for CPUs, for eval.python=.vllm/bin/python (.vllm)
+
+.vllm/ready: constraints-vllm.txt
+	@echo "vllm-env: making vLLM's environment in .vllm (3 GB, some minutes)"
+	@rm -rf .vllm && $(PYTHON) -m venv .vllm
+	@.vllm/bin/python -m pip install -q $(TORCH_ARGS) "$$(grep '^torch==' $<)"
+	@.vllm/bin/python -m pip install -q --no-deps -r $<
 	@touch $@
 
 sweep: setup      ## run a study: SWEEP=miniature, ARGS='key=value ...'; resumes what was interrupted

@@ -56,6 +56,10 @@ SECTIONS: dict[str, dict[str, Target]] = {
             "limo_ablate.report.compare.cli:why", "Show which input changed, so that a trial would run again."
         ),
     },
+    "Files": {
+        "fetch": Target("limo_ablate.sweep.cli:fetch", "Bring what a study needs from the hub."),
+        "gc": Target("limo_ablate.sweep.cli:gc", "Show artifacts that no study needs, and free them."),
+    },
     "Register": {
         "freeze": Target(
             "limo_ablate.analysis.register.cli:freeze",

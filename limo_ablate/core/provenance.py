@@ -67,10 +67,14 @@ def read_provenance(folder: Path) -> dict[str, Any]:
 
 
 def write_provenance(
-    config: DataclassInstance, seeds: dict[str, int | None], overrides: list[str], folder: Path
+    config: DataclassInstance,
+    seeds: dict[str, int | None],
+    overrides: list[str],
+    folder: Path,
+    other_versions: dict[str, str | None],
 ) -> dict[str, Any]:
     """Writes config.yaml, overrides.txt, provenance.json and diff.patch; returns provenance.json's
-    content."""
+    content. `other_versions`: of other environments that take part."""
     written = yaml.dump(_with_lists(asdict(config)), Dumper=DUMPER, sort_keys=False, allow_unicode=True)
     write_atomically(folder / "config.yaml", written)
     write_atomically(folder / "overrides.txt", "".join(f"{o}\n" for o in overrides))
@@ -80,7 +84,7 @@ def write_provenance(
         "command": [Path(sys.argv[0]).name, *map(masked, sys.argv[1:])],
         "git": {"commit": commit, "dirty": None if diff is None else bool(diff)},
         "code": code_digest(),
-        "versions": package_versions(RECORDED),
+        "versions": package_versions(RECORDED) | other_versions,
         "hardware": hardware_facts(),
         "seeds": seeds,
         **installed(config),

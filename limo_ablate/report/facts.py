@@ -12,6 +12,7 @@ import polars as pl
 from limo_ablate.analysis.run_differences import differing
 from limo_ablate.analysis.trials import Trial
 from limo_ablate.core.text import counted
+from limo_ablate.data.pool.config import GENERATED
 from limo_ablate.report.health.contamination import POLICY
 from limo_ablate.report.labels import duration, percent
 from limo_ablate.report.methods.protocol import by_benchmark, decoding
@@ -40,8 +41,6 @@ METHOD = {
 """Label on the page -> configuration key."""
 NAMES_SHOWN = 6
 """Number of stale trials that are named."""
-GENERATED = "miniature"
-"""The source of data whose benchmark is made by the same generator, from other problems."""
 MANY = 0.05
 """Share of a cell's completions without an end, or without a verdict, from which it is a problem."""
 SHARES = {
@@ -99,7 +98,7 @@ def problems(view: StudyView) -> list[Problem]:
     if view.done:
         found += _high_shares(view)
         unchecked = all(trial.level(POLICY) == "none" for trial in view.done)
-        if unchecked and any(trial.level("data.source") != GENERATED for trial in view.done):
+        if unchecked and any(trial.level("data.source") not in GENERATED for trial in view.done):
             found.append(Problem(f"pool and benchmarks were not compared ({POLICY}=none)", "contamination"))
     return found
 

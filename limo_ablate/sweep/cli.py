@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from limo_ablate.core.command import Verb, json_option, words
-from limo_ablate.core.errors import UserError
+from limo_ablate.core.errors import EXIT_USER_ERROR, UserError
 
 
 @click.command(
@@ -104,3 +106,52 @@ def status(study: str | None, overrides: list[str], as_json: bool) -> int:
     from limo_ablate.sweep.status import print_status
 
     return print_status(study, overrides, as_json=as_json)
+
+
+@click.command(
+    "gc",
+    cls=Verb,
+    examples=["limo-ablate gc", "limo-ablate gc --outputs outputs --outputs /data/others --delete"],
+)
+@words()
+@click.option(
+    "--outputs", multiple=True, metavar="DIR", help="Folder with trials and studies.  [default: outputs]"
+)
+@click.option(
+    "--older-than", type=click.FloatRange(min=0), default=7.0, metavar="DAYS", show_default=True,
+    help="Keep what was written since.",
+)  # fmt: skip
+@click.option("--delete", is_flag=True, help="Remove it; without this, it is only listed.")
+def gc(overrides: list[str], outputs: tuple[str, ...], older_than: float, delete: bool) -> int:
+    """Lists by kind the artifacts of `paths.artifacts` that no trial in the outputs folders needs: none that
+    is finished, and none that a study which was declared or registered would still run. Name all folders
+    whose studies share the store. What other folders need is made again when it is missing.
+    """
+    from limo_ablate.sweep.gc import collect
+    from limo_ablate.trial.compose import compose
+
+    paths = compose(overrides).paths
+    folders = [Path(name) for name in outputs or ("outputs",)]
+    if not outputs and not Path(paths.studies).is_relative_to("outputs"):
+        folders = [Path(paths.studies)]
+    print(collect(folders, Path(paths.artifacts), older_than, delete=delete))
+    return 0
+
+
+@click.command(
+    "fetch",
+    cls=Verb,
+    examples=["limo-ablate fetch model smollm2", "limo-ablate fetch all limo_rq5 --offline"],
+)
+@words("what", "study")
+@click.option("--offline", is_flag=True, help="Download nothing; say what is missing (exit code 2).")
+def fetch(what: str, study: str, overrides: list[str], offline: bool) -> int:
+    """Brings what STUDY needs from the hub into the hub's cache (`HF_HOME`), for machines that have no
+    network when they run it. WHAT is model, data, benchmarks or all. Overrides are those of `sweep`.
+    """
+    from limo_ablate.study.design import load_study
+    from limo_ablate.study.planned import planned_trials
+    from limo_ablate.sweep.fetch import fetch as bring
+
+    configs = [trial.config for trial in planned_trials(load_study(study, overrides))]
+    return 0 if bring(what, configs, offline=offline) else EXIT_USER_ERROR

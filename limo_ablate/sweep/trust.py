@@ -31,8 +31,8 @@ from limo_ablate.study.search.search import Search
 from limo_ablate.trial.compose import compose_sections
 
 WATCHED = {
-    "data": ("grader", "teacher"),
-    "eval": ("benchmarks",),
+    "data": ("grader", "teacher", "difficulty.reference.python"),
+    "eval": ("benchmarks", "python"),
     "hardware": ("hosts", "remote"),
     "launch": ("notify", "options", "slurm"),
     "model": ("trust_remote_code",),
@@ -136,13 +136,14 @@ def _variants(search: Search) -> Iterator[tuple[str, ...]]:
 def _items(sections: Mapping[str, Any]) -> set[tuple[str, str]]:
     """(key, value as text) of all watched keys that are set."""
     watched = {
-        name: {key: sections[name].get(key) for key in names}
+        name: {key: _at(sections[name], key) for key in names}
         for name, names in WATCHED.items()
         if sections[name]
     }
     if teacher := watched.get("data", {}).get("teacher"):  # of it, where a key is sent, and which
         endpoint = teacher.get("endpoint") or {}
-        watched["data"] = {f"teacher.endpoint.{key}": endpoint.get(key) for key in ("url", "key_env")}
+        watched["data"] |= {f"teacher.endpoint.{key}": endpoint.get(key) for key in ("url", "key_env")}
+        del watched["data"]["teacher"]
     if watched.get("model", {}).get("trust_remote_code"):
         model = sections["model"]
         path, code = model.get("path"), model_code(model.get("path"))
@@ -165,6 +166,13 @@ def _graders(sections: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def _own_grader(name: Any) -> str | None:
     return f"{name}, file {file_digest(name)[:16]}" if is_own_file(name) else None
+
+
+def _at(section: Mapping[str, Any], key: str) -> Any:
+    """The value of a dotted key; None where a part of it is missing."""
+    for part in key.split("."):
+        section = (section or {}).get(part)  # type: ignore[assignment]
+    return section
 
 
 def _own_items(choices: Sequence[str], typed: Sequence[str]) -> set[tuple[str, str]]:

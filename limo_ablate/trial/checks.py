@@ -19,11 +19,11 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.core.hardware import check_gpus, gpu_memories, visible_gpus
 from limo_ablate.core.registry import Registry
 from limo_ablate.data.grade.graders import Grading, check_grader
-from limo_ablate.data.pool.config import LOADERS
+from limo_ablate.data.pool.config import GENERATED, LOADERS
 from limo_ablate.data.select.config import RULES
 from limo_ablate.model.config import ModelConfig
 from limo_ablate.model.generate.config import ENGINES
-from limo_ablate.model.train.model_config import known_folder
+from limo_ablate.model.train.model_config import is_trusted, known_folder
 from limo_ablate.trial.config import LAUNCHERS, TRACKERS, TrialConfig
 from limo_ablate.trial.known import Known, NotChecked, Notice, row_parts, why_not_read
 from limo_ablate.trial.model_use import check_use, model_uses
@@ -48,6 +48,7 @@ class Check:
 
 def _check_packages(config: TrialConfig, known: Known) -> None:
     from limo_ablate.model.generate.open import check_settings
+    from limo_ablate.model.generate.other_python import versions
     from limo_ablate.model.train.processes import check_packages
     from limo_ablate.model.train.zero3 import check_zero3
 
@@ -60,6 +61,10 @@ def _check_packages(config: TrialConfig, known: Known) -> None:
         if (teacher := config.data.teacher) and teacher.grader:
             check_grader(Grading(teacher.grader, teacher.grader_options), "data.teacher")
     check_settings(config.eval, config.hardware)
+    if (python := config.eval.python) and not is_trusted():
+        raise NotChecked(f"eval.python={python}: not started, as the study is not trusted yet")
+    if python:
+        versions(python)
     if config.eval.engine in ENGINES.builtin:  # another package's may ask for its GPU
         ENGINES.load(config.eval.engine).check(config.eval, config.hardware)
     if config.select.size != 0:
@@ -90,7 +95,7 @@ def _entries(config: TrialConfig) -> tuple[tuple[Registry[Any], str], ...]:
 def _check_models(config: TrialConfig, known: Known) -> None:
     from limo_ablate.model.train.base import check_model
 
-    for model in _models(config):
+    for model in models_of(config):
         if model.trust_remote_code and model is not config.model:
             raise UserError(
                 f"model {model.name}: trust_remote_code is for the trained model alone; take a judge, a "
@@ -110,7 +115,7 @@ def _check_uses(config: TrialConfig, known: Known) -> None:
         raise Notice("; ".join(lines))
 
 
-def _models(config: TrialConfig) -> list[ModelConfig]:
+def models_of(config: TrialConfig) -> list[ModelConfig]:
     reference = config.data.difficulty.reference if config.data.difficulty.measure == "reference" else None
     judge = [config.eval.judge.model] if config.eval.judge else []
     stages = reference.stages.values() if reference and config.select.size != 0 else ()
@@ -182,11 +187,11 @@ def _check_sources(config: TrialConfig, known: Known) -> None:
     from limo_ablate.data.pool.load import check_first_row, sources_of
 
     for name, benchmark in config.eval.benchmarks.items():
-        if benchmark.source != "miniature" and not why_not_read(benchmark):
+        if benchmark.source not in GENERATED and not why_not_read(benchmark):
             check_first_row(benchmark, name, f"eval.benchmarks.{name}")
     if config.needs_pool:
         for name, source in sources_of(config.data).items():
-            if source.source != "miniature" and not why_not_read(source):
+            if source.source not in GENERATED and not why_not_read(source):
                 check_first_row(source, name, f"data.parts.{name}" if config.data.parts else "data")
 
 
@@ -224,8 +229,9 @@ CHECKS = (
     Check(
         "packages",
         lambda c: (c.hardware, c.train.loss, c.train.lora, c.eval.engine, c.eval.tensor_parallel,
-                   c.eval.benchmarks, c.model.attention, c.select.size == 0, c.select.order, c.select.best,
-                   c.data.source, c.data.grading(), c.data.teacher, c.track.kind, c.launch.executor),
+                   c.eval.python, c.eval.benchmarks, c.model.attention, c.select.size == 0, c.select.order,
+                   c.select.best, c.data.source, c.data.grading(), c.data.teacher, c.track.kind,
+                   c.launch.executor),
         _check_packages,
         here=True,
     ),
@@ -238,7 +244,7 @@ CHECKS = (
     ),
     Check("LoRA", lambda c: (c.model, c.train.lora, c.select.size == 0), _check_lora),
     Check("store", lambda c: (c,), _check_store),
-    Check("models", lambda c: (*_models(c),), _check_models),
+    Check("models", lambda c: (*models_of(c),), _check_models),
     Check(
         "model uses",
         lambda c: (c.model, c.train.max_length, c.train.system_prompt, c.train.response, c.select.size == 0,

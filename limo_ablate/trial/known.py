@@ -13,7 +13,7 @@ from limo_ablate.core.artifacts import Artifact, NotInStore, Store, find_only
 from limo_ablate.core.errors import UserError
 from limo_ablate.data.grade.graders import CODE
 from limo_ablate.data.grade.own_file import is_own_file
-from limo_ablate.data.pool.config import BenchmarkSetConfig, ProblemsConfig
+from limo_ablate.data.pool.config import GENERATED, BenchmarkSetConfig, ProblemsConfig
 from limo_ablate.data.select.config import SelectConfig
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.read_only import denied_in
@@ -143,7 +143,7 @@ def _read_locally(sources: Any) -> Iterator[None]:
 def why_not_read(source: ProblemsConfig) -> str | None:
     """Why a check does not read the source; None where it does."""
     path = Path(source.path) if source.path else None
-    if source.source == "miniature" or (source.source == "file" and path is None):
+    if source.source in GENERATED or (source.source == "file" and path is None):
         return None
     if path is None or not path.exists():
         return None if source.source == "file" else f"{source.path or source.source}: not downloaded yet"

@@ -26,6 +26,7 @@ from limo_ablate.core.provenance import write_provenance
 from limo_ablate.core.reading import read_json
 from limo_ablate.data.pool.inspection import reading_notes
 from limo_ablate.data.pool.load import pool_counts, unused_rows
+from limo_ablate.model.generate.other_python import versions
 from limo_ablate.model.train.base import base_model, model_path, parameter_count
 from limo_ablate.model.train.kept import kept_checkpoints, last_checkpoint
 from limo_ablate.model.train.launch import train
@@ -73,7 +74,7 @@ def run_trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> dict[st
     may_allow_code()
     folder.mkdir(parents=True, exist_ok=True)
     overrides = [format_override(key, value) for key, value in labels.cell.items()]
-    write_provenance(config, seeds(config), overrides, folder)
+    write_provenance(config, seeds(config), overrides, folder, _other_versions(config))
     log.info("trial %s%s", labels.name, f" of {labels.study}" if labels.study else ", outside any study")
     tracker, meter = open_tracker(config, labels, folder), EnergyMeter(config.hardware)
     try:
@@ -115,6 +116,12 @@ def run_trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> dict[st
     write_atomically(folder / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     log.info("done in %.1f s: %s", metrics["total_seconds"], _summary(scores))
     return metrics
+
+
+def _other_versions(config: TrialConfig) -> dict[str, str | None]:
+    """Versions in the environment of `eval.python`, named `eval.python torch` and so on."""
+    found = versions(config.eval.python) if config.eval.python else {}
+    return {f"eval.python {name}": version for name, version in found.items()}
 
 
 def _origin(artifact: Artifact) -> dict[str, Any]:

@@ -17,7 +17,7 @@ def test_passwords_and_keys_of_the_command_line_and_the_changes_are_not_recorded
     config = HardwareConfig(
         name="cpu", device="cpu", processes=1, strategy="single", precision="no", threads=1
     )
-    facts = provenance.write_provenance(config, {}, [], tmp_path)
+    facts = provenance.write_provenance(config, {}, [], tmp_path, {})
     assert facts["command"] == ["tool", "ledger=postgresql://me:***@host/db"]
     assert (tmp_path / "diff.patch").read_text() == "+TOKEN = '***'"
     for file in tmp_path.iterdir():

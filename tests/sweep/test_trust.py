@@ -58,6 +58,11 @@ def lines(*overrides: str, typed: tuple[str, ...] = (), block: dict[str, Any] | 
         ),
         (("hardware=fsdp2_nodes", "hardware.nodes=2", "hardware.processes=16"), []),
         (("launch.notify='touch here'",), ["launch.notify=touch here"]),
+        (("eval.python=/a/python",), ["eval.python=/a/python"]),
+        (
+            ("data/difficulty=mini_reference", "data.difficulty.reference.python=/a/python"),
+            ["data.difficulty.reference.python=/a/python"],
+        ),
         (("launch={notify: 'touch here'}",), ["launch.notify=touch here"]),
         (
             ("eval.system_prompt=here", "launch.notify='touch ${eval.system_prompt}'"),

@@ -19,6 +19,7 @@ LOADERS: Registry[Any] = Registry(
     "source",
     {
         "miniature": Entry(f"{SOURCES}:miniature_source", "recurrences, made by a generator"),
+        "counting": Entry(f"{SOURCES}:counting_source", "counting along days, months, letters; generated"),
         "hub": Entry(f"{SOURCES}:hub_source", "a data set of the Hugging Face hub, or a snapshot of one"),
         "file": Entry(
             f"{SOURCES}:file_source",
@@ -28,6 +29,8 @@ LOADERS: Registry[Any] = Registry(
     group="limo_ablate.loaders",
 )
 """Where rows come from; each is a loader, see `limo_ablate.data.pool.sources`."""
+GENERATED = ("miniature", "counting")
+"""Sources that read nothing, and whose benchmarks have other problems than their pools."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

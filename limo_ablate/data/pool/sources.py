@@ -58,6 +58,15 @@ def miniature_source(config: ProblemsConfig) -> Rows:
         yield problem["id"], ParsedRow(problem, solutions([problem]))
 
 
+def counting_source(config: ProblemsConfig) -> Rows:
+    from limo_ablate.data.counting import rows
+
+    if config.path:
+        raise UserError("source=counting is generated, and has no `path`")
+    for row in rows(config.split):
+        yield row["id"], row
+
+
 def hub_source(config: ProblemsConfig) -> Rows:
     return hub_rows(_path(config), config.subset, config.split, config.revision)
 

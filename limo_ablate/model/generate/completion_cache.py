@@ -20,6 +20,7 @@ from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.core.typed import installed
 from limo_ablate.model.generate.config import EngineConfig
 from limo_ablate.model.generate.engine import Request, Sampling
+from limo_ablate.model.generate.other_python import versions
 
 FOLDER = "drawn"
 
@@ -108,6 +109,7 @@ def generation_key(model: Artifact, settings: EngineConfig, hardware: HardwareCo
         "engine": settings.engine,
         "hardware": {"device": hardware.device, "precision": hardware.precision},
         "threads": hardware.threads_in_key,
+        **({"environment": versions(settings.python)} if settings.python else {}),
         **installed(EngineConfig(engine=settings.engine, batch_size=1)),
     }
 

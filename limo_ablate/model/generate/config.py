@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Protocol
 
+from limo_ablate.core.artifacts import NOT_IN_KEY
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.registry import Entry, Registry
 
@@ -19,7 +20,7 @@ ENGINES: Registry[Any] = Registry(
             "transformers' continuous batching over a paged cache, for GPUs",
             words="transformers' continuous batching",
         ),
-        "vllm": Entry(f"{KINDS}:VLLM", "vLLM (`vllm` extra), for long answers on GPUs", words="vLLM"),
+        "vllm": Entry(f"{KINDS}:VLLM", "vLLM (`vllm` extra), for long answers", words="vLLM"),
     },
     group="limo_ablate.engines",
 )
@@ -35,6 +36,9 @@ class EngineConfig:
     """Completions that each copy of the model decodes at the same time."""
     tensor_parallel: int = 1
     """GPUs per copy of the model; `hardware.processes` / `tensor_parallel` copies generate in parallel."""
+    python: str | None = field(default=None, metadata=NOT_IN_KEY)
+    """Python of another environment, in which the engine runs; the versions that it has there are in the
+    completions' key. null: this one."""
     batch_size_key = "eval.batch_size"  # no field: the class decides under which key the user finds it
 
     def __post_init__(self) -> None:
@@ -50,7 +54,12 @@ class EngineConfig:
 
     def with_batch_size(self, batch_size: int) -> EngineConfig:
         """The engine's settings alone, with another batch size."""
-        return EngineConfig(engine=self.engine, batch_size=batch_size, tensor_parallel=self.tensor_parallel)
+        return EngineConfig(
+            engine=self.engine,
+            batch_size=batch_size,
+            tensor_parallel=self.tensor_parallel,
+            python=self.python,
+        )
 
 
 class SamplingSettings(Protocol):

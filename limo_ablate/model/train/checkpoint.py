@@ -86,18 +86,20 @@ def checkpoint_bytes(model: nn.Module) -> int:
     return sum(count * (p.element_size() + 8 * p.requires_grad) for count, p in counts)
 
 
-def save_checkpoint(accelerator: Accelerator, progress: Progress, folder: Path) -> None:
-    """Saves the state of all processes; every process must call it.
+def save_checkpoint(accelerator: Accelerator, progress: Progress, folder: Path, expected: int) -> None:
+    """Saves the state of all processes; every process must call it. `expected`: bytes of the first one.
 
-    Raises DiskFull if the disk is full; earlier checkpoints are kept.
+    Raises DiskFull if the disk is full, before it begins where that is known; earlier checkpoints are kept.
     """
+    needed = sum(map(_size, _newest_first(folder)[:1])) or expected
     final = folder / f"step-{progress.step:08d}"
     partial = folder / PARTIAL
     if accelerator.is_main_process:
         shutil.rmtree(partial, ignore_errors=True)
+        require_space(folder.parent, needed, "a checkpoint")
         partial.mkdir(parents=True)
     accelerator.wait_for_everyone()
-    with clear_disk_full_error(folder, sum(map(_size, _newest_first(folder)[:1])), "a checkpoint", partial):
+    with clear_disk_full_error(folder, needed, "a checkpoint", partial):
         accelerator.save_state(str(partial / STATE))
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
@@ -125,13 +127,19 @@ def resume(accelerator: Accelerator, folder: Path) -> Progress:
     return Progress()
 
 
+def require_space(folder: Path, needed: int, what: str) -> None:
+    """Raises DiskFull where `folder` has no room for `what`, of about so many bytes."""
+    if shutil.disk_usage(folder).free < needed:
+        raise _disk_full(folder, needed, what)
+
+
 @contextmanager
 def clear_disk_full_error(
     folder: Path, needed: int, what: str, partial: Path | None = None
 ) -> Iterator[None]:
     """Turns any error that a full disk causes while `what` is written to `folder` into one clear DiskFull.
 
-    `needed` is about the size of `what` in bytes, or 0 if unknown. Then `partial` is removed.
+    `needed` is about the size of `what` in bytes. Then `partial` is removed.
     """
     try:
         yield
@@ -141,11 +149,14 @@ def clear_disk_full_error(
             raise
         if partial:
             shutil.rmtree(partial, ignore_errors=True)  # other processes may remove it too
-        size = f"about {needed / 1e6:.1f}" if needed else f"more than {written / 1e6:.1f}"
-        raise DiskFull(
-            f"no space left: {folder} needs {size} MB for {what}; "
-            "free some, or set paths.artifacts to a larger disk, and run it again"
-        ) from error
+        raise _disk_full(folder, needed, what) from error
+
+
+def _disk_full(folder: Path, needed: int, what: str) -> DiskFull:
+    return DiskFull(
+        f"no space left: {folder} needs about {needed / 1e6:.1f} MB for {what}; "
+        "free some (limo-ablate gc), or set paths.artifacts to a larger disk, and run it again"
+    )
 
 
 def _size(folder: Path) -> int:

@@ -106,7 +106,7 @@ class Recorder:
         if agreed or step_due:
             self.flush()
             begun = time.perf_counter()
-            save_checkpoint(self.accelerator, self.progress, self.folder / CHECKPOINTS)
+            save_checkpoint(self.accelerator, self.progress, self.folder / CHECKPOINTS, self.checkpoint_bytes)
             self._saved = self._ended = time.perf_counter()
             self._pace.add(self._saved - begun)
         if agreed >= STOP:

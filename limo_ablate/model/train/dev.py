@@ -15,7 +15,7 @@ from torch import nn
 
 from limo_ablate.core.errors import TrialFailure
 from limo_ablate.core.progress import keep_alive
-from limo_ablate.model.train.checkpoint import PROGRESS, Progress, clear_disk_full_error
+from limo_ablate.model.train.checkpoint import PROGRESS, Progress, clear_disk_full_error, require_space
 from limo_ablate.model.train.config import DevConfig
 from limo_ablate.model.train.context import Feed
 from limo_ablate.model.train.plan import Plan
@@ -112,6 +112,7 @@ class DevSplit:
         file = self._file(self._best[1])
         file.parent.mkdir(exist_ok=True)
         needed = sum(value.nbytes for value in trained.values())
+        require_space(file.parent, needed, "the weights of the best step")
         with clear_disk_full_error(file.parent, needed, "the weights of the best step"):
             save_file(trained, file.with_suffix(".partial"))
         file.with_suffix(".partial").rename(file)

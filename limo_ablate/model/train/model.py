@@ -13,7 +13,7 @@ from torch import nn
 
 from limo_ablate.model.train.attention import attend_row_wise
 from limo_ablate.model.train.base import Reference
-from limo_ablate.model.train.checkpoint import clear_disk_full_error
+from limo_ablate.model.train.checkpoint import clear_disk_full_error, require_space
 from limo_ablate.model.train.config import TrainConfig
 from limo_ablate.model.train.load import load_model
 from limo_ablate.model.train.lora import merged, reads_base_again, save_adapter, with_lora
@@ -82,12 +82,14 @@ def save_model(network: Any, job: TrainingJob) -> None:
     """Saves the whole weights of `trainable_model(job)` with adapters merged, or only the adapters."""
     folder, lora = Path(job.folder), job.train.lora
     if lora is not None and lora.save == "adapter":
-        with clear_disk_full_error(folder, _bytes(network, trained_only=True), "the trained adapter"):
+        require_space(folder, needed := _bytes(network, trained_only=True), "the trained adapter")
+        with clear_disk_full_error(folder, needed, "the trained adapter"):
             save_adapter(network, job.reference.hub or base_folder(job), folder)
         return
     network = merged(network, job) if lora is not None else network
     network.to(getattr(torch, job.reference.dtype))
-    with clear_disk_full_error(folder, _bytes(network), "the trained weights"):
+    require_space(folder, needed := _bytes(network), "the trained weights")
+    with clear_disk_full_error(folder, needed, "the trained weights"):
         network.save_pretrained(folder)
 
 

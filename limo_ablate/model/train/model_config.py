@@ -73,6 +73,11 @@ def may_allow_code(trusted: bool = True) -> None:
         os.environ[CODE_VARIABLE] = ""
 
 
+def is_trusted() -> bool:
+    """Whether configurations are the user's own, or of a study that was trusted."""
+    return CODE_VARIABLE in os.environ
+
+
 def model_code(path: str | None) -> str:
     """What identifies the Python files in a model's folder; empty for a model of the hub, whose revision
     does."""

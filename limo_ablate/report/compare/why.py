@@ -15,7 +15,7 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.core.overrides import flat
 from limo_ablate.core.project import study_file
 from limo_ablate.core.typed import from_dict, nearest
-from limo_ablate.report.compare.differences import Difference, differences
+from limo_ablate.report.compare.differences import Difference, changed_inputs, differences
 from limo_ablate.study.design import Study, load_study
 from limo_ablate.study.planned import PlannedTrial, planned_trials
 from limo_ablate.trial.config import TrialConfig
@@ -94,7 +94,7 @@ def find_trials(text: str, known: Sequence[tuple[Study, Path]]) -> tuple[Path, l
 def why(trial: PlannedTrial, folder: Path) -> Explanation:
     """Compares a planned trial with a finished one. Raises UserError where a stage would."""
     from limo_ablate.analysis.results import GONE, Results
-    from limo_ablate.report.compare.dry_run import DryRun, changed_inputs
+    from limo_ablate.trial.dry_run import DryRun
 
     place, why_not = folder / "trials" / trial.folder, Results(folder).why_not(trial)
     if why_not is None:

@@ -22,6 +22,8 @@ PROMPT = 100
 """Assumed tokens of a prompt."""
 SAVED, CHECKPOINT = {"float32": 4, "bfloat16": 2}, 12
 """Bytes per parameter of saved weights, and of a checkpoint's weights and optimiser state."""
+VLLM_SHARE = 0.9
+"""Share of a GPU's memory that vLLM takes."""
 SAMPLE = 256
 """Most rows for which packing is simulated."""
 
@@ -133,18 +135,40 @@ def _demand(config: TrialConfig) -> Demand:
 
 
 def _decoding(config: TrialConfig) -> int:
+    settings = config.eval
+    completions = settings.batch_size * COMPLETION_SHARE
+    return _decoding_bytes(config, completions) // settings.tensor_parallel
+
+
+def _decoding_bytes(config: TrialConfig, completions: float) -> int:
+    """Bytes of the weights, and of the keys and values of so many completions of the greatest length."""
     shape = shape_of(config.model)
     assert shape is not None
     size = 2 if config.hardware.precision == "bf16" else 4
     longest = max((b.max_tokens for b in config.eval.benchmarks.values()), default=0)
-    cache = 2 * shape.layers * shape.keys * size * config.eval.batch_size * COMPLETION_SHARE * longest
-    return int(size * shape.parameters + cache) // config.eval.tensor_parallel
+    return int(size * (shape.parameters + 2 * shape.layers * shape.keys * completions * longest))
 
 
 def _decoding_advice(config: TrialConfig, room: int) -> str:
+    """A batch that fits, and vLLM, which holds as many completions as fit and divides the model."""
     batch = config.eval.batch_size
-    while batch > 1:
+    ways: list[str] = []
+    while batch > 1 and not ways:
         batch //= 2
         if _decoding(replace(config, eval=replace(config.eval, batch_size=batch))) <= room:
-            return f"It would decode with eval.batch_size={batch}"
-    return "It would decode over several GPUs only: eval.engine=vllm eval.tensor_parallel=2, 4, ..."
+            ways.append(f"eval.batch_size={batch}")
+    if config.hardware.device == "cuda" and (width := _tensor_parallel(config, room)):
+        here = config.hardware.processes // config.hardware.nodes
+        more = f" on {width} GPUs of a machine" if here % width else ""
+        ways.append(f"eval.engine=vllm eval.tensor_parallel={width}{more}")
+    if not ways:
+        return "No eval.batch_size and no eval.tensor_parallel fits"
+    return f"It would decode with {', or with '.join(ways)}"
+
+
+def _tensor_parallel(config: TrialConfig, room: int) -> int | None:
+    """The fewest GPUs over which vLLM can divide the model so that one completion fits beside it."""
+    shape = shape_of(config.model)
+    needed = _decoding_bytes(config, 1)
+    widths = [width for width in (1, 2, 4, 8, 16) if shape and shape.heads % width == 0]
+    return next((width for width in widths if needed / width <= VLLM_SHARE * room), None)

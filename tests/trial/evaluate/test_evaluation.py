@@ -145,7 +145,7 @@ def test_what_can_t_be_evaluated_is_told_before_anything_is_trained(tmp_path: Pa
     missing = ["eval=jsonl", "eval.benchmarks.own.path=nowhere.jsonl"]
     for wrong, said in (
         (missing, "no such file: nowhere"),
-        (["eval.engine=vllm"], "engine=vllm needs a GPU"),
+        (["eval.engine=vllm"], "engine=vllm: vLLM is not installed"),
     ):
         with pytest.raises(UserError, match=said):
             run_trial(compose(["track=none", *kept, *wrong]), tmp_path, TrialLabels("test", {}, "cell"))

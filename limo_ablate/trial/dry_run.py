@@ -1,19 +1,16 @@
-"""Dry run of a trial's stages: which artifacts are in the store, and which inputs of missing ones are new.
+"""Dry run of a trial's stages: which artifacts are in the store, and which are missing.
 
 Runs the same stages as a trial, with a store that only finds artifacts and makes none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from limo_ablate.core.artifacts import Artifact, NotInStore, Store, find_only, read_manifest
-from limo_ablate.core.errors import UserError
-from limo_ablate.core.overrides import flat
+from limo_ablate.core.artifacts import Artifact, NotInStore, Store, find_only
 from limo_ablate.data.pool.load import load_benchmark
 from limo_ablate.data.select.selection import select
 from limo_ablate.model.generate.completions import generation_request
@@ -21,7 +18,6 @@ from limo_ablate.model.train.base import base_model
 from limo_ablate.model.train.kept import last_checkpoint
 from limo_ablate.model.train.launch import train
 from limo_ablate.model.train.tokens import tokenize
-from limo_ablate.report.compare.differences import Difference, differences
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.rows import gather_evidence
 from limo_ablate.trial.run import trained_model
@@ -145,19 +141,3 @@ class DryRun:
         artifact = self.steps[name].found
         assert artifact is not None, name
         return artifact
-
-
-def changed_inputs(step: Step, before: Mapping[str, Any], store: Path) -> list[Difference] | None:
-    """The changed inputs of a missing artifact, compared to the artifacts `before` of a finished trial.
-
-    None if that trial has no such artifact, or its manifest is no longer in the store.
-    """
-    if step.missing is None or step.name not in before:
-        return None
-    try:
-        manifest = read_manifest(store / step.missing.stage / before[step.name]["key"])
-    except (OSError, UserError):
-        return None
-    old = {"version": manifest["version"], **manifest["inputs"]}
-    new = {"version": step.missing.version, **step.missing.inputs}
-    return differences([flat(old, lists=True)], [flat(new, lists=True)])
