@@ -47,6 +47,13 @@ def change(folder: Path, **keys: object) -> None:
     (folder / "config.json").write_text(json.dumps(config | keys))
 
 
+def test_quantized_weights_are_not_trained(folder: Path) -> None:
+    change(folder, quantization_config={"quant_method": "gguf"})
+    assert use(folder, "select.size=0") is None
+    with pytest.raises(UserError, match=r"quantized weights can't be trained, .* \(gguf\); take"):
+        use(folder)
+
+
 def test_rows_and_answers_beyond_the_context_are_refused(folder: Path) -> None:
     assert use(folder) is None
     with pytest.raises(UserError, match=r"train\.max_length=257: the context of model=local has 256 "):
