@@ -97,8 +97,8 @@ def check_use(use: ModelUse, folder: Path | None) -> str | None:
         check_logits(config)
         if (quantized := getattr(config, "quantization_config", None)) and use.train.lora is None:
             raise UserError(
-                f"model={use.model.name}: quantized weights can't be trained, and its config.json says "
-                f"that they are ({quantized.get('quant_method')}); take the model that was quantized, or train.lora"
+                f"model={use.model.name}: quantized weights can't be trained, and by config.json they are "
+                f"({quantized.get('quant_method')}); take the model that was quantized, or train.lora"
             )
         check_attention(use.model.name, config, use.model.attention)
         if use.train.lora:
