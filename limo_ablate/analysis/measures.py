@@ -13,7 +13,7 @@ from limo_ablate.analysis.crossed import SHARE
 from limo_ablate.analysis.summary import means_with_errors
 from limo_ablate.analysis.trials import Trial
 from limo_ablate.study.folder import IMPORTED
-from limo_ablate.trial.evaluate.passes import IS_FRACTION, SCORE, majority, pass_at
+from limo_ablate.trial.evaluate.passes import IS_FRACTION, IS_UNVOTED, SCORE, majority, pass_at
 
 KEYS = ("trial", "score", "problem")
 OF_GRADING = ("maj", "no_answer", "unfinished", "undecided")
@@ -50,6 +50,7 @@ def measures(trials: Iterable[Trial], cluster: str | None = None) -> pl.DataFram
         "score_ended": (SCORE * (pl.col("finish") != "length")).sum(),
         "samples": pl.len(),
         "votes": pl.col("vote"),
+        "unvoted": IS_UNVOTED.any(),
         "truncated": (pl.col("finish") == "length").mean(),
         "no_answer": (pl.col("rule") == "no_answer").mean(),
         "unfinished": (pl.col("rule") == "unfinished").mean(),
@@ -119,6 +120,7 @@ def _with_passes(rows: pl.DataFrame) -> pl.DataFrame:
         rows = rows.join(values, on=["samples", "right"], how="left", maintain_order="left")
         rows = rows.with_columns(pl.when(enough).then(name).alias(name))
     rows = rows.with_columns(pl.col("votes").list.sort())
+    several &= ~pl.col("unvoted").any().over("trial", "benchmark")
     values = _lookup_table(rows.filter(several), ["votes"], "maj", majority)
     rows = rows.join(values, on="votes", how="left", maintain_order="left")
     return rows.with_columns(maj=pl.when(several).then("maj"))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from limo_ablate.analysis.table import table
 from limo_ablate.analysis.trials import Trial, load_trials
 from limo_ablate.core.errors import UserError
 from limo_ablate.trial.evaluate.metrics import Results, benchmark_scores
+from limo_ablate.trial.evaluate.passes import passes
 from tests.made_study import DIFFICULTY, Making
 
 GROUPS = {"easy": (1.0, 3.0), "medium": (4.0, 6.0), "hard": (7.0, 9.0)}
@@ -74,6 +77,19 @@ def test_right_if_finished_leaves_out_what_was_cut_off(trials: list[Trial]) -> N
     both = found.join(expected, on="problem")
     assert both.height == expected.height == found.height
     assert both["value"].to_list() == pytest.approx(both["share"].to_list())
+
+
+def test_of_a_grader_without_votes_there_is_no_majority(trials: list[Trial], tmp_path: Path) -> None:
+    """It would be 0 %, whatever was right."""
+    copy = tmp_path / "trial"
+    shutil.copytree(trials[0].folder, copy)
+    file = copy / "verdicts.parquet"
+    silent = pl.read_parquet(file).with_columns(vote=pl.lit(None, pl.Int64))
+    silent.write_parquet(file)
+    kinds = measures([replace(trials[0], folder=copy)])["measure"].unique()
+    assert {"avg", "pass@4"} <= {*kinds}
+    assert "maj" not in kinds
+    assert not [key for key in passes(silent) if key.startswith("maj")]
 
 
 def test_of_one_sample_there_is_no_pass_and_no_vote(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Scores from n samples of each problem: avg@n, pass@k, maj@n, and the noise of decoding.
 
 A completion's score is 1 or 0, or a fraction where its grader gives part of the marks. Of fractions there are
-no pass@k and no maj@n, which count right answers.
+no pass@k and no maj@n, which count right answers; of a grader without votes there is no maj@n.
 
 All are means over problems, with standard errors clustered by problem (Miller 2024, 2411.00640): problems
 are sampled, and the samples of one problem are not independent.
@@ -24,6 +24,8 @@ FRACTIONAL = "fractional"
 """Of the scores of a benchmark: there only (as true) where not all of its completions' scores are 0 or 1."""
 SCORE = pl.coalesce("score", (pl.col("status") == "correct").cast(pl.Float64))
 """A completion's score, of a row of verdicts.parquet."""
+IS_UNVOTED = (pl.col("status") == "correct") & pl.col("vote").is_null()
+"""Whether its grader gives no classes of equal answers, so that there is no majority vote."""
 IS_FRACTION = SCORE.is_between(0, 1, closed="none")
 
 
@@ -58,6 +60,7 @@ def passes(verdicts: pl.DataFrame) -> Scores:
             fractional=IS_FRACTION.any(),
             samples=pl.len(),
             votes="vote",
+            unvoted=IS_UNVOTED.any(),
         )
     )
     right, samples, votes = (by_problem[name].to_list() for name in ("right", "samples", "votes"))
@@ -72,7 +75,8 @@ def passes(verdicts: pl.DataFrame) -> Scores:
     if not fractional:
         for k in (2**power for power in range(1, fewest.bit_length())):
             named[f"pass@{k}"] = [pass_at(k, n, c) for n, c in zip(samples, right, strict=True)]
-        named[f"maj@{fewest}"] = [majority(problem_votes) for problem_votes in votes]
+        if not by_problem["unvoted"].any():
+            named[f"maj@{fewest}"] = [majority(problem_votes) for problem_votes in votes]
     for name, values in named.items():
         result[name], result[f"{name}_stderr"] = clustered(values)
     return {**result, "decoding_sd": decoding_sd(by_problem["variance"].to_list())}
