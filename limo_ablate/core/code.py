@@ -11,6 +11,9 @@ from pathlib import Path
 
 TRIAL_CODE = ("core", "verify", "data", "model", "trial")
 """Packages of limo_ablate whose code may change a trial's result."""
+CODE_VARIABLE = "LIMO_ABLATE_MODEL_CODE"
+"""Environment variable that is set where the configuration is the user's own or trusted, with the digests of
+models' code that may run: ranks and replicas inherit it."""
 PACKAGES = (
     "torch", "transformers", "tokenizers", "accelerate", "peft", "safetensors", "datasets", "sympy", "numpy",
     "polars",

@@ -21,6 +21,7 @@ from typing import Any
 
 import click
 
+from limo_ablate.core.artifacts import digest_file, files_of
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.overrides import flat, format_override, parse_overrides
 from limo_ablate.data.grade.own_file import file_digest, is_own_file
@@ -149,15 +150,19 @@ def _items(sections: Mapping[str, Any]) -> set[tuple[str, str]]:
         path, code = model.get("path"), model_code(model.get("path"))
         which = f"code {code}" if code else f"revision {model.get('revision')}"
         watched["model"] = {"trust_remote_code": f"true for {path}, {which}"}
-    for name, own in _graders(sections).items():
+    for name, own in _code_files(sections).items():
         watched[name] = watched.get(name, {}) | own
     return {item for item in flat(watched).items() if item[1] not in NOTHING}
 
 
-def _graders(sections: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """What of `data` and `eval` would run: graders in files of the project, with the files' digests."""
+def _code_files(sections: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What of `data` and `eval` would run: graders in files of the project and lm-eval's task files, with the
+    files' digests."""
     benchmarks = (sections["eval"] or {}).get("benchmarks") or {}
-    each = {name: {"grader": _own_grader(one.get("grader"))} for name, one in benchmarks.items()}
+    each = {
+        name: {"grader": _own_grader(one.get("grader")), "path": _task_files(one)}
+        for name, one in benchmarks.items()
+    }
     data = sections["data"] or {}
     pool = {"grader": _own_grader(data.get("grader"))}
     pool |= {"teacher.grader": _own_grader((data.get("teacher") or {}).get("grader"))}
@@ -173,6 +178,14 @@ def _at(section: Mapping[str, Any], key: str) -> Any:
     for part in key.split("."):
         section = (section or {}).get(part)  # type: ignore[assignment]
     return section
+
+
+def _task_files(benchmark: Mapping[str, Any]) -> str | None:
+    path = benchmark.get("path")
+    if benchmark.get("source") != "lm_eval" or not path:
+        return None
+    digests = [f"{file}:{digest_file(file)}" for file in files_of(Path(path))]
+    return f"{path}, tasks {hashlib.sha256(chr(10).join(digests).encode()).hexdigest()[:16]}"
 
 
 def _own_items(choices: Sequence[str], typed: Sequence[str]) -> set[tuple[str, str]]:

@@ -60,6 +60,8 @@ def _check_packages(config: TrialConfig, known: Known) -> None:
         check_grader(config.data.grading(), "data")
         if (teacher := config.data.teacher) and teacher.grader:
             check_grader(Grading(teacher.grader, teacher.grader_options), "data.teacher")
+    if any(benchmark.task for benchmark in config.eval.benchmarks.values()) and find_spec("lm_eval") is None:
+        raise UserError("source=lm_eval: lm-eval is not installed; pip install 'limo-ablate[lm-eval]'")
     check_settings(config.eval, config.hardware)
     if (python := config.eval.python) and not is_trusted():
         raise NotChecked(f"eval.python={python}: not started, as the study is not trusted yet")

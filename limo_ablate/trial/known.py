@@ -143,6 +143,8 @@ def _read_locally(sources: Any) -> Iterator[None]:
 def why_not_read(source: ProblemsConfig) -> str | None:
     """Why a check does not read the source; None where it does."""
     path = Path(source.path) if source.path else None
+    if source.source == "lm_eval":
+        return "tasks of lm-eval: read by the trial"
     if source.source in GENERATED or (source.source == "file" and path is None):
         return None
     if path is None or not path.exists():

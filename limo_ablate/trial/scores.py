@@ -28,6 +28,7 @@ from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.contamination import reported_items
 from limo_ablate.trial.evaluate.config import BenchmarkConfig, JudgeConfig, ProbeConfig
 from limo_ablate.trial.evaluate.judge import judged, questions, with_verdicts
+from limo_ablate.trial.evaluate.lm_eval_items import lm_eval_verdicts
 from limo_ablate.trial.evaluate.metrics import Results, benchmark_scores
 from limo_ablate.trial.evaluate.probe import openings, probed
 from limo_ablate.trial.partial_scores import write_partial_scores
@@ -85,6 +86,8 @@ def evaluate(
         for name in evaluation.judged_alone():
             own = (results["verdicts"][name], results["judged"][name])
             results["verdicts"][name] = stages.run(f"verdicts/{name}", with_verdicts, store, *own)
+    for name, artifact in _tasks(config, stages, model, problems).items():
+        results["completions"][name] = results["verdicts"][name] = artifact
     if evaluation.likelihood:
         results["likelihood"] = _likelihood(config, stages, model, problems)
     tables = {kind: read_tables(kind, artifacts) for kind, artifacts in results.items()}
@@ -112,7 +115,26 @@ def benchmark_requests(config: TrialConfig, problems: ByBenchmark) -> dict[str, 
             problems[name], benchmark, evaluation.system_prompt, evaluation.seed, config.model.template
         )
         for name, benchmark in evaluation.benchmarks.items()
+        if not benchmark.task
     }
+
+
+def _tasks(config: TrialConfig, stages: Stages, model: Artifact, problems: ByBenchmark) -> ByBenchmark:
+    """Completions and verdicts of each benchmark that is of lm-evaluation-harness."""
+    store, evaluation, hardware = Store(config.paths.artifacts), config.eval, config.hardware
+    scorer = Scorer(model_path(model), hardware)
+
+    def generate(requests: Mapping[str, GenerationRequest]) -> ByBenchmark:
+        return stages.generate(store, model, requests, evaluation, hardware)
+
+    return {
+        name: stages.run(
+            f"lm_eval/{name}", lm_eval_verdicts, store, name, benchmark, problems[name], model, scorer,
+            generate, evaluation, hardware, evaluation.seed,
+        )
+        for name, benchmark in evaluation.benchmarks.items()
+        if benchmark.task
+    }  # fmt: skip
 
 
 def _probe(

@@ -44,7 +44,8 @@ def score_trajectory(
             for name, table in _verdicts(config, stages, model, problems).items()
         }
         scores: dict[str, Any] = {}
-        for name, benchmark in config.eval.benchmarks.items():
+        for name in verdicts:
+            benchmark = config.eval.benchmarks[name]
             items = None if flagged is None else flagged.get(name, set())
             scores |= benchmark_scores(name, Results(verdicts=verdicts[name]), benchmark.groups, items)
         points.append(curve.row(by_predicate=pl.col("step") == step, named=True) | {"scores": scores})

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from limo_ablate.sweep.trust import check_trust, named
 MINIATURE = ["data=miniature", "train=mini", "eval=miniature", "track=none"]
 NODES = ["hardware=fsdp2_nodes", "hardware.nodes=2", "hardware.processes=16"]
 SEARCH = {"name": "s", "design": "optuna", "n": 2, "objectives": [{"score": "mini"}]}
+KEPT = ("+eval/decoding@eval.benchmarks.kept=greedy", "eval.benchmarks.kept.task=mmlu")
 Named = Callable[..., list[str]]
 
 
@@ -55,6 +57,11 @@ def lines(*overrides: str, typed: tuple[str, ...] = (), block: dict[str, Any] | 
         (
             ("model=local", "model.path=here", "model.trust_remote_code=true"),
             ["model.trust_remote_code=true for here, revision None"],
+        ),
+        (("+eval/set@eval.benchmarks.kept=lm_eval", *KEPT), []),
+        (
+            ("+eval/set@eval.benchmarks.kept=lm_eval", *KEPT, "eval.benchmarks.kept.path=theirs"),
+            [f"eval.benchmarks.kept.path=theirs, tasks {sha256().hexdigest()[:16]}"],
         ),
         (("hardware=fsdp2_nodes", "hardware.nodes=2", "hardware.processes=16"), []),
         (("launch.notify='touch here'",), ["launch.notify=touch here"]),

@@ -25,6 +25,10 @@ LOADERS: Registry[Any] = Registry(
             f"{SOURCES}:file_source",
             "files of JSON, CSV, parquet or arrow: one, a folder, a pattern, a URL",
         ),
+        "lm_eval": Entry(
+            "limo_ablate.data.pool.lm_eval_source:lm_eval_source",
+            "tasks of lm-evaluation-harness (`lm-eval` extra), of benchmarks only",
+        ),
     },
     group="limo_ablate.loaders",
 )
@@ -216,11 +220,29 @@ class BenchmarkSetConfig(ProblemsConfig):
     """For multiple choice; null leaves problems unchanged."""
     groups: dict[str, tuple[float, float]] | None = None
     """Ranges of the problems' level, inclusive, that are also scored separately."""
+    task: str | None = field(default=None, metadata=DEFAULT_NOT_IN_KEY)
+    """Of source=lm_eval: a task or a group of tasks; `path`: a folder of task files instead of the package's,
+    `limit`: documents of each task."""
+    filter: str | None = field(default=None, metadata=DEFAULT_NOT_IN_KEY)
+    """Filter of a task whose scores count; null where it has one."""
+    metric: str | None = field(default=None, metadata=DEFAULT_NOT_IN_KEY)
+    """The same for its metric, which must lie between 0 and 1."""
+    num_fewshot: int | None = field(default=None, metadata=DEFAULT_NOT_IN_KEY)
+    """Examples in a prompt; null: as the task says."""
     items: int | None = field(default=None, metadata=NOT_IN_KEY)
     """Number of problems, for `limo-ablate plan` if it can't count them; checked when the file is read."""
 
     def __post_init__(self) -> None:
         ProblemsConfig.__post_init__(self)  # super() does not work in a class with slots
+        if (self.source == "lm_eval") != (self.task is not None):
+            raise UserError(
+                f"a benchmark's source={self.source}, task={self.task}: source=lm_eval needs a task, "
+                "others have none"
+            )
+        if self.task and (self.fields or self.choices or self.where):
+            raise UserError(
+                f"task={self.task}: fields, choices and where are the task's own; set them to null"
+            )
         if self.fields == "auto":
             raise UserError(
                 "a benchmark's fields=auto: its grader depends on them; `limo-ablate data inspect FILE` "

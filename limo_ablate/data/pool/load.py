@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterator
 from dataclasses import fields, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from limo_ablate.data.pool.config import (
 )
 from limo_ablate.data.pool.fields import Row, check_field, check_fields
 from limo_ablate.data.pool.inspection import RowReader, recognised
+from limo_ablate.data.pool.lm_eval_source import FACTS, task_facts
 from limo_ablate.data.pool.options import check_options_read
 from limo_ablate.data.pool.pool_index import Source
 from limo_ablate.data.pool.repeats import leave_out_repeats
@@ -66,10 +68,20 @@ def load_benchmark(
 
     def make(folder: Path) -> None:
         _write_benchmark(name, benchmark, f"{key}.{name}", folder)
+        if benchmark.task:
+            (folder / FACTS).write_text(json.dumps(task_facts(benchmark), indent=1) + "\n")
         _require_unchanged(f"benchmark {name}", inputs["benchmark"], _identity(store, benchmark))
 
     inputs = {"name": name, "benchmark": _identity(store, benchmark), "choices": benchmark.choices}
     return store.build("benchmark", inputs, make)
+
+
+def _task_identity(config: ProblemsConfig) -> dict[str, Any]:
+    """What else determines the problems of lm-evaluation-harness's tasks."""
+    if not isinstance(config, BenchmarkSetConfig) or config.task is None:
+        return {}
+    chosen = {key: getattr(config, key) for key in ("task", "filter", "metric", "num_fewshot")}
+    return {**chosen, "lm_eval": version("lm_eval")}
 
 
 def load_solutions(store: Store, name: str, benchmark: BenchmarkSetConfig, problems: Artifact) -> Artifact:
@@ -206,7 +218,7 @@ def _write_benchmark(
     solutions: dict[str, str | None] | None = None,
 ) -> None:
     """`solutions`: gains the gold solution of each problem."""
-    source = Source(0, benchmark.limit)
+    source = Source(0, None if benchmark.task else benchmark.limit)
     choices, questions = benchmark.choices, {}
     keys: dict[str, str] = {}
     with Tables(folder, pool=False) as tables:
@@ -329,6 +341,7 @@ def _lacks_gold(tables: Tables) -> bool:
 def _identity(store: Store, config: ProblemsConfig) -> dict[str, Any]:
     """What determines the rows; of a local path only the content counts."""
     content = {field.name: getattr(config, field.name) for field in fields(ProblemsConfig)}
+    content |= _task_identity(config)
     if identity := LOADERS.identity(config.source):
         content["installed"] = identity
     if isinstance(config.fields, FieldsConfig) and isinstance(config.fields.solution, dict):

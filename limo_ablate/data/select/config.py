@@ -141,6 +141,11 @@ class ContaminationConfig:
     are the prompt, or a template. null: all words are."""
 
     def __post_init__(self) -> None:
+        if tasks := [name for name, benchmark in self.also.items() if benchmark.task]:
+            raise UserError(
+                f"select.contamination.also.{tasks[0]}: tasks of lm-eval are compared where eval.benchmarks "
+                "has them; a file or a data set can be named here"
+            )
         for key in ("ngrams", "masked_ngrams"):
             lengths = getattr(self, key)
             if any(n < 1 for n in lengths):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from limo_ablate.core.artifacts import digest_file
+from limo_ablate.core.code import CODE_VARIABLE
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.reading import read_json
 from limo_ablate.model.config import ModelConfig
@@ -39,8 +40,6 @@ SCALED = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_m
 """Keys of a model's configuration that change the logits after the head."""
 BUFFERS = 2**28
 """Elements that a model may have beside its weights: masks, angles."""
-CODE_VARIABLE = "LIMO_ABLATE_MODEL_CODE"
-"""Environment variable with the digests of code that may run: ranks and replicas inherit it."""
 
 
 def allow_code(folder: Path) -> None:

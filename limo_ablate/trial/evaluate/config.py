@@ -36,6 +36,11 @@ class BenchmarkConfig(BenchmarkSetConfig):
 
     def __post_init__(self) -> None:
         BenchmarkSetConfig.__post_init__(self)  # super() does not work in a class with slots
+        if self.task and (self.grader != VERIFIER or self.temperature or self.samples > 1):
+            raise UserError(
+                f"task={self.task}: the task itself samples and grades; set temperature=0, samples=1 and "
+                f"grader={VERIFIER}"
+            )
         if isinstance(self.fields, FieldsConfig) and self.fields.answers == "any" and self.grader == VERIFIER:
             raise UserError(
                 "a benchmark's fields.answers=any: the verifier takes one gold answer; set its grader=any_of"
@@ -147,7 +152,8 @@ class EvalConfig(EngineConfig):
         where, benchmark = f"eval.likelihood={list(self.likelihood)}", self.benchmarks.get(name)
         if benchmark is None:
             raise UserError(f"{where}: {name} is no benchmark; there are: {', '.join(self.benchmarks)}")
-        if isinstance(benchmark.fields, FieldsConfig) and not benchmark.fields.solution:
+        fields = benchmark.fields
+        if benchmark.task or (isinstance(fields, FieldsConfig) and not fields.solution):
             raise UserError(
                 f"{where}: {name} has no gold solutions; set eval.benchmarks.{name}.fields.solution to their "
                 "column, or leave it out"
@@ -168,6 +174,7 @@ class EvalConfig(EngineConfig):
 
     def _check_report(self, report: ReportConfig) -> None:
         named = {*self.benchmarks, *(f"{n}/{g}" for n, b in self.benchmarks.items() for g in b.groups or ())}
+        named -= {name for name, benchmark in self.benchmarks.items() if benchmark.task}
         if report.score not in named or report.every < 1:
             raise UserError(
                 f"eval.report: score={report.score} must be one of {', '.join(sorted(named))}, "

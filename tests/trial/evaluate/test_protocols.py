@@ -36,15 +36,26 @@ def test_every_protocol_composes() -> None:
 
 @pytest.mark.slow
 def test_every_set_can_be_added_to_a_protocol() -> None:
+    own = [name for name in SETS if name != "lm_eval"]  # its tasks sample themselves
     added = [
         f"+eval/{group}@eval.benchmarks.{name}={choice}"
-        for name in SETS
+        for name in own
         for group, choice in (("set", name), ("decoding", "sober"))
     ]
     benchmarks = compose(["eval=math500", *added]).eval.benchmarks
-    for name in SETS:
+    for name in own:
         assert (benchmarks[name].samples, benchmarks[name].max_tokens) == (10, 32768)
         assert benchmarks[name].source == ("hub" if name.endswith("_hub") else "file")
+
+
+def test_a_task_of_lm_eval_samples_and_grades_itself() -> None:
+    added = ["eval=math500", "+eval/set@eval.benchmarks.kept=lm_eval"]
+    greedy = compose([*added, "+eval/decoding@eval.benchmarks.kept=greedy"]).eval.benchmarks["kept"]
+    assert (greedy.task, greedy.source, greedy.fields) == ("mmlu", "lm_eval", None)
+    with pytest.raises(UserError, match="task=mmlu: the task itself samples and grades"):
+        compose([*added, "+eval/decoding@eval.benchmarks.kept=sober"])
+    with pytest.raises(UserError, match="source=lm_eval needs a task"):
+        compose([*added, "+eval/decoding@eval.benchmarks.kept=greedy", "eval.benchmarks.kept.task=null"])
 
 
 @pytest.mark.parametrize(("protocol", "small"), [("limo_v1", (16, 0.7)), ("limo_v3", (4, 0.6))])
