@@ -109,6 +109,7 @@ def test_content_and_order_do_not_depend_on_concurrency(tmp_path: Path) -> None:
 FAULTS: dict[str, Fault] = {
     "429": status(429, "slow down", retry_after="0.02"),
     "429 with a date": status(429, "slow down", retry_after="Wed, 21 Oct 2015 07:28:00 GMT"),
+    "429 with no date": status(429, retry_after=f"Wed, 21 Oct {'9' * 30} 07:28:00 GMT"),
     "500": status(500),
     "503 without JSON": lambda handler: handler.send(503, b"<html>busy</html>"),
     "cut": cut,
@@ -181,6 +182,38 @@ def test_the_key_is_kept_nowhere(store: Store, caplog: pytest.LogCaptureFixture)
     files = [file for file in store.root.rglob("*") if file.is_file()]
     assert len(files) > 3
     assert not any(KEY.encode() in file.read_bytes() for file in files)
+
+
+def test_a_key_that_may_be_a_word_changes_no_answer(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers of one's own take any key."""
+    monkeypatch.setenv("TEACHER_KEY", "EMPTY")
+    with serving(Script(reply=lambda body: answer("The set is EMPTY."))) as script:
+        assert set(drawn(script, store)["completion"]) == {"The set is EMPTY."}
+
+
+def test_a_key_is_masked_as_json_writes_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEACHER_KEY", "abc/def+ghi/jkl=")
+    said = b'{"error": {"message": "wrong key abc\\/def+ghi\\/jkl="}}'
+    with serving(Script(faults=[lambda handler: handler.send(401, said)])) as script:
+        with pytest.raises(UserError, match=r"wrong key \*\*\*; check"):
+            drawn(script, store, concurrency=1)
+
+
+def test_no_proxy_reads_the_key(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server is on this machine, which is why it may be asked without encryption."""
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with serving(Script()) as proxy, serving(Script()) as script:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url.removesuffix("/v1"))
+        drawn(script, store)
+    assert len(script.bodies) == 6
+    assert not proxy.bodies
+
+
+def test_an_address_that_is_none_is_told(store: Store) -> None:
+    own = EndpointConfig(url="https://1.2.3.999/v1", model="m")
+    with pytest.raises(UserError, match=r"endpoint\.url=https://1\.2\.3\.999/v1: Invalid IPv4"):
+        endpoint_completions(store, "teacher", own, asked(store))
 
 
 def test_a_key_that_is_not_set_is_asked_for(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -363,6 +396,14 @@ def test_several_models_behind_one_name_are_told(store: Store, caplog: pytest.Lo
         ({"budget": 3.0}, "needs data.teacher.endpoint.price_in and price_out"),
         ({"body": {"messages": []}}, "body.messages: is set by"),
         ({"body": {"max_tokens": None}}, "answers need a limit"),
+        ({"body": {"temperature": 1.0}}, r"body\.temperature=1\.0: set data\.teacher\.temperature"),
+        ({"body": {"seed": 0}}, r"body\.seed=0: set data\.teacher\.seed; here it can only be null"),
+        ({"body": {"max_tokens": 9}}, r"body\.max_tokens=9: set data\.teacher\.max_tokens"),
+        (
+            {"body": {"max_completion_tokens": "9"}},
+            "max_completion_tokens='9' must be a whole number above 0",
+        ),
+        ({"body": {"max_tokens": None, "max_completion_tokens": 9.5}}, "=9.5 must be a whole number"),
         ({"concurrency": 0}, "concurrency=0"),
         ({"requests_per_minute": 0.0}, "requests_per_minute=0 must be positive"),
     ],

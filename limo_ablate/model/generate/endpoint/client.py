@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from limo_ablate.core.credentials import MASK
+from limo_ablate.core.credentials import MASK, SHORTEST
 from limo_ablate.core.errors import TrialFailure, UserError
 from limo_ablate.model.generate.endpoint.answer import (
     Answer,
@@ -124,6 +124,10 @@ class Client:
             raise _Later(f"none within {self._endpoint.timeout_seconds:g} s", paid=True) from error
         except (httpx2.ConnectError, httpx2.ProxyError) as error:
             raise _Later(f"can't be reached: {self._said(str(error))}") from error
+        except httpx2.InvalidURL as error:
+            raise UserError(
+                f"data.teacher.endpoint.url={self._endpoint.url}: {one_line(str(error))}"
+            ) from error
         except httpx2.HTTPError as error:
             reason = self._said(str(error) or type(error).__name__)
             raise _Later(f"the connection broke: {reason}", paid=True) from error
@@ -148,9 +152,7 @@ class Client:
                 body += piece
                 if len(body) > LARGEST:
                     raise _Later(f"an answer of more than {LARGEST >> 20} MiB", paid=True)
-            key = (self._key or "").encode()
-            answer = bytes(body).replace(key, MASK.encode()) if key else bytes(body)  # one may repeat the key
-            return response.status_code, response.headers, answer
+            return response.status_code, response.headers, self._without_key(bytes(body))
 
     def _refusal(self, status: int, headers: Mapping[str, str], content: bytes) -> Answer:
         """Raises UserError, or _Later; a refusal that is about the prompt is an answer."""
@@ -169,7 +171,15 @@ class Client:
 
     def _said(self, text: str) -> str:
         """Another's words on one line, without the key."""
-        return one_line(text.replace(self._key, MASK) if self._key else text)
+        return one_line(self._without_key(text.encode(errors="replace")).decode())
+
+    def _without_key(self, content: bytes) -> bytes:
+        """What another said, which may repeat the key, as it is or as JSON writes it. A key as short as the
+        EMPTY of a server that checks none is left: it may be a word of an answer."""
+        if self._key and len(self._key) >= SHORTEST:
+            for key in (self._key, json.dumps(self._key)[1:-1], self._key.replace("/", "\\/")):
+                content = content.replace(key.encode(), MASK.encode())
+        return content
 
 
 class _Later(Exception):
@@ -198,6 +208,6 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     except ValueError:
         try:
             seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             return None
     return max(0.0, seconds) if seconds == seconds else None

@@ -14,6 +14,8 @@ from limo_ablate.core.errors import UserError
 
 OURS = ("messages", "model", "n", "stream")
 """Fields of a request that `body` can't change."""
+SAMPLING = ("temperature", "top_p", "max_tokens", "seed")
+"""Those that it can only leave out: their values are keys of their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +68,15 @@ class EndpointConfig:
             raise UserError(
                 f"{where}: concurrency={self.concurrency} must be 1 to 1000, retries={self.retries} 0 or more"
             )
-        if self.body.get("max_tokens", 0) is None and not self.most_tokens(0) > 0:
+        if given := [key for key in SAMPLING if self.body.get(key) is not None]:
+            raise UserError(
+                f"{where}.body.{given[0]}={self.body[given[0]]}: set data.teacher.{given[0]}; here it can only "
+                "be null, which leaves it out"
+            )
+        limit = self.body.get("max_completion_tokens", 1)
+        if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+            raise UserError(f"{where}.body.max_completion_tokens={limit!r} must be a whole number above 0")
+        if "max_tokens" in self.body and "max_completion_tokens" not in self.body:
             raise UserError(
                 f"{where}.body.max_tokens=null: answers need a limit; set {where}.body.max_completion_tokens "
                 "to ${data.teacher.max_tokens}"
@@ -87,13 +97,18 @@ class EndpointConfig:
             raise UserError(f"{where}.url={self.url}: would send the key in the clear; use https")
 
     @property
+    def in_the_clear(self) -> bool:
+        """Whether it is asked without encryption, though with a key; `_check_url` sees that it is here."""
+        return self.key_env is not None and urlsplit(self.url).scheme == "http"
+
+    @property
     def host(self) -> str:
         return urlsplit(self.url).netloc
 
     def most_tokens(self, max_tokens: int) -> int:
         """Most tokens of an answer, where `max_tokens` of them are asked for."""
-        named = (self.body.get(key) for key in ("max_tokens", "max_completion_tokens"))
-        return max((value for value in named if isinstance(value, int)), default=max_tokens)
+        limit: int = self.body.get("max_completion_tokens", 0)
+        return limit if "max_tokens" in self.body else max(limit, max_tokens)
 
     def key(self) -> str | None:
         """The API key. Raises UserError where its variable is not set."""

@@ -165,6 +165,7 @@ class _Drawing:
         async with httpx2.AsyncClient(
             timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
             limits=httpx2.Limits(max_connections=workers, max_keepalive_connections=workers),
+            trust_env=not self._endpoint.in_the_clear,  # a proxy would read the key
         ) as http:
             client = Client(self._endpoint, self._key, http)
             alive = asyncio.create_task(_stay_alive())
