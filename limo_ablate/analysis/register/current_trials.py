@@ -10,7 +10,7 @@ from typing import Any
 
 from limo_ablate.analysis import ANALYSIS
 from limo_ablate.analysis.power import ALPHA
-from limo_ablate.analysis.trials import Trial, read_cells
+from limo_ablate.analysis.trials import Trial, read_cells, resolved
 from limo_ablate.study.design import Study
 
 
@@ -35,13 +35,13 @@ class CurrentTrial:
         return self.done and _at(self._metrics["finished"]) < _at(time)
 
     def answered_by(self, time: str) -> bool:
-        """Whether answers of the trial were in the store at `time`, from whichever study."""
+        """Whether answers of the trial were in the store at `time`, from whichever study. Those of a teacher
+        or a reference model are none of its own."""
         artifacts = self._metrics.get("artifacts", {})
-        return any(
-            artifact["made"] is None or _at(artifact["made"]) < _at(time)
-            for stage, artifact in artifacts.items()
-            if stage.startswith(("completions/", "verdicts/"))
-        )
+        benchmarks = resolved(self.trial.folder)["eval"]["benchmarks"] if artifacts else ()
+        stages = [f"{kind}/{name}" for kind in ("completions", "verdicts") for name in benchmarks]
+        made = [artifacts[stage]["made"] for stage in stages if stage in artifacts]
+        return any(one is None or _at(one) < _at(time) for one in made)
 
     @property
     def _metrics(self) -> dict[str, Any]:

@@ -181,6 +181,14 @@ def test_answers_that_were_in_the_store_before_make_it_exploratory(study: Path) 
     assert any(line.startswith("1 trial had answers in the store") for line in found.deviations)
 
 
+def test_a_teachers_solutions_are_no_answers_of_the_trial(study: Path) -> None:
+    before = why(study)
+    written = {f"{kind}/teacher": {"key": "none", "digest": "none", "made": EARLIER} for kind in ("completions", "verdicts")}  # noqa: E501  # fmt: skip
+    change(trials(study)[0] / "metrics.json", lambda found: found["artifacts"].update(written))
+    assert why(study) == before
+    assert not told(study).deviations
+
+
 @pytest.mark.parametrize(
     ("how", "what"),
     [

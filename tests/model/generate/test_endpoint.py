@@ -194,9 +194,9 @@ def test_a_key_that_may_be_a_word_changes_no_answer(store: Store, monkeypatch: p
 def test_a_key_is_masked_as_json_writes_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEACHER_KEY", "abc/def+ghi/jkl=")
     said = b'{"error": {"message": "wrong key abc\\/def+ghi\\/jkl="}}'
-    with serving(Script(faults=[lambda handler: handler.send(401, said)])) as script:
-        with pytest.raises(UserError, match=r"wrong key \*\*\*; check"):
-            drawn(script, store, concurrency=1)
+    refusing = Script(faults=[lambda handler: handler.send(401, said)])
+    with serving(refusing) as script, pytest.raises(UserError, match=r"wrong key \*\*\*; check"):
+        drawn(script, store, concurrency=1)
 
 
 def test_no_proxy_reads_the_key(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

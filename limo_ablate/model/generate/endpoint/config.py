@@ -70,8 +70,8 @@ class EndpointConfig:
             )
         if given := [key for key in SAMPLING if self.body.get(key) is not None]:
             raise UserError(
-                f"{where}.body.{given[0]}={self.body[given[0]]}: set data.teacher.{given[0]}; here it can only "
-                "be null, which leaves it out"
+                f"{where}.body.{given[0]}={self.body[given[0]]}: set data.teacher.{given[0]}; here it can "
+                "only be null, which leaves it out"
             )
         limit = self.body.get("max_completion_tokens", 1)
         if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
