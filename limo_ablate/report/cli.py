@@ -85,10 +85,10 @@ def export(study: str, overrides: list[str], kind: str, as_json: bool) -> int:
     from limo_ablate.trial.compose import compose
 
     view = load(study_folder(study, Path(compose(overrides).paths.studies)))
+    if not view.done:
+        raise UserError(f"{study}: no trial has finished yet, so there is nothing to export")
     if as_json:
         print_json(facts(view))
-    elif not view.done:
-        raise UserError(f"{study}: no trial has finished yet, so there is nothing to export")
     else:
         print(FORMATS[kind](view))
     return 0

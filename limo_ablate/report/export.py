@@ -46,11 +46,13 @@ def markdown(view: StudyView) -> str:
 def model_card(view: StudyView) -> str:
     """A section for a model's README: what was compared, the tables, how it was measured, problems."""
     study, found = view.study, claims(view)
-    asked = f" It asks: {study.question}" if study.question else ""
+    asked = f" It asks: {_cell(study.question)}" if study.question else ""
     seeds = ", ".join(map(str, study.seeds))
-    settings = "\n".join(f"- {name}: {value}" for name, value in (*recipe(view), *provenance(view)))
+    settings = "\n".join(
+        f"- {_cell(name)}: {_cell(value)}" for name, value in (*recipe(view), *provenance(view))
+    )
     parts = [
-        f"## Ablation study {study.name}",
+        f"## Ablation study {_cell(study.name)}",
         f"{counted(len(view.done), 'trial')} of {len(view.trials)}, seeds {seeds}, run and analysed by "
         f"limo-ablate.{asked}",
         *(
@@ -59,7 +61,7 @@ def model_card(view: StudyView) -> str:
         ),
         f"### How it was measured\n\n{settings}",
     ]
-    if text := "\n".join(f"- {problem.text}" for problem in problems(view)):
+    if text := "\n".join(f"- {_cell(problem.text)}" for problem in problems(view)):
         parts.append(f"### Problems\n\n{text}")
     return "\n\n".join(parts)
 
@@ -121,6 +123,7 @@ def _cells(view: StudyView) -> Table:
 def _latex_table(label: str, title: str, note: str, table: Table) -> str:
     columns = "l" * table.words + "r" * (len(table.header) - table.words)
     lines = [" & ".join(map(_escaped, row)) + r" \\" for row in (table.header, *table.rows)]
+    lines = [f"{{}}{line}" if line[0] in "[*" else line for line in lines]  # the row before would take it
     return "\n".join(
         [
             r"\begin{table}",

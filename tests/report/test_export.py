@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 
 from limo_ablate.cli import main
 from limo_ablate.core.command import print_json
-from limo_ablate.report.export import facts, latex, markdown, model_card
+from limo_ablate.report.export import _latex_table, facts, latex, markdown, model_card
+from limo_ablate.report.section import Table
 from limo_ablate.report.study_view import StudyView, load
 from tests.conftest import ROOT
 from tests.made_study import FIGURES, SIZE_QUALITY, Making
@@ -73,6 +75,33 @@ def test_a_model_card_says_what_was_compared_and_how(view: StudyView) -> None:
     assert card.startswith("## Ablation study made\n\n8 trials of 8, seeds 0, 1,")
     for part in ("### Contrasts\n", "### Accuracy of each cell\n", "- Learning rate: ", "- Commit: "):
         assert part in card
+
+
+def test_texts_of_others_add_nothing_to_a_model_card(view: StudyView) -> None:
+    hostile = "Why?\n\n## Results\n<script>x</script> [best](https://a.b) `x`"
+    own = replace(view, study=replace(view.study, question=hostile))
+    vars(own)["records"] = [{**record, "versions": {"torch": hostile}} for record in view.records]
+    card = model_card(own)
+    assert not re.search(r"^## Results|(?<!\\)<script|(?<!\\)\[best|(?<!\\)`x", card, re.MULTILINE)
+
+
+def test_a_row_of_latex_takes_nothing_of_the_next(view: StudyView) -> None:
+    """`\\\\` reads a `*` and an optional length after it, in the next line too."""
+    table = Table(["*", "n"], [["[1, 2]", "3"], ["*", "4"]], 1)
+    lines = _latex_table("a", "b", "c", table).splitlines()
+    assert [line for line in lines if line.startswith("{}")] == [
+        r"{}* & n \\", r"{}[1, 2] & 3 \\", r"{}* & 4 \\",
+    ]  # fmt: skip
+
+
+def test_a_study_without_results_is_told_so_in_both_forms(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = {"blocks": [BLOCK], "figures": [], "seeds": [0], "failing": lambda asked, seed: True}
+    made = Making(tmp_path / "made", **own).write()  # type: ignore[arg-type]
+    for more in ([], ["--json"]):
+        assert main(["export", str(made), *more]) == 2
+        assert "no trial has finished yet" in capsys.readouterr().err
 
 
 def test_the_json_of_verbs_has_the_keys_that_are_documented(
