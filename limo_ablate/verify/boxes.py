@@ -32,6 +32,13 @@ _INSIDE = re.compile(
     r"|(?:\\[a-zA-Z]+|[a-zA-Z]|\d{1,20})\s*[\^_]\s*(?:\{\s*)?\Z"
 )
 """A root, fraction, function, power or index whose argument the box is."""
+_DENIED = re.compile(
+    r"(?:(?<!if )(?<!why )\b(?:not|never|cannot)|n['’]t)(?:\s+(?:be|equal(?:\s+to)?|actually|simply))?"
+    r"[\s$*:(\\\[]*\Z"
+    r"|(?:\\neq?|≠|\s!=)[\s$]*\Z",
+    re.IGNORECASE,
+)
+"""What makes a box after it hold what the answer is not."""
 _REST = re.compile(r"\s*\}(?:\s*\{[^{}]*\})?")
 _OPENING, _CLOSING = frozenset(("", *"$([\n*:")), ("$", ".", "\n", "**", "\\)", "\\]")
 """What commonly stands around a box that has no factors beside it."""
@@ -53,10 +60,15 @@ def find_boxes(text: str) -> list[Box]:
         if start < 0:
             break
         box = _content(text, start)
-        if box and box[1].strip(" $\n\t.~_?{}") and not (boxes and box[0] > boxes[0].start):
+        outer = bool(box and boxes and box[0] > boxes[0].start)
+        if box and box[1].strip(" $\n\t.~_?{}") and not outer and not _is_denied(text, start):
             boxes.insert(0, _with_factors(text, Box(start, box[0], box[1].strip())))
         end = start
     return boxes
+
+
+def _is_denied(text: str, start: int) -> bool:
+    return bool(_DENIED.search(text[max(0, start - 40) : start]))
 
 
 def ends_in_box(text: str) -> bool:

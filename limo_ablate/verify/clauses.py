@@ -56,7 +56,7 @@ _HEDGED_BEFORE = re.compile(
     r"|(?:more|less|fewer|greater|larger|smaller|other|rather)\s+than|without|any|never|cannot|impossible|exceeds?"
     r"|close\s+to|(?:multiples?|divisors?|factors?|powers?)\s+of|divisible\s+by|(?:ends?|begins?|starts?)\s+(?:in|with)"
     r"|one\s+of|(?:one|a)\s+possible|fail(?:s|ed)?|reject(?:s|ed)?|excludes?|discard(?:s|ed)?|rules?\s+out|nonzero|hardly"
-    r"|nowhere|undefined|infinite|reach(?:es)?|above|below|beyond|up\s+to|wrong|incorrect|doubt)\b|n['’]t\b|除了|不是|(?:[<>≠≤≥]|\\ne|\\neq)\s*$"
+    r"|nowhere|undefined|infinite|reach(?:es)?|above|below|beyond|up\s+to|wrong|incorrect|doubt)\b|n['’]t\b|除了|不是|(?:[<>≠≤≥]=?|!=|\\neq?)\s*$"
     r"|\b(?:might|may|could)\s+(?:\w+\s+)?(?:be\s*)?$",
     re.IGNORECASE,
 )
@@ -64,6 +64,7 @@ _HEDGED_BEHIND = re.compile(
     r"\A[^,.;]{0,30}\b(?:(?:does|do|did|is|are)\s*(?:not|n['’]t)|cannot|fails?|as\s+an?|works)\b"
     r"|\A\W*(?:is|was)\s+(?!the\b|our\b|my\b|left\b|needed\b|required\b|remaining\b|enough\b)"
     r"|\A\W*(?:raised|over|choose|factorial|with\s+probability|to\s+the\s+(?!nearest)|times|plus|minus|(?:more|less|fewer|greater)\s+than|multiplied|divided|squared|cubed|percent\s+of)\b"
+    r"|\A\W*(?:which|and\s+(?:this|that|it))\s+is\s+(?:impossible|absurd|wrong|incorrect|false|a\s+contradiction)\b"
     r"|\b(?:or|except|excluding|unless|otherwise|but|depend(?:s|ing)|if|so\s+on|etc)\b|除了|或",
     re.IGNORECASE,
 )
@@ -103,7 +104,7 @@ _COMPUTED = re.compile(r"\d[^=\d]{0,20}[-−+*/x×÷][^=]{0,80}=\s*[-−$€£]{
 _NAME = re.compile(r"\(?[A-Za-z](?:_?\d)?")
 TOTAL = re.compile(r"(?:total|sum|altogether|final|answer|result|difference|profit)", re.IGNORECASE)
 _NAMES_ANSWER = re.compile(r"\bis\s+(?:the|our|my)\s+(?:final\s+|correct\s+)?(?:answer|result)\W*\Z")
-_EQUATION = re.compile(r"([^\s=]+)\s*=\s*$")
+_EQUATION = re.compile(r"((?!!=)[^\s=]*[^\s=<>~≠])\s*=\s*$")
 
 
 class Value(NamedTuple):

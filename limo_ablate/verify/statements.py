@@ -47,13 +47,22 @@ _KEYWORD = re.compile(
 )
 """What every phrase in ASCII contains; finding it is cheap."""
 _SUPPOSED = re.compile(
-    r"\b(?:if|whether|suppos(?:e|ing)|assum(?:e|ing)|unless|what|maybe|perhaps|doubt|wrong|incorrect"
+    r"(?:\b(?:if|whether|suppos(?:e|ing)|assum(?:e|ing)|unless|what|maybe|perhaps|doubt|wrong|incorrect|false|untrue"
+    r"|not\s+(?:the\s+case|true|so|certain|clear)|(?:mistake|error|misconception|trap)\s+(?:is|was|would\s+be)(?:\s+to\s+\w+)?"
     r"|(?:tempting|mistake|wrong)\s+to\s+\w+"
     r"|(?:might|may|could|some|many|most|students?|people|they|one)\s[^.!?\n]{0,20}?"
-    r"(?:think|thinks|say|says|believe|guess|expect|claim|claims|suspect))(?:\s+that)?\s+(?:the|our|this|my)?\s*(?:(?:final|correct)\s+)?(?=answer|option|choice|$)",
+    r"(?:think|thinks|say|says|believe|guess|expect|claim|claims|suspect))|n['’]t\s+(?:true|so|the\s+case))(?:\s+that)?\s+(?:the|our|this|my)?\s*(?:(?:final|correct)\s+)?(?=answer|option|choice|$)",
     re.IGNORECASE,
 )
 """What makes an answer that is spoken of not the one that is given."""
+_RETRACTED = re.compile(
+    r"\W*(?:(?:but|however|wait|no|oh|hmm)\W+){0,3}(?:which\s+is\s+(?:impossible|absurd|wrong|incorrect|false)"
+    r"|actually,?\s+no|scratch\s+that|correction(?=\s*:)|on\s+second\s+thoughts?,?\s+(?:it|that|the\s+answer)"
+    r"|(?:that|this)(?:['’]s|\s+is|\s+was)\s+(?:wrong|incorrect|false|not\s+(?:right|correct))"
+    r"|(?:that|this)\s+(?:can['’]t|cannot)\s+be\s+(?:right|correct|true))\b",
+    re.IGNORECASE,
+)
+"""What takes back the answer before it."""
 _BREAKS_OFF = re.compile(
     r"(?:,|\b(?:and|or|but|so|then|the|an?|of|to|we|is|are|with|for|by|that|which|when|where))\s*\Z"
 )
@@ -77,8 +86,15 @@ _LETTER_AT_END = re.compile(
     r"|选?项?\s*([A-J])\s*(?:选?项)?(?:是|为)?(?:正确|对|符合|成立)(?:的|题意)?[。.]?\s*$"
 )
 _LABELS = re.compile(r"(?:^|\s)\W{0,3}([A-J])[).:](?=\W|\Z)", re.MULTILINE)
-_YES_NO = re.compile(r"\W*(yes|no)\s*[,.:;]\s", re.IGNORECASE)
+_YES_NO = re.compile(
+    r"\W*(yes|no)\s*[,.:;]\s(?!.*\b(?:yes|no)\b\W*(?:$|(?:otherwise|if|when|for)\b))", re.IGNORECASE
+)
 _COPULA = re.compile(r"\b(?:is|are|was|were)\s+(?:an?\s+|the\s+)?(\w+(?:\s\w+)?)\W*\Z")
+_DENIES = re.compile(
+    r"\b(?:no|none|nobody|nothing|neither|nor|false|untrue|mistake|said|says|claims?|whether)\b",
+    re.IGNORECASE,
+)
+"""What makes "is odd" at the end of a sentence not what the sentence says."""
 _PLEASANTRY = re.compile(
     r"(?:I\s+hope|Hope|Let\s+me\s+know|Thank|Thanks|Have\s+a|Feel\s+free|Please\s+let|Good\s+luck|Is\s+there)\b[^.!?\n]*[.!?]*\s*$"
 )
@@ -111,9 +127,13 @@ def by_phrase(text: str) -> str | None:
     for phrase in reversed(list(PHRASE.finditer(text, begins))[-8:]):
         if _SUPPOSED.search(text, max(0, phrase.start() - 60), phrase.start()):
             continue
-        clause = _clause(text[phrase.end() :])
+        rest = text[phrase.end() :]
+        clause = _clause(rest)
         if text.rstrip().endswith(("?", "？")) and not is_bare(clause):
             continue  # it introduces a question
+        _, _, behind = rest[: 3 * MAX_SENTENCE].partition(clause) if clause else ("", "", "")
+        if _RETRACTED.match(behind):
+            return None
         if clause and "\\boxed" not in clause and (answer := read_clause(clause)):
             return answer
     return None
@@ -164,7 +184,9 @@ def whole(text: str) -> str | None:
 def in_words(sentence: str) -> str | None:
     """The odd of "The function $f$ is odd": what a sentence without numbers says something is."""
     complement = _COPULA.search(sentence)
-    if not complement or is_hedged(sentence) or any(not v.formula for v in values(sentence)):
+    if not complement or _DENIES.search(sentence, 0, complement.start()) or is_hedged(sentence):
+        return None
+    if any(not value.formula for value in values(sentence)):
         return None
     return None if FORMULA.search(sentence, complement.start()) else complement[1]
 

@@ -134,6 +134,11 @@ class Scorer:
             values, hits = self._model.each(part)
         ends = np.cumsum(rows.responses)[:-1]
         sums = [float(own.sum()) for own in np.split(values.double().cpu().numpy(), ends)]
+        if not np.isfinite(sums).all():
+            raise TrialFailure(
+                "eval.likelihood: the model gives a gold solution no finite log-likelihood; its weights or "
+                "activations are not finite"
+            )
         greedy = [bool(own.all()) for own in np.split(hits.cpu().numpy(), ends)]
         return [Scored(*one) for one in zip(sums, greedy, strict=True)]
 

@@ -77,6 +77,16 @@ def test_the_most_likely_tokens_are_greedy(base: Artifact) -> None:
     assert [scored[0].greedy, scored[1].greedy] == [True, text[-1] == 9]
 
 
+def test_a_likelihood_that_is_not_finite_ends_the_trial(
+    base: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scorer = Scorer(str(base.path), CPU)
+    with torch.no_grad():
+        next(scorer._model.parameters()).fill_(torch.nan)
+    with pytest.raises(TrialFailure, match=r"eval\.likelihood: .* no finite log-likelihood"):
+        list(scorer.score(texts(base)))
+
+
 def made_solutions(store: Store) -> Artifact:
     rows = sums(7).select("problem", "text", solution="response")
     return store.build("solutions", {"of": "sums"}, lambda f: rows.write_parquet(f / "solutions.parquet"))
