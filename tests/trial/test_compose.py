@@ -18,7 +18,7 @@ for _file in sorted(CONF.glob("*/**/*.yaml")):
 TOGETHER = (
     ("data", "model", "train", "hardware", "launch", "track", "paths", "debug"),
     ("data/difficulty", "select/contamination", "select/score", "eval/judge", "eval/decoding", "eval/common"),
-    ("select", "eval"), ("experiment",),
+    ("select", "eval"), ("experiment", "data/teacher"),
 )  # fmt: skip
 """Groups that do not depend on each other: the first choices of each are composed together, and so on."""
 NEEDS = {"select=limo_800": "data/difficulty=limo", "select=limo_rq5": "data/difficulty=limo"}
