@@ -27,6 +27,7 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.core.text import counted
 from limo_ablate.study.contrast import measured
 from limo_ablate.study.folder import IMPORTED
+from limo_ablate.study.levels import hashable
 
 
 def contrasts(
@@ -145,17 +146,34 @@ def _numbers(
 
 def _check_tokens(contrast: Contrast, trials: Sequence[Trial], answers: pl.DataFrame) -> None:
     """Raises UserError for likelihoods of models that split the same solutions into other tokens."""
-    keys = [key for key in (contrast.factor, *contrast.interaction) if key.partition(".")[0] == "model"]
-    if contrast.unit == "share" or not keys:
+    if contrast.unit == "share":
         return
-    own = [trial.name for trial in trials if contrast.block in trial.blocks and trial.metrics]
-    counted_tokens = answers.filter(pl.col("trial").is_in(own)).drop_nulls("solution_tokens")
+    keys = [key for key in (contrast.factor, *contrast.interaction) if _names_model(key)]
+    own = [trial for trial in trials if contrast.block in trial.blocks and trial.metrics]
+    models = [
+        {
+            str([trial.overrides[key] for key in sorted(trial.overrides) if _names_model(key)])
+            for trial in own
+            if trial.level_if_any(contrast.factor) == hashable(level)
+        }
+        for level in (contrast.a, contrast.b)
+    ]
+    if all(models) and models[0].isdisjoint(models[1]):  # the model varies together with the factor
+        keys.append(contrast.factor)
+    if not keys:
+        return
+    names = [trial.name for trial in own]
+    counted_tokens = answers.filter(pl.col("trial").is_in(names)).drop_nulls("solution_tokens")
     counts = counted_tokens.group_by("score", "problem").agg(pl.col("solution_tokens").n_unique())
     if (counts["solution_tokens"] > 1).any():
         raise UserError(
             f"the models of {keys[0]} split the same solutions into different tokens, and nats per token are "
             "no common unit of them"
         )
+
+
+def _names_model(key: str) -> bool:
+    return key.partition(".")[0] == "model"
 
 
 def _by_content(trials: Sequence[Trial]) -> bool:

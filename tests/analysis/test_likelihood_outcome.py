@@ -143,6 +143,10 @@ def test_models_with_other_tokens_have_no_common_unit(study: Path) -> None:
     across, within = contrasts(declared, axes, trials, answers).rows(named=True)
     assert "into different tokens" in across["note"]
     assert within["conclusion"] == "different"
+    pairs = ("mini_s", 4), ("mini_m", 64)  # an axis `model, select.size`: the two vary together
+    joint = [one for one in trials if (one.overrides["model"], one.overrides["select.size"]) in pairs]
+    (row,) = contrasts(declared[1:], axes, joint, answers).rows(named=True)
+    assert "into different tokens" in row["note"]
 
 
 def test_trials_that_did_not_measure_it_have_no_result(study: Path) -> None:

@@ -42,6 +42,11 @@ def section(view: StudyView) -> Section | None:
     note = f"Mean over seeds{' and cells' if own.over else ''}. {own.note}"
     if means["line"].n_unique() <= BANDS:
         note += " Bands: 95 % intervals over seeds and problems."
+    if _differ(main):
+        note += (
+            " The trainings of a line have different points, so it also changes with which of them a point "
+            "is the mean of."
+        )
     worth = choice(rows)
     charts = [
         Chart(
@@ -55,6 +60,14 @@ def section(view: StudyView) -> Section | None:
         for x, title in (("epoch", "epochs"), ("tokens", "trained tokens"))
     ]
     return Section("trajectory", "On the way of the trainings", (TEXT,), tuple(charts), table=_choices(worth))
+
+
+def _differ(main: pl.DataFrame) -> bool:
+    """Whether a point of a line is the mean of some of its trainings only."""
+    trainings = pl.col("trial").n_unique()
+    at = main.group_by("line", pl.col("epoch").round(4)).agg(own=trainings)
+    whole = main.group_by("line").agg(all=trainings)
+    return at.join(whole, on="line").filter(pl.col("own") < pl.col("all")).height > 0
 
 
 def _finding(worth: pl.DataFrame, main: pl.DataFrame, score: str) -> str:

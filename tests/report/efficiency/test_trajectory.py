@@ -75,6 +75,20 @@ def test_the_report_shows_epochs_and_the_choice(flat: Path) -> None:
     assert [row[0] for row in drawn.table.rows] == SCORES
 
 
+def test_points_that_are_of_some_trainings_only_are_told(flat: Path) -> None:
+    view = load(flat)
+    drawn = section(view)
+    assert drawn
+    assert "different points" not in drawn.charts[0].note
+    fewer = load(flat)
+    for trial in fewer.trials[:6]:
+        if trajectory := (trial.metrics or {}).get("trajectory"):
+            trajectory["points"] = trajectory["points"][1:]
+    drawn = section(fewer)
+    assert drawn
+    assert "The trainings of a line have different points" in drawn.charts[0].note
+
+
 def test_a_study_without_trajectories_has_no_such_section(tmp_path: Path) -> None:
     assert section(load(Making(tmp_path, blocks=[SIZE_MODEL], figures=[]).write())) is None
 
