@@ -127,7 +127,7 @@ def other_readings(text: str, floors: bool, plain: bool) -> tuple[Answer, ...]:
         found.append(_mathematics(cleaned, log10=True))
     if "e" in cleaned.lower() and re.search(r"(?<![\d.])\d+[eE][+-]\d", cleaned):
         found.append(_mathematics(cleaned, scientific=False))
-    if "," in cleaned and re.search(r"\d,\d{3}", cleaned):
+    if "," in cleaned and re.search(r"\d,\d{3}", cleaned) and not re.search(r"\d,0\d\d", cleaned):
         found.append(_mathematics(re.sub(r",(?=\d{3})", ", ", cleaned)))
     if "," in cleaned and _DECIMAL_COMMA.fullmatch(cleaned):
         found.append(_mathematics(cleaned.replace(",", ".")))

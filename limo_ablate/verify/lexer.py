@@ -112,10 +112,11 @@ def tokenize(text: str, *, scientific: bool = True) -> list[Token]:
 
 
 def _cut(kind: str, value: str, one_digit: int, depth: int, scientific: bool) -> str:
-    """The part of a numeral that is one number here: one digit in \\frac12, no comma in (1,250)."""
+    """The part of a numeral that is one number here: one digit in \\frac12, no comma in (1,250), but one
+    in (1,000): no number is written 000."""
     if one_digit:
         return value[0]
-    if kind == "commas" and depth:
+    if kind == "commas" and depth and ",0" not in value:
         return value.partition(",")[0]
     if kind == "num" and not scientific:
         return re.split("[eE]", value)[0]

@@ -21,6 +21,9 @@ def unit_or_number(p: Parser, text: str) -> Node:
         return Constant(lower)
     if lower in NUMBER_WORDS:
         return Number(Fraction(NUMBER_WORDS[lower]))
+    before = p.tokens[p.at - 2].kind if p.at > 1 else "eof"
+    if lower in ("squared", "cubed") and "text" not in (before, p.token.kind):  # of a number, not of a unit
+        raise NotParsed(f"a power in words: {word!r}")
     parts = [_unit(part) for part in _split_words(word)]
     if (
         any(part.lower() in STOP_WORDS for part in word.split())
