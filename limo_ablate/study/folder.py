@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.project import command
+from limo_ablate.core.project import command, study_file
 from limo_ablate.core.reading import read_text
 from limo_ablate.core.typed import nearest
 from limo_ablate.trial.compose import compose
@@ -36,6 +36,8 @@ def study_folder(name: str, root: Path | None = None) -> Path:
         return root / name
     if (root / name / REGISTRATION).is_file():
         raise UserError(f"{name}: registered, and not run yet; `{command('sweep', name)}` runs it")
+    if study_file(name) is not None:
+        raise UserError(f"{name}: not run yet in {root}; `{command('sweep', name)}` runs it")
     known = sorted(path.parent.name for path in root.glob(f"*/{STUDY}"))
     raise UserError(
         f"{name}: no such study in {root}{nearest(name, known)} Known: {', '.join(known) or 'none'}; "

@@ -115,6 +115,8 @@ def print_status(name: str | None, overrides: Sequence[str], *, as_json: bool) -
             console.print(printable(f"{folder.name}: imported from logs; `{command('report', folder.name)}`"))
         for folder, why in unreadable.items():
             console.print(printable(f"{folder.name}: can't be read: {why}"))
+        if not folders:
+            console.print(printable(f"no study has run in {root}; trials outside a study are not listed"))
     return EXIT_USER_ERROR if unreadable else 0
 
 

@@ -22,9 +22,8 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.core.reading import read_yaml
 from limo_ablate.core.typed import from_dict
 from limo_ablate.study.design import check_name
-from limo_ablate.study.imported.logs import FORMATS, Reading
+from limo_ablate.study.imported.logs import FORMATS, SEED, Reading
 
-SEED = "seed"
 BLOCK = "imported"
 """Name of the study's only block."""
 PART = re.compile(r"\{([A-Za-z_]\w*)\}")
@@ -52,16 +51,25 @@ class ImportConfig(Reading):
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        names = PART.findall(self.files)
+        names = [*PART.findall(self.files), *self.columns, *([SEED] if self.seed else [])]
         if twice := [name for name in names if names.count(name) > 1]:
-            raise UserError(f"files: {{{twice[0]}}} stands twice in it; give each factor a name of its own")
+            raise UserError(
+                f"files, columns, seed: {twice[0]} is set twice; give each factor a name of its own"
+            )
         if taken := [name for name in self.factors if name in COLUMNS or name.startswith("trained_")]:
-            raise UserError(f"files: {{{taken[0]}}} is a column of the results; give the factor another name")
+            raise UserError(f"{taken[0]} is a column of the results; give the factor another name")
         if not self.factors:
-            raise UserError(f"files={self.files}: no {{factor}} in it, so there is nothing to compare")
+            raise UserError(
+                f"files={self.files}: no {{factor}} in it, so there is nothing to compare; for factors that "
+                "are columns of a table, set `columns: [NAME]`"
+            )
 
     @property
     def factors(self) -> list[str]:
+        return [*self.in_path, *self.columns]
+
+    @property
+    def in_path(self) -> list[str]:
         return [name for name in PART.findall(self.files) if name != SEED]
 
     def found(self) -> Iterator[tuple[Path, dict[str, Any], int]]:
@@ -72,10 +80,10 @@ class ImportConfig(Reading):
             raise UserError(f"files={self.files}: no such file")
         matches = [(file, match) for file in files if (match := pattern.fullmatch(file.as_posix()))]
         numeric = {
-            name: all(_number(match[name]) is not None for _, match in matches) for name in self.factors
+            name: all(number_of(match[name]) is not None for _, match in matches) for name in self.in_path
         }
         for file, match in matches:
-            levels = {name: _number(match[name]) if numeric[name] else match[name] for name in self.factors}
+            levels = {name: number_of(match[name]) if numeric[name] else match[name] for name in self.in_path}
             seed = match.groupdict().get(SEED, "0")
             if not seed.isdecimal():
                 raise UserError(f"{file}: {{seed}} is {seed}, which is no whole number")
@@ -104,7 +112,7 @@ def _regex(part: str) -> str:
     return {"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}.get(part) or re.escape(part)
 
 
-def _number(text: str) -> int | float | None:
+def number_of(text: str) -> int | float | None:
     """The number that is written like this; None for 1.10 and 1e3, which are 1.1 and 1000 too."""
     for kind in (int, float):
         try:

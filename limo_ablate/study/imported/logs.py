@@ -11,7 +11,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from limo_ablate.study.imported.eval_archive import archive_members
 
 HARNESS = re.compile(r"samples_(.+?)(_\d{4}-\d\d-\d\dT[\d.:-]+)?\.jsonl(\.(gz|xz|bz2|zst))?")
 """Name of a file of lm-evaluation-harness: its first group is the task."""
+SEED = "seed"
 ROUNDING = 1e-6
 MOST_SAMPLES = 1_000_000
 NO_SHARE = re.compile(r"maj@|pass@(k\b.*\bk=)?(?!1\b)\d")
@@ -57,6 +58,10 @@ class Log:
 
     benchmark: str
     samples: list[Sample]
+    levels: dict[str, str] = field(default_factory=dict)
+    """Of factors that are columns, as they are written; those of the file's path come on top."""
+    seed: int | None = None
+    """null: that of the file's path."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +76,10 @@ class Reading:
     sample: str | None = None
     benchmark: str | None = None
     """Columns of a table; `benchmark` may also be a name, for all files."""
+    columns: tuple[str, ...] = ()
+    """Columns of a table that are factors."""
+    seed: str | None = None
+    """Column of a table that is the seed; null: the path's {seed}, or 0."""
 
 
 Reader = Callable[[Path, Reading], Iterator[Log]]
@@ -194,25 +203,51 @@ def table(file: Path, reading: Reading) -> Iterator[Log]:
     item, score = reading.item or "item", reading.score or "score"
     if (named := reading.benchmark) is None:
         raise UserError(f"{file}: set `benchmark` to its name, or to a column that has it")
-    by_benchmark: dict[str, list[Sample]] = {}
-    counts: dict[tuple[str, str], int] = {}
+    found: dict[Group, list[Sample]] = {}
+    counts: dict[tuple[Group, str], int] = {}
+    seeds: dict[tuple[Group, str], Any] = {}
     for where, one in file_rows(str(file)):
         row = _row(where, one)
-        for column in (item, score):
+        for column in (item, score, *reading.columns, *([reading.seed] if reading.seed else [])):
             if row.get(column) is None:
                 raise UserError(f"{where}: no {column}; columns: {', '.join(map(str, row))}")
-        benchmark = str(row.get(named, named))
+        levels = tuple(str(row[column]) for column in reading.columns)
+        group = (str(row.get(named, named)), levels, _whole(row, reading.seed, where))
         name = str(row[item])
+        if reading.seed is None and reading.sample is None:
+            _check_seed(seeds.setdefault((group, name), row.get(SEED)), row, where)
         given = row.get(reading.sample) if reading.sample else None
-        sample = counts.get((benchmark, name), 0) if given is None else int(given)
-        counts[benchmark, name] = counts.get((benchmark, name), 0) + 1
-        by_benchmark.setdefault(benchmark, []).append(
+        sample = counts.get((group, name), 0) if given is None else int(given)
+        counts[group, name] = counts.get((group, name), 0) + 1
+        found.setdefault(group, []).append(
             Sample(
                 name, sample, _score(row[score], f"{where}: {score}"),
                 _text(row.get("prompt")), _text(row.get("completion")), _text(row.get("gold")),
             )
         )  # fmt: skip
-    yield from (Log(name, samples) for name, samples in by_benchmark.items())
+    for (benchmark, levels, seed), samples in found.items():
+        yield Log(benchmark, samples, dict(zip(reading.columns, levels, strict=True)), seed)
+
+
+Group = tuple[str, tuple[str, ...], int | None]
+"""Benchmark, levels and seed of some rows of a table."""
+
+
+def _whole(row: dict[str, Any], column: str | None, where: str) -> int | None:
+    if column is None:
+        return None
+    if not (text := str(row[column])).isdecimal():
+        raise UserError(f"{where}: {column}={text}: a seed is a whole number, 0 or more")
+    return int(text)
+
+
+def _check_seed(first: Any, row: dict[str, Any], where: str) -> None:
+    """A seed that is taken for a sample would make the intervals too narrow."""
+    if row.get(SEED) != first:
+        raise UserError(
+            f"{where}: an item is there with several values in the column {SEED}, which is not read; set "
+            f"`seed: {SEED}`, or, where these are samples of one training, `sample: {SEED}`"
+        )
 
 
 def _numbered(samples: list[Sample]) -> list[Sample]:

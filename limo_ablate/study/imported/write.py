@@ -20,7 +20,7 @@ from limo_ablate.core.files import write_atomically
 from limo_ablate.core.typed import nearest
 from limo_ablate.study.design import Study, load_study
 from limo_ablate.study.folder import IMPORTED, SEEN_AS, STUDY
-from limo_ablate.study.imported.config import BLOCK, ImportConfig
+from limo_ablate.study.imported.config import BLOCK, ImportConfig, number_of
 from limo_ablate.study.imported.logs import FORMATS, Log, format_of
 from limo_ablate.study.levels import in_order
 from limo_ablate.study.naming import slug
@@ -92,27 +92,42 @@ def _is_imported(folder: Path) -> bool:
 
 def _arms(config: ImportConfig) -> list[Arm]:
     arms: dict[str, Arm] = {}
-    for file, levels, seed in config.found():
+    read = [
+        (file, kind, levels, seed, log)
+        for file, levels, seed in config.found()
+        for kind in [config.format or format_of(file)]
+        for log in _logs(kind, file, config)
+    ]
+    numeric = {
+        column: all(number_of(log.levels[column]) is not None for *_, log in read)
+        for column in config.columns
+    }
+    for file, kind, in_path, seed_in_path, log in read:
+        levels = in_path | {
+            column: number_of(level) if numeric[column] else level for column, level in log.levels.items()
+        }
+        seed = seed_in_path if log.seed is None else log.seed
         arm = arms.setdefault(json.dumps([levels, seed]), Arm(levels, seed, {}, [], []))
-        kind = config.format or format_of(file)
-        arm.files.append(file)
-        arm.formats.append(kind)
-        for log in _logs(kind, file, config):
-            name = log.benchmark.replace("/", "-")
-            if not log.samples:
-                raise UserError(f"{file}: no sample of {name} in it")
-            if name in arm.logs:
-                raise UserError(
-                    f"{file}: a second log of {name} for {_text(levels)}, seed {seed}; the first: "
-                    f"{arm.files[0]}. Narrow `files`, or name another part of the path"
-                )
-            arm.logs[name] = log
+        if file not in arm.files:
+            arm.files.append(file)
+            arm.formats.append(kind)
+        name = log.benchmark.replace("/", "-")
+        if not log.samples:
+            raise UserError(f"{file}: no sample of {name} in it")
+        if name in arm.logs:
+            raise UserError(
+                f"{file}: a second log of {name} for {_text(levels)}, seed {seed}; the first: "
+                f"{arm.files[0]}. Narrow `files`, or name another part of the path"
+            )
+        arm.logs[name] = log
     if not arms:
         raise UserError(f"files={config.files}: no file has all of its {{parts}}")
     return list(arms.values())
 
 
 def _logs(kind: str, file: Path, config: ImportConfig) -> list[Log]:
+    if kind != "table" and (config.columns or config.seed):
+        raise UserError(f"{file}: `columns` and `seed` are for tables; its format is {kind}")
     try:
         return list(FORMATS.load(kind)(file, config))
     except UserError as error:

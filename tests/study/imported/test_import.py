@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 import pytest
+from polars.testing import assert_frame_equal
 
 import limo_ablate as la
 from limo_ablate.cli import main
@@ -244,6 +245,38 @@ def test_a_table_has_a_row_for_each_sample(tmp_path: Path) -> None:
     assert list(read("table", file, item="id", score="ok", benchmark="mine")) == ["mine"]
 
 
+def test_a_table_may_hold_all_arms_and_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        (arm, size, seed, item, (item + seed + (arm == "b")) % 4 / 4)
+        for arm in "ab" for size in (4, 16) for seed in (0, 1, 2) for item in range(10)
+    ]  # fmt: skip
+    head = "arm,size,seed,id,score\n"
+    Path("all.csv").write_text(head + "".join(",".join(map(str, row)) + "\n" for row in rows))
+    for arm, size, seed in {row[:3] for row in rows}:
+        own = "".join(",".join(map(str, row)) + "\n" for row in rows if row[:3] == (arm, size, seed))
+        Path(f"{arm}-{size}-{seed}.csv").write_text(head + own)
+    keys: Row = {
+        "item": "id",
+        "benchmark": "exam",
+        "contrasts": ({"name": "c", "factor": "arm", "a": "a", "b": "b", "score": "exam"},),
+    }
+    one = imported(tmp_path, files="all.csv", columns=("arm", "size"), seed="seed", **keys)
+    many = imported(tmp_path, name="many", files="{arm}-{size}-{seed}.csv", **keys)
+    assert one.contrasts().equals(many.contrasts())
+    assert_frame_equal(one.cells(), many.cells(), check_row_order=False)
+    assert set(one.cells()["size"]) == {4, 16}
+    # a seed that is taken for a sample makes the interval too narrow
+    with pytest.raises(UserError, match=r"set `seed: seed`, or, .*`sample: seed`"):
+        imported(tmp_path, files="all.csv", columns=("arm", "size"), **keys)
+    with pytest.raises(UserError, match="arm=a: a seed is a whole number"):
+        imported(tmp_path, files="all.csv", columns=("size",), **(keys | {"seed": "arm"}))
+    with pytest.raises(UserError, match="arm is set twice"):
+        imported(tmp_path, files="{arm}-*.csv", columns=("arm",), **keys)
+    with pytest.raises(UserError, match=r"set `columns: \[NAME\]`"):
+        imported(tmp_path, files="all.csv", **keys)
+
+
 @pytest.mark.parametrize(
     ("rows", "keys", "message"),
     [
@@ -319,10 +352,10 @@ def test_what_is_declared_wrongly_leaves_nothing_behind(logs: Path) -> None:
     [
         ("files: x/{arm}\n", "name is missing"),
         ("name: n\nfiles: logs/*.jsonl\n", r"no \{factor\} in it"),
-        ("name: n\nfiles: '{a}/{a}'\n", r"\{a\} stands twice"),
+        ("name: n\nfiles: '{a}/{a}'\n", r"a is set twice"),
         ("name: n\nfiles: '{arm}/x'\nformat: helm\n", "format=helm: not a choice|helm"),
         ("name: n\nfiles: '{arm}/x'\nscores: 1\n", "scores: unknown key"),
-        ("name: n\nfiles: '{tokens}/x'\n", r"\{tokens\} is a column of the results"),
+        ("name: n\nfiles: '{tokens}/x'\n", "tokens is a column of the results"),
         ("- 1\n", "a YAML file that says where logs are is needed"),
         ("name: ../n\nfiles: '{arm}/x'\n", "a study's name is a folder's name"),
     ],
