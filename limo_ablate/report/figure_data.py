@@ -32,7 +32,7 @@ from limo_ablate.core.typed import nearest
 from limo_ablate.report.labels import axis, score_word
 from limo_ablate.report.labels import level as level_text
 from limo_ablate.study.axes import factors, keys
-from limo_ablate.study.contrast import SIZE
+from limo_ablate.study.contrast import SIZE, measured
 from limo_ablate.study.design import ALL, Block, Figure
 
 LOG_RATIO = 8
@@ -57,7 +57,7 @@ class FigureData:
     """Levels of `x` in the study's order."""
     scale: Literal["log", "linear", "category"]
     word: str
-    """What the means are called: `accuracy` or `score`."""
+    """What the means are called: `accuracy`, `score` or `share finished`."""
     over: str
     """What means are over: `seed`, or the label of the axis of replicates (`pre-training seed`)."""
 
@@ -133,16 +133,21 @@ def _is(trial: Trial, key: str, level: Any) -> bool:
 def _data(
     figure: Figure, block: Block, trials: list[Trial], answers: pl.DataFrame, seeds: list[str]
 ) -> FigureData:
-    keys = list(dict.fromkeys([figure.x, figure.line, *seeds]))
-    rows = table(trials, [key for key in keys if key not in ("seed", ALL)]).filter(
-        pl.col("score") == figure.score
-    )
+    keys, (name, outcome) = list(dict.fromkeys([figure.x, figure.line, *seeds])), measured(figure.score)
+    rows = table(trials, [key for key in keys if key not in ("seed", ALL)]).filter(pl.col("score") == name)
+    answers = answers.with_columns(accuracy=pl.col(outcome))
     if rows.is_empty():
         known = list(dict.fromkeys(name for t in trials for name in (t.metrics or {})["scores"]))
         raise UserError(
-            f"figure '{figure.title}': score={figure.score}{nearest(figure.score, known)} "
-            f"Scores: {', '.join(known)}"
+            f"figure '{figure.title}': score={figure.score}{nearest(name, known)} Scores: {', '.join(known)}"
         )
+    if answers.join(rows, on=["trial", "score"], how="semi")["accuracy"].null_count():
+        raise UserError(
+            f"figure '{figure.title}': score={figure.score}: its trials do not record how completions ended"
+        )
+    if outcome != "accuracy":
+        means = answers.group_by("trial", "score").agg(pl.col("accuracy").mean())
+        rows = rows.drop("accuracy").join(means, on=["trial", "score"], maintain_order="left")
     rows = rows.with_columns(x=pl.col(figure.x), line=_line(figure))
     points = summary(rows, answers, ["x", "line"], seeds)
     joined = answers.join(rows.select("trial", "score", "x", "line", *seeds), on=["trial", "score"])
@@ -166,7 +171,7 @@ def _data(
         lines=lines,
         levels=levels,
         scale=scale,
-        word=score_word(trials, figure.score),
+        word=score_word(trials, figure.score) if outcome == "accuracy" else "share finished",
         over=axis(seeds[0]),
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from limo_ablate.analysis.trials import Trial
+from limo_ablate.study.contrast import measured
 from limo_ablate.study.design import ALL
 from limo_ablate.trial.evaluate.passes import FRACTIONAL, word_of
 
@@ -49,7 +50,7 @@ def score_word(trials: Iterable[Trial], *scores: str) -> str:
 
 def score_title(score: str, word: str) -> str:
     """`mini/hard` -> `accuracy on mini (hard)`."""
-    benchmark, _, group = score.partition("/")
+    benchmark, _, group = measured(score)[0].partition("/")
     return f"{word} on {benchmark}" + (f" ({group})" if group else "")
 
 

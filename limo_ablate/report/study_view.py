@@ -22,7 +22,7 @@ from limo_ablate.core.provenance import read_provenance
 from limo_ablate.report.figure_data import FigureData, figure_data
 from limo_ablate.report.labels import level, score_word
 from limo_ablate.study.block import Block
-from limo_ablate.study.contrast import SIZE
+from limo_ablate.study.contrast import SIZE, is_accuracy
 from limo_ablate.study.design import Figure, Study, load_study
 from limo_ablate.study.folder import IMPORTED, started_in
 
@@ -136,11 +136,17 @@ class StudyView:
     def _data(self) -> dict[Figure, list[FigureData]]:
         return {}
 
-    def panels(self) -> Iterator[FigureData]:
-        """The panels of all figures that can be drawn."""
+    def panels(self, *, of_accuracy: bool = False) -> Iterator[FigureData]:
+        """The panels of all figures that can be drawn, or of those that show accuracy."""
         for figure in self.figures:
-            with suppress(Exception):  # the report shows the error in the figure's place
-                yield from self.data(figure)
+            if not of_accuracy or is_accuracy(figure.score):
+                with suppress(Exception):  # the report shows the error in the figure's place
+                    yield from self.data(figure)
+
+    def score_of(self, block: Block) -> str:
+        """The score that the block's first figure of accuracy shows; the study's main one without any."""
+        shown = (one.score for one in self.figures if one.block == block.name and is_accuracy(one.score))
+        return next(shown, self.scores[0])
 
 
 def load(folder: Path) -> StudyView:

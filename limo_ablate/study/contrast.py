@@ -174,6 +174,10 @@ def measured(score: str) -> tuple[str, str]:
     return (name, outcome) if outcome in ("finished", LIKELIHOOD) and name else (score, "accuracy")
 
 
+def is_accuracy(score: str) -> bool:
+    return measured(score)[1] == "accuracy"
+
+
 def is_amount(level: Any) -> bool:
     """Whether a level has a logarithm."""
     return isinstance(level, int | float) and not isinstance(level, bool) and level > 0

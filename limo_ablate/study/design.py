@@ -71,7 +71,8 @@ class Figure:
     x: str
     line: str = ALL
     score: str
-    """A benchmark or a group of it, as in metrics.json: `mini`, `mini/hard`."""
+    """A benchmark or a group of it, as in metrics.json: `mini`, `mini/hard`. With `.finished`
+    (`mini.finished`), the share of completions that end by themselves instead of the accuracy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

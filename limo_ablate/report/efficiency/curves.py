@@ -22,7 +22,7 @@ TEXT = (
 
 def section(view: StudyView) -> Section | None:
     """For each figure with fitted curves: sizes needed, gains, equivalence; and the forms used."""
-    fitted = [(data, data.fits) for data in view.panels() if data.fits]
+    fitted = [(data, data.fits) for data in view.panels(of_accuracy=True) if data.fits]
     if not fitted:
         return None
     charts = [

@@ -61,7 +61,7 @@ def section(view: StudyView) -> Section | None:
 
 
 def _components(view: StudyView, block: Block) -> pl.DataFrame | None:
-    score = next((figure.score for figure in view.figures if figure.block == block.name), view.scores[0])
+    score = view.score_of(block)
     try:
         fractional = view.word(score) == "score" and not view.table["samples"].eq(1).any()
         variances = view.cube(block, score, "variance") if fractional else None

@@ -74,7 +74,7 @@ def balanced_grid(view: StudyView, block: Block) -> Grid | None:
     together the first stands for all. Untrained bases, which have no tier, are left out of grids."""
     if not view.done or block.design not in ("factorial", "fractional", "ofat"):
         return None
-    score = next((figure.score for figure in view.figures if figure.block == block.name), view.scores[0])
+    score = view.score_of(block)
     axes = [keys(effect_label)[0] for effect_label in block.axes if effect_label not in (block.when or {})]
     own = [trial for trial in view.counted if block.name in trial.blocks]
     if SIZE in axes and block.design != "ofat":

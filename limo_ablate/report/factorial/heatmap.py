@@ -30,7 +30,7 @@ INTERACTION = (
 
 def section(view: StudyView) -> Section | None:
     """A heatmap of each figure with several levels on both axes; None if there are none."""
-    charts = tuple(heatmap_chart(data) for data in view.panels() if is_crossed(data))
+    charts = tuple(heatmap_chart(data) for data in view.panels(of_accuracy=True) if is_crossed(data))
     return Section("heatmap", "Heatmaps of two axes", charts=charts) if charts else None
 
 

@@ -80,7 +80,7 @@ def summary_run(view: StudyView, errors: PartErrors) -> SummaryRun:
     }
     page = write_page(view, parts, files, errors)
     tables = {name: table for name, table in drawn.items() if not table.is_empty()}
-    return SummaryRun(view, parts, page, list(view.panels()), tables)
+    return SummaryRun(view, parts, page, list(view.panels(of_accuracy=True)), tables)
 
 
 def picture_key(chart: Chart) -> str:
@@ -103,7 +103,7 @@ def _tables(
     yield "cells", lambda: view.cells.rename({key: flat(key) for key in view.keys})
     if isinstance(contrasts, Claims):
         yield "contrasts", lambda: contrasts.rows
-    for data in view.panels():
+    for data in view.panels(of_accuracy=True):
         axes = {"x": flat(data.figure.x), "line": flat(data.figure.line)}
         yield points_key(data), partial(data.points.rename, axes)
         yield f"curve/{_name(data)}", partial(_curve, data)

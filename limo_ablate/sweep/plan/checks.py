@@ -10,7 +10,7 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.core.typed import nearest
 from limo_ablate.study.axes import factors
 from limo_ablate.study.block import Block, Objective
-from limo_ablate.study.contrast import measured
+from limo_ablate.study.contrast import LIKELIHOOD, measured
 from limo_ablate.study.design import ALL, Figure, Study
 from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.study.search.objectives import check_objectives, score_names
@@ -24,7 +24,10 @@ def check_study(study: Study, trials: Sequence[PlannedTrial]) -> None:
     blocks = {block.name: block for block in study.blocks}
     for figure in study.figures:
         where = f"study {study.name}: figure '{figure.title}'"
-        _check_score(figure.score, configs[figure.block], where)
+        score, outcome = measured(figure.score)
+        if outcome == LIKELIHOOD:
+            raise UserError(f"{where}: score={figure.score}: figures show shares; declare a contrast of it")
+        _check_score(score, configs[figure.block], where)
         _check_keys(figure, blocks[figure.block], configs[figure.block], where)
     for contrast in study.contrasts:
         for score in contrast.scores:

@@ -57,6 +57,19 @@ def test_a_point_is_the_mean_over_the_seeds_of_a_blocks_cell(view: StudyView) ->
     assert shown.points.height == 4 * 5
 
 
+def test_a_figure_of_the_completions_that_end(tmp_path: Path) -> None:
+    (shown,) = panels(tmp_path, SIZE_QUALITY, score="mini.finished")
+    verdicts = pl.read_parquet(next(tmp_path.glob("trials/*/verdicts.parquet")))
+    finished = (verdicts["finish"] != "length").mean()
+    assert finished is not None
+    assert 0.5 < finished < 1
+    assert shown.points["mean"].to_list() == pytest.approx([finished] * 20), "all trials cut off the same"
+    assert "share finished on mini" in str(efficiency_chart(shown).to_dict())
+    assert f"{100 * finished:.1f}" in finding(shown)
+    assert not list(load(tmp_path).panels(of_accuracy=True)), "sections on accuracy leave it out"
+    assert load(tmp_path).score_of(load(tmp_path).study.blocks[0]) == "mini"
+
+
 def test_levels_and_lines_keep_the_declared_order(view: StudyView) -> None:
     assert data(view, 0).lines == ["L1", "L2", "L3", "L4", "L5"]
     assert data(view, 0).levels == [4, 16, 64, 256]
