@@ -126,7 +126,7 @@ def _high_shares(view: StudyView) -> list[Problem]:
             found.append(
                 Problem(
                     f"{high.height} of {cells.height} cells have more than {100 * MANY:.0f} % {what}; most: "
-                    f"{percent(most[column])} % ({where})",
+                    f"{percent(most[column])} %{f' ({where})' if where else ''}",
                     section,
                 )
             )

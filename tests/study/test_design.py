@@ -9,7 +9,7 @@ import yaml
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.project import package_folder
 from limo_ablate.study.budget import Budget
-from limo_ablate.study.contrast import Contrast
+from limo_ablate.study.contrast import Contrast, measured
 from limo_ablate.study.design import Block, Figure, Study, load_study, multirun_study
 from limo_ablate.study.ledger_url import check_ledger
 from limo_ablate.study.planned import planned_trials
@@ -75,7 +75,7 @@ def test_the_studies_that_ship_are_named_as_their_files_and_compose(path: Path) 
     known = {block.name for block in study.blocks}
     assert {block for trial in found for block in trial.blocks} == known
     for figure in study.figures:
-        assert figure.score.split("/")[0] in found[0].config.eval.benchmarks
+        assert measured(figure.score)[0].split("/")[0] in found[0].config.eval.benchmarks
 
 
 WHOLE = """

@@ -51,14 +51,14 @@ def code(answered: Sequence[Answered]) -> list[Grade]:
 def _program(one: Answered) -> str | Grade:
     text = final_text(one)
     if isinstance(text, Grade):
-        return text
+        return text if one.gold.strip() else undecided("code", None, "there are no tests")
     blocks = BLOCK.findall(text)
+    if not one.gold.strip():
+        return undecided("code", text, "there are no tests")
     return (blocks[-1] if blocks else text).strip("\n") or Grade(status="incorrect", rule="no_answer")
 
 
 def _tested(program: str, tests: str, options: GraderOptions) -> Grade:
-    if not tests.strip():
-        return undecided("code", program, "there are no tests")
     if len(program) > LONGEST:
         return wrong("code", program[:LONGEST], f"longer than {LONGEST} characters")
     passed = secrets.token_hex(16)  # an early sys.exit(0) is no pass

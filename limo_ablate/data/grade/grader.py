@@ -140,5 +140,5 @@ def wrong(rule: str, answer: str, reason: str, score: float | None = None) -> Gr
     return Grade(status="incorrect", rule=rule, answer=answer, reason=reason, score=score)
 
 
-def undecided(rule: str, answer: str, reason: str) -> Grade:
+def undecided(rule: str, answer: str | None, reason: str) -> Grade:
     return Grade(status="undecided", rule=rule, answer=answer, reason=reason)

@@ -31,15 +31,15 @@ def json_data(answered: Sequence[Answered]) -> list[Grade]:
 
 
 def _grade(one: Answered) -> Grade:
-    text = final_text(one)
-    if isinstance(text, Grade):
-        return text
-    gold = _parsed(one.gold)
+    text, gold = final_text(one), _parsed(one.gold)
     schema = one.grading.json_schema
     if isinstance(gold, dict) and "$schema" in gold:
         gold, schema = None, gold
     elif gold is None:
-        return undecided("json", text[:LONGEST], "the gold answer is no JSON object or array")
+        own = None if isinstance(text, Grade) else text[:LONGEST]
+        return undecided("json", own, "the gold answer is no JSON object or array")
+    if isinstance(text, Grade):
+        return text
     found = _last_json(text) if len(text) <= LONGEST else None
     if found is None:
         return Grade(status="incorrect", rule="no_answer", reason="no JSON object or array")

@@ -46,10 +46,13 @@ class GraderRegistry(Registry[Grader]):
             defined = ast.parse(_source(name))
         except (SyntaxError, ValueError) as error:
             raise UserError(f"grader={name}: {path} is no Python: {error}") from error
-        names = [one.name for one in defined.body if isinstance(one, ast.FunctionDef)]
-        if function not in names:
+        functions = {one.name: one.args for one in defined.body if isinstance(one, ast.FunctionDef)}
+        if function not in functions:
+            known = ", ".join(functions) or "none"
+            raise UserError(f"grader={name}: {path} defines no function {function}; it has: {known}")
+        if not _takes_one(functions[function]):
             raise UserError(
-                f"grader={name}: {path} defines no function {function}; it has: {', '.join(names) or 'none'}"
+                f"grader={name}: {function} of {path} must be callable with one argument, a completion"
             )
         return None
 
@@ -58,6 +61,13 @@ class GraderRegistry(Registry[Grader]):
 
     def identity(self, name: str) -> dict[str, str] | None:
         return {"file": file_digest(name)} if is_own_file(name) else super().identity(name)
+
+
+def _takes_one(arguments: ast.arguments) -> bool:
+    positional = len(arguments.posonlyargs) + len(arguments.args)
+    needed = positional - len(arguments.defaults)
+    keywords = None in arguments.kw_defaults  # one without a default
+    return needed <= 1 and (positional >= 1 or arguments.vararg is not None) and not keywords
 
 
 def is_own_file(name: object) -> bool:

@@ -89,24 +89,30 @@ def voted(answered: Sequence[Answered], grades: Sequence[Grade]) -> list[Grade]:
     return voted
 
 
+def _ungradable(one: Answered, rule: str, reason: str) -> Grade:
+    """The grade where the gold answer can't be used, of completions that broke off too: none is wrong."""
+    answer = read_answer(one)
+    return undecided(rule, None if isinstance(answer, Grade) else answer, reason)
+
+
 def _grade(one: Answered, rule: str, equal: Callable[[str, str], bool]) -> Grade:
+    if not one.gold.strip():
+        return _ungradable(one, rule, "the gold answer is empty")
     answer = read_answer(one)
     if isinstance(answer, Grade):
         return answer
-    if not one.gold.strip():
-        return undecided(rule, answer, "the gold answer is empty")
     if len(answer) > LONGEST:
         return wrong(rule, answer[:LONGEST], f"longer than {LONGEST} characters")
     return right(rule, answer) if equal(answer, one.gold) else wrong(rule, answer, "not the gold answer")
 
 
 def _f1(one: Answered) -> Grade:
+    golds = [_words(part) for part in read_gold(one.gold).split(one.grading.separator)]
+    if not any(golds):
+        return _ungradable(one, "f1", "the gold answer has no words")
     answer = read_answer(one)
     if isinstance(answer, Grade):
         return answer
-    golds = [_words(part) for part in read_gold(one.gold).split(one.grading.separator)]
-    if not any(golds):
-        return undecided("f1", answer, "the gold answer has no words")
     own = _words(answer[:LONGEST])
     score = max(_shared(own, gold) for gold in golds if gold)
     return right("f1", answer, 1.0) if score == 1 else wrong("f1", answer, f"F1 {score:.3f}", score)
@@ -123,13 +129,13 @@ def _shared(one: Counter[str], other: Counter[str]) -> float:
 
 
 def _number(one: Answered) -> Grade:
+    golds = _numbers(read_gold(one.gold))
+    if len(golds) != 1:
+        return _ungradable(one, "number", f"the gold answer has {len(golds)} numbers, not one")
     answer = read_answer(one)
     if isinstance(answer, Grade):
         return answer
-    golds, found = _numbers(read_gold(one.gold)), _numbers(answer[:LONGEST])
-    if len(golds) != 1:
-        reason = f"the gold answer has {len(golds)} numbers, not one"
-        return undecided("number", answer, reason)
+    found = _numbers(answer[:LONGEST])
     if len(found) != 1:
         return wrong("number", answer, f"{len(found)} numbers, not one")
     (gold,), (value,) = golds, found
@@ -152,14 +158,15 @@ def _numbers(text: str) -> set[Decimal]:
 
 
 def _matched(one: Answered) -> Grade:
+    try:
+        pattern = regex.compile(one.gold, regex.IGNORECASE)
+    except regex.error as error:
+        return _ungradable(one, "regex", f"the gold answer is no regular expression: {error}")
     answer = read_answer(one)
     if isinstance(answer, Grade):
         return answer
     try:
-        matched = regex.fullmatch(one.gold, answer.strip(), regex.IGNORECASE, timeout=SECONDS)
-    except regex.error as error:
-        reason = f"the gold answer is no regular expression: {error}"
-        return undecided("regex", answer, reason)
+        matched = pattern.fullmatch(answer.strip(), timeout=SECONDS)
     except TimeoutError:
         reason = f"the pattern took more than {SECONDS} s"
         return undecided("regex", answer, reason)

@@ -50,6 +50,8 @@ def test_a_share_of_fields_is_a_score() -> None:
 
 def test_a_gold_answer_that_is_no_json_is_undecided() -> None:
     assert grade("{}", "three").status == "undecided"
+    (cut,) = json_data([Answered(problem="p", completion="{", gold="three", finished=False)])
+    assert (cut.status, cut.answer) == ("undecided", None), "what broke off is not wrong either"
 
 
 def test_schemas() -> None:

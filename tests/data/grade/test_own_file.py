@@ -16,6 +16,8 @@ def whole(one): return Grade(status="undecided", rule="mine", answer=one.answer)
 def wrong(one): return "yes"
 def fails(one): return 1 / 0
 def too_much(one): return 7
+def two(completion, gold): return completion == gold
+def more(one, *, strict=False, **others): return True
 """
 
 
@@ -34,7 +36,8 @@ def by(function: str, completion: str = "The answer is Nile") -> Grade:
 
 
 def test_what_the_function_returns_is_the_grade(project: Path) -> None:
-    assert by("accepts").status == "correct"
+    assert by("accepts").status == by("more").status == "correct"
+    GRADERS.check_installed("python:graders/mine.py:more")
     assert by("accepts", "The answer is Rhine").status == "incorrect"
     assert (by("part").status, by("part").score) == ("incorrect", 0.4)
     assert by("whole").status == "undecided"
@@ -56,6 +59,7 @@ def test_mistakes_are_one_line(project: Path, function: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
+        ("python:graders/mine.py:two", "two of graders/mine.py must be callable with one argument"),
         ("python:graders/mine.py:missing", "defines no function missing; it has: accepts, part"),
         ("python:graders/other.py:f", "No such file"),
         ("python:/etc/x.py:f", r"must be python:FILE\.py:FUNCTION"),

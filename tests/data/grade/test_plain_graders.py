@@ -115,3 +115,10 @@ def test_f1_of_words(completion: str, gold: str, score: float) -> None:
 def test_f1_without_an_answer_or_a_gold_answer() -> None:
     assert status(f1, "", "Nile") == "incorrect"
     assert status(f1, "The answer is Nile", "the, a") == "undecided"
+
+
+@pytest.mark.parametrize(("grader", "gold"), [(exact, " "), (number, "three"), (matches, "("), (f1, "the")])
+def test_what_broke_off_is_not_wrong_where_the_gold_answer_can_t_be_used(grader: Any, gold: str) -> None:
+    (grade,) = grader([answered("I think", gold, finished=False)])
+    assert (grade.status, grade.answer) == ("undecided", None)
+    assert status(grader, "The answer is 3", gold) == "undecided"
