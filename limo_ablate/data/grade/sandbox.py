@@ -58,7 +58,7 @@ if os.getuid() == 0:
     os.setresgid(user, user, user)
     os.setresuid(user, user, user)
 for name, limit in zip(("NPROC", "CPU", "AS", "FSIZE", "NOFILE", "CORE"), map(int, sys.argv[2:])):
-    resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (limit, limit))
+    resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (limit, limit + (name == "CPU")))
 sys.argv = ["program.py"]
 sys.path[:] = [*(path for path in sys.path if path), "/tmp"]
 runpy.run_path("/task/program.py", run_name="__main__")
@@ -195,6 +195,8 @@ def _watched(process: subprocess.Popen[bytes], limits: Limits) -> Outcome:
 
     def outcome(stopped: str = "") -> Outcome:
         code = None if stopped else process.wait()
+        if code == 128 + signal.SIGXCPU:
+            code, stopped = None, f"more than {max(1, round(limits.seconds))} s of processor time"
         return Outcome(code, output.decode("utf-8", "replace"), stopped)
 
     with selectors.DefaultSelector() as selector:
