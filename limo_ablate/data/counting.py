@@ -11,7 +11,6 @@ training problems and test problems are disjoint and the first ones are a mixtur
 
 from __future__ import annotations
 
-import calendar
 import hashlib
 import string
 from collections.abc import Iterator
@@ -19,9 +18,12 @@ from typing import Any
 
 from limo_ablate.core.errors import UserError
 
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
+          "November", "December")  # fmt: skip
 SEQUENCES = {
-    "day": ("Which day of the week", tuple(calendar.day_name), True),
-    "month": ("Which month", tuple(calendar.month_name)[1:], True),
+    "day": ("Which day of the week", DAYS, True),
+    "month": ("Which month", MONTHS, True),
     "letter": ("Which letter of the alphabet", tuple(string.ascii_uppercase), False),
 }
 """Unit -> how its questions begin, its names, and whether the first follows the last."""

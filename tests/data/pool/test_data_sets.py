@@ -132,8 +132,8 @@ SETS: dict[str, tuple[Rows, str, dict[str, Any]]] = {
     "math_train": (MATH, "file", {"solutions": [], "level": 5.0, "subject": "Algebra"}),
     "aime_past": (AIME, "file", {"solutions": [("s", None)], "level": 4.0}),
 }
-ELSEWHERE = {"miniature", "aime_math", "auto"}
-"""Tested in test_load.py, test_real.py and test_schemas.py."""
+ELSEWHERE = {"counting", "miniature", "aime_math", "auto"}
+"""Tested in test_load.py, test_real.py, test_schemas.py and test_counting.py."""
 
 
 def test_every_data_set_has_a_test() -> None:
