@@ -88,7 +88,7 @@ def test_what_has_not_run_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     study = la.Study("miniature", "seeds=[0]", f"paths.studies={tmp_path}")
     assert len(study.declared.seeds) == 1
-    with pytest.raises(la.UserError, match="miniature: no such study"):
+    with pytest.raises(la.UserError, match="miniature: not run yet in"):
         study.cells()
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = la.nonsense  # type: ignore[attr-defined]
