@@ -145,6 +145,10 @@ def _serve(imports: Sequence[str]) -> None:
 
     for name in imports:
         importlib.import_module(name)
+    if "wandb" in sys.modules:
+        from wandb.sdk.data_types._private import MEDIA_TMP
+
+        atexit.unregister(MEDIA_TMP.cleanup)  # the first program to end would remove it for all others
     compose_trials([["track=none"]])
     gc.freeze()
     for line in sys.stdin:
@@ -188,9 +192,9 @@ def _run(order: dict[str, Any]) -> int:
     os.environ.clear()
     os.environ.update(order["environment"])
     os.chdir(order["cwd"])
+    weakref.finalize._registry.clear()  # type: ignore[attr-defined]  # the server removes what it has made
     if order["spare"]:
         _fork_servers_are_forked_too()
-    weakref.finalize._registry.clear()  # type: ignore[attr-defined]  # the server removes what it has made
     if limit := order["largest_file"]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     signal.signal(signal.SIGHUP, signal.SIG_IGN if order["nohup"] else signal.SIG_DFL)

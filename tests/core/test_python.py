@@ -38,6 +38,8 @@ LINES = {
     "score": ["score", "answers.jsonl"],
     "verify": ["verify", "answers.jsonl"],
     "export": ["export", "nowhere"],
+    "fetch": ["fetch", "all", "nowhere"],
+    "gc": ["gc"],
     "dashboard": ["dashboard", "nowhere"],
     "wandb-sync": ["wandb-sync"],
     "wandb-sweep": ["wandb-sweep", "lr_search"],

@@ -29,6 +29,7 @@ from functools import cache
 from pathlib import Path
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.python import python
 
 FIRST_USER = 1_000_000_000
 OWN = 8
@@ -178,7 +179,7 @@ def _linked(name: str) -> tuple[str, ...]:
 
 def _python() -> str:
     """The interpreter of this environment, with its packages."""
-    return str(Path(os.path.realpath(sys.prefix)) / "bin" / Path(sys.executable).name)
+    return str(Path(os.path.realpath(sys.prefix)) / "bin" / Path(python()[0]).name)
 
 
 @cache
