@@ -19,17 +19,16 @@ from limo_ablate.core.artifacts import content_key
 from limo_ablate.core.errors import EXIT_USER_ERROR
 from limo_ablate.core.files import write_atomically
 from limo_ablate.core.hardware import device_count
-from limo_ablate.core.marked_processes import ATTEMPT_MARK, end_marked
-from limo_ablate.core.progress import PROGRESS, PROGRESS_VARIABLE, Progress, read_progress
+from limo_ablate.core.progress import PROGRESS, Progress, read_progress
 from limo_ablate.sweep.budget_guard import BudgetGuard
 from limo_ablate.sweep.ledger.queue import Queue, QueuedTrial
 from limo_ablate.sweep.ledger.same_failures import reason_key
 from limo_ablate.sweep.live import Board, Row, readable, rerun_command
+from limo_ablate.sweep.machines import Machines
 from limo_ablate.sweep.slots import Slot
-from limo_ablate.sweep.worker import BROKEN, DISK_FULL, PREEMPTED, SERVER_DIED, Call, Worker
+from limo_ablate.sweep.worker import BROKEN, DISK_FULL, LOG, PREEMPTED, SERVER_DIED, Call, RunningCall
 from limo_ablate.trial.config import LaunchConfig, TrialConfig
 
-LOG = "trial.log"
 BASES = "bases"
 """Folder of a study with a folder for each base model that its runners make."""
 FAILED = "failed.json"
@@ -95,10 +94,7 @@ class RunningAttempt:
     slot: Slot
     folder: Path
     """Folder of its log and its progress."""
-    worker: Worker
-    mark: str
-    """Value of `ATTEMPT_MARK` in the environment of all that it starts."""
-    started: float = field(default_factory=time.monotonic)
+    call: RunningCall
     ending: str | None = None
     """Why its runner ends it."""
     pruned: bool = False
@@ -108,13 +104,13 @@ class RunningAttempt:
 
     @classmethod
     def start(
-        cls, work: QueuedTrial | Base, call: Call, slot: Slot, folder: Path, mark: str
+        cls, machines: Machines, work: QueuedTrial | Base, call: Call, folder: Path, runner: str
     ) -> RunningAttempt:
-        config = config_of(work)
+        hardware = config_of(work).hardware
         (folder / PROGRESS).unlink(missing_ok=True)
-        own = {PROGRESS_VARIABLE: str((folder / PROGRESS).absolute()), ATTEMPT_MARK: mark}
-        worker = Worker(call, {**slot.environment(config.hardware), **own}, folder / LOG)
-        return cls(work, slot, folder, worker, mark)
+        slot = machines.acquire(hardware)
+        running = machines.start(call, hardware, slot, folder, f"{runner}/{key_of(work)}")
+        return cls(work, slot, folder, running)
 
     @property
     def name(self) -> str:
@@ -122,7 +118,7 @@ class RunningAttempt:
 
     @property
     def seconds(self) -> float:
-        return time.monotonic() - self.started
+        return time.monotonic() - self.call.started if self.call.started is not None else 0.0
 
     @property
     def log(self) -> Path:
@@ -133,27 +129,25 @@ class RunningAttempt:
         return read_progress(self.folder)
 
     def row(self) -> Row:
-        state = "ending" if self.ending else "running"
+        state = "ending" if self.ending else "running" if self.call.started is not None else "starting"
         spend = self.seconds * self.slot.devices
         return Row(self.name, state, self.slot.index, self.progress, spend, self.work.attempt - 1)
 
     def result(self) -> tuple[int, str | None]:
-        """(exit code, reason of failure) once it has ended; whatever a failed one left running is ended."""
-        code, reason = self.worker.result()
-        if code:
-            end_marked(self.mark, variable=ATTEMPT_MARK, grace=0)
+        """(exit code, reason of failure) once it has ended."""
+        code, reason = self.call.result()
         return code, self.ending or reason
 
     def kill(self, reason: str) -> None:
         """Ends it at once: a hung process may ignore SIGTERM; its checkpoints are already on disk."""
         self.ending = reason
-        self.worker.terminate(signal.SIGKILL)
+        self.call.terminate(signal.SIGKILL)
 
     def hangs(self, limit: float) -> bool:
         """Whether its progress and its log have not changed for `limit` seconds of this process's clock."""
         seen = tuple(_modified(self.folder / name) for name in (PROGRESS, LOG))
         now = time.monotonic()
-        if seen != self._last_seen:
+        if seen != self._last_seen or self.call.started is None:
             self._last_seen, self._changed_at = seen, now
         return now - self._changed_at > limit
 

@@ -22,7 +22,6 @@ from limo_ablate.study.design import Study
 from limo_ablate.study.folder import REGISTRATION, REPORT, REPORT_ERRORS, SEEN_AS, STUDY
 from limo_ablate.study.planned import PlannedTrial, count_text
 from limo_ablate.study.search.propose import first_proposals
-from limo_ablate.sweep.attempts import LOG
 from limo_ablate.sweep.interrupts import Interrupts
 from limo_ablate.sweep.launchers.launcher import load_launcher
 from limo_ablate.sweep.ledger.declaration import declare
@@ -40,7 +39,7 @@ from limo_ablate.sweep.reconcile import Differences, differences, reasons, recon
 from limo_ablate.sweep.runner import Commands, LeaseLost
 from limo_ablate.sweep.session import RunnerOptions, Session
 from limo_ablate.sweep.trust import check_trust, named, remember
-from limo_ablate.sweep.worker import Call
+from limo_ablate.sweep.worker import LOG, Call
 
 COMMANDS = Commands()
 LEASE_LOST = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -34,7 +33,6 @@ def join(
     check_directory(folder)
     session = Session.of(load_study(str(folder / "study.yaml"), overrides), folder)
     check_trust(session.study.name, session.trials, session.searches, overrides, trust=trust)
-    session = replace(session, launch=replace(session.launch, executor="local", slurm=None, options={}))
     console = Console(soft_wrap=True, highlight=False, markup=False)
     try:
         with Interrupts() as interrupts, Lease(folder) as lease:
@@ -46,11 +44,11 @@ def join(
                 waits_for_others=False,
                 max_attempts=max_attempts,
             )
-            slots = LocalLauncher(session).side_by_side()
+            launcher = LocalLauncher(session)
             limit = session.launch.max_same_failures
             same_failures = SameFailures(folder, limit, on_stop=console.print)
             ledger = session.ledger(interrupts.pause)
-            queue = session.queue(ledger, lease, costs, same_failures, slots=slots)
+            queue = session.queue(ledger, lease, costs, same_failures, slots=launcher.side_by_side())
             if same_failures.stop:
                 return EXIT_TRIALS_FAILED
             console.print(
@@ -60,7 +58,7 @@ def join(
                 return 0
             if commands.checked:
                 refuse_unfit([queued.trial for queued in queue.waiting], console)
-            runner = session.work(queue, session.budget_guard(queue, costs), lease, options)
+            runner = launcher.work(queue, session.budget_guard(queue, costs), lease, options)
             print_not_run(runner.not_run, session.study, costs, console)
     except KeyboardInterrupt:
         console.print("interrupted: the trials that were running here wait again")

@@ -1,4 +1,4 @@
-"""The runner: claims trials from the queue and runs them on this machine's devices.
+"""The runner: claims trials from the queue and runs them on its machines.
 
     base models (each made once) ──▶ their trials, in the queue's order ──▶ ledger
 
@@ -19,17 +19,16 @@ from typing import TYPE_CHECKING
 
 from limo_ablate.analysis.results import read_metrics
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.marked_processes import end_marked
 from limo_ablate.core.text import counted
 from limo_ablate.study.planned import PlannedTrial
-from limo_ablate.sweep.attempts import BASES, LOG, Base, Bases, Outcomes, RunningAttempt, config_of, key_of
+from limo_ablate.sweep.attempts import BASES, Base, Bases, Outcomes, RunningAttempt, config_of, key_of
 from limo_ablate.sweep.budget_guard import BudgetGuard
 from limo_ablate.sweep.interrupts import Interrupts
 from limo_ablate.sweep.ledger.lease import Lease
 from limo_ablate.sweep.ledger.queue import Queue, QueuedTrial
 from limo_ablate.sweep.live import REFRESH_SECONDS, Board, Row
-from limo_ablate.sweep.slots import Devices
-from limo_ablate.sweep.worker import BROKEN, DISK_FULL, Call, end_workers
+from limo_ablate.sweep.machines import Machines
+from limo_ablate.sweep.worker import BROKEN, DISK_FULL, LOG, Call, end_workers
 from limo_ablate.trial.config import LaunchConfig
 
 if TYPE_CHECKING:
@@ -144,7 +143,7 @@ class Runner:
     queue: Queue
     lease: Lease
     launch: LaunchConfig
-    devices: Devices
+    machines: Machines
     board: Board
     interrupts: Interrupts
     budget_guard: BudgetGuard
@@ -157,7 +156,7 @@ class Runner:
     not_run: list[PlannedTrial] = field(default_factory=list, init=False)
     """Trials that the budget did not allow."""
     _running: dict[int, RunningAttempt] = field(default_factory=dict, init=False)
-    """Sentinel of the worker -> its attempt."""
+    """Sentinel of the call -> its attempt."""
     _bases: Bases = field(default_factory=Bases, init=False)
     _claims: int = field(default=0, init=False)
     _server_is_up: bool = field(default=False, init=False)
@@ -179,8 +178,8 @@ class Runner:
             while self._step():
                 pass
         except LeaseLost:
-            end_workers([running.worker for running in self._running.values()], grace=0)
-            end_marked(self.lease.id, grace=0)
+            end_workers([running.call for running in self._running.values()], grace=0)
+            self.machines.end_leftovers(self.lease.id)
             raise
         except BaseException:
             self._abandon()
@@ -238,7 +237,7 @@ class Runner:
             self._fail_without_base()
         while not self._leaving:
             startable = self._startable()
-            index = self.devices.choose([(key_of(work), config_of(work).hardware) for work in startable])
+            index = self.machines.choose([(key_of(work), config_of(work).hardware) for work in startable])
             if index is None:
                 return
             work = startable[index]
@@ -284,12 +283,11 @@ class Runner:
             self.board.say(f"preparing base model {work.name}")
             work.state, folder = "making", self.folder / BASES / work.name
             call = Call(self.commands.prepare, (config,))
-        slot = self.devices.acquire(config.hardware)
         # the first start waits for seconds, until the fork server has imported the stack
         with nullcontext() if self._server_is_up else self.interrupts.window():
-            running = RunningAttempt.start(work, call, slot, folder, f"{self.lease.id}/{key_of(work)}")
+            running = RunningAttempt.start(self.machines, work, call, folder, self.lease.id)
         self._server_is_up, self._starting = True, None
-        self._running[running.worker.sentinel] = running
+        self._running[running.call.sentinel] = running
 
     def _settle(self, sentinel: int) -> None:
         """Records the end of an attempt and frees its devices."""
@@ -298,7 +296,7 @@ class Runner:
         code, reason = running.result()
         if code or not self.queue.waiting:  # a failure may stop the study: look before more is claimed
             self._polling.make_due()
-        self.devices.release(running.slot)
+        self.machines.release(running.slot)
         if isinstance(running.work, Base):
             self._outcomes.record_base(running, running.work, code, reason)
         else:
@@ -335,8 +333,8 @@ class Runner:
                 self.board.say(
                     f"ending {counted(len(self._running), 'trial')}, with {grace:g} s to write a checkpoint"
                 )
-        end_workers([running.worker for running in self._running.values()], self.launch.grace_seconds)
-        end_marked(self.lease.id, grace=0)
+        end_workers([running.call for running in self._running.values()], self.launch.grace_seconds)
+        self.machines.end_leftovers(self.lease.id)
         with suppress(OSError, KeyboardInterrupt):
             for running in self._running.values():
                 if isinstance(running.work, QueuedTrial):

@@ -26,11 +26,10 @@ from limo_ablate.sweep.ledger.reader import LedgerReader
 from limo_ablate.sweep.ledger.same_failures import SameFailures
 from limo_ablate.sweep.live import Board
 from limo_ablate.sweep.looks import Looks
+from limo_ablate.sweep.machines import Machines
 from limo_ablate.sweep.plan.checks import check_study
 from limo_ablate.sweep.plan.cost import Costs
 from limo_ablate.sweep.runner import Commands, Pruners, Runner
-from limo_ablate.sweep.slots import Devices
-from limo_ablate.sweep.worker import fork_server
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.config import LaunchConfig, TrialConfig
 
@@ -124,13 +123,22 @@ class Session:
         queue.refresh()
         return queue
 
-    def work(self, queue: Queue, budget_guard: BudgetGuard, lease: Lease, options: RunnerOptions) -> Runner:
-        """Runs what waits; returns the runner, which knows the outcome. Raises what Runner.run raises."""
-        devices = Devices(self.launch)
-        devices.check(self.hardware)
+    def work(
+        self,
+        queue: Queue,
+        budget_guard: BudgetGuard,
+        lease: Lease,
+        options: RunnerOptions,
+        machines: Machines,
+    ) -> Runner:
+        """Runs what waits on these machines; returns the runner, which knows the outcome.
+
+        Raises what Runner.run raises.
+        """
+        machines.check(self.hardware)
         threads = max(hardware.threads for hardware in self.hardware)
         with (
-            fork_server(options.commands.preload, lease.id, threads),
+            machines.opened(options.commands.preload, lease.id, threads),
             Board(options.console, total=queue.total, done=queue.done) as board,
         ):
             runner = Runner(
@@ -139,7 +147,7 @@ class Session:
                 queue=queue,
                 lease=lease,
                 launch=self.launch,
-                devices=devices,
+                machines=machines,
                 board=board,
                 interrupts=options.interrupts,
                 budget_guard=budget_guard,

@@ -44,22 +44,56 @@ class Slot:
 
 
 @dataclass
-class Devices:
-    """The devices of this machine, and which slots use them."""
+class Slots:
+    """Which slots are in use, and which trial gets the next one."""
 
     launch: LaunchConfig
-    gpus: Sequence[str] = field(default_factory=lambda: visible_gpus())
-    cores: int = field(default_factory=lambda: available_cores())
     slots: dict[int, Slot] = field(default_factory=dict, init=False)
     """Index -> slot in use."""
     _passed: Counter[str] = field(default_factory=Counter, init=False)
-    _widest: int = field(default=1, init=False)
 
     def __post_init__(self) -> None:
         if self.launch.slots is not None and self.launch.slots < 1:
             raise UserError(
                 f"launch.slots={self.launch.slots}: at least one slot is needed, or null for all that fit"
             )
+
+    def fits(self, hardware: HardwareConfig) -> bool:
+        """Whether a trial on `hardware` can be started now."""
+        return not self.launch.slots or len(self.slots) < self.launch.slots
+
+    def choose(self, waiting: Sequence[tuple[str, HardwareConfig]]) -> int | None:
+        """Index of the first of `waiting`, (key, hardware), that fits now.
+
+        None when none does, or when the first one has been passed too often already.
+        """
+        for index, (_, hardware) in enumerate(waiting):
+            if self.fits(hardware):
+                if index:
+                    self._passed[waiting[0][0]] += 1
+                return index
+            if self._passed[waiting[0][0]] >= PASSES:
+                return None
+        return None
+
+    def use(self, *, gpus: tuple[str, ...] = (), cores: int = 0) -> Slot:
+        """The lowest slot that is free, with these devices."""
+        index = next(i for i in range(len(self.slots) + 1) if i not in self.slots)
+        self.slots[index] = Slot(index, gpus, cores)
+        return self.slots[index]
+
+    def release(self, slot: Slot) -> None:
+        """Frees the devices of a trial that has ended."""
+        del self.slots[slot.index]
+
+
+@dataclass
+class Devices(Slots):
+    """The devices of this machine, and which slots use them."""
+
+    gpus: Sequence[str] = field(default_factory=lambda: visible_gpus())
+    cores: int = field(default_factory=lambda: available_cores())
+    _widest: int = field(default=1, init=False)
 
     def check(self, hardware: Iterable[HardwareConfig]) -> None:
         """Raises UserError when a trial on one of `hardware` needs more GPUs than there are."""
@@ -73,37 +107,15 @@ class Devices:
             return self.launch.slots
         return max(1, (len(self.gpus) if hardware.device == "cuda" else self.cores) // width(hardware))
 
-    def choose(self, waiting: Sequence[tuple[str, HardwareConfig]]) -> int | None:
-        """Index of the first of `waiting`, (key, hardware), that fits now.
-
-        None when none does, or when the first one has been passed too often already.
-        """
-        for index, (_, hardware) in enumerate(waiting):
-            if self._fits(hardware):
-                if index:
-                    self._passed[waiting[0][0]] += 1
-                return index
-            if self._passed[waiting[0][0]] >= PASSES:
-                return None
-        return None
-
     def acquire(self, hardware: HardwareConfig) -> Slot:
         """A slot for a trial on `hardware`, which must fit; on GPUs, the least used ones."""
-        index = next(i for i in range(len(self.slots) + 1) if i not in self.slots)
-        if hardware.device == "cuda":
-            free = sorted(self.gpus, key=lambda gpu: (self._load()[gpu], self.gpus.index(gpu)))
-            chosen = sorted(free[: width(hardware)], key=self.gpus.index)
-            self.slots[index] = Slot(index, gpus=tuple(chosen))
-        else:
-            self.slots[index] = Slot(index, cores=width(hardware))
-        return self.slots[index]
+        if hardware.device != "cuda":
+            return self.use(cores=width(hardware))
+        free = sorted(self.gpus, key=lambda gpu: (self._load()[gpu], self.gpus.index(gpu)))
+        return self.use(gpus=tuple(sorted(free[: width(hardware)], key=self.gpus.index)))
 
-    def release(self, slot: Slot) -> None:
-        """Frees the devices of a trial that has ended."""
-        del self.slots[slot.index]
-
-    def _fits(self, hardware: HardwareConfig) -> bool:
-        if self.launch.slots and len(self.slots) >= self.launch.slots:
+    def fits(self, hardware: HardwareConfig) -> bool:
+        if not super().fits(hardware):
             return False
         if hardware.device == "cuda":
             free = sum(self._load()[gpu] < self._trials_per_gpu() for gpu in self.gpus)

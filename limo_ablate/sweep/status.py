@@ -25,13 +25,15 @@ from limo_ablate.study.design import load_study
 from limo_ablate.study.folder import STUDY, study_folder
 from limo_ablate.study.planned import PlannedTrial, count_text
 from limo_ablate.study.search.search import searches
-from limo_ablate.sweep.attempts import BASES, LOG, Bases
+from limo_ablate.sweep.attempts import BASES, Bases
 from limo_ablate.sweep.ledger.lease import LEASE, RUNNERS, Watch
 from limo_ablate.sweep.ledger.ledger import History, histories
 from limo_ablate.sweep.ledger.same_failures import read_stop
 from limo_ablate.sweep.live import failure_lines, last_line, readable
 from limo_ablate.sweep.session import Session, all_trials
+from limo_ablate.sweep.worker import LOG
 from limo_ablate.trial.compose import compose
+from limo_ablate.trial.config import LAUNCHERS
 
 STATES = ("finished", "stale", "running", "waiting", "failed")
 
@@ -205,8 +207,6 @@ def unproposed(folder: Path, statuses: Sequence[TrialStatus]) -> int:
 
 
 def _print_details(folder: Path, found: Sequence[TrialStatus], console: Console) -> None:
-    from limo_ablate.sweep.launchers.slurm import job_lines
-
     for line in base_lines(folder, found):
         console.print(line)
     for state in found:
@@ -225,8 +225,9 @@ def _print_details(folder: Path, found: Sequence[TrialStatus], console: Console)
         console.print(f"  {stop}")
     if failed:
         console.print(f"  new attempts: {command('retry', str(folder))}")
-    for line in job_lines(folder):
-        console.print(line)
+    for executor in {state.trial.config.launch.executor for state in found}:
+        for line in LAUNCHERS.load(executor).lines(folder):
+            console.print(line)
 
 
 def _facts(folder: Path, found: Sequence[TrialStatus], *, full: bool) -> dict[str, Any]:

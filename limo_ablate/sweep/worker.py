@@ -22,14 +22,16 @@ from importlib import import_module
 from multiprocessing import forkserver, util
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from limo_ablate.core.credentials import masked
 from limo_ablate.core.errors import EXIT_USER_ERROR, Preempted, UserError, is_disk_full
-from limo_ablate.core.marked_processes import GRACE, RUNNER_MARK, end_group
+from limo_ablate.core.marked_processes import ATTEMPT_MARK, GRACE, RUNNER_MARK, end_group, end_marked
 from limo_ablate.core.python import SAFE_PATH
 from limo_ablate.sweep import preload
 
+LOG = "trial.log"
+"""File in a trial's folder."""
 FAILED, BROKEN, DISK_FULL, PREEMPTED = 1, 70, 74, 75
 """Exit codes: the call raised (a UserError gives 2); the stack can't be imported, so that nothing can run; a
 disk is full; it was asked to end, did, and can continue where it stopped."""
@@ -53,11 +55,38 @@ class Call:
         return getattr(import_module(module), function)(*self.arguments)
 
 
+class RunningCall(Protocol):
+    """A call that runs in a process of its own, on whatever machine."""
+
+    @property
+    def sentinel(self) -> int:
+        """Ready, for `multiprocessing.connection.wait`, when the process has ended."""
+        ...
+
+    @property
+    def started(self) -> float | None:
+        """When it began, by `time.monotonic`; None while it still waits for a machine."""
+        ...
+
+    @property
+    def running(self) -> bool: ...
+
+    def result(self) -> tuple[int, str | None]:
+        """(exit code, reason of failure) once it has ended; whatever it left running is ended too."""
+        ...
+
+    def terminate(self, number: signal.Signals) -> None:
+        """Signals it and its children: SIGTERM asks it to end, SIGKILL ends it."""
+        ...
+
+
 class Worker:
-    """A call that runs in a process of its own."""
+    """A `RunningCall` on this machine."""
 
     def __init__(self, call: Call, environment: Mapping[str, str], log: Path) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
+        self.started = time.monotonic()
+        self._mark = environment.get(ATTEMPT_MARK)
         context = multiprocessing.get_context("forkserver")
         self._reasons, sender = context.Pipe(duplex=False)
         self._process = context.Process(target=_main, args=(call, dict(environment), str(log), sender))
@@ -66,7 +95,6 @@ class Worker:
 
     @property
     def sentinel(self) -> int:
-        """Ready, for `multiprocessing.connection.wait`, when the process has ended."""
         return self._process.sentinel
 
     @property
@@ -79,11 +107,12 @@ class Worker:
         return self._process.pid
 
     def result(self) -> tuple[int, str | None]:
-        """(exit code, reason of failure) once it has ended; whatever it left running is ended too."""
         self._process.join()
         end_group(self.pid)
         code = self._process.exitcode
         assert code is not None
+        if code and self._mark:
+            end_marked(self._mark, variable=ATTEMPT_MARK, grace=0)
         reason = self._given_reason() or (_describe(code) if code else None)
         self._reasons.close()
         self._process.close()
@@ -109,7 +138,7 @@ def _describe(code: int) -> str:
     return f"ended with exit code {code}"
 
 
-def end_workers(workers: Sequence[Worker], grace: float = GRACE) -> None:
+def end_workers(workers: Sequence[RunningCall], grace: float = GRACE) -> None:
     """Sends SIGTERM to all running workers, then SIGKILL after `grace` seconds."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         for worker in workers:

@@ -137,7 +137,7 @@ def _check_endpoint(config: TrialConfig, known: Known) -> None:
 
 
 def _check_gpus(config: TrialConfig, known: Known) -> None:
-    if config.launch.executor == "local":
+    if LAUNCHERS.load(config.launch.executor).here:
         check_gpus(config.hardware, known.once(("gpus",), lambda: len(visible_gpus())))
 
 

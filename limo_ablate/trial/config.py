@@ -251,10 +251,11 @@ class LaunchConfig:
         self._check_notify()
         if self.options and self.executor in LAUNCHERS.builtin:
             raise UserError(f"launch.options={self.options}: launch.executor={self.executor} has no options")
-        if (self.executor == "slurm") != (self.slurm is not None):
-            raise UserError(
-                f"launch.executor={self.executor}: launch.slurm is required for slurm, else not allowed"
-            )
+        for name in LAUNCHERS.builtin:  # the options of a launcher of ours are the key with its name
+            if hasattr(self, name) and (self.executor == name) != (getattr(self, name) is not None):
+                raise UserError(
+                    f"launch.executor={self.executor}: launch.{name} is required for {name}, else not allowed"
+                )
 
     def _check_notify(self) -> None:
         try:

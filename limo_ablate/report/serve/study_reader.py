@@ -16,11 +16,11 @@ from optuna.trial import FrozenTrial
 from limo_ablate.core.files import check_links
 from limo_ablate.core.hardware import device_count
 from limo_ablate.study.design import load_study
-from limo_ablate.sweep.attempts import LOG
 from limo_ablate.sweep.live import last_line, last_lines, rerun_command
 from limo_ablate.sweep.plan.cost import Costs
 from limo_ablate.sweep.session import Session, all_trials
 from limo_ablate.sweep.status import STATES, TrialStatus, live_runners, trial_statuses
+from limo_ablate.sweep.worker import LOG
 
 FAILURES, RESULTS = 10, 8
 """Maximum number of failures and of results shown, the latest ones."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from pathlib import Path
+from typing import ClassVar, Protocol
 
 from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.sweep.budget_guard import BudgetGuard
@@ -18,10 +19,29 @@ class Launcher(Protocol):
     sweep.
 
     A launcher runs no trial itself. It starts runners, which claim trials from the study's ledger: in this
-    process (`session.work`), or as processes `limo-ablate join FOLDER` on any machine that sees the study's
-    folder under the same path. The ledger decides how trials are distributed, retried and recorded, so the
-    launcher affects no result and is in no key. `launch.options` holds its settings.
+    process (`session.work`, on `Machines` of its own where these are not this one), or as processes
+    `limo-ablate join FOLDER` on any machine that sees the study's folder under the same path. The ledger
+    decides how trials are distributed, retried and recorded, so the launcher affects no result and is in no
+    key. `launch.options` holds its settings. Whichever it starts:
+
+    start       all that waits is run, at most `side_by_side` trials at a time, each with the devices that its
+                hardware asks for.
+    watch       the end of a process, a runner or a job is noticed, however it came about; `run` returns once
+                nothing is left.
+    cancel      on an interrupt, what this process runs ends, with all that it has started. Where jobs go on
+                by themselves, the message says so and how to end them.
+    preempt     who is asked to end (SIGTERM) gets `launch.grace_seconds` to write a checkpoint; its trial
+                waits again, goes on from there, and no attempt is counted.
+    lose        a machine that is gone, or a runner that was killed, takes no trial with it: they wait again
+                within about a minute, and no attempt is counted.
+    logs        a trial's own log is in its folder, while it runs too; `lines` says where others are.
+    clean up    however `run` ends, no process and no running row is left but those of jobs that go on.
+
+    `tests/sweep/launchers/test_contract.py` holds each of ours to this.
     """
+
+    here: ClassVar[bool]
+    """Whether trials run on this machine, which is checked for their GPUs then."""
 
     def __init__(self, session: Session) -> None: ...
 
@@ -42,6 +62,11 @@ class Launcher(Protocol):
         to stop; `elsewhere` counts those that other runners have. Wait inside `options.interrupts.window()`,
         where a Ctrl-C is raised.
         """
+        ...
+
+    @staticmethod
+    def lines(folder: Path) -> Sequence[str]:
+        """What `limo-ablate status` says of the study in `folder` beside its trials: jobs, or machines."""
         ...
 
 

@@ -41,8 +41,6 @@ from limo_ablate.sweep.live import last_line
 from limo_ablate.sweep.session import RunnerOptions, Session
 from limo_ablate.trial.config import LaunchConfig
 
-__all__ = ["SlurmLauncher", "job_lines"]
-
 POLL_SECONDS = 5.0
 """Interval at which squeue and the ledger are read: fast enough for people, no load for Slurm's
 controller."""
@@ -53,6 +51,8 @@ MAX_LOST = 3
 
 
 class SlurmLauncher:
+    here = False
+
     def __init__(self, session: Session) -> None:
         self._batch = batch_of(session.folder, session.launch, session.hardware)
 
@@ -80,6 +80,10 @@ class SlurmLauncher:
                 f"to end them: scancel --name={self._batch.name}"
             ) from error
         return [queued.trial for queued in queue.waiting]
+
+    @staticmethod
+    def lines(folder: Path) -> Sequence[str]:
+        return job_lines(folder)
 
 
 def batch_of(folder: Path, launch: LaunchConfig, hardware: Sequence[HardwareConfig]) -> Batch:

@@ -3,6 +3,7 @@
 import subprocess
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.python import environment, python
@@ -14,6 +15,8 @@ from limo_ablate.sweep.session import RunnerOptions, Session
 
 
 class RunnersLauncher:
+    here = True
+
     def __init__(self, session: Session) -> None:
         self.folder = session.folder
         self.count = int(session.launch.options.get("count", 2))
@@ -40,3 +43,7 @@ class RunnersLauncher:
                 runner.wait()
         queue.refresh()
         return [queued.trial for queued in queue.waiting]
+
+    @staticmethod
+    def lines(folder: Path) -> Sequence[str]:
+        return [f"  its runners' leases: {folder / 'runners'}"]
