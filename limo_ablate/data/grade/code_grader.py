@@ -27,7 +27,10 @@ SHOWN = 300
 
 def code(answered: Sequence[Answered]) -> list[Grade]:
     """Right: the tests run to their end. Equal programs are run once."""
-    check_sandbox("grader_options")
+    if not answered:
+        return []
+    grading = answered[0].grading
+    check_sandbox("grader_options", grading.sandbox)
     programs = [_program(one) for one in answered]
     cases = {
         (program, one.gold): wrong("code", "", "not run")
@@ -35,7 +38,7 @@ def code(answered: Sequence[Answered]) -> list[Grade]:
         if isinstance(program, str)
     }
     with ThreadPoolExecutor(max(1, len(os.sched_getaffinity(0)))) as pool:
-        grades = pool.map(lambda case: _tested(case[0], case[1], answered[0].grading), [*cases])
+        grades = pool.map(lambda case: _tested(case[0], case[1], grading), [*cases])
         for case, grade in zip([*cases], grades, strict=True):
             cases[case] = grade
             keep_alive()
@@ -63,7 +66,7 @@ def _tested(program: str, tests: str, options: GraderOptions) -> Grade:
         return wrong("code", program[:LONGEST], f"longer than {LONGEST} characters")
     passed = secrets.token_hex(16)  # an early sys.exit(0) is no pass
     whole = f"{program}\n\n\n{tests}\n\n\nprint({passed!r}, flush=True)\n"
-    outcome = run(whole, Limits(options.seconds, options.memory))
+    outcome = run(whole, Limits(options.seconds, options.memory), options.sandbox)
     if outcome.stopped:
         return wrong("limit", program, outcome.stopped)
     if outcome.code == 0 and outcome.output.rstrip().endswith(passed):

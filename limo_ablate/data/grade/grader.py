@@ -7,11 +7,14 @@ graded by the same functions.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from limo_ablate.core.artifacts import DEFAULT_NOT_IN_KEY
 from limo_ablate.core.errors import UserError
 from limo_ablate.verify.turns import Thinking, final_part
+
+SandboxKind: TypeAlias = Literal["bubblewrap", "landlock"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,8 @@ class GraderOptions:
     """`code`: of processor time of a process; all of it may take twice as long."""
     memory: int = 1024
     """`code`: MiB of all processes together."""
+    sandbox: SandboxKind = field(default="bubblewrap", metadata=DEFAULT_NOT_IN_KEY)
+    """`code`: landlock needs no namespaces; it holds one process without sockets."""
     rubric: str | None = None
     """`judge`: the prompt, instead of `eval.judge.prompt`."""
 

@@ -53,7 +53,7 @@ def check_grader(grading: Grading, where: str) -> None:
     if grading.grader == CODE:
         from limo_ablate.data.grade.sandbox import check_sandbox
 
-        check_sandbox(where)
+        check_sandbox(where, grading.options.sandbox)
 
 
 def key_inputs(grading: Grading) -> dict[str, object]:

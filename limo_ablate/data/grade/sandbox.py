@@ -1,13 +1,17 @@
-"""Runs code of others apart from this machine: by bubblewrap, without network, in an empty folder.
+"""Runs code of others apart from this machine: by bubblewrap, or by Landlock where that is asked for.
 
-The code sees the system's and Python's files, read-only, and a temporary folder in memory; it has namespaces
-of its own for processes, users and the network. Of each process, processor time, memory, and the size of
-files are limited by the kernel. This process watches all of them together: their number, memory, output and
-wall time. When the program ends or is over a limit, all its processes are ended, daemons too, since they end
-with the first process of their namespace.
+**bubblewrap.** The code sees the system's and Python's files, read-only, and a temporary folder in memory; it
+has namespaces of its own for processes, users and the network. Of each process, processor time, memory, and
+the size of files are limited by the kernel. This process watches all of them together: their number, memory,
+output and wall time. When the program ends or is over a limit, all its processes are ended, daemons too,
+since they end with the first process of their namespace.
 
-It does not protect against faults of the kernel. Docker and Ubuntu 24.04 may forbid namespaces:
-`check_sandbox` tries a program before anything is trained.
+**Landlock** (`confined.py`) needs no namespaces, which Docker and Ubuntu 24.04 may forbid. The code is one
+process under our user, without sockets: the kernel refuses it a second one. It sees the names and sizes of
+files outside, not their content. Nothing takes its place, or that of bubblewrap: verdicts of one study come
+from one kind of sandbox.
+
+Neither protects against faults of the kernel. `check_sandbox` tries a program before anything is trained.
 """
 
 from __future__ import annotations
@@ -18,18 +22,21 @@ import secrets
 import selectors
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.python import python
+from limo_ablate.data.grade import confined
+from limo_ablate.data.grade.grader import SandboxKind
 
 FIRST_USER = 1_000_000_000
 OWN = 8
@@ -48,8 +55,19 @@ UNSEEN = {
 }
 """Machine -> its number, and those of memfd_create, memfd_secret, shmget and io_uring_setup, which take
 memory that belongs to no process."""
-X32, ALLOW, REFUSE, KILL = 0x40000000, 0x7FFF0000, 0x00050001, 0x80000000
 INSTALL = "apt install bubblewrap"
+OTHERWISE = "choose Landlock: grader_options.sandbox=landlock (one process, no sockets)"
+VARIABLES = {
+    "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}  # fmt: skip
+"""The environment of a program."""
+WORK = "work"
+"""Landlock's folder to write to."""
+ENTRIES = 10_000
+"""Files and folders in it."""
+BLOCK = 512
+"""Bytes of a unit of `st_blocks`."""
 INSIDE_FOLDER = "/tmp"  # noqa: S108  the sandbox's own, in memory
 INSIDE = """\
 import os, resource, runpy, sys
@@ -85,45 +103,80 @@ class Outcome:
     """The limit that ended it."""
 
 
-def run(program: str, limits: Limits) -> Outcome:
+def run(program: str, limits: Limits, kind: SandboxKind = "bubblewrap") -> Outcome:
     """Runs a Python program to its end, or to a limit."""
-    with tempfile.TemporaryDirectory(prefix="limo-ablate-") as folder:
-        task = Path(folder)
-        task.chmod(0o755)
+    with _folder() as task:
         (task / "program.py").write_text(program, encoding="utf-8", errors="replace")
-        (task / "inside.py").write_text(INSIDE)
-        (task / "filter").write_bytes(_filter())
-        with (task / "filter").open("rb") as filtered:
-            process = subprocess.Popen(
-                _command(task, limits, filtered.fileno()), pass_fds=[filtered.fileno()],
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            )  # fmt: skip
+        process = _by_landlock(task, limits) if kind == "landlock" else _by_bubblewrap(task, limits)
         try:
-            return _watched(process, limits)
+            return _watched(process, limits, task / WORK if kind == "landlock" else None)
         finally:
             _end(process)
 
 
 @cache
-def check_sandbox(where: str) -> None:
-    """Raises UserError where bubblewrap is missing, or may not do its work here."""
+def check_sandbox(where: str, kind: SandboxKind = "bubblewrap") -> None:
+    """Raises UserError where this sandbox is missing, or may not do its work here."""
+    what = f"{where}.grader=code"
     if platform.machine() not in UNSEEN:
-        raise UserError(f"{where}.grader=code: there is no sandbox for {platform.machine()}")
-    if shutil.which("bwrap") is None:
-        raise UserError(f"{where}.grader=code runs code in bubblewrap, which is missing: {INSTALL}")
-    outcome = run("print('runs')", Limits())
-    if outcome.code != 0 or outcome.output.strip() != "runs":
-        said = (outcome.output or outcome.stopped).strip().replace("\n", "; ")[:300]
-        raise UserError(
-            f"{where}.grader=code: bubblewrap can't make a sandbox here ({said}); allow unprivileged user "
-            "namespaces (in Docker: --security-opt seccomp=unconfined, systempaths=unconfined), or "
-            "grade on another machine"
+        raise UserError(f"{what}: there is no sandbox for {platform.machine()}")
+    if kind == "landlock":
+        advice = "it takes x86_64 and Linux 6.2 or later with landlock in lsm=; grade on such a machine"
+        if platform.machine() != "x86_64" or confined.landlock_version() < confined.OLDEST:
+            raise UserError(f"{what}: this kernel has no Landlock {confined.OLDEST} or later; {advice}")
+    else:
+        advice = (
+            "allow unprivileged user namespaces (in Docker: --security-opt seccomp=unconfined, "
+            f"systempaths=unconfined), grade on another machine, or {OTHERWISE}"
         )
+        if shutil.which("bwrap") is None:
+            raise UserError(f"{what} runs code in bubblewrap, which is missing: {INSTALL}; or {OTHERWISE}")
+    outcome = run("print('runs')", Limits(), kind)
+    if outcome.code != 0 or outcome.output.strip() != "runs":
+        said = (outcome.output or outcome.stopped).strip().replace("\n", "; ")[-300:]
+        raise UserError(f"{what}: {kind} can't make a sandbox here ({said}); {advice}")
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="limo-ablate-"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        try:
+            shutil.rmtree(folder)
+        except (OSError, RecursionError):  # a program may nest deeper than Python goes, and lock folders
+            for command in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
+                subprocess.run([*command, "--", folder], check=False, stderr=subprocess.DEVNULL)
+
+
+def _by_bubblewrap(task: Path, limits: Limits) -> subprocess.Popen[bytes]:
+    (task / "inside.py").write_text(INSIDE)
+    (task / "filter").write_bytes(confined.filter_program(*UNSEEN[platform.machine()]))
+    with (task / "filter").open("rb") as filtered:
+        return _started(_command(task, limits, filtered.fileno()), pass_fds=[filtered.fileno()])
+
+
+def _by_landlock(task: Path, limits: Limits) -> subprocess.Popen[bytes]:
+    work = task / WORK
+    work.mkdir()
+    own = [max(1, round(limits.seconds)), limits.memory << 20, FILES]
+    command = [
+        _python(), "-I", confined.__file__, str(task / "program.py"), str(work), *map(str, own),
+        *("/usr", "/bin", "/lib", "/lib64", "/sbin", "/etc/ld.so.cache", "/etc/alternatives"), *_prefixes(),
+    ]  # fmt: skip
+    return _started(command, cwd=work, env=VARIABLES | {"HOME": str(work), "TMPDIR": str(work)})
+
+
+def _started(command: list[str], **more: Any) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        start_new_session=True, **more,
+    )  # fmt: skip
 
 
 def _command(task: Path, limits: Limits, filtered: int) -> list[str]:
-    prefixes = dict.fromkeys(os.path.realpath(path) for path in (sys.base_prefix, sys.prefix))
-    shown = [path for path in prefixes if not path.startswith("/usr/") and path != "/usr"]
     links = [name for name in ("bin", "lib", "lib64", "sbin") if Path("/", name).exists()]
     memory = limits.memory << 20
     # an unused id for each program, since the limit on processes counts all of a user's
@@ -136,32 +189,23 @@ def _command(task: Path, limits: Limits, filtered: int) -> list[str]:
     return [
         "bwrap", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
         *apart, "--seccomp", str(filtered), "--die-with-parent", "--new-session", "--hostname", "sandbox",
-        "--clearenv", "--setenv", "PATH", "/usr/bin:/bin", "--setenv", "HOME", INSIDE_FOLDER,
-        "--setenv", "LANG", "C.UTF-8", "--setenv", "OMP_NUM_THREADS", "1",
-        "--setenv", "OPENBLAS_NUM_THREADS", "1", "--setenv", "PYTHONDONTWRITEBYTECODE", "1",
+        "--clearenv", "--setenv", "HOME", INSIDE_FOLDER,
+        *(word for name, value in VARIABLES.items() for word in ("--setenv", name, value)),
         "--perms", "1777", "--size", str(FILES), "--tmpfs", INSIDE_FOLDER, "--ro-bind", "/usr", "/usr",
         *(word for name in links for word in _linked(name)),
         "--dir", "/etc", "--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache",
         "--ro-bind-try", "/etc/alternatives", "/etc/alternatives",
-        *(word for path in shown for word in _bound(path)),
+        *(word for path in _prefixes() for word in _bound(path)),
         "--proc", "/proc", "--dev", "/dev", "--ro-bind", str(task), "/task",
         "--remount-ro", "/", "--remount-ro", "/dev", "--chdir", INSIDE_FOLDER,
         "--", _python(), "-I", "/task/inside.py", *map(str, own),
     ]  # fmt: skip
 
 
-def _filter() -> bytes:
-    """A seccomp program that refuses `UNSEEN` and calls by the numbers of other architectures."""
-    arch, numbers = UNSEEN[platform.machine()]
-    load, equal, above, leave = 0x20, 0x15, 0x35, 0x06
-    last = len(numbers) + 2
-    program = [
-        (load, 0, 0, 4), (equal, 1, 0, arch), (leave, 0, 0, KILL), (load, 0, 0, 0),
-        (above, last - 1, 0, X32),
-        *((equal, last - 2 - place, 0, number) for place, number in enumerate(numbers)),
-        (leave, 0, 0, ALLOW), (leave, 0, 0, REFUSE),
-    ]  # fmt: skip
-    return b"".join(struct.pack("HBBI", *one) for one in program)
+def _prefixes() -> list[str]:
+    """Folders of this environment's Python and packages outside /usr."""
+    prefixes = dict.fromkeys(os.path.realpath(path) for path in (sys.base_prefix, sys.prefix))
+    return [path for path in prefixes if not path.startswith("/usr/") and path != "/usr"]
 
 
 def _bound(path: str) -> list[str]:
@@ -189,14 +233,15 @@ def _no_more_namespaces() -> tuple[str, ...]:
     return ("--disable-userns",) if "--disable-userns" in shown.stdout + shown.stderr else ()
 
 
-def _watched(process: subprocess.Popen[bytes], limits: Limits) -> Outcome:
+def _watched(process: subprocess.Popen[bytes], limits: Limits, work: Path | None) -> Outcome:
+    """`work`: the folder, where the kernel does not bound it."""
     assert process.stdout is not None
     os.set_blocking(process.stdout.fileno(), False)
     until, output = time.monotonic() + 2 * limits.seconds, bytearray()
 
     def outcome(stopped: str = "") -> Outcome:
         code = None if stopped else process.wait()
-        if code == 128 + signal.SIGXCPU:
+        if code in (128 + signal.SIGXCPU, -signal.SIGXCPU):
             code, stopped = None, f"more than {max(1, round(limits.seconds))} s of processor time"
         return Outcome(code, output.decode("utf-8", "replace"), stopped)
 
@@ -214,7 +259,7 @@ def _watched(process: subprocess.Popen[bytes], limits: Limits) -> Outcome:
                 return outcome(f"more than {OUTPUT >> 20} MiB of output")
             if time.monotonic() > until:
                 return outcome(f"more than {2 * limits.seconds:g} s")
-            if stopped := _over(process.pid, limits):
+            if stopped := _over(process.pid, limits) or (_too_full(process.pid, work) if work else ""):
                 return outcome(stopped)
 
 
@@ -232,6 +277,28 @@ def _over(pid: int, limits: Limits) -> str:
     return (
         f"more than {limits.memory} MiB" if pages * os.sysconf("SC_PAGE_SIZE") > limits.memory << 20 else ""
     )
+
+
+def _too_full(pid: int, work: Path) -> str:
+    """What no quota of the kernel holds: the folder's files, and those that are open but removed from it."""
+    unread: list[OSError] = []
+    entries = size = 0
+    for base, folders, files in os.walk(work, onerror=unread.append):
+        entries += len(folders) + len(files)
+        for name in files:
+            with suppress(OSError):  # it is gone
+                size += os.lstat(Path(base, name)).st_blocks * BLOCK
+        if entries > ENTRIES:
+            break
+    with suppress(OSError):  # it has ended
+        for one in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                found = one.stat()
+                size += found.st_blocks * BLOCK if found.st_nlink == 0 else 0
+    hidden = any(not isinstance(error, FileNotFoundError) for error in unread)
+    if entries > ENTRIES or size > FILES or hidden:
+        return f"more than {FILES >> 20} MiB or {ENTRIES:,} files"
+    return ""
 
 
 def _children(pid: int) -> list[int]:
