@@ -76,6 +76,9 @@ class ReferenceStageConfig:
     """Fewest and most correct samples with which a problem is passed to the next stage; null: any number."""
 
 
+REFERENCES = "data.difficulty.reference.stages"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceConfig(EngineConfig):
     """How pass rates are measured (LIMO, section 3.1): stage after stage, the last one's rates count."""
@@ -88,7 +91,7 @@ class ReferenceConfig(EngineConfig):
     def __post_init__(self) -> None:
         super(ReferenceConfig, self).__post_init__()
         for name, stage in self.stages.items():
-            check_sampling(f"data.difficulty.reference.stages.{name}", stage)
+            check_sampling(f"{REFERENCES}.{name}", stage)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -336,6 +339,23 @@ class TrialConfig:
                     f"select.contamination.also.{name}: a benchmark of that name is evaluated (path "
                     f"{evaluated.path}); give this one ({problems.path}) another name"
                 )
+        self._check_names()
+
+    def _check_names(self) -> None:
+        """Completions, verdicts and models of a trial are recorded by these names."""
+        measured, reference = self.data.difficulty.measure == "reference", self.data.difficulty.reference
+        taken = {"teacher": "data.teacher"} if self.data.teacher else {}
+        stages = dict.fromkeys(reference.stages, REFERENCES) if reference and measured else {}
+        judge = {"judge": "eval.judge"} if self.eval.judge else {}
+        used = [(f"eval.benchmarks.{name}", name, taken | stages) for name in self.eval.benchmarks]
+        used += [(f"{REFERENCES}.{name}", name, taken | judge) for name in stages]
+        for key, name, others in used:
+            if name in others:
+                raise UserError(
+                    f"{key}: {others[name]} uses the name {name} in this trial; choose another one"
+                )
+            if "/" in name:
+                raise UserError(f"{key}: has a slash, as a group has (mini/hard); choose another name")
 
     def _check_kept(self, kept: KeptConfig) -> None:
         if self.train.dev and self.train.dev.keep == "best":

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,22 @@ def test_what_can_be_known_before_is_told_before(
     trial_pool(asked(tmp_path, server), Stages(), trained_model)
     assert Known().pool(config).stage == "taught"
     check_alone(config)  # all solutions are there: no key is needed
+
+
+def test_a_benchmark_does_not_share_its_name_with_what_a_trial_records(
+    tmp_path: Path, server: Script
+) -> None:
+    """The teacher's completions and verdicts were recorded as those of the benchmark."""
+    also = ["+eval/set@eval.benchmarks.teacher=aime", "+eval/decoding@eval.benchmarks.teacher=greedy"]
+    with pytest.raises(UserError, match=r"^eval\.benchmarks\.teacher: data\.teacher uses the name teacher"):
+        asked(tmp_path, server, *also)
+    config = compose(also)
+    assert "teacher" in config.eval.benchmarks
+    coarse = [one.replace("teacher", "coarse") for one in also]
+    with pytest.raises(UserError, match=r"benchmarks\.coarse: data\.difficulty\.reference\.stages uses"):
+        compose(["data/difficulty=mini_reference", *coarse])
+    with pytest.raises(UserError, match=r"eval\.benchmarks\.a/b: has a slash"):
+        replace(config, eval=replace(config.eval, benchmarks={"a/b": config.eval.benchmarks["teacher"]}))
 
 
 def test_problems_that_can_not_be_graded_are_refused(tmp_path: Path, server: Script) -> None:

@@ -1,5 +1,6 @@
 """Samples drawn from a real server that fails in every way: which come, which are paid for, what is kept."""
 
+import json
 import logging
 import os
 import signal
@@ -301,13 +302,38 @@ def test_after_a_kill_only_what_was_under_way_is_asked_again(store: Store) -> No
             time.sleep(0.01)
         process.kill()
         process.wait()
-        kept = sum(1 for file in store.root.glob("drawn/*.jsonl") for _ in file.open())
+        (file,) = store.root.glob("drawn/*.jsonl")
+        kept = sum(json.loads(line)["finish"] == "stop" for line in file.open())
         assert 3 <= kept <= 7
         time.sleep(0.2)
         before = len(script.bodies)
         assert before - kept <= 2
         drawn(script, store, 4, 4)
     assert len(script.bodies) - before == 16 - kept
+
+
+def test_what_a_kill_leaves_under_way_is_spent(store: Store) -> None:
+    """At the most that it may cost: its answers may be paid for, and nobody had them."""
+    with serving(Script(seconds=5)) as script:
+        problems(store, 4)
+        for sent in (2, 4):  # of the same two samples
+            process = _process(script, store, 4)
+            while len(script.bodies) < sent:
+                time.sleep(0.01)
+            process.kill()
+            process.wait()
+        own = endpoint(script, **PRICES, budget=48)
+        line = describe(own, [outlook(store, own, asked(store, 4, 4))])
+        assert line.startswith(f"m at {own.host}: 16 requests")
+        assert "spent before 46.08" in line, "four times 1.52 + 10"
+        with pytest.raises(UserError, match=r"budget=48: 46\.08 is spent"):
+            drawn(script, store, 4, 4, **PRICES, budget=48)
+        assert len(script.bodies) == 4
+        script.faults.append(status(401))
+        with pytest.raises(UserError, match="status 401"):
+            drawn(script, store, 1, 1)
+        line = describe(own, [outlook(store, own, asked(store, 4, 4))])
+        assert "spent before 46.08" in line, "a refusal costs nothing"
 
 
 def test_an_interrupt_ends_at_once(store: Store) -> None:

@@ -28,9 +28,9 @@ class Answer:
 
     completion: str
     """The text, with reasoning that comes apart in <think> tags before it."""
-    finish: Literal["stop", "length", "refused", "lost"]
+    finish: Literal["stop", "length", "refused", "lost", "asked"]
     """`refused`: there is no text to use, `note` says why; `lost`: it may have been paid for, and never came
-    whole."""
+    whole; `asked`: it has not come yet."""
     note: str | None = None
     tokens: int | None = None
     """Tokens of the answer and of the prompt, as the endpoint counts them; None where it does not."""

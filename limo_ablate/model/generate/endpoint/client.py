@@ -69,8 +69,15 @@ class Client:
         self._paused_until = 0.0
         self._answered, self._answer_tokens = 0, 0
 
-    async def ask(self, body: Mapping[str, Any], most_tokens: int, lost: Callable[[], None]) -> Answer:
-        """The answer to a request. `lost` is called for each try that may have been paid for in vain.
+    async def ask(
+        self,
+        body: Mapping[str, Any],
+        most_tokens: int,
+        sending: Callable[[], None],
+        lost: Callable[[], None],
+    ) -> Answer:
+        """The answer to a request. `sending` is called before it is sent, and sent again; `lost` for each try
+        that may have been paid for in vain.
 
         Raises UserError for what stays wrong, TrialFailure where all tries are used up.
         """
@@ -78,6 +85,7 @@ class Client:
         why = ""
         for attempt in range(self._endpoint.retries + 1):
             estimate = await self._turn(len(content) // 4, most_tokens)
+            sending()
             try:
                 answer = await self._try(content)
             except _Later as later:

@@ -2,7 +2,8 @@
 
 Each sample is a request of its own. It is on the disk as soon as it has come, in a file that all trials share
 which ask the same model with the same sampling, and is looked up there by what was asked. So nothing is paid
-for twice: not after a kill, not by another trial, not for more problems or more samples of each.
+for twice: not after a kill, not by another trial, not for more problems or more samples of each. What a kill
+leaves under way counts as spent, at the most that it may cost.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def endpoint_completions(
         return found
     with open_file(store, _file_inputs(endpoint, request.sampling), Answer) as cache:
         wanted = _requests(request)
-        if missing := {(one.prompt, one.sample): one for *_, one in wanted if one not in cache}:
+        if missing := {(one.prompt, one.sample): one for *_, one in wanted if not _has(cache, one)}:
             log.warning("asking %s", describe(endpoint, [outlook(store, endpoint, request)]))
             _run(_Drawing(endpoint, endpoint.key(), cache), list(missing.values()))
         table = _table(name, wanted, cache)
@@ -89,7 +90,9 @@ def outlook(store: Store, endpoint: EndpointConfig, request: GenerationRequest) 
     lines = path.read_bytes() if path.exists() else b""
     cache = CompletionCache(io.BytesIO(lines), path, Answer)
     missing = {
-        (one.prompt, one.sample): _most_tokens_in(one) for *_, one in _requests(request) if one not in cache
+        (one.prompt, one.sample): _most_tokens_in(one)
+        for *_, one in _requests(request)
+        if not _has(cache, one)
     }
     most = endpoint.most_tokens(request.sampling.max_tokens)
     return Outlook(path.name, missing, most, _spent(endpoint, cache))
@@ -128,6 +131,10 @@ def _requests(request: GenerationRequest) -> list[tuple[str, str, Request]]:
         for prompt in [json.dumps([*system, {"role": "user", "content": text}], ensure_ascii=False)]
         for sample in range(request.samples)
     ]
+
+
+def _has(cache: CompletionCache[Answer], request: Request) -> bool:
+    return request in cache and cache[request].finish != "asked"
 
 
 def _most_tokens_in(request: Request) -> int:
@@ -189,9 +196,14 @@ class _Drawing:
                 return
             waiting.popleft()
             self._reserved, self._under_way = self._reserved + cost, self._under_way + 1
+            self._count_earlier(request)
             try:
-                answer = await client.ask(self._body(request), most[1], partial(self._lose, request, most))
+                answer = await client.ask(
+                    self._body(request), most[1], partial(self._ask, request, most),
+                    partial(self._lose, request, most),
+                )  # fmt: skip
             except Exception as error:
+                self._ask(request, (0, 0))
                 self._error, client.closing = self._error or error, True
                 return
             finally:
@@ -221,16 +233,29 @@ class _Drawing:
         speed = self._tokens / (time.perf_counter() - self._started)
         report_progress("completions", self._done, self._total, speed)
 
+    def _ask(self, request: Request, most: tuple[int, int]) -> None:
+        """Records what a request that is about to be sent may cost; its answer takes the place of that."""
+        self._cache.add(request, Answer(completion="", finish="asked", billed_in=most[0], billed_out=most[1]))
+
+    def _count_earlier(self, request: Request) -> None:
+        """Keeps the cost of a request that a killed process has sent, whose answer it never had."""
+        if request in self._cache and (earlier := self._cache[request]).billed_out:
+            self._add_lost(request, (earlier.billed_in, earlier.billed_out))
+            self._ask(request, (0, 0))
+
     def _lose(self, request: Request, most: tuple[int, int]) -> None:
         """Records what may have been paid for in vain. Raises UserError where the budget has no more."""
+        self._add_lost(request, most)
+        self._spent += self._endpoint.cost(*most)
+        if self._spent + self._reserved > (self._endpoint.budget or math.inf):
+            raise self._over_budget(self._endpoint.cost(*most))
+
+    def _add_lost(self, request: Request, most: tuple[int, int]) -> None:
         tries = (replace(request, sample=-number) for number in itertools.count(1))
         self._cache.add(
             next(one for one in tries if one not in self._cache),
             Answer(completion="", finish="lost", billed_in=most[0], billed_out=most[1]),
         )
-        self._spent += self._endpoint.cost(*most)
-        if self._spent + self._reserved > (self._endpoint.budget or math.inf):
-            raise self._over_budget(self._endpoint.cost(*most))
 
     def _over_budget(self, cost: float) -> UserError:
         budget = self._endpoint.budget
