@@ -130,7 +130,7 @@ def _tasks(config: TrialConfig, stages: Stages, model: Artifact, problems: ByBen
     return {
         name: stages.run(
             f"lm_eval/{name}", lm_eval_verdicts, store, name, benchmark, problems[name], model, scorer,
-            generate, evaluation, hardware, evaluation.seed,
+            generate, evaluation, hardware, evaluation.seed, config.model.template,
         )
         for name, benchmark in evaluation.benchmarks.items()
         if benchmark.task

@@ -61,6 +61,8 @@ class GenerationRequest:
     template: TemplateConfig = AS_IT_IS
     raw: bool = False
     """Whether the prompt is the problem's text alone, without chat template and system prompt."""
+    filled_in: bool = False
+    """Of a raw prompt: whether it is a chat template that is filled in, whose control tokens are tokens."""
 
 
 def generation_request(
@@ -132,7 +134,10 @@ def single_requests(request: GenerationRequest, tokenizer: PreTrainedTokenizerFa
     """A request for each sample of each problem, in the table's order."""
     problems = pl.read_parquet(request.problems.path / "problems.parquet", columns=["id", "text"])
     texts, encoder = problems["text"].to_list(), ChatEncoder(tokenizer, request.template)
-    prompts = encoder.raw(texts) if request.raw else encoder.prompts(texts, request.system_prompt)
+    if request.raw:
+        prompts = encoder.filled_in(texts) if request.filled_in else encoder.raw(texts)
+    else:
+        prompts = encoder.prompts(texts, request.system_prompt)
     return [
         Request(problem, sample, prompt.text, prompt.ids, request.sampling, prompt.escaped)
         for problem, prompt in zip(problems["id"], prompts, strict=True)
@@ -148,6 +153,7 @@ def _inputs(request: GenerationRequest) -> dict[str, object]:
         "sampling": request.sampling,
         "system_prompt": request.system_prompt,
         "raw": request.raw,
+        **({"filled_in": True} if request.filled_in else {}),
         **request.template.as_input(),
     }
 

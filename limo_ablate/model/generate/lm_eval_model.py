@@ -5,19 +5,26 @@ Prompts are tokenised as its HFLM does, so that scores are the same.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.model.config import TemplateConfig
+from limo_ablate.model.train.chat import AS_IT_IS, render
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
     from limo_ablate.model.generate.likelihood import Pair, Scorer
+
+log = logging.getLogger(__name__)
 
 Complete = Callable[[Sequence[Any]], list[str]]
 """The completion of each request (an `Instance`), cut at its stop strings."""
 
 
-def lm_eval_model(scorer: Scorer, complete: Complete) -> Any:
+def lm_eval_model(scorer: Scorer, complete: Complete, template: TemplateConfig = AS_IT_IS) -> Any:
     """An `lm_eval.api.model.LM`."""
     from lm_eval.api.model import TemplateLM
     from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
@@ -26,6 +33,8 @@ def lm_eval_model(scorer: Scorer, complete: Complete) -> Any:
 
     class Model(TemplateLM):  # type: ignore[misc]
         tokenizer = tokens
+        tokenizer_name = ""
+        """Part of the key of a cache that is not used."""
 
         @property
         def eot_token_id(self) -> int:
@@ -57,10 +66,31 @@ def lm_eval_model(scorer: Scorer, complete: Complete) -> Any:
                 totals.append(sum(value for value, _ in self._loglikelihood_tokens(pairs)))
             return totals
 
+        def apply_chat_template(
+            self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
+        ) -> str:
+            return _filled_in(tokens, template, chat_history, add_generation_prompt)
+
         def generate_until(self, requests: Any, disable_tqdm: bool = False) -> list[str]:
             return complete(requests)
 
     return Model()
+
+
+def _filled_in(
+    tokenizer: PreTrainedTokenizerFast, template: TemplateConfig, turns: list[dict[str, str]], ask: bool
+) -> str:
+    """`ask`: whether the answer's turn begins at the end; else it goes on from the last turn. Leaves the
+    system turn out where the template takes none, as lm-eval does."""
+    settings = {"add_generation_prompt": ask, "continue_final_message": not ask}
+    try:
+        return render(tokenizer, [turns], template, **settings)[0]
+    except UserError as error:
+        users = [turn for turn in turns if turn["role"] != "system"]
+        if len(users) == len(turns):
+            raise
+        log.warning("lm-eval's system turn is left out: %s", error)
+        return render(tokenizer, [users], template, **settings)[0]
 
 
 def _fitting(context: list[int], text: list[int], longest: int) -> Pair:

@@ -137,6 +137,13 @@ class ChatEncoder:
         begin = int(self.tokenizer.bos_token_id)
         return [Prompt(bos + prompt.text, [begin, *prompt.ids], prompt.escaped) for prompt in prompts]
 
+    def filled_in(self, texts: Sequence[str]) -> list[Prompt]:
+        """Each text as a prompt whose control tokens are tokens, with BOS as in `raw` where it has none."""
+        bos = self.tokenizer.bos_token if begins_with_bos(self.tokenizer) else None
+        begun = [text if bos is None or text.startswith(bos) else bos + text for text in texts]
+        ids = _encode(self.tokenizer.backend_tokenizer, begun)
+        return [Prompt(text, own) for text, own in zip(begun, ids, strict=True)]
+
     def plain(self, texts: Sequence[str]) -> list[Prompt]:
         """Each text as it is, without a template."""
         ids = _encode(self.tokenizer.backend_tokenizer, texts)

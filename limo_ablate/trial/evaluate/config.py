@@ -33,9 +33,20 @@ class BenchmarkConfig(BenchmarkSetConfig):
     grader: Annotated[str, GRADERS] = field(default=VERIFIER, metadata=DEFAULT_NOT_IN_KEY)
     """Grader of its completions."""
     grader_options: GraderOptions = field(default=GraderOptions(), metadata=DEFAULT_NOT_IN_KEY)
+    apply_chat_template: bool = field(default=False, metadata=DEFAULT_NOT_IN_KEY)
+    """Of source=lm_eval: whether prompts are turns, by the model's chat template (`model.template`)."""
+    fewshot_as_multiturn: bool = field(default=True, metadata=DEFAULT_NOT_IN_KEY)
+    """Whether each example of a prompt is a turn then, or all of them stand in one."""
+    system_instruction: str | None = field(default=None, metadata=DEFAULT_NOT_IN_KEY)
+    """Of source=lm_eval: what stands before the task's description; with a chat template, a system turn."""
 
     def __post_init__(self) -> None:
         BenchmarkSetConfig.__post_init__(self)  # super() does not work in a class with slots
+        if not self.task and self.chat_settings():
+            raise UserError(
+                f"a benchmark's {next(iter(self.chat_settings()))} is for tasks of lm-eval; others always "
+                "have the chat template, and eval.system_prompt"
+            )
         if self.task and (self.grader != VERIFIER or self.temperature or self.samples > 1):
             raise UserError(
                 f"task={self.task}: the task itself samples and grades; set temperature=0, samples=1 and "
@@ -45,6 +56,15 @@ class BenchmarkConfig(BenchmarkSetConfig):
             raise UserError(
                 "a benchmark's fields.answers=any: the verifier takes one gold answer; set its grader=any_of"
             )
+
+    def chat_settings(self) -> dict[str, bool | str]:
+        """What a task's prompts have beside lm-eval's defaults."""
+        multiturn = self.fewshot_as_multiturn
+        return {
+            **({"apply_chat_template": True} if self.apply_chat_template else {}),
+            **({} if multiturn else {"fewshot_as_multiturn": False}),
+            **({"system_instruction": self.system_instruction} if self.system_instruction else {}),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

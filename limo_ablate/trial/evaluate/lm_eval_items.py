@@ -16,12 +16,14 @@ from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.core.reading import read_json
 from limo_ablate.core.text import ends_in_a_loop
 from limo_ablate.data.pool.lm_eval_source import FACTS, item, load_tasks, own_seeds, task_facts
+from limo_ablate.model.config import TemplateConfig
 from limo_ablate.model.generate.completion_cache import generation_key
 from limo_ablate.model.generate.completions import SCHEMA, TABLE, GenerationRequest
 from limo_ablate.model.generate.config import EngineConfig
 from limo_ablate.model.generate.engine import Sampling
 from limo_ablate.model.generate.likelihood import Scorer
 from limo_ablate.model.generate.lm_eval_model import lm_eval_model
+from limo_ablate.model.train.chat import AS_IT_IS
 from limo_ablate.trial.evaluate.config import BenchmarkConfig
 
 RULE = "lm_eval"
@@ -40,8 +42,10 @@ def lm_eval_verdicts(
     settings: EngineConfig,
     hardware: HardwareConfig,
     seed: int,
+    template: TemplateConfig = AS_IT_IS,
 ) -> Artifact:
-    """`completions.parquet` and `verdicts.parquet` of the tasks of a benchmark; `seed`: of tasks that sample.
+    """`completions.parquet` and `verdicts.parquet` of the tasks of a benchmark; `seed`: of tasks that sample;
+    `template`: of the model.
 
     Raises UserError where the tasks are not those of `problems` any more.
     """
@@ -51,6 +55,8 @@ def lm_eval_verdicts(
         **chosen,
         "max_tokens": benchmark.max_tokens,
         "seed": seed,
+        **benchmark.chat_settings(),
+        **(template.as_input() if benchmark.apply_chat_template else {}),
         **generation_key(model, settings, hardware),
     }
 
@@ -62,7 +68,7 @@ def lm_eval_verdicts(
                 f"{problems.path}"
             )
         completions = _Completions(store, name, benchmark, generate, seed)
-        samples = _evaluated(benchmark, lm_eval_model(scorer, completions.of))
+        samples = _evaluated(benchmark, lm_eval_model(scorer, completions.of, template))
         texts = completions.table({row["problem"]: row for row in samples})
         texts.write_parquet(folder / TABLE)
         _verdicts(name, samples, texts, problems).write_parquet(folder / "verdicts.parquet")
@@ -77,8 +83,11 @@ def _evaluated(benchmark: BenchmarkConfig, model: Any) -> list[dict[str, Any]]:
     with own_seeds():
         tasks = load_tasks(benchmark)
         found = evaluate(
-            lm=model, task_dict={"tasks": tasks}, limit=benchmark.limit, bootstrap_iters=0, log_samples=True
-        )
+            lm=model, task_dict={"tasks": tasks}, limit=benchmark.limit, bootstrap_iters=0, log_samples=True,
+            apply_chat_template=benchmark.apply_chat_template,
+            fewshot_as_multiturn=benchmark.apply_chat_template and benchmark.fewshot_as_multiturn,
+            system_instruction=benchmark.system_instruction,
+        )  # fmt: skip
     rows = []
     for name, samples in found["samples"].items():
         for sample in samples:
@@ -181,7 +190,10 @@ class _Completions:
         made = self.store.build(
             "openings", {"prompts": prompts}, lambda folder: asked.write_parquet(folder / "problems.parquet")
         )
-        request = GenerationRequest(problems=made, samples=1, sampling=sampling, system_prompt=None, raw=True)
+        request = GenerationRequest(
+            problems=made, samples=1, sampling=sampling, system_prompt=None, raw=True,
+            filled_in=self.benchmark.apply_chat_template,
+        )  # fmt: skip
         (artifact,) = self.generate({f"lm_eval/{self.name}": request}).values()
         rows = pl.read_parquet(artifact.path / TABLE).select("problem", "completion", "tokens", "finish")
         return {

@@ -13,12 +13,14 @@ import polars as pl
 import pytest
 import yaml
 
-from limo_ablate.core.artifacts import Artifact, Store
+from limo_ablate.core.artifacts import Artifact, Store, json_default
 from limo_ablate.core.errors import UserError
 from limo_ablate.data.pool.load import load_benchmark
 from limo_ablate.model.generate.config import EngineConfig
 from limo_ablate.model.generate.likelihood import Scorer
 from limo_ablate.model.generate.lm_eval_model import lm_eval_model
+from limo_ablate.model.train.chat import ChatEncoder, render
+from limo_ablate.model.train.load import load_tokenizer
 from limo_ablate.model.train.model_config import may_allow_code
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.evaluate.config import BenchmarkConfig
@@ -52,6 +54,9 @@ CHOICE = {
         {"metric": name, "aggregation": "mean", "higher_is_better": True} for name in ("acc", "acc_norm")
     ],
 }  # fmt: skip
+
+CHAT = {"apply_chat_template": True, "system_instruction": "Add."}
+OURS = ("filter", "metric")
 
 
 @pytest.fixture(scope="module")
@@ -101,12 +106,12 @@ def hflm(base: Artifact) -> Any:
     )
 
 
-def by_hflm(base: Artifact, tasks: Path, task: str, limit: int | None = None) -> list[dict[str, Any]]:
+def by_hflm(base: Artifact, tasks: Path, task: str, **others: Any) -> list[dict[str, Any]]:
     from lm_eval.evaluator import simple_evaluate
     from lm_eval.tasks import TaskManager
 
     manager = TaskManager(include_path=str(tasks), include_defaults=False)
-    found = simple_evaluate(hflm(base), tasks=[task], task_manager=manager, limit=limit, bootstrap_iters=0)
+    found = simple_evaluate(hflm(base), tasks=[task], task_manager=manager, bootstrap_iters=0, **others)
     rows: list[dict[str, Any]] = found["samples"][task]
     return rows
 
@@ -116,6 +121,9 @@ def by_hflm(base: Artifact, tasks: Path, task: str, limit: int | None = None) ->
     [
         ("words", {"filter": "whole"}), ("words", {"filter": "strict", "limit": 4}),
         ("choices", {"metric": "acc"}), ("choices", {"metric": "acc_norm"}),
+        ("words", {"filter": "whole", **CHAT}), ("choices", {"metric": "acc_norm", **CHAT}),
+        ("words", {"filter": "whole", **CHAT, "fewshot_as_multiturn": False}),
+        ("choices", {"metric": "acc", "num_fewshot": 2, "system_instruction": "Add."}),
     ],
 )  # fmt: skip
 def test_each_document_has_the_score_that_hflm_gives_it(
@@ -124,7 +132,7 @@ def test_each_document_has_the_score_that_hflm_gives_it(
     made = verdicts(store, base, benchmark(tasks, task, **chosen))
     table = pl.read_parquet(made.path / "verdicts.parquet")
     expected = [
-        row for row in by_hflm(base, tasks, task, chosen.get("limit"))
+        row for row in by_hflm(base, tasks, task, **{k: chosen[k] for k in chosen if k not in OURS})
         if row["filter"] == chosen.get("filter", "none")
     ]  # fmt: skip
     metric = chosen.get("metric", "exact_match")
@@ -134,8 +142,43 @@ def test_each_document_has_the_score_that_hflm_gives_it(
         assert table["answer"].to_list() == [row["filtered_resps"][0] for row in expected]
         assert set(table["finish"]) == {"length"}
     texts = pl.read_parquet(made.path / "completions.parquet")
+    if chosen.get("apply_chat_template"):
+        assert texts["prompt"][0].startswith("<|im_start|>system\nAdd.<|im_end|>\n<|im_start|>user\nQ: ")
+        turns = 6 if task == "words" and chosen.get("fewshot_as_multiturn", True) else 2
+        assert texts["prompt"][0].count("<|im_end|>") == turns
     assert texts["prompt"].to_list() == [row["arguments"][0][0] for row in expected]
     assert set(table["subject"]) == {task}
+
+
+def test_a_templates_control_tokens_are_tokens(base: Artifact) -> None:
+    tokenizer = load_tokenizer(base.path)
+    text = render(tokenizer, [[{"role": "user", "content": "1 + 1"}]], add_generation_prompt=True)[0]
+    (prompt,) = ChatEncoder(tokenizer).filled_in([text])
+    assert prompt.ids == hflm(base).tok_encode(text)
+    assert len(prompt.ids) < len(ChatEncoder(tokenizer).raw([text])[0].ids)
+
+
+def test_a_system_turn_that_a_template_takes_none_of_is_left_out_and_told(
+    base: Artifact, caplog: pytest.LogCaptureFixture
+) -> None:
+    scorer, turns = (
+        Scorer(str(base.path), CPU),
+        [{"role": role, "content": "1"} for role in ("system", "user")],
+    )
+    strict = "{% if messages[0].role == 'system' %}{{ raise_exception('none') }}{% endif %}"
+    scorer.tokenizer.chat_template = strict + str(scorer.tokenizer.chat_template)
+    model = lm_eval_model(scorer, lambda _: [])
+    assert model.apply_chat_template(turns) == model.apply_chat_template(turns[1:])
+    assert "system turn is left out" in caplog.text
+
+
+def test_chat_settings_are_for_tasks_and_in_the_key(tasks: Path) -> None:
+    plain = benchmark(tasks, "words")
+    assert not plain.chat_settings()
+    assert json_default(replace(plain, **CHAT))["apply_chat_template"] is True
+    assert "apply_chat_template" not in json_default(plain)
+    with pytest.raises(UserError, match="apply_chat_template is for tasks of lm-eval; others always have"):
+        replace(plain, source="file", task=None, path="x.jsonl", apply_chat_template=True)
 
 
 def test_likelihoods_are_those_of_hflm(base: Artifact) -> None:
