@@ -17,6 +17,7 @@ from typing import Any, NotRequired, TypedDict
 
 from limo_ablate.core.artifacts import Store, digest_file, stage_version
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.object_store import store_folder
 from limo_ablate.core.reading import read_json
 from limo_ablate.study.folder import started_in
 from limo_ablate.study.planned import PlannedTrial
@@ -154,7 +155,7 @@ def _is_small(place: Path) -> bool:
 
 
 def store_of(bases: Sequence[Path], root: str | None) -> Path | None:
-    """The store `root` (`paths.artifacts`), as seen from the first of the folders that has it."""
+    """The folder `root` of a store, as seen from the first of the folders that has it."""
     return next((base / root for base in bases if root and (base / root).is_dir()), None)
 
 
@@ -198,7 +199,7 @@ class Results:
             return str(error)
         if metrics is None:
             return GONE
-        store = trial.config.paths.artifacts
+        store = str(store_folder(trial.config.paths.artifacts, trial.config.paths.cache))
         if store not in self._inputs:
             bases = [*started_in(self._folder), Path()]
             self._inputs[store] = CurrentInputs(store_of(bases, store), bases)

@@ -15,6 +15,7 @@ from typing import Any, TypedDict
 from limo_ablate.analysis.results import CurrentInputs, edited, read_metrics, store_of, usable
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.files import check_links, is_plain_name
+from limo_ablate.core.object_store import store_folder
 from limo_ablate.core.reading import read_json, read_yaml
 from limo_ablate.study.block import Block
 from limo_ablate.study.folder import started_in
@@ -118,7 +119,8 @@ def load_trials(study: Path) -> list[Trial]:
     finished = [trial for trial in trials if trial.metrics]
     if not finished:
         return trials
-    root: str | None = resolved(finished[0].folder).get("paths", {}).get("artifacts")
+    paths: dict[str, str] = resolved(finished[0].folder).get("paths", {})
+    root = str(store_folder(paths["artifacts"], paths.get("cache", ""))) if paths else None
     bases = [*started_in(study), Path()]
     current = CurrentInputs(store_of(bases, root), bases)
     results = [trial.metrics or {} for trial in finished]

@@ -8,6 +8,8 @@ earlier work in `KEY.partial`.
 On load, an artifact's files are checked against its manifest: their sizes and modification times are
 compared, and files are hashed again if those differ. A damaged artifact is logged and built again. Corruption
 that leaves the modification time unchanged, as by a failing disk, is not detected.
+
+A store at a URL is a `RemoteStore` (`limo_ablate.core.remote_store`), whose folder holds local copies.
 """
 
 from __future__ import annotations
@@ -19,23 +21,30 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
-from dataclasses import Field, dataclass, fields, is_dataclass
+from dataclasses import Field, dataclass, field, fields, is_dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 
 from limo_ablate.core.code import code_digest, package_versions
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.files import write_atomically
+from limo_ablate.core.manifest import (
+    digest_files,
+    digest_folder,
+    file_stats,
+    intact,
+    read_manifest,
+    write_manifest,
+)
 from limo_ablate.core.permissions import denied
 from limo_ablate.core.progress import keep_alive
-from limo_ablate.core.reading import read_json, read_text
+from limo_ablate.core.reading import read_text
 
 log = logging.getLogger(__name__)
 
@@ -54,22 +63,28 @@ STAGE_VERSIONS: Mapping[str, int] = {
 To be raised when a stage makes something else of the same inputs: its artifacts are then made again, and
 finished trials with the earlier version are stale.
 """
-MANIFEST = "artifact.json"
 DIGEST = "digest"
 """Stage that stores digests of files and folders outside the store."""
 LOCK_POLL_SECONDS = 10.0
 """Seconds between progress reports while waiting for a lock."""
-FILES_WITH_TIMINGS = ("curve.parquet", "train.json", "pretrain.json")
-"""Records that contain timings: left out of digests, so that retraining to the same weights gives the same
-digest."""
+
+
+class LocalCopy(Protocol):
+    """The copy here of an artifact that is at a URL."""
+
+    def fetch(self) -> None:
+        """Brings the files here, unless they are."""
+
+    def has(self, name: str) -> bool:
+        """Whether a file is among them, which needs none of them here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
     stage: str
     key: str
-    path: Path
-    """The artifact's folder."""
+    folder: Path
+    """Where its files are, or will be once `path` is asked for."""
     digest: str
     """SHA-256 over the names and bytes of its files, except FILES_WITH_TIMINGS."""
     seconds: float
@@ -80,23 +95,23 @@ class Artifact:
     """Digest of the code that built it, see `code.code_digest`; None likewise."""
     packages: dict[str, str | None] | None
     """Package -> version that built it; None likewise."""
+    copy: LocalCopy | None = field(default=None, compare=False, repr=False)
+    """Of an artifact at a URL; None for one that is in a folder anyway."""
+
+    @property
+    def path(self) -> Path:
+        """The artifact's folder, with its files."""
+        if self.copy:
+            self.copy.fetch()
+        return self.folder
+
+    def has(self, name: str) -> bool:
+        """Whether it has such a file; brings none of a URL's files here."""
+        return self.copy.has(name) if self.copy else (self.folder / name).exists()
 
     def identity(self) -> dict[str, str]:
         """What a later stage hashes as its input: the content, not how it was produced."""
         return {"stage": self.stage, "digest": self.digest}
-
-
-class Manifest(TypedDict):
-    """What is read of an artifact's manifest by name."""
-
-    version: int
-    digest: str
-    seconds: float
-    files: dict[str, list[int]]
-    inputs: dict[str, Any]
-    made: NotRequired[str | None]
-    code: NotRequired[str | None]
-    packages: NotRequired[dict[str, str | None] | None]
 
 
 def json_default(value: Any) -> Any:
@@ -118,20 +133,6 @@ def _is_in_key(field: Field[Any], value: Any) -> bool:
 def content_key(stage: str, version: int, inputs: Mapping[str, Any]) -> str:
     text = json.dumps([stage, version, inputs], sort_keys=True, default=json_default)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def digest_folder(folder: Path, only: Collection[str] | None = None) -> str:
-    """SHA-256 over the names and bytes of an artifact's files; of those in `only`, if set."""
-    return _digest_files(folder, [p for p in _files(folder, only) if p.name not in FILES_WITH_TIMINGS])
-
-
-def _digest_files(folder: Path, files: Iterable[Path]) -> str:
-    total = hashlib.sha256()
-    for file in files:
-        total.update(file.relative_to(folder).as_posix().encode() + b"\0")
-        with file.open("rb") as handle:
-            total.update(hashlib.file_digest(handle, "sha256").digest())
-    return total.hexdigest()
 
 
 def files_of(path: Path) -> list[Path]:
@@ -220,6 +221,19 @@ def hold_lock(path: str) -> Iterator[None]:
         lock.release()
 
 
+class SharedLines(Protocol):
+    """The lines of a growing file, at a URL."""
+
+    def read(self) -> list[bytes]:
+        """All lines that any machine has put there."""
+
+    def add(self, line: bytes) -> None:
+        """Puts a line there, soon and with others."""
+
+    def close(self, *, patiently: bool) -> None:
+        """Puts the rest there; waits for a store that is away if `patiently`."""
+
+
 class Store:
     def __init__(self, root: str | Path, *, writes: bool = True) -> None:
         """`writes`: False for a store that is only looked into, as another's study may name any folder."""
@@ -238,10 +252,13 @@ class Store:
         make: Callable[[Path], None],
         *,
         resume: bool = False,
+        checkpoints: Sequence[str] = (),
     ) -> Artifact:
         """The artifact of `stage` for `inputs`; `make(folder)` fills its folder if it does not exist yet.
 
         With `resume`, `make` gets the folder as an interrupted attempt left it, otherwise an empty one.
+        `checkpoints`: folders in it; the entries of the first appear whole, as `step-NUMBER`. Where the store
+        is at a URL, the newest is uploaded with the other folders, and an attempt on any machine resumes it.
         """
         version = stage_version(stage)
         key = content_key(stage, version, inputs)
@@ -260,7 +277,8 @@ class Store:
                 shutil.rmtree(partial)
             partial.mkdir(exist_ok=True)
             started = time.perf_counter()
-            make(partial)
+            with self._uploading(partial, checkpoints) if checkpoints else nullcontext():
+                make(partial)
             manifest = {
                 "stage": stage,
                 "version": version,
@@ -269,13 +287,35 @@ class Store:
                 "made": datetime.now(UTC).isoformat(),
                 "code": code_digest(),
                 "packages": package_versions(),
-                "files": _file_stats(partial),
-                "inputs": inputs,
+                "files": file_stats(partial),
+                "inputs": json.loads(json.dumps(inputs, default=json_default)),
             }
-            _write_manifest(partial, manifest)
+            write_manifest(partial, manifest)
+            if not self._publish(partial, manifest):
+                shutil.rmtree(partial)
+                return self._existing(stage, key)
             if final.exists():  # it is damaged: `_read` refused it
                 shutil.rmtree(final)
             partial.rename(final)
+        return self._existing(stage, key)
+
+    def manifest(self, stage: str, key: str) -> dict[str, Any]:
+        """The manifest of an artifact. Raises FileNotFoundError and UserError."""
+        return read_manifest(self.root / stage / key)
+
+    def lines(self, file: Path) -> SharedLines | None:
+        """Where the lines of a growing file of the store are kept beside it; None: nowhere else."""
+        return None
+
+    def _uploading(self, partial: Path, checkpoints: Sequence[str]) -> AbstractContextManager[None]:
+        """While what is inside runs, the checkpoints in `partial` go to where another machine finds them."""
+        return nullcontext()
+
+    def _publish(self, partial: Path, manifest: Mapping[str, Any]) -> bool:
+        """Makes a finished artifact known; False if another one of this key is, which counts."""
+        return True
+
+    def _existing(self, stage: str, key: str) -> Artifact:
         artifact = self._read(stage, key)
         assert artifact is not None
         return artifact
@@ -296,7 +336,7 @@ class Store:
         if digest is None and (known := self.find(DIGEST, inputs)):
             digest = read_text(known.path / DIGEST)
         elif digest is None:
-            digest = digest_file(path) if path.is_file() else _digest_files(root, files)
+            digest = digest_file(path) if path.is_file() else digest_files(root, files)
             if self._writes and not _find_only.get() and self.root.is_dir():
                 with suppress(OSError, UserError):  # it may be read-only
                     self.build(DIGEST, inputs, partial(_write_digest, digest=digest))
@@ -314,56 +354,17 @@ class Store:
             return None
         except UserError:
             manifest = {}
-        if not _intact(path, manifest, update=self._writes and not _find_only.get()):
+        if not intact(path, manifest, update=self._writes and not _find_only.get()):
             log.warning("%s is damaged: its files don't match its manifest; building it again", path)
             return None
-        origin = [manifest.get(name) for name in ("made", "code", "packages")]
-        return Artifact(stage, key, path, manifest["digest"], manifest["seconds"], *origin)
+        return as_artifact(stage, key, path, manifest)
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of the artifact in `folder`. Raises FileNotFoundError and UserError."""
-    found: dict[str, Any] = read_json(folder / MANIFEST, Manifest)
-    return found
+def as_artifact(stage: str, key: str, folder: Path, manifest: Mapping[str, Any]) -> Artifact:
+    """The artifact that a manifest describes."""
+    origin = [manifest.get(name) for name in ("made", "code", "packages")]
+    return Artifact(stage, key, folder, manifest["digest"], manifest["seconds"], *origin)
 
 
 def _write_digest(folder: Path, digest: str) -> None:
     (folder / DIGEST).write_text(digest)
-
-
-def _intact(folder: Path, manifest: Mapping[str, Any], *, update: bool) -> bool:
-    """Whether the manifest's files are unchanged; if only times differ, it is updated where that is wanted.
-
-    Files that the manifest does not list are ignored.
-    """
-    recorded = manifest.get("files", {})
-    current = _file_stats(folder, recorded)
-    if "digest" in manifest and current == recorded:
-        return True
-    with_timings = [name for name in recorded if Path(name).name in FILES_WITH_TIMINGS]
-    if any(name not in current or current[name][:1] != recorded[name][:1] for name in with_timings):
-        return False
-    if digest_folder(folder, recorded) != manifest.get("digest"):
-        return False
-    if update:
-        with suppress(OSError):  # a read-only store
-            _write_manifest(folder, {**manifest, "files": current})
-    return True
-
-
-def _file_stats(folder: Path, only: Collection[str] | None = None) -> dict[str, list[int]]:
-    """File -> its size and modification time in nanoseconds."""
-    stats = {p.relative_to(folder).as_posix(): p.stat() for p in _files(folder, only)}
-    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
-
-
-def _files(folder: Path, only: Collection[str] | None = None) -> list[Path]:
-    """All files but the manifest, or those of `only` that exist."""
-    if only is not None:
-        return sorted(path for path in map(folder.joinpath, only) if path.is_file())
-    return sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(MANIFEST))
-
-
-def _write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
-    text = json.dumps(manifest, indent=1, sort_keys=True, default=json_default)
-    write_atomically(folder / MANIFEST, f"{text}\n")

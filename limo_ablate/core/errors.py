@@ -31,6 +31,10 @@ class DiskFull(TrialFailure):
     """A disk is full: no trial can go on, and none is to blame."""
 
 
+class StoreUnreachable(UserError):
+    """The store of artifacts can't be reached: no trial can go on, and none is to blame."""
+
+
 def is_disk_full(error: BaseException | None) -> bool:
     """Whether the error, or one that caused it, means that a disk is full."""
     if error is None:

@@ -127,6 +127,7 @@ def gc(overrides: list[str], outputs: tuple[str, ...], older_than: float, delete
     is finished, and none that a study which was declared or registered would still run. Name all folders
     whose studies share the store. What other folders need is made again when it is missing.
     """
+    from limo_ablate.core.object_store import is_url
     from limo_ablate.sweep.gc import collect
     from limo_ablate.trial.compose import compose
 
@@ -134,6 +135,11 @@ def gc(overrides: list[str], outputs: tuple[str, ...], older_than: float, delete
     folders = [Path(name) for name in outputs or ("outputs",)]
     if not outputs and not Path(paths.studies).is_relative_to("outputs"):
         folders = [Path(paths.studies)]
+    if is_url(paths.artifacts):
+        raise UserError(
+            f"paths.artifacts={paths.artifacts}: gc frees folders only: what other machines need "
+            f"of a store at a URL is not known here; {paths.cache} keeps to paths.cache_gb by itself"
+        )
     print(collect(folders, Path(paths.artifacts), older_than, delete=delete))
     return 0
 

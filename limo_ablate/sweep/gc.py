@@ -23,8 +23,9 @@ from filelock import FileLock, Timeout
 
 from limo_ablate.analysis.register.registration import read as read_registration
 from limo_ablate.analysis.results import METRICS, Results, read_metrics
-from limo_ablate.core.artifacts import DIGEST, content_key, read_manifest, stage_version
+from limo_ablate.core.artifacts import DIGEST, content_key, stage_version
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.manifest import read_manifest
 from limo_ablate.core.overrides import format_override
 from limo_ablate.core.text import counted
 from limo_ablate.model.generate.completion_cache import FOLDER as DRAWN

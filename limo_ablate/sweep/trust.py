@@ -23,6 +23,7 @@ import click
 
 from limo_ablate.core.artifacts import digest_file, files_of
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.object_store import is_url
 from limo_ablate.core.overrides import flat, format_override, parse_overrides
 from limo_ablate.data.grade.own_file import file_digest, is_own_file
 from limo_ablate.model.train.model_config import may_allow_code, model_code
@@ -37,7 +38,7 @@ WATCHED = {
     "hardware": ("hosts", "remote"),
     "launch": ("notify", "options", "slurm"),
     "model": ("trust_remote_code",),
-    "paths": ("umask",),
+    "paths": ("artifacts", "umask"),
 }
 """Section -> its keys that name what runs, and who may change results."""
 NOTHING = ("null", "{}", "[]", "false")
@@ -145,6 +146,8 @@ def _items(sections: Mapping[str, Any]) -> set[tuple[str, str]]:
         endpoint = teacher.get("endpoint") or {}
         watched["data"] |= {f"teacher.endpoint.{key}": endpoint.get(key) for key in ("url", "key_env")}
         del watched["data"]["teacher"]
+    if not is_url(watched.get("paths", {}).get("artifacts") or ""):
+        watched.get("paths", {}).pop("artifacts", None)
     if watched.get("model", {}).get("trust_remote_code"):
         model = sections["model"]
         path, code = model.get("path"), model_code(model.get("path"))

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from limo_ablate.core.credentials import masked
-from limo_ablate.core.errors import EXIT_USER_ERROR, Preempted, UserError, is_disk_full
+from limo_ablate.core.errors import EXIT_USER_ERROR, Preempted, StoreUnreachable, UserError, is_disk_full
 from limo_ablate.core.marked_processes import ATTEMPT_MARK, GRACE, RUNNER_MARK, end_group, end_marked
 from limo_ablate.core.python import SAFE_PATH
 from limo_ablate.sweep import preload
@@ -34,7 +34,7 @@ LOG = "trial.log"
 """File in a trial's folder."""
 FAILED, BROKEN, DISK_FULL, PREEMPTED = 1, 70, 74, 75
 """Exit codes: the call raised (a UserError gives 2); the stack can't be imported, so that nothing can run; a
-disk is full; it was asked to end, did, and can continue where it stopped."""
+disk is full, or the store away; it was asked to end, did, and can continue where it stopped."""
 SERVER_DIED = 255
 """The exit code that multiprocessing gives a process whose fork server has died: it can't know the real
 one."""
@@ -211,6 +211,8 @@ def _run(call: Call, reasons: Connection) -> int:
 
 
 def _exit_code(error: BaseException) -> int:
+    if isinstance(error, StoreUnreachable):
+        return DISK_FULL
     if isinstance(error, UserError):
         return EXIT_USER_ERROR
     if isinstance(error, Preempted):

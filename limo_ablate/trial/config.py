@@ -11,9 +11,10 @@ import shlex
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal
 
-from limo_ablate.core.artifacts import DEFAULT_NOT_IN_KEY
+from limo_ablate.core.artifacts import DEFAULT_NOT_IN_KEY, Store
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.hardware import HardwareConfig
+from limo_ablate.core.object_store import check_url, is_url
 from limo_ablate.core.registry import Entry, Registry
 from limo_ablate.data.grade.grader import GraderOptions
 from limo_ablate.data.grade.graders import GRADERS, JUDGE, VERIFIER
@@ -272,7 +273,11 @@ class LaunchConfig:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathsConfig:
     artifacts: str
-    """The content-addressed store, shared by all studies."""
+    """The content-addressed store, shared by all studies: a folder or a URL (s3, gs, file)."""
+    cache: str = "outputs/cache"
+    """Folder of the local copies of a store at a URL."""
+    cache_gb: float = 200.0
+    """Most gigabytes of these copies; those used longest ago are removed."""
     selections: str
     """A folder for each selection that `limo-ablate select` shows."""
     studies: str
@@ -295,11 +300,23 @@ class PathsConfig:
                 f"paths.umask='{self.umask}' lets every user of the machine change results; its last "
                 "digit is 2, 3, 6 or 7, as in paths.umask='002'"
             )
+        if is_url(self.artifacts):
+            check_url(self.artifacts, "paths.artifacts")
+        if self.cache_gb <= 0:
+            raise UserError(f"paths.cache_gb={self.cache_gb:g} must be positive")
         for name, path in asdict(self).items():
             if not str(path).isprintable():  # it becomes part of a job's script, of logs and commands
                 raise UserError(
                     f"paths.{name}={path!r}: has a line break, or another character that is not printed"
                 )
+
+    def store(self) -> Store:
+        """The store at `artifacts`."""
+        if not is_url(self.artifacts):
+            return Store(self.artifacts)
+        from limo_ablate.core.remote_store import remote_store
+
+        return remote_store(self.artifacts, self.cache, self.cache_gb)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from limo_ablate.core.artifacts import Artifact, Store
+from limo_ablate.core.artifacts import Artifact
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.text import counted
 from limo_ablate.data.pool.load import load_benchmark
@@ -26,7 +26,7 @@ def contamination_flags(config: TrialConfig, stages: Stages, pool: Artifact) -> 
     gate = config.select.contamination
     if gate.policy == "none":
         return None
-    store = Store(config.paths.artifacts)
+    store = config.paths.store()
     benchmarks = {}
     for name, benchmark in (config.eval.benchmarks | gate.also).items():
         key = "select.contamination.also" if name in gate.also else "eval.benchmarks"

@@ -52,7 +52,7 @@ class DryRun:
         return list(self.steps.values())
 
     def _go(self) -> None:
-        config, store = self.config, Store(self.config.paths.artifacts)
+        config, store = self.config, self.config.paths.store()
         for name, benchmark in config.eval.benchmarks.items():
             self._ask(f"benchmark/{name}", (), partial(load_benchmark, store, name, benchmark))
         self._ask("pool", (), lambda: trial_pool(config, Stages(), trained_model))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from limo_ablate.core.artifacts import Artifact, NotInStore, Store, find_only
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.object_store import is_url, store_folder
 from limo_ablate.data.grade.graders import CODE
 from limo_ablate.data.grade.own_file import is_own_file
 from limo_ablate.data.pool.config import GENERATED, BenchmarkSetConfig, ProblemsConfig
@@ -82,8 +83,9 @@ class Known:
 
     def denied(self, config: TrialConfig) -> UserError | None:
         """Why the trial's store can't be written to; None where it can."""
-        folder = config.paths.artifacts
-        return self.once(("store", folder), lambda: denied_in(Path(folder)))
+        folder = store_folder(config.paths.artifacts, config.paths.cache)
+        key = "paths.cache" if is_url(config.paths.artifacts) else "paths.artifacts"
+        return self.once(("store", folder), lambda: denied_in(folder, key))
 
     def pool(self, config: TrialConfig) -> Artifact:
         """The pool that the trial selects from. Raises NotChecked while its teacher has not written it."""
@@ -91,7 +93,7 @@ class Known:
 
         def find() -> Artifact:
             with _read_locally(sources_of(config.data).values()):
-                given = load_pool(Store(config.paths.artifacts), config.data)
+                given = load_pool(config.paths.store(), config.data)
             return _taught(config) if config.data.teacher else given
 
         return self.once(("pool", config.paths.artifacts, self.number(config.data)), find)
@@ -101,7 +103,7 @@ class Known:
 
         def find() -> Artifact:
             with _read_locally([problems]):
-                return load_benchmark(Store(config.paths.artifacts), name, problems, key)
+                return load_benchmark(config.paths.store(), name, problems, key)
 
         return self.once(("benchmark", config.paths.artifacts, name, key, self.number(problems)), find)
 
@@ -166,7 +168,7 @@ def _available(config: TrialConfig, known: Known) -> Funnel:
     from limo_ablate.data.select.features import features
     from limo_ablate.data.select.selection import Evidence, available_rows
 
-    store, pool, select, data = Store(config.paths.artifacts), known.pool(config), config.select, config.data
+    store, pool, select, data = config.paths.store(), known.pool(config), config.select, config.data
     known_features = features(store, select.score.phrases(), pool)
     with find_only():
         grades = _found(partial(_grades, config, store, pool))

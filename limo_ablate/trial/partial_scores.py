@@ -37,7 +37,7 @@ def write_partial_scores(
     """Evaluates the problems of `reporting.score`, and appends `[step, score]` lines to reports.jsonl."""
     from limo_ablate.model.generate.open import open_once
 
-    store, opener = Store(config.paths.artifacts), open_once()
+    store, opener = config.paths.store(), open_once()
     name, _, group = reporting.score.partition("/")
     levels = (config.eval.benchmarks[name].groups or {})[group] if group else None
     graders, thinking = config.eval.graders(), config.eval.thinking

@@ -12,11 +12,11 @@ from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.track.tracker import NoTracker
 
 
-def denied_in(store: Path) -> UserError | None:
-    """Why artifacts of some stage can't be added to the store; None where they can."""
+def denied_in(store: Path, key: str) -> UserError | None:
+    """Why artifacts of some stage can't be added to the store, the value of `key`; None where they can."""
     try:
         for folder in (store, *(path for path in store.glob("*") if path.is_dir())):
-            check_writable(folder, "paths.artifacts")
+            check_writable(folder, key)
     except UserError as error:
         return error
     return None

@@ -32,7 +32,7 @@ def pass_rates(config: TrialConfig, pool: Artifact, stages: Stages, train_model:
     pass_rate is correct / (samples - undecided) in the last stage; null, with a note, for a problem that did
     not get there. Raises UserError if a stage passes no problem on.
     """
-    store, reference = Store(config.paths.artifacts), config.data.difficulty.reference
+    store, reference = config.paths.store(), config.data.difficulty.reference
     assert reference is not None
     problems, counts = pool, []
     for name, stage in reference.stages.items():
@@ -53,7 +53,7 @@ def reference_model(
 ) -> Artifact:
     """The model of a reference stage or a teacher, fine-tuned first if it has a `tune` section."""
     if used.tune is None:
-        return stages.run(f"base/{name}", base_model, Store(config.paths.artifacts), used.model, pool)
+        return stages.run(f"base/{name}", base_model, config.paths.store(), used.model, pool)
     tuned = replace(
         config,
         data=used.tune.data,
@@ -75,7 +75,7 @@ def _count_correct(
     train_model: TrainModel,
 ) -> Artifact:
     """`tried.parquet`: for each problem, how many samples the model of the stage got right."""
-    store, reference = Store(config.paths.artifacts), config.data.difficulty.reference
+    store, reference = config.paths.store(), config.data.difficulty.reference
     assert reference is not None
     request = generation_request(
         problems, stage, reference.system_prompt, reference.seed, stage.model.template

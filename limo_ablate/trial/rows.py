@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from limo_ablate.core.artifacts import Artifact, Store
+from limo_ablate.core.artifacts import Artifact
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.text import counted
 from limo_ablate.data.pool.load import pool_counts, require_gold
@@ -33,9 +33,7 @@ def select_rows(
 ) -> Artifact:
     """The selection that the trial trains on. Arguments as in `gather_evidence`."""
     evidence = gather_evidence(config, stages, pool, base, train_model)
-    return stages.run(
-        "selection", select, Store(config.paths.artifacts), config.select, config.data, pool, evidence
-    )
+    return stages.run("selection", select, config.paths.store(), config.select, config.data, pool, evidence)
 
 
 def pool_and_evidence(
@@ -45,7 +43,7 @@ def pool_and_evidence(
 
     The base model is made only if its tokenizer may be needed.
     """
-    store, base = Store(config.paths.artifacts), None
+    store, base = config.paths.store(), None
     pool = trial_pool(config, stages, train_model)
     if config.select.tokens is not None:
         base = stages.run("base", base_model, store, config.model, pool)
@@ -59,7 +57,7 @@ def gather_evidence(
 
     `base` is the model whose tokens are counted; `train_model` fine-tunes reference models.
     """
-    store, chosen = Store(config.paths.artifacts), config.select
+    store, chosen = config.paths.store(), config.select
     stratify = chosen.stratify
     by_difficulty = chosen.difficulty != "any" or (stratify is not None and stratify.by == "difficulty")
     measure = config.data.difficulty.measure if by_difficulty else None

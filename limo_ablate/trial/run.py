@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from limo_ablate.core.artifacts import Artifact, Store, digest_file, record_files, stage_version
+from limo_ablate.core.artifacts import Artifact, digest_file, record_files, stage_version
 from limo_ablate.core.code import package_versions
 from limo_ablate.core.credentials import masked
 from limo_ablate.core.energy import EnergyMeter
@@ -140,20 +140,20 @@ def _origin(artifact: Artifact) -> dict[str, Any]:
 def _check_downloaded_model(config: TrialConfig, stages: Stages) -> None:
     """What could not be checked before the model was downloaded. Raises UserError."""
     if config.model.source == "hub":
-        base = stages.run("base", base_model, Store(config.paths.artifacts), config.model, None)
+        base = stages.run("base", base_model, config.paths.store(), config.model, None)
         check_use(next(model_uses(config)), Path(model_path(base)))
 
 
 def prepare_base(config: TrialConfig) -> None:
     """Makes the base model of a trial ahead, so that trials that share it don't wait for each other."""
-    store = Store(config.paths.artifacts)
+    store = config.paths.store()
     scratch = config.model.source == "scratch"
     base_model(store, config.model, trial_pool(config, Stages(), trained_model) if scratch else None)
 
 
 def trained_model(config: TrialConfig, stages: Stages, tracker: Tracker) -> Artifact:
     """The fine-tuned weights, or the base model itself if `select.size` is 0."""
-    store = Store(config.paths.artifacts)
+    store = config.paths.store()
     pool = trial_pool(config, stages, trained_model)
     for line in (*unused_rows(pool_counts(pool)), *reading_notes(config.data)):
         log.warning("data=%s: %s", config.data.name, line)

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import polars as pl
 
-from limo_ablate.core.artifacts import Artifact, Store
+from limo_ablate.core.artifacts import Artifact
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.text import counted
 from limo_ablate.data.pool.config import FieldsConfig
@@ -45,7 +45,7 @@ def load_benchmarks(config: TrialConfig, stages: Stages) -> ByBenchmark:
     Raises UserError if a benchmark can't be read, or if the engine or its hardware is missing.
     """
     check_engine(config.eval, config.hardware)
-    store = Store(config.paths.artifacts)
+    store = config.paths.store()
     loaded = {}
     for name, benchmark in config.eval.benchmarks.items():
         loaded[name] = stages.run(f"benchmark/{name}", load_benchmark, store, name, benchmark)
@@ -69,7 +69,7 @@ def evaluate(
     config: TrialConfig, stages: Stages, model: Artifact, problems: ByBenchmark, folder: Path
 ) -> dict[str, Any]:
     """Scores of the model on every benchmark of `problems`; writes their tables to the trial's folder."""
-    store, evaluation = Store(config.paths.artifacts), config.eval
+    store, evaluation = config.paths.store(), config.eval
     flagged, requests = reported_items(config, stages), benchmark_requests(config, problems)
     results: dict[str, ByBenchmark] = {}
     if evaluation.probe:
@@ -121,7 +121,7 @@ def benchmark_requests(config: TrialConfig, problems: ByBenchmark) -> dict[str, 
 
 def _tasks(config: TrialConfig, stages: Stages, model: Artifact, problems: ByBenchmark) -> ByBenchmark:
     """Completions and verdicts of each benchmark that is of lm-evaluation-harness."""
-    store, evaluation, hardware = Store(config.paths.artifacts), config.eval, config.hardware
+    store, evaluation, hardware = config.paths.store(), config.eval, config.hardware
     scorer = Scorer(model_path(model), hardware)
 
     def generate(requests: Mapping[str, GenerationRequest]) -> ByBenchmark:
@@ -145,7 +145,7 @@ def _probe(
     probe: ProbeConfig,
 ) -> ByBenchmark:
     """How the model continues the beginning of each problem; generated together with `requests`."""
-    store, greedy = Store(config.paths.artifacts), Sampling(0.0, 1.0, probe.max_tokens, 0)
+    store, greedy = config.paths.store(), Sampling(0.0, 1.0, probe.max_tokens, 0)
     beginnings = {
         name: stages.run(f"openings/{name}", openings, store, name, probe, request.problems)
         for name, request in requests.items()
@@ -181,7 +181,7 @@ def _second_pass(
     }
     settings = replace(config.eval, batch_size=batch_size, rerun_batch_size=None)
     graders = {f"again/{name}": grader for name, grader in config.eval.graders().items()}
-    store = Store(config.paths.artifacts)
+    store = config.paths.store()
     generated = stages.generate(store, model, repeated, settings, config.hardware)
     graded = stages.grade(store, repeated, generated, graders, config.eval.thinking)
     verdicts = {name.removeprefix("again/"): artifact for name, artifact in graded.items()}
@@ -206,7 +206,7 @@ def _judge(
     config: TrialConfig, stages: Stages, verdicts: ByBenchmark, problems: ByBenchmark, judge: JudgeConfig
 ) -> ByBenchmark:
     """Verdicts of the judge, which runs on the same engine as the model."""
-    store, graders = Store(config.paths.artifacts), config.eval.graders()
+    store, graders = config.paths.store(), config.eval.graders()
     asked = {
         name: stages.run(f"questions/{name}", questions, store, judge, graded, problems[name], graders[name])
         for name, graded in verdicts.items()
@@ -235,7 +235,7 @@ def _judge(
 
 def _likelihood(config: TrialConfig, stages: Stages, model: Artifact, problems: ByBenchmark) -> ByBenchmark:
     """The log-likelihood of the gold solutions of each benchmark that `eval.likelihood` names."""
-    store, evaluation = Store(config.paths.artifacts), config.eval
+    store, evaluation = config.paths.store(), config.eval
     scorer = Scorer(model_path(model), config.hardware)
     found = {}
     for name in evaluation.likelihood:

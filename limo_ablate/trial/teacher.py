@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from limo_ablate.core.artifacts import Artifact, Store
+from limo_ablate.core.artifacts import Artifact
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.text import counted
 from limo_ablate.data.grade.graders import Grading
@@ -37,7 +37,7 @@ RIGHT = {"correct": True, "incorrect": False}
 def trial_pool(config: TrialConfig, stages: Stages, train_model: TrainModel) -> Artifact:
     """The pool that the trial selects its rows from. The untuned base needs no solutions, and asks no
     teacher. Arguments as in `limo_ablate.trial.rows.gather_evidence`."""
-    store, teacher = Store(config.paths.artifacts), config.data.teacher
+    store, teacher = config.paths.store(), config.data.teacher
     if teacher is None or not config.needs_pool:
         return stages.run("pool", load_pool, store, config.data)
     given = stages.run("pool/given", load_pool, store, config.data)
@@ -75,7 +75,7 @@ def _answers(
     config: TrialConfig, teacher: TeacherConfig, given: Artifact, stages: Stages, train_model: TrainModel
 ) -> Artifact:
     """The teacher's completions."""
-    store, request = Store(config.paths.artifacts), teacher_request(teacher, given)
+    store, request = config.paths.store(), teacher_request(teacher, given)
     if teacher.endpoint:
         return stages.run(TEACHER, endpoint_completions, store, "teacher", teacher.endpoint, request)
     assert teacher.local

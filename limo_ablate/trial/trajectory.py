@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from limo_ablate.core.artifacts import Artifact, Store, digest_file
+from limo_ablate.core.artifacts import Artifact, digest_file
 from limo_ablate.trial.config import TrialConfig
 from limo_ablate.trial.contamination import reported_items
 from limo_ablate.trial.evaluate.metrics import Results, benchmark_scores
@@ -61,7 +61,7 @@ def _verdicts(
     config: TrialConfig, stages: Stages, model: Artifact, problems: ByBenchmark
 ) -> dict[str, pl.DataFrame]:
     """Verdicts on each benchmark; seconds are added to those of the trial's stages, artifacts are not."""
-    store, requests, own = Store(config.paths.artifacts), benchmark_requests(config, problems), Stages()
+    store, requests, own = config.paths.store(), benchmark_requests(config, problems), Stages()
     own.batch_sizes = stages.batch_sizes
     generated = own.generate(store, model, requests, config.eval, config.hardware)
     graded = own.grade(store, requests, generated, config.eval.graders(), config.eval.thinking)

@@ -122,7 +122,7 @@ def test_a_copied_artifact_is_hashed_only_once(tmp_path: Path, monkeypatch: pyte
     artifact = store.build("stage", {}, write("whole"))
     os.utime(artifact.path / "text", (1, 1))
     assert store.find("stage", {}) == artifact
-    monkeypatch.setattr("limo_ablate.core.artifacts.digest_folder", None)
+    monkeypatch.setattr("limo_ablate.core.manifest.digest_folder", None)
     assert store.find("stage", {}) == artifact, "its bytes are not read again"
 
 

@@ -13,7 +13,7 @@ from limo_ablate.analysis.register.declaration import declared_design
 from limo_ablate.analysis.register.registration import FORMAT, Chain, RegisteredTrial, Registration, with_hash
 from limo_ablate.analysis.register.search_check import shares_pool
 from limo_ablate.analysis.trials import CELLS, read_cells
-from limo_ablate.core.artifacts import Store, content_key
+from limo_ablate.core.artifacts import content_key
 from limo_ablate.core.code import code_digest, package_versions
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.permissions import use_umask
@@ -115,7 +115,7 @@ class InputDigests:
             for name, benchmark in config.eval.benchmarks.items():
                 key = content_key("registered", 1, {"name": name, "benchmark": benchmark})
                 if key not in self._benchmarks:
-                    artifact = load_benchmark(Store(config.paths.artifacts), name, benchmark)
+                    artifact = load_benchmark(config.paths.store(), name, benchmark)
                     self._benchmarks[key] = artifact.digest
                 digests.setdefault(name, {})[self._benchmarks[key]] = None
         return {name: tuple(digests) for name, digests in digests.items()}
@@ -128,7 +128,7 @@ def _pool(config: TrialConfig) -> str:
 def _select(config: TrialConfig) -> str:
     """Digest of the selection."""
     pool, evidence = pool_and_evidence(config, Stages(), trained_model)
-    return select(Store(config.paths.artifacts), config.select, config.data, pool, evidence).digest
+    return select(config.paths.store(), config.select, config.data, pool, evidence).digest
 
 
 def _registered(study: Study, trial: PlannedTrial, digests: InputDigests) -> RegisteredTrial:

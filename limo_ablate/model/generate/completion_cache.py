@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, Generic, Literal, TypeVar
 
-from limo_ablate.core.artifacts import Artifact, Store, content_key, hold_lock, stage_version
+from limo_ablate.core.artifacts import Artifact, SharedLines, Store, content_key, hold_lock, stage_version
 from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.core.typed import installed
 from limo_ablate.model.generate.config import EngineConfig
@@ -43,20 +43,42 @@ Kind = TypeVar("Kind")
 class CompletionCache(Generic[Kind]):
     """The completions of one file, looked up by prompt, problem and sample."""
 
-    def __init__(self, file: IO[bytes], scratch_dir: Path, kind: type[Kind]) -> None:
-        self._file, self.scratch_dir = file, scratch_dir
+    def __init__(
+        self, file: IO[bytes], scratch_dir: Path, kind: type[Kind], elsewhere: SharedLines | None = None
+    ) -> None:
+        """`elsewhere`: where other machines put theirs, if the store is at a URL."""
+        self._file, self._elsewhere = file, elsewhere
+        self.scratch_dir = scratch_dir
         """Folder for the engine's files; no other process uses it while the cache is open."""
         self._completions: dict[tuple[str, str, int], Kind] = {}
-        end = 0
+        end, own = 0, set[bytes]()
         file.seek(0)
         for line in file:
             if not line.endswith(b"\n"):
                 file.truncate(end)
                 break
             end += len(line)
-            row = json.loads(line)
-            key = row.pop("prompt"), row.pop("problem"), row.pop("sample")
-            self._completions[key] = kind(**row)
+            self._read(line, kind)
+            if elsewhere:
+                own.add(line)
+        if elsewhere:
+            self._exchange(elsewhere, own, kind)
+
+    def _read(self, line: bytes, kind: type[Kind]) -> None:
+        row = json.loads(line)
+        key = row.pop("prompt"), row.pop("problem"), row.pop("sample")
+        self._completions[key] = kind(**row)
+
+    def _exchange(self, elsewhere: SharedLines, own: set[bytes], kind: type[Kind]) -> None:
+        """Adds the lines of other machines, and puts there those of `own` that are only here."""
+        there = elsewhere.read()
+        for line in there:
+            if line not in own:
+                self._file.write(line)
+                self._read(line, kind)
+        self._file.flush()
+        for line in own.difference(there):
+            elsewhere.add(line)
 
     def __contains__(self, request: Request) -> bool:
         return _key(request) in self._completions
@@ -72,8 +94,11 @@ class CompletionCache(Generic[Kind]):
         prompt, problem, sample = _key(request)
         fields = asdict(completion)  # type: ignore[call-overload]
         row = {"prompt": prompt, "problem": problem, "sample": sample, **fields}
-        self._file.write(json.dumps(row).encode() + b"\n")
+        line = json.dumps(row).encode() + b"\n"
+        self._file.write(line)
         self._file.flush()
+        if self._elsewhere:
+            self._elsewhere.add(line)
         self._completions[prompt, problem, sample] = completion
 
 
@@ -93,9 +118,22 @@ def open_file(store: Store, inputs: dict[str, Any], kind: type[Kind]) -> Iterato
     path = cache_path(store, inputs)
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch_dir = path.with_suffix(".scratch")
-    with hold_lock(f"{path}.lock"), path.open("a+b") as file:
+    with hold_lock(f"{path}.lock"), path.open("a+b") as file, _closing(store.lines(path)) as elsewhere:
         shutil.rmtree(scratch_dir, ignore_errors=True)  # left by an interrupted pass
-        yield CompletionCache(file, scratch_dir, kind)
+        yield CompletionCache(file, scratch_dir, kind, elsewhere)
+
+
+@contextmanager
+def _closing(lines: SharedLines | None) -> Iterator[SharedLines | None]:
+    """Sends what waits at the end; after an error without waiting for a store that is away."""
+    try:
+        yield lines
+    except BaseException:
+        if lines:
+            lines.close(patiently=False)
+        raise
+    if lines:
+        lines.close(patiently=True)
 
 
 def cache_path(store: Store, inputs: dict[str, Any]) -> Path:

@@ -16,13 +16,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from limo_ablate.core.artifacts import digest_folder
 from limo_ablate.core.errors import DiskFull, is_disk_full
+from limo_ablate.core.manifest import digest_folder
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
     from torch import nn
 
+CHECKPOINTS, BEST = "checkpoints", "best"
+"""Folders of a training for its checkpoints, and for the weights of the best steps on the dev split."""
 STATE, PROGRESS, PARTIAL = "state", "progress.json", "partial"
 KEPT = 2
 SHARE = 0.05
@@ -155,7 +157,8 @@ def clear_disk_full_error(
 def _disk_full(folder: Path, needed: int, what: str) -> DiskFull:
     return DiskFull(
         f"no space left: {folder} needs about {needed / 1e6:.1f} MB for {what}; "
-        "free some (limo-ablate gc), or set paths.artifacts to a larger disk, and run it again"
+        "free some (limo-ablate gc), or set paths.artifacts (paths.cache, where that is a URL) to a larger "
+        "disk, and run it again"
     )
 
 

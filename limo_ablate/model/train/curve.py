@@ -14,7 +14,7 @@ from torch import Tensor
 
 from limo_ablate.core.errors import Preempted, TrialFailure
 from limo_ablate.core.progress import report_progress
-from limo_ablate.model.train.checkpoint import WRITE_SPEED, Pace, Progress, save_checkpoint
+from limo_ablate.model.train.checkpoint import CHECKPOINTS, WRITE_SPEED, Pace, Progress, save_checkpoint
 from limo_ablate.model.train.dev import DevSplit
 from limo_ablate.model.train.plan import Plan, Rows
 from limo_ablate.model.train.speed import Speed, peak_memory
@@ -22,8 +22,6 @@ from limo_ablate.model.train.stop import stop_requested
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-
-CHECKPOINTS = "checkpoints"
 
 SCHEMA = {
     "step": int,

@@ -15,7 +15,7 @@ from torch import nn
 
 from limo_ablate.core.errors import TrialFailure
 from limo_ablate.core.progress import keep_alive
-from limo_ablate.model.train.checkpoint import PROGRESS, Progress, clear_disk_full_error, require_space
+from limo_ablate.model.train.checkpoint import BEST, PROGRESS, Progress, clear_disk_full_error, require_space
 from limo_ablate.model.train.config import DevConfig
 from limo_ablate.model.train.context import Feed
 from limo_ablate.model.train.plan import Plan
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from limo_ablate.model.train.job import TrainingJob
-
-BEST = "best"
-"""Folder for the weights of the best steps, `step-NNNNNNNN.safetensors`."""
 
 
 class DevSplit:

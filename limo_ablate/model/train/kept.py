@@ -13,8 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from limo_ablate.core.artifacts import Artifact, digest_folder
+from limo_ablate.core.artifacts import Artifact
 from limo_ablate.core.errors import TrialFailure
+from limo_ablate.core.manifest import digest_folder
 from limo_ablate.core.reading import read_json
 from limo_ablate.model.train.base import write_reference
 from limo_ablate.model.train.load import load_tokenizer
@@ -70,13 +71,15 @@ def record_digests(weights: Path, steps: tuple[int, ...]) -> None:
 def kept_checkpoints(weights: Artifact) -> dict[int, Artifact]:
     """Step -> the weights after it, as an artifact to generate with, in ascending order; the last one is the
     training's result. Empty for a training that kept none, and for a base model."""
-    try:
-        digests = read_json(weights.path / DIGESTS, dict[str, str])
-    except FileNotFoundError:
+    if not weights.has(DIGESTS):
         return {}
+    digests = read_json(weights.path / DIGESTS, dict[str, str])
     steps = sorted(map(int, digests))
     places = {step: _folder(weights.path, step) for step in steps[:-1]} | {steps[-1]: weights.path}
-    return {step: replace(weights, path=path, digest=digests[str(step)]) for step, path in places.items()}
+    return {
+        step: replace(weights, folder=path, copy=None, digest=digests[str(step)])
+        for step, path in places.items()
+    }
 
 
 def last_checkpoint(model: Artifact) -> Artifact:

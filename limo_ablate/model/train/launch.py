@@ -9,9 +9,10 @@ from typing import Any
 from limo_ablate.core.artifacts import Artifact, Store, json_default
 from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.model.train.base import model_path, read_reference
+from limo_ablate.model.train.checkpoint import BEST, CHECKPOINTS
 from limo_ablate.model.train.config import TOKEN_KEYS, KeptConfig, TrainConfig
 from limo_ablate.model.train.job import TrainingJob
-from limo_ablate.model.train.kept import record_digests
+from limo_ablate.model.train.kept import AT, record_digests
 
 
 def train(
@@ -68,4 +69,4 @@ def train(
         if kept:
             record_digests(folder, (*kept, plan.total_steps))
 
-    return store.build("weights", inputs, make, resume=True)
+    return store.build("weights", inputs, make, resume=True, checkpoints=(CHECKPOINTS, AT, BEST))

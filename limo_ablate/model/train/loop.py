@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from limo_ablate.core.progress import keep_alive
 from limo_ablate.model.train.batch import Collated
-from limo_ablate.model.train.checkpoint import checkpoint_bytes, resume
+from limo_ablate.model.train.checkpoint import CHECKPOINTS, checkpoint_bytes, resume
 from limo_ablate.model.train.context import Feed
-from limo_ablate.model.train.curve import CHECKPOINTS, OnStep, Recorder
+from limo_ablate.model.train.curve import OnStep, Recorder
 from limo_ablate.model.train.dev import DevSplit
 from limo_ablate.model.train.job import TrainingJob
 from limo_ablate.model.train.kept import keep_weights

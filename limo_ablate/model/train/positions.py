@@ -13,9 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from limo_ablate.core.artifacts import MANIFEST
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.files import write_atomically
+from limo_ablate.core.manifest import MANIFEST
 from limo_ablate.model.config import PositionsConfig
 from limo_ablate.model.train.model_config import ADAPTER, model_config, read_model_json
 

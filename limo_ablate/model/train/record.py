@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 
 from limo_ablate.model.train.base import write_reference
-from limo_ablate.model.train.curve import CHECKPOINTS, SCHEMA, Recorder
-from limo_ablate.model.train.dev import BEST
+from limo_ablate.model.train.checkpoint import BEST, CHECKPOINTS
+from limo_ablate.model.train.curve import SCHEMA, Recorder
 from limo_ablate.model.train.load import load_tokenizer
 from limo_ablate.model.train.model import saved_reference
 from limo_ablate.model.train.tokens import FACTS

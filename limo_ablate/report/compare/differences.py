@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from limo_ablate.analysis.trials import resolved
-from limo_ablate.core.artifacts import read_manifest
+from limo_ablate.core.artifacts import Store
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.overrides import flat
 from limo_ablate.core.provenance import read_provenance
@@ -83,7 +82,7 @@ def _values(side: Sequence[Mapping[str, str]], key: str) -> str:
     return ", ".join(sorted({one.get(key, ABSENT) for one in side}))
 
 
-def changed_inputs(step: Step, before: Mapping[str, Any], store: Path) -> list[Difference] | None:
+def changed_inputs(step: Step, before: Mapping[str, Any], store: Store) -> list[Difference] | None:
     """The changed inputs of a missing artifact, compared to the artifacts `before` of a finished trial.
 
     None if that trial has no such artifact, or its manifest is no longer in the store.
@@ -91,7 +90,7 @@ def changed_inputs(step: Step, before: Mapping[str, Any], store: Path) -> list[D
     if step.missing is None or step.name not in before:
         return None
     try:
-        manifest = read_manifest(store / step.missing.stage / before[step.name]["key"])
+        manifest = store.manifest(step.missing.stage, before[step.name]["key"])
     except (OSError, UserError):
         return None
     old = {"version": manifest["version"], **manifest["inputs"]}

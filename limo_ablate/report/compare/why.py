@@ -112,7 +112,7 @@ def why(trial: PlannedTrial, folder: Path) -> Explanation:
     else:
         before = _nearest(trial, load_trials(folder) if (folder / CELLS).is_file() else [])
     artifacts = (before.metrics or {}).get("artifacts", {}) if before else {}
-    store, stages = Path(trial.config.paths.artifacts), []
+    store, stages = trial.config.paths.store(), []
     for step in DryRun(trial.config).go():
         state = "found" if step.found else "waits" if step.needs else "new"
         fresh = changed_inputs(step, artifacts, store)

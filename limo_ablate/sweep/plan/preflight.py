@@ -16,6 +16,7 @@ from pathlib import Path
 from limo_ablate.core.artifacts import NotInStore, find_only
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.hardware import visible_gpus
+from limo_ablate.core.object_store import is_url, store_folder
 from limo_ablate.core.text import counted
 from limo_ablate.model.train.memory import size
 from limo_ablate.sweep.plan.cost import shape_of
@@ -117,7 +118,9 @@ def _disk(trials: Sequence[NamedConfig], known: Known) -> dict[str, list[str]]:
     for name, config in trials:
         shape = shape_of(config.model) if config.select.size != 0 and config.train.lora is None else None
         if shape is not None:
-            stores[config.paths.artifacts].append(((name, config), shape.parameters))
+            stores[str(store_folder(config.paths.artifacts, config.paths.cache))].append(
+                ((name, config), shape.parameters)
+            )
     found = {}
     for store, own in stores.items():
         folder = Path(store).absolute()
@@ -127,7 +130,8 @@ def _disk(trials: Sequence[NamedConfig], known: Known) -> dict[str, list[str]]:
             own = [training for training in own if not _in_store(training[0][1])]
         if own and (needed := _bytes(own)) > free:
             text = f"weights and a checkpoint need about {size(needed)}, {size(free)} are free"
-            found[f"paths.artifacts={store}: {text}"] = [name for (name, _), _ in own]
+            key = "cache" if is_url(own[0][0][1].paths.artifacts) else "artifacts"
+            found[f"paths.{key}={store}: {text}"] = [name for (name, _), _ in own]
     return found
 
 

@@ -26,7 +26,7 @@ def teacher_lines(configs: Iterable[TrialConfig]) -> list[str]:
     endpoints: dict[str, EndpointConfig] = {}
     distinct = {repr((c.data, c.paths.artifacts)): c for c in configs if c.data.teacher and c.needs_pool}
     for config in distinct.values():
-        teacher, store = config.data.teacher, Store(config.paths.artifacts)
+        teacher, store = config.data.teacher, config.paths.store()
         assert teacher
         if (given := _pool_to_solve(config, store)) is None:
             continue

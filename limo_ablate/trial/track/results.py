@@ -10,8 +10,9 @@ from typing import Any
 import polars as pl
 import wandb
 
-from limo_ablate.core.artifacts import Artifact, read_manifest
+from limo_ablate.core.artifacts import Artifact
 from limo_ablate.core.files import check_links
+from limo_ablate.core.manifest import read_manifest
 from limo_ablate.trial.track.names import logged
 
 TABLE_ROWS = 100

@@ -44,7 +44,9 @@ def resync(folder: Path, patience_seconds: float, given: dict[str, str]) -> str 
     if (folder / "curve.parquet").exists():
         for row in pl.read_parquet(folder / "curve.parquet").iter_rows(named=True):
             tracker.step(row)
-    artifacts = {name: Artifact(**{**a, "path": Path(a["path"])}) for name, a in unsent["artifacts"].items()}
+    artifacts = {
+        name: Artifact(**{**a, "folder": Path(a["folder"])}) for name, a in unsent["artifacts"].items()
+    }
     tracker.finish(metrics, folder, artifacts)
     if tracker.failure is None:
         (folder / "wandb" / UNSENT).unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -57,7 +57,9 @@ class Steps:
 
 def write_unsent(folder: Path, labels: TrialLabels, artifacts: dict[str, Artifact]) -> None:
     """Writes what `resync` needs in addition to the files of the trial in `folder`."""
-    stored = {name: asdict(artifact) | {"path": str(artifact.path)} for name, artifact in artifacts.items()}
+    stored = {
+        name: asdict(replace(one, copy=None)) | {"folder": str(one.path)} for name, one in artifacts.items()
+    }
     text = json.dumps({"labels": asdict(labels), "artifacts": stored})
     write_atomically(folder / "wandb" / UNSENT, text)
 

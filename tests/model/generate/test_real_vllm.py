@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 import torch
 
-from limo_ablate.core.artifacts import Store, read_manifest
+from limo_ablate.core.artifacts import Store
+from limo_ablate.core.manifest import read_manifest
 from limo_ablate.model.generate.config import EngineConfig
 from limo_ablate.model.generate.engine import Completed, Engine, Request, Sampling
 from limo_ablate.model.generate.engines import load_engine

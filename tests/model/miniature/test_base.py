@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from limo_ablate.core.artifacts import digest_folder
+from limo_ablate.core.manifest import digest_folder
 from limo_ablate.model.config import ModelConfig
 from limo_ablate.model.miniature.pretrain import build_base
 from limo_ablate.model.miniature.tokenizer import load_tokenizer

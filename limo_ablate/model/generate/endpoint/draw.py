@@ -87,7 +87,10 @@ def endpoint_completions(
 def outlook(store: Store, endpoint: EndpointConfig, request: GenerationRequest) -> Outlook:
     """Reads what has been drawn, also while another process draws; asks nothing."""
     path = cache_path(store, _file_inputs(endpoint, request.sampling))
-    lines = path.read_bytes() if path.exists() else b""
+    elsewhere = store.lines(path)
+    lines = b"".join(elsewhere.read()) if elsewhere else b""
+    if path.exists():
+        lines += path.read_bytes()
     cache = CompletionCache(io.BytesIO(lines), path, Answer)
     missing = {
         (one.prompt, one.sample): _most_tokens_in(one)
