@@ -5,7 +5,7 @@ ARGS ?=
 TORCH_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help setup deepspeed vllm-env harness sweep report status test quick coverage docs lint types audit clean
+.PHONY: help setup deepspeed vllm-env harness s3-env sweep report status test quick coverage docs lint types audit clean
 .DEFAULT_GOAL := help
 
 help:             ## list the targets
@@ -49,6 +49,14 @@ harness: .harness/ready  ## lm-evaluation-harness, for the tests of source=lm_ev
 .harness/ready: .venv/ready tests/lm_eval_requirements.txt
 	@rm -rf .harness
 	@$(BIN)/python -m pip install -q --no-deps --target .harness -r tests/lm_eval_requirements.txt
+	@touch $@
+
+# A server of the S3 API for tests/core/test_s3.py, which runs with CI_S3=1; it wants packages that we don't.
+s3-env: .s3/ready  ## moto, for the tests of a store at s3://... (.s3)
+
+.s3/ready:
+	@rm -rf .s3 && $(PYTHON) -m venv .s3
+	@.s3/bin/python -m pip install -q 'moto[s3,server]==5.2.5'
 	@touch $@
 
 sweep: setup      ## run a study: SWEEP=miniature, ARGS='key=value ...'; resumes what was interrupted

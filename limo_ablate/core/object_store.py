@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from limo_ablate.core.credentials import has_password
 from limo_ablate.core.errors import StoreUnreachable, UserError
 from limo_ablate.core.progress import keep_alive
 
@@ -46,8 +45,6 @@ def is_url(place: str) -> bool:
 
 def check_url(url: str, key: str) -> None:
     """Raises UserError where `url`, the value of `key`, is no place for objects."""
-    if "@" in url or has_password(url):
-        raise UserError(f"{key}: leave passwords and keys out of the URL; they are read from the environment")
     if not URL.fullmatch(url) or ".." in url:
         raise UserError(f"{key}={url}: not a store; it is a folder, s3://BUCKET/FOLDER, gs://BUCKET/FOLDER "
                         "or file:///FOLDER")  # fmt: skip
