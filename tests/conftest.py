@@ -78,12 +78,12 @@ compose_once()
 
 
 SLOW = (
-    "analysis/register", "analysis/test_sequential.py", "docs", "model", "report", "study/search", "sweep",
-    "test_*", "trial/track", "trial/evaluate/test_likelihood.py", "trial/evaluate/test_lm_eval.py",
-    "trial/evaluate/test_evaluation.py", "trial/test_partial_scores.py", "trial/test_reference.py",
-    "trial/test_read_only.py", "trial/test_rows.py", "trial/test_teacher.py", "trial/test_template.py",
-    "trial/test_trial.py", "verify/test_hostile.py", "verify/test_score.py", "verify/test_verify.py",
-    "verify/test_worker.py",
+    "analysis/register", "analysis/test_sequential.py", "core/test_s3.py", "docs", "model", "report",
+    "study/search", "sweep", "test_*", "trial/track", "trial/evaluate/test_likelihood.py",
+    "trial/evaluate/test_lm_eval.py", "trial/evaluate/test_evaluation.py", "trial/test_partial_scores.py",
+    "trial/test_reference.py", "trial/test_read_only.py", "trial/test_rows.py",
+    "trial/test_store_at_url.py", "trial/test_teacher.py", "trial/test_template.py", "trial/test_trial.py",
+    "verify/test_hostile.py", "verify/test_score.py", "verify/test_verify.py", "verify/test_worker.py",
 )  # fmt: skip
 """Folders and files whose tests train, start processes or take longer than about two seconds."""
 QUICK = (

@@ -1,4 +1,4 @@
-"""The store at s3://..., against moto's server on loopback, with faults. Runs with CI_S3=1 after `make s3-env`."""
+"""The store at s3://..., against moto's server on loopback, with faults; CI_S3=1 after `make s3-env`."""
 
 import hashlib
 import multiprocessing
@@ -101,7 +101,7 @@ def test_a_store_that_is_away_for_30_seconds(
     time.sleep(6)
 
 
-def test_a_bucket_that_is_not_there_and_a_denied_key(line: Line, tmp_path: Path) -> None:
+def test_a_bucket_that_is_not_there(line: Line, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="NoSuchBucket"):
         machine("s3://nobucket/x", tmp_path, patience=5).build("stage", {}, write)
 
@@ -119,9 +119,8 @@ def test_makers_at_once_agree(line: Line, url: str, tmp_path: Path) -> None:
     line.errors = 0.1
     context = multiprocessing.get_context("spawn")
     barrier, results = context.Barrier(3), context.Queue()
-    makers = [
-        context.Process(target=_make, args=(url, tmp_path / str(n), barrier, results)) for n in range(3)
-    ]
+    folders = [tmp_path / str(number) for number in range(3)]
+    makers = [context.Process(target=_make, args=(url, folder, barrier, results)) for folder in folders]
     for maker in makers:
         maker.start()
     found = {results.get(timeout=100) for _ in makers}

@@ -263,6 +263,14 @@ def test_whoever_writes_to_a_study_of_others_is_asked(
         os.umask(before)
 
 
+def test_a_store_at_a_url_is_asked_for_and_a_folder_is_not(tmp_path: Path) -> None:
+    """Weights and checkpoints are loaded from it, and data go there."""
+    for place, asked in (("s3://theirs/x", ["paths.artifacts=s3://theirs/x"]), ("theirs", [])):
+        trials = planned_trials(load_study(str(declare(f"paths.artifacts={place}"))))
+        assert named(trials, (), ()) == asked
+        assert named(trials, (), [f"paths.artifacts={place}"]) == []
+
+
 def test_plan_runs_a_model_s_code_only_once_it_is_trusted(tmp_path: Path) -> None:
     folder, marker = tmp_path / "theirs", tmp_path / "ran"
     folder.mkdir()
