@@ -1,5 +1,6 @@
 """Shared by all tests: one thread a process, where the optional real data lies, which tests are slow."""
 
+import gc
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import settings
 from omegaconf import DictConfig
 
+from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.project import conf_folders
 from limo_ablate.trial import compose as composing
 
@@ -19,7 +21,8 @@ settings.register_profile("check", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "check"))  # a check must not depend on luck
 
-os.environ["OMP_NUM_THREADS"] = "1"
+for threads in ("OMP_NUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS"):
+    os.environ[threads] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.pop("WANDB_MODE", None)
 
@@ -40,6 +43,19 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the real data in ../shared/data is not here")
     return SHARED
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="module")
+def base(store: Store) -> Artifact:
+    """The tiny base model, in `store`."""
+    from tests.tiny_models import made_base
+
+    return made_base(store)
 
 
 @pytest.fixture
@@ -141,6 +157,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item.name not in EXHAUSTIVE]
 
 
+def pytest_collection_finish() -> None:
+    gc.enable()
+    gc.freeze()
+
+
 def _files(patterns: Sequence[str]) -> set[Path]:
     files = set()
     for pattern in patterns:
@@ -179,5 +200,6 @@ def _no_processes() -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    gc.disable()  # until all tests are collected: what their modules import stays
     if "not slow" in config.option.markexpr:
         _no_processes()

@@ -27,7 +27,7 @@ from functools import cache
 from multiprocessing import util
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from limo_ablate.core import registry
 from limo_ablate.sweep import preload
@@ -105,14 +105,17 @@ def start(
 
 
 def limo_ablate(
-    *words: str, cwd: Path, environment: Mapping[str, str] | None = None, report: bool = True
+    *words: str,
+    cwd: Path,
+    environment: Mapping[str, str] | None = None,
+    report: Literal["whole", "page", "none"] = "page",
 ) -> subprocess.CompletedProcess[str]:
-    """`python -m limo_ablate`, as subprocess.run gives it; `report`: whether reports are drawn."""
-    program = "limo_ablate" if report else str(ROOT / "tests/without_report.py")
+    """`python -m limo_ablate`, as subprocess.run gives it; `report`: what is drawn of reports."""
+    program = ("limo_ablate",) if report == "whole" else (str(ROOT / "tests/less_report.py"), report)
     with TemporaryDirectory(prefix="forked") as folder:
         process = start(
             Path(folder) / "run",
-            program,
+            *program,
             *words,
             cwd=cwd,
             environment=environment,

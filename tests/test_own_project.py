@@ -61,7 +61,7 @@ def run(*words: str, at: Path, code: int = 0, report: bool = False, **environmen
     """What the command prints; `report`: whether reports are drawn."""
     inherited = {key: value for key, value in os.environ.items() if key != VARIABLE}
     environment = {**inherited, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
-    done = limo_ablate(*words, cwd=at, environment=environment, report=report)
+    done = limo_ablate(*words, cwd=at, environment=environment, report="page" if report else "none")
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout + done.stderr

@@ -39,6 +39,7 @@ from limo_ablate.study.contrast import Contrast
 from limo_ablate.study.ledger_url import check_ledger
 from limo_ablate.study.naming import slug
 from limo_ablate.study.stop import Stop
+from limo_ablate.study.yaml_file import read_yaml
 from limo_ablate.trial.keys import groups, is_known
 from limo_ablate.trial.keys import keys as all_keys
 
@@ -179,10 +180,6 @@ def has_line(contrast: Contrast, levels: Sequence[Any]) -> bool:
     return sum(map(contrast.compares, levels)) > 2
 
 
-LARGEST = 1_000_000
-"""Values that a study's file may hold, aliases written out."""
-
-
 def load_study(name_or_path: str, extra: Sequence[str] = ()) -> Study:
     """The study of `sweeps/NAME.yaml`, or of a YAML file anywhere, changed by `extra`.
 
@@ -192,7 +189,7 @@ def load_study(name_or_path: str, extra: Sequence[str] = ()) -> Study:
     which names the key.
     """
     path = _find(name_or_path)
-    declared = _read(path)
+    declared = read_yaml(path)
     if isinstance(declared, dict) and isinstance(url := declared.get("ledger"), str):
         check_ledger(url, f"{path}: ")
     try:
@@ -375,35 +372,3 @@ def _find(name: str) -> Path:
         return path
     known, places = study_names(), " or ".join(map(str, sweep_folders()))
     raise UserError(f"{name}: no such study in {places}{nearest(name, known)} Known: {', '.join(known)}")
-
-
-def _read(path: Path) -> Any:
-    from omegaconf import OmegaConf
-    from yaml import YAMLError
-
-    try:
-        _check_size(path)
-        return OmegaConf.to_container(OmegaConf.load(path))
-    except RecursionError as error:
-        raise UserError(f"{path}: nested too deeply") from error
-    except (YAMLError, OSError, ValueError) as error:
-        raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
-
-
-def _check_size(path: Path) -> None:
-    """Raises UserError for a file whose aliases, ten of ten of ten ..., stand for more than it could hold."""
-    import yaml
-
-    sizes: dict[int, int] = {}
-
-    def size(node: Any) -> int:
-        """Number of nodes with each alias written out; a node that many aliases name is counted once."""
-        if id(node) not in sizes:
-            parts = node.value if isinstance(node.value, list) else []
-            flat = (part for item in parts for part in (item if isinstance(item, tuple) else (item,)))
-            sizes[id(node)] = 1 + sum(map(size, flat))
-        return sizes[id(node)]
-
-    root = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)  # LibYAML's dies of deep nesting
-    if root is not None and size(root) > LARGEST:
-        raise UserError(f"{path}: its aliases stand for more than {LARGEST:,} values; write fewer")

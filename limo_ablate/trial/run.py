@@ -91,13 +91,9 @@ def run_trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> dict[st
         if (model.path / "curve.parquet").exists():
             shutil.copyfile(model.path / "curve.parquet", folder / "curve.parquet")
         metrics = {
-            "trial": trial_key(config),
-            "study": labels.study,
-            "cell": labels.cell,
-            "seed": config.seed,
+            "trial": trial_key(config), "study": labels.study, "cell": labels.cell, "seed": config.seed,
             "factors": factors(config, model),
-            "scores": scores,
-            **trajectory,
+            "scores": scores, **trajectory,
             "pool": pool_counts(stages.artifacts["pool"]),
             "train": _training_record(model),
             "batch_sizes": stages.batch_sizes.used,
@@ -108,7 +104,7 @@ def run_trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> dict[st
             "artifacts": {stage: _origin(artifact) for stage, artifact in stages.artifacts.items()},
             "verdicts": digest_file(folder / "verdicts.parquet"),
             "inputs": {"files": files, "versions": _versions(stages)},
-        }
+        }  # fmt: skip
         tracker.finish(metrics, folder, stages.artifacts)
     except BaseException as error:
         tracker.fail(masked(f"{type(error).__name__}: {error}"))

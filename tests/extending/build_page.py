@@ -8,6 +8,7 @@ import re
 from limo_ablate.core.registry import Registry
 from limo_ablate.data.grade.graders import GRADERS
 from limo_ablate.data.pool.config import LOADERS
+from limo_ablate.data.pool.schemas import SCHEMAS
 from limo_ablate.data.select.config import PERTURBATIONS, RULES
 from limo_ablate.model.generate.config import ENGINES
 from limo_ablate.model.train.config import SCHEDULES
@@ -27,6 +28,7 @@ CHOICES: dict[str, Registry] = {
     "`launch.executor`": LAUNCHERS,
     "`track.kind`": TRACKERS,
     "sections of the report": SECTIONS,
+    "schema of rows, as `data=auto` finds it": SCHEMAS,
     "`select.perturb`": PERTURBATIONS,
     "`train.schedule`": SCHEDULES,
     "a block's `design`": DESIGNS,

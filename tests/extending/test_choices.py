@@ -9,7 +9,8 @@ from limo_ablate.core import registry as registries
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.registry import Entry
 from limo_ablate.core.typed import choices, convert, hints
-from limo_ablate.data.pool.config import ProblemsConfig
+from limo_ablate.data.pool.config import FieldsConfig, ProblemsConfig
+from limo_ablate.data.pool.schemas import Reading, recognise
 from limo_ablate.data.select.config import SelectConfig
 from limo_ablate.model.generate.config import ENGINES, EngineConfig
 from limo_ablate.model.train.config import TrainConfig
@@ -86,8 +87,27 @@ def test_an_added_section_stands_before_the_methods(monkeypatch: pytest.MonkeyPa
     assert order == ["dummy", "methods"]
 
 
+def test_an_added_schema_is_tried_like_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = "schema of rows, as `data=auto` finds it"
+    with pytest.raises(UserError, match=r"none of the known schemas \(preference, .*, columns\)"):
+        recognise([{"a": 1}])
+    add(monkeypatch, key)
+    reading = Reading(FieldsConfig(problem="a", answer="a"))
+    load = CHOICES[key].load
+    monkeypatch.setattr(
+        CHOICES[key], "load", lambda name: (lambda _: reading) if name == "dummy" else load(name)
+    )
+    assert recognise([{"a": 1}]) == ("dummy", reading)
+    assert "| `dummy` | made for this test |" in tables()
+
+
 def test_every_choice_is_checked_here() -> None:
-    assert set(FIELDS) | {"`select.order`, `select.best`", "sections of the report"} == set(CHOICES)
+    others = {
+        "`select.order`, `select.best`",
+        "sections of the report",
+        "schema of rows, as `data=auto` finds it",
+    }
+    assert set(FIELDS) | others == set(CHOICES)
 
 
 def test_the_page_has_the_package_and_the_tables_as_they_are() -> None:

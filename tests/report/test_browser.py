@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from limo_ablate.report.browser import LENGTH, pack_completions
+from limo_ablate.report.browser import LENGTH, PackedCompletions, pack_completions
 from limo_ablate.report.page import write_report
 from limo_ablate.report.study_view import load
 from tests import chromium
@@ -56,10 +56,18 @@ def opened(study: Path) -> Iterator[Chromium]:
         yield browser
 
 
-def unpacked(study: Path, budget: int) -> dict:
+def packed(study: Path, budget: int) -> PackedCompletions:
     found = pack_completions(load(study), budget)
     assert found is not None
-    return json.loads(gzip.decompress(base64.b64decode(found.data)))
+    return found
+
+
+def contents(packed: PackedCompletions) -> dict:
+    return json.loads(gzip.decompress(base64.b64decode(packed.data)))
+
+
+def unpacked(study: Path, budget: int) -> dict:
+    return contents(packed(study, budget))
 
 
 @browser_needed
@@ -152,19 +160,15 @@ def test_the_page_does_not_scroll_sideways(study: Path, width: int) -> None:
 
 
 def test_a_small_budget_keeps_each_verdict_of_a_cell_and_whole_problems(study: Path) -> None:
-    view = load(study)
-    everything, some = pack_completions(view, 10**7), pack_completions(view, 200_000)
-    assert everything is not None
-    assert some is not None
-    assert some == pack_completions(load(study), 200_000)
+    everything, some = packed(study, 10**7), packed(study, 200_000)
+    assert some == packed(study, 200_000)
     assert 0 < some.shown < everything.shown < everything.total
-    rows = unpacked(study, 200_000)["rows"]
-    full = unpacked(study, 10**7)["rows"]
+    rows, full = contents(some)["rows"], contents(everything)["rows"]
     assert set(zip(rows["cell"], rows["status"], strict=True)) == set(
         zip(full["cell"], full["status"], strict=True)
     )
     firsts = {(c, i) for c, seed, i in zip(rows["cell"], rows["seed"], rows["item"], strict=True) if not seed}
-    cells = len(unpacked(study, 200_000)["cells"])
+    cells = len(contents(some)["cells"])
     assert sum((cell, 0) in firsts for cell in range(cells)) == cells, "the first problem is there from each"
     texts = [*rows["completion"], *rows["reason"]]
     assert sum(len(text.encode()) for text in texts) <= 200_000

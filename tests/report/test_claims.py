@@ -7,7 +7,7 @@ import pytest
 from limo_ablate.report.claims import claims, finding
 from limo_ablate.report.page import write_report
 from limo_ablate.report.study_view import load
-from tests.made_study import FIGURES, SIZE_QUALITY, Making
+from tests.made_study import DIFFICULTY, FIGURES, SIZE_QUALITY, Making
 
 CONTRASTS = [
     {"name": "L5 <beats> L1", "block": "size x quality", "factor": "select.quality", "a": "L1", "b": "L5", "score": "mini"},  # noqa: E501
@@ -20,7 +20,10 @@ FIGURE = f"<h2>{FIGURES[0]['title']}"
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("claims") / "made"
-    return Making(folder, blocks=[SIZE_QUALITY], figures=FIGURES[:1], contrasts=CONTRASTS).write()
+    axes = {"select.size": [16, 64], "select.quality": ["L1", "L2", "L5"]}
+    return Making(
+        folder, blocks=[SIZE_QUALITY | {"axes": axes}], figures=FIGURES[:1], contrasts=CONTRASTS
+    ).write()
 
 
 def test_the_page_begins_with_them(study: Path) -> None:
@@ -47,6 +50,6 @@ def test_each_is_a_row_with_its_numbers(study: Path) -> None:
 
 @pytest.mark.usefixtures("no_pictures")
 def test_a_study_without_any_has_no_such_section(tmp_path: Path) -> None:
-    plain = Making(tmp_path / "plain", blocks=[SIZE_QUALITY], figures=FIGURES[:1]).write()
+    plain = Making(tmp_path / "plain", blocks=[DIFFICULTY], figures=FIGURES[1:2], seeds=[0]).write()
     assert claims(load(plain)) is None
     assert "<h2>Contrasts" not in write_report(plain).page.read_text()

@@ -31,7 +31,7 @@ def test_what_sweeps_is_run_once_where_hydra_is_told(folder: Path) -> None:
     trial = folder / "outputs/studies/mine/trials" / trials[0]["folder"]
     assert json.loads((trial / "metrics.json").read_text())["study"] == "mine"
     flags = ("select.size=0", "train.max_length=4", *TINY)
-    again = limo_ablate("-m", where, *flags, cwd=folder, report=False)
+    again = limo_ablate("-m", where, *flags, cwd=folder, report="none")
     assert again.returncode == 0
     assert "mine: 1 of 1 trial finished, nothing left to do" in again.stdout
 

@@ -1,16 +1,12 @@
 """A small real study through the command line, from pre-training to report; killed and resumed."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.forked import limo_ablate
-from tests.waiting import PATIENCE, until
+from tests.forked import limo_ablate, start
+from tests.waiting import until
 
 STUDY = """
 name: small
@@ -30,11 +26,6 @@ figures:
 """
 
 
-def command(folder: Path) -> list[str]:
-    (folder / "small.yaml").write_text(STUDY)
-    return [sys.executable, "-m", "limo_ablate", "sweep", "small.yaml"]
-
-
 def finished(folder: Path) -> dict[str, str]:
     """Trial -> its metrics.json."""
     found = (folder / "outputs/studies/small/trials").glob("*/metrics.json")
@@ -45,16 +36,16 @@ def finished(folder: Path) -> dict[str, str]:
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The study after kill -9 in the middle and a second start."""
     folder = tmp_path_factory.mktemp("study")
-    with (folder / "log").open("w") as log:
-        runner = subprocess.Popen(command(folder), cwd=folder, stdout=log, stderr=log)
-    until(lambda: len(finished(folder)) >= 2 or runner.poll() is not None, every=0.05)
-    assert runner.poll() is None, (folder / "log").read_text()
-    os.kill(runner.pid, signal.SIGKILL)
+    (folder / "small.yaml").write_text(STUDY)
+    runner = start(folder / "first", "limo_ablate", "sweep", "small.yaml", cwd=folder)
+    until(lambda: len(finished(folder)) >= 2 or runner.returncode is not None)
+    assert runner.returncode is None, runner.output()
+    runner.kill()
     runner.wait()
     before = finished(folder)
     assert 2 <= len(before) < 6
     (folder / "before.json").write_text(json.dumps(before))
-    done = subprocess.run(command(folder), cwd=folder, capture_output=True, text=True, timeout=PATIENCE)
+    done = limo_ablate("sweep", "small.yaml", cwd=folder, report="whole")
     assert done.returncode == 0, done.stdout + done.stderr
     (folder / "second").write_text(done.stdout)
     return folder
@@ -81,7 +72,7 @@ def test_every_trial_is_a_wandb_run(study: Path) -> None:
 
 def test_again_there_is_nothing_to_do(study: Path) -> None:
     before = finished(study)
-    done = limo_ablate("sweep", "small.yaml", cwd=study)
+    done = limo_ablate("sweep", "small.yaml", cwd=study, report="none")
     assert done.returncode == 0
     assert "nothing left to do" in done.stdout
     assert finished(study) == before

@@ -55,14 +55,9 @@ def train(
         if hardware.strategy == "zero3":
             check_zero3(train, read_reference(base).adapter)
         job = TrainingJob(
-            tokens=str(tokens.path),
-            model=model_path(base),
-            reference=read_reference(base),
-            train=train,
-            hardware=hardware,
-            at=kept,
-            folder=str(folder),
-        )
+            tokens=str(tokens.path), model=model_path(base), reference=read_reference(base),
+            train=train, hardware=hardware, at=kept, folder=str(folder),
+        )  # fmt: skip
         demand = Demand(rows, job.model, train, hardware)
         check_memory(demand)
         train_within_memory(job, demand.load(), on_step)

@@ -61,10 +61,8 @@ def load_model(
     """The causal language model in `path` (safetensors, sharded or not), in evaluation mode on `device`.
 
     A LoRA adapter in `path` is merged into its base. On `meta` the model has no weights, and none are read;
-    its buffers are on the CPU.
-
-    Raises UserError if weights are damaged or missing (transformers would fill them with random numbers),
-    or if the package for `attention` is not installed.
+    its buffers are on the CPU. Raises UserError if weights are damaged or missing (transformers would fill
+    them with random numbers), or if the package for `attention` is not installed.
     """
     import torch
     from safetensors import SafetensorError
@@ -97,9 +95,8 @@ def load_model(
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"model.attention={attention}: {reason} Install it, or use sdpa") from error
     if missing := sorted(report["missing_keys"]):
-        raise UserError(
-            f"{path}: {len(missing)} weights are missing ({missing[0]}, ...); download the model again"
-        )
+        what = f"{len(missing)} weights are missing ({missing[0]}, ...)"
+        raise UserError(f"{path}: {what}; download the model again")
     loaded: PreTrainedModel = model if quantize == "nf4" else model.to(device)
     return loaded.eval()
 

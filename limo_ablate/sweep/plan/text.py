@@ -62,19 +62,20 @@ def facts(plan: Plan) -> dict[str, Any]:
         "named_by_study": plan.named,
         "teachers": plan.teachers,
         "not_checked": plan.preflight.lines(plan.preflight.unknown | plan.preflight.broken),
-        "contrasts": [
-            {
-                "name": seen.contrast.name, "compared": seen.contrast.comparison,
-                "score": seen.contrast.score_name, "problems": seen.problems,
-                "samples": seen.samples, "trials": seen.trials, "seeds": seen.seeds, "pilots": seen.pilots,
-                "detectable": seen.effect, "detectable_between": seen.between,
-                "wanted": seen.contrast.effect, "blind": seen.blind,
-                "over": seen.over, "seeds_needed": seen.seeds_needed, "samples_needed": seen.samples_needed,
-                "flat": seen.flat, "margin": seen.contrast.margin, "equivalence": seen.equivalence,
-                "equivalence_seeds": seen.equivalence_seeds,
-            }
-            for seen in plan.contrasts
-        ],
+        "contrasts": [_contrast_facts(seen) for seen in plan.contrasts],
+    }  # fmt: skip
+
+
+def _contrast_facts(seen: Detectable) -> dict[str, Any]:
+    return {
+        "name": seen.contrast.name, "compared": seen.contrast.comparison,
+        "score": seen.contrast.score_name, "problems": seen.problems,
+        "samples": seen.samples, "trials": seen.trials, "seeds": seen.seeds, "pilots": seen.pilots,
+        "detectable": seen.effect, "detectable_between": seen.between,
+        "wanted": seen.contrast.effect, "blind": seen.blind,
+        "over": seen.over, "seeds_needed": seen.seeds_needed, "samples_needed": seen.samples_needed,
+        "flat": seen.flat, "margin": seen.contrast.margin, "equivalence": seen.equivalence,
+        "equivalence_seeds": seen.equivalence_seeds,
     }  # fmt: skip
 
 

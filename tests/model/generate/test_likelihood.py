@@ -20,16 +20,6 @@ from tests.tiny_models import ARCHITECTURE, CPU, SCRATCH, made_base, sums
 SYSTEM = "Add the numbers."
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return Store(tmp_path_factory.mktemp("store"))
-
-
-@pytest.fixture(scope="module")
-def base(store: Store) -> Artifact:
-    return made_base(store)
-
-
 def alone(base: Artifact, context: list[int], text: list[int]) -> tuple[float, bool]:
     """As transformers computes it: one text, no packing, logits of all positions."""
     model = AutoModelForCausalLM.from_pretrained(base.path, dtype=torch.float32).eval()

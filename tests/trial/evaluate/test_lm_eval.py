@@ -28,7 +28,7 @@ from limo_ablate.trial.evaluate.lm_eval_items import lm_eval_verdicts
 from limo_ablate.trial.identity import TrialLabels
 from limo_ablate.trial.run import run_trial
 from limo_ablate.trial.stages import Stages
-from tests.tiny_models import CPU, made_base, sums
+from tests.tiny_models import CPU, sums
 
 HARNESS = Path(__file__).parents[3] / ".harness"
 """Where `make harness` puts the package: outside the environment, which other tests need without it."""
@@ -57,16 +57,6 @@ CHOICE = {
 
 CHAT = {"apply_chat_template": True, "system_instruction": "Add."}
 OURS = ("filter", "metric")
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return Store(tmp_path_factory.mktemp("store"))
-
-
-@pytest.fixture(scope="module")
-def base(store: Store) -> Artifact:
-    return made_base(store)
 
 
 @pytest.fixture(scope="module")
