@@ -14,9 +14,9 @@ from limo_ablate.core.project import command
 @words("file")
 def import_logs(file: str, overrides: list[str]) -> int:
     """FILE says where the logs are, and which part of their path is which factor (docs/import.md). Makes of
-    logs that lm-evaluation-harness, Inspect or lighteval have written, or of tables, a study in
-    `paths.studies` that `report` and `compare` read; nothing is trained. The same command again
-    reads the logs anew.
+    logs that lm-evaluation-harness, Inspect, lighteval, OpenCompass, verl or TRL have written, of Every Eval
+    Ever's samples, or of tables, a study in `paths.studies` that `report` and `compare` read; nothing is
+    trained. The same command again reads the logs anew.
     """
     from limo_ablate.study.imported.config import read_import
     from limo_ablate.study.imported.write import import_study

@@ -23,6 +23,16 @@ from limo_ablate.study.imported.eval_archive import archive_members
 
 HARNESS = re.compile(r"samples_(.+?)(_\d{4}-\d\d-\d\dT[\d.:-]+)?\.jsonl(\.(gz|xz|bz2|zst))?")
 """Name of a file of lm-evaluation-harness: its first group is the task."""
+DATED = re.compile(r"\d{4}-\d\d-\d\dT")
+NAMES = {
+    HARNESS.pattern: "lm_eval",
+    r".+\.(eval|json)": "inspect",
+    r"details_.+\.parquet": "lighteval",
+    r"completions_\d+\.parquet": "trl",
+    r".+_samples\.jsonl(\.gz|\.zst)?": "every_eval_ever",
+}
+"""Pattern of a file's name -> what writes files of that name."""
+ROWS = "limo_ablate.study.imported.graded_rows"
 SEED = "seed"
 ROUNDING = 1e-6
 MOST_SAMPLES = 1_000_000
@@ -60,6 +70,8 @@ class Log:
     samples: list[Sample]
     levels: dict[str, str] = field(default_factory=dict)
     """Of factors that are columns, as they are written; those of the file's path come on top."""
+    read_too: tuple[Path, ...] = ()
+    """Files that were read besides the one that was named."""
     seed: int | None = None
     """null: that of the file's path."""
 
@@ -71,15 +83,15 @@ class Reading:
     score: str | None = None
     """Name of the metric, the scorer or the column; null: the only one."""
     filter: str | None = None
-    """lm-eval's filter; null: the only one."""
+    """lm-eval's filter, or the end of an `evaluation_result_id` of Every Eval Ever; null: the only one."""
     item: str | None = None
     sample: str | None = None
     benchmark: str | None = None
     """Columns of a table; `benchmark` may also be a name, for all files."""
     columns: tuple[str, ...] = ()
-    """Columns of a table that are factors."""
+    """Columns that are factors, where a log has a row for each graded sample."""
     seed: str | None = None
-    """Column of a table that is the seed; null: the path's {seed}, or 0."""
+    """Column that is the seed; null: the path's {seed}, or 0."""
 
 
 Reader = Callable[[Path, Reading], Iterator[Log]]
@@ -89,42 +101,47 @@ FORMATS: Registry[Reader] = Registry(
         "lm_eval": Entry(f"{__name__}:lm_eval", "lm-evaluation-harness: samples_TASK_DATE.jsonl"),
         "inspect": Entry(f"{__name__}:inspect", "Inspect: .eval, and .json logs"),
         "lighteval": Entry(f"{__name__}:lighteval", "lighteval: details_*.parquet"),
-        "table": Entry(f"{__name__}:table", "CSV, JSONL or parquet with a row for each graded sample"),
+        "opencompass": Entry(
+            "limo_ablate.study.imported.opencompass:opencompass",
+            "OpenCompass: results/MODEL/DATASET.json with details, predictions/ beside it",
+        ),
+        "verl": Entry(f"{ROWS}:verl", "verl: STEP.jsonl of rollout_data_dir or validation_data_dir"),
+        "trl": Entry(f"{ROWS}:trl", "TRL: completions_STEP.parquet of log_completions"),
+        "every_eval_ever": Entry(f"{ROWS}:every_eval_ever", "Every Eval Ever: *_samples.jsonl"),
+        "table": Entry(f"{ROWS}:table", "CSV, JSONL or parquet with a row for each graded sample"),
     },
 )
 
 
 def format_of(file: Path) -> str:
     """What wrote the file, by its name; `table` for others."""
-    if HARNESS.fullmatch(file.name):
-        return "lm_eval"
-    if file.suffix in (".eval", ".json"):
-        return "inspect"
-    return "lighteval" if re.fullmatch(r"details_.+\.parquet", file.name) else "table"
+    if file.suffix == ".json" and file.parent.parent.name in ("results", "predictions"):
+        return "inspect" if DATED.match(file.name) else "opencompass"
+    return next((kind for name, kind in NAMES.items() if re.fullmatch(name, file.name)), "table")
 
 
 def lm_eval(file: Path, reading: Reading) -> Iterator[Log]:
     """A row for each document and filter; of repeated responses the tool scores the first."""
-    rows = [(where, _row(where, row)) for where, row in file_rows(str(file))]
+    rows = [(where, row_of(where, row)) for where, row in file_rows(str(file))]
     filters = list(dict.fromkeys(str(row.get("filter")) for _, row in rows))
-    chosen = _one_of("filter", reading.filter, filters, file)
+    chosen = one_of("filter", reading.filter, filters, file)
     samples = []
     for where, row in rows:
         if str(row.get("filter")) == chosen:
             # older versions list neither the metrics nor hashes, and have arguments as a list
             numbers = [name for name, value in row.items() if isinstance(value, int | float)]
             metrics = row.get("metrics") or [name for name in numbers if name != "doc_id"]
-            metric = _one_of("score", reading.score, list(metrics), file)
+            metric = one_of("score", reading.score, list(metrics), file)
             item = digest(row["doc"]) if row.get("doc") else str(row["doc_hash"])[:16]
             arguments = row.get("arguments")
-            prompt = _first(arguments, "gen_args_0", "arg_0") or _first(arguments, 0, 0)
-            completion = _first(row.get("resps"), 0, 0)
-            score = _score(row.get(metric), f"{where}: {metric}")
-            prompt, completion, gold = (_text(text) for text in (prompt, completion, row.get("target")))
-            place = _text(row.get("doc_id"))
+            prompt = first_of(arguments, "gen_args_0", "arg_0") or first_of(arguments, 0, 0)
+            completion = first_of(row.get("resps"), 0, 0)
+            score = score_of(row.get(metric), f"{where}: {metric}")
+            prompt, completion, gold = (text_of(text) for text in (prompt, completion, row.get("target")))
+            place = text_of(row.get("doc_id"))
             samples.append(Sample(item, 0, score, prompt, completion, gold, place))
     task = HARNESS.fullmatch(file.name)
-    yield Log(reading.benchmark or (task[1] if task else file.stem), _numbered(samples))
+    yield Log(reading.benchmark or (task[1] if task else file.stem), numbered(samples))
 
 
 def inspect(file: Path, reading: Reading) -> Iterator[Log]:
@@ -136,21 +153,21 @@ def inspect(file: Path, reading: Reading) -> Iterator[Log]:
     for row in samples:
         where = f"{file.name}: sample {row.get('id')}, epoch {row.get('epoch')}"
         scores = row.get("scores") or {}
-        scorer = _one_of("score", reading.score, list(scores), file)
+        scorer = one_of("score", reading.score, list(scores), file)
         value = scores[scorer].get("value")
         completion = (row.get("output") or {}).get("completion")
         found.append(
             Sample(
                 digest(row.get("input"), row.get("target")),
                 int(row.get("epoch") or 1) - 1,
-                _score(LETTERS.get(value, value) if isinstance(value, str) else value, where),
-                _text(row.get("input")),
-                _text(completion),
-                _text(row.get("target")),
-                place=_text(row.get("id")),
+                score_of(LETTERS.get(value, value) if isinstance(value, str) else value, where),
+                text_of(row.get("input")),
+                text_of(completion),
+                text_of(row.get("target")),
+                place=text_of(row.get("id")),
             )
         )
-    yield Log(reading.benchmark or str((header.get("eval") or {}).get("task") or file.stem), _numbered(found))
+    yield Log(reading.benchmark or str((header.get("eval") or {}).get("task") or file.stem), numbered(found))
 
 
 def _inspect_parts(file: Path) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:
@@ -169,10 +186,10 @@ def lighteval(file: Path, reading: Reading) -> Iterator[Log]:
     not say, so their texts are left out. Else the metric is the document's score, as of one sample."""
     rows, metrics = [], set()
     for where, one in file_rows(str(file)):
-        row = _row(where, one)
-        metric = _one_of("score", reading.score, list(row.get("metric") or ()), file)
+        row = row_of(where, one)
+        metric = one_of("score", reading.score, list(row.get("metric") or ()), file)
         metrics.add(metric)
-        rows.append((row, _score(row["metric"].get(metric), f"{where}: {metric}")))
+        rows.append((row, score_of(row["metric"].get(metric), f"{where}: {metric}")))
     counts = [(len(_texts(row)), share) for row, share in rows]
     single = all(share in (0, 1) for _, share in counts) or not all(
         abs(share * count - round(share * count)) <= ROUNDING for count, share in counts
@@ -185,72 +202,20 @@ def lighteval(file: Path, reading: Reading) -> Iterator[Log]:
         item, right = digest(doc.get("query"), doc.get("choices")), round(share * count)
         by_task.setdefault(str(doc.get("task_name") or file.stem), []).extend(
             Sample(
-                item, place, share if single else float(place < right), _text(doc.get("query")),
-                _text(texts[0] * single),
+                item, place, share if single else float(place < right), text_of(doc.get("query")),
+                text_of(texts[0] * single),
             )
             for place in range(count)
         )  # fmt: skip
     for task, samples in by_task.items():
-        yield Log(reading.benchmark or task, _numbered(samples))
+        yield Log(reading.benchmark or task, numbered(samples))
 
 
 def _texts(row: dict[str, Any]) -> list[Any]:
     return list((row.get("model_response") or {}).get("text") or ("",))
 
 
-def table(file: Path, reading: Reading) -> Iterator[Log]:
-    """A row for each graded sample."""
-    item, score = reading.item or "item", reading.score or "score"
-    if (named := reading.benchmark) is None:
-        raise UserError(f"{file}: set `benchmark` to its name, or to a column that has it")
-    found: dict[Group, list[Sample]] = {}
-    counts: dict[tuple[Group, str], int] = {}
-    seeds: dict[tuple[Group, str], Any] = {}
-    for where, one in file_rows(str(file)):
-        row = _row(where, one)
-        for column in (item, score, *reading.columns, *([reading.seed] if reading.seed else [])):
-            if row.get(column) is None:
-                raise UserError(f"{where}: no {column}; columns: {', '.join(map(str, row))}")
-        levels = tuple(str(row[column]) for column in reading.columns)
-        group = (str(row.get(named, named)), levels, _whole(row, reading.seed, where))
-        name = str(row[item])
-        if reading.seed is None and reading.sample is None:
-            _check_seed(seeds.setdefault((group, name), row.get(SEED)), row, where)
-        given = row.get(reading.sample) if reading.sample else None
-        sample = counts.get((group, name), 0) if given is None else int(given)
-        counts[group, name] = counts.get((group, name), 0) + 1
-        found.setdefault(group, []).append(
-            Sample(
-                name, sample, _score(row[score], f"{where}: {score}"),
-                _text(row.get("prompt")), _text(row.get("completion")), _text(row.get("gold")),
-            )
-        )  # fmt: skip
-    for (benchmark, levels, seed), samples in found.items():
-        yield Log(benchmark, samples, dict(zip(reading.columns, levels, strict=True)), seed)
-
-
-Group = tuple[str, tuple[str, ...], int | None]
-"""Benchmark, levels and seed of some rows of a table."""
-
-
-def _whole(row: dict[str, Any], column: str | None, where: str) -> int | None:
-    if column is None:
-        return None
-    if not (text := str(row[column])).isdecimal():
-        raise UserError(f"{where}: {column}={text}: a seed is a whole number, 0 or more")
-    return int(text)
-
-
-def _check_seed(first: Any, row: dict[str, Any], where: str) -> None:
-    """A seed that is taken for a sample would make the intervals too narrow."""
-    if row.get(SEED) != first:
-        raise UserError(
-            f"{where}: an item is there with several values in the column {SEED}, which is not read; set "
-            f"`seed: {SEED}`, or, where these are samples of one training, `sample: {SEED}`"
-        )
-
-
-def _numbered(samples: list[Sample]) -> list[Sample]:
+def numbered(samples: list[Sample]) -> list[Sample]:
     """A question that a benchmark has twice is two items."""
     seen: Counter[tuple[str, int]] = Counter()
     places: set[tuple[str, int, str]] = set()
@@ -271,13 +236,13 @@ def digest(*content: Any) -> str:
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
 
 
-def _row(where: str, row: Any) -> dict[str, Any]:
+def row_of(where: str, row: Any) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise UserError(f"{where}: {row}")
     return row
 
 
-def _one_of(key: str, given: str | None, known: list[str], file: Path) -> str:
+def one_of(key: str, given: str | None, known: list[str], file: Path) -> str:
     """`given`, or the only one there is."""
     if given is None and len(known) == 1:
         return known[0]
@@ -287,7 +252,7 @@ def _one_of(key: str, given: str | None, known: list[str], file: Path) -> str:
     return given
 
 
-def _score(value: Any, where: str) -> float:
+def score_of(value: Any, where: str) -> float:
     if isinstance(value, str) and value.lower() in ("true", "false"):
         return float(value.lower() == "true")
     try:
@@ -299,7 +264,7 @@ def _score(value: Any, where: str) -> float:
     return number
 
 
-def _first(content: Any, *path: Any) -> Any:
+def first_of(content: Any, *path: Any) -> Any:
     for step in path:
         try:
             content = content[step]
@@ -308,7 +273,7 @@ def _first(content: Any, *path: Any) -> Any:
     return content
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
     if value is None or isinstance(value, str):
         return value or ""
     return json.dumps(value, ensure_ascii=False, default=str)

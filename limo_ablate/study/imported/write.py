@@ -21,7 +21,7 @@ from limo_ablate.core.typed import nearest
 from limo_ablate.study.design import Study, load_study
 from limo_ablate.study.folder import IMPORTED, SEEN_AS, STUDY
 from limo_ablate.study.imported.config import BLOCK, ImportConfig, number_of
-from limo_ablate.study.imported.logs import FORMATS, Log, format_of
+from limo_ablate.study.imported.logs import FORMATS, ROWS, Log, format_of
 from limo_ablate.study.levels import in_order
 from limo_ablate.study.naming import slug
 from limo_ablate.trial.evaluate.metrics import Results, benchmark_scores
@@ -108,9 +108,10 @@ def _arms(config: ImportConfig) -> list[Arm]:
         }
         seed = seed_in_path if log.seed is None else log.seed
         arm = arms.setdefault(json.dumps([levels, seed]), Arm(levels, seed, {}, [], []))
-        if file not in arm.files:
-            arm.files.append(file)
-            arm.formats.append(kind)
+        for one in (file, *log.read_too):
+            if one not in arm.files:
+                arm.files.append(one)
+                arm.formats.append(kind)
         name = log.benchmark.replace("/", "-")
         if not log.samples:
             raise UserError(f"{file}: no sample of {name} in it")
@@ -126,8 +127,10 @@ def _arms(config: ImportConfig) -> list[Arm]:
 
 
 def _logs(kind: str, file: Path, config: ImportConfig) -> list[Log]:
-    if kind != "table" and (config.columns or config.seed):
-        raise UserError(f"{file}: `columns` and `seed` are for tables; its format is {kind}")
+    if (config.columns or config.seed) and not FORMATS.entry(kind).target.startswith(ROWS):
+        raise UserError(
+            f"{file}: `columns` and `seed` are for logs with a row for each graded sample, not for {kind}"
+        )
     try:
         return list(FORMATS.load(kind)(file, config))
     except UserError as error:
