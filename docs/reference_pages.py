@@ -28,95 +28,6 @@ Made from the verbs themselves; `limo-ablate VERB --help` prints the same. Optio
 overrides. Exit codes: 0 done, 2 a mistake in what was asked, 3 some trials, or parts of a report, failed, 130
 interrupted.
 """
-PLAIN = {
-    "ArchitectureConfig": {
-        "width": "Width of the residual stream.",
-        "layers": "Number of layers.",
-        "heads": "Attention heads.",
-        "head_dim": "Width of a head.",
-        "context": "Longest sequence, in tokens.",
-    },
-    "ShapeConfig": {
-        "layers": "As in config.json: num_hidden_layers.",
-        "hidden": "hidden_size.",
-        "heads": "num_attention_heads.",
-        "kv_heads": "num_key_value_heads.",
-        "intermediate": "intermediate_size.",
-        "vocabulary": "vocab_size.",
-    },
-    "RopeScalingConfig": {
-        "factor": "By how much the context grows.",
-        "attention_factor": "YaRN's, for the attention's logits.",
-        "beta_fast": "YaRN's.",
-        "beta_slow": "YaRN's.",
-        "low_freq_factor": "Llama 3's.",
-        "high_freq_factor": "Llama 3's.",
-    },
-    "PretrainConfig": {
-        "tokens": "Tokens to pre-train on.",
-        "batch_tokens": "Tokens of an optimiser step.",
-        "learning_rate": "Peak learning rate of the pre-training.",
-    },
-    "LoraConfig": {
-        "rank": "Rank of the adapters.",
-        "alpha": "Scale of the adapters: alpha / rank.",
-        "dropout": "Share of the adapters' inputs that are dropped.",
-        "targets": "Names of the linear layers.",
-    },
-    "MinHashConfig": {"permutations": "Hash functions of a signature."},
-    "SlurmConfig": {"partition": "Of each job.", "time_minutes": "Time limit of a job, in minutes."},
-    "FieldsConfig": {
-        "problem": "Column with the question.",
-        "id": "Column with the row's id; null: its number.",
-        "source": "Column with where the row is from.",
-        "subject": "Column with the topic, or the label.",
-    },
-    "ModelConfig": {
-        "name": "Name in tables.",
-        "source": "Hub (or a folder), or what is built here.",
-        "revision": "Branch, tag or commit of the hub.",
-        "dtype": "Type of the weights as they are loaded.",
-        "attention": "Kernel of the attention.",
-    },
-    "HardwareConfig": {
-        "name": "Name in tables.",
-        "device": "What trials run on.",
-        "strategy": "How a training is spread.",
-        "precision": "Type of the forward and backward passes.",
-    },
-    "TrackConfig": {
-        "kind": "What records runs; none: nothing does.",
-        "project": "W&B's project.",
-        "entity": "W&B's user or team.",
-        "mode": "Whether runs are sent at once, or kept on disk.",
-    },
-    "LaunchConfig": {"executor": "What starts trials."},
-    "JudgeConfig": {"system_prompt": "System turn of the judge."},
-}
-"""Class -> field -> meaning, where the schema says none."""
-SAME = {
-    "seed": "Decides everything random in this section.",
-    "source": "Loader of the rows.",
-    "split": "Split of a hub data set.",
-    "name": "Name in tables.",
-    "engine": "What generates.",
-    "system_prompt": "System turn; null: none.",
-    "max_tokens": "Most tokens of a completion.",
-    "samples": "Completions of each problem.",
-    "temperature": "0 is greedy.",
-    "top_p": "Nucleus sampling; 1: off.",
-    "epochs": "Passes over the rows.",
-    "steps": "Optimiser steps.",
-    "learning_rate": "Peak learning rate.",
-    "requests_per_minute": "Most requests in a minute; null: any number.",
-    "schedule": "How the learning rate falls.",
-    "warmup_ratio": "Share of the steps in which it rises.",
-    "weight_decay": "AdamW's.",
-    "betas": "AdamW's.",
-    "grad_clip": "Largest norm of the gradient.",
-    "gradient_checkpointing": "Computes activations again in the backward pass: less memory, more time.",
-}
-"""Field of any other class -> meaning."""
 IN_KEY = {True: "yes", False: "no", "unless default": "if set"}
 
 
@@ -162,15 +73,8 @@ def _entry(key: Key, defaults: dict[str, str]) -> Iterator[str]:
     kind = key.type.replace("|", " \\| ")
     yield f"`{key.name}`"
     yield f": *{kind}*{default}; in the key: {IN_KEY[key.in_key]}."
-    if text := meaning(key):
-        yield f"  {text}"
+    yield f"  {key.meaning}"
     yield ""
-
-
-def meaning(key: Key) -> str:
-    """What the schema says of a key, or what is plain from its name."""
-    field = key.name.rpartition(".")[2]
-    return key.meaning or PLAIN.get(key.owner.__name__, {}).get(field) or SAME.get(field, "")
 
 
 def _groups_below() -> str:

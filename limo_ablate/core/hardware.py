@@ -17,11 +17,15 @@ class HardwareConfig:
     """Hardware of one trial."""
 
     name: str = field(metadata=NOT_IN_KEY)
+    """Name in tables."""
     device: Literal["cpu", "cuda"]
+    """What trials run on."""
     processes: int
     """Ranks of the trial, over all nodes; with device=cuda also its number of GPUs."""
     strategy: Literal["single", "ddp", "fsdp2", "zero3"]
+    """How a training is spread."""
     precision: Literal["no", "bf16"]
+    """Type of the forward and backward passes."""
     threads: int
     """CPU threads of each process; they affect results (the rounding of sums) on a CPU only."""
     cpu_offload: bool = False

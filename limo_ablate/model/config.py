@@ -23,10 +23,15 @@ class ArchitectureConfig:
     """A Qwen2 built from scratch."""
 
     width: int
+    """Width of the residual stream."""
     layers: int
+    """Number of layers."""
     heads: int
+    """Attention heads."""
     head_dim: int
+    """Width of a head."""
     context: int
+    """Longest sequence, in tokens."""
     vocab_size: int | None = None
     """Vocabulary size of the tokenizer trained on the pool (`scratch`); the miniature has a fixed one."""
 
@@ -36,9 +41,13 @@ class PretrainConfig:
     """Pre-training of a miniature base model on its generated corpus."""
 
     tokens: int
+    """Tokens to pre-train on."""
     batch_tokens: int
+    """Tokens of an optimiser step."""
     learning_rate: float
+    """Peak learning rate of the pre-training."""
     seed: int
+    """Decides everything random in this section."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +55,17 @@ class ShapeConfig:
     """A decoder's shape, as in its config.json: what a forecast needs before a hub model is downloaded."""
 
     layers: int
+    """`num_hidden_layers` of config.json."""
     hidden: int
+    """`hidden_size` of config.json."""
     heads: int
+    """`num_attention_heads` of config.json."""
     kv_heads: int
+    """`num_key_value_heads` of config.json."""
     intermediate: int
+    """`intermediate_size` of config.json."""
     vocabulary: int
+    """`vocab_size` of config.json."""
     tied: bool
     """Whether the LM head is the embedding."""
 
@@ -62,13 +77,19 @@ class RopeScalingConfig:
     rope_type: Literal["default", "linear", "yarn", "llama3"]
     """`dynamic` and `longrope` are no choice: by them a row's angles depend on the rows it is packed with."""
     factor: float | None = None
+    """By how much the context grows."""
     original_max_position_embeddings: int | None = None
     """Longest row of the pre-training."""
     attention_factor: float | None = None
+    """YaRN's factor of the attention's logits."""
     beta_fast: float | None = None
+    """YaRN's bound for dimensions that are not scaled."""
     beta_slow: float | None = None
+    """YaRN's bound for dimensions that are scaled by the whole factor."""
     low_freq_factor: float | None = None
+    """Llama 3's bound for wavelengths that are scaled by the whole factor."""
     high_freq_factor: float | None = None
+    """Llama 3's bound for wavelengths that are not scaled."""
 
     def __post_init__(self) -> None:
         needed = {
@@ -137,12 +158,17 @@ class ModelConfig:
     """The base model."""
 
     name: str
+    """Name in tables."""
     source: Literal["hub", "miniature", "scratch"]
+    """Hub (or a folder), or what is built here."""
     path: str | None = None
     """Hub id or local folder in the hub's format."""
     revision: str | None = None
+    """Branch, tag or commit of the hub."""
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    """Type of the weights as they are loaded."""
     attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
+    """Kernel of the attention."""
     trust_remote_code: bool = field(default=False, metadata={"in_key": "unless default"})
     """Whether code that comes with a hub model runs: only where transformers has no class for it."""
     architecture: ArchitectureConfig | None = None

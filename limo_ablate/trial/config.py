@@ -70,9 +70,13 @@ class ReferenceStageConfig:
     tune: TuneConfig | None = None
     """null: no fine-tuning."""
     samples: int
+    """Completions of each problem."""
     temperature: float
+    """Sampling temperature; 0: greedy."""
     top_p: float
+    """Nucleus sampling; 1: off."""
     max_tokens: int
+    """Most tokens of a completion."""
     pass_to_next: tuple[int, int] | None
     """Fewest and most correct samples with which a problem is passed to the next stage; null: any number."""
 
@@ -86,7 +90,9 @@ class ReferenceConfig(EngineConfig):
 
     stages: dict[str, ReferenceStageConfig]
     system_prompt: str | None
+    """System turn; null: none."""
     seed: int
+    """Decides everything random in this section."""
     batch_size_key = "data.difficulty.reference.batch_size"
 
     def __post_init__(self) -> None:
@@ -128,12 +134,17 @@ class TeacherConfig:
     endpoint: EndpointConfig | None = None
     """Where the teacher runs: one of the two."""
     samples: int
+    """Completions of each problem."""
     temperature: float
+    """Sampling temperature; 0: greedy."""
     top_p: float
+    """Nucleus sampling; 1: off."""
     max_tokens: int
     """Solutions that are cut off there are left out."""
     system_prompt: str | None
+    """System turn; null: none."""
     seed: int
+    """Decides everything random in this section."""
     grader: Annotated[str, GRADERS] | None = VERIFIER
     """What marks each solution as right or wrong, for `select.correctness=marked_correct`; null: nothing."""
     grader_options: GraderOptions = field(default=GraderOptions())
@@ -162,9 +173,13 @@ class DataConfig(PoolConfig):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackConfig:
     kind: Annotated[str, TRACKERS]
+    """What records runs; none: nothing does."""
     project: str = "limo-ablate"
+    """W&B's project."""
     entity: str | None = None
+    """W&B's user or team."""
     mode: Literal["offline", "online", "disabled"] = "offline"
+    """Whether runs are sent at once, or kept on disk."""
     name: str | None = None
     """Name of the run; in a study the trial's name follows it. null: the trial's name."""
     tags: str | tuple[str, ...] | None = None
@@ -192,7 +207,9 @@ class SlurmConfig:
     workers: int
     """Number of jobs at a time: the limit of an array of trials, or the number of workers."""
     partition: str | None
+    """Partition of each job."""
     time_minutes: int
+    """Time limit of a job, in minutes."""
     gpus_per_node: int | None
     """null: as many as a trial needs; must be set for workers, which use all their GPUs."""
     cpus_per_task: int | None
@@ -223,6 +240,7 @@ class LaunchConfig:
     """How a sweep uses this machine, or a cluster."""
 
     executor: Annotated[str, LAUNCHERS]
+    """What starts trials."""
     slots: int | None
     """Number of trials that run at the same time; null: as many as the cores (or GPUs) allow."""
     attempts: int

@@ -128,7 +128,7 @@ def test_every_key_and_verb_is_in_the_reference(monkeypatch: pytest.MonkeyPatch)
     assert "`train.epochs`\n: *number or null*; default" in page
     assert "`launch.slots`\n: *integer or null*; default `null`; in the key: no." in page
     assert "`train.loss_on`\n: *every \\| last*; default `every`; in the key: if set." in page
-    missing = [name for name, key in keys().items() if not pages.meaning(key)]
+    missing = [name for name, key in keys().items() if not key.meaning]
     assert not missing, f"write a docstring under the field: {missing}"
     assert [verb for verb in VERBS if f"Usage: limo-ablate {verb} " not in verbs] == []
     sys.modules.pop("reference_pages")

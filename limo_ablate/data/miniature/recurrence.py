@@ -41,6 +41,7 @@ class MiniatureProblemsConfig:
     levels: tuple[int, int]
     """Fewest and most steps, inclusive."""
     seed: int
+    """Decides everything random in this section."""
     holdout: Literal["train", "test"]
     """Train and test problems are disjoint by construction."""
 

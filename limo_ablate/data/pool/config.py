@@ -47,16 +47,20 @@ class FieldsConfig:
     """
 
     problem: str
+    """Column with the question."""
     answer: str | None
     """Gold answer; null: taken from the first solution (its last \\boxed, else `#### x`) that
     `correct` does not mark as wrong."""
     solution: str | dict[str, str] | None = None
     """A text or a list of texts; or a field per teacher: {r1: deepseek_attempt, gemini: gemini_attempt}."""
     id: str | None = None
+    """Column with the row's id; null: its number."""
     level: str | None = None
     """A difficulty, higher is harder."""
     subject: str | None = None
+    """Column with the topic, or the label."""
     source: str | None = None
+    """Column with where the row is from."""
     pass_rate: str | None = None
     """Share of a reference model's samples that are right, 0..1; null: the share of `correct`, if set."""
     tier: str | None = None
@@ -123,12 +127,14 @@ class ProblemsConfig:
     """Where problems come from."""
 
     source: Annotated[str, LOADERS]
+    """Loader of the rows."""
     path: str | None = None
     """Hub id, or a local file, folder or pattern (`shards/*.jsonl.gz`), or the URL of a file: .jsonl,
     .ndjson, .json, .csv, .tsv, .parquet, .arrow; texts also packed (.gz, .xz, .bz2, .zst)."""
     subset: str | None = None
     """A hub data set's configuration, where it has several."""
     split: str = "train"
+    """Split of a hub data set."""
     revision: str | None = None
     """Of a hub data set; of a file at a URL, its SHA-256."""
     encoding: str | None = field(default=None, metadata=DEFAULT_NOT_IN_KEY)
@@ -170,6 +176,7 @@ class PoolConfig(ProblemsConfig):
     """A pool of problems and solutions."""
 
     name: str
+    """Name in tables."""
     difficulty: BandsConfig
     parts: dict[str, ProblemsConfig] | None = None
     """Several sources instead of `path`; a part's name is the `source` of its rows."""
@@ -205,6 +212,7 @@ class ChoicesConfig:
     instruction: str | None = None
     """Text after the options; null: the last paragraph of a problem's text that contains its options."""
     seed: int = 0
+    """Decides everything random in this section."""
 
     def __post_init__(self) -> None:
         if self.wrong is not None and not 1 <= len(self.wrong) <= 9:
@@ -216,6 +224,7 @@ class BenchmarkSetConfig(ProblemsConfig):
     """Problems with gold answers."""
 
     split: str = "test"
+    """Split of a hub data set."""
     choices: ChoicesConfig | None = None
     """For multiple choice; null leaves problems unchanged."""
     groups: dict[str, tuple[float, float]] | None = None

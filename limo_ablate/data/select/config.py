@@ -105,7 +105,9 @@ class MinHashConfig:
     shingle: int
     """Number of words of a shingle."""
     permutations: int
+    """Hash functions of a signature."""
     seed: int
+    """Decides everything random in this section."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**64:
@@ -226,6 +228,7 @@ class SelectConfig:
     score: ScoreConfig
     contamination: ContaminationConfig
     seed: int
+    """Decides everything random in this section."""
 
     def __post_init__(self) -> None:
         for key, rule in (("best", self.best), ("order", self.order)):

@@ -32,6 +32,7 @@ class EngineConfig:
     """The engine that generates completions. Only `engine` changes them; the other keys set the speed."""
 
     engine: Annotated[str, ENGINES]
+    """What generates."""
     batch_size: int
     """Completions that each copy of the model decodes at the same time."""
     tensor_parallel: int = 1

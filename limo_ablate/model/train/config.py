@@ -30,9 +30,13 @@ TOKEN_KEYS = ("system_prompt", "max_length", "response", "loss_on")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoraConfig:
     rank: int
+    """Rank of the adapters."""
     alpha: float
+    """Scale of the adapters: alpha / rank."""
     dropout: float
+    """Share of the adapters' inputs that are dropped."""
     targets: tuple[str, ...]
+    """Names of the linear layers."""
     save: Literal["merged", "adapter"] = "merged"
     """Saves the whole model, or a small adapter that is useless without its base."""
     quantize: Literal["none", "nf4"] = "none"
@@ -97,15 +101,23 @@ class TrainConfig:
     """Supervised fine-tuning. Exactly one of epochs, steps and tokens sets the length of the training."""
 
     epochs: float | None
+    """Passes over the rows."""
     steps: int | None
+    """Optimiser steps."""
     tokens: int | None
     """Response tokens to train on."""
     learning_rate: float
+    """Peak learning rate."""
     schedule: Annotated[str, SCHEDULES]
+    """How the learning rate falls."""
     warmup_ratio: float
+    """Share of the steps in which the learning rate rises."""
     weight_decay: float
+    """AdamW's weight decay."""
     betas: tuple[float, float]
+    """AdamW's decay rates of the two moments."""
     grad_clip: float
+    """Largest norm of the gradient."""
     global_batch_size: int
     """Rows per optimiser step, over all processes."""
     micro_batch_tokens: int
@@ -113,12 +125,14 @@ class TrainConfig:
     max_length: int
     """Largest number of tokens of a row; longer rows are dropped and counted, never truncated."""
     system_prompt: str | None
+    """System turn; null: none."""
     response: Literal["solution", "turn"] = field(default="solution", metadata=DEFAULT_NOT_IN_KEY)
     """What follows the prompt: the solution as it stands, with the token that ends a turn; or what the chat
     template makes of it, such as gpt-oss's channel around it."""
     loss_on: Literal["every", "last"] = field(default="every", metadata=DEFAULT_NOT_IN_KEY)
     """Of a dialog: whether every turn of the assistant has a loss, or the last one alone."""
     gradient_checkpointing: bool
+    """Computes activations again in the backward pass: less memory, more time."""
     loss: Literal["torch", "liger"] = "torch"
     """Kernel for LM head and cross entropy: PyTorch, or on a GPU Liger's fused kernel (`liger` extra)."""
     compile: bool = False
@@ -131,6 +145,7 @@ class TrainConfig:
     lora: LoraConfig | None
     dev: DevConfig | None = None
     seed: int
+    """Decides everything random in this section."""
 
     def __post_init__(self) -> None:
         budgets = [b for b in (self.epochs, self.steps, self.tokens) if b is not None]

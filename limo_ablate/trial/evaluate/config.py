@@ -28,6 +28,7 @@ class BenchmarkConfig(BenchmarkSetConfig):
     temperature: float
     """0 is greedy."""
     top_p: float
+    """Nucleus sampling; 1: off."""
     max_tokens: int
     """Largest number of new tokens of a completion."""
     grader: Annotated[str, GRADERS] = field(default=VERIFIER, metadata=DEFAULT_NOT_IN_KEY)
@@ -73,9 +74,11 @@ class JudgeConfig:
 
     model: ModelConfig
     system_prompt: str | None
+    """System turn of the judge."""
     prompt: str
     """Prompt with {problem}, {gold} and {answer}; asks for a last line that is `correct` or `incorrect`."""
     max_tokens: int
+    """Most tokens of a completion."""
     sample: int
     """Number of decided answers per benchmark that it judges too, to measure agreement with the grader."""
     seed: int
@@ -101,6 +104,7 @@ class ProbeConfig:
     share: float
     """Share of a problem's words that is the prompt."""
     max_tokens: int
+    """Most tokens of a completion."""
 
     def __post_init__(self) -> None:
         if not 0 < self.share < 1 or self.max_tokens < 1:
@@ -124,6 +128,7 @@ class ReportConfig:
 class EvalConfig(EngineConfig):
     benchmarks: dict[str, BenchmarkConfig]
     system_prompt: str | None
+    """System turn; null: none."""
     rerun_batch_size: int | None = None
     """Batch size of a second pass over the greedy benchmarks: what differs is due to rounding; null: none."""
     thinking: Thinking = field(default="auto", metadata=DEFAULT_NOT_IN_KEY)
@@ -138,6 +143,7 @@ class EvalConfig(EngineConfig):
     report: ReportConfig | None = field(default=None, metadata=NOT_IN_KEY)
     """Set by a search with a pruner; changes no score."""
     seed: int
+    """Decides everything random in this section."""
 
     def __post_init__(self) -> None:
         super(EvalConfig, self).__post_init__()

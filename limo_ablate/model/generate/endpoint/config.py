@@ -32,6 +32,7 @@ class EndpointConfig:
     key_env: str | None = field(default=None, metadata=NOT_IN_KEY)
     """Name of the environment variable with the API key; null: none is sent."""
     requests_per_minute: float | None = field(default=None, metadata=NOT_IN_KEY)
+    """Most requests in a minute; null: no limit."""
     tokens_per_minute: float | None = field(default=None, metadata=NOT_IN_KEY)
     """Of prompts and answers together; null for both: no limit but the endpoint's own (429)."""
     concurrency: int = field(default=8, metadata=NOT_IN_KEY)
