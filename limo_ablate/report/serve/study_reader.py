@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import threading
 import time
 from collections import Counter
@@ -16,18 +17,23 @@ from optuna.trial import FrozenTrial
 from limo_ablate.core.files import check_links
 from limo_ablate.core.hardware import device_count
 from limo_ablate.study.design import load_study
-from limo_ablate.sweep.live import last_line, last_lines, rerun_command
+from limo_ablate.study.search.pruning import read_reports
+from limo_ablate.sweep.live import last_lines, rerun_command
 from limo_ablate.sweep.plan.cost import Costs
 from limo_ablate.sweep.session import Session, all_trials
 from limo_ablate.sweep.status import STATES, TrialStatus, live_runners, trial_statuses
 from limo_ablate.sweep.worker import LOG
 
-FAILURES, RESULTS = 10, 8
+FAILURES, RESULTS = 10, 20
 """Maximum number of failures and of results shown, the latest ones."""
 PATIENCE = 5.0
 """Seconds to wait for a ledger before its absence is reported."""
 TAIL_BYTES, TAIL_LINES = 16_000, 30
-"""Length of the shown end of a failed trial's log."""
+"""Length of the shown end of a trial's log."""
+CURVE_BYTES, CURVE_POINTS = 200_000, 200
+"""How much of the end of a running trial's log is searched for losses, and how many of them are sent."""
+LOSS = re.compile(r"step (\d+)  loss (\d+\.\d+)")
+"""As a training logs each step (limo_ablate/trial/run.py)."""
 _COMPOSING = threading.Lock()
 """Held while composing: Hydra has one global state for all threads."""
 
@@ -127,6 +133,8 @@ def _started(rows: Sequence[FrozenTrial]) -> dict[str, float]:
 
 def _running(state: TrialStatus, seconds: float | None) -> dict[str, Any]:
     progress = state.progress
+    log = last_lines(state.folder / LOG, CURVE_BYTES)
+    scores = list(read_reports(state.folder).values())
     return {
         "trial": state.trial.name,
         "runner": state.runner,
@@ -136,8 +144,19 @@ def _running(state: TrialStatus, seconds: float | None) -> dict[str, Any]:
         "total": progress.total if progress else None,
         "left": progress.left if progress else None,
         "speed": progress.speed if progress else None,
-        "line": last_line(state.folder / LOG),
+        "tail": "\n".join(log[-TAIL_LINES:]),
+        "losses": _losses(log),
+        "scored": len(scores),
+        "score": sum(scores) / len(scores) if scores else None,
     }
+
+
+def _losses(log: Sequence[str]) -> list[tuple[int, float]]:
+    """(step, loss) of the training, thinned out evenly; the last step is always there."""
+    by_step = {int(match[1]): float(match[2]) for line in log if (match := LOSS.match(line))}
+    found = sorted(by_step.items())  # an attempt that was resumed has steps again
+    every = len(found) // CURVE_POINTS + 1
+    return found[::-1][::every][::-1]
 
 
 def _failed(state: TrialStatus) -> dict[str, Any]:

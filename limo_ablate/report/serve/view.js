@@ -55,8 +55,8 @@ function overview(studies) {
       el("p", { class: "muted" }, [
         study.left === null ? "" : `about ${span(study.left)} left`,
         `${hours(study.device_hours)} device-hours`,
-        study.report.stamp ? "report" : "no report yet",
-      ].filter(Boolean).join(" · ")),
+      ].filter(Boolean).join(" · "), " · ",
+      study.report.stamp ? el("a", { href: `/study/${study.study}/report` }, "report") : "no report yet"),
     ])));
 }
 
@@ -82,11 +82,28 @@ function running(trial) {
     trial.left === null ? "" : `${span(trial.left)} left in this stage`,
     trial.speed === null ? "" : `${Math.round(trial.speed).toLocaleString("en")} tokens/s`,
     trial.seconds === null ? "" : `running for ${span(trial.seconds)}`,
+    trial.score === null ? "" : `score so far ${percent(trial.score)} on ${trial.scored} problems`,
   ].filter(Boolean).join(" · ");
   return el("article", { class: "card" }, el("h3", {}, trial.trial),
     el("div", { class: "progress", role: "img", "aria-label": facts }, part(share, "running")),
     el("p", { class: "muted" }, facts),
-    trial.line ? el("p", { class: "muted line" }, trial.line) : null);
+    curve(trial.losses),
+    trial.tail ? unfolds(`${trial.trial} log`, el("span", { class: "line" }, trial.tail.split("\n").pop()), el("pre", {}, trial.tail)) : null);
+}
+
+function curve(losses) {
+  if (losses.length < 2) return null;
+  const [steps, values] = [losses.map((one) => one[0]), losses.map((one) => one[1])];
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const x = (step) => 300 * (step - steps[0]) / (steps.at(-1) - steps[0]);
+  const y = (loss) => 29 - 28 * (loss - low) / ((high - low) || 1);
+  const line = document.createElementNS("http://www.w3.org/2000/svg", "polyline");
+  line.setAttribute("points", losses.map(([step, loss]) => `${x(step).toFixed(1)},${y(loss).toFixed(1)}`).join(" "));
+  const said = `Training loss: ${values[0]} at step ${steps[0]}, ${values.at(-1)} at step ${steps.at(-1)}`;
+  const drawing = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  for (const [key, value] of Object.entries({ viewBox: "0 0 300 30", preserveAspectRatio: "none", class: "curve", role: "img", "aria-label": said })) drawing.setAttribute(key, value);
+  drawing.append(line);
+  return el("div", {}, drawing, el("p", { class: "muted" }, said));
 }
 
 function unfolds(id, summary, ...children) {
@@ -123,7 +140,8 @@ function one(study) {
     ...(study.running.length ? [el("h2", {}, "Running"), ...study.running.map(running)] : []),
     ...(study.failed.length ? [el("h2", {}, "Failed"), ...study.failed.map(failed),
       el("p", { class: "muted" }, "Retry: ", el("code", {}, `limo-ablate retry ${study.study}`))] : []),
-    ...(study.results.length ? [el("h2", {}, "Latest results"), el("p", { class: "muted" }, "Accuracy in per cent, ± standard error over problems."), results(study.results)] : []),
+    ...(study.results.length ? [el("h2", {}, "Latest results"), el("p", { class: "muted" }, "Accuracy in per cent, ± standard error over problems.",
+      ...(study.finished_trials > study.results.length ? [" All trials: ", el("a", { href: "#report" }, "the report"), "."] : [])), results(study.results)] : []),
   ];
 }
 

@@ -75,6 +75,8 @@ def test_what_runs_and_how_far_it_is_can_be_seen_while_it_runs(running: tuple[Sw
     later = until(where, lambda told: told["running"][0]["done"] != first["running"][0]["done"])
     assert next(one for one in later["running"] if one["trial"] == trial["trial"])["done"] > trial["done"]
     assert {"small"} == {study["study"] for study in facts(where, "/api/studies")}
+    assert trial["losses"] == []
+    assert (trial["scored"], trial["score"]) == (0, None)
     assert first["runners"][0]["id"]
     assert first["results"][0]["scores"]["mini"] == {"accuracy": 0.5, "stderr": 0.1}
 
