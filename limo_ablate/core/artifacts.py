@@ -30,8 +30,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from filelock import FileLock, Timeout
-
 from limo_ablate.core.code import code_digest, package_versions
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.manifest import (
@@ -203,6 +201,8 @@ def record_files() -> Iterator[dict[str, str]]:
 @contextmanager
 def hold_lock(path: str) -> Iterator[None]:
     """Holds the lock at `path`. While waiting, reports progress so that our own watchdog does not kill us."""
+    from filelock import FileLock, Timeout  # slow, and completion reads only the schema
+
     lock = FileLock(path)
     while True:
         try:

@@ -6,7 +6,6 @@ import hashlib
 import platform
 from collections.abc import Sequence
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 TRIAL_CODE = ("core", "verify", "data", "model", "trial")
@@ -39,6 +38,8 @@ def code_digest() -> str:
 @cache
 def package_versions(names: Sequence[str] = PACKAGES) -> dict[str, str | None]:
     """`python` and each package -> its version; None where it is not installed."""
+    from importlib.metadata import PackageNotFoundError, version  # slow, and completion needs none of it
+
     versions: dict[str, str | None] = {"python": platform.python_version()}
     for name in names:
         try:

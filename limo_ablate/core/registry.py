@@ -20,12 +20,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from limo_ablate.core.errors import UserError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
 OURS = "limo_ablate."
@@ -144,6 +146,8 @@ def _points(group: str) -> list[tuple[EntryPoint, str]]:
 @cache
 def _all_points() -> list[tuple[EntryPoint, str]]:
     """The entry points of our groups, each with its package; read once a process."""
+    from importlib.metadata import entry_points  # slow, and no completion of a key needs it
+
     everything = entry_points()
     ours = sorted(group for group in everything.groups if group.startswith(OURS))
     points = [point for group in ours for point in everything.select(group=group)]

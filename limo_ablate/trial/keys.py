@@ -27,13 +27,22 @@ ANY = "NAME"
 class Key:
     name: str
     """Dotted, as an override has it."""
-    type: str
-    choices: tuple[str, ...]
-    """Its values, where they are a list."""
+    hint: Any
+    """The field's type."""
     owner: Any
     """The class that it is a field of."""
     in_key: bool | str
     """Whether its value is part of a trial's key; `unless default`: not at its default."""
+
+    @property
+    def type(self) -> str:
+        """The type in a user's words."""
+        return _type(self.hint)
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """Its values, where they are a list."""
+        return tuple(choices(self.hint) or ())
 
     @property
     def meaning(self) -> str:
@@ -78,7 +87,7 @@ def _keys(cls: Any, where: str, inside: tuple[Any, ...], *, in_key: bool | str) 
         own = name not in WITHOUT_EFFECT and in_key and field.metadata.get("in_key", in_key)
         below = _dataclass(hint)
         if below is None:
-            yield Key(name, _type(hint), tuple(choices(hint) or ()), cls, own)
+            yield Key(name, hint, cls, own)
         elif below[0] not in inside:  # a reference model may be tuned on data with a reference model
             yield from _keys(below[0], f"{name}.{below[1]}", (*inside, cls), in_key=own)
 

@@ -99,7 +99,7 @@ def test_a_lock_that_is_denied_is_told(
     def deny(*_: object, **__: object) -> Callable[..., None]:
         raise error
 
-    monkeypatch.setattr("limo_ablate.core.artifacts.FileLock.acquire", deny)
+    monkeypatch.setattr("filelock.FileLock.acquire", deny)
     with (
         pytest.raises(UserError, match="the store is shared: you may not write to"),
         hold_lock(str(tmp_path / "key.lock")),
