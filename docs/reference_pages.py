@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from limo_ablate.cli import SECTIONS, limo_ablate
-from limo_ablate.core.command import Verb
+from limo_ablate.core.command import EXIT_CODES, Verb
 from limo_ablate.help import default_values
 from limo_ablate.trial.keys import ANY, Key, groups, keys
 
@@ -21,12 +21,11 @@ Defaults are those of a trial without any override; keys of a section that is nu
 result); or *if set*: at its default the key is left out, so that trials from before it existed keep theirs.
 With `select.size=0`, `data`, `select` and `train` are in no key, as nothing is trained.
 """
-CLI_HEAD = """\
+CLI_HEAD = f"""\
 # Command line
 
 Made from the verbs themselves; `limo-ablate VERB --help` prints the same. Options may stand before or after
-overrides. Exit codes: 0 done, 2 a mistake in what was asked, 3 some trials, or parts of a report, failed, 130
-interrupted.
+overrides. Exit codes: {EXIT_CODES}.
 """
 IN_KEY = {True: "yes", False: "no", "unless default": "if set"}
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from textwrap import wrap
 from typing import Any, TypeAlias
 
+from limo_ablate.core.command import EXIT_CODES
 from limo_ablate.trial.keys import groups, keys
 
 Sections: TypeAlias = Mapping[str, Mapping[str, tuple[str, str]]]
@@ -24,11 +25,13 @@ Examples:
   limo-ablate select.size=64 model=mini_m seed=1        run one trial
   limo-ablate -m select.size=16,64,256                  run several
   limo-ablate --cfg job select.size=64                  show what would run"""
-OPTIONS = """\
+OPTIONS = f"""\
 Options, before or after a verb:
   --project DIR    folder with conf/ and sweeps/ of your own (default: the current one)
   -h, --help       help; `limo-ablate VERB --help` for a verb, `--help --all` for every key and group
-  --version        the version"""
+  --version        the version
+
+Exit codes: {EXIT_CODES}."""
 COMMON = {
     "data": "pool of problems and solutions",
     "model": "base model",

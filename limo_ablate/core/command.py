@@ -16,7 +16,8 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout
+from functools import wraps
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
@@ -39,6 +40,9 @@ from limo_ablate.core.typed import nearest
 F = TypeVar("F", bound=Callable[..., Any])
 PROGRAM = "limo-ablate"
 WIDTH = 110
+EXIT_CODES = (
+    "0 done, 2 a mistake in what was asked, 3 some trials, or parts of a report, failed, 130 interrupted"
+)
 OVERRIDE = "key=value, +key=value, ~key, group@package=option"
 
 
@@ -133,6 +137,8 @@ class Verb(click.Command):
             for example in self.examples:
                 formatter.write(f"{'':{formatter.current_indent}}{example}\n")
         super().format_options(ctx, formatter)
+        with formatter.section("Exit codes"):
+            formatter.write_text(EXIT_CODES)
 
 
 def project_option() -> click.Option:
@@ -203,6 +209,22 @@ def json_option(function: F) -> F:
     option = click.option("--json", "as_json", is_flag=True, help="Print JSON (docs/json.md).")
     decorated: F = option(function)
     return decorated
+
+
+def json_result(function: Callable[..., tuple[int, Callable[[], Any]]]) -> Callable[..., int]:
+    """`--json` for a verb that prints lines as it goes: with it they go to standard error, and the result is
+    printed as JSON at the end. The verb's function returns its exit code and what makes the result."""
+
+    @wraps(function)
+    def called(*args: Any, as_json: bool, **kwargs: Any) -> int:
+        with redirect_stdout(sys.stderr) if as_json else nullcontext():
+            code, result = function(*args, **kwargs)
+            made = result() if as_json else None
+        if as_json:
+            print_json(made)
+        return code
+
+    return json_option(called)
 
 
 def print_json(value: Any) -> None:

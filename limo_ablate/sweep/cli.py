@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import click
 
-from limo_ablate.core.command import Verb, json_option, words
+from limo_ablate.core.command import Verb, json_option, json_result, words
 from limo_ablate.core.errors import EXIT_USER_ERROR, UserError
+
+Result: TypeAlias = tuple[int, Callable[[], Any]]
+"""Exit code, and what makes the result for `--json`."""
+QUIET = click.option("-q", "--quiet", is_flag=True, help="No table and no line of a trial that is finished.")
 
 
 @click.command(
@@ -25,7 +31,11 @@ from limo_ablate.core.errors import EXIT_USER_ERROR, UserError
     "--keep-stale", is_flag=True, help="Don't run trials again whose data or verifier has changed since."
 )
 @click.option("--trust", is_flag=True, help="Let run what the study's file itself names; asked for once.")
-def sweep(study: str, overrides: list[str], extend: bool, keep_stale: bool, trust: bool) -> int:
+@QUIET
+@json_result
+def sweep(
+    study: str, overrides: list[str], extend: bool, keep_stale: bool, trust: bool, quiet: bool
+) -> Result:
     """STUDY is a name (a file of sweeps/) or a YAML file. The same command again runs what is missing, and
     nothing twice.
 
@@ -36,7 +46,8 @@ def sweep(study: str, overrides: list[str], extend: bool, keep_stale: bool, trus
     from limo_ablate.sweep.coordinate import run
 
     declared = load_study(study, overrides)
-    return run(declared, extend=extend, keep_stale=keep_stale, typed=overrides, trust=trust)
+    code = run(declared, extend=extend, keep_stale=keep_stale, typed=overrides, trust=trust, quiet=quiet)
+    return code, lambda: _status(declared.name, overrides)
 
 
 @click.command(
@@ -47,7 +58,9 @@ def sweep(study: str, overrides: list[str], extend: bool, keep_stale: bool, trus
 @words("study")
 @click.option("--trials", type=click.IntRange(min=1), metavar="N", help="Leave after N attempts.")
 @click.option("--trust", is_flag=True, help="Let run what the study itself names; asked for once.")
-def join(study: str, overrides: list[str], trials: int | None, trust: bool) -> int:
+@QUIET
+@json_result
+def join(study: str, overrides: list[str], trials: int | None, trust: bool, quiet: bool) -> Result:
     """STUDY, which `sweep` has started, is a name or a folder. The runner may be on another machine that
     shares the study's folder, started in the same directory. It takes what waits, and leaves when nothing
     waits. Overrides are those of `launch`, for this runner only.
@@ -57,7 +70,8 @@ def join(study: str, overrides: list[str], trials: int | None, trust: bool) -> i
     from limo_ablate.study.folder import study_folder
     from limo_ablate.sweep.join import join as join_study
 
-    return join_study(study_folder(study), overrides, trials, trust=trust)
+    code = join_study(study_folder(study), overrides, trials, trust=trust, quiet=quiet)
+    return code, lambda: _status(study, ())
 
 
 @click.command(
@@ -68,14 +82,15 @@ def join(study: str, overrides: list[str], trials: int | None, trust: bool) -> i
 @click.argument("study")
 @click.argument("trials", nargs=-1, metavar="[TRIAL]...")
 @click.option("--trust", is_flag=True, help="Let hold what the study itself names; asked for once.")
-def retry(study: str, trials: tuple[str, ...], trust: bool) -> int:
+@json_result
+def retry(study: str, trials: tuple[str, ...], trust: bool) -> Result:
     """STUDY is a name or a folder, TRIAL a trial's name (`size64-L5-s0`); without one, all that failed. A
     running sweep picks them up within seconds; else the next one does.
     """
     from limo_ablate.sweep.retry import retry_trials
 
-    retry_trials(study, trials, trust=trust)
-    return 0
+    waits = retry_trials(study, trials, trust=trust)
+    return 0, lambda: {"study": study, "waits": waits}
 
 
 @click.command("repair", cls=Verb, examples=["limo-ablate repair miniature"])
@@ -122,7 +137,8 @@ def status(study: str | None, overrides: list[str], as_json: bool) -> int:
     help="Keep what was written since.",
 )  # fmt: skip
 @click.option("--delete", is_flag=True, help="Remove it; without this, it is only listed.")
-def gc(overrides: list[str], outputs: tuple[str, ...], older_than: float, delete: bool) -> int:
+@json_result
+def gc(overrides: list[str], outputs: tuple[str, ...], older_than: float, delete: bool) -> Result:
     """Lists by kind the artifacts of `paths.artifacts` that no trial in the outputs folders needs: none that
     is finished, and none that a study which was declared or registered would still run. Name all folders
     whose studies share the store. What other folders need is made again when it is missing.
@@ -140,8 +156,9 @@ def gc(overrides: list[str], outputs: tuple[str, ...], older_than: float, delete
             f"paths.artifacts={paths.artifacts}: gc frees folders only: what other machines need "
             f"of a store at a URL is not known here; {paths.cache} keeps to paths.cache_gb by itself"
         )
-    print(collect(folders, Path(paths.artifacts), older_than, delete=delete))
-    return 0
+    found = collect(folders, Path(paths.artifacts), older_than, delete=delete)
+    print(found)
+    return 0, found.facts
 
 
 @click.command(
@@ -151,7 +168,8 @@ def gc(overrides: list[str], outputs: tuple[str, ...], older_than: float, delete
 )
 @words("what", "study")
 @click.option("--offline", is_flag=True, help="Download nothing; say what is missing (exit code 2).")
-def fetch(what: str, study: str, overrides: list[str], offline: bool) -> int:
+@json_result
+def fetch(what: str, study: str, overrides: list[str], offline: bool) -> Result:
     """Brings what STUDY needs from the hub into the hub's cache (`HF_HOME`), for machines that have no
     network when they run it. WHAT is model, data, benchmarks or all. Overrides are those of `sweep`.
     """
@@ -160,4 +178,15 @@ def fetch(what: str, study: str, overrides: list[str], offline: bool) -> int:
     from limo_ablate.sweep.fetch import fetch as bring
 
     configs = [trial.config for trial in planned_trials(load_study(study, overrides))]
-    return 0 if bring(what, configs, offline=offline) else EXIT_USER_ERROR
+    found = bring(what, configs, offline=offline)
+    missing = any(one["missing"] for one in found)
+    return EXIT_USER_ERROR if missing else 0, lambda: found
+
+
+def _status(study: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """What `status STUDY --json` prints."""
+    from limo_ablate.study.folder import study_folder
+    from limo_ablate.sweep.status import study_facts
+    from limo_ablate.trial.compose import compose
+
+    return study_facts(study_folder(study, Path(compose(overrides).paths.studies)))

@@ -57,11 +57,12 @@ def run(
     keep_stale: bool = False,
     typed: Sequence[str] | None = None,
     trust: bool = False,
+    quiet: bool = False,
 ) -> int:
     """Runs `study` in `folder` (by default its own under `paths.studies`); returns the exit code.
 
     `typed`: the user's overrides of a study file, which may be from others; None: the study is the user's
-    own; `trust`: whether what it names may run.
+    own; `trust`: whether what it names may run; `quiet`: prints nothing of trials that finish.
     """
     session = Session.of(study, folder)
     if typed is not None:
@@ -70,7 +71,9 @@ def run(
     remember(named(session.trials, session.searches, ()))  # a join finds in study.yaml what was typed, too
     console = Console(soft_wrap=True, highlight=False, markup=False)
     with Notifier(session.launch.notify, session.folder, console.print) as notifier:
-        notifier.exit_code = _run(session, commands, console, notifier, extend=extend, keep_stale=keep_stale)
+        notifier.exit_code = _run(
+            session, commands, console, notifier, extend=extend, keep_stale=keep_stale, quiet=quiet
+        )
     return notifier.exit_code
 
 
@@ -82,6 +85,7 @@ def _run(
     *,
     extend: bool,
     keep_stale: bool,
+    quiet: bool,
 ) -> int:
     try:
         with ExitStack() as held:
@@ -90,7 +94,11 @@ def _run(
             held.enter_context(coordinator(session.folder))
             lease = held.enter_context(Lease(session.folder))
             options = RunnerOptions(
-                commands=commands, console=console, interrupts=interrupts, waits_for_others=True
+                commands=commands,
+                console=console,
+                interrupts=interrupts,
+                waits_for_others=True,
+                quiet=quiet,
             )
             queue = _run_missing(session, ledger, lease, options, differ, notifier, extend=extend)
             write_study(session.study, queue.trials, session.folder)

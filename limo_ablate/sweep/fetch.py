@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.data.pool.config import ProblemsConfig
@@ -21,24 +22,25 @@ Fetch = Callable[[], str]
 """Fetches something and says where it is. Raises UserError."""
 
 
-def fetch(kind: str, configs: Sequence[TrialConfig], *, offline: bool) -> bool:
-    """Fetches what the trials need of this kind, a line each; returns whether all is here. `offline`: nothing
-    is downloaded."""
+def fetch(kind: str, configs: Sequence[TrialConfig], *, offline: bool) -> list[dict[str, Any]]:
+    """Fetches what the trials need of this kind, and prints a line for each; returns for each what it is,
+    whether it is missing, and where it is or why. `offline`: nothing is downloaded."""
     if kind not in KINDS:
         raise UserError(f"{kind}: not a kind of what is fetched; one of {', '.join(KINDS)}")
     if offline:
         os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported
-    complete = True
+    found: list[dict[str, Any]] = []
     wanted = {label: get for config in configs for label, get in _wanted(kind, config)}
     for label, get in sorted(wanted.items()):
         try:
-            print(f"{label}: {get()}", flush=True)
+            place, missing = get(), False
         except UserError as error:
-            complete = False
-            print(f"{label}: MISSING: {error}", flush=True)
+            place, missing = str(error), True
+        print(f"{label}: {'MISSING: ' * missing}{place}", flush=True)
+        found.append({"what": label, "missing": missing, "said": place})
     if not wanted:
         print("nothing to fetch: all of it is made here or read from files")
-    return complete
+    return found
 
 
 def _wanted(kind: str, config: TrialConfig) -> Iterator[tuple[str, Fetch]]:

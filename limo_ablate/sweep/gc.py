@@ -79,8 +79,8 @@ class Needs:
         return stored.key in self.keys or stored.manifest.get("digest") in self.digests
 
 
-def collect(outputs: Sequence[Path], store: Path, days: float, *, delete: bool) -> str:
-    """Lists by kind what is needed and what is not, and frees that with `delete`. Raises UserError."""
+def collect(outputs: Sequence[Path], store: Path, days: float, *, delete: bool) -> Collected:
+    """Finds what is needed and what is not, and frees that with `delete`. Raises UserError."""
     root = store.resolve()
     if not root.is_dir():
         raise UserError(f"paths.artifacts={store}: there is no such folder")
@@ -95,7 +95,7 @@ def collect(outputs: Sequence[Path], store: Path, days: float, *, delete: bool) 
     old = time.time() - days * DAY
     unneeded = [one for one in every if one.changed < old and not needs.of(one)]
     freed = [one for one in unneeded if _free(one)] if delete else unneeded
-    return _text(root, needs, every, freed, days, delete=delete)
+    return Collected(root, needs, every, freed, days, delete)
 
 
 def _needs(outputs: Sequence[Path], store: Path) -> Needs:
@@ -222,21 +222,44 @@ def _free(one: Stored) -> bool:
     return True
 
 
-def _text(
-    root: Path, needs: Needs, every: Sequence[Stored], freed: Sequence[Stored], days: float, *, delete: bool
-) -> str:
-    whose = f"needed by {counted(needs.trials, 'finished trial')}"
-    if needs.unfinished:
-        whose += f" and by what is left of {', '.join(sorted(needs.unfinished))}"
-    lines = [f"{root}: {size(sum(one.bytes for one in every))}, {whose}, or younger than {days:g} days"]
-    gone = {one.path for one in freed}
-    totals: dict[str, Counter[str]] = defaultdict(Counter)
-    for one in every:
-        state = "freed" if one.path in gone else "kept"
-        totals[one.kind] += Counter({state: one.bytes, f"{state} count": 1})
-    for kind, found in sorted(totals.items(), key=lambda item: -item[1]["freed"]):
-        kept = f"{found['kept count']:6,} kept {size(found['kept']):>9}"
-        lines.append(f"  {kind:24}{kept}   {found['freed count']:6,} not needed {size(found['freed']):>9}")
-    total = f"{counted(len(freed), 'artifact')}, {size(sum(one.bytes for one in freed))}"
-    lines.append(f"freed {total}" if delete else f"--delete would free {total}")
-    return "\n".join(lines)
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What a store has, and what of it is not needed; as text, a line for each kind."""
+
+    root: Path
+    needs: Needs
+    every: Sequence[Stored]
+    freed: Sequence[Stored]
+    """What is not needed and old enough; with `delete`, what of it was removed."""
+    days: float
+    delete: bool
+
+    def facts(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "store": self.root,
+            "bytes": sum(one.bytes for one in self.every),
+            "artifacts": len(self.every),
+            "deleted": self.delete,
+            "not_needed": [{"kind": one.kind, "path": one.path, "bytes": one.bytes} for one in self.freed],
+        }
+
+    def __str__(self) -> str:
+        whose = f"needed by {counted(self.needs.trials, 'finished trial')}"
+        if self.needs.unfinished:
+            whose += f" and by what is left of {', '.join(sorted(self.needs.unfinished))}"
+        whole = size(sum(one.bytes for one in self.every))
+        lines = [f"{self.root}: {whole}, {whose}, or younger than {self.days:g} days"]
+        gone = {one.path for one in self.freed}
+        totals: dict[str, Counter[str]] = defaultdict(Counter)
+        for one in self.every:
+            state = "freed" if one.path in gone else "kept"
+            totals[one.kind] += Counter({state: one.bytes, f"{state} count": 1})
+        for kind, found in sorted(totals.items(), key=lambda item: -item[1]["freed"]):
+            kept = f"{found['kept count']:6,} kept {size(found['kept']):>9}"
+            lines.append(
+                f"  {kind:24}{kept}   {found['freed count']:6,} not needed {size(found['freed']):>9}"
+            )
+        total = f"{counted(len(self.freed), 'artifact')}, {size(sum(one.bytes for one in self.freed))}"
+        lines.append(f"freed {total}" if self.delete else f"--delete would free {total}")
+        return "\n".join(lines)

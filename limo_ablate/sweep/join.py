@@ -28,8 +28,12 @@ def join(
     commands: Commands = COMMANDS,
     *,
     trust: bool = False,
+    quiet: bool = False,
 ) -> int:
-    """Runs trials of the study in `folder` until nothing waits; returns the exit code. Raises UserError."""
+    """Runs trials of the study in `folder` until nothing waits; returns the exit code. Raises UserError.
+
+    `quiet`: prints nothing of trials that finish.
+    """
     check_directory(folder)
     session = Session.of(load_study(str(folder / "study.yaml"), overrides), folder)
     check_trust(session.study.name, session.trials, session.searches, overrides, trust=trust)
@@ -43,6 +47,7 @@ def join(
                 interrupts=interrupts,
                 waits_for_others=False,
                 max_attempts=max_attempts,
+                quiet=quiet,
             )
             launcher = LocalLauncher(session)
             limit = session.launch.max_same_failures

@@ -62,15 +62,15 @@ class Row:
 class Board:
     """Counts trials and prints; use as a context."""
 
-    def __init__(self, console: Console, *, total: int, done: int) -> None:
-        self._console = console
+    def __init__(self, console: Console, *, total: int, done: int, quiet: bool = False) -> None:
+        self._console, self._quiet = console, quiet
         self._total, self._done, self._given_up = total, done, 0
         self._reasons = PrintedReasons()
         self._spent: list[float] = []
         self._devices = 0.0
         self._rows: list[Row] = []
         self._elsewhere = 0
-        self._interactive = console.is_terminal
+        self._interactive = console.is_terminal and not quiet
         self._printed_at = time.monotonic()
         self._live = Live(get_renderable=self._table, console=console, auto_refresh=False, transient=True)
 
@@ -102,7 +102,8 @@ class Board:
         self._spent.append(seconds)
         score = next(iter(metrics["scores"].values()))
         result = plus_minus(score["accuracy"], score["stderr"])
-        self.say(f"{self._count()} {trial.name}  {result}  {seconds:.1f} s{self._eta()}")
+        if not self._quiet:
+            self.say(f"{self._count()} {trial.name}  {result}  {seconds:.1f} s{self._eta()}")
 
     def failed(
         self, trial: PlannedTrial, attempt: int, attempts: int, reason: str, log: Path, *, again: bool
@@ -127,7 +128,7 @@ class Board:
         self._rows = list(rows)
         if self._interactive:
             self._live.refresh()
-        elif self._rows and time.monotonic() - self._printed_at > QUIET_SECONDS:
+        elif self._rows and not self._quiet and time.monotonic() - self._printed_at > QUIET_SECONDS:
             running = "; ".join(f"{row.name} {row.progress or row.state}" for row in self._rows)
             self.say(f"{self._count()} running: {running}")
 

@@ -15,8 +15,8 @@ from limo_ablate.sweep.session import Session, all_trials
 from limo_ablate.sweep.trust import check_trust
 
 
-def retry_trials(study: str, wanted: Sequence[str], *, trust: bool = False) -> None:
-    """Gives `wanted`, or all trials that were given up, new attempts, and prints which.
+def retry_trials(study: str, wanted: Sequence[str], *, trust: bool = False) -> list[str]:
+    """Gives `wanted`, or all trials that were given up, new attempts, and prints and returns which.
 
     `trust`: as for `sweep`. Raises UserError.
     """
@@ -40,3 +40,4 @@ def retry_trials(study: str, wanted: Sequence[str], *, trust: bool = False) -> N
         print(f"{session.study.name}: no trial was given up")
     elif stuck and coordinator_of(folder) is None:
         print(f"to continue, run the same sweep again, or: {command('join', str(folder))}")
+    return [trial.name for trial in stuck]

@@ -139,7 +139,7 @@ class Session:
         threads = max(hardware.threads for hardware in self.hardware)
         with (
             machines.opened(options.commands.preload, lease.id, threads),
-            Board(options.console, total=queue.total, done=queue.done) as board,
+            Board(options.console, total=queue.total, done=queue.done, quiet=options.quiet) as board,
         ):
             runner = Runner(
                 study=self.study.name,
@@ -169,6 +169,8 @@ class RunnerOptions:
     interrupts: Interrupts
     waits_for_others: bool
     """Whether it stays while trials run in other runners."""
+    quiet: bool = False
+    """No table, and no line of a trial that is finished."""
     max_attempts: int | None = None
     """It leaves after so many attempts; None: when nothing waits."""
 

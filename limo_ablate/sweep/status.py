@@ -122,6 +122,11 @@ def print_status(name: str | None, overrides: Sequence[str], *, as_json: bool) -
     return EXIT_USER_ERROR if unreadable else 0
 
 
+def study_facts(folder: Path) -> dict[str, Any]:
+    """The study in `folder` with all of its trials, as JSON."""
+    return _facts(folder, study_statuses(folder), full=True)
+
+
 def study_statuses(folder: Path) -> list[TrialStatus]:
     """Statuses of the trials of the study in `folder`, as it was last run."""
     session = Session.of(load_study(str(folder / "study.yaml")), folder)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 LOG_ON_STDERR = "hydra.job_logging.handlers.console.stream=ext://sys.stderr"
+QUIETLY = "++hydra.job_logging.handlers.console.level=WARNING"
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 DIRECTORY = click.Path(path_type=Path, exists=True, file_okay=False, resolve_path=True)
 """Hydra would look for a relative one beside our own code."""
@@ -60,15 +61,18 @@ def _hydra_flags(function: F) -> F:
 )
 @words()
 @_hydra_flags
+@click.option(
+    "-q", "--quiet", is_flag=True, help="Warnings and the result only; trial.log has all."
+)
 @json_option
-def trial(overrides: list[str], as_json: bool, **flags: str | Path | bool | None) -> int:
+def trial(overrides: list[str], as_json: bool, quiet: bool, **flags: str | Path | bool | None) -> int:
     """`limo-ablate key=value ...` does the same. The trial's folder, which is printed at the end, is
     outputs/trials/DATE/TIME, or hydra.run.dir=DIR. With -m the trials are the study `multirun`, in
     outputs/studies/multirun, with a report. `limo-ablate --help --all` lists all keys.
     """
     if as_json and any(flags.values()):
         raise UserError("--json is for one trial, without Hydra's flags; of a study, `status` and `export`")
-    return run_hydra([*overrides, *_passed_on(flags)], as_json=as_json)
+    return run_hydra([*overrides, *[QUIETLY] * quiet, *_passed_on(flags)], as_json=as_json)
 
 
 def _passed_on(flags: dict[str, str | Path | bool | None]) -> list[str]:

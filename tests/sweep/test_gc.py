@@ -57,7 +57,7 @@ def finished(name: str, **artifacts: Artifact) -> Path:
 
 
 def collect(store: Store, *, delete: bool = True, days: float = 7) -> str:
-    return gc.collect([Path("outputs")], store.root, days, delete=delete)
+    return str(gc.collect([Path("outputs")], store.root, days, delete=delete))
 
 
 def test_what_no_trial_was_made_from_goes(store: Store, capsys: pytest.CaptureFixture[str]) -> None:

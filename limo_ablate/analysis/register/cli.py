@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from limo_ablate.core.command import Verb, words
+from limo_ablate.core.command import Verb, json_result, words
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.files import check_links
 from limo_ablate.core.text import counted
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 )
 @words("study")
 @click.option("--again", is_flag=True, help="Register the study again; the former registration is kept.")
-def freeze(study: str, overrides: list[str], again: bool) -> int:
+@json_result
+def freeze(study: str, overrides: list[str], again: bool) -> tuple[int, Callable[[], Any]]:
     """Writes registration.json into the study's folder: design, planned trials with the rows they train on,
     benchmarks, contrasts with their margins, alpha and versions, with a hash of the content. Use the same
     overrides for `sweep`. Trains nothing, but computes selections and benchmarks as a trial would. The report
@@ -41,7 +43,7 @@ def freeze(study: str, overrides: list[str], again: bool) -> int:
     registration = register(loaded, folder, _former(folder, again=again))
     write(folder, registration)
     print(text(registration, folder / REGISTRATION))
-    return 0
+    return 0, lambda: {"file": folder / REGISTRATION, "time": registration.time, "hash": registration.hash}
 
 
 def _former(folder: Path, *, again: bool) -> Chain | None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from limo_ablate.core.command import Verb, words
+from limo_ablate.core.command import Verb, json_result, words
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.permissions import use_umask
 
 if TYPE_CHECKING:
+    from limo_ablate.report.preview.build import Preview
     from limo_ablate.trial.config import TrialConfig
 
 
@@ -43,7 +45,10 @@ if TYPE_CHECKING:
     metavar="A B",
     help="Show how two such folders differ, and select nothing.",
 )
-def select(overrides: list[str], rows: int, out: Path | None, diff: tuple[Path, Path] | None) -> int:
+@json_result
+def select(
+    overrides: list[str], rows: int, out: Path | None, diff: tuple[Path, Path] | None
+) -> tuple[int, Callable[[], Any]]:
     """Trains nothing. Prints the path of a folder with rows.jsonl (a pool that data=jsonl reads),
     manifest.parquet (whether each row of the pool was chosen, and why not), the flagged pairs and two charts.
     """
@@ -51,14 +56,20 @@ def select(overrides: list[str], rows: int, out: Path | None, diff: tuple[Path, 
         from limo_ablate.report.preview.manifest import print_difference
 
         print_difference(*diff)
-        return 0
+        return 0, lambda: None
     from limo_ablate.trial.compose import compose
 
-    _show(compose(overrides), out, rows)
-    return 0
+    preview, folder = _show(compose(overrides), out, rows)
+    return 0, lambda: {
+        "folder": folder,
+        "rows": preview.selected.rows.height,
+        "funnel": [asdict(step) for step in preview.selected.funnel.steps],
+        "pool": preview.counts,
+        "rejected": preview.rejected.height,
+    }
 
 
-def _show(config: TrialConfig, folder: Path | None, shown: int) -> None:
+def _show(config: TrialConfig, folder: Path | None, shown: int) -> tuple[Preview, Path]:
     from limo_ablate.report.preview.build import build_preview
     from limo_ablate.report.preview.pictures import draw
     from limo_ablate.report.preview.show import print_selection
@@ -73,6 +84,7 @@ def _show(config: TrialConfig, folder: Path | None, shown: int) -> None:
     except OSError as error:
         raise UserError(f"--out={folder}: can't be written: {error.strerror}") from error
     print_selection(preview, folder, shown)
+    return preview, folder
 
 
 @contextmanager
