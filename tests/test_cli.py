@@ -1,5 +1,6 @@
 """The real command line in a process of its own."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -229,3 +230,22 @@ def test_no_message_has_characters_that_a_terminal_obeys(capsys: pytest.CaptureF
     said = capsys.readouterr().err
     assert "\\x1b]0;title\\x07\\u009b2J" in said
     assert said.strip().isprintable()
+
+
+def test_json_is_all_that_verbs_that_run_print(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What they say as they go stands on standard error."""
+    monkeypatch.chdir(tmp_path)
+    Path("scores.csv").write_text("model,item,score\na,q,1\nb,q,0\n")
+    Path("logs.yaml").write_text("name: t\nfiles: scores.csv\ncolumns: [model]\nbenchmark: exam\n")
+    assert main(["import", "logs.yaml", "--json"]) == 0
+    printed, said = capsys.readouterr()
+    assert json.loads(printed) == {"study": "t", "folder": "outputs/studies/t", "trials": ["a-s0", "b-s0"]}
+    assert "outputs/studies/t: 2 trials" in said
+
+
+def test_every_help_has_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    for verb in ("", "sweep", "export"):
+        assert main([*verb.split(), "--help"]) == 0
+        assert "130 interrupted" in " ".join(capsys.readouterr().out.split())

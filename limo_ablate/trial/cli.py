@@ -61,9 +61,7 @@ def _hydra_flags(function: F) -> F:
 )
 @words()
 @_hydra_flags
-@click.option(
-    "-q", "--quiet", is_flag=True, help="Warnings and the result only; trial.log has all."
-)
+@click.option("-q", "--quiet", is_flag=True, help="Warnings and the result only; trial.log has all.")
 @json_option
 def trial(overrides: list[str], as_json: bool, quiet: bool, **flags: str | Path | bool | None) -> int:
     """`limo-ablate key=value ...` does the same. The trial's folder, which is printed at the end, is

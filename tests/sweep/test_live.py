@@ -110,3 +110,13 @@ def test_the_last_line_of_a_log(tmp_path: Path) -> None:
     assert last_line(log) == "20%|##   |"
     log.write_bytes("ä".encode() * 5_000)  # cut in the middle of a letter
     assert last_line(log).endswith("ä")
+
+
+def test_quiet_leaves_out_what_finishes_but_not_what_fails(found: list[PlannedTrial], tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=80, force_terminal=True)
+    with Board(console, total=3, done=0, quiet=True) as board:
+        board.show([Row("size4-L5-s0", "running", 0, TOLD, 65.0, 0)])
+        board.finished(found[0], METRICS, 10.0)
+        board.failed(found[1], 1, 1, "OOM", tmp_path / "log", again=False)
+    lines = text(console).splitlines()
+    assert lines[0] == "[1/3] size16-L5-s0  FAILED, attempt 1 of 1, given up: OOM"

@@ -17,7 +17,6 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.core.permissions import use_umask
 
 if TYPE_CHECKING:
-    from limo_ablate.report.preview.build import Preview
     from limo_ablate.trial.config import TrialConfig
 
 
@@ -59,17 +58,12 @@ def select(
         return 0, lambda: None
     from limo_ablate.trial.compose import compose
 
-    preview, folder = _show(compose(overrides), out, rows)
-    return 0, lambda: {
-        "folder": folder,
-        "rows": preview.selected.rows.height,
-        "funnel": [asdict(step) for step in preview.selected.funnel.steps],
-        "pool": preview.counts,
-        "rejected": preview.rejected.height,
-    }
+    facts = _show(compose(overrides), out, rows)
+    return 0, lambda: facts
 
 
-def _show(config: TrialConfig, folder: Path | None, shown: int) -> tuple[Preview, Path]:
+def _show(config: TrialConfig, folder: Path | None, shown: int) -> dict[str, Any]:
+    """Writes and prints the selection; returns its facts as JSON."""
     from limo_ablate.report.preview.build import build_preview
     from limo_ablate.report.preview.pictures import draw
     from limo_ablate.report.preview.show import print_selection
@@ -84,7 +78,13 @@ def _show(config: TrialConfig, folder: Path | None, shown: int) -> tuple[Preview
     except OSError as error:
         raise UserError(f"--out={folder}: can't be written: {error.strerror}") from error
     print_selection(preview, folder, shown)
-    return preview, folder
+    return {
+        "folder": folder,
+        "rows": preview.selected.rows.height,
+        "funnel": [asdict(step) for step in preview.selected.funnel.steps],
+        "pool": preview.counts,
+        "rejected": preview.rejected.height,
+    }
 
 
 @contextmanager
