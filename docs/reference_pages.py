@@ -88,7 +88,7 @@ def cli_page() -> str:
         for name, target in verbs.items():
             command = limo_ablate.get_command(click.Context(limo_ablate), name)
             assert isinstance(command, Verb)
-            context = click.Context(command, info_name=f"limo-ablate {name}")
+            context = click.Context(command, info_name=f"limo-ablate {name}", **command.context_settings)
             lines += [f"### {name}", "", target.summary, "", "```text", command.get_help(context), "```", ""]
     return "\n".join(lines)
 
