@@ -1,4 +1,4 @@
-"""Grades code: the last block of an answer, run with the gold answer's tests in a sandbox (`sandbox.py`).
+"""Grades code: an answer's last block of Python, run with tests in a sandbox (`sandbox.py`).
 
 The tests are Python, as of HumanEval and MBPP: they fail by an exception. Both run in one process, so that an
 answer which changes what the tests rely on may pass them.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import textwrap
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -20,7 +21,8 @@ from limo_ablate.data.grade.sandbox import Limits, check_sandbox, run
 
 LONGEST = 100_000
 """Characters of a program; longer ones are wrong."""
-BLOCK = regex.compile(r"```(?:python|py)?[ \t]*\n(.*?)(?:```|\Z)", regex.DOTALL | regex.IGNORECASE)
+FENCE = regex.compile(r"(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^`~]*")
+PYTHON = ("python", "python3", "py", "py3")
 SHOWN = 300
 """Characters of a program's last words that are kept as the reason."""
 
@@ -55,10 +57,26 @@ def _program(one: Answered) -> str | Grade:
     text = final_text(one)
     if isinstance(text, Grade):
         return text if one.gold.strip() else undecided("code", None, "there are no tests")
-    blocks = BLOCK.findall(text)
     if not one.gold.strip():
         return undecided("code", text, "there are no tests")
-    return (blocks[-1] if blocks else text).strip("\n") or Grade(status="incorrect", rule="no_answer")
+    return _last_block(text).strip("\n") or Grade(status="incorrect", rule="no_answer")
+
+
+def _last_block(text: str) -> str:
+    """The last block of Python; else the last one of no language; else all."""
+    blocks: dict[str, str] = {}
+    fence, language, lines = "", "", [""]
+    for line in text.split("\n"):
+        if not fence and (found := FENCE.search(line)) and not FENCE.search(line, found.end()):
+            fence, language, lines = found[1], "python" if found[2].lower() in PYTHON else found[2], []
+        elif fence and line.rstrip().endswith(fence):
+            blocks[language] = "\n".join([*lines, line.rstrip()[: -len(fence)]])
+            fence = ""
+        else:
+            lines.append(line)
+    if fence:
+        blocks[language] = "\n".join(lines)
+    return textwrap.dedent(blocks.get("python", blocks.get("", text)))
 
 
 def _tested(program: str, tests: str, options: GraderOptions) -> Grade:

@@ -1,9 +1,9 @@
 """Graders for answers that are no mathematics: texts, numbers with a tolerance, patterns.
 
-Texts are compared after Unicode normalisation (NFKC), without case, with single spaces, without quotation
-marks or punctuation around them. Of a gold answer that is a solution, what it states counts, as for the
-verifier (`#### 18`, a box). Nothing here executes model output; patterns come from the benchmark, and
-have a time limit.
+Texts are compared after Unicode normalisation (NFKC), without case, with single spaces, without LaTeX's
+`\\text{}`, quotation marks or punctuation around them. Of a gold answer that is a solution, what it states
+counts, as for the verifier (`#### 18`, a box). Nothing here executes model output; patterns come from the
+benchmark, and have a time limit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from decimal import Decimal
 
 import regex
 
-from limo_ablate.data.grade.grader import Answered, Grade, read_answer, right, undecided, wrong
+from limo_ablate.data.grade.grader import Answered, Grade, final_text, read_answer, right, undecided, wrong
 from limo_ablate.data.grade.votes import RIGHT
 from limo_ablate.verify.gold import read_gold
 
@@ -27,6 +27,12 @@ SECONDS = 0.5
 """Time limit of a pattern."""
 AROUND = " \t\n\"'`*_.,;:!?“”‘’«»()[]"
 NUMBER = regex.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d{1,3}(?!\d))?|[-+]?\.\d+")
+_WORDS = regex.compile(r"\\(?:text\w*|math(?:rm|bf|it|tt)|mbox)\s*\{([^{}]*)\}")
+_FRACTION = regex.compile(r"\\[dt]?frac\{([^{}]*)\}\{([^{}]*)\}|(?<![\d/.,])(\d+)[ ]*/[ ]*(\d+)(?![\d/.,])")
+_POWER = regex.compile(
+    r"(?:([\d.]+)\s*(?:\\times|\\cdot|[×·*x])\s*)?(?<![\d.])10\s*\^\s*\{?\s*([-+]?\d{1,3})\s*\}?"
+)
+_PER_CENT = regex.compile(r"\s*\\?(?:%|per ?cent\b)")
 
 
 def exact(answered: Sequence[Answered]) -> list[Grade]:
@@ -72,8 +78,16 @@ def for_judge(answered: Sequence[Answered]) -> list[Grade]:
 
 def plain(text: str) -> str:
     """The text as it is compared."""
-    folded = unicodedata.normalize("NFKC", text).casefold().replace("−", "-")
+    folded = unicodedata.normalize("NFKC", _bare(text)).casefold().replace("−", "-")
     return " ".join(folded.split()).strip(AROUND)
+
+
+def _bare(text: str) -> str:
+    """Words of LaTeX without what makes them words there: `$\\text{card\\_arrival}$`."""
+    text = text.strip()
+    if len(text) > 2 and text[0] == text[-1] == "$" and "$" not in text[1:-1]:
+        text = text[1:-1]
+    return _WORDS.sub(r"\1", text).replace("\\_", "_").replace("\\&", "&")
 
 
 def voted(answered: Sequence[Answered], grades: Sequence[Grade]) -> list[Grade]:
@@ -111,6 +125,8 @@ def _f1(one: Answered) -> Grade:
     if not any(golds):
         return _ungradable(one, "f1", "the gold answer has no words")
     answer = read_answer(one)
+    if isinstance(answer, Grade) and answer.rule == "no_answer":  # a phrase is compared as it stands
+        answer = final_text(one) or answer
     if isinstance(answer, Grade):
         return answer
     own = _words(answer[:LONGEST])
@@ -120,7 +136,7 @@ def _f1(one: Answered) -> Grade:
 
 def _words(text: str) -> Counter[str]:
     """Lower case, without punctuation, articles and more than one space."""
-    kept = regex.sub(r"[\p{P}\p{S}]", "", unicodedata.normalize("NFKC", text).lower())
+    kept = regex.sub(r"[\p{P}\p{S}]", "", unicodedata.normalize("NFKC", _bare(text)).lower())
     return Counter(word for word in kept.split() if word not in ("a", "an", "the"))
 
 
@@ -147,14 +163,26 @@ def _number(one: Answered) -> Grade:
 
 def _numbers(text: str) -> set[Decimal]:
     """The different numbers of a text, per cent as shares of 100: 12 % and 0.12 are one."""
-    text = unicodedata.normalize("NFKC", text).replace("−", "-").replace("\\%", "%")
+    text = unicodedata.normalize("NFKC", text).replace("−", "-").replace("⁄", "/")
+    text = _POWER.sub(lambda power: f"{power[1] or 1}e{power[2]} ", text)
+    text = _FRACTION.sub(_quotient, text)
     found = set()
     for match in NUMBER.finditer(text):
-        share = text[match.end() :].lstrip().startswith("%")
+        share = _PER_CENT.match(text, match.end())
         value = Decimal(match[0].replace(",", "")).scaleb(-2 if share else 0)
         if math.isfinite(float(value)):
             found.add(value)
     return found
+
+
+def _quotient(fraction: regex.Match[str]) -> str:
+    """The decimal number of a fraction of two numbers; any other, and one behind a number, as it is."""
+    top, bottom = fraction[1] or fraction[3], fraction[2] or fraction[4]
+    try:
+        quotient = Decimal(top) / Decimal(bottom)
+    except (ArithmeticError, TypeError):
+        return str(fraction[0])
+    return str(fraction[0]) if fraction.string[: fraction.start()][-1:].isdigit() else f"{quotient} "
 
 
 def _matched(one: Answered) -> Grade:
@@ -166,7 +194,8 @@ def _matched(one: Answered) -> Grade:
     if isinstance(answer, Grade):
         return answer
     try:
-        matched = pattern.fullmatch(answer.strip(), timeout=SECONDS)
+        texts = {answer.strip(), _bare(answer).strip()}
+        matched = any(pattern.fullmatch(text, timeout=SECONDS) for text in texts)
     except TimeoutError:
         reason = f"the pattern took more than {SECONDS} s"
         return undecided("regex", answer, reason)

@@ -239,6 +239,9 @@ def _to_paste(found: Inspection, path: str) -> Iterator[str]:
     yield f"  fields: {inner}"
     yield "  without_gold: keep" if found.without_gold else "  without_gold: reject"
     yield ""
+    if found.without_gold == found.rows - found.rejected.total():
+        yield "As a benchmark: no, as nothing could be graded without gold answers."
+        return
     yield f"As a benchmark, conf/eval/{name}.yaml:"
     yield ""
     yield "  defaults: [jsonl, _self_]"

@@ -30,7 +30,7 @@ from limo_ablate.data.pool.schemas import (
 
 RIGHT = (
     "answerkey", "answer_idx", "answer_index", "cop", "correct_option", "correct", "answer", "correct_answer",
-    "label", "gold", "target",
+    "correct answer", "best_answer", "label", "gold", "target",
 )  # fmt: skip
 """Names, in lower case, of the column that says which option is right."""
 POSITIONS = ("answerkey", "answer_idx", "answer_index", "cop", "correct_option", "label")
@@ -44,7 +44,9 @@ Told: TypeAlias = list[tuple[FieldsConfig, list[str | None]]]
 
 
 def options(sample: Sample) -> Reading | None:
-    asked = sample.column("question", "problem", "input", "prompt", "query", "sentence", *PROBLEMS, kind=str)
+    asked = sample.column(
+        "question", "problem", "input", "prompt", "query", "sentence", "goal", "ctx", *PROBLEMS, kind=str
+    )
     if asked is None:
         return None
     names, listed = _listed(sample)

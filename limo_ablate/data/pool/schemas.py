@@ -25,6 +25,7 @@ from limo_ablate.data.pool.values import BadRow, number
 PROBLEMS = (
     "problem",
     "question",
+    "question_stem",
     "prompt",
     "query",
     "instruction",
@@ -41,8 +42,8 @@ SOLUTIONS = (
     "解析",
 )  # fmt: skip
 ANSWERS = (
-    "answer", "final_answer", "expected_answer", "ground_truth", "reference_answer", "gold", "target",
-    "label", "expected", "final_decision", "antwort", "答案",
+    "answer_number", "answer", "final_answer", "expected_answer", "ground_truth", "reference_answer",
+    "gold", "target", "label", "expected", "final_decision", "antwort", "答案",
 )  # fmt: skip
 CONTEXTS = ("context", "passage", "body", "article")
 VERDICTS = ("correct", "is_correct", "correctness")

@@ -191,9 +191,13 @@ def _whole(file: Path, name: str, encoding: str) -> Iterator[tuple[str, Row | st
 
 
 def _listed(rows: Any, file: Path) -> Iterator[tuple[str | int, Any]]:
-    """(position or key, row) of a list of rows, a list under an only key, or rows by their ids."""
-    if isinstance(rows, dict) and len(rows) == 1 and isinstance(only := next(iter(rows.values())), list):
-        rows = [rows] if is_conversation(only) else only
+    """(position or key, row) of a list of rows, the only list in an object, or rows by their ids."""
+    lists = [one for one in rows.values() if isinstance(one, list)] if isinstance(rows, dict) else []
+    if len(lists) == 1 and (len(rows) == 1 or all(isinstance(row, dict) for row in lists[0])):
+        if not is_conversation(lists[0]):
+            rows = lists[0]
+        elif len(rows) == 1:
+            rows = [rows]
     if isinstance(rows, list):
         yield from enumerate(rows)
     elif isinstance(rows, dict) and rows and all(isinstance(row, dict) for row in rows.values()):

@@ -29,6 +29,8 @@ ROLE_KEYS, TEXT_KEYS, REASONING_KEYS = (
 )
 MEDIA = {"image": "a picture", "audio": "a sound", "video": "a video", "file": "a file"}
 """Part of a content's type -> what it is."""
+TRAINED_ON = ("weight", "train", "training", "loss")
+"""Keys of a turn by which data sets say whether it is trained on (OpenAI, axolotl, ms-swift)."""
 _TURN = re.compile(r"(.+)\.(-?[0-9]+)\.[^.]+")
 Turn = dict[str, Any]
 
@@ -162,6 +164,7 @@ def _turns(values: list[dict[str, Any]]) -> list[Turn]:
 def _turn(value: dict[str, Any], number: int) -> Turn:
     role = _role(value, number)
     calls = value.get("tool_calls") or ([value["function_call"]] if value.get("function_call") else [])
+    _check_trained_on(role, value, number)
     if role == "call":
         called = _json(_first(value, TEXT_KEYS), f"turn {number}", (dict, list))
         role, calls = "assistant", called if isinstance(called, list) else [called]
@@ -173,6 +176,16 @@ def _turn(value: dict[str, Any], number: int) -> Turn:
     text = _first(value, TEXT_KEYS)
     content = _text(value, number) if isinstance(text, str) and text.strip() else ""
     return {"role": role, "content": content, "tool_calls": [_call(call, number) for call in calls]}
+
+
+def _check_trained_on(role: str, value: dict[str, Any], number: int) -> None:
+    """Raises BadRow for an answer that is marked as not to be trained on: all of a conversation's are."""
+    mark = next((key for key in TRAINED_ON if value.get(key) in (0, False)), None)
+    if mark is not None and role in ("assistant", "call"):
+        raise BadRow(
+            f"turn {number}: {mark}={value[mark]}, an answer that is not to be trained on; remove the mark: "
+            "train.loss_on=last trains on the last answer alone"
+        )
 
 
 def _call(call: Any, number: int) -> dict[str, Any]:

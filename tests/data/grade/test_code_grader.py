@@ -10,7 +10,7 @@ import pytest
 from limo_ablate.core.artifacts import json_default
 from limo_ablate.core.errors import UserError
 from limo_ablate.data.grade import confined, sandbox
-from limo_ablate.data.grade.code_grader import code
+from limo_ablate.data.grade.code_grader import _last_block, code
 from limo_ablate.data.grade.grader import Answered, Grade, GraderOptions, SandboxKind
 from limo_ablate.data.grade.graders import Grading, check_grader, key_inputs
 from limo_ablate.data.grade.sandbox import Limits, run
@@ -63,6 +63,24 @@ def test_an_answer_s_last_block_has_to_pass_all_tests(kind: SandboxKind) -> None
     assert found[3].reason == "ended with exit code 0 before the tests did"
     assert "IndentationError" in (found[6].reason or "")
     assert [found[0].vote, found[2].vote] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "block"),
+    [
+        ("```python3\nx = 1\n```", "x = 1\n"),
+        ("```bash\npip install y\n```\nThen\n```python\nx = 1\n```\nIt prints\n```\n3\n```", "x = 1\n"),
+        ("1. So:\n   ```py\n   if x:\n       y\n   ```", "if x:\n    y\n"),
+        ("~~~python\nx = 1\n~~~", "x = 1\n"),
+        ("```Python\nx = 1```", "x = 1"),
+        ("```\nx = 1\n```\n```\nx = 2\n```", "x = 2\n"),
+        ("```python\nx = 1\n```\n```py\nx = 2\n```\n```python\nx = 3", "x = 3"),
+        ("Use ```x``` here:\nx = 1", "Use ```x``` here:\nx = 1"),
+        ('```python\nf = """Fence: ```"""\nx = 1\n```', 'f = """Fence: ```"""\nx = 1\n'),
+    ],
+)  # fmt: skip
+def test_which_block_is_the_program(text: str, block: str) -> None:
+    assert _last_block(text) == block
 
 
 def test_without_tests_it_is_undecided(kind: SandboxKind) -> None:

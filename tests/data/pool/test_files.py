@@ -59,6 +59,7 @@ def rows(path: Path | str, **options: Any) -> list[Any]:
         ("a.json", LINES.encode()),  # lines, whatever its name says
         ("a.jsonl", json.dumps(ROWS, indent=1).encode()),  # a list, likewise
         ("a.json", json.dumps({"data": ROWS}).encode()),
+        ("a.json", json.dumps({"version": "1", "examples": ROWS}).encode()),
         ("a.jsonl", LINES.encode("utf-16")),
         ("a.json", json.dumps(ROWS, ensure_ascii=False).encode("utf-16")),
         ("a.jsonl.gz", gzip.compress(LINES.encode(), mtime=0)),

@@ -100,6 +100,31 @@ EXAMPLES: list[tuple[str, dict[str, Any], tuple[str, str | None, str | None]]] =
         (LISTED, "C", None),
     ),
     (
+        "options",
+        {
+            "Question": "Which?",
+            "Correct Answer": "2 eV",
+            "Incorrect Answer 1": "3 eV",
+            "Explanation": "It is 2.",
+        },
+        ("Which?\n\nA. 3 eV\nB. 2 eV", "B", "It is 2."),
+    ),
+    (
+        "options",
+        {"goal": "Boil?", "sol1": "heat", "sol2": "cool", "label": 0},
+        ("Boil?\n\nA. cool\nB. heat", "B", None),
+    ),
+    (
+        "options",
+        {
+            "question_stem": "Which?",
+            "choices": {"text": COLORS, "label": ["A", "B", "C", "D"]},
+            "answerKey": "C",
+        },
+        (LISTED, "C", None),
+    ),
+    ("columns", {"question": "2+2?", "answer": None, "answer_number": 4}, ("2+2?", "4", "4")),
+    (
         "squad",
         {"question": "Who?", "answers": {"text": ["Jane Austen", "Austen"], "answer_start": [1, 6]}},
         ("Who?", "Jane Austen|Austen", None),
@@ -433,6 +458,7 @@ def test_inspect_prints_the_rows_what_is_lost_and_yaml(
     assert "7 rows without a gold answer: can't be graded" in printed
     assert "columns that are not read: note" in printed
     assert "7 rows used without the system turn, which fields.system_turns=keep keeps" in printed
+    assert "As a benchmark: no, as nothing could be graded without gold answers." in printed
     yaml = printed.split("data.path=")[1].split("As a benchmark")[0].partition("\n\n")[2]
     folder = tmp_path / "conf" / "data"
     folder.mkdir(parents=True)

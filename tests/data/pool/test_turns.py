@@ -93,6 +93,14 @@ def test_reasoning_beside_the_answer_is_kept() -> None:
             r"turn 0: has a part without a text \(str\)",
         ),
         ({"messages": said(("user", []), ("assistant", "4"))}, BOTH, "turn 0: no text"),
+        *(
+            (
+                {"messages": [*ASKED[:1], {**ASKED[1], key: mark}, *ASKED]},
+                BOTH,
+                f"turn 1: {key}={mark}, an answer",
+            )
+            for key, mark in (("weight", 0), ("train", False), ("loss", False))
+        ),
         ({"messages": said(("system", "Be brief."))}, BOTH, "only a system turn: nothing is asked"),
         ({"messages": ASKED[1:] + ASKED}, BOTH, "begins with assistant, not with the user"),
         ({"messages": [*ASKED, *said(("system", "x")), *ASKED]}, BOTH, "turn 2: a system turn after others"),
