@@ -10,7 +10,7 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.core.files import is_plain_name
 from limo_ablate.core.registry import Entry, Registry
 from limo_ablate.data.grade.grader import GraderOptions
-from limo_ablate.data.grade.graders import GRADERS, JUDGE, VERIFIER, Grading
+from limo_ablate.data.grade.graders import CODE, GRADERS, JUDGE, VERIFIER, Grading
 from limo_ablate.data.miniature.recurrence import MiniatureProblemsConfig
 from limo_ablate.data.pool.strip import compiled
 
@@ -42,8 +42,9 @@ class FieldsConfig:
     """Fields of a source's rows; null for a field that the rows don't have.
 
     A field is a column (`answer`), a path into nested columns (`conversations.0.value`), or a template of
-    these (`{instruction}\n{input}`), in which \n and \t are a new line and a tab. `problem` and `solution`
-    may both be a column of turns (`messages`): the question and its answer.
+    these (`{instruction}\n{input}`), in which \n and \t are a new line and a tab, and a list has a line for
+    each text. `problem` and `solution` may both be a column of turns (`messages`): the question and its
+    answer.
     """
 
     problem: str
@@ -115,6 +116,15 @@ class FieldsConfig:
             elif value is not None:
                 found += [(role, column) for column in value]
         return found
+
+
+def check_answers(where: str, grader: str, fields: FieldsConfig | str | None) -> None:
+    """Raises UserError where a list of gold answers is joined in a way that the grader does not read."""
+    if grader == CODE and isinstance(fields, FieldsConfig) and fields.answers:
+        raise UserError(
+            f"{where}: grader=code with fields.answers={fields.answers}, which makes no program of a list; "
+            f"a template has a line for each of its tests: fields.answer='{{{fields.answer}}}'"
+        )
 
 
 STRIP = ("strip_prefix", "strip_suffix", "strip")
@@ -195,6 +205,7 @@ class PoolConfig(ProblemsConfig):
             raise UserError(
                 f"data.name={self.name}: part of a folder's name; use at most {LONGEST_NAME} bytes, no slash"
             )
+        check_answers("data", self.grader, self.fields)
         if self.grader == JUDGE:
             raise UserError("data.grader=judge: a judge grades the completions of a benchmark only")
 

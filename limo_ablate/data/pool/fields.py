@@ -84,6 +84,9 @@ def _unescaped(template: str) -> str:
 
 
 def _text(value: Any, part: str) -> str:
+    """A list of texts has a line for each."""
+    if isinstance(value, list) and all(isinstance(line, str | int | float) for line in value):
+        return "\n".join(map(str, value))
     if isinstance(value, list | dict):
         raise BadRow(f"{{{part}}}: a {type(value).__name__} can't be part of a text")
     return "" if value is None else str(value)

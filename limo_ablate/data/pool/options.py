@@ -162,7 +162,11 @@ def check_options_read(row: Row, fields: FieldsConfig, key: str) -> None:
 
 def unread_options(row: Row, fields: FieldsConfig) -> str | None:
     """The column of options that no field reads, where the answer seems to name one of them."""
-    if fields.options or not _names_one(field_value(row, fields.answer)):
+    try:
+        answer = field_value(row, fields.answer)
+    except BadRow:  # a template of what is no text: told where the row is read
+        return None
+    if fields.options or not _names_one(answer):
         return None
     read = {path.partition(".")[0] for _, path in fields.columns()}
     for column in (name for name in row if name.lower() in COLUMNS and name not in read):

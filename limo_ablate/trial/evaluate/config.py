@@ -9,7 +9,7 @@ from limo_ablate.core.artifacts import DEFAULT_NOT_IN_KEY, NOT_IN_KEY
 from limo_ablate.core.errors import UserError
 from limo_ablate.data.grade.grader import GraderOptions
 from limo_ablate.data.grade.graders import GRADERS, JUDGE, VERIFIER, Grading
-from limo_ablate.data.pool.config import BenchmarkSetConfig, FieldsConfig
+from limo_ablate.data.pool.config import BenchmarkSetConfig, FieldsConfig, check_answers
 from limo_ablate.model.config import ModelConfig
 from limo_ablate.model.generate.config import EngineConfig, check_sampling
 from limo_ablate.model.train.config import KeptConfig
@@ -53,6 +53,7 @@ class BenchmarkConfig(BenchmarkSetConfig):
                 f"task={self.task}: the task itself samples and grades; set temperature=0, samples=1 and "
                 f"grader={VERIFIER}"
             )
+        check_answers("a benchmark", self.grader, self.fields)
         if isinstance(self.fields, FieldsConfig) and self.fields.answers == "any" and self.grader == VERIFIER:
             raise UserError(
                 "a benchmark's fields.answers=any: the verifier takes one gold answer; set its grader=any_of"

@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.data.pool.config import FieldsConfig, ProblemsConfig
+from limo_ablate.data.pool.config import FieldsConfig, ProblemsConfig, check_answers
 from limo_ablate.data.pool.fields import check_fields, field_value
+from limo_ablate.data.pool.options import unread_options
+from limo_ablate.data.pool.schema import read_row
+from limo_ablate.data.pool.values import BadRow
 
 ROW: dict[str, Any] = {
     "instruction": "Add.",
@@ -16,6 +19,7 @@ ROW: dict[str, Any] = {
     "a.b": "a column",
     "a": {"b": "a path", "c": None},
     "list": [1],
+    "tests": ["assert f(1)", "assert f(2)"],
 }
 
 
@@ -37,6 +41,7 @@ def source(fields: FieldsConfig) -> ProblemsConfig:
         ("{input}\n{instruction}", "Add."),
         ("{conversations.0.value} {a.b}", "2+2? a column"),
         ("say {input}{missing}", None),
+        ("{instruction}\\n{tests}", "Add.\nassert f(1)\nassert f(2)"),
         (None, None),
     ],
 )
@@ -61,6 +66,23 @@ def test_a_mistyped_field_is_named_in_one_line(fields: dict[str, Any], message: 
         check_fields(source(FieldsConfig(answer=None, **fields)), ROW, "data")
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_list_of_tests_is_no_list_of_answers() -> None:
+    """Joined by commas, as all parts of one answer, they are no Python."""
+    fields = FieldsConfig(problem="instruction", answer="tests", answers="all")
+    with pytest.raises(UserError, match=r"grader=code with fields.answers=all.*: fields.answer='\{tests\}'"):
+        check_answers("data", "code", fields)
+    check_answers("data", "code", replace(fields, answer="{tests}", answers=None))
+    check_answers("data", "verifier", fields)
+
+
+def test_a_template_of_an_object_rejects_its_row() -> None:
+    """Also where it is looked at for letters of options; this was a traceback."""
+    fields = FieldsConfig(problem="instruction", answer="{a}")
+    assert unread_options(ROW | {"choices": ["x", "y"]}, fields) is None
+    with pytest.raises(BadRow, match="a dict can't be part of a text"):
+        read_row(ROW, fields, "made")
 
 
 def test_columns_that_other_rows_may_have() -> None:
