@@ -52,7 +52,7 @@ INDENT, WIDTH = 24, 110
 
 def short_help(sections: Sections) -> str:
     """For a call without any words."""
-    rows = [f"  {section + ':':20}{', '.join(verbs)}" for section, verbs in sections.items()]
+    rows = [f"  {section + ':':21}{', '.join(verbs)}" for section, verbs in sections.items()]
     return "\n".join([HEAD, "", "Verbs:", *rows, "", "`limo-ablate --help` says more."])
 
 

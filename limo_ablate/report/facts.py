@@ -62,7 +62,7 @@ def glance(view: StudyView) -> list[tuple[str, str]]:
     if view.done:
         cells = view.cells.filter(pl.col("score") == view.scores[0])
         best = cells.sort("mean").row(-1, named=True)
-        where = ", ".join(text for text in view.levels(best) if text != "–")
+        where = view.cell_name(best)
         tiles.insert(1, (str(cells.height), "cells"))
         chosen = (
             f"highest of {cells.height} cells on {view.scores[0]}" if cells.height > 1 else view.scores[0]
@@ -122,7 +122,7 @@ def _high_shares(view: StudyView) -> list[Problem]:
     for column, (section, what) in SHARES.items():
         if not (high := cells.filter(pl.col(column) > MANY).sort(column)).is_empty():
             most = high.row(-1, named=True)
-            where = ", ".join(text for text in view.levels(most) if text != "–")
+            where = view.cell_name(most)
             found.append(
                 Problem(
                     f"{high.height} of {cells.height} cells have more than {100 * MANY:.0f} % {what}; most: "

@@ -52,13 +52,9 @@ def _rise(data: FigureData, line: str, curve: Curve) -> str:
     if place == len(sizes) - 1:
         return f"{text}."
     gain, low, high = curve.to_largest[place]
-    sign = 1 if gain >= 0 else -1
-    low, high = sorted((sign * low, sign * high))
-    change = (
-        f"{percent(sign * gain)} points {'more' if sign > 0 else 'less'} [{percent(low)}, {percent(high)}]"
-    )
-    chance = ", which may be chance" if low <= 0 else ""
-    return f"{text}; with {level(sizes[-1], key)} it is {change}{chance}."
+    change = f"{100 * gain:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]"
+    chance = ", which may be chance" if low <= 0 <= high else ""
+    return f"{text}; from there to {level(sizes[-1], key)}: {change}{chance}."
 
 
 def _amount(size: Any, key: str) -> str:

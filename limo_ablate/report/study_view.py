@@ -125,6 +125,10 @@ class StudyView:
             for key in self.keys
         ]
 
+    def cell_name(self, cell: Mapping[str, Any]) -> str:
+        """A cell's levels without those that say nothing: dashes, and what is not set."""
+        return ", ".join(text for text in self.levels(cell) if text not in ("–", "none"))
+
     def data(self, figure: Figure) -> list[FigureData]:
         """The data of each panel of a figure. Raises UserError as `figure_data` does."""
         if figure not in self._data:

@@ -75,7 +75,10 @@ def _categories(data: FigureData) -> alt.LayerChart | alt.FacetChart:
     ]
     if not several:
         value = alt.Text("mean:Q", format=".1%")
-        layers.append(base.mark_text(align="left", dx=12, fontWeight=600).encode(y=y, text=value))
+        above = base.mark_text(
+            baseline="bottom", dy=-5, fontWeight=600
+        )  # beside it, a phone cuts the last one
+        layers.append(above.encode(y="top:Q", text=value))
     if not papers.is_empty():
         marks = alt.Chart(papers).encode(x=x, xOffset=offset, y=y)
         layers += [

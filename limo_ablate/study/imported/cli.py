@@ -10,6 +10,7 @@ import click
 
 from limo_ablate.core.command import Verb, json_result, words
 from limo_ablate.core.project import command
+from limo_ablate.core.text import counted
 
 
 @click.command("import", cls=Verb, examples=["limo-ablate import logs.yaml"])
@@ -27,5 +28,5 @@ def import_logs(file: str, overrides: list[str]) -> tuple[int, Callable[[], Any]
 
     folder = import_study(read_import(Path(file)), Path(compose(overrides).paths.studies))
     trials = sorted(trial.name for trial in (folder / "trials").iterdir())
-    print(f"{folder}: {len(trials)} trials; `{command('report', folder.name)}` draws the report")
+    print(f"{folder}: {counted(len(trials), 'trial')}; `{command('report', folder.name)}` draws the report")
     return 0, lambda: {"study": folder.name, "folder": folder, "trials": trials}

@@ -40,7 +40,7 @@ def test_the_size_that_does_most_of_it_and_what_more_gives(tmp_path: Path) -> No
     text = said(tmp_path, SIZES, ["L1", "L4"])
     assert text.startswith("L4 reaches 8"), text
     assert " % with 16 training examples (" in text
-    assert " % before fine-tuning); with 64 it is " in text
+    assert " % before fine-tuning); from there to 64: " in text
     assert " At the end of the other lines: L1 " in text
     assert "Declines" not in text
 
@@ -49,8 +49,8 @@ def test_a_decline_is_said(tmp_path: Path) -> None:
     text = said(tmp_path, {4: 0.4, 16: 0.9, 64: 0.6}, ["L4"])
     assert text.startswith("L4 reaches "), text
     assert " % with 16 training examples (" in text
-    assert "; with 64 it is " in text
-    assert " points less [" in text
+    assert "; from there to 64: -" in text
+    assert " points [-" in text
     assert "Declines: L4 loses " in text
 
 
