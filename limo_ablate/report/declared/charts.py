@@ -75,9 +75,7 @@ def _categories(data: FigureData) -> alt.LayerChart | alt.FacetChart:
     ]
     if not several:
         value = alt.Text("mean:Q", format=".1%")
-        above = base.mark_text(
-            baseline="bottom", dy=-5, fontWeight=600
-        )  # beside it, a phone cuts the last one
+        above = base.mark_text(baseline="bottom", dy=-5, fontWeight=600)  # beside, phones cut the last
         layers.append(above.encode(y="top:Q", text=value))
     if not papers.is_empty():
         marks = alt.Chart(papers).encode(x=x, xOffset=offset, y=y)
