@@ -24,18 +24,18 @@ class Launcher(Protocol):
     decides how trials are distributed, retried and recorded, so the launcher affects no result and is in no
     key. `launch.options` holds its settings. Whichever it starts:
 
-    start       all that waits is run, at most `side_by_side` trials at a time, each with the devices that its
-                hardware asks for.
-    watch       the end of a process, a runner or a job is noticed, however it came about; `run` returns once
-                nothing is left.
-    cancel      on an interrupt, what this process runs ends, with all that it has started. Where jobs go on
-                by themselves, the message says so and how to end them.
-    preempt     who is asked to end (SIGTERM) gets `launch.grace_seconds` to write a checkpoint; its trial
-                waits again, goes on from there, and no attempt is counted.
-    lose        a machine that is gone, or a runner that was killed, takes no trial with it: they wait again
-                within about a minute, and no attempt is counted.
-    logs        a trial's own log is in its folder, while it runs too; `lines` says where others are.
-    clean up    however `run` ends, no process and no running row is left but those of jobs that go on.
+    - start: all that waits is run, at most `side_by_side` trials at a time, each with the devices that
+      its hardware asks for.
+    - watch: the end of a process, a runner or a job is noticed, however it came about; `run` returns once
+      nothing is left.
+    - cancel: on an interrupt, what this process runs ends, with all that it has started. Where jobs go on
+      by themselves, the message says so and how to end them.
+    - preempt: who is asked to end (SIGTERM) gets `launch.grace_seconds` to write a checkpoint; its trial
+      waits again, goes on from there, and no attempt is counted.
+    - lose: a machine that is gone, or a runner that was killed, takes no trial with it: they wait again
+      within about a minute, and no attempt is counted.
+    - logs: a trial's own log is in its folder, while it runs too; `lines` says where others are.
+    - clean up: however `run` ends, no process and no running row is left but those of jobs that go on.
 
     `tests/sweep/launchers/test_contract.py` holds each of ours to this.
     """
