@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from other_intervals import OTHERS, other_intervals
 from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -98,46 +99,34 @@ def answers(
     return rng.binomial(k, expit(first)) / k, rng.binomial(k, expit(other)) / k
 
 
-def peers(values: Array) -> dict[str, tuple[Array, Array]]:
-    """Half widths of other intervals: t over seeds; Miller's error clustered by problem; s1's bootstrap over
-    problems (its normal limit)."""
-    r, n = values.shape[1:]
-    over_seeds = values.mean(axis=2)
-    item_error = values.mean(axis=1).std(axis=1, ddof=1) / np.sqrt(n)
-    found = {"Miller 2024": 1.96 * item_error, "s1's bootstrap": 1.96 * item_error * np.sqrt((n - 1) / n)}
-    if r > 1:
-        found["t over seeds"] = stats.t.ppf(0.975, r - 1) * over_seeds.std(axis=1, ddof=1) / np.sqrt(r)
-    mean = values.mean(axis=(1, 2))
-    return {name: (mean - half, mean + half) for name, half in found.items()}
-
-
 def edges(rng: np.random.Generator, studies: int) -> None:
-    """Coverage and width of the 95 % interval of a mean and of a difference, beside others' intervals of the
-    mean, and how often equivalence is claimed of two arms that differ by exactly the margin."""
-    names = ("t over seeds", "Miller 2024", "s1's bootstrap")
-    print("| accuracy | problems | samples | seeds | mean: coverage / width / least width |", end="")
-    print(
-        *(f" {name} |" for name in names),
-        "difference: coverage / width | equivalence at the margin |",
-        sep="",
-    )
-    print("|---" * 10 + "|")
+    """Coverage and width of the 95 % intervals of a mean and of a difference, beside others' intervals, and
+    how often equivalence is claimed of two arms that differ by exactly the margin."""
+    means, differences_ = [], []
     for rate, n, (k, r) in product(RATES, (30, 100, 500), ((1, 1), (4, 3), (1, 5))):
-        first, second = answers(rng, studies, (r, n, k), rate, min(rate + MARGIN, 0.9999))
-        low, high = crossed(first, bounds=SHARE).interval()
-        cells = [f"{100 * rate:g}", n, k, r]
-        least = f"{100 * (high - low).min():.1f}"
-        cells.append(f"{_covered(low, high, rate)} / {100 * (high - low).mean():.1f} / {least}")
-        others = peers(first)
-        for name in names:
-            cells.append(_covered(*others[name], rate) if name in others else "-")
-        truth = min(rate + MARGIN, 0.9999) - rate
-        difference = crossed(second - first, bounds=DIFFERENCE)
-        low, high = difference.interval()
-        cells.append(f"{_covered(low, high, truth)} / {100 * (high - low).mean():.1f}")
-        size = (difference.p_equivalent(truth) < 0.05).mean()
-        cells.append(f"{100 * size:.1f}")
-        print("|", " | ".join(map(str, cells)), "|", flush=True)
+        second = min(rate + MARGIN, 0.9999)
+        one, two = answers(rng, studies, (r, n, k), rate, second)
+        setting = [f"{100 * rate:g}", str(n), str(k), str(r)]
+        low, high = crossed(one, bounds=SHARE).interval()
+        ours = f"{_figures(low, high, rate)} / {100 * (high - low).min():.1f}"
+        means.append([*setting, ours, *_others(rng, one, rate)])
+        difference, truth = crossed(two - one, bounds=DIFFERENCE), second - rate
+        size = 100 * (difference.p_equivalent(truth) < 0.05).mean()
+        found = [_figures(*difference.interval(), truth), *_others(rng, two - one, truth)]
+        differences_.append([*setting, *found, f"{size:.1f}"])
+    header = ["accuracy", "problems", "samples", "seeds"]
+    _print([*header, "ours, with the least width", *OTHERS], means)
+    _print([*header, "ours", *OTHERS, "equivalence at the margin"], differences_)
+
+
+def _others(rng: np.random.Generator, values: Array, truth: float) -> list[str]:
+    found = other_intervals(rng, values)
+    return [_figures(*found[name], truth) if name in found else "-" for name in OTHERS]
+
+
+def _print(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    print(f"| {' | '.join(header)} |\n{'|---' * len(header)}|")
+    print(*(f"| {' | '.join(row)} |" for row in rows), "", sep="\n", flush=True)
 
 
 WEIGHTS = {
@@ -254,6 +243,11 @@ def equivalence(rng: np.random.Generator, studies: int) -> None:
         cells = [f"{100 * rate:g}", n, k, r, f"{100 * margin:g}"]
         shares = [f"{100 * share:.0f}" for share in (promised, (found & told).mean())]
         print("|", " | ".join(map(str, [*cells, *shares])), "|", flush=True)
+
+
+def _figures(low: Array, high: Array, truth: float) -> str:
+    """Coverage / mean width."""
+    return f"{_covered(low, high, truth)} / {100 * (high - low).mean():.1f}"
 
 
 def _covered(low: Array, high: Array, truth: float) -> str:

@@ -60,7 +60,9 @@ def contrasts(
     - paired: whether the arms have the same seeds; if not, each is averaged over its own, as independent of
       the other's (`crossed.unpaired`), and there is no bootstrap. With several scores the arms must share
       seeds, and there is no bootstrap either
-    - problems, samples, seeds (subsets or bases, if the block has an axis of these as replicates)
+    - problems: number of those that all trials of its arms answered; answered: of those that at least one
+      did
+    - samples, seeds (subsets or bases, if the block has an axis of these as replicates)
     - note: why there is no result (the row's numbers are then null)
 
     If `answers` has a column cluster, clusters are resampled and flipped instead of problems.
@@ -69,7 +71,7 @@ def contrasts(
     @cache
     def block(name: str, score: str, measure: str) -> Cube:
         own = [trial for trial in trials if name in trial.blocks and trial.metrics]
-        return cube(own, answers, axes[name], score, measure)
+        return cube(own, answers, axes[name], score, measure, all_problems=True)
 
     by_content = _by_content(trials)
     rows = []
@@ -102,7 +104,7 @@ SCHEMA: dict[str, Any] = {
     **dict.fromkeys(NUMBERS, pl.Float64),
     "conclusion": pl.String,
     "paired": pl.Boolean,
-    **dict.fromkeys(("problems", "samples", "seeds"), pl.Int64),
+    **dict.fromkeys(("problems", "answered", "samples", "seeds"), pl.Int64),
     "note": pl.String,
 }
 
@@ -128,9 +130,14 @@ def _numbers(
 ) -> dict[str, Any]:
     """The rest of a row. `by_content`: whether problems are identified by their content, across benchmarks.
     Raises UserError where there is no result."""
-    parts = [blocks(contrast.block, *measured(score)) for score in contrast.scores]
+    whole = [blocks(contrast.block, *measured(score)) for score in contrast.scores]
+    weights = [contrast_weights(part, contrast) for part in whole]
+    answered = sum(part.answered(own) for part, own in zip(whole, weights, strict=True))
+    parts = [
+        _answered_by(part, own, score)
+        for part, own, score in zip(whole, weights, contrast.scores, strict=True)
+    ]
     _check_distinct(contrast, parts, by_content=by_content)
-    weights = [contrast_weights(part, contrast) for part in parts]
     over = points_compared(parts[0], contrast, weights[0])
     numbers = contrast_numbers(parts, weights, contrast.margin, alpha, shares=contrast.unit == "share")
     sides = _sides(parts, weights, contrast) if contrast.unit == "share" else []
@@ -140,8 +147,15 @@ def _numbers(
         with suppress(UserError):  # how completions ended is not recorded
             names = ("finished", "right_finished")
             shares = [blocks(contrast.block, contrast.scores[0], name) for name in names]
-            numbers |= finished_and_right(shares, weights[0])
-    return numbers | {"over": over}
+            numbers |= finished_and_right([part.answered_by(weights[0]) for part in shares], weights[0])
+    return numbers | {"over": over, "answered": answered}
+
+
+def _answered_by(block: Cube, weights: Array, score: str) -> Cube:
+    try:
+        return block.answered_by(weights)
+    except UserError as error:
+        raise UserError(f"score {score}: {error}") from None
 
 
 def _check_tokens(contrast: Contrast, trials: Sequence[Trial], answers: pl.DataFrame) -> None:

@@ -26,7 +26,7 @@ Place = tuple[tuple[Any, ...], int, int]
 
 @dataclass(frozen=True, slots=True)
 class Cube:
-    """Accuracies of a block's cells on the problems that all of them answered."""
+    """Accuracies of a block's cells on the problems that all of its trials answered."""
 
     axes: tuple[str, ...]
     cells: tuple[tuple[Any, ...], ...]
@@ -35,7 +35,8 @@ class Cube:
     """The replicates: seeds, or the levels of the axis `over`."""
     problems: tuple[str, ...]
     accuracy: Array
-    """(cells, seeds, problems), means over samples; NaN where a cell has no trial of that seed."""
+    """(cells, seeds, problems), means over samples; NaN where a cell has no trial of that seed (or, before
+    `answered_by`, where it did not answer the problem)."""
     samples: int
     """Smallest number of completions of a problem in a trial."""
     over: str = "seed"
@@ -46,6 +47,33 @@ class Cube:
     which are the trainings of each level."""
     clusters: npt.NDArray[np.int64] | None = None
     """(problems,) number of each problem's cluster, from 0; None: problems are not clustered."""
+
+    def answered_by(self, weights: Array) -> Cube:
+        """The same on the problems that all trials of the cells with a weight answered.
+
+        Raises UserError if there are none."""
+        layouts = self.accuracy[:, :, None] if self.trainings is None else self.trainings
+        trials = layouts[weights != 0].reshape(-1, len(self.problems))
+        answered = np.isfinite(trials)
+        kept = answered[answered.any(axis=1)].all(axis=0)
+        if not kept.any():
+            raise UserError("the arms answered no problem in common")
+        if kept.all():
+            return self
+        clusters = self.clusters
+        if clusters is not None:
+            clusters = np.unique(clusters[kept], return_inverse=True)[1].astype(np.int64)
+        return replace(
+            self,
+            problems=tuple(name for name, own in zip(self.problems, kept, strict=True) if own),
+            accuracy=self.accuracy[..., kept],
+            trainings=None if self.trainings is None else self.trainings[..., kept],
+            clusters=clusters,
+        )
+
+    def answered(self, weights: Array) -> int:
+        """Number of problems that at least one trial of the cells with a weight answered."""
+        return int(np.isfinite(self.accuracy[weights != 0]).any(axis=(0, 1)).sum())
 
     def complete(self, weights: Array) -> npt.NDArray[np.bool_]:
         """(seeds,) whether every cell with a weight has a trial of that seed (see `common`)."""
@@ -95,9 +123,12 @@ def cube(
     axes: Sequence[str],
     score: str,
     measure: str = "accuracy",
+    *,
+    all_problems: bool = False,
 ) -> Cube:
     """The cube of a block's `trials` over `axes`; `answers` is `answers.items` of them, `measure` the column
-    that stands in it for accuracy.
+    that stands in it for accuracy. With `all_problems` also those that only some trials answered, which are
+    NaN for the others (see `Cube.answered_by`).
 
     An axis of seeds with several levels at most points (`select.seed`: other subsets) is not an axis of the
     cube but its replicates, `over`. Trials with the same seed and levels (another factor varied) are
@@ -119,7 +150,8 @@ def cube(
         )
         raise UserError(f"score {score}.{measure}: its trials do not {does}")
     over = replicate_axis(axes, list(levels.values()))
-    wide = own.pivot("trial", index="problem", values=measure, maintain_order=True).drop_nulls()
+    wide = own.pivot("trial", index="problem", values=measure, maintain_order=True)
+    wide = wide if all_problems else wide.drop_nulls()
     if wide.is_empty():
         raise UserError(f"score {score}: the arms answered no problem in common")
     places = {
@@ -145,7 +177,7 @@ def build_cube(
     cells = list(dict.fromkeys(cell for cell, _, _ in places.values()))
     seeds = sorted({seed for _, seed, _ in places.values()})
     trainings = layout_array(wide, places, cells, seeds)
-    count = np.isfinite(trainings[..., :1]).sum(axis=2)
+    count = np.isfinite(trainings).sum(axis=2)
     with np.errstate(invalid="ignore"):
         accuracy = np.nansum(trainings, axis=2) / count
     return Cube(
@@ -239,4 +271,4 @@ def _axis(block: Cube, factor: str) -> int:
 
 
 def _run(block: Cube, *cells: int) -> bool:
-    return bool((~np.isnan(block.accuracy[list(cells), :, 0])).all(axis=0).any())
+    return bool(np.isfinite(block.accuracy[list(cells)]).any(axis=-1).all(axis=0).any())

@@ -5,9 +5,11 @@ A look is written once, when all trials that were released for it have finished,
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Protocol, TypedDict, TypeVar
+from typing import Any, Protocol, TypedDict, TypeVar
 
 import polars as pl
 
@@ -15,6 +17,7 @@ from limo_ablate.analysis.contrasts import NUMBERS, contrasts
 from limo_ablate.analysis.power import ALPHA
 from limo_ablate.analysis.sequential import nominal
 from limo_ablate.analysis.trials import Trial
+from limo_ablate.core.overrides import flat
 from limo_ablate.core.reading import read_json
 from limo_ablate.study.contrast import Contrast
 from limo_ablate.study.design import Study
@@ -45,6 +48,32 @@ class Look(TypedDict):
     seeds: int
     time: str
     contrasts: list[Looked]
+    rule: dict[str, Any]
+    """`stopping_rule` of the study at the time."""
+
+
+def stopping_rule(study: Study) -> dict[str, Any]:
+    """What decides the looks, in JSON types: `stop`, and the primary contrasts as they are tested."""
+    primary = [asdict(contrast) for contrast in study.contrasts if contrast.primary]
+    tested = {row.pop("name"): row for row in primary}
+    for row in tested.values():
+        del row["effect"], row["accuracy"]  # for `plan` only
+    rule: dict[str, Any] = json.loads(
+        json.dumps({"stop": study.stop and asdict(study.stop), "contrasts": tested})
+    )
+    return rule
+
+
+def rule_changes(study: Study, taken: Sequence[Look]) -> list[str]:
+    """`stop.looks [3, 5] → [3, 4, 5]`: what decides the looks and has changed since the first was taken."""
+    if not taken:
+        return []
+    before, now = flat(taken[0]["rule"]), flat(stopping_rule(study))
+    return [
+        f"{key} {before.get(key, 'none')} → {now.get(key, 'none')}"
+        for key in {**before, **now}
+        if before.get(key) != now.get(key)
+    ]
 
 
 def read_looks(folder: Path) -> list[Look]:

@@ -6,6 +6,7 @@ that were not registered are a family of their own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ import altair as alt
 import polars as pl
 
 from limo_ablate.analysis.contrasts import contrasts
-from limo_ablate.analysis.looks import Look, contrasts_at_looks
+from limo_ablate.analysis.looks import Look, contrasts_at_looks, last_look
 from limo_ablate.analysis.register.claim_status import NOT_REGISTERED, ClaimStatus, claim_statuses
 from limo_ablate.analysis.register.current_trials import current_trials
 from limo_ablate.analysis.register.deviations import deviations
@@ -24,6 +25,7 @@ from limo_ablate.report.labels import POINTS, amount, percent
 from limo_ablate.report.section import Chart, Section, Table, slug
 from limo_ablate.report.study_view import StudyView
 from limo_ablate.study.contrast import Contrast
+from limo_ablate.study.stop import planned
 
 ROW = 44
 """Height in pixels for each contrast."""
@@ -85,31 +87,41 @@ def claims(view: StudyView) -> Claims | None:
     rows = _rows(view, claim_statuses(view.study, chain, trials, view.looks))
     return Claims(
         rows,
-        [(_name(row), f"{finding(row)}{_compared(row)}") for row in rows.iter_rows(named=True)],
+        [
+            (_name(row), f"{finding(row)}{_compared(row)}{_at_look(view, row)}")
+            for row in rows.iter_rows(named=True)
+        ],
         Section(
             "claims",
             "Contrasts",
             text=(_registered(chain, bool(view.imported)),),
-            charts=_charts(rows, view.word()),
+            charts=_charts(rows, view),
             table=_looks(view),
         ),
-        deviations(view.study, chain, trials) if chain else [],
+        deviations(view.study, chain, trials, view.looks) if chain else [],
         chain.broken if chain else None,
     )
 
 
-def _charts(rows: pl.DataFrame, word: str) -> tuple[Chart, ...]:
+def _charts(rows: pl.DataFrame, view: StudyView) -> tuple[Chart, ...]:
     """A forest plot of each unit, with its table; the first one also where there is no result."""
-    found = []
+    found, word, intervals = [], view.word(), "95 % confidence intervals"
+    if view.study.stop:
+        intervals = "Confidence intervals that account for the looks of primary contrasts (95 % of others)"
     for unit, own in rows.group_by("unit", maintain_order=True):
         results, name = own.filter(pl.col("effect").is_not_null()), str(unit[0])
         notes = [note.format(word) for note in NOTES]
-        table = Table(HEADER, [_row(row) for row in own.iter_rows(named=True)], WORDS, notes)
+        table = Table(header(view), [_row(row) for row in own.iter_rows(named=True)], WORDS, notes)
         more = "" if name == "share" else f" on likelihood ({name})"
         title, spec = f"Contrasts{more}", None if results.is_empty() else forest(results).to_dict()
-        note = "95 % confidence intervals over seeds and problems; left of 0 the first level is better."
+        note = f"{intervals}, over seeds and problems; left of 0 the first level is better."
         found.append(Chart(slug(title), title, "", note, spec, table))
     return tuple(found)
+
+
+def header(view: StudyView, names: Sequence[str] = HEADER) -> list[str]:
+    """Names of columns; intervals of a sequential study have another level than 95 %."""
+    return [name.removeprefix("95 % ") if view.study.stop else name for name in names]
 
 
 def _rows(view: StudyView, statuses: Sequence[ClaimStatus]) -> pl.DataFrame:
@@ -159,11 +171,11 @@ def _looks(view: StudyView) -> Table | None:
         ]
         for number, look, row in seen
     ]  # fmt: skip
-    header = [
+    columns = [
         "contrast", "look", "seeds", "when", "decision", "effect", "interval", "p", "below", "p equivalence",
         "below", "of problems",
     ]  # fmt: skip
-    return Table(header, rows, 5, [LOOKS_NOTE]) if rows else None
+    return Table(columns, rows, 5, [LOOKS_NOTE]) if rows else None
 
 
 def _registered(chain: Chain | None, imported: bool) -> str:
@@ -196,11 +208,48 @@ def finding(row: dict[str, Any]) -> str:
 
 
 def _compared(row: dict[str, Any]) -> str:
-    """`. Compared: select.quality L4 against L1 on mini, averaged over select.size=4, 64`."""
+    """`. Compared: select.quality L4 against L1 on mini, averaged over select.size=4, 64`, and on how many
+    problems, where not all were answered by every trial that it compares."""
     if row["effect"] is None:
         return ""
     over = f", averaged over {row['over']}" if row["over"] else ""
-    return f". Compared: {row['comparison']} on {row['score']}{over}"
+    some = row["problems"] < row["answered"]
+    on = f", on the {problem_count(row)} problems that all of its trials answered" if some else ""
+    return f". Compared: {row['comparison']} on {row['score']}{over}{on}"
+
+
+STOPPED = {
+    "different": "stopped for a difference",
+    "equivalent": "stopped for equivalence",
+    "futile": "stopped as futile (less than a 5 % chance that the last look would show anything)",
+    "last look": "the last one",
+    "undecided": "more seeds are to come",
+}
+"""Decision of a look -> what the report says of it."""
+
+
+def _at_look(view: StudyView, row: dict[str, Any]) -> str:
+    """`. Look 2 of 4, after 5 of at most 10 seeds: stopped for a difference`, of a primary contrast of a
+    sequential study: with the level of the look, and what its trials show now if it is not what decided."""
+    stop, own = view.study.stop, last_look(row["contrast"], view.looks)
+    if stop is None or not row["primary"] or own is None:
+        return ""
+    number, seen = own
+    level = f"p < {seen['level']:.2g} shows a difference here, its share of alpha"
+    at = f"Look {number + 1} of {len(planned(stop))}, after {view.looks[number]['seeds']} of at most "
+    text = f". {at}{stop.max_seeds} seeds: {STOPPED[seen['decision']]}; {level}"
+    if row["effect"] is None or seen["effect"] is None:
+        return text
+    text += f", and the interval, of {100 * (1 - seen['level']):.4g} %, accounts for all looks"
+    same = math.isclose(row["effect"], seen["effect"], abs_tol=1e-9)
+    then = amount(seen["effect"], row["unit"])
+    return text if same else f"{text}. DECIDED ON OTHER RESULTS: the effect was {then} then"
+
+
+def problem_count(row: dict[str, Any]) -> str:
+    """`500`, or `30 of 500`."""
+    some = row["problems"] < row["answered"]
+    return f"{row['problems']} of {row['answered']}" if some else str(row["problems"])
 
 
 def _claim(row: dict[str, Any]) -> str:
@@ -254,7 +303,7 @@ def _row(row: dict[str, Any]) -> list[str]:
         ),
         interval(row, "low_boot", "high_boot"),
         *(_p(row[name]) for name in ("p_flips", "p_mcnemar")),
-        f"{row['problems']} × {row['samples']} × {row['seeds']}{'' if row['paired'] else ', unpaired'}",
+        f"{problem_count(row)} × {row['samples']} × {row['seeds']}{'' if row['paired'] else ', unpaired'}",
     ]
 
 

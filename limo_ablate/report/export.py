@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from limo_ablate.core.text import counted
-from limo_ablate.report.claims import Claims, claims, effect, finding, interval
+from limo_ablate.report.claims import Claims, claims, effect, finding, header, interval, problem_count
 from limo_ablate.report.facts import problems, provenance, recipe
 from limo_ablate.report.labels import axis, level, plus_minus
 from limo_ablate.report.result_tables import interval as cell_interval
@@ -84,23 +84,25 @@ def facts(view: StudyView) -> dict[str, Any]:
 def _tables(view: StudyView, found: Claims | None) -> Iterator[tuple[str, str, str, Table]]:
     """(label, title, note, table) of the contrasts, where there are any, and of the cells."""
     if found:
-        yield "contrasts", "Contrasts", EFFECTS, _contrasts(found)
+        yield "contrasts", "Contrasts", EFFECTS, _contrasts(found, view)
     if view.done:
         yield "cells", f"{view.word().capitalize()} of each cell", ERRORS, _cells(view)
 
 
-def _contrasts(found: Claims) -> Table:
+def _contrasts(found: Claims, view: StudyView) -> Table:
     rows = []
     for row in found.rows.iter_rows(named=True):
         named = [row["contrast"], row["comparison"], row["score"]]
         if row["effect"] is None:
             rows.append([*named, "–", "–", "–", f"no result: {row['note']}"])
             continue
+        if row["problems"] < row["answered"]:
+            named[-1] += f" ({problem_count(row)} problems)"
         p = row["p_adj"]
         shown = "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
         conclusion = f"{row['conclusion']} ({row['kind']})"
         rows.append([*named, effect(row), interval(row, "low", "high"), shown, conclusion])
-    return Table(CONTRASTS, rows, 3)
+    return Table(header(view, CONTRASTS), rows, 3)
 
 
 def _cells(view: StudyView) -> Table:

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from limo_ablate.analysis.looks import rule_changes
 from limo_ablate.analysis.run_differences import differing
 from limo_ablate.analysis.trials import Trial
 from limo_ablate.core.text import counted
@@ -81,8 +82,9 @@ class Problem:
 
 
 def problems(view: StudyView) -> list[Problem]:
-    """Failed trials, results of other inputs than those of now, collapsed seeds, differing versions, cells
-    with many cut or undecided completions, a contamination gate that was off."""
+    """Failed trials, results of other inputs than those of now, collapsed seeds, a stopping rule that was
+    changed, differing versions, cells with many cut or undecided completions, a contamination gate that was
+    off."""
     found = [Problem(line) for line in _stale(view)]
     if view.failed:
         count = counted(len(view.failed), "trial")
@@ -91,6 +93,9 @@ def problems(view: StudyView) -> list[Problem]:
         Problem(f"a seed that collapsed is averaged in: {line}", "scores")
         for line in collapsed(view.table, view.keys)
     ]
+    if changed := rule_changes(view.study, view.looks):
+        text = f"what decides the looks has changed since the first was taken: {'; '.join(changed)}"
+        found.append(Problem(f"{text}; the contrasts' errors do not hold", "claims"))
     if view.imported:
         return found + _unshared(view)
     if mixed := differing(view.done):
@@ -104,14 +109,17 @@ def problems(view: StudyView) -> list[Problem]:
 
 
 def _unshared(view: StudyView) -> list[Problem]:
-    """Benchmarks of which logs have different items: contrasts are on those that all logs have."""
+    """Benchmarks of which logs have different items: a contrast is on those that all of its own logs have."""
     trials = view.table["trial"].n_unique()
     items = view.answers.group_by("score", "problem", maintain_order=True).agg(pl.col("trial").n_unique())
     found = []
     for (score,), own in items.group_by("score", maintain_order=True):
         of_score = view.table.filter(pl.col("score") == score).height
         if common := own.height - own.filter(pl.col("trial") == min(of_score, trials)).height:
-            text = f"{score}: {common} of {own.height} problems are not in all logs; contrasts leave them out"
+            text = (
+                f"{score}: {common} of {own.height} problems are not in all logs; a cell or a contrast "
+                "is over those that all of its own logs have"
+            )
             found.append(Problem(text, "matrix"))
     return found
 

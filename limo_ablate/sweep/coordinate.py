@@ -31,6 +31,7 @@ from limo_ablate.sweep.ledger.ledger import Ledger, histories
 from limo_ablate.sweep.ledger.queue import Queue
 from limo_ablate.sweep.ledger.same_failures import SameFailures, clear_stop
 from limo_ablate.sweep.live import failure_lines
+from limo_ablate.sweep.looks import Looks
 from limo_ablate.sweep.notify import Notifier
 from limo_ablate.sweep.plan.cost import Costs
 from limo_ablate.sweep.plan.preflight import check_trials
@@ -127,6 +128,7 @@ def _checked_ledger(
 
     Raises UserError, before anything is created, where what is left could not run.
     """
+    Looks(session.study, session.trials, session.folder).check()
     ledger = session.ledger(interrupts.pause) if session.declared else None
     rows = ledger.rows() if ledger else []
     differ = differences(session, rows, keep_stale=keep_stale)

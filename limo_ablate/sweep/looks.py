@@ -15,7 +15,10 @@ from limo_ablate.analysis.looks import (
     open_contrasts,
     read_looks,
     released,
+    rule_changes,
+    stopping_rule,
 )
+from limo_ablate.core.errors import UserError
 from limo_ablate.core.files import write_atomically
 from limo_ablate.study.contrast import Contrast
 from limo_ablate.study.design import Study
@@ -38,6 +41,15 @@ class Looks:
             return self._trials
         return released(self._trials, self._study, read_looks(self._folder))
 
+    def check(self) -> None:
+        """Raises UserError where what decides the looks has changed since the first was taken."""
+        if changed := rule_changes(self._study, read_looks(self._folder)):
+            raise UserError(
+                f"{self._folder / LOOKS}: looks have been taken, so what decides them can't change: "
+                f"{'; '.join(changed)}. Restore it, or run it as another study (name=...), which finds what "
+                "is trained already"
+            )
+
     def due(self) -> bool:
         """Whether there is a look to come."""
         if self._study.stop is None:
@@ -58,6 +70,7 @@ class Looks:
             seeds=looks[len(taken)],
             time=datetime.now(UTC).isoformat(timespec="seconds"),
             contrasts=looked(self._study, going_on, trials, len(taken)),
+            rule=stopping_rule(self._study),
         )
         write_atomically(self._folder / LOOKS, json.dumps([*taken, look], indent=1) + "\n")
         return bool(open_contrasts(self._study, [*taken, look]))

@@ -128,7 +128,8 @@ class Sweeping:
 
     def _drive(self, *arguments: str) -> Process:
         folder = self.root / f"runner{len(self.runners)}"
-        own = {"PYTHONPATH": str(HERE), "IMPORT_SECONDS": str(self.import_seconds)}
+        paths = os.pathsep.join(map(str, (HERE, HERE.parents[1])))  # the jobs, and the code under test
+        own = {"PYTHONPATH": paths, "IMPORT_SECONDS": str(self.import_seconds)}
         self.runners.append(
             start(
                 folder, str(HERE / "drive.py"), *arguments, imports=SWEEPS, environment=os.environ | own,

@@ -10,10 +10,15 @@ import pytest
 import yaml
 
 from limo_ablate.analysis.looks import Look, released_seeds
+from limo_ablate.analysis.register.freeze import freeze
+from limo_ablate.analysis.register.registration import write
 from limo_ablate.core.errors import UserError
+from limo_ablate.report.claims import claims
+from limo_ablate.report.study_view import load
 from limo_ablate.study.contrast import Contrast
 from limo_ablate.study.design import Block, Study, load_study
 from limo_ablate.study.stop import Stop
+from tests.small_study import ran
 from tests.sweep.sweeping import Sweeping, ended
 
 BATCH = "train.global_batch_size"
@@ -45,26 +50,65 @@ def taken(sweeping: Sweeping) -> list[tuple[int, str]]:
     return [(look["seeds"], look["contrasts"][0]["decision"]) for look in looks(sweeping)]
 
 
-def test_a_clear_difference_ends_at_an_early_look(sweeping: Sweeping) -> None:
-    declare(sweeping, 90)
+SENTENCES = {
+    "different": "stopped for a difference; p < ",
+    "equivalent": "stopped for equivalence; p < ",
+    "futile": "stopped as futile (less than a 5 % chance that the last look would show anything); p < ",
+}
+
+
+@pytest.mark.parametrize(
+    ("b", "margin", "decision"), [(90, None, "different"), (31, 0.5, "equivalent"), (31, None, "futile")]
+)
+def test_a_registered_study_stops_early_and_its_report_says_why(
+    sweeping: Sweeping, b: int, margin: float | None, decision: str
+) -> None:
+    declare(sweeping, b, "data.miniature.per_level=30", margin=margin)
+    declared = load_study(str(sweeping.root / "small.yaml"))
+    registration = freeze(declared, sweeping.folder, None)
+    write(sweeping.folder, registration)
     code, output = sweeping.run()
     assert code == 0, output
-    assert taken(sweeping)[-1][1] == "different"
-    seeds = taken(sweeping)[-1][0]
+    assert taken(sweeping)[-1][1] == decision
+    number, seeds = len(taken(sweeping)) - 1, taken(sweeping)[-1][0]
     assert seeds < 6
     assert sum(sweeping.starts().values()) == 2 * seeds
     assert {row["seed"] for row in sweeping.cells()} == set(range(seeds))
-    again, output = sweeping.run()
-    assert again == 0
-    assert "nothing left to do" in output
-    assert sum(sweeping.starts().values()) == 2 * seeds
+    for row in sweeping.cells():
+        facts = {"code": registration.code, "versions": registration.versions}
+        (sweeping.folder / "trials" / row["folder"] / "provenance.json").write_text(json.dumps(facts))
+    ran(sweeping.folder, asdict(registration), "2100-01-01T00:00:00+00:00")
+    found = claims(load(sweeping.folder))
+    assert found is not None
+    assert found.deviations == []
+    row = found.rows.row(0, named=True)
+    conclusion = "unclear" if decision == "futile" else decision
+    sentence = found.findings[0][1]
+    assert f"]: {conclusion} (confirmatory). Compared: {BATCH} {b} against 30 on mini" in sentence
+    assert f". Look {number + 1} of 3, after {seeds} of at most 6 seeds: {SENTENCES[decision]}" in sentence
+    look = looks(sweeping)[-1]["contrasts"][0]
+    assert (row["effect"], row["low"], row["high"]) == (look["effect"], look["low"], look["high"])
+    assert row["low"] < (b - 30) / 100 < row["high"], "what was planted"
+    assert f"interval, of {100 * (1 - look['level']):.4g} %, accounts for all looks" in sentence
+    assert (row["p_adj"] < 0.05) == (row["p"] < look["level"]) == (decision == "different")
 
 
-def test_futility_and_equivalence_end_it_too(sweeping: Sweeping) -> None:
-    declare(sweeping, 31)
+def test_what_decides_the_looks_can_not_change_between_them(sweeping: Sweeping) -> None:
+    declare(sweeping, 90)
     assert sweeping.run()[0] == 0
-    assert taken(sweeping)[-1][1] in ("futile", "last look")
-    assert sum(sweeping.starts().values()) == 2 * taken(sweeping)[-1][0]
+    count = sum(sweeping.starts().values())
+    again, output = sweeping.run()
+    assert (again, "nothing left to do" in output) == (0, True)
+    declare(sweeping, 90, looks=(4, 5), margin=0.1, effect=0.2)
+    code, output = sweeping.run()
+    assert code == 2
+    assert "looks have been taken, so what decides them can't change: " in output
+    assert "stop.looks [3, 4, 6] → [4, 5, 6]; contrasts.batch.margin null → 0.1. Restore it" in output
+    assert sum(sweeping.starts().values()) == count
+    path = sweeping.root / "small.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"stop": None}))
+    code, output = sweeping.run()
+    assert (code, "stop.when decided → none" in output) == (2, True)
 
 
 def test_two_runners_and_a_kill_take_each_look_once(sweeping: Sweeping) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
+from limo_ablate.analysis.looks import Look, released
 from limo_ablate.analysis.register.current_trials import CurrentTrial, analysis_settings
 from limo_ablate.analysis.register.declaration import block_of, changes, declared_design, first_names
-from limo_ablate.analysis.register.registration import Chain, Registration
+from limo_ablate.analysis.register.registration import Chain, RegisteredTrial, Registration
 from limo_ablate.analysis.register.search_check import search_deviation
 from limo_ablate.analysis.run_differences import facts_of, run_facts
 from limo_ablate.core.text import counted
@@ -15,14 +16,19 @@ from limo_ablate.study.contrast import Contrast
 from limo_ablate.study.design import Study
 
 
-def deviations(study: Study, chain: Chain, trials: Sequence[CurrentTrial]) -> list[str]:
-    """All deviations, contrasts first."""
+def deviations(
+    study: Study, chain: Chain, trials: Sequence[CurrentTrial], looks: Sequence[Look] = ()
+) -> list[str]:
+    """All deviations, contrasts first. `looks`: those that a sequential study has taken; trials that they
+    have not released are not missing."""
     last = chain.last
+    due = released(last.cells.values(), study, looks)
     return [
         *_contrasts(study.contrasts, last.contrasts),
+        *_stop(study, last),
         *_design(study, last),
-        *_seeds(trials, last),
-        *_trials(trials, last, [block.name for block in study.blocks if not block.adaptive]),
+        *_seeds(trials, {cell.seed for cell in due}, last),
+        *_trials(trials, due, last, [block.name for block in study.blocks if not block.adaptive]),
         *_searches(study, last, trials),
         *_data(trials, last),
         *_analysis(study, last),
@@ -44,6 +50,12 @@ def _contrasts(now: Sequence[Contrast], registered: Sequence[Contrast]) -> Itera
             yield f"contrast changed: {name}: {values}"
 
 
+def _stop(study: Study, registered: Registration) -> Iterator[str]:
+    before, now = ({"stop": one.get("stop")} for one in (registered.design, declared_design(study)))
+    if differing := changes(before, now):
+        yield f"stopping rule: {', '.join(f'{key} {how}' for key, how in differing.items())}"
+
+
 def _design(study: Study, registered: Registration) -> Iterator[str]:
     """Deviations of the blocks, including blocks that were added later."""
     declared = declared_design(study)
@@ -57,18 +69,25 @@ def _design(study: Study, registered: Registration) -> Iterator[str]:
             yield f"block changed: {name}: {', '.join(f'{key} {how}' for key, how in differing.items())}"
 
 
-def _seeds(trials: Sequence[CurrentTrial], registered: Registration) -> Iterator[str]:
+def _seeds(trials: Sequence[CurrentTrial], due: set[int], registered: Registration) -> Iterator[str]:
+    """`due`: seeds of the registered trials that a sequential study has released."""
     now = {current.trial.seed for current in trials}
     blocks = registered.design["blocks"]
     before = {seed for block in blocks for seed in block["seeds"] or registered.design["seeds"]}
-    if now != before:
+    if now - before or (before if registered.design.get("stop") is None else due) - now:
         yield f"seeds: registered {_numbers(before)}, run {_numbers(now)}"
 
 
-def _trials(trials: Sequence[CurrentTrial], registered: Registration, known: Sequence[str]) -> Iterator[str]:
-    """`known`: the blocks whose trials are known in advance."""
+def _trials(
+    trials: Sequence[CurrentTrial],
+    due: Sequence[RegisteredTrial],
+    registered: Registration,
+    known: Sequence[str],
+) -> Iterator[str]:
+    """`due`: the registered trials that should have run; `known`: the blocks whose trials are known in
+    advance."""
     keys = {current.key for current in trials}
-    missing = [planned.name for key, planned in registered.cells.items() if key not in keys]
+    missing = [cell.name for key, cell in registered.cells.items() if cell in due and key not in keys]
     extra = [
         current.trial.name
         for current in trials

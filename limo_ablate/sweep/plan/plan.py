@@ -17,6 +17,7 @@ from limo_ablate.study.planned import PlannedTrial, all_seeds, cell_count, plann
 from limo_ablate.study.points import alias_table
 from limo_ablate.study.search.propose import all_proposed, first_proposals
 from limo_ablate.study.search.search import searches
+from limo_ablate.study.stop import planned
 from limo_ablate.sweep.plan.checks import check_study
 from limo_ablate.sweep.plan.cost import Costs
 from limo_ablate.sweep.plan.detectable import Detectable, detectable
@@ -73,6 +74,8 @@ class Sequential:
     power, with twice that."""
     fixed: int
     """Seeds of a fixed design with the same power."""
+    levels: list[tuple[float, float]]
+    """`sequential.nominal` of each look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +148,11 @@ def plan(study: Study, gpu_memory: float | None = None, typed: Sequence[str] = (
 def _sequential(study: Study) -> Sequential | None:
     if study.stop is None:
         return None
-    from limo_ablate.analysis.sequential import expected_seeds, shared_alpha  # scipy
+    from limo_ablate.analysis.sequential import expected_seeds, nominal, shared_alpha  # scipy
 
-    return Sequential(*expected_seeds(study.stop, shared_alpha(study.contrasts)))
+    expected, fixed = expected_seeds(study.stop, shared_alpha(study.contrasts))
+    looks = range(len(planned(study.stop)))
+    return Sequential(expected, fixed, [nominal(study.stop, study.contrasts, look) for look in looks])
 
 
 def _used(rows: Sequence[FrozenTrial]) -> tuple[float, float]:

@@ -59,6 +59,7 @@ def facts(plan: Plan) -> dict[str, Any]:
         "problems": [
             {"reason": reason, "trials": names} for reason, names in plan.preflight.problems.items()
         ],
+        "sequential": _sequential_facts(plan),
         "named_by_study": plan.named,
         "teachers": plan.teachers,
         "not_checked": plan.preflight.lines(plan.preflight.unknown | plan.preflight.broken),
@@ -76,6 +77,27 @@ def _contrast_facts(seen: Detectable) -> dict[str, Any]:
         "over": seen.over, "seeds_needed": seen.seeds_needed, "samples_needed": seen.samples_needed,
         "flat": seen.flat, "margin": seen.contrast.margin, "equivalence": seen.equivalence,
         "equivalence_seeds": seen.equivalence_seeds,
+    }  # fmt: skip
+
+
+def _sequential_facts(plan: Plan) -> dict[str, Any] | None:
+    """The looks of a study with `stop`, and the trials that they are expected to take."""
+    stop, seen = plan.study.stop, plan.sequential
+    if stop is None or seen is None:
+        return None
+    each = plan.trials / stop.max_seeds
+    none, at_effect, twice = seen.expected
+    return {
+        "spending": stop.spending, "max_seeds": stop.max_seeds,
+        "looks": [
+            {"seeds": seeds, "p_below": different, "p_equivalence_below": equivalent}
+            for seeds, (different, equivalent) in zip(planned(stop), seen.levels, strict=True)
+        ],
+        "expected": [
+            {"effect": effect, "seeds": seeds, "trials": seeds * each}
+            for effect, seeds in ((0, none), (1, at_effect), (2, twice))
+        ],
+        "fixed": {"seeds": seen.fixed, "trials": seen.fixed * each},
     }  # fmt: skip
 
 
@@ -191,9 +213,11 @@ def _sequential(plan: Plan) -> list[str]:
     each = plan.trials / stop.max_seeds
     none, at_effect, twice = (f"{seeds:.1f} seeds ({seeds * each:.0f} trials)" for seeds in seen.expected)
     saved = 100 * (1 - seen.expected[1] / seen.fixed)
+    below = ", ".join(f"{different:.2g}" for different, _ in seen.levels)
     return [
         "",
         f"Sequential: looks after {looks} seeds ({stop.spending}); above is for all {stop.max_seeds} seeds",
+        f"  a look shows a difference where p is below {below}",
         f"  until a contrast is decided: {none} without a difference, {at_effect} with the one that "
         f"{stop.max_seeds} seeds detect with 80 % power, {twice} with twice that",
         f"  a fixed design of equal power has {seen.fixed} seeds ({seen.fixed * each:.0f} trials), so at "

@@ -18,6 +18,7 @@ from polars.testing import assert_frame_equal
 import limo_ablate as la
 from limo_ablate.cli import main
 from limo_ablate.core.errors import UserError
+from limo_ablate.report.claims import claims
 from limo_ablate.report.facts import problems
 from limo_ablate.report.study_view import load
 from limo_ablate.study.imported.config import ImportConfig, read_import
@@ -113,13 +114,28 @@ def test_its_report_and_comparison(logs: Path, capsys: pytest.CaptureFixture[str
         assert "imported from logs" in capsys.readouterr().err
 
 
-def test_items_that_only_some_logs_have_are_told(logs: Path) -> None:
-    file = logs / f"logs/a/seed0/{NAME}"
-    file.write_text("".join(f"{line}\n" for line in file.read_text().splitlines()[:50]))
-    study = imported(logs)
+def test_a_contrast_is_over_the_problems_that_its_own_arms_have(logs: Path) -> None:
+    """Arm c has 10 of the 60 problems: b against a is over all of them."""
+    rows = [harness_row(number, number % 2 == 0) for number in range(10)]
+    for seed in (0, 1):
+        write_lines(logs / f"logs/c/seed{seed}/{NAME}", rows)
+    study = imported(logs, contrasts=(CONTRAST, CONTRAST | {"name": "c against a", "b": "c"}))
     (problem,) = problems(load(study.folder))
-    assert problem.text == "gsm8k: 10 of 60 problems are not in all logs; contrasts leave them out"
-    assert study.contrasts()["problems"].to_list() == [50]
+    assert problem.text.startswith(
+        "gsm8k: 50 of 60 problems are not in all logs; a cell or a contrast is over"
+    )
+    found = study.contrasts()
+    assert found.select("problems", "answered").rows() == [(60, 60), (10, 60)]
+    means = dict(
+        study.items().join(study.trials().select("trial", "arm"), on="trial")
+        .filter(pl.col("problem").is_in([digest({"question": f"{number}+1?"}) for number in range(10)]))
+        .group_by("arm").agg(pl.col("accuracy").mean()).iter_rows()
+    )  # fmt: skip
+    assert found["effect"][1] == pytest.approx(means["c"] - means["a"])
+    claim = claims(load(study.folder))
+    assert claim is not None
+    assert claim.findings[0][1].endswith("b against a on gsm8k")
+    assert claim.findings[1][1].endswith("on gsm8k, on the 10 of 60 problems that all of its trials answered")
 
 
 def test_a_changed_log_makes_its_results_stale(logs: Path) -> None:

@@ -163,6 +163,22 @@ def test_seeds_that_would_do_are_enough(tmp_path: Path, capsys: pytest.CaptureFi
     assert _plan(capsys, file, seeds.replace(f",{needed - 1}]", "]"))["contrasts"][0]["blind"]
 
 
+def test_looks_and_what_they_save_are_planned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stop = {"looks": [3, 5], "max_seeds": 5}
+    blocks = [{"name": "grid", "axes": {"select.quality": ["L1", "L5"]}, "overrides": ["select.size=4"]}]
+    file = _write(tmp_path, seeds=[0, 1, 2], blocks=blocks, stop=stop)
+    found = _plan(capsys, file)["sequential"]
+    assert (found["spending"], found["max_seeds"]) == ("obrien_fleming", 5)
+    assert [look["seeds"] for look in found["looks"]] == [3, 5]
+    below = [look["p_below"] for look in found["looks"]]
+    assert below == pytest.approx([0.0116, 0.0417], rel=0.06), "levels found by others' simulation"
+    none, at_effect, twice = found["expected"]
+    assert 5 >= none["seeds"] > at_effect["seeds"] > twice["seeds"] >= 3
+    assert all(
+        row["trials"] == pytest.approx(2 * row["seeds"]) for row in (*found["expected"], found["fixed"])
+    )
+
+
 def test_what_a_budget_leaves_out_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = _write(tmp_path)
     whole = _plan(capsys, file)["device_seconds"]["left"] / 3600
