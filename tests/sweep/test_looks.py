@@ -18,6 +18,7 @@ from limo_ablate.report.study_view import load
 from limo_ablate.study.contrast import Contrast
 from limo_ablate.study.design import Block, Study, load_study
 from limo_ablate.study.stop import Stop
+from tests.made_study import PROVENANCE
 from tests.small_study import ran
 from tests.sweep.sweeping import Sweeping, ended
 
@@ -75,8 +76,7 @@ def test_a_registered_study_stops_early_and_its_report_says_why(
     assert sum(sweeping.starts().values()) == 2 * seeds
     assert {row["seed"] for row in sweeping.cells()} == set(range(seeds))
     for row in sweeping.cells():
-        facts = {"code": registration.code, "versions": registration.versions}
-        (sweeping.folder / "trials" / row["folder"] / "provenance.json").write_text(json.dumps(facts))
+        (sweeping.folder / "trials" / row["folder"] / "provenance.json").write_text(json.dumps(PROVENANCE))
     ran(sweeping.folder, asdict(registration), "2100-01-01T00:00:00+00:00")
     found = claims(load(sweeping.folder))
     assert found is not None
