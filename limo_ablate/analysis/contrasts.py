@@ -53,7 +53,8 @@ def contrasts(
       completions, and from being right more often in those that end; see `finished_and_right`
     - conclusion: `different` (p_adj < alpha), else `equivalent` (p_equivalent_adj < alpha), else `unclear`;
       `no information` (without p-values) where both arms solved nothing, or everything; of an interaction, at
-      one of its two levels
+      one of its two levels; of a likelihood (also without an interval), where it differs by the same on all
+      problems in all trainings
     - low_boot, high_boot: two-way bootstrap; p_flips: sign flips of the problems' differences with trainings
       fixed; p_mcnemar: exact, null unless each arm has one sample of one training,
       with scores of 0 and 1
@@ -96,6 +97,8 @@ NUMBERS = (
     "low_boot", "high_boot", "p_flips", "p_mcnemar", "by_finishing", "by_being_right",
 )  # fmt: skip
 TESTS = ("p", "p_equivalent", "p_flips", "p_mcnemar", "low_boot", "high_boot")
+FLAT = 1e-9
+"""Width of an interval below which nothing varies but for rounding."""
 """What is left out where there is no information."""
 SCHEMA: dict[str, Any] = {
     **dict.fromkeys(("contrast", "block", "factor", "a", "b", "score", "unit", "comparison"), pl.String),
@@ -132,7 +135,10 @@ def _numbers(
     Raises UserError where there is no result."""
     whole = [blocks(contrast.block, *measured(score)) for score in contrast.scores]
     weights = [contrast_weights(part, contrast) for part in whole]
-    answered = sum(part.answered(own) for part, own in zip(whole, weights, strict=True))
+    answered = sum(
+        part.answered(own) if contrast.unit == "share" else len(part.problems)  # some have no likelihood
+        for part, own in zip(whole, weights, strict=True)
+    )
     parts = [
         _answered_by(part, own, score)
         for part, own, score in zip(whole, weights, contrast.scores, strict=True)
@@ -143,6 +149,8 @@ def _numbers(
     sides = _sides(parts, weights, contrast) if contrast.unit == "share" else []
     if any(nothing_to_compare(parts, side) for side in sides):
         numbers |= dict.fromkeys(TESTS)
+    if numbers["high"] - numbers["low"] < FLAT:  # only without bounds
+        numbers |= dict.fromkeys((*TESTS, "low", "high"))
     if splits(contrast):
         with suppress(UserError):  # how completions ended is not recorded
             names = ("finished", "right_finished")

@@ -102,9 +102,7 @@ class Cube:
         if not weights.any() or not values.shape[1]:
             raise UserError("no seed has been run in all of the cells that are compared")
         if len(self.problems) < 2:
-            raise UserError(
-                f"all trials answered {len(self.problems)} problems in common; standard errors need two"
-            )
+            raise UserError("all trials answered one problem in common; standard errors need two")
         if self.units < 2:
             raise UserError(
                 f"all {len(self.problems)} problems are in one cluster; standard errors need two clusters"

@@ -43,7 +43,8 @@ NOTES = [
     "seeds, other factors equal; arms whose seeds differ are averaged over their own (unpaired). "
     "Untuned models are left out unless the contrast names them. Intervals and p-values are over seeds and "
     "problems (random effects); adjusted p-values by Holm over the primary contrasts. p equivalence: "
-    "equivalence test against the margin. No information: both arms solved nothing, or everything.",
+    "equivalence test against the margin. No information: both arms solved nothing, or everything (of a "
+    "likelihood: it differs by the same on all problems).",
     "A line: the change of a least-squares line over the logarithm of the factor, through all levels between "
     "the two. At one level against another: how much larger the effect is there (a difference of "
     "differences). A mean of several scores counts each the same.",
@@ -214,7 +215,7 @@ def _compared(row: dict[str, Any]) -> str:
         return ""
     over = f", averaged over {row['over']}" if row["over"] else ""
     some = row["problems"] < row["answered"]
-    on = f", on the {problem_count(row)} problems that all of its trials answered" if some else ""
+    on = f", on {problem_count(row)} problems (the others lack a result in some trials)" if some else ""
     return f". Compared: {row['comparison']} on {row['score']}{over}{on}"
 
 

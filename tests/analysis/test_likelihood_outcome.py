@@ -62,12 +62,26 @@ def rows(trials: list[Trial], *declared: dict[str, Any]) -> list[dict[str, Any]]
     return list(contrasts(made, axes, trials, items(trials)).rows(named=True))
 
 
+@pytest.mark.parametrize("better", [0.0, 0.5])
+def test_likelihoods_that_differ_by_the_same_everywhere_give_no_information(
+    study: Path, better: float
+) -> None:
+    """They had an interval of zero width: "equivalent", or "different" with p < 0.001."""
+    trials = load_trials(study)
+    large = pl.col("trial").is_in([trial.name for trial in trials if trial.overrides["select.size"] == 64])
+    answers = items(trials).with_columns(likelihood=-1.7 + better * large)
+    declared = [Contrast(name="c", **SIZES, margin=0.8)]
+    (row,) = contrasts(declared, {"size x model": ["model", "select.size"]}, trials, answers).rows(named=True)
+    assert row["effect"] == pytest.approx(better)
+    assert row["conclusion"] == "no information"
+    assert [row[name] for name in ("low", "high", "p", "p_equivalent")] == [None] * 4
+
+
 def test_a_contrast_is_in_nats_and_knows_no_floor(study: Path) -> None:
     trials = load_trials(study)
     (row,) = rows(trials, SIZES | {"at": {"model": "mini_m"}, "margin": 0.8})
-    assert (row["unit"], row["conclusion"], row["problems"], row["samples"]) == (
-        "nats per token", "different", 59, 1,
-    )  # fmt: skip
+    assert (row["unit"], row["conclusion"], row["samples"]) == ("nats per token", "different", 1)
+    assert (row["problems"], row["answered"]) == (59, 60), "p3 has no likelihood"
     assert (row["p_mcnemar"], row["by_finishing"]) == (None, None)
     assert row["effect"] == pytest.approx(0.5, abs=0.02)
     assert row["p_equivalent"] < 0.05, "0.5 is within 0.8"
