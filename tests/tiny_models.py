@@ -16,6 +16,8 @@ from limo_ablate.model.train.tokens import tokenize
 
 ARCHITECTURE = ArchitectureConfig(width=32, layers=2, heads=2, head_dim=16, context=256, vocab_size=270)
 SCRATCH = ModelConfig(name="tiny", source="scratch", dtype="float32", architecture=ARCHITECTURE)
+WIDER = ArchitectureConfig(width=64, layers=2, heads=2, head_dim=32, context=256, vocab_size=270)
+"""bitsandbytes quantises 64 weights together."""
 CPU = HardwareConfig(name="cpu", device="cpu", processes=1, strategy="single", precision="no", threads=1)
 TWO_RANKS = replace(CPU, name="cpu2", processes=2, strategy="ddp")
 TRAIN = TrainConfig(

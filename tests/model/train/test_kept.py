@@ -19,7 +19,7 @@ from limo_ablate.model.train.kept import kept_checkpoints, last_checkpoint
 from limo_ablate.model.train.launch import train
 from limo_ablate.model.train.load import load_model
 from tests.quick_ranks import quick_ranks
-from tests.tiny_models import CPU, TRAIN, TWO_RANKS, made_base, made_tokens
+from tests.tiny_models import CPU, SCRATCH, TRAIN, TWO_RANKS, WIDER, made_base, made_tokens
 
 AT = KeptConfig(steps=(2, 4, "last"))
 LORA = LoraConfig(rank=4, alpha=8.0, dropout=0.2, targets=("q_proj", "v_proj"))
@@ -99,6 +99,15 @@ def test_a_point_past_the_end_is_refused(store: Store) -> None:
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
 def test_two_processes_keep_the_same(store: Store, strategy: Any) -> None:
+    check_two_processes(store, strategy)
+
+
+@pytest.mark.usefixtures("deepspeed")
+def test_so_do_two_of_deepspeed(store: Store) -> None:
+    check_two_processes(store, "zero3")
+
+
+def check_two_processes(store: Store, strategy: Any) -> None:
     with quick_ranks():
         plain, keeping = (trained(store, at=at, hardware=replace(TWO_RANKS, strategy=strategy))
                           for at in (None, AT))  # fmt: skip
@@ -106,6 +115,19 @@ def test_two_processes_keep_the_same(store: Store, strategy: Any) -> None:
     one, two = (kept_checkpoints(weights)[2] for weights in (trained(store), keeping))
     for name, value in weights(one).items():
         assert torch.allclose(value, weights(two)[name], atol=1e-5), name
+
+
+@pytest.mark.parametrize("save", ["merged", "adapter"])
+def test_over_four_bit_weights_nothing_changes_either(store: Store, save: Any) -> None:
+    pytest.importorskip("bitsandbytes")
+    base = made_base(store, replace(SCRATCH, architecture=WIDER))
+    config = replace(TRAIN, lora=replace(LORA, quantize="nf4", save=save))
+    tokens = made_tokens(store, base)
+    plain, keeping = (train(store, tokens, base, config, CPU, None, at) for at in (None, AT))
+    assert last_checkpoint(keeping).digest == plain.digest
+    kept = kept_checkpoints(keeping)
+    assert list(kept) == [2, 4, 6]
+    assert len({one.digest for one in kept.values()}) == 3
 
 
 def killed_after(step: int, root: Path) -> None:

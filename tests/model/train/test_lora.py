@@ -12,7 +12,6 @@ from safetensors.torch import load_file
 from limo_ablate.core.artifacts import Artifact, Store
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.hardware import HardwareConfig
-from limo_ablate.model.config import ArchitectureConfig
 from limo_ablate.model.generate.engines import stop_ids
 from limo_ablate.model.train import processes
 from limo_ablate.model.train.attention import attend_row_wise
@@ -25,11 +24,9 @@ from limo_ablate.model.train.loss import WithLoss
 from limo_ablate.model.train.plan import Plan
 from limo_ablate.model.train.processes import check_packages
 from limo_ablate.model.train.token_rows import read_tokens
-from tests.tiny_models import CPU, SCRATCH, TRAIN, TWO_RANKS, hub_model, made_base, made_tokens
+from tests.tiny_models import CPU, SCRATCH, TRAIN, TWO_RANKS, WIDER, hub_model, made_base, made_tokens
 
 LORA = LoraConfig(rank=4, alpha=8, dropout=0.0, targets=("q_proj", "down_proj"))
-WIDER = ArchitectureConfig(width=64, layers=2, heads=2, head_dim=32, context=256, vocab_size=270)
-"""bitsandbytes quantises 64 weights together."""
 EVERY_MODULE = (
     "embed_tokens", "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "lm_head"
 )  # fmt: skip
