@@ -140,6 +140,8 @@ def read_row(row: Row, fields: FieldsConfig, source: str) -> ParsedRow:
 
 def _solutions(row: Row, fields: FieldsConfig) -> tuple[list[Row], list[int]]:
     texts = _texts(row, fields.solution)
+    if len(texts) > 1 and fields.solution == fields.answer and fields.answers != "any":
+        texts = [(None, gold_text(field_value(row, fields.answer), fields.answers))]  # of parts
     beside = {
         role: _per_solution(field_value(row, getattr(fields, role)), role, len(texts))
         for role in ("teacher", "tier", "correct", "complete", "tokens", "score")

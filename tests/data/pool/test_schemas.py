@@ -1,6 +1,7 @@
 """Rows of well-known kinds: recognised, read with the right gold answer, or refused; never read wrongly."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,18 @@ def test_each_schema_is_tested() -> None:
 def test_what_can_t_be_read_is_refused(row: dict[str, Any], reason: str) -> None:
     with pytest.raises(UserError, match=reason):
         recognise([row])
+
+
+def test_the_parts_of_an_answer_that_is_trained_on_are_one_solution() -> None:
+    """Each part was a solution of its own, which is wrong."""
+    fields = FieldsConfig(problem="question", answer="answer", solution="answer")
+    row = {"question": "Which primes are below 4?", "answer": [2, 3]}
+    assert [one["text"] for one in read_row(row, fields, "made").solutions] == ["2, 3"]
+    aliases = replace(fields, answers="any")
+    row = {"question": "Who?", "answer": ["Jane Austen", "Austen"]}
+    assert len(read_row(row, aliases, "made").solutions) == 2
+    with pytest.raises(BadRow, match=r"set fields\.answers=all"):
+        read_row(row, fields, "made")
 
 
 @pytest.mark.parametrize(

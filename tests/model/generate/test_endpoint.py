@@ -80,7 +80,7 @@ def echo(body: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_request_is_what_it_should_be_and_all_is_recorded(store: Store) -> None:
     with serving(Script(reply=echo)) as script:
-        table = drawn(script, store, body={"top_p": None, "reasoning_effort": "high"})
+        table = drawn(script, store, concurrency=1, body={"top_p": None, "reasoning_effort": "high"})
     sent = script.bodies[0]
     assert sent == {
         "path": "/v1/chat/completions", "model": "m", "temperature": 0.6, "max_tokens": 100,
