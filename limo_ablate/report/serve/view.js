@@ -82,7 +82,7 @@ function running(trial) {
     trial.left === null ? "" : `${span(trial.left)} left in this stage`,
     trial.speed === null ? "" : `${Math.round(trial.speed).toLocaleString("en")} tokens/s`,
     trial.seconds === null ? "" : `running for ${span(trial.seconds)}`,
-    trial.score === null ? "" : `score so far ${percent(trial.score)} on ${trial.scored} problems`,
+    trial.score === null ? "" : `score so far ${percent(trial.score)} % on ${trial.scored} problems`,
   ].filter(Boolean).join(" · ");
   return el("article", { class: "card" }, el("h3", {}, trial.trial),
     el("div", { class: "progress", role: "img", "aria-label": facts }, part(share, "running")),
