@@ -31,7 +31,8 @@ Options, before or after a verb:
   -h, --help       help; `limo-ablate VERB --help` for a verb, `--help --all` for every key and group
   --version        the version
 
-Exit codes: {EXIT_CODES}."""
+Exit codes:
+  {EXIT_CODES}"""
 COMMON = {
     "data": "pool of problems and solutions",
     "model": "base model",
