@@ -46,7 +46,10 @@ SCORE = {"accuracy": 0.25, "stderr": 0.05, "boxed": 0.2, "lenient": 0.3, "tokens
 METRICS: dict[str, Any] = {
     "scores": {"mini": SCORE, "mini/easy": SCORE, "mini/hard": SCORE},
     "total_seconds": 12.5,
-    "artifacts": {stage: {"key": "0123456789abcdef"} for stage in ("tokens", "weights", "completions")},
+    "finished": "2026-01-01T00:00:00+00:00",
+    "artifacts": {
+        stage: {"key": "0123456789abcdef", "digest": ""} for stage in ("tokens", "weights", "completions")
+    },
     "inputs": {"files": {}, "versions": {}},
 }
 TRIAL_SECONDS = 0.2
@@ -326,9 +329,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             if postgres:
                 concurrent(asked.workers, asked.rows, Path(name), postgres)
-                read(asked.trials, postgres)
+                read(asked.cells, postgres)
             attempts(asked.trials, Path(name), postgres)
-            large(asked.trials, Path(name))
+            large(asked.cells, Path(name))
     finally:
         if postgres:
             postgres.remove()

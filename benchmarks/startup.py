@@ -29,7 +29,7 @@ sys.path.insert(0, str(ROOT))
 
 KINDS = ("command", "trial of a sweep", "TRL")
 STAGES = (
-    "write_provenance", "open_tracker", "load_pool", "base_model", "select_rows", "tokenize", "train",
+    "write_provenance", "open_tracker", "trial_pool", "base_model", "select_rows", "tokenize", "train",
 )  # fmt: skip
 """Functions of limo_ablate.trial.run, in the order of a trial."""
 
