@@ -41,7 +41,7 @@ def contrasts(
 
     `axes` maps each block's name to its axes, `answers` is `answers.items` of the trials.
 
-    - contrast, block, factor, a, b, score, primary; unit: `share` (of 0..1) or `nats per token`
+    - contrast, block, factor, a, b, score, primary, margin; unit: `share` (of 0..1) or `nats per token`
     - comparison: what is compared, in words
     - over: the levels of the block's other axes over which it is averaged
     - effect: accuracy at b minus accuracy at a (of a trend, by its line; of an interaction, its change); low,
@@ -85,9 +85,7 @@ def contrasts(
             row["note"] = str(error)
         rows.append(row)
     return (
-        _with_conclusions(pl.DataFrame(rows, schema=SCHEMA | {"margin": pl.Float64}), alpha)
-        if rows
-        else pl.DataFrame(schema=SCHEMA)
+        _with_conclusions(pl.DataFrame(rows, schema=SCHEMA), alpha) if rows else pl.DataFrame(schema=SCHEMA)
     )
 
 
@@ -103,6 +101,7 @@ FLAT = 1e-9
 SCHEMA: dict[str, Any] = {
     **dict.fromkeys(("contrast", "block", "factor", "a", "b", "score", "unit", "comparison"), pl.String),
     "primary": pl.Boolean,
+    "margin": pl.Float64,
     "over": pl.String,
     **dict.fromkeys(NUMBERS, pl.Float64),
     "conclusion": pl.String,
@@ -358,7 +357,7 @@ def _with_conclusions(rows: pl.DataFrame, alpha: float) -> pl.DataFrame:
     primary = rows["primary"].to_numpy()
     rows = with_adjusted_p(rows, primary)
     tested = primary & rows["margin"].is_not_null().to_numpy()
-    rows = with_adjusted_p(rows, tested, "p_equivalent").drop("margin")
+    rows = with_adjusted_p(rows, tested, "p_equivalent")
     return rows.with_columns(
         conclusion=pl.when(pl.col("effect").is_null())
         .then(None)

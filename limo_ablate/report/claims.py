@@ -216,7 +216,16 @@ def _compared(row: dict[str, Any]) -> str:
     over = f", averaged over {row['over']}" if row["over"] else ""
     some = row["problems"] < row["answered"]
     on = f", on {problem_count(row)} problems (the others lack a result in some trials)" if some else ""
-    return f". Compared: {row['comparison']} on {row['score']}{over}{on}"
+    return f". Compared: {row['comparison']} on {row['score']}{over}{on}{_margin(row)}"
+
+
+def _margin(row: dict[str, Any]) -> str:
+    """`; equivalent means within 10 points`, where that is tested."""
+    if row["margin"] is None:
+        return ""
+    share = row["unit"] == "share"
+    within = f"{100 * row['margin']:g} points" if share else f"{row['margin']:g} {row['unit']}"
+    return f"; equivalent means within {within}"
 
 
 STOPPED = {

@@ -45,5 +45,6 @@ def test_a_registered_study_ends_in_a_sentence(
     assert holds(row)
     sentence = found.findings[0][1]
     assert f": {conclusion} (confirmatory). Compared: select.quality L4 against L1 on mini" in sentence
+    assert sentence.endswith("; equivalent means within 20 points")
     assert (sentence[:12] == "0.0 points [") == (conclusion == "no information")
     assert found.deviations == []
