@@ -32,6 +32,7 @@ from limo_ablate.verify.parser import parse
 from limo_ablate.verify.remarks import circled_numbers, numbered_parts, without_remarks
 from limo_ablate.verify.text import clean, flatten, words
 from limo_ablate.verify.vocabulary import CHINESE_NUMBERS, FUNCTIONS, IGNORED_WORDS, LONE_WORDS, NUMBER_WORDS
+from limo_ablate.verify.wording import yes_or_no
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,6 @@ _CONGRUENT = re.compile(
     r"(?:(?:those|all|the|integers?|numbers?|values?|that|which|are|n)\s+)*congruent\s+to\s+"
     r"(\d{1,9}(?:\s*(?:,|or|and)\s*\d{1,9})*)\s*,?\s*\(?mod(?:ulo)?\s*(\d{1,9})\)?"
 )
-_YES_NO = re.compile(r"(yes|no|true|false)\s*[,.;:]\s(?=.*[a-z]{2}).+", re.IGNORECASE | re.DOTALL)
 _LONE = re.compile(r"[A-Za-z][a-z]{1,2}|[A-Z]{2,3}")
 _CODE = re.compile(r"(?:[A-Z][a-z]?\d*){2,8}")
 """KES, TP53, H2O: a name that is a whole answer is no product of letters."""
@@ -278,8 +278,8 @@ def _special_reading(flat: str) -> Node | None:
         return nodes
     if (match := _RANGE.fullmatch(flat)) and int(match[1]) < int(match[2]):
         return Words(flat)
-    if match := _YES_NO.fullmatch(flat):
-        return Words(match[1].lower())
+    if truth := yes_or_no(flat):
+        return Words(truth.lower())
     return _number_words(flat) or (_phrase(words(flat)) if flat[0].isalpha() and len(flat) < 40 else None)
 
 

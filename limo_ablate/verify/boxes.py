@@ -6,6 +6,7 @@ import re
 from typing import NamedTuple
 
 from limo_ablate.verify.limits import MAX_ANSWER, MAX_BOXES
+from limo_ablate.verify.wording import is_rejected
 
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
@@ -61,14 +62,14 @@ def find_boxes(text: str) -> list[Box]:
             break
         box = _content(text, start)
         outer = bool(box and boxes and box[0] > boxes[0].start)
-        if box and box[1].strip(" $\n\t.~_?{}") and not outer and not _is_denied(text, start):
+        if box and box[1].strip(" $\n\t.~_?{}") and not outer and not _is_denied(text, start, box[0]):
             boxes.insert(0, _with_factors(text, Box(start, box[0], box[1].strip())))
         end = start
     return boxes
 
 
-def _is_denied(text: str, start: int) -> bool:
-    return bool(_DENIED.search(text[max(0, start - 40) : start]))
+def _is_denied(text: str, start: int, end: int) -> bool:
+    return bool(_DENIED.search(text[max(0, start - 40) : start])) or is_rejected(text[end : end + 80])
 
 
 def ends_in_box(text: str) -> bool:

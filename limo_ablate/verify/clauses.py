@@ -3,27 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
-from limo_ablate.verify.boxes import BETWEEN
-from limo_ablate.verify.units import UNITS
+from limo_ablate.verify.values import FORMULA, WORD, Value, grouped, is_computed, prose, values, with_unit
+from limo_ablate.verify.wording import is_conclusion, is_hedged, is_question, is_rejected
 
-FORMULA = re.compile(
-    r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|(?<!\\)\$(?!\$)([^$\n]+?)(?<!\\)\$(?!\d)", re.DOTALL
-)
-NUMBER = re.compile(
-    r"[(\[]\s*-?[\w./\\]+(?:\s*,\s*-?[\w./\\]+)+\s*[)\]]|(?<![A-Za-z0-9_.\\^{/,])[-−]?(?:\\?[$€£¥₹]\s?)?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?"
-    r"(?:\s?/\s?\d+|(?::\d+)+)?(?:\s?\\?%)?(?![^\W_\u2e80-\u9fff])|(?<![A-Za-z0-9_.])[-−]?\.\d+"
-    r"|[-−]?\\[dtc]?frac\{\d+\}\{\d+\}"
-)
-_WORD = re.compile(r"\\?[^\W\d_\u2e80-\u9fff]{2,}|[\u2e80-\u9fff]{1,2}")
 _HAN = re.compile(r"[\u2e80-\u9fff]")
-_UNIT = re.compile(
-    r"\s*(?:(?:square|cubic)\s+)?([A-Za-z]+(?:/[A-Za-z]+)?|[\u2e80-\u9fff]{1,2})(?:\^?[23²³])?"
-    r"(?![^\W_\u2e80-\u9fff])"
-)
-_NO_UNITS = frozenset(("in", "A", "C", "I"))
-_UNIT_WORDS = frozenset(("percent", "degrees", "degree"))
 _ADVERBS = frozenset(
     (
         *("old", "left", "more", "less", "each", "total", "altogether", "long", "wide", "tall", "high"),
@@ -41,7 +25,7 @@ _ASSERTS = re.compile(
     re.IGNORECASE,
 )
 REMARK = re.compile(
-    r"\s*\((?=(?:[^()]*[^\W\d_]){4})(?:and\s+not|not|since|because|as|so|where|the\s+other|which|note|recall|rather|instead"
+    r"\s*\((?=(?:[^()]*[^\W\d_]){4})(?:and\s+not|not|since|because|as|so|where|the|which|note|recall|rather|instead"
     r"|i\.e\.|that\s+is|about|approximately|approx\.?)\b[^()]{0,200}\)",
     re.IGNORECASE,
 )
@@ -51,87 +35,51 @@ _CONTRAST = re.compile(
     r"(?:\bbut|\bit\s+is|\bit's|而是)\s+(?:it\s+is\s+)?(?:rather\s+|instead\s+|actually\s+)?(.+)",
     re.IGNORECASE | re.DOTALL,
 )
-_HEDGED_BEFORE = re.compile(
-    r"\b(?:not|except|excluding|unless|either|neither|possibly|maybe|perhaps|between(?=\s*$)|at\s+least|at\s+most"
-    r"|(?:more|less|fewer|greater|larger|smaller|other|rather)\s+than|without|any|never|cannot|impossible|exceeds?"
-    r"|close\s+to|(?:multiples?|divisors?|factors?|powers?)\s+of|divisible\s+by|(?:ends?|begins?|starts?)\s+(?:in|with)"
-    r"|one\s+of|(?:one|a)\s+possible|fail(?:s|ed)?|reject(?:s|ed)?|excludes?|discard(?:s|ed)?|rules?\s+out|nonzero|hardly"
-    r"|nowhere|undefined|infinite|reach(?:es)?|above|below|beyond|up\s+to|wrong|incorrect|doubt)\b|n['’]t\b|除了|不是|(?:[<>≠≤≥]=?|!=|\\neq?)\s*$"
-    r"|\b(?:might|may|could)\s+(?:\w+\s+)?(?:be\s*)?$",
-    re.IGNORECASE,
-)
-_HEDGED_BEHIND = re.compile(
-    r"\A[^,.;]{0,30}\b(?:(?:does|do|did|is|are)\s*(?:not|n['’]t)|cannot|fails?|as\s+an?|works)\b"
-    r"|\A\W*(?:is|was)\s+(?!the\b|our\b|my\b|left\b|needed\b|required\b|remaining\b|enough\b)"
-    r"|\A\W*(?:raised|over|choose|factorial|with\s+probability|to\s+the\s+(?!nearest)|times|plus|minus|(?:more|less|fewer|greater)\s+than|multiplied|divided|squared|cubed|percent\s+of)\b"
-    r"|\A\W*(?:which|and\s+(?:this|that|it))\s+is\s+(?:impossible|absurd|wrong|incorrect|false|a\s+contradiction)\b"
-    r"|\b(?:or|except|excluding|unless|otherwise|but|depend(?:s|ing)|if|so\s+on|etc)\b|除了|或",
-    re.IGNORECASE,
-)
-_QUESTION = (
-    "find|compute|calculate|determine|evaluate|simplify|solve|express|what|how|which|who|if|let|suppose|assume|given"
-    "|consider|prove|show|write|state|give|expand|factor|convert|round|add|subtract|multiply|divide|graph|enter|list"
-    "|order|rationali[sz]e|name|use|fill|draw|answer|choose|select|identify|estimate|complete|approximate|reduce|note"
-    "|recall|remember|try|is|are|does|do|did|can|will|would|when|where|why|求|若|如果|设|已知|计算|化简|解方程"
-)
-_COMMANDS = (
-    "Find|Compute|Calculate|Determine|Evaluate|Simplify|Express|Solve|Factor|Fully|Completely|Expand"
-    "|Rationalize|Convert|Write|Complete|Reduce|Round|Add|Subtract|Multiply|Divide|Graph|Prove"
-)
-"""Verbs with which a problem begins, capital in the middle of a sentence too where it is quoted."""
-_ASKS = re.compile(
-    rf"^\W*(?:(?:completely|fully|please|now|then|next|first|and)\s+)?(?:{_QUESTION})\b|^\W*[求若设]|[:;,]\s*(?:please\s+)?(?:find|compute|calculate|determine|evaluate|simplify"
-    r"|express|what|how|which\s+of|solve)\b|\b(?:need|want|have|asked|going|try|trying|required|wants?|goal\s+is|task\s+is)"
-    r"\s+(?:us\s+|me\s+)?(?:to\s+)(?:find|compute|calculate|determine|evaluate|simplify|express|solve|know|figure)\b"
-    r"|\b(?:must|should|will|let\s+me|let\s+us|let's)\s+(?:first\s+)?(?:find|compute|calculate|determine|figure|restate|rephrase|recall)\b"
-    r"|\b(?:I|we|let's|will|us)\s+(?:will\s+)?(?:assume|suppose|try|guess)\b"
-    r"|\b(?:problem|question|exercise)\s+(?:has|is|involves|concerns|says|states|tells|asks|gives|mentions)\b|\b(?:are|am|were|we're|I'm)\s+(?:told|given|asked)\b"
-    rf"|(?-i:\b(?:{_COMMANDS})\b)|[?？]|多少|几个|什么|求[^得出]",
-    re.IGNORECASE,
-)
-_CONCLUDES = re.compile(
-    r"^\W*(?:so|therefore|thus|hence|finally|in\s+total|altogether|in\s+all|in\s+conclusion|consequently|this\s+means"
-    r"|we\s+(?:get|have|find|obtain|conclude)|∴|因此|所以|故|综上|从而|于是|即|答)",
-    re.IGNORECASE,
-)
-_LABEL = re.compile(
-    r"\b(?:step|part|case|question|problem|exercise|example|equation|eq\.?|section|lemma|theorem|claim|method)s?"
-    r"\s*[#(]?\s*\Z",
-    re.IGNORECASE,
-)
-"""What a number after it counts: "Step 1" has no value."""
-_COMPUTED = re.compile(r"\d[^=\d]{0,20}[-−+*/x×÷][^=]{0,80}=\s*[-−$€£]{0,2}\d[\d.,]*[^=\d]*\Z")
 _NAME = re.compile(r"\(?[A-Za-z](?:_?\d)?")
 TOTAL = re.compile(r"(?:total|sum|altogether|final|answer|result|difference|profit)", re.IGNORECASE)
 _NAMES_ANSWER = re.compile(r"\bis\s+(?:the|our|my)\s+(?:final\s+|correct\s+)?(?:answer|result)\W*\Z")
 _EQUATION = re.compile(r"((?!!=)[^\s=]*[^\s=<>~≠])\s*=\s*$")
-
-
-class Value(NamedTuple):
-    start: int
-    end: int
-    text: str
-    formula: bool
-
-
-def formula_text(match: re.Match[str]) -> str:
-    return next(group for group in match.groups() if group).strip()
-
-
-def values(text: str) -> list[Value]:
-    """The formulas, and the numbers outside them that are no labels, in their order."""
-    found, at = [], 0
-    for match in [*FORMULA.finditer(text), None]:
-        until = match.start() if match else len(text)
-        found += [
-            Value(number.start(), number.end(), number[0], False)
-            for number in NUMBER.finditer(text, at, until)
-            if not _LABEL.search(text, max(0, number.start() - 20), number.start())
-        ]
-        if match:
-            found.append(Value(match.start(), match.end(), formula_text(match), True))
-            at = match.end()
-    return found
+_BREAK = re.compile(
+    r"[,;]\s+|\s+(?=(?:so|then|thus|hence|therefore|since|because|gives?|yields?|implies|(?:and\s+)?(?:we|you|I|one)\s+"
+    r"(?:get|find|obtain|see|have|conclude)|(?:and|to)\s+(?:get|obtain))\b)",
+    re.IGNORECASE,
+)
+"""Where a part of a sentence ends."""
+_LEAD = r"\W*(?:(?:so|now|but|and|then|thus|hence|therefore|first|next|here|also|please)\W+)*"
+_USES = re.compile(
+    rf"{_LEAD}(?:(?:we|I|you|one)\s+)?(?:(?:can|could|will|would|must|may|should|have\s+to|need\s+to|am\s+going\s+to"
+    r"|already|let\s+us|let's)\s+)*(?:us(?:e|ed|ing)|appl(?:y|ied|ying)|substitut(?:e|ed|ing)|plug(?:ged|ging)?|put(?:ting)?"
+    r"|set(?:ting)?|let(?:ting)?|take|taking|took|test(?:ing)?|try(?:ing)?|consider(?:ing)?|recall|remember)\b",
+    re.IGNORECASE,
+)
+_USED = re.compile(
+    r"\b(?:(?:using|used|uses?|with|from|via|by|given)\s+(?:(?:the|this|that|our|an?)\s+(?:\w+\s+){0,3})?"
+    r"|(?:substitut\w+|plug\w*(?:\s+in)?|known|recall|fact|assumption|case|taking|setting|putting|letting)\s+(?:that\s+)?)"
+    r"[$*(\\\[]*\Z",
+    re.IGNORECASE,
+)
+"""What makes an equation behind it one that is used, not concluded."""
+_REASON = re.compile(
+    rf"{_LEAD}(?:since|because)\b|\W*(?:but\s+)?(?:we|I)\s+(?:already\s+)?(?:know|knew)\b", re.IGNORECASE
+)
+_SETTING = re.compile(
+    rf"{_LEAD}(?:with|by|from|for|after|at|given|as|in|on|under|(?:reject|discard|exclud|ignor|tak|us|sett|putt)ing)\b",
+    re.IGNORECASE,
+)
+"""How a part begins that only introduces the main clause behind it."""
+_RESULT = re.compile(r"(?:and\s+|to\s+)?(?:(?:we|you|I|one)\s+)?(?:get|obtain)\b", re.IGNORECASE)
+_STEP = re.compile(
+    rf"{_LEAD}(?:solve|add|subtract|multiply|divide|simplify|factor|expand|square|cancel|combine|rearrange|evaluate|compute)\b",
+    re.IGNORECASE,
+)
+"""How a part begins that tells what to do, with the result behind it: "Add 3 to both sides to get"."""
+_ADDS = re.compile(
+    r"\W*(?:which|as|since|because|not|or|of|and(?!\s+(?:so|get|obtain|find|have)\b))\b", re.IGNORECASE
+)
+"""How a part begins that goes on with the one before it."""
+_ADDS_REASON = re.compile(
+    r"\W*(?:since|because|as|using|rejecting|discarding|excluding|ignoring)\b", re.IGNORECASE
+)
 
 
 def read_clause(clause: str) -> str | None:
@@ -146,9 +94,12 @@ def read_clause(clause: str) -> str | None:
     if is_question(clause):
         return None
     found = values(clause)
-    words = prose(clause)
     if not found:
         return clause
+    found = [value for value in found if not _is_used(clause, value)]
+    if not found:
+        return None
+    words = prose(clause)
     if clause.startswith("that "):
         return _asserted(clause, found) or _only_group(clause, found) or clause
     leads = not clause[: found[0].start].strip("*( ")
@@ -168,10 +119,11 @@ def read_sentence(sentence: str, earlier: str) -> str | None:
 
     A value that no verb asserts counts if the sentence draws a conclusion, or if `earlier` computes it.
     """
-    sentence = REMARK.sub("", sentence)
-    if is_question(sentence) and not is_computed(sentence):
+    whole = REMARK.sub("", sentence)
+    sentence = statement(whole)
+    if is_question(whole) and not (is_computed(whole) or _RESULT.match(sentence)):
         return None
-    found = values(sentence)
+    found = [value for value in values(sentence) if not _is_used(sentence, value)]
     if not found:
         return None
     if equation := _equation(sentence, found):
@@ -186,7 +138,8 @@ def read_sentence(sentence: str, earlier: str) -> str | None:
     computed = re.search(rf"(?:=|\bis|\bare)\s*\W?{re.escape(last.text)}(?![\d])", earlier)
     return (
         group
-        if _CONCLUDES.match(sentence)
+        if is_conclusion(whole)
+        or is_conclusion(sentence)
         or (last.formula and ends and "=" in last.text)
         or computed
         or _NAMES_ANSWER.search(sentence)
@@ -194,40 +147,51 @@ def read_sentence(sentence: str, earlier: str) -> str | None:
     )
 
 
-def is_hedged(text: str) -> bool:
-    return bool(_HEDGED_BEFORE.search(text) or _HEDGED_BEHIND.search(text))
+def statement(sentence: str) -> str:
+    """What a sentence says in the end, without what it only uses, gives as a reason or rejects.
+
+    "Since $x = -3$ is impossible, x = 5" says "x = 5", and "so x = 5, a contradiction" nothing.
+    """
+    breaks = [m.span() for m in _BREAK.finditer(sentence) if not _in_formula(sentence, m.start())]
+    starts, ends = [0, *(end for _, end in breaks)], [*(start for start, _ in breaks), len(sentence)]
+    parts = [sentence[start:end] for start, end in zip(starts, ends, strict=True)]
+    first, last = 0, len(parts)
+    while last - first > 1 and _ADDS_REASON.match(parts[last - 1]):
+        last -= 1
+    while first < last and _is_premise(parts[first], parts[first + 1 : last]):
+        first += 1
+    for place in range(last - 1, first - 1, -1):
+        if _rejects(parts[place]):
+            first = place + 1
+            break
+    return sentence[starts[first] : ends[last - 1]] if first < last else ""
 
 
-def is_question(sentence: str) -> bool:
-    """Whether a sentence, or its last line, asks for something or sets a problem."""
-    last_line = sentence.rstrip().rpartition("\n")[2]
-    return bool(_ASKS.search(sentence) or _ASKS.search(last_line))
+def _in_formula(text: str, at: int) -> bool:
+    return any(match.start() < at < match.end() for match in FORMULA.finditer(text))
 
 
-def is_computed(sentence: str) -> bool:
-    """Whether a sentence ends in a calculation with numbers: "If she has $5, she needs 9 - 5 = $4 more"."""
-    return bool(_COMPUTED.search(sentence)) and "?" not in sentence
+def _is_premise(part: str, later: list[str]) -> bool:
+    """Whether a part of a sentence only gives what the `later` ones are concluded from."""
+    if _REASON.match(part) or ("=" in part and _USES.match(part)):
+        return True
+    if _STEP.match(part) and later and _RESULT.match(later[0]):
+        return True
+    leads = _SETTING.match(part) or is_hedged(part, "")
+    return bool(leads) and not all(map(_ADDS.match, later))
 
 
-def is_label(text: str) -> bool:
-    """Whether a text ends in a word that counts something, and its number or letter: Step 1."""
-    return bool(_LABEL.search(re.sub(r"(?:\d+|[A-Za-z])\s*\Z", "", text)))
+def _rejects(part: str) -> bool:
+    found = values(part)
+    return any(is_rejected(part[value.end :]) for value in found) if found else is_rejected(part)
 
 
-def is_bare(line: str) -> bool:
-    """Whether a line is a value and nothing else."""
-    return bool(values(line)) and not prose(line)
-
-
-def is_number(line: str) -> bool:
-    return bool(NUMBER.fullmatch(line.strip(" *.$")))
-
-
-def prose(text: str) -> list[str]:
-    """The words outside formulas, except units; two Chinese characters count as a word."""
-    text = FORMULA.sub(" ", text)
-    words = (word for word in _WORD.findall(text) if word[0] != "\\")
-    return [word.lower() for word in words if word not in UNITS and word not in _UNIT_WORDS]
+def _is_used(text: str, value: Value) -> bool:
+    """Whether a value is one side of an equation that a sentence uses: "by substituting x = 3"."""
+    named = _EQUATION.search(text[: value.start])
+    return bool(named or "=" in value.text) and bool(
+        _USED.search(text[: named.start() if named else value.start])
+    )
 
 
 def _asserted(text: str, found: list[Value], *, last: bool = False) -> str | None:
@@ -237,49 +201,26 @@ def _asserted(text: str, found: list[Value], *, last: bool = False) -> str | Non
     """
     groups = [
         group
-        for group in _groups(text, found)
+        for group in grouped(text, found)
         if (verb := _ASSERTS.search(text[: group[0].start])) and verb.start()
     ]
     if not groups or (last and groups[-1][-1] != found[-1]):
         return None
     start, end = groups[0][0].start, groups[-1][-1].end
-    if _HEDGED_BEFORE.search(text[:start][-60:]) or _HEDGED_BEHIND.search(text[end:]):
+    if is_hedged(text[:start][-60:], text[end:]):
         return None
-    return ", ".join(dict.fromkeys(_with_unit(text, value) for group in groups for value in group))
+    return ", ".join(dict.fromkeys(with_unit(text, value) for group in groups for value in group))
 
 
 def _only_group(text: str, found: list[Value]) -> str | None:
     """The values of a text that has one group of them, unhedged."""
-    groups = _groups(text, found)
+    groups = grouped(text, found)
     if len({tuple(value.text for value in group) for group in groups}) != 1:
         return None
     group = groups[0]
-    if _HEDGED_BEFORE.search(text[: group[0].start]) or _HEDGED_BEHIND.search(text[group[-1].end :]):
+    if is_hedged(text[: group[0].start], text[group[-1].end :]):
         return None
-    return ", ".join(_with_unit(text, value) for value in group)
-
-
-def _groups(text: str, found: list[Value]) -> list[list[Value]]:
-    """Values that only "and", "or" and commas separate belong together."""
-    groups: list[list[Value]] = []
-    for value in found:
-        between = text[groups[-1][-1].end : value.start] if groups else ""
-        if groups and between.strip() and BETWEEN.fullmatch(between[:40]):
-            groups[-1].append(value)
-        else:
-            groups.append([value])
-    return groups
-
-
-def _with_unit(text: str, value: Value) -> str:
-    unit = _UNIT.match(text, value.end)
-    if not unit or (value.formula and "=" in value.text):
-        return value.text
-    name = unit[1].partition("/")[0]
-    known = (name in UNITS or name.lower() in UNITS or name in _UNIT_WORDS) and name not in _NO_UNITS
-    if len(name) == 1 and name.isascii() and text[unit.end() :].strip(" .*"):
-        known = False
-    return value.text + (text[value.end : unit.end()] if known else "")
+    return ", ".join(with_unit(text, value) for value in group)
 
 
 def _equation(sentence: str, found: list[Value]) -> str | None:
@@ -291,24 +232,22 @@ def _equation(sentence: str, found: list[Value]) -> str | None:
     if not sides:
         return None
     last, left = sides[-1]
-    if _HEDGED_BEHIND.search(sentence[last.end :]) or _HEDGED_BEFORE.search(
-        re.split(r"[,;]\s", sentence[: left.start()])[-1]
-    ):
+    if is_hedged(re.split(r"[,;]\s", sentence[: left.start()])[-1], sentence[last.end :]):
         return None
     before = _mathematics_before(sentence[: left.end()])
     if re.search(r"[A-Za-z]\s*[-+*/^]|[-+*/^]\s*[A-Za-z]|\d[a-z]\b", before):
         return f"{before}{last.text}"
     words = [match[1] for _, match in sides if len(match[1]) > 1 and match[1].isalpha()]
     if 1 < len(words) == len(sides) and not TOTAL.match(words[-1]):  # length = 7, width = 4
-        return ", ".join(_with_unit(sentence, value) for value, _ in sides)
+        return ", ".join(with_unit(sentence, value) for value, _ in sides)
     named = [(match[1], value) for value, match in sides if _NAME.fullmatch(match[1])]
     if len(named) > 1 or (named and len(sides) == 1):
         return ", ".join(f"{name.strip('(')} = {value.text}" for name, value in named)
-    return _with_unit(sentence, last)
+    return with_unit(sentence, last)
 
 
 def _mathematics_before(text: str) -> str:
     """The end of a text without words."""
     words = text.split(" ")
-    first = next((at for at in range(len(words), 0, -1) if _WORD.search(words[at - 1])), 0)
+    first = next((at for at in range(len(words), 0, -1) if WORD.search(words[at - 1])), 0)
     return " ".join(words[first:])

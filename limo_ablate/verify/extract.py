@@ -13,10 +13,10 @@ from typing import Literal
 from limo_ablate.verify import statements
 from limo_ablate.verify.boxes import BETWEEN, ends_in_box, find_boxes
 from limo_ablate.verify.characters import with_backslashes
-from limo_ablate.verify.clauses import FORMULA, formula_text, is_bare
 from limo_ablate.verify.limits import MAX_TAIL
 from limo_ablate.verify.text import squeeze
 from limo_ablate.verify.turns import Thinking, final_part, turns
+from limo_ablate.verify.values import FORMULA, formula_text, is_bare
 
 Extract = Literal["boxed", "stated", "lenient"]
 How = Literal["box", "stated", "whole", "formula", "number"]

@@ -7,11 +7,11 @@ import re
 from limo_ablate.verify.answer import read_answer
 from limo_ablate.verify.cache import cached
 from limo_ablate.verify.characters import with_backslashes
-from limo_ablate.verify.clauses import prose
 from limo_ablate.verify.extract import extract
 from limo_ablate.verify.limits import MAX_ANSWER, MAX_GOLD
 from limo_ablate.verify.nodes import Words
 from limo_ablate.verify.statements import by_phrase, in_words
+from limo_ablate.verify.values import prose
 
 SHORT_TEXT = 12
 """Words of the longest gold answer that is compared as words."""

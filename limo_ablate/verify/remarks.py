@@ -8,8 +8,11 @@ from collections.abc import Callable
 from limo_ablate.verify.text import flatten
 
 _ORDINAL = re.compile(
-    r"(\d)(?:\s*\^\s*\{?\s*|)(?:\\(?:text|mathrm|rm|textrm|mbox)\s*\{\s*)?(st|nd|rd|th)(?![a-zA-Z])[\s}]*"
+    r"(\d)(?:\s*\^\s*\{?\s*|)(?:\\(?:text|mathrm|rm|textrm|mbox)\s*\{\s*)?(st|nd|rd|th)(?![a-zA-Z])[\s}$]*+"
+    r"(?:(?=(?:\\text\s*\{\s*)?(?i:place|position|day|week|month|hour|minute|floor|grade|century)\b)"
+    r"|(?![a-zA-Z]|\\t))"
 )
+"""The ending of a number in order; one before a noun names another thing: the 5th prime is 11."""
 _LETTER = r"(?!\\pi\b)(?:\\[a-z]+|[a-zA-Z])(?:_\{?\w+\}?)?"
 _LETTERS = rf"{_LETTER}(?:\s*(?:,|and)\s*{_LETTER})*"
 _SET = r"\\?(?:mathbb\s*\{?\s*)?[ZNRQ]\s*\}?(?:\s*[\^_]\s*(?:\{[^{}]*\}|[+*\d]))*"

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import re
 
-from limo_ablate.verify.clauses import (
-    FORMULA,
-    REMARK,
-    TOTAL,
-    is_bare,
-    is_computed,
-    is_hedged,
-    is_label,
-    is_number,
-    is_question,
-    prose,
-    read_clause,
-    read_sentence,
-    values,
-)
+from limo_ablate.verify.clauses import REMARK, TOTAL, read_clause, read_sentence, statement
 from limo_ablate.verify.limits import MAX_SENTENCE
+from limo_ablate.verify.values import FORMULA, is_bare, is_computed, is_label, is_number, prose, values
+from limo_ablate.verify.wording import (
+    is_denial,
+    is_hedged,
+    is_question,
+    is_retracted,
+    is_supposed,
+    is_tool,
+    yes_or_no,
+)
 
 PHRASE = re.compile(
     r"""(?:
@@ -46,30 +42,14 @@ _KEYWORD = re.compile(
     "|[Rr]isp|[Cc]evap"
 )
 """What every phrase in ASCII contains; finding it is cheap."""
-_SUPPOSED = re.compile(
-    r"(?:\b(?:if|whether|suppos(?:e|ing)|assum(?:e|ing)|unless|what|maybe|perhaps|doubt|wrong|incorrect|false|untrue"
-    r"|not\s+(?:the\s+case|true|so|certain|clear)|(?:mistake|error|misconception|trap)\s+(?:is|was|would\s+be)(?:\s+to\s+\w+)?"
-    r"|(?:tempting|mistake|wrong)\s+to\s+\w+"
-    r"|(?:might|may|could|some|many|most|students?|people|they|one)\s[^.!?\n]{0,20}?"
-    r"(?:think|thinks|say|says|believe|guess|expect|claim|claims|suspect))|n['’]t\s+(?:true|so|the\s+case))(?:\s+that)?\s+(?:the|our|this|my)?\s*(?:(?:final|correct)\s+)?(?=answer|option|choice|$)",
-    re.IGNORECASE,
-)
-"""What makes an answer that is spoken of not the one that is given."""
-_RETRACTED = re.compile(
-    r"\W*(?:(?:but|however|wait|no|oh|hmm)\W+){0,3}(?:which\s+is\s+(?:impossible|absurd|wrong|incorrect|false)"
-    r"|actually,?\s+no|scratch\s+that|correction(?=\s*:)|on\s+second\s+thoughts?,?\s+(?:it|that|the\s+answer)"
-    r"|(?:that|this)(?:['’]s|\s+is|\s+was)\s+(?:wrong|incorrect|false|not\s+(?:right|correct))"
-    r"|(?:that|this)\s+(?:can['’]t|cannot)\s+be\s+(?:right|correct|true))\b",
-    re.IGNORECASE,
-)
-"""What takes back the answer before it."""
+_SENTENCE_START = re.compile(r"[.!?\n。]")
 _BREAKS_OFF = re.compile(
     r"(?:,|\b(?:and|or|but|so|then|the|an?|of|to|we|is|are|with|for|by|that|which|when|where))\s*\Z"
 )
 _CLAUSE_END = re.compile(
     r"\n\s*\n|\n(?=\s*[A-Z*#\\【-])|\.(?=\s+[A-Z])|\.\s*$|[。；！]|(?<=[\d$)}])(?:입니다|이다|です|である)|(?<=[?？])(?=\s)"
     r"|,?\s+(?:because|since|(?P<which>which)|as\s+required|of\s+the|so\s+that|I\s+hope|rather\s+than|instead\s+of)\b"
-    r"|</\w|,\s+(?:not|as\s+(?:expected|desired|claimed|needed|stated|shown|above)|though|although|while|whereas|so)\b|(?P<remark>,\s+(?:it|this|they|he|she|we|I)\b)"
+    r"|</\w|,\s+(?:not|as\s+(?:expected|desired|claimed|needed|stated|shown|above)|though|although|while|whereas|so|using|rejecting|discarding)\b|(?P<remark>,\s+(?:it|this|they|he|she|we|I)\b)"
 )
 _CONDITION = re.compile(r"(?:In|For|When|With|By|At|On|From|Using|After|If|Since|As|Under)\b", re.IGNORECASE)
 _LEAD = re.compile(
@@ -86,28 +66,15 @@ _LETTER_AT_END = re.compile(
     r"|选?项?\s*([A-J])\s*(?:选?项)?(?:是|为)?(?:正确|对|符合|成立)(?:的|题意)?[。.]?\s*$"
 )
 _LABELS = re.compile(r"(?:^|\s)\W{0,3}([A-J])[).:](?=\W|\Z)", re.MULTILINE)
-_YES_NO = re.compile(
-    r"\W*(yes|no)\s*[,.:;]\s(?!.*\b(?:yes|no)\b\W*(?:$|(?:otherwise|if|when|for)\b))", re.IGNORECASE
-)
 _COPULA = re.compile(r"\b(?:is|are|was|were)\s+(?:an?\s+|the\s+)?(\w+(?:\s\w+)?)\W*\Z")
-_DENIES = re.compile(
-    r"\b(?:no|none|nobody|nothing|neither|nor|false|untrue|mistake|said|says|claims?|whether)\b",
-    re.IGNORECASE,
-)
-"""What makes "is odd" at the end of a sentence not what the sentence says."""
 _PLEASANTRY = re.compile(
     r"(?:I\s+hope|Hope|Let\s+me\s+know|Thank|Thanks|Have\s+a|Feel\s+free|Please\s+let|Good\s+luck|Is\s+there)\b[^.!?\n]*[.!?]*\s*$"
 )
 _TRUTH = re.compile(r"\b(?:statement|claim|assertion|proposition|conjecture|it)\s+is\s+(true|false)\W*\Z")
+_YES_NO = re.compile(r"\W*(yes|no|true|false)\W*", re.IGNORECASE)
 _UNCLOSED = re.compile(r"\$[^$\n]*(?:\\[a-zA-Z]|[\^_])[^$\n]*\Z|\\[\[(](?!.*\\[\])]).*\Z", re.DOTALL)
 """A formula in which the text breaks off; an amount of money has none of its signs."""
 _ODD_DOLLAR = re.compile(r"(?<!\\)\$[^.\n]*\Z")
-_USED = re.compile(
-    r"\b(?:identity|formula|equation|theorem|lemma|inequality|rule|law|fact|condition|definition|useful)\b"
-    r"|^\W*(?:recall|remember|set|hint|note|todo|known|data|try|limit|time\s+limit|example|input)\b",
-    re.IGNORECASE,
-)
-"""What a formula after it is used for, and does not answer."""
 LOOP = 40
 """Characters before the last sentence that occur often in a text that repeats itself."""
 _SENTENCE_END = re.compile(
@@ -125,14 +92,14 @@ def by_phrase(text: str) -> str | None:
             return None
         begins = max(0, keyword.start() - 30)
     for phrase in reversed(list(PHRASE.finditer(text, begins))[-8:]):
-        if _SUPPOSED.search(text, max(0, phrase.start() - 60), phrase.start()):
+        if is_supposed(_SENTENCE_START.split(text[max(0, phrase.start() - 200) : phrase.start()])[-1]):
             continue
         rest = text[phrase.end() :]
         clause = _clause(rest)
         if text.rstrip().endswith(("?", "？")) and not is_bare(clause):
             continue  # it introduces a question
         _, _, behind = rest[: 3 * MAX_SENTENCE].partition(clause) if clause else ("", "", "")
-        if _RETRACTED.match(behind):
+        if is_retracted(behind):
             return None
         if clause and "\\boxed" not in clause and (answer := read_clause(clause)):
             return answer
@@ -171,9 +138,9 @@ def whole(text: str) -> str | None:
     line = text.strip()
     if not line or "\n" in line or len(line) > 400:
         return None
-    if (answer := _YES_NO.match(line)) and "?" not in line:
-        return answer[1]
-    if is_question(line) or _USED.search(line):
+    if (answer := yes_or_no(line)) and "?" not in line:
+        return answer
+    if is_question(line) or is_tool(line) or not statement(line):
         return None
     if len(prose(line)) > 2 and (complement := in_words(line)):
         return complement
@@ -183,8 +150,9 @@ def whole(text: str) -> str | None:
 
 def in_words(sentence: str) -> str | None:
     """The odd of "The function $f$ is odd": what a sentence without numbers says something is."""
+    sentence = statement(sentence)
     complement = _COPULA.search(sentence)
-    if not complement or _DENIES.search(sentence, 0, complement.start()) or is_hedged(sentence):
+    if not complement or is_denial(sentence[: complement.start()]) or is_hedged(sentence, sentence):
         return None
     if any(not value.formula for value in values(sentence)):
         return None
@@ -203,10 +171,12 @@ def by_last_sentence(text: str, prompt: str = "") -> str | None:
     sentence, earlier = _last_sentence(text)
     if (truth := _TRUTH.search(sentence)) and not is_question(sentence):
         return truth[1]
+    if (truth := _YES_NO.fullmatch(sentence)) and _follows_question(earlier):
+        return truth[1]
     if (
         not 0 < len(sentence) <= MAX_SENTENCE
         or _BREAKS_OFF.search(sentence)
-        or _SUPPOSED.search(sentence)
+        or is_supposed(sentence)
         or earlier.count(earlier[-LOOP:]) > 3
         or repeats(sentence, prompt)
     ):
@@ -215,7 +185,9 @@ def by_last_sentence(text: str, prompt: str = "") -> str | None:
         return None
     if is_bare(sentence):
         lead = earlier.rpartition("\n")[2].strip(" *")
-        if is_question(_last_sentence(earlier.rstrip())[0]) and not (lead and is_computed(sentence)):
+        if lead.endswith(("?", "？")) and is_number(sentence):
+            return sentence.strip(" *.")
+        if _follows_question(earlier) and not (lead and is_computed(sentence)):
             return None
         if lead and not _names_value(lead):
             return None  # the last of several calculations in a line
@@ -224,10 +196,14 @@ def by_last_sentence(text: str, prompt: str = "") -> str | None:
     return read_sentence(sentence, earlier)
 
 
+def _follows_question(earlier: str) -> bool:
+    return is_question(_last_sentence(earlier.rstrip())[0])
+
+
 def _names_value(lead: str) -> bool:
     """Whether the text before a value in its line says in words what it is: "The total cost:"."""
     names = lead.endswith((":", "：")) and bool(prose(lead)) and not is_label(lead[:-1])
-    return names and not _USED.search(lead) and not _names_others(lead)
+    return names and not is_tool(lead) and not _names_others(lead)
 
 
 def _names_others(lead: str) -> bool:

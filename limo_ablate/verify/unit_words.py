@@ -12,6 +12,8 @@ from limo_ablate.verify.vocabulary import NUMBER_WORDS, STOP_WORDS
 if TYPE_CHECKING:
     from limo_ablate.verify.parser import Parser
 
+_ORDINAL_ENDINGS = ("th ", "st ", "nd ", "rd ")
+
 
 def unit_or_number(p: Parser, text: str) -> Node:
     """A unit, "percent", a number word or a counted noun; NotParsed for a sentence."""
@@ -24,6 +26,8 @@ def unit_or_number(p: Parser, text: str) -> Node:
     before = p.tokens[p.at - 2].kind if p.at > 1 else "eof"
     if lower in ("squared", "cubed") and "text" not in (before, p.token.kind):  # of a number, not of a unit
         raise NotParsed(f"a power in words: {word!r}")
+    if lower.startswith(_ORDINAL_ENDINGS):
+        raise NotParsed(f"a number in order: {word[:40]!r}")
     parts = [_unit(part) for part in _split_words(word)]
     if (
         any(part.lower() in STOP_WORDS for part in word.split())
