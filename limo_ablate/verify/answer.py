@@ -103,6 +103,7 @@ _RANGE = re.compile(r"(\d{1,6})-(\d{1,6})")
 _LOWER_CHOICE = re.compile(
     r"(?:(?:option|choice)\s+\(?([a-j])\)?|\(?([a-j])\))\s*[.:]?\s*((?!\().*)", re.DOTALL
 )
+_CAPITAL = re.compile("[A-J]")
 _SEPARATORS = re.compile(r"\s*(?:[,;、]|\band\b|和|以及)\s*")
 _PLAIN = re.compile(r"-?\d{1,40}(?:\.\d{1,40})?")
 _FRACTION = re.compile(r"(-?)\\[dt]?frac\{(\d{1,40})\}\{(\d{1,40})\}")
@@ -151,7 +152,7 @@ def is_lone_word(flat: str) -> bool:
 def read_choice(text: str) -> tuple[str, str] | None:
     """(letters, text after them) of a lettered option such as "B", "(B) 5", "C. text", "Option B"; else
     None."""
-    if len(text) > MAX_ANSWER or not re.search("[A-J]", text):
+    if len(text) > MAX_ANSWER or not _CAPITAL.search(text):
         return None
     match = _CHOICE.fullmatch(flatten(clean(text)).replace("**", "").strip(" ."))
     if not match:

@@ -40,6 +40,8 @@ _DENIED = re.compile(
     re.IGNORECASE,
 )
 """What makes a box after it hold what the answer is not."""
+_NEGATIONS = ("not", "Not", "NOT", "n't", "n’t", "ever", "\\ne", "≠", "!=")
+"""One of these is in every denial; finding it is cheap."""
 _REST = re.compile(r"\s*\}(?:\s*\{[^{}]*\})?")
 _OPENING, _CLOSING = frozenset(("", *"$([\n*:")), ("$", ".", "\n", "**", "\\)", "\\]")
 """What commonly stands around a box that has no factors beside it."""
@@ -69,7 +71,9 @@ def find_boxes(text: str) -> list[Box]:
 
 
 def _is_denied(text: str, start: int, end: int) -> bool:
-    return bool(_DENIED.search(text[max(0, start - 40) : start])) or is_rejected(text[end : end + 80])
+    before = text[max(0, start - 40) : start]
+    denied = any(sign in before for sign in _NEGATIONS) and _DENIED.search(before)
+    return bool(denied) or is_rejected(text[end : end + 80])
 
 
 def ends_in_box(text: str) -> bool:

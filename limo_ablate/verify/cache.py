@@ -27,6 +27,8 @@ def cached(function: Callable[..., T]) -> Callable[..., T]:
 
     @wraps(function)
     def call(*args: str | bool) -> T:
+        if len(args) == 1 and isinstance(args[0], str) and len(args[0]) <= LONG:
+            return short(args[0])
         length = 0
         for arg in args:
             if isinstance(arg, str):

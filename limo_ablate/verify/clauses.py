@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from limo_ablate.verify.values import FORMULA, WORD, Value, grouped, is_computed, prose, values, with_unit
 from limo_ablate.verify.wording import is_conclusion, is_hedged, is_question, is_rejected
@@ -47,13 +48,14 @@ _BREAK = re.compile(
 """Where a part of a sentence ends."""
 _LEAD = r"\W*(?:(?:so|now|but|and|then|thus|hence|therefore|first|next|here|also|please)\W+)*"
 _USES = re.compile(
-    rf"{_LEAD}(?:(?:we|I|you|one)\s+)?(?:(?:can|could|will|would|must|may|should|have\s+to|need\s+to|am\s+going\s+to"
+    rf"{_LEAD}(?:(?:when|if|after|upon|on|by)\s+)?(?:(?:we|I|you|one)\s+)?(?:(?:can|could|will|would|must|may|should|have\s+to|need\s+to|am\s+going\s+to"
     r"|already|let\s+us|let's)\s+)*(?:us(?:e|ed|ing)|appl(?:y|ied|ying)|substitut(?:e|ed|ing)|plug(?:ged|ging)?|put(?:ting)?"
     r"|set(?:ting)?|let(?:ting)?|take|taking|took|test(?:ing)?|try(?:ing)?|consider(?:ing)?|recall|remember)\b",
     re.IGNORECASE,
 )
 _USED = re.compile(
-    r"\b(?:(?:using|used|uses?|with|from|via|by|given)\s+(?:(?:the|this|that|our|an?)\s+(?:\w+\s+){0,3})?"
+    r"\b(?:(?:using|used|uses?(?:\s+of)?|with|from|via|by|given|rel(?:y|ied|ies)\s+on|based\s+on)\s+"
+    r"(?:(?:the|this|that|our|an?)\s+(?:(?!that\b)\w+\s+){0,3})?"
     r"|(?:substitut\w+|plug\w*(?:\s+in)?|known|recall|fact|assumption|case|taking|setting|putting|letting)\s+(?:that\s+)?)"
     r"[$*(\\\[]*\Z",
     re.IGNORECASE,
@@ -67,7 +69,12 @@ _SETTING = re.compile(
     re.IGNORECASE,
 )
 """How a part begins that only introduces the main clause behind it."""
-_RESULT = re.compile(r"(?:and\s+|to\s+)?(?:(?:we|you|I|one)\s+)?(?:get|obtain)\b", re.IGNORECASE)
+_SAYS = re.compile(r"(?:=|\bis|\bare)\s*\W?\Z")
+_SO = re.compile(r"\b(?:so|thus|hence|therefore)\b", re.IGNORECASE)
+_RESULT = re.compile(
+    r"(?:(?:and|to)\s+)?(?:(?:(?:we|you|I|one)\s+)?(?:get|obtain)|(?:we|you|I|one)\s+(?:find|see))\b",
+    re.IGNORECASE,
+)
 _STEP = re.compile(
     rf"{_LEAD}(?:solve|add|subtract|multiply|divide|simplify|factor|expand|square|cancel|combine|rearrange|evaluate|compute)\b",
     re.IGNORECASE,
@@ -135,16 +142,25 @@ def read_sentence(sentence: str, earlier: str) -> str | None:
         return None
     last = found[-1]
     ends = not sentence[last.end :].strip(" .。*\n")
-    computed = re.search(rf"(?:=|\bis|\bare)\s*\W?{re.escape(last.text)}(?![\d])", earlier)
     return (
         group
         if is_conclusion(whole)
         or is_conclusion(sentence)
         or (last.formula and ends and "=" in last.text)
-        or computed
+        or _is_said(last.text, earlier)
         or _NAMES_ANSWER.search(sentence)
         else None
     )
+
+
+def _is_said(value: str, text: str) -> bool:
+    """Whether `text` has "=", "is" or "are" before the value."""
+    at = text.find(value)
+    while at >= 0:
+        if _SAYS.search(text, max(0, at - 10), at) and not text[at + len(value) :][:1].isdigit():
+            return True
+        at = text.find(value, at + 1)
+    return False
 
 
 def statement(sentence: str) -> str:
@@ -194,7 +210,7 @@ def _is_used(text: str, value: Value) -> bool:
     )
 
 
-def _asserted(text: str, found: list[Value], *, last: bool = False) -> str | None:
+def _asserted(text: str, found: Sequence[Value], *, last: bool = False) -> str | None:
     """The values behind "is", "are", "equals", ...; None if there are none, or if they are hedged.
 
     With `last`, also None if another value follows them.
@@ -206,13 +222,15 @@ def _asserted(text: str, found: list[Value], *, last: bool = False) -> str | Non
     ]
     if not groups or (last and groups[-1][-1] != found[-1]):
         return None
+    if last and (result := [match.end() for match in _SO.finditer(text, 0, groups[-1][0].start)]):
+        groups = [group for group in groups if group[0].start >= result[-1]]
     start, end = groups[0][0].start, groups[-1][-1].end
     if is_hedged(text[:start][-60:], text[end:]):
         return None
     return ", ".join(dict.fromkeys(with_unit(text, value) for group in groups for value in group))
 
 
-def _only_group(text: str, found: list[Value]) -> str | None:
+def _only_group(text: str, found: Sequence[Value]) -> str | None:
     """The values of a text that has one group of them, unhedged."""
     groups = grouped(text, found)
     if len({tuple(value.text for value in group) for group in groups}) != 1:
@@ -223,7 +241,7 @@ def _only_group(text: str, found: list[Value]) -> str | None:
     return ", ".join(with_unit(text, value) for value in group)
 
 
-def _equation(sentence: str, found: list[Value]) -> str | None:
+def _equation(sentence: str, found: Sequence[Value]) -> str | None:
     """What the last "=" outside formulas states: the value behind it, if numbers or a name stand before it.
 
     Otherwise the whole equation, since one side of an equation with letters is no value.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -33,6 +34,7 @@ from limo_ablate.verify.nodes import (
     SetOf,
     SetOperation,
     Symbol,
+    Unit,
     as_number,
     divide,
     symbols,
@@ -101,6 +103,8 @@ class Comparison:
             return undecided("limit", str(limit))
 
     def _by_structure(self, gold: Node, answer: Node) -> Outcome:
+        if _is_amount(gold) and _is_amount(answer):
+            return self._scalars(gold, answer)
         if (outcome := compare_words(gold, answer) or compare_times(gold, answer, self)) is not None:
             return outcome
         for rule in (
@@ -342,6 +346,8 @@ class Comparison:
         if len(gold) * len(answer) > MAX_MATCHES and gold != answer:
             ordered = self._ordered(gold, answer)
             return ordered if ordered.equal else undecided("limit", f"more than {MAX_MATCHES} comparisons")
+        if Counter(gold) == Counter(answer):
+            return same(rule)
         left: list[Node] = list(answer)
         open_outcome: Outcome | None = None
         for item in gold:
@@ -374,6 +380,13 @@ def _is_order(node: Node) -> TypeGuard[Relation]:
 _SCALARS = (Number, Add, Mul, Power, Percent, Constant, Symbol, Call)
 _SOLUTIONS = (*_SCALARS, Relation)
 _STRUCTURES = (Relation, Logic, SetOperation, Cases, Group, SetOf, Listing, Builder, Matrix)
+
+
+def _is_amount(node: Node) -> bool:
+    """Whether `node` is a number, alone or with units."""
+    if isinstance(node, Mul):
+        return all(isinstance(factor, (Number, Unit)) for factor in node.factors)
+    return isinstance(node, Number)
 
 
 def _is_structure(node: Node) -> bool:

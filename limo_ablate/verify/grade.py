@@ -28,6 +28,9 @@ from limo_ablate.verify.verdict import Outcome, different, same, undecided
 UNPARSED_GOLD = ("unparsed gold", "the gold answer is neither mathematics nor short text")
 MAX_NAMES = 4
 """Letters of the other side that an arbitrary letter is taken for."""
+_READ_OTHERWISE = re.compile(r"[,eE]")
+"""What a number has that may also be read as several numbers or as a product."""
+_NAMED = re.compile(r"[a-df-hj-z] ?= ?(-?\d+(?:\.\d+)?)")
 _MIXED = re.compile(r"[a-z]/?[A-Z]|[A-Z]/[a-z]|[A-Z]{2}[a-z]")
 
 
@@ -46,7 +49,7 @@ def grade(gold: str, answer: Extraction, *, strict: bool, choices: Mapping[str, 
         if bool(in_gold) != bool(in_answer):
             stated = compare_texts(in_gold or gold, in_answer or answer.text, strict, choices)
             outcome = stated if stated.equal else outcome
-    if not outcome.equal and outcome.rule not in ("choice", "limit") and is_beyond(gold):
+    if not outcome.equal and outcome.rule not in ("choice", "limit", "exact") and is_beyond(gold):
         return undecided(*UNPARSED_GOLD)
     if answer.boxes and isinstance(read_answer(gold).node, (Listing, SetOf, Group)):
         together = compare_texts(gold, ", ".join(answer.boxes), strict, choices)
@@ -63,6 +66,8 @@ def compare_texts(gold: str, answer: str, strict: bool, choices: Mapping[str, st
         return undecided("limit", f"the {which}: more than {MAX_ANSWER} characters")
     if squeeze(gold) == squeeze(answer):
         return same("text")
+    if (named := _NAMED.fullmatch(answer)) and named[1] == gold:
+        return same("identical")
     if (by_letter := _compare_choices(gold, answer, choices)) is not None:
         return by_letter
     return compare_parsed(gold, answer, strict)
@@ -120,6 +125,8 @@ def compare_parsed(gold: str, answer: str, strict: bool) -> Outcome:
         return different("list", "not the same keys")
     if outcome.equal:
         return outcome
+    if outcome.rule == "exact" and not _READ_OTHERWISE.search(gold + answer):
+        return outcome
     g, a = read_answer(gold), read_answer(answer)
     if isinstance(g.node, Words) and isinstance(a.node, Words):
         return outcome  # "no" and "on" are not also n o and o n
@@ -149,8 +156,6 @@ def _with_letters_renamed(gold: str, answer: str, strict: bool) -> Outcome | Non
 
 
 def _compare_answers(g: Answer, a: Answer, strict: bool) -> Outcome:
-    if (bare := squeeze(g.text)) and bare == squeeze(a.text):
-        return same("text")
     verbal = isinstance(g.node, Words) or isinstance(a.node, Words)
     if (
         verbal

@@ -124,6 +124,8 @@ def _cut(kind: str, value: str, one_digit: int, depth: int, scientific: bool) ->
 
 
 def _plain_number(text: str) -> str:
+    if text.isdigit():
+        return text
     text = text.replace("{,\\!}", "")
     if re.fullmatch(r"\d+\{,\}\d+", text) and not re.fullmatch(r"\d{1,3}\{,\}\d{3}", text):
         return text.replace("{,}", ".")

@@ -119,7 +119,8 @@ def _bare_ordinal(match: re.Match[str]) -> str:
     digit, ending = match[1], match[2]
     if ending != "th" and ending != {"1": "st", "2": "nd", "3": "rd"}.get(digit):
         return match[0]
-    return f"{digit} "
+    opened = match[0].count("{") > match[0].count("}")
+    return f"{digit} \\text{{" if opened else f"{digit} "
 
 
 _ROMAN = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii")

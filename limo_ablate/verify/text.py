@@ -135,13 +135,14 @@ def squeeze(text: str) -> str:
     """A canonical spelling of a formula: without spaces and size commands, with one kind of fraction."""
     if text.isalnum():
         return text
-    text = _SQUEEZED.sub("", _GAP.sub("\0", text))
+    if _SQUEEZED.search(text):
+        text = _SQUEEZED.sub("", _GAP.sub("\0", text))
     text = (
         text.replace("\\ldots", "...").replace("\\dots", "...").replace("\\cdots", "...")
         if "dots" in text
         else text
     )
-    if "frac" in text:
+    if text.count("\\frac{") < text.count("frac"):
         text = _SHORT_FRAC.sub(r"\\frac{\1}{\2}", _FRAC_STYLE.sub(r"\\frac", text))
     return text
 

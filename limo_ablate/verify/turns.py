@@ -60,7 +60,7 @@ def final_part(completion: str, prompt: str | None = None, thinking: Thinking = 
     A chat template may have opened the thinking at the end of `prompt`.
     """
     text, unfinished = _without_thinking(cut_turn(completion), (prompt or "").rstrip(), thinking)
-    at = text.rfind("<answer>")
+    at = text.rfind("<answer>") if "<" in text else -1
     if at >= 0 and (inside := text[at + 8 :].partition("</answer>")[0].strip()):
         text = inside
     return Part(text, unfinished)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from limo_ablate.verify.boxes import BETWEEN
+from limo_ablate.verify.cache import cached
 from limo_ablate.verify.units import UNITS
 
 FORMULA = re.compile(
@@ -43,9 +45,11 @@ def formula_text(match: re.Match[str]) -> str:
     return next(group for group in match.groups() if group).strip()
 
 
-def values(text: str) -> list[Value]:
+@cached
+def values(text: str) -> tuple[Value, ...]:
     """The formulas, and the numbers outside them that are no labels, in their order."""
-    found, at = [], 0
+    found: list[Value] = []
+    at = 0
     for match in [*FORMULA.finditer(text), None]:
         until = match.start() if match else len(text)
         found += [
@@ -56,7 +60,7 @@ def values(text: str) -> list[Value]:
         if match:
             found.append(Value(match.start(), match.end(), formula_text(match), True))
             at = match.end()
-    return found
+    return tuple(found)
 
 
 def is_computed(sentence: str) -> bool:
@@ -78,14 +82,15 @@ def is_number(line: str) -> bool:
     return bool(NUMBER.fullmatch(line.strip(" *.$")))
 
 
-def prose(text: str) -> list[str]:
+@cached
+def prose(text: str) -> tuple[str, ...]:
     """The words outside formulas, except units; two Chinese characters count as a word."""
     text = FORMULA.sub(" ", text)
     words = (word for word in WORD.findall(text) if word[0] != "\\")
-    return [word.lower() for word in words if word not in UNITS and word not in _UNIT_WORDS]
+    return tuple(word.lower() for word in words if word not in UNITS and word not in _UNIT_WORDS)
 
 
-def grouped(text: str, found: list[Value]) -> list[list[Value]]:
+def grouped(text: str, found: Sequence[Value]) -> list[list[Value]]:
     """Values that only "and", "or" and commas separate belong together."""
     groups: list[list[Value]] = []
     for value in found:

@@ -39,22 +39,22 @@ _ASKS = re.compile(
     r"|\b(?:I|we|let's|will|us)\s+(?:will\s+)?(?:assume|suppose|try|guess)\b"
     r"|\b(?:problem|question|exercise)\s+(?:has|is|involves|concerns|says|states|tells|asks|gives|mentions)\b"
     r"|\b(?:are|am|were|was|is|we're|I'm)\s+(?:told|given|asked)\s+(?!by\b)"
-    r"|\b(?:as\s+(?:given|stated|assumed)|(?:according\s+to|from|in)\s+the\s+(?:problem|question|statement)"
+    r"|\b(?:as\s+(?:given|stated|assumed|we\s+know|is\s+known)|(?:according\s+to|from|in)\s+the\s+(?:problem|question|statement)"
     r"|by\s+(?:assumption|hypothesis))\b(?!\s+above)"
-    rf"|(?-i:\b{_COMMANDS}\b)|[?？]|多少|几个|什么|求[^得出]",
+    rf"|\b(?:{_CHECKED}|test|wonder)\s+(?:if|whether)\b|(?-i:\b{_COMMANDS}\b)|[?？]|多少|几个|什么|求[^得出]",
     re.IGNORECASE,
 )
 _SUPPOSED = re.compile(
     r"(?:\b(?:"
     + _any(
         r"""if|whether|suppose|supposing|assume|assuming|imagine|unless|until|what|why|maybe|perhaps|doubt|wrong
-        |incorrect|false|untrue|for which|such that|so that|where|not the case|not true|not so|not certain|not clear
+        |incorrect|false|untrue|for which|such that|so that|under which|where|make sure|ensure|not the case|not true|not so|not certain|not clear
         |(?:mistake|error|misconception|trap) (?:is|was|would be)(?: to \w+)?|(?:tempting|mistake|wrong) to \w+"""
     )
     + r"|(?:might|may|could|some|many|most|students?|people|they|one)\s[^.!?\n]{0,20}?"
     r"(?:think|thinks|say|says|believe|guess|expect|claim|claims|suspect)"
     rf"|(?:please|must|should|will|shall|cannot|us|me|let's|(?:{_INTENDS}|^|,)\s*to)\s+(?:{_CHECKED}))"
-    rf"|n['’]t\s+(?:true|so|the\s+case)|^\W*(?:(?:now|please|so)\W+)*(?:{_CHECKED})(?:\s+or\s+disprove:?)?)(?:\s+(?:that|if|whether|why))?\s+"
+    rf"|n['’]t\s+(?:true|so|the\s+case)|^\W*(?:(?:now|please|so)\W+)*(?:{_CHECKED}|prove(?:\s+or\s+disprove)?:))(?:\s+(?:that|if|whether|why))?\s+"
     r"(?:the|our|this|my)?\s*(?:(?:final|correct)\s+)?(?=answer|option|choice|$)",
     re.IGNORECASE,
 )
@@ -99,9 +99,9 @@ _REJECTED = re.compile(
     )
     + rf"\b|\A[^\w.\n]*+(?:(?!\b{_OF_ANOTHER}\b)[^\d$;.=\n?]){{0,60}}?\b"
     + _any(
-        r"""contradict\w*|impossib\w+|absurd\w*|nonsens\w*|extraneous|inadmissible|invalid|violat\w+
+        r"""contradict\w*|contrary|impossib\w+|absurd\w*|nonsens\w*|extraneous|inadmissible|invalid|violat\w+
         |(?:not|n['’]t) (?:possible|allowed|valid|permitted|admissible|acceptable|true|right|correct
-        |a (?:valid )?solution|in the domain)|(?:cannot|can['’]t) (?:be (?:right|correct|true|so)|be(?=\W*\Z)|happen|occur|hold)"""
+        |a (?:valid )?solution|in the domain)|(?:cannot|can['’]t) (?:be (?:right|correct|true|so|an? (?:valid )?(?:solution|root|value))|be(?=\W*\Z)|happen|occur|hold)"""
     )
     + r"\b",
     re.IGNORECASE,
@@ -120,13 +120,13 @@ _DENIES = re.compile(
 )
 _OPPOSED = r"(?!.*(?<!not\s)\b(?:{})\b\W*(?:\Z|(?:otherwise|if|when|for|in)\b))"
 _YES_OR_NO = re.compile(
-    rf"\W*(?:(yes|true)[\s*]*[,.:;]\s{_OPPOSED.format('no|false')}|(no|false)[\s*]*[,.:;]\s{_OPPOSED.format('yes|true')})"
+    rf"\W*(?:so\s+|\\text\{{)?(?:(yes|true)[\s*}}]*[,.:;!]\s{_OPPOSED.format('no|false')}|(no|false)[\s*}}]*[,.:;!]\s{_OPPOSED.format('yes|true')})"
     r".*[a-z]{2}.*",
     re.IGNORECASE | re.DOTALL,
 )
 _CONCLUDES = re.compile(
     r"^\W*(?:so|therefore|thus|hence|finally|in\s+total|altogether|in\s+all|in\s+conclusion|consequently|this\s+means"
-    r"|we\s+(?:get|have|find|obtain|conclude)|∴|因此|所以|故|综上|从而|于是|即|答)",
+    r"|(?:(?:which|this|that)\s+)?(?:gives?|yields?)|(?:and|to)\s+(?:get|obtain)|(?:and\s+)?(?:we|you)\s+(?:get|have|find|obtain|conclude)|∴|因此|所以|故|综上|从而|于是|即|答)",
     re.IGNORECASE,
 )
 _TOOL = re.compile(
