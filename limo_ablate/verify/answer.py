@@ -104,9 +104,11 @@ _LOWER_CHOICE = re.compile(
     r"(?:(?:option|choice)\s+\(?([a-j])\)?|\(?([a-j])\))\s*[.:]?\s*((?!\().*)", re.DOTALL
 )
 _CAPITAL = re.compile("[A-J]")
+_GAPS = re.compile(r"[^\d.]+")
 _SEPARATORS = re.compile(r"\s*(?:[,;、]|\band\b|和|以及)\s*")
-_PLAIN = re.compile(r"-?\d{1,40}(?:\.\d{1,40})?")
-_FRACTION = re.compile(r"(-?)\\[dt]?frac\{(\d{1,40})\}\{(\d{1,40})\}")
+_PLAIN = re.compile(r"([-+]?)(\d{1,40}(?:\.\d{1,40})?|\d{1,3}(,|\\,| )\d{3}(?:\3\d{3}){0,11}(?:\.\d{1,40})?)")
+_FRACTION = re.compile(r"([-+]?)(?:\\[dt]?frac\{(\d{1,40})\}\{(\d{1,40})\}|(\d{1,40})/(\d{1,40}))")
+"""Numbers that need no parser, which would read them alike."""
 _CJK = re.compile(r"[\u2e80-\u9fff]")
 
 
@@ -181,11 +183,12 @@ def _first_reading(text: str) -> Answer:
         return Answer(text, None, "it is empty")
     if len(text) > MAX_ANSWER:
         return Answer(text, None, f"more than {MAX_ANSWER} characters", limited=True)
-    if _PLAIN.fullmatch(text):
-        return Answer(text, parse_number(text) if text[0] != "-" else negate(parse_number(text[1:])), None)
+    if match := _PLAIN.fullmatch(text):
+        number = parse_number(_GAPS.sub("", match[2]))
+        return Answer(text, negate(number) if match[1] == "-" else number, None)
     if match := _FRACTION.fullmatch(text):
-        fraction = divide(parse_number(match[2]), parse_number(match[3]))
-        return Answer(text, negate(fraction) if match[1] else fraction, None)
+        fraction = divide(parse_number(match[2] or match[4]), parse_number(match[3] or match[5]))
+        return Answer(text, negate(fraction) if match[1] == "-" else fraction, None)
     formula = without_remarks(text)
     flat = flatten(formula)
     if not flat:

@@ -40,8 +40,8 @@ _DENIED = re.compile(
     re.IGNORECASE,
 )
 """What makes a box after it hold what the answer is not."""
-_NEGATIONS = ("not", "Not", "NOT", "n't", "n’t", "ever", "\\ne", "≠", "!=")
-"""One of these is in every denial; finding it is cheap."""
+_NEGATION = re.compile(r"not|never|n['’]t|\\ne|≠|!=", re.IGNORECASE)
+"""What every denial has; finding it is cheap."""
 _REST = re.compile(r"\s*\}(?:\s*\{[^{}]*\})?")
 _OPENING, _CLOSING = frozenset(("", *"$([\n*:")), ("$", ".", "\n", "**", "\\)", "\\]")
 """What commonly stands around a box that has no factors beside it."""
@@ -57,9 +57,13 @@ class Box(NamedTuple):
 def find_boxes(text: str) -> list[Box]:
     """The last non-empty boxes, first to last; of nested boxes, the inner one."""
     boxes: list[Box] = []
+    first, framed = text.find("\\boxed"), "\\fbox" in text
+    if first < 0 and not framed:
+        return boxes
     end = len(text)
     for _ in range(MAX_BOXES):
-        start = max(text.rfind("\\boxed", 0, end), text.rfind("\\fbox", 0, end))
+        start = text.rfind("\\boxed", max(first, 0), end)
+        start = max(start, text.rfind("\\fbox", 0, end)) if framed else start
         if start < 0:
             break
         box = _content(text, start)
@@ -72,7 +76,7 @@ def find_boxes(text: str) -> list[Box]:
 
 def _is_denied(text: str, start: int, end: int) -> bool:
     before = text[max(0, start - 40) : start]
-    denied = any(sign in before for sign in _NEGATIONS) and _DENIED.search(before)
+    denied = _NEGATION.search(before) and _DENIED.search(before)
     return bool(denied) or is_rejected(text[end : end + 80])
 
 
