@@ -6,7 +6,7 @@ import re
 from typing import NamedTuple
 
 from limo_ablate.verify.limits import MAX_ANSWER, MAX_BOXES
-from limo_ablate.verify.wording import is_rejected
+from limo_ablate.verify.wording import REJECTED
 
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
@@ -77,7 +77,7 @@ def find_boxes(text: str) -> list[Box]:
 def _is_denied(text: str, start: int, end: int) -> bool:
     before = text[max(0, start - 40) : start]
     denied = _NEGATION.search(before) and _DENIED.search(before)
-    return bool(denied) or is_rejected(text[end : end + 80])
+    return bool(denied or REJECTED.match(text[end : end + 80]))
 
 
 def ends_in_box(text: str) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from limo_ablate.verify.values import FORMULA, WORD, Value, grouped, is_computed, prose, values, with_unit
-from limo_ablate.verify.wording import is_conclusion, is_hedged, is_question, is_rejected
+from limo_ablate.verify.premises import EQUATION, RESULT, is_used, statement
+from limo_ablate.verify.values import WORD, Value, grouped, is_computed, prose, values, with_unit
+from limo_ablate.verify.wording import CONCLUDES, is_hedged, is_question
 
 _HAN = re.compile(r"[\u2e80-\u9fff]")
 _ADVERBS = frozenset(
@@ -39,54 +40,8 @@ _CONTRAST = re.compile(
 _NAME = re.compile(r"\(?[A-Za-z](?:_?\d)?")
 TOTAL = re.compile(r"(?:total|sum|altogether|final|answer|result|difference|profit)", re.IGNORECASE)
 _NAMES_ANSWER = re.compile(r"\bis\s+(?:the|our|my)\s+(?:final\s+|correct\s+)?(?:answer|result)\W*\Z")
-_EQUATION = re.compile(r"((?!!=)[^\s=]*[^\s=<>~≠])\s*=\s*$")
-_BREAK = re.compile(
-    r"[,;]\s+|\s+(?=(?:so|then|thus|hence|therefore|since|because|gives?|yields?|implies|(?:and\s+)?(?:we|you|I|one)\s+"
-    r"(?:get|find|obtain|see|have|conclude)|(?:and|to)\s+(?:get|obtain))\b)",
-    re.IGNORECASE,
-)
-"""Where a part of a sentence ends."""
-_LEAD = r"\W*(?:(?:so|now|but|and|then|thus|hence|therefore|first|next|here|also|please)\W+)*"
-_USES = re.compile(
-    rf"{_LEAD}(?:(?:when|if|after|upon|on|by)\s+)?(?:(?:we|I|you|one)\s+)?(?:(?:can|could|will|would|must|may|should|have\s+to|need\s+to|am\s+going\s+to"
-    r"|already|let\s+us|let's)\s+)*(?:us(?:e|ed|ing)|appl(?:y|ied|ying)|substitut(?:e|ed|ing)|plug(?:ged|ging)?|put(?:ting)?"
-    r"|set(?:ting)?|let(?:ting)?|take|taking|took|test(?:ing)?|try(?:ing)?|consider(?:ing)?|recall|remember)\b",
-    re.IGNORECASE,
-)
-_USED = re.compile(
-    r"\b(?:(?:using|used|uses?(?:\s+of)?|with|from|via|by|given|rel(?:y|ied|ies)\s+on|based\s+on)\s+"
-    r"(?:(?:the|this|that|our|an?)\s+(?:(?!that\b)\w+\s+){0,3})?"
-    r"|(?:substitut\w+|plug\w*(?:\s+in)?|known|recall|fact|assumption|case|taking|setting|putting|letting)\s+(?:that\s+)?)"
-    r"[$*(\\\[]*\Z",
-    re.IGNORECASE,
-)
-"""What makes an equation behind it one that is used, not concluded."""
-_REASON = re.compile(
-    rf"{_LEAD}(?:since|because)\b|\W*(?:but\s+)?(?:we|I)\s+(?:already\s+)?(?:know|knew)\b", re.IGNORECASE
-)
-_SETTING = re.compile(
-    rf"{_LEAD}(?:with|by|from|for|after|at|given|as|in|on|under|(?:reject|discard|exclud|ignor|tak|us|sett|putt)ing)\b",
-    re.IGNORECASE,
-)
-"""How a part begins that only introduces the main clause behind it."""
 _SAYS = re.compile(r"(?:=|\bis|\bare)\s*\W?\Z")
 _SO = re.compile(r"\b(?:so|thus|hence|therefore)\b", re.IGNORECASE)
-_RESULT = re.compile(
-    r"(?:(?:and|to)\s+)?(?:(?:(?:we|you|I|one)\s+)?(?:get|obtain)|(?:we|you|I|one)\s+(?:find|see))\b",
-    re.IGNORECASE,
-)
-_STEP = re.compile(
-    rf"{_LEAD}(?:solve|add|subtract|multiply|divide|simplify|factor|expand|square|cancel|combine|rearrange|evaluate|compute)\b",
-    re.IGNORECASE,
-)
-"""How a part begins that tells what to do, with the result behind it: "Add 3 to both sides to get"."""
-_ADDS = re.compile(
-    r"\W*(?:which|as|since|because|not|or|of|and(?!\s+(?:so|get|obtain|find|have)\b))\b", re.IGNORECASE
-)
-"""How a part begins that goes on with the one before it."""
-_ADDS_REASON = re.compile(
-    r"\W*(?:since|because|as|using|rejecting|discarding|excluding|ignoring)\b", re.IGNORECASE
-)
 
 
 def read_clause(clause: str) -> str | None:
@@ -103,7 +58,7 @@ def read_clause(clause: str) -> str | None:
     found = values(clause)
     if not found:
         return clause
-    found = [value for value in found if not _is_used(clause, value)]
+    found = [value for value in found if not is_used(clause, value)]
     if not found:
         return None
     words = prose(clause)
@@ -128,9 +83,9 @@ def read_sentence(sentence: str, earlier: str) -> str | None:
     """
     whole = REMARK.sub("", sentence)
     sentence = statement(whole)
-    if is_question(whole) and not (is_computed(whole) or _RESULT.match(sentence)):
+    if is_question(whole) and not (is_computed(whole) or RESULT.match(sentence)):
         return None
-    found = [value for value in values(sentence) if not _is_used(sentence, value)]
+    found = [value for value in values(sentence) if not is_used(sentence, value)]
     if not found:
         return None
     if equation := _equation(sentence, found):
@@ -144,8 +99,8 @@ def read_sentence(sentence: str, earlier: str) -> str | None:
     ends = not sentence[last.end :].strip(" .。*\n")
     return (
         group
-        if is_conclusion(whole)
-        or is_conclusion(sentence)
+        if CONCLUDES.match(whole)
+        or CONCLUDES.match(sentence)
         or (last.formula and ends and "=" in last.text)
         or _is_said(last.text, earlier)
         or _NAMES_ANSWER.search(sentence)
@@ -161,53 +116,6 @@ def _is_said(value: str, text: str) -> bool:
             return True
         at = text.find(value, at + 1)
     return False
-
-
-def statement(sentence: str) -> str:
-    """What a sentence says in the end, without what it only uses, gives as a reason or rejects.
-
-    "Since $x = -3$ is impossible, x = 5" says "x = 5", and "so x = 5, a contradiction" nothing.
-    """
-    breaks = [m.span() for m in _BREAK.finditer(sentence) if not _in_formula(sentence, m.start())]
-    starts, ends = [0, *(end for _, end in breaks)], [*(start for start, _ in breaks), len(sentence)]
-    parts = [sentence[start:end] for start, end in zip(starts, ends, strict=True)]
-    first, last = 0, len(parts)
-    while last - first > 1 and _ADDS_REASON.match(parts[last - 1]):
-        last -= 1
-    while first < last and _is_premise(parts[first], parts[first + 1 : last]):
-        first += 1
-    for place in range(last - 1, first - 1, -1):
-        if _rejects(parts[place]):
-            first = place + 1
-            break
-    return sentence[starts[first] : ends[last - 1]] if first < last else ""
-
-
-def _in_formula(text: str, at: int) -> bool:
-    return any(match.start() < at < match.end() for match in FORMULA.finditer(text))
-
-
-def _is_premise(part: str, later: list[str]) -> bool:
-    """Whether a part of a sentence only gives what the `later` ones are concluded from."""
-    if _REASON.match(part) or ("=" in part and _USES.match(part)):
-        return True
-    if _STEP.match(part) and later and _RESULT.match(later[0]):
-        return True
-    leads = _SETTING.match(part) or is_hedged(part, "")
-    return bool(leads) and not all(map(_ADDS.match, later))
-
-
-def _rejects(part: str) -> bool:
-    found = values(part)
-    return any(is_rejected(part[value.end :]) for value in found) if found else is_rejected(part)
-
-
-def _is_used(text: str, value: Value) -> bool:
-    """Whether a value is one side of an equation that a sentence uses: "by substituting x = 3"."""
-    named = _EQUATION.search(text[: value.start])
-    return bool(named or "=" in value.text) and bool(
-        _USED.search(text[: named.start() if named else value.start])
-    )
 
 
 def _asserted(text: str, found: Sequence[Value], *, last: bool = False) -> str | None:
@@ -246,7 +154,7 @@ def _equation(sentence: str, found: Sequence[Value]) -> str | None:
 
     Otherwise the whole equation, since one side of an equation with letters is no value.
     """
-    sides = [(value, match) for value in found if (match := _EQUATION.search(sentence[: value.start]))]
+    sides = [(value, match) for value in found if (match := EQUATION.search(sentence[: value.start]))]
     if not sides:
         return None
     last, left = sides[-1]

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TypeGuard
 
-from limo_ablate.verify.compare_quantities import equal_quantities
+from limo_ablate.verify.compare_quantities import compare_numbers, compare_ratios, equal_quantities, is_amount
 from limo_ablate.verify.compare_words import compare_times, compare_words
 from limo_ablate.verify.deadline import check_time
 from limo_ablate.verify.limits import MAX_MATCHES, LimitReached
 from limo_ablate.verify.nodes import (
     ELLIPSIS,
-    ZERO,
     Add,
     Builder,
     Call,
@@ -34,9 +33,6 @@ from limo_ablate.verify.nodes import (
     SetOf,
     SetOperation,
     Symbol,
-    Unit,
-    as_number,
-    divide,
     symbols,
 )
 from limo_ablate.verify.normalize import (
@@ -62,7 +58,6 @@ from limo_ablate.verify.relations import (
     value_of_identity,
     values_to_compare,
 )
-from limo_ablate.verify.rounding import DOUBLE
 from limo_ablate.verify.scalar import equal, rename_letters
 from limo_ablate.verify.vectors import (
     as_unit_vectors,
@@ -103,7 +98,7 @@ class Comparison:
             return undecided("limit", str(limit))
 
     def _by_structure(self, gold: Node, answer: Node) -> Outcome:
-        if _is_amount(gold) and _is_amount(answer):
+        if is_amount(gold) and is_amount(answer):
             return self._scalars(gold, answer)
         if (outcome := compare_words(gold, answer) or compare_times(gold, answer, self)) is not None:
             return outcome
@@ -269,7 +264,7 @@ class Comparison:
             case Cases(), Cases():
                 return self._cases(gold, answer)
         if isinstance(gold, Ratio) or isinstance(answer, Ratio):
-            return _ratios(gold, answer)
+            return compare_ratios(gold, answer)
         if _is_structure(gold) or _is_structure(answer):
             return different("kind", f"{_kind(gold)} against {_kind(answer)}")
         return self._scalars(gold, answer)
@@ -382,46 +377,13 @@ _SOLUTIONS = (*_SCALARS, Relation)
 _STRUCTURES = (Relation, Logic, SetOperation, Cases, Group, SetOf, Listing, Builder, Matrix)
 
 
-def _is_amount(node: Node) -> bool:
-    """Whether `node` is a number, alone or with units."""
-    if isinstance(node, Mul):
-        return all(isinstance(factor, (Number, Unit)) for factor in node.factors)
-    return isinstance(node, Number)
-
-
 def _is_structure(node: Node) -> bool:
     if isinstance(node, (Relation, Logic, SetOperation, Cases, Group, Builder)):
         return True
     return isinstance(node, Call) and node.name.startswith("big")
 
 
-def _ratios(gold: Node, answer: Node) -> Outcome:
-    """Ratios: 3:4 equals 6:8 and 3/4."""
-    g, a = (node.parts if isinstance(node, Ratio) else None for node in (gold, answer))
-    if g and a:
-        if len(g) != len(a):
-            return different("ratio", "not as many parts")
-        if any(part == ZERO for part in (*g, *a)):
-            return all_equal((equal(x, y) for x, y in zip(g, a, strict=True)), "ratio")
-        return all_equal(
-            (equal(divide(x, g[0]), divide(y, a[0])) for x, y in zip(g, a, strict=True)), "ratio"
-        )
-    return equal_quantities(gold, answer)
-
-
 def _kind(node: Node) -> str:
     return {"Group": "a tuple or interval", "Relation": "a relation"}.get(
         type(node).__name__, type(node).__name__.lower()
     )
-
-
-def compare_numbers(gold: Node, answer: Node) -> Outcome | None:
-    """Two numerals or fractions; None for anything else, and where one could be a rounding of the other."""
-    g, a = as_number(gold), as_number(answer)
-    if not isinstance(g, Number) or not isinstance(a, Number):
-        return None
-    if g.value == a.value:
-        return same("exact")
-    if (g.decimals is None) != (a.decimals is None) or max(g.decimals or 0, a.decimals or 0) >= DOUBLE:
-        return None
-    return different("exact", "different rational numbers")

@@ -6,6 +6,7 @@ from fractions import Fraction
 
 from limo_ablate.verify.algebra import Unsupported
 from limo_ablate.verify.nodes import (
+    ZERO,
     Add,
     Call,
     Constant,
@@ -16,9 +17,12 @@ from limo_ablate.verify.nodes import (
     Numeral,
     Percent,
     Power,
+    Ratio,
     Symbol,
     Unit,
+    as_number,
     children,
+    divide,
     rebuild,
     symbols,
 )
@@ -31,7 +35,7 @@ from limo_ablate.verify.quantity import (
 )
 from limo_ablate.verify.rational import exact
 from limo_ablate.verify.realset import linear
-from limo_ablate.verify.rounding import rounded
+from limo_ablate.verify.rounding import DOUBLE, rounded
 from limo_ablate.verify.scalar import equal, rename_letters
 from limo_ablate.verify.verdict import Outcome, all_equal, different, same
 
@@ -223,3 +227,36 @@ def _periodic(node: Node) -> bool:
 
 def _has_pi(node: Node) -> bool:
     return node == Constant("pi") or any(map(_has_pi, children(node)))
+
+
+def compare_numbers(gold: Node, answer: Node) -> Outcome | None:
+    """Two numerals or fractions; None for anything else, and where one could be a rounding of the other."""
+    g, a = as_number(gold), as_number(answer)
+    if not isinstance(g, Number) or not isinstance(a, Number):
+        return None
+    if g.value == a.value:
+        return same("exact")
+    if (g.decimals is None) != (a.decimals is None) or max(g.decimals or 0, a.decimals or 0) >= DOUBLE:
+        return None
+    return different("exact", "different rational numbers")
+
+
+def compare_ratios(gold: Node, answer: Node) -> Outcome:
+    """Ratios: 3:4 equals 6:8 and 3/4."""
+    g, a = (node.parts if isinstance(node, Ratio) else None for node in (gold, answer))
+    if g and a:
+        if len(g) != len(a):
+            return different("ratio", "not as many parts")
+        if any(part == ZERO for part in (*g, *a)):
+            return all_equal((equal(x, y) for x, y in zip(g, a, strict=True)), "ratio")
+        return all_equal(
+            (equal(divide(x, g[0]), divide(y, a[0])) for x, y in zip(g, a, strict=True)), "ratio"
+        )
+    return equal_quantities(gold, answer)
+
+
+def is_amount(node: Node) -> bool:
+    """Whether `node` is a number, alone or with units."""
+    if isinstance(node, Mul):
+        return all(isinstance(factor, (Number, Unit)) for factor in node.factors)
+    return isinstance(node, Number)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 
-from limo_ablate.verify.clauses import REMARK, TOTAL, read_clause, read_sentence, statement
+from limo_ablate.verify.clauses import REMARK, TOTAL, read_clause, read_sentence
 from limo_ablate.verify.limits import MAX_SENTENCE
+from limo_ablate.verify.premises import statement
 from limo_ablate.verify.values import FORMULA, is_bare, is_computed, is_label, is_number, prose, values
 from limo_ablate.verify.wording import (
-    is_denial,
+    DENIES,
+    REJECTED,
+    RETRACTED,
+    SUPPOSED,
+    TOOL,
     is_hedged,
     is_question,
-    is_retracted,
-    is_supposed,
-    is_tool,
     yes_or_no,
 )
 
@@ -92,14 +94,14 @@ def by_phrase(text: str) -> str | None:
             return None
         begins = max(0, keyword.start() - 30)
     for phrase in reversed(list(PHRASE.finditer(text, begins))[-8:]):
-        if is_supposed(_SENTENCE_START.split(text[max(0, phrase.start() - 200) : phrase.start()])[-1]):
+        if SUPPOSED.search(_SENTENCE_START.split(text[max(0, phrase.start() - 200) : phrase.start()])[-1]):
             continue
         rest = text[phrase.end() :]
         clause = _clause(rest)
         if text.rstrip().endswith(("?", "？")) and not is_bare(clause):
             continue  # it introduces a question
         _, _, behind = rest[: 3 * MAX_SENTENCE].partition(clause) if clause else ("", "", "")
-        if is_retracted(behind):
+        if RETRACTED.match(behind) or REJECTED.match(behind):
             return None
         if clause and "\\boxed" not in clause and (answer := read_clause(clause)):
             return answer
@@ -140,7 +142,7 @@ def whole(text: str) -> str | None:
         return None
     if (answer := yes_or_no(line)) and "?" not in line:
         return answer
-    if is_question(line) or is_tool(line) or not statement(line):
+    if is_question(line) or TOOL.search(line) or not statement(line):
         return None
     if len(prose(line)) > 2 and (complement := in_words(line)):
         return complement
@@ -152,7 +154,7 @@ def in_words(sentence: str) -> str | None:
     """The odd of "The function $f$ is odd": what a sentence without numbers says something is."""
     sentence = statement(sentence)
     complement = _COPULA.search(sentence)
-    if not complement or is_denial(sentence[: complement.start()]) or is_hedged(sentence, sentence):
+    if not complement or DENIES.search(sentence, 0, complement.start()) or is_hedged(sentence, sentence):
         return None
     if any(not value.formula for value in values(sentence)):
         return None
@@ -176,7 +178,7 @@ def by_last_sentence(text: str, prompt: str = "") -> str | None:
     if (
         not 0 < len(sentence) <= MAX_SENTENCE
         or _BREAKS_OFF.search(sentence)
-        or is_supposed(sentence)
+        or SUPPOSED.search(sentence)
         or earlier.count(earlier[-LOOP:]) > 3
         or repeats(sentence, prompt)
     ):
@@ -203,7 +205,7 @@ def _follows_question(earlier: str) -> bool:
 def _names_value(lead: str) -> bool:
     """Whether the text before a value in its line says in words what it is: "The total cost:"."""
     names = lead.endswith((":", "：")) and bool(prose(lead)) and not is_label(lead[:-1])
-    return names and not is_tool(lead) and not _names_others(lead)
+    return names and not TOOL.search(lead) and not _names_others(lead)
 
 
 def _names_others(lead: str) -> bool:

@@ -11,23 +11,24 @@ def _any(phrases: str) -> str:
 
 
 _QUESTION = _any(
-    r"""find|compute|calculate|determine|evaluate|simplify|solve|express|what|how|which|who|if|let|suppose|assume|given
-    |consider|prove|show|write|state|give|expand|factor|convert|round|add|subtract|multiply|divide|graph|enter|list
-    |order|rationali[sz]e|name|use|fill|draw|answer|choose|select|identify|estimate|complete|approximate|reduce
-    |note|recall|remember|try|is|are|does|do|did|can|could|will|would|should|isn't|when|where|why|verify|confirm|check (?:that|if|whether)
-    |explain|decide|justify|demonstrate|imagine|whether"""
+    r"""find|compute|calculate|determine|evaluate|simplify|solve|express|what|how|which|who|if|let|suppose
+    |assume|given|consider|prove|show|write|state|give|expand|factor|convert|round|add|subtract|multiply
+    |divide|graph|enter|list|order|rationali[sz]e|name|use|fill|draw|answer|choose|select|identify
+    |estimate|complete|approximate|reduce|note|recall|remember|try|is|are|does|do|did|can|could|will|would
+    |should|isn't|when|where|why|verify|confirm|check (?:that|if|whether)|explain|decide|justify
+    |demonstrate|imagine|whether"""
 )
 _COMMANDS = _any(
-    r"""Find|Compute|Calculate|Determine|Evaluate|Simplify|Express|Solve|Factor|Fully|Completely|Expand|Rationalize
-    |Convert|Write|Complete|Reduce|Round|Add|Subtract|Multiply|Divide|Graph|Prove"""
+    r"""Find|Compute|Calculate|Determine|Evaluate|Simplify|Express|Solve|Factor|Fully|Completely|Expand
+    |Rationalize|Convert|Write|Complete|Reduce|Round|Add|Subtract|Multiply|Divide|Graph|Prove"""
 )
 """Verbs with which a problem begins, capital in the middle of a sentence too where it is quoted."""
 _SOUGHT = "find|compute|calculate|determine|evaluate|simplify|express|solve|know|figure"
-_CHECKED = (
+_CHECKED = _any(
     "check|see|show|prove|verify|confirm|demonstrate|establish|explain|justify|decide|determine|ask|tell"
 )
 _INTENDS = _any(
-    r"""need|want|wants|have|asked|going|try|trying|required|goal is|task is|aim is|wish|remains|order|used"""
+    "need|wants?|have|asked|going|try|trying|required|(?:goal|task|aim) is|wish|remains|order|used"
 )
 _ASKS = re.compile(
     rf"^\W*(?:(?:completely|fully|please|now|then|next|first|and|so|hmm|but)\W+)*{_QUESTION}\b"
@@ -44,16 +45,18 @@ _ASKS = re.compile(
     rf"|\b(?:{_CHECKED}|test|wonder)\s+(?:if|whether)\b|(?-i:\b{_COMMANDS}\b)|[?？]|多少|几个|什么|求[^得出]",
     re.IGNORECASE,
 )
-_SUPPOSED = re.compile(
+SUPPOSED = re.compile(
     r"(?:\b(?:"
     + _any(
-        r"""if|whether|suppose|supposing|assume|assuming|imagine|unless|until|what|why|maybe|perhaps|doubt|wrong
-        |incorrect|false|untrue|for which|such that|so that|under which|where|make sure|ensure|not the case|not true|not so|not certain|not clear
-        |(?:mistake|error|misconception|trap) (?:is|was|would be)(?: to \w+)?|(?:tempting|mistake|wrong) to \w+"""
+        r"""if|whether|suppose|supposing|assume|assuming|imagine|unless|until|what|why|maybe|perhaps|doubt
+        |wrong|incorrect|false|untrue|for which|such that|so that|under which|where|make sure|ensure
+        |not the case|not true|not so|not certain|not clear
+        |(?:mistake|error|misconception|trap) (?:is|was|would be)(?: to \w+)?
+        |(?:tempting|mistake|wrong) to \w+"""
     )
     + r"|(?:might|may|could|some|many|most|students?|people|they|one)\s[^.!?\n]{0,20}?"
     r"(?:think|thinks|say|says|believe|guess|expect|claim|claims|suspect)"
-    rf"|(?:please|must|should|will|shall|cannot|us|me|let's|(?:{_INTENDS}|^|,)\s*to)\s+(?:{_CHECKED}))"
+    rf"|(?:please|must|should|will|shall|cannot|us|me|let's|(?:{_INTENDS}|^|,)\s*to)\s+{_CHECKED})"
     rf"|n['’]t\s+(?:true|so|the\s+case)|^\W*(?:(?:now|please|so)\W+)*(?:{_CHECKED}|prove(?:\s+or\s+disprove)?:))(?:\s+(?:that|if|whether|why))?\s+"
     r"(?:the|our|this|my)?\s*(?:(?:final|correct)\s+)?(?=answer|option|choice|$)",
     re.IGNORECASE,
@@ -62,17 +65,18 @@ _SUPPOSED = re.compile(
 _HEDGED_BEFORE = re.compile(
     r"\b"
     + _any(
-        r"""not|except|excluding|unless|either|neither|possibly|maybe|perhaps|without|any|never|cannot|impossible
-        |exceeds?|close to|one of|(?:one|a) possible|fail(?:s|ed)?|excludes?|rules? out|nonzero|hardly|nowhere
-        |(?:we|I|must|can|should|to|so|thus|therefore|hence) (?:reject|discard)|undefined|infinite|reach(?:es)?
-        |above|below|beyond|up to|wrong|incorrect|doubt"""
+        r"""not|except|excluding|unless|either|neither|possibly|maybe|perhaps|without|any|never|cannot
+        |impossible|exceeds?|close to|one of|(?:one|a) possible|fail(?:s|ed)?|excludes?|rules? out|nonzero
+        |hardly|nowhere|(?:we|I|must|can|should|to|so|thus|therefore|hence) (?:reject|discard)|undefined
+        |infinite|reach(?:es)?|above|below|beyond|up to|wrong|incorrect|doubt"""
     )
     + r"\b|\b"
     + _any(
-        r"""at least|at most|(?:more|less|fewer|greater|larger|smaller|other|rather) than|divisible by|between
-        |(?:multiples?|divisors?|factors?|powers?) of|(?:ends?|begins?|starts?) (?:in|with)"""
+        r"""at least|at most|(?:more|less|fewer|greater|larger|smaller|other|rather) than|divisible by
+        |between|(?:multiples?|divisors?|factors?|powers?) of|(?:ends?|begins?|starts?) (?:in|with)"""
     )
-    + r"[\s$*(\\]*\Z|n['’]t\b|除了|不是|(?:[<>≠≤≥]=?|!=|\\neq?)\s*\Z|\b(?:might|may|could)\s+(?:\w+\s+)?(?:be\s*)?\Z",
+    + r"[\s$*(\\]*\Z|n['’]t\b|除了|不是|(?:[<>≠≤≥]=?|!=|\\neq?)\s*\Z"
+    r"|\b(?:might|may|could)\s+(?:\w+\s+)?(?:be\s*)?\Z",
     re.IGNORECASE,
 )
 _HEDGED_BEHIND = re.compile(
@@ -86,35 +90,39 @@ _HEDGED_BEHIND = re.compile(
     re.IGNORECASE,
 )
 _OF_ANOTHER = _any(
-    r"""since|because|as|so|others?|negative|any|no|not|never|without|if|unless|otherwise|more|fewer|less|larger
-    |smaller|greater|by|only"""
+    r"""since|because|as|so|others?|negative|any|no|not|never|without|if|unless|otherwise|more|fewer|less
+    |larger|smaller|greater|by|only"""
 )
 """Words behind which something else than the value before them is rejected."""
-_REJECTED = re.compile(
+REJECTED = re.compile(
     r"\A[^\w.\n]*(?:(?:is|are|was|were|must|can|should|has|to|be|being|thus|therefore|hence|also|then|which|this|that|but|and"
     r"|it|an?)\s+)*"
     + _any(
-        r"""rejected|discarded|excluded|eliminated|dismissed|ruled out|thrown out|too (?:large|small|big|high|low)
-        |wrong|incorrect|false|nonsense|absurd|fails?|(?:does|do) not (?:work|hold|satisfy)|doesn['’]t (?:work|hold)"""
+        r"""rejected|discarded|excluded|eliminated|dismissed|ruled out|thrown out
+        |too (?:large|small|big|high|low)|wrong|incorrect|false|nonsense|absurd|fails?
+        |(?:does|do) not (?:work|hold|satisfy)|doesn['’]t (?:work|hold)"""
     )
     + rf"\b|\A[^\w.\n]*+(?:(?!\b{_OF_ANOTHER}\b)[^\d$;.=\n?]){{0,60}}?\b"
     + _any(
-        r"""contradict\w*|contrary|impossib\w+|absurd\w*|nonsens\w*|extraneous|inadmissible|invalid|violat\w+
-        |(?:not|n['’]t) (?:possible|allowed|valid|permitted|admissible|acceptable|true|right|correct
-        |a (?:valid )?solution|in the domain)|(?:cannot|can['’]t) (?:be (?:right|correct|true|so|an? (?:valid )?(?:solution|root|value))|be(?=\W*\Z)|happen|occur|hold)"""
+        r"""contradict\w*|contrary|impossib\w+|absurd\w*|nonsens\w*|extraneous|inadmissible|invalid
+        |violat\w+
+        |(?:not|n['’]t) (?:possible|allowed|valid|permitted|admissible|acceptable|true|right
+        |correct |a (?:valid )?solution|in the domain)
+        |(?:cannot|can['’]t) (?:be (?:right|correct|true|so|an? (?:valid )?(?:solution|root|value))
+        |be(?=\W*\Z)|happen|occur|hold)"""
     )
     + r"\b",
     re.IGNORECASE,
 )
 """What makes the value before it one that does not hold: "which is impossible", "is rejected"."""
-_RETRACTED = re.compile(
+RETRACTED = re.compile(
     r"\W*(?:(?:but|however|wait|no|oh|hmm)\W+){0,3}(?:actually,?\s+no|scratch\s+that|correction(?=\s*:)"
     r"|on\s+second\s+thoughts?,?\s+(?:it|that|the\s+answer)"
     r"|(?:that|this)(?:['’]s|\s+is|\s+was)\s+(?:wrong|incorrect|false|not\s+(?:right|correct))"
     r"|(?:that|this)\s+(?:can['’]t|cannot)\s+be\s+(?:right|correct|true))\b",
     re.IGNORECASE,
 )
-_DENIES = re.compile(
+DENIES = re.compile(
     r"\b(?:no|none|nobody|nothing|neither|nor|false|untrue|mistake|said|says|claims?|whether)\b",
     re.IGNORECASE,
 )
@@ -124,12 +132,12 @@ _YES_OR_NO = re.compile(
     r".*[a-z]{2}.*",
     re.IGNORECASE | re.DOTALL,
 )
-_CONCLUDES = re.compile(
+CONCLUDES = re.compile(
     r"^\W*(?:so|therefore|thus|hence|finally|in\s+total|altogether|in\s+all|in\s+conclusion|consequently|this\s+means"
     r"|(?:(?:which|this|that)\s+)?(?:gives?|yields?)|(?:and|to)\s+(?:get|obtain)|(?:and\s+)?(?:we|you)\s+(?:get|have|find|obtain|conclude)|∴|因此|所以|故|综上|从而|于是|即|答)",
     re.IGNORECASE,
 )
-_TOOL = re.compile(
+TOOL = re.compile(
     r"\b(?:identity|formula|equation|theorem|lemma|inequality|rule|law|fact|condition|definition|useful)\b"
     r"|^\W*(?:recall|remember|set|hint|note|todo|known|data|try|limit|time\s+limit|example|input)\b",
     re.IGNORECASE,
@@ -138,39 +146,13 @@ _TOOL = re.compile(
 
 def is_hedged(before: str, behind: str) -> bool:
     """Whether the words before or behind a value make it not the one that is stated."""
-    return bool(_HEDGED_BEFORE.search(before) or _HEDGED_BEHIND.search(behind)) or is_rejected(behind)
-
-
-def is_rejected(behind: str) -> bool:
-    return bool(_REJECTED.match(behind))
-
-
-def is_retracted(behind: str) -> bool:
-    return bool(_RETRACTED.match(behind)) or is_rejected(behind)
-
-
-def is_supposed(before: str) -> bool:
-    """Whether an answer phrase that follows only speaks of an answer, or asks for it."""
-    return bool(_SUPPOSED.search(before))
-
-
-def is_denial(text: str) -> bool:
-    return bool(_DENIES.search(text))
+    return bool(_HEDGED_BEFORE.search(before) or _HEDGED_BEHIND.search(behind) or REJECTED.match(behind))
 
 
 def is_question(sentence: str) -> bool:
     """Whether a sentence, or its last line, asks for something or sets a problem."""
     last_line = sentence.rstrip().rpartition("\n")[2]
     return bool(_ASKS.search(sentence) or _ASKS.search(last_line))
-
-
-def is_conclusion(sentence: str) -> bool:
-    return bool(_CONCLUDES.match(sentence))
-
-
-def is_tool(text: str) -> bool:
-    """Whether a text names a formula or a fact that is used."""
-    return bool(_TOOL.search(text))
 
 
 def yes_or_no(text: str) -> str | None:

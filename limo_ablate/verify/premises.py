@@ -1,0 +1,104 @@
+"""Leaves out of a sentence what it only uses, gives as a reason, or rejects."""
+
+from __future__ import annotations
+
+import re
+
+from limo_ablate.verify.values import FORMULA, Value, values
+from limo_ablate.verify.wording import REJECTED, is_hedged
+
+EQUATION = re.compile(r"((?!!=)[^\s=]*[^\s=<>~≠])\s*=\s*$")
+_BREAK = re.compile(
+    r"[,;]\s+|\s+(?=(?:so|then|thus|hence|therefore|since|because|gives?|yields?|implies|(?:and\s+)?(?:we|you|I|one)\s+"
+    r"(?:get|find|obtain|see|have|conclude)|(?:and|to)\s+(?:get|obtain))\b)",
+    re.IGNORECASE,
+)
+"""Where a part of a sentence ends."""
+_LEAD = r"\W*(?:(?:so|now|but|and|then|thus|hence|therefore|first|next|here|also|please)\W+)*"
+_USES = re.compile(
+    rf"{_LEAD}(?:(?:when|if|after|upon|on|by)\s+)?(?:(?:we|I|you|one)\s+)?(?:(?:can|could|will|would|must|may|should|already"
+    r"|(?:have|need|am\s+going)\s+to|let\s+us|let's)\s+)*(?:us(?:e|ed|ing)|appl(?:y|ied|ying)|substitut(?:e|ed|ing)|plug(?:ged|ging)?|put(?:ting)?"
+    r"|set(?:ting)?|let(?:ting)?|take|taking|took|test(?:ing)?|try(?:ing)?|consider(?:ing)?|recall|remember)\b",
+    re.IGNORECASE,
+)
+_USED = re.compile(
+    r"\b(?:(?:using|used|uses?(?:\s+of)?|with|from|via|by|given|rel(?:y|ied|ies)\s+on|based\s+on)\s+"
+    r"(?:(?:the|this|that|our|an?)\s+(?:(?!that\b)\w+\s+){0,3})?"
+    r"|(?:substitut\w+|plug\w*(?:\s+in)?|known|recall|fact|assumption|case|taking|setting|putting|letting)\s+(?:that\s+)?)"
+    r"[$*(\\\[]*\Z",
+    re.IGNORECASE,
+)
+"""What makes an equation behind it one that is used, not concluded."""
+_REASON = re.compile(
+    rf"{_LEAD}(?:since|because)\b|\W*(?:but\s+)?(?:we|I)\s+(?:already\s+)?(?:know|knew)\b", re.IGNORECASE
+)
+_SETTING = re.compile(
+    rf"{_LEAD}(?:with|by|from|for|after|at|given|as|in|on|under|(?:reject|discard|exclud|ignor|tak|us|sett|putt)ing)\b",
+    re.IGNORECASE,
+)
+"""How a part begins that only introduces the main clause behind it."""
+RESULT = re.compile(
+    r"(?:(?:and|to)\s+)?(?:(?:(?:we|you|I|one)\s+)?(?:get|obtain)|(?:we|you|I|one)\s+(?:find|see))\b",
+    re.IGNORECASE,
+)
+_STEP = re.compile(
+    rf"{_LEAD}(?:solve|add|subtract|multiply|divide|simplify|factor|expand|square|cancel|combine|rearrange|evaluate"
+    r"|compute)\b",
+    re.IGNORECASE,
+)
+"""How a part begins that tells what to do, with the result behind it: "Add 3 to both sides to get"."""
+_ADDS = re.compile(
+    r"\W*(?:which|as|since|because|not|or|of|and(?!\s+(?:so|get|obtain|find|have)\b))\b", re.IGNORECASE
+)
+"""How a part begins that goes on with the one before it."""
+_ADDS_REASON = re.compile(
+    r"\W*(?:since|because|as|using|rejecting|discarding|excluding|ignoring)\b", re.IGNORECASE
+)
+
+
+def statement(sentence: str) -> str:
+    """What a sentence says in the end, without what it only uses, gives as a reason or rejects.
+
+    "Since $x = -3$ is impossible, x = 5" says "x = 5", and "so x = 5, a contradiction" nothing.
+    """
+    formulas = [match.span() for match in FORMULA.finditer(sentence)]
+    breaks = [
+        match.span()
+        for match in _BREAK.finditer(sentence)
+        if not any(start < match.start() < end for start, end in formulas)
+    ]
+    starts, ends = [0, *(end for _, end in breaks)], [*(start for start, _ in breaks), len(sentence)]
+    parts = [sentence[start:end] for start, end in zip(starts, ends, strict=True)]
+    first, last = 0, len(parts)
+    while last - first > 1 and _ADDS_REASON.match(parts[last - 1]):
+        last -= 1
+    while first < last and _is_premise(parts[first], parts[first + 1 : last]):
+        first += 1
+    for place in range(last - 1, first - 1, -1):
+        if _rejects(parts[place]):
+            first = place + 1
+            break
+    return sentence[starts[first] : ends[last - 1]] if first < last else ""
+
+
+def is_used(text: str, value: Value) -> bool:
+    """Whether a value is one side of an equation that a sentence uses: "by substituting x = 3"."""
+    named = EQUATION.search(text[: value.start])
+    return bool(named or "=" in value.text) and bool(
+        _USED.search(text[: named.start() if named else value.start])
+    )
+
+
+def _is_premise(part: str, later: list[str]) -> bool:
+    """Whether a part of a sentence only gives what the `later` ones are concluded from."""
+    if _REASON.match(part) or ("=" in part and _USES.match(part)):
+        return True
+    if _STEP.match(part) and later and RESULT.match(later[0]):
+        return True
+    leads = _SETTING.match(part) or is_hedged(part, "")
+    return bool(leads) and not all(map(_ADDS.match, later))
+
+
+def _rejects(part: str) -> bool:
+    found = values(part)
+    return any(REJECTED.match(part[value.end :]) for value in found) if found else bool(REJECTED.match(part))
