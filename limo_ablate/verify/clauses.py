@@ -58,7 +58,7 @@ def read_clause(clause: str) -> str | None:
     found = values(clause)
     if not found:
         return clause
-    found = [value for value in found if not is_used(clause, value)]
+    found = tuple(value for value in found if not is_used(clause, value))
     if not found:
         return None
     words = prose(clause)
