@@ -13,6 +13,8 @@ from limo_ablate.cli import VERBS, limo_ablate, main
 from limo_ablate.core.command import Verb, Words
 from limo_ablate.core.command import run as run_command
 from limo_ablate.core.project import VARIABLE
+from limo_ablate.study.design import Study
+from limo_ablate.sweep.coordinate import write_study
 from limo_ablate.trial.keys import keys
 from tests.conftest import ROOT
 from tests.forked import limo_ablate as run
@@ -249,3 +251,24 @@ def test_every_help_has_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> No
     for verb in ("", "sweep", "export"):
         assert main([*verb.split(), "--help"]) == 0
         assert "130 interrupted" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_sweep_s_json_is_the_state_of_its_study(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where overrides are of the study, which no trial has."""
+
+    def run(study: Study, **_: object) -> int:
+        folder = tmp_path / study.name
+        write_study(study, (), folder)
+        print("a line")
+        return 3
+
+    (tmp_path / "little").mkdir()
+    monkeypatch.setattr("limo_ablate.sweep.coordinate.run", run)
+    given = ["seeds=[0]", "select.size=4", "name=little", f"paths.studies={tmp_path}", "--json"]
+    assert main(["sweep", "miniature", *given]) == 3
+    printed, said = capsys.readouterr()
+    assert json.loads(printed)["study"] == "little"
+    assert json.loads(printed)["waiting"] == json.loads(printed)["trials"] > 0
+    assert said == "a line\n"

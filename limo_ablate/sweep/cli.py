@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -42,12 +42,14 @@ def sweep(
     An override of an axis replaces its levels, `seeds=[0,1]` the seeds, `budget.gpu_hours=10` the spending
     budget; any other override holds for every trial.
     """
+    from limo_ablate.analysis.register.freeze import folder_of
     from limo_ablate.study.design import load_study
     from limo_ablate.sweep.coordinate import run
+    from limo_ablate.sweep.status import study_facts
 
     declared = load_study(study, overrides)
     code = run(declared, extend=extend, keep_stale=keep_stale, typed=overrides, trust=trust, quiet=quiet)
-    return code, lambda: _status(declared.name, overrides)
+    return code, lambda: study_facts(folder_of(declared))
 
 
 @click.command(
@@ -69,9 +71,11 @@ def join(study: str, overrides: list[str], trials: int | None, trust: bool, quie
         raise UserError(f"{wrong[0]}: only launch.* can differ from the overrides of `sweep`")
     from limo_ablate.study.folder import study_folder
     from limo_ablate.sweep.join import join as join_study
+    from limo_ablate.sweep.status import study_facts
 
-    code = join_study(study_folder(study), overrides, trials, trust=trust, quiet=quiet)
-    return code, lambda: _status(study, ())
+    folder = study_folder(study)
+    code = join_study(folder, overrides, trials, trust=trust, quiet=quiet)
+    return code, lambda: study_facts(folder)
 
 
 @click.command(
@@ -181,12 +185,3 @@ def fetch(what: str, study: str, overrides: list[str], offline: bool) -> Result:
     found = bring(what, configs, offline=offline)
     missing = any(one["missing"] for one in found)
     return EXIT_USER_ERROR if missing else 0, lambda: found
-
-
-def _status(study: str, overrides: Sequence[str]) -> dict[str, Any]:
-    """What `status STUDY --json` prints."""
-    from limo_ablate.study.folder import study_folder
-    from limo_ablate.sweep.status import study_facts
-    from limo_ablate.trial.compose import compose
-
-    return study_facts(study_folder(study, Path(compose(overrides).paths.studies)))
