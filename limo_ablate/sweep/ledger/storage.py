@@ -59,6 +59,8 @@ class Storage:
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.url, self._patience, self._pause, self._journal = str(url), patience, pause, None
+        self._checked = set[tuple[int, int]]()
+        """Study and number of finished rows, which Optuna keeps as they were read first."""
         self.optuna: BaseStorage
         if isinstance(url, Path):
             self._journal = Journal(url.resolve(), patience, pause)
@@ -76,7 +78,10 @@ class Storage:
         found = self.patiently(lambda: self.optuna.get_all_trials(study, deepcopy=False))
         rows = [row for row in found if row.user_attrs.keys() >= OURS]
         for row in rows if self._journal is None else ():  # a journal's were checked line by line
-            check_attributes(row.user_attrs, f"ledger {self.url}: row {row.number}")
+            if (study, row.number) not in self._checked:
+                check_attributes(row.user_attrs, f"ledger {self.url}: row {row.number}")
+                if row.state.is_finished():
+                    self._checked.add((study, row.number))
         return rows
 
     @contextmanager
