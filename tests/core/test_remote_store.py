@@ -301,9 +301,9 @@ FOLDERS = {"resume": True, "checkpoints": ("checkpoints", "at")}
 def test_a_training_goes_on_on_another_machine(client: Any, tmp_path: Path) -> None:
     def killed(folder: Path) -> None:
         for step in (1, 2, 3):
-            checkpoint(folder, step, f"after {step}")
             (folder / "at" / f"step-{step}").mkdir(parents=True)
             (folder / "at" / f"step-{step}" / "kept").write_text(str(step))
+            checkpoint(folder, step, f"after {step}")
             (folder / "log").write_text("of this machine")
             wait_for(client, f"step-{step:08d}")
         raise Killed
