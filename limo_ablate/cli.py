@@ -36,6 +36,7 @@ SECTIONS: dict[str, dict[str, Target]] = {
         "join": Target("limo_ablate.sweep.cli:join", "Add one more runner to a study, on any machine."),
         "retry": Target("limo_ablate.sweep.cli:retry", "Give failed trials new attempts."),
         "repair": Target("limo_ablate.sweep.cli:repair", "Make a study's damaged ledger readable again."),
+        "ledger": Target("limo_ablate.sweep.ledger.serve:ledger", "Serve a ledger to many machines."),
     },
     "Look": {
         "plan": Target(

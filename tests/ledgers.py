@@ -51,7 +51,7 @@ class Place:
 
 
 class Proxy:
-    """`python -m limo_ablate.sweep.ledger.serve`, which can go away."""
+    """`limo-ablate ledger serve`, which can go away."""
 
     def __init__(self, url: str) -> None:
         self.served = url
@@ -60,15 +60,8 @@ class Proxy:
         self.start()
 
     def start(self) -> None:
-        command = [
-            sys.executable,
-            "-m",
-            "limo_ablate.sweep.ledger.serve",
-            self.served,
-            "--port",
-            str(self.port),
-        ]
-        self.process = subprocess.Popen(command)
+        words = ("ledger", "serve", self.served, "--port", str(self.port))
+        self.process = subprocess.Popen([sys.executable, "-m", "limo_ablate", *words])
 
     def stop(self) -> None:
         self.process.kill()

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from limo_ablate.core.credentials import MASK, has_password
 from limo_ablate.core.errors import UserError
 
-SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg", "postgresql+psycopg2", "grpc")
+SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg", "postgresql+psycopg2", "grpc", "grpcs")
 OPTIONS = (
     "application_name", "connect_timeout", "host", "port", "service", "sslmode", "sslrootcert",
     "target_session_attrs",
@@ -29,7 +29,7 @@ def check_ledger(url: str, where: str = "") -> None:
     if scheme not in SCHEMES or not rest:
         raise UserError(
             f"{where}ledger={url}: not a ledger; it is sqlite:///FILE, "
-            "postgresql+psycopg://USER@HOST/NAME or grpc://HOST:PORT"
+            "postgresql+psycopg://USER@HOST/NAME or grpc(s)://HOST:PORT"
         )
     if scheme == "sqlite" and not re.fullmatch(r"/(?!file:|:)[^?#]+", rest):
         raise UserError(f"{where}ledger={url}: an SQLite file is named as sqlite:///FILE, and has no options")

@@ -3,22 +3,20 @@
 studies/NAME/ledger.log                 the default, on any file system that all runners share
 sqlite:////shared/ledger.db             one machine
 postgresql+psycopg://user@host/lab      many machines
-grpc://host:port                        the same, through `python -m limo_ablate.sweep.ledger.serve`
+grpc://host:port                        the same, through `limo-ablate ledger serve`; grpcs:// with TLS
 """
 
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import optuna
-from optuna.exceptions import ExperimentalWarning, StorageInternalError
-from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage, get_storage
+from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage, RDBStorage, get_storage
 from optuna.trial import FrozenTrial
 
 from limo_ablate.core.errors import UserError
@@ -120,19 +118,18 @@ class Storage:
 def _open(url: str, patience: float, pause: Callable[[float], None], creates: bool) -> BaseStorage:
     try:
         return (
-            _proxy(url, patience) if url.startswith("grpc://") else _database(url, patience, pause, creates)
+            _proxy(url, patience)
+            if url.startswith(("grpc://", "grpcs://"))
+            else _database(url, patience, pause, creates)
         )
     except Exception as error:
         raise UserError(f"ledger={url}: can't be opened: {_line(error)}{_advice(error)}") from error
 
 
-def _proxy(url: str, patience: float) -> GrpcStorageProxy:
-    parts = urlsplit(url)
-    if not (parts.hostname and parts.port):
-        raise ValueError("needs host and port, as in grpc://head:13000")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        proxy = GrpcStorageProxy(host=parts.hostname, port=parts.port)
+def _proxy(url: str, patience: float) -> BaseStorage:
+    from limo_ablate.sweep.ledger.secured import SecuredProxy
+
+    proxy = SecuredProxy(url)
     proxy.wait_server_ready(patience)
     return proxy
 
