@@ -1,8 +1,8 @@
 """Optuna's gRPC proxy with a token and TLS, which it lacks: both sides of the line to a ledger.
 
 The token is in LIMO_ABLATE_LEDGER_TOKEN as TOKEN@HOST:PORT, the same on all machines. A client sends it to
-that host and port alone, as a study may name any. `grpcs://` is TLS; a certificate that no public authority has
-signed is named in LIMO_ABLATE_LEDGER_CERTIFICATE.
+that host and port alone, as a study may name any. `grpcs://` is TLS; a certificate that no public authority
+has signed is named in LIMO_ABLATE_LEDGER_CERTIFICATE.
 """
 
 from __future__ import annotations

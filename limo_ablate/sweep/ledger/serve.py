@@ -22,6 +22,7 @@ DEFAULT = "sqlite:///outputs/ledger.db"
 @click.command(
     "ledger",
     cls=Verb,
+    reads_project=False,
     examples=[
         "limo-ablate ledger serve",
         "limo-ablate ledger serve postgresql+psycopg://me@host/database --host 0.0.0.0",
@@ -36,8 +37,8 @@ DEFAULT = "sqlite:///outputs/ledger.db"
 @click.option("--key", type=click.Path(path_type=Path), help="The certificate's private key (PEM).")
 def ledger(action: str, url: str, host: str, port: int, certificate: Path | None, key: Path | None) -> int:
     """Serves the database URL (sqlite:///FILE, postgresql+psycopg://USER@HOST/NAME; outputs/ledger.db if it
-    is left out) as `ledger=grpc://HOST:PORT` of studies on many machines, until Ctrl-C. Beyond this machine it
-    needs LIMO_ABLATE_LEDGER_TOKEN=TOKEN@HOST:PORT, here and on each of them.
+    is left out) as `ledger=grpc://HOST:PORT` of studies on many machines, until Ctrl-C. Beyond this machine
+    it needs LIMO_ABLATE_LEDGER_TOKEN=TOKEN@HOST:PORT, here and on each of them.
     """
     serve(url, host, port, _pair(certificate, key))
     return 0

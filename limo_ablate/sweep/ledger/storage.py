@@ -117,11 +117,9 @@ class Storage:
 
 def _open(url: str, patience: float, pause: Callable[[float], None], creates: bool) -> BaseStorage:
     try:
-        return (
-            _proxy(url, patience)
-            if url.startswith(("grpc://", "grpcs://"))
-            else _database(url, patience, pause, creates)
-        )
+        if url.startswith(("grpc://", "grpcs://")):
+            return _proxy(url, patience)
+        return _database(url, patience, pause, creates)
     except Exception as error:
         raise UserError(f"ledger={url}: can't be opened: {_line(error)}{_advice(error)}") from error
 
