@@ -1,4 +1,4 @@
-"""docs/clusters.md: recipes are valid as far as that is seen here; the steps of the image work (CI_IMAGE=1)."""
+"""docs/clusters.md: recipes are valid as far as that is seen here; the image's steps work (CI_IMAGE=1)."""
 
 import os
 import re
