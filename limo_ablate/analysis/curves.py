@@ -27,6 +27,8 @@ Fit = Callable[[Array, Array, Array, Array], Array]
 DRAWS = 400
 POINTS = 61
 """Number of points of a curve, evenly spaced over log n."""
+FLAT = 1e-9
+"""Spread of resamples below which they differ by rounding only."""
 TIED = 1e-9
 """Relative difference of two fits that is attributed to rounding."""
 
@@ -154,7 +156,9 @@ def fit_curves(
     if clusters is not None:
         values = np.stack([by_cluster(line, clusters) for line in values])
     estimates = [crossed(line, bounds=SHARE, problems=problems) for line in values]
-    resampled = _resampled(values, np.stack([line.half_width(0.95) for line in estimates]), seed)
+    ends = [(line.mean, *line.interval()) for line in estimates]
+    reach = np.stack([np.maximum(high - mean, mean - low) for mean, low, high in ends])
+    resampled = _resampled(values, reach, seed)
     grid = np.exp(np.linspace(np.log(sizes[0]), np.log(sizes[-1]), POINTS))
     curves = []
     for own, line, resamples in zip(values, estimates, resampled, strict=True):
@@ -227,18 +231,22 @@ def _first(grid: Array, curve: Array, target: float) -> float:
     return float(np.exp(np.log(grid[low]) + share * (np.log(grid[high]) - np.log(grid[low]))))
 
 
-def _resampled(values: Array, half: Array, seed: int) -> Array:
+def _resampled(values: Array, reach: Array, seed: int) -> Array:
     """(L, DRAWS, sizes) accuracies from resampled trainings and problems (or clusters), the same for all
-    lines and sizes. Resamples of few trainings spread too little: they are widened to the calibrated
-    interval."""
+    lines and sizes. Resamples of few trainings, or near 0 and 1, spread too little: they are widened to the
+    calibrated interval, which ends `reach` (L, sizes) from the mean. Where all answers agree, normal values
+    take their place."""
     rng = np.random.default_rng(seed)
     lines, sizes, *replicates, n = values.shape
     trainings, problems = bootstrap_weights(rng, replicates, DRAWS), bootstrap_weights(rng, [n], DRAWS)
     layouts = values.reshape(lines, sizes, -1, n)
     resampled = np.einsum("lsrn,br,bn->lbs", layouts, trainings, problems, optimize=True)
     mean = layouts.mean(axis=(2, 3))[:, None]
-    wider = half / 1.96 / np.maximum(resampled.std(axis=1), 1e-9)
-    return np.asarray(np.clip(mean + (resampled - mean) * np.maximum(wider, 1.0)[:, None], 0, 1))
+    spread = resampled.std(axis=1)[:, None]
+    flat = spread < FLAT
+    deviation = np.where(flat, rng.standard_normal(resampled.shape), resampled - mean)
+    wider = reach[:, None] / 1.96 / np.where(flat, 1.0, spread)
+    return np.asarray(mean + deviation * np.where(flat, wider, np.maximum(wider, 1.0)))
 
 
 def _held_out(fit: Fit, sizes: Array, accuracy: Array, weights: Array) -> float:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from limo_ablate.analysis.crossed import SHARE, crossed
 from limo_ablate.analysis.curves import Curve, data_equivalence, decline, fit_curves
 
 SIZES = np.array([4.0, 8, 16, 32, 64, 128, 256])
@@ -120,3 +121,15 @@ def test_rounding_does_not_choose_among_curves_through_two_sizes() -> None:
         values = answers(power(SIZES[:3]), seed, n=60)
         one, other = fit_curve(SIZES[:3], values), fit_curve(SIZES[:3], values[:, :, ::-1])
         assert one.held_out == pytest.approx(other.held_out)
+
+
+@pytest.mark.parametrize("solved", [0.0, 1.0])
+def test_where_all_answers_agree_the_band_is_as_wide_as_a_cells_interval(solved: float) -> None:
+    """It had no width."""
+    sizes = np.array([4.0, 16.0, 64.0])
+    (curve,) = fit_curves(sizes, np.full((1, 3, 3, 60), solved))
+    low, high = curve.band()
+    (least,), (most,) = crossed(np.full((1, 3, 60), solved), bounds=SHARE).interval()
+    assert (high - low)[[0, -1]].min() > most - least
+    assert (high - low).min() > 0.8 * (most - least), "between sizes, too"
+    assert (low.min() >= 0, high.max() <= 1) == (True, True)
