@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import subprocess
@@ -40,6 +41,9 @@ class HardwareConfig:
     remote: str | None = field(default=None, metadata=NOT_IN_KEY)
     """Command that runs a shell command line, its last argument, on a host, e.g. `ssh {host}`; null: Slurm's
     srun."""
+    price: float | None = field(default=None, metadata=NOT_IN_KEY)
+    """What a device (a GPU, or with device=cpu a core) costs for an hour, in any one currency; null:
+    unknown."""
 
     @property
     def threads_in_key(self) -> int | None:
@@ -62,6 +66,8 @@ class HardwareConfig:
             parts = getattr(self, key)
             if parts < 1 or self.processes % parts:
                 raise UserError(f"hardware.{key}={parts} must divide hardware.processes={self.processes}")
+        if self.price is not None and not (math.isfinite(self.price) and self.price >= 0):
+            raise UserError(f"hardware.price={self.price:g}: must be a number of at least 0, or null")
         if self.hosts is not None and len(self.hosts) != self.nodes:
             raise UserError(
                 f"hardware.hosts names {len(self.hosts)} machines, but hardware.nodes={self.nodes}"

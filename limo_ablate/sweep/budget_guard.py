@@ -1,6 +1,6 @@
 """Keeps a study within its spending budget: no trial starts that is forecast to end beyond a cap.
 
-    Spending(Budget(gpu_hours=10), spent=3600.0, forecast=costs.seconds).allows(trial, running)
+    Spending(Budget(gpu_hours=10), spent=Use(3600.0), forecast=costs.seconds).allows(trial, running)
 
 Trials are taken in the queue's order. One may start only if what is spent, what the running trials are
 forecast to use (at least what they have used) and its own forecast are within the cap together. A trial that
@@ -14,12 +14,11 @@ which the running trials were forecast too low.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
-from limo_ablate.core.hardware import device_count
-from limo_ablate.study.budget import Budget
+from limo_ablate.study.budget import Budget, Use
 from limo_ablate.study.planned import PlannedTrial
-from limo_ablate.sweep.ledger.ledger import histories, seconds_run
+from limo_ablate.sweep.ledger.ledger import History, histories, seconds_run
 from limo_ablate.sweep.ledger.queue import Queue, QueuedTrial, queue_lock
 
 
@@ -29,36 +28,43 @@ class Spending:
     def __init__(
         self,
         budget: Budget | None,
-        spent: float,
+        spent: Use,
         forecast: Callable[[PlannedTrial], float],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`spent`: device-seconds that the study has used so far; `forecast`: seconds that a trial will
-        take."""
+        """`spent`: what the study has used so far; `forecast`: seconds that a trial will take."""
         self._budget, self._forecast, self._clock = budget or Budget(), forecast, clock
         self.update(spent, 0.0)
 
-    def update(self, spent: float, ran: float) -> None:
-        """What the study has used by now: device-seconds, and seconds in which any of its trials ran."""
+    def update(self, spent: Use, ran: float) -> None:
+        """What the study has used by now, and seconds in which any of its trials ran."""
         self._spent, self._ran, self._updated = spent, ran, self._clock()
 
     def charge(self, trial: PlannedTrial, seconds: float) -> None:
         """An attempt at `trial` has ended after `seconds`, with whatever outcome."""
-        self._spent += seconds * device_count(trial.config.hardware)
+        self._spent += Use.of(trial.config.hardware, seconds)
 
     def allows(self, trial: PlannedTrial, running: Iterable[tuple[PlannedTrial, float]]) -> bool:
         """Whether `trial` may start beside `running`: trials, each with the seconds it has run."""
         seconds = self._forecast(trial)
         ran = self._ran + self._clock() - self._updated
-        if self._budget.hours is not None and ran + seconds > self._budget.hours * 3600:
-            return False
-        if self._budget.gpu_hours is None:
-            return True
-        reserved = sum(
-            max(used, self._forecast(other)) * device_count(other.config.hardware) for other, used in running
-        )
-        own = seconds * device_count(trial.config.hardware)
-        return self._spent + reserved + own <= self._budget.gpu_hours * 3600
+        use = self._spent + Use.of(trial.config.hardware, seconds)
+        for other, used in running:
+            use += Use.of(other.config.hardware, max(used, self._forecast(other)))
+        return self._budget.allows(use, ran + seconds)
+
+
+def spent(found: Mapping[str, History], trials: Iterable[PlannedTrial]) -> Use:
+    """What the attempts in a ledger have used, at the prices that `trials` have now.
+
+    Trials that the study no longer has are taken at the highest of these prices.
+    """
+    prices = {trial.id: trial.config.hardware.price or 0.0 for trial in trials}
+    highest = max(prices.values(), default=0.0)
+    total = Use()
+    for key, history in found.items():
+        total += Use.of_devices(prices.get(key, highest), history.device_seconds)
+    return total
 
 
 class BudgetGuard:
@@ -70,7 +76,7 @@ class BudgetGuard:
     ) -> None:
         """`forecast`: seconds that a trial will take."""
         self._queue, self._budget = queue, budget
-        self._spending = Spending(budget, 0.0, forecast)
+        self._spending = Spending(budget, Use(), forecast)
         self._elsewhere: list[tuple[PlannedTrial, float]] = []
 
     def refresh(self) -> None:
@@ -79,7 +85,7 @@ class BudgetGuard:
             return
         rows, now = self._queue.ledger.rows(), time.time()
         by_trial = histories(rows)
-        self._spending.update(sum(h.device_seconds for h in by_trial.values()), seconds_run(rows, now))
+        self._spending.update(spent(by_trial, self._queue.trials), seconds_run(rows, now))
         trials = {trial.id: trial for trial in self._queue.trials}
         self._elsewhere = [
             (trials[key], now - history.since)

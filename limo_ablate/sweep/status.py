@@ -21,6 +21,7 @@ from limo_ablate.core.errors import EXIT_USER_ERROR, UserError
 from limo_ablate.core.progress import Progress, read_progress
 from limo_ablate.core.project import command
 from limo_ablate.core.text import counted, printable
+from limo_ablate.study.budget import Use
 from limo_ablate.study.design import load_study
 from limo_ablate.study.folder import STUDY, study_folder
 from limo_ablate.study.planned import PlannedTrial, count_text
@@ -48,8 +49,8 @@ class TrialStatus:
     reason: str | None
     """Reason of its last failure, or why its result does not count any more."""
     failures: int
-    device_seconds: float
-    """Device-seconds of its attempts that have ended."""
+    use: Use
+    """What its attempts that have ended have used, at the price that its devices have now."""
     runner: str | None
     """Id of the runner that runs it."""
     folder: Path
@@ -68,7 +69,7 @@ class TrialStatus:
             "reason": self.reason,
             "runner": self.runner,
             "progress": str(self.progress) if self.progress else None,
-            "device_seconds": round(self.device_seconds, 1),
+            "device_seconds": round(self.use.device_seconds, 1),
             "log": str(self.folder / LOG),
         }
 
@@ -169,7 +170,8 @@ def _state(
         state = "running" if running else "waiting" if waiting else "failed"
     runner = history.runner if state == "running" else None
     where = folder / "trials" / trial.folder
-    return TrialStatus(trial, state, reason, len(history.failures), history.device_seconds, runner, where)
+    use = Use.of_devices(trial.config.hardware.price, history.device_seconds)
+    return TrialStatus(trial, state, reason, len(history.failures), use, runner, where)
 
 
 def summary(folder: Path, found: Sequence[TrialStatus]) -> str:
@@ -180,10 +182,11 @@ def summary(folder: Path, found: Sequence[TrialStatus]) -> str:
         parts[place] += f" ({for_bases} for a base model)"
     if later := unproposed(folder, found):
         parts.append(f"{later} not proposed yet")
-    spent = sum(state.device_seconds for state in found) / 3600
+    spent = sum((state.use for state in found), Use())
+    cost = f", a cost of {spent.money:,.2f}" if spent.money else ""
     live = ", ".join(map(str, live_runners(folder)))
     trials = count_text([state.trial for state in found], len(found) + later)
-    return f"{folder.name}: {trials}: {', '.join(parts)}; {spent:.2f} device-hours" + (
+    return f"{folder.name}: {trials}: {', '.join(parts)}; {spent.device_seconds / 3600:.2f} device-hours{cost}" + (
         f"; runners: {live}" if live else ""
     )
 
@@ -243,7 +246,8 @@ def _facts(folder: Path, found: Sequence[TrialStatus], *, full: bool) -> dict[st
         "trials": len(found) + (later := unproposed(folder, found)),
         **{state: counts[state] for state in STATES},
         "not_proposed": later,
-        "device_seconds": round(sum(state.device_seconds for state in found), 1),
+        "device_seconds": round(sum(state.use.device_seconds for state in found), 1),
+        "money": round(sum(state.use.money for state in found), 2),
         "bases": [
             {"base": name, "progress": str(progress), "waiting": count}
             for name, (progress, count) in bases_in_making(folder, found).items()

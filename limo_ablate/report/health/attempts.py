@@ -5,7 +5,7 @@ Read from the ledger, which has every attempt; if it is not available, from the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -25,12 +25,10 @@ PATIENCE = 3.0
 class Attempt:
     cell: str
     machine: str
-    """Machine it ran on, from its runner's name; empty if unknown."""
     state: str
-    """`done`, `failed`, `pruned`, `interrupted` (not the trial's fault) or `running`."""
     start: float
-    """Start in seconds since the epoch, by the clock of its machine."""
     end: float
+    """These four are as in the ledger's `Span`."""
     number: int
     """Number of the attempt, from 1."""
     reason: str
@@ -42,12 +40,10 @@ def attempts(view: StudyView) -> tuple[list[Attempt], bool]:
     rows = _rows(view)
     if not rows:
         return sorted(_recorded(view), key=lambda attempt: attempt.start), False
-    begun = [row for row in rows if row.datetime_start]
-    last = max(
-        (time for row in begun for time in (row.datetime_start, row.datetime_complete) if time), default=None
-    )
-    begun_attempts = [_attempt(row, last) for row in begun]
-    return sorted(begun_attempts, key=lambda attempt: attempt.start), True
+    times = [at for row in rows for at in (row.datetime_start, row.datetime_complete) if at]
+    last = max(times).timestamp() if times else 0.0
+    begun = [attempt for row in rows for attempt in _attempts(row, last)]
+    return sorted(begun, key=lambda attempt: attempt.start), True
 
 
 def _rows(view: StudyView) -> Sequence[FrozenTrial]:
@@ -61,24 +57,16 @@ def _rows(view: StudyView) -> Sequence[FrozenTrial]:
         return []
 
 
-def _attempt(row: FrozenTrial, last: datetime | None) -> Attempt:
-    from limo_ablate.sweep.ledger.ledger import INTERRUPTED
+def _attempts(row: FrozenTrial, last: float) -> Iterator[Attempt]:
+    from limo_ablate.sweep.ledger.ledger import spans
 
-    assert row.datetime_start is not None
-    attributes = row.user_attrs
-    result = attributes.get("result", {})
-    state = {"COMPLETE": "done", "PRUNED": "pruned", "RUNNING": "running"}.get(row.state.name, "failed")
-    if state == "failed" and INTERRUPTED in result:
-        state = "interrupted"
-    return Attempt(
-        cell=attributes["cell"],
-        machine=(attributes.get("runner") or "").rsplit("-", 2)[0],
-        state=state,
-        start=row.datetime_start.timestamp(),
-        end=(row.datetime_complete or last or row.datetime_start).timestamp(),
-        number=attributes.get("attempt", 1),
-        reason=result.get("reason", ""),
-    )
+    about = row.user_attrs
+    reason = about.get("result", {}).get("reason", "")
+    for span in spans(row, last):
+        why = reason if span.state == "failed" else ""
+        yield Attempt(
+            about["cell"], span.machine, span.state, span.start, span.end, about.get("attempt", 1), why
+        )
 
 
 def _recorded(view: StudyView) -> list[Attempt]:

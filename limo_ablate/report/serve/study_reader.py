@@ -73,7 +73,7 @@ class StudyReader:
         with _COMPOSING:
             trials = all_trials(self._session, rows)
         states, started = trial_statuses(self.folder, trials, rows), _started(rows)
-        budget, spent = self._session.study.budget, sum(state.device_seconds for state in states)
+        budget, spent = self._session.study.budget, sum(state.use.device_seconds for state in states)
         now = sum(
             started.get(state.trial.id, 0.0) * device_count(state.trial.config.hardware)
             for state in states

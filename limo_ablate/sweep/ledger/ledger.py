@@ -33,14 +33,26 @@ from limo_ablate.sweep.ledger.storage import Storage
 LEDGER = "ledger.log"
 """File of the journal in a study's folder."""
 SPENT = "spent"
-"""Attribute of rows that were given back: [seconds, device-seconds, [start, seconds], ...] spent until
-then."""
+"""Attribute of rows that were given back: [seconds, device-seconds, [start, seconds, runner], ...]
+spent until then."""
 INTERRUPTED = "interrupted"
 """Key in the result of failed attempts that were not the trial's fault and don't count against it."""
 DECLARED = "limo_ablate:cells"
 """System attribute of the study: which trials it has."""
 FINAL = "final"
 """Key in the result of failed attempts after which the trial was given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A time in which an attempt ran: seconds since 1970, by the clock of its machine."""
+
+    start: float
+    end: float
+    machine: str
+    """Name of the machine; empty if unknown."""
+    state: str
+    """`done`, `failed`, `pruned`, `interrupted` (no fault of the trial, say a preemption) or `running`."""
 
 
 @dataclass(slots=True)
@@ -182,7 +194,8 @@ class Ledger:
         with self.transaction():
             row = self._storage.patiently(lambda: self.storage.get_trial(row_id))
             before, on_devices, *ran = row.user_attrs.get(SPENT, (0.0, 0.0))
-            spent = [before + seconds, on_devices + seconds * devices, *ran, [_start(row), seconds]]
+            span = [_start(row), seconds, row.user_attrs.get("runner")]
+            spent = [before + seconds, on_devices + seconds * devices, *ran, span]
             return self._note(row_id, runner=None, **{SPENT: spent}) and self._move(
                 row_id, TrialState.WAITING
             )
@@ -233,20 +246,28 @@ def seconds_run(rows: Sequence[FrozenTrial], now: float) -> float:
     Attempts that ran side by side count once; breaks in which none ran don't count.
     """
     total, until = 0.0, 0.0
-    for start, end in sorted(span for row in rows for span in _spans(row, now)):
-        total += max(0.0, end - max(start, until))
-        until = max(until, end)
+    for span in sorted((span for row in rows for span in spans(row, now)), key=lambda span: span.start):
+        total += max(0.0, span.end - max(span.start, until))
+        until = max(until, span.end)
     return total
 
 
-def _spans(row: FrozenTrial, now: float) -> Iterator[tuple[float, float]]:
-    """(start, end) of each time the row ran, by the clocks of the machines."""
-    for start, seconds in row.user_attrs.get(SPENT, ())[2:]:
-        yield start, start + seconds
+def spans(row: FrozenTrial, now: float) -> Iterator[Span]:
+    """The times in which the row ran, until `now` (seconds since 1970)."""
+    for start, seconds, *runner in row.user_attrs.get(SPENT, ())[2:]:
+        yield Span(start, start + seconds, machine_of(*runner), "interrupted")
+    machine, result = machine_of(row.user_attrs.get("runner")), row.user_attrs.get("result", {})
     if row.state == TrialState.RUNNING:
-        yield _start(row), now
+        yield Span(_start(row), now, machine, "running")
     elif row.state.is_finished() and row.datetime_start is not None:
-        yield _start(row), _start(row) + row.user_attrs.get("result", {}).get("seconds", 0.0)
+        state = {TrialState.COMPLETE: "done", TrialState.PRUNED: "pruned"}.get(row.state, "failed")
+        state = "interrupted" if INTERRUPTED in result else state
+        yield Span(_start(row), _start(row) + result.get("seconds", 0.0), machine, state)
+
+
+def machine_of(runner: str | None = None) -> str:
+    """The machine of a runner, whose id is `host-pid-4hex`; empty if unknown."""
+    return (runner or "").rsplit("-", 2)[0]
 
 
 def _start(row: FrozenTrial) -> float:

@@ -21,6 +21,8 @@ from limo_ablate.trial.config import TrialConfig
 def check_study(study: Study, trials: Sequence[PlannedTrial]) -> None:
     """`trials`: those known beforehand. Raises UserError, which names the first key that is wrong."""
     configs = {block.name: _config(study, block, trials) for block in study.blocks}
+    if study.budget and study.budget.money is not None:
+        _check_prices([*configs.values(), *(trial.config for trial in trials)], study)
     blocks = {block.name: block for block in study.blocks}
     for figure in study.figures:
         where = f"study {study.name}: figure '{figure.title}'"
@@ -40,6 +42,14 @@ def check_study(study: Study, trials: Sequence[PlannedTrial]) -> None:
             check_objectives((goal,), configs[block.name], f"study {study.name}: block '{block.name}': tune")
         check_objectives(
             block.objectives or (), configs[block.name], f"study {study.name}: block '{block.name}'"
+        )
+
+
+def _check_prices(configs: Sequence[TrialConfig], study: Study) -> None:
+    if names := {config.hardware.name for config in configs if config.hardware.price is None}:
+        raise UserError(
+            f"study {study.name}: budget.money needs hardware.price, what a GPU (or core) costs an hour; "
+            f"hardware {', '.join(sorted(names))} has none"
         )
 
 

@@ -8,12 +8,25 @@ from limo_ablate.core.command import Verb, json_option, print_json, words
 from limo_ablate.core.errors import EXIT_USER_ERROR
 
 
+class MachinesType(click.ParamType):
+    """`2x8`: two machines of eight devices each."""
+
+    name = "NxK"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
+        count, _, devices = value.partition("x")
+        if not (count.isdecimal() and devices.isdecimal() and 0 < int(count) <= 10_000 and int(devices)):
+            self.fail(f"{value!r}: write machines x devices of each, such as 2x8", param, ctx)
+        return [int(devices)] * int(count)
+
+
 @click.command(
     "plan",
     cls=Verb,
     examples=[
         "limo-ablate plan miniature",
         "limo-ablate plan limo_rq5 hardware=fsdp2 --gpu-memory 141 budget.gpu_hours=100",
+        "limo-ablate plan limo_rq5 hardware=fsdp2 hardware.price=2.5 --machines 2x8",
     ],
 )
 @words("study")
@@ -24,7 +37,15 @@ from limo_ablate.core.errors import EXIT_USER_ERROR
     metavar="GB",
     help="Gigabytes of a GPU that the study is to fit in.  [default: this machine's]",
 )
-def plan(study: str, overrides: list[str], as_json: bool, gpu_memory: int | None) -> int:
+@click.option(
+    "--machines",
+    type=MachinesType(),
+    metavar="NxK",
+    help="Number of machines, and of GPUs of each (of cores, for trials on CPUs).  [default: this machine]",
+)
+def plan(
+    study: str, overrides: list[str], as_json: bool, gpu_memory: int | None, machines: list[int] | None
+) -> int:
     """Trials by block, what is done, forecast hours and GPU-hours (docs/plan.md says how good the forecast
     is), what a budget leaves out, memory, effects that a fractional design confounds, and the smallest effect
     each contrast would detect, and what would keep trials from running (exit code 2). Overrides are those of
@@ -34,9 +55,8 @@ def plan(study: str, overrides: list[str], as_json: bool, gpu_memory: int | None
     from limo_ablate.sweep.plan.plan import plan as plan_study
     from limo_ablate.sweep.plan.text import facts, text
 
-    made = plan_study(
-        load_study(study, overrides), None if gpu_memory is None else gpu_memory * 1e9, overrides
-    )
+    memory = None if gpu_memory is None else gpu_memory * 1e9
+    made = plan_study(load_study(study, overrides), memory, overrides, machines)
     if as_json:
         print_json(facts(made))
     else:

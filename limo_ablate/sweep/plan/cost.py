@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 from limo_ablate.analysis.results import read_metrics
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.hardware import device_count
+from limo_ablate.core.hardware import HardwareConfig, device_count
 from limo_ablate.model.config import ModelConfig
+from limo_ablate.study.budget import Use
 from limo_ablate.sweep.plan.work import StageSeconds, prior
 from limo_ablate.trial.config import TrialConfig
 
@@ -52,13 +53,17 @@ class FinishedTrial:
 @dataclass(frozen=True, slots=True)
 class Forecast:
     seconds: float
-    devices: int
+    hardware: HardwareConfig
     spread: float
     """Standard deviation of the logarithm: with probability 2/3, the truth is within a factor of e^spread."""
 
     @property
-    def device_seconds(self) -> float:
-        return self.seconds * self.devices
+    def devices(self) -> int:
+        return device_count(self.hardware)
+
+    @property
+    def use(self) -> Use:
+        return Use.of(self.hardware, self.seconds)
 
 
 class Costs:
@@ -91,7 +96,7 @@ class Costs:
             seconds = getattr(before, part) * math.exp(mean)
             total += seconds
             variance += (seconds * spread) ** 2
-        return Forecast(total, device_count(config.hardware), math.sqrt(variance) / total)
+        return Forecast(total, config.hardware, math.sqrt(variance) / total)
 
     def forecast_of(self, trial: PlannedTrial) -> Forecast:
         """The forecast, which is the same for all seeds."""

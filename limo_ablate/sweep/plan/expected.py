@@ -28,7 +28,6 @@ def declared_items(
             name=trial.name,
             block=trial.blocks[0],
             seed=trial.seed,
-            gpu=trial.config.hardware.device == "cuda",
             forecast=costs.forecast_of(trial),
             done=trial.id in done,
         )
@@ -43,11 +42,10 @@ def search_items(study: Study, costs: Costs, done: Container[str]) -> list[Sched
         return []
     items = []
     for search, trial in _middle_trials(study):
-        config = trial.config
-        gpu, forecast = config.hardware.device == "cuda", costs.forecast(config)
+        forecast = costs.forecast(trial.config)
         items += [
             ScheduledTrial(
-                f"{search.name}-{i}", search.block, search.seed, gpu, forecast, f"{search.name}/{i}" in done
+                f"{search.name}-{i}", search.block, search.seed, forecast, f"{search.name}/{i}" in done
             )
             for i in range(search.n)
         ]

@@ -7,11 +7,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from limo_ablate.core.hardware import available_cores, visible_gpus
 from limo_ablate.model.train.model_config import may_allow_code
 from limo_ablate.study.block import Block
+from limo_ablate.study.budget import Use
 from limo_ablate.study.design import Study
 from limo_ablate.study.planned import PlannedTrial, all_seeds, cell_count, planned_trials
 from limo_ablate.study.points import alias_table
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 
+Source = Literal["here", "given", "assumed"]
+
+
 @dataclass(frozen=True, slots=True)
 class BlockPlan:
     """The trials of a block, without those that an earlier block has too."""
@@ -48,10 +52,10 @@ class BlockPlan:
     """Number of trials that have ended."""
     longest: float
     """Forecast of its longest trial, in seconds."""
-    left: float
-    """Device-seconds that are left to do."""
+    left: Use
+    """What is left to do."""
     spread: float
-    """Standard deviation of the logarithm of `left`."""
+    """Standard deviation of the logarithm of the device-seconds that are left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +64,10 @@ class DevicePool:
 
     gpu: bool
     """Whether these are GPUs; else CPU cores."""
-    devices: int
-    """Number of devices."""
-    here: bool
-    """Whether this machine has the devices; else as many are assumed as the widest trial needs."""
+    machines: list[int]
+    """Number of devices of each machine."""
+    source: Source
+    """Whether they are this machine's, were given, or are what the widest trial needs."""
     schedule: Schedule
 
 
@@ -87,8 +91,10 @@ class Plan:
     """Number of cells; null where searches choose them."""
     blocks: list[BlockPlan]
     pools: list[DevicePool]
-    spent: float
-    """Device-seconds that are spent already."""
+    spent: Use
+    """What is spent already."""
+    priced: bool
+    """Whether the price of every trial's devices is known."""
     learnt: int
     """Number of finished trials from which the forecasts are learnt."""
     fits: list[Fit]
@@ -105,9 +111,17 @@ class Plan:
     """What would keep the trials that are left from running."""
 
 
-def plan(study: Study, gpu_memory: float | None = None, typed: Sequence[str] = ()) -> Plan:
-    """The plan of a study, from its ledger where there is one. `gpu_memory`: bytes of a GPU; None: this
-    machine's; `typed`: the user's own overrides."""
+def plan(
+    study: Study,
+    gpu_memory: float | None = None,
+    typed: Sequence[str] = (),
+    machines: Sequence[int] | None = None,
+) -> Plan:
+    """The plan of a study, from its ledger where there is one.
+
+    `gpu_memory`: bytes of a GPU, `machines`: number of devices of each; None: this machine's. `typed`: the
+    user's own overrides. Raises UserError.
+    """
     trials = planned_trials(study)
     check_study(study, trials)
     configs = [trial.config for trial in trials] or [compose([*study.overrides, *study.blocks[0].overrides])]
@@ -120,7 +134,7 @@ def plan(study: Study, gpu_memory: float | None = None, typed: Sequence[str] = (
     lines = named(trials, own_searches, typed)
     may_allow_code(not untrusted(lines))
     items = [*declared_items(trials, costs, done), *search_items(study, costs, done)]
-    spent, ran = _used(rows)
+    used, ran = _used(rows, known)
     left = [
         (trial.name, trial.config)
         for trial in (*trials, *first_proposals(own_searches, rows))
@@ -132,8 +146,9 @@ def plan(study: Study, gpu_memory: float | None = None, typed: Sequence[str] = (
         trials=len(items),
         cells=cell_count(trials) if len(items) == len(trials) else None,
         blocks=_block_plans(study, items),
-        pools=_pools(study, [item for item in items if not item.done], configs, spent, ran),
-        spent=spent,
+        pools=_pools(study, [item for item in items if not item.done], configs, used, ran, machines),
+        spent=used,
+        priced=all(config.hardware.price is not None for config in configs),
         learnt=costs.learnt,
         fits=fits(configs, gpu_memory),
         aliases={block.name: alias_table(block) for block in study.blocks if block.design == "fractional"},
@@ -155,14 +170,14 @@ def _sequential(study: Study) -> Sequential | None:
     return Sequential(expected, fixed, [nominal(study.stop, study.contrasts, look) for look in looks])
 
 
-def _used(rows: Sequence[FrozenTrial]) -> tuple[float, float]:
-    """Device-seconds spent so far, and seconds in which trials ran."""
+def _used(rows: Sequence[FrozenTrial], trials: Sequence[PlannedTrial]) -> tuple[Use, float]:
+    """What is spent so far, and seconds in which trials ran."""
     if not rows:
-        return 0.0, 0.0
+        return Use(), 0.0
+    from limo_ablate.sweep.budget_guard import spent
     from limo_ablate.sweep.ledger.ledger import histories, seconds_run  # optuna
 
-    spent = sum(history.device_seconds for history in histories(rows).values())
-    return spent, seconds_run(rows, time.time())
+    return spent(histories(rows), trials), seconds_run(rows, time.time())
 
 
 def _done(folder: Path, trials: Sequence[PlannedTrial], rows: Sequence[FrozenTrial]) -> dict[str, Path]:
@@ -198,7 +213,7 @@ def _block_plans(study: Study, items: Sequence[ScheduledTrial]) -> list[BlockPla
 
 def _block_plan(block: Block, own: Sequence[ScheduledTrial]) -> BlockPlan:
     left = [item.forecast for item in own if not item.done]
-    work = sum(forecast.device_seconds for forecast in left)
+    work = sum((forecast.use for forecast in left), Use())
     return BlockPlan(
         name=block.name,
         design=f"{block.design}, tuned" if block.tune else block.design,
@@ -207,22 +222,37 @@ def _block_plan(block: Block, own: Sequence[ScheduledTrial]) -> BlockPlan:
         done=sum(item.done for item in own),
         longest=max((item.forecast.seconds for item in own), default=0.0),
         left=work,
-        spread=sum(forecast.device_seconds * forecast.spread for forecast in left) / work if work else 0.0,
+        spread=sum(forecast.use.device_seconds * forecast.spread for forecast in left)
+        / (work.device_seconds or 1.0),
     )
 
 
 def _pools(
-    study: Study, left: Sequence[ScheduledTrial], configs: Sequence[TrialConfig], spent: float, ran: float
+    study: Study,
+    left: Sequence[ScheduledTrial],
+    configs: Sequence[TrialConfig],
+    used: Use,
+    ran: float,
+    machines: Sequence[int] | None,
 ) -> list[DevicePool]:
-    """GPUs and cores apart: as many as this machine has, or else as many as the widest trial needs."""
-    pools, slots = [], configs[0].launch.slots
+    """GPUs and cores apart; without `machines`, those that this machine has, or else that the widest trial
+    needs."""
+    pools, slots = list[DevicePool](), configs[0].launch.slots
+    source: Source
     for gpu in (True, False):
         if not (own := [item for item in left if item.gpu == gpu]):
             continue
         widest = max(item.forecast.devices for item in own)
         available = slots * widest if slots else len(visible_gpus()) if gpu else available_cores()
-        width = max(available, widest)
-        timetable = schedule(in_queue_order(own, all_seeds(study)), width, study.budget, spent, ran)
-        pools.append(DevicePool(gpu, width, available >= widest, timetable))
-        spent += sum(item.forecast.device_seconds for item in timetable.run)
+        nodes = max(item.forecast.hardware.nodes for item in own)
+        if machines:
+            source, pool = "given", list(machines)
+        elif nodes == 1 and available >= widest:
+            source, pool = "here", [available]
+        else:
+            each = max(item.forecast.devices // item.forecast.hardware.nodes for item in own)
+            source, pool = "assumed", [each] * nodes
+        timetable = schedule(in_queue_order(own, all_seeds(study)), pool, study.budget, used, ran)
+        pools.append(DevicePool(gpu, pool, source, timetable))
+        used = sum((item.forecast.use for item in timetable.run), used)
     return pools

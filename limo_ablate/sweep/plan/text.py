@@ -10,12 +10,15 @@ from limo_ablate.analysis.power import POWER
 from limo_ablate.core.text import counted
 from limo_ablate.model.train.checkpoint import KEPT
 from limo_ablate.model.train.memory import size
+from limo_ablate.study.budget import Use
 from limo_ablate.study.stop import planned
 from limo_ablate.sweep.plan.detectable import Detectable
 from limo_ablate.sweep.plan.fit import Fit
 from limo_ablate.sweep.plan.plan import DevicePool, Plan
 from limo_ablate.sweep.plan.work import ASSUMED_MODEL
 
+WHERE = {"here": " of this machine", "given": "", "assumed": " (not available on this machine)"}
+"""What is said of devices, by `DevicePool.source`."""
 LISTED = 10
 """Most trials to name where a budget leaves some out."""
 
@@ -23,25 +26,28 @@ LISTED = 10
 def facts(plan: Plan) -> dict[str, Any]:
     """As JSON: seconds, bytes, accuracies from 0 to 1."""
     not_run = [item.name for pool in plan.pools for item in pool.schedule.not_run]
+    spent, left = plan.spent, sum((block.left for block in plan.blocks), Use())
     return {
         "study": plan.study.name,
         "trials": plan.trials,
         "cells": plan.cells,
         "done": sum(block.done for block in plan.blocks),
-        "device_seconds": {"spent": plan.spent, "left": sum(block.left for block in plan.blocks)},
+        "device_seconds": {"spent": spent.device_seconds, "left": left.device_seconds},
+        "money": {"spent": spent.money, "left": left.money} if plan.priced else None,
         "learnt_from": plan.learnt,
         "blocks": [
             {
                 "name": block.name, "design": block.design, "trials": block.trials, "seeds": block.seeds,
-                "done": block.done, "longest_seconds": block.longest, "left_device_seconds": block.left,
-                "factor": math.exp(block.spread),
+                "done": block.done, "longest_seconds": block.longest,
+                "left_device_seconds": block.left.device_seconds, "factor": math.exp(block.spread),
             }
             for block in plan.blocks
         ],
         "devices": [
             {
-                "kind": "GPU" if pool.gpu else "core", "count": pool.devices, "here": pool.here,
-                "seconds": pool.schedule.seconds, "trials": len(pool.schedule.run),
+                "kind": "GPU" if pool.gpu else "core", "count": sum(pool.machines), "machines": pool.machines,
+                "here": pool.source == "here", "seconds": pool.schedule.seconds,
+                "trials": len(pool.schedule.run),
             }
             for pool in plan.pools
         ],
@@ -164,8 +170,8 @@ def _blocks(plan: Plan) -> list[str]:
     for block in plan.blocks:
         rows.append([
             block.name, block.design, str(block.trials), str(block.seeds), str(block.done),
-            span(block.longest), f"{hours(block.left)} {unit}",
-            f"x/÷ {math.exp(block.spread):.1f}" if block.left else "",
+            span(block.longest), f"{hours(block.left.device_seconds)} {unit}",
+            f"x/÷ {math.exp(block.spread):.1f}" if block.left.device_seconds else "",
         ])  # fmt: skip
     return _table(rows)
 
@@ -173,13 +179,16 @@ def _blocks(plan: Plan) -> list[str]:
 def _pool(plan: Plan, pool: DevicePool) -> list[str]:
     kind, timetable = "GPU" if pool.gpu else "core", pool.schedule
     count = counted(len(timetable.run), "trial")
-    where = f"{pool.devices} {kind}s" if pool.devices > 1 else f"one {kind}"
-    where += " of this machine" if pool.here else " (not available on this machine)"
-    work = sum(item.forecast.device_seconds for item in timetable.run)
+    devices, machines = sum(pool.machines), len(pool.machines)
+    where = f"{devices} {kind}s" if devices > 1 else f"one {kind}"
+    where += f" on {machines} machines" if machines > 1 else ""
+    where += WHERE[pool.source]
+    work = sum((item.forecast.use for item in timetable.run), Use())
+    cost = f", a cost of {work.money:,.2f}" if plan.priced else ""
     lines = [
         "",
-        f"{count}, {hours(work)} {kind}-hours: {span(timetable.seconds)} on {where}; base models and the "
-        "report come on top",
+        f"{count}, {hours(work.device_seconds)} {kind}-hours{cost}: {span(timetable.seconds)} on {where}; "
+        "base models and the report come on top",
     ]
     if timetable.not_run:
         lines.append(
