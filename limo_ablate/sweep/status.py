@@ -18,6 +18,7 @@ from rich.console import Console
 from limo_ablate.analysis.results import Results
 from limo_ablate.core.command import print_json
 from limo_ablate.core.errors import EXIT_USER_ERROR, UserError
+from limo_ablate.core.hardware import device_count
 from limo_ablate.core.progress import Progress, read_progress
 from limo_ablate.core.project import command
 from limo_ablate.core.text import counted, printable
@@ -30,12 +31,15 @@ from limo_ablate.sweep.attempts import BASES, Bases
 from limo_ablate.sweep.ledger.lease import LEASE, RUNNERS, Watch
 from limo_ablate.sweep.ledger.ledger import History, histories
 from limo_ablate.sweep.ledger.same_failures import read_stop
+from limo_ablate.sweep.ledger.usage import MachineUsage, usage
 from limo_ablate.sweep.live import failure_lines, last_line, readable
 from limo_ablate.sweep.session import Session, all_trials
 from limo_ablate.sweep.worker import LOG
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.config import LAUNCHERS
 
+Rows = Sequence[FrozenTrial]
+"""Rows of a ledger."""
 STATES = ("finished", "stale", "running", "waiting", "failed")
 
 
@@ -91,29 +95,29 @@ def print_status(name: str | None, overrides: Sequence[str], *, as_json: bool) -
     study among others that can't be read is a line too. Raises UserError."""
     root = Path(compose(overrides).paths.studies)
     folders = [study_folder(name, root)] if name else sorted(p.parent for p in root.glob("*/study.yaml"))
-    by_folder, unreadable = dict[Path, list[TrialStatus]](), dict[Path, str]()
+    by_folder, unreadable = dict[Path, tuple[list[TrialStatus], Rows]](), dict[Path, str]()
     imported: list[Path] = []
     for folder in folders:
         try:
             if not name and load_study(str(folder / "study.yaml")).imported:
                 imported.append(folder)
             else:
-                by_folder[folder] = study_statuses(folder)
+                by_folder[folder] = _read(folder)
         except UserError as error:
             if name:
                 raise
             unreadable[folder] = str(error)
     if as_json:
-        facts = [_facts(folder, statuses, full=name is not None) for folder, statuses in by_folder.items()]
+        facts = [_facts(folder, *read, full=name is not None) for folder, read in by_folder.items()]
         facts += [{"study": folder.name, "imported": True} for folder in imported]
         facts += [{"study": folder.name, "error": why} for folder, why in unreadable.items()]
         print_json(facts[0] if name else facts)
     else:
         console = Console(soft_wrap=True, highlight=False, markup=False)
-        for folder, statuses in by_folder.items():
+        for folder, (statuses, rows) in by_folder.items():
             console.print(summary(folder, statuses))
             if name:
-                _print_details(folder, statuses, console)
+                _print_details(folder, statuses, rows, console)
         for folder in imported:
             console.print(printable(f"{folder.name}: imported from logs; `{command('report', folder.name)}`"))
         for folder, why in unreadable.items():
@@ -130,9 +134,13 @@ def study_facts(folder: Path) -> dict[str, Any]:
 
 def study_statuses(folder: Path) -> list[TrialStatus]:
     """Statuses of the trials of the study in `folder`, as it was last run."""
+    return _read(folder)[0]
+
+
+def _read(folder: Path) -> tuple[list[TrialStatus], Rows]:
     session = Session.of(load_study(str(folder / "study.yaml")), folder)
     rows = session.reader().rows()
-    return trial_statuses(folder, all_trials(session, rows), rows)
+    return trial_statuses(folder, all_trials(session, rows), rows), rows
 
 
 def trial_statuses(
@@ -186,8 +194,9 @@ def summary(folder: Path, found: Sequence[TrialStatus]) -> str:
     cost = f", a cost of {spent.money:,.2f}" if spent.money else ""
     live = ", ".join(map(str, live_runners(folder)))
     trials = count_text([state.trial for state in found], len(found) + later)
-    return f"{folder.name}: {trials}: {', '.join(parts)}; {spent.device_seconds / 3600:.2f} device-hours{cost}" + (
-        f"; runners: {live}" if live else ""
+    return (
+        f"{folder.name}: {trials}: {', '.join(parts)}; {spent.device_seconds / 3600:.2f} device-hours{cost}"
+        + (f"; runners: {live}" if live else "")
     )
 
 
@@ -214,7 +223,23 @@ def unproposed(folder: Path, statuses: Sequence[TrialStatus]) -> int:
     return sum(search.n for search in searches(load_study(str(folder / "study.yaml")))) - of_searches
 
 
-def _print_details(folder: Path, found: Sequence[TrialStatus], console: Console) -> None:
+def _usage(found: Sequence[TrialStatus], rows: Rows) -> list[MachineUsage]:
+    return usage(
+        rows, {state.trial.id: device_count(state.trial.config.hardware) for state in found}, time.time()
+    )
+
+
+def _usage_line(machine: MachineUsage) -> str:
+    attempts = ", ".join(f"{count} {state}" for state, count in sorted(machine.attempts.items()))
+    spent = f"{machine.device_seconds / 3600:.2f} device-hours on {counted(machine.devices, 'device')}"
+    return (
+        f"  machine {machine.name or 'unknown'}: {attempts}; {spent}, {machine.busy:.0%} of the time in use"
+    )
+
+
+def _print_details(folder: Path, found: Sequence[TrialStatus], rows: Rows, console: Console) -> None:
+    for machine in _usage(found, rows):
+        console.print(_usage_line(machine))
     for line in base_lines(folder, found):
         console.print(line)
     for state in found:
@@ -238,7 +263,7 @@ def _print_details(folder: Path, found: Sequence[TrialStatus], console: Console)
             console.print(line)
 
 
-def _facts(folder: Path, found: Sequence[TrialStatus], *, full: bool) -> dict[str, Any]:
+def _facts(folder: Path, found: Sequence[TrialStatus], rows: Rows, *, full: bool) -> dict[str, Any]:
     counts = Counter(state.state for state in found)
     facts = {
         "study": folder.name,
@@ -253,5 +278,6 @@ def _facts(folder: Path, found: Sequence[TrialStatus], *, full: bool) -> dict[st
             for name, (progress, count) in bases_in_making(folder, found).items()
         ],
         "runners": [asdict(runner) for runner in live_runners(folder)],
+        "machines": [asdict(machine) for machine in _usage(found, rows)],
     }
     return facts | ({"each": [state.facts() for state in found]} if full else {})

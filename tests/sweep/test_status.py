@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from limo_ablate.core.progress import PROGRESS, Progress
+from limo_ablate.study.budget import Use
 from limo_ablate.study.design import load_study
 from limo_ablate.study.planned import planned_trials
 from limo_ablate.sweep.attempts import BASES, Bases
@@ -21,7 +22,7 @@ def test_what_waits_for_a_base_model_is_counted_as_such(
 ) -> None:
     (tmp_path / "study.yaml").write_text(STUDY)
     trials = planned_trials(load_study(str(tmp_path / "study.yaml"), ["seeds=[0,1]"]))
-    found = [TrialStatus(trial, "waiting", None, 0, 0.0, None, tmp_path) for trial in trials]
+    found = [TrialStatus(trial, "waiting", None, 0, Use(), None, tmp_path) for trial in trials]
     base = Bases().find(trials[0].id, trials[0].config)
     assert base
     place, now = tmp_path / BASES / base.name, time.time()

@@ -36,7 +36,7 @@ class Attributes(TypedDict):
     search: NotRequired[str]
     proposal: NotRequired[ProposalRow]
     values: NotRequired[list[float] | None]
-    spent: NotRequired[list[float | tuple[float, float]]]
+    spent: NotRequired[list[float | tuple[float, float] | tuple[float, float, str | None]]]
     result: NotRequired[Result]
 
 

@@ -24,7 +24,7 @@ class MachineUsage:
     """Share of these devices' time, from the first start to the last end, in which they were in use."""
 
 
-def machines(rows: Sequence[FrozenTrial], devices: Mapping[str, int], now: float) -> list[MachineUsage]:
+def usage(rows: Sequence[FrozenTrial], devices: Mapping[str, int], now: float) -> list[MachineUsage]:
     """The machines that have run attempts, the one with most device-seconds first.
 
     `devices`: trial id -> number of devices that it uses; a trial that the study no longer has counts as one.

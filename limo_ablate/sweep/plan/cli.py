@@ -8,7 +8,7 @@ from limo_ablate.core.command import Verb, json_option, print_json, words
 from limo_ablate.core.errors import EXIT_USER_ERROR
 
 
-class MachinesType(click.ParamType):
+class MachinesType(click.ParamType[list[int]]):
     """`2x8`: two machines of eight devices each."""
 
     name = "NxK"

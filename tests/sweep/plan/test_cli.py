@@ -281,3 +281,18 @@ def test_ten_thousand_trials_are_planned_in_seconds_and_without_torch(tmp_path: 
     assert json.loads(done.stdout)["trials"] == 10_000
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     assert spent < 6  # 2.8 s on a quiet machine, 1 s of them for the checks; more while others use the cores
+
+
+def test_money_is_forecast_from_the_price_of_a_device_hour(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = _write(tmp_path)
+    assert _plan(capsys, file)["money"] is None
+    priced = _plan(capsys, file, "hardware.price=36", "--machines", "3x2")
+    assert priced["money"] == {"spent": 0, "left": pytest.approx(priced["device_seconds"]["left"] / 100)}
+    assert [(one["count"], one["machines"]) for one in priced["devices"]] == [(6, [2, 2, 2])]
+    cap = priced["money"]["left"] / 2
+    capped = _plan(capsys, file, "hardware.price=36", f"budget.money={cap}")
+    assert 0 < len(capped["not_run"]) < capped["trials"]
+    assert main(["plan", str(file), "budget.money=5"]) == 2
+    assert "budget.money needs hardware.price" in capsys.readouterr().err
