@@ -108,7 +108,10 @@ def print_status(name: str | None, overrides: Sequence[str], *, as_json: bool) -
                 raise
             unreadable[folder] = str(error)
     if as_json:
-        facts = [_facts(folder, *read, full=name is not None) for folder, read in by_folder.items()]
+        facts = [
+            _facts(folder, statuses, rows, full=name is not None)
+            for folder, (statuses, rows) in by_folder.items()
+        ]
         facts += [{"study": folder.name, "imported": True} for folder in imported]
         facts += [{"study": folder.name, "error": why} for folder, why in unreadable.items()]
         print_json(facts[0] if name else facts)
@@ -129,7 +132,7 @@ def print_status(name: str | None, overrides: Sequence[str], *, as_json: bool) -
 
 def study_facts(folder: Path) -> dict[str, Any]:
     """The study in `folder` with all of its trials, as JSON."""
-    return _facts(folder, study_statuses(folder), full=True)
+    return _facts(folder, *_read(folder), full=True)
 
 
 def study_statuses(folder: Path) -> list[TrialStatus]:
