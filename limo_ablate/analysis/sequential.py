@@ -26,8 +26,6 @@ PATHS = 200_000
 FUTILE = 0.05
 """Probability, given the seeds so far, of showing a difference or equivalence at the last look, below which
 no more seeds are added. It does not bind: going on all the same keeps alpha."""
-DECIDED = ("different", "equivalent", "futile", "last look")
-"""Decisions of a look that end the contrast; `undecided` does not."""
 
 
 def spent(share: float, spending: str, alpha: float) -> float:
@@ -118,8 +116,11 @@ def nominal(stop: Stop, contrasts: Sequence[Contrast], look: int) -> tuple[float
 def decision(
     row: Mapping[str, Any], stop: Stop, contrasts: Sequence[Contrast], look: int, margin: float | None
 ) -> str:
-    """What look `look` (from 0) decides of a row of `contrasts.contrasts`."""
+    """What look `look` (from 0) decides of a row of `contrasts.contrasts`: `undecided`, for which seeds are
+    added, or `different`, `equivalent`, `futile`, `no result`, `last look`."""
     different, equivalent = nominal(stop, contrasts, look)
+    if row["effect"] is None:  # an arm's trials have failed for good
+        return "no result"
     if row["p"] is not None and row["p"] < different:
         return "different"
     if row["p_equivalent"] is not None and row["p_equivalent"] < equivalent:

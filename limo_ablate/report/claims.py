@@ -232,6 +232,7 @@ STOPPED = {
     "different": "stopped for a difference",
     "equivalent": "stopped for equivalence",
     "futile": "stopped as futile (less than a 5 % chance that the last look would show anything)",
+    "no result": "ended, as there was no result",
     "last look": "the last one",
     "undecided": "more seeds are to come",
 }

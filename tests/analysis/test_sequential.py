@@ -1,6 +1,6 @@
 import pytest
 
-from limo_ablate.analysis.sequential import chance, expected_seeds, levels
+from limo_ablate.analysis.sequential import chance, decision, expected_seeds, levels
 from limo_ablate.study.stop import Stop
 
 
@@ -21,3 +21,10 @@ def test_a_look_is_futile_where_more_seeds_can_not_decide() -> None:
     assert chance(row, (5, 10), 0, (0.04, 0.04), None) < 0.05
     assert chance({**row, "effect": 0.1}, (5, 10), 0, (0.04, 0.04), None) > 0.95
     assert chance({**row, "stderr": 0.002}, (5, 10), 0, (0.04, 0.04), 0.05) > 0.95, "equivalence is near"
+
+
+def test_an_arm_without_a_result_is_not_called_futile() -> None:
+    stop = Stop(looks=(3, 5), max_seeds=5)
+    nothing = {"effect": None, "p": None, "p_equivalent": None}
+    assert decision(nothing, stop, [], 0, None) == "no result"
+    assert decision(nothing | {"effect": 0.0}, stop, [], 0, None) == "futile", "no information"
