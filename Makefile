@@ -5,7 +5,7 @@ ARGS ?=
 TORCH_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help setup deepspeed vllm-env harness s3-env sweep report status test quick coverage docs lint types audit clean
+.PHONY: help setup deepspeed vllm-env harness s3-env ray-env sweep report status test quick coverage docs lint types audit clean
 .DEFAULT_GOAL := help
 
 help:             ## list the targets
@@ -57,6 +57,14 @@ s3-env: .s3/ready  ## moto, for the tests of a store at s3://... (.s3)
 .s3/ready:
 	@rm -rf .s3 && $(PYTHON) -m venv .s3
 	@.s3/bin/python -m pip install -q 'moto[s3,server]==5.2.5'
+	@touch $@
+
+# Not in .venv: only a cluster's nodes and the sweep before it need Ray's 240 MB.
+ray-env: .ray/ready  ## Ray, for the tests of launch=ray, which run with CI_RAY=1 (.ray)
+
+.ray/ready: .venv/ready
+	@rm -rf .ray
+	@$(BIN)/python -m pip install -q --no-deps --target .ray $$(grep -E '^(ray|msgpack)==' constraints.txt)
 	@touch $@
 
 sweep: setup      ## run a study: SWEEP=miniature, ARGS='key=value ...'; resumes what was interrupted

@@ -136,6 +136,10 @@ EXHAUSTIVE = (
     "test_what_is_loaded_scores_what_was_trained_whatever_is_saved[bfloat16-no]",
     "test_an_agent_runs_the_same_trials[s1_arms]",
     "test_a_full_disk_is_one_clear_line_and_the_last_checkpoint_serves[fsdp2]",
+    "test_what_waits_is_run_once_and_a_failure_is_told_with_its_log[slurm]",
+    "test_an_interrupt_ends_whole_trees_and_no_row_is_left_running[slurm]",
+    "test_a_trial_that_has_to_make_room_goes_on_from_its_checkpoint[slurm]",
+    "test_a_machine_that_is_lost_takes_no_trial_with_it[slurm]",
 )  # fmt: skip
 """The costliest tests, each beside a cheaper one of the same kind: they run with --exhaustive."""
 

@@ -36,7 +36,7 @@ WATCHED = {
     "data": ("grader", "teacher", "difficulty.reference.python"),
     "eval": ("benchmarks", "python"),
     "hardware": ("hosts", "remote"),
-    "launch": ("notify", "options", "slurm"),
+    "launch": ("notify", "options", "ray", "slurm"),
     "model": ("trust_remote_code",),
     "paths": ("artifacts", "umask"),
 }

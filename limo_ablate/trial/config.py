@@ -31,6 +31,7 @@ LAUNCHERS: Registry[Any] = Registry(
     {
         "local": Entry("limo_ablate.sweep.launchers.local:LocalLauncher", "this machine"),
         "slurm": Entry("limo_ablate.sweep.launchers.slurm:SlurmLauncher", "jobs of a Slurm cluster"),
+        "ray": Entry("limo_ablate.sweep.launchers.ray:RayLauncher", "tasks on the nodes of a Ray cluster"),
     },
     group="limo_ablate.launchers",
 )
@@ -236,6 +237,39 @@ class SlurmConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RayConfig:
+    """Options of a study's trials on a Ray cluster; see docs/ray.md."""
+
+    address: str
+    """The cluster's: `auto` on one of its nodes, else `HOST:6379`."""
+    folder: str | None
+    """The directory in which trials run on each node, which may be of its own: `~` and `$VARIABLES` are the
+    node's; null: the path that `sweep` runs in."""
+    cpus: int | None
+    """CPUs of a trial; null: a core for each thread of each of its processes."""
+    memory_gb: int | None
+    """Memory of a trial, as Ray counts it; null: not counted."""
+    resources: dict[str, float]
+    """Further resources of a trial by Ray's names: {H100: 1}."""
+
+    def __post_init__(self) -> None:
+        if self.address.startswith("ray://"):
+            raise UserError(
+                f"launch.ray.address={self.address}: Ray's client is not supported; run the sweep on a node "
+                "of the cluster, with launch.ray.address=auto"
+            )
+        for key in ("cpus", "memory_gb"):
+            if (value := getattr(self, key)) is not None and value < 1:
+                raise UserError(f"launch.ray.{key}={value} must be at least 1")
+        for name, value in self.resources.items():
+            if value <= 0 or name in ("CPU", "GPU", "memory"):
+                raise UserError(
+                    f"launch.ray.resources: {name}={value:g}: more than 0 of a resource other than CPU, GPU "
+                    "and memory"
+                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchConfig:
     """How a sweep uses this machine, or a cluster."""
 
@@ -257,6 +291,7 @@ class LaunchConfig:
     """A command (text, or a list of words; run without a shell) or an http(s) address that is told when a
     sweep starts, when trials first fail for a reason, and when it ends; null: nothing."""
     slurm: SlurmConfig | None = None
+    ray: RayConfig | None = None
     options: dict[str, Any] = field(default_factory=dict)
     """Settings of a launcher that another package adds, which reads them."""
 

@@ -4,8 +4,8 @@ What a trial does is asked for by its tier: `skipped` raises, `shuffled` kills i
 `select.size=15`), `padded` is a user's error, `L1` never ends (at `select.size=1` what it waits for has a
 session of its own), `L2` goes on from a checkpoint that it writes on SIGTERM, `L3` writes a megabyte, `L4`
 waits for the file `go` in the study's folder, `select.size` is its length in milliseconds.
-Each start and each end is a line of `events` in the study's folder. Its score is the number in
-`data.path`, if that is set. With `select.order=longest` it has verdicts too.
+Each start and each end is a line of `events` in the study's folder, or in `$STUDY_FOLDER`. Its score is the
+number in `data.path`, if that is set. With `select.order=longest` it has verdicts too.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ STEP = 20
 
 
 def trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> None:
-    events = folder.parent.parent / "events"
+    study = Path(os.environ.get("STUDY_FOLDER", folder.parent.parent))
+    events = study / "events"
     _note(events, f"start {labels.name} {time.time()} {os.getpid()}")
-    print(f"training {labels.name}")
+    print(f"training {labels.name} on GPUs [{os.environ['CUDA_VISIBLE_DEVICES']}]")
     match config.select.quality:
         case "skipped":
             raise RuntimeError("the loss is not a number")
@@ -48,11 +49,11 @@ def trial(config: TrialConfig, folder: Path, labels: TrialLabels) -> None:
             apart = ["setsid"] if config.select.size == 1 else []
             subprocess.run([*apart, "sleep", "1000"], check=True)
         case "L2":
-            _train(folder, (config.select.size or 0) // STEP)
+            _train(folder, events, (config.select.size or 0) // STEP)
         case "L3":
             (folder / "large").write_bytes(b"x" * 1_000_000)
         case "L4":
-            while not (folder.parent.parent / "go").exists():
+            while not (study / "go").exists():
                 time.sleep(0.02)
     if config.select.quality != "L2":
         time.sleep((config.select.size or 0) / 1000)
@@ -106,7 +107,7 @@ def _answer(config: TrialConfig) -> float:
     return float(file.read_text())
 
 
-def _train(folder: Path, steps: int) -> None:
+def _train(folder: Path, events: Path, steps: int) -> None:
     """Steps of STEP milliseconds; as the real one, it ends on SIGTERM once its checkpoint is written."""
     checkpoint = folder / "checkpoint"
     done = int(checkpoint.read_text()) if checkpoint.exists() else 0
@@ -117,7 +118,7 @@ def _train(folder: Path, steps: int) -> None:
             if stop.stop_requested(folder):
                 checkpoint.write_text(str(step))
                 raise Preempted(f"asked to end after step {step}; its checkpoint is written")
-    _note(folder.parent.parent / "events", f"trained {folder.name} {steps - done}")
+    _note(events, f"trained {folder.name} {steps - done}")
 
 
 def prepare(config: TrialConfig) -> None:

@@ -39,6 +39,11 @@ class Sweeping:
     def folder(self) -> Path:
         return self.root / "studies" / "small"
 
+    @property
+    def notes(self) -> Path:
+        """Folder in which the jobs note what they do."""
+        return self.folder
+
     def declare(self, *overrides: str, seeds: tuple[int, ...] = (0,), **axes: tuple[object, ...]) -> None:
         """`axes`: of `select`, but for `model` and `hardware`."""
         shared = [
@@ -72,7 +77,7 @@ class Sweeping:
 
     def events(self, kind: str) -> list[list[str]]:
         """What the jobs noted: start NAME TIME PID, end NAME TIME, report."""
-        path = self.folder / "events"
+        path = self.notes / "events"
         lines = path.read_text().splitlines() if path.exists() else []
         return [line.split() for line in lines if line.split()[0] == kind]
 
@@ -119,7 +124,7 @@ class Sweeping:
 
     def go(self) -> None:
         """Lets the trials of tier `L4` end, which wait for it."""
-        (self.folder / "go").touch()
+        (self.notes / "go").touch()
 
     def orphans(self) -> list[int]:
         """Processes of runners that have left their files."""
@@ -128,8 +133,9 @@ class Sweeping:
 
     def _drive(self, *arguments: str) -> Process:
         folder = self.root / f"runner{len(self.runners)}"
-        paths = os.pathsep.join(map(str, (HERE, HERE.parents[1])))  # the jobs, and the code under test
-        own = {"PYTHONPATH": paths, "IMPORT_SECONDS": str(self.import_seconds)}
+        paths = [str(HERE), str(HERE.parents[1])]  # the jobs, and the code under test
+        paths += filter(None, [os.environ.get("PYTHONPATH")])
+        own = {"PYTHONPATH": os.pathsep.join(paths), "IMPORT_SECONDS": str(self.import_seconds)}
         self.runners.append(
             start(
                 folder, str(HERE / "drive.py"), *arguments, imports=SWEEPS, environment=os.environ | own,

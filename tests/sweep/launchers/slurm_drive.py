@@ -1,8 +1,10 @@
 """A sweep in Slurm whose trials only count: `slurm_drive.py sweep STUDY.yaml [OVERRIDE ...]`.
 
-Its Slurm jobs are `slurm_drive.py join FOLDER [--trials 1]`, in the place of `limo-ablate join`.
+`$JOBS` is the module of the trials, else it is `counting_jobs`. Its Slurm jobs are
+`slurm_drive.py join FOLDER [--trials 1]`, in the place of `limo-ablate join`.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,8 @@ def main(verb: str, what: str, rest: list[str]) -> int:
     from limo_ablate.sweep.launchers import slurm
     from limo_ablate.sweep.runner import Commands
 
-    trial, prepare, report = "counting_jobs:trial", "sweep_jobs:prepare", "sweep_jobs:report"
-    commands = Commands(
-        trial=trial, prepare=prepare, report=report, checked=False, preload=("counting_jobs",)
-    )
+    jobs, prepare, report = os.environ.get("JOBS", "counting_jobs"), "sweep_jobs:prepare", "sweep_jobs:report"
+    commands = Commands(trial=f"{jobs}:trial", prepare=prepare, report=report, checked=False, preload=(jobs,))
     asked_for = slurm.join_command
 
     def command(*arguments: Any) -> tuple[str, ...]:
