@@ -20,7 +20,7 @@ HEAD = """\
 Ablations of supervised fine-tuning: how many examples, how hard, how good, how big a model?
 
 Examples:
-  limo-ablate sweep miniature                           run a study; resumable, ten minutes on two cores
+  limo-ablate sweep miniature                           run a study; resumable; 15 minutes on two cores
   limo-ablate report miniature                          draw its report
   limo-ablate select.size=64 model=mini_m seed=1        run one trial
   limo-ablate -m select.size=16,64,256                  run several
