@@ -18,6 +18,7 @@ from limo_ablate.study.planned import PlannedTrial, planned_trials
 from limo_ablate.study.search.search import Search, searches
 from limo_ablate.sweep.budget_guard import BudgetGuard
 from limo_ablate.sweep.interrupts import Interrupts
+from limo_ablate.sweep.ledger.declaration import check_folder
 from limo_ablate.sweep.ledger.journal import PATIENCE
 from limo_ablate.sweep.ledger.lease import Lease
 from limo_ablate.sweep.ledger.ledger import LEDGER, Ledger, histories
@@ -69,7 +70,10 @@ class Session:
     def ledger(self, pause: Callable[[float], None] = time.sleep) -> Ledger:
         """The study's ledger, created if needed; `pause`: as for Ledger."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        return Ledger(self.study.ledger or self.folder / LEDGER, self.study.name, pause=pause)
+        ledger = Ledger(self.study.ledger or self.folder / LEDGER, self.study.name, pause=pause)
+        if self.study.ledger:
+            check_folder(ledger, self.folder)
+        return ledger
 
     def reader(self, patience: float = PATIENCE) -> LedgerReader:
         """The ledger for reading only, which creates nothing; `patience`: as for LedgerReader."""

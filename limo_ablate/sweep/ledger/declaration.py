@@ -1,4 +1,5 @@
-"""Guards against two different studies under one name: the ledger keeps what it was last declared as.
+"""Guards against two different studies under one name: the ledger keeps what it was last declared as, and one
+elsewhere also which folder it belongs to.
 
 A study may grow, as all its old trials are still there. One that has lost trials is refused unless `--extend`
 is given: it may be another study under a name already taken, whose results would be mixed with the first's.
@@ -8,17 +9,22 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.files import write_atomically
 from limo_ablate.core.overrides import flat
 from limo_ablate.study.design import Study
 from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.sweep.ledger.ledger import Ledger
 from limo_ablate.trial.identity import WITHOUT_EFFECT
 
+LEDGER_ID = "ledger_id"
+"""File of a study's folder, and attribute of its ledger, that hold the same if they belong together."""
 _DECLARED = ("question", "overrides", "seeds", "blocks")
 _LISTED = 3
 """Number of differences that are listed."""
@@ -42,6 +48,27 @@ def declare(ledger: Ledger, study: Study, trials: Sequence[PlannedTrial], *, ext
         )
     if before != now or any(old.get(key) != value for key, value in about.items()):
         ledger.declare(now, about)
+
+
+def check_folder(ledger: Ledger, folder: Path) -> None:
+    """Binds a ledger that is not in the study's folder to that folder.
+
+    Raises UserError where it is bound to another one: the files there say which runners live, so those of two
+    folders would take each other for dead, and run trials twice.
+    """
+    file = folder / LEDGER_ID
+    own = file.read_text("utf-8").strip() if file.exists() else None
+    bound = ledger.declaration().get(LEDGER_ID)
+    if bound is None:
+        bound = own or secrets.token_hex(8)
+        ledger.bind(LEDGER_ID, bound)
+    elif own != bound:
+        raise UserError(
+            f"the ledger of study {ledger.name} belongs to another folder than {folder}: all machines of "
+            "a study need the same one; or give this study another name (name=...)"
+        )
+    if own is None:
+        write_atomically(file, bound + "\n")
 
 
 def digest_trials(trials: Iterable[PlannedTrial]) -> str:

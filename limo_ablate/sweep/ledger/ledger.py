@@ -141,6 +141,10 @@ class Ledger:
         """The declaration of the study as of its last run; empty before the first."""
         return self._storage.patiently(lambda: self.storage.get_study_user_attrs(self._study))
 
+    def bind(self, key: str, value: str) -> None:
+        """Stores an attribute of the study."""
+        self._storage.patiently(lambda: self.storage.set_study_user_attr(self._study, key, value))
+
     def declare(self, trials: str, about: Mapping[str, Any]) -> None:
         """Stores the study's declaration; `about` are the attributes that optuna-dashboard shows."""
         with self.transaction():

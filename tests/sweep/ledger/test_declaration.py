@@ -6,7 +6,7 @@ import pytest
 from limo_ablate.core.errors import UserError
 from limo_ablate.study.design import Block, Study
 from limo_ablate.study.planned import planned_trials
-from limo_ablate.sweep.ledger.declaration import declare
+from limo_ablate.sweep.ledger.declaration import check_folder, declare
 from limo_ablate.sweep.ledger.ledger import Ledger
 from tests.ledgers import Place
 
@@ -94,3 +94,19 @@ def test_other_trials_of_the_same_declaration_are_told_of(ledger: Ledger) -> Non
     declare(ledger, STUDY, planned_trials(STUDY))
     with pytest.raises(UserError, match=r"nothing it declares differs: conf/"):
         declare(ledger, STUDY, [replace(trial, key=f"x{trial.key}") for trial in planned_trials(STUDY)])
+
+
+def test_a_ledger_elsewhere_belongs_to_one_folder(tmp_path: Path) -> None:
+    """Runners of two folders would take each other for dead."""
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    first, second = tmp_path / "one" / "s", tmp_path / "two" / "s"
+    for folder in (first, second):
+        folder.mkdir(parents=True)
+    check_folder(Ledger(url, "s"), first)
+    check_folder(Ledger(url, "s"), first)
+    with pytest.raises(UserError, match=rf"ledger of study s belongs to another folder than {second}"):
+        check_folder(Ledger(url, "s"), second)
+    moved = first.rename(tmp_path / "moved")
+    check_folder(Ledger(url, "s"), moved)
+    check_folder(Ledger(url, "other"), second)
+    check_folder(Ledger(f"sqlite:///{tmp_path}/fresh.db", "s"), moved)
