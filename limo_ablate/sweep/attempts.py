@@ -27,7 +27,8 @@ from limo_ablate.sweep.live import Board, Row, readable, rerun_command
 from limo_ablate.sweep.machines import Machines
 from limo_ablate.sweep.slots import Slot
 from limo_ablate.sweep.worker import BROKEN, DISK_FULL, LOG, PREEMPTED, SERVER_DIED, Call, RunningCall
-from limo_ablate.trial.config import LaunchConfig, TrialConfig
+from limo_ablate.trial.config import TrialConfig
+from limo_ablate.trial.launch_config import LaunchConfig
 
 BASES = "bases"
 """Folder of a study with a folder for each base model that its runners make."""

@@ -29,7 +29,7 @@ from limo_ablate.sweep.ledger.queue import Queue, QueuedTrial
 from limo_ablate.sweep.live import REFRESH_SECONDS, Board, Row
 from limo_ablate.sweep.machines import Machines
 from limo_ablate.sweep.worker import BROKEN, DISK_FULL, LOG, Call, end_workers
-from limo_ablate.trial.config import LaunchConfig
+from limo_ablate.trial.launch_config import LaunchConfig
 
 if TYPE_CHECKING:
     from limo_ablate.study.search.pruning import Pruner

@@ -32,7 +32,8 @@ from limo_ablate.sweep.plan.checks import check_study
 from limo_ablate.sweep.plan.cost import Costs
 from limo_ablate.sweep.runner import Commands, Pruners, Runner
 from limo_ablate.trial.compose import compose
-from limo_ablate.trial.config import LaunchConfig, TrialConfig
+from limo_ablate.trial.config import TrialConfig
+from limo_ablate.trial.launch_config import LaunchConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.hardware import HardwareConfig, available_cores, check_gpus, visible_gpus
-from limo_ablate.trial.config import LaunchConfig
+from limo_ablate.trial.launch_config import LaunchConfig
 
 PASSES = 8
 """How many trials may start before an earlier one that does not fit yet."""

@@ -36,7 +36,7 @@ from limo_ablate.sweep.live import failure_lines, last_line, readable
 from limo_ablate.sweep.session import Session, all_trials
 from limo_ablate.sweep.worker import LOG
 from limo_ablate.trial.compose import compose
-from limo_ablate.trial.config import LAUNCHERS
+from limo_ablate.trial.launch_config import LAUNCHERS
 
 Rows = Sequence[FrozenTrial]
 """Rows of a ledger."""

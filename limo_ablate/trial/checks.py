@@ -24,8 +24,9 @@ from limo_ablate.data.select.config import RULES
 from limo_ablate.model.config import ModelConfig
 from limo_ablate.model.generate.config import ENGINES
 from limo_ablate.model.train.model_config import is_trusted, known_folder
-from limo_ablate.trial.config import LAUNCHERS, TRACKERS, TrialConfig
+from limo_ablate.trial.config import TRACKERS, TrialConfig
 from limo_ablate.trial.known import Known, NotChecked, Notice, row_parts, why_not_read
+from limo_ablate.trial.launch_config import LAUNCHERS
 from limo_ablate.trial.model_use import check_use, model_uses
 from limo_ablate.trial.read_only import first_missing
 

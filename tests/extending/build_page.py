@@ -15,7 +15,8 @@ from limo_ablate.model.train.config import SCHEDULES
 from limo_ablate.report.sections import SECTIONS
 from limo_ablate.study.choices import DESIGNS, PRUNERS, SAMPLERS
 from limo_ablate.study.imported.logs import FORMATS
-from limo_ablate.trial.config import LAUNCHERS, TRACKERS
+from limo_ablate.trial.config import TRACKERS
+from limo_ablate.trial.launch_config import LAUNCHERS
 from tests.conftest import ROOT
 
 PAGE = ROOT / "docs" / "extending.md"

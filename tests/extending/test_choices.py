@@ -20,9 +20,10 @@ from limo_ablate.report.section import Section
 from limo_ablate.study.block import Block, Pruning
 from limo_ablate.study.imported.config import ImportConfig
 from limo_ablate.trial.compose import compose
-from limo_ablate.trial.config import LaunchConfig, TrackConfig
+from limo_ablate.trial.config import TrackConfig
 from limo_ablate.trial.evaluate.config import BenchmarkConfig
 from limo_ablate.trial.keys import _type
+from limo_ablate.trial.launch_config import LaunchConfig
 from tests.extending.build_page import CHOICES, PACKAGE, PAGE, tables
 from tests.extending.build_page import page as built
 

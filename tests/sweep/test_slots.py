@@ -6,7 +6,7 @@ import pytest
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.hardware import HardwareConfig, available_cores, visible_gpus
 from limo_ablate.sweep.slots import PASSES, Devices, Slot
-from limo_ablate.trial.config import LaunchConfig
+from limo_ablate.trial.launch_config import LaunchConfig
 
 CPU = HardwareConfig(name="cpu", device="cpu", processes=1, strategy="single", precision="no", threads=1)
 GPU = replace(CPU, name="gpu1", device="cuda")

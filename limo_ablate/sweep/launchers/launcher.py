@@ -11,7 +11,7 @@ from limo_ablate.sweep.budget_guard import BudgetGuard
 from limo_ablate.sweep.ledger.lease import Lease
 from limo_ablate.sweep.ledger.queue import Queue
 from limo_ablate.sweep.session import RunnerOptions, Session
-from limo_ablate.trial.config import LAUNCHERS
+from limo_ablate.trial.launch_config import LAUNCHERS
 
 
 class Launcher(Protocol):

@@ -28,7 +28,7 @@ from limo_ablate.sweep.launchers.ray_call import RayCall, outcome, said
 from limo_ablate.sweep.launchers.ray_mail import TAKE_SECONDS, Ended, Item, Mailbox, Started
 from limo_ablate.sweep.slots import Slot, Slots, width
 from limo_ablate.sweep.worker import BROKEN, DISK_FULL, FAILED, LOG, Call
-from limo_ablate.trial.config import LaunchConfig, RayConfig
+from limo_ablate.trial.launch_config import LaunchConfig, RayConfig
 
 CONNECT_SECONDS = 10.0
 """How long an address may take to answer at all."""

@@ -39,7 +39,7 @@ from limo_ablate.sweep.ledger.queue import Queue
 from limo_ablate.sweep.ledger.same_failures import PrintedReasons
 from limo_ablate.sweep.live import last_line
 from limo_ablate.sweep.session import RunnerOptions, Session
-from limo_ablate.trial.config import LaunchConfig
+from limo_ablate.trial.launch_config import LaunchConfig
 
 POLL_SECONDS = 5.0
 """Interval at which squeue and the ledger are read: fast enough for people, no load for Slurm's

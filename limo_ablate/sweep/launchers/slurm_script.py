@@ -18,7 +18,7 @@ from limo_ablate.core.errors import EXIT_INTERRUPTED, UserError
 from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.core.project import project_words
 from limo_ablate.core.python import python
-from limo_ablate.trial.config import LaunchConfig, SlurmConfig
+from limo_ablate.trial.launch_config import LaunchConfig, SlurmConfig
 
 LOGS = "slurm"
 """Folder in the study's folder: scripts and logs of the jobs."""

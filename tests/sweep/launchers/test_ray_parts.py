@@ -16,7 +16,7 @@ from limo_ablate.sweep.launchers.ray_mail import Ended, Item, Part, Started
 from limo_ablate.sweep.launchers.ray_node import Order, Sent
 from limo_ablate.sweep.worker import BROKEN, PREEMPTED, Call
 from limo_ablate.trial.compose import compose
-from limo_ablate.trial.config import LaunchConfig
+from limo_ablate.trial.launch_config import LaunchConfig
 from tests.sweep.test_slots import CPU, DDP, GPU
 
 LAUNCH = compose(["launch=ray"]).launch
