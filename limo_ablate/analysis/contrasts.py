@@ -95,9 +95,9 @@ NUMBERS = (
     "low_boot", "high_boot", "p_flips", "p_mcnemar", "by_finishing", "by_being_right",
 )  # fmt: skip
 TESTS = ("p", "p_equivalent", "p_flips", "p_mcnemar", "low_boot", "high_boot")
+"""What is left out where there is no information."""
 FLAT = 1e-9
 """Width of an interval below which nothing varies but for rounding."""
-"""What is left out where there is no information."""
 SCHEMA: dict[str, Any] = {
     **dict.fromkeys(("contrast", "block", "factor", "a", "b", "score", "unit", "comparison"), pl.String),
     "primary": pl.Boolean,

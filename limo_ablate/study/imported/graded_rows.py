@@ -42,14 +42,16 @@ def verl(file: Path, reading: Reading) -> Iterator[Log]:
     """Written by `_dump_generations` of verl/trainer/ppo/ray_trainer.py (volcengine/verl): input, output,
     gts, score, step, and what the reward function adds. As in verl's validation, `acc` comes before the
     reward."""
+    rows = list(_rows(file))
+    score = reading.score or ("acc" if any("acc" in row for _, row in rows) else "score")
     graded = (
         (
             where,
             {"prompt": row["input"], "completion": row["output"], "gold": row.get("gts"), **row},
             digest(row["input"], row.get("gts")),
-            reading.score or ("acc" if "acc" in row else "score"),
+            score,
         )
-        for where, row in _rows(file)
+        for where, row in rows
     )
     yield from _logs(file, reading, graded, run=STEP)
 
@@ -68,7 +70,8 @@ def trl(file: Path, reading: Reading) -> Iterator[Log]:
 
 def every_eval_ever(file: Path, reading: Reading) -> Iterator[Log]:
     """As instance_level_eval.schema.json says (evaleval/every_eval_ever, arXiv 2606.14516). A sample has a
-    row for each result that it is part of."""
+    row for each result that it is part of. One whose evaluation ended in an error has a score all the same,
+    mostly 0, and is refused."""
     rows = list(_rows(file))
     results: dict[str, list[str]] = {}
     for _, row in rows:
@@ -79,6 +82,11 @@ def every_eval_ever(file: Path, reading: Reading) -> Iterator[Log]:
     same: dict[tuple[str, str], list[str]] = {}
 
     def graded(where: str, row: Row) -> Graded:
+        if error := row.get("error"):
+            raise UserError(
+                f"{where}: sample {row['sample_id']} ended in an error, so its score is of no answer; "
+                f"evaluate it again, or remove the row. The error: {str(error).splitlines()[0][:200]}"
+            )
         asked = row["input"]
         item = digest(asked["raw"], asked["reference"], asked.get("choices"))
         ids = same.setdefault((row["evaluation_name"], item), [])
@@ -99,8 +107,11 @@ def _result(row: Row) -> str:
 
 
 def _chosen(end: str | None, known: list[str], file: Path) -> str:
-    """The only result whose id ends like this."""
-    return one_of("filter", next((one for one in known if end and one.endswith(end)), end), known, file)
+    """The only result whose id is this, or ends like it."""
+    ending = [one for one in known if end and one.endswith(end)]
+    if end not in ending and len(ending) > 1:
+        raise UserError(f"{file}: filter={end}: several results end like that: {', '.join(ending)}; say more")
+    return one_of("filter", end if end in ending else next(iter(ending), end), known, file)
 
 
 def _answer(row: Row) -> Any:
@@ -119,7 +130,7 @@ def _logs(
     file: Path, reading: Reading, rows: Iterable[Graded], *, run: str, benchmark: str | None = None
 ) -> Iterator[Log]:
     """Groups rows by benchmark, factors and seed. `run`: a column that has one value for all samples of an
-    item in a group; `benchmark`: the column that has its name."""
+    item in a group, or, but for seeds, of all items; `benchmark`: the column that has its name."""
     if (named := reading.benchmark or benchmark) is None:
         raise UserError(f"{file}: set `benchmark` to its name, or to a column that has it")
     found: dict[Group, list[Sample]] = {}
@@ -127,11 +138,12 @@ def _logs(
     runs: dict[tuple[Group, str], Any] = {}
     for where, row, item, score in rows:
         levels = tuple(_value(row, column, where) for column in reading.columns)
-        group = (str(row.get(named, named)), levels, _seed(row, reading.seed, where))
+        group = (str(row.get(named, named)), levels, _number(row, reading.seed, "seed", where))
         if reading.sample is None and run not in (reading.seed, *reading.columns):
-            _check_run(runs.setdefault((group, item), row.get(run)), run, row, where)
-        given = row.get(reading.sample) if reading.sample else None
-        sample = counts.get((group, item), 0) if given is None else int(given)
+            whole = (group, item if run == SEED else "")
+            _check_run(runs.setdefault(whole, row.get(run)), run, row, where)
+        given = _number(row, reading.sample, "sample", where)
+        sample = counts.get((group, item), 0) if given is None else given
         counts[group, item] = counts.get((group, item), 0) + 1
         number = score_of(_value(row, score, where), f"{where}: {score}")
         texts = (text_of(row.get(name)) for name in ("prompt", "completion", "gold"))
@@ -141,24 +153,30 @@ def _logs(
 
 
 def _value(row: Row, column: str, where: str) -> str:
-    if row.get(column) is None:
+    if row.get(column) in (None, ""):
         raise UserError(f"{where}: no {column}; columns: {', '.join(map(str, row))}")
     return str(row[column])
 
 
-def _seed(row: Row, column: str | None, where: str) -> int | None:
+def _number(row: Row, column: str | None, kind: str, where: str) -> int | None:
+    """`kind`: what is numbered."""
     if column is None:
         return None
     if not (text := _value(row, column, where)).isdecimal():
-        raise UserError(f"{where}: {column}={text}: a seed is a whole number, 0 or more")
+        raise UserError(f"{where}: {column}={text}: a {kind} is a whole number, 0 or more")
     return int(text)
 
 
 def _check_run(first: Any, run: str, row: Row, where: str) -> None:
     """Rows of several runs that are taken for samples of one would make the intervals too narrow."""
-    if row.get(run) != first:
-        key = f"seed: {SEED}" if run == SEED else f"columns: [{run}]"
+    if row.get(run) == first:
+        return
+    if run == SEED:
         raise UserError(
             f"{where}: an item is there with several values in the column {run}, which is not read; set "
-            f"`{key}`, or, where these are samples of one training, `sample: {run}`"
+            f"`seed: {SEED}`, or, where these are samples of one training, `sample: {SEED}`"
         )
+    raise UserError(
+        f"{where}: {row.get(run)} beside {first}: several values in the column {run}, which is not read; set "
+        f"`columns: [{run}]`, or leave one of them in the file"
+    )

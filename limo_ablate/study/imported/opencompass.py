@@ -15,7 +15,7 @@ from typing import Any
 
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.reading import parse_json, read_text
-from limo_ablate.data.pool.sources import LONGEST_FILE, file_rows
+from limo_ablate.data.pool.sources import LONGEST_FILE
 from limo_ablate.study.imported.logs import (
     Log,
     Reading,
@@ -39,10 +39,15 @@ def opencompass(file: Path, reading: Reading) -> Iterator[Log]:
         raise UserError(f"{file}: predictions have no score; name results/MODEL/DATASET.json in `files`")
     details = _details(file)
     files = _predictions(file)
-    asked = [row_of(where, row) for part in files for where, row in file_rows(str(part))]
+    asked = [
+        row for part in files for row in _by_index(parse_json(read_text(part, LONGEST_FILE), part), part)
+    ]
     samples = []
+    name = _score_name(details[0], reading, file)
     for index, detail in enumerate(details):
-        scores = detail[_score_name(detail, reading, file)]
+        if name not in detail:
+            raise UserError(f"{file}: details: item {index} has no {name}, which the first has")
+        scores = detail[name]
         scores = scores if isinstance(scores, list) else [scores]
         if len(scores) * len(details) != len(asked):
             raise UserError(
@@ -60,11 +65,24 @@ def opencompass(file: Path, reading: Reading) -> Iterator[Log]:
 
 
 def _details(file: Path) -> list[Row]:
-    found = parse_json(read_text(file, LONGEST_FILE), file).get("details")
-    found = list(found.values()) if isinstance(found, dict) else found
+    found = _json(file).get("details")
     if not found:
         raise UserError(f"{file}: no details in it; evaluate again with --dump-eval-details")
-    return [row_of(f"{file}: details", row) for row in found]
+    return _by_index(found, f"{file}: details")
+
+
+def _json(file: Path) -> Row:
+    found: Row = parse_json(read_text(file, LONGEST_FILE), file)
+    return found
+
+
+def _by_index(rows: Any, where: Path | str) -> list[Row]:
+    """Of an object by index, whose keys are in any order where answers came in at the same time."""
+    if isinstance(rows, dict):
+        if sorted(rows) != sorted(map(str, range(len(rows)))):
+            raise UserError(f"{where}: an object by index, 0 to {len(rows) - 1}, is expected; it lacks some")
+        rows = [rows[str(index)] for index in range(len(rows))]
+    return [row_of(str(where), row) for row in rows]
 
 
 def _predictions(file: Path) -> list[Path]:

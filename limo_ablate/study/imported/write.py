@@ -132,12 +132,15 @@ def _logs(kind: str, file: Path, config: ImportConfig) -> list[Log]:
             f"{file}: `columns` and `seed` are for logs with a row for each graded sample, not for {kind}"
         )
     try:
-        return list(FORMATS.load(kind)(file, config))
+        found = list(FORMATS.load(kind)(file, config))
     except UserError as error:
         raise UserError(f"{error}" if str(file) in str(error) else f"{file}: {error}") from error
     except Exception as error:  # of whatever kind: the file is as anyone has written it
         why = f"{type(error).__name__}: {error}"
         raise UserError(f"{file}: not as {kind} writes logs ({why}); set `format`") from error
+    if not found:
+        raise UserError(f"{file}: no sample in it")
+    return found
 
 
 def _text(levels: Mapping[str, Any]) -> str:

@@ -227,3 +227,72 @@ def test_a_changed_prediction_makes_a_result_stale(tmp_path: Path) -> None:
     predictions.write_text(predictions.read_text() + "\n")
     study.refresh()
     assert study.trials().height == 1
+
+
+def test_predictions_of_opencompass_stand_in_any_order(tmp_path: Path) -> None:
+    write(tmp_path / "predictions/m/gsm8k.json", {"1": prediction(1), "0": prediction(0)})
+    details = {"1": {"correct": False}, "0": {"correct": True}}
+    file = write(tmp_path / "results/m/gsm8k.json", {"details": details})
+    assert [(one.prompt, one.score) for one in read(file)[0].samples] == [
+        ("What is 0+1?", 1),
+        ("What is 1+1?", 0),
+    ]
+    write(tmp_path / "predictions/m/gsm8k.json", {"2": prediction(1), "0": prediction(0)})
+    with pytest.raises(UserError, match="an object by index, 0 to 1, is expected; it lacks some"):
+        read(file)
+
+
+def test_an_item_of_opencompass_without_the_score_is_not_scored_by_another_number(tmp_path: Path) -> None:
+    write(tmp_path / "predictions/m/gsm8k.json", by_index([prediction(0), prediction(1)]))
+    file = write(tmp_path / "results/m/gsm8k.json", {"details": [{"correct": [False]}, {"n": [1]}]})
+    with pytest.raises(UserError, match="item 1 has no correct, which the first has"):
+        read(file)
+
+
+def test_an_error_of_every_eval_ever_is_no_wrong_answer(tmp_path: Path) -> None:
+    failed = instance(1, 0.0, error="APIError: 500\nTraceback")
+    file = write_lines(tmp_path / "x_samples.jsonl", [instance(2, 1.0), failed])
+    with pytest.raises(UserError, match=r"jsonl:2: sample 1 ended in an error.*The error: APIError: 500$"):
+        read(file)
+    assert scores(read(write_lines(file, [instance(2, 1.0, error=None)]))[0]) == [(0, 1)]
+
+
+def test_a_filter_that_several_results_end_with_is_refused(tmp_path: Path) -> None:
+    rows = [
+        instance(n, float(name == "a/em"), evaluation_result_id=name)
+        for n in (1, 2)
+        for name in ("a/em", "em")
+    ]
+    file = write_lines(tmp_path / "x_samples.jsonl", rows)
+    with pytest.raises(UserError, match="filter=m: several results end like that: a/em, em; say more"):
+        read(file, filter="m")
+    assert [score for _, score in scores(read(file, filter="em")[0])] == [0, 0], "the one of that name"
+
+
+def test_runs_without_a_common_item_are_kept_apart_too(tmp_path: Path) -> None:
+    file = write_lines(tmp_path / "all.jsonl", [rollout(1, 0.0, step=10), rollout(2, 1.0, step=20)])
+    with pytest.raises(UserError, match="20 beside 10: several values in the column step"):
+        list(FORMATS.load("verl")(file, Reading(benchmark="b")))
+    write_lines(tmp_path / "m_samples.jsonl", [instance(1, 1.0), instance(2, 0.0, evaluation_id="other")])
+    with pytest.raises(UserError, match="several values in the column evaluation_id"):
+        read(tmp_path / "m_samples.jsonl")
+
+
+def test_rows_of_verl_are_scored_by_one_column(tmp_path: Path) -> None:
+    file = write_lines(tmp_path / "10.jsonl", [rollout(1, 0.5), rollout(2, 1.0, acc=True)])
+    with pytest.raises(UserError, match="jsonl:1: no acc; columns: "):
+        list(FORMATS.load("verl")(file, Reading(benchmark="b")))
+
+
+def test_a_table_without_items_samples_or_rows_is_refused(tmp_path: Path) -> None:
+    keys: Row = {"files": "{arm}.csv", "benchmark": "b"}
+    (tmp_path / "a.csv").write_text("item,score,seed\nx,1,0\nx,0,1\n")
+    with pytest.raises(UserError, match=r"a\.csv:2: no sampel; columns: item, score, seed"):
+        imported(tmp_path, sample="sampel", **keys)
+    (tmp_path / "a.csv").write_text("item,score\n,1\n,0\n")
+    with pytest.raises(UserError, match=r"a\.csv:2: no item; columns: item, score"):
+        imported(tmp_path, **keys)
+    (tmp_path / "a.csv").write_text("item,score\nx,1\n")
+    (tmp_path / "b.csv").write_text("item,score\n")
+    with pytest.raises(UserError, match=r"b\.csv: no sample in it"):
+        imported(tmp_path, **keys)
