@@ -1,9 +1,10 @@
 """Graders for answers that are no mathematics: texts, numbers with a tolerance, patterns.
 
 Texts are compared after Unicode normalisation (NFKC), without case, with single spaces, without LaTeX's
-`\\text{}`, quotation marks or punctuation around them. Of a gold answer that is a solution, what it states
-counts, as for the verifier (`#### 18`, a box). Nothing here executes model output; patterns come from the
-benchmark, and have a time limit.
+`\\text{}`, quotation marks or punctuation around them. Brackets count in half-open intervals, and where there
+is nothing else (`] )`). Of a gold answer that is a solution, what it states counts, as for the verifier
+(`#### 18`, a box). Nothing here executes model output; patterns come from the benchmark, and have a time
+limit.
 """
 
 from __future__ import annotations
@@ -23,15 +24,24 @@ from limo_ablate.verify.gold import read_gold
 
 LONGEST = 2000
 """Characters of an answer that are read; longer ones are wrong."""
+FLOAT_DIGITS = 300
+"""Digits of a number that a float holds."""
 SECONDS = 0.5
 """Time limit of a pattern."""
-AROUND = " \t\n\"'`*_.,;:!?“”‘’«»()[]"
+OUTSIDE = " \t\n\"'`*_.,;:!?“”‘’«»"
+AROUND = f"{OUTSIDE}()[]"
 NUMBER = regex.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d{1,3}(?!\d))?|[-+]?\.\d+")
 _WORDS = regex.compile(r"\\(?:text\w*|math(?:rm|bf|it|tt)|mbox)\s*\{([^{}]*)\}")
 _FRACTION = regex.compile(r"\\[dt]?frac\{([^{}]*)\}\{([^{}]*)\}|(?<![\d/.,])(\d+)[ ]*/[ ]*(\d+)(?![\d/.,])")
 _POWER = regex.compile(
     r"(?:([\d.]+)\s*(?:\\times|\\cdot|[×·*x])\s*)?(?<![\d.])10\s*\^\s*\{?\s*([-+]?\d{1,3})\s*\}?"
 )
+_SUPERSCRIPT = regex.compile("[\u2070\u00b9\u00b2\u00b3\u2074-\u207b]+")
+_MIXED = regex.compile("(?<=\\d)(?=[\u00bc-\u00be\u2150-\u215e])")
+_HALF_OPEN = regex.compile(r"\([^()\[\]]*\]|\[[^()\[\]]*\)")
+_SCALE = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+_SCALED = regex.compile(rf"\s*({'|'.join(_SCALE)})s?\b", regex.IGNORECASE)
+_RAISED = regex.compile(r"(?<![\d.,])(\d{1,6}(?:\.\d{1,6})?)\s*\^\s*\{?\s*([-+]?\d{1,3})\s*\}?(?!\d)")
 _PER_CENT = regex.compile(r"\s*\\?(?:%|per ?cent\b)")
 
 
@@ -47,7 +57,8 @@ def any_of(answered: Sequence[Answered]) -> list[Grade]:
     """Right: one of the gold answers' texts."""
 
     def among(one: Answered) -> Callable[[str, str], bool]:
-        return lambda text, gold: plain(text) in {plain(part) for part in gold.split(one.grading.separator)}
+        golds = {plain(part) for part in one.gold.split(one.grading.separator)} - {""}
+        return lambda text, _: plain(text) in golds
 
     return voted(answered, [_grade(one, "any_of", among(one)) for one in answered])
 
@@ -78,8 +89,17 @@ def for_judge(answered: Sequence[Answered]) -> list[Grade]:
 
 def plain(text: str) -> str:
     """The text as it is compared."""
-    folded = unicodedata.normalize("NFKC", _bare(text)).casefold().replace("−", "-")
-    return " ".join(folded.split()).strip(AROUND)
+    folded = " ".join(_normalized(_bare(text)).casefold().split())
+    outer, inner = folded.strip(OUTSIDE), folded.strip(AROUND)
+    if not inner or _HALF_OPEN.fullmatch(outer):
+        return outer
+    return f".{inner}" if inner[0].isdigit() and f".{inner}" in folded else inner
+
+
+def _normalized(text: str) -> str:
+    """NFKC, by which 10² would be 102 and 1½ eleven halves."""
+    text = _MIXED.sub(" ", _SUPERSCRIPT.sub(r"^\g<0>", text))
+    return unicodedata.normalize("NFKC", text).replace("−", "-").replace("⁄", "/")
 
 
 def _bare(text: str) -> str:
@@ -136,7 +156,7 @@ def _f1(one: Answered) -> Grade:
 
 def _words(text: str) -> Counter[str]:
     """Lower case, without punctuation, articles and more than one space."""
-    kept = regex.sub(r"[\p{P}\p{S}]", "", unicodedata.normalize("NFKC", _bare(text)).lower())
+    kept = regex.sub(r"[\p{P}\p{S}]", "", _normalized(_bare(text)).lower())
     return Counter(word for word in kept.split() if word not in ("a", "an", "the"))
 
 
@@ -162,17 +182,29 @@ def _number(one: Answered) -> Grade:
 
 
 def _numbers(text: str) -> set[Decimal]:
-    """The different numbers of a text, per cent as shares of 100: 12 % and 0.12 are one."""
-    text = unicodedata.normalize("NFKC", text).replace("−", "-").replace("⁄", "/")
+    """The different numbers of a text, per cent as shares of 100: 12 % and 0.12 are one, and so are 3 million
+    and 3,000,000."""
+    text = _normalized(text)
     text = _POWER.sub(lambda power: f"{power[1] or 1}e{power[2]} ", text)
+    text = _RAISED.sub(_power, text)
     text = _FRACTION.sub(_quotient, text)
     found = set()
     for match in NUMBER.finditer(text):
-        share = _PER_CENT.match(text, match.end())
-        value = Decimal(match[0].replace(",", "")).scaleb(-2 if share else 0)
+        share, scaled = _PER_CENT.match(text, match.end()), _SCALED.match(text, match.end())
+        power = -2 if share else _SCALE[scaled[1].lower()] if scaled else 0
+        value = Decimal(match[0].replace(",", "")).scaleb(power)
         if math.isfinite(float(value)):
             found.add(value)
     return found
+
+
+def _power(raised: regex.Match[str]) -> str:
+    """The number that a power is; one that no float holds as it is."""
+    try:
+        power = Decimal(raised[1]) ** int(raised[2])
+    except ArithmeticError:
+        return str(raised[0])
+    return f"{power} " if abs(power.adjusted()) < FLOAT_DIGITS else str(raised[0])
 
 
 def _quotient(fraction: regex.Match[str]) -> str:

@@ -34,6 +34,15 @@ def status(grader: Any, *given: Any, **options: Any) -> str:
         ("<think>The answer is Nile", "Nile", "incorrect"),
         ("The answer is Nile", " ", "undecided"),
         ("The answer is 18", "She sells 16 - 3 - 4 = 9 eggs.\nShe makes 9 * 2 = 18.\n#### 18", "correct"),
+        ("The answer is ) ]", "] )", "incorrect"),
+        ("The answer is ] )", "] )", "correct"),
+        ("The answer is (0, 1]", "[0, 1)", "incorrect"),
+        ("The answer is [0, 1).", "[0, 1)", "correct"),
+        ("The answer is B", "(B)", "correct"),
+        ("Answer: 5", ".5", "incorrect"),
+        ("Answer: .5", ".5", "correct"),
+        ("Answer: 102", "10\u00b2", "incorrect"),
+        ("Answer: 10^2", "10\u00b2", "correct"),
     ],
 )
 def test_exact(completion: str, gold: str, expected: str) -> None:
@@ -53,6 +62,7 @@ def test_any_of_several_golds() -> None:
     assert status(any_of, "The answer is USA.", "United States|U.S.A|USA") == "correct"
     assert status(any_of, "The answer is UK.", "United States|USA") == "incorrect"
     assert status(any_of, "The answer is UK.", "GB; UK", separator=";") == "correct"
+    assert status(any_of, 'The answer is "".', "UK|") == "incorrect"
 
 
 @pytest.mark.parametrize(
@@ -85,6 +95,14 @@ def test_any_of_several_golds() -> None:
         ("The answer is 1e999", "1e999", {}, "undecided"),
         ("The answer is 1e99999999999999999999999", "1", {}, "incorrect"),
         ("The answer is 0", "0", {"relative": 0.1}, "correct"),
+        ("The answer is 3 million", "3", {}, "incorrect"),
+        ("The answer is 3 million", "3,000,000", {}, "correct"),
+        ("The answer is 102", "10\u00b2", {}, "incorrect"),
+        ("The answer is 100", "10\u00b2", {}, "correct"),
+        ("The answer is 2^2", "2", {}, "incorrect"),
+        ("The answer is 2^{10}", "1024", {}, "correct"),
+        ("The answer is 999999^999", "9", {}, "incorrect"),
+        ("The answer is 5.5", "1\u00bd", {}, "undecided"),
     ],
 )
 def test_numbers(completion: str, gold: str, options: dict[str, float], expected: str) -> None:
