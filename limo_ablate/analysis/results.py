@@ -17,8 +17,8 @@ from typing import Any, NotRequired, TypedDict
 
 from limo_ablate.core.artifacts import Store, digest_file, stage_version
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.object_store import store_folder
 from limo_ablate.core.reading import read_json
+from limo_ablate.core.remote.object_store import store_folder
 from limo_ablate.study.folder import started_in
 from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.verify import VERSION as VERIFIER

@@ -15,8 +15,8 @@ from typing import Any, TypedDict
 from limo_ablate.analysis.results import CurrentInputs, edited, read_metrics, store_of, usable
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.files import check_links, is_plain_name
-from limo_ablate.core.object_store import store_folder
 from limo_ablate.core.reading import read_json, read_yaml
+from limo_ablate.core.remote.object_store import store_folder
 from limo_ablate.study.block import Block
 from limo_ablate.study.folder import started_in
 from limo_ablate.study.levels import hashable

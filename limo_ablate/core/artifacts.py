@@ -9,7 +9,7 @@ On load, an artifact's files are checked against its manifest: their sizes and m
 compared, and files are hashed again if those differ. A damaged artifact is logged and built again. Corruption
 that leaves the modification time unchanged, as by a failing disk, is not detected.
 
-A store at a URL is a `RemoteStore` (`limo_ablate.core.remote_store`), whose folder holds local copies.
+A store at a URL is a `RemoteStore` (`limo_ablate.core.remote.store`), whose folder holds local copies.
 """
 
 from __future__ import annotations

@@ -147,7 +147,7 @@ def gc(overrides: list[str], outputs: tuple[str, ...], older_than: float, delete
     is finished, and none that a study which was declared or registered would still run. Name all folders
     whose studies share the store. What other folders need is made again when it is missing.
     """
-    from limo_ablate.core.object_store import is_url
+    from limo_ablate.core.remote.object_store import is_url
     from limo_ablate.sweep.gc import collect
     from limo_ablate.trial.compose import compose
 

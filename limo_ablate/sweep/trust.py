@@ -23,8 +23,8 @@ import click
 
 from limo_ablate.core.artifacts import digest_file, files_of
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.object_store import is_url
 from limo_ablate.core.overrides import flat, format_override, parse_overrides
+from limo_ablate.core.remote.object_store import is_url
 from limo_ablate.data.grade.own_file import file_digest, is_own_file
 from limo_ablate.model.train.model_config import may_allow_code, model_code
 from limo_ablate.study.axes import Range, settings

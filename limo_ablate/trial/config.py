@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 from limo_ablate.core.artifacts import DEFAULT_NOT_IN_KEY, Store
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.hardware import HardwareConfig
-from limo_ablate.core.object_store import check_url, is_url
 from limo_ablate.core.registry import Entry, Registry
+from limo_ablate.core.remote.object_store import check_url, is_url
 from limo_ablate.data.grade.grader import GraderOptions
 from limo_ablate.data.grade.graders import GRADERS, JUDGE, VERIFIER
 from limo_ablate.data.pool.config import BandsConfig, PoolConfig, same_problems
@@ -233,7 +233,7 @@ class PathsConfig:
         """The store at `artifacts`."""
         if not is_url(self.artifacts):
             return Store(self.artifacts)
-        from limo_ablate.core.remote_store import remote_store
+        from limo_ablate.core.remote.store import remote_store
 
         return remote_store(self.artifacts, self.cache, self.cache_gb)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from limo_ablate.core.artifacts import Artifact, NotInStore, Store, find_only
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.object_store import is_url, store_folder
+from limo_ablate.core.remote.object_store import is_url, store_folder
 from limo_ablate.data.grade.graders import CODE
 from limo_ablate.data.grade.own_file import is_own_file
 from limo_ablate.data.pool.config import GENERATED, BenchmarkSetConfig, ProblemsConfig

@@ -15,7 +15,9 @@ LAUNCHERS: Registry[Any] = Registry(
     {
         "local": Entry("limo_ablate.sweep.launchers.local:LocalLauncher", "this machine"),
         "slurm": Entry("limo_ablate.sweep.launchers.slurm:SlurmLauncher", "jobs of a Slurm cluster"),
-        "ray": Entry("limo_ablate.sweep.launchers.ray:RayLauncher", "tasks on the nodes of a Ray cluster"),
+        "ray": Entry(
+            "limo_ablate.sweep.launchers.ray.launcher:RayLauncher", "tasks on the nodes of a Ray cluster"
+        ),
     },
     group="limo_ablate.launchers",
 )

@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 from obstore.store import LocalStore, MemoryStore
 
-from limo_ablate.core import object_store, remote_checkpoints, remote_lines
 from limo_ablate.core.artifacts import NotInStore, Store, find_only
 from limo_ablate.core.errors import StoreUnreachable, TrialFailure, UserError
-from limo_ablate.core.object_store import ObjectStore, check_url, store_folder
-from limo_ablate.core.remote_store import RemoteStore
+from limo_ablate.core.remote import checkpoints as remote_checkpoints
+from limo_ablate.core.remote import lines as remote_lines
+from limo_ablate.core.remote import object_store
+from limo_ablate.core.remote.object_store import ObjectStore, check_url, store_folder
+from limo_ablate.core.remote.store import RemoteStore
 
 URL = "s3://bucket/place"
 

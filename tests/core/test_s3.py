@@ -12,8 +12,8 @@ import pytest
 
 from limo_ablate.core.artifacts import Artifact
 from limo_ablate.core.errors import StoreUnreachable, UserError
-from limo_ablate.core.object_store import ObjectStore
-from limo_ablate.core.remote_store import RemoteStore
+from limo_ablate.core.remote.object_store import ObjectStore
+from limo_ablate.core.remote.store import RemoteStore
 from tests.s3 import BUCKET, MOTO, Line, Server, is_wanted
 from tests.trial.test_store_at_url import check_found_on_another_machine
 

@@ -7,10 +7,10 @@ import polars as pl
 import pytest
 from obstore.store import MemoryStore
 
-from limo_ablate.core import remote_store
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.object_store import ObjectStore
-from limo_ablate.core.remote_store import RemoteStore
+from limo_ablate.core.remote import store as remote_store
+from limo_ablate.core.remote.object_store import ObjectStore
+from limo_ablate.core.remote.store import RemoteStore
 from limo_ablate.model.generate.completion_cache import Completion, open_file
 from limo_ablate.model.generate.engine import Request, Sampling
 from limo_ablate.trial.compose import compose

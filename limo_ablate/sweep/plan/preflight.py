@@ -16,7 +16,7 @@ from pathlib import Path
 from limo_ablate.core.artifacts import NotInStore, find_only
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.hardware import visible_gpus
-from limo_ablate.core.object_store import is_url, store_folder
+from limo_ablate.core.remote.object_store import is_url, store_folder
 from limo_ablate.core.text import counted
 from limo_ablate.model.train.memory import size
 from limo_ablate.sweep.plan.cost import shape_of

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.sweep.launchers import ray_node
-from limo_ablate.sweep.launchers.ray import RayLauncher
-from limo_ablate.sweep.launchers.ray_call import RayCall, write_part
-from limo_ablate.sweep.launchers.ray_machines import Node, RayMachines
-from limo_ablate.sweep.launchers.ray_mail import Ended, Item, Part, Started
-from limo_ablate.sweep.launchers.ray_node import Order, Sent
+from limo_ablate.sweep.launchers.ray import node as ray_node
+from limo_ablate.sweep.launchers.ray.call import RayCall, write_part
+from limo_ablate.sweep.launchers.ray.launcher import RayLauncher
+from limo_ablate.sweep.launchers.ray.machines import Node, RayMachines
+from limo_ablate.sweep.launchers.ray.mail import Ended, Item, Part, Started
+from limo_ablate.sweep.launchers.ray.node import Order, Sent
 from limo_ablate.sweep.worker import BROKEN, PREEMPTED, Call
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.launch_config import LaunchConfig

@@ -3,8 +3,8 @@
     URL/limo-ablate.json              written once; without it, it is another store, or emptied
     URL/STAGE/KEY/AT/FILE             an artifact's files; AT is its maker's own
     URL/STAGE/KEY/artifact.json       its manifest, with AT and each file's digest: created last
-    URL/weights/KEY.partial/...       a training's newest checkpoint (`limo_ablate.core.remote_checkpoints`)
-    URL/drawn/KEY/...                 completions in batches (`limo_ablate.core.remote_lines`)
+    URL/weights/KEY.partial/...       a training's newest checkpoint (`limo_ablate.core.remote.checkpoints`)
+    URL/drawn/KEY/...                 completions in batches (`limo_ablate.core.remote.lines`)
 
 An artifact exists once its manifest does. Of two makers one creates the manifest; the other removes its own
 files and takes the winner's. Files are compared with their digests as they come in, and come only when an
@@ -26,7 +26,6 @@ from typing import Any
 from uuid import uuid4
 
 from limo_ablate.core.artifacts import DIGEST, Artifact, Store, as_artifact, digest_file, hold_lock
-from limo_ablate.core.cached_copies import CachedCopies
 from limo_ablate.core.errors import TrialFailure, UserError
 from limo_ablate.core.files import write_atomically
 from limo_ablate.core.manifest import (
@@ -37,11 +36,12 @@ from limo_ablate.core.manifest import (
     files_in,
     write_manifest,
 )
-from limo_ablate.core.object_store import MissingObject, ObjectStore, store_folder
 from limo_ablate.core.reading import parse_json
-from limo_ablate.core.remote_checkpoints import CheckpointUploads
-from limo_ablate.core.remote_files import RemoteObject, at_once, check_names, fetch_file
-from limo_ablate.core.remote_lines import LineBatches
+from limo_ablate.core.remote.cached_copies import CachedCopies
+from limo_ablate.core.remote.checkpoints import CheckpointUploads
+from limo_ablate.core.remote.files import RemoteObject, at_once, check_names, fetch_file
+from limo_ablate.core.remote.lines import LineBatches
+from limo_ablate.core.remote.object_store import MissingObject, ObjectStore, store_folder
 
 MARK = "limo-ablate.json"
 

@@ -14,7 +14,7 @@ from limo_ablate.analysis.results import METRICS
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.files import write_atomically
 from limo_ablate.core.hardware import HardwareConfig
-from limo_ablate.sweep.launchers.ray_mail import Ended, Item, Part, Started
+from limo_ablate.sweep.launchers.ray.mail import Ended, Item, Part, Started
 from limo_ablate.sweep.worker import FAILED, PREEMPTED, SERVER_DIED
 
 

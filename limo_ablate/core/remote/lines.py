@@ -7,7 +7,7 @@ import time
 from uuid import uuid4
 
 from limo_ablate.core.errors import StoreUnreachable
-from limo_ablate.core.object_store import ObjectStore
+from limo_ablate.core.remote.object_store import ObjectStore
 
 BATCH_SECONDS, BATCH_LINES = 20.0, 1000
 """A batch is sent after so long, or when it has so many lines."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from limo_ablate.core.reading import read_json
 from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.sweep.budget_guard import BudgetGuard
-from limo_ablate.sweep.launchers.ray_machines import RAY, RayMachines
+from limo_ablate.sweep.launchers.ray.machines import RAY, RayMachines
 from limo_ablate.sweep.ledger.lease import Lease, Watch
 from limo_ablate.sweep.ledger.queue import Queue
 from limo_ablate.sweep.session import RunnerOptions, Session

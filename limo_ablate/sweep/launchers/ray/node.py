@@ -24,8 +24,8 @@ from limo_ablate.core.code import code_digest
 from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.core.marked_processes import ATTEMPT_MARK, end_marked
 from limo_ablate.core.progress import PROGRESS, PROGRESS_VARIABLE
-from limo_ablate.sweep.launchers import ray_reaper
-from limo_ablate.sweep.launchers.ray_mail import Ended, Item, Part, Started
+from limo_ablate.sweep.launchers.ray import reaper as ray_reaper
+from limo_ablate.sweep.launchers.ray.mail import Ended, Item, Part, Started
 from limo_ablate.sweep.slots import Slot
 from limo_ablate.sweep.worker import BROKEN, LOG, Call, Worker, fork_server
 from limo_ablate.trial.evaluate.config import REPORTS

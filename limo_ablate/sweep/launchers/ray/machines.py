@@ -1,6 +1,6 @@
 """The nodes of a Ray cluster, as a runner uses them: a task for each attempt, on whichever node Ray chooses.
 
-Ray retries nothing, for the ledger does. What an attempt writes arrives by the mailbox (`ray_mail`) in the
+Ray retries nothing, for the ledger does. What an attempt writes arrives by the mailbox (`mail`) in the
 study's folder: its log and its progress while it runs, the rest when it has ended.
 """
 
@@ -23,9 +23,9 @@ from limo_ablate.core.errors import UserError, is_disk_full
 from limo_ablate.core.files import write_atomically
 from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.core.progress import PROGRESS
-from limo_ablate.sweep.launchers import ray_node
-from limo_ablate.sweep.launchers.ray_call import RayCall, outcome, said
-from limo_ablate.sweep.launchers.ray_mail import TAKE_SECONDS, Ended, Item, Mailbox, Started
+from limo_ablate.sweep.launchers.ray import node as ray_node
+from limo_ablate.sweep.launchers.ray.call import RayCall, outcome, said
+from limo_ablate.sweep.launchers.ray.mail import TAKE_SECONDS, Ended, Item, Mailbox, Started
 from limo_ablate.sweep.slots import Slot, Slots, width
 from limo_ablate.sweep.worker import BROKEN, DISK_FULL, FAILED, LOG, Call
 from limo_ablate.trial.launch_config import LaunchConfig, RayConfig

@@ -21,7 +21,7 @@ from limo_ablate.core.python import environment, python
 
 def start() -> IO[str]:
     """Starts one for this process; what is returned takes the lines."""
-    command = python("-m", "limo_ablate.sweep.launchers.ray_reaper")
+    command = python("-m", "limo_ablate.sweep.launchers.ray.reaper")
     reaper = subprocess.Popen(
         command, env=environment(), stdin=subprocess.PIPE, text=True, bufsize=1, start_new_session=True
     )

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypedDict, TypeVar
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.object_store import MissingObject, ObjectStore
+from limo_ablate.core.remote.object_store import MissingObject, ObjectStore
 
 DOWNLOADS = 3
 """Tries to download a file whose content is not what its maker digested."""

@@ -19,9 +19,9 @@ from uuid import uuid4
 
 from limo_ablate.core.artifacts import digest_file
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.object_store import MissingObject, ObjectStore
 from limo_ablate.core.reading import parse_json
-from limo_ablate.core.remote_files import RemoteObject, check_names, fetch_file
+from limo_ablate.core.remote.files import RemoteObject, check_names, fetch_file
+from limo_ablate.core.remote.object_store import MissingObject, ObjectStore
 
 POINTER = "newest.json"
 LOOK_SECONDS = 1.0

@@ -1,0 +1,1 @@
+"""Trials as tasks on the nodes of a Ray cluster."""
