@@ -143,7 +143,9 @@ def test_a_trial_is_named_or_not(tmp_path: Path) -> None:
 
 
 def test_cfg_job_prints_the_configuration(tmp_path: Path) -> None:
-    done = run("--cfg", "job", "select.size=32", cwd=tmp_path)
+    done = run("--cfg", "job", "select.size=32", "track.name='s3://me:Secret@bucket'", cwd=tmp_path)
+    assert "s3://me:***@bucket" in done.stdout
+    assert "Secret" not in done.stdout + done.stderr
     assert done.returncode == 0
     assert "size: 32" in done.stdout
 

@@ -18,8 +18,8 @@ MASK = "***"
 PASSWORD = re.compile(
     r"""(?P<kept>(?<![\w+.-])[a-z][\w+.-]*://[^\s:/?#@'"]{0,200}:)[^\s'"<>]{1,200}(?=@)  # user:PASSWORD@host
       | (?P<token>\bhttps?://)[\w.~%+-]{16,200}(?=@)                                    # https://TOKEN@host
-      | (?P<key>(?:[?&]|\b(?=pass|sslpass))  # ?token=, password= of a DSN
-         (?:password|passwd|passphrase|sslpassword|token|access_token|api_?key|secret|sig|signature)=)
+      | (?P<key>(?:[?&](?:[\w.-]{1,30}[_.-])?|\b(?=pass|sslpass))  # ?token=, ?X-Amz-Signature=, DSN
+         (?:password|passwd|passphrase|sslpassword|token|access_?key|api_?key|secret|sig|signature|credential)=)
         (?:'[^'\n]{1,200}'|[^\s&'"<>\\]+)""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -86,7 +86,8 @@ def _holds_any(text: str) -> bool:
 @cache
 def _own_credentials() -> list[str]:
     """The values of this process's environment, as first read, that are credentials; no path is one."""
-    named = (value for name, value in os.environ.items() if NAME.search(name))
+    named = [value for name, value in os.environ.items() if NAME.search(name)]
+    named += [value.rpartition("@")[0] for value in named]  # of TOKEN@HOST:PORT
     return [value for value in named if len(value) >= SHORTEST and value[0] not in "/~."]
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from limo_ablate.core.command import Verb, json_option, print_json, words
+from limo_ablate.core.credentials import masked
 from limo_ablate.core.errors import TrialFailure, UserError
 
 if TYPE_CHECKING:
@@ -100,7 +102,7 @@ def run_hydra(argv: Sequence[str], *, as_json: bool = False) -> int:
     overrides = [word for word in argv if "=" in word]
     sys.argv = [sys.argv[0], *_with_ours([*argv, LOG_ON_STDERR] if as_json else argv)]
     try:
-        with search_path() as folder:
+        with search_path() as folder, _masked() if _prints_configuration(argv) else nullcontext():
             hydra.main(version_base="1.3", config_path=folder, config_name=PRIMARY)(job)()
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error, overrides) from error
@@ -113,6 +115,21 @@ def run_hydra(argv: Sequence[str], *, as_json: bool = False) -> int:
     if failures:
         raise failures[0]
     return 0
+
+
+def _prints_configuration(argv: Sequence[str]) -> bool:
+    return any(word.startswith(("--cfg", "--info")) for word in argv)
+
+
+@contextmanager
+def _masked() -> Iterator[None]:
+    """Masks passwords and keys in what is printed on standard output inside."""
+    printed = io.StringIO()
+    try:
+        with redirect_stdout(printed):
+            yield
+    finally:
+        print(masked(printed.getvalue()), end="", flush=True)
 
 
 def _with_ours(argv: Sequence[str]) -> list[str]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from omegaconf import OmegaConf
 from omegaconf.resolvers import oc
 
+from limo_ablate.core.credentials import NAME
 from limo_ablate.core.errors import UserError
 
 READABLE = (
@@ -20,6 +21,11 @@ UNSET = object()
 
 def env(name: str, default: object = UNSET) -> object:
     """OmegaConf's `oc.env`, for some variables. Raises UserError for any other."""
+    if NAME.search(name):
+        raise UserError(
+            f"${{oc.env:{name}}}: a configuration can't read this variable, which by its name is a key or a "
+            "password (docs/security.md)"
+        )
     if name not in READABLE and not name.startswith(OWN):
         raise UserError(
             f"${{oc.env:{name}}}: a configuration can't read this variable, as it is saved; set the key on "

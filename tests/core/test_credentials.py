@@ -89,6 +89,7 @@ def test_what_the_environment_holds_as_a_credential_is_one_whatever_it_looks_lik
     monkeypatch.setenv("SSH_KEY", "/home/me/.ssh/id_ed25519")
     monkeypatch.setenv("HF_TOKEN_PATH", "/home/me/hf-token")
     monkeypatch.setenv("SHORT_TOKEN", "mini")
+    monkeypatch.setenv("LIMO_ABLATE_LEDGER_TOKEN", "of sixteen letters@head:13000")
     credentials._own_credentials.cache_clear()
     with pytest.raises(UserError, match="question: holds"):
         refuse_credentials({"question": "is it correct horse battery?"}, "")
@@ -96,6 +97,7 @@ def test_what_the_environment_holds_as_a_credential_is_one_whatever_it_looks_lik
         masked("mini: correct horse battery, /home/me/.ssh/id_ed25519")
         == "mini: ***, /home/me/.ssh/id_ed25519"
     )
+    assert masked("Bearer of sixteen letters") == "Bearer ***", "without the server that it is for"
 
 
 def test_masked_json_is_json() -> None:
@@ -117,6 +119,8 @@ def test_masked_json_is_json() -> None:
         "postgresql+psycopg://u:SECRETpass@host/db", "postgresql://u:SECRETp@ss/w%40rd@[::1]:5432/db",
         "host=h user=u password=SECRETword", "host=h password='SECRET with words' user=u",
         "https://SECRETtokenSECRETtoken@git.host/x", "https://h/x?sv=1&sig=SECRETsig%3D",
+        "s3://b/x?aws_secret_access_key=SECRET", "https://h/x?v=4&X-Amz-Signature=SECRET",
+        "https://h/x?X-Goog-Credential=SECRET", "https://h/x?X-Amz-Security-Token=SECRET",
         "AIzaSECRET" + "a" * 31, "sk_live_SECRET" + "a" * 16, "rk_live_SECRET" + "a" * 16,
         "npm_SECRET" + "a" * 32, "gsk_SECRET" + "a" * 44, "xapp-1-SECRETSECRET", "xoxz-SECRET-1234",
         "eyJSECRETSECRET.eyJSECRETSECRET.SECRETSECRET",
@@ -129,7 +133,15 @@ def test_further_shapes_are_masked_and_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["https://host/a@b", "passes=3", "the password is asked", "postgresql://u@h/db", "eyJ.a"]
+    "text",
+    [
+        "https://host/a@b",
+        "https://h/?max_tokens=5&design=2",
+        "passes=3",
+        "the password is asked",
+        "postgresql://u@h/db",
+        "eyJ.a",
+    ],
 )
 def test_what_is_no_secret_stays(text: str) -> None:
     assert masked(text) == text

@@ -21,6 +21,9 @@ def test_a_configuration_reads_only_some_variables_of_the_environment(
         ) as error:
             compose([f"eval.system_prompt='{text}'"])
         assert "correct horse" not in str(error.value)
+    monkeypatch.setenv("LIMO_ABLATE_LEDGER_TOKEN", "0123456789abcdef@head:13000")
+    with pytest.raises(UserError, match=r"LEDGER_TOKEN\}: a configuration can't read .*, which by"):
+        compose(["eval.system_prompt='${oc.env:LIMO_ABLATE_LEDGER_TOKEN}'"])
     config = compose(["eval.system_prompt='${oc.env:LIMO_ABLATE_PROMPT}'"])
     assert config.eval.system_prompt == "Think."
     assert config.track.project == "lab"
