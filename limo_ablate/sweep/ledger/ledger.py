@@ -53,6 +53,8 @@ class Span:
     """Name of the machine; empty if unknown."""
     state: str
     """`done`, `failed`, `pruned`, `interrupted` (no fault of the trial, say a preemption) or `running`."""
+    devices: int | None = None
+    """Devices that it used, if that is recorded."""
 
 
 @dataclass(slots=True)
@@ -258,15 +260,18 @@ def seconds_run(rows: Sequence[FrozenTrial], now: float) -> float:
 
 def spans(row: FrozenTrial, now: float) -> Iterator[Span]:
     """The times in which the row ran, until `now` (seconds since 1970)."""
-    for start, seconds, *runner in row.user_attrs.get(SPENT, ())[2:]:
-        yield Span(start, start + seconds, machine_of(*runner), "interrupted")
+    given_back, on_devices, *ran = row.user_attrs.get(SPENT, (0.0, 0.0))
+    devices = round(on_devices / given_back) if given_back else None
+    for start, seconds, *runner in ran:
+        yield Span(start, start + seconds, machine_of(*runner), "interrupted", devices)
     machine, result = machine_of(row.user_attrs.get("runner")), row.user_attrs.get("result", {})
     if row.state == TrialState.RUNNING:
         yield Span(_start(row), now, machine, "running")
     elif row.state.is_finished() and row.datetime_start is not None:
         state = {TrialState.COMPLETE: "done", TrialState.PRUNED: "pruned"}.get(row.state, "failed")
         state = "interrupted" if INTERRUPTED in result else state
-        yield Span(_start(row), _start(row) + result.get("seconds", 0.0), machine, state)
+        end = _start(row) + result.get("seconds", 0.0)
+        yield Span(_start(row), end, machine, state, result.get("devices"))
 
 
 def machine_of(runner: str | None = None) -> str:

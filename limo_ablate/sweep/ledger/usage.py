@@ -27,13 +27,14 @@ class MachineUsage:
 def usage(rows: Sequence[FrozenTrial], devices: Mapping[str, int], now: float) -> list[MachineUsage]:
     """The machines that have run attempts, the one with most device-seconds first.
 
-    `devices`: trial id -> number of devices that it uses; a trial that the study no longer has counts as one.
-    `now`: seconds since 1970.
+    `devices`: trial id -> number of devices that it uses, for attempts of which the ledger has none; a trial
+    that the study no longer has then counts as one. `now`: seconds since 1970.
     """
     by_machine = defaultdict[str, list[tuple[Span, int]]](list)
     for row in rows:
         for span in spans(row, now):
-            by_machine[span.machine].append((span, devices.get(row.user_attrs["key"], 1)))
+            count = span.devices or devices.get(row.user_attrs["key"], 1)
+            by_machine[span.machine].append((span, count))
     found = [_machine(name, own) for name, own in by_machine.items()]
     return sorted(found, key=lambda machine: -machine.device_seconds)
 

@@ -45,8 +45,15 @@ def test_attempts_are_told_by_machine_and_state() -> None:
         pytest.approx(1.0),
     )
     assert spot == MachineUsage(
-        "spot", {"interrupted": 2, "running": 1}, 20 + 70 + 10, 2, pytest.approx(100 / (100 * 2))
+        "spot", {"interrupted": 2, "running": 1}, 20 + 70 + 80, 9, pytest.approx(170 / (100 * 9))
     )
+
+
+def test_devices_are_those_that_the_attempt_had() -> None:
+    """Not those of the study's trials now, which another hardware may have taken the place of."""
+    rows = [row(TrialState.COMPLETE, "gone", "box-1-abcd", 0, 100, result={"devices": 8})]
+    (box,) = usage(rows, {"gone": 2}, 0.0)
+    assert (box.device_seconds, box.devices) == (800, 8)
 
 
 def test_a_ledger_of_before_runners_were_kept_has_an_unknown_machine() -> None:
