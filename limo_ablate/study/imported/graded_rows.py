@@ -48,7 +48,7 @@ def verl(file: Path, reading: Reading) -> Iterator[Log]:
         (
             where,
             {"prompt": row["input"], "completion": row["output"], "gold": row.get("gts"), **row},
-            digest(row["input"], row.get("gts")),
+            digest(_given(row, "input", where), row.get("gts")),
             score,
         )
         for where, row in rows
@@ -63,7 +63,7 @@ def trl(file: Path, reading: Reading) -> Iterator[Log]:
     def graded(where: str, row: Row) -> Graded:
         numbers = [name for name, value in row.items() if isinstance(value, int | float)]
         rewards = [name for name in numbers if name not in NO_REWARDS]
-        return where, row, digest(row["prompt"]), one_of("score", reading.score, rewards, file)
+        return where, row, digest(_given(row, "prompt", where)), one_of("score", reading.score, rewards, file)
 
     yield from _logs(file, reading, (graded(*one) for one in _rows(file)), run=STEP)
 
@@ -88,7 +88,7 @@ def every_eval_ever(file: Path, reading: Reading) -> Iterator[Log]:
                 f"evaluate it again, or remove the row. The error: {str(error).splitlines()[0][:200]}"
             )
         asked = row["input"]
-        item = digest(asked["raw"], asked["reference"], asked.get("choices"))
+        item = digest(_given(asked, "raw", where), asked["reference"], asked.get("choices"))
         ids = same.setdefault((row["evaluation_name"], item), [])
         if row["sample_id"] not in ids:  # a question that a benchmark has twice is two items
             ids.append(row["sample_id"])
@@ -152,10 +152,14 @@ def _logs(
         yield Log(name, samples, dict(zip(reading.columns, levels, strict=True)), seed=seed)
 
 
-def _value(row: Row, column: str, where: str) -> str:
+def _given(row: Row, column: str, where: str) -> Any:
     if row.get(column) in (None, ""):
         raise UserError(f"{where}: no {column}; columns: {', '.join(map(str, row))}")
-    return str(row[column])
+    return row[column]
+
+
+def _value(row: Row, column: str, where: str) -> str:
+    return str(_given(row, column, where))
 
 
 def _number(row: Row, column: str | None, kind: str, where: str) -> int | None:

@@ -296,3 +296,13 @@ def test_a_table_without_items_samples_or_rows_is_refused(tmp_path: Path) -> Non
     (tmp_path / "b.csv").write_text("item,score\n")
     with pytest.raises(UserError, match=r"b\.csv: no sample in it"):
         imported(tmp_path, **keys)
+
+
+def test_rows_without_a_question_are_not_one_item(tmp_path: Path) -> None:
+    file = write_lines(tmp_path / "1.jsonl", [{**rollout(1, 1.0), "input": None}, rollout(2, 0.0)])
+    with pytest.raises(UserError, match=r"1\.jsonl:1: no input; columns: input, output"):
+        list(FORMATS.load("verl")(file, Reading(benchmark="b")))
+    empty = {"raw": "", "reference": [], "choices": None}
+    file = write_lines(tmp_path / "x_samples.jsonl", [instance(n, 1.0, input=empty) for n in (1, 2)])
+    with pytest.raises(UserError, match="no raw; columns: raw, reference, choices"):
+        read(file)
