@@ -6,6 +6,7 @@ classes stand in `config.py` of the package that reads them. Nothing heavy is im
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal
@@ -221,8 +222,8 @@ class PathsConfig:
             )
         if is_url(self.artifacts):
             check_url(self.artifacts, "paths.artifacts")
-        if self.cache_gb <= 0:
-            raise UserError(f"paths.cache_gb={self.cache_gb:g} must be positive")
+        if not 0 < self.cache_gb < math.inf:
+            raise UserError(f"paths.cache_gb={self.cache_gb:g} must be positive and finite")
         for name, path in asdict(self).items():
             if not str(path).isprintable():  # it becomes part of a job's script, of logs and commands
                 raise UserError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from dataclasses import dataclass, field
@@ -87,10 +88,10 @@ class RayConfig:
             if (value := getattr(self, key)) is not None and value < 1:
                 raise UserError(f"launch.ray.{key}={value} must be at least 1")
         for name, value in self.resources.items():
-            if value <= 0 or name in ("CPU", "GPU", "memory"):
+            if not 0 < value < math.inf or name in ("CPU", "GPU", "memory"):
                 raise UserError(
-                    f"launch.ray.resources: {name}={value:g}: more than 0 of a resource other than CPU, GPU "
-                    "and memory"
+                    f"launch.ray.resources: {name}={value:g}: must be a finite number above 0 of a "
+                    "resource other than CPU, GPU and memory"
                 )
 
 

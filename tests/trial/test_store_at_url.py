@@ -69,5 +69,6 @@ def test_completions_of_a_machine_that_died_are_not_generated_again(tmp_path: Pa
 def test_a_url_with_a_key_in_it_is_refused() -> None:
     with pytest.raises(UserError, match=r"paths\.artifacts: holds what looks like a password"):
         compose(["paths.artifacts='s3://me:secret@bucket/x'"])
-    with pytest.raises(UserError, match=r"paths\.cache_gb=0 must be positive"):
-        compose(["paths.cache_gb=0"])
+    for size in ("0", "nan", "inf"):
+        with pytest.raises(UserError, match=rf"paths\.cache_gb={size} must be positive"):
+            compose([f"paths.cache_gb={size}"])

@@ -147,6 +147,7 @@ def test_an_attempt_ends_once(tmp_path: Path) -> None:
         "launch.ray.cpus=0",
         "launch.ray.memory_gb=0",
         "launch.ray.resources={GPU: 1}",
+        "launch.ray.resources={a: nan}",
     ],
 )
 def test_a_request_that_can_not_be_is_refused(override: str) -> None:
