@@ -97,17 +97,20 @@ class FieldsConfig:
 
     def __post_init__(self) -> None:
         for key, value in self.stripped().items():
-            if value is not None:
-                compiled(key, value)
+            compiled(key, value)
 
-    def stripped(self) -> dict[str, str | None]:
+    def __hash__(self) -> int:
+        """Cheap, and defined although `solution` may be a dict: what is derived of fields is cached."""
+        return hash((self.problem, self.answer))
+
+    def stripped(self) -> dict[str, str]:
         """What is cut off problems, by key."""
-        return {key: getattr(self, key) for key in STRIP}
+        return {key: value for key in STRIP if (value := getattr(self, key)) is not None}
 
     def columns(self) -> list[tuple[str, str]]:
         """(key, field) of each field that the rows have; `solution.r1` where there are several."""
         found = []
-        for role in COLUMN_ROLES:  # once for each row
+        for role in COLUMN_ROLES:
             value = getattr(self, role)
             if isinstance(value, str):
                 found.append((role, value))

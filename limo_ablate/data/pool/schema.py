@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -48,11 +49,13 @@ SOLUTIONS = pa.schema(
         "digest": pa.string(),
     }
 )
+BESIDE = ("teacher", "tier", "correct", "complete", "tokens", "score")
+"""Fields with a value for each solution."""
 DIALOGS = pa.schema({"problem": pa.string(), "dialog": pa.string()})
 REJECTED = pa.schema({"where": pa.string(), "reason": pa.string()})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ParsedRow:
     """A row in the pool's schema."""
 
@@ -86,15 +89,15 @@ class ParsedRow:
 
 def matches(row: Row, where: dict[str, Any] | None) -> bool:
     """Whether each field has the wanted value, or one from a list of wanted values."""
-    return all(
+    return not where or all(
         field_value(row, field) in (wanted if isinstance(wanted, list) else [wanted])
-        for field, wanted in (where or {}).items()
+        for field, wanted in where.items()
     )
 
 
 def read_row(row: Row, fields: FieldsConfig, source: str) -> ParsedRow:
     """The row in the pool's schema; BadRow if it does not fit."""
-    own_system, dialog = check_all_read(row, fields), None
+    own_system, dialog, stripped = check_all_read(row, fields), None, _stripped(fields)
     text = field_value(row, fields.problem)
     solution = fields.solution if isinstance(fields.solution, str) else None
     other = None if solution == fields.problem else solution
@@ -102,7 +105,7 @@ def read_row(row: Row, fields: FieldsConfig, source: str) -> ParsedRow:
         text, own_system, dialog = asked.question, asked.system, asked.dialog
     if not isinstance(text, str) or not text.strip():
         raise BadRow("problem: no text")
-    text, missing = (text, ["dialog"]) if dialog else strip(text, fields.stripped())
+    text, missing = (text, ["dialog"]) if dialog else strip(text, stripped)
     if not text:
         raise BadRow("problem: nothing is left of its text by fields.strip_prefix, strip_suffix and strip")
     solutions, incomplete = _solutions(row, fields)
@@ -130,7 +133,7 @@ def read_row(row: Row, fields: FieldsConfig, source: str) -> ParsedRow:
         tries,
         stated=fields.answer is None,
         level_unread=unread,
-        unstripped=bool(missing) and any(fields.stripped().values()),
+        unstripped=bool(missing) and any(stripped.values()),
         dialog=dialog,
         several_golds=choice is None and fields.answers == "any" and ANY in (gold or ""),
         own_system=own_system,
@@ -142,10 +145,7 @@ def _solutions(row: Row, fields: FieldsConfig) -> tuple[list[Row], list[int]]:
     texts = _texts(row, fields.solution)
     if len(texts) > 1 and fields.solution == fields.answer and fields.answers != "any":
         texts = [(None, gold_text(field_value(row, fields.answer), fields.answers))]  # of parts
-    beside = {
-        role: _per_solution(field_value(row, getattr(fields, role)), role, len(texts))
-        for role in ("teacher", "tier", "correct", "complete", "tokens", "score")
-    }
+    beside = {role: _per_solution(field_value(row, path), role, len(texts)) for role, path in _beside(fields)}
     solutions: list[Row] = []
     incomplete = []
     for number_, (teacher, text) in enumerate(texts):
@@ -156,24 +156,36 @@ def _solutions(row: Row, fields: FieldsConfig) -> tuple[list[Row], list[int]]:
         if not isinstance(text, str):
             raise BadRow(f"solution {number_}: not text but a {type(text).__name__}")
         own = {role: values[number_] for role, values in beside.items()}
-        if flag(own.pop("complete"), "complete") is False:
+        if flag(own.get("complete"), "complete") is False:
             incomplete.append(number_)
         else:
-            solutions.append(_solution(text, {**own, "teacher": teacher or own["teacher"]}))
+            solutions.append(_solution(text, teacher, own))
     return solutions, incomplete
 
 
-def _solution(text: str, own: Row) -> Row:
-    tokens = number(own["tokens"], "tokens")
+@cache
+def _stripped(fields: FieldsConfig) -> dict[str, str]:
+    return fields.stripped()
+
+
+@cache
+def _beside(fields: FieldsConfig) -> list[tuple[str, str]]:
+    """(key, field) of each field that the rows have with values of solutions."""
+    return [(role, path) for role in BESIDE if (path := getattr(fields, role)) is not None]
+
+
+def _solution(text: str, teacher: str | None, own: Row) -> Row:
+    """`own`: values of the fields that the rows have."""
+    tokens = number(own.get("tokens"), "tokens")
     if tokens is not None and not (1 <= tokens < 2**31 and tokens == int(tokens)):
         raise BadRow(f"tokens: {own['tokens']} is no number of tokens")
     return {
         "text": text,
-        "tier": _text(own["tier"]),
-        "teacher": _text(own["teacher"]),
-        "correct": flag(own["correct"], "correct"),
+        "tier": _text(own.get("tier")),
+        "teacher": _text(teacher or own.get("teacher")),
+        "correct": flag(own.get("correct"), "correct"),
         "tokens": None if tokens is None else int(tokens),
-        "score": number(own["score"], "score"),
+        "score": number(own.get("score"), "score"),
     }
 
 

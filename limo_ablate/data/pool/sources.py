@@ -14,6 +14,7 @@ formats but JSON that is one value are read row by row, so files may be large; a
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -45,6 +46,7 @@ _QUOTED = re.compile(r'"[^"]*"')
 Rows: TypeAlias = Iterator[tuple[str, Row | ParsedRow | str]]
 """(where, row) for each row; the reason in place of an unreadable row."""
 
+_DECODER = json.JSONDecoder()
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -160,7 +162,7 @@ def _lines(file: Path, name: str, encoding: str) -> Iterator[tuple[str, Row | st
 
 def _object(line: bytes) -> Row | str:
     try:
-        row = json.loads(line.decode("utf-8-sig"))
+        row = _json(line.removeprefix(codecs.BOM_UTF8).decode())
         if _SURROGATE.search(line):
             json.dumps(row, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
@@ -170,6 +172,15 @@ def _object(line: bytes) -> Row | str:
     except (ValueError, RecursionError) as error:
         return f"can't be read: {error}"
     return row if isinstance(row, dict) else "not a JSON object"
+
+
+def _json(text: str) -> Any:
+    """As json.loads, which looks for space around the value by two regular expressions."""
+    try:
+        value, end = _DECODER.raw_decode(text)
+    except json.JSONDecodeError:
+        return json.loads(text)
+    return value if text[end:] in ("", "\n") else json.loads(text)
 
 
 def _whole(file: Path, name: str, encoding: str) -> Iterator[tuple[str, Row | str]]:

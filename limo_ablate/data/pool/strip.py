@@ -26,12 +26,10 @@ def compiled(key: str, given: str) -> Any:
         raise UserError(f"fields.{key}={given}: not a regular expression: {error}") from error
 
 
-def strip(text: str, parts: dict[str, str | None]) -> tuple[str, list[str]]:
+def strip(text: str, parts: dict[str, str]) -> tuple[str, list[str]]:
     """The text without what each key says, and the keys whose value it does not have."""
     missing = []
     for key, given in parts.items():
-        if given is None:
-            continue
         try:
             text, count = compiled(key, given).subn("", text, timeout=SECONDS)
         except TimeoutError:
@@ -40,4 +38,4 @@ def strip(text: str, parts: dict[str, str | None]) -> tuple[str, list[str]]:
             ) from None
         if not count:
             missing.append(key)
-    return (text.strip() if len(missing) < sum(v is not None for v in parts.values()) else text), missing
+    return (text.strip() if len(missing) < len(parts) else text), missing

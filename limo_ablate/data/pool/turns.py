@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from limo_ablate.data.pool.config import FieldsConfig
@@ -97,15 +98,21 @@ def answer_of(value: Any) -> Any:
 def check_all_read(row: dict[str, Any], fields: FieldsConfig) -> bool:
     """Raises BadRow if fields name single turns of a conversation and leave others out; returns whether a
     system turn or text is left out."""
-    paths = [path for _, path in fields.columns()]
-    named: dict[str, set[int]] = {}
-    for base, number in (found.groups() for path in paths if (found := _TURN.fullmatch(path))):
-        named.setdefault(base, set()).add(int(number))
-    for base, numbers in named.items():
+    for base, numbers in _named_turns(fields).items():
         turns = row.get(base)
         if isinstance(turns, list) and is_conversation(turns):
             _check_named(base, turns, {number % len(turns) for number in numbers})
     return bool(_system_text(row, fields))
+
+
+@cache
+def _named_turns(fields: FieldsConfig) -> dict[str, set[int]]:
+    """Column -> the numbers of the turns that fields name one by one."""
+    named: dict[str, set[int]] = {}
+    for found in (_TURN.fullmatch(path) for _, path in fields.columns()):
+        if found:
+            named.setdefault(found[1], set()).add(int(found[2]))
+    return named
 
 
 def _check(spoken: list[Turn]) -> None:

@@ -43,6 +43,9 @@ def gold_text(value: Any, answers: str | None = None) -> str | None:
     is None: they may be the parts of an answer, or ways to write it.
     """
     values = _listed(value)
+    if len(values) == 1:
+        text = _answer_text(values[0])
+        return (_stated_part(text) or None) if text and text.lower() not in NO_GOLD else None
     if answers is None and isinstance(value, list) and all(isinstance(v, int | float) for v in values):
         answers = "all"
     parts = [text for text in map(_answer_text, values) if text and text.lower() not in NO_GOLD]
@@ -85,8 +88,10 @@ def _listed(value: Any) -> list[Any]:
 
 def _answer_text(value: Any) -> str | None:
     """An answer as text: 27.0 becomes "27"."""
-    if value is None or isinstance(value, bool | str):
-        return None if value is None else str(value).strip()
+    if isinstance(value, str):
+        return value.strip()
+    if value is None or isinstance(value, bool):
+        return None if value is None else str(value)
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
@@ -99,8 +104,10 @@ def _stated_part(gold: str) -> str:
     return gold
 
 
-def same_gold(gold: str | None) -> str | Fraction | None:
+def same_gold(gold: str | None) -> str | int | Fraction | None:
     """The number that a gold answer is, else its text: 1/2, \\frac12 and 0.5 are one answer."""
+    if gold and len(gold) <= 40 and gold.isascii() and gold.isdigit():
+        return int(gold)  # equals the fraction, and is a quarter of the time
     text = (gold or "").strip().strip("$").strip()
     if found := _FRACTION.fullmatch(text):
         sign, *digits = found.groups()
