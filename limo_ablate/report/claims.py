@@ -21,7 +21,7 @@ from limo_ablate.analysis.register.current_trials import current_trials
 from limo_ablate.analysis.register.deviations import deviations
 from limo_ablate.analysis.register.registration import Chain, read
 from limo_ablate.core.text import counted
-from limo_ablate.report.labels import POINTS, amount, percent
+from limo_ablate.report.labels import POINTS, amount, errors_over, percent
 from limo_ablate.report.section import Chart, Section, Table, slug
 from limo_ablate.report.study_view import StudyView
 from limo_ablate.study.contrast import Contrast
@@ -42,7 +42,8 @@ NOTES = [
     "nats per token), paired on problems and "
     "seeds, other factors equal; arms whose seeds differ are averaged over their own (unpaired). "
     "Untuned models are left out unless the contrast names them. Intervals and p-values are over seeds and "
-    "problems (random effects); adjusted p-values by Holm over the primary contrasts. p equivalence: "
+    "problems (random effects), with one seed over problems only; adjusted p-values by Holm over the primary "
+    "contrasts. p equivalence: "
     "equivalence test against the margin. No information: both arms solved nothing, or everything (of a "
     "likelihood: it differs by the same on all problems).",
     "A line: the change of a least-squares line over the logarithm of the factor, through all levels between "
@@ -115,7 +116,7 @@ def _charts(rows: pl.DataFrame, view: StudyView) -> tuple[Chart, ...]:
         table = Table(header(view), [_row(row) for row in own.iter_rows(named=True)], WORDS, notes)
         more = "" if name == "share" else f" on likelihood ({name})"
         title, spec = f"Contrasts{more}", None if results.is_empty() else forest(results).to_dict()
-        note = f"{intervals}, over seeds and problems; left of 0 the first level is better."
+        note = f"{intervals}, {errors_over(own['seeds'])}; left of 0 the first level is better."
         found.append(Chart(slug(title), title, "", note, spec, table))
     return tuple(found)
 

@@ -9,19 +9,16 @@ from typing import Any
 from limo_ablate.core.text import counted
 from limo_ablate.report.claims import Claims, claims, effect, finding, header, interval, problem_count
 from limo_ablate.report.facts import problems, provenance, recipe
-from limo_ablate.report.labels import axis, level, plus_minus
+from limo_ablate.report.labels import axis, errors_over, level, plus_minus
 from limo_ablate.report.result_tables import interval as cell_interval
 from limo_ablate.report.section import Table
 from limo_ablate.report.study_view import StudyView
 
 CONTRASTS = ["contrast", "compared", "score", "effect (points)", "95 % interval", "adjusted p", "conclusion"]
-ERRORS = (
-    "In per cent, means over seeds; errors (standard errors) and intervals are over seeds and "
-    "problems (random effects)."
-)
+ERRORS = "In per cent, means over seeds; errors (standard errors) and intervals are {over} (random effects)."
 EFFECTS = (
-    "Effects in points (hundredths), paired on problems and seeds; intervals are over both. p-values of the "
-    "primary contrasts are adjusted by Holm's method."
+    "Effects in points (hundredths), paired on problems and seeds; intervals and p-values are {over} (random "
+    "effects). p-values of the primary contrasts are adjusted by Holm's method."
 )
 SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
@@ -84,9 +81,15 @@ def facts(view: StudyView) -> dict[str, Any]:
 def _tables(view: StudyView, found: Claims | None) -> Iterator[tuple[str, str, str, Table]]:
     """(label, title, note, table) of the contrasts, where there are any, and of the cells."""
     if found:
-        yield "contrasts", "Contrasts", EFFECTS, _contrasts(found, view)
+        yield (
+            "contrasts",
+            "Contrasts",
+            EFFECTS.format(over=errors_over(found.rows["seeds"])),
+            _contrasts(found, view),
+        )
     if view.done:
-        yield "cells", f"{view.word().capitalize()} of each cell", ERRORS, _cells(view)
+        note = ERRORS.format(over=errors_over(view.cells["seeds"]))
+        yield "cells", f"{view.word().capitalize()} of each cell", note, _cells(view)
 
 
 def _contrasts(found: Claims, view: StudyView) -> Table:

@@ -54,6 +54,16 @@ def score_title(score: str, word: str) -> str:
     return f"{word} on {benchmark}" + (f" ({group})" if group else "")
 
 
+def errors_over(seeds: Iterable[int | None]) -> str:
+    """What errors and intervals are over, by the number of seeds of each row: with one seed, the noise of
+    training is left out."""
+    single = [count == 1 for count in seeds if count]
+    if single and all(single):
+        return "over problems only: one seed does not show how much trainings differ"
+    more = "; of rows with one seed, over problems only" if any(single) else ""
+    return f"over seeds and problems{more}"
+
+
 UNBOUNDED = ("select.size", ALL)
 """Keys whose null means everything there is; that of other keys means that there is none."""
 

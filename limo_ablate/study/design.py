@@ -197,7 +197,7 @@ def load_study(name_or_path: str, extra: Sequence[str] = ()) -> Study:
     except UserError as error:
         raise unknown_axis(declared) or error from error
     refuse_credentials(declared, path.name)
-    _refuse_hydra(study)
+    _refuse_other_keys(study)
     for override in parse_overrides(extra):
         study = with_override(study, override)
         refuse_credentials(override.text, "")
@@ -217,9 +217,10 @@ def unknown_axis(declared: Any) -> UserError | None:
     return None
 
 
-def _refuse_hydra(study: Study) -> None:
-    """Raises UserError for settings of Hydra itself: no sweep reads them, but a rerun of a trial would, and
-    they may name code (hydra.callbacks)."""
+def _refuse_other_keys(study: Study) -> None:
+    """Raises UserError for keys of the study among those of its trials, and for settings of Hydra itself: no
+    sweep reads these, but a rerun of a trial would, and they may name code (hydra.callbacks)."""
+    of_study = {field.name for field in fields(Study)}
     blocks = (
         (*(given.key for given in parse_overrides(block.overrides)), *block.factors())
         for block in study.blocks
@@ -232,6 +233,11 @@ def _refuse_hydra(study: Study) -> None:
         if re.split(r"[./@]", bare)[0] == "hydra" and bare != "hydra.searchpath":
             raise UserError(
                 f"study {study.name}: {key}: settings of Hydra have no effect in a study; remove it"
+            )
+        if (name := bare.partition(".")[0]) in of_study:
+            raise UserError(
+                f"study {study.name}: {key}: {name} is a key of the study, not of its trials; in its file it "
+                "stands beside `blocks`, not under `overrides` or `axes`"
             )
 
 

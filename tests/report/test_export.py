@@ -13,6 +13,7 @@ import pytest
 from limo_ablate.cli import main
 from limo_ablate.core.command import print_json
 from limo_ablate.report.export import _latex_table, facts, latex, markdown, model_card
+from limo_ablate.report.labels import errors_over
 from limo_ablate.report.section import Table
 from limo_ablate.report.study_view import StudyView, load
 from tests.conftest import ROOT
@@ -57,6 +58,15 @@ def test_numbers_are_those_of_the_study(view: StudyView) -> None:
     assert shown.replace("-", "$-$") in latex(view)
     best = max((cell for cell in found["cells"] if cell["score"] == "mini"), key=lambda cell: cell["mean"])
     assert f"| 64 | L5 | mini | 2 | 60 | {100 * best['mean']:.1f} ± " in markdown(view)
+
+
+def test_errors_of_one_seed_are_not_said_to_be_over_seeds(tmp_path: Path, view: StudyView) -> None:
+    making = Making(tmp_path / "one", blocks=[BLOCK], figures=FIGURES[:1], contrasts=[CONTRAST], seeds=[0])
+    single = load(making.write())
+    for text in (markdown(single), latex(single)):
+        assert text.count("over problems only: one seed") == 2
+    assert markdown(view).count("are over seeds and problems (random") == 2
+    assert errors_over([3, None, 1]) == "over seeds and problems; of rows with one seed, over problems only"
 
 
 def test_names_of_others_stay_in_their_cells(view: StudyView) -> None:

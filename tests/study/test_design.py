@@ -179,6 +179,7 @@ def test_a_numeral_in_scientific_notation_is_a_number(folder: Path) -> None:
     ("old", "new", "said"),
     [
         ("seeds:", "seed:", "small.yaml.seed: unknown key; did you mean seeds"),
+        ("[model=mini_m]", "[ledger=x]", "ledger is a key of the study, not of its trials"),
         ("axes: {model", "axis: {model", r"blocks\[1\].axis: unknown key; did you mean axes"),
         ("seeds: [0, 1]", "seeds: [0, x]", r"seeds\[1\]='x': expected a whole number"),
         ("seeds: [0, 1]", "seeds: []", "seeds is empty"),

@@ -19,10 +19,10 @@ from typing import Annotated, Any
 
 from limo_ablate.core.artifacts import files_of
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.reading import read_yaml
 from limo_ablate.core.typed import from_dict
 from limo_ablate.study.design import check_name
 from limo_ablate.study.imported.logs import FORMATS, SEED, Reading
+from limo_ablate.study.yaml_file import read_yaml
 
 BLOCK = "imported"
 """Name of the study's only block."""
@@ -92,16 +92,18 @@ class ImportConfig(Reading):
 
 def read_import(file: Path) -> ImportConfig:
     """Raises UserError for a file that can't be read, or says what is not allowed."""
-    what = "a YAML file that says where logs are is needed (docs/import.md)"
+    what = "a YAML file that says where logs are is needed, as `files: PATTERN` (docs/import.md)"
     if not file.is_file():
         raise UserError(f"{file}: no such file; {what}")
     try:
         content = read_yaml(file)
     except UserError as error:
-        raise UserError(f"{file}: not such a file: {what}") from error
+        raise UserError(f"{error}; {what}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{file}: no keys in it; {what}")
     known = {field.name for field in fields(ImportConfig)}
     if missing := [name for name in ("name", "files") if name not in content]:
-        raise UserError(f"{file}: {missing[0]} is missing; keys: {', '.join(sorted(known))}")
+        raise UserError(f"{file}: {missing[0]} is missing; {what}; keys: {', '.join(sorted(known))}")
     found: ImportConfig = from_dict(ImportConfig, content)
     return found
 

@@ -95,7 +95,7 @@ class SecuredProxy(GrpcStorageProxy):
             own = own_token()
             why = "none is set" if own is None else f"the one that is set is for {own.place}"
             if own and own.place == self._place:
-                why = "the one that is set is another one"
+                why = "the one that is set is not the server's"
             raise ConnectionError(f"it asks for a token: {why} ({TOKEN}=TOKEN@{self._place})") from error
 
     def close(self) -> None:

@@ -184,16 +184,15 @@ def _pool(plan: Plan, pool: DevicePool) -> list[str]:
     where += f" on {machines} machines" if machines > 1 else ""
     where += WHERE[pool.source]
     work = sum((item.forecast.use for item in timetable.run), Use())
-    cost = f", a cost of {work.money:,.2f}" if plan.priced else ""
+    cost = f", a cost of {work.money:,.{0 if work.money >= 100 else 2}f}" if plan.priced else ""
     lines = [
         "",
         f"{count}, {hours(work.device_seconds)} {kind}-hours{cost}: {span(timetable.seconds)} on {where}; "
         "base models and the report come on top",
     ]
     if timetable.not_run:
-        lines.append(
-            f"NOT RUN, for a budget of {plan.study.budget}: {counted(len(timetable.not_run), 'trial')}"
-        )
+        left_out = counted(len(timetable.not_run), "trial")
+        lines.append(f"NOT RUN, to stay within the budget of {plan.study.budget}: {left_out}")
         lines += [
             f"  {item.name}: forecast {span(item.forecast.seconds)}" for item in timetable.not_run[:LISTED]
         ]
@@ -279,8 +278,9 @@ def _blind(seen: Detectable) -> str:
     more = f"{word} and of seeds" if seen.trainings > 1 else word
     enough = [f"{seen.seeds_needed} {more}"] if seen.seeds_needed else []
     enough += [f"{seen.samples_needed} samples of each problem"] if seen.samples_needed else []
-    needed = " or ".join(enough) if enough else f"no number of {more} or samples: more problems"
-    verdict = f"its {100 * wanted:g} points CAN'T BE DETECTED with {used}; it needs {needed}"
+    nothing = f"no number of {more} or samples suffices: more problems are needed"
+    needed = f"it needs {' or '.join(enough)}" if enough else nothing
+    verdict = f"its {100 * wanted:g} points CAN'T BE DETECTED with {used}; {needed}"
     return f"  {seen.contrast.name}: {verdict}"
 
 

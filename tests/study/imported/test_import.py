@@ -375,6 +375,8 @@ def test_what_is_declared_wrongly_leaves_nothing_behind(logs: Path) -> None:
         ("name: n\nfiles: '{arm}/x'\nscores: 1\n", "scores: unknown key"),
         ("name: n\nfiles: '{tokens}/x'\n", "tokens is a column of the results"),
         ("- 1\n", "a YAML file that says where logs are is needed"),
+        ("item,score\nq1,1\n", "a YAML file that says where logs are is needed, as `files: PATTERN`"),
+        ("a: [\n", "not readable as YAML: "),
         ("name: ../n\nfiles: '{arm}/x'\n", "a study's name is a folder's name"),
     ],
 )

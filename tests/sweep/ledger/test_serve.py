@@ -65,7 +65,7 @@ def test_who_has_the_token_reads_and_writes(serve: Any, port: int) -> None:
     ("value", "why"),
     [
         (None, "none is set"),
-        ("f" * 16 + "@127.0.0.1:{port}", "the one that is set is another one"),
+        ("f" * 16 + "@127.0.0.1:{port}", "the one that is set is not the server's"),
         (SECRET + "@other:{port}", "the one that is set is for other:"),
     ],
 )
