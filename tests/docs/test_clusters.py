@@ -36,10 +36,20 @@ def test_the_job_is_one_of_kubernetes() -> None:
     assert mounted == {volume["name"] for volume in pod["volumes"]}
 
 
+def test_the_ray_job_is_one_of_kuberay() -> None:
+    job = recipes()[1]
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    cluster = job["spec"]["rayClusterSpec"]
+    head = cluster["headGroupSpec"]["template"]["spec"]
+    (mount,) = head["containers"][0]["volumeMounts"]
+    assert [mount["name"]] == [volume["name"] for volume in head["volumes"]]
+    assert f"ray[default]=={cluster['rayVersion']}" in PAGE
+
+
 def test_scripts_are_shell_and_call_verbs_that_there_are() -> None:
-    job, task = recipes()
+    job, ray_job, task = recipes()
     scripts = [job["spec"]["template"]["spec"]["containers"][0]["args"][0], task["run"]]
-    for script in scripts:
+    for script in (*scripts, ray_job["spec"]["entrypoint"]):
         assert subprocess.run(["sh", "-n", "-c", script], check=False).returncode == 0
     for verb in re.findall(r"limo-ablate (\w[\w-]*)", "\n".join([*scripts, PAGE])):
         assert verb in VERBS
