@@ -76,15 +76,14 @@ def ours(path: Path) -> int:
     import polars as pl
 
     from limo_ablate.core.artifacts import Store
-    from limo_ablate.data.pool.config import FieldsConfig
+    from limo_ablate.data.pool.config import BandsConfig, FieldsConfig, PoolConfig
     from limo_ablate.data.pool.load import load_pool
-    from limo_ablate.trial.config import DataConfig, DifficultyConfig
 
     fields = FieldsConfig(
         problem="problem", answer="answer", solution="solution", level="level", correct="correct"
     )
-    difficulty = DifficultyConfig(measure="level", bands={})
-    data = DataConfig(name="made", source="file", path=str(path), fields=fields, difficulty=difficulty)
+    difficulty = BandsConfig(measure="level", bands={})
+    data = PoolConfig(name="made", source="file", path=str(path), fields=fields, difficulty=difficulty)
     pool = load_pool(Store(path.parent / f"store{path.suffix}"), data)
     return int(pl.scan_parquet(pool.path / "solutions.parquet").select(pl.len()).collect().item())
 

@@ -156,7 +156,7 @@ def _lines(file: Path, name: str, encoding: str) -> Iterator[tuple[str, Row | st
         else:
             lines = (line.encode() for line in bounded_lines(_text(stream, encoding), str(file)))
         for number, line in enumerate(lines, 1):
-            if line.strip():
+            if not line.isspace():
                 yield f"{name}:{number}", _object(line)
 
 

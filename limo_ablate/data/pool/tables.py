@@ -134,12 +134,13 @@ class Tables:
     def _add_solution(self, solution: Row, problem: str, position: int) -> None:
         assert self._solutions
         self.counts["solutions"] += 1
-        own = {
+        row = {
             "id": f"{problem}-{self._index.next_solution(position)}",
             "problem": problem,
             "digest": digest(solution["text"])[:16],
+            **solution,
         }
-        self._solutions.add(own | solution)
+        self._solutions.add(row)
 
     def _join_pass_rates(self) -> None:
         """Adds the pass rates, known only at the end because several rows may have tries of one problem."""
