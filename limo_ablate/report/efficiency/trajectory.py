@@ -13,7 +13,7 @@ from limo_ablate.core.text import counted
 from limo_ablate.report.declared.marks import accuracy_axis, ceiling
 from limo_ablate.report.figure_data import LOG_RATIO
 from limo_ablate.report.health.groups import groups
-from limo_ablate.report.labels import percent, plus_minus
+from limo_ablate.report.labels import errors_over, percent, plus_minus
 from limo_ablate.report.result_tables import interval
 from limo_ablate.report.section import Chart, Section, Table
 from limo_ablate.report.study_view import StudyView
@@ -41,7 +41,7 @@ def section(view: StudyView) -> Section | None:
     means = trajectory_means(main, ["line"])
     note = f"Mean over seeds{' and cells' if own.over else ''}. {own.note}"
     if means["line"].n_unique() <= BANDS:
-        note += " Bands: 95 % intervals over seeds and problems."
+        note += f" Bands: 95 % intervals {errors_over(means['seeds'])}."
     if _differ(main):
         note += (
             " The trainings of a line have different points, so it also changes with which of them a point "

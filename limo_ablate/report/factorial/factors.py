@@ -12,7 +12,7 @@ import polars as pl
 from limo_ablate.analysis.factors import effects_from_base, factor_effects, two_level_effects
 from limo_ablate.report.factorial.grid import Effect, Grid, aliases, balanced_grid, effect_label
 from limo_ablate.report.factorial.interactions import ALPHA, heatmaps, line_charts
-from limo_ablate.report.labels import POINTS, axis, level
+from limo_ablate.report.labels import POINTS, axis, errors_over, level
 from limo_ablate.report.section import Chart, Section, Table, slug
 from limo_ablate.report.study_view import StudyView
 from limo_ablate.study.block import Block
@@ -20,7 +20,7 @@ from limo_ablate.study.points import points
 
 TEXT = (
     "Exploratory: use these effects to choose contrasts, not as claims. Intervals are 95 % confidence "
-    "intervals over seeds and problems, not adjusted for multiple comparisons; p-values are adjusted by "
+    "intervals {over}, not adjusted for multiple comparisons; p-values are adjusted by "
     "Holm within each table, so an interval may exclude 0 although its effect is not significant. Untrained "
     "bases are left out."
 )
@@ -40,7 +40,11 @@ def section(view: StudyView) -> Section | None:
     grids = [grid for block in view.study.blocks if (grid := balanced_grid(view, block))]
     if not grids:
         return None
-    texts = [TEXT, *(aliased(grid.block) for grid in grids if grid.block.design == "fractional")]
+    over = errors_over([len({trial.seed for trial in view.counted})])
+    texts = [
+        TEXT.format(over=over),
+        *(aliased(grid.block) for grid in grids if grid.block.design == "fractional"),
+    ]
     charts = [chart for grid in grids for chart in block_charts(view, grid)]
     if not charts:
         return None

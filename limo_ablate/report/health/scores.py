@@ -10,7 +10,7 @@ import polars as pl
 
 from limo_ablate.analysis.measures import measure_means, measures
 from limo_ablate.report.health.groups import groups
-from limo_ablate.report.labels import axis, percent, plus_minus
+from limo_ablate.report.labels import axis, errors_over, percent, plus_minus
 from limo_ablate.report.section import Chart, Section, Table, slug
 from limo_ablate.report.study_view import StudyView
 
@@ -171,8 +171,8 @@ def _pass_at_k(view: StudyView, values: pl.DataFrame, name: str) -> Chart:
         slug(f"pass at k on {name}"),
         f"pass@k on {name}",
         _pass_finding(rows),
-        "Chance that one of k completions is right; bars: 95 % intervals over seeds and problems. "
-        f"{grouped.note}",
+        "Chance that one of k completions is right; bars: 95 % intervals "
+        f"{errors_over(rows['seeds'])}. {grouped.note}",
         pass_chart(rows, list(grouped.trials)).to_dict(),
         _pass_table(rows),
     )
