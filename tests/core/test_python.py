@@ -40,6 +40,7 @@ LINES = {
     "export": ["export", "nowhere"],
     "fetch": ["fetch", "all", "nowhere"],
     "gc": ["gc"],
+    "ledger": ["ledger", "serve", "nowhere://"],
     "dashboard": ["dashboard", "nowhere"],
     "wandb-sync": ["wandb-sync"],
     "wandb-sweep": ["wandb-sweep", "lr_search"],

@@ -35,7 +35,7 @@ def installed(name):
     except PackageNotFoundError:
         return None
 try:
-    import limo_ablate.model.generate.replicas, limo_ablate.model.train.load
+    import torch, transformers, limo_ablate.model.generate.replicas, limo_ablate.model.train.load
 except ImportError as error:
     sys.exit(f"{error}; install it there")
 print(json.dumps({name: installed(name) for name in sys.argv[1:]} | {"python": platform.python_version()}))

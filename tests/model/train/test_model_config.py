@@ -13,7 +13,7 @@ from limo_ablate.core.artifacts import Store
 from limo_ablate.core.errors import UserError
 from limo_ablate.model.train.base import base_model
 from limo_ablate.model.train.load import load_model
-from limo_ablate.model.train.model_config import LONGEST, meta_model, model_config
+from limo_ablate.model.train.model_config import CODE_VARIABLE, LONGEST, meta_model, model_config
 from tests.tiny_models import hub_model, made_base
 
 CODE = "import pathlib\npathlib.Path({marker!r}).touch()\n"
@@ -45,6 +45,7 @@ def test_code_beside_a_model_is_not_run_and_nothing_is_asked(
     own = {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnModel"}
     folder = changed(base, tmp_path / "model", model_type="own", auto_map=own)
     (folder / "own.py").write_text(CODE.format(marker=str(marker)))
+    monkeypatch.setenv(CODE_VARIABLE, "")  # as where the configuration is the user's own
     monkeypatch.setattr(sys, "stdin", None)  # who asks there fails in another way
     for use in (model_config, meta_model, load):
         with pytest.raises(UserError, match=r"set model\.trust_remote_code=true to run that"):
