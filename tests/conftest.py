@@ -23,6 +23,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "check"))  # a check 
 
 for threads in ("OMP_NUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS"):
     os.environ[threads] = "1"
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # threads that its handlers start in a forked test abort it
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.pop("WANDB_MODE", None)
 
