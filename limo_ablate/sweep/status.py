@@ -235,9 +235,8 @@ def _usage(found: Sequence[TrialStatus], rows: Rows) -> list[MachineUsage]:
 def _usage_line(machine: MachineUsage) -> str:
     attempts = ", ".join(f"{count} {state}" for state, count in sorted(machine.attempts.items()))
     spent = f"{machine.device_seconds / 3600:.2f} device-hours on {counted(machine.devices, 'device')}"
-    return (
-        f"  machine {machine.name or 'unknown'}: {attempts}; {spent}, {machine.busy:.0%} of the time in use"
-    )
+    in_use = f"{100 * machine.busy:.0f} % of the time in use"
+    return f"  machine {machine.name or 'unknown'}: {attempts}; {spent}, {in_use}"
 
 
 def _print_details(folder: Path, found: Sequence[TrialStatus], rows: Rows, console: Console) -> None:
