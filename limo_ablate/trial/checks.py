@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from limo_ablate.core.errors import UserError
-from limo_ablate.core.hardware import check_gpus, gpu_memories, visible_gpus
+from limo_ablate.core.hardware import check_gpus, gpu_memories, lacks_bf16, visible_gpus
 from limo_ablate.core.registry import Registry
 from limo_ablate.data.grade.graders import Grading, check_grader
 from limo_ablate.data.pool.config import GENERATED, LOADERS
@@ -142,6 +142,14 @@ def _check_gpus(config: TrialConfig, known: Known) -> None:
         check_gpus(config.hardware, known.once(("gpus",), lambda: len(visible_gpus())))
 
 
+def _check_processor(config: TrialConfig, known: Known) -> None:
+    if config.hardware.device == "cpu" and config.hardware.precision == "bf16" and lacks_bf16():
+        raise Notice(
+            "hardware.precision=bf16: this machine's processor has no AVX-512, without which PyTorch is many "
+            "times slower in bf16 than in float32 (hardware.precision=no)"
+        )
+
+
 def _check_memory(config: TrialConfig, known: Known) -> None:
     """What a training takes whatever its rows; it checks its memory with its rows when it starts."""
     from limo_ablate.model.train.memory import size
@@ -229,6 +237,7 @@ def _check_rows(config: TrialConfig, known: Known) -> None:
 
 CHECKS = (
     Check("GPUs", lambda c: (c.hardware, c.launch.executor), _check_gpus, here=True),
+    Check("processor", lambda c: (c.hardware,), _check_processor, here=True),
     Check(
         "packages",
         lambda c: (c.hardware, c.train.loss, c.train.lora, c.eval.engine, c.eval.tensor_parallel,
@@ -283,6 +292,8 @@ def check_alone(config: TrialConfig) -> None:
             continue
         try:
             check.run(config, known)
+        except Notice as notice:
+            log.warning("%s", notice)
         except NotChecked:
             continue
         except UserError:

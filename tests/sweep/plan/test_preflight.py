@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -11,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from limo_ablate.cli import main
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.hardware import lacks_bf16
 from limo_ablate.study.design import load_study
 from limo_ablate.study.planned import planned_trials
 from limo_ablate.sweep.coordinate import write_study
@@ -127,7 +130,7 @@ def test_each_distinct_part_is_checked_once(
     file = declare(block("b", axes))
     assert not found(file).problems
     assert calls == {
-        "GPUs": 1, "packages": 2, "memory": 2, "store": 18, "LoRA": 2, "models": 1,
+        "GPUs": 1, "processor": 1, "packages": 2, "memory": 2, "store": 18, "LoRA": 2, "models": 1,
         "model uses": 2, "sources": 2, "benchmarks": 2, "endpoint": 2, "pool": 2, "rows": 5,
     }, "all of a trial decides whether a store that can't be written to has what it needs"  # fmt: skip
 
@@ -271,3 +274,16 @@ def test_tied_weights_are_not_adapted(declare: Callable[..., Path]) -> None:
     assert reason.startswith("train.lora.targets: lm_head: this model's embedding and LM head share")
     assert len(names) == 2
     assert all("size4" in name for name in names)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="asks about AVX-512")
+def test_bf16_on_a_processor_without_it_is_told_and_runs(
+    declare: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = declare(block("a", {"select.size": [4]}), overrides=("hardware.precision=bf16",))
+    assert any("no AVX-512" in text for text in found(study).unknown) == lacks_bf16()
+    assert lacks_bf16() != torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    monkeypatch.setattr(checks, "lacks_bf16", lambda: True)
+    told = found(study)
+    assert any(text.startswith("hardware.precision=bf16: this machine's") for text in told.unknown)
+    assert not told.problems
