@@ -9,8 +9,8 @@ import torch
 from transformers import PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
 from transformers.cache_utils import DynamicCache
 
-from limo_ablate.model.generate import decoding
-from limo_ablate.model.generate.batch import Batch
+from limo_ablate.model.generate import batch, decoding
+from limo_ablate.model.generate.batch import of_like_length
 from limo_ablate.model.generate.cache import SlotCache
 from limo_ablate.model.generate.decoding import TransformersEngine
 from limo_ablate.model.generate.engine import Completed, Request, Sampling
@@ -108,17 +108,39 @@ def test_samples_of_a_prompt_are_prefilled_once(
     model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prefills: list[int] = []
-    prefill = Batch._prefill
+    fill = SlotCache.fill
 
-    def counted(self: Batch, wanted: list[Request]) -> Any:
-        prompts, rows = prefill(self, wanted)
+    def counted(self: SlotCache, slots: list[int], prompts: DynamicCache, *rest: Any) -> None:
+        fill(self, slots, prompts, *rest)
         prefills.append(len(prompts.layers[0].keys))
-        assert len(rows) == len(wanted)
-        return prompts, rows
 
-    monkeypatch.setattr(Batch, "_prefill", counted)
+    monkeypatch.setattr(SlotCache, "fill", counted)
     completed(model, requests(5, samples=6, sampling=SAMPLED), 30)
     assert prefills == [5]
+
+
+def test_prompts_of_like_length_share_a_pass() -> None:
+    prompts = [[8] * length for length in (9, 9, 8, 8, 5, 1)]
+    assert [prompts[part] for part in of_like_length(prompts, 0.5)] == [
+        prompts[:2],
+        prompts[2:4],
+        [[8] * 5],
+        [[8]],
+    ]
+    assert [prompts[part] for part in of_like_length(prompts, 5)] == [prompts[:5], prompts[5:]]
+    assert [prompts[part] for part in of_like_length(prompts, 100)] == [prompts]
+    longest_first = [[9] * 4, *[[8] * 3] * 50]
+    assert len(list(of_like_length(longest_first, 1))) == 1, "one row for all samples of a prompt"
+
+
+def test_passes_of_their_own_give_the_same_tokens(
+    model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = requests(samples=2)
+    together = completed(model, wanted, 8)
+    monkeypatch.setitem(batch.PASS, "cpu", 0.0)
+    apart = completed(model, wanted, 8)
+    assert {key: one.ids for key, one in apart.items()} == {key: one.ids for key, one in together.items()}
 
 
 def test_architectures_beside_qwen2_are_decoded_by_their_own_forward_pass(model: PreTrainedModel) -> None:
