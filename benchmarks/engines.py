@@ -2,12 +2,16 @@
 
     python benchmarks/engines.py --model FOLDER --text FILE.jsonl [--precision float32 bfloat16]
         [--vllm .vllm/bin/python] [--gguf float32=FILE.gguf bfloat16=FILE.gguf]
+    python benchmarks/engines.py --model FOLDER --device cuda --precision bfloat16 --tokens 1024
 
 The first --problems `question`s of the file through the model's chat template, at most --tokens new tokens
 each, all at once. Each engine has a process of its own with one thread, which has loaded everything and
 decoded one prompt; they take turns, and the processor time of decoding alone counts. Texts are compared
 with those of `model.generate` on one prompt at a time in float32. vLLM needs a Python that has it
 (`make vllm-env`), llama.cpp the package xllamacpp and a GGUF file of the same weights.
+
+Without --text, prompts are random tokens, completions have all --tokens, and no texts are compared: for
+models with random weights. On a GPU the time is the clock's.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -37,24 +42,10 @@ class Worker:
 
     def __init__(self, way: str, precision: str, options: argparse.Namespace) -> None:
         python = options.vllm if way == "vLLM" else sys.executable
-        command = [
-            str(python),
-            __file__,
-            "--one",
-            way,
-            "--model",
-            str(options.model),
-            "--text",
-            str(options.text),
-        ]
-        command += [
-            "--problems",
-            str(options.problems),
-            "--tokens",
-            str(options.tokens),
-            "--precision",
-            precision,
-        ]
+        command = [str(python), __file__, "--one", way, "--model", str(options.model)]
+        command += ["--text", str(options.text)] if options.text else []
+        command += ["--device", options.device, "--precision", precision]
+        command += ["--problems", str(options.problems), "--tokens", str(options.tokens)]
         if way == "llama.cpp":
             command += ["--gguf", f"{precision}={options.gguf[precision]}"]
         self.process = subprocess.Popen(
@@ -91,18 +82,36 @@ def serve(options: argparse.Namespace) -> None:
     """The worker's side."""
     precision = options.precision[0]
     if options.one == "vLLM":
-        decode = vllm(options.model, precision, options.tokens)
+        decode = vllm(options, precision)
     elif options.one == "llama.cpp":
-        decode = llama(options.gguf[precision], options.tokens, options.problems, stops(options.model))
+        decode = llama(options, options.gguf[precision])
     else:
-        decode = torch_engine(options.one, options.model, precision, options.tokens, options.problems)
-    ids = prompts(options)
+        decode = torch_engine(options, precision)
+    ids = prompts(options) if options.text else random_prompts(options)
     decode(ids[:1])
     print("@null", flush=True)
     for _ in sys.stdin:
-        started = time.process_time()
+        started = now(options.device)
         made = decode(ids)
-        print("@" + json.dumps([time.process_time() - started, made]), flush=True)
+        print("@" + json.dumps([now(options.device) - started, made]), flush=True)
+
+
+def now(device: str) -> float:
+    if device == "cpu":
+        return time.process_time()
+    import torch
+
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def random_prompts(options: argparse.Namespace) -> Ids:
+    """Of 100 to 299 tokens."""
+    draw, vocabulary = random.Random(0), json.loads((options.model / "config.json").read_text())["vocab_size"]
+    return [
+        [draw.randrange(1, vocabulary) for _ in range(draw.randrange(100, 300))]
+        for _ in range(options.problems)
+    ]
 
 
 def prompts(options: argparse.Namespace) -> Ids:
@@ -119,14 +128,17 @@ def prompts(options: argparse.Namespace) -> Ids:
     ]  # fmt: skip
 
 
-def stops(model: Path) -> set[int]:
+def stops(options: argparse.Namespace) -> set[int]:
+    """The model's; with random prompts a token that there is not."""
     from transformers import GenerationConfig
 
-    eos = GenerationConfig.from_pretrained(model).eos_token_id
+    if not options.text:
+        return {-1}
+    eos = GenerationConfig.from_pretrained(options.model).eos_token_id
     return set(eos) if isinstance(eos, list) else {eos}
 
 
-def torch_engine(way: str, model: Path, precision: str, tokens: int, slots: int) -> Callable[[Ids], Ids]:
+def torch_engine(options: argparse.Namespace, precision: str) -> Callable[[Ids], Ids]:
     import torch
 
     sys.path.insert(0, str(ROOT))
@@ -137,23 +149,27 @@ def torch_engine(way: str, model: Path, precision: str, tokens: int, slots: int)
     from limo_ablate.model.train.load import load_model
 
     torch.set_num_threads(1)
-    loaded, ends = load_model(str(model), dtype=precision, attention="sdpa", device="cpu"), stops(model)
+    model = load_model(str(options.model), dtype=precision, attention="sdpa", device=options.device)
+    ends, way, tokens = stops(options), options.one, options.tokens
     if way.startswith("model.generate"):
-        batch = 1 if way == ALONE else slots
-        return lambda ids: plain(loaded, ids, ends, batch, max_new_tokens=tokens, do_sample=False)
+        model.generation_config.eos_token_id = None
+        batch = 1 if way == ALONE else options.problems
+        known = ends - {-1}
+        return lambda ids: plain(model, ids, known, batch, max_new_tokens=tokens, do_sample=False)
     kind = {"ours, transformers": TransformersEngine, "ours, paged": PagedEngine}[way]
-    engine, how = kind(loaded, ends, slots), Sampling(0.0, 1.0, tokens, 0)
+    engine, how = kind(model, ends, options.problems), Sampling(0.0, 1.0, tokens, 0)
     return lambda ids: ours(engine, [Request(f"p{n}", 0, "", row, how) for n, row in enumerate(ids)])
 
 
-def vllm(model: Path, precision: str, tokens: int) -> Callable[[Ids], Ids]:
+def vllm(options: argparse.Namespace, precision: str) -> Callable[[Ids], Ids]:
     from vllm import LLM, SamplingParams
 
-    engine = LLM(str(model), dtype=precision, max_model_len=2048, skip_tokenizer_init=True, seed=0,
+    engine = LLM(str(options.model), dtype=precision, max_model_len=2048, skip_tokenizer_init=True, seed=0,
                  enable_prefix_caching=False)  # fmt: skip
     how = SamplingParams(
-        temperature=0.0, max_tokens=tokens, stop_token_ids=sorted(stops(model)), detokenize=False
-    )
+        temperature=0.0, max_tokens=options.tokens, stop_token_ids=sorted(stops(options) - {-1}),
+        ignore_eos=not options.text, detokenize=False,
+    )  # fmt: skip
 
     def decode(ids: Ids) -> Ids:
         done = engine.generate([{"prompt_token_ids": row} for row in ids], how, use_tqdm=False)
@@ -162,15 +178,15 @@ def vllm(model: Path, precision: str, tokens: int) -> Callable[[Ids], Ids]:
     return decode
 
 
-def llama(gguf: Path, tokens: int, slots: int, ends: set[int]) -> Callable[[Ids], Ids]:
+def llama(options: argparse.Namespace, gguf: str) -> Callable[[Ids], Ids]:
     """llama.cpp's server inside this process, one thread, a slot for each prompt."""
     from concurrent.futures import ThreadPoolExecutor
 
     import httpx
     import xllamacpp
 
-    how = xllamacpp.CommonParams()
-    how.model.path = str(gguf)
+    slots, ends, how = options.problems, stops(options), xllamacpp.CommonParams()
+    how.model.path = gguf
     how.n_ctx, how.n_parallel, how.n_batch = 1024 * slots, slots, 2048
     how.cpuparams.n_threads = how.cpuparams_batch.n_threads = 1
     how.cache_type_k = how.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
@@ -178,8 +194,10 @@ def llama(gguf: Path, tokens: int, slots: int, ends: set[int]) -> Callable[[Ids]
     server = xllamacpp.Server(how)
 
     def one(row: list[int]) -> list[int]:
-        asked = {"prompt": row, "n_predict": tokens, "temperature": 0.0, "top_k": 1, "return_tokens": True,
-                 "cache_prompt": False, "samplers": ["top_k"]}  # fmt: skip
+        asked = {
+            "prompt": row, "n_predict": options.tokens, "temperature": 0.0, "return_tokens": True,
+            "cache_prompt": False, "ignore_eos": not options.text,
+        }  # fmt: skip
         made = httpx.post(f"{server.listening_address}/completion", json=asked, timeout=3600).json()
         ended = min(ends) if made["stop_type"] == "eos" else None  # which its tokens leave out
         return [*made["tokens"], *([ended] if ended is not None else [])]
@@ -200,10 +218,13 @@ def main() -> None:
     if options.one:
         serve(options)
         return
-    reference = Worker(ALONE, "float32", options).ready()
-    right = reference.decode()[1]
-    reference.end()
-    print("| precision | engine | same texts | tokens | processor time / ours, median | lowest to highest |")
+    right: Ids = []
+    if options.text:
+        reference = Worker(ALONE, "float32", options).ready()
+        right = reference.decode()[1]
+        reference.end()
+    per_second = "tokens/s" if options.device == "cuda" else "tokens"
+    print(f"| precision | engine | same texts | {per_second} | time / ours, median | lowest to highest |")
     print("|---|---|---|---|---|---|", flush=True)
     for precision in options.precision:
         ways = [way for way in options.ways if way != "vLLM" or options.vllm]
@@ -213,10 +234,13 @@ def main() -> None:
         for place, worker in enumerate(workers):
             worker.end()
             made = rounds[-1][place][1]
-            same = sum(row == good for row, good in zip(made, right, strict=True))
+            same = sum(row == good for row, good in zip(made, right, strict=False))
+            tokens = sum(map(len, made))
+            if options.device == "cuda":
+                tokens /= statistics.median(one[place][0] for one in rounds)
             ratios = [one[place][0] / one[0][0] for one in rounds]
             cells = (
-                precision, worker.name, f"{same} of {len(right)}", f"{sum(map(len, made)):,}",
+                precision, worker.name, f"{same} of {len(right)}" if right else "", f"{tokens:,.0f}",
                 f"{statistics.median(ratios):.2f}", f"{min(ratios):.2f} to {max(ratios):.2f}",
             )  # fmt: skip
             print("|", " | ".join(cells), "|", flush=True)
@@ -225,11 +249,12 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", type=Path, required=True)
-    parser.add_argument("--text", type=Path, required=True, help="JSON lines with a `question`")
+    parser.add_argument("--text", type=Path, help="JSON lines with a `question`")
     parser.add_argument("--problems", type=int, default=100)
     parser.add_argument("--tokens", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--precision", nargs="+", default=["float32", "bfloat16"])
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--vllm", type=Path, help="a Python that has vLLM")
     parser.add_argument("--gguf", nargs="+", default=[], metavar="PRECISION=FILE")

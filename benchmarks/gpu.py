@@ -1,4 +1,5 @@
-"""Qwen2.5 shapes with random weights through our loop, a plain padded one and TRL: tokens/s, MFU, memory.
+"""Qwen2.5 shapes with random weights through our loop, a plain padded one and TRL: tokens/s, MFU, memory; and
+decoding by our engines, `model.generate` and, where it is installed, vLLM.
 
     python benchmarks/gpu.py [--shapes 0.5B 1.5B 7B] [--lengths 4096 16384] [--trainers ours plain trl]
     python benchmarks/gpu.py --device cpu --shapes tiny --lengths 64 128 --batch-tokens 512   # a dry run
@@ -72,6 +73,7 @@ def main() -> None:
     if options.one:
         print(json.dumps(run_one(options)))
         return
+    decoded: list[str] = []
     lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
     with tempfile.TemporaryDirectory() as folder:
         for shape in options.shapes:
@@ -82,7 +84,9 @@ def main() -> None:
                 for trainer in trainers_here(options.trainers):
                     lines.append(row_of(Path(folder) / shape / str(length), shape, length, trainer, options))
                     print(lines[-1], file=sys.stderr, flush=True)
-    text = device_line(options.device) + "\n\n" + "\n".join(lines) + "\n"
+            if shape in options.decoding:
+                decoded += ["", f"Decoding, {shape}:", "", decoding(model, options)]
+    text = device_line(options.device) + "\n\n" + "\n".join([*lines, *decoded]) + "\n"
     print(text)
     if out := os.environ.get("OUT"):
         (Path(out) / "gpu.md").write_text(text)
@@ -102,6 +106,16 @@ def row_of(folder: Path, shape: str, length: int, trainer: str, options: argpars
     mfu, peak = (f"{100 * got['flops'] / got['peak']:.1f}", f"{got['peak'] / 1e12:.3g}")
     memory = f"{got['memory'] / 1e9:.2f} | {got['forecast'] / 1e9:.2f}"
     return f"| {shape} | {length} | {trainer} | {got['rate']:,.0f} | {mfu} | {peak} | {memory} |"
+
+
+def decoding(model: Path, options: argparse.Namespace) -> str:
+    """The table of benchmarks/engines.py: random prompts, completions of one length."""
+    tokens = "1024" if options.device == "cuda" else "8"
+    command = [sys.executable, str(ROOT / "benchmarks" / "engines.py"), "--model", str(model)]
+    command += ["--device", options.device, "--precision", "bfloat16", "--tokens", tokens, "--problems", "64"]
+    command += ["--vllm", sys.executable] if importlib.util.find_spec("vllm") else []
+    done = subprocess.run([*command, "--rounds", "2"], stdout=subprocess.PIPE, text=True)
+    return done.stdout.strip() + (f"\nfailed: {done.returncode}" if done.returncode else "")
 
 
 def run_one(options: argparse.Namespace) -> dict[str, float]:
@@ -237,6 +251,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--trainers", nargs="+", choices=("ours", "plain", "trl"), default=["ours", "plain", "trl"]
     )
+    parser.add_argument("--decoding", nargs="*", choices=SHAPES, default=["1.5B"])
     parser.add_argument("--batch-tokens", type=int, default=65536)
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--one", type=Path, help="internal: time one training of this folder")
