@@ -1,12 +1,14 @@
 """Tokens per second of our training loop, of TRL's SFTTrainer and of a plain padded loop, on one CPU thread.
 
     python benchmarks/sft.py [--rounds 5] [--text FILE.jsonl] [--out benchmarks/results/sft.md]
+    python benchmarks/sft.py --text FILE.jsonl --model FOLDER [--lora 16] [--trainers ours TRL]
 
 The same model with random weights, the same 256 rows in the same batches of 8, float32, AdamW, gradients
 clipped. Each trainer has a process of its own, which has imported everything; they take turns, so that all
 meet the same load of the machine, and processor time is what counts. The first steps are not timed. `--text`
 takes rows of `question` and `answer` (GSM8K's) with a byte-level tokenizer made of them, instead of the
-miniature's. Needs the `benchmarks` extra.
+miniature's; `--model` takes a model of the hub's format, with its tokenizer, instead of random weights.
+Needs the `benchmarks` extra.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALL
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-ROWS, BATCH, STEPS, WARM = 256, 8, 20, 4
+ROWS = 256
 SHAPES = {"0.23M": {"hidden_size": 64, "layers": 4}, "5.2M": {"hidden_size": 256, "layers": 6}}
 ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "ours": ("ours", {}),
@@ -46,6 +48,8 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {
 
 def main() -> None:
     options = arguments()
+    if options.model:
+        options.sizes = [options.model.name]
     with tempfile.TemporaryDirectory() as folder:
         results = {size: measured(size, Path(folder) / size, options) for size in options.sizes}
     text = report(results, options)
@@ -56,11 +60,12 @@ def main() -> None:
 
 def measured(size: str, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Name of each trainer -> its tokens/s by round and the memory it took; `lengths` of the rows."""
-    lengths = make_inputs(folder, SHAPES[size], options.text)
-    result: dict[str, Any] = {"lengths": lengths, "rates": {name: [] for name in ARMS}, "memory": {}}
-    with workers(folder, int(BATCH * sum(lengths) / len(lengths))) as pipes:
+    lengths, all_names = make_inputs(folder, size, options), options.trainers
+    result: dict[str, Any] = {"lengths": lengths, "rates": {name: [] for name in all_names}, "memory": {}}
+    with workers(folder, int(options.batch * sum(lengths) / len(lengths)), options) as pipes:
         for number in range(options.rounds):
-            names = list(ARMS)[number % len(ARMS) :] + list(ARMS)[: number % len(ARMS)]
+            turn = number % len(all_names)
+            names = all_names[turn:] + all_names[:turn]
             for name in names:
                 pipes[name].send(number)
                 rate, memory = pipes[name].recv()
@@ -70,7 +75,7 @@ def measured(size: str, folder: Path, options: argparse.Namespace) -> dict[str, 
     return result
 
 
-def make_inputs(folder: Path, shape: dict[str, int], text: Path | None) -> list[int]:
+def make_inputs(folder: Path, size: str, options: argparse.Namespace) -> list[int]:
     """Writes `model/` and `tokens/` in `folder`; returns the rows' lengths."""
     from limo_ablate.core.artifacts import Store
     from limo_ablate.data.pool.load import load_pool
@@ -84,7 +89,12 @@ def make_inputs(folder: Path, shape: dict[str, int], text: Path | None) -> list[
     from limo_ablate.trial.stages import Stages
 
     store, config = Store(folder / "store"), compose([f"select.size={ROWS}", "select.quality=L5"])
-    save_model(folder / "model", shape, text)
+    text = options.text
+    if options.model:
+        folder.mkdir()
+        (folder / "model").symlink_to(options.model.resolve())
+    else:
+        save_model(folder / "model", SHAPES[size], text)
     pool = load_pool(store, config.data)
     base = base_model(store, ModelConfig(name="b", source="hub", path=str(folder / "model")), pool)
     if text:
@@ -136,13 +146,15 @@ def write_text_rows(file: Path, folder: Path) -> None:
 
 
 @contextmanager
-def workers(folder: Path, block: int) -> Iterator[dict[str, Connection]]:
+def workers(folder: Path, block: int, options: argparse.Namespace) -> Iterator[dict[str, Connection]]:
     """A process for each trainer, and the pipes to them."""
     context = multiprocessing.get_context("spawn")
     pipes, processes = {}, []
-    for name in ARMS:
+    for name in options.trainers:
         pipes[name], theirs = context.Pipe()
-        processes.append(context.Process(target=work, args=(theirs, name, folder, block), daemon=True))
+        processes.append(
+            context.Process(target=work, args=(theirs, name, folder, block, options), daemon=True)
+        )
         processes[-1].start()
     try:
         yield pipes
@@ -151,7 +163,7 @@ def workers(folder: Path, block: int) -> Iterator[dict[str, Connection]]:
             process.kill()
 
 
-def work(pipe: Connection, name: str, folder: Path, block: int) -> None:
+def work(pipe: Connection, name: str, folder: Path, block: int, asked_for: argparse.Namespace) -> None:
     """Trains each time it is told to; answers with tokens/s and the bytes that the first training took."""
     import torch
 
@@ -159,7 +171,13 @@ def work(pipe: Connection, name: str, folder: Path, block: int) -> None:
 
     torch.set_num_threads(1)
     trainer, options = ARMS[name]
-    setting = trainers.Setting(folder, STEPS, BATCH, options.get("pass_tokens", 1 << 20))
+    setting = trainers.Setting(
+        folder,
+        asked_for.steps,
+        asked_for.batch,
+        options.get("pass_tokens", 1 << 20),
+        lora_rank=asked_for.lora,
+    )
     if options.get("packing"):
         options = {**options, "max_length": block, "per_device_train_batch_size": 1}
     elif "pass_tokens" in options:
@@ -170,7 +188,7 @@ def work(pipe: Connection, name: str, folder: Path, block: int) -> None:
         out = folder / "out" / f"{name}-{pipe.recv()}"
         steps = getattr(trainers, trainer)(setting, out, **options)
         memory = memory or resident("VmHWM") - before
-        pipe.send((steps.rate(WARM), memory))
+        pipe.send((steps.rate(asked_for.warm), memory))
 
 
 def resident(entry: str) -> int:
@@ -187,13 +205,14 @@ def report(results: dict[str, dict[str, Any]], options: argparse.Namespace) -> s
     lines = [
         f"trl {trl.__version__}, transformers {transformers.__version__}, torch {torch.__version__}, Python "
         f"{platform.python_version()}; {os.cpu_count()} shared cores, one thread, no GPU; "
-        f"{options.rounds} rounds.",
+        f"{options.rounds} rounds of {options.steps} steps of {options.batch} rows, the first {options.warm} "
+        f"not timed; {f'LoRA of rank {options.lora}' if options.lora else 'all weights'}.",
     ]
     for size, result in results.items():
         lengths, rates = result["lengths"], result["rates"]
         lines += [
             "",
-            f"{size} parameters; {len(lengths)} rows of {min(lengths)} to {max(lengths)} tokens, "
+            f"{size}{'' if options.model else ' parameters'}; {len(lengths)} rows of {min(lengths)} to {max(lengths)} tokens, "
             f"{statistics.mean(lengths):.0f} on average:",
             "",
             "| trainer | tokens/CPU s | ours / it, median | lowest to highest | memory after imports |",
@@ -213,6 +232,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--sizes", nargs="+", choices=SHAPES, default=list(SHAPES))
     parser.add_argument("--text", type=Path)
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--lora", type=int, default=0, help="rank of adapters; 0: all weights are trained")
+    parser.add_argument("--trainers", nargs="+", choices=ARMS, default=list(ARMS), help="`ours` is one")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--warm", type=int, default=4)
+    parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--out", type=Path)
     return parser.parse_args()
 

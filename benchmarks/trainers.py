@@ -25,12 +25,13 @@ sys.path.insert(0, str(ROOT))
 
 from limo_ablate.core.hardware import HardwareConfig  # noqa: E402
 from limo_ablate.model.train.base import Reference  # noqa: E402
-from limo_ablate.model.train.config import TrainConfig  # noqa: E402
+from limo_ablate.model.train.config import LoraConfig, TrainConfig  # noqa: E402
 from limo_ablate.model.train.plan import Plan  # noqa: E402
 from limo_ablate.model.train.token_rows import IDS, TokenRows, read_tokens  # noqa: E402
 from limo_ablate.model.train.tokens import FACTS  # noqa: E402
 
 LEARNING_RATE = 1e-4
+LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Setting:
     device: Literal["cpu", "cuda"] = "cpu"
     precision: Literal["no", "bf16"] = "no"
     gradient_checkpointing: bool = False
+    lora_rank: int = 0
+    """Of adapters on all linear layers of a block, with alpha twice as large; 0: all weights are trained."""
 
     @property
     def hardware(self) -> HardwareConfig:
@@ -61,8 +64,13 @@ class Setting:
             warmup_ratio=0.0, weight_decay=0.0, betas=(0.9, 0.999), grad_clip=1.0,
             global_batch_size=self.batch, micro_batch_tokens=self.pass_tokens, max_length=1 << 20,
             system_prompt=None, gradient_checkpointing=self.gradient_checkpointing, checkpoint_seconds=1e9,
-            lora=None, seed=0,
+            lora=self._lora(), seed=0,
         )  # fmt: skip
+
+    def _lora(self) -> LoraConfig | None:
+        if not self.lora_rank:
+            return None
+        return LoraConfig(rank=self.lora_rank, alpha=2.0 * self.lora_rank, dropout=0.0, targets=LINEAR)
 
     def batches(self) -> list[Any]:
         """Row numbers of each step, as our loop has them."""
@@ -188,6 +196,11 @@ def trl(setting: Setting, out: Path, **options: Any) -> Steps:
         "model_init_kwargs": {"dtype": "float32"},
     }
     quiet = {"logging_strategy": "no", "save_strategy": "no", "report_to": "none", "disable_tqdm": True}
+    peft = None
+    if setting.lora_rank:
+        from peft import LoraConfig as PeftLora
+
+        peft = PeftLora(r=setting.lora_rank, lora_alpha=2 * setting.lora_rank, target_modules=list(LINEAR))
     config = SFTConfig(output_dir=str(out), **quiet, **{**settings, **options})
 
     class Clock(TrainerCallback):
@@ -197,6 +210,7 @@ def trl(setting: Setting, out: Path, **options: Any) -> Steps:
     trainer = SFTTrainer(
         str(setting.folder / "model"), config, train_dataset=Dataset.from_list(data),
         processing_class=load_tokenizer(setting.folder / "model"), callbacks=[Clock()],
+        peft_config=peft,
     )  # fmt: skip
     trainer.data_collator = _counted(trainer.data_collator, steps.tokens)
     trainer.train()
