@@ -212,7 +212,8 @@ def report(results: dict[str, dict[str, Any]], options: argparse.Namespace) -> s
         lengths, rates = result["lengths"], result["rates"]
         lines += [
             "",
-            f"{size}{'' if options.model else ' parameters'}; {len(lengths)} rows of {min(lengths)} to {max(lengths)} tokens, "
+            f"{size}{'' if options.model else ' parameters'}; {len(lengths)} rows of {min(lengths)} to "
+            f"{max(lengths)} tokens, "
             f"{statistics.mean(lengths):.0f} on average:",
             "",
             "| trainer | tokens/CPU s | ours / it, median | lowest to highest | memory after imports |",
