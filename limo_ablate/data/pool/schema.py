@@ -97,18 +97,16 @@ def matches(row: Row, where: dict[str, Any] | None) -> bool:
 
 def read_row(row: Row, fields: FieldsConfig, source: str) -> ParsedRow:
     """The row in the pool's schema; BadRow if it does not fit."""
-    own_system, dialog, stripped = check_all_read(row, fields), None, _stripped(fields)
+    own_system, dialog, derived = check_all_read(row, fields), None, _derived(fields)
     text = field_value(row, fields.problem)
-    solution = fields.solution if isinstance(fields.solution, str) else None
-    other = None if solution == fields.problem else solution
-    if asked := exchange(text, field_value(row, other), row, fields):
+    if asked := exchange(text, field_value(row, derived.answered), row, fields):
         text, own_system, dialog = asked.question, asked.system, asked.dialog
     if not isinstance(text, str) or not text.strip():
         raise BadRow("problem: no text")
-    text, missing = (text, ["dialog"]) if dialog else strip(text, stripped)
+    text, missing = (text, ["dialog"]) if dialog else strip(text, derived.stripped)
     if not text:
         raise BadRow("problem: nothing is left of its text by fields.strip_prefix, strip_suffix and strip")
-    solutions, incomplete = _solutions(row, fields)
+    solutions, incomplete = _solutions(row, fields, derived.beside)
     if dialog and fields.options:
         raise BadRow("options: under a dialog they can't be listed")
     choice = read_options(row, text, fields) if fields.options else None
@@ -133,7 +131,7 @@ def read_row(row: Row, fields: FieldsConfig, source: str) -> ParsedRow:
         tries,
         stated=fields.answer is None,
         level_unread=unread,
-        unstripped=bool(missing) and any(stripped.values()),
+        unstripped=bool(missing) and any(derived.stripped.values()),
         dialog=dialog,
         several_golds=choice is None and fields.answers == "any" and ANY in (gold or ""),
         own_system=own_system,
@@ -141,11 +139,33 @@ def read_row(row: Row, fields: FieldsConfig, source: str) -> ParsedRow:
     )
 
 
-def _solutions(row: Row, fields: FieldsConfig) -> tuple[list[Row], list[int]]:
+@dataclass(frozen=True, slots=True)
+class _Derived:
+    """What follows from fields, for all rows."""
+
+    stripped: dict[str, str]
+    beside: list[tuple[str, str]]
+    """(key, field) of each field that the rows have with values of solutions."""
+    answered: str | None
+    """The field of the solutions, where it is another one than the problem's."""
+
+
+@cache
+def _derived(fields: FieldsConfig) -> _Derived:
+    beside = [(role, path) for role in BESIDE if (path := getattr(fields, role)) is not None]
+    solution = fields.solution if isinstance(fields.solution, str) else None
+    return _Derived(fields.stripped(), beside, None if solution == fields.problem else solution)
+
+
+def _solutions(
+    row: Row, fields: FieldsConfig, beside: list[tuple[str, str]]
+) -> tuple[list[Row], list[int]]:
     texts = _texts(row, fields.solution)
     if len(texts) > 1 and fields.solution == fields.answer and fields.answers != "any":
         texts = [(None, gold_text(field_value(row, fields.answer), fields.answers))]  # of parts
-    beside = {role: _per_solution(field_value(row, path), role, len(texts)) for role, path in _beside(fields)}
+    values: list[Row] = [{} for _ in texts]
+    for role, path in beside:
+        _give_each(values, role, field_value(row, path))
     solutions: list[Row] = []
     incomplete = []
     for number_, (teacher, text) in enumerate(texts):
@@ -155,23 +175,12 @@ def _solutions(row: Row, fields: FieldsConfig) -> tuple[list[Row], list[int]]:
             text = gold_text(text)
         if not isinstance(text, str):
             raise BadRow(f"solution {number_}: not text but a {type(text).__name__}")
-        own = {role: values[number_] for role, values in beside.items()}
+        own = values[number_]
         if flag(own.get("complete"), "complete") is False:
             incomplete.append(number_)
         else:
             solutions.append(_solution(text, teacher, own))
     return solutions, incomplete
-
-
-@cache
-def _stripped(fields: FieldsConfig) -> dict[str, str]:
-    return fields.stripped()
-
-
-@cache
-def _beside(fields: FieldsConfig) -> list[tuple[str, str]]:
-    """(key, field) of each field that the rows have with values of solutions."""
-    return [(role, path) for role in BESIDE if (path := getattr(fields, role)) is not None]
 
 
 def _solution(text: str, teacher: str | None, own: Row) -> Row:
@@ -191,20 +200,26 @@ def _solution(text: str, teacher: str | None, own: Row) -> Row:
 
 def _texts(row: Row, field: str | dict[str, str] | None) -> list[tuple[str | None, Any]]:
     """(teacher, text) for each solution column or entry; the text is None where it is missing."""
-    teachers = field.items() if isinstance(field, dict) else [(None, field)]
-    values = [(teacher, answer_of(field_value(row, path))) for teacher, path in teachers]
+    if not isinstance(field, dict):
+        texts = answer_of(field_value(row, field))
+        listed = texts if isinstance(texts, list) else [] if texts is None else [texts]
+        return [(None, text) for text in listed]
+    values = [(teacher, answer_of(field_value(row, path))) for teacher, path in field.items()]
     if all(texts is None for _, texts in values):
         return []
     return [(t, text) for t, texts in values for text in (texts if isinstance(texts, list) else [texts])]
 
 
-def _per_solution(value: Any, role: str, solutions: int) -> list[Any]:
-    """A value for each solution: of a list by position, else the same for all."""
-    if not isinstance(value, list) or not solutions:
-        return [value] * solutions
-    if len(value) != solutions:
-        raise BadRow(f"{role}: {len(value)} values beside {solutions} solutions")
-    return value
+def _give_each(solutions: list[Row], role: str, value: Any) -> None:
+    """Gives each solution its own value: of a list by position, else the same for all."""
+    if not isinstance(value, list):
+        for own in solutions:
+            own[role] = value
+    elif solutions and len(value) != len(solutions):
+        raise BadRow(f"{role}: {len(value)} values beside {len(solutions)} solutions")
+    else:
+        for own, each in zip(solutions, value, strict=False):
+            own[role] = each
 
 
 def _gold(row: Row, fields: FieldsConfig, solutions: list[Row]) -> str | None:
@@ -220,9 +235,12 @@ def _tries(row: Row, fields: FieldsConfig, solutions: int) -> tuple[float, float
     if fields.pass_rate:
         return parse_pass_rate(field_value(row, fields.pass_rate))
     correct = field_value(row, fields.correct)
-    flags = [flag(f, "correct") for f in (correct if isinstance(correct, list) else [correct] * solutions)]
-    judged = [f for f in flags if f is not None]
-    return float(sum(judged)), float(len(judged))
+    if not isinstance(correct, list):
+        judged = flag(correct, "correct") if solutions else None
+        return (0.0, 0.0) if judged is None else (float(judged * solutions), float(solutions))
+    flags = [flag(each, "correct") for each in correct]
+    known = [each for each in flags if each is not None]
+    return float(sum(known)), float(len(known))
 
 
 def _text(value: Any) -> str | None:

@@ -38,9 +38,9 @@ WITHOUT_PASS_RATE = PROBLEMS.remove(PROBLEMS.get_field_index("pass_rate"))
 class BatchedParquet:
     """Writes a parquet file row group by row group."""
 
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
+    def __init__(self, path: Path, schema: pa.Schema, compression: str = "zstd") -> None:
         self._schema = schema
-        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
+        self._writer = pq.ParquetWriter(path, schema, compression=compression)
         self._rows: list[Row] = []
         self._characters = 0
 
@@ -56,7 +56,10 @@ class BatchedParquet:
 
     def _flush(self) -> None:
         if self._rows:
-            self._writer.write_table(pa.Table.from_pylist(self._rows, self._schema))
+            columns = [
+                pa.array([row.get(field.name) for row in self._rows], field.type) for field in self._schema
+            ]
+            self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema))
         self._rows, self._characters = [], 0
 
 
@@ -73,7 +76,7 @@ class Tables:
         self.first_rejected: str | None = None
         self._path = folder / "problems.parquet"
         self._unrated = folder / "problems.unrated"
-        self._problems = BatchedParquet(self._unrated, WITHOUT_PASS_RATE)
+        self._problems = BatchedParquet(self._unrated, WITHOUT_PASS_RATE, "lz4")
         self._rejected = BatchedParquet(folder / "rejected.parquet", REJECTED)
         self._solutions = BatchedParquet(folder / "solutions.parquet", SOLUTIONS) if pool else None
         self._dialogs: BatchedParquet | None = None
@@ -107,9 +110,10 @@ class Tables:
         if position is None:
             self.counts["over_limit"] += 1
             return
-        self.counts["levels_unread"] += entry.level_unread
-        self.counts["unstripped"] += entry.unstripped
-        self.counts["own_system"] += entry.own_system
+        if entry.level_unread or entry.unstripped or entry.own_system:
+            self.counts["levels_unread"] += entry.level_unread
+            self.counts["unstripped"] += entry.unstripped
+            self.counts["own_system"] += entry.own_system
         if position == self.counts["problems"]:
             self.counts["problems"] += 1
             self.counts["without_gold"] += problem["gold"] is None
