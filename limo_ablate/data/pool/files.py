@@ -12,6 +12,7 @@ import io
 import json
 import logging
 import lzma
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,12 +25,30 @@ from limo_ablate.core.files import is_plain_name
 logger = logging.getLogger(__name__)
 
 FORMATS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow")
+SPLITS = {"train": "train", "test": "test", "validation": "validation", "valid": "validation",
+          "val": "validation", "dev": "validation"}  # fmt: skip
+SPLIT = re.compile(rf"({'|'.join(SPLITS)})(?![a-zA-Z])")
 PACKED = (".gz", ".xz", ".bz2", ".zst")
 BESIDE = ("dataset_info.json", "dataset_dict.json", "dataset_infos.json", "state.json")
 """Files that `datasets` writes beside a data set."""
 SAMPLE = 2**20
 """Bytes by which the encoding is recognised."""
-MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+MARKS = {
+    b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32",
+    b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16",
+}  # fmt: skip
+NO_TEXT = {
+    b"\x1f\x8b": "packed by gzip: name it .gz",
+    b"\x28\xb5\x2f\xfd": "packed by zstd: name it .zst",
+    b"\xfd7zXZ": "packed by xz: name it .xz",
+    b"BZh": "packed by bzip2: name it .bz2",
+    b"PK\x03\x04": "a ZIP archive (or Excel's .xlsx): unpack it, or save it as CSV",
+    b"PAR1": "parquet: name it .parquet",
+    b"version https://git-lfs": "Git LFS's pointer to the file, not the file: `git lfs pull` fetches it",
+    b"<!DOCTYPE": "a web page, not the file",
+    b"<html": "a web page, not the file",
+}
+"""How a file begins that is not what its name says -> what it is."""
 WESTERN = "cp1252"
 GUESSED = (WESTERN, "cp1251", "cp1250", "cp932", "gb18030", "euc_kr", "cp1256", "cp1253", "cp1254", "cp1255")
 """Encodings that files without a mark may have, if they are not UTF-8: those of Windows and East
@@ -74,12 +93,26 @@ def _in_folder(folder: Path, split: str) -> list[Path]:
     found = [file for file in files if format_of(file) and file.name not in BESIDE]
     if not found:
         raise UserError(f"{folder} has no file that can be read: {', '.join(FORMATS)} ({', '.join(PACKED)})")
+    if broken := next((f for f in folder.rglob("*") if format_of(f) and not f.exists()), None):
+        raise UserError(f"{broken}: a link to a file that is not there")
+    splits = sorted(filter(None, {_split_of(file.relative_to(folder)) for file in found}))
+    if len(splits) > 1:
+        raise UserError(
+            f"{folder} has files of the splits {', '.join(splits)}; name those meant, as in "
+            f"{folder}/**/{splits[-1]}*"
+        )
     kinds = sorted({format_of(file) for file in found})
     if len(kinds) > 1:
         raise UserError(f"{folder} has {' and '.join(kinds)} files; name those meant: {folder}/*{kinds[0]}")
     if len(found) < len(files):
         logger.info("%s: %d files of other kinds are not read", folder, len(files) - len(found))
     return found
+
+
+def _split_of(file: Path) -> str | None:
+    """The split that the name of a file or folder begins with; `valid` is `validation`, `dev` too."""
+    found = [match for part in file.parts if (match := SPLIT.match(part))]
+    return SPLITS[found[-1][1]] if found else None
 
 
 def _saved_to_disk(folder: Path) -> list[Path]:
@@ -116,6 +149,17 @@ def _opened(file: Path) -> IO[bytes]:
     return cast("IO[bytes]", openers.get(file.suffix, open)(file, "rb"))
 
 
+def _check_text(file: Path, sample: bytes) -> None:
+    """Raises UserError for what can't be text."""
+    for sign, what in NO_TEXT.items():
+        if sample[:100].lstrip().lower().startswith(sign.lower()):
+            raise UserError(f"{file}: is {what}")
+    if sample.count(0) > len(sample) / 10:
+        raise UserError(
+            f"{file}: has NUL bytes, as UTF-16 without a mark: set its `encoding` (utf-16-le, utf-16-be)"
+        )
+
+
 def _is_mostly_utf8(sample: bytes) -> bool:
     text = sample.decode("utf-8", "replace")
     wrong = text.count("\ufffd")
@@ -131,6 +175,7 @@ def encoding_of(file: Path, given: str | None) -> str:
     for mark, encoding in MARKS.items():
         if sample.startswith(mark):
             return encoding
+    _check_text(file, sample)
     try:
         sample.decode("utf-8")
         return "utf-8"

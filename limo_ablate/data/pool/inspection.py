@@ -56,8 +56,10 @@ def _sample(config: ProblemsConfig) -> list[Row]:
 def _reading(config: ProblemsConfig, key: str) -> tuple[str, Reading]:
     rows = _sample(config)
     if not rows:
+        unread = next((f"; {where}: {reason}" for where, reason in _loaded(config)), "")
         raise UserError(
-            f"{key}.fields=auto: {config.path or config.source} has no rows by which to recognise them"
+            f"{key}.fields=auto: {config.path or config.source} has no rows by which to recognise "
+            f"them{unread}"
         )
     try:
         return recognise(rows)

@@ -34,6 +34,7 @@ def parquet_rows(file: Path) -> Iterator[dict[str, Any]]:
     try:
         with pq.ParquetFile(file, buffer_size=2**20) as table:  # a row group can be the whole file
             _check_rows(file, table.metadata.num_rows)
+            check_names(file, table.schema_arrow.names)
             if not _is_packed(table.metadata):
                 for batch in table.iter_batches(BATCH):
                     yield from batch.to_pylist()
@@ -71,6 +72,7 @@ def _arrow_batches(file: Path, source: Any, random_access: bool) -> Iterator[Any
     size, rows = file.stat().st_size, 0
     reader = pa.ipc.open_file(source) if random_access else pa.ipc.open_stream(source)
     batches = map(reader.get_batch, range(reader.num_record_batches)) if random_access else reader
+    check_names(file, reader.schema.names)
     for batch in batches:
         rows += batch.num_rows
         _check_rows(file, rows)
@@ -101,6 +103,12 @@ def check_snapshot(folder: Path) -> None:
             size = sum(entry.file_size for entry in archive.infolist())
             if size > LARGE and size > PACKED * file.stat().st_size:
                 raise UserError(f"{file}: it unpacks to {size} bytes, over {PACKED} times its own size")
+
+
+def check_names(file: Path, names: list[str]) -> None:
+    """Raises UserError for columns of one name, of which a row could hold only one."""
+    if twice := next((name for place, name in enumerate(names) if name and name in names[:place]), None):
+        raise UserError(f"{file}: two columns are named {twice!r}; rename or remove one")
 
 
 def _check_rows(file: Path, rows: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cache
 from typing import Any
 
@@ -13,7 +14,7 @@ from limo_ablate.data.pool.config import FieldsConfig
 from limo_ablate.data.pool.fields import Row, field_value
 from limo_ablate.data.pool.options import read_options
 from limo_ablate.data.pool.strip import strip
-from limo_ablate.data.pool.turns import answer_of, check_all_read, exchange
+from limo_ablate.data.pool.turns import answer_of, check_all_read, check_no_media, exchange
 from limo_ablate.data.pool.values import (
     ANY,
     BadRow,
@@ -103,6 +104,7 @@ def read_row(row: Row, fields: FieldsConfig, source: str) -> ParsedRow:
         text, own_system, dialog = asked.question, asked.system, asked.dialog
     if not isinstance(text, str) or not text.strip():
         raise BadRow("problem: no text")
+    check_no_media(text, row)
     text, missing = (text, ["dialog"]) if dialog else strip(text, derived.stripped)
     if not text:
         raise BadRow("problem: nothing is left of its text by fields.strip_prefix, strip_suffix and strip")
@@ -157,9 +159,7 @@ def _derived(fields: FieldsConfig) -> _Derived:
     return _Derived(fields.stripped(), beside, None if solution == fields.problem else solution)
 
 
-def _solutions(
-    row: Row, fields: FieldsConfig, beside: list[tuple[str, str]]
-) -> tuple[list[Row], list[int]]:
+def _solutions(row: Row, fields: FieldsConfig, beside: list[tuple[str, str]]) -> tuple[list[Row], list[int]]:
     texts = _texts(row, fields.solution)
     if len(texts) > 1 and fields.solution == fields.answer and fields.answers != "any":
         texts = [(None, gold_text(field_value(row, fields.answer), fields.answers))]  # of parts
@@ -171,7 +171,7 @@ def _solutions(
     for number_, (teacher, text) in enumerate(texts):
         if text is None or (isinstance(text, str) and not text.strip()):
             continue
-        if isinstance(text, int | float):  # an answer that is trained on as it is
+        if isinstance(text, int | float | Decimal):  # an answer that is trained on as it is
             text = gold_text(text)
         if not isinstance(text, str):
             raise BadRow(f"solution {number_}: not text but a {type(text).__name__}")

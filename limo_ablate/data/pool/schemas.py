@@ -275,14 +275,21 @@ def columns(sample: Sample) -> Reading | None:
     correct, notes = _verdict(sample, worked) if worked else (None, ())
     if worked is None and answer is not None:
         worked = answer
-        if _mostly(len(str(value).split()) > LONG for value in sample.values(answer)):
-            notes, answer = (f"the texts in {answer} are long: they are read as solutions",), None
+        if _mostly(_is_solution(str(value)) for value in sample.values(answer)):
+            notes, answer = (
+                (f"the texts in {answer} are long, or have thoughts: they are read as solutions",),
+                None,
+            )
         else:
             notes = (f"no worked solutions: the texts in {answer} are trained on as they are",)
     fields = FieldsConfig(problem=asked_text(sample, asked), answer=answer, solution=worked, correct=correct)
     if any(isinstance(value, list | dict) for value in (sample.values(answer) if answer else ())):
         notes = (*notes, f"{answer} has lists or objects: set `answers` to all or any")
     return Reading(fields, notes)
+
+
+def _is_solution(answer: str) -> bool:
+    return len(answer.split()) > LONG or "</think>" in answer
 
 
 def _verdict(sample: Sample, worked: str | None = None) -> tuple[str | None, tuple[str, ...]]:

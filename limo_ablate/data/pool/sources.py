@@ -31,7 +31,7 @@ from limo_ablate.core.lines import LONGEST, bounded_lines
 from limo_ablate.data.pool.config import BenchmarkSetConfig, FieldsConfig, PoolConfig, ProblemsConfig
 from limo_ablate.data.pool.fields import Row
 from limo_ablate.data.pool.files import encoding_of, format_of, readable_files, unpacked
-from limo_ablate.data.pool.parquet_rows import arrow_rows, check_snapshot, parquet_rows
+from limo_ablate.data.pool.parquet_rows import arrow_rows, check_names, check_snapshot, parquet_rows
 from limo_ablate.data.pool.remote import is_url, local_copy
 from limo_ablate.data.pool.schema import ParsedRow
 from limo_ablate.data.pool.turns import is_conversation
@@ -166,7 +166,7 @@ def _object(line: bytes) -> Row | str:
         if _SURROGATE.search(line):
             json.dumps(row, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
-        return f"not JSON: {error.msg}"
+        return f"not JSON: {error.msg} (at character {error.pos + 1})"
     except UnicodeEncodeError:
         return "holds half a character (a lone \\ud...)"
     except (ValueError, RecursionError) as error:
@@ -194,7 +194,9 @@ def _whole(file: Path, name: str, encoding: str) -> Iterator[tuple[str, Row | st
     try:
         rows = json.loads(content.decode(encoding))
     except json.JSONDecodeError as error:
-        raise UserError(f"{file}: not JSON (line {error.lineno}: {error.msg})") from error
+        line = error.doc.split("\n")[error.lineno - 1]
+        near = line[max(0, error.colno - 20) : error.colno + 20].strip()
+        raise UserError(f"{file}: not JSON (line {error.lineno}: {error.msg}, at {near!r})") from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"{file}: can't be read: {error}") from error
     for number, row in _listed(rows, file):
@@ -230,12 +232,26 @@ def _table(file: Path, name: str, encoding: str) -> Iterator[tuple[str, Row | st
         with unpacked(file) as stream, _text(stream, encoding) as text:
             lines = bounded_lines(text, str(file))
             first, separator = _separator(file, next(lines, ""))
-            reader: csv.DictReader[Any] = csv.DictReader(chain(first, lines), delimiter=separator)
+            reader: csv.DictReader[Any] = csv.DictReader(
+                chain(first, lines), delimiter=separator, strict=True
+            )
+            check_names(file, list(reader.fieldnames or ()))
             for row in reader:
                 where = f"{name}:{reader.line_num + 1 - len(first)}"
                 yield where, "more values than columns" if None in row else row
     except csv.Error as error:
-        raise UserError(f"{file}: can't be read: {error}") from error
+        raise UserError(
+            f"{file}:{reader.line_num + 2 - len(first)}: can't be read: {_csv_fault(error)}"
+        ) from error
+
+
+def _csv_fault(error: csv.Error) -> str:
+    """What is wrong in a table, for people."""
+    if "new-line" in str(error):
+        return 'lines end in "\\r" alone; write them with "\\n"'
+    if "unexpected end" in str(error):
+        return 'a value begins with " and does not end'
+    return f'{error}; in quotes, write " as ""'
 
 
 def _separator(file: Path, line: str) -> tuple[list[str], str]:

@@ -26,12 +26,14 @@ ROLES = {
 ROLE_KEYS, TEXT_KEYS, REASONING_KEYS = (
     ("role", "from"),
     ("content", "value"),
-    ("reasoning_content", "reasoning"),
+    ("reasoning_content", "reasoning", "thinking"),
 )
 MEDIA = {"image": "a picture", "audio": "a sound", "video": "a video", "file": "a file"}
 """Part of a content's type -> what it is."""
 TRAINED_ON = ("weight", "train", "training", "loss")
 """Keys of a turn by which data sets say whether it is trained on (OpenAI, axolotl, ms-swift)."""
+_PLACEHOLDER = re.compile(r"<(image|audio|video)>")
+"""Stands in a text where a picture was, which another column has."""
 _TURN = re.compile(r"(.+)\.(-?[0-9]+)\.[^.]+")
 Turn = dict[str, Any]
 
@@ -85,6 +87,14 @@ def exchange(asked: Any, answered: Any, row: dict[str, Any], fields: FieldsConfi
         dialog = json.dumps({"turns": [*before, *spoken], "tools": tools}, ensure_ascii=False, sort_keys=True)
     question = spoken[0]["content"] if len(spoken) == 1 and not before else _transcript([*before, *spoken])
     return Exchange(question, answer, dialog, system=bool(system) and not kept)
+
+
+def check_no_media(text: str, row: dict[str, Any]) -> None:
+    """Raises BadRow for a text with the place of a picture, a sound or a video that another column has."""
+    if "<" in text and (found := _PLACEHOLDER.search(text)):
+        kind = found[1]
+        if column := next((name for name in (kind, f"{kind}s") if row.get(name)), None):
+            raise BadRow(f"problem: has {MEDIA[kind]} ({found[0]}, column {column}); only text can be read")
 
 
 def answer_of(value: Any) -> Any:
@@ -181,7 +191,7 @@ def _turn(value: dict[str, Any], number: int) -> Turn:
     if role != "assistant":
         raise BadRow(f"turn {number}: {role} calls a tool")
     text = _first(value, TEXT_KEYS)
-    content = _text(value, number) if isinstance(text, str) and text.strip() else ""
+    content = _text(value, number) if text and not _is_blank(text) else _thought(value)
     return {"role": role, "content": content, "tool_calls": [_call(call, number) for call in calls]}
 
 
@@ -196,12 +206,16 @@ def _check_trained_on(role: str, value: dict[str, Any], number: int) -> None:
 
 
 def _call(call: Any, number: int) -> dict[str, Any]:
+    """A call; what parquet writes for the arguments that only other calls have, null, is left out."""
+    call = _json(call, f"turn {number}", dict) if isinstance(call, str) else call
     function = call.get("function", call) if isinstance(call, dict) else None
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
         raise BadRow(f"turn {number}: a call of a tool without its name")
     arguments = function.get("arguments") or {}
     if isinstance(arguments, str):
         arguments = _json(arguments, f"turn {number}", dict)
+    elif isinstance(arguments, dict):
+        arguments = {name: value for name, value in arguments.items() if value is not None}
     return {"type": "function", "function": {"name": function["name"], "arguments": arguments}}
 
 
@@ -226,7 +240,7 @@ def _transcript(turns: list[Turn]) -> str:
 
 
 def _role(turn: dict[str, Any], number: int) -> str:
-    name = str(_first(turn, ROLE_KEYS))
+    name = str(_first(turn, ROLE_KEYS)).lower()
     if name not in ROLES:
         raise BadRow(f"turn {number}: role {name} can't be trained on; roles: {', '.join(ROLES)}")
     return ROLES[name]
@@ -238,10 +252,19 @@ def _text(turn: dict[str, Any], number: int) -> str:
         content = "".join(_part(part, number) for part in content)
     if not isinstance(content, str) or not content.strip():
         raise BadRow(f"turn {number}: no text")
+    return f"{_thought(turn)}{content}"
+
+
+def _is_blank(text: Any) -> bool:
+    return isinstance(text, str) and not text.strip()
+
+
+def _thought(turn: Turn) -> str:
+    """The reasoning before a turn's text, in the tags that most models have; empty without."""
     reasoning = _first(turn, REASONING_KEYS)
-    if isinstance(reasoning, str) and reasoning.strip():
-        return f"<think>\n{reasoning.strip()}\n</think>\n\n{content}"
-    return content
+    if not isinstance(reasoning, str) or not reasoning.strip():
+        return ""
+    return f"<think>\n{reasoning.strip()}\n</think>\n\n"
 
 
 def _part(part: Any, number: int) -> str:

@@ -94,6 +94,8 @@ def _answer_text(value: Any) -> str | None:
         return None if value is None else str(value)
     if isinstance(value, float) and not math.isfinite(value):
         return None
+    if isinstance(value, bytes | tuple):  # of parquet: no text, and an entry of a map
+        raise BadRow(f"answer: {_shortened(value)} is neither text nor a number")
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 

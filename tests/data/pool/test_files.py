@@ -15,6 +15,7 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from limo_ablate.analysis.results import CurrentInputs
@@ -148,12 +149,58 @@ def test_folders_and_patterns_are_read_in_order(tmp_path: Path) -> None:
         ("a.arrow", b"no arrow", "a.arrow: can't be read"),
         ("a.json", b'{"a": 1}', "found one object with a; write"),
         ("a.json", b"[1, 2", r"a.json: not JSON \(line 1"),
+        ("a.json", b"[\n// note\n{}]", r"a.json: not JSON \(line 2: .* at '// note'\)"),
+        ("a.csv", b"q,a,a\nx,1,2\n", "a.csv: two columns are named 'a'"),
+        ("a.csv", b'q,a\nx,1\n"y \\"z\\"",2\n', r"a.csv:3: can't be read: .*; in quotes, write"),
+        ("a.csv", b'q,a\nx,1\n"y,2\nz,3\n', "a.csv:3: can't be read: a value begins with \" and"),
+        ("a.csv", b"q,a\rx,1\r", r'a.csv:1: can\'t be read: lines end in "\\r" alone'),
+        ("a.csv", "q,a\nx,1\n".encode("utf-16-le"), "a.csv: has NUL bytes, as UTF-16 without a mark"),
+        ("a.jsonl", gzip.compress(LINES.encode(), mtime=0), "a.jsonl: is packed by gzip: name it .gz"),
+        ("a.csv", b"PK\x03\x04zip", "a.csv: is a ZIP archive"),
+        ("a.jsonl", b"version https://git-lfs.github.com/spec/v1\noid", "a.jsonl: is Git LFS's pointer"),
+        ("a.jsonl", b"\n<!doctype html><html></html>", "a.jsonl: is a web page"),
     ],
 )
 def test_what_can_t_be_read_is_one_line(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=message):
         rows(tmp_path / name)
+
+
+def test_columns_of_one_name_in_parquet_are_refused(tmp_path: Path) -> None:
+    table = pa.table([pa.array(["x"]), pa.array(["1"]), pa.array(["2"])], names=["q", "a", "a"])
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pa.OSFile(str(tmp_path / "a.arrow"), "wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
+        stream.write_table(table)
+    for name in ("a.parquet", "a.arrow"):
+        with pytest.raises(UserError, match="two columns are named 'a'"):
+            rows(tmp_path / name)
+
+
+def test_files_of_several_splits_are_not_one_pool(tmp_path: Path) -> None:
+    folder = tmp_path / "train_of_thought"
+    for name in ("data/train-0.jsonl", "data/train-1.jsonl", "testing.jsonl"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(LINES)
+    assert len(rows(folder)) == 3 * len(ROWS)
+    (folder / "data/test-0.jsonl").write_text(LINES)
+    with pytest.raises(UserError, match=r"files of the splits test, train; .*/train_of_thought/\*\*/train\*"):
+        rows(folder)
+    assert len(rows(folder / "**/train*")) == 2 * len(ROWS)
+
+
+def test_a_link_to_nothing_is_no_missing_row(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(LINES)
+    (tmp_path / "b.jsonl").symlink_to(tmp_path / "gone.jsonl")
+    with pytest.raises(UserError, match=r"b.jsonl: a link to a file that is not there"):
+        rows(tmp_path)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, bz2.compress, zstd])
+def test_several_packed_parts_in_a_file_are_all_read(tmp_path: Path, pack: Any) -> None:
+    ending = {gzip.compress: "gz", lzma.compress: "xz", bz2.compress: "bz2", zstd: "zst"}[pack]
+    (tmp_path / f"a.jsonl.{ending}").write_bytes(pack(LINES.encode()) + pack(LINES.encode()))
+    assert rows(tmp_path / f"a.jsonl.{ending}") == ROWS * 2
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, bz2.compress, zstd])

@@ -63,6 +63,25 @@ def test_reasoning_beside_the_answer_is_kept() -> None:
 
 
 @pytest.mark.parametrize(
+    ("turn", "content"),
+    [
+        ({"thinking": "Two and two."}, "<think>\nTwo and two.\n</think>\n\n"),
+        ({"reasoning_content": None, "content": [{"type": "text", "text": "I add."}]}, "I add."),
+    ],
+)
+def test_what_is_said_beside_a_call_is_kept(turn: dict[str, Any], content: str) -> None:
+    """Arguments that parquet fills in with null, since other calls have them, are no arguments."""
+    call = {"function": {"name": "add", "arguments": {"a": 2, "query": None}}}
+    for calls in ([call], [json.dumps(call)]):
+        turns = [ASKED[0], {"role": "Assistant", "content": None, "tool_calls": calls, **turn}, CALLED[2]]
+        dialog = read_row({"messages": [*turns, ASKED[1]]}, BOTH, "made").dialog
+        assert dialog
+        said = json.loads(dialog)["turns"][1]
+        assert said["content"] == content
+        assert said["tool_calls"] == CALLED[1]["tool_calls"]
+
+
+@pytest.mark.parametrize(
     ("row", "fields", "reason"),
     [
         ({"messages": ASKED * 2}, NAMED, "messages: 4 turns, of which the fields leave out 2, 3"),
@@ -106,6 +125,11 @@ def test_reasoning_beside_the_answer_is_kept() -> None:
         ({"messages": [*ASKED, *said(("system", "x")), *ASKED]}, BOTH, "turn 2: a system turn after others"),
         ({"messages": CALLED[:2]}, BOTH, "ends with a call of a tool, without an answer"),
         ({"messages": ASKED, "tools": "hammer"}, BOTH, "tools: not JSON"),
+        (
+            {"messages": said(("user", "<image>What?"), ("assistant", "4")), "images": ["a.png"]},
+            BOTH,
+            r"problem: has a picture \(<image>, column images\)",
+        ),
         (
             {"messages": ASKED, "other": "x"},
             replace(BOTH, solution="other"),

@@ -38,6 +38,12 @@ def test_a_stated_gold_answer(solution: str, gold: str | None) -> None:
     assert stated_gold(solution) == gold
 
 
+@pytest.mark.parametrize("value", [b"4", ("k", "v"), [b"4"]])
+def test_what_parquet_has_that_is_no_answer(value: Any) -> None:
+    with pytest.raises(BadRow, match=r"answer: .* is neither text nor a number"):
+        gold_text(value)
+
+
 def test_numbers_and_flags() -> None:
     assert [number(v, "n") for v in (3, "4.5", "", None, float("nan"))] == [3, 4.5, None, None, None]
     assert [level(v) for v in ("Level 5", 3, "Level ?", None, "hard")] == [5, 3, None, None, None]
