@@ -31,6 +31,18 @@ SECONDS = 0.5
 OUTSIDE = " \t\n\"'`*_.,;:!?“”‘’«»"
 AROUND = f"{OUTSIDE}()[]"
 NUMBER = regex.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d{1,3}(?!\d))?|[-+]?\.\d+")
+_LOCAL = regex.compile(
+    r"""(?<![\d.,'’])(?:
+        \d{1,3}(?:[ '’]\d{3})+(?:[.,]\d+)?  # 1 234,5 and 1'234.5
+        | (?P<dots>\d{1,3}(?:(?:\.\d{3})+,\d+|(?:\.\d{3}){2,}))  # 1.234,5 and 1.234.567
+        | (?P<lakh>\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d+)?)  # 12,34,567
+        | 0,\d+ | \d+,(?:\d{1,2}|\d{4,})  # 2,5: three digits would be thousands
+    )(?!\d|[.,]\d|\ ?/)""",
+    regex.VERBOSE,
+)
+"""Numbers that are no English ones, and nothing else."""
+_SOLID = regex.compile(r"([\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]\p{M}*)")
+"""A character of a script without spaces between words."""
 _WORDS = regex.compile(r"\\(?:text\w*|math(?:rm|bf|it|tt)|mbox)\s*\{([^{}]*)\}")
 _FRACTION = regex.compile(r"\\[dt]?frac\{([^{}]*)\}\{([^{}]*)\}|(?<![\d/.,])(\d+)[ ]*/[ ]*(\d+)(?![\d/.,])")
 _POWER = regex.compile(
@@ -155,8 +167,10 @@ def _f1(one: Answered) -> Grade:
 
 
 def _words(text: str) -> Counter[str]:
-    """Lower case, without punctuation, articles and more than one space."""
+    """Lower case, without punctuation, articles and more than one space; where a script has no spaces, each
+    character is a word."""
     kept = regex.sub(r"[\p{P}\p{S}]", "", _normalized(_bare(text)).lower())
+    kept = _SOLID.sub(r" \1 ", kept)
     return Counter(word for word in kept.split() if word not in ("a", "an", "the"))
 
 
@@ -184,7 +198,7 @@ def _number(one: Answered) -> Grade:
 def _numbers(text: str) -> set[Decimal]:
     """The different numbers of a text, per cent as shares of 100: 12 % and 0.12 are one, and so are 3 million
     and 3,000,000."""
-    text = _normalized(text)
+    text = _LOCAL.sub(_english, _normalized(text))
     text = _POWER.sub(lambda power: f"{power[1] or 1}e{power[2]} ", text)
     text = _RAISED.sub(_power, text)
     text = _FRACTION.sub(_quotient, text)
@@ -196,6 +210,14 @@ def _numbers(text: str) -> set[Decimal]:
         if math.isfinite(float(value)):
             found.add(value)
     return found
+
+
+def _english(number: regex.Match[str]) -> str:
+    """A number of another country as English writes it, without separators of thousands."""
+    text = regex.sub("[ '’]", "", number[0])
+    if number["lakh"]:
+        return text.replace(",", "")
+    return (text.replace(".", "") if number["dots"] else text).replace(",", ".")
 
 
 def _power(raised: regex.Match[str]) -> str:

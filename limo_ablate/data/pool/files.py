@@ -49,6 +49,8 @@ NO_TEXT = {
     b"<html": "a web page, not the file",
 }
 """How a file begins that is not what its name says -> what it is."""
+UTF_16 = 0.7
+"""Share of NUL bytes that UTF-16 has at most; a file that was not written to its end may have more."""
 WESTERN = "cp1252"
 GUESSED = (WESTERN, "cp1251", "cp1250", "cp932", "gb18030", "euc_kr", "cp1256", "cp1253", "cp1254", "cp1255")
 """Encodings that files without a mark may have, if they are not UTF-8: those of Windows and East
@@ -154,7 +156,7 @@ def _check_text(file: Path, sample: bytes) -> None:
     for sign, what in NO_TEXT.items():
         if sample[:100].lstrip().lower().startswith(sign.lower()):
             raise UserError(f"{file}: is {what}")
-    if sample.count(0) > len(sample) / 10:
+    if 0.1 < sample.count(0) / max(1, len(sample)) < UTF_16:
         raise UserError(
             f"{file}: has NUL bytes, as UTF-16 without a mark: set its `encoding` (utf-16-le, utf-16-be)"
         )

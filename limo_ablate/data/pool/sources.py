@@ -251,7 +251,7 @@ def _csv_fault(error: csv.Error) -> str:
         return 'lines end in "\\r" alone; write them with "\\n"'
     if "unexpected end" in str(error):
         return 'a value begins with " and does not end'
-    return f'{error}; in quotes, write " as ""'
+    return f'{error}; in quotes, write " as ""' if "expected after" in str(error) else str(error)
 
 
 def _separator(file: Path, line: str) -> tuple[list[str], str]:

@@ -103,6 +103,20 @@ def test_any_of_several_golds() -> None:
         ("The answer is 2^{10}", "1024", {}, "correct"),
         ("The answer is 999999^999", "9", {}, "incorrect"),
         ("The answer is 5.5", "1\u00bd", {}, "undecided"),
+        ("The answer is 25,00 \u20ac", "25", {}, "correct"),
+        ("The answer is 2.5", "2,5", {}, "correct"),
+        ("The answer is -0,125", "-0.125", {}, "correct"),
+        ("The answer is 1.234,56", "1234.56", {}, "correct"),
+        ("The answer is 1.234.567", "1234567", {}, "correct"),
+        ("The answer is 1\u202f234,56", "1234.56", {}, "correct"),
+        ("The answer is 1'234.5", "1234.5", {}, "correct"),
+        ("The answer is 12,34,567", "1234567", {}, "correct"),
+        ("The answer is 12,5 %", "0.125", {}, "correct"),
+        ("The answer is 1,234", "1234", {}, "correct"),
+        ("The answer is 1.234", "1234", {}, "incorrect"),
+        ("The answer is 1,2,3", "1.2", {}, "incorrect"),
+        ("The answer is (3, 5)", "3.5", {}, "incorrect"),
+        ("The answer is 2024 100", "2024100", {}, "incorrect"),
     ],
 )
 def test_numbers(completion: str, gold: str, options: dict[str, float], expected: str) -> None:
@@ -143,6 +157,20 @@ def test_f1_of_words(completion: str, gold: str, score: float) -> None:
     (grade,) = f1([answered(completion, gold)])
     assert grade.score == pytest.approx(score)
     assert grade.status == ("correct" if score == 1 else "incorrect")
+
+
+@pytest.mark.parametrize(
+    ("completion", "gold", "score"),
+    [
+        ("\u5317\u4eac\u5e02", "\u5317\u4eac", 0.8),
+        ("\u732b", "\u72ac", 0.0),
+        ("\u0e01\u0e35\u0e48", "\u0e01\u0e35\u0e48", 1.0),
+        ("Tokyo \u6771\u4eac", "\u6771\u4eac Tokyo", 1.0),
+    ],
+)
+def test_f1_of_scripts_without_spaces(completion: str, gold: str, score: float) -> None:
+    (grade,) = f1([answered(completion, gold, answer="whole")])
+    assert grade.score == pytest.approx(score)
 
 
 def test_f1_without_an_answer_or_a_gold_answer() -> None:
