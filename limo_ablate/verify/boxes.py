@@ -6,7 +6,7 @@ import re
 from typing import NamedTuple
 
 from limo_ablate.verify.limits import MAX_ANSWER, MAX_BOXES
-from limo_ablate.verify.wording import REJECTED
+from limo_ablate.verify.wording import REJECTED, RETRACTED
 
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
@@ -26,7 +26,7 @@ _BEFORE = re.compile(
 _BEHIND = re.compile(
     rf"(?P<factors>(?:{_GAP}(?:{_FACTOR}|\\%|\^\s*(?:\{{[^{{}}]*\}}|\\circ|\w)"
     rf"|/\s*\d++|\\(?:times|cdot)\s*10\s*\^\s*(?:\{{[^{{}}]*\}}|\d))|[a-zA-Z](?![a-zA-Z])|!)+)"
-    rf"(?={_GAP}[.,;]?{_GAP}(?:\$|\\\]|\\\)|=|\Z))"
+    rf"(?={_GAP}[.,;]?{_GAP}(?:\$|\}}|\\\]|\\\)|=|\Z))"
 )
 _INSIDE = re.compile(
     r"(?:\\sqrt\s*(?:\[\d+\])?|\\[dt]?frac(?:\s*\{[^{}]*\})?)\s*\{\s*\Z|\\(?:log|ln|lg|exp|sin|cos|tan)\s*\Z"
@@ -46,6 +46,10 @@ _REST = re.compile(r"\s*\}(?:\s*\{[^{}]*\})?")
 _OPENING, _CLOSING = frozenset(("", *"$([\n*:")), ("$", ".", "\n", "**", "\\)", "\\]")
 """What commonly stands around a box that has no factors beside it."""
 _DOLLARS = re.compile(r"(?<!\\)\$+")
+
+
+MAX_DEPTH = 3
+"""Roots, fractions and powers around a box that are read."""
 
 
 class Box(NamedTuple):
@@ -77,7 +81,8 @@ def find_boxes(text: str) -> list[Box]:
 def _is_denied(text: str, start: int, end: int) -> bool:
     before = text[max(0, start - 40) : start]
     denied = _NEGATION.search(before) and _DENIED.search(before)
-    return bool(denied or REJECTED.match(text[end : end + 80]))
+    behind = text[end : end + 80]
+    return bool(denied or REJECTED.match(behind) or RETRACTED.match(behind))
 
 
 def ends_in_box(text: str) -> bool:
@@ -115,15 +120,18 @@ def _content(text: str, start: int) -> tuple[int, str] | None:
     return (closed.start(), text[begin + 1 : closed.start()]) if closed else None
 
 
-def _with_factors(text: str, box: Box) -> Box:
+def _with_factors(text: str, box: Box, depth: int = 0) -> Box:
     """The box with the sign and the factors beside it: -\\boxed{5} is -5, \\boxed{5}\\sqrt2 is 5\\sqrt2."""
     alone = text[box.start - 1 : box.start] in _OPENING, text[box.end : box.end + 2].startswith(_CLOSING)
     if alone == (True, True):
         return box
     if inside := _INSIDE.search(text[max(0, box.start - 80) : box.start]):
-        rest = _REST.match(text, box.end) if inside[0].rstrip().endswith("{") else None
-        last = rest[0] if rest else ""
-        return Box(box.start - len(inside[0]), box.end + len(last), f"{inside[0]}({box.content}){last}")
+        braced = inside[0].rstrip().endswith("{")
+        rest = _REST.match(text, box.end) if braced else None
+        if rest or not braced:
+            last = rest[0] if rest else ""
+            around = Box(box.start - len(inside[0]), box.end + len(last), f"{inside[0]}({box.content}){last}")
+            return _with_factors(text, around, depth + 1) if depth < MAX_DEPTH else around
     before = None if alone[0] else _BEFORE.search(text[max(0, box.start - 80) : box.start])
     behind = None if alone[1] else _BEHIND.match(text[box.end : box.end + 80])
     in_formula = (before or behind) and _in_formula(text, box.start)
@@ -134,7 +142,9 @@ def _with_factors(text: str, box: Box) -> Box:
     joins = (first.rstrip()[-1:].isdigit() and box.content[0].isdigit()) or last[:1].isdigit()
     plain = not joins and re.fullmatch(r"[\w.]+|\\\w+", box.content)
     content = box.content if plain else f"({box.content})"
-    return Box(box.start - len(first), box.end + len(last), f"{first}{content}{last}".strip())
+    whole = Box(box.start - len(first), box.end + len(last), f"{first}{content}{last}".strip())
+    inside = text.startswith("}", whole.end) and depth < MAX_DEPTH
+    return _with_factors(text, whole, depth + 1) if inside else whole
 
 
 def _in_formula(text: str, at: int) -> bool:

@@ -18,7 +18,7 @@ _ADVERBS = frozenset(
 )
 _ASSERTS = re.compile(
     r"(?:\b(?:is|are|was|were|be|equals?|has|have|that\s+is|namely|i\.e\.|g[eo]ts?|gives|becomes|costs?|totals?|weighs?"
-    r"|yields?|remains?|obtain|there\s+(?:are|is)|left\s+with|ends?\s+up\s+with|total\s+of|comes\s+(?:out\s+)?to"
+    r"|yields?|remains?|obtain|there\s+(?:are|is)|left\s+with|(?:made|makes?|gets?|has|have|is|was|of)\s+an?\s+(?:\w+\s+){0,2}(?:profit|loss|total|sum|discount|change|balance|income|salary)\s+of|ends?\s+up\s+with|total\s+of|comes\s+(?:out\s+)?to"
     r"|takes?|took|needs?|pays?|paid|earns?|earned|spends?|spent|saves?|saved|makes?|made|(?:can|will)\s+[a-z]+"
     r"|amounts\s+to|works\s+out\s+to|(?:arrives?|starts?|leaves?|ends?|begins?)\s+at)"
     r"|等于|得到|[为是有得共]|(?<=\w\w)[:：])[,:：]?\s*"
@@ -32,27 +32,27 @@ REMARK = re.compile(
     re.IGNORECASE,
 )
 """What is added in parentheses to a value: "5 (and not 6, as it may seem)"."""
-_DENIED = re.compile(r"(?:it(?:'s|\s+is)\s+)?(?:not|neither)\b", re.IGNORECASE)
-_CONTRAST = re.compile(
-    r"(?:\bbut|\bit\s+is|\bit's|而是)\s+(?:it\s+is\s+)?(?:rather\s+|instead\s+|actually\s+)?(.+)",
-    re.IGNORECASE | re.DOTALL,
-)
 _NAME = re.compile(r"\(?[A-Za-z](?:_?\d)?")
 TOTAL = re.compile(r"(?:total|sum|altogether|final|answer|result|difference|profit)", re.IGNORECASE)
 _NAMES_ANSWER = re.compile(r"\bis\s+(?:the|our|my)\s+(?:final\s+|correct\s+)?(?:answer|result)\W*\Z")
+_GIVEN = re.compile(r"\W*(?:given|considering|noting|knowing)\b", re.IGNORECASE)
+_ALL_BUT = re.compile(
+    r"\b(?:is|are)\s+((?:the\s+set\s+of\s+)?all\s+(?:real\s+)?(?:numbers|reals|values)\b[^.]*\b(?:except|other\s+than|besides)\b.+)",
+    re.IGNORECASE | re.DOTALL,
+)
+_OTHER_CLAUSE = re.compile(r"[;；]\s*")
+_COMMAND = re.compile(r"\\[a-z]+")
+_CONSTANT = re.compile(r"[^=a-zA-Z]+=[^=a-zA-Z]+")
 _SAYS = re.compile(r"(?:=|\bis|\bare)\s*\W?\Z")
 _SO = re.compile(r"\b(?:so|thus|hence|therefore)\b", re.IGNORECASE)
 
 
 def read_clause(clause: str) -> str | None:
-    """The answer in the clause after an answer phrase; None if the clause only denies one or asks for it.
+    """The answer in the clause after an answer phrase; None if the clause only asks for one.
 
     A short clause is the answer as it stands; in a longer one, the value that it asserts. If that is
     unclear, all of the clause, which can then equal no value.
     """
-    if _DENIED.match(clause):
-        contrast = _CONTRAST.search(clause)
-        return read_clause(contrast[1]) if contrast else None
     if is_question(clause):
         return None
     found = values(clause)
@@ -71,7 +71,11 @@ def read_clause(clause: str) -> str | None:
         return equation
     if asserted := _asserted(clause, found):
         return asserted
-    if len(words) <= 4 and not (_HAN.search(clause) or (leads and words and not found[0].formula)):
+    if (
+        len(words) <= 4
+        and not (clause[0].isupper() and len(words) > 1)
+        and not (_HAN.search(clause) or (leads and words and not found[0].formula))
+    ):
         return clause
     return _only_group(clause, found) or clause
 
@@ -83,8 +87,13 @@ def read_sentence(sentence: str, earlier: str) -> str | None:
     """
     whole = REMARK.sub("", sentence)
     sentence = statement(whole)
-    if is_question(whole) and not (is_computed(whole) or RESULT.match(sentence)):
+    concluded = is_computed(whole) or RESULT.match(sentence)
+    if is_question(whole) and not (concluded or (_GIVEN.match(whole) and not is_question(sentence))):
         return None
+    if sentence != whole:
+        sentence = f", {sentence}"  # so that its verb is not taken for a command
+    if complement := _ALL_BUT.search(sentence):
+        return complement[1].rstrip(" .")
     found = [value for value in values(sentence) if not is_used(sentence, value)]
     if not found:
         return None
@@ -101,7 +110,7 @@ def read_sentence(sentence: str, earlier: str) -> str | None:
         group
         if CONCLUDES.match(whole)
         or CONCLUDES.match(sentence)
-        or (last.formula and ends and "=" in last.text)
+        or (last.formula and "=" in last.text and (ends or _CONSTANT.fullmatch(_COMMAND.sub("", last.text))))
         or _is_said(last.text, earlier)
         or _NAMES_ANSWER.search(sentence)
         else None
@@ -133,7 +142,7 @@ def _asserted(text: str, found: Sequence[Value], *, last: bool = False) -> str |
     if last and (result := [match.end() for match in _SO.finditer(text, 0, groups[-1][0].start)]):
         groups = [group for group in groups if group[0].start >= result[-1]]
     start, end = groups[0][0].start, groups[-1][-1].end
-    if is_hedged(text[:start][-60:], text[end:]):
+    if is_hedged(_OTHER_CLAUSE.split(text[:start][-60:])[-1], text[end:]):
         return None
     return ", ".join(dict.fromkeys(with_unit(text, value) for group in groups for value in group))
 

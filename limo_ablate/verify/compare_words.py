@@ -38,6 +38,8 @@ def compare_times(gold: Node, answer: Node, compare: Callable[[Node, Node], Outc
         same_day = (gold.month, gold.day) == (answer.month, answer.day)
         return same("date") if same_day and len(years) < 2 else different("date", "not the same date")
     for one, other in ((gold, answer), (answer, gold)):
+        if isinstance(one, Clock) and one.half and other == Number(one.minutes / 60):
+            return same("time")  # 5 pm, where an hour is asked for
         if isinstance(one, Clock) and one.half is None and _is_ratio(other):
             ratio = Ratio(tuple(Number(Fraction(n)) for n in divmod(one.minutes, 60)))
             return compare(*((ratio, answer) if one is gold else (gold, ratio)))

@@ -65,7 +65,7 @@ def extract(
     text, breaks_off = final_part(completion, prompt, thinking)
     finished = finished and not breaks_off
     for turn in turns(text):
-        if answer := _stated(turn, mode):
+        if answer := _stated(turn, mode, finished or turn is not text):
             return answer
         ended = turn is not text or (finished and not ends_in_box(text))
         if mode != "boxed" and ended and (answer := _unphrased(turn[-MAX_TAIL:], prompt or "")):
@@ -75,13 +75,13 @@ def extract(
     return "no_answer" if finished and not ends_in_box(text) else "unfinished"
 
 
-def _stated(text: str, mode: Extract) -> Extraction | None:
+def _stated(text: str, mode: Extract, finished: bool) -> Extraction | None:
     boxed = _boxed(text)
     if mode == "boxed":
         return boxed[0] if boxed else None
     if boxed:
         return _stated_later(text[boxed[1] :], boxed[0].text) or boxed[0]
-    answer = statements.by_phrase(text[-MAX_TAIL:])
+    answer = statements.by_phrase(text[-MAX_TAIL:], finished)
     return Extraction(answer, "stated") if answer else None
 
 

@@ -20,6 +20,7 @@ _SOLUTION = re.compile(r"\\(?:boxed|fbox)\b|####|<answer>|</think>|\banswer\s+is
 _CODE = re.compile(
     r"```|^[ \t]*[\[{]\s{0,9}[\"'][^\"']*[\"']\s*:|^[ \t]*(?:import|from)\s+\w+|#include|</(?!su[bp]>)\w+>"
     r"|\bprint\s*\(|\bconsole\.log\b|\b(?:def|class|function)\s+\w+\s*[(:{]|\breturn\b[^\n]{0,200}[;\n]"
+    r"|\bfor\s+\w+\s+in\s+(?:range\b|\w+\s*[\]:)])|\blambda\s+\w+\s*:"
     r"|^[ \t]*(?:int|let|const|var|float|double|char)\s+\w+\s*="
     r"|\b(?:SELECT|INSERT|UPDATE|DELETE|CREATE)\b.{0,400}?\b(?:FROM|INTO|SET|TABLE)\b",
     re.DOTALL | re.MULTILINE,
@@ -56,7 +57,7 @@ def stated_in(sentence: str) -> str | None:
     """
     if not 3 < len(sentence) <= MAX_GOLD or len(prose(sentence)) < 2 or _HAN.search(sentence):
         return None
-    if name := _NAME_FIRST.fullmatch(sentence.strip()):
+    if len(prose(sentence)) <= SHORT_TEXT and (name := _NAME_FIRST.fullmatch(sentence.strip())):
         return name[1]
     found = extract(sentence)
     if isinstance(found, str) or found.text == sentence.strip():

@@ -116,7 +116,8 @@ def _event(p: Parser) -> str | None:
     while (token := p.ahead(1 + len(texts))).text != ")" and token.kind != "eof" and token.text != "(":
         texts.append(token.text)
     events = texts and all(len(text) == 1 and text.isupper() for text in texts)
-    if token.text != ")" or not (events or _EVENT_SIGNS.intersection(texts)):
+    spoken = any(p.ahead(1 + at).kind == "text" for at in range(len(texts)))
+    if token.text != ")" or not (events or spoken or _EVENT_SIGNS.intersection(texts)):
         return None
     p.at += 2 + len(texts)
     return "".join("|" if text == "mid" else text for text in texts)

@@ -33,7 +33,7 @@ _REASON = re.compile(
     rf"{_LEAD}(?:since|because)\b|\W*(?:but\s+)?(?:we|I)\s+(?:already\s+)?(?:know|knew)\b", re.IGNORECASE
 )
 _SETTING = re.compile(
-    rf"{_LEAD}(?:with|by|from|for|after|at|given|as|in|on|under|(?:reject|discard|exclud|ignor|tak|us|sett|putt)ing)\b",
+    rf"{_LEAD}(?:with|by|from|for|after|at|given|(?:know|not|see|consider|observ|remember|recall)ing|as|in|on|under|(?:reject|discard|exclud|ignor|tak|us|sett|putt)ing)\b",
     re.IGNORECASE,
 )
 """How a part begins that only introduces the main clause behind it."""
@@ -54,6 +54,14 @@ _ADDS = re.compile(
 _ADDS_REASON = re.compile(
     r"\W*(?:since|because|as|using|rejecting|discarding|excluding|ignoring)\b", re.IGNORECASE
 )
+
+
+_NOT_OF_KIND = re.compile(
+    r"\W*(?:which|(?:(?:but|and)\s+)?(?:it|this|that))\s+(?:(?:is|are)\s+(?:not|negative|out\s+of|outside)|(?:is|are)n['’]t)\b"
+    r"(?!\s+(?:the|our|to|so|only|surpris|hard|far))|\W*(?:(?:so|thus|hence|therefore|and)\W+)*(?:there\s+(?:is|are|exists?)|it\s+has|we\s+have)\s+no\b",
+    re.IGNORECASE,
+)
+"""How a part begins that says of the value before it that it is none of those sought: "which is not an integer"."""
 
 
 def statement(sentence: str) -> str:
@@ -100,5 +108,7 @@ def _is_premise(part: str, later: list[str]) -> bool:
 
 
 def _rejects(part: str) -> bool:
+    if _NOT_OF_KIND.match(part):
+        return True
     found = values(part)
     return any(REJECTED.match(part[value.end :]) for value in found) if found else bool(REJECTED.match(part))

@@ -48,7 +48,7 @@ def quantity(node: Node) -> Quantity:
     factor = Fraction(1)
     signs: list[type[Percent] | type[Degrees]] = []
     squared = ONE
-    for part, power in _factors(node, Fraction(1)):
+    for part, power in _with_powers(_factors(node, Fraction(1))):
         if not isinstance(part, Unit):
             values.append(part if power == 1 else Power(part, Number(power)))
             continue
@@ -69,6 +69,21 @@ def quantity(node: Node) -> Quantity:
     for sign in signs:
         value = sign(value)
     return Quantity(value, tuple(sorted((d, p) for d, p in powers.items() if p)), factor, tuple(unknown))
+
+
+def _with_powers(factors: list[tuple[Node, Fraction]]) -> list[tuple[Node, Fraction]]:
+    """`factors` with "squared" and "cubed" behind a unit as its power."""
+    found: list[tuple[Node, Fraction]] = []
+    for part, power in factors:
+        times = _POWERS.get(part.name) if found and isinstance(part, Unit) else None
+        if times and isinstance(found[-1][0], Unit) and found[-1][0].known:
+            found[-1] = found[-1][0], found[-1][1] * times
+        else:
+            found.append((part, power))
+    return found
+
+
+_POWERS = {"squared": 2, "cubed": 3}
 
 
 def _sum_of_quantities(node: Add) -> Quantity | None:
@@ -146,7 +161,7 @@ def _factors(node: Node, power: Fraction) -> list[tuple[Node, Fraction]]:
 
 def _may_be_unit(node: Node) -> bool:
     if isinstance(node, Power):
-        return _may_be_unit(node.base) and not isinstance(node.base, Symbol)
+        return _may_be_unit(node.base)
     if isinstance(node, Mul):
         return any(map(_may_be_unit, node.factors))
     return isinstance(node, (Unit, Symbol))

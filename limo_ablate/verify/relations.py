@@ -20,6 +20,7 @@ from limo_ablate.verify.nodes import (
     Unit,
     negate,
     symbols,
+    walk,
 )
 from limo_ablate.verify.sample_points import sample_points
 from limo_ablate.verify.scalar import approximate, equal, rename_letters, substitute
@@ -39,6 +40,8 @@ def assignment(node: Node) -> tuple[str, Node] | None:
     if not isinstance(node, Relation) or set(node.operators) not in ({"="}, {"equiv"}):
         return None
     left, right = node.operands[0], node.operands[-1]
+    if ELLIPSIS in walk(left) and ELLIPSIS not in walk(right):
+        return show(left), right  # 1 + 2 + ... + n = n(n+1)/2
     if not isinstance(left, Symbol) and isinstance(right, Symbol) and len(node.operands) == 2:
         left, right = right, left
     name = quantity_name(left)

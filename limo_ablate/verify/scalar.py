@@ -214,11 +214,33 @@ def _agreeing_points(
         check_time()
         try:
             if _far_apart(gold, answer, point, real=real):
+                if real and _letters_are_positive(gold, answer, point):
+                    continue
                 return None
         except (Unsupported, Undefined):
             continue
         agreeing.append(point)
     return agreeing[:2] if len(agreeing) > 1 else []
+
+
+def _letters_are_positive(gold: Node, answer: Node, point: Mapping[str, Fraction]) -> bool:
+    """Whether several letters are negative at a point, each of which must be positive where the others are.
+
+    So m and k are taken positive in sqrt(m/k) against sqrt(mk)/k, but x is not in sqrt(x^2) against x.
+    """
+    negative = [name for name, value in point.items() if value < 0]
+    positive = {name: abs(value) for name, value in point.items()}
+    return len(negative) > 1 and not any(
+        _is_real(node, {**positive, name: point[name]}) for name in negative for node in (gold, answer)
+    )
+
+
+def _is_real(node: Node, point: Mapping[str, Fraction]) -> bool:
+    try:
+        evaluate(node, Reals(point))
+    except (Unsupported, Undefined):
+        return False
+    return True
 
 
 def needs_sympy(*nodes: Node) -> bool:

@@ -9,7 +9,10 @@ from limo_ablate.verify.limits import MAX_SENTENCE
 from limo_ablate.verify.premises import statement
 from limo_ablate.verify.values import FORMULA, is_bare, is_computed, is_label, is_number, prose, values
 from limo_ablate.verify.wording import (
+    CORRECTED,
+    DENIED,
     DENIES,
+    IMAGINED,
     REJECTED,
     RETRACTED,
     SUPPOSED,
@@ -33,7 +36,8 @@ PHRASE = re.compile(
     | (?:最终)?(?:答案|正确选项|结果)(?:应该|应|就)?\s*(?:是|为|选|:|：)+\s*
     | 【答案】\s*[:：]?\s* | (?:故|应|因此|所以|答案|本题)?选(?!项)择?\s*[:：]?\s* | 故答案为\s*[:：]?\s*
     | (?<![回解作])答\s*[:：]\s*
-    | \b(?:Ответ|Antwort|Respuesta|Réponse|Risposta|Resposta|Odpowiedź|Đáp\s+án|Cevap|Antwoord)\b
+    | \b(?:Ответ|Antwort|Lösung|Ergebnis|Respuesta|Solución|Resultado|Réponse|Résultat|Risposta|Risultato|Resposta|Odpowiedź
+        |Đáp\s+án|Cevap|Antwoord)\b (?:\s+(?:final|finale|correcta|correcte|corretta|correta)\b)?
         (?:\s*(?:[:：]|\b(?:ist|lautet|es|est|è|é|to|равен|là)\b))+\s*
     | (?:정답|답|答え)\s*(?:[:：]|은|는|は)\s* | (?:الجواب|الإجابة|उत्तर)\s*(?:[:：]|هو|هي|है)\s*
     )""",
@@ -41,7 +45,7 @@ PHRASE = re.compile(
 )
 _KEYWORD = re.compile(
     r"####|[Aa]ns|ANS|[Cc]hoice|CHOICE|[Oo]ption|OPTION|A[ \t]*:|A\*\*|[Aa]ntwo|[Rr]esp"
-    "|[Rr]isp|[Cc]evap"
+    "|[Rr]isp|[Cc]evap|[Ee]rgebnis|[Rr]esult"
 )
 """What every phrase in ASCII contains; finding it is cheap."""
 _SENTENCE_START = re.compile(r"[.!?\n。]")
@@ -68,15 +72,25 @@ _LETTER_AT_END = re.compile(
     r"|选?项?\s*([A-J])\s*(?:选?项)?(?:是|为)?(?:正确|对|符合|成立)(?:的|题意)?[。.]?\s*$"
 )
 _LABELS = re.compile(r"(?:^|\s)\W{0,3}([A-J])[).:](?=\W|\Z)", re.MULTILINE)
+_LETTER = re.compile(r"\W*[A-J]\W*")
 _COPULA = re.compile(r"\b(?:is|are|was|were)\s+(?:an?\s+|the\s+)?(\w+(?:\s\w+)?)\W*\Z")
 _PLEASANTRY = re.compile(
     r"(?:I\s+hope|Hope|Let\s+me\s+know|Thank|Thanks|Have\s+a|Feel\s+free|Please\s+let|Good\s+luck|Is\s+there)\b[^.!?\n]*[.!?]*\s*$"
 )
 _TRUTH = re.compile(r"\b(?:statement|claim|assertion|proposition|conjecture|it)\s+is\s+(true|false)\W*\Z")
+_NO_SOLUTION = re.compile(
+    r"\b(?:there\s+(?:is|are|exists?)|has|have)\s+(no\s+(?:(?:real|integer|positive|such|valid|rational|possible)\s+)*solutions?)\W*\Z",
+    re.IGNORECASE,
+)
 _YES_NO = re.compile(r"\W*(yes|no|true|false)\W*", re.IGNORECASE)
 _UNCLOSED = re.compile(r"\$[^$\n]*(?:\\[a-zA-Z]|[\^_])[^$\n]*\Z|\\[\[(](?!.*\\[\])]).*\Z", re.DOTALL)
 """A formula in which the text breaks off; an amount of money has none of its signs."""
 _ODD_DOLLAR = re.compile(r"(?<!\\)\$[^.\n]*\Z")
+_RESTATES = re.compile(
+    r"\b(?:restat\w+|rephras\w+|re-?read\w*|given|(?:problem|question)\s+(?:is|says|states|asks|tells\s+us))\b[^.!?\n]*:\s*\Z",
+    re.IGNORECASE,
+)
+"""What stands before a sentence of the question."""
 LOOP = 40
 """Characters before the last sentence that occur often in a text that repeats itself."""
 _SENTENCE_END = re.compile(
@@ -85,8 +99,11 @@ _SENTENCE_END = re.compile(
 )
 
 
-def by_phrase(text: str) -> str | None:
-    """The last answer that a phrase states: "the answer is", "#### x", "**Answer:**", "答案是"."""
+def by_phrase(text: str, finished: bool = True) -> str | None:
+    """The last answer that a phrase states: "the answer is", "#### x", "**Answer:**", "答案是".
+
+    In a text that is not `finished`, one at its very end may be the beginning of another.
+    """
     begins = 0
     if text.isascii():
         keyword = _KEYWORD.search(text)
@@ -94,17 +111,31 @@ def by_phrase(text: str) -> str | None:
             return None
         begins = max(0, keyword.start() - 30)
     for phrase in reversed(list(PHRASE.finditer(text, begins))[-8:]):
-        if SUPPOSED.search(_SENTENCE_START.split(text[max(0, phrase.start() - 200) : phrase.start()])[-1]):
-            continue
         rest = text[phrase.end() :]
+        before = _SENTENCE_START.split(text[max(0, phrase.start() - 200) : phrase.start()])[-1]
+        if SUPPOSED.search(before) or IMAGINED.search(before + phrase[0]) or DENIED.match(rest):
+            if answer := _corrected(rest[:MAX_SENTENCE]):
+                return answer
+            continue
         clause = _clause(rest)
         if text.rstrip().endswith(("?", "？")) and not is_bare(clause):
             continue  # it introduces a question
         _, _, behind = rest[: 3 * MAX_SENTENCE].partition(clause) if clause else ("", "", "")
+        if not finished and clause and not behind:
+            continue
         if RETRACTED.match(behind) or REJECTED.match(behind):
             return None
         if clause and "\\boxed" not in clause and (answer := read_clause(clause)):
             return answer
+    return None
+
+
+def _corrected(denied: str) -> str | None:
+    """The 7 of "[the answer is] not 5 but 7", "n't 5; it is 7", "5, one might think, but in fact it is 7"."""
+    for contrast in CORRECTED.finditer(denied):
+        clause = _clause(denied[contrast.end() :])
+        if contrast["is"] or is_bare(clause) or _LETTER.fullmatch(clause):
+            return None if DENIED.match(clause) else read_clause(clause)
     return None
 
 
@@ -142,7 +173,7 @@ def whole(text: str) -> str | None:
         return None
     if (answer := yes_or_no(line)) and "?" not in line:
         return answer
-    if is_question(line) or TOOL.search(line) or not statement(line):
+    if is_question(line) or TOOL.search(line) or SUPPOSED.search(line) or not statement(line):
         return None
     if len(prose(line)) > 2 and (complement := in_words(line)):
         return complement
@@ -171,7 +202,7 @@ def by_last_sentence(text: str, prompt: str = "") -> str | None:
     if is_number(last_line):
         return last_line.lstrip("* ").rstrip("*. ")
     sentence, earlier = _last_sentence(text)
-    if (truth := _TRUTH.search(sentence)) and not is_question(sentence):
+    if (truth := _TRUTH.search(sentence) or _NO_SOLUTION.search(sentence)) and not is_question(sentence):
         return truth[1]
     if (truth := _YES_NO.fullmatch(sentence)) and _follows_question(earlier):
         return truth[1]
@@ -179,8 +210,11 @@ def by_last_sentence(text: str, prompt: str = "") -> str | None:
         not 0 < len(sentence) <= MAX_SENTENCE
         or _BREAKS_OFF.search(sentence)
         or SUPPOSED.search(sentence)
+        or IMAGINED.search(sentence)
+        or _RESTATES.search(earlier[-200:])
         or earlier.count(earlier[-LOOP:]) > 3
         or repeats(sentence, prompt)
+        or _begins_again(sentence, earlier)
     ):
         return None
     if _is_last_option(sentence, earlier):
@@ -205,7 +239,7 @@ def _follows_question(earlier: str) -> bool:
 def _names_value(lead: str) -> bool:
     """Whether the text before a value in its line says in words what it is: "The total cost:"."""
     names = lead.endswith((":", "：")) and bool(prose(lead)) and not is_label(lead[:-1])
-    return names and not TOOL.search(lead) and not _names_others(lead)
+    return names and not (TOOL.search(lead) or SUPPOSED.search(lead) or _names_others(lead))
 
 
 def _names_others(lead: str) -> bool:
@@ -224,6 +258,12 @@ def repeats(sentence: str, prompt: str) -> bool:
     """Whether a sentence is one of the prompt's; a value alone may be in both."""
     told = len(prose(sentence)) > 2 or "=" in sentence
     return bool(prompt) and told and _spaceless(sentence) in _spaceless(prompt)
+
+
+def _begins_again(sentence: str, earlier: str) -> bool:
+    """Whether the last sentence is the beginning of an earlier one, in which a text that repeats itself was cut."""
+    at = earlier.find(sentence) if len(sentence) > 8 else -1
+    return at >= 0 and earlier[at + len(sentence) :].lstrip()[:1].isalnum()
 
 
 def _spaceless(text: str) -> str:

@@ -18,6 +18,12 @@ _DOUBLED = re.compile(
 )
 """The backslash of a command that was escaped twice on its way; in a matrix, a row's end has a third."""
 _QUAD = re.compile(r"\\q?quad(?=[a-zA-Z])")
+_COMPOUND = re.compile(
+    r"(?<=\d)(\s*(?:\\(?:text|mathrm)\s*\{\s*)?(?:hours?|hrs?|h|minutes?|mins?|days?|weeks?|years?|feet|foot|ft|yards?|pounds?|lbs?"
+    r"|degrees?)[\s}]*)(?:,\s*(?:and)?|(?:\\text\s*\{\s*)?and)(?=\s*\}?\s*\d+\s*(?:\\(?:text|mathrm)\s*\{\s*)?"
+    r"(?:minutes?|mins?|seconds?|secs?|hours?|days?|months?|inch|ounce|oz))(?:\s*\})?"
+)
+"""2 hours and 30 minutes: one quantity."""
 _AND_NUMBER = re.compile(r"(?<=\d)(\s*\\text\s*\{[^{}\d]{0,60}?)\s+and\s*\}\s*(?=\d)")
 """5 \\text{ cats and } 3 \\text{ dogs}: the word joins two values."""
 _RAISED = re.compile(r"<sup>([^<]{1,40})</sup>")
@@ -28,6 +34,8 @@ _STRAY_POINT = re.compile(r"(?<=\})\.(?=\s*[\])])")
 _SPELLINGS = (
     ("\\\\", _DOUBLED, r"\\"),
     ("quad", _QUAD, " "),
+    ("hour", _COMPOUND, r"\1 "),
+    (" and", _COMPOUND, r"\1 "),
     (" and", _AND_NUMBER, r"\1}, "),
     ("$\n", _NEXT_LINE, ", $"),
     ("<sup>", _RAISED, r"^{\1}"),
@@ -157,12 +165,16 @@ def flatten(text: str) -> str:
 
 
 _CODE = re.compile(r"[A-Z]{2,3}")
+_FORMULA_OF_ATOMS = re.compile(r"(?=.*\d)(?:\(?(?:[A-Z][a-z]?\d*){1,4}\)?\d*){1,8}")
+_SUBSCRIPT = re.compile(r"[\s_{}]")
 _WORDS_IN_CAPITALS = SHORT_WORDS | LONE_WORDS | frozenset(SYNONYMS)
 
 
 def words(text: str) -> str:
     """`text` as plain words: lower case, without punctuation and articles, synonyms unified."""
     plain = _COMMAND.sub(r" \1 ", flatten(text))
+    if "_" in plain and _FORMULA_OF_ATOMS.fullmatch(atoms := _SUBSCRIPT.sub("", plain)):
+        return atoms.lower()
     if _CODE.fullmatch(plain) and plain.lower() not in _WORDS_IN_CAPITALS:
         return plain
     lower = _LONG_WORD.sub(lambda word: word[0].lower(), plain) if _FORMULA.search(text) else plain.lower()

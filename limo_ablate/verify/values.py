@@ -20,7 +20,7 @@ NUMBER = re.compile(
 )
 WORD = re.compile(r"\\?[^\W\d_\u2e80-\u9fff]{2,}|[\u2e80-\u9fff]{1,2}")
 _UNIT = re.compile(
-    r"\s*(?:(?:square|cubic)\s+)?([A-Za-z]+(?:/[A-Za-z]+)?|[\u2e80-\u9fff]{1,2})(?:\^?[23²³])?"
+    r"\s*(?:(?:square|cubic)\s+)?([A-Za-z]+(?:/[A-Za-z]+|\s+per\s+(?:square\s+)?[A-Za-z]+(?:\s+(?:squared|cubed)\b)?)?|[\u2e80-\u9fff]{1,2})(?:\^?[23²³])?"
     r"(?![^\W_\u2e80-\u9fff])"
 )
 _NO_UNITS = frozenset(("in", "A", "C", "I"))
@@ -32,6 +32,13 @@ _LABEL = re.compile(
 )
 """What a number after it counts: "Step 1" has no value."""
 _COMPUTED = re.compile(r"\d[^=\d]{0,20}[-−+*/x×÷][^=]{0,80}=\s*[-−$€£]{0,2}\d[\d.,]*[^=\d]*\Z")
+
+
+_COMPOUND = re.compile(
+    r"\s(?:hours?|hrs?|minutes?|mins?|days?|weeks?|years?|feet|foot|ft|yards?|pounds?|lbs?|degrees?)(?:,?\s+and|,)?\s"
+)
+_SMALLER = re.compile(r"\s(?:minutes?|mins?|seconds?|secs?|hours?|days?|months?|inch|ounce|oz)")
+"""What stands between and behind the two numbers of 2 hours and 30 minutes."""
 
 
 class Value(NamedTuple):
@@ -60,6 +67,13 @@ def values(text: str) -> tuple[Value, ...]:
         if match:
             found.append(Value(match.start(), match.end(), formula_text(match), True))
             at = match.end()
+    for at in range(len(found) - 1, 0, -1):
+        first, second = found[at - 1], found[at]
+        if _COMPOUND.fullmatch(text, first.end, second.start) and _SMALLER.match(text, second.end):
+            unit = _COMPOUND.fullmatch(text, first.end, second.start)[0].split()[0].rstrip(",")  # type: ignore[index]
+            found[at - 1 : at + 1] = [
+                Value(first.start, second.end, f"{first.text} {unit} {second.text}", False)
+            ]
     return tuple(found)
 
 
@@ -106,7 +120,7 @@ def with_unit(text: str, value: Value) -> str:
     unit = _UNIT.match(text, value.end)
     if not unit or (value.formula and "=" in value.text):
         return value.text
-    name = unit[1].partition("/")[0]
+    name = unit[1].partition("/")[0].partition(" ")[0]
     known = (name in UNITS or name.lower() in UNITS or name in _UNIT_WORDS) and name not in _NO_UNITS
     if len(name) == 1 and name.isascii() and text[unit.end() :].strip(" .*"):
         known = False

@@ -75,7 +75,8 @@ _HEDGED_BEFORE = re.compile(
         r"""at least|at most|(?:more|less|fewer|greater|larger|smaller|other|rather) than|divisible by
         |between|(?:multiples?|divisors?|factors?|powers?) of|(?:ends?|begins?|starts?) (?:in|with)"""
     )
-    + r"[\s$*(\\]*\Z|n['’]t\b|除了|不是|(?:[<>≠≤≥]=?|!=|\\neq?)\s*\Z"
+    + r"[\s$*(\\]*\Z|\b(?:products?|sum|differences?|ratio|quotient|squares?|cubes?|negative|reciprocal|inverse|root|half|double"
+    r"|twice|triple)(?:\s+of)?[\s$*(\\]*\Z|n['’]t\b|除了|不是|(?:[<>≠≤≥]=?|!=|\\neq?)\s*\Z"
     r"|\b(?:might|may|could)\s+(?:\w+\s+)?(?:be\s*)?\Z",
     re.IGNORECASE,
 )
@@ -90,7 +91,7 @@ _HEDGED_BEHIND = re.compile(
     re.IGNORECASE,
 )
 _OF_ANOTHER = _any(
-    r"""since|because|as|so|others?|negative|any|no|not|never|without|if|unless|otherwise|more|fewer|less
+    r"""since|because|as|so(?! (?:it|this|that)\b)|others?|negative|any|no|not|never|without|if|unless|otherwise|more|fewer|less
     |larger|smaller|greater|by|only"""
 )
 """Words behind which something else than the value before them is rejected."""
@@ -99,6 +100,7 @@ REJECTED = re.compile(
     r"|it|an?)\s+)*"
     + _any(
         r"""rejected|discarded|excluded|eliminated|dismissed|ruled out|thrown out
+        |not (?:the|an?|our|my) (?:(?:correct|right|final|valid) )*(?:answer|solution|value|result)
         |too (?:large|small|big|high|low)|wrong|incorrect|false|nonsense|absurd|fails?
         |(?:does|do) not (?:work|hold|satisfy)|doesn['’]t (?:work|hold)"""
     )
@@ -119,9 +121,20 @@ RETRACTED = re.compile(
     r"\W*(?:(?:but|however|wait|no|oh|hmm)\W+){0,3}(?:actually,?\s+no|scratch\s+that|correction(?=\s*:)"
     r"|on\s+second\s+thoughts?,?\s+(?:it|that|the\s+answer)"
     r"|(?:that|this)(?:['’]s|\s+is|\s+was)\s+(?:wrong|incorrect|false|not\s+(?:right|correct))"
-    r"|(?:that|this)\s+(?:can['’]t|cannot)\s+be\s+(?:right|correct|true))\b",
+    r"|(?:(?:that|this|it|which)\s+)?(?:is\s+|leads\s+to\s+)?(?:an?\s+)?(?:contradict(?:s|ion)|absurd|invalid|impossible(?!\s+(?:to|for|that)))"
+    r"|(?:that|this|it)\s+(?:can['’]t|cannot)\s+be\s+(?:right|correct|true|possible|the\s+case))\b",
     re.IGNORECASE,
 )
+DENIED = re.compile(r"\W*(?:it(?:['’]s|\s+is)\s+)?(?:not|neither|n['’]t)\b", re.IGNORECASE)
+"""How what follows "is" begins if it only says what the answer is not."""
+_INSTEAD = r"(?:(?:rather|instead|actually|really|in\s+(?:fact|reality|truth)|simply)\b\W*)*"
+CORRECTED = re.compile(
+    rf"(?:\bbut\b|\bhowever\b|而是|[.;,—-]\s+(?=(?:rather|instead|actually|in\s+fact|it|the)\b))\W*{_INSTEAD}"
+    r"(?P<is>(?:it|this|that|(?:the\s+)?(?:(?:correct|right|true|real|actual|final)\s+)*(?:answer|value|one|number|result))"
+    rf"(?:['’]s|\s+(?:is|equals|(?:must|should)\s+be))\s+)?{_INSTEAD}",
+    re.IGNORECASE,
+)
+"""What stands before the value that a text gives instead of one that it denies."""
 DENIES = re.compile(
     r"\b(?:no|none|nobody|nothing|neither|nor|false|untrue|mistake|said|says|claims?|whether)\b",
     re.IGNORECASE,
@@ -133,10 +146,17 @@ _YES_OR_NO = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 CONCLUDES = re.compile(
-    r"^\W*(?:so|therefore|thus|hence|finally|in\s+total|altogether|in\s+all|in\s+conclusion|consequently|this\s+means"
+    r"^\W*(?:so|therefore|thus|hence|finally|in\s+total|altogether|in\s+all|in\s+conclusion|consequently|(?:this|that|which)\s+means|it\s+follows|as\s+a\s+result|overall"
     r"|(?:(?:which|this|that)\s+)?(?:gives?|yields?)|(?:and|to)\s+(?:get|obtain)|(?:and\s+)?(?:we|you)\s+(?:get|have|find|obtain|conclude)|∴|因此|所以|故|综上|从而|于是|即|答)",
     re.IGNORECASE,
 )
+IMAGINED = re.compile(
+    r"\b(?:if|had)\b[^.!?\n]*\b(?:were|was|had|did|could|assumed|supposed|counted|treated|considered|ignored|forgot)\b"
+    r"[^.!?\n]*\b(?:would|might|could)\s+(?:then\s+)?(?:have\s+)?be(?:en)?\b"
+    r"|^\W*(?:(?:now|please|so)\W+)*(?:prove|show|verify|demonstrate|establish|confirm|justify|explain)(?:\s+(?:that|why)\b|\s*:)",
+    re.IGNORECASE,
+)
+"""A sentence that says what would be the case, or what is to be shown."""
 TOOL = re.compile(
     r"\b(?:identity|formula|equation|theorem|lemma|inequality|rule|law|fact|condition|definition|useful)\b"
     r"|^\W*(?:recall|remember|set|hint|note|todo|known|data|try|limit|time\s+limit|example|input)\b",
