@@ -28,6 +28,7 @@ _BEHIND = re.compile(
     rf"|/\s*\d++|\\(?:times|cdot)\s*10\s*\^\s*(?:\{{[^{{}}]*\}}|\d))|[a-zA-Z](?![a-zA-Z])|!)+)"
     rf"(?={_GAP}[.,;]?{_GAP}(?:\$|\}}|\\\]|\\\)|=|\Z))"
 )
+_MINUS = re.compile(r"\$\s*[-−]\s*\$\s*\Z")
 _INSIDE = re.compile(
     r"(?:\\sqrt\s*(?:\[\d+\])?|\\[dt]?frac(?:\s*\{[^{}]*\})?)\s*\{\s*\Z|\\(?:log|ln|lg|exp|sin|cos|tan)\s*\Z"
     r"|(?:\\[a-zA-Z]+|[a-zA-Z]|\d{1,20})\s*[\^_]\s*(?:\{\s*)?\Z"
@@ -132,6 +133,8 @@ def _with_factors(text: str, box: Box, depth: int = 0) -> Box:
             last = rest[0] if rest else ""
             around = Box(box.start - len(inside[0]), box.end + len(last), f"{inside[0]}({box.content}){last}")
             return _with_factors(text, around, depth + 1) if depth < MAX_DEPTH else around
+    if minus := _MINUS.search(text[max(0, box.start - 10) : box.start]):
+        return Box(box.start - len(minus[0]), box.end, f"-({box.content})")
     before = None if alone[0] else _BEFORE.search(text[max(0, box.start - 80) : box.start])
     behind = None if alone[1] else _BEHIND.match(text[box.end : box.end + 80])
     in_formula = (before or behind) and _in_formula(text, box.start)

@@ -19,10 +19,10 @@ _ADVERBS = frozenset(
 _ASSERTS = re.compile(
     r"(?:\b(?:is|are|was|were|be|equals?|has|have|that\s+is|namely|i\.e\.|g[eo]ts?|gives|becomes|costs?|totals?|weighs?"
     r"|yields?|remains?|obtain|there\s+(?:are|is)|left\s+with|(?:made|makes?|gets?|has|have|is|was|of)\s+an?\s+(?:\w+\s+){0,2}(?:profit|loss|total|sum|discount|change|balance|income|salary)\s+of|ends?\s+up\s+with|total\s+of|comes\s+(?:out\s+)?to"
-    r"|takes?|took|needs?|pays?|paid|earns?|earned|spends?|spent|saves?|saved|makes?|made|(?:can|will)\s+[a-z]+"
+    r"|takes?|took|holds?|contains?|leaves|receives?|requires?|measures?|lasts?|(?:drives?|travels?|moves?|runs)\s+at|needs?|pays?|paid|earns?|earned|spends?|spent|saves?|saved|makes?|made|(?:can|will)\s+[a-z]+"
     r"|amounts\s+to|works\s+out\s+to|(?:arrives?|starts?|leaves?|ends?|begins?)\s+at)"
     r"|等于|得到|[为是有得共]|(?<=\w\w)[:：])[,:：]?\s*"
-    r"(?:(?:also|still|about|only|exactly|just|simply|now|then|thus|therefore|hence|equal\s+to|a\s+total\s+of|the"
+    r"(?:(?:him|her|them|us|you|me|it|also|still|about|approximately|roughly|around|only|exactly|just|simply|now|then|thus|therefore|hence|equal\s+to|a\s+total\s+of|the"
     r"|number)\s+)*(?:\*\*)?\s*$",
     re.IGNORECASE,
 )
@@ -37,12 +37,13 @@ TOTAL = re.compile(r"(?:total|sum|altogether|final|answer|result|difference|prof
 _NAMES_ANSWER = re.compile(r"\bis\s+(?:the|our|my)\s+(?:final\s+|correct\s+)?(?:answer|result)\W*\Z")
 _GIVEN = re.compile(r"\W*(?:given|considering|noting|knowing)\b", re.IGNORECASE)
 _ALL_BUT = re.compile(
-    r"\b(?:is|are)\s+((?:the\s+set\s+of\s+)?all\s+(?:real\s+)?(?:numbers|reals|values)\b[^.]*\b(?:except|other\s+than|besides)\b.+)",
+    r"\b(?:is|are|for|contains|includes)\s+((?:the\s+set\s+of\s+)?all\s+(?:real\s+)?(?:numbers|reals|values)\b[^.]*\b(?:except|other\s+than|besides)\b.+)",
     re.IGNORECASE | re.DOTALL,
 )
 _OTHER_CLAUSE = re.compile(r"[;；]\s*")
 _COMMAND = re.compile(r"\\[a-z]+")
 _CONSTANT = re.compile(r"[^=a-zA-Z]+=[^=a-zA-Z]+")
+_RESULT_CLAUSE = re.compile(r".+[,;]\s+((?:so|thus|hence|therefore)\b.+)", re.IGNORECASE | re.DOTALL)
 _SAYS = re.compile(r"(?:=|\bis|\bare)\s*\W?\Z")
 _SO = re.compile(r"\b(?:so|thus|hence|therefore)\b", re.IGNORECASE)
 
@@ -103,7 +104,8 @@ def read_sentence(sentence: str, earlier: str) -> str | None:
         return asserted
     group = _only_group(sentence, found)
     if group is None:
-        return None
+        result = _RESULT_CLAUSE.search(sentence)
+        return read_sentence(result[1], earlier) if result else None
     last = found[-1]
     ends = not sentence[last.end :].strip(" .。*\n")
     return (

@@ -118,8 +118,8 @@ def _read_letters(gold: Node, answer: Node) -> Outcome | None:
     letters = with_units_as_letters(gold), with_units_as_letters(answer)
     if letters != (gold, answer) and not any(map(_has_sign_or_unit, letters)):
         outcome = equal(*letters)
-        if outcome.equal:
-            return outcome
+        if outcome.equal or any(_has(quantity(node).value, Unit) for node in (gold, answer)):
+            return outcome  # Tm in a root is no unit
     units = with_letters_as_units(gold), with_letters_as_units(answer)
     if units != (gold, answer) and all(quantity(node).dimensions for node in units):
         return _compare_with_units(*units)
@@ -184,7 +184,7 @@ def _compare_signed(gold: Node, answer: Node) -> Outcome:
     return outcome
 
 
-def _has(node: Node, sign: type[Percent] | type[Degrees]) -> bool:
+def _has(node: Node, sign: type[Percent] | type[Degrees] | type[Unit]) -> bool:
     return isinstance(node, sign) or any(_has(part, sign) for part in children(node))
 
 

@@ -16,7 +16,9 @@ from limo_ablate.verify.values import prose
 SHORT_TEXT = 12
 """Words of the longest gold answer that is compared as words."""
 
-_SOLUTION = re.compile(r"\\(?:boxed|fbox)\b|####|<answer>|</think>|\banswer\s+is\b|\b[Aa]ns\b")
+_SOLUTION = re.compile(
+    r"\\(?:boxed|fbox)\b|####|<answer>|</think>|\banswer\s+is\b|\b[Aa]ns\b|【答案】|答案|故选"
+)
 _CODE = re.compile(
     r"```|^[ \t]*[\[{]\s{0,9}[\"'][^\"']*[\"']\s*:|^[ \t]*(?:import|from)\s+\w+|#include|</(?!su[bp]>)\w+>"
     r"|\bprint\s*\(|\bconsole\.log\b|\b(?:def|class|function)\s+\w+\s*[(:{]|\breturn\b[^\n]{0,200}[;\n]"

@@ -19,7 +19,7 @@ from limo_ablate.verify.deadline import one_deadline
 from limo_ablate.verify.extract import Extraction
 from limo_ablate.verify.gold import is_beyond, stated_in
 from limo_ablate.verify.limits import MAX_ANSWER
-from limo_ablate.verify.nodes import Group, Listing, SetOf, Words, symbols
+from limo_ablate.verify.nodes import Group, Listing, Numeral, SetOf, Words, symbols
 from limo_ablate.verify.remarks import arbitrary_letters, disagree_on_ranges
 from limo_ablate.verify.scalar import rename_letters
 from limo_ablate.verify.text import clean, keys_of, squeeze, words
@@ -163,6 +163,8 @@ def _compare_answers(g: Answer, a: Answer, strict: bool) -> Outcome:
         and not (_is_spelled_as_letters(g.text) or _is_spelled_as_letters(a.text))
     ):
         return same("words")
+    if isinstance(g.node, Numeral) and squeeze(a.text).upper() == g.node.digits.upper():
+        return same("base")
     if g.node is not None and a.node is not None:
         return Comparison(strict)(g.node, a.node)
     if g.node is None and a.node is None and g.text and words(g.text) == words(a.text) and _has_words(g.text):

@@ -61,7 +61,7 @@ _NOT_OF_KIND = re.compile(
     r"(?!\s+(?:the|our|to|so|only|surpris|hard|far))|\W*(?:(?:so|thus|hence|therefore|and)\W+)*(?:there\s+(?:is|are|exists?)|it\s+has|we\s+have)\s+no\b",
     re.IGNORECASE,
 )
-"""How a part begins that says of the value before it that it is none of those sought: "which is not an integer"."""
+"""How a part begins that says that the value before it is not what is sought: "which is not an integer"."""
 
 
 def statement(sentence: str) -> str:
@@ -80,7 +80,11 @@ def statement(sentence: str) -> str:
     first, last = 0, len(parts)
     while last - first > 1 and _ADDS_REASON.match(parts[last - 1]):
         last -= 1
-    while first < last and _is_premise(parts[first], parts[first + 1 : last]):
+    while (
+        first < last
+        and not (first == last - 1 and first and _REASON.match(parts[first - 1]))
+        and _is_premise(parts[first], parts[first + 1 : last])
+    ):
         first += 1
     for place in range(last - 1, first - 1, -1):
         if _rejects(parts[place]):

@@ -12,12 +12,12 @@ from limo_ablate.verify.wording import (
     CORRECTED,
     DENIED,
     DENIES,
-    IMAGINED,
     REJECTED,
     RETRACTED,
     SUPPOSED,
     TOOL,
     is_hedged,
+    is_imagined,
     is_question,
     yes_or_no,
 )
@@ -36,7 +36,8 @@ PHRASE = re.compile(
     | (?:最终)?(?:答案|正确选项|结果)(?:应该|应|就)?\s*(?:是|为|选|:|：)+\s*
     | 【答案】\s*[:：]?\s* | (?:故|应|因此|所以|答案|本题)?选(?!项)择?\s*[:：]?\s* | 故答案为\s*[:：]?\s*
     | (?<![回解作])答\s*[:：]\s*
-    | \b(?:Ответ|Antwort|Lösung|Ergebnis|Respuesta|Solución|Resultado|Réponse|Résultat|Risposta|Risultato|Resposta|Odpowiedź
+    | \b(?:Ответ|Antwort|Lösung|Ergebnis|Respuesta|Solución|Resultado|Réponse|Résultat
+        |Risposta|Risultato|Resposta|Odpowiedź
         |Đáp\s+án|Cevap|Antwoord)\b (?:\s+(?:final|finale|correcta|correcte|corretta|correta)\b)?
         (?:\s*(?:[:：]|\b(?:ist|lautet|es|est|è|é|to|равен|là)\b))+\s*
     | (?:정답|답|答え)\s*(?:[:：]|은|는|は)\s* | (?:الجواب|الإجابة|उत्तर)\s*(?:[:：]|هو|هي|है)\s*
@@ -113,7 +114,7 @@ def by_phrase(text: str, finished: bool = True) -> str | None:
     for phrase in reversed(list(PHRASE.finditer(text, begins))[-8:]):
         rest = text[phrase.end() :]
         before = _SENTENCE_START.split(text[max(0, phrase.start() - 200) : phrase.start()])[-1]
-        if SUPPOSED.search(before) or IMAGINED.search(before + phrase[0]) or DENIED.match(rest):
+        if SUPPOSED.search(before) or is_imagined(before + phrase[0]) or DENIED.match(rest):
             if answer := _corrected(rest[:MAX_SENTENCE]):
                 return answer
             continue
@@ -161,6 +162,8 @@ def letter_at_end(text: str) -> str | None:
     """An option's letter that ends the text: "(B)", "B is correct", "I choose B"."""
     match = _LETTER_AT_END.search(text)
     letter = next(filter(None, match.groups())) if match else None
+    if letter and match and DENIES.search(_SENTENCE_START.split(text[: match.start()])[-1]):
+        return None
     labels = _LABELS.findall(text[-MAX_SENTENCE:])
     lists_options = letter and labels[-2:] == [chr(ord(letter) - 1), letter]
     return None if lists_options else letter
@@ -210,7 +213,7 @@ def by_last_sentence(text: str, prompt: str = "") -> str | None:
         not 0 < len(sentence) <= MAX_SENTENCE
         or _BREAKS_OFF.search(sentence)
         or SUPPOSED.search(sentence)
-        or IMAGINED.search(sentence)
+        or is_imagined(sentence)
         or _RESTATES.search(earlier[-200:])
         or earlier.count(earlier[-LOOP:]) > 3
         or repeats(sentence, prompt)
@@ -261,7 +264,7 @@ def repeats(sentence: str, prompt: str) -> bool:
 
 
 def _begins_again(sentence: str, earlier: str) -> bool:
-    """Whether the last sentence is the beginning of an earlier one, in which a text that repeats itself was cut."""
+    """Whether the last sentence is the beginning of an earlier one, in a loop that was cut."""
     at = earlier.find(sentence) if len(sentence) > 8 else -1
     return at >= 0 and earlier[at + len(sentence) :].lstrip()[:1].isalnum()
 

@@ -124,4 +124,6 @@ def with_unit(text: str, value: Value) -> str:
     known = (name in UNITS or name.lower() in UNITS or name in _UNIT_WORDS) and name not in _NO_UNITS
     if len(name) == 1 and name.isascii() and text[unit.end() :].strip(" .*"):
         known = False
+    if known and len(name) == 1 and not value.formula:
+        return f"{value.text} \\text{{{unit[0]}}}"  # a letter in prose is no factor
     return value.text + (text[value.end : unit.end()] if known else "")

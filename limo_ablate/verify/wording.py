@@ -50,7 +50,7 @@ SUPPOSED = re.compile(
     + _any(
         r"""if|whether|suppose|supposing|assume|assuming|imagine|unless|until|what|why|maybe|perhaps|doubt
         |wrong|incorrect|false|untrue|for which|such that|so that|under which|where|make sure|ensure
-        |not the case|not true|not so|not certain|not clear
+        |not the case|no way|unlikely|impossible|not true|not so|not certain|not clear
         |(?:mistake|error|misconception|trap) (?:is|was|would be)(?: to \w+)?
         |(?:tempting|mistake|wrong) to \w+"""
     )
@@ -68,15 +68,17 @@ _HEDGED_BEFORE = re.compile(
         r"""not|except|excluding|unless|either|neither|possibly|maybe|perhaps|without|any|never|cannot
         |impossible|exceeds?|close to|one of|(?:one|a) possible|fail(?:s|ed)?|excludes?|rules? out|nonzero
         |hardly|nowhere|(?:we|I|must|can|should|to|so|thus|therefore|hence) (?:reject|discard)|undefined
-        |infinite|reach(?:es)?|above|below|beyond|up to|wrong|incorrect|doubt"""
+        |infinite|reach(?:es)?|wrong|incorrect|doubt"""
     )
     + r"\b|\b"
     + _any(
-        r"""at least|at most|(?:more|less|fewer|greater|larger|smaller|other|rather) than|divisible by
-        |between|(?:multiples?|divisors?|factors?|powers?) of|(?:ends?|begins?|starts?) (?:in|with)"""
+        r"""at least|at most|(?:more|less|fewer|greater|larger|smaller|other|rather) than|above|below
+        |beyond|up to|divisible by|between|(?:multiples?|divisors?|factors?|powers?) of
+        |(?:ends?|begins?|starts?) (?:in|with)"""
     )
-    + r"[\s$*(\\]*\Z|\b(?:products?|sum|differences?|ratio|quotient|squares?|cubes?|negative|reciprocal|inverse|root|half|double"
-    r"|twice|triple)(?:\s+of)?[\s$*(\\]*\Z|n['’]t\b|除了|不是|(?:[<>≠≤≥]=?|!=|\\neq?)\s*\Z"
+    + r"[\s$*(\\]*\Z|\b(?:products?|sum|differences?|ratio|quotient|squares?|cubes?|negative|reciprocal|inverse"
+    r"|root|half|double|twice|triple)(?:\s+of)?[\s$*(\\]*\Z|n['’]t\b|除了|不是"
+    r"|(?:[<>≠≤≥]=?|!=|\\neq?)\s*\Z"
     r"|\b(?:might|may|could)\s+(?:\w+\s+)?(?:be\s*)?\Z",
     re.IGNORECASE,
 )
@@ -87,12 +89,13 @@ _HEDGED_BEHIND = re.compile(
         r"""raised|over|choose|factorial|with probability|to the (?!nearest)|times|plus|minus
         |(?:more|less|fewer|greater) than|multiplied|divided|squared|cubed|percent of"""
     )
-    + r"\b|\b(?:or|except|excluding|unless|otherwise|but|depend(?:s|ing)|if|so\s+on|etc)\b|除了|或",
+    + r"\b|\b(?:or|except|excluding|unless|otherwise|but|depend(?:s|ing)|if|so\s+on|etc|and\s+then)\b"
+    r"|除了|或",
     re.IGNORECASE,
 )
 _OF_ANOTHER = _any(
-    r"""since|because|as|so(?! (?:it|this|that)\b)|others?|negative|any|no|not|never|without|if|unless|otherwise|more|fewer|less
-    |larger|smaller|greater|by|only"""
+    r"""since|because|as|so(?! (?:it|this|that)\b)|others?|negative|any|no|not|never|without|if|unless|otherwise
+    |more|fewer|less|larger|smaller|greater|by|only"""
 )
 """Words behind which something else than the value before them is rejected."""
 REJECTED = re.compile(
@@ -150,13 +153,17 @@ CONCLUDES = re.compile(
     r"|(?:(?:which|this|that)\s+)?(?:gives?|yields?)|(?:and|to)\s+(?:get|obtain)|(?:and\s+)?(?:we|you)\s+(?:get|have|find|obtain|conclude)|∴|因此|所以|故|综上|从而|于是|即|答)",
     re.IGNORECASE,
 )
-IMAGINED = re.compile(
-    r"\b(?:if|had)\b[^.!?\n]*\b(?:were|was|had|did|could|assumed|supposed|counted|treated|considered|ignored|forgot)\b"
-    r"[^.!?\n]*\b(?:would|might|could)\s+(?:then\s+)?(?:have\s+)?be(?:en)?\b"
-    r"|^\W*(?:(?:now|please|so)\W+)*(?:prove|show|verify|demonstrate|establish|confirm|justify|explain)(?:\s+(?:that|why)\b|\s*:)",
+_WOULD_BE = re.compile(r"\b(?:would|might|could)\s+(?:then\s+)?(?:have\s+)?be(?:en)?\b", re.IGNORECASE)
+_IF_IT_WERE = re.compile(
+    r"\b(?:if|had)\b[^.!?\n]{0,200}\b"
+    r"(?:were|was|had|did|could|assumed|supposed|counted|treated|considered|ignored|forgot)\b",
     re.IGNORECASE,
 )
-"""A sentence that says what would be the case, or what is to be shown."""
+_TO_BE_SHOWN = re.compile(
+    r"\W*(?:(?:now|please|so)\W+)*(?:prove|show|verify|demonstrate|establish|confirm|justify|explain)"
+    r"(?:\s+(?:that|why)\b|\s*:)",
+    re.IGNORECASE,
+)
 TOOL = re.compile(
     r"\b(?:identity|formula|equation|theorem|lemma|inequality|rule|law|fact|condition|definition|useful)\b"
     r"|^\W*(?:recall|remember|set|hint|note|todo|known|data|try|limit|time\s+limit|example|input)\b",
@@ -167,6 +174,14 @@ TOOL = re.compile(
 def is_hedged(before: str, behind: str) -> bool:
     """Whether the words before or behind a value make it not the one that is stated."""
     return bool(_HEDGED_BEFORE.search(before) or _HEDGED_BEHIND.search(behind) or REJECTED.match(behind))
+
+
+def is_imagined(sentence: str) -> bool:
+    """Whether a sentence says what would be the case, or what is to be shown."""
+    if _TO_BE_SHOWN.match(sentence):
+        return True
+    would = _WOULD_BE.search(sentence)
+    return bool(would and _IF_IT_WERE.search(sentence, 0, would.start()))
 
 
 def is_question(sentence: str) -> bool:
