@@ -76,9 +76,9 @@ _HEDGED_BEFORE = re.compile(
         |beyond|up to|divisible by|between|(?:multiples?|divisors?|factors?|powers?) of
         |(?:ends?|begins?|starts?) (?:in|with)"""
     )
-    + r"[\s$*(\\]*\Z|\b(?:products?|sum|differences?|ratio|quotient|squares?|cubes?|negative|reciprocal|inverse"
-    r"|root|half|double|twice|triple)(?:\s+of)?[\s$*(\\]*\Z|n['’]t\b|除了|不是"
-    r"|(?:[<>≠≤≥]=?|!=|\\neq?)\s*\Z"
+    + r"[\s$*(\\]*\Z|\b(?:products?|sum|differences?|ratio|quotient|squares?|cubes?|negative|reciprocal"
+    r"|inverse|root|half|double|twice|triple)(?:\s+of)?[\s$*(\\]*\Z"
+    r"|n['’]t\b|除了|不是|(?:[<>≠≤≥]=?|!=|\\neq?)\s*\Z"
     r"|\b(?:might|may|could)\s+(?:\w+\s+)?(?:be\s*)?\Z",
     re.IGNORECASE,
 )
@@ -94,8 +94,8 @@ _HEDGED_BEHIND = re.compile(
     re.IGNORECASE,
 )
 _OF_ANOTHER = _any(
-    r"""since|because|as|so(?! (?:it|this|that)\b)|others?|negative|any|no|not|never|without|if|unless|otherwise
-    |more|fewer|less|larger|smaller|greater|by|only"""
+    r"""since|because|as|so(?! (?:it|this|that)\b)|others?|negative|any|no|not|never|without|if|unless
+    |otherwise|more|fewer|less|larger|smaller|greater|by|only"""
 )
 """Words behind which something else than the value before them is rejected."""
 REJECTED = re.compile(
