@@ -57,7 +57,12 @@ def stated_in(sentence: str) -> str | None:
 
     Chinese is read by its phrases alone: 使和为 10 is a condition.
     """
-    if not 3 < len(sentence) <= MAX_GOLD or len(prose(sentence)) < 2 or _HAN.search(sentence):
+    if (
+        not 3 < len(sentence) <= MAX_GOLD
+        or len(prose(sentence)) < 2
+        or _HAN.search(sentence)
+        or _CODE.search(sentence)
+    ):
         return None
     if len(prose(sentence)) <= SHORT_TEXT and (name := _NAME_FIRST.fullmatch(sentence.strip())):
         return name[1]

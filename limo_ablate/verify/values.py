@@ -20,7 +20,7 @@ NUMBER = re.compile(
 )
 WORD = re.compile(r"\\?[^\W\d_\u2e80-\u9fff]{2,}|[\u2e80-\u9fff]{1,2}")
 _UNIT = re.compile(
-    r"\s*(?:(?:square|cubic)\s+)?([A-Za-z]+(?:/[A-Za-z]+|\s+per\s+(?:square\s+)?[A-Za-z]+(?:\s+(?:squared|cubed)\b)?)?|[\u2e80-\u9fff]{1,2})(?:\^?[23²³])?"
+    r"\s*(?:(?:square|cubic)\s+)?([A-Za-z]+(?:/[A-Za-z]+|\s+(?:Celsius|Fahrenheit)\b|\s+per\s+(?:square\s+)?[A-Za-z]+(?:\s+(?:squared|cubed)\b)?)?|[\u2e80-\u9fff]{1,2})(?:\^?[23²³])?"
     r"(?![^\W_\u2e80-\u9fff])"
 )
 _NO_UNITS = frozenset(("in", "A", "C", "I"))

@@ -149,7 +149,7 @@ _YES_OR_NO = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 CONCLUDES = re.compile(
-    r"^\W*(?:so|therefore|thus|hence|finally|in\s+total|altogether|in\s+all|in\s+conclusion|consequently|(?:this|that|which)\s+means|it\s+follows|as\s+a\s+result|overall"
+    r"^\W*(?:so|therefore|thus|hence|finally|in\s+total|altogether|in\s+all|in\s+conclusion|consequently|(?:this|that|which)\s+means|it\s+follows|as\s+a\s+result|overall|in\s+the\s+end|ultimately"
     r"|(?:(?:which|this|that)\s+)?(?:gives?|yields?)|(?:and|to)\s+(?:get|obtain)|(?:and\s+)?(?:we|you)\s+(?:get|have|find|obtain|conclude)|∴|因此|所以|故|综上|从而|于是|即|答)",
     re.IGNORECASE,
 )

@@ -188,3 +188,10 @@ def test_the_first_question_that_is_answered_counts(completion: str, answer: str
 def test_long_numbers_beside_a_box_take_no_time(text: str) -> None:
     """Digits were split in every way, which took hours."""
     assert extract(text.format("9" * 70, "9" * 70), "stated") is not None
+
+
+@pytest.mark.parametrize(("end", "states"), [("", False), (".", True), ("\n\nNow", True), (" so that", True)])
+def test_a_phrase_that_a_cut_text_ends_in_may_go_on(end: str, states: bool) -> None:
+    """The 15 of "The answer is 15" may be the beginning of 150."""
+    found = extract(f"We add. The answer is 15{end}", finished=False)
+    assert (not isinstance(found, str)) == states
