@@ -122,7 +122,8 @@ def by_phrase(text: str, finished: bool = True) -> str | None:
         if text.rstrip().endswith(("?", "？")) and not is_bare(clause):
             continue  # it introduces a question
         _, _, behind = rest[: 3 * MAX_SENTENCE].partition(clause) if clause else ("", "", "")
-        if not finished and clause and not behind:
+        asked = phrase[0].lower().rstrip(" :").endswith(("question", "problem"))
+        if (asked and is_question(behind[:200].lstrip(" ."))) or (not finished and clause and not behind):
             continue
         if RETRACTED.match(behind) or REJECTED.match(behind):
             return None
