@@ -68,6 +68,13 @@ def test_a_folder_arrives_as_it_was_with_the_metrics_last(tmp_path: Path) -> Non
     assert not running.running
 
 
+def test_metrics_arrive_of_a_trial_that_has_written_nothing_else(tmp_path: Path) -> None:
+    running = call(machines(tmp_path), tmp_path)
+    for item in (Started("a", "10.0.0.1"), Part("metrics.json", b"{}", appended=False), Ended(0, None)):
+        running.receive(item)
+    assert (tmp_path / "one" / "metrics.json").read_bytes() == b"{}"
+
+
 def test_a_log_is_sent_as_it_grows(tmp_path: Path) -> None:
     items: list[Item] = []
     parts, log = Sent(tmp_path, items.append), tmp_path / "trial.log"

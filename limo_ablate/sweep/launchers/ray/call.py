@@ -72,7 +72,7 @@ class RayCall:
             self.started, self.node = time.monotonic(), item
         elif isinstance(item, Ended):
             if self._metrics:
-                write_atomically(self.folder / METRICS, self._metrics)
+                write_part(self.folder, Part(METRICS, self._metrics, appended=False))
             self.end(item)
         elif item.path == METRICS:  # appears whole, and last
             self._metrics = self._metrics + item.data if item.appended else item.data
