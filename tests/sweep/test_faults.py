@@ -28,20 +28,6 @@ def last_pid(sweep: Sweeping) -> int:
     return int(sweep.events("start")[-1][3])
 
 
-def test_a_trial_that_stands_still_is_ended_and_its_stage_told(sweep: Sweeping) -> None:
-    """SIGSTOP: it heeds no SIGTERM either."""
-    sweep.declare("launch.hang_seconds=5", "launch.attempts=2", quality=("L2",), size=(3000,))
-    runner = sweep.start()
-    sweep.until(lambda: bool(sweep.steps()))
-    os.kill(last_pid(sweep), signal.SIGSTOP)
-    code, said = ended(runner)
-    assert code == 0, said
-    assert "FAILED, attempt 1 of 2, retrying: it hung for 5 s" in said
-    assert "(weights at " in said
-    assert " of 150 steps)" in said
-    assert sweep.finished() == {"L2-size3000-s0": 1}
-
-
 def test_a_trial_that_is_asked_to_end_leaves_a_checkpoint_and_is_no_failure(sweep: Sweeping) -> None:
     """SIGTERM to one trial, as of a scheduler that wants its GPU back."""
     sweep.declare("launch.attempts=1", quality=("L2",), size=(3000,))

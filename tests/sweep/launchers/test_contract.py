@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,3 +104,18 @@ def test_a_machine_that_is_lost_takes_no_trial_with_it(place: Place) -> None:
     assert set(place.finished().values()) == {1}
     assert len(place.finished()) == 4
     assert set(states(place)) <= {"COMPLETE", "FAIL"}
+
+
+def test_a_trial_that_stands_still_is_ended_and_tried_again(place: Place) -> None:
+    """watch; SIGSTOP: it heeds no SIGTERM either."""
+    place.declare("launch.hang_seconds=5", "launch.attempts=2", quality=("L2",), size=(3000,))
+    runner = place.start()
+    place.until(lambda: bool(place.steps()))
+    os.kill(int(place.events("start")[-1][3]), signal.SIGSTOP)
+    code, said = ended(runner)
+    assert code == 0, said
+    assert place.finished() == {"L2-size3000-s0": 1}
+    (reason,) = (row.user_attrs["result"]["reason"] for row in place.rows() if row.state.name == "FAIL")
+    assert re.fullmatch(
+        r"it hung for 5 s: no progress and nothing in its log \(weights at \d+ of 150 steps\)", reason
+    )
