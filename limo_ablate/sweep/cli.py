@@ -146,8 +146,12 @@ def gc(overrides: list[str], outputs: tuple[str, ...], older_than: float, delete
     """Lists by kind the artifacts of `paths.artifacts` that no trial in the outputs folders needs: none that
     is finished, and none that a study which was declared or registered would still run. Name all folders
     whose studies share the store. What other folders need is made again when it is missing.
+
+    Of a store at a URL, what other machines need is not known here: only what makers that were killed have
+    left is listed, and no artifact.
     """
-    from limo_ablate.core.remote.object_store import is_url
+    from limo_ablate.core.remote.leftovers import collect as collect_leftovers
+    from limo_ablate.core.remote.object_store import ObjectStore, is_url
     from limo_ablate.sweep.gc import collect
     from limo_ablate.trial.compose import compose
 
@@ -156,10 +160,9 @@ def gc(overrides: list[str], outputs: tuple[str, ...], older_than: float, delete
     if not outputs and not Path(paths.studies).is_relative_to("outputs"):
         folders = [Path(paths.studies)]
     if is_url(paths.artifacts):
-        raise UserError(
-            f"paths.artifacts={paths.artifacts}: gc frees folders only: what other machines need "
-            f"of a store at a URL is not known here; {paths.cache} keeps to paths.cache_gb by itself"
-        )
+        left = collect_leftovers(ObjectStore(paths.artifacts), older_than, delete=delete)
+        print(left)
+        return 0, left.facts
     found = collect(folders, Path(paths.artifacts), older_than, delete=delete)
     print(found)
     return 0, found.facts

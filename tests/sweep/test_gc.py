@@ -172,8 +172,3 @@ def test_without_trials_nothing_is_freed(store: Store, capsys: pytest.CaptureFix
     made(store, "weights", n=1)
     assert main(["gc", "--delete", "--older-than", "0"]) == EXIT_USER_ERROR
     assert "no trial in outputs, so nothing would be needed" in capsys.readouterr().err
-
-
-def test_a_store_at_a_url_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["gc", "paths.artifacts=s3://bucket/x"]) == 2
-    assert "gc frees folders only" in capsys.readouterr().err

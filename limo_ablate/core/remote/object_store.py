@@ -12,6 +12,8 @@ import os
 import re
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -64,6 +66,14 @@ class MissingObject(Exception):
 
 class TornObject(Exception):
     """An object is not as long as what was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    name: str
+    size: int
+    changed: datetime
+    """When it was written, by the store's clock."""
 
 
 class ObjectStore:
@@ -137,11 +147,14 @@ class ObjectStore:
 
     def names(self, folder: str) -> list[str]:
         """The objects in a folder, in order."""
+        return sorted(one.name for one in self.listed(folder))
+
+    def listed(self, folder: str | None = None) -> list[StoredObject]:
+        """The objects in a folder, or all."""
         import obstore
 
-        return sorted(
-            str(one["path"]) for one in self._patiently(lambda: obstore.list(self.client, folder).collect())
-        )
+        found = self._patiently(lambda: obstore.list(self.client, folder).collect())
+        return [StoredObject(str(one["path"]), one["size"], one["last_modified"]) for one in found]
 
     def delete(self, names: list[str]) -> None:
         """Removes objects; one that is gone already is no error."""
