@@ -2,6 +2,7 @@
 
     make ray-env && .venv/bin/python -m pip install --no-deps --target TUNE tensorboardX     # for Ray Tune
     python benchmarks/dispatch.py [--trials 1000] [--nodes 8] [--seconds 1] --tune TUNE
+    python benchmarks/dispatch.py --status 10000
 
 The nodes are real raylets on this machine, with an address and a CPU each and no folder in common. A trial
 sleeps, and writes down when it began and ended; ours is a process of its own, whose folder comes back. All
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -81,22 +83,27 @@ def nothing(*_: Any) -> tuple[Path, list[str], list[str]]:
     return Path("none"), [], []
 
 
+def declared(folder: Path, trials: int, ledger: str, *overrides: str) -> Any:
+    from limo_ablate.study.design import Block, Study
+
+    axes: dict[str, Any] = {"select.size": tuple(range(1, trials // 20 + 1)), "select.quality": ("L1", "L2")}
+    return Study(
+        name=folder.name,
+        blocks=(Block(name="grid", axes=axes),),
+        overrides=overrides,
+        seeds=tuple(range(10)),
+        ledger=ledger or None,
+    )
+
+
 def ours(folder: Path, trials: int, address: str, ledger: str) -> int:
     """A sweep; returns the number of finished rows in its ledger."""
-    from limo_ablate.study.design import Block, Study
     from limo_ablate.sweep.coordinate import run
     from limo_ablate.sweep.ledger.ledger import LEDGER, Ledger
     from limo_ablate.sweep.runner import Commands
 
-    axes: dict[str, Any] = {"select.size": tuple(range(1, trials // 20 + 1)), "select.quality": ("L1", "L2")}
     where = (f"launch.ray.address='{address}'", "launch.ray.folder='$RAY_TEST_NODE'")
-    study = Study(
-        name=folder.name,
-        blocks=(Block(name="grid", axes=axes),),
-        overrides=("track=none", "launch=ray", *where),
-        seeds=tuple(range(10)),
-        ledger=ledger or None,
-    )
+    study = declared(folder, trials, ledger, "track=none", "launch=ray", *where)
     commands = Commands(
         trial="dispatch:trial", report="dispatch:nothing", prepare="dispatch:nothing", checked=False,
         preload=("dispatch", "limo_ablate.trial.identity"),
@@ -105,6 +112,46 @@ def ours(folder: Path, trials: int, address: str, ledger: str) -> int:
         sys.exit(code)
     rows = Ledger(ledger or folder / LEDGER, study.name).rows()
     return sum(row.state.name == "COMPLETE" for row in rows)
+
+
+def finished_study(folder: Path, cells: int, ledger: str) -> Path:
+    """A study of so many cells, all of them finished in its ledger."""
+    from limo_ablate.study.planned import planned_trials
+    from limo_ablate.sweep.coordinate import write_study
+    from limo_ablate.sweep.ledger.ledger import LEDGER, Ledger
+    from limo_ablate.sweep.ledger.parameters import space
+
+    study = declared(folder, cells, ledger, "track=none")
+    found = planned_trials(study)
+    folder.mkdir(parents=True)
+    write_study(study, found, folder)
+    rows = Ledger(ledger or folder / LEDGER, study.name)
+    levels = space([], found, grows=True)
+    result = {"scores": {"mini": {"accuracy": 0.5, "stderr": 0.1}}, "total_seconds": 1.0, "artifacts": {}}
+    result |= {"finished": datetime.now(UTC).isoformat(), "inputs": {"files": {}, "versions": {}}}
+    with rows.transaction():
+        added = [rows.add(one, 1, levels) for one in found]
+    with rows.transaction():
+        for trial, row in zip(found, added, strict=True):
+            place = folder / "trials" / trial.folder
+            place.mkdir(parents=True)
+            (place / "metrics.json").write_text(json.dumps({"trial": trial.key, **result}))
+            assert rows.claim(row, "runner")
+            assert rows.finish(row, result, place, devices=1)
+    return folder
+
+
+def status(cells: int, ledger: str) -> None:
+    """What `limo-ablate status` takes of a study with so many finished cells: a command of its own."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = finished_study(Path(scratch) / "status", cells, ledger)
+        command = [sys.executable, "-m", "limo_ablate", "status", str(folder)]
+        for _ in range(3):
+            before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+            said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+            spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            print(f"| {wall:.2f} s | {spent:.2f} s | {said.splitlines()[0]} |", flush=True)
 
 
 def tune(folder: Path, trials: int, address: str, *, reuse: bool) -> int:
@@ -241,8 +288,11 @@ if __name__ == "__main__":
     for name in ("way", "folder", "address", "ledger"):
         parser.add_argument(f"--{name}", help=argparse.SUPPRESS)
     parser.add_argument("--ways", default=",".join(WAYS), help="in their order; default: all")
+    parser.add_argument("--status", type=int, help="only: `status` of a study with so many cells")
     asked = parser.parse_args()
-    if asked.way is None:
+    if asked.status:
+        status(asked.status, "")
+    elif asked.way is None:
         main(asked)
     else:
         count = run_way(asked)
