@@ -75,13 +75,13 @@ class _Printable:
     """Standard output, on which names, reasons and texts of others can't move a terminal's cursor."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+        self.unguarded = stream
 
     def write(self, text: str) -> int:
-        return self._stream.write(printable(text))
+        return self.unguarded.write(printable(text))
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+        return getattr(self.unguarded, name)
 
 
 def _unusable(path: Path, reason: str) -> str:

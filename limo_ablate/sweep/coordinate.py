@@ -16,6 +16,7 @@ from rich.console import Console
 from limo_ablate.core.errors import EXIT_INTERRUPTED, EXIT_TRIALS_FAILED, UserError, is_disk_full
 from limo_ablate.core.files import write_atomically
 from limo_ablate.core.project import command
+from limo_ablate.core.terminal import Terminal
 from limo_ablate.core.text import counted
 from limo_ablate.model.train.model_config import may_allow_code
 from limo_ablate.study.design import Study
@@ -70,7 +71,7 @@ def run(
         check_trust(study.name, session.trials, session.searches, typed, trust=trust)
     may_allow_code()  # the study is the user's own, or trusted
     remember(named(session.trials, session.searches, ()))  # a join finds in study.yaml what was typed, too
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = Terminal(soft_wrap=True)
     with Notifier(session.launch.notify, session.folder, console.print) as notifier:
         notifier.exit_code = _run(
             session, commands, console, notifier, extend=extend, keep_stale=keep_stale, quiet=quiet

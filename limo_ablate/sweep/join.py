@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-
 from limo_ablate.core.errors import EXIT_INTERRUPTED, EXIT_TRIALS_FAILED, UserError
+from limo_ablate.core.terminal import Terminal
 from limo_ablate.core.text import counted
 from limo_ablate.study.design import load_study
 from limo_ablate.study.folder import SEEN_AS, seen_as
@@ -37,7 +36,7 @@ def join(
     check_directory(folder)
     session = Session.of(load_study(str(folder / "study.yaml"), overrides), folder)
     check_trust(session.study.name, session.trials, session.searches, overrides, trust=trust)
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = Terminal(soft_wrap=True)
     try:
         with Interrupts() as interrupts, Lease(folder) as lease:
             costs = Costs()

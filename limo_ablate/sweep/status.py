@@ -21,7 +21,8 @@ from limo_ablate.core.errors import EXIT_USER_ERROR, UserError
 from limo_ablate.core.hardware import device_count
 from limo_ablate.core.progress import Progress, read_progress
 from limo_ablate.core.project import command
-from limo_ablate.core.text import counted, printable
+from limo_ablate.core.terminal import Terminal
+from limo_ablate.core.text import counted
 from limo_ablate.study.budget import Use
 from limo_ablate.study.design import load_study
 from limo_ablate.study.folder import STUDY, study_folder
@@ -116,17 +117,17 @@ def print_status(name: str | None, overrides: Sequence[str], *, as_json: bool) -
         facts += [{"study": folder.name, "error": why} for folder, why in unreadable.items()]
         print_json(facts[0] if name else facts)
     else:
-        console = Console(soft_wrap=True, highlight=False, markup=False)
+        console = Terminal(soft_wrap=True)
         for folder, (statuses, rows) in by_folder.items():
             console.print(summary(folder, statuses))
             if name:
                 _print_details(folder, statuses, rows, console)
         for folder in imported:
-            console.print(printable(f"{folder.name}: imported from logs; `{command('report', folder.name)}`"))
+            console.print(f"{folder.name}: imported from logs; `{command('report', folder.name)}`")
         for folder, why in unreadable.items():
-            console.print(printable(f"{folder.name}: can't be read: {why}"))
+            console.print(f"{folder.name}: can't be read: {why}")
         if not folders:
-            console.print(printable(f"no study has run in {root}; trials outside a study are not listed"))
+            console.print(f"no study has run in {root}; trials outside a study are not listed")
     return EXIT_USER_ERROR if unreadable else 0
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
+from limo_ablate.core.terminal import Terminal
 from limo_ablate.core.text import counted
 
 SHARES = {
@@ -34,12 +34,12 @@ def print_trial(metrics: dict[str, Any], folder: Path) -> None:
         n = f"{score['problems']}×{score['samples']}"
         accuracy = plus_minus(score["accuracy"], score["stderr"])
         table.add_row(name, accuracy, *shares, f"{score['tokens']:.0f}", n)
-    console = Console()
+    console = Terminal()
     console.print(table)
     for name, score in metrics["scores"].items():
         if others := other_scores(score):
-            console.print(f"{name}: {others}", highlight=False)
-    console.print(f"in percent; {metrics['total_seconds']:.1f} s; recorded in {folder}", highlight=False)
+            console.print(f"{name}: {others}")
+    console.print(f"in percent; {metrics['total_seconds']:.1f} s; recorded in {folder}")
 
 
 def other_scores(score: dict[str, Any]) -> str:

@@ -6,10 +6,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import polars as pl
-from rich.console import Console
 
 from limo_ablate.core.artifacts import Artifact
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.terminal import Terminal
 from limo_ablate.core.text import counted
 from limo_ablate.data.pool.values import digest
 from limo_ablate.data.select.selection import Selected
@@ -52,7 +52,7 @@ def print_difference(first: Path, second: Path) -> None:
     rows = rows.with_columns(a=pl.col("place").is_not_null(), b=pl.col("place_b").is_not_null())
     both = rows.filter(pl.col("a") & pl.col("b"))
     moved = both.filter(pl.col("place") != pl.col("place_b")).height
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = Terminal(soft_wrap=True)
     console.print(f"A {first}: {rows['a'].sum()} rows chosen of {pair[0].height}")
     console.print(f"B {second}: {rows['b'].sum()} rows chosen of {pair[1].height}")
     console.print(f"in both: {both.height}, of which {moved} at a different place")
@@ -67,7 +67,7 @@ def print_difference(first: Path, second: Path) -> None:
         console.print(f"same id, different text: {changed.height}, such as {changed['solution'][0]}")
 
 
-def _print_only(console: Console, title: str, rows: pl.DataFrame, other: str) -> None:
+def _print_only(console: Terminal, title: str, rows: pl.DataFrame, other: str) -> None:
     console.print(f"{title}: {rows.height}")
     step = pl.col(f"step{other}").fill_null("not in the pool")
     for name, count in rows.group_by(step, maintain_order=True).len().iter_rows():

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import polars as pl
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
+from limo_ablate.core.terminal import Terminal
 from limo_ablate.core.text import counted
 from limo_ablate.data.pool.inspection import reading_notes
 from limo_ablate.data.pool.load import unused_rows
@@ -27,7 +27,7 @@ HEAD, TAIL = 280, 160
 
 
 def print_selection(preview: Preview, folder: Path, shown: int) -> None:
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = Terminal(soft_wrap=True)
     _print_rows(console, preview, shown)
     _print_rejected(console, preview)
     console.print(_funnel(preview))
@@ -41,7 +41,7 @@ def print_selection(preview: Preview, folder: Path, shown: int) -> None:
     console.print(f"\nwritten: {folder}")
 
 
-def _print_rejected(console: Console, preview: Preview) -> None:
+def _print_rejected(console: Terminal, preview: Preview) -> None:
     if preview.rejected.height:
         first = preview.rejected.row(0, named=True)
         where = preview.rejected["where"].n_unique()
@@ -54,7 +54,7 @@ def _print_rejected(console: Console, preview: Preview) -> None:
         console.print(f"{line}\n")
 
 
-def _print_unchanged(console: Console, preview: Preview) -> None:
+def _print_unchanged(console: Terminal, preview: Preview) -> None:
     """Prints how many responses the perturbation changed."""
     perturb = preview.config.select.perturb
     if perturb == "none":
@@ -116,7 +116,7 @@ def _kinds(preview: Preview) -> Iterator[str]:
             yield f"{kind}: {', '.join(shown)}{more}"
 
 
-def _print_flags(console: Console, preview: Preview) -> None:
+def _print_flags(console: Terminal, preview: Preview) -> None:
     flags = preview.flags
     if flags is None:
         console.print("contamination: not checked; select/contamination=report turns the gate on")
@@ -160,7 +160,7 @@ def _spread(rows: pl.DataFrame, count: int) -> pl.DataFrame:
     return rows.gather_every(step).head(count)
 
 
-def _print_rows(console: Console, preview: Preview, shown: int) -> None:
+def _print_rows(console: Terminal, preview: Preview, shown: int) -> None:
     for row in _spread(preview.selected.rows.with_row_index("place"), shown).iter_rows(named=True):
         facts = [f"{key} {row[key]:.4g}" for key in ("level", "pass_rate", "score") if row[key] is not None]
         kinds = [row[key] for key in ("source", "teacher", "tier") if row[key]]
