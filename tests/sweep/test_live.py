@@ -1,11 +1,15 @@
 import io
 import re
+import sys
 from pathlib import Path
 
+import click
 import pytest
 from rich.console import Console
 
+from limo_ablate.core.command import run
 from limo_ablate.core.progress import Progress
+from limo_ablate.core.terminal import Terminal
 from limo_ablate.study.design import Block, Study
 from limo_ablate.study.planned import PlannedTrial, planned_trials
 from limo_ablate.sweep.live import Board, Row, last_line, readable, rerun_command
@@ -120,3 +124,21 @@ def test_quiet_leaves_out_what_finishes_but_not_what_fails(found: list[PlannedTr
         board.failed(found[1], 1, 1, "OOM", tmp_path / "log", again=False)
     lines = text(console).splitlines()
     assert lines[0] == "[1/3] size16-L5-s0  FAILED, attempt 1 of 1, given up: OOM"
+
+
+def test_a_terminal_gets_the_table_s_own_escapes_and_shows_those_of_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    printed = io.StringIO()
+
+    @click.command("x")
+    def verb() -> None:
+        with Board(Terminal(soft_wrap=True, force_terminal=True, width=80), total=2, done=0) as board:
+            board.show([Row("size4\x1b]0;title\x07", "running", 0, TOLD, 65.0, 0)])
+            board.say("a reason\x1b[2J")
+
+    monkeypatch.setattr(sys, "stdout", printed)
+    assert run(verb, []) == 0
+    said = printed.getvalue()
+    assert "\x1b[?25l" in said and "\\x1b[?25l" not in said, "the cursor is hidden while the table is shown"
+    assert "a reason\\x1b[2J" in said and "\x1b]0;title" not in said
