@@ -116,7 +116,9 @@ def _charts(rows: pl.DataFrame, view: StudyView) -> tuple[Chart, ...]:
         table = Table(header(view), [_row(row) for row in own.iter_rows(named=True)], WORDS, notes)
         more = "" if name == "share" else f" on likelihood ({name})"
         title, spec = f"Contrasts{more}", None if results.is_empty() else forest(results).to_dict()
-        note = f"{intervals}, {errors_over(own['seeds'])}; left of 0 the first level is better."
+        note = (
+            f"{intervals}, {errors_over(own['seeds'])}; right of 0 the level before “against” scores higher."
+        )
         found.append(Chart(slug(title), title, "", note, spec, table))
     return tuple(found)
 
@@ -282,8 +284,9 @@ def forest(rows: pl.DataFrame) -> alt.LayerChart | alt.FacetChart:
         interval=pl.Series([finding(row) for row in rows.iter_rows(named=True)]),
     )  # fmt: skip
     y = alt.Y("contrast:N", sort=None, title=None, axis=alt.Axis(labelLimit=260, grid=False))
-    colour = alt.Color("kind:N", title=None, scale=alt.Scale(domain=KINDS))
-    shape = alt.Shape("kind:N", title=None, scale=alt.Scale(domain=KINDS, range=["circle", "diamond"]))
+    legend = alt.Legend(title=None) if shown["kind"].n_unique() > 1 else None
+    colour = alt.Color("kind:N", legend=legend, scale=alt.Scale(domain=KINDS))
+    shape = alt.Shape("kind:N", legend=legend, scale=alt.Scale(domain=KINDS, range=["circle", "diamond"]))
     base = alt.Chart(shown)
     unit = "points" if rows["unit"][0] == "share" else rows["unit"][0]
     labels = POINTS if unit == "points" else "format(datum.value, '+.3~r')"

@@ -15,7 +15,7 @@ from limo_ablate.analysis.trials import Trial
 from limo_ablate.core.text import counted
 from limo_ablate.data.pool.config import GENERATED
 from limo_ablate.report.health.contamination import POLICY
-from limo_ablate.report.labels import duration, percent
+from limo_ablate.report.labels import duration, percent, plus_minus
 from limo_ablate.report.methods.protocol import by_benchmark, decoding
 from limo_ablate.report.methods.settings import Settings
 from limo_ablate.report.study_view import StudyView
@@ -70,6 +70,20 @@ def glance(view: StudyView) -> list[tuple[str, str]]:
         )
         tiles.append((f"{percent(best['mean'])} %", f"{chosen}{_optimism(cells)}: {where}"))
     return tiles if view.imported else [*tiles, (duration(seconds), "of machine time")]
+
+
+def extremes(view: StudyView) -> str | None:
+    """The highest and the lowest cell: what came out of a study without contrasts and figures."""
+    if not view.done or view.study.contrasts or view.figures:
+        return None
+    cells = view.cells.filter(pl.col("score") == view.scores[0]).sort("mean", descending=True)
+    named = [
+        f"{plus_minus(row['mean'], row['stderr'])} %{f' ({where})' if (where := view.cell_name(row)) else ''}"
+        for row in (cells.row(0, named=True), cells.row(-1, named=True))
+    ]
+    if cells.height == 1:
+        return f"{named[0]} on {view.scores[0]}."
+    return f"of {cells.height} cells on {view.scores[0]} the highest has {named[0]}, the lowest {named[1]}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +144,11 @@ def _high_shares(view: StudyView) -> list[Problem]:
     for column, (section, what) in SHARES.items():
         if not (high := cells.filter(pl.col(column) > MANY).sort(column)).is_empty():
             most = high.row(-1, named=True)
-            where = view.cell_name(most)
+            where, have = view.cell_name(most), "has" if high.height == 1 else "have"
             found.append(
                 Problem(
-                    f"{high.height} of {cells.height} cells have more than {100 * MANY:.0f} % {what}; most: "
-                    f"{percent(most[column])} %{f' ({where})' if where else ''}",
+                    f"{high.height} of {cells.height} cells {have} more than {100 * MANY:.0f} % {what}; "
+                    f"most: {percent(most[column])} %{f' ({where})' if where else ''}",
                     section,
                 )
             )

@@ -124,6 +124,7 @@ def html(view: StudyView, parts: ReportParts) -> str:
         tiles=parts.tiles,
         problems=parts.problems,
         claims=parts.claims,
+        extremes=parts.extremes,
         figures=parts.figures,
         sections=parts.sections,
         cells=parts.cells,
@@ -135,7 +136,7 @@ def html(view: StudyView, parts: ReportParts) -> str:
 
 def contents(parts: ReportParts) -> list[tuple[str, str]]:
     """(id, title) of the parts of the page, for its contents."""
-    titles = [("answers", "What came out")] if parts.claims or parts.figures else []
+    titles = [("answers", "What came out")] if parts.claims or parts.figures or parts.extremes else []
     titles += [(f"{figure.id}-figure", figure.title) for figure in parts.figures[:1]]
     titles += [("claims", "Contrasts")] if parts.claims else []
     titles += [(f"{figure.id}-figure", figure.title) for figure in parts.figures[1:]]

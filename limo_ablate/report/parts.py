@@ -10,7 +10,7 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.report.browser import PackedCompletions, pack_completions
 from limo_ablate.report.claims import Claims, claims
 from limo_ablate.report.declared.charts import efficiency_chart, note
-from limo_ablate.report.facts import Problem, glance, problems, provenance, recipe
+from limo_ablate.report.facts import Problem, extremes, glance, problems, provenance, recipe
 from limo_ablate.report.figure_findings import finding
 from limo_ablate.report.part_errors import PartErrors
 from limo_ablate.report.picture_files import picture_files
@@ -30,6 +30,8 @@ class ReportParts:
 
     tiles: Facts
     problems: list[Problem]
+    extremes: str | None
+    """What came out, where neither contrasts nor figures say so."""
     claims: Claims | Section | None
     figures: list[Chart]
     """Charts of the declared figures."""
@@ -45,6 +47,7 @@ class ReportParts:
         the problems."""
         findings = self.claims.findings if isinstance(self.claims, Claims) else []
         findings = [*findings, *((figure.title, figure.finding) for figure in self.figures)]
+        findings += [("All cells", self.extremes)] if self.extremes else []
         parts = {
             "What came out:": [f"{name}: {finding}" for name, finding in findings],
             "Problems:": [problem.text for problem in self.problems],
@@ -81,6 +84,7 @@ def draw_parts(view: StudyView, errors: PartErrors) -> ReportParts:
     return ReportParts(
         tiles=errors.isolate("Headline", lambda: glance(view), lambda error: [("–", error)]),
         problems=errors.isolate("Problems", lambda: problems(view), lambda error: [Problem(error)]),
+        extremes=errors.isolate("What came out", lambda: extremes(view), lambda error: error),
         claims=errors.isolate("Contrasts", lambda: claims(view), part("claims", "Contrasts")),
         figures=[chart for charts in figures for chart in charts],
         sections=list(sections(view, errors)),
@@ -108,7 +112,7 @@ def _figure(view: StudyView, figure: Figure) -> list[Chart]:
         ]
     except UserError as error:
         return _undrawn(figure, f"{error}")
-    return panels or [Chart(slug(figure.title), figure.title, "None of its trials has finished yet.")]
+    return panels or [Chart(slug(figure.title), figure.title, "None of its trials has a result.")]
 
 
 def _undrawn(figure: Figure, error: str) -> list[Chart]:

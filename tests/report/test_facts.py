@@ -51,7 +51,7 @@ def test_cells_with_many_cut_completions_are_a_problem(tmp_path: Path) -> None:
     cells = view.cells.filter(pl.col("score") == "mini")
     view.__dict__["cells"] = cells.with_columns(truncated=cut)
     assert problems(view)[0] == Problem(
-        f"1 of {len(cells)} cells have more than 5 % completions cut at the token limit; most: 20.0 % "
+        f"1 of {len(cells)} cells has more than 5 % completions cut at the token limit; most: 20.0 % "
         f"({', '.join(view.levels(cells.row(1, named=True)))})",
         "lengths",
     )

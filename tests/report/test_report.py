@@ -139,7 +139,19 @@ def test_a_study_in_which_all_failed_has_a_report(tmp_path: Path) -> None:
     page = write_report(replace(made, failing=lambda asked, seed: True).write()).page
     text = Reader(page.read_text()).text
     assert "0 of 28" in text
-    assert "None of its trials has finished yet." in text
+    assert "None of its trials has a result." in text
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_a_study_without_contrasts_and_figures_says_which_cells_are_highest_and_lowest(
+    tmp_path: Path,
+) -> None:
+    made = Making(tmp_path, blocks=[DIFFICULTY], figures=[], seeds=[0]).write()
+    cells = load(made).cells.filter(score="mini").sort("mean")
+    said = write_report(made).said[1]
+    assert said.startswith("- All cells: of 3 cells on mini the highest has ")
+    for row, word in ((cells[-1], "the highest has"), (cells[0], "the lowest")):
+        assert f"{word} {100 * row['mean'][0]:.1f} ± " in said
 
 
 @pytest.fixture
