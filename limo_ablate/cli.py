@@ -72,7 +72,9 @@ SECTIONS: dict[str, dict[str, Target]] = {
         "select": Target(
             "limo_ablate.report.preview.cli:select", "Show which rows a trial would train on, and why."
         ),
-        "score": Target("limo_ablate.verify.cli:score", "Score a file of completions against gold answers."),
+        "score": Target(
+            "limo_ablate.data.grade.cli:score", "Score a file of completions against gold answers."
+        ),
         "verify": Target(
             "limo_ablate.verify.cli:verify", "Grade each completion of a file, with the reason."
         ),

@@ -28,6 +28,12 @@ class Graded:
     reference: bool | None
     source: str
     """The row's `source`, else the file's name."""
+    score: float | None = None
+    """Of graders that give part of the marks; None: 1 if correct, else 0."""
+
+    @property
+    def value(self) -> float:
+        return float(self.verdict.correct) if self.score is None else self.score
 
     @property
     def disagrees(self) -> bool:
@@ -50,6 +56,8 @@ class Score:
     reference: float | None
     """The other grader's accuracy."""
     disagreements: tuple[Graded, ...]
+    fractional: bool = False
+    """Whether completions have scores between 0 and 1, so that `accuracy` is their mean."""
 
 
 def score_file(
@@ -75,7 +83,7 @@ def grade_file(
     thinking: Thinking = "auto",
     workers: int = 1,
 ) -> list[Graded]:
-    rows = list(_rows(path))
+    rows = list(completion_rows(path))
     pairs = [(row.completion, row.gold) for row in rows]
     verdicts = verify_many(
         pairs,
@@ -96,23 +104,24 @@ def score(graded: list[Graded]) -> Score:
     return Score(
         completions=len(graded),
         problems=len({item.line for item in graded}),
-        accuracy=_mean(graded, lambda item: item.verdict.correct),
+        accuracy=_mean(graded, lambda item: item.value),
         no_answer=_mean(graded, lambda item: item.verdict.rule == "no_answer"),
         unfinished=_mean(graded, lambda item: item.verdict.rule == "unfinished"),
         undecided=_mean(graded, lambda item: item.verdict.status == "undecided"),
-        highest=_mean(graded, lambda item: item.verdict.status != "incorrect"),
+        highest=_mean(graded, lambda item: 1 if item.verdict.status == "undecided" else item.value),
         reference=None
         if any(item.reference is None for item in graded)
         else _mean(graded, lambda item: item.reference),
         disagreements=tuple(item for item in graded if item.disagrees),
+        fractional=any(0 < item.value < 1 for item in graded),
     )
 
 
 def _mean(graded: list[Graded], of: Any) -> float:
     """Mean over problems of the mean over their samples."""
-    by_problem: dict[int, list[bool]] = {}
+    by_problem: dict[int, list[float]] = {}
     for item in graded:
-        by_problem.setdefault(item.line, []).append(bool(of(item)))
+        by_problem.setdefault(item.line, []).append(float(of(item)))
     return sum(sum(hits) / len(hits) for hits in by_problem.values()) / len(by_problem)
 
 
@@ -136,7 +145,7 @@ def verify_file(
         yield row | asdict(item.verdict) | forms
 
 
-class _Row(NamedTuple):
+class CompletionRow(NamedTuple):
     line: int
     sample: int
     gold: str
@@ -148,7 +157,7 @@ class _Row(NamedTuple):
     """Whether its `finish` is not `length`."""
 
 
-def _rows(path: Path) -> Iterator[_Row]:
+def completion_rows(path: Path) -> Iterator[CompletionRow]:
     """Lines end at "\\n" only, completions may hold U+2028."""
     empty = True
     for line, content in enumerate(_lines(path), start=1):
@@ -164,7 +173,7 @@ def _rows(path: Path) -> Iterator[_Row]:
             raise UserError(f"{path}:{line}: {len(finishes)} `finish` for {len(completions)} completions")
         samples = zip(completions, references, finishes, strict=True)
         for sample, (completion, reference, finish) in enumerate(samples):
-            yield _Row(
+            yield CompletionRow(
                 line, sample, gold, completion, reference, source,
                 problem if isinstance(problem, str) else None, finish != "length",
             )  # fmt: skip
