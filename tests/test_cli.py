@@ -1,6 +1,9 @@
 """The real command line in a process of its own."""
 
+import io
 import json
+import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +13,7 @@ import pytest
 
 import limo_ablate.report.preview.cli as preview
 from limo_ablate.cli import VERBS, limo_ablate, main
-from limo_ablate.core.command import Verb, Words
+from limo_ablate.core.command import Verb, Words, announce
 from limo_ablate.core.command import run as run_command
 from limo_ablate.core.project import VARIABLE
 from limo_ablate.study.design import Study
@@ -234,6 +237,19 @@ def test_no_message_has_characters_that_a_terminal_obeys(capsys: pytest.CaptureF
     said = capsys.readouterr().err
     assert "\\x1b]0;title\\x07\\u009b2J" in said
     assert said.strip().isprintable()
+
+
+def test_a_terminal_is_told_at_once_what_is_done_and_nothing_else_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    master, slave = pty.openpty()
+    with os.fdopen(slave, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        announce("reading the study a\x1b[2J")
+        assert os.read(master, 1000) == b"limo-ablate: reading the study a\\x1b[2J\r\n"
+    os.close(master)
+    piped = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", piped)
+    announce("reading the study")
+    assert piped.getvalue() == ""
 
 
 def test_json_is_all_that_verbs_that_run_print(

@@ -71,6 +71,12 @@ def run(command: click.Command, argv: Sequence[str]) -> int:
         return _failed(_unusable(Path(str(error.filename)), str(error.strerror)), EXIT_USER_ERROR)
 
 
+def announce(text: str) -> None:
+    """Says on a terminal, before anything heavy is imported, what is being done; elsewhere nothing."""
+    if sys.stderr.isatty():
+        print(f"{PROGRAM}: {printable(text)}", file=sys.stderr, flush=True)
+
+
 class _Printable:
     """Standard output, on which names, reasons and texts of others can't move a terminal's cursor."""
 

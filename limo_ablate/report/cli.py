@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from limo_ablate.core.command import Verb, json_option, print_json, words
+from limo_ablate.core.command import Verb, announce, json_option, print_json, words
 from limo_ablate.core.errors import EXIT_TRIALS_FAILED, UserError
 from limo_ablate.core.permissions import use_umask
 from limo_ablate.core.project import command, study_file
@@ -37,6 +37,7 @@ def report(study: str, overrides: list[str], to: Path | None, as_json: bool) -> 
     its size and the number of charts. Exit code 3: some parts could not be drawn; the page says which, and
     errors.log beside it has the tracebacks.
     """
+    announce(f"drawing the report of {study}")
     from limo_ablate.report.page import write_report  # Altair and vl-convert take a second to import
     from limo_ablate.study.folder import study_folder
     from limo_ablate.trial.compose import compose

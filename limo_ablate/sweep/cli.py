@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import click
 
-from limo_ablate.core.command import Verb, json_option, json_result, words
+from limo_ablate.core.command import Verb, announce, json_option, json_result, words
 from limo_ablate.core.errors import EXIT_USER_ERROR, UserError
 
 Result: TypeAlias = tuple[int, Callable[[], Any]]
@@ -42,6 +42,8 @@ def sweep(
     An override of an axis replaces its levels, `seeds=[0,1]` the seeds, `budget.gpu_hours=10` the spending
     budget; any other override holds for every trial.
     """
+    if not quiet:
+        announce(f"reading the study {study} and checking its trials")
     from limo_ablate.analysis.register.freeze import folder_of
     from limo_ablate.study.design import load_study
     from limo_ablate.sweep.coordinate import run
@@ -69,6 +71,8 @@ def join(study: str, overrides: list[str], trials: int | None, trust: bool, quie
     """
     if wrong := [override for override in overrides if not override.startswith("launch.")]:
         raise UserError(f"{wrong[0]}: only launch.* can differ from the overrides of `sweep`")
+    if not quiet:
+        announce(f"reading the study {study}")
     from limo_ablate.study.folder import study_folder
     from limo_ablate.sweep.join import join as join_study
     from limo_ablate.sweep.status import study_facts

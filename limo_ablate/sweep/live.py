@@ -56,7 +56,10 @@ class Row:
         """Its row of the table, as in COLUMNS."""
         slot = "" if self.slot is None else str(self.slot)
         spend, failures = readable(self.spend), str(self.failures)
-        return (self.name, self.state, slot, *_progress(self.progress), spend, failures)
+        stage, *rest = _progress(self.progress)
+        if self.progress is None and self.slot is not None:
+            stage = "starting"
+        return (self.name, self.state, slot, stage, *rest, spend, failures)
 
 
 class Board:

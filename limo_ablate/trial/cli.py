@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from limo_ablate.core.command import Verb, json_option, print_json, words
+from limo_ablate.core.command import Verb, announce, json_option, print_json, words
 from limo_ablate.core.credentials import masked
 from limo_ablate.core.errors import TrialFailure, UserError
 
@@ -72,6 +72,8 @@ def trial(overrides: list[str], as_json: bool, quiet: bool, **flags: str | Path 
     """
     if as_json and any(flags.values()):
         raise UserError("--json is for one trial, without Hydra's flags; of a study, `status` and `export`")
+    if not (quiet or any(flags.values())):
+        announce("composing the trial")
     return run_hydra([*overrides, *[QUIETLY] * quiet, *_passed_on(flags)], as_json=as_json)
 
 

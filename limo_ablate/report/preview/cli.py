@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from limo_ablate.core.command import Verb, json_result, words
+from limo_ablate.core.command import Verb, announce, json_result, words
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.permissions import use_umask
 
@@ -56,6 +56,7 @@ def select(
 
         print_difference(*diff)
         return 0, lambda: None
+    announce("choosing the rows")
     from limo_ablate.trial.compose import compose
 
     facts = _show(compose(overrides), out, rows)

@@ -26,6 +26,7 @@ from limo_ablate.study.yaml_file import read_yaml
 
 BLOCK = "imported"
 """Name of the study's only block."""
+YAML = (".yaml", ".yml")
 PART = re.compile(r"\{([A-Za-z_]\w*)\}")
 COLUMNS = frozenset((
     "accuracy", "benchmark", "boxed", "clean", "cluster", "high", "item_error", "lenient", "level", "line",
@@ -94,7 +95,10 @@ def read_import(file: Path) -> ImportConfig:
     """Raises UserError for a file that can't be read, or says what is not allowed."""
     what = "a YAML file that says where logs are is needed, as `files: PATTERN` (docs/import.md)"
     if not file.is_file():
-        raise UserError(f"{file}: no such file; {what}")
+        missing_file = "a folder" if file.is_dir() else "no such file"
+        raise UserError(f"{file}: {missing_file}; {what}")
+    if file.suffix.lower() not in YAML:
+        raise UserError(f"{file}: it does not end in .yaml; {what}")
     try:
         content = read_yaml(file)
     except UserError as error:

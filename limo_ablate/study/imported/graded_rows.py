@@ -9,7 +9,6 @@ from typing import Any
 from limo_ablate.core.errors import UserError
 from limo_ablate.data.pool.sources import file_rows
 from limo_ablate.study.imported.logs import (
-    SEED,
     Log,
     Reading,
     Sample,
@@ -20,6 +19,7 @@ from limo_ablate.study.imported.logs import (
     score_of,
     text_of,
 )
+from limo_ablate.study.imported.unread_columns import check_unread
 
 Row = dict[str, Any]
 Graded = tuple[str, Row, str, str]
@@ -34,8 +34,9 @@ NO_REWARDS = (STEP, "advantage")
 def table(file: Path, reading: Reading) -> Iterator[Log]:
     """The user's own columns."""
     item, score = reading.item or "item", reading.score or "score"
-    graded = ((where, row, _value(row, item, where), score) for where, row in _rows(file))
-    yield from _logs(file, reading, graded, run=SEED)
+    rows = list(_rows(file))
+    check_unread(rows, reading, item, score)
+    yield from _logs(file, reading, ((where, row, _value(row, item, where), score) for where, row in rows))
 
 
 def verl(file: Path, reading: Reading) -> Iterator[Log]:
@@ -127,21 +128,25 @@ def _rows(file: Path) -> Iterator[tuple[str, Row]]:
 
 
 def _logs(
-    file: Path, reading: Reading, rows: Iterable[Graded], *, run: str, benchmark: str | None = None
+    file: Path,
+    reading: Reading,
+    rows: Iterable[Graded],
+    *,
+    run: str | None = None,
+    benchmark: str | None = None,
 ) -> Iterator[Log]:
-    """Groups rows by benchmark, factors and seed. `run`: a column that has one value for all samples of an
-    item in a group, or, but for seeds, of all items; `benchmark`: the column that has its name."""
+    """Groups rows by benchmark, factors and seed. `run`: a column that has one value for all rows of a
+    group; `benchmark`: the column that has its name."""
     if (named := reading.benchmark or benchmark) is None:
         raise UserError(f"{file}: set `benchmark` to its name, or to a column that has it")
     found: dict[Group, list[Sample]] = {}
     counts: dict[tuple[Group, str], int] = {}
-    runs: dict[tuple[Group, str], Any] = {}
+    runs: dict[Group, Any] = {}
     for where, row, item, score in rows:
         levels = tuple(_value(row, column, where) for column in reading.columns)
         group = (str(row.get(named, named)), levels, _number(row, reading.seed, "seed", where))
-        if reading.sample is None and run not in (reading.seed, *reading.columns):
-            whole = (group, item if run == SEED else "")
-            _check_run(runs.setdefault(whole, row.get(run)), run, row, where)
+        if run and reading.sample is None and run not in (reading.seed, *reading.columns):
+            _check_run(runs.setdefault(group, row.get(run)), run, row, where)
         given = _number(row, reading.sample, "sample", where)
         sample = counts.get((group, item), 0) if given is None else given
         counts[group, item] = counts.get((group, item), 0) + 1
@@ -175,11 +180,6 @@ def _check_run(first: Any, run: str, row: Row, where: str) -> None:
     """Rows of several runs that are taken for samples of one would make the intervals too narrow."""
     if row.get(run) == first:
         return
-    if run == SEED:
-        raise UserError(
-            f"{where}: an item is there with several values in the column {run}, which is not read; set "
-            f"`seed: {SEED}`, or, where these are samples of one training, `sample: {SEED}`"
-        )
     raise UserError(
         f"{where}: {row.get(run)} beside {first}: several values in the column {run}, which is not read; set "
         f"`columns: [{run}]`, or leave one of them in the file"

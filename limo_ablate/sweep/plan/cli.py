@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from limo_ablate.core.command import Verb, json_option, print_json, words
+from limo_ablate.core.command import Verb, announce, json_option, print_json, words
 from limo_ablate.core.errors import EXIT_USER_ERROR
 
 
@@ -51,6 +51,7 @@ def plan(
     each contrast would detect, and what would keep trials from running (exit code 2). Overrides are those of
     `sweep`. Nothing runs; pools and benchmarks of local files are put into the store, to count their rows.
     """
+    announce(f"planning the trials of {study}")
     from limo_ablate.study.design import load_study
     from limo_ablate.sweep.plan.plan import plan as plan_study
     from limo_ablate.sweep.plan.text import facts, text

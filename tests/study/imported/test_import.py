@@ -7,6 +7,7 @@ import hashlib
 import json
 import random
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -263,6 +264,50 @@ def test_a_table_has_a_row_for_each_sample(tmp_path: Path) -> None:
     assert list(read("table", file, item="id", score="ok", benchmark="mine")) == ["mine"]
 
 
+def repeated(column: str, values: Sequence[object], items: int = 4) -> list[dict[str, object]]:
+    """Each item once for each value of the column."""
+    return [
+        {"item": item, column: value, "score": (item + place) % 3 // 2, "answer": item}
+        for item in range(items)
+        for place, value in enumerate(values)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("run", [3, 4]), ("Seed_ID", [0, 1]), ("trial", ["a", "b"]), ("model", ["base", "tuned"]),
+        ("k", [0, 1, 2]), ("system", ["x", "y"]),
+    ],
+)  # fmt: skip
+def test_a_column_that_is_not_read_does_not_make_trainings_or_arms_samples(
+    tmp_path: Path, column: str, values: list[object]
+) -> None:
+    rows = repeated(column, values)
+    file = tmp_path / "t.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = rf"t\.jsonl.*: an item is there with several values in the column {column}, .*`seed: {column}`"
+    with pytest.raises(UserError, match=asked):
+        read("table", file, benchmark="exam")
+    assert list(read("table", file, benchmark="exam", columns=(column,))) == ["exam"]
+    if isinstance(values[0], int):
+        read("table", file, benchmark="exam", seed=column)
+        read("table", file, benchmark="exam", sample=column)
+
+
+@pytest.mark.parametrize("column", ["sample_id", "correct", "completion"])
+def test_samples_are_numbered_in_order_where_nothing_else_tells_them_apart(
+    tmp_path: Path, column: str
+) -> None:
+    rows = repeated("sample_id", [0, 1])
+    for place, row in enumerate(rows):
+        row[column] = {"sample_id": place % 2, "correct": row["score"], "completion": f"text {place}"}[column]
+    file = tmp_path / "t.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = read("table", file, benchmark="exam")["exam"]
+    assert [sample for _, sample, _ in found] == [0, 1] * 4
+
+
 def test_a_table_may_hold_all_arms_and_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     rows = [
@@ -285,7 +330,7 @@ def test_a_table_may_hold_all_arms_and_seeds(tmp_path: Path, monkeypatch: pytest
     assert_frame_equal(one.cells(), many.cells(), check_row_order=False)
     assert set(one.cells()["size"]) == {4, 16}
     # a seed that is taken for a sample makes the interval too narrow
-    with pytest.raises(UserError, match=r"set `seed: seed`, or, .*`sample: seed`"):
+    with pytest.raises(UserError, match=r"set `seed: seed` where .*`columns: \[seed\]` .*`sample: seed`"):
         imported(tmp_path, files="all.csv", columns=("arm", "size"), **keys)
     with pytest.raises(UserError, match="arm=a: a seed is a whole number"):
         imported(tmp_path, files="all.csv", columns=("size",), **(keys | {"seed": "arm"}))
