@@ -75,7 +75,7 @@ def test_each_verb_has_help_with_an_example_anywhere_on_the_line(
     assert said.startswith(f"Usage: limo-ablate {verb} ")
     assert VERBS[verb].summary in " ".join(said.split())
     assert "limo-ablate" in said.split("Examples:\n")[1].split("\n\n")[0]
-    reads_project = verb not in ("data", "score", "verify", "init", "completion", "ledger")
+    reads_project = verb not in ("data", "verify", "init", "completion", "ledger")
     assert ("--project DIR" in said) == reads_project
     for other in (["help", verb], ["--help", verb], [verb, "-h"]):
         assert main(other) == 0

@@ -18,7 +18,8 @@ class Terminal(Console):
 
     def __init__(self, **settings: Any) -> None:
         file = getattr(sys.stdout, "unguarded", sys.stdout)
-        super().__init__(**{"file": file, "highlight": False, "markup": False} | settings)
+        given: dict[str, Any] = {"file": file, "highlight": False, "markup": False} | settings
+        super().__init__(**given)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for text, style, control in super().render(renderable, options):
