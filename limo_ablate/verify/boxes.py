@@ -127,9 +127,9 @@ def _with_factors(text: str, box: Box, depth: int = 0) -> Box:
     if alone == (True, True):
         return box
     if inside := _INSIDE.search(text[max(0, box.start - 80) : box.start]):
-        braced = inside[0].rstrip().endswith("{")
-        rest = _REST.match(text, box.end) if braced else None
-        if rest or not braced:
+        opened = inside[0].rstrip().endswith("{")
+        rest = _REST.match(text, box.end) if opened else None
+        if rest or not opened:
             last = rest[0] if rest else ""
             around = Box(box.start - len(inside[0]), box.end + len(last), f"{inside[0]}({box.content}){last}")
             return _with_factors(text, around, depth + 1) if depth < MAX_DEPTH else around
@@ -146,8 +146,8 @@ def _with_factors(text: str, box: Box, depth: int = 0) -> Box:
     plain = not joins and re.fullmatch(r"[\w.]+|\\\w+", box.content)
     content = box.content if plain else f"({box.content})"
     whole = Box(box.start - len(first), box.end + len(last), f"{first}{content}{last}".strip())
-    inside = text.startswith("}", whole.end) and depth < MAX_DEPTH
-    return _with_factors(text, whole, depth + 1) if inside else whole
+    braced = text.startswith("}", whole.end) and depth < MAX_DEPTH
+    return _with_factors(text, whole, depth + 1) if braced else whole
 
 
 def _in_formula(text: str, at: int) -> bool:

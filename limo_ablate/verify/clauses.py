@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from limo_ablate.verify.premises import EQUATION, RESULT, is_used, statement
+from limo_ablate.verify.premises import RESULT, equation_before, is_used, statement
 from limo_ablate.verify.values import WORD, Value, grouped, is_computed, prose, values, with_unit
 from limo_ablate.verify.wording import CONCLUDES, is_hedged, is_question
 
@@ -165,7 +165,7 @@ def _equation(sentence: str, found: Sequence[Value]) -> str | None:
 
     Otherwise the whole equation, since one side of an equation with letters is no value.
     """
-    sides = [(value, match) for value in found if (match := EQUATION.search(sentence[: value.start]))]
+    sides = [(value, match) for value in found if (match := equation_before(sentence, value.start))]
     if not sides:
         return None
     last, left = sides[-1]

@@ -7,7 +7,7 @@ import re
 from limo_ablate.verify.values import FORMULA, Value, values
 from limo_ablate.verify.wording import REJECTED, is_hedged
 
-EQUATION = re.compile(r"((?!!=)[^\s=]*[^\s=<>~≠])\s*=\s*$")
+_EQUATION = re.compile(r"((?!!=)[^\s=]*[^\s=<>~≠])\s*=\s*$")
 _BREAK = re.compile(
     r"[,;]\s+|\s+(?=(?:so|then|thus|hence|therefore|since|because|gives?|yields?|implies|(?:and\s+)?(?:we|you|I|one)\s+"
     r"(?:get|find|obtain|see|have|conclude)|(?:and|to)\s+(?:get|obtain))\b)",
@@ -93,9 +93,14 @@ def statement(sentence: str) -> str:
     return sentence[starts[first] : ends[last - 1]] if first < last else ""
 
 
+def equation_before(text: str, end: int) -> re.Match[str] | None:
+    """The side of an equation, its first group, that stands with its "=" right before `end`."""
+    return _EQUATION.search(text, 0, end) if text[:end].rstrip().endswith("=") else None
+
+
 def is_used(text: str, value: Value) -> bool:
     """Whether a value is one side of an equation that a sentence uses: "by substituting x = 3"."""
-    named = EQUATION.search(text[: value.start])
+    named = equation_before(text, value.start)
     return bool(named or "=" in value.text) and bool(
         _USED.search(text[: named.start() if named else value.start])
     )

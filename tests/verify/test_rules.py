@@ -58,6 +58,10 @@ def test_symmetry_over_the_golden_set() -> None:
             gold = read_gold(row["gold"])
             forth = compare_answers(gold, extraction.text)
             back = compare_answers(extraction.text, gold)
+            if forth.rule == "base" and forth.equal and not back.equal:
+                continue  # an answer may leave out the gold's base; 2A for the gold 2A_{16} is no product there
+            if forth.rule == "unparsed gold":
+                continue  # nothing is compared
             assert forth.equal == back.equal, row
 
 
