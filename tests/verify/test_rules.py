@@ -59,7 +59,7 @@ def test_symmetry_over_the_golden_set() -> None:
             forth = compare_answers(gold, extraction.text)
             back = compare_answers(extraction.text, gold)
             if forth.rule == "base" and forth.equal and not back.equal:
-                continue  # an answer may leave out the gold's base; 2A for the gold 2A_{16} is no product there
+                continue  # an answer may leave out the base: 2A for the gold 2A_{16}
             if forth.rule == "unparsed gold":
                 continue  # nothing is compared
             assert forth.equal == back.equal, row
