@@ -148,7 +148,7 @@ def fuzz(arguments: list[str]) -> None:
 def main() -> None:
     if sys.argv[1:2] == ["--slowest"]:
         for found in slowest(float(sys.argv[2])):
-            print(f"{found.seconds:.3f} s  gold {found.gold[:150]!r}  answer {found.answer[:150]!r}")
+            print(f"{found.seconds:.3f} s  gold {found.gold!r}  answer {found.answer!r}")
     else:
         fuzz(sys.argv)
 

@@ -284,10 +284,11 @@ def is_condition(node: Node) -> bool:
 
 
 def walk(*nodes: Node) -> Iterator[Node]:
-    """Every node of the trees."""
-    for node in nodes:
-        yield node
-        yield from walk(*children(node))
+    """Every node of the trees, each before its parts."""
+    waiting = [*reversed(nodes)]
+    while waiting:
+        yield (node := waiting.pop())
+        waiting += reversed(children(node))
 
 
 def calls(*nodes: Node) -> Iterator[Call]:

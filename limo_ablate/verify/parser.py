@@ -10,6 +10,7 @@ from limo_ablate.verify.lexer import END, Token, tokenize
 from limo_ablate.verify.limits import MAX_DEPTH, MAX_ITEMS, MAX_NODES, LimitReached
 from limo_ablate.verify.nodes import (
     ZERO,
+    Add,
     Builder,
     Call,
     Degrees,
@@ -158,12 +159,15 @@ class Parser:
         self.nodes += 1
         if self.nodes > MAX_NODES:
             raise LimitReached(f"more than {MAX_NODES} nodes")
-        left = self.prefix()
+        left, wrapped = self.prefix(), 0
         while True:
             left, more = self.infix(left, level)
             if not more:
                 break
             self.nodes += 1
+            wrapped += not isinstance(left, (Add, Mul))  # sums and products have all their parts side by side
+            if self.depth + wrapped > MAX_DEPTH:
+                raise LimitReached(f"nested deeper than {MAX_DEPTH}")
         self.depth -= 1
         return left
 

@@ -39,6 +39,8 @@ ANSWERS: dict[str, str] = {
     "bars": "|" * 5_000,
     "signs": "-" * 5_000 + "5",
     "plus-minus": "+".join([r"\pm 1"] * 200),
+    "plus-minus between": r"m\pm2^{2n}" * 160,
+    "ordinals": "10^{th}" * 150,
     "primes": "x" + "'" * 5_000,
     "superscripts": "x" + "^2" * 3_000,
     "degrees": "5" + r"^\circ" * 2_000,
