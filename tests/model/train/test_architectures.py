@@ -1,4 +1,4 @@
-"""Architectures with other names in modules and configuration: trained and decoded as transformers does."""
+"""Architectures of the hub: packed rows are trained and texts decoded as transformers does."""
 
 from __future__ import annotations
 
@@ -41,6 +41,9 @@ KINDS: dict[str, dict[str, Any]] = {
     "GPTNeoX": {**USUAL, "intermediate_size": 64},
     "OPT": {**USUAL, "ffn_dim": 64, "word_embed_proj_dim": 32, "dropout": 0.0},
     "Gemma3": {"text_config": {**DENSE, "sliding_window": 16}, "vision_config": VISION},
+    "Llama": DENSE, "Qwen3": DENSE, "Mistral": {**DENSE, "sliding_window": None},
+    "Phi3": {**{k: v for k, v in DENSE.items() if k != "head_dim"}, "pad_token_id": 0},
+    "Qwen3Moe": {**DENSE, "moe_intermediate_size": 32, "num_experts": 4, "num_experts_per_tok": 2},
 }  # fmt: skip
 
 
