@@ -240,7 +240,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--warm", type=int, default=4)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--out", type=Path)
-    return parser.parse_args()
+    options = parser.parse_args()
+    if not 2 <= options.warm < options.steps:
+        parser.error("--warm: from 2, for when our first step ends is not known, and less than --steps")
+    return options
 
 
 if __name__ == "__main__":

@@ -50,8 +50,8 @@ def trial(config: Any, folder: Path, labels: Any) -> None:
     (folder / "metrics.partial").rename(folder / "metrics.json")
 
 
-def report(folder: Path) -> tuple[Path, list[str]]:
-    return folder, []
+def report(folder: Path) -> tuple[Path, list[str], list[str]]:
+    return folder, [], []
 
 
 def ours(folder: Path, slots: int) -> None:
