@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from limo_ablate.verify.premises import RESULT, equation_before, is_used, statement
 from limo_ablate.verify.values import WORD, Value, grouped, is_computed, prose, values, with_unit
-from limo_ablate.verify.wording import CONCLUDES, is_hedged, is_question
+from limo_ablate.verify.wording import CONCLUDES, SUMS_UP, is_hedged, is_question
 
 _HAN = re.compile(r"[\u2e80-\u9fff]")
 _ADVERBS = frozenset(
@@ -81,10 +81,11 @@ def read_clause(clause: str) -> str | None:
     return _only_group(clause, found) or clause
 
 
-def read_sentence(sentence: str, earlier: str) -> str | None:
+def read_sentence(sentence: str, earlier: str, direct: bool = False) -> str | None:
     """The answer in the sentence that ends a text, if it is a statement with one value.
 
-    A value that no verb asserts counts if the sentence draws a conclusion, or if `earlier` computes it.
+    A value that no verb asserts counts if the sentence draws a conclusion or sums up, if `earlier` computes it,
+    or if the sentence is all of a `direct` answer to a prompt that does not have it.
     """
     whole = REMARK.sub("", sentence)
     sentence = statement(whole)
@@ -110,11 +111,13 @@ def read_sentence(sentence: str, earlier: str) -> str | None:
     ends = not sentence[last.end :].strip(" .。*\n")
     return (
         group
-        if CONCLUDES.match(whole)
+        if direct
+        or CONCLUDES.match(whole)
         or CONCLUDES.match(sentence)
         or (last.formula and "=" in last.text and (ends or _CONSTANT.fullmatch(_COMMAND.sub("", last.text))))
         or _is_said(last.text, earlier)
         or _NAMES_ANSWER.search(sentence)
+        or SUMS_UP.search(sentence)
         else None
     )
 

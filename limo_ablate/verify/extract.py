@@ -125,7 +125,7 @@ def _unphrased(tail: str, prompt: str) -> Extraction | None:
         return Extraction(answer, "stated")
     if answer := statements.by_last_sentence(tail, prompt):
         return Extraction(answer, "stated")
-    answer = statements.whole(tail)
+    answer = statements.whole(tail, prompt)
     return Extraction(answer, "whole") if answer and not statements.repeats(answer, prompt) else None
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from limo_ablate.verify.values import FORMULA, Value, values
-from limo_ablate.verify.wording import REJECTED, is_hedged
+from limo_ablate.verify.values import FORMULA, Value, is_computed, prose, values
+from limo_ablate.verify.vocabulary import NUMBER_WORDS
+from limo_ablate.verify.wording import REJECTED, SUMS_UP, is_hedged
 
 _EQUATION = re.compile(r"((?!!=)[^\s=]*[^\s=<>~≠])\s*=\s*$")
 _BREAK = re.compile(
@@ -91,6 +92,54 @@ def statement(sentence: str) -> str:
             first = place + 1
             break
     return sentence[starts[first] : ends[last - 1]] if first < last else ""
+
+
+_CONCLUDED = re.compile(
+    r"\b(?:so|thus|hence|therefore|consequently|answer|result|must\s+be|we\s+(?:get|find|obtain|conclude)|now|still|after)\b",
+    re.IGNORECASE,
+)
+_SETS_OUT = re.compile(
+    rf"{_LEAD}(?:initially|originally|at\s+first|at\s+the\s+(?:start|beginning|outset)|in\s+the\s+beginning|step\s+\d"
+    r"|(?:to|let\s+us|let's|we|I)\s+(?:begin|start|know)|we\s+have(?=\s+\W?\d[\d.,]*\s+[a-z]{3}))\b|\W*first(?:ly)?\b",
+    re.IGNORECASE,
+)
+"""How a sentence begins that only sets out what is known."""
+_PLANS = re.compile(
+    r"\W*(?:(?:first|now|so|then)\W+)*(?:to\s+(?:find|solve|get|compute|calculate|determine|answer)\b|(?:we|I)\s+(?:need|must|have\s+to|will|can|should|use)\b"
+    r"|let(?:'s|\s+(?:me|us|\w+\s+be|\w+(?:'s|\s+\w+){1,4}\s+be))\b|call\b|suppose\b|assume\b|(?:first|next|then),?\s+(?:we|I)\b)[^=]*\Z",
+    re.IGNORECASE,
+)
+"""A sentence that says what is to be done or what letters mean."""
+
+
+def only_given(sentence: str, earlier: str, prompt: str) -> bool:
+    """Whether the last sentence of a text only says what is known: it concludes nothing, and
+
+    its value is one of the prompt's, or it sets out from one, or a plan or a definition stands before it.
+    """
+    if len(prose(sentence)) < 2 or is_computed(sentence):
+        return False
+    if _CONCLUDED.search(sentence) or SUMS_UP.search(sentence):
+        return False
+    found = values(sentence)
+    if not found or not (
+        _SETS_OUT.match(sentence)
+        or _PLANS.match(earlier[max(map(earlier.rstrip(" .\n").rfind, (". ", "\n", "! "))) + 1 :])
+        or (prompt and all(map(_numbers(prompt).__contains__, _numbers(sentence))))
+    ):
+        return False
+    return not any(_computes(earlier, value.text) for value in found)
+
+
+def _numbers(text: str) -> set[str]:
+    """The values of a text without signs of money and percent, numbers in words included."""
+    words = {str(NUMBER_WORDS[word]) for word in prose(text) if word in NUMBER_WORDS}
+    return {value.text.strip("$€£% \\") for value in values(text)} | words
+
+
+def _computes(text: str, value: str) -> bool:
+    """Whether `text` has the value behind an "="."""
+    return bool(re.search(rf"=[\s$€£\\(\[{{]*{re.escape(value.lstrip('$€£'))}(?!\d)", text))
 
 
 def equation_before(text: str, end: int) -> re.Match[str] | None:

@@ -6,7 +6,7 @@ import re
 
 from limo_ablate.verify.clauses import REMARK, TOTAL, read_clause, read_sentence
 from limo_ablate.verify.limits import MAX_SENTENCE
-from limo_ablate.verify.premises import statement
+from limo_ablate.verify.premises import only_given, statement
 from limo_ablate.verify.values import FORMULA, is_bare, is_computed, is_label, is_number, prose, values
 from limo_ablate.verify.wording import (
     CORRECTED,
@@ -170,7 +170,7 @@ def letter_at_end(text: str) -> str | None:
     return None if lists_options else letter
 
 
-def whole(text: str) -> str | None:
+def whole(text: str, prompt: str = "") -> str | None:
     """A completion that is nothing but its answer: one short line without a sentence."""
     line = text.strip()
     if not line or "\n" in line or len(line) > 400:
@@ -178,6 +178,8 @@ def whole(text: str) -> str | None:
     if (answer := yes_or_no(line)) and "?" not in line:
         return answer
     if is_question(line) or TOOL.search(line) or SUPPOSED.search(line) or not statement(line):
+        return None
+    if only_given(line, "", prompt):
         return None
     if len(prose(line)) > 2 and (complement := in_words(line)):
         return complement
@@ -223,6 +225,8 @@ def by_last_sentence(text: str, prompt: str = "") -> str | None:
         return None
     if _is_last_option(sentence, earlier):
         return None
+    if only_given(sentence, earlier, prompt):
+        return None
     if is_bare(sentence):
         lead = earlier.rpartition("\n")[2].strip(" *")
         if lead.endswith(("?", "？")) and is_number(sentence):
@@ -233,7 +237,7 @@ def by_last_sentence(text: str, prompt: str = "") -> str | None:
             return None  # the last of several calculations in a line
         in_words = "=" in FORMULA.sub(" ", sentence) and read_sentence(sentence, earlier)
         return in_words or sentence.lstrip("* ").rstrip("*. ")
-    return read_sentence(sentence, earlier)
+    return read_sentence(sentence, earlier, direct=bool(prompt) and not earlier.strip())
 
 
 def _follows_question(earlier: str) -> bool:

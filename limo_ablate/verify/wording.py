@@ -153,6 +153,10 @@ CONCLUDES = re.compile(
     r"|(?:(?:which|this|that)\s+)?(?:gives?|yields?)|(?:and|to)\s+(?:get|obtain)|(?:and\s+)?(?:we|you)\s+(?:get|have|find|obtain|conclude)|∴|因此|所以|故|综上|从而|于是|即|答)",
     re.IGNORECASE,
 )
+SUMS_UP = re.compile(
+    r"\b(?:in\s+(?:total|all|the\s+end)|altogether|overall|left(?!\s+(?:of|side|hand))|remain\w*|finally)\b", re.IGNORECASE
+)
+"""What in a sentence says that its value is the result of all before it."""
 _WOULD_BE = re.compile(r"\b(?:would|might|could)\s+(?:then\s+)?(?:have\s+)?be(?:en)?\b", re.IGNORECASE)
 _IF_IT_WERE = re.compile(
     r"\b(?:if|had)\b[^.!?\n]{0,200}\b"
