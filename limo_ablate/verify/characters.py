@@ -62,9 +62,13 @@ _BARE_ROOT = re.compile(r"√\s*(?=[\d.]*\d)([\d.]+)")
 _CHINESE_POINT = re.compile(r"(?<=\d)。(?=\d)")
 
 
-_ESCAPES = {"\f": "f", "\t": "t", "\b": "b", "\r": "r"}
+_ESCAPES = {"\f": "f", "\t": "t", "\b": "b", "\r": "r", "\v": "v"}
 _UNESCAPED = re.compile(
-    r"(\f(?=rac\b)|\t(?=ext\b|heta\b|imes\b|an\b|frac\b)|\x08(?=egin\b|inom\b|eta\b)|\r(?=ight\b))"
+    r"(\f(?=rac\b|orall\b|lat\b)"
+    r"|\t(?=ext(?:bf|circ|it|rm|tt|sf)?\b|heta\b|imes\b|an\b|anh\b|frac\b|binom\b|au\b|ilde\b|o\b(?=\s*[\\\d{]))"
+    r"|\x08(?=egin\b|inom\b|eta\b|oxed\b|ar\b|ig[lr]?\b|mod\b|oldsymbol\b|ot\b|ullet\b)"
+    r"|\r(?=ight\b|ho\b|angle\b|floor\b|ceil\b|vert\b|ightarrow\b)"
+    r"|\v(?=ec\b|ert\b|ee\b|arphi\b|arepsilon\b|artheta\b|dots\b))"
 )
 """Commands whose backslash was read as an escape of JSON or Python: a form feed and "rac" was \\frac."""
 

@@ -84,8 +84,8 @@ def read_clause(clause: str) -> str | None:
 def read_sentence(sentence: str, earlier: str, direct: bool = False) -> str | None:
     """The answer in the sentence that ends a text, if it is a statement with one value.
 
-    A value that no verb asserts counts if the sentence draws a conclusion or sums up, if `earlier` computes it,
-    or if the sentence is all of a `direct` answer to a prompt that does not have it.
+    A value that no verb asserts counts if the sentence draws a conclusion or sums up, if `earlier` computes
+    it, or if the sentence is all of a `direct` answer to a prompt that does not have it.
     """
     whole = REMARK.sub("", sentence)
     sentence = statement(whole)
@@ -172,6 +172,8 @@ def _equation(sentence: str, found: Sequence[Value]) -> str | None:
     if not sides:
         return None
     last, left = sides[-1]
+    if (later := _SO.search(sentence, last.end)) and any(value.start > later.end() for value in found):
+        return None  # the conclusion that follows it is stated
     if is_hedged(re.split(r"[,;]\s", sentence[: left.start()])[-1], sentence[last.end :]):
         return None
     before = _mathematics_before(sentence[: left.end()])

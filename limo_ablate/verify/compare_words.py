@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from fractions import Fraction
 
@@ -10,6 +11,10 @@ from limo_ablate.verify.verdict import Outcome, different, same
 
 _SIGNS = (("no solution", SetOf(())), ("infinitely many", Constant("inf")))
 _TRUTH = {"yes": "true", "no": "false"}
+_ANY_OF_KIND = re.compile(
+    r"\A(?:any|every|each|all) (?!natural|whole)([a-z]+) (?:numbers?|integers?)(?: of [a-z]+)?\Z"
+)
+"""The odd of "any odd number of players"."""
 
 
 def compare_words(gold: Node, answer: Node) -> Outcome | None:
@@ -19,7 +24,7 @@ def compare_words(gold: Node, answer: Node) -> Outcome | None:
         if isinstance(one, Words) and (one.text, other) in _SIGNS:
             return same("words")
     if isinstance(gold, Words) and isinstance(answer, Words):
-        g, a = (_TRUTH.get(node.text, node.text) for node in (gold, answer))
+        g, a = (_ANY_OF_KIND.sub(r"\1", _TRUTH.get(node.text, node.text)) for node in (gold, answer))
         if g == a or (gold.items and gold.items == answer.items):
             return same("words")
     return different("words", "not the same words")

@@ -104,6 +104,14 @@ _SETS_OUT = re.compile(
     re.IGNORECASE,
 )
 """How a sentence begins that only sets out what is known."""
+_OF_EACH = re.compile(
+    r"\b(?:each|every|per|starts?|started|begins?|began|had|gave|gives|first|total\s+number)\b", re.IGNORECASE
+)
+"""What makes a sentence speak of the beginning, or of one of many."""
+_ASKED = re.compile(
+    r"\bhow\s+(?:many|much)\s+(?:more\s+)?(\w+)|\b(?:what|find|compute|determine|calculate)\b(?:\s+(?:is|are|was|will))?(?:\s+(?:the|its|their|his|her|be))*"
+    r"(?:\s+(?:average|total|new|final|largest|smallest|greatest|least))?\s+(\w+)"
+)
 _PLANS = re.compile(
     r"\W*(?:(?:first|now|so|then)\W+)*(?:to\s+(?:find|solve|get|compute|calculate|determine|answer)\b|(?:we|I)\s+(?:need|must|have\s+to|will|can|should|use)\b"
     r"|let(?:'s|\s+(?:me|us|\w+\s+be|\w+(?:'s|\s+\w+){1,4}\s+be))\b|call\b|suppose\b|assume\b|(?:first|next|then),?\s+(?:we|I)\b)[^=]*\Z",
@@ -125,10 +133,26 @@ def only_given(sentence: str, earlier: str, prompt: str) -> bool:
     if not found or not (
         _SETS_OUT.match(sentence)
         or _PLANS.match(earlier[max(map(earlier.rstrip(" .\n").rfind, (". ", "\n", "! "))) + 1 :])
-        or (prompt and all(map(_numbers(prompt).__contains__, _numbers(sentence))))
+        or (
+            prompt
+            and all(map(_numbers(prompt).__contains__, _numbers(sentence)))
+            and not _is_asked(sentence, found, prompt)
+        )
     ):
         return False
     return not any(_computes(earlier, value.text) for value in found)
+
+
+def _is_asked(sentence: str, found: tuple[Value, ...], prompt: str) -> bool:
+    """Whether a sentence names what the prompt asks for: "7 pens", asked how many pens; "the area is 7"."""
+    if len(found) > 1 or _OF_EACH.search(sentence):
+        return False
+    things = _ASKED.findall(prompt.lower())
+    behind = re.match(r"\W*(\w+)", sentence[found[0].end :].lower())
+    subject = re.findall(r"[a-z]+", sentence[: found[0].start].lower())
+    return any(
+        many == behind[1] if many and behind else bool(what) and what in subject for many, what in things
+    )
 
 
 def _numbers(text: str) -> set[str]:
@@ -139,7 +163,13 @@ def _numbers(text: str) -> set[str]:
 
 def _computes(text: str, value: str) -> bool:
     """Whether `text` has the value behind an "="."""
-    return bool(re.search(rf"=[\s$€£\\(\[{{]*{re.escape(value.lstrip('$€£'))}(?!\d)", text))
+    at = text.find(value)
+    while at >= 0:
+        before = text[max(0, at - 12) : at].rstrip(" \n$€£\\([{")
+        if before.endswith("=") and not text[at + len(value) :][:1].isdigit():
+            return True
+        at = text.find(value, at + 1)
+    return False
 
 
 def equation_before(text: str, end: int) -> re.Match[str] | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-VERSION = 7
+VERSION = 8
 """Part of the key of every stored verdict. Raise it with any change that can change a verdict."""
 
 Status = Literal["correct", "incorrect", "undecided"]

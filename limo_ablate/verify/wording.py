@@ -154,7 +154,8 @@ CONCLUDES = re.compile(
     re.IGNORECASE,
 )
 SUMS_UP = re.compile(
-    r"\b(?:in\s+(?:total|all|the\s+end)|altogether|overall|left(?!\s+(?:of|side|hand))|remain\w*|finally)\b", re.IGNORECASE
+    r"\b(?:in\s+(?:total|all|the\s+end)|altogether|overall|left(?!\s+(?:of|side|hand))|remain\w*|finally)\b",
+    re.IGNORECASE,
 )
 """What in a sentence says that its value is the result of all before it."""
 _WOULD_BE = re.compile(r"\b(?:would|might|could)\s+(?:then\s+)?(?:have\s+)?be(?:en)?\b", re.IGNORECASE)
