@@ -154,7 +154,7 @@ CONCLUDES = re.compile(
     re.IGNORECASE,
 )
 SUMS_UP = re.compile(
-    r"\b(?:in\s+(?:total|all|the\s+end)|altogether|overall|left(?!\s+(?:of|side|hand))|remain\w*|finally)\b",
+    r"(?<!\\)\b(?:in\s+(?:total|all|the\s+end)|altogether|overall|left(?!\s+(?:of|side|hand)|-)|remain\w*|finally)\b",
     re.IGNORECASE,
 )
 """What in a sentence says that its value is the result of all before it."""
