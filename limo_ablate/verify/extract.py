@@ -60,7 +60,7 @@ def extract(
 
     A text that is not `finished` was cut off: only a box or an answer phrase before the cut counts.
     """
-    if "\f" in completion or "\b" in completion:
+    if "\f" in completion or "\b" in completion or "\v" in completion:
         completion = with_backslashes(completion)
     text, breaks_off = final_part(completion, prompt, thinking)
     finished = finished and not breaks_off

@@ -164,6 +164,31 @@ def test_what_the_prompt_says_is_no_answer() -> None:
     assert found_with(prompt, "Say $y = 3$ and then $x = 5$ next", "lenient") == "y = 3"
 
 
+PROMPT = "A jar holds 5 red balls and 7 blue balls, which weigh 40 g each. How many balls are in the jar?"
+
+
+@pytest.mark.parametrize(
+    ("completion", "answer"),
+    [
+        ("The jar contains 5 red balls.", None),
+        ("We start from the fact that the weight is 40 g.", None),
+        ("The blue balls number seven. Every one of them weighs 40 g.", None),
+        ("There are 7 blue balls.", None),
+        ("There are 12 balls.", "12"),
+        ("The jar is home to 12 balls.", "12"),
+        ("The jar contains 7 balls.", "7"),
+        ("So there are 5 red balls.", "5"),
+        ("Only the red ones count, 12 - 7 = 5. There are 5 red balls.", "5"),
+        ("**5**", "5"),
+    ],
+)
+def test_a_value_of_the_prompt_is_an_answer_where_it_is_asked_for_or_concluded(
+    completion: str, answer: str | None
+) -> None:
+    found = extract(completion, prompt=PROMPT)
+    assert (None if isinstance(found, str) else found.text) == answer
+
+
 def found_with(prompt: str, completion: str, mode: Extract) -> str:
     extraction = extract(completion, mode, prompt=prompt)
     assert not isinstance(extraction, str), extraction
