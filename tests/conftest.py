@@ -141,6 +141,16 @@ EXHAUSTIVE = (
     "test_an_interrupt_ends_whole_trees_and_no_row_is_left_running[slurm]",
     "test_a_trial_that_has_to_make_room_goes_on_from_its_checkpoint[slurm]",
     "test_a_machine_that_is_lost_takes_no_trial_with_it[slurm]",
+    "test_two_processes_have_the_curve_of_one", "test_ranks_and_an_adapter_run_it",
+    "test_a_row_is_claimed_and_ended_once_by_processes[postgres]",
+    "test_a_storage_that_is_away_for_a_while_is_waited_for[grpc]",
+    "test_a_storage_that_stays_away_is_told_of[grpc]",
+    "test_the_forecast_is_what_tensors_take[changes4-bf16]", "test_so_do_two_of_deepspeed",
+    "test_what_is_drawn_does_not_depend_on_the_batch[vllm]", "test_samples_and_seeds_differ[vllm]",
+    "test_a_trial_that_stands_still_is_ended_and_tried_again[slurm]",
+    "test_ten_thousand_trials_are_planned_in_seconds_and_without_torch",
+    "test_a_report_that_can_not_be_drawn_says_why",
+    "test_what_is_loaded_scores_what_was_trained_whatever_is_saved[float32-no]",
 )  # fmt: skip
 """The costliest tests, each beside a cheaper one of the same kind: they run with --exhaustive."""
 

@@ -69,7 +69,7 @@ def _cells(count: int, seed: int) -> list[tuple[str, ...]]:
 
 
 def test_every_configuration_and_every_error_is_the_plain_way_s(monkeypatch: pytest.MonkeyPatch) -> None:
-    cells = [*((value,) for value in VALUES), *_cells(60, seed=0)]
+    cells = [*((value,) for value in VALUES), *_cells(25, seed=0)]
     quick = _outcomes(cells)
 
     def refuse(*_: object) -> Template:
