@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.ray_cluster import RayCluster, ray_cluster
+from limo_ablate.sweep.launchers.ray.node import TRIALS
+from tests.ray_cluster import HOSTS, RayCluster, ray_cluster
 from tests.sweep.launchers.places import OnRay, all_gone, marked
 from tests.sweep.sweeping import ended
 from tests.waiting import gone
@@ -88,6 +90,50 @@ def test_what_no_node_could_run_is_one_line(sweep: OnRay, overrides: tuple[str, 
     assert code == 2, said
     assert complaint in said
     assert "Traceback" not in said
+
+
+def no_folder(cluster: RayCluster) -> None:
+    cluster.directory(HOSTS[1]).rmdir()
+
+
+def no_room_for_trials(cluster: RayCluster) -> None:
+    (cluster.directory(HOSTS[1]) / TRIALS).touch()
+
+
+def not_installed(cluster: RayCluster) -> None:
+    package = cluster.directory(HOSTS[1]) / "limo_ablate"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise ModuleNotFoundError('limo_ablate')")
+    cluster.kill_node(HOSTS[1])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cluster, "modules", f"{package.parent}{os.pathsep}{cluster.modules}")
+        cluster.start_node(HOSTS[1])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (no_folder, "node 127.0.0.3 has no folder "),
+        (no_room_for_trials, "node 127.0.0.3 can't run a trial in "),
+        (not_installed, "RayTaskError"),
+    ],
+)
+def test_a_node_that_can_run_nothing_is_left_out(
+    sweep: OnRay, spoil: Callable[[RayCluster], None], reason: str
+) -> None:
+    """Its trials, of which no attempt counts, run on the other."""
+    assert sweep.cluster is not None
+    spoil(sweep.cluster)
+    try:
+        sweep.declare("launch.attempts=1", size=(300, 310, 320, 330, 340, 350))
+        code, said = sweep.run()
+    finally:
+        sweep.lose(sweep.runners[-1])
+        shutil.rmtree(sweep.cluster.directory(HOSTS[1]), ignore_errors=True)
+    assert code == 0, said
+    assert f"waits again: node 127.0.0.3 gets no more trials: {reason}" in said
+    assert len(sweep.finished()) == 6
+    assert set(sweep.finished().values()) == {1}
 
 
 def test_no_cluster_at_the_address_is_one_line(sweep: OnRay) -> None:

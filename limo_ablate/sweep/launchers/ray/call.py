@@ -15,7 +15,7 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.core.files import write_atomically
 from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.sweep.launchers.ray.mail import Ended, Item, Part, Started
-from limo_ablate.sweep.worker import FAILED, PREEMPTED, SERVER_DIED
+from limo_ablate.sweep.worker import BROKEN, FAILED, PREEMPTED, SERVER_DIED
 
 
 class Owner(Protocol):
@@ -103,7 +103,10 @@ def write_part(folder: Path, part: Part) -> None:
 
 
 def outcome(error: BaseException, host: str | None) -> Ended:
-    """How an attempt has ended whose task could not say so itself; `host`: its node's, if it had started."""
+    """How an attempt has ended whose task could not say so itself; `host`: its node's, if it had started.
+
+    A task that fails before it starts would fail so for any trial: its node lacks limo-ablate, say.
+    """
     from ray import exceptions
 
     if isinstance(error, exceptions.OutOfMemoryError):
@@ -111,7 +114,7 @@ def outcome(error: BaseException, host: str | None) -> Ended:
     if isinstance(error, exceptions.WorkerCrashedError):
         return Ended(SERVER_DIED, "its Ray worker was killed")
     if isinstance(error, exceptions.RayTaskError | exceptions.RaySystemError):
-        return Ended(FAILED, said(error))
+        return Ended(FAILED if host else BROKEN, said(error))
     if isinstance(error, exceptions.TaskCancelledError):
         return Ended(PREEMPTED, "cancelled before it started, or as it did not end")
     return Ended(PREEMPTED, f"its node is gone: {host or 'before it started'} ({type(error).__name__})")

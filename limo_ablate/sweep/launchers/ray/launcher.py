@@ -55,5 +55,7 @@ class RayLauncher:
         for node in found["nodes"]:
             there = ", ".join(f"{count:g} {name}" for name, count in node["resources"].items() if count)
             running = ", ".join(names.get(one, one) for one in node["running"])
-            lines.append(f"  node {node['host']} ({node['node'][:8]}, {there}): {running or 'nothing runs'}")
+            why = node["excluded"] and f"gets no more trials: {node['excluded']}"
+            state = "; ".join(filter(None, (running, why))) or "nothing runs"
+            lines.append(f"  node {node['host']} ({node['node'][:8]}, {there}): {state}")
         return lines

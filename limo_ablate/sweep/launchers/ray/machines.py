@@ -27,7 +27,7 @@ from limo_ablate.sweep.launchers.ray import node as ray_node
 from limo_ablate.sweep.launchers.ray.call import RayCall, outcome, said
 from limo_ablate.sweep.launchers.ray.mail import TAKE_SECONDS, Ended, Item, Mailbox, Started
 from limo_ablate.sweep.slots import Slot, Slots, width
-from limo_ablate.sweep.worker import BROKEN, DISK_FULL, FAILED, LOG, Call
+from limo_ablate.sweep.worker import BROKEN, DISK_FULL, FAILED, LOG, PREEMPTED, Call
 from limo_ablate.trial.launch_config import LaunchConfig, RayConfig
 
 CONNECT_SECONDS = 10.0
@@ -94,6 +94,8 @@ class RayMachines(Slots):
     _count: int = field(default=0, init=False)
     _nodes: list[Node] = field(default_factory=list, init=False)
     _nodes_at: float = field(default=float("-inf"), init=False)
+    _excluded: dict[str, str] = field(default_factory=dict, init=False)
+    """Id of each node that could not run a trial -> why; it gets no more while another could."""
     _timers: list[threading.Timer] = field(default_factory=list, init=False)
     """Of the ends of tasks."""
     _gone: bool = field(default=False, init=False)
@@ -113,7 +115,7 @@ class RayMachines(Slots):
                     f"hardware={one.name}: launch=ray runs a trial on one node, not on hardware.nodes="
                     f"{one.nodes}; launch=slurm runs it on several"
                 )
-            if not any(_has(node.resources, self.wanted(one)) for node in self.nodes()):
+            if not self._could_run(one):
                 there = "; ".join(sorted({_text(node.resources, self.wanted(one)) for node in self.nodes()}))
                 raise UserError(
                     f"hardware={one.name} needs {_text(self.wanted(one), self.wanted(one))} on one node; "
@@ -129,7 +131,7 @@ class RayMachines(Slots):
             1,
             sum(
                 min(int(node.resources.get(name, 0) // need) for name, need in wanted.items())
-                for node in self.nodes()
+                for node in self._usable()
             ),
         )
 
@@ -195,6 +197,8 @@ class RayMachines(Slots):
             "resources": self.config.resources,
             "name": f"{folder.parent.name}/{folder.name}",
         }
+        if self._excluded:
+            options["label_selector"] = {"ray.io/node-id": f"!in({', '.join(self._excluded)})"}
         running.task = self._task.options(**options).remote(order, self._mailbox)
         running.task.future().add_done_callback(lambda future: self._task_ended(running, future.exception()))
         return running
@@ -255,13 +259,28 @@ class RayMachines(Slots):
             self._nodes_at = time.monotonic()
         return self._nodes
 
+    def _usable(self) -> list[Node]:
+        return [node for node in self.nodes() if node.id not in self._excluded]
+
+    def _could_run(self, hardware: HardwareConfig) -> bool:
+        return any(_has(node.resources, self.wanted(hardware)) for node in self._usable())
+
+    def _exclude(self, place: str, ended: Ended, hardware: HardwareConfig) -> Ended:
+        """How an attempt has ended that its node, of this id or host, could not run, as it could no other."""
+        assert ended.reason is not None
+        nodes = [node for node in self._nodes if place in (node.id, node.host)]
+        self._excluded |= {node.id: ended.reason for node in nodes}
+        if not nodes or not self._could_run(hardware):
+            return ended
+        return Ended(PREEMPTED, f"node {nodes[0].host} gets no more trials: {ended.reason}")
+
     @property
     def _directory(self) -> str:
         return self.config.folder or str(Path.cwd())
 
     def _free(self) -> dict[str, dict[str, float]]:
         """Id of each node -> its resources but for what this sweep's attempts use, or wait for."""
-        free = {node.id: dict(node.resources) for node in self.nodes()}
+        free = {node.id: dict(node.resources) for node in self._usable()}
         for call in sorted(self._calls.values(), key=lambda call: call.node is None):
             wanted = self.wanted(call.hardware)
             room = (id for id, left in free.items() if _has(left, wanted))
@@ -286,6 +305,8 @@ class RayMachines(Slots):
                     self._deliver(call, item)
 
     def _deliver(self, call: RayCall, item: Item) -> None:
+        if isinstance(item, Ended) and item.code in (BROKEN, DISK_FULL) and call.node:
+            item = self._exclude(call.node.node, item, call.hardware)
         try:
             call.receive(item)
         except (OSError, UserError) as error:
@@ -300,8 +321,12 @@ class RayMachines(Slots):
             call.end(Ended(BROKEN, reason))
 
     def _task_ended(self, call: RayCall, error: BaseException | None) -> None:
-        if error is not None:
-            call.end(outcome(error, call.node.host if call.node else None))
+        if error is None:
+            return
+        ended = outcome(error, call.node.host if call.node else None)
+        if ended.code == BROKEN and call.running:
+            ended = self._exclude(getattr(error, "ip", ""), ended, call.hardware)
+        call.end(ended)
 
     def _write_nodes(self) -> None:
         with suppress(OSError):  # only for people
@@ -310,6 +335,7 @@ class RayMachines(Slots):
                     "node": node.id,
                     "host": node.host,
                     "resources": {name: node.resources.get(name, 0) for name in ("CPU", "GPU")},
+                    "excluded": self._excluded.get(node.id),
                     "running": [
                         call.folder.name
                         for call in list(self._calls.values())

@@ -21,13 +21,14 @@ from typing import IO, Any
 
 from limo_ablate.analysis.results import METRICS
 from limo_ablate.core.code import code_digest
+from limo_ablate.core.errors import is_disk_full
 from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.core.marked_processes import ATTEMPT_MARK, end_marked
 from limo_ablate.core.progress import PROGRESS, PROGRESS_VARIABLE
 from limo_ablate.sweep.launchers.ray import reaper as ray_reaper
 from limo_ablate.sweep.launchers.ray.mail import Ended, Item, Part, Started
 from limo_ablate.sweep.slots import Slot
-from limo_ablate.sweep.worker import BROKEN, LOG, Call, Worker, fork_server
+from limo_ablate.sweep.worker import BROKEN, DISK_FULL, FAILED, LOG, Call, Worker, fork_server
 from limo_ablate.trial.evaluate.config import REPORTS
 
 BEAT = 0.5
@@ -85,7 +86,13 @@ def run(order: Order, mailbox: Any) -> None:
     post(Started(context.get_node_id(), host))
     code, reason = why_not(order, host)
     if reason is None:
-        code, reason = _run(order, mailbox, post)
+        try:
+            code, reason = _run(order, mailbox, post)
+        except NotPrepared as error:
+            code = DISK_FULL if is_disk_full(error.__cause__) else BROKEN
+            reason = f"node {host} can't run a trial in {_expanded(order.directory)}: {error}"
+        except Exception as error:  # what Ray itself reports has happened before the trial had started
+            code, reason = FAILED, f"{type(error).__name__}: {error}"
     post(Ended(code, reason))
 
 
@@ -110,13 +117,8 @@ def end_leftovers(runner: str, unused: str) -> None:
 def _run(order: Order, mailbox: Any, post: Callable[[Item], None]) -> tuple[int, str | None]:
     import ray
 
-    os.chdir(_expanded(order.directory))
-    folder = Path(TRIALS, order.study, order.folder.parent.name, order.folder.name).absolute()
-    shutil.rmtree(folder, ignore_errors=True)  # of an attempt whose worker was killed
-    for path, data in order.files.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(data)
-    worker, sent = _start(order, folder), Sent(folder, post)
+    folder, worker = _prepared(order)
+    sent = Sent(folder, post)
     try:
         next_order = mailbox.next_order.remote(order.attempt)
         while worker.running:
@@ -134,6 +136,24 @@ def _run(order: Order, mailbox: Any, post: Callable[[Item], None]) -> tuple[int,
     sent.rest()
     shutil.rmtree(folder)
     return code, reason
+
+
+class NotPrepared(Exception):
+    """This node could not start any trial; its cause is an OSError."""
+
+
+def _prepared(order: Order) -> tuple[Path, Worker]:
+    """The trial's folder here, and its process."""
+    try:
+        os.chdir(_expanded(order.directory))
+        folder = Path(TRIALS, order.study, order.folder.parent.name, order.folder.name).absolute()
+        shutil.rmtree(folder, ignore_errors=True)  # of an attempt whose worker was killed
+        for path, data in order.files.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(data)
+        return folder, _start(order, folder)
+    except OSError as error:
+        raise NotPrepared(str(error)) from error
 
 
 def _expanded(path: str) -> Path:
