@@ -140,6 +140,23 @@ def test_a_node_with_other_code_or_no_folder_runs_nothing(
     )
 
 
+def test_a_node_that_can_run_nothing_gets_nothing_while_another_could(tmp_path: Path) -> None:
+    """Of two nodes, one alone has GPUs."""
+    where = machines(tmp_path)
+    where._nodes = where.nodes()
+    one, other = call(where, tmp_path, "one"), call(where, tmp_path, "other")
+    one.receive(Started("b", "10.0.0.2"))
+    broken = Ended(BROKEN, "node 10.0.0.2 has no folder /x")
+    where._deliver(one, broken)
+    reason = "node 10.0.0.2 gets no more trials: node 10.0.0.2 has no folder /x"
+    assert one._ended == Ended(PREEMPTED, reason)
+    assert where.side_by_side(CPU) == 4
+    assert list(where._free()) == ["a"]
+    other.receive(Started("a", "10.0.0.1"))
+    where._deliver(other, broken)
+    assert other._ended == broken, "no node is left"
+
+
 def test_an_attempt_ends_once(tmp_path: Path) -> None:
     running = call(machines(tmp_path), tmp_path)
     running.end(Ended(PREEMPTED, "its node is gone"))

@@ -115,7 +115,7 @@ class RayMachines(Slots):
                     f"hardware={one.name}: launch=ray runs a trial on one node, not on hardware.nodes="
                     f"{one.nodes}; launch=slurm runs it on several"
                 )
-            if not self._could_run(one):
+            if not any(_has(node.resources, self.wanted(one)) for node in self.nodes()):
                 there = "; ".join(sorted({_text(node.resources, self.wanted(one)) for node in self.nodes()}))
                 raise UserError(
                     f"hardware={one.name} needs {_text(self.wanted(one), self.wanted(one))} on one node; "
@@ -262,15 +262,13 @@ class RayMachines(Slots):
     def _usable(self) -> list[Node]:
         return [node for node in self.nodes() if node.id not in self._excluded]
 
-    def _could_run(self, hardware: HardwareConfig) -> bool:
-        return any(_has(node.resources, self.wanted(hardware)) for node in self._usable())
-
     def _exclude(self, place: str, ended: Ended, hardware: HardwareConfig) -> Ended:
         """How an attempt has ended that its node, of this id or host, could not run, as it could no other."""
         assert ended.reason is not None
         nodes = [node for node in self._nodes if place in (node.id, node.host)]
         self._excluded |= {node.id: ended.reason for node in nodes}
-        if not nodes or not self._could_run(hardware):
+        left = [node for node in self._nodes if node.id not in self._excluded]
+        if not nodes or not any(_has(node.resources, self.wanted(hardware)) for node in left):
             return ended
         return Ended(PREEMPTED, f"node {nodes[0].host} gets no more trials: {ended.reason}")
 
