@@ -118,6 +118,7 @@ def finished_study(folder: Path, cells: int, ledger: str) -> Path:
     """A study of so many cells, all of them finished in its ledger."""
     from limo_ablate.study.planned import planned_trials
     from limo_ablate.sweep.coordinate import write_study
+    from limo_ablate.sweep.kept_plan import plan_digest, write_plan
     from limo_ablate.sweep.ledger.ledger import LEDGER, Ledger
     from limo_ablate.sweep.ledger.parameters import space
 
@@ -125,6 +126,7 @@ def finished_study(folder: Path, cells: int, ledger: str) -> Path:
     found = planned_trials(study)
     folder.mkdir(parents=True)
     write_study(study, found, folder)
+    write_plan(folder, plan_digest(study), found)
     rows = Ledger(ledger or folder / LEDGER, study.name)
     levels = space([], found, grows=True)
     result = {"scores": {"mini": {"accuracy": 0.5, "stderr": 0.1}}, "total_seconds": 1.0, "artifacts": {}}

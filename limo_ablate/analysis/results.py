@@ -18,9 +18,8 @@ from typing import Any, NotRequired, TypedDict
 from limo_ablate.core.artifacts import Store, digest_file, stage_version
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.reading import read_json
-from limo_ablate.core.remote.object_store import store_folder
 from limo_ablate.study.folder import started_in
-from limo_ablate.study.planned import PlannedTrial
+from limo_ablate.study.planned import ShownTrial
 from limo_ablate.verify import VERSION as VERIFIER
 
 METRICS, VERDICTS, TRAJECTORY = "metrics.json", "verdicts.parquet", "trajectory.parquet"
@@ -188,7 +187,7 @@ class Results:
         self._inputs: dict[str, CurrentInputs] = {}
         """Store -> the inputs, each looked at once."""
 
-    def why_not(self, trial: PlannedTrial) -> str | None:
+    def why_not(self, trial: ShownTrial) -> str | None:
         """Why the trial has no result that counts: GONE, or what has changed since; None if it has one."""
         place = self._folder / "trials" / trial.folder
         try:
@@ -199,7 +198,7 @@ class Results:
             return str(error)
         if metrics is None:
             return GONE
-        store = str(store_folder(trial.config.paths.artifacts, trial.config.paths.cache))
+        store = str(trial.store)
         if store not in self._inputs:
             bases = [*started_in(self._folder), Path()]
             self._inputs[store] = CurrentInputs(store_of(bases, store), bases)

@@ -21,14 +21,15 @@ PACKAGES = (
 
 
 @cache
-def code_digest() -> str:
-    """SHA-256 of the source of the packages that take part in a trial, as it is on disk at the first call.
+def code_digest(names: Sequence[str] = TRIAL_CODE) -> str:
+    """SHA-256 of the source of these packages, as it is on disk at the first call: of those that take part
+    in a trial.
 
     Unlike the commit it is known of an installed copy too, and a change of the report or of a text does not
     touch it.
     """
     package = Path(__file__).resolve().parents[1]
-    files = sorted(path for name in TRIAL_CODE for path in (package / name).rglob("*.py"))
+    files = sorted(path for name in names for path in (package / name).rglob("*.py"))
     total = hashlib.sha256()
     for file in files:
         total.update(f"{file.relative_to(package).as_posix()}\0".encode() + file.read_bytes() + b"\0")

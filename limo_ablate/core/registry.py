@@ -139,6 +139,11 @@ class Registry(Generic[T]):
         return found
 
 
+def adds_entries() -> bool:
+    """Whether any other package adds an entry to any registry."""
+    return bool(_all_points())
+
+
 def _points(group: str) -> list[tuple[EntryPoint, str]]:
     return [(point, package) for point, package in _all_points() if point.group == group]
 

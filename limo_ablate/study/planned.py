@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.hardware import HardwareConfig
 from limo_ablate.core.overrides import format_override, parse_overrides
+from limo_ablate.core.remote.object_store import store_folder
 from limo_ablate.core.text import counted
 from limo_ablate.study.axes import Point
 from limo_ablate.study.block import Block
@@ -73,11 +76,48 @@ class PlannedTrial:
         """
         return f"{self.key}-{self.name}" if self.proposal else self.key
 
+    @property
+    def hardware(self) -> HardwareConfig:
+        return self.config.hardware
+
+    @property
+    def executor(self) -> str:
+        return self.config.launch.executor
+
+    @property
+    def store(self) -> Path:
+        """The store's folder, or that of its local copies."""
+        return store_folder(self.config.paths.artifacts, self.config.paths.cache)
+
     def labels(self, study: str) -> TrialLabels:
         """Labels with every override, so that the trial's record is complete; of two for a key, the last
         holds."""
         overrides = {given.key: given.values[0] for given in parse_overrides(self.overrides)}
         return TrialLabels(study=study, cell=overrides, name=self.name)
+
+
+class ShownTrial(Protocol):
+    """What is told of a trial beside its state: a `PlannedTrial` has it, and one that was kept without its
+    configuration (`limo_ablate/sweep/kept_plan.py`)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def id(self) -> str: ...
+    @property
+    def folder(self) -> str: ...
+    @property
+    def overrides(self) -> tuple[str, ...]: ...
+    @property
+    def proposal(self) -> Proposal | None: ...
+    @property
+    def hardware(self) -> HardwareConfig: ...
+    @property
+    def executor(self) -> str: ...
+    @property
+    def store(self) -> Path: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +188,12 @@ def trial_names(specs: Sequence[TrialSpec]) -> list[str]:
     )
 
 
-def cell_count(trials: Sequence[PlannedTrial]) -> int:
+def cell_count(trials: Sequence[ShownTrial]) -> int:
     """Number of cells: trials that differ in more than their seed."""
     return len({tuple(o for o in trial.overrides if not o.startswith("seed=")) for trial in trials})
 
 
-def count_text(trials: Sequence[PlannedTrial], total: int) -> str:
+def count_text(trials: Sequence[ShownTrial], total: int) -> str:
     """`96 trials (32 cells)`; without the cells where there is one seed, or where searches are to propose
     more."""
     cells = cell_count(trials)

@@ -24,6 +24,7 @@ from limo_ablate.study.folder import REGISTRATION, REPORT, REPORT_ERRORS, SEEN_A
 from limo_ablate.study.planned import PlannedTrial, count_text
 from limo_ablate.study.search.propose import first_proposals
 from limo_ablate.sweep.interrupts import Interrupts
+from limo_ablate.sweep.kept_plan import write_plan
 from limo_ablate.sweep.launchers.launcher import load_launcher
 from limo_ablate.sweep.ledger.declaration import declare
 from limo_ablate.sweep.ledger.flock import coordinator
@@ -192,6 +193,7 @@ def _run_missing(
     )
     queue = session.queue(ledger, lease, costs, same_failures, slots=slots, reopen=True)
     write_study(study, queue.trials, session.folder)
+    write_plan(session.folder, session.digest, session.trials)
     budget_guard = session.budget_guard(queue, costs)
     left = queue.total - queue.done - len(queue.given_up)
     if not queue.waiting and not queue.elsewhere:

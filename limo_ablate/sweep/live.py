@@ -21,7 +21,7 @@ from limo_ablate.core.files import open_plain
 from limo_ablate.core.progress import Progress
 from limo_ablate.core.project import command
 from limo_ablate.core.text import printable
-from limo_ablate.study.planned import PlannedTrial
+from limo_ablate.study.planned import PlannedTrial, ShownTrial
 from limo_ablate.sweep.ledger.same_failures import PrintedReasons, group_by_reason, listed
 from limo_ablate.trial.show import plus_minus
 
@@ -194,7 +194,7 @@ def _progress(progress: Progress | None) -> tuple[str, str, str, str]:
     return progress.stage, done, speed, "" if progress.left is None else readable(progress.left)
 
 
-def failure_lines(failed: Iterable[tuple[PlannedTrial, str, Path]]) -> Iterator[str]:
+def failure_lines(failed: Iterable[tuple[ShownTrial, str, Path]]) -> Iterator[str]:
     """Lines about trials that failed, each with its reason and log: those of equal reasons together."""
     for group in group_by_reason(failed, lambda one: one[1]).values():
         trial, reason, log = group[0][0], printable(group[0][1]), group[0][2]
@@ -207,7 +207,7 @@ def failure_lines(failed: Iterable[tuple[PlannedTrial, str, Path]]) -> Iterator[
         yield f"    rerun: {rerun_command(trial)}"
 
 
-def rerun_command(trial: PlannedTrial) -> str:
+def rerun_command(trial: ShownTrial) -> str:
     return command(*trial.overrides)
 
 

@@ -18,6 +18,7 @@ from limo_ablate.study.planned import PlannedTrial, planned_trials
 from limo_ablate.study.search.search import Search, searches
 from limo_ablate.sweep.budget_guard import BudgetGuard
 from limo_ablate.sweep.interrupts import Interrupts
+from limo_ablate.sweep.kept_plan import plan_digest
 from limo_ablate.sweep.ledger.declaration import check_folder
 from limo_ablate.sweep.ledger.journal import PATIENCE
 from limo_ablate.sweep.ledger.lease import Lease
@@ -47,11 +48,14 @@ class Session:
     searches: Sequence[Search]
     hardware: Sequence[HardwareConfig]
     """The distinct hardware configurations of all trials."""
+    digest: str | None
+    """Of what the trials were composed from, see `plan_digest`."""
 
     @classmethod
     def of(cls, study: Study, folder: Path | None = None) -> Session:
         """Composes the study's trials. Raises UserError before anything is written, and for a link out of its
         folder."""
+        digest = plan_digest(study)
         trials, own_searches = planned_trials(study), searches(study)
         check_study(study, trials)
         shared = (*study.overrides, *study.blocks[0].overrides)
@@ -66,6 +70,7 @@ class Session:
             trials,
             own_searches,
             list({config.hardware: None for config in configs}),
+            digest if digest == plan_digest(study) else None,
         )
 
     def ledger(self, pause: Callable[[float], None] = time.sleep) -> Ledger:
@@ -78,7 +83,7 @@ class Session:
 
     def reader(self, patience: float = PATIENCE) -> LedgerReader:
         """The ledger for reading only, which creates nothing; `patience`: as for LedgerReader."""
-        return LedgerReader(self.study.ledger or self.folder / LEDGER, self.study.name, patience)
+        return ledger_reader(self.study, self.folder, patience)
 
     @property
     def declared(self) -> bool:
@@ -178,6 +183,10 @@ class RunnerOptions:
     """No table, and no line of a trial that is finished."""
     max_attempts: int | None = None
     """It leaves after so many attempts; None: when nothing waits."""
+
+
+def ledger_reader(study: Study, folder: Path, patience: float = PATIENCE) -> LedgerReader:
+    return LedgerReader(study.ledger or folder / LEDGER, study.name, patience)
 
 
 def all_trials(session: Session, rows: Sequence[FrozenTrial]) -> list[PlannedTrial]:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from optuna.trial import FrozenTrial
 from rich.console import Console
@@ -18,6 +18,7 @@ from rich.console import Console
 from limo_ablate.analysis.results import Results
 from limo_ablate.core.command import print_json
 from limo_ablate.core.errors import EXIT_USER_ERROR, UserError
+from limo_ablate.core.files import check_links
 from limo_ablate.core.hardware import device_count
 from limo_ablate.core.progress import Progress, read_progress
 from limo_ablate.core.project import command
@@ -26,29 +27,31 @@ from limo_ablate.core.text import counted
 from limo_ablate.study.budget import Use
 from limo_ablate.study.design import load_study
 from limo_ablate.study.folder import STUDY, study_folder
-from limo_ablate.study.planned import PlannedTrial, count_text
+from limo_ablate.study.planned import ShownTrial, count_text
 from limo_ablate.study.search.search import searches
 from limo_ablate.sweep.attempts import BASES, Bases
+from limo_ablate.sweep.kept_plan import base_of, read_plan
 from limo_ablate.sweep.ledger.lease import LEASE, RUNNERS, Watch
 from limo_ablate.sweep.ledger.ledger import History, histories
 from limo_ablate.sweep.ledger.same_failures import read_stop
 from limo_ablate.sweep.ledger.usage import MachineUsage, usage
 from limo_ablate.sweep.live import failure_lines, last_line, readable
-from limo_ablate.sweep.session import Session, all_trials
+from limo_ablate.sweep.session import Session, all_trials, ledger_reader
 from limo_ablate.sweep.worker import LOG
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.launch_config import LAUNCHERS
 
 Rows = Sequence[FrozenTrial]
 """Rows of a ledger."""
+T = TypeVar("T", bound=ShownTrial, covariant=True)
 STATES = ("finished", "stale", "running", "waiting", "failed")
 
 
 @dataclass(frozen=True, slots=True)
-class TrialStatus:
+class TrialStatus(Generic[T]):
     """The state of a trial, from the ledger."""
 
-    trial: PlannedTrial
+    trial: T
     state: str
     """One of STATES."""
     reason: str | None
@@ -96,7 +99,7 @@ def print_status(name: str | None, overrides: Sequence[str], *, as_json: bool) -
     study among others that can't be read is a line too. Raises UserError."""
     root = Path(compose(overrides).paths.studies)
     folders = [study_folder(name, root)] if name else sorted(p.parent for p in root.glob("*/study.yaml"))
-    by_folder, unreadable = dict[Path, tuple[list[TrialStatus], Rows]](), dict[Path, str]()
+    by_folder, unreadable = dict[Path, tuple[list[TrialStatus[ShownTrial]], Rows]](), dict[Path, str]()
     imported: list[Path] = []
     for folder in folders:
         try:
@@ -136,20 +139,25 @@ def study_facts(folder: Path) -> dict[str, Any]:
     return _facts(folder, *_read(folder), full=True)
 
 
-def study_statuses(folder: Path) -> list[TrialStatus]:
+def study_statuses(folder: Path) -> list[TrialStatus[ShownTrial]]:
     """Statuses of the trials of the study in `folder`, as it was last run."""
     return _read(folder)[0]
 
 
-def _read(folder: Path) -> tuple[list[TrialStatus], Rows]:
-    session = Session.of(load_study(str(folder / "study.yaml")), folder)
+def _read(folder: Path) -> tuple[list[TrialStatus[ShownTrial]], Rows]:
+    study = load_study(str(folder / "study.yaml"))
+    if kept := read_plan(folder, study):
+        check_links(folder)
+        rows = ledger_reader(study, folder).rows()
+        return trial_statuses(folder, kept, rows), rows
+    session = Session.of(study, folder)
     rows = session.reader().rows()
     return trial_statuses(folder, all_trials(session, rows), rows), rows
 
 
 def trial_statuses(
-    folder: Path, trials: Sequence[PlannedTrial], rows: Sequence[FrozenTrial]
-) -> list[TrialStatus]:
+    folder: Path, trials: Sequence[T], rows: Sequence[FrozenTrial]
+) -> list[TrialStatus[T]]:
     """Statuses of `trials` of the study in `folder`, from its ledger's rows."""
     live, found, results = [runner.id for runner in live_runners(folder)], histories(rows), Results(folder)
     return [_state(folder, trial, found.get(trial.id), live, results) for trial in trials]
@@ -167,8 +175,8 @@ def live_runners(folder: Path) -> list[LiveRunner]:
 
 
 def _state(
-    folder: Path, trial: PlannedTrial, history: History | None, live: Sequence[str], results: Results
-) -> TrialStatus:
+    folder: Path, trial: T, history: History | None, live: Sequence[str], results: Results
+) -> TrialStatus[T]:
     history = history or History(trial.name)
     why = results.why_not(trial)
     reason = history.failures[-1] if history.failures else None
@@ -182,11 +190,11 @@ def _state(
         state = "running" if running else "waiting" if waiting else "failed"
     runner = history.runner if state == "running" else None
     where = folder / "trials" / trial.folder
-    use = Use.of_devices(trial.config.hardware.price, history.device_seconds)
+    use = Use.of_devices(trial.hardware.price, history.device_seconds)
     return TrialStatus(trial, state, reason, len(history.failures), use, runner, where)
 
 
-def summary(folder: Path, found: Sequence[TrialStatus]) -> str:
+def summary(folder: Path, found: Sequence[TrialStatus[ShownTrial]]) -> str:
     counts = Counter(state.state for state in found)
     parts = [f"{counts[state]} {state}" for state in STATES if counts[state]]
     if for_bases := sum(count for _, count in bases_in_making(folder, found).values()):
@@ -204,32 +212,32 @@ def summary(folder: Path, found: Sequence[TrialStatus]) -> str:
     )
 
 
-def bases_in_making(folder: Path, found: Sequence[TrialStatus]) -> dict[str, tuple[Progress, int]]:
+def bases_in_making(folder: Path, found: Sequence[TrialStatus[ShownTrial]]) -> dict[str, tuple[Progress, int]]:
     """Base model that a runner is making -> its progress, and the number of trials that wait for it."""
     bases, waiting = Bases(), [state.trial for state in found if state.state == "waiting"]
     if not waiting or not live_runners(folder):
         return {}
-    counts = Counter(base.name for one in waiting if (base := bases.find(one.id, one.config)))
+    counts = Counter(name for one in waiting if (name := base_of(one, bases)))
     progress = {name: read_progress(folder / BASES / name) for name in counts}
     return {name: (reached, counts[name]) for name, reached in progress.items() if reached}
 
 
-def base_lines(folder: Path, found: Sequence[TrialStatus]) -> Iterator[str]:
+def base_lines(folder: Path, found: Sequence[TrialStatus[ShownTrial]]) -> Iterator[str]:
     for name, (progress, count) in bases_in_making(folder, found).items():
         left = f", {readable(progress.left)} left of it" if progress.left else ""
         yield f"  base model {name}: {progress}{left}; waiting for it: {counted(count, 'trial')}"
         yield f"    log:   {folder / BASES / name / LOG}"
 
 
-def unproposed(folder: Path, statuses: Sequence[TrialStatus]) -> int:
+def unproposed(folder: Path, statuses: Sequence[TrialStatus[ShownTrial]]) -> int:
     """Number of trials that the study's searches may still propose."""
     of_searches = sum(status.trial.proposal is not None for status in statuses)
     return sum(search.n for search in searches(load_study(str(folder / "study.yaml")))) - of_searches
 
 
-def _usage(found: Sequence[TrialStatus], rows: Rows) -> list[MachineUsage]:
+def _usage(found: Sequence[TrialStatus[ShownTrial]], rows: Rows) -> list[MachineUsage]:
     return usage(
-        rows, {state.trial.id: device_count(state.trial.config.hardware) for state in found}, time.time()
+        rows, {state.trial.id: device_count(state.trial.hardware) for state in found}, time.time()
     )
 
 
@@ -240,7 +248,7 @@ def _usage_line(machine: MachineUsage) -> str:
     return f"  machine {machine.name or 'unknown'}: {attempts}; {spent}, {in_use}"
 
 
-def _print_details(folder: Path, found: Sequence[TrialStatus], rows: Rows, console: Console) -> None:
+def _print_details(folder: Path, found: Sequence[TrialStatus[ShownTrial]], rows: Rows, console: Console) -> None:
     for machine in _usage(found, rows):
         console.print(_usage_line(machine))
     for line in base_lines(folder, found):
@@ -261,12 +269,12 @@ def _print_details(folder: Path, found: Sequence[TrialStatus], rows: Rows, conso
         console.print(f"  {stop}")
     if failed:
         console.print(f"  new attempts: {command('retry', str(folder))}")
-    for executor in {state.trial.config.launch.executor for state in found}:
+    for executor in {state.trial.executor for state in found}:
         for line in LAUNCHERS.load(executor).lines(folder):
             console.print(line)
 
 
-def _facts(folder: Path, found: Sequence[TrialStatus], rows: Rows, *, full: bool) -> dict[str, Any]:
+def _facts(folder: Path, found: Sequence[TrialStatus[ShownTrial]], rows: Rows, *, full: bool) -> dict[str, Any]:
     counts = Counter(state.state for state in found)
     facts = {
         "study": folder.name,

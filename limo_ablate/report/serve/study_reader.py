@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial
 from limo_ablate.core.files import check_links
 from limo_ablate.core.hardware import device_count
 from limo_ablate.study.design import load_study
+from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.study.search.pruning import read_reports
 from limo_ablate.sweep.live import last_lines, rerun_command
 from limo_ablate.sweep.plan.cost import Costs
@@ -92,14 +93,14 @@ class StudyReader:
             "results": _results(rows),
         }
 
-    def summary(self, states: Sequence[TrialStatus]) -> dict[str, Any]:
+    def summary(self, states: Sequence[TrialStatus[PlannedTrial]]) -> dict[str, Any]:
         """How many trials are in which state."""
         counts = Counter(state.state for state in states)
         state_counts = {f"{state}_trials": counts[state] for state in STATES}
         return {"study": self.folder.name, "trials": len(states), **state_counts}
 
     def _left(
-        self, states: Sequence[TrialStatus], rows: Sequence[FrozenTrial], started: dict[str, float]
+        self, states: Sequence[TrialStatus[PlannedTrial]], rows: Sequence[FrozenTrial], started: dict[str, float]
     ) -> float | None:
         """Forecast of the remaining seconds at the current parallelism; None if no trial runs or has
         finished."""
@@ -131,7 +132,7 @@ def _started(rows: Sequence[FrozenTrial]) -> dict[str, float]:
     }
 
 
-def _running(state: TrialStatus, seconds: float | None) -> dict[str, Any]:
+def _running(state: TrialStatus[PlannedTrial], seconds: float | None) -> dict[str, Any]:
     progress = state.progress
     log = last_lines(state.folder / LOG, CURVE_BYTES)
     scores = list(read_reports(state.folder).values())
@@ -159,7 +160,7 @@ def _losses(log: Sequence[str]) -> list[tuple[int, float]]:
     return found[::-1][::every][::-1]
 
 
-def _failed(state: TrialStatus) -> dict[str, Any]:
+def _failed(state: TrialStatus[PlannedTrial]) -> dict[str, Any]:
     return {
         "trial": state.trial.name,
         "reason": state.reason,

@@ -93,10 +93,12 @@ def test_what_no_node_could_run_is_one_line(sweep: OnRay, overrides: tuple[str, 
 
 
 def no_folder(cluster: RayCluster) -> None:
-    cluster.directory(HOSTS[1]).rmdir()
+    shutil.rmtree(cluster.directory(HOSTS[1]))
 
 
 def no_room_for_trials(cluster: RayCluster) -> None:
+    no_folder(cluster)
+    cluster.directory(HOSTS[1]).mkdir()
     (cluster.directory(HOSTS[1]) / TRIALS).touch()
 
 
@@ -131,7 +133,7 @@ def test_a_node_that_can_run_nothing_is_left_out(
         sweep.lose(sweep.runners[-1])
         shutil.rmtree(sweep.cluster.directory(HOSTS[1]), ignore_errors=True)
     assert code == 0, said
-    assert f"waits again: node 127.0.0.3 gets no more trials: {reason}" in said
+    assert f"waits again: node 127.0.0.3 gets no more trials: {reason}" in said, said
     assert len(sweep.finished()) == 6
     assert set(sweep.finished().values()) == {1}
 
