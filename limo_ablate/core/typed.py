@@ -95,13 +95,19 @@ def _dataclass(cls: Any, data: Any, where: str, known: Converted) -> Any:
     return instance
 
 
+@cache
+def _entries(cls: Any) -> tuple[str, ...]:
+    """Names that a record has to have."""
+    kinds = hints(cls)
+    return tuple(name for name, kind in kinds.items() if cls.__total__ and get_origin(kind) is not NotRequired)
+
+
 def _typed_dict(cls: Any, data: Any, where: str, known: Converted) -> dict[str, Any]:
     """A record whose known keys are checked; it may have others."""
     if not isinstance(data, Mapping):
         raise _wrong(where, data, "a mapping")
     kinds = hints(cls)
-    required = [name for name, kind in kinds.items() if cls.__total__ and get_origin(kind) is not NotRequired]
-    if missing := [_join(where, name) for name in required if name not in data]:
+    if missing := [_join(where, name) for name in _entries(cls) if name not in data]:
         raise UserError(f"{', '.join(missing)}: missing")
     return {
         key: _convert(kinds[key], value, _join(where, key), known) if key in kinds else value

@@ -35,8 +35,8 @@ OUR_PLUGINS = {"limo_search_path", "limo_sweeper"}
 """Hydra's plugins that are ours: others may bring configurations from anywhere."""
 VARIABLE = re.compile(r"oc\.env\s*:\s*(\w*)")
 """Name of an environment variable that a configuration reads; empty where it is put together."""
-ELSEWHERE = re.compile(r"searchpath|--config|\$\{\s*now\b")
-"""What brings configurations from other folders than those of `conf_folders`, or the time into one."""
+ELSEWHERE = re.compile(r"searchpath|--config")
+"""What brings configurations from other folders than those of `conf_folders`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,9 @@ def read_plan(folder: Path, study: Study) -> list[KeptTrial] | None:
         kept: _Kept = read_json(folder / PLAN, _Kept)
         if kept["digest"] != plan_digest(study):
             return None
-        shared = [(one["hardware"], one["executor"], Path(one["store"]), one["base"]) for one in kept["shared"]]
+        shared = [
+            (one["hardware"], one["executor"], Path(one["store"]), one["base"]) for one in kept["shared"]
+        ]
         return [
             KeptTrial(name, key, overrides, *shared[place]) for name, key, place, overrides in kept["trials"]
         ]
@@ -124,7 +126,7 @@ def plan_digest(study: Study) -> str | None:
     """Of all that decides the study's trials; None where that can't be told, or they are not all known."""
     if study.stop or any(block.adaptive for block in study.blocks):
         return None
-    if adds_entries() or not OUR_PLUGINS >= _plugins():
+    if adds_entries() or not _plugins() <= OUR_PLUGINS:
         return None
     parts = [json.dumps(asdict(study), sort_keys=True)]
     for folder in conf_folders():
@@ -139,9 +141,9 @@ def plan_digest(study: Study) -> str | None:
     named = set(VARIABLE.findall(text))
     if ELSEWHERE.search(text) or "" in named:
         return None
-    about = {"variables": {name: os.environ.get(name) for name in named}, "code": code_digest(CODE)}
-    about |= package_versions(("hydra-core", "omegaconf"))
-    return hashlib.sha256(f"{json.dumps(about, sort_keys=True)}\0{text}".encode()).hexdigest()
+    about = [sorted((name, os.environ.get(name)) for name in named), code_digest(CODE)]
+    about.append(package_versions(("hydra-core", "omegaconf")))
+    return hashlib.sha256(f"{json.dumps(about)}\0{text}".encode()).hexdigest()
 
 
 def _plugins() -> set[str]:

@@ -43,7 +43,7 @@ from limo_ablate.trial.launch_config import LAUNCHERS
 
 Rows = Sequence[FrozenTrial]
 """Rows of a ledger."""
-T = TypeVar("T", bound=ShownTrial, covariant=True)
+T = TypeVar("T", bound=ShownTrial)
 STATES = ("finished", "stale", "running", "waiting", "failed")
 
 
@@ -155,9 +155,7 @@ def _read(folder: Path) -> tuple[list[TrialStatus[ShownTrial]], Rows]:
     return trial_statuses(folder, all_trials(session, rows), rows), rows
 
 
-def trial_statuses(
-    folder: Path, trials: Sequence[T], rows: Sequence[FrozenTrial]
-) -> list[TrialStatus[T]]:
+def trial_statuses(folder: Path, trials: Sequence[T], rows: Sequence[FrozenTrial]) -> list[TrialStatus[T]]:
     """Statuses of `trials` of the study in `folder`, from its ledger's rows."""
     live, found, results = [runner.id for runner in live_runners(folder)], histories(rows), Results(folder)
     return [_state(folder, trial, found.get(trial.id), live, results) for trial in trials]
@@ -212,7 +210,9 @@ def summary(folder: Path, found: Sequence[TrialStatus[ShownTrial]]) -> str:
     )
 
 
-def bases_in_making(folder: Path, found: Sequence[TrialStatus[ShownTrial]]) -> dict[str, tuple[Progress, int]]:
+def bases_in_making(
+    folder: Path, found: Sequence[TrialStatus[ShownTrial]]
+) -> dict[str, tuple[Progress, int]]:
     """Base model that a runner is making -> its progress, and the number of trials that wait for it."""
     bases, waiting = Bases(), [state.trial for state in found if state.state == "waiting"]
     if not waiting or not live_runners(folder):
@@ -236,9 +236,7 @@ def unproposed(folder: Path, statuses: Sequence[TrialStatus[ShownTrial]]) -> int
 
 
 def _usage(found: Sequence[TrialStatus[ShownTrial]], rows: Rows) -> list[MachineUsage]:
-    return usage(
-        rows, {state.trial.id: device_count(state.trial.hardware) for state in found}, time.time()
-    )
+    return usage(rows, {state.trial.id: device_count(state.trial.hardware) for state in found}, time.time())
 
 
 def _usage_line(machine: MachineUsage) -> str:
@@ -248,7 +246,9 @@ def _usage_line(machine: MachineUsage) -> str:
     return f"  machine {machine.name or 'unknown'}: {attempts}; {spent}, {in_use}"
 
 
-def _print_details(folder: Path, found: Sequence[TrialStatus[ShownTrial]], rows: Rows, console: Console) -> None:
+def _print_details(
+    folder: Path, found: Sequence[TrialStatus[ShownTrial]], rows: Rows, console: Console
+) -> None:
     for machine in _usage(found, rows):
         console.print(_usage_line(machine))
     for line in base_lines(folder, found):
@@ -274,7 +274,9 @@ def _print_details(folder: Path, found: Sequence[TrialStatus[ShownTrial]], rows:
             console.print(line)
 
 
-def _facts(folder: Path, found: Sequence[TrialStatus[ShownTrial]], rows: Rows, *, full: bool) -> dict[str, Any]:
+def _facts(
+    folder: Path, found: Sequence[TrialStatus[ShownTrial]], rows: Rows, *, full: bool
+) -> dict[str, Any]:
     counts = Counter(state.state for state in found)
     facts = {
         "study": folder.name,

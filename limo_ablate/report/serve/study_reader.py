@@ -100,7 +100,10 @@ class StudyReader:
         return {"study": self.folder.name, "trials": len(states), **state_counts}
 
     def _left(
-        self, states: Sequence[TrialStatus[PlannedTrial]], rows: Sequence[FrozenTrial], started: dict[str, float]
+        self,
+        states: Sequence[TrialStatus[PlannedTrial]],
+        rows: Sequence[FrozenTrial],
+        started: dict[str, float],
     ) -> float | None:
         """Forecast of the remaining seconds at the current parallelism; None if no trial runs or has
         finished."""

@@ -114,8 +114,8 @@ class _Replay(JournalStorageReplayResult):
     def apply_logs(self, logs: Iterable[dict[str, Any]]) -> None:
         for log in logs:
             try:
-                for name in ("user_attr", "user_attrs"):
-                    check_attributes(log.get(name, {}), "")
+                for name in {"user_attr", "user_attrs"} & log.keys():
+                    check_attributes(log[name], "")
                 super().apply_logs([log])
                 self._check_start(log)
             except Exception as error:

@@ -117,7 +117,7 @@ def not_installed(cluster: RayCluster) -> None:
     [
         (no_folder, "node 127.0.0.3 has no folder "),
         (no_room_for_trials, "node 127.0.0.3 can't run a trial in "),
-        (not_installed, "RayTaskError"),
+        (not_installed, "node 127.0.0.3 can't run a trial in "),
     ],
 )
 def test_a_node_that_can_run_nothing_is_left_out(

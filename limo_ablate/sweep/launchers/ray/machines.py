@@ -190,7 +190,7 @@ class RayMachines(Slots):
         )
         self._calls[running.attempt] = running
         wanted = self.wanted(hardware)
-        options = {
+        options: dict[str, Any] = {
             "num_cpus": wanted["CPU"],
             "num_gpus": wanted.get("GPU", 0),
             "memory": wanted.get("memory"),

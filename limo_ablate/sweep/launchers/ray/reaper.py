@@ -8,6 +8,7 @@ its standard input it reads which attempt runs: the process and the mark of one,
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -20,13 +21,14 @@ from limo_ablate.core.python import environment, python
 
 
 def start() -> IO[str]:
-    """Starts one for this process; what is returned takes the lines."""
+    """Starts one for this process; what is returned takes the lines. Raises OSError."""
     command = python("-m", "limo_ablate.sweep.launchers.ray.reaper")
     reaper = subprocess.Popen(
         command, env=environment(), stdin=subprocess.PIPE, text=True, bufsize=1, start_new_session=True
     )
     assert reaper.stdin is not None
-    reaper.wait()  # it goes on in a fork
+    if code := reaper.wait():  # it goes on in a fork
+        raise OSError(f"`{shlex.join(command)}` ended with exit code {code}")
     return reaper.stdin
 
 
