@@ -99,7 +99,9 @@ def _dataclass(cls: Any, data: Any, where: str, known: Converted) -> Any:
 def _entries(cls: Any) -> tuple[str, ...]:
     """Names that a record has to have."""
     kinds = hints(cls)
-    return tuple(name for name, kind in kinds.items() if cls.__total__ and get_origin(kind) is not NotRequired)
+    return tuple(
+        name for name, kind in kinds.items() if cls.__total__ and get_origin(kind) is not NotRequired
+    )
 
 
 def _typed_dict(cls: Any, data: Any, where: str, known: Converted) -> dict[str, Any]:

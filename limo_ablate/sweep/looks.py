@@ -8,16 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from limo_ablate.analysis.looks import (
-    LOOKS,
-    Look,
-    Looked,
-    open_contrasts,
-    read_looks,
-    released,
-    rule_changes,
-    stopping_rule,
-)
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.files import write_atomically
 from limo_ablate.study.contrast import Contrast
@@ -26,6 +16,7 @@ from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.study.stop import planned
 
 if TYPE_CHECKING:
+    from limo_ablate.analysis.looks import Looked
     from limo_ablate.analysis.trials import Trial
 
 
@@ -39,10 +30,14 @@ class Looks:
         """The trials that may run by now; those of earlier looks come first."""
         if self._study.stop is None:
             return self._trials
+        from limo_ablate.analysis.looks import read_looks, released  # polars
+
         return released(self._trials, self._study, read_looks(self._folder))
 
     def check(self) -> None:
         """Raises UserError where what decides the looks has changed since the first was taken."""
+        from limo_ablate.analysis.looks import LOOKS, read_looks, rule_changes
+
         if changed := rule_changes(self._study, read_looks(self._folder)):
             raise UserError(
                 f"{self._folder / LOOKS}: looks have been taken, so what decides them can't change: "
@@ -54,6 +49,8 @@ class Looks:
         """Whether there is a look to come."""
         if self._study.stop is None:
             return False
+        from limo_ablate.analysis.looks import open_contrasts, read_looks
+
         taken = read_looks(self._folder)
         return len(taken) < len(planned(self._study.stop)) and bool(open_contrasts(self._study, taken))
 
@@ -62,6 +59,8 @@ class Looks:
         queue's lock, with all released trials finished: so each look is taken once, by whatever runner."""
         if self._study.stop is None or not self.due():
             return False
+        from limo_ablate.analysis.looks import LOOKS, Look, open_contrasts, read_looks, stopping_rule
+
         taken, looks = read_looks(self._folder), planned(self._study.stop)
         going_on = open_contrasts(self._study, taken)
         seeds = set(self._study.seeds[: looks[len(taken)]])

@@ -50,32 +50,37 @@ def sweep(ray_cluster: RayCluster, line: Line, tmp_path: Path) -> Iterator[RealT
 
 class RealTrials(OnRay):
     def _drive(self, *arguments: str) -> Subprocess:
-        command = [sys.executable, "-m", "limo_ablate", "sweep", *arguments]
+        command = [sys.executable, "-m", "limo_ablate", "sweep", "--trust", *arguments]
         self.runners.append(Subprocess(command, dict(os.environ), self.root / "output"))
         return self.runners[-1]
 
     def runs_on(self, host: str) -> str | None:
         """Folder of the trial that runs on a node."""
-        nodes = json.loads((self.folder / "ray.json").read_text())["nodes"]
+        if not (place := self.folder / "ray.json").exists():
+            return None
+        nodes = json.loads(place.read_text())["nodes"]
         return next((one for node in nodes if node["host"] == host for one in node["running"]), None)
 
 
 def test_a_trial_of_a_lost_node_goes_on_from_its_checkpoint_while_the_store_is_away(
     sweep: RealTrials, line: Line
 ) -> None:
-    longer = ("train.steps=300", "train.checkpoint_steps=10", "select.size=8")
+    longer = ("train.steps=600", "train.checkpoint_steps=10", "select.size=8")
     sweep.declare(*TINY, *longer, f"paths.artifacts={URL}", "launch.attempts=1", quality=("L1", "L2"))
     runner, store = sweep.start("launch.ray.cpus=2"), ObjectStore(URL)
 
-    def both_train() -> bool:
+    def trains() -> Path | None:
+        """Folder of a trial on the second node that has uploaded a checkpoint."""
+        if (name := sweep.runs_on(HOSTS[1])) is None:
+            return None
+        reached = read_progress(sweep.folder / "trials" / name)
+        if not reached or reached.stage != "weights" or (reached.done or 0) < 40:
+            return None
         pointers = [name for name in store.names("weights") if name.endswith(POINTER)]
-        return len(pointers) == 2 and None not in [sweep.runs_on(host) for host in HOSTS]
+        return sweep.folder / "trials" / name if pointers else None
 
-    sweep.until(both_train)
-    lost = sweep.runs_on(HOSTS[1])
-    assert lost is not None
-    folder = sweep.folder / "trials" / lost
-    assert read_progress(folder) is not None
+    sweep.until(lambda: trains() is not None)
+    folder = sweep.folder / "trials" / str(sweep.runs_on(HOSTS[1]))
     sweep.lose(runner)
     line.go_away(30)
     code, said = ended(runner)
