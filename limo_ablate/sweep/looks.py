@@ -93,6 +93,7 @@ def looked(study: Study, going_on: Sequence[Contrast], trials: Sequence[Trial], 
     """What look `number` (from 0) shows of the contrasts, and decides."""
     from limo_ablate.analysis.answers import items
     from limo_ablate.analysis.contrasts import contrasts
+    from limo_ablate.analysis.looks import Looked
     from limo_ablate.analysis.sequential import decision, nominal
 
     assert study.stop is not None
