@@ -126,7 +126,11 @@ def status(study: str | None, overrides: list[str], as_json: bool) -> int:
     """Without STUDY, a line for each study under `paths.studies`. Reads the ledger and the study's folder
     alone, so it works beside runners on any machine, and changes nothing.
     """
+    import gc
+
     from limo_ablate.sweep.status import print_status
+
+    gc.disable()  # it would go through 10,000 trials again and again, none of which is garbage
 
     return print_status(study, overrides, as_json=as_json)
 
