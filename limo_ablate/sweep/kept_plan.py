@@ -141,7 +141,7 @@ def plan_digest(study: Study) -> str | None:
     named = set(VARIABLE.findall(text))
     if ELSEWHERE.search(text) or "" in named:
         return None
-    about = [sorted((name, os.environ.get(name)) for name in named), code_digest(CODE)]
+    about: list[object] = [sorted((name, os.environ.get(name)) for name in named), code_digest(CODE)]
     about.append(package_versions(("hydra-core", "omegaconf")))
     return hashlib.sha256(f"{json.dumps(about)}\0{text}".encode()).hexdigest()
 
