@@ -59,12 +59,13 @@ def glance(view: StudyView) -> list[tuple[str, str]]:
         tiles.append((str(len(view.failed)), "failed"))
     if left_out := sum(bool(trial.stale) and not trial.metrics for trial in view.trials):
         tiles.append((str(left_out), "stale, left out"))
-    tiles.append((str(len(view.study.seeds)), "seeds"))
+    seeds = len(view.study.seeds)
+    tiles.append((str(seeds), "seed" if seeds == 1 else "seeds"))
     if view.done:
         cells = view.cells.filter(pl.col("score") == view.scores[0])
         best = cells.sort("mean").row(-1, named=True)
         where = view.cell_name(best)
-        tiles.insert(1, (str(cells.height), "cells"))
+        tiles.insert(1, (str(cells.height), "cell" if cells.height == 1 else "cells"))
         chosen = (
             f"highest of {cells.height} cells on {view.scores[0]}" if cells.height > 1 else view.scores[0]
         )

@@ -23,7 +23,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from limo_ablate.analysis.tidy import tidy_items
 from limo_ablate.core.errors import UserError
 from limo_ablate.core.files import write_atomically
-from limo_ablate.report.labels import errors_over
 from limo_ablate.report.part_errors import PartErrors
 from limo_ablate.report.parts import RECIPE, ReportParts, report_parts
 from limo_ablate.report.picture_files import FORMATS, write_picture_files
@@ -128,7 +127,8 @@ def html(view: StudyView, parts: ReportParts) -> str:
         figures=parts.figures,
         sections=parts.sections,
         cells=parts.cells,
-        errors_over=errors_over(view.cells["seeds"] if view.done else ()),
+        errors_over=parts.errors_over,
+        how_to_read=parts.how_to_read,
         completions=parts.completions,
         facts_of=parts.facts,
     )

@@ -12,6 +12,7 @@ from limo_ablate.report.claims import Claims, claims
 from limo_ablate.report.declared.charts import efficiency_chart, note
 from limo_ablate.report.facts import Problem, extremes, glance, problems, provenance, recipe
 from limo_ablate.report.figure_findings import finding
+from limo_ablate.report.labels import errors_over
 from limo_ablate.report.part_errors import PartErrors
 from limo_ablate.report.picture_files import picture_files
 from limo_ablate.report.result_tables import cell_table, figure_table
@@ -22,6 +23,8 @@ from limo_ablate.study.design import Figure
 
 Facts = list[tuple[str, str]]
 RECIPE = "Configuration and provenance"
+INTERVALS = "[95 % intervals]"
+LOOKED_AT = "[Intervals], of 95 % unless another level is given,"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +43,29 @@ class ReportParts:
     completions: PackedCompletions | Section | None
     facts: tuple[Facts, Facts] | Section | None
     """Configuration and provenance."""
+    errors_over: str
+    """What errors and intervals are over."""
+    intervals: str
+    """What the brackets of what came out are."""
 
     @property
     def said(self) -> list[str]:
-        """What the page begins with, as lines: a sentence for each contrast and each declared figure, and
-        the problems."""
+        """What the page begins with, as lines: a sentence for each contrast and each declared figure, how
+        to read them, and the problems."""
         findings = self.claims.findings if isinstance(self.claims, Claims) else []
         findings = [*findings, *((figure.title, figure.finding) for figure in self.figures)]
         findings += [("All cells", self.extremes)] if self.extremes else []
-        parts = {
-            "What came out:": [f"{name}: {finding}" for name, finding in findings],
-            "Problems:": [problem.text for problem in self.problems],
-        }
-        return [
-            line
-            for title, lines in parts.items()
-            if lines
-            for line in (title, *(f"- {one}" for one in lines))
-        ]
+        lines = ["What came out:", *(f"- {name}: {one}" for name, one in findings), self.how_to_read]
+        problems = [f"- {problem.text}" for problem in self.problems]
+        return [*(lines if findings else ()), *(("Problems:", *problems) if problems else ())]
+
+    @property
+    def how_to_read(self) -> str:
+        """What the intervals and errors of what came out are, and what its contrasts may claim."""
+        tested = self.claims if isinstance(self.claims, Claims) else None
+        bracketed = tested or any("[" in figure.finding for figure in self.figures)
+        text = f"{f'{self.intervals} and ' if bracketed else ''}± standard errors are {self.errors_over}."
+        return f"{text} Only the contrasts are tested. {tested.section.text[0]}" if tested else text
 
     @property
     def charts(self) -> list[Chart]:
@@ -93,6 +101,8 @@ def draw_parts(view: StudyView, errors: PartErrors) -> ReportParts:
             "Completions", lambda: pack_completions(view), part("completions", "Completions")
         ),
         facts=errors.isolate(RECIPE, lambda: _facts(view), part("recipe", RECIPE)),
+        errors_over=errors_over(view.cells["seeds"] if view.done else ()),
+        intervals=LOOKED_AT if view.study.stop else INTERVALS,
     )
 
 

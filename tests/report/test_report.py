@@ -148,7 +148,10 @@ def test_a_study_without_contrasts_and_figures_says_which_cells_are_highest_and_
 ) -> None:
     made = Making(tmp_path, blocks=[DIFFICULTY], figures=[], seeds=[0]).write()
     cells = load(made).cells.filter(score="mini").sort("mean")
-    said = write_report(made).said[1]
+    said, read = write_report(made).said[1:3]
+    assert (
+        read == "± standard errors are over problems only: one seed does not show how much trainings differ."
+    )
     assert said.startswith("- All cells: of 3 cells on mini the highest has ")
     for row, word in ((cells[-1], "the highest has"), (cells[0], "the lowest")):
         assert f"{word} {100 * row['mean'][0]:.1f} ± " in said

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from functools import cached_property
 from itertools import islice
@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from limo_ablate.core.errors import UserError
+from limo_ablate.core.overrides import parse_overrides
 from limo_ablate.core.text import counted
+from limo_ablate.core.typed import from_dict
 from limo_ablate.data.pool.config import LOADERS, FieldsConfig, PoolConfig, ProblemsConfig
 from limo_ablate.data.pool.fields import Row, check_fields
 from limo_ablate.data.pool.numbering import is_settled, numbered
@@ -26,6 +28,7 @@ SAMPLE = 200
 """Rows by which a schema is recognised."""
 LOOKED_AT = 10_000
 """Rows of which `inspect` counts how they are read."""
+PREFIX = "data.fields."
 WIDTH = 300
 """Characters of a text that are shown."""
 
@@ -53,7 +56,22 @@ def _sample(config: ProblemsConfig) -> list[Row]:
     return list(islice((row for _, row in _loaded(config) if isinstance(row, dict)), SAMPLE))
 
 
-def _reading(config: ProblemsConfig, key: str) -> tuple[str, Reading]:
+def named_fields(overrides: Sequence[str]) -> FieldsConfig:
+    """The fields that overrides of `data.fields` name. Raises UserError."""
+    values: dict[str, Any] = {"answer": None}
+    for override in parse_overrides(overrides):
+        name = override.key.removeprefix(PREFIX)
+        if name == override.key or override.swept:
+            raise UserError(
+                f"{override.text}: `{PREFIX}NAME=COLUMN` is expected, such as {PREFIX}problem=text"
+            )
+        values[name] = override.values[0]
+    return from_dict(FieldsConfig, values, PREFIX.removesuffix("."))
+
+
+def _reading(config: ProblemsConfig, key: str) -> tuple[str | None, Reading]:
+    if isinstance(config.fields, FieldsConfig):
+        return None, Reading(config.fields)
     rows = _sample(config)
     if not rows:
         unread = next((f"; {where}: {reason}" for where, reason in _loaded(config)), "")
@@ -103,7 +121,8 @@ def _loaded(config: ProblemsConfig) -> Rows:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    name: str
+    name: str | None
+    """Name of the schema; None where the columns were named."""
     reading: Reading
     shown: list[ParsedRow]
     rows: int
@@ -172,7 +191,8 @@ def _roots(config: FieldsConfig) -> Iterator[str]:
 
 def report(found: Inspection, path: str) -> Iterator[str]:
     """The lines that `limo-ablate data inspect` prints."""
-    yield f"{path}: {SCHEMAS.entry(found.name).about} (schema {found.name})"
+    schema = f"{SCHEMAS.entry(found.name).about} (schema {found.name})" if found.name else "columns as named"
+    yield f"{path}: {schema}"
     yield f"{counted(found.rows, 'row')} looked at, {found.rows - found.rejected.total()} can be used"
     for number, row in enumerate(found.shown, 1):
         yield ""
@@ -233,7 +253,8 @@ def _to_paste(found: Inspection, path: str) -> Iterator[str]:
     text = json.dumps(path, ensure_ascii=False)
     name = "".join(c if c.isalnum() else "_" for c in Path(path).name.partition(".")[0]) or "own"
     inner = _flow(found.reading.fields)
-    yield f"As a pool, conf/data/{name}.yaml (or data=auto data.path={path}):"
+    short = f" (or data=auto data.path={path})" if found.name else ""
+    yield f"As a pool, conf/data/{name}.yaml{short}:"
     yield ""
     yield "  defaults: [jsonl, _self_]"
     yield f"  name: {name}"

@@ -139,7 +139,8 @@ def recognise(rows: Sequence[Row]) -> tuple[str, Reading]:
             return name, replace(reading, fields=_with_columns_beside(sample, reading))
     raise UserError(
         f"none of the known schemas ({', '.join(SCHEMAS)}); say which column holds what, in "
-        "data.fields.problem, answer and solution (data=jsonl); scores of models: `limo-ablate import`. "
+        "data.fields.problem, answer and solution, with data=jsonl (`limo-ablate data inspect FILE "
+        "data.fields.problem=COLUMN ...` tries it); scores of models: `limo-ablate import`. "
         f"Columns: {', '.join(rows[0])}"
     )
 

@@ -484,6 +484,25 @@ def test_inspect_prints_the_rows_what_is_lost_and_yaml(
     assert "no such file" in capsys.readouterr().err
 
 
+def test_inspect_reads_the_columns_that_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("Query;Final total\nWhat is 2+2?;4\nWhat is 3+3?;\n")
+    command = ["data", "inspect", str(path)]
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert "`limo-ablate data inspect FILE data.fields.problem=COLUMN ...` tries it" in said
+    named = [*command, "data.fields.problem=Query", "data.fields.answer=Final total"]
+    assert main(named) == 0
+    printed = capsys.readouterr().out
+    assert "problem   What is 2+2?\ngold      4" in printed
+    assert "1 row: answer: no gold answer" in printed
+    assert 'fields: {problem: "Query", answer: "Final total", solution: null}' in printed
+    assert main([*command, "data.fields.problem=Qery"]) == 2
+    assert "did you mean Query?" in capsys.readouterr().err
+    assert main([*command, "problem=Query"]) == 2
+    assert "`data.fields.NAME=COLUMN` is expected" in capsys.readouterr().err
+
+
 def test_files_of_others_are_recognised(shared: Path) -> None:
     folder = shared / "round2"
     if not folder.is_dir():
