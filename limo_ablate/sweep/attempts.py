@@ -219,6 +219,7 @@ class Outcomes:
     def record(self, running: RunningAttempt, queued: QueuedTrial, code: int, reason: str | None) -> None:
         """The attempt at `queued` has ended with this exit code."""
         seconds, devices = running.seconds, device_count(queued.trial.config.hardware)
+        self.queue.ran_on(queued, running.call.machine)
         self.budget_guard.charge(queued.trial, seconds)
         self.board.spend(seconds * devices)
         if metrics := self.queue.finish(queued, seconds, devices):
@@ -264,6 +265,7 @@ class Outcomes:
     def give_back(self, running: RunningAttempt, queued: QueuedTrial) -> None:
         """For a runner that leaves: the trial is finished if its result is on disk, else it waits again."""
         seconds, devices = running.seconds, device_count(queued.trial.config.hardware)
+        self.queue.ran_on(queued, running.call.machine)
         if not self.queue.finish(queued, seconds, devices):
             self.queue.release(queued, seconds, devices)
 

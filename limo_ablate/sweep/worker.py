@@ -69,6 +69,11 @@ class RunningCall(Protocol):
         ...
 
     @property
+    def machine(self) -> str | None:
+        """Name of the machine it runs on, once it is known; None for the runner's own."""
+        ...
+
+    @property
     def running(self) -> bool: ...
 
     def result(self) -> tuple[int, str | None]:
@@ -82,6 +87,8 @@ class RunningCall(Protocol):
 
 class Worker:
     """A `RunningCall` on this machine."""
+
+    machine = None
 
     def __init__(self, call: Call, environment: Mapping[str, str], log: Path) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)

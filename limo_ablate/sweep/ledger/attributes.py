@@ -33,10 +33,18 @@ class Attributes(TypedDict):
     key: NotRequired[str]
     attempt: NotRequired[int]
     runner: NotRequired[str | None]
+    machine: NotRequired[str | None]
     search: NotRequired[str]
     proposal: NotRequired[ProposalRow]
     values: NotRequired[list[float] | None]
-    spent: NotRequired[list[float | tuple[float, float] | tuple[float, float, str | None]]]
+    spent: NotRequired[
+        list[
+            float
+            | tuple[float, float]
+            | tuple[float, float, str | None]
+            | tuple[float, float, str | None, str]
+        ]
+    ]
     result: NotRequired[Result]
 
 

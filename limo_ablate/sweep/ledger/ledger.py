@@ -6,7 +6,7 @@ is a new row.
 
 Attributes of a row: `cell` (the trial's name), `key` (its id), `attempt`, `blocks`; `search` and `proposal`
 where a search proposed it; `retry` where earlier attempts no longer count; `levels` that are not parameters;
-`runner`, which runs it; and `result`, written once, when it ends: scores or reason, seconds, devices, log.
+`runner`, which runs it; `machine`, where that is not the runner's; and `result`, written once, when it ends: scores or reason, seconds, devices, log.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from limo_ablate.sweep.ledger.storage import Storage
 LEDGER = "ledger.log"
 """File of the journal in a study's folder."""
 SPENT = "spent"
-"""Attribute of rows that were given back: [seconds, device-seconds, [start, seconds, runner], ...]
+"""Attribute of rows that were given back: [seconds, device-seconds, [start, seconds, runner, machine?], ...]
 spent until then."""
 INTERRUPTED = "interrupted"
 """Key in the result of failed attempts that were not the trial's fault and don't count against it."""
@@ -200,11 +200,16 @@ class Ledger:
         with self.transaction():
             row = self._storage.patiently(lambda: self.storage.get_trial(row_id))
             before, on_devices, *ran = row.user_attrs.get(SPENT, (0.0, 0.0))
-            span = [_start(row), seconds, row.user_attrs.get("runner")]
-            spent = [before + seconds, on_devices + seconds * devices, *ran, span]
-            return self._note(row_id, runner=None, **{SPENT: spent}) and self._move(
-                row_id, TrialState.WAITING
-            )
+            span, about = [_start(row), seconds, row.user_attrs.get("runner")], dict[str, Any](runner=None)
+            if machine := row.user_attrs.get("machine"):
+                span, about = [*span, machine], about | {"machine": None}
+            about[SPENT] = [before + seconds, on_devices + seconds * devices, *ran, span]
+            return self._note(row_id, **about) and self._move(row_id, TrialState.WAITING)
+
+    def ran_on(self, row_id: int, machine: str) -> None:
+        """Notes the machine of a RUNNING row, where that is not its runner's."""
+        with self.transaction():
+            self._note(row_id, machine=machine)
 
     def finish(self, row_id: int, metrics: Mapping[str, Any], folder: Path, **result: Any) -> bool:
         """Records a result, `metrics` as in metrics.json; False if the row had ended before.
@@ -262,9 +267,11 @@ def spans(row: FrozenTrial, now: float) -> Iterator[Span]:
     """The times in which the row ran, until `now` (seconds since 1970)."""
     given_back, on_devices, *ran = row.user_attrs.get(SPENT, (0.0, 0.0))
     devices = round(on_devices / given_back) if given_back else None
-    for start, seconds, *runner in ran:
-        yield Span(start, start + seconds, machine_of(*runner), "interrupted", devices)
-    machine, result = machine_of(row.user_attrs.get("runner")), row.user_attrs.get("result", {})
+    for start, seconds, *by in ran:
+        place = by[1] if len(by) > 1 else machine_of(*by)
+        yield Span(start, start + seconds, place, "interrupted", devices)
+    machine = row.user_attrs.get("machine") or machine_of(row.user_attrs.get("runner"))
+    result = row.user_attrs.get("result", {})
     if row.state == TrialState.RUNNING:
         yield Span(_start(row), now, machine, "running")
     elif row.state.is_finished() and row.datetime_start is not None:

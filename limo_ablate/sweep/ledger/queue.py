@@ -186,6 +186,12 @@ class Queue:
             self._put_own_share_first()
         return claimed
 
+    def ran_on(self, queued: QueuedTrial, machine: str | None) -> None:
+        """Notes the machine of an attempt that has ended, None for this runner's; to be called before it is
+        recorded."""
+        if machine is not None:
+            self.ledger.ran_on(queued.row_id, machine)
+
     def release(self, queued: QueuedTrial, seconds: float = 0.0, devices: int = 1) -> None:
         """Gives the trial back after `seconds` on `devices` devices; any runner may claim it."""
         self.ledger.release(queued.row_id, seconds, devices)

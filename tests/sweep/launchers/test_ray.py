@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from limo_ablate.sweep.launchers.ray.node import TRIALS
+from limo_ablate.sweep.ledger.usage import usage
 from tests.ray_cluster import HOSTS, RayCluster, ray_cluster
 from tests.sweep.launchers.places import OnRay, all_gone, marked
 from tests.sweep.sweeping import ended
@@ -68,6 +69,9 @@ def test_each_trial_has_the_gpus_that_ray_gives_it_and_no_other(sweep: OnRay) ->
     assert code == 0, said
     assert len(sweep.finished()) == 6
     logs = {cell["name"]: log(sweep, cell["name"]) for cell in sweep.cells()}
+    machines = usage(sweep.rows(), {}, 0.0)
+    assert {machine.name for machine in machines} <= set(HOSTS), "nothing ran on the sweep's own machine"
+    assert sum(machine.attempts["done"] for machine in machines) == 6
     on_gpus = {text.split("on GPUs ")[1] for name, text in logs.items() if "gpu1" in name}
     assert on_gpus <= {"[0]\n", "[1]\n"}
     assert all("on GPUs []\n" in text for name, text in logs.items() if "gpu1" not in name)

@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from limo_ablate.core.errors import UserError
 from limo_ablate.sweep.ledger.ledger import FINAL, INTERRUPTED, Ledger
 from limo_ablate.sweep.ledger.parameters import space
+from limo_ablate.sweep.ledger.usage import usage
 from tests.ledgers import METRICS, Place, add, grid
 from tests.postgres import Postgres
 from tests.waiting import PATIENCE
@@ -148,6 +149,24 @@ def test_what_was_spent_before_a_release_stays_with_the_row(place: Place) -> Non
     ledger.fail(row_id, "broke", seconds=1.0, devices=8)
     (history,) = place.open().histories().values()
     assert (history.seconds, history.device_seconds) == (16.0, 128.0)
+
+
+def test_attempts_elsewhere_than_at_their_runner_are_told_by_machine(place: Place) -> None:
+    ledger = place.open()
+    (row_id,) = add(ledger, grid(size=(4,)))
+    for machine in ("node1", None, "node2"):
+        assert ledger.claim(row_id, "head-7-abcd")
+        if machine:
+            ledger.ran_on(row_id, machine)
+        if machine != "node2":
+            assert ledger.release(row_id, 10.0, devices=2)
+    ledger.fail(row_id, "broke", seconds=1.0, devices=2)
+    found = {one.name: (one.attempts, one.device_seconds) for one in usage(rows(place), {}, 0.0)}
+    assert found == {
+        "node1": ({"interrupted": 1}, 20.0),
+        "head": ({"interrupted": 1}, 20.0),
+        "node2": ({"failed": 1}, 2.0),
+    }
 
 
 def test_axes_grow_and_the_old_rows_stay(place: Place) -> None:

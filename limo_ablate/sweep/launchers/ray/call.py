@@ -53,6 +53,10 @@ class RayCall:
         return self._sentinel
 
     @property
+    def machine(self) -> str | None:
+        return self.node.host if self.node else None
+
+    @property
     def running(self) -> bool:
         return self._ended is None
 
