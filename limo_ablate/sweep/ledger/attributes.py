@@ -26,6 +26,10 @@ class ProposalRow(TypedDict):
     sampler: dict[str, Any]
 
 
+Spent = tuple[float, float] | tuple[float, float, str | None] | tuple[float, float, str | None, str]
+"""Start, seconds, runner and machine of an attempt that was given back, as far as they were recorded."""
+
+
 class Attributes(TypedDict):
     """Attributes of a row, or some of them."""
 
@@ -37,14 +41,7 @@ class Attributes(TypedDict):
     search: NotRequired[str]
     proposal: NotRequired[ProposalRow]
     values: NotRequired[list[float] | None]
-    spent: NotRequired[
-        list[
-            float
-            | tuple[float, float]
-            | tuple[float, float, str | None]
-            | tuple[float, float, str | None, str]
-        ]
-    ]
+    spent: NotRequired[list[float | Spent]]
     result: NotRequired[Result]
 
 

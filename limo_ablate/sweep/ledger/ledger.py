@@ -6,7 +6,8 @@ is a new row.
 
 Attributes of a row: `cell` (the trial's name), `key` (its id), `attempt`, `blocks`; `search` and `proposal`
 where a search proposed it; `retry` where earlier attempts no longer count; `levels` that are not parameters;
-`runner`, which runs it; `machine`, where that is not the runner's; and `result`, written once, when it ends: scores or reason, seconds, devices, log.
+`runner`, which runs it; `machine`, where that is not the runner's; and `result`, written once, when it ends:
+scores or reason, seconds, devices, log.
 """
 
 from __future__ import annotations

@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from limo_ablate.sweep.launchers.ray.node import TRIALS
+from limo_ablate.sweep.ledger.ledger import Ledger
 from limo_ablate.sweep.ledger.usage import usage
+from tests.postgres import Postgres
 from tests.ray_cluster import HOSTS, RayCluster, ray_cluster
 from tests.sweep.launchers.places import OnRay, all_gone, marked
 from tests.sweep.sweeping import ended
-from tests.waiting import gone
+from tests.waiting import gone, until
 
 __all__ = ["ray_cluster"]
 
@@ -61,6 +64,27 @@ def test_a_ray_worker_that_is_killed_is_no_failure_and_leaves_nothing(sweep: OnR
     code, said = ended(runner)
     assert code == 130, said
     assert "L1-size1-s0  waits again: its Ray worker was killed" in said
+
+
+def test_a_database_that_restarts_loses_nothing(sweep: OnRay) -> None:
+    """It is away for a while in which trials end on the nodes."""
+    if (server := Postgres.start_new()) is None:
+        pytest.skip("PostgreSQL is not installed")
+    try:
+        url = server.database()
+        sweep.declare("launch.attempts=1", quality=("L2",), size=(2000, 2020, 2040, 2060, 2080, 2100))
+        runner = sweep.start(f"ledger={url}")
+        sweep.until(lambda: len(sweep.steps()) >= 2)
+        server.stop()
+        until(lambda: len(sweep.events("trained")) >= 2)
+        server.start()
+        code, said = ended(runner)
+        assert code == 0, said
+        states = Counter((row.user_attrs["cell"], row.state.name) for row in Ledger(url, "small").rows())
+    finally:
+        server.remove()
+    assert states == {(cell["name"], "COMPLETE"): 1 for cell in sweep.cells()}
+    assert set(sweep.starts().values()) == {1}
 
 
 def test_each_trial_has_the_gpus_that_ray_gives_it_and_no_other(sweep: OnRay) -> None:
