@@ -73,7 +73,7 @@ def test_a_database_that_restarts_loses_nothing(sweep: OnRay) -> None:
     try:
         url = server.database()
         sweep.declare("launch.attempts=1", quality=("L2",), size=(2000, 2020, 2040, 2060, 2080, 2100))
-        runner = sweep.start(f"ledger={url}")
+        runner = sweep.start(f"ledger='{url}'")
         sweep.until(lambda: len(sweep.steps()) >= 2)
         server.stop()
         until(lambda: len(sweep.events("trained")) >= 2)
