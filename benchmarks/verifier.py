@@ -29,10 +29,8 @@ Grader = Callable[[str, str], bool]
 
 def ours() -> Grader:
     from limo_ablate.verify.api import verify
-    from limo_ablate.verify.cache import clear_caches
 
     def grade(completion: str, gold: str) -> bool:
-        clear_caches()
         return verify(completion, gold).correct
 
     return grade
@@ -51,8 +49,11 @@ GRADERS = {"limo-ablate": ours, "math-verify": math_verify}
 
 
 def run(grader: Grader, pairs: list[Pair]) -> list[tuple[bool, float]]:
+    from limo_ablate.verify.cache import clear_caches
+
     results = []
     for pair in pairs:
+        clear_caches()
         started = time.process_time()
         try:
             correct = grader(pair.completion, pair.gold)

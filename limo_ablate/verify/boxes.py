@@ -43,6 +43,7 @@ _DENIED = re.compile(
 """What makes a box after it hold what the answer is not."""
 _NEGATION = re.compile(r"not|never|n['’]t|\\ne|≠|!=", re.IGNORECASE)
 """What every denial has; finding it is cheap."""
+_LETTER = re.compile(r"[^\W\d_]")
 _REST = re.compile(r"\s*\}(?:\s*\{[^{}]*\})?")
 _OPENING, _CLOSING = frozenset(("", *"$([\n*:")), ("$", ".", "\n", "**", "\\)", "\\]")
 """What commonly stands around a box that has no factors beside it."""
@@ -83,7 +84,9 @@ def _is_denied(text: str, start: int, end: int) -> bool:
     before = text[max(0, start - 40) : start]
     denied = _NEGATION.search(before) and _DENIED.search(before)
     behind = text[end : end + 80]
-    return bool(denied or REJECTED.match(behind) or RETRACTED.match(behind))
+    if denied or not _LETTER.search(behind):
+        return bool(denied)
+    return bool(REJECTED.match(behind) or RETRACTED.match(behind))
 
 
 def ends_in_box(text: str) -> bool:
