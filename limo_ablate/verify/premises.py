@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from limo_ablate.verify.turns import last_question
 from limo_ablate.verify.values import FORMULA, Value, is_computed, prose, values
 from limo_ablate.verify.vocabulary import NUMBER_WORDS
 from limo_ablate.verify.wording import REJECTED, SUMS_UP, is_hedged
@@ -121,15 +122,16 @@ _PLANS = re.compile(
 
 
 def only_given(sentence: str, earlier: str, prompt: str) -> bool:
-    """Whether the last sentence of a text only says what is known: it concludes nothing, and
+    """Whether the last sentence of a text only says what is known.
 
-    its value is one of the prompt's, or it sets out from one, or a plan or a definition stands before it.
+    It concludes nothing, and its values are the last question's of the prompt, or it sets out from them, or a
+    plan or a definition stands before it.
     """
     if len(prose(sentence)) < 2 or is_computed(sentence):
         return False
     if _CONCLUDED.search(sentence) or SUMS_UP.search(sentence):
         return False
-    found = values(sentence)
+    found, prompt = values(sentence), last_question(prompt) if prompt else ""
     if not found or not (
         _SETS_OUT.match(sentence)
         or _PLANS.match(earlier[max(map(earlier.rstrip(" .\n").rfind, (". ", "\n", "! "))) + 1 :])

@@ -39,6 +39,9 @@ _NEW_QUESTION = re.compile(
     r"\n[ \t]*(?:\#+[ \t]*|\*\*)?(?:Question|Problem|Q|Exercise|Instruction|Input|User|Human|问题|题目)"
     r"[ \t]*(?:\*\*)?[:：]"
 )
+_USER_TURN = re.compile(
+    r"<\|im_start\|>\s*user|<\|user\|>|\[INST\]|<start_of_turn>user|user<\|end_header_id\|>"
+)
 _BARE_CHANNEL = re.compile(r"analysis(?=[A-Z])")
 """The start of the first channel in text that was decoded without special tokens."""
 
@@ -47,6 +50,12 @@ class Part(NamedTuple):
     text: str
     unfinished: bool
     """Whether the completion breaks off while it thinks; `text` is then what stands before that."""
+
+
+def last_question(prompt: str) -> str:
+    """A prompt without the worked examples before its question."""
+    starts = (match.end() for pattern in (_NEW_QUESTION, _USER_TURN) for match in pattern.finditer(prompt))
+    return prompt[max(starts, default=0) :]
 
 
 def cut_turn(text: str) -> str:

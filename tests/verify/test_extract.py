@@ -189,6 +189,16 @@ def test_a_value_of_the_prompt_is_an_answer_where_it_is_asked_for_or_concluded(
     assert (None if isinstance(found, str) else found.text) == answer
 
 
+def test_worked_examples_of_the_prompt_are_not_its_question() -> None:
+    example, question = "Ann has 5 cats. How many paws?", "Bob has 8 cats. How many ears?"
+    examples = f"Question: {example}\nAnswer: 20\n\nQuestion: {question}\nAnswer:"
+    chat = f"<|im_start|>user\n{example}<|im_end|>\n<|im_start|>user\n{question}<|im_end|>\n"
+    for prompt in (examples, chat):
+        assert found_with(prompt, "The number of them is 20 ears. They are 5.", "stated") == "5"
+        assert extract("Bob has 8 cats.", prompt=prompt) == "no_answer"
+        assert extract("The number of the cats is 8.", prompt=prompt) == "no_answer"
+
+
 def found_with(prompt: str, completion: str, mode: Extract) -> str:
     extraction = extract(completion, mode, prompt=prompt)
     assert not isinstance(extraction, str), extraction
