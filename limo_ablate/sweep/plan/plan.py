@@ -26,7 +26,6 @@ from limo_ablate.sweep.plan.expected import declared_items, search_items, tuned_
 from limo_ablate.sweep.plan.fit import Fit, fits
 from limo_ablate.sweep.plan.preflight import Preflight, check_trials
 from limo_ablate.sweep.plan.schedule import Schedule, ScheduledTrial, in_queue_order, schedule
-from limo_ablate.sweep.plan.teachers import teacher_lines
 from limo_ablate.sweep.trust import named, untrusted
 from limo_ablate.trial.compose import compose
 from limo_ablate.trial.config import TrialConfig
@@ -154,10 +153,18 @@ def plan(
         aliases={block.name: alias_table(block) for block in study.blocks if block.design == "fractional"},
         sequential=_sequential(study),
         named=lines,
-        teachers=teacher_lines(config for _, config in left),
+        teachers=_teachers([config for _, config in left if config.data.teacher]),
         preflight=preflight,
         contrasts=detectable(study.contrasts, [*trials, *tuned_stand_ins(study)], done, study.cluster),
     )
+
+
+def _teachers(configs: list[TrialConfig]) -> list[str]:
+    if not configs:
+        return []
+    from limo_ablate.sweep.plan.teachers import teacher_lines  # with all stages of a trial: a second
+
+    return teacher_lines(configs)
 
 
 def _sequential(study: Study) -> Sequential | None:
