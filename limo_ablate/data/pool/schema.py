@@ -14,7 +14,7 @@ from limo_ablate.data.pool.config import FieldsConfig
 from limo_ablate.data.pool.fields import Row, field_value
 from limo_ablate.data.pool.options import read_options
 from limo_ablate.data.pool.strip import strip
-from limo_ablate.data.pool.turns import answer_of, check_all_read, check_no_media, exchange
+from limo_ablate.data.pool.turns import answer_of, check_all_read, check_no_media, exchange, named_turns
 from limo_ablate.data.pool.values import (
     ANY,
     BadRow,
@@ -98,14 +98,17 @@ def matches(row: Row, where: dict[str, Any] | None) -> bool:
 
 def read_row(row: Row, fields: FieldsConfig, source: str) -> ParsedRow:
     """The row in the pool's schema; BadRow if it does not fit."""
-    own_system, dialog, derived = check_all_read(row, fields), None, _derived(fields)
+    dialog, derived = None, _derived(fields)
+    own_system = check_all_read(row, fields, derived.named)
     text = field_value(row, fields.problem)
     if asked := exchange(text, field_value(row, derived.answered), row, fields):
         text, own_system, dialog = asked.question, asked.system, asked.dialog
     if not isinstance(text, str) or not text.strip():
         raise BadRow("problem: no text")
     check_no_media(text, row)
-    text, missing = (text, ["dialog"]) if dialog else strip(text, derived.stripped)
+    missing: list[str] = []
+    if derived.stripped:
+        text, missing = (text, ["dialog"]) if dialog else strip(text, derived.stripped)
     if not text:
         raise BadRow("problem: nothing is left of its text by fields.strip_prefix, strip_suffix and strip")
     solutions, incomplete = _solutions(row, fields, derived.beside)
@@ -150,13 +153,16 @@ class _Derived:
     """(key, field) of each field that the rows have with values of solutions."""
     answered: str | None
     """The field of the solutions, where it is another one than the problem's."""
+    named: dict[str, set[int]]
+    """Column -> turns of it that fields name one by one."""
 
 
 @cache
 def _derived(fields: FieldsConfig) -> _Derived:
     beside = [(role, path) for role in BESIDE if (path := getattr(fields, role)) is not None]
     solution = fields.solution if isinstance(fields.solution, str) else None
-    return _Derived(fields.stripped(), beside, None if solution == fields.problem else solution)
+    answered = None if solution == fields.problem else solution
+    return _Derived(fields.stripped(), beside, answered, named_turns(fields))
 
 
 def _solutions(row: Row, fields: FieldsConfig, beside: list[tuple[str, str]]) -> tuple[list[Row], list[int]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -18,6 +19,8 @@ from limo_ablate.data.pool.values import BadRow, digest
 BATCH_ROWS = 50_000
 BATCH_CHARACTERS = 2**25
 """Size of a batch, which becomes a row group: large enough to compress well, small enough for memory."""
+PACKED_ROWS = 1000
+TYPES = {pa.string(): pl.String, pa.float64(): pl.Float64, pa.int64(): pl.Int64, pa.bool_(): pl.Boolean}
 
 COUNTS = (
     "rows",
@@ -41,26 +44,41 @@ class BatchedParquet:
     def __init__(self, path: Path, schema: pa.Schema, compression: str = "zstd") -> None:
         self._schema = schema
         self._writer = pq.ParquetWriter(path, schema, compression=compression)
-        self._rows: list[Row] = []
-        self._characters = 0
+        self._columns: list[tuple[str, list[Any]]] = [(name, []) for name in schema.names]
+        self._packed: list[pa.Table] = []
+        self._rows = self._characters = 0
 
     def add(self, row: Row) -> None:
-        self._rows.append(row)
+        for name, column in self._columns:
+            column.append(row.get(name))
+        self._rows += 1
         self._characters += len(row.get("text", ""))
-        if len(self._rows) >= BATCH_ROWS or self._characters >= BATCH_CHARACTERS:
+        if self._rows >= BATCH_ROWS or self._characters >= BATCH_CHARACTERS:
             self._flush()
+        elif self._rows % PACKED_ROWS == 0:
+            self._pack()
 
     def close(self) -> None:
         self._flush()
         self._writer.close()
 
+    def _pack(self) -> None:
+        """Moves rows to Arrow: few at a time, so that their memory is used again for the next ones.
+
+        By polars, because `pa.array` of a list imports pandas.
+        """
+        arrays = []
+        for field, (_, column) in zip(self._schema, self._columns, strict=True):
+            arrays.append(pl.Series(column, dtype=TYPES[field.type]).to_arrow().cast(field.type))
+            column.clear()
+        self._packed.append(pa.Table.from_arrays(arrays, schema=self._schema))
+
     def _flush(self) -> None:
         if self._rows:
-            columns = [
-                pa.array([row.get(field.name) for row in self._rows], field.type) for field in self._schema
-            ]
-            self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema))
-        self._rows, self._characters = [], 0
+            self._pack()
+            self._writer.write_table(pa.concat_tables(self._packed).combine_chunks())
+        self._rows, self._characters = 0, 0
+        self._packed.clear()
 
 
 class Tables:
@@ -148,7 +166,7 @@ class Tables:
 
     def _join_pass_rates(self) -> None:
         """Adds the pass rates, known only at the end because several rows may have tries of one problem."""
-        rates = pa.array(self._index.pass_rates(), pa.float64())
+        rates = pl.Series(self._index.pass_rates(), dtype=pl.Float64).to_arrow()
         with (
             pq.ParquetFile(self._unrated) as unrated,
             pq.ParquetWriter(self._path, PROBLEMS, compression="zstd") as problems,

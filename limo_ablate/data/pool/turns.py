@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from limo_ablate.data.pool.config import FieldsConfig
@@ -62,7 +61,10 @@ def exchange(asked: Any, answered: Any, row: dict[str, Any], fields: FieldsConfi
 
     `asked`, `answered`: values of the problem and of the solution, None where that is the same field.
     """
-    if not is_conversation(asked) and not isinstance(asked, str):
+    if isinstance(asked, str):
+        if not row.get("history") and not row.get("system"):
+            return None
+    elif not is_conversation(asked):
         return None
     history, own = _history(row, fields), _system_text(row, fields)
     if isinstance(asked, str):
@@ -105,18 +107,17 @@ def answer_of(value: Any) -> Any:
     return turn["content"] if turn["role"] == "assistant" else None
 
 
-def check_all_read(row: dict[str, Any], fields: FieldsConfig) -> bool:
-    """Raises BadRow if fields name single turns of a conversation and leave others out; returns whether a
-    system turn or text is left out."""
-    for base, numbers in _named_turns(fields).items():
+def check_all_read(row: dict[str, Any], fields: FieldsConfig, named: dict[str, set[int]]) -> bool:
+    """Raises BadRow if fields name single turns of a conversation, `named`, and leave others out; returns
+    whether a system turn or text is left out."""
+    for base, numbers in named.items():
         turns = row.get(base)
         if isinstance(turns, list) and is_conversation(turns):
             _check_named(base, turns, {number % len(turns) for number in numbers})
     return bool(_system_text(row, fields))
 
 
-@cache
-def _named_turns(fields: FieldsConfig) -> dict[str, set[int]]:
+def named_turns(fields: FieldsConfig) -> dict[str, set[int]]:
     """Column -> the numbers of the turns that fields name one by one."""
     named: dict[str, set[int]] = {}
     for found in (_TURN.fullmatch(path) for _, path in fields.columns()):
