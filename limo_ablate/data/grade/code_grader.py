@@ -1,20 +1,25 @@
 """Grades code: an answer's last block of Python, run with tests in a sandbox (`sandbox.py`).
 
-The tests are Python, as of HumanEval and MBPP: they fail by an exception. Both run in one process, so that an
-answer which changes what the tests rely on may pass them.
+The tests are Python, as of HumanEval and MBPP: they fail by an exception. `tested_code.py` runs both inside,
+in one process, and says what an answer that does not solve its tests gets no credit for.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 
 import regex
 
 from limo_ablate.core.progress import keep_alive
+from limo_ablate.data.grade import tested_code
 from limo_ablate.data.grade.grader import Answered, Grade, GraderOptions, final_text, right, undecided, wrong
 from limo_ablate.data.grade.plain_graders import voted
 from limo_ablate.data.grade.sandbox import Limits, check_sandbox, run
@@ -82,12 +87,28 @@ def _last_block(text: str) -> str:
 def _tested(program: str, tests: str, options: GraderOptions) -> Grade:
     if len(program) > LONGEST:
         return wrong("code", program[:LONGEST], f"longer than {LONGEST} characters")
-    passed = secrets.token_hex(16)  # an early sys.exit(0) is no pass
-    whole = f"{program}\n\n\n{tests}\n\n\nprint({passed!r}, flush=True)\n"
-    outcome = run(whole, Limits(options.seconds, options.memory), options.sandbox)
+    passed = secrets.token_hex(16)
+    with _descriptor(json.dumps([program, tests])) as texts, _descriptor(passed) as ending:
+        whole = f"{_inside()}\n\nrun({texts}, {ending})\n"
+        limits = Limits(options.seconds, options.memory)
+        outcome = run(whole, limits, options.sandbox, (texts, ending))
     if outcome.stopped:
         return wrong("limit", program, outcome.stopped)
-    if outcome.code == 0 and outcome.output.rstrip().endswith(passed):
+    if outcome.code == 0 and passed in outcome.output:
         return right("code", program)
     last = outcome.output.strip().rpartition("\n")[2][:SHOWN]
     return wrong("code", program, last or f"ended with exit code {outcome.code} before the tests did")
+
+
+@contextmanager
+def _descriptor(text: str) -> Iterator[int]:
+    """A descriptor from which the sandbox reads the text: no file that the program could find."""
+    with os.fdopen(os.memfd_create("text"), "wb") as file:
+        file.write(text.encode("utf-8", "replace"))
+        file.seek(0)
+        yield file.fileno()
+
+
+@cache
+def _inside() -> str:
+    return Path(tested_code.__file__).read_text(encoding="utf-8")

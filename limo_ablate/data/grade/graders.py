@@ -12,7 +12,7 @@ from limo_ablate.data.grade.grader import Answered, Grade, GraderOptions
 from limo_ablate.data.grade.own_file import GraderRegistry
 from limo_ablate.verify import VERSION as VERSION_OF_VERIFIER
 
-VERSION = 5
+VERSION = 6
 """Raised when graders other than the verifier would give other grades."""
 PLAIN = "limo_ablate.data.grade.plain_graders"
 GRADERS = GraderRegistry(

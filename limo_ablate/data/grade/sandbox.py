@@ -103,11 +103,14 @@ class Outcome:
     """The limit that ended it."""
 
 
-def run(program: str, limits: Limits, kind: SandboxKind = "bubblewrap") -> Outcome:
-    """Runs a Python program to its end, or to a limit."""
+def run(
+    program: str, limits: Limits, kind: SandboxKind = "bubblewrap", given: tuple[int, ...] = ()
+) -> Outcome:
+    """Runs a Python program to its end, or to a limit. `given`: open files that it may read."""
     with _folder() as task:
         (task / "program.py").write_text(program, encoding="utf-8", errors="replace")
-        process = _by_landlock(task, limits) if kind == "landlock" else _by_bubblewrap(task, limits)
+        start = _by_landlock if kind == "landlock" else _by_bubblewrap
+        process = start(task, limits, given)
         try:
             return _watched(process, limits, task / WORK if kind == "landlock" else None)
         finally:
@@ -151,14 +154,15 @@ def _folder() -> Iterator[Path]:
                 subprocess.run([*command, "--", folder], check=False, stderr=subprocess.DEVNULL)
 
 
-def _by_bubblewrap(task: Path, limits: Limits) -> subprocess.Popen[bytes]:
+def _by_bubblewrap(task: Path, limits: Limits, given: tuple[int, ...]) -> subprocess.Popen[bytes]:
     (task / "inside.py").write_text(INSIDE)
     (task / "filter").write_bytes(confined.filter_program(*UNSEEN[platform.machine()]))
     with (task / "filter").open("rb") as filtered:
-        return _started(_command(task, limits, filtered.fileno()), pass_fds=[filtered.fileno()])
+        command = _command(task, limits, filtered.fileno())
+        return _started(command, pass_fds=[filtered.fileno(), *given])
 
 
-def _by_landlock(task: Path, limits: Limits) -> subprocess.Popen[bytes]:
+def _by_landlock(task: Path, limits: Limits, given: tuple[int, ...]) -> subprocess.Popen[bytes]:
     work = task / WORK
     work.mkdir()
     own = [max(1, round(limits.seconds)), limits.memory << 20, FILES]
@@ -166,7 +170,8 @@ def _by_landlock(task: Path, limits: Limits) -> subprocess.Popen[bytes]:
         _python(), "-I", confined.__file__, str(task / "program.py"), str(work), *map(str, own),
         *("/usr", "/bin", "/lib", "/lib64", "/sbin", "/etc/ld.so.cache", "/etc/alternatives"), *_prefixes(),
     ]  # fmt: skip
-    return _started(command, cwd=work, env=VARIABLES | {"HOME": str(work), "TMPDIR": str(work)})
+    own_variables = VARIABLES | {"HOME": str(work), "TMPDIR": str(work)}
+    return _started(command, cwd=work, env=own_variables, pass_fds=given)
 
 
 def _started(command: list[str], **more: Any) -> subprocess.Popen[bytes]:
