@@ -21,6 +21,7 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
@@ -183,7 +184,10 @@ class Checks(ast.NodeTransformer):
     def _is_senseless(self, kind: type[ast.cmpop], value: Any, against: Any) -> bool:
         if kind in (ast.Eq, ast.NotEq):
             others = (object(), _unlike(against))
-            return any(_holds(lambda o=o: value == o) or _fails(lambda o=o: value != o) for o in others)
+            return any(
+                _holds(partial(operator.eq, value, one)) or _fails(partial(operator.ne, value, one))
+                for one in others
+            )
         low, high = float("-inf"), float("inf")
         return any(_holds(test) for test in (
             lambda: value < low, lambda: value > high, lambda: low > value, lambda: high < value,
