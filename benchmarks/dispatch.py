@@ -144,16 +144,21 @@ def finished_study(folder: Path, cells: int, ledger: str) -> Path:
 
 
 def status(cells: int, ledger: str) -> None:
-    """What `limo-ablate status` takes of a study with so many finished cells: a command of its own."""
+    """What `limo-ablate status` takes of a study with so many finished trials: a command of its own, with the
+    plan that the study's folder keeps, then without."""
+    from limo_ablate.sweep.kept_plan import PLAN
+
     with tempfile.TemporaryDirectory() as scratch:
         folder = finished_study(Path(scratch) / "status", cells, ledger)
         command = [sys.executable, "-m", "limo_ablate", "status", str(folder)]
-        for _ in range(3):
+        for way in ("kept plan", "kept plan", "composed", "composed"):
+            if way == "composed":
+                (folder / PLAN).unlink(missing_ok=True)
             before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
             said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
             wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
             spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-            print(f"| {wall:.2f} s | {spent:.2f} s | {said.splitlines()[0]} |", flush=True)
+            print(f"| {way} | {wall:.2f} s | {spent:.2f} s | {said.splitlines()[0]} |", flush=True)
 
 
 def tune(folder: Path, trials: int, address: str, *, reuse: bool) -> int:
