@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -128,22 +128,29 @@ def plan_digest(study: Study) -> str | None:
         return None
     if adds_entries() or not _plugins() <= OUR_PLUGINS:
         return None
-    parts = [json.dumps(asdict(study), sort_keys=True)]
-    for folder in conf_folders():
-        for place, folders, files in os.walk(folder):
-            folders.sort()
-            if any(Path(place, name).is_symlink() for name in folders):
-                return None
-            for file in sorted(name for name in files if name.endswith(".yaml")):
-                parts += [os.path.relpath(place, folder), file, Path(place, file).read_text()]
-        parts.append("")
-    text = "\0".join(parts)
+    try:
+        parts = [part for folder in conf_folders() for part in _contents(folder)]
+    except OSError:
+        return None
+    text = "\0".join([json.dumps(asdict(study), sort_keys=True), *parts])
     named = set(VARIABLE.findall(text))
     if ELSEWHERE.search(text) or "" in named:
         return None
     about: list[object] = [sorted((name, os.environ.get(name)) for name in named), code_digest(CODE)]
     about.append(package_versions(("hydra-core", "omegaconf")))
     return hashlib.sha256(f"{json.dumps(about)}\0{text}".encode()).hexdigest()
+
+
+def _contents(folder: Path) -> Iterator[str]:
+    """The configurations in a folder, each with its path; raises OSError where one can't be read."""
+    for place, folders, files in os.walk(folder):
+        folders.sort()
+        if any(Path(place, name).is_symlink() for name in folders):
+            raise OSError("a link, into which the walk does not go")
+        for file in sorted(name for name in files if name.endswith(".yaml")):
+            yield f"{os.path.relpath(place, folder)}/{file}"
+            yield Path(place, file).read_text(encoding="utf-8", errors="backslashreplace")
+    yield ""
 
 
 def _plugins() -> set[str]:

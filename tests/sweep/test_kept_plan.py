@@ -93,6 +93,14 @@ def test_a_linked_folder_of_configurations_is_not_looked_into(folder: Path, tmp_
     assert plan_digest(declared(folder)) is None
 
 
+def test_a_file_that_cannot_be_read_is_no_error(folder: Path) -> None:
+    (folder / "conf" / "model" / "own.yaml").write_bytes(b"# caf\xe9\n")
+    keep(folder)
+    assert read_plan(folder, declared(folder))
+    (folder / "conf" / "model" / "gone.yaml").symlink_to(folder / "nowhere")
+    assert plan_digest(declared(folder)) is None
+
+
 def test_searches_and_sequential_studies_are_composed(folder: Path) -> None:
     (folder / "study.yaml").write_text(
         STUDY.replace("blocks: [{name: b, axes:", "blocks: [{name: b, design: random, n: 2, axes:")
