@@ -1,7 +1,7 @@
 """What `status` needs of each planned trial, kept in the study's folder: composing 10,000 trials takes 10 s.
 
 `plan.json` holds the trials with the digest of all that their configurations are composed from: the study's
-file, the files of `conf/`, the variables that these may read, our code and Hydra's version. Where anything of
+file, the files of `conf/`, the variables that these may read, our code and the versions of packages. Where anything of
 that has changed, or can't be told, nothing kept is used and all trials are composed.
 """
 
@@ -31,6 +31,8 @@ from limo_ablate.sweep.attempts import Bases
 
 PLAN = "plan.json"
 CODE = (*TRIAL_CODE, "study", "sweep")
+PACKAGES = ("hydra-core", "omegaconf", "numpy", "scipy")
+"""Of others, that take part in composing trials, or in drawing the points of a block."""
 OUR_PLUGINS = {"limo_search_path", "limo_sweeper"}
 """Hydra's plugins that are ours: others may bring configurations from anywhere."""
 VARIABLE = re.compile(r"oc\.env\s*:\s*(\w*)")
@@ -137,7 +139,7 @@ def plan_digest(study: Study) -> str | None:
     if ELSEWHERE.search(text) or "" in named:
         return None
     about: list[object] = [sorted((name, os.environ.get(name)) for name in named), code_digest(CODE)]
-    about.append(package_versions(("hydra-core", "omegaconf")))
+    about.append(package_versions(PACKAGES))
     return hashlib.sha256(f"{json.dumps(about)}\0{text}".encode()).hexdigest()
 
 

@@ -9,6 +9,7 @@ from limo_ablate.study.design import Study, load_study
 from limo_ablate.study.planned import planned_trials
 from limo_ablate.sweep.attempts import Bases
 from limo_ablate.sweep.kept_plan import PLAN, base_of, plan_digest, read_plan, write_plan
+from tests.conftest import ROOT
 
 STUDY = """
 name: s
@@ -101,12 +102,10 @@ def test_a_file_that_cannot_be_read_is_no_error(folder: Path) -> None:
     assert plan_digest(declared(folder)) is None
 
 
-def test_searches_and_sequential_studies_are_composed(folder: Path) -> None:
-    (folder / "study.yaml").write_text(
-        STUDY.replace("blocks: [{name: b, axes:", "blocks: [{name: b, design: random, n: 2, axes:")
-    )
-    study = declared(folder)
-    assert (plan_digest(study) is None) == study.blocks[0].adaptive
+def test_a_search_is_composed() -> None:
+    study = load_study(str(ROOT / "sweeps" / "lr_search.yaml"))
+    assert study.blocks[0].adaptive
+    assert plan_digest(study) is None
 
 
 @pytest.mark.parametrize(
