@@ -1,8 +1,8 @@
 """What `status` needs of each planned trial, kept in the study's folder: composing 10,000 trials takes 10 s.
 
 `plan.json` holds the trials with the digest of all that their configurations are composed from: the study's
-file, the files of `conf/`, the variables that these may read, our code and the versions of packages. Where anything of
-that has changed, or can't be told, nothing kept is used and all trials are composed.
+file, the files of `conf/`, the variables that these may read, our code and the versions of packages. Where
+anything of that has changed, or can't be told, nothing kept is used and all trials are composed.
 """
 
 from __future__ import annotations
