@@ -51,7 +51,7 @@ NOT_IN_KEY = {"in_key": False}
 DEFAULT_NOT_IN_KEY = {"in_key": "unless default"}
 """Metadata of a dataclass field that came later: at its default it is in no key, so earlier keys stay."""
 STAGE_VERSIONS: Mapping[str, int] = {
-    "pool": 8, "benchmark": 8, "features": 1, "grades": 2, "flags": 2, "duplicates": 3, "clusters": 3,
+    "pool": 9, "benchmark": 9, "features": 1, "grades": 2, "flags": 2, "duplicates": 3, "clusters": 3,
     "tried": 1, "problems": 1, "rates": 1, "selection": 3, "base": 1, "tokens": 4, "weights": 1,
     "completions": 4, "drawn": 1, "chunk": 1, "verdicts": 3, "questions": 2, "judged": 2, "openings": 1,
     "probed": 2, "scores": 3,

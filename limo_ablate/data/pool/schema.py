@@ -178,7 +178,9 @@ def _solutions(row: Row, fields: FieldsConfig, beside: list[tuple[str, str]]) ->
         if text is None or (isinstance(text, str) and not text.strip()):
             continue
         if isinstance(text, int | float | Decimal):  # an answer that is trained on as it is
-            text = gold_text(text)
+            given, text = text, gold_text(text)
+            if text is None:
+                raise BadRow(f"solution {number_}: {given} is no text and no number")
         if not isinstance(text, str):
             raise BadRow(f"solution {number_}: not text but a {type(text).__name__}")
         own = values[number_]

@@ -46,7 +46,18 @@ _QUOTED = re.compile(r'"[^"]*"')
 Rows: TypeAlias = Iterator[tuple[str, Row | ParsedRow | str]]
 """(where, row) for each row; the reason in place of an unreadable row."""
 
-_DECODER = json.JSONDecoder()
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> Row:
+    """A JSON object. Raises ValueError for a key that stands there twice: only one value could be read."""
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        keys = [key for key, _ in pairs]
+        repeated = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {repeated[:60]!r} stands in one object twice")
+    return row
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_without_repeats)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -179,8 +190,8 @@ def _json(text: str) -> Any:
     try:
         value, end = _DECODER.raw_decode(text)
     except json.JSONDecodeError:
-        return json.loads(text)
-    return value if text[end:] in ("", "\n") else json.loads(text)
+        return _DECODER.decode(text)
+    return value if text[end:] in ("", "\n") else _DECODER.decode(text)
 
 
 def _whole(file: Path, name: str, encoding: str) -> Iterator[tuple[str, Row | str]]:
@@ -192,7 +203,7 @@ def _whole(file: Path, name: str, encoding: str) -> Iterator[tuple[str, Row | st
             f"{file}: over {LONGEST_FILE} bytes; a .json file is read whole, up to 1 GiB: write it as .jsonl"
         )
     try:
-        rows = json.loads(content.decode(encoding))
+        rows = _DECODER.decode(content.decode(encoding))
     except json.JSONDecodeError as error:
         line = error.doc.split("\n")[error.lineno - 1]
         near = line[max(0, error.colno - 20) : error.colno + 20].strip()

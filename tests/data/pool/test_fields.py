@@ -88,3 +88,10 @@ def test_a_template_of_an_object_rejects_its_row() -> None:
 def test_columns_that_other_rows_may_have() -> None:
     fields = FieldsConfig(problem="conversations.5.value", answer="a.c.d", solution="{a.b} {input}")
     check_fields(replace(source(fields), where={"list": 1}), ROW, "data")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_number_that_is_none_is_no_solution(value: float) -> None:
+    fields = FieldsConfig(problem="q", answer="a", solution="a")
+    with pytest.raises(BadRow, match=rf"solution 0: {value} is no text and no number"):
+        read_row({"q": "1+1?", "a": value}, fields, "made")

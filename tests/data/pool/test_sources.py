@@ -28,6 +28,18 @@ def test_invalid_lines(tmp_path: Path) -> None:
     assert all(isinstance(reason, str) and "\n" not in reason for reason in rows.values())
 
 
+def test_a_key_that_stands_twice_is_no_row(tmp_path: Path) -> None:
+    """Which of two answers is meant can't be told; in lines and in a list."""
+    twice = '{"q": "1+1?", "a": "3", "a": "2"}'
+    (tmp_path / "r.jsonl").write_text(f'{twice}\n{{"q": {{"x": 1, "x": 1}}}}\n{{"q": {{"a": 1}}, "a": 2}}\n')
+    rows = [row for _, row in file_rows(str(tmp_path / "r.jsonl"))]
+    assert rows[0] == "can't be read: the key 'a' stands in one object twice"
+    assert rows[1:] == ["can't be read: the key 'x' stands in one object twice", {"q": {"a": 1}, "a": 2}]
+    (tmp_path / "r.json").write_text(f"[{twice}]")
+    with pytest.raises(UserError, match="the key 'a' stands in one object twice"):
+        list(file_rows(str(tmp_path / "r.json")))
+
+
 def test_csv_with_long_and_multi_line_cells(tmp_path: Path) -> None:
     path = tmp_path / "r.csv"
     path.write_text(f'q,s\n"two\nlines\u2028",{"x" * 200_000}\n1,2,3\n', encoding="utf-8")
