@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from limo_ablate.verify.deadline import check_time
 from limo_ablate.verify.forms import prefix
 from limo_ablate.verify.letters import superscript_marks
 from limo_ablate.verify.lexer import END, Token, tokenize
@@ -156,6 +157,7 @@ class Parser:
 
     def expression(self, level: int = 0) -> Node:
         self.deeper()
+        check_time()
         self.nodes += 1
         if self.nodes > MAX_NODES:
             raise LimitReached(f"more than {MAX_NODES} nodes")

@@ -265,6 +265,7 @@ def rename_letters(node: Node, names: dict[str, str]) -> Node:
 
 
 def substitute(node: Node, values: Mapping[str, Node]) -> Node:
+    check_time()
     return rebuild(node, lambda part: values.get(part.name, part) if isinstance(part, Symbol) else part)
 
 
