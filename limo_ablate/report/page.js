@@ -176,12 +176,12 @@ contents.addEventListener("click", event => {
 });
 
 const links = new Map([...contents.querySelectorAll("a")].map(link => [link.hash.slice(1), link]));
-const seen = new IntersectionObserver(entries => {
-  for (const { isIntersecting, target } of entries) {
-    if (!isIntersecting) continue;
-    for (const link of links.values()) link.removeAttribute("aria-current");
-    links.get(target.id).setAttribute("aria-current", "true");
-  }
+const seen = new IntersectionObserver(() => {
+  const begun = id => document.getElementById(id).getBoundingClientRect().top < innerHeight * .2;
+  const current = [...links.keys()].filter(begun).pop();
+  for (const [id, link] of links)
+    if (id === current) link.setAttribute("aria-current", "true");
+    else link.removeAttribute("aria-current");
 }, { rootMargin: "-10% 0px -80% 0px" });
 for (const id of links.keys()) seen.observe(document.getElementById(id));
 

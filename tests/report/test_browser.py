@@ -152,6 +152,11 @@ def test_the_page_does_not_scroll_sideways(study: Path, width: int) -> None:
         )
         browser.through()
         assert browser.run("document.documentElement.scrollWidth") == width
+        current = "document.querySelector('.contents [aria-current]')"
+        browser.until(f"!{current}")  # back at the top, before all that the contents name
+        assert browser.run("document.querySelector('.tiles').offsetHeight") < 300
+        browser.run("document.getElementById('answers').scrollIntoView({ behavior: 'instant' })")
+        browser.until(f"{current}?.hash === '#answers'")
         browser.scheme("dark")
         browser.run("document.getElementById('theme').click()")  # light, whatever the system prefers
         assert browser.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
