@@ -377,4 +377,7 @@ def _find(name: str) -> Path:
     if (path := study_file(name)) is not None:
         return path
     known, places = study_names(), " or ".join(map(str, sweep_folders()))
-    raise UserError(f"{name}: no such study in {places}{nearest(name, known)} Known: {', '.join(known)}")
+    raise UserError(
+        f"{name}: no such study in {places}{nearest(name, known)} Known: {', '.join(known)}; of one that has "
+        "run under another name, its folder's study.yaml works too"
+    )
