@@ -55,13 +55,17 @@ class ReportParts:
         findings = self.claims.findings if isinstance(self.claims, Claims) else []
         findings = [*findings, *((figure.title, figure.finding) for figure in self.figures)]
         findings += [("All cells", self.extremes)] if self.extremes else []
-        lines = ["What came out:", *(f"- {name}: {one}" for name, one in findings), self.how_to_read]
+        lines = ["What came out:", *(f"- {name}: {one}" for name, one in findings)]
+        lines += [self.how_to_read] if self.how_to_read else []
         problems = [f"- {problem.text}" for problem in self.problems]
         return [*(lines if findings else ()), *(("Problems:", *problems) if problems else ())]
 
     @property
     def how_to_read(self) -> str:
-        """What the intervals and errors of what came out are, and what its contrasts may claim."""
+        """What the intervals and errors of what came out are, and what its contrasts may claim; empty
+        where no result has any."""
+        if not self.cells:
+            return ""
         tested = self.claims if isinstance(self.claims, Claims) else None
         bracketed = tested or any("[" in figure.finding for figure in self.figures)
         text = f"{f'{self.intervals} and ' if bracketed else ''}± standard errors are {self.errors_over}."

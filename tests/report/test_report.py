@@ -140,6 +140,7 @@ def test_a_study_in_which_all_failed_has_a_report(tmp_path: Path) -> None:
     text = Reader(page.read_text()).text
     assert "0 of 28" in text
     assert "None of its trials has a result." in text
+    assert "standard errors are" not in text, "there are none"
 
 
 @pytest.mark.usefixtures("no_pictures")
