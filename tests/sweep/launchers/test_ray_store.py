@@ -42,8 +42,11 @@ def line(monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
 
 
 @pytest.fixture
-def sweep(ray_cluster: RayCluster, line: Line, tmp_path: Path) -> Iterator[RealTrials]:
-    """A cluster of its own: the nodes have the store's keys in their environment."""
+def sweep(
+    ray_cluster: RayCluster, line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[RealTrials]:
+    """A cluster of its own: the nodes have the store's keys in their environment, the sweep a folder."""
+    monkeypatch.chdir(tmp_path)
     with started() as cluster:
         yield RealTrials(tmp_path, cluster=cluster)
 
