@@ -31,6 +31,7 @@ from limo_ablate.verify.numerals import parse_number
 from limo_ablate.verify.parser import parse
 from limo_ablate.verify.remarks import circled_numbers, numbered_parts, without_remarks
 from limo_ablate.verify.text import clean, flatten, words
+from limo_ablate.verify.units import UNITS
 from limo_ablate.verify.vocabulary import CHINESE_NUMBERS, FUNCTIONS, IGNORED_WORDS, LONE_WORDS, NUMBER_WORDS
 from limo_ablate.verify.wording import yes_or_no
 
@@ -98,6 +99,11 @@ _NUMBERED = re.compile(r"[A-Z][a-z]|[A-Za-z]{1,5}\d{1,4}")
 """Ca, p53, T1."""
 _DECIMAL_COMMA = re.compile(r"-?(?:0,\d+|\d+,(?:\d\d|\d{4,}))")
 """A list of two numbers, or one number with a decimal comma, which has more than one decimal."""
+_MEASURED_COMMA = re.compile(
+    r"(?:\\text\{(?P<before>\w+)\}\s*)?-?(?:0,\d+|\d+,(?:\d\d?|\d{4,}))"
+    r"(?:\s*\\?%|\s+(?P<unit>[A-Za-z]+)|\s*\\(?:text|mathrm)\{\s*(?P<word>[A-Za-z]+)\s*\})?"
+)
+"""One with a unit, which is hardly a list: 12,80 euro, 3,5 km, 0,125 m."""
 _FLOOR = re.compile(r"(?<!sqrt)(?:\\left\s*)?\[([^\[\],;]*?)(?:\\right\s*)?\]")
 _RANGE = re.compile(r"(\d{1,6})-(\d{1,6})")
 _LOWER_CHOICE = re.compile(
@@ -132,13 +138,20 @@ def other_readings(text: str, floors: bool, plain: bool) -> tuple[Answer, ...]:
         found.append(_mathematics(cleaned, scientific=False))
     if "," in cleaned and re.search(r"\d,\d{3}", cleaned) and not re.search(r"\d,0\d\d", cleaned):
         found.append(_mathematics(re.sub(r",(?=\d{3})", ", ", cleaned)))
-    if "," in cleaned and _DECIMAL_COMMA.fullmatch(cleaned):
+    if "," in cleaned and (_DECIMAL_COMMA.fullmatch(cleaned) or _measured_comma(cleaned)):
         found.append(_mathematics(cleaned.replace(",", ".")))
     if floors and (bracketed := _FLOOR.sub(r"\\lfloor \1\\rfloor ", cleaned)) != cleaned:
         found.append(_mathematics(bracketed))
     if len(cleaned) < 40 and not plain and not cleaned[:1].isdigit() and is_lone_word(flatten(cleaned)):
         found.append(_mathematics(cleaned))
     return tuple(answer for answer in found if answer.node is not None)
+
+
+def _measured_comma(text: str) -> bool:
+    if not (match := _MEASURED_COMMA.fullmatch(text)):
+        return False
+    words = [word for word in match.groups() if word]
+    return all(word in UNITS for word in words) if words else text.endswith("%")
 
 
 def is_lone_word(flat: str) -> bool:
