@@ -21,9 +21,9 @@ from limo_ablate.core.overrides import flat
 from limo_ablate.core.reading import read_json
 from limo_ablate.study.contrast import Contrast
 from limo_ablate.study.design import Study
+from limo_ablate.study.folder import LOOKS
 from limo_ablate.study.stop import planned
 
-LOOKS = "looks.json"
 UNDECIDED = "undecided"
 
 

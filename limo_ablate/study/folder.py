@@ -18,6 +18,8 @@ IMPORTED = "imported"
 """Key of config.yaml in a study that was made of logs of other tools: their `format` and `files`."""
 LONGEST_PATH = 4096
 """Bytes of a path, as of Linux."""
+LOOKS = "looks.json"
+"""The looks that a sequential study has taken."""
 REPORT = "report"
 """Folder of the report in a study's folder."""
 REPORT_ERRORS = "errors.log"

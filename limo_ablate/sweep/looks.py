@@ -12,6 +12,7 @@ from limo_ablate.core.errors import UserError
 from limo_ablate.core.files import write_atomically
 from limo_ablate.study.contrast import Contrast
 from limo_ablate.study.design import Study
+from limo_ablate.study.folder import LOOKS
 from limo_ablate.study.planned import PlannedTrial
 from limo_ablate.study.stop import planned
 
@@ -36,7 +37,9 @@ class Looks:
 
     def check(self) -> None:
         """Raises UserError where what decides the looks has changed since the first was taken."""
-        from limo_ablate.analysis.looks import LOOKS, read_looks, rule_changes
+        if not (self._folder / LOOKS).exists():
+            return
+        from limo_ablate.analysis.looks import read_looks, rule_changes  # polars
 
         if changed := rule_changes(self._study, read_looks(self._folder)):
             raise UserError(
@@ -59,7 +62,7 @@ class Looks:
         queue's lock, with all released trials finished: so each look is taken once, by whatever runner."""
         if self._study.stop is None or not self.due():
             return False
-        from limo_ablate.analysis.looks import LOOKS, Look, open_contrasts, read_looks, stopping_rule
+        from limo_ablate.analysis.looks import Look, open_contrasts, read_looks, stopping_rule
 
         taken, looks = read_looks(self._folder), planned(self._study.stop)
         going_on = open_contrasts(self._study, taken)
