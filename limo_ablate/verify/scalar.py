@@ -180,6 +180,7 @@ def _canonical(node: Node) -> str:
     """The tree as text, with its terms and factors in alphabetical order."""
 
     def ordered(part: Node) -> Node:
+        check_time()
         match part:
             case Add(terms=terms):
                 return Add(tuple(sorted(terms, key=show)))
