@@ -151,6 +151,7 @@ EXHAUSTIVE = (
     "test_ten_thousand_trials_are_planned_in_seconds_and_without_torch",
     "test_a_report_that_can_not_be_drawn_says_why",
     "test_what_is_loaded_scores_what_was_trained_whatever_is_saved[float32-no]",
+    "test_a_preempted_training_on_two_machines_leaves_a_checkpoint",
 )  # fmt: skip
 """The costliest tests, each beside a cheaper one of the same kind: they run with --exhaustive."""
 
