@@ -53,6 +53,9 @@ MAX_ITEMS = 400
 MAX_MATCHES = 4_000
 """Comparisons of items when a list is compared without order."""
 
+MAX_UNIT_POWERS = 60
+"""Powers of the units of a quantity, added up: m/s^2 has 3. What converts them is computed exactly."""
+
 MAX_LOG10 = 4_000
 """Decimal magnitude up to which irrational values are computed."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeGuard
 
+from limo_ablate.verify.limits import MAX_UNIT_POWERS, LimitReached
 from limo_ablate.verify.nodes import (
     ONE,
     Add,
@@ -39,13 +40,16 @@ def scaled(node: Node, factor: Fraction) -> Node:
 
 
 def quantity(node: Node) -> Quantity:
-    """The value and units of a product; the words "percent" and "degrees" become signs of the value."""
+    """The value and units of a product; the words "percent" and "degrees" become signs of the value.
+
+    Raises LimitReached for powers of units that no quantity has.
+    """
     if isinstance(node, Add) and (whole := _sum_of_quantities(node)):
         return whole
     powers: dict[str, Fraction] = {}
     values: list[Node] = []
     unknown: list[str] = []
-    factor = Fraction(1)
+    factor, total = Fraction(1), Fraction(0)
     signs: list[type[Percent] | type[Degrees]] = []
     squared = ONE
     for part, power in _with_powers(_factors(node, Fraction(1))):
@@ -60,6 +64,9 @@ def quantity(node: Node) -> Quantity:
             measure = UNITS[part.name]
             power = Fraction(power * squared.value)
             squared = ONE
+            total += abs(power)
+            if total > MAX_UNIT_POWERS:
+                raise LimitReached(f"powers of units over {MAX_UNIT_POWERS}")
             for dimension, exponent in measure.dimensions:
                 powers[dimension] = powers.get(dimension, Fraction(0)) + power * exponent
             factor *= measure.factor ** int(power)

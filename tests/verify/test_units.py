@@ -8,7 +8,7 @@ from fractions import Fraction
 import pint
 import pytest
 
-from limo_ablate.verify.api import compare_answers
+from limo_ablate.verify.api import compare_answers, verify
 from limo_ablate.verify.units import CURRENCIES, UNITS
 
 REGISTRY = pint.UnitRegistry(non_int_type=Fraction, cache_folder=None)
@@ -68,3 +68,11 @@ def test_a_unit_equals_itself_in_other_fonts_and_no_other(name: str) -> None:
         assert compare_answers(text, rf"7\,\text{{{name}}}").equal is True
         assert compare_answers(text, rf"8\text{{ {name}}}").equal is False
         assert compare_answers(text, r"7\text{ mol}").equal is False
+
+
+@pytest.mark.parametrize(
+    "answer", ["5 km^{2999999999}", "5 \\text{ km}^{-2999999999}", "2 m + 3 m^{999999999}"]
+)
+def test_powers_that_no_quantity_has_end_at_a_limit(answer: str) -> None:
+    verdict = verify(f"\\boxed{{{answer}}}", "5 m")
+    assert (verdict.status, verdict.rule) == ("undecided", "limit")
