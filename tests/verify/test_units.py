@@ -70,9 +70,7 @@ def test_a_unit_equals_itself_in_other_fonts_and_no_other(name: str) -> None:
         assert compare_answers(text, r"7\text{ mol}").equal is False
 
 
-@pytest.mark.parametrize(
-    "answer", ["5 km^{2999999999}", "5 \\text{ km}^{-2999999999}", "2 m + 3 m^{999999999}"]
-)
+@pytest.mark.parametrize("answer", ["5 km^{2999999999}", "5 \\text{ km}^{-2999999999}", "3 cm^{999999999}"])
 def test_powers_that_no_quantity_has_end_at_a_limit(answer: str) -> None:
     verdict = verify(f"\\boxed{{{answer}}}", "5 m")
     assert (verdict.status, verdict.rule) == ("undecided", "limit")
