@@ -100,8 +100,8 @@ _NUMBERED = re.compile(r"[A-Z][a-z]|[A-Za-z]{1,5}\d{1,4}")
 _DECIMAL_COMMA = re.compile(r"-?(?:0,\d+|\d+,(?:\d\d|\d{4,}))")
 """A list of two numbers, or one number with a decimal comma, which has more than one decimal."""
 _MEASURED_COMMA = re.compile(
-    r"(?:\\text\{(?P<before>\w+)\}\s*)?-?(?:0,\d+|\d+,(?:\d\d?|\d{4,}))"
-    r"(?:\s*\\?%|\s+(?P<unit>[A-Za-z]+)|\s*\\(?:text|mathrm)\{\s*(?P<word>[A-Za-z]+)\s*\})?"
+    r"(?:\\text\{(\w+)\}\s*)?-?(?:0,\d+|\d+,(?:\d\d?|\d{4,}))"
+    r"(?:\s*\\?%|\s+([A-Za-z]+)|\s*\\(?:text|mathrm)\{\s*([A-Za-z]+)\s*\})?"
 )
 """One with a unit, which is hardly a list: 12,80 euro, 3,5 km, 0,125 m."""
 _FLOOR = re.compile(r"(?<!sqrt)(?:\\left\s*)?\[([^\[\],;]*?)(?:\\right\s*)?\]")
